@@ -1,0 +1,57 @@
+# Everything here does its own set-up: Python 3.11+ and make are all that a machine needs.
+# NOTE: keep this file dull. What takes more than three lines is a script of its own.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (make PYTHON=/path/to/python3)"; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+setup: $(READY) ## install everything into .venv
+
+browser: ## install a Chromium for the browser tests, where possible
+	@sh tests/install_browser.sh
+
+demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook
+	@$(BIN)/vidu-gateway demo $(ARGS)
+
+up: $(READY) ## the whole service on this machine
+	@$(BIN)/vidu-gateway up $(ARGS)
+
+test: $(READY) browser ## all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## format, lint, types, import contracts, lock files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tests/check_locks.py
+
+fix: $(READY) ## format, and mend what ruff can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## measure; writes .bench/latest.json
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lock: $(READY) ## resolve the dependencies anew into the lock files
+	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --extra media -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --all-extras --group dev -o requirements-dev.lock
+
+clean: ## remove what make made
+	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .hypothesis dist
+
+.PHONY: help setup browser demo up test check fix bench lock clean
