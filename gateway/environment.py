@@ -1,0 +1,49 @@
+"""The outside world as three injected functions: time, randomness and identifiers.
+
+Nothing else in the product asks the operating system for the time, for random numbers or for ids, so
+that a test can drive all three.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: digits sort before letters
+
+
+@dataclass(slots=True)
+class Environment:
+    """`clock`: seconds since the epoch; `monotonic`: seconds, never back; `random`: in [0, 1);
+    `entropy(n)`: n unguessable bytes."""
+
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = random.random
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+    _last: int = field(default=0, repr=False)
+
+    def now_ms(self) -> int:
+        return int(self.clock() * 1000)
+
+    def new_ulid(self) -> str:
+        """26 characters: 48 bits of milliseconds, 80 of randomness. Rises within a process, and by
+        the millisecond between processes, so that ids sort by time of birth."""
+        value = self.now_ms() << 80 | int.from_bytes(self.entropy(10), "big")
+        if value <= self._last:
+            value = self._last + 1 + int.from_bytes(self.entropy(4), "big")
+        self._last = value
+        digits = []
+        for _ in range(26):
+            value, digit = divmod(value, 32)
+            digits.append(_ALPHABET[digit])
+        return "".join(reversed(digits))
+
+    def new_job_id(self) -> str:
+        return f"job_{self.new_ulid()}"
+
+    def new_endpoint_id(self) -> str:
+        return f"ep_{self.new_ulid()}"

@@ -1,0 +1,128 @@
+"""Every exception that the service raises on purpose, drawn as a tree.
+
+* GatewayError
+  x InvalidRequest            what the client sent cannot be accepted; carries every Problem found
+    + MalformedBody           the body is not one JSON document at all
+    + IdempotencyMismatch     the key was used before with another body
+  x Unauthenticated           no key, or one that is not known or was revoked
+  x ScopeMissing              the key is good, but not for this
+  x NotFound                  no such job, endpoint or delivery, or not this tenant's
+  x Conflict
+    + InvalidTransition       the event cannot happen to a record in this state
+    + Fenced                  another worker holds the record now; the caller must stop
+  x LimitReached              a quota of the tenant; try again later
+  x Unavailable
+    + StoreUnavailable        Redis did not answer; whether it acted is not known
+    + BlobStoreUnavailable    the folder of inline media cannot be written or read
+  x AddressRefused            the address may not be dialled
+  x ConfigurationError        a setting is wrong; names the environment variable
+
+Errors know nothing of HTTP: `gateway.web.problems` holds the one table from class to status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a request: where, what (a stable word), and the way out (a sentence)."""
+
+    param: str
+    code: str
+    message: str
+
+
+class GatewayError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be accepted; `problems` names every reason at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"{p.param}: {p.message}" if p.param else p.message for p in problems))
+        self.problems = tuple(problems)
+
+
+class MalformedBody(InvalidRequest):
+    """The body is not one JSON document in UTF-8."""
+
+
+class IdempotencyMismatch(InvalidRequest):
+    """The Idempotency-Key was used before with another body."""
+
+    def __init__(self, job_id: str) -> None:
+        message = f"was used before for {job_id} with another body; send a new key, or that body again"
+        super().__init__([Problem("Idempotency-Key", "idempotency_mismatch", message)])
+        self.job_id = job_id
+
+
+class Unauthenticated(GatewayError):
+    """No key was sent, or it is not known, or it was revoked."""
+
+
+class ScopeMissing(GatewayError):
+    """The key is good, but lacks a scope."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this key lacks the scope {scope}")
+        self.scope = scope
+
+
+class NotFound(GatewayError):
+    """No such record, or not one of this tenant's: the two are not told apart."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"no {kind} {name}")
+        self.kind = kind
+        self.name = name
+
+
+class Conflict(GatewayError):
+    """The record is not in a state for this."""
+
+
+class InvalidTransition(Conflict):
+    """The event cannot happen to a record in this state."""
+
+    def __init__(self, state: str, event: str) -> None:
+        super().__init__(f"{event} cannot happen in state {state}")
+        self.state = state
+        self.event = event
+
+
+class Fenced(Conflict):
+    """The record moved on under another worker: whoever holds an old epoch must stop."""
+
+
+class LimitReached(GatewayError):
+    """A quota of the tenant is used up."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(GatewayError):
+    """Something the service depends on does not answer; nothing was lost."""
+
+    retry_after_seconds = 2
+
+
+class StoreUnavailable(Unavailable):
+    """Redis did not answer in time. The command may have been carried out or not."""
+
+
+class BlobStoreUnavailable(Unavailable):
+    """The folder of inline media cannot be written or read."""
+
+
+class AddressRefused(GatewayError, OSError):
+    """The address that was about to be dialled is not one that may be dialled."""
+
+
+class ConfigurationError(GatewayError):
+    """A setting is missing or wrong."""

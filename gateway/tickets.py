@@ -1,0 +1,14 @@
+"""Which lane a job waits in, role by role."""
+
+from __future__ import annotations
+
+from gateway.dispatch import ACCOUNT, Role, Ticket
+from gateway.jobs import Job
+
+
+def submit_ticket(job: Job) -> Ticket:
+    return Ticket(Role.SUBMIT, job.tenant, job.id)
+
+
+def confirm_ticket(job: Job) -> Ticket:
+    return Ticket(Role.CONFIRM, ACCOUNT, job.id)
