@@ -1,0 +1,150 @@
+"""Files that came inside requests, in a folder beside Redis: `<folder>/<job id>/<sha256>.<extension>`.
+
+A file is on disk, with its folder entries, before `put` answers, so that an accepted job can never miss
+it. Its name is the hash of its content: a repeated `put` changes nothing, and a damaged file is found out
+when it is read. Everything runs in threads; errors of the file system become `BlobStoreUnavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from gateway.environment import Environment
+from gateway.errors import BlobStoreUnavailable, NotFound
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_REFERENCE = re.compile(rf"blob:({_JOB_ID.pattern})/(([0-9a-f]{{64}})\.{_EXTENSION.pattern})")
+_SWEPT_AT_ONCE = 500
+
+IsLive = Callable[[list[str]], Awaitable[set[str]]]
+
+
+class BlobStore:
+    """A directory of blobs, which every process of the service must see under its own path."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] | None = None) -> None:
+        """`clock`: seconds since the epoch, as the file system counts them."""
+        self._folder = folder
+        self._clock = clock or Environment().clock
+
+    async def put(self, job_id: str, raw: bytes, extension: str) -> str:
+        """Keep a file for a job, durably. Returns its reference, `blob:<job_id>/<sha256>.<extension>`."""
+        if not _JOB_ID.fullmatch(job_id) or not _EXTENSION.fullmatch(extension):
+            raise ValueError("a blob needs a job id and an extension of plain letters and digits")
+        return await asyncio.to_thread(self._put, job_id, raw, extension)
+
+    async def read(self, reference: str) -> bytes:
+        """The file. Raises `NotFound` for what was dropped, never was, or is damaged."""
+        matched = _REFERENCE.fullmatch(reference)
+        if matched is None:
+            raise NotFound("blob", reference)
+        job_id, name, digest = matched.groups()
+        return await asyncio.to_thread(self._read, self._folder / job_id / name, digest, reference)
+
+    async def drop(self, job_id: str) -> None:
+        """Forget all of a job's files. Nothing happens when there are none."""
+        if _JOB_ID.fullmatch(job_id):
+            await asyncio.to_thread(self._drop, job_id)
+
+    async def sweep(self, is_live: IsLive, older_than_seconds: float) -> int:
+        """Drop the files of jobs which are not live (any more); how many jobs' there were.
+
+        `is_live` gets job ids and returns those that are. The age must be longer than accepting a job can
+        take: until then its files are there and the job is not.
+        """
+        before = self._clock() - older_than_seconds
+        found = await asyncio.to_thread(self._older_than, before)
+        dropped = 0
+        for at in range(0, len(found), _SWEPT_AT_ONCE):
+            some = found[at : at + _SWEPT_AT_ONCE]
+            live = await is_live(some)
+            for job_id in some:
+                if job_id not in live:
+                    await self.drop(job_id)
+                    dropped += 1
+        return dropped
+
+    def _put(self, job_id: str, raw: bytes, extension: str) -> str:
+        folder = self._folder / job_id
+        name = f"{_hash(raw)}.{extension}"
+        with _telling_errors("written"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (folder / name).exists():
+                _write(folder / name, raw)
+            # Also for a file that is there already: whoever wrote it may not have come so far.
+            _sync_folder(folder)
+            _sync_folder(self._folder)
+        return f"blob:{job_id}/{name}"
+
+    def _read(self, path: Path, digest: str, reference: str) -> bytes:
+        with _telling_errors("read"):
+            try:
+                raw = path.read_bytes()
+            except FileNotFoundError:
+                raise NotFound("blob", reference) from None
+        if _hash(raw) != digest:
+            raise NotFound("undamaged blob", reference)
+        return raw
+
+    def _drop(self, job_id: str) -> None:
+        with _telling_errors("removed"), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._folder / job_id)
+
+    def _older_than(self, before: float) -> list[str]:
+        with _telling_errors("listed"):
+            if not self._folder.exists():
+                return []
+            with os.scandir(self._folder) as entries:
+                return [
+                    entry.name
+                    for entry in entries
+                    if _JOB_ID.fullmatch(entry.name)
+                    and entry.is_dir(follow_symlinks=False)
+                    and entry.stat(follow_symlinks=False).st_mtime < before
+                ]
+
+
+def _hash(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _write(path: Path, raw: bytes) -> None:
+    """Write the whole file under another name, then rename: no reader ever sees a part of it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # which has no way to sync a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _telling_errors(done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BlobStoreUnavailable(f"a blob could not be {done}: {reason}") from error

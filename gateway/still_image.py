@@ -1,0 +1,48 @@
+"""Whether the bytes of a png, jpg or webp are all there, and are one still picture.
+
+Looks at the structure alone and decodes nothing. An animated picture is refused rather than sent: which
+of its frames becomes the reference is for nobody to say. Sources: PNG (W3C, third edition),
+ITU-T T.81 annex B, the WebP container specification.
+"""
+
+from __future__ import annotations
+
+import struct
+
+_PNG_FIRST_CHUNK = 8
+_MAX_CHUNKS_BEFORE_PIXELS = 1000
+_WEBP_ANIMATION_FLAG = 0x02
+
+_ANIMATED = ("animated_image", "is animated; send a still picture, or the animation as a clip in videos")
+_TRUNCATED = ("media_truncated", "ends too early; send the whole file")
+
+
+def still_image_fault(raw: bytes, extension: str) -> tuple[str, str] | None:
+    """Code and message of what is wrong, or None. `extension`: png, jpg or webp, proved by magic bytes."""
+    if extension == "png":
+        return _png_fault(raw)
+    if extension == "webp":
+        return _webp_fault(raw)
+    return None if b"\xff\xd9" in raw[2:] else _TRUNCATED
+
+
+def _png_fault(raw: bytes) -> tuple[str, str] | None:
+    at = _PNG_FIRST_CHUNK
+    for _ in range(_MAX_CHUNKS_BEFORE_PIXELS):
+        if at + 8 > len(raw):
+            return _TRUNCATED
+        length, name = struct.unpack_from(">I4s", raw, at)
+        if name == b"acTL":
+            return _ANIMATED
+        if name == b"IDAT":
+            return None if raw.find(b"IEND", at) >= 0 else _TRUNCATED
+        at += 12 + length
+    return "media_unreadable", "has too many parts before its pixels; export the image again"
+
+
+def _webp_fault(raw: bytes) -> tuple[str, str] | None:
+    if struct.unpack_from("<I", raw, 4)[0] + 8 > len(raw):
+        return _TRUNCATED
+    if raw[12:16] == b"VP8X" and raw[20] & _WEBP_ANIMATION_FLAG:
+        return _ANIMATED
+    return None

@@ -1,0 +1,147 @@
+"""JSON read strictly: one meaning for every document, and a bounded cost for every byte.
+
+The standard library takes more than JSON (NaN, 1e999, UTF-16), gives some documents a meaning which
+no two readers share (duplicate keys, lone surrogates) and answers others with errors that are not a
+ValueError (deep nesting). Here all of these are refused with `MalformedBody`, always as one problem
+whose `param` is empty.
+
+Codes: `not_utf8`, `byte_order_mark`, `empty_body`, `invalid_json`, `duplicate_key`, `not_a_json_number`,
+`number_too_long`, `number_out_of_range`, `lone_surrogate`, `nested_too_deeply`, `too_many_values`.
+Messages tell a position where one is known, and never quote the document but for a duplicate key.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+from gateway.errors import MalformedBody, Problem
+
+MAX_DEPTH = 32
+MAX_VALUES = 100_000  # a document of 20 MB could hold millions, and stop the event loop for seconds
+MAX_INTEGER_DIGITS = 20
+MAX_FLOAT_CHARACTERS = 100
+_SHOWN_KEY_CHARACTERS = 40
+_ANY_BRACKET_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
+    """The value of one JSON document in UTF-8. Raises `MalformedBody`, and nothing else."""
+    text = _text(raw)
+    _refuse_crowd(raw, max_depth)
+    try:
+        value: object = _DECODER.decode(text)
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise _refused("invalid_json", f"the body is not valid JSON: {error.msg} at {where}") from None
+    if b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw) and _has_lone_surrogate(value):
+        message = (
+            "a \\ud800-\\udfff escape stands alone; send both halves of the pair, or the character itself"
+        )
+        raise _refused("lone_surrogate", message)
+    return value
+
+
+def _text(raw: bytes) -> str:
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise _refused("byte_order_mark", "the body starts with a byte order mark; send UTF-8 without one")
+    if b"\0" in raw[:4]:
+        raise _refused("not_utf8", "the body looks like UTF-16 or UTF-32; send it as UTF-8")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8 at byte {error.start}; send it as UTF-8"
+        raise _refused("not_utf8", message) from None
+    if not text or text.isspace():
+        raise _refused("empty_body", "the body is empty; send one JSON document")
+    return text
+
+
+def _refuse_crowd(raw: bytes, max_depth: int) -> None:
+    """Refuse too many values and too deep nesting before anything is built of them.
+
+    Only bytes methods that run in C: an ordinary document costs three counts and ends there; one that
+    could break a limit has its strings cut away and its brackets peeled, one level a round.
+    """
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets <= max_depth and raw.count(b",") <= MAX_VALUES:
+        return
+    pieces = raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    bare = b"".join(pieces[::2])
+    if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MAX_VALUES:
+        message = f"the body has more than {MAX_VALUES} values; send a smaller document"
+        raise _refused("too_many_values", message)
+    nest = bare.translate(_ANY_BRACKET_TO_SQUARE, _ALL_BUT_BRACKETS)
+    for _ in range(max_depth):
+        nest = nest.replace(b"[]", b"")
+    # What never closes is left to the parser, which knows the place.
+    if b"[]" in nest:
+        raise _too_deep(max_depth)
+
+
+def _has_lone_surrogate(value: object) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            try:
+                item.encode()
+            except UnicodeEncodeError:
+                return True
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            pending.extend(item)
+            pending.extend(item.values())
+    return False
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                shown = json.dumps(key[:_SHOWN_KEY_CHARACTERS])
+                raise _refused("duplicate_key", f"the key {shown} stands twice in one object; send it once")
+            seen.add(key)
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) - digits.startswith("-") > MAX_INTEGER_DIGITS:
+        message = f"an integer has more than {MAX_INTEGER_DIGITS} digits; send a smaller one, or a string"
+        raise _refused("number_too_long", message)
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    if len(digits) > MAX_FLOAT_CHARACTERS:
+        message = f"a number is longer than {MAX_FLOAT_CHARACTERS} characters; send fewer digits"
+        raise _refused("number_too_long", message)
+    value = float(digits)
+    if math.isinf(value):
+        raise _refused("number_out_of_range", "a number is too large for a double; send a smaller one")
+    return value
+
+
+def _not_a_number(name: str) -> float:
+    raise _refused("not_a_json_number", f"{name} is not JSON; send a number, or leave the field out")
+
+
+def _too_deep(max_depth: int) -> MalformedBody:
+    message = f"the body is nested more than {max_depth} levels deep; send a flatter document"
+    return _refused("nested_too_deeply", message)
+
+
+def _refused(code: str, message: str) -> MalformedBody:
+    return MalformedBody([Problem("", code, message)])
+
+
+# Made once: json.loads would make a decoder for every call that has hooks.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_not_a_number
+)

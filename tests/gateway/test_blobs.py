@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.blobs import BlobStore
+from gateway.errors import BlobStoreUnavailable, NotFound
+
+JOB = "job_01JABCDEF"
+RAW = b"the bytes of an image"
+DIGEST = hashlib.sha256(RAW).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "made" / "blobs"
+
+
+@pytest.fixture
+def blobs(folder: Path) -> BlobStore:
+    return BlobStore(folder)
+
+
+async def test_what_was_put_is_read_by_its_reference(blobs: BlobStore) -> None:
+    reference = await blobs.put(JOB, RAW, "png")
+    assert reference == f"blob:{JOB}/{DIGEST}.png"
+    assert await blobs.read(reference) == RAW
+
+
+async def test_another_process_reads_it_too(blobs: BlobStore, folder: Path) -> None:
+    reference = await blobs.put(JOB, RAW, "png")
+    assert await BlobStore(folder).read(reference) == RAW
+
+
+async def test_the_same_file_twice_is_kept_once(blobs: BlobStore, folder: Path) -> None:
+    assert await blobs.put(JOB, RAW, "png") == await blobs.put(JOB, RAW, "png")
+    assert [path.name for path in (folder / JOB).iterdir()] == [f"{DIGEST}.png"]
+
+
+async def test_dropping_a_job_forgets_its_files_alone(blobs: BlobStore) -> None:
+    mine, other = await blobs.put(JOB, RAW, "png"), await blobs.put("job_other", RAW, "png")
+    await blobs.drop(JOB)
+    await blobs.drop(JOB)
+    with pytest.raises(NotFound):
+        await blobs.read(mine)
+    assert await blobs.read(other) == RAW
+
+
+@pytest.mark.parametrize("job_id", ["", "..", "../x", "a/b", ".hidden", "a\0b", "/etc", "a" * 129, "job_1\n"])
+async def test_no_job_id_leads_out_of_the_folder(blobs: BlobStore, job_id: str) -> None:
+    with pytest.raises(ValueError):
+        await blobs.put(job_id, RAW, "png")
+    kept = await blobs.put(JOB, RAW, "png")
+    await blobs.drop(job_id)
+    assert await blobs.read(kept) == RAW
+
+
+@pytest.mark.parametrize("extension", ["", "../x", "a/b", "PNG", "p.g", "png\n"])
+async def test_no_extension_leads_out_of_the_folder(blobs: BlobStore, extension: str) -> None:
+    with pytest.raises(ValueError):
+        await blobs.put(JOB, RAW, extension)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "blob:",
+        f"{JOB}/{DIGEST}.png",
+        f"blob:../{DIGEST}.png",
+        f"blob:{JOB}/../{JOB}/{DIGEST}.png",
+        f"blob:{JOB}/{DIGEST}.png\n",
+        f"blob:{JOB}/{DIGEST[:-1]}.png",
+        f"blob:{JOB}/{DIGEST}.png/..",
+        f"blob:{JOB}/{'0' * 64}.png",
+    ],
+)
+async def test_what_is_no_reference_of_a_kept_file_is_not_found(blobs: BlobStore, reference: str) -> None:
+    await blobs.put(JOB, RAW, "png")
+    with pytest.raises(NotFound):
+        await blobs.read(reference)
+
+
+async def test_a_damaged_file_is_not_handed_out(blobs: BlobStore, folder: Path) -> None:
+    reference = await blobs.put(JOB, RAW, "png")
+    (folder / JOB / f"{DIGEST}.png").write_bytes(RAW[:-1])
+    with pytest.raises(NotFound, match="undamaged"):
+        await blobs.read(reference)
+
+
+async def test_a_folder_that_cannot_be_made_is_told_without_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BlobStoreUnavailable, match="Not a directory") as caught:
+        await BlobStore(tmp_path / "file" / "blobs").put(JOB, RAW, "png")
+    assert str(tmp_path) not in str(caught.value)
+
+
+async def test_a_failed_write_leaves_nothing_behind(
+    blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BlobStoreUnavailable, match="No space left"):
+        await blobs.put(JOB, RAW, "png")
+    assert list((folder / JOB).iterdir()) == []
+
+
+async def test_reading_what_is_no_file_is_unavailable(blobs: BlobStore, folder: Path) -> None:
+    (folder / JOB / f"{DIGEST}.png").mkdir(parents=True)
+    with pytest.raises(BlobStoreUnavailable):
+        await blobs.read(f"blob:{JOB}/{DIGEST}.png")
+
+
+async def test_a_sweep_drops_what_is_old_and_not_live(folder: Path) -> None:
+    now = 1_800_000_000.0
+    blobs = BlobStore(folder, clock=lambda: now)
+    for job_id, age in {"job_live": 500, "job_gone": 500, "job_young": 50}.items():
+        await blobs.put(job_id, RAW, "png")
+        os.utime(folder / job_id, (now - age, now - age))
+    (folder / "a stray file").write_text("not ours")
+    asked: list[str] = []
+
+    async def is_live(job_ids: list[str]) -> set[str]:
+        asked.extend(job_ids)
+        return {"job_live"}
+
+    assert await blobs.sweep(is_live, older_than_seconds=100) == 1
+    assert sorted(asked) == ["job_gone", "job_live"]
+    assert sorted(os.listdir(folder)) == ["a stray file", "job_live", "job_young"]
+
+
+async def test_a_sweep_before_the_first_file_finds_nothing(blobs: BlobStore) -> None:
+    async def is_live(job_ids: list[str]) -> set[str]:
+        raise AssertionError("nothing to ask for")
+
+    assert await blobs.sweep(is_live, older_than_seconds=0) == 0
