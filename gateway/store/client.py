@@ -1,0 +1,58 @@
+"""The connection to Redis, and its errors in our own words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
+
+from gateway.errors import ConfigurationError, StoreUnavailable
+
+#: Answers of a server that is there but cannot serve just now: full, read-only, unable to persist, starting.
+_PASSING = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
+
+
+def connection_pool(
+    url: str, *, timeout_seconds: float, retries: int, connections: int, decode: bool = True
+) -> ConnectionPool:
+    """A pool for one process. Commands wait `timeout_seconds`; a broken connection is tried again
+    `retries` times, which is safe because every script is idempotent."""
+    try:
+        return ConnectionPool.from_url(
+            url,
+            decode_responses=decode,
+            max_connections=connections,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=min(timeout_seconds, 0.5),
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries),
+            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError]
+            if retries
+            else [],
+            health_check_interval=0,
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"GATEWAY_REDIS_URL: {error}") from None
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """Redis' errors become StoreUnavailable; an error that means a fault of ours stays what it is."""
+    try:
+        yield
+    except ResponseError as error:
+        if str(error).startswith(_PASSING):
+            raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
+        raise
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error

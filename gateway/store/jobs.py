@@ -1,0 +1,174 @@
+"""Jobs on Redis."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from gateway.dispatch import PREFIX, Role, Ticket
+from gateway.errors import IdempotencyMismatch, LimitReached
+from gateway.jobs import Job, from_fields, to_fields
+from gateway.lifecycle import FINAL, JobEvent, JobState
+from gateway.store import keys, orders
+from gateway.store.base import Accepted, Answer, Move, Outcome, Page
+from gateway.store.client import store_errors
+from gateway.store.lua import Scripts
+from gateway.tickets import submit_ticket
+
+_FULL_RETRY_SECONDS = 30
+
+
+class RedisJobStore:
+    """`JobStore` on Redis. Times of leases and due work are Redis' own clock, read in the scripts."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._roles = roles
+        self._dispatch_submit = orders.limits_of(roles, Role.SUBMIT)
+
+    async def accept(self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int) -> Accepted:
+        order: dict[str, Any] = {
+            "name": job.id,
+            "tenant": job.tenant,
+            "state": job.state,
+            "ticket": f"{job.tenant}|{job.id}",
+            "queue_max": queue_max,
+            "dispatch": self._dispatch_submit,
+        }
+        if job.idempotency:
+            order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
+        fields = to_fields(
+            model=job.model,
+            params=job.params,
+            created_at=job.created_at,
+            callback_url=job.callback_url,
+            warnings=job.warnings or None,
+            idempotency=job.idempotency,
+        )
+        flat = [part for field in fields.items() for part in field]
+        outcome, value = await self._scripts.run(
+            "accept", [keys.job(job.id)], [orders.dump(order), payload or "", *flat]
+        )
+        match outcome:
+            case "accepted":
+                return Accepted(value, replayed=False)
+            case "replayed":
+                return Accepted(value, replayed=value != job.id)
+            case "mismatch":
+                raise IdempotencyMismatch(value)
+            case _:
+                message = f"{value} of this tenant's jobs wait already; post again when some are done"
+                raise LimitReached(message, _FULL_RETRY_SECONDS)
+
+    async def read(self, job_id: str) -> Job | None:
+        with store_errors():
+            fields = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
+        return from_fields(job_id, fields) if fields else None
+
+    async def payload(self, job_id: str) -> str | None:
+        with store_errors():
+            found: str | None = await self._redis.get(keys.payload(job_id))
+        return found
+
+    async def position(self, job: Job) -> int | None:
+        if job.state is not JobState.QUEUED:
+            return None
+        with store_errors():
+            rank: int | None = await self._redis.zrank(
+                keys.lane(Role.SUBMIT, job.tenant), str(submit_ticket(job))
+            )
+        return rank
+
+    async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
+        top = f"({after}" if after else "+"
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for state in states:
+                    pipe.zrevrangebylex(keys.tenant_jobs(tenant, state), top, "-", 0, limit + 1)
+                lists: list[list[str]] = await pipe.execute()
+            names = list(heapq.merge(*lists, reverse=True))[: limit + 1]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names[:limit]:
+                    pipe.hgetall(keys.job(name))
+                found: list[dict[str, str]] = await pipe.execute()
+        jobs = [
+            from_fields(name, fields) for name, fields in zip(names[:limit], found, strict=True) if fields
+        ]
+        return Page(jobs, more=len(names) > limit)
+
+    async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of these jobs that exist and are not final."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.hget(keys.job(job_id), "state")
+                states: list[str | None] = await pipe.execute()
+        return {
+            job_id
+            for job_id, state in zip(job_ids, states, strict=True)
+            if state and JobState(state) not in FINAL
+        }
+
+    async def apply(self, job: Job, move: Move) -> Answer:
+        answer, _ = await self._apply(job, move, read=False)
+        return answer
+
+    async def _apply(self, job: Job, move: Move, *, read: bool) -> tuple[Answer, Job | None]:
+        order = orders.job_order(job, move, self._roles) | {"read": read}
+        body = move.owed.body if move.owed else b""
+        outcome, before, after, flat = await self._scripts.run(
+            "transition", [keys.job(job.id)], [orders.dump(order), body]
+        )
+        answer = Answer(Outcome(outcome), before, after)
+        return answer, from_fields(job.id, orders.pairs(flat)) if flat else None
+
+    async def claim(self, ticket: Ticket) -> Job | None:
+        unborn = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
+        move = Move(
+            JobEvent.CLAIMED,
+            holder=ticket,
+            add={"epoch": 1, "tries": 1},
+            unset=["released_at"],
+            hold_ms=self._roles[Role.SUBMIT].lease_ms,
+        )
+        answer, job = await self._apply(unborn, move, read=True)
+        return job if answer.outcome is Outcome.MOVED else None
+
+    async def release(self, job: Job) -> bool:
+        answer = await self._scripts.run("release", [keys.job(job.id)], [JobState.SUBMITTING, job.epoch])
+        return bool(answer == 1)
+
+    async def begin_confirm(self, ticket: Ticket) -> Job | None:
+        lease = self._roles[Role.CONFIRM].lease_ms
+        found = await self._scripts.run(
+            "begin", [keys.job(ticket.name)], [ticket.role, str(ticket), ticket.ring, lease]
+        )
+        if not found or not found[0]:
+            return None
+        return from_fields(ticket.name, orders.pairs(found[0]))
+
+    async def postpone(self, ticket: Ticket, in_ms: int, fields: dict[str, object]) -> None:
+        await self._put_down(ticket, in_ms, "0", fields)
+
+    async def drop(self, ticket: Ticket) -> None:
+        await self._put_down(ticket, 0, "1", {})
+
+    async def _put_down(self, ticket: Ticket, in_ms: int, leave: str, fields: dict[str, object]) -> None:
+        flat = [part for field in orders.texts(fields).items() for part in field]
+        limits = orders.dump(orders.limits_of(self._roles, ticket.role))
+        await self._scripts.run(
+            "postpone",
+            [keys.job(ticket.name)],
+            [ticket.role, str(ticket), ticket.ring, in_ms, leave, limits, *flat],
+        )
+
+    async def renew(self, ticket: Ticket) -> bool:
+        lease = self._roles[ticket.role].lease_ms
+        found = await self._scripts.run(
+            "begin", [f"{PREFIX}none"], [ticket.role, str(ticket), ticket.ring, lease]
+        )
+        return bool(found)

@@ -1,0 +1,68 @@
+"""Every Redis key that Python names; the scripts name the rest (`scripts/lanes.lua` lists them)."""
+
+from __future__ import annotations
+
+from gateway.dispatch import PREFIX, Role
+from gateway.lifecycle import JobState
+
+COUNTS = f"{PREFIX}counts"
+TALLY = f"{PREFIX}tally"
+FINALS = f"{PREFIX}finals"
+KEYS = f"{PREFIX}keys"
+SWEEP = f"{PREFIX}sweep"
+
+
+def job(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}"
+
+
+def payload(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}:payload"
+
+
+def job_events(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}:events"
+
+
+def job_deliveries(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}:deliveries"
+
+
+def tenant_jobs(tenant: str, state: JobState) -> str:
+    return f"{PREFIX}tenant:{tenant}:jobs:{state}"
+
+
+def tenant_endpoints(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:endpoints"
+
+
+def endpoint(endpoint_id: str) -> str:
+    return f"{PREFIX}endpoint:{endpoint_id}"
+
+
+def event(event_id: str) -> str:
+    return f"{PREFIX}event:{event_id}"
+
+
+def delivery(delivery_id: str) -> str:
+    return f"{PREFIX}delivery:{delivery_id}"
+
+
+def client_key(key_id: str) -> str:
+    return f"{PREFIX}key:{key_id}"
+
+
+def lane(role: Role, name: str) -> str:
+    return f"{PREFIX}{role}:lane:{name}"
+
+
+def waiting(role: Role) -> str:
+    return f"{PREFIX}{role}:waiting"
+
+
+def slots(role: Role) -> str:
+    return f"{PREFIX}{role}:slots"
+
+
+def due(role: Role) -> str:
+    return f"{PREFIX}{role}:due"

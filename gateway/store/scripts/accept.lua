@@ -1,0 +1,30 @@
+-- accept(KEYS = {job}, ARGV = {order, payload, field, value, ...})
+-- order: {name, tenant, state, ticket, idempotency, fingerprint, queue_max, dispatch = {role = limits}}
+--
+-- Claims the idempotency key, writes the job, puts it in its tenant's lane and dispatches it when a slot is
+-- free: one durable step. Called again with the same job id, or the same key and fingerprint, it changes nothing.
+--
+-- Returns {"accepted", id} | {"replayed", earlier id} | {"mismatch", earlier id} | {"full", jobs that wait}
+local order = cjson.decode(ARGV[1])
+local claim
+if order.idempotency then
+  claim = P .. 'tenant:' .. order.tenant .. ':idempotency:' .. order.idempotency
+  local prior = redis.call('HMGET', claim, 'job', 'fingerprint')
+  if prior[1] then
+    return { prior[2] == order.fingerprint and 'replayed' or 'mismatch', prior[1] }
+  end
+end
+if redis.call('EXISTS', KEYS[1]) == 1 then return { 'replayed', order.name } end
+local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. order.tenant)
+if waiting >= order.queue_max then return { 'full', waiting } end
+
+local now = now_ms()
+if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
+redis.call('HSET', KEYS[1], 'state', order.state, 'tenant', order.tenant, unpack(ARGV, 3))
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1] .. ':payload', ARGV[2]) end
+count('job', order.state, 1)
+index('job', order.name, order.tenant, order.state)
+note(KEYS[1], now, 'event', 'accepted', 'to', order.state)
+enter('submit', order.ticket, now)
+dispatch_all(order.dispatch, now)
+return { 'accepted', order.name }

@@ -1,0 +1,152 @@
+-- lanes.lua: a part, put before every script when it is loaded. Time, lanes, slots and the doorbell.
+--
+-- A role keeps, under {gw}:<role>:
+--   lane:<lane>  zset   ticket -> rank (retries before new work, then in order of arrival)
+--   fair         zset   active lane -> turns served (start-time fair queueing: the lowest is next)
+--   served       hash   turns served of a lane that is not active
+--   turn         string turns served of the lane that was last served: where a lane that was idle joins
+--   waiting      zset   ticket -> when it entered its lane, over all lanes: depth and age
+--   due          zset   ticket -> when it may enter its lane
+--   again        set    tickets that became due while they hold a slot
+--   slots        zset   ticket -> end of its lease ("+inf": held until it is given back)
+--   holders      hash   ticket -> ring, the number of the dispatch that may act on it
+--   inflight     hash   lane -> slots it holds
+--   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
+-- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
+local P = '{gw}:'
+local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is rung again long before
+local WAKE_CAP = 1000 -- tokens beyond the number of workers that could take one are of no use
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function lane_of(ticket)
+  return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
+end
+
+local function activate(role, lane)
+  local r = P .. role
+  if redis.call('ZSCORE', r .. ':fair', lane) then return end
+  local own = tonumber(redis.call('HGET', r .. ':served', lane) or '0')
+  local turn = tonumber(redis.call('GET', r .. ':turn') or '0')
+  -- a lane that was idle has saved up no credit: it joins at the present turn
+  redis.call('ZADD', r .. ':fair', math.max(own, turn), lane)
+end
+
+local function enter(role, ticket, now, again)
+  local r, lane = P .. role, lane_of(ticket)
+  local rank = redis.call('INCR', r .. ':ranks')
+  if not again then rank = rank + 1e13 end
+  redis.call('ZADD', r .. ':lane:' .. lane, rank, ticket)
+  redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
+  activate(role, lane)
+end
+
+local function ring_bell(role, ticket, ring, now)
+  local queue = P .. role .. ':arq'
+  local id = P .. role .. ':' .. ticket .. ':' .. ring
+  local record = cjson.encode({ t = cjson.null, f = role, a = { ticket, ring }, k = {}, et = now })
+  redis.call('SET', 'arq:job:' .. id, record, 'PX', RUNNABLE_MS)
+  redis.call('ZADD', queue, now, id)
+  if redis.call('LLEN', queue .. ':wake') < WAKE_CAP then redis.call('RPUSH', queue .. ':wake', '1') end
+end
+
+local function take(role, ticket, lease_ms, now)
+  local r = P .. role
+  local ring = redis.call('INCR', r .. ':rings')
+  redis.call('ZADD', r .. ':slots', now + lease_ms, ticket)
+  redis.call('HSET', r .. ':holders', ticket, ring)
+  redis.call('HINCRBY', r .. ':inflight', lane_of(ticket), 1)
+  ring_bell(role, ticket, ring, now)
+end
+
+local function holds(role, ticket, ring)
+  return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(ring)
+end
+
+local function extend(role, ticket, lease_ms, now)
+  local till = '+inf'
+  if lease_ms >= 0 then till = now + lease_ms end
+  redis.call('ZADD', P .. role .. ':slots', 'XX', till, ticket)
+end
+
+local function set_due(role, ticket, at)
+  redis.call('ZADD', P .. role .. ':due', 'LT', at, ticket)
+end
+
+-- Only the call that finds the slot taken frees it, so that giving back twice is harmless.
+local function free(role, ticket)
+  local r, lane = P .. role, lane_of(ticket)
+  if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
+  redis.call('HDEL', r .. ':holders', ticket)
+  if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
+  if redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then activate(role, lane) end
+end
+
+-- `due_at` (or nil): when to take the ticket up again; at once when it became due while it held the slot.
+local function give_back(role, ticket, now, due_at)
+  free(role, ticket)
+  if redis.call('SREM', P .. role .. ':again', ticket) == 1 then
+    enter(role, ticket, now, true)
+  elseif due_at then
+    set_due(role, ticket, due_at)
+  end
+end
+
+-- The ticket is done with: wherever it is, it is there no more.
+local function leave(role, ticket)
+  local r = P .. role
+  free(role, ticket)
+  redis.call('SREM', r .. ':again', ticket)
+  redis.call('ZREM', r .. ':due', ticket)
+  redis.call('ZREM', r .. ':waiting', ticket)
+  redis.call('ZREM', r .. ':lane:' .. lane_of(ticket), ticket)
+end
+
+local function promote(role, now)
+  local r = P .. role
+  for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', r .. ':due', ticket)
+    if redis.call('ZSCORE', r .. ':slots', ticket) then
+      redis.call('SADD', r .. ':again', ticket)
+    else
+      enter(role, ticket, now, true)
+    end
+  end
+end
+
+-- limits = {slots, lane_slots, lease_ms, batch}; returns how many were handed to arq.
+local function dispatch(role, limits, now)
+  local r = P .. role
+  promote(role, now)
+  local room = math.min(limits[4], limits[1] - redis.call('ZCARD', r .. ':slots'))
+  local handed = 0
+  while handed < room do
+    local first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
+    if not first[1] then break end
+    local lane, served, popped = first[1], tonumber(first[2]), {}
+    if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') < limits[2] then
+      popped = redis.call('ZPOPMIN', r .. ':lane:' .. lane)
+    end
+    if popped[1] then
+      redis.call('SET', r .. ':turn', served)
+      redis.call('ZADD', r .. ':fair', served + 1, lane)
+      redis.call('ZREM', r .. ':waiting', popped[1])
+      take(role, popped[1], limits[3], now)
+      handed = handed + 1
+    else -- empty, or full: `enter` or `free` makes it active again
+      redis.call('ZREM', r .. ':fair', lane)
+      redis.call('HSET', r .. ':served', lane, served)
+    end
+  end
+  return handed
+end
+
+-- roles = {role = limits}
+local function dispatch_all(roles, now)
+  local handed = 0
+  for role, limits in pairs(roles) do handed = handed + dispatch(role, limits, now) end
+  return handed
+end

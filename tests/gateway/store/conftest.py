@@ -1,0 +1,97 @@
+"""A store on a real server, small limits, and jobs to put into it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.dispatch import Role, RoleLimits, Ticket
+from gateway.environment import Environment
+from gateway.jobs import Job
+from gateway.lifecycle import JobState
+from gateway.store.client import connection_pool
+from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
+from gateway.store.lua import Scripts
+
+Accept = Callable[..., Awaitable[Job]]
+ROLES = {
+    Role.SUBMIT: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
+    Role.CONFIRM: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
+    Role.DELIVER: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
+}
+_ENVIRONMENT = Environment()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    pool = connection_pool(redis_url, timeout_seconds=5, retries=0, connections=64)
+    client = Redis(connection_pool=pool)
+    await client.flushall()
+    yield client
+    await pool.disconnect()
+
+
+@pytest.fixture
+def scripts(redis: Redis) -> Scripts:
+    return Scripts(redis)
+
+
+@pytest.fixture
+def jobs(redis: Redis, scripts: Scripts) -> RedisJobStore:
+    return RedisJobStore(redis, scripts, ROLES)
+
+
+@pytest.fixture
+def deliveries(redis: Redis, scripts: Scripts) -> RedisDeliveryStore:
+    return RedisDeliveryStore(redis, scripts, ROLES)
+
+
+@pytest.fixture
+def endpoints(redis: Redis) -> RedisEndpointStore:
+    return RedisEndpointStore(redis)
+
+
+@pytest.fixture
+def lanes(redis: Redis, scripts: Scripts) -> Lanes:
+    return Lanes(redis, scripts, ROLES)
+
+
+def new_job(tenant: str = "acme", **fields: object) -> Job:
+    values: dict[str, object] = {
+        "id": _ENVIRONMENT.new_job_id(),
+        "tenant": tenant,
+        "state": JobState.QUEUED,
+        "model": "viduq2_pro_reference",
+        "params": {"prompt": "a fox", "images": ["https://cdn.example.com/a.png"], "duration": 0},
+        "created_at": _ENVIRONMENT.now_ms(),
+    }
+    return Job(**{**values, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def accept(jobs: RedisJobStore) -> Accept:
+    async def accepted(tenant: str = "acme", **fields: object) -> Job:
+        job = new_job(tenant, **fields)
+        await jobs.accept(job, None, "fingerprint", queue_max=1000)
+        return job
+
+    return accepted
+
+
+async def held(redis: Redis, role: Role, name: str) -> Ticket:
+    """The ticket of a piece of work as its newest dispatch holds it."""
+    holders = await redis.hgetall(f"{{gw}}:{role}:holders")  # type: ignore[misc]
+    for text, ring in holders.items():
+        if text.endswith(f"|{name}"):
+            return Ticket.parse(role, text, int(ring))
+    raise AssertionError(f"nobody holds {name}")
+
+
+async def rung(redis: Redis, role: Role) -> list[str]:
+    """The names of the work that arq may run now, in order."""
+    ids = await redis.zrange(f"{{gw}}:{role}:arq", 0, -1)
+    return [text.split("|")[1].rsplit(":", 1)[0] for text in ids]
