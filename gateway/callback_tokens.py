@@ -1,0 +1,57 @@
+"""The capability in a job's callback URL: it names the job and the attempt, and cannot be guessed.
+
+`{kid}.{tenant}.{job}.{epoch}.{mac}`, safe in a URL path, by its form at most 106 characters, verified
+without Redis.
+The upstream's own signature does not cover a callback's body, so this token is what tells a callback
+from a forgery; and it names the job even if the task's id was never recorded.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from typing import Final, NamedTuple
+
+from gateway.keyring import Keyring
+
+_MAC_BYTES: Final = 16
+_REFERENCE: Final = (
+    r"(?P<kid>[a-z0-9]{1,8})\.(?P<tenant>[a-z0-9][a-z0-9_-]{0,31})"
+    r"\.(?P<job>job_[0-9A-HJKMNP-TV-Z]{26})\.(?P<epoch>0|[1-9][0-9]{0,9})"
+)
+_TOKEN: Final = re.compile(_REFERENCE + r"\.(?P<mac>[A-Za-z0-9_-]{22})")
+
+
+class CallbackRef(NamedTuple):
+    """What a verified token says: which attempt (epoch) of which job."""
+
+    kid: str
+    tenant: str
+    job_id: str
+    epoch: int
+
+
+def make(keyring: Keyring, tenant: str, job_id: str, epoch: int) -> str:
+    """The token of one attempt, under the active key. Raises ValueError for parts that are not valid."""
+    ref = CallbackRef(keyring.active_kid, tenant, job_id, epoch)
+    token = f"{ref.kid}.{tenant}.{job_id}.{epoch}.{_mac(keyring, ref)}"
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("tenant, job id or epoch is not of the right form for a callback token")
+    return token
+
+
+def verify(keyring: Keyring, token: str) -> CallbackRef | None:
+    """Whose callback this is; None for whatever else anybody may send."""
+    if not (match := _TOKEN.fullmatch(token)):
+        return None
+    ref = CallbackRef(match["kid"], match["tenant"], match["job"], int(match["epoch"]))
+    if ref.kid not in keyring:
+        return None
+    # The text is compared, not its decoded bytes: one mac has exactly one spelling.
+    return ref if hmac.compare_digest(_mac(keyring, ref).encode(), match["mac"].encode()) else None
+
+
+def _mac(keyring: Keyring, ref: CallbackRef) -> str:
+    digest = keyring.derive(ref.kid, "callback-token", ref.kid, ref.tenant, ref.job_id, str(ref.epoch))
+    return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode().rstrip("=")

@@ -1,0 +1,69 @@
+"""Which URLs are refused at registration, without a lookup."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.delivery.guard import Guard
+
+INSIDE = Guard(["10.0.0.0/8", "fd12::/16"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.example/x?y=z#f",
+        "http://hooks.example:8080",
+        "http://10.0.0.1/",
+        "http://[fd12::1]:81/x",
+        "http://video_hooks.svc.cluster.local./",
+        "http://10.0.0.1./",
+        "HTTP://EXAMPLE/",
+        "http://[::ffff:a00:1]/",
+    ],
+)
+def test_a_url_with_nothing_wrong_in_it(url: str) -> None:
+    assert INSIDE.check_literal(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("ftp://hooks.example/", "must start with"),
+        ("", "must start with"),
+        ("http:///x", "host"),
+        ("http://user:pass@hooks.example/", "user name"),
+        ("http://@hooks.example/", "user name"),
+        ("http://hooks.example:0/", "port"),
+        ("http://hooks.example:99999/", "port"),
+        ("http://[::1/", "host"),
+        ("http://good.example\\@10.0.0.1/", "characters"),
+        ("http://hooks.example/\r\nx: y", "characters"),
+        ("http://2130706433/", "four decimal numbers"),
+        ("http://127.1/", "four decimal numbers"),
+        ("http://0x7f.1/", "four decimal numbers"),
+        ("http://010.0.0.1/", "four decimal numbers"),
+        ("http://hooks.example/" + "a" * 2048, "at most 2048"),
+        ("http://8.8.8.8/", "points to 8.8.8.8, which is not in the networks"),
+        ("http://8.8.8.8./", "points to 8.8.8.8, which is not in the networks"),
+        ("http://169.254.169.254/latest/", "networks"),
+        ("http://[::ffff:169.254.169.254]/", "networks"),
+        ("http://[64:ff9b::7f00:1]/", "networks"),
+        ("http://[::]/", "networks"),
+    ],
+)
+def test_a_url_is_refused_at_registration_with_a_reason(url: str, problem: str) -> None:
+    assert problem in (INSIDE.check_literal(url) or "")
+
+
+def test_a_port_that_is_not_allowed_is_refused_at_registration() -> None:
+    guard = Guard(["10.0.0.0/8"], allowed_ports=[443])
+    assert guard.check_literal("https://hooks.example/") is None
+    assert "names port 80" in (guard.check_literal("http://hooks.example/") or "")
+
+
+@given(st.text() | st.text(alphabet="[]:.0f%@/?#x-"), st.sampled_from(["", "http://", "https://["]))
+def test_no_text_raises(text: str, start: str) -> None:
+    INSIDE.check_literal(start + text)

@@ -1,0 +1,129 @@
+"""How long to wait before trying again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.backoff import DELIVERY_SCHEDULE, OVERLOADED, delivery_delay, full_jitter, retry_after
+from gateway.delivery.http import DeliveryOutcome
+
+NOW = 1_790_000_000.0
+dice = st.floats(0, 1, exclude_max=True)
+
+
+def middle() -> float:
+    return 0.5
+
+
+def highest() -> float:
+    return 1.0
+
+
+def lowest() -> float:
+    return 0.0
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 2), (2, 4), (3, 8), (6, 60), (10_000, 60)])
+def test_the_window_doubles_up_to_the_cap(attempt: int, seconds: float) -> None:
+    assert full_jitter(attempt, base_seconds=2, cap_seconds=60, random=highest) == seconds
+
+
+def test_the_wait_is_never_under_a_tenth_of_a_second() -> None:
+    assert full_jitter(1, base_seconds=2, cap_seconds=60, random=lowest) == 0.1
+
+
+def test_a_delivery_has_ten_attempts_over_45_hours() -> None:
+    assert len(DELIVERY_SCHEDULE) == 9
+    assert sum(DELIVERY_SCHEDULE) / 3600 == pytest.approx(44.71, abs=0.01)
+
+
+def test_the_schedule_is_followed_and_then_the_delivery_is_given_up() -> None:
+    waits = [delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, middle) for made in range(1, 12)]
+    assert waits == [*map(pytest.approx, DELIVERY_SCHEDULE), None, None]
+
+
+@given(made=st.integers(1, 9), roll=dice)
+def test_the_jitter_is_a_fifth_either_way(made: int, roll: float) -> None:
+    delay = delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, lambda: roll)
+    assert delay is not None
+    assert 0.8 <= delay / DELIVERY_SCHEDULE[made - 1] <= 1.2
+
+
+@pytest.mark.parametrize("outcome", sorted(OVERLOADED))
+@given(made=st.integers(1, 9), roll=dice)
+def test_an_overloaded_subscriber_is_left_alone_for_a_minute(outcome: str, made: int, roll: float) -> None:
+    delay = delivery_delay(DELIVERY_SCHEDULE, made, outcome, None, lambda: roll)
+    assert delay is not None
+    assert delay >= 60
+
+
+def test_a_crowd_that_was_turned_away_together_does_not_come_back_together() -> None:
+    assert delivery_delay((5,), 1, "timeout", None, highest) == pytest.approx(72)
+
+
+def test_an_operator_with_a_short_schedule_lowers_the_floor_with_it() -> None:
+    assert delivery_delay((0.1,), 1, "throttled", None, middle, overload_floor_seconds=0) == pytest.approx(
+        0.1
+    )
+
+
+def test_the_overloaded_outcomes_are_outcomes_of_a_delivery() -> None:
+    assert set(DeliveryOutcome) >= OVERLOADED
+
+
+def test_a_subscriber_that_is_gone_is_not_tried_again() -> None:
+    assert delivery_delay(DELIVERY_SCHEDULE, 1, DeliveryOutcome.GONE, None, middle) is None
+
+
+@pytest.mark.parametrize(("asked", "given_seconds"), [(1.0, 30.0), (100.0, 100.0), (1e9, 36_000.0)])
+def test_retry_after_only_delays_and_by_ten_hours_at_most(asked: float, given_seconds: float) -> None:
+    assert delivery_delay((30,), 1, "http_5xx", asked, middle) == given_seconds
+
+
+def test_retry_after_does_not_cut_a_longer_wait_short() -> None:
+    assert delivery_delay((86_400,), 1, "http_5xx", 1e9, middle) == pytest.approx(86_400)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("120", 120.0), (" 1.5 ", 1.5), ("0", 0.0)])
+def test_retry_after_in_seconds(header: str, seconds: float) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    assert retry_after(format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), NOW) == 90
+    assert retry_after("Mon, 21 Sep 2026 14:15:00", NOW) == pytest.approx(1_790_000_100 - NOW)
+
+
+def test_a_date_that_is_past_asks_for_nothing() -> None:
+    assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT", NOW) == 0
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "soon",
+        "-5",
+        "nan",
+        "inf",
+        "1e3",
+        "0x10",
+        "1_0",
+        "٣",
+        "9" * 400,
+        "Thu, 99 Foo 99999 77:88:99 GMT",
+    ],
+)
+def test_any_other_retry_after_is_ignored(header: str | None) -> None:
+    assert retry_after(header, NOW) is None
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255), max_size=64))
+def test_no_retry_after_raises(header: str) -> None:
+    assert (retry_after(header, NOW) or 0.0) >= 0
