@@ -1,0 +1,230 @@
+"""What the upstream says, value by value, brought into our own form.
+
+Every function takes one decoded JSON value of any type and raises nothing: what cannot be used is left
+out. The upstream's pages, its own client and the clients of others disagree about most of these
+values, so each function accepts every form seen and gives one.
+
+Text from the upstream ends up in our API, our logs and on the operators' page: it is made printable
+and cut here, once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from gateway.upstream.base import TaskStatus, UpstreamError
+
+FALLBACK_CODE = "upstream_error"
+NO_REASON = "the upstream gave no reason"
+MAX_MESSAGE_CHARACTERS = 500
+MAX_CODE_CHARACTERS = 64
+MAX_ID_CHARACTERS = 128
+MAX_URL_CHARACTERS = 2048
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+
+_COMPLETED = frozenset({"completed", "success", "succeeded", "done"})
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+def read_storable(value: object) -> object:
+    """The same, but integers over 64 bits as text: extras are passed on as they came, and our own
+    writer of JSON would refuse a job's record for such a number in one of them."""
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, list):
+        return [read_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: read_storable(item) for name, item in value.items()}
+    return value
+
+
+def read_text(value: object, limit: int) -> str:
+    """One printable line of at most `limit` characters; "" when the value is not a string."""
+    if not isinstance(value, str):
+        return ""
+    line = " ".join(value[: 4 * limit].split())
+    return "".join(character for character in line if character.isprintable())[:limit]
+
+
+def read_code(value: object) -> str:
+    """An error's code as text: `"002014001"` keeps its zeros, 1027 becomes "1027", others ""."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return read_text(value, MAX_CODE_CHARACTERS)
+
+
+def read_error(value: object) -> UpstreamError | None:
+    """The value of an `error` field: a string, or an object with a code and a message.
+
+    None when it tells of no error: absent, empty, or all zero, as servers write it which always send
+    every field.
+    """
+    if isinstance(value, str):
+        message = read_text(value, MAX_MESSAGE_CHARACTERS)
+        return UpstreamError(FALLBACK_CODE, message) if message else None
+    if not isinstance(value, dict):
+        return None
+    code = _first_code(value, "code", "error_code", "err_code")
+    message = _first_message(value, "error_message", "message")
+    if code in ("", "0") and message.lower() in ("", "ok", "success"):
+        return None
+    return UpstreamError(code or FALLBACK_CODE, message or NO_REASON)
+
+
+def read_refusal(status: int, document: object) -> UpstreamError:
+    """Why a request was refused, from the body of an answer that is not 2xx; `document` is None
+    when it was not JSON. Always something: what the body does not tell, the HTTP status does."""
+    body = document if isinstance(document, dict) else {}
+    error = read_error(body.get("error"))
+    if error:
+        return error
+    message = _first_message(body, "message")
+    if message:
+        code = _first_code(body, "reason", "error_code", "code")
+        return UpstreamError(code or FALLBACK_CODE, message)
+    envelope = body.get("status")
+    if isinstance(envelope, dict):
+        code = _first_code(envelope, "error_code", "code")
+        return UpstreamError(code or FALLBACK_CODE, _first_message(envelope, "message") or NO_REASON)
+    detail = _first_message(body, "detail")
+    return UpstreamError(FALLBACK_CODE, detail or f"the upstream answered {status} and gave no reason")
+
+
+def _first_code(fields: Mapping[str, object], *names: str) -> str:
+    return next((code for code in (read_code(fields.get(name)) for name in names) if code), "")
+
+
+def _first_message(fields: Mapping[str, object], *names: str) -> str:
+    texts = (read_text(fields.get(name), MAX_MESSAGE_CHARACTERS) for name in names)
+    return next((text for text in texts if text), "")
+
+
+def read_task_id(fields: Mapping[str, object]) -> str | None:
+    """The task's id, opaque: from `id` or else `task_id`, 1 to 128 printable characters."""
+    for name in ("id", "task_id"):
+        value = fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, str) and _is_opaque_id(value):
+            return value
+    return None
+
+
+def _is_opaque_id(value: str) -> bool:
+    return 0 < len(value) <= MAX_ID_CHARACTERS and value.isprintable() and not value.isspace()
+
+
+def read_status_word(fields: Mapping[str, object]) -> str:
+    """The upstream's own word for the state: from `status` or else `state`; "" when it tells none."""
+    words = (read_text(fields.get(name), MAX_CODE_CHARACTERS) for name in ("status", "state"))
+    return next((word for word in words if word), "")
+
+
+def read_status(word: str, error: UpstreamError | None) -> TaskStatus:
+    """An unknown word counts as in progress. A task which completed *with* an error has failed."""
+    known = word.lower()
+    if known in _COMPLETED:
+        return TaskStatus.FAILED if error else TaskStatus.COMPLETED
+    return TaskStatus.FAILED if known == "failed" else TaskStatus.IN_PROGRESS
+
+
+def read_progress(value: object) -> float | None:
+    """0 to 1; None for what is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return float(min(max(value, 0), 1))
+
+
+def read_usage(value: object) -> dict[str, object] | None:
+    """`cost`: USD as a decimal string, never through a float of ours; `discount`: a number as it came."""
+    if not isinstance(value, dict):
+        return None
+    usage: dict[str, object] = {}
+    cost = _decimal_text(value.get("cost"))
+    if cost is not None:
+        usage["cost"] = cost
+    discount = value.get("discount")
+    if isinstance(discount, int | float) and not isinstance(discount, bool):
+        usage["discount"] = discount
+    return usage or None
+
+
+def _decimal_text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    text = str(value)
+    try:
+        number = Decimal(text) if len(text) <= 32 else None
+    except InvalidOperation:
+        return None
+    # An exponent costs a character and can ask for a gigabyte of zeros.
+    if number is None or not number.is_finite() or abs(number.adjusted()) > 18:
+        return None
+    return format(number, "f")
+
+
+def read_output(value: object) -> list[dict[str, object]]:
+    """The published groups `[{"content": [{"type", "url", ...}]}]`, from an array of groups, one bare
+    group, or bare items. Groups in which nothing can be used are left out."""
+    groups = value if isinstance(value, list) else [value]
+    return [{"content": items} for items in map(_read_group, groups) if items]
+
+
+def _read_group(group: object) -> list[dict[str, object]]:
+    if not isinstance(group, dict):
+        return []
+    content = group.get("content", group if "url" in group else [])
+    items = content if isinstance(content, list) else [content]
+    return [item for item in map(_read_item, items) if item]
+
+
+def _read_item(item: object) -> dict[str, object] | None:
+    """The item with all its extras. An address that nobody should follow is not handed on: a bad
+    `url` drops the item, a bad `watermarked_url` or `cover_url` only that field."""
+    if not isinstance(item, dict):
+        return None
+    kept = {name: value for name, value in item.items() if not name.endswith("url") or is_plain_url(value)}
+    if item.get("url") is not None and "url" not in kept:
+        return None
+    if "url" in kept and not isinstance(kept.get("type"), str):
+        kept["type"] = "video"
+    return kept
+
+
+def is_plain_url(value: object) -> bool:
+    """Whether it is an absolute http or https URL, without userinfo, blanks or control characters."""
+    if not isinstance(value, str) or len(value) > MAX_URL_CHARACTERS:
+        return False
+    if not value.isprintable() or " " in value or "\\" in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, at most a day. A date is measured against the answer's own `date`, so that
+    neither clock matters; without one it tells nothing. Header names are in lower case."""
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
+    until, now = _http_date(value), _http_date(headers.get("date", ""))
+    if until is None or now is None:
+        return None
+    return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,62 @@
+"""A submit to a scripted server, as the tests of the paid POST make it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import SecretStr
+
+from gateway.upstream.base import Gate, SubmitOutcome
+from gateway.upstream.http import HttpUpstream
+from gateway.upstream.vtrix import VtrixDialect
+from tests.gateway.upstream.scripted import Script, ScriptedServer, scripted
+
+KEY = "sk-canary-7f3a"
+SMALL: dict[str, object] = {
+    "prompt": "a hero at dusk",
+    "images": ["https://cdn.example.com/hero.png"],
+    "duration": 0,
+}
+#: More than loopback's socket buffers hold, so that a server which does not read stops the upload.
+LARGE: dict[str, object] = {
+    "prompt": "a hero at dusk",
+    "images": ["data:image/png;base64," + "A" * 12_000_000],
+}
+
+
+class CountingGate:
+    """A gate that opens at once."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+
+    async def __call__(self) -> None:
+        self.passed += 1
+
+
+def upstream_at(url: str, *, upload_seconds: float = 20.0, response_seconds: float = 20.0) -> HttpUpstream:
+    times = {"upload_seconds": upload_seconds, "response_seconds": response_seconds}
+    return HttpUpstream(VtrixDialect(), url, SecretStr(KEY), **times)
+
+
+async def submit(
+    upstream: HttpUpstream, gate: Gate, params: dict[str, object] | None = None
+) -> SubmitOutcome:
+    return await upstream.submit(
+        params or {**SMALL},
+        model="m",
+        callback_url="https://gw.example.com/callbacks/t",
+        reference="r1",
+        gate=gate,
+    )
+
+
+@asynccontextmanager
+async def meeting(
+    script: Script, *, upload_seconds: float = 20.0, response_seconds: float = 20.0
+) -> AsyncIterator[tuple[HttpUpstream, ScriptedServer]]:
+    async with scripted(script) as server:
+        upstream = upstream_at(server.url, upload_seconds=upload_seconds, response_seconds=response_seconds)
+        async with upstream:
+            yield upstream, server

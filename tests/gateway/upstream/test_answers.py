@@ -1,0 +1,141 @@
+"""The tolerant readers of progress, cost, output and addresses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.upstream.answers import is_plain_url, read_output, read_progress, read_retry_after, read_usage
+
+VIDEO = {"type": "video", "url": "https://cdn.example.com/v.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("value", "progress"),
+    [
+        (0, 0.0),
+        (1, 1.0),
+        (0.35, 0.35),
+        (-0.1, 0.0),
+        (35, 1.0),
+        (10**400, 1.0),
+        (math.inf, 1.0),
+        (math.nan, None),
+        (True, None),
+        ("0.5", None),
+        (None, None),
+    ],
+)
+def test_progress_is_a_number_from_0_to_1(value: object, progress: float | None) -> None:
+    assert read_progress(value) == progress
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        ("0.2750", "0.2750"),
+        ("0", "0"),
+        (0.275, "0.275"),
+        (1, "1"),
+        (1e-7, "0.0000001"),
+        ("1E-3", "0.001"),
+        (" 0.5 ", "0.5"),
+        ("1e999999999", None),
+        ("NaN", None),
+        ("Infinity", None),
+        (math.nan, None),
+        ("free", None),
+        ("", None),
+        ("1" * 40, None),
+        (True, None),
+        (None, None),
+        ({"usd": 1}, None),
+    ],
+)
+def test_a_cost_is_a_decimal_string(cost: object, text: str | None) -> None:
+    assert read_usage({"cost": cost}) == ({"cost": text} if text is not None else None)
+
+
+def test_a_discount_is_passed_on_as_a_number() -> None:
+    assert read_usage({"discount": 0}) == {"discount": 0}
+    assert read_usage({"discount": 0.15, "cost": "1"}) == {"cost": "1", "discount": 0.15}
+    assert read_usage({"discount": "15%"}) is None
+    assert read_usage("0.1") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "output"),
+    [
+        ([{"content": [VIDEO]}], [{"content": [VIDEO]}]),
+        (
+            [{"content": [VIDEO, VIDEO]}, {"content": [VIDEO]}],
+            [{"content": [VIDEO, VIDEO]}, {"content": [VIDEO]}],
+        ),
+        ({"content": [VIDEO]}, [{"content": [VIDEO]}]),
+        ({"content": VIDEO}, [{"content": [VIDEO]}]),
+        (VIDEO, [{"content": [VIDEO]}]),
+        ([VIDEO], [{"content": [VIDEO]}]),
+        ([{"content": [{"url": VIDEO["url"]}]}], [{"content": [{"url": VIDEO["url"], "type": "video"}]}]),
+        ([{"content": [{"type": "text", "text": "hi"}]}], [{"content": [{"type": "text", "text": "hi"}]}]),
+        (
+            [{"content": [{**VIDEO, "jobId": "9", "duration": 5}]}],
+            [{"content": [{**VIDEO, "jobId": "9", "duration": 5}]}],
+        ),
+        ([{"content": [{**VIDEO, "cover_url": "javascript:x"}]}], [{"content": [VIDEO]}]),
+        ([{"content": [{**VIDEO, "watermarked_url": None}]}], [{"content": [VIDEO]}]),
+        ([{"content": [{"type": "video", "url": "file:///etc/passwd"}]}], []),
+        ([{"content": []}, {"content": ["x", None]}, {}, None, 7, "x", []], []),
+        (None, []),
+        ("https://cdn.example.com/v.mp4", []),
+    ],
+)
+def test_output_becomes_the_published_groups(value: object, output: list[dict[str, object]]) -> None:
+    assert read_output(value) == output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://cdn.example.com/v.mp4?sig=a%20b&e=1",
+        "http://127.0.0.1:8090/files/v.mp4",
+        "https://cdn.example.com/视频.mp4",
+    ],
+)
+def test_plain_addresses_are_taken(url: str) -> None:
+    assert is_plain_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        None,
+        7,
+        "cdn.example.com/v.mp4",
+        "//cdn.example.com/v.mp4",
+        "/v.mp4",
+        "ftp://cdn.example.com/v.mp4",
+        "javascript:alert(1)",
+        "data:video/mp4;base64,AAAA",
+        "https://",
+        "https:///v.mp4",
+        "https://user:secret@cdn.example.com/v.mp4",
+        "https://good.example.com@evil.example.com/",
+        "https://good.example.com\\@evil.example.com/",
+        "https://cdn.example.com/a b",
+        "https://cdn.example.com/a\nb",
+        "https://[::1/v.mp4",
+        "https://cdn.example.com/" + "a" * 2048,
+    ],
+)
+def test_other_addresses_are_not(url: object) -> None:
+    assert not is_plain_url(url)
+
+
+@given(st.text(), st.text())
+def test_no_retry_after_makes_it_raise(wait: str, now: str) -> None:
+    seconds = read_retry_after({"retry-after": wait, "date": now})
+    assert seconds is None or 0 <= seconds <= 86_400

@@ -1,0 +1,243 @@
+"""Up to the gate a paid POST is free: whatever fails before it, or in it, leaves an incomplete request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import httpcore
+import httpx
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from gateway.errors import Fenced
+from gateway.upstream.base import Accepted, Busy, Refused, Rejected, SubmitOutcome
+from gateway.upstream.http import HttpUpstream
+from gateway.upstream.vtrix import VtrixDialect
+from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, answers
+from tests.gateway.upstream.submitting import KEY, LARGE, SMALL, CountingGate, meeting, submit, upstream_at
+
+# ---- the gate ----
+
+
+@pytest.mark.parametrize("params", [SMALL, LARGE], ids=["small", "large"])
+async def test_at_the_gate_the_server_has_all_but_the_last_byte(params: dict[str, object]) -> None:
+    arrived, last = asyncio.Event(), asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.read(connection.length - 1)
+        arrived.set()
+        await connection.read()
+        last.set()
+        await connection.answer(200, ACCEPTED)
+
+    async def gate() -> None:
+        await arrived.wait()
+        assert not last.is_set()
+
+    async with meeting(script) as (upstream, server):
+        assert await submit(upstream, gate, params) == Accepted("t1")
+    assert server.requests[0].body.endswith(b"}")
+
+
+@pytest.mark.parametrize("params", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Fenced("another epoch"),
+        TimeoutError("the store"),
+        OSError("the store"),
+        httpx.ReadError("x"),
+        httpcore.ReadError("x"),
+    ],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
+)
+async def test_what_the_gate_raises_comes_out_and_the_last_byte_stays_back(
+    error: Exception, params: dict[str, object]
+) -> None:
+    async def gate() -> None:
+        raise error
+
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        with pytest.raises(type(error)) as caught:
+            await submit(upstream, gate, params)
+        await server.settled()
+    assert caught.value is error
+    [request] = server.requests
+    assert len(request.body) < request.length
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(request.body)
+
+
+async def test_cancelled_at_the_gate_the_last_byte_stays_back() -> None:
+    waiting = asyncio.Event()
+
+    async def gate() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        task = asyncio.create_task(submit(upstream, gate))
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.settled()
+    assert not server.requests[0].complete
+
+
+async def test_cancelled_after_the_gate_it_is_not_swallowed() -> None:
+    arrived = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.read()
+        arrived.set()
+        await connection.reader.read()
+
+    async with meeting(script) as (upstream, _):
+        task = asyncio.create_task(submit(upstream, CountingGate()))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_slow_gate_is_not_cut_short_by_the_deadline_of_the_upload() -> None:
+    async def gate() -> None:
+        await asyncio.sleep(0.3)
+
+    async with meeting(answers(200, ACCEPTED), upload_seconds=0.2) as (upstream, _):
+        assert await submit(upstream, gate) == Accepted("t1")
+
+
+# ---- before the gate: free ----
+
+
+async def reset_after_the_head(connection: Connection) -> None:
+    connection.reset()
+
+
+async def reset_in_the_middle(connection: Connection) -> None:
+    await connection.read(connection.length // 2)
+    connection.reset()
+
+
+async def close_after_the_head(connection: Connection) -> None:
+    connection.writer.close()
+
+
+async def read_nothing(connection: Connection) -> None:
+    await asyncio.Event().wait()
+
+
+async def refuse_with_500_and_close(connection: Connection) -> None:
+    await connection.answer(500, b"{}")
+    connection.writer.close()
+
+
+@pytest.mark.parametrize(
+    "script", [reset_after_the_head, reset_in_the_middle, close_after_the_head, refuse_with_500_and_close]
+)
+async def test_a_failure_before_the_gate_costs_nothing(script: Script) -> None:
+    gate = CountingGate()
+    async with meeting(script) as (upstream, _):
+        outcome = await submit(upstream, gate, LARGE)
+    assert isinstance(outcome, Busy)
+    assert not outcome.reached
+    assert gate.passed == 0
+
+
+async def test_a_server_that_does_not_read_ends_the_upload_at_its_deadline() -> None:
+    gate = CountingGate()
+    async with meeting(read_nothing, upload_seconds=0.2) as (upstream, _):
+        assert await submit(upstream, gate, LARGE) == Busy("not sent: TimeoutError", reached=False)
+    assert gate.passed == 0
+
+
+async def test_without_a_server_it_was_not_sent() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        async with upstream_at(f"http://127.0.0.1:{nobody.getsockname()[1]}") as upstream:
+            gate = CountingGate()
+            assert await submit(upstream, gate) == Busy("not sent: ConnectError", reached=False)
+    assert gate.passed == 0
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["plain HTTP", "silence"])
+async def test_without_tls_on_the_other_side_it_was_not_sent(reply: bytes) -> None:
+    ended = asyncio.Event()
+
+    async def speak_no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(reply)
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    listener = await asyncio.start_server(speak_no_tls, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    gate = CountingGate()
+    async with listener, HttpUpstream(VtrixDialect(), url, SecretStr(KEY), connect_seconds=0.2) as upstream:
+        outcome = await submit(upstream, gate)
+        await ended.wait()
+    assert isinstance(outcome, Busy)
+    assert not outcome.reached
+    assert gate.passed == 0
+
+
+async def test_an_early_refusal_is_never_unknown_whether_it_could_be_read_or_not() -> None:
+    async def script(connection: Connection) -> None:
+        await connection.answer(413, b'{"message":"too large"}')
+        connection.writer.close()
+
+    gate = CountingGate()
+    async with meeting(script) as (upstream, _):
+        outcome = await submit(upstream, gate, LARGE)
+    assert gate.passed == 0
+    assert isinstance(outcome, Rejected) or (isinstance(outcome, Busy) and not outcome.reached)
+
+
+async def test_an_early_refusal_whose_server_reads_on_is_judged() -> None:
+    async def script(connection: Connection) -> None:
+        await connection.answer(413, b'{"message":"too large"}')
+        await connection.read()
+
+    async with meeting(script) as (upstream, _):
+        outcome = await submit(upstream, CountingGate(), LARGE)
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.message == "too large"
+
+
+class AnswersHalfARequest(httpx.AsyncBaseTransport):
+    """A transport that reads an answer before the request is complete. Today's does not look while it
+    writes, and loses the answer when the server closes behind it."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(self.status, stream=httpx.ByteStream(ACCEPTED))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reached"),
+    [
+        (413, Rejected, None),
+        (401, Refused, None),
+        (429, Busy, True),
+        (408, Busy, False),
+        (200, Busy, False),
+        (503, Busy, False),
+    ],
+)
+async def test_of_the_answers_to_half_a_request_only_refusals_count(
+    status: int, kind: type[SubmitOutcome], reached: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = CountingGate()
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", lambda **_: AnswersHalfARequest(status))
+    async with upstream_at("http://127.0.0.1:9") as upstream:
+        outcome = await submit(upstream, gate)
+    assert type(outcome) is kind
+    assert getattr(outcome, "reached", None) is reached
+    assert gate.passed == 0

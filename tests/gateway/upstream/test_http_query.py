@@ -1,0 +1,149 @@
+"""What a look at a task brings, against servers that fail in every way a network has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.upstream.base import Found, Later, Missing, QueryOutcome, TaskStatus
+from gateway.upstream.http import MAX_ANSWER_BYTES, HttpUpstream
+from gateway.upstream.vtrix import VtrixDialect
+from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, ScriptedServer, answers, scripted
+
+
+@asynccontextmanager
+async def meeting(
+    script: Script, *, query_seconds: float = 20.0
+) -> AsyncIterator[tuple[HttpUpstream, ScriptedServer]]:
+    async with scripted(script) as server:
+        upstream = HttpUpstream(VtrixDialect(), server.url, SecretStr("sk-1"), query_seconds=query_seconds)
+        async with upstream:
+            yield upstream, server
+
+
+async def look(script: Script, *, query_seconds: float = 20.0) -> QueryOutcome:
+    async with meeting(script, query_seconds=query_seconds) as (upstream, _):
+        return await upstream.query("t1")
+
+
+async def test_a_task_is_found() -> None:
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        outcome = await upstream.query("t1")
+    assert isinstance(outcome, Found)
+    assert (outcome.snapshot.task_id, outcome.snapshot.status) == ("t1", TaskStatus.IN_PROGRESS)
+    [request] = server.requests
+    assert request.head.startswith(b"GET /model/v1/generation/task/t1 HTTP/1.1\r\n")
+    assert request.headers["authorization"] == "Bearer sk-1"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+async def test_looks_share_a_connection() -> None:
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        for _ in range(5):
+            await upstream.query("t1")
+    assert len(server.requests) == 5
+    assert server.connections == 1
+
+
+async def test_an_id_cannot_lead_to_another_path() -> None:
+    async with meeting(answers(404)) as (upstream, server):
+        for task_id in ("../../account", "..", "a?b#c", "é\ud800", "a\r\nx: y"):
+            assert await upstream.query(task_id) == Missing()
+    targets = [request.head.split(b" ")[1] for request in server.requests]
+    assert targets == [
+        b"/model/v1/generation/task/..%2F..%2Faccount",
+        b"/model/v1/generation/task/%2E%2E",
+        b"/model/v1/generation/task/a%3Fb%23c",
+        b"/model/v1/generation/task/%C3%A9%3F",
+        b"/model/v1/generation/task/a%0D%0Ax%3A%20y",
+    ]
+
+
+async def test_an_answer_that_names_no_task_is_about_the_one_asked_for() -> None:
+    outcome = await look(answers(200, b'{"status":"completed"}'))
+    assert isinstance(outcome, Found)
+    assert outcome.snapshot.task_id == "t1"
+
+
+async def test_an_answer_about_another_task_tells_nothing() -> None:
+    assert await look(answers(200, b'{"id":"t2","status":"completed"}')) == Later("answered for another task")
+
+
+async def test_a_task_that_is_not_there_is_missing() -> None:
+    assert await look(answers(404, b'{"error":"no such task"}')) == Missing()
+
+
+async def test_the_wait_that_the_upstream_names_is_told() -> None:
+    outcome = await look(answers(429, b'{"message":"slow down"}', retry_after="9"))
+    assert outcome == Later("429: slow down", 9.0)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_a_refused_account_is_said_to_be_one(status: int) -> None:
+    outcome = await look(answers(status, b'{"message":"no"}'))
+    assert outcome == Later(f"the account was refused with {status}: no")
+
+
+async def close_after_the_head(connection: Connection) -> None:
+    connection.writer.close()
+
+
+async def reset_after_the_head(connection: Connection) -> None:
+    connection.reset()
+
+
+async def half_an_answer(connection: Connection) -> None:
+    await connection.send(b'HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{"id":"t1","status":"completed"}')
+    connection.writer.close()
+
+
+async def not_http(connection: Connection) -> None:
+    await connection.send(b"\x00\x01nonsense\r\n\r\n")
+    connection.writer.close()
+
+
+LATER: dict[str, Script] = {
+    "closed": close_after_the_head,
+    "reset": reset_after_the_head,
+    "half an answer": half_an_answer,
+    "not HTTP": not_http,
+    "not JSON": answers(200, b"<html>"),
+    "no status": answers(200, b'{"id":"t1"}'),
+    "too long": answers(200, ACCEPTED + b" " * MAX_ANSWER_BYTES),
+    "redirect": answers(302, b"", location="/elsewhere"),
+    "400": answers(400, b"{}"),
+    "500": answers(500, b""),
+    "503": answers(503, b"[]"),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+async def test_what_tells_nothing_is_asked_again_later(name: str) -> None:
+    async with meeting(LATER[name]) as (upstream, server):
+        assert isinstance(await upstream.query("t1"), Later)
+    assert server.connections == 1
+
+
+async def test_one_deadline_bounds_the_whole_look() -> None:
+    async def drip(connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+        while True:
+            await connection.send(b" ")
+            await asyncio.sleep(0.01)
+
+    assert await look(drip, query_seconds=0.2) == Later("no answer: TimeoutError")
+
+
+async def test_a_look_that_failed_does_not_spoil_the_next() -> None:
+    looks = iter([half_an_answer, not_http, reset_after_the_head, answers(200, ACCEPTED)])
+
+    async def script(connection: Connection) -> None:
+        await next(looks)(connection)
+
+    async with meeting(script) as (upstream, _):
+        outcomes = [await upstream.query("t1") for _ in range(4)]
+    assert [type(outcome) for outcome in outcomes] == [Later, Later, Later, Found]
