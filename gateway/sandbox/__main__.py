@@ -1,0 +1,41 @@
+"""Runs the sandbox: `python -m gateway.sandbox --port 8090 --data-dir DIR --key SECRET`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gateway.sandbox.app import build_app
+from gateway.sandbox.options import Options
+from gateway.sandbox.server import make_server
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gateway.sandbox", description="A simulated upstream that renders video."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--data-dir", type=Path, required=True, help="ledger and results")
+    parser.add_argument("--key", required=True, help="the only key that is accepted")
+    parser.add_argument("--render", choices=["full", "none"], default="full")
+    parser.add_argument("--callback-style", choices=["none", "vtrix", "vidu"], default="none")
+    parser.add_argument(
+        "--callback-key", default="sandbox-callback-key", help="signs callbacks of style vidu"
+    )
+    parser.add_argument("--callback-retry-seconds", type=float, default=1.0)
+    parser.add_argument("--processes", type=int, default=1, help="videos rendered at the same time")
+    parser.add_argument("--task-seconds", type=float, default=0.0, help="how long a task takes at the least")
+    parser.add_argument("--public-url", help="what the addresses of results start with")
+    parser.add_argument("--fsync", action="store_true", help="make every ledger line survive a power cut")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = vars(_arguments())
+    host, port = given.pop("host"), given.pop("port")
+    make_server(build_app(Options(**given)), host, port).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The bodies the sandbox answers and calls back with, in the shapes seen in the wild."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from gateway.sandbox.checks import MODEL
+from gateway.sandbox.faults import Fault
+from gateway.sandbox.prices import credits_of
+from gateway.sandbox.tasks import Task
+
+_REFUSALS: dict[str, tuple[int, dict[str, Any]]] = {
+    "401": (401, {"error": {"code": "Unauthorized", "message": "the API key is missing or not valid"}}),
+    "402": (
+        402,
+        {"status": {"code": 402, "message": "Insufficient credits", "error_code": 40201}, "data": None},
+    ),
+    "403": (403, {"message": "insufficient balance or permission denied"}),
+    "429": (429, {"error": {"code": "TooManyRequests", "message": "rate limit exceeded"}}),
+    "500": (500, {"error": "internal error"}),
+    "503": (503, {"detail": "temporarily overloaded"}),
+    "no_id": (200, {"error": {"code": 1015, "error_message": "the request was not accepted"}}),
+}
+
+
+def json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), status, headers, "application/json")
+
+
+def refusal(code: str, message: str, status: int, request_id: str) -> Response:
+    return json({"error": {"code": code, "message": message}, "request_id": request_id}, status)
+
+
+def refusal_by(fault: Fault) -> Response | None:
+    """The answer of a fault that creates nothing, if it is one of those."""
+    if fault.name not in _REFUSALS:
+        return None
+    status, body = _REFUSALS[fault.name]
+    if fault.name == "no_id" and fault.value == "string":
+        body = {"error": "the request was not accepted"}
+    headers = {"Retry-After": fault.value} if fault.value and fault.name in ("429", "503") else None
+    return json(body, status, headers)
+
+
+def envelope(task: Task, progress: float) -> dict[str, Any]:
+    """The vtrix task. `progress` 0..1 is told only while it is in progress."""
+    body: dict[str, Any] = {
+        "id": task.id,
+        "created_at": int(task.created_at),
+        "status": task.status,
+        "model": MODEL,
+    }
+    if task.status == "in_progress":
+        body["progress"] = round(progress, 4)
+        if "unknown_status" in task.faults:
+            body["status"] = "processing"
+    elif task.failure:
+        body["error"] = _error(task.failure)
+    else:
+        body["output"] = [{"content": _content(task)}]
+        body["usage"] = {"cost": task.cost, "discount": 0}
+        body["metadata"] = _metadata(task)
+    return body
+
+
+def _error(failure: tuple[str | int, str]) -> dict[str, Any]:
+    """A number with `error_message` as published; a word or leading zeros with `message`, as siblings do."""
+    code, message = failure
+    return {"code": code, "error_message" if isinstance(code, int) else "message": message}
+
+
+def _content(task: Task) -> list[dict[str, Any]]:
+    if task.files is None:
+        return []
+    item = {"type": "video", "url": _link(task, task.files.film), "jobId": task.foreign_id}
+    if task.files.marked:
+        item["watermarked_url"] = _link(task, task.files.marked)
+    return [item]
+
+
+def _metadata(task: Task) -> dict[str, Any]:
+    return {
+        "seed": task.seed,
+        "duration": task.seconds,
+        "width": task.size[0],
+        "height": task.size[1],
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+    }
+
+
+def vidu_body(task: Task) -> dict[str, Any]:
+    """The same task as Vidu would call back about it: its own id, `state` and `creations`."""
+    if task.status == "in_progress":
+        state = "processing" if task.started_at else "created"
+    else:
+        state = "success" if task.status == "completed" else "failed"
+    return {
+        "id": task.foreign_id,
+        "state": state,
+        "err_code": str(task.failure[0]) if task.failure else "",
+        "credits": credits_of(task.cost),
+        "payload": task.order.payload,
+        "bgm": task.order.bgm,
+        "off_peak": False,
+        "creations": _creations(task) if task.status == "completed" else [],
+    }
+
+
+def _creations(task: Task) -> list[dict[str, str]]:
+    if task.files is None:
+        return []
+    creation = {
+        "id": str(int(task.foreign_id) + 1),
+        "url": _link(task, task.files.film),
+        "cover_url": _link(task, task.files.cover) if task.files.cover else "",
+    }
+    if task.files.marked:
+        creation["watermarked_url"] = _link(task, task.files.marked)
+    return [creation]
+
+
+def _link(task: Task, name: str) -> str:
+    return f"{task.base_url}/files/{name}"

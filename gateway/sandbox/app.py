@@ -1,0 +1,94 @@
+"""Every route of the sandbox."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from gateway.environment import Environment
+from gateway.sandbox import admin
+from gateway.sandbox.answers import envelope, json, refusal
+from gateway.sandbox.creation import check_key, create
+from gateway.sandbox.options import Options
+from gateway.sandbox.refusals import Refused
+from gateway.sandbox.service import Sandbox
+from gateway.sandbox.studio import PLACEHOLDER
+
+SAMPLES = Path(__file__).parent / "samples"
+_RESULT_NAME = re.compile(r"[0-9a-f]{32}(-marked\.mp4|\.mp4|\.jpg)", re.ASCII)
+
+
+def build_app(options: Options, environment: Environment | None = None) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.sandbox = sandbox = Sandbox(options, environment or Environment())
+        try:
+            yield
+        finally:
+            await sandbox.close()
+
+    return Starlette(
+        routes=[
+            Route("/model/v1/generation", create, methods=["POST"]),
+            Route("/model/v1/generation/task/{task_id}", poll),
+            Route("/files/{name}", result),
+            Route("/samples", sample_list),
+            Route("/samples/{name}.jpg", sample),
+            Route("/healthz", health),
+            *admin.ROUTES,
+        ],
+        lifespan=lifespan,
+    )
+
+
+async def poll(request: Request) -> Response:
+    sandbox: Sandbox = request.app.state.sandbox
+    task_id = request.path_params["task_id"]
+    try:
+        check_key(request)
+        task = sandbox.tasks.get(task_id)
+        if task is not None:
+            task.polls += 1
+        if task is None or ("hidden" in task.faults and task.polls <= task.faults["hidden"].number()):
+            raise Refused("TaskNotFound", "no such task", 404)
+    except Refused as refused:
+        sandbox.ledger.write("get", task_id=task_id, reply=refused.status, status=None)
+        return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
+    sandbox.ledger.write("get", task_id=task_id, reply=200, status=task.status)
+    return json(envelope(task, sandbox.studio.progress(task)))
+
+
+async def result(request: Request) -> Response:
+    """A finished file; Range and HEAD are understood."""
+    sandbox: Sandbox = request.app.state.sandbox
+    name = request.path_params["name"]
+    if name == PLACEHOLDER:
+        return FileResponse(SAMPLES / PLACEHOLDER, media_type="video/mp4")
+    path = sandbox.options.files_dir / name
+    if not _RESULT_NAME.fullmatch(name) or not path.is_file():
+        return refusal("NotFound", "no such file", 404, sandbox.new_request_id())
+    return FileResponse(path)
+
+
+async def sample_list(request: Request) -> Response:
+    base = str(request.base_url)
+    return json({"images": [f"{base}samples/{path.name}" for path in sorted(SAMPLES.glob("*.jpg"))]})
+
+
+async def sample(request: Request) -> Response:
+    wanted = f"{request.path_params['name']}.jpg"
+    for path in SAMPLES.glob("*.jpg"):
+        if path.name == wanted:
+            return FileResponse(path)
+    return json({"detail": "no such sample"}, 404)
+
+
+async def health(request: Request) -> Response:
+    return json({"status": "ok"})

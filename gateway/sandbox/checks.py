@@ -1,0 +1,226 @@
+"""Every published limit on a creation, checked strictly: the first problem found is refused.
+
+The wire is nested: {"model": M, "input": [{"params": {...}}]}. Nothing is forgiven: an unknown key, a null,
+a number in quotes or an empty list is a 400, because the real upstream may treat it so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from gateway.sandbox.media import check_clip, check_image
+from gateway.sandbox.refusals import Refused
+
+MODEL = "viduq2_pro_reference"
+BODY_LIMIT = 20_000_000
+_PAYLOAD_LIMIT = 1_048_576
+_PROMPT_LIMIT = 5_000
+_CLIP_LIMIT = 20 * 2**20
+_LARGEST_SEED = 2**31 - 1
+_IMAGE_TYPES = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg", "webp": "webp"}
+_VIDEO_TYPES = {"mp4": "mp4", "quicktime": "mov", "mov": "mov", "x-msvideo": "avi", "avi": "avi"}
+_DATA_URI = re.compile(r"data:(image|video)/([a-z0-9.+-]+);base64,", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image or a clip: the address to fetch it from, or its bytes."""
+
+    url: str = ""
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A creation that keeps to every limit, with the published defaults filled in."""
+
+    images: tuple[Reference, ...]
+    prompt: str
+    videos: tuple[Reference, ...] = ()
+    bgm: bool = False
+    duration: int = 5
+    seed: int = 0
+    aspect_ratio: str = "16:9"
+    resolution: str = "720p"
+    payload: str = field(default="", repr=False)
+    off_peak: bool = False
+    watermark: bool = False
+    wm_position: int = 3
+    wm_url: str = ""
+    meta_data: str = ""
+    callback_url: str = field(default="", repr=False)
+
+    def without_media(self) -> Order:
+        return replace(self, images=(), videos=())
+
+
+def read_order(body: bytes) -> Order:
+    """Raises Refused. Slow for large inline media: call it in a thread then."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused("BadRequest", "the body is not a JSON document") from None
+    params = _params(document)
+    for name in ("images", "prompt"):
+        if name not in params:
+            raise Refused("FieldLacking", f"{name} is required")
+    values = {name: _READERS[name](value, name) for name, value in params.items()}
+    order = Order(**values)
+    most = 4 if order.videos else 7
+    if len(order.images) > most:
+        raise Refused("FieldItemCountOutOfRange", f"images has {len(order.images)} items; at most {most}")
+    _check_clips(order.videos)
+    return order
+
+
+def _params(document: object) -> dict[str, Any]:
+    top = _object(document, "the body", {"model", "input"})
+    if top["model"] != MODEL:
+        raise Refused("FieldInvalid", f"model must be {MODEL}")
+    items = top["input"]
+    if not isinstance(items, list) or len(items) != 1:
+        raise Refused("FieldInvalid", "input must be a list of exactly one item")
+    params = _object(items[0], "input[0]", {"params"})["params"]
+    if not isinstance(params, dict):
+        raise Refused("FieldInvalid", "input[0].params must be an object")
+    for name in params:
+        if name not in _READERS:
+            raise Refused("FieldUnwanted", f"unknown field {name[:60]!r} in params")
+    return params
+
+
+def _object(value: object, where: str, keys: set[str]) -> dict[str, Any]:
+    """An object with exactly these keys."""
+    if not isinstance(value, dict):
+        raise Refused("FieldInvalid", f"{where} must be an object")
+    for name in keys - value.keys():
+        raise Refused("FieldLacking", f"{name} is required in {where}")
+    for name in value.keys() - keys:
+        raise Refused("FieldUnwanted", f"unknown field {name[:60]!r} in {where}")
+    return value
+
+
+def _text(most: int, least: int = 0) -> Callable[[object, str], str]:
+    def read(value: object, name: str) -> str:
+        if not isinstance(value, str):
+            raise Refused("FieldInvalid", f"{name} must be a string")
+        if not least <= len(value) <= most:
+            raise Refused(
+                "FieldInvalid", f"{name} has {len(value)} characters; {least} to {most} are allowed"
+            )
+        return value
+
+    return read
+
+
+def _prompt(value: object, name: str) -> str:
+    text = _text(_PROMPT_LIMIT, 1)(value, name)
+    if not text.strip():
+        raise Refused("FieldInvalid", f"{name} is blank")
+    return text
+
+
+def _whole(low: int, high: int) -> Callable[[object, str], int]:
+    def read(value: object, name: str) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise Refused("FieldInvalid", f"{name} must be an integer from {low} to {high}")
+        return value
+
+    return read
+
+
+def _choice(*allowed: str) -> Callable[[object, str], str]:
+    def read(value: object, name: str) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise Refused("FieldInvalid", f"{name} must be one of {', '.join(allowed)}")
+        return value
+
+    return read
+
+
+def _flag(value: object, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise Refused("FieldInvalid", f"{name} must be true or false")
+    return value
+
+
+def _not_off_peak(value: object, name: str) -> bool:
+    if _flag(value, name):
+        raise Refused("FieldInvalid", f"{name} is temporarily unavailable")
+    return False
+
+
+def _address(value: object, name: str) -> str:
+    text = _text(8192, 1)(value, name)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in text):
+        raise Refused("FieldInvalid", f"{name} must be an http or https URL")
+    return text
+
+
+def _media(most: int, kind: str) -> Callable[[object, str], tuple[Reference, ...]]:
+    def read(value: object, name: str) -> tuple[Reference, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= most:
+            raise Refused("FieldItemCountOutOfRange", f"{name} must be a list of 1 to {most} items")
+        return tuple(_reference(item, f"{name}[{place}]", kind) for place, item in enumerate(value))
+
+    return read
+
+
+def _reference(value: object, where: str, kind: str) -> Reference:
+    if not isinstance(value, str) or not value:
+        raise Refused("FieldInvalid", f"{where} must be a string")
+    if not value.startswith("data:"):
+        return Reference(url=_address(value, where))
+    head = _DATA_URI.match(value)
+    types = _IMAGE_TYPES if kind == "image" else _VIDEO_TYPES
+    if head is None or head[1] != kind or head[2] not in types:
+        raise Refused(
+            "FieldInvalid", f"{where} must start with data:{kind}/TYPE;base64, for a supported type"
+        )
+    try:
+        data = base64.b64decode(value[head.end() :], validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("FieldInvalid", f"{where} is not valid Base64") from None
+    if kind == "image" and (found := check_image(data, where)) != types[head[2]]:
+        raise Refused("ImageFormatInvalid", f"{where} is declared as {head[2]}, but it is {found}")
+    if kind == "video" and len(data) >= _CLIP_LIMIT:
+        raise Refused("FieldInvalid", f"{where} is {len(data)} bytes; less than {_CLIP_LIMIT} are allowed")
+    return Reference(data=data)
+
+
+def _check_clips(videos: tuple[Reference, ...]) -> None:
+    """One clip of at most 8 s, or two of at most 5 s each."""
+    for place, clip in enumerate(videos):
+        if clip.data:
+            check_clip(clip.data, f"videos[{place}]", 8.0 if len(videos) == 1 else 5.0)
+
+
+_READERS: dict[str, Callable[[object, str], Any]] = {
+    "images": _media(7, "image"),
+    "videos": _media(2, "video"),
+    "prompt": _prompt,
+    "bgm": _flag,
+    "duration": _whole(0, 10),
+    "seed": _whole(0, _LARGEST_SEED),
+    "aspect_ratio": _choice("16:9", "9:16", "4:3", "3:4", "1:1"),
+    "resolution": _choice("540p", "720p", "1080p"),
+    "payload": _text(_PAYLOAD_LIMIT),
+    "off_peak": _not_off_peak,
+    "watermark": _flag,
+    "wm_position": _whole(1, 4),
+    "wm_url": _address,
+    "meta_data": _text(BODY_LIMIT),
+    "callback_url": _address,
+}

@@ -1,0 +1,94 @@
+"""The append-only record of what the sandbox saw, did and charged: one JSON line a fact, flushed at once.
+
+Kinds: `post` (also of bodies that never became whole), `get`, `callback` (one attempt) and `fault`. Tests
+judge by it: exactly one charged post for each job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.environment import Environment
+
+_SEEN_PAYLOAD = re.compile(rb'"payload"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
+_SEEN_CALLBACK = re.compile(rb'"callback_url"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
+
+
+class Ledger:
+    """Every line has `kind`, `at` (seconds since the epoch) and `monotonic_ns`."""
+
+    def __init__(self, path: Path, environment: Environment, *, fsync: bool = False) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._environment = environment
+        self._fsync = fsync
+        self._file = path.open("ab")
+
+    def write(self, kind: str, **facts: Any) -> None:
+        stamp = {
+            "kind": kind,
+            "at": self._environment.clock(),
+            "monotonic_ns": int(self._environment.monotonic() * 1e9),
+        }
+        self._file.write(orjson.dumps(stamp | facts, option=orjson.OPT_APPEND_NEWLINE))
+        self._file.flush()
+        if self._fsync:
+            os.fsync(self._file.fileno())
+
+    def post(
+        self,
+        body: bytes,
+        *,
+        reply: int | None,
+        task_id: str | None = None,
+        charged: str | None = None,
+        complete: bool = True,
+    ) -> None:
+        """`reply`: the HTTP status, None when none is sent. `charged`: US dollars, None = nothing."""
+        self.write(
+            "post",
+            complete=complete,
+            reply=reply,
+            task_id=task_id,
+            charged=charged,
+            payload=_seen(_SEEN_PAYLOAD, body),
+            callback_token=token_of(_seen(_SEEN_CALLBACK, body) or ""),
+            bytes=len(body),
+            sha256=hashlib.sha256(body).hexdigest(),
+        )
+
+    def read(self, kind: str | None = None, task_id: str | None = None) -> list[dict[str, Any]]:
+        """Oldest first, straight from the file."""
+        lines = (orjson.loads(line) for line in self._path.read_bytes().splitlines())
+        return [
+            line
+            for line in lines
+            if (kind is None or line["kind"] == kind) and (task_id is None or line.get("task_id") == task_id)
+        ]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def token_of(callback_url: str) -> str | None:
+    """The last segment of the path: which job the caller says it is for."""
+    path = callback_url.split("?", 1)[0]
+    return path.rsplit("/", 1)[-1] or None
+
+
+def _seen(pattern: re.Pattern[bytes], body: bytes) -> str | None:
+    """The value of a key, also in a body that was cut off and so is no JSON document."""
+    found = pattern.search(body)
+    if found is None:
+        return None
+    try:
+        value = orjson.loads(found[1])
+    except orjson.JSONDecodeError:
+        return None
+    return str(value)

@@ -1,0 +1,69 @@
+"""A render process: one script a line in, lines of progress and one of the outcome out.
+
+    {"progress": 0.25}      {"done": true}      {"error": [CODE, MESSAGE]}
+
+It ends when its input ends, so that it never outlives the sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import av
+import orjson
+from PIL import Image, UnidentifiedImageError
+
+from gateway.sandbox.media import check_image
+from gateway.sandbox.refusals import Refused
+from gateway.sandbox.render.film import shoot
+from gateway.sandbox.render.script import Script
+
+_NEWS_EVERY_FRAMES = 4
+_POLITENESS = 5  # the machine also runs the services that wait for this
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the sandbox decides
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    os.nice(_POLITENESS)
+    for line in sys.stdin.buffer:
+        _tell(_outcome(Script(**orjson.loads(line))))
+
+
+def _outcome(script: Script) -> dict[str, Any]:
+    try:
+        for place, path in enumerate(script.images):
+            check_image(Path(path).read_bytes(), f"images[{place}]")
+        shoot(script, lambda done: _progress(done, script.frames))
+    except Refused as refused:
+        return {"error": [refused.code, refused.message]}
+    except BrokenPipeError:
+        os._exit(0)  # the sandbox is gone; nothing is left to flush to
+    except UnidentifiedImageError:
+        return {
+            "error": ["ImageFormatInvalid", "the picture of the watermark is not a png, jpeg or webp image"]
+        }
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return {"error": ["ImageSizeInvalid", "the picture of the watermark has too many pixels"]}
+    except (av.FFmpegError, OSError, ValueError, SyntaxError, MemoryError) as error:
+        return {"error": ["InternalServiceFailure", f"the video could not be made: {type(error).__name__}"]}
+    return {"done": True}
+
+
+def _progress(done: int, frames: int) -> None:
+    if done % _NEWS_EVERY_FRAMES == 0:
+        _tell({"progress": done / frames})
+
+
+def _tell(news: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(news, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The sandbox as one object: its tasks, faults, ledger, studio and caller. The routes only translate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from gateway.environment import Environment
+from gateway.sandbox.callbacks import Caller
+from gateway.sandbox.checks import Order
+from gateway.sandbox.faults import Fault, FaultBook
+from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.options import Options
+from gateway.sandbox.studio import Studio
+from gateway.sandbox.tasks import Task, new_task
+
+
+class Sandbox:
+    """Make it inside the running loop, close it there."""
+
+    def __init__(self, options: Options, environment: Environment) -> None:
+        self.options = options
+        self.environment = environment
+        self.faults = FaultBook()
+        self.ledger = Ledger(options.ledger_path, environment, fsync=options.fsync)
+        self.tasks: dict[str, Task] = {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=100), cookie_jar=aiohttp.DummyCookieJar()
+        )
+        self.caller = Caller(options, environment, self.ledger, self._session)
+        self.studio = Studio(options, environment, self._session, self.caller.announce)
+
+    def create(self, order: Order, base_url: str, faults: Mapping[str, Fault]) -> Task:
+        """The task exists and costs from now on; `studio.begin` sets it going."""
+        task = new_task(order, self.options.public_url or base_url, faults, self.environment)
+        self.tasks[task.id] = task
+        return task
+
+    def new_request_id(self) -> str:
+        return self.environment.entropy(8).hex()
+
+    async def close(self) -> None:
+        await self.studio.close()
+        await self.caller.close()
+        await self._session.close()
+        self.ledger.close()

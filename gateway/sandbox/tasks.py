@@ -1,0 +1,83 @@
+"""One task as the sandbox holds it, in memory only: a restart forgets the tasks, never the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.environment import Environment
+from gateway.sandbox.checks import Order
+from gateway.sandbox.faults import Fault
+from gateway.sandbox.prices import cost_of
+from gateway.sandbox.render.script import frame_size
+
+Status = Literal["in_progress", "completed", "failed"]
+
+
+@dataclass(slots=True)
+class Files:
+    """Names under /files; None where there is no such file."""
+
+    film: str
+    marked: str | None = None
+    cover: str | None = None
+
+
+@dataclass(slots=True)
+class Task:
+    """`seed` and `seconds` as chosen where the order left them open. Times: seconds since the epoch."""
+
+    id: str
+    foreign_id: str
+    created_at: float
+    order: Order
+    seed: int
+    seconds: int
+    cost: str
+    base_url: str
+    faults: Mapping[str, Fault]
+    status: Status = "in_progress"
+    rendered: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    failure: tuple[str | int, str] | None = None
+    files: Files | None = None
+    polls: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return frame_size(self.order.resolution, self.order.aspect_ratio)
+
+    def end(self, now: float, files: Files | None, failure: tuple[str | int, str] | None = None) -> None:
+        self.status = "failed" if failure else "completed"
+        self.files, self.failure, self.finished_at = files, failure, now
+        self.order = self.order.without_media()
+        self.ended.set()
+
+
+def new_task(order: Order, base_url: str, faults: Mapping[str, Fault], environment: Environment) -> Task:
+    """Draws what the order left to chance: seed 0 is any seed, duration 0 is 3 to 6 s by the seed."""
+    seed = order.seed or 1 + int(environment.random() * (2**31 - 2))
+    seconds = order.duration or random.Random(seed).randint(3, 6)
+    return Task(
+        id=_new_id(environment),
+        foreign_id=str(9 * 10**17 + int.from_bytes(environment.entropy(7), "big") % 10**17),
+        created_at=environment.clock(),
+        order=order,
+        seed=seed,
+        seconds=seconds,
+        cost=cost_of(order.resolution, seconds),
+        base_url=base_url,
+        faults=faults,
+    )
+
+
+def _new_id(environment: Environment) -> str:
+    """20 characters of [0-9a-v]: four bytes of time, eight of chance."""
+    raw = int(environment.clock()).to_bytes(4, "big") + environment.entropy(8)
+    return base64.b32hexencode(raw).decode().rstrip("=").lower()

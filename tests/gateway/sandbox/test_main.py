@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.gateway.sandbox.running import CREATE, nested
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "gateway.sandbox",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(tmp_path),
+        "--key",
+        "k",
+    ]
+    process = subprocess.Popen(command)
+    headers = {"Authorization": "Bearer k"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        until(lambda: answers(client))
+        yield process, client
+    process.kill()
+    process.wait()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_render_process_outlives_the_sandbox(
+    sandbox: tuple[subprocess.Popen[bytes], httpx.Client], how: signal.Signals
+) -> None:
+    process, client = sandbox
+    params = {"images": [client.get("/samples").json()["images"][0]], "duration": 8}
+    task_id = client.post(CREATE, json=nested(**params)).json()["id"]
+    until(lambda: bool(client.get(f"{CREATE}/task/{task_id}").json()["progress"]))
+    children = children_of(process.pid)
+    assert len(children) == 1
+    process.send_signal(how)
+    process.wait(timeout=10)
+    until(lambda: not is_running(children[0]))
+
+
+def test_a_missing_key_stops_it_from_starting(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gateway.sandbox", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert "--key" in done.stderr
