@@ -1,0 +1,119 @@
+"""The command `vidu-gateway`: how each sub-command is called. What it does is imported when it is run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gateway.commands import keys_cli
+from gateway.errors import GatewayError
+
+app = typer.Typer(
+    help="Video generation jobs: accepted once, paid for once, told to you by a signed webhook.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and with them secrets
+)
+app.add_typer(keys_cli.app, name="keys")
+
+Render = Literal["full", "none"]
+CallbackStyle = Literal["none", "vtrix", "vidu"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"vidu-gateway {version('vidu-gateway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def vidu_gateway(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What all sub-commands share."""
+
+
+@app.command()
+def up(
+    data_dir: Annotated[
+        Path, typer.Option(help="Everything that is kept: data, videos, logs, secrets.")
+    ] = Path(".vidu-gateway"),
+    host: Annotated[str, typer.Option(help="Address that the API listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65535)] = 8080,
+    sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox.", min=1, max=65535)] = 8090,
+    upstream_url: Annotated[
+        str | None, typer.Option(help="The real upstream, instead of the sandbox: its jobs cost money.")
+    ] = None,
+    upstream_key: Annotated[
+        str | None, typer.Option(envvar="GATEWAY_UPSTREAM_KEY", help="Key for the real upstream.")
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="Where the real upstream can reach the API with its callbacks.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
+    render: Annotated[Render, typer.Option(help="Whether the sandbox renders videos.")] = "full",
+    callback_style: Annotated[CallbackStyle, typer.Option(help="How the sandbox calls back.")] = "vtrix",
+    log_level: Annotated[LogLevel, typer.Option(help="Of all processes.")] = "info",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what the processes log.")] = False,
+) -> None:
+    """Run the whole service on this machine: store, gateway, workers and a sandbox upstream."""
+    if upstream_url and not upstream_key:
+        raise typer.BadParameter("the real upstream needs --upstream-key, or GATEWAY_UPSTREAM_KEY")
+    from gateway.commands.stack import Plan
+    from gateway.commands.up import up as run
+
+    plan = Plan(
+        data_dir=data_dir,
+        port=port,
+        sandbox_port=sandbox_port,
+        host=host,
+        public_url=public_url,
+        upstream_url=upstream_url,
+        upstream_key=upstream_key if upstream_url else None,
+        workers=workers,
+        render=render,
+        callback_style=callback_style,
+        log_level=log_level,
+    )
+    run(plan, verbose=verbose)
+
+
+@app.command()
+def demo(
+    prompt: Annotated[str, typer.Option(help="What the video shows.")] = (
+        "A quiet morning: light moves over the hills, slowly, from picture to picture"
+    ),
+    duration: Annotated[int, typer.Option(help="Seconds of video.")] = 5,
+    resolution: Annotated[str, typer.Option(help="540p, 720p or 1080p.")] = "720p",
+    aspect_ratio: Annotated[str, typer.Option(help="16:9, 9:16, 1:1, ...")] = "16:9",
+    output: Annotated[Path, typer.Option(help="Where the video is saved.")] = Path("demo.mp4"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object as the last line; progress goes to stderr.")
+    ] = False,
+) -> None:
+    """See one job go the whole way: three pictures in, a video and a signed webhook out."""
+    from gateway.commands.demo import Order
+    from gateway.commands.demo import demo as run
+
+    run(Order(prompt, duration, resolution, aspect_ratio), output, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: an error raised on purpose is a sentence on stderr and exit code 1, never a traceback."""
+    try:
+        app()
+    except GatewayError as error:
+        typer.secho(f"vidu-gateway: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the sub-commands of `vidu-gateway` do; `gateway.cli` says how they are called."""

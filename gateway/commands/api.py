@@ -1,0 +1,76 @@
+"""HTTP calls of the command line, over the standard library: no proxy, no redirect, no keep-alive."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.errors import GatewayError, Unavailable
+
+_MOST_ERROR_CHARACTERS = 600
+
+
+def ask(method: str, url: str, key: str, body: Any = None, seconds: float = 15.0) -> dict[str, Any]:
+    """The JSON object that a 2xx answers. Raises GatewayError for any other answer, Unavailable for none."""
+    with _answer(method, url, key, body, seconds) as response:
+        text = response.read().decode(errors="replace")
+        if not 200 <= response.status < 300:
+            raise GatewayError(f"{method} {urlsplit(url).path} answered {response.status}: {_reasons(text)}")
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise GatewayError(f"{method} {urlsplit(url).path} did not answer a JSON object")
+    return found
+
+
+def _reasons(text: str) -> str:
+    """Of a problem document every problem, of anything else its beginning."""
+    try:
+        problem = json.loads(text)
+        found = [f"{one['param']}: {one['message']}" for one in problem.get("errors", [])]
+        return "; ".join(found) or str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text[:_MOST_ERROR_CHARACTERS]
+
+
+def status(url: str, key: str | None = None, seconds: float = 1.0) -> int:
+    """The status of a GET, or 0 when nothing answers."""
+    try:
+        with _answer("GET", url, key, None, seconds) as response:
+            return response.status
+    except Unavailable:
+        return 0
+
+
+def save(url: str, path: Path, seconds: float = 60.0) -> None:
+    """Download to `path`, which appears only when it is whole."""
+    part = path.with_name(f"{path.name}.part")
+    with _answer("GET", url, None, None, seconds) as response:
+        if response.status != 200:
+            raise GatewayError(f"GET {url} answered {response.status}")
+        with part.open("wb") as target:
+            shutil.copyfileobj(response, target)
+    part.replace(path)
+
+
+@contextmanager
+def _answer(method: str, url: str, key: str | None, body: Any, seconds: float) -> Iterator[HTTPResponse]:
+    split = urlsplit(url)
+    kind = HTTPSConnection if split.scheme == "https" else HTTPConnection
+    connection = kind(split.hostname or "", split.port, timeout=seconds)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    path = f"{split.path or '/'}?{split.query}" if split.query else split.path or "/"
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        yield connection.getresponse()
+    except (OSError, HTTPException) as error:
+        raise Unavailable(f"{method} {split.scheme}://{split.netloc}{split.path}: {error!r}") from None
+    finally:
+        connection.close()

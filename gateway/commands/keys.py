@@ -1,0 +1,74 @@
+"""`vidu-gateway keys`: make, list and revoke client keys. A key is shown once; only its hash is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from redis.asyncio import Redis
+
+from gateway.delivery.secrets import tenant_secret
+from gateway.environment import Environment
+from gateway.errors import ConfigurationError, NotFound
+from gateway.keyring import Keyring
+from gateway.store.client import connection_pool
+from gateway.store.client_keys import RedisKeyStore
+from gateway.tenants import TENANT, Key, Scope, digest_of, new_key
+
+T = TypeVar("T")
+
+_TIMEOUT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`signing_secret` verifies the webhooks that go to a callback_url given with a job."""
+
+    key: str
+    key_id: str
+    tenant: str
+    scopes: tuple[str, ...]
+    signing_secret: str
+
+    def __repr__(self) -> str:
+        return f"NewKey(key_id={self.key_id!r}, tenant={self.tenant!r})"
+
+
+def create(redis_url: str, keyring: Keyring, tenant: str, scopes: Sequence[Scope], name: str) -> NewKey:
+    """A new key of a tenant. ConfigurationError for a tenant's name that cannot be one."""
+    if not TENANT.match(tenant):
+        raise ConfigurationError(
+            f"{tenant!r} is no name for a tenant: 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -"
+        )
+    environment = Environment()
+    key_id, secret, text = new_key(environment.entropy)
+    key = Key(key_id, tenant, frozenset(scopes), digest_of(secret), name, environment.now_ms())
+    _with_store(redis_url, lambda store: store.add(key))
+    return NewKey(
+        text, key_id, tenant, tuple(sorted(scopes)), tenant_secret(keyring, keyring.active_kid, tenant)
+    )
+
+
+def all_keys(redis_url: str) -> list[Key]:
+    """Every key, revoked ones too."""
+    return _with_store(redis_url, lambda store: store.all())
+
+
+def revoke(redis_url: str, key_id: str) -> None:
+    """The key opens nothing any more, in a few seconds at the latest. NotFound."""
+    now = Environment().now_ms()
+    if not _with_store(redis_url, lambda store: store.revoke(key_id, now)):
+        raise NotFound("key", key_id)
+
+
+def _with_store(redis_url: str, call: Callable[[RedisKeyStore], Awaitable[T]]) -> T:
+    async def run() -> T:
+        pool = connection_pool(redis_url, timeout_seconds=_TIMEOUT_SECONDS, retries=1, connections=2)
+        try:
+            return await call(RedisKeyStore(Redis(connection_pool=pool), Environment().monotonic))
+        finally:
+            await pool.disconnect()
+
+    return asyncio.run(run())

@@ -1,0 +1,221 @@
+"""The whole service on one machine: which processes it is made of, and what each is told.
+
+Everything it keeps lies in one data directory: the server's files, inline media, the sandbox's videos,
+logs, and two secrets that only their owner may read (the keyring and the demo tenant's key).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway import embedded
+from gateway.child import Child
+from gateway.commands import api
+from gateway.errors import ConfigurationError
+from gateway.keyring import Keyring
+from gateway.machine import Machine
+from gateway.tenants import Scope
+
+LOOPBACK = "127.0.0.1"
+MODEL = "viduq2_pro_reference"
+# The sandbox hears on the loopback address alone and spends nothing, so its key is no secret.
+_SANDBOX_KEY = "sandbox"
+_PLAYING_SECONDS = 10.0
+_PAYING_SECONDS = 80.0  # a submission to the real upstream may take a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is wanted. Without `upstream_url` the sandbox is the upstream. `settings` win over ours."""
+
+    data_dir: Path
+    port: int
+    sandbox_port: int
+    host: str = LOOPBACK
+    public_url: str | None = None
+    upstream_url: str | None = None
+    upstream_key: str | None = field(default=None, repr=False)
+    workers: int = 1
+    render: str = "full"
+    callback_style: str = "vtrix"
+    log_level: str = "info"
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the gateway."""
+        host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)  # noqa: S104 - it is compared
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def sandbox_url(self) -> str | None:
+        return None if self.upstream_url else f"http://{LOOPBACK}:{self.sandbox_port}"
+
+    @property
+    def logs(self) -> Path:
+        return self.data_dir / "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoKey:
+    """The demo tenant's API key; `signing_secret` verifies webhooks to a job's own callback_url."""
+
+    key: str = field(repr=False)
+    signing_secret: str = field(repr=False)
+
+
+@contextlib.contextmanager
+def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
+    """All processes up and ready, until the block ends; None when interrupted before they were.
+
+    Raises ConfigurationError (a port or the data directory in use, no server program) or Unavailable.
+    """
+    _check_ports(plan)
+    plan.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.ExitStack() as held:
+        server, redis_url = held.enter_context(
+            embedded.prepared(plan.data_dir / "valkey", plan.logs / "valkey.log")
+        )
+        held.enter_context(machine.running())
+        environment = _environment(plan, redis_url)
+        machine.begin(server)
+        if not machine.wait_until_ready():
+            yield None
+            return
+        machine.begin(*_children(plan, environment))
+        key = _demo_key(plan, environment)  # takes its time while the others start
+        yield _accepted_key(plan, environment, key) if machine.wait_until_ready() else None
+
+
+def _children(plan: Plan, environment: Mapping[str, str]) -> list[Child]:
+    """In the order of starting; they stop in the reverse of it."""
+    children = [_sandbox(plan, plan.sandbox_url, environment)] if plan.sandbox_url else []
+    names = ["workers"] if plan.workers == 1 else [f"workers-{n}" for n in range(1, plan.workers + 1)]
+    # Asked to stop, workers finish what they are paying for. Left alone, there is nothing to finish it with:
+    # the store has ended too, and all they would do is wait for it.
+    patience = _PAYING_SECONDS if plan.upstream_url else _PLAYING_SECONDS
+    children += [
+        Child(
+            name,
+            (sys.executable, "-m", "workers"),
+            plan.logs / f"{name}.log",
+            environment,
+            stop_seconds=patience,
+            orphan_signal=signal.SIGKILL,
+        )
+        for name in names
+    ]
+    gateway = Child(
+        "gateway",
+        (sys.executable, "-m", "gateway"),
+        plan.logs / "gateway.log",
+        environment,
+        ready=functools.partial(_is_ready, f"{plan.url}/readyz"),
+        orphan_signal=signal.SIGKILL,
+    )
+    return [*children, gateway]
+
+
+def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> Child:
+    options = {
+        "host": LOOPBACK,
+        "port": str(plan.sandbox_port),
+        "data-dir": str((plan.data_dir / "sandbox").resolve()),
+        "key": _SANDBOX_KEY,
+        "render": plan.render,
+        "callback-style": plan.callback_style,
+        "processes": "1",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    command = (sys.executable, "-m", "gateway.sandbox", *words)
+    ready = functools.partial(_is_ready, f"{url}/healthz")
+    return Child("sandbox", command, plan.logs / "sandbox.log", environment, ready)
+
+
+def _is_ready(url: str) -> bool:
+    return api.status(url) == 200
+
+
+def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
+    settings = {
+        "REDIS_URL": redis_url,
+        "HOST": plan.host,
+        "PORT": str(plan.port),
+        # The real upstream cannot call back to a loopback address: without a public one, polling finds out.
+        "PUBLIC_URL": plan.public_url or (plan.url if plan.sandbox_url else ""),
+        "SECRET_KEYS": _secret_keys(plan.data_dir / "secret-keys"),
+        "UPSTREAM_URL": plan.upstream_url or plan.sandbox_url or "",
+        "UPSTREAM_KEY": plan.upstream_key or _SANDBOX_KEY,
+        "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
+        "DELIVERY_NETWORKS": "127.0.0.0/8,::1/128",
+        "LOG_LEVEL": plan.log_level,
+        "LOG_FORMAT": "console",
+    }
+    if plan.sandbox_url:
+        settings["ALLOW_PRIVATE_MEDIA_URLS"] = "1"
+    ours = {f"GATEWAY_{name}": value for name, value in settings.items()}
+    return {**os.environ, **ours, **plan.settings}
+
+
+def _check_ports(plan: Plan) -> None:
+    wanted = [(plan.host, plan.port, "--port")]
+    if plan.sandbox_url:
+        wanted.append((LOOPBACK, plan.sandbox_port, "--sandbox-port"))
+    if len({port for _, port, _ in wanted}) < len(wanted):
+        raise ConfigurationError("--port and --sandbox-port must differ")
+    for host, port, option in wanted:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot listen on {host} port {port} ({error.strerror}): choose another with {option}"
+                ) from None
+
+
+def _secret_keys(path: Path) -> str:
+    """The keyring, made once: secrets of webhooks are derived from it and must outlast a restart."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text().strip()
+    made = Keyring.generate()
+    _write_private(path, made)
+    return made
+
+
+def _demo_key(plan: Plan, environment: Mapping[str, str], *, renew: bool = False) -> DemoKey:
+    """The key kept from an earlier run, or a new one with every scope, which is then kept."""
+    path = plan.data_dir / "demo-key.json"
+    if path.exists() and not renew:
+        record = json.loads(path.read_text())
+        return DemoKey(record["key"], record["signing_secret"])
+    from gateway.commands import keys  # with it come redis and asyncio
+
+    keyring = Keyring.parse(environment["GATEWAY_SECRET_KEYS"])
+    made = keys.create(environment["GATEWAY_REDIS_URL"], keyring, "demo", tuple(Scope), "up")
+    _write_private(path, json.dumps({"key": made.key, "signing_secret": made.signing_secret}))
+    return DemoKey(made.key, made.signing_secret)
+
+
+def _accepted_key(plan: Plan, environment: Mapping[str, str], key: DemoKey) -> DemoKey:
+    """The kept key, unless the store does not know it: the server's files may have been deleted."""
+    if api.status(f"{plan.url}/v1/jobs?limit=1", key.key) != 401:
+        return key
+    return _demo_key(plan, environment, renew=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    part.replace(path)

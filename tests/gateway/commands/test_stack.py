@@ -1,0 +1,108 @@
+"""What the processes of one machine are told, without starting them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gateway.commands import stack
+from gateway.commands.stack import DemoKey, Plan
+from gateway.commands.up import curl_line, sample_names
+from gateway.embedded import valkey
+from gateway.settings import load
+
+KEY = DemoKey("vgw_key", "whsec_secret")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(tmp_path, port=8080, sandbox_port=8090)
+
+
+def test_the_environment_is_what_the_settings_accept(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in stack._environment(plan, "unix:///tmp/s").items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert settings.redis_url == "unix:///tmp/s"
+    assert settings.upstream_url == "http://127.0.0.1:8090"
+    assert settings.public_url == "http://127.0.0.1:8080"
+    assert settings.delivery_networks == ["127.0.0.0/8", "::1/128"]
+    assert settings.allow_private_media_urls
+    assert settings.blob_dir == plan.data_dir / "blobs"
+
+
+def test_with_the_real_upstream_there_is_no_sandbox_and_no_callback_to_a_loopback_address(
+    tmp_path: Path,
+) -> None:
+    plan = Plan(tmp_path, 8080, 8090, upstream_url="https://upstream.example", upstream_key="paid")
+    environment = stack._environment(plan, "unix:///tmp/s")
+    assert environment["GATEWAY_UPSTREAM_KEY"] == "paid"
+    assert environment["GATEWAY_PUBLIC_URL"] == ""
+    assert "GATEWAY_ALLOW_PRIVATE_MEDIA_URLS" not in environment
+    assert [child.name for child in stack._children(plan, environment)] == ["workers", "gateway"]
+    assert "paid" not in repr(plan)
+
+
+def test_processes_start_so_that_the_gateway_stops_first(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, 8080, 8090, workers=2)
+    names = [child.name for child in stack._children(plan, {})]
+    assert names == ["sandbox", "workers-1", "workers-2", "gateway"]
+
+
+def test_settings_of_the_plan_win(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, 8080, 8090, settings={"GATEWAY_LOG_FORMAT": "json"})
+    assert stack._environment(plan, "")["GATEWAY_LOG_FORMAT"] == "json"
+
+
+def test_the_keyring_outlasts_a_restart_and_is_its_owners_alone(plan: Plan) -> None:
+    first = stack._environment(plan, "")["GATEWAY_SECRET_KEYS"]
+    assert stack._environment(plan, "")["GATEWAY_SECRET_KEYS"] == first
+    assert (plan.data_dir / "secret-keys").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_kept_key_is_used_again(plan: Plan) -> None:
+    record = {"key": "vgw_kept", "signing_secret": "whsec_kept"}
+    (plan.data_dir / "demo-key.json").write_text(json.dumps(record))
+    assert stack._demo_key(plan, {}) == DemoKey("vgw_kept", "whsec_kept")
+
+
+def test_a_new_key_is_made_once_and_is_its_owners_alone(plan: Plan) -> None:
+    with valkey(plan.data_dir / "valkey", "--appendfsync", "no") as server:
+        environment = stack._environment(plan, server.url)
+        made = stack._demo_key(plan, environment)
+        assert stack._demo_key(plan, environment) == made
+        assert stack._demo_key(plan, environment, renew=True) != made
+    assert (plan.data_dir / "demo-key.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_is_not_shown() -> None:
+    assert "vgw_key" not in repr(KEY)
+    assert "whsec_secret" not in repr(KEY)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("10.1.2.3", "http://10.1.2.3:8080"),
+    ],
+)
+def test_the_url_can_be_reached_from_this_machine(host: str, url: str, tmp_path: Path) -> None:
+    assert Plan(tmp_path, 8080, 8090, host=host).url == url
+
+
+def test_the_curl_line_is_one_shell_command_with_a_sample_picture(plan: Plan) -> None:
+    words = shlex.split(curl_line(plan, KEY))
+    assert words[:3] == ["curl", "-sS", "http://127.0.0.1:8080/v1/jobs"]
+    assert "Authorization: Bearer vgw_key" in words
+    body = json.loads(words[words.index("-d") + 1])
+    assert body["images"] == [f"http://127.0.0.1:8090/samples/{sample_names()[0]}"]
+
+
+def test_there_are_enough_sample_pictures_for_the_demo() -> None:
+    assert len(sample_names()) >= 3

@@ -1,0 +1,153 @@
+"""The command line as a person meets it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .test_embedded import eventually, is_gone
+
+
+def vidu_gateway(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway.cli", *words]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def free() -> list[int]:
+    probes = [socket.socket() for _ in range(2)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def descendants(pid: int) -> list[int]:
+    """Of the process and of all its threads, the children and theirs."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, path.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def test_help_names_the_commands() -> None:
+    shown = vidu_gateway("--help")
+    assert shown.returncode == 0
+    assert " up " in shown.stdout
+    assert " demo " in shown.stdout
+
+
+def test_the_version_is_the_packages() -> None:
+    from importlib.metadata import version
+
+    assert vidu_gateway("--version").stdout == f"vidu-gateway {version('vidu-gateway')}\n"
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    heavy = ("redis", "pydantic", "starlette", "httpx", "aiohttp", "arq", "av", "asyncio", "http.client")
+    script = f"import sys, gateway.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
+def test_a_port_in_use_is_told_with_its_option(
+    option: str, taken: int, free: list[int], tmp_path: Path
+) -> None:
+    other = "--sandbox-port" if option == "--port" else "--port"
+    words = ("up", "--data-dir", str(tmp_path / "data"), option, str(taken), other, str(free[0]))
+    refused = vidu_gateway(*words)
+    assert refused.returncode == 1
+    assert f"port {taken} (Address already in use): choose another with {option}\n" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_port_cannot_serve_both(free: list[int], tmp_path: Path) -> None:
+    words = ("up", "--data-dir", str(tmp_path), "--port", str(free[0]), "--sandbox-port", str(free[0]))
+    assert "--port and --sandbox-port must differ" in vidu_gateway(*words).stderr
+
+
+def test_the_real_upstream_needs_a_key() -> None:
+    refused = vidu_gateway("up", "--upstream-url", "https://upstream.example", GATEWAY_UPSTREAM_KEY="")
+    assert refused.returncode == 2
+    assert "--upstream-key" in refused.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    refused = vidu_gateway("demo", "--output", str(tmp_path / "none" / "demo.mp4"), TMPDIR=str(tmp_path))
+    assert refused.returncode == 1
+    assert "there is no folder" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.processes
+def test_the_demo_ends_with_a_video_and_a_verified_webhook(tmp_path: Path) -> None:
+    video = tmp_path / "demo.mp4"
+    words = ("demo", "--json", "--duration", "2", "--resolution", "540p", "--aspect-ratio", "1:1")
+    shown = vidu_gateway(*words, "--output", str(video), TMPDIR=str(tmp_path))
+    assert shown.returncode == 0, shown.stderr
+    result = json.loads(shown.stdout.splitlines()[-1])
+    assert result["webhook_verified"] is True
+    assert result["width"] == result["height"]
+    assert result["seconds"] == pytest.approx(2, abs=0.1)
+    assert result["job"]["status"] == "completed"
+    assert {"queued", "submitting", "rendering", "delivering", "total"} <= set(result["timings"])
+    assert list(tmp_path.iterdir()) == [video]
+
+
+@pytest.mark.processes
+def test_the_demo_tells_what_was_refused_and_keeps_the_logs(tmp_path: Path) -> None:
+    shown = vidu_gateway(
+        "demo", "--duration", "11", "--output", str(tmp_path / "v.mp4"), TMPDIR=str(tmp_path)
+    )
+    assert shown.returncode == 1
+    assert "duration" in shown.stderr
+    logs = Path(shown.stderr.split("The logs are in ")[1].strip())
+    assert (logs / "gateway.log").exists()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_up_leaves_nothing_running(number: signal.Signals, free: list[int], tmp_path: Path) -> None:
+    words = ("--data-dir", str(tmp_path / "data"), "--port", str(free[0]), "--sandbox-port", str(free[1]))
+    command = [sys.executable, "-m", "gateway.cli", "up", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith("curl "):
+                break
+        pids = descendants(running.pid)
+        assert len(pids) >= 4  # valkey, sandbox, workers, gateway
+        posted = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+        assert json.loads(posted.stdout)["status"] in ("queued", "in_progress")
+        running.send_signal(number)
+        running.stdout.read()
+    assert running.returncode == (-number if number == signal.SIGKILL else 0)
+    eventually(lambda: all(is_gone(pid) for pid in pids))

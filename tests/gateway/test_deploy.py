@@ -1,0 +1,105 @@
+"""The deployment files say what the code means; no container engine is needed to see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml  # type: ignore[import-untyped]
+
+from gateway import embedded
+from gateway.child import Child
+from gateway.settings import Settings
+
+from .test_embedded import eventually
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+def compose(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
+    return found
+
+
+def assignments(text: str) -> dict[str, str]:
+    lines = [line.lstrip("#") for line in text.splitlines() if line.lstrip("#").startswith("GATEWAY_")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    named = assignments((DEPLOY / "env.example").read_text())
+    assert set(named) == {f"GATEWAY_{field.upper()}" for field in Settings.model_fields}
+
+
+def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_SECRET_KEYS", "set")
+    monkeypatch.setenv("GATEWAY_UPSTREAM_KEY", "set")
+    default = Settings()
+    for name, value in assignments((DEPLOY / "env.example").read_text()).items():
+        if value and name != "GATEWAY_DELIVERY_NETWORKS":
+            monkeypatch.setenv(name, value)
+    assert Settings() == default
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.sandbox.yaml"])
+def test_compose_sets_only_variables_that_exist(name: str) -> None:
+    known = {f"GATEWAY_{field.upper()}" for field in Settings.model_fields}
+    services = compose(name)["services"]
+    used = {variable for service in services.values() for variable in service.get("environment", {})}
+    assert used
+    assert used <= known
+
+
+def test_compose_gives_both_processes_the_same_image_blobs_and_time_to_stop() -> None:
+    services = compose("compose.yaml")["services"]
+    for name in ("gateway", "workers"):
+        assert services[name]["image"] == "vidu-gateway"
+        assert services[name]["stop_grace_period"] == "90s"
+        assert services[name]["volumes"] == ["blobs:/var/lib/vidu-gateway/blobs"]
+        assert services[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    assert services["workers"]["command"] == ["python", "-m", "workers"]
+
+
+def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> None:
+    for name in ("compose.yaml", "compose.sandbox.yaml"):
+        for service in compose(name)["services"].values():
+            assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+            assert "GATEWAY_SECRET_KEYS" not in service.get("environment", {})
+
+
+def test_the_server_starts_with_the_shipped_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    command = [embedded.server_program(), str(DEPLOY / "redis.conf")]
+    command += ["--port", "0", "--unixsocket", str(path), "--dir", str(tmp_path)]
+    child = Child("valkey", command, tmp_path / "log")
+    child.start()
+    try:
+        eventually(path.exists)
+        with redis.Redis(unix_socket_path=str(path), decode_responses=True) as connection:
+            eventually(lambda: connection.ping() is True)
+            wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+            assert {name: connection.config_get(name)[name] for name in wanted} == wanted
+            assert connection.config_get("save") == {"save": ""}
+    finally:
+        child.stop()
+
+
+def test_every_line_of_the_image_runs_unprivileged_and_without_a_shell() -> None:
+    final = (ROOT / "Dockerfile").read_text().rsplit("\nFROM ", 1)[1]
+    assert "\nUSER 10001:10001\n" in final
+    assert '\nCMD ["python", "-m", "gateway"]' in final
+    check = final[final.index("HEALTHCHECK") :]
+    code = eval(check[check.index("[") : check.index("]\nCMD") + 1])[2]
+    compile(code, "healthcheck", "exec")
+
+
+def test_the_build_lock_holds_what_the_project_is_built_with() -> None:
+    lock = (DEPLOY / "requirements-build.lock").read_text()
+    assert "\nhatchling==" in f"\n{lock}"
+    assert "://" not in lock
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for needed in ("!gateway", "!workers", "!requirements.lock", "!deploy/requirements-build.lock"):
+        assert needed in ignored
