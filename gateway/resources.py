@@ -1,0 +1,82 @@
+"""The composition root of both processes: settings in, everything that they share out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from redis.asyncio import ConnectionPool, Redis
+
+from gateway.blobs import BlobStore
+from gateway.environment import Environment
+from gateway.intake import Intake
+from gateway.keyring import Keyring
+from gateway.settings import Settings
+from gateway.settlement import Settlement
+from gateway.store.client import connection_pool
+from gateway.store.client_keys import RedisKeyStore
+from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.finals import Finals
+from gateway.store.gauges import RedisGauges
+from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
+from gateway.store.lua import Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    settings: Settings
+    environment: Environment
+    keyring: Keyring
+    redis: Redis
+    scripts: Scripts
+    jobs: RedisJobStore
+    lanes: Lanes
+    deliveries: RedisDeliveryStore
+    endpoints: RedisEndpointStore
+    client_keys: RedisKeyStore
+    gauges: RedisGauges
+    finals: Finals
+    blobs: BlobStore
+    intake: Intake
+    settlement: Settlement
+
+
+@contextlib.asynccontextmanager
+async def open_resources(settings: Settings, *, retries: int) -> AsyncIterator[Resources]:
+    """`retries`: how often a command whose connection broke is sent again. The gateway answers 503 soon
+    and retries little; a worker has nobody waiting and retries more."""
+    pool = connection_pool(
+        settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, retries=retries, connections=256
+    )
+    try:
+        yield build(settings, pool)
+    finally:
+        await pool.disconnect()
+
+
+def build(settings: Settings, pool: ConnectionPool) -> Resources:
+    environment = Environment()
+    redis = Redis(connection_pool=pool)
+    scripts = Scripts(redis)
+    roles = settings.roles()
+    jobs = RedisJobStore(redis, scripts, roles)
+    blobs = BlobStore(settings.blob_dir)
+    return Resources(
+        settings=settings,
+        environment=environment,
+        keyring=settings.keyring(),
+        redis=redis,
+        scripts=scripts,
+        jobs=jobs,
+        lanes=Lanes(redis, scripts, roles),
+        deliveries=RedisDeliveryStore(redis, scripts, roles),
+        endpoints=RedisEndpointStore(redis),
+        client_keys=RedisKeyStore(redis, environment.monotonic),
+        gauges=RedisGauges(redis),
+        finals=Finals(redis),
+        blobs=blobs,
+        intake=Intake(jobs, blobs, settings.limits(), environment, settings.tenant_queue_max),
+        settlement=Settlement(jobs, blobs, environment),
+    )

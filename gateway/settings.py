@@ -1,0 +1,164 @@
+"""Every environment variable of the service, once: its name, type, unit and default.
+
+The name of a field is the variable's, in lower case and without `GATEWAY_`. A wrong value stops the
+process at start, with the variable named (`load`).
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.backoff import DELIVERY_SCHEDULE
+from gateway.dispatch import Role, RoleLimits
+from gateway.errors import ConfigurationError
+from gateway.generation import Limits
+from gateway.keyring import Keyring
+
+_PREFIX = "GATEWAY_"
+
+
+def _networks(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    for part in parts:
+        ip_network(part)
+    return parts
+
+
+def _schedule(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _base_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
+
+    # -- where things are
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Redis or Valkey: redis://, rediss:// or unix://"
+    )
+    redis_timeout_seconds: Seconds = Field(
+        0.8, description="how long the gateway waits for Redis before it answers 503"
+    )
+    host: str = Field("127.0.0.1", description="address that the gateway listens on")
+    port: int = Field(8080, ge=1, le=65535, description="port that the gateway listens on")
+    public_url: BaseUrl = Field(
+        "", description="base of the callback_url that the upstream gets; empty: no callbacks, polling alone"
+    )
+    blob_dir: Path = Field(Path("blobs"), description="folder of inline media, shared by gateway and workers")
+    secret_keys: SecretStr = Field(
+        description="keyring `kid:base64,...`, first one active: callback tokens and webhook secrets"
+    )
+    durability: Literal["require", "assume"] = Field(
+        "require", description="assume: start although Redis does not look durable"
+    )
+
+    # -- upstream
+    upstream_url: BaseUrl = Field("https://cloud.vtrix.ai", description="base URL of the upstream")
+    upstream_key: SecretStr = Field(description="API key of the upstream")
+    upstream_slots: int = Field(5, ge=1, description="tasks at the upstream at once")
+    upstream_tenant_slots: int = Field(5, ge=1, description="of which one tenant may hold")
+    upstream_timeout_seconds: Seconds = Field(60, description="for the answer to a submission")
+    off_peak: bool = Field(False, description="accept off_peak=true")
+    poll_first_seconds: Seconds = Field(30, description="from the submission to the first poll")
+    poll_min_seconds: Seconds = Field(10, description="between polls, at first")
+    poll_max_seconds: Seconds = Field(60, description="between polls, at most")
+    busy_retry_seconds: Seconds = Field(2, description="base of the back-off when the upstream is busy")
+    unknown_grace_seconds: Seconds = Field(1800, description="how long an unknown outcome waits for evidence")
+    job_deadline_seconds: Seconds = Field(
+        7200, description="from the submission to giving up on the upstream"
+    )
+
+    # -- intake
+    body_max_bytes: int = Field(20_000_000, ge=1024, description="largest request body")
+    body_timeout_seconds: Seconds = Field(60, description="for a whole request body to arrive")
+    tenant_queue_max: int = Field(100_000, ge=1, description="jobs of one tenant that may wait")
+    prompt_max_characters: int = Field(5000, ge=1, le=5000, description="longest prompt")
+    payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="longest payload")
+    allow_private_media_urls: bool = Field(False, description="accept media URLs on private addresses")
+
+    # -- deliveries
+    delivery_networks: Annotated[list[str], NoDecode, BeforeValidator(_networks)] = Field(
+        default_factory=list, description="networks (CIDR, comma-separated) that webhooks may go to"
+    )
+    delivery_public: bool = Field(False, description="webhooks may go to public addresses too")
+    delivery_slots: int = Field(100, ge=1, description="deliveries at once")
+    delivery_endpoint_slots: int = Field(8, ge=1, description="of which one endpoint may hold")
+    delivery_timeout_seconds: Seconds = Field(15, description="for one attempt, in all")
+    delivery_schedule_seconds: Annotated[list[Seconds], NoDecode, BeforeValidator(_schedule)] = Field(
+        default_factory=lambda: list(DELIVERY_SCHEDULE),
+        description="before the 2nd, 3rd, ... attempt; after the last one a delivery is dead",
+    )
+    delivery_overload_seconds: float = Field(
+        60, ge=0, description="least wait after a time-out, 429 or 503 of a subscriber"
+    )
+
+    # -- workers
+    lease_seconds: Seconds = Field(15, description="a worker that is silent for longer has lost its work")
+    confirm_slots: int = Field(20, ge=1, description="GETs to the upstream at once")
+
+    # -- telemetry
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="one JSON object a line, or for people"
+    )
+
+    def keyring(self) -> Keyring:
+        return Keyring.parse(self.secret_keys.get_secret_value())
+
+    def limits(self) -> Limits:
+        return Limits(
+            off_peak=self.off_peak,
+            allow_private_media_urls=self.allow_private_media_urls,
+            prompt_max_characters=self.prompt_max_characters,
+            payload_max_characters=self.payload_max_characters,
+        )
+
+    def roles(self) -> dict[Role, RoleLimits]:
+        lease = int(self.lease_seconds * 1000)
+        attempt = int(self.delivery_timeout_seconds * 1000) + lease
+        return {
+            Role.SUBMIT: RoleLimits(self.upstream_slots, self.upstream_tenant_slots, lease),
+            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, lease),
+            Role.DELIVER: RoleLimits(self.delivery_slots, self.delivery_endpoint_slots, attempt),
+        }
+
+
+def load() -> Settings:
+    """The settings of this process. ConfigurationError names every variable that is missing or wrong."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        lines = [
+            f"{_variable(fault['loc'])}: {_reason(dict(fault))}"
+            for fault in error.errors(include_input=False)
+        ]
+        raise ConfigurationError("\n".join(lines)) from None
+    try:
+        settings.keyring()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_PREFIX}SECRET_KEYS: {error}") from None
+    return settings
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return _PREFIX + str(location[0]).upper() if location else _PREFIX + "*"
+
+
+def _reason(fault: dict[str, Any]) -> str:
+    return "is not set" if fault["type"] == "missing" else str(fault["msg"]).removeprefix("Value error, ")

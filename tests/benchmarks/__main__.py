@@ -1,0 +1,54 @@
+"""`make bench`: measure, print a table against the targets, write .bench/latest.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import intake, pipeline, up
+
+PARTS: dict[str, Callable[[], dict[str, float]]] = {
+    "intake": intake.measure,
+    "pipeline": pipeline.measure,
+    "up": up.measure,
+}
+#: What each figure should be: (least or most, value).
+TARGETS = {
+    "intake_ratio": (">=", 0.6),
+    "intake_p99_ms": ("<", 15.0),
+    "pipeline_jobs_per_second": (">=", 100.0),
+    "callback_to_webhook_p50_ms": ("<", 20.0),
+    "pickup_p50_ms": ("<", 5.0),
+    "idle_cpu_percent": ("<", 1.0),
+    "gateway_rss_mb": ("<", 120.0),
+    "up_ready_seconds": ("<", 3.0),
+}
+RESULT = Path(".bench/latest.json")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which to run (default: all)")
+    figures: dict[str, float] = {}
+    console = Console()
+    for name in parser.parse_args().parts or PARTS:
+        with console.status(f"measuring {name}"):
+            figures |= {key: round(value, 3) for key, value in PARTS[name]().items()}
+    table = Table("figure", "measured", "target", "")
+    for key, value in figures.items():
+        sign, limit = TARGETS.get(key, ("", 0.0))
+        met = "" if not sign else "ok" if (value >= limit if sign == ">=" else value < limit) else "MISSED"
+        table.add_row(key, f"{value:,.2f}", f"{sign} {limit:g}" if sign else "", met)
+    console.print(table)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(figures, indent=2) + "\n")
+    console.print(f"written to {RESULT}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""(c) How long `vidu-gateway up` takes until everything answers, from an empty folder."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks import bench
+
+
+def measure(rounds: int = 3) -> dict[str, float]:
+    return {"up_ready_seconds": statistics.median(_once() for _ in range(rounds))}
+
+
+def _once() -> float:
+    with tempfile.TemporaryDirectory() as name:
+        gateway, sandbox = bench.free_port(), bench.free_port()
+        options = [
+            "--data-dir",
+            str(Path(name, "data")),
+            "--port",
+            str(gateway),
+            "--sandbox-port",
+            str(sandbox),
+        ]
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "gateway.cli", "up", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:  # what it prints comes when everything is ready
+                if b"curl" in line:
+                    return time.perf_counter() - began
+            raise SystemExit("`up` ended before it was ready")
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.stdout.read()
+            child.wait(30)

@@ -1,0 +1,49 @@
+"""`python -m workers [--role submit|confirm|deliver]...`: the process that does the work."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import uvloop
+
+from gateway import settings as settings_module
+from gateway import telemetry
+from gateway.dispatch import Role
+from gateway.errors import ConfigurationError
+from gateway.settings import Settings
+from workers import crew
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers", description="The workers of vidu-gateway.")
+    parser.add_argument(
+        "--role",
+        action="append",
+        type=Role,
+        choices=list(Role),
+        help="play only this role (repeatable; default: all)",
+    )
+    roles = parser.parse_args().role or list(Role)
+    try:
+        settings = settings_module.load()
+    except ConfigurationError as error:
+        print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # before there is a log
+        return 2
+    telemetry.configure(settings)
+    uvloop.run(_run(settings, roles))
+    return 0
+
+
+async def _run(settings: Settings, roles: list[Role]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await crew.serve(settings, roles, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The workers of one process: an arq worker for each role it plays, the sweep, and their orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import func
+from redis.exceptions import RedisError
+
+from gateway.delivery.guard import Guard
+from gateway.delivery.http import Deliverer
+from gateway.dispatch import Role, deserialize, queue_name, serialize
+from gateway.resources import Resources, open_resources
+from gateway.settings import Settings
+from gateway.store.client import connection_pool
+from gateway.upstream.http import HttpUpstream
+from gateway.upstream.vtrix import VtrixDialect
+from workers.confirm import Confirmer
+from workers.deliver import Messenger
+from workers.submit import Submitter
+from workers.sweep import Sweeper
+from workers.tasks import FUNCTIONS
+from workers.wake import WakeWorker
+
+_RETRIES: Final = 5
+_IDLE_SECONDS: Final = 2.0  # between looks at the queue when no bell rings
+_BLOCKED_SECONDS: Final = 10.0  # a reply to a blocking command may take longer than one to any other
+_TRIES: Final = 1_000_000  # arq must never decide that a job was tried often enough: we count
+_SLACK_SECONDS: Final = 150  # beyond the call itself, for recording its outcome while Redis is away
+_PAUSE_SECONDS: Final = 0.5
+
+
+async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then finish what is under way."""
+    async with open_resources(settings, retries=_RETRIES) as resources, _context(resources) as ctx:
+        pool = connection_pool(
+            settings.redis_url,
+            timeout_seconds=_BLOCKED_SECONDS,
+            retries=_RETRIES,
+            connections=512,
+            decode=False,
+        )
+        workers = [_worker(settings, role, pool, ctx) for role in roles]
+        tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
+        sweeper = Sweeper(resources.jobs, resources.lanes, resources.blobs, resources.environment, settings)
+        tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
+        structlog.get_logger().info("workers_ready", roles=list(roles), pid=os.getpid())
+        await _until(stop, tasks)
+        await asyncio.gather(*(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await pool.disconnect()
+
+
+async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Returns when asked to stop; a part that ended by itself is a fault, and is raised."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done:
+        task.result()
+
+
+@contextlib.asynccontextmanager
+async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
+    settings = resources.settings
+    guard = Guard(settings.delivery_networks, public=settings.delivery_public)
+    async with (
+        HttpUpstream(
+            VtrixDialect(),
+            settings.upstream_url,
+            settings.upstream_key,
+            response_seconds=settings.upstream_timeout_seconds,
+        ) as upstream,
+        Deliverer(
+            guard, pool_size=settings.delivery_slots, total_seconds=settings.delivery_timeout_seconds
+        ) as deliverer,
+    ):
+        r = resources
+        yield {
+            "submitter": Submitter(
+                r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings
+            ),
+            "confirmer": Confirmer(r.jobs, r.settlement, upstream, r.environment, settings),
+            "messenger": Messenger(r.deliveries, r.endpoints, deliverer, r.keyring, r.environment, settings),
+        }
+
+
+def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> WakeWorker:
+    slots = settings.roles()[role].slots
+    timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    redis = ArqRedis(
+        pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=queue_name(role)
+    )
+    return WakeWorker(
+        [func(FUNCTIONS[role], name=role, timeout=timeout, max_tries=_TRIES)],
+        queue_name=queue_name(role),
+        redis_pool=redis,
+        ctx=ctx,
+        handle_signals=False,
+        max_jobs=slots,
+        max_tries=_TRIES,
+        keep_result=0,
+        poll_delay=_IDLE_SECONDS,
+        # Jobs that run elsewhere stay at the head of arq's queue: read past all of them.
+        queue_read_limit=max(100, 4 * slots),
+        health_check_interval=30,
+        health_check_key=f"{queue_name(role)}:health:{os.getpid()}",
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        log_results=False,
+    )
+
+
+async def _keep_running(worker: WakeWorker) -> None:
+    """arq's loop ends when Redis is away for too long; it is begun again until Redis is back."""
+    log = structlog.get_logger()
+    while True:
+        try:
+            await worker.main()
+        except (RedisError, OSError) as error:
+            log.warning("queue_away", queue=worker.queue_name, reason=type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
