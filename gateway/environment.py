@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: digits sort before letters
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]  # two digits at a time
+_SHIFTS = range(120, -1, -10)
 
 
 @dataclass(slots=True)
@@ -36,11 +38,7 @@ class Environment:
         if value <= self._last:
             value = self._last + 1 + int.from_bytes(self.entropy(4), "big")
         self._last = value
-        digits = []
-        for _ in range(26):
-            value, digit = divmod(value, 32)
-            digits.append(_ALPHABET[digit])
-        return "".join(reversed(digits))
+        return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
     def new_job_id(self) -> str:
         return f"job_{self.new_ulid()}"

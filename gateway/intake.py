@@ -17,14 +17,17 @@ from gateway.errors import InvalidRequest, LimitReached
 from gateway.generation import GenerationRequest, Limits, Notice
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
+from gateway.media import InlineMedia
 from gateway.store.base import JobStore
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that may be accepted. `fingerprint`: the same for the same body, to the byte."""
+    """A request that may be accepted. `media`: the files inside it. `fingerprint`: the same for the same
+    body, to the byte."""
 
     request: GenerationRequest
+    media: Sequence[InlineMedia]
     notices: Sequence[Notice]
     fingerprint: str
 
@@ -40,11 +43,12 @@ class Intake:
     async def check(self, raw: bytes) -> Checked:
         """Raises MalformedBody or InvalidRequest; costs and keeps nothing."""
         request, notices = generation.parse(raw, self.limits)
-        if any(media.param.startswith("videos") for media in request.inline_media):
-            problems = await clips.inspect_clips(request.inline_media)
+        media = request.inline_media
+        if any(file.param.startswith("videos") for file in media):
+            problems = await clips.inspect_clips(media)
             if problems:
                 raise InvalidRequest(problems)
-        return Checked(request, notices, hashlib.sha256(raw).hexdigest())
+        return Checked(request, media, notices, hashlib.sha256(raw).hexdigest())
 
     async def accept(self, checked: Checked, tenant: str, idempotency_key: str | None) -> tuple[Job, bool]:
         """The job, and whether it is an earlier one (the key was used before with this body).
@@ -53,9 +57,9 @@ class Intake:
         whether the job was accepted; asking again with the same key finds out.
         """
         job_id = self.environment.new_job_id()
-        inline = bool(checked.request.inline_media)
+        inline = bool(checked.media)
         try:
-            params = await self._stored_params(job_id, checked.request)
+            params = await self._stored_params(job_id, checked)
             job = Job(
                 id=job_id,
                 tenant=tenant,
@@ -83,14 +87,14 @@ class Intake:
             await self.blobs.drop(job_id)
         return await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id), True
 
-    async def _stored_params(self, job_id: str, request: GenerationRequest) -> dict[str, object]:
-        if not request.inline_media:
-            return generation.upstream_params(request)
+    async def _stored_params(self, job_id: str, checked: Checked) -> dict[str, object]:
+        if not checked.media:
+            return generation.upstream_params(checked.request)
 
         async def put(raw: bytes, extension: str) -> str:
             return await self.blobs.put(job_id, raw, extension)
 
-        return await generation.detach_media(request, put)
+        return await generation.detach_media(checked.request, put)
 
 
 def _claim(key: str | None) -> str | None:

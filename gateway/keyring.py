@@ -66,6 +66,11 @@ class Keyring:
         message = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
         return hmac.digest(secret, message, "sha256")
 
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The names of all keys, the active one first."""
+        return tuple(self._secrets)
+
     def __contains__(self, kid: object) -> bool:
         return kid in self._secrets
 

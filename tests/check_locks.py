@@ -29,7 +29,7 @@ def main() -> None:
     core = project["project"]["dependencies"]
     extras = project["project"]["optional-dependencies"]
     wanted = {
-        "requirements.lock": core + extras["media"],
+        "requirements.lock": core + extras["media"] + extras["sandbox"],
         "requirements-dev.lock": core + sum(extras.values(), []) + project["dependency-groups"]["dev"],
     }
     for name, requirements in wanted.items():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
@@ -34,10 +35,13 @@ _BLOCKED_SECONDS: Final = 10.0  # a reply to a blocking command may take longer 
 _TRIES: Final = 1_000_000  # arq must never decide that a job was tried often enough: we count
 _SLACK_SECONDS: Final = 150  # beyond the call itself, for recording its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.5
+_THREADS: Final = 64
 
 
 async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) -> None:
     """Work until `stop` is set, then finish what is under way."""
+    # Names are looked up in threads. A few subscribers' names that hang must not hold up all others'.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "workers"))
     async with open_resources(settings, retries=_RETRIES) as resources, _context(resources) as ctx:
         pool = connection_pool(
             settings.redis_url,

@@ -47,7 +47,7 @@ class Messenger:
             await self._finish(ticket, gone, DeliveryEvent.ATTEMPTS_EXHAUSTED, None, "endpoint_deleted")
             return
         headers = signing.sign(
-            [self._secret(delivery, endpoint)], delivery.event_id, int(self.environment.clock()), body
+            self._secrets(delivery, endpoint), delivery.event_id, int(self.environment.clock()), body
         )
         result = await self.deliverer.post(url, headers, body)
         await self._record(ticket, delivery, endpoint, result)
@@ -103,10 +103,11 @@ class Messenger:
             overload_floor_seconds=self.settings.delivery_overload_seconds,
         )
 
-    def _secret(self, delivery: Delivery, endpoint: Endpoint | None) -> str:
+    def _secrets(self, delivery: Delivery, endpoint: Endpoint | None) -> list[str]:
         if endpoint is not None:
-            return endpoint_secret(self.keyring, endpoint.kid, endpoint.id, endpoint.version)
-        return tenant_secret(self.keyring, self.keyring.active_kid, delivery.tenant)
+            return [endpoint_secret(self.keyring, endpoint.kid, endpoint.id, endpoint.version)]
+        # A tenant was shown the secret of the key that was active then; it verifies while that key is kept.
+        return [tenant_secret(self.keyring, kid, delivery.tenant) for kid in self.keyring.kids]
 
     def _entry(self, delivery: Delivery, outcome: str, result: AttemptResult | None = None) -> dict[str, Any]:
         entry: dict[str, Any] = {

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from gateway.store import keys
 
 _RECONNECT_SECONDS: Final = 0.5
+_SILENCE_SECONDS: Final = 15.0
 #: A notice can be lost while the subscription is down, so that who waits looks again now and then.
 LOOK_AGAIN_SECONDS: Final = 5.0
 
@@ -33,9 +34,10 @@ class Finals:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._listener is not None
-        self._listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listener
+        # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
+        while not self._listener.done():
+            self._listener.cancel()
+            await asyncio.wait([self._listener], timeout=0.5)
 
     @contextlib.contextmanager
     def watch(self, job_id: str) -> Iterator[asyncio.Event]:
@@ -57,8 +59,12 @@ class Finals:
                     await pubsub.subscribe(keys.FINALS)
                     self._tell_all()
                     while True:
-                        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
-                        if message is not None:
+                        message = await pubsub.get_message(
+                            ignore_subscribe_messages=True, timeout=_SILENCE_SECONDS
+                        )
+                        if message is None:
+                            await pubsub.ping()  # raises when the connection died without a word
+                        elif message["type"] == "message":
                             self._tell(message["data"])
             except (RedisError, OSError) as error:
                 log.warning("finals_subscription_lost", reason=type(error).__name__)

@@ -1,9 +1,14 @@
-"""Our Lua scripts: loaded once from their files, run by hash."""
+"""Our Lua scripts: loaded once from their files, run by hash.
+
+What is asked for while a round trip is under way shares the next one: under load, many requests cost one
+write to the socket and, with `appendfsync always`, one wait for the disk.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -15,25 +20,62 @@ from gateway.store.client import store_errors
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = ("lanes.lua", "records.lua")
 _VERBS: Final = ("accept", "begin", "dispatch", "expired", "postpone", "release", "ring", "transition")
+_BATCH: Final = 64  # a reply is not read before the last script of its round trip has run
+
+Word = str | bytes | int | float
 
 
 class Scripts:
     """`run("verb", keys, args)` is one atomic, durable step."""
 
     def __init__(self, redis: Redis) -> None:
-        self._command: Callable[..., Awaitable[Any]] = redis.execute_command
+        self._redis = redis
         parts = "".join((_FOLDER / name).read_text() for name in _PARTS)
         self._sources = {verb: (parts + (_FOLDER / f"{verb}.lua").read_text()).encode() for verb in _VERBS}
         self._hashes = {
             verb: hashlib.sha1(source, usedforsecurity=False).hexdigest()
             for verb, source in self._sources.items()
         }
+        self._asked: list[tuple[Sequence[Word], asyncio.Future[Any]]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
 
-    async def run(self, verb: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
+    async def run(self, verb: str, keys: Sequence[str], args: Sequence[Word]) -> Any:
         """The script's answer, texts decoded. StoreUnavailable when Redis does not answer; the script may
         have run all the same."""
         with store_errors():
             try:
-                return await self._command("EVALSHA", self._hashes[verb], len(keys), *keys, *args)
+                return await self._ask(("EVALSHA", self._hashes[verb], len(keys), *keys, *args))
             except NoScriptError:
-                return await self._command("EVAL", self._sources[verb], len(keys), *keys, *args)
+                return await self._ask(("EVAL", self._sources[verb], len(keys), *keys, *args))
+
+    def _ask(self, command: Sequence[Word]) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._send)
+        self._asked.append((command, answer))
+        return answer
+
+    def _send(self) -> None:
+        asked, self._asked = self._asked, []
+        for at in range(0, len(asked), _BATCH):
+            sending = asyncio.create_task(self._round_trip(asked[at : at + _BATCH]))
+            self._under_way.add(sending)  # a task that nobody holds may be collected half way
+            sending.add_done_callback(self._under_way.discard)
+
+    async def _round_trip(self, batch: Sequence[tuple[Sequence[Word], asyncio.Future[Any]]]) -> None:
+        replies: Sequence[Any]
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for command, _ in batch:
+                    pipe.execute_command(*command)
+                replies = await pipe.execute(raise_on_error=False)
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who asked are told, each of them
+            replies = [error] * len(batch)
+        for (_, answer), reply in zip(batch, replies, strict=True):
+            if answer.done():  # who asked has gone away
+                continue
+            if isinstance(reply, Exception):
+                answer.set_exception(reply)
+            else:
+                answer.set_result(reply)
