@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from typing import Final
@@ -10,6 +11,7 @@ import uvicorn
 
 from gateway import settings, telemetry
 from gateway.errors import ConfigurationError
+from gateway.store import durability
 from gateway.web.app import create_app
 from gateway.web.protocol import HardenedProtocol
 from gateway.web.state import State
@@ -31,10 +33,11 @@ class _Server(uvicorn.Server):
 def main() -> int:
     try:
         loaded = settings.load()
+        telemetry.configure(loaded)
+        asyncio.run(durability.check(loaded))
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    telemetry.configure(loaded)
     config = uvicorn.Config(
         create_app(loaded),
         host=loaded.host,

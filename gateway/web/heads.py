@@ -1,0 +1,30 @@
+"""A request's headers as one dictionary, made once: they are looked into several times on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+_HEADERS: Final = "gateway.headers"
+
+Headers = Mapping[bytes, bytes]
+
+
+def gather(scope: Scope) -> Headers:
+    """Names in lower case; of a header that came twice, the last (`occurrences` tells)."""
+    headers: Headers = dict(scope["headers"])
+    scope[_HEADERS] = headers
+    return headers
+
+
+def headers_of(request: Request) -> Headers:
+    """What `gather` found at the start of the request."""
+    headers: Headers = request.scope[_HEADERS]
+    return headers
+
+
+def occurrences(scope: Mapping[str, Any], name: bytes) -> int:
+    return sum(1 for found, _ in scope["headers"] if found == name)

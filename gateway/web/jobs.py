@@ -1,0 +1,161 @@
+"""The routes of jobs: post one, look at it or wait for it, list them, cancel, see its webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import cancellation, generation
+from gateway.endpoints import Delivery
+from gateway.errors import NotFound
+from gateway.intake import Checked
+from gateway.jobs import JOB_ID, Job, public, rfc3339
+from gateway.lifecycle import JobState, Status, states_of
+from gateway.tenants import Scope
+from gateway.web import auth
+from gateway.web.answers import json_answer
+from gateway.web.bodies import JsonBody
+from gateway.web.queries import MAX_WAIT_SECONDS, Query, idempotency_key, preferred_wait
+from gateway.web.state import State, state_of
+from gateway.web.waiting import until_final
+
+PAGE_DEFAULT: Final = 20
+PAGE_MAX: Final = 100
+#: When to look again at a job that is not final, in seconds: a video takes minutes.
+LOOK_AGAIN: Final = {"retry-after": "5"}
+
+
+async def create(request: Request) -> Response:
+    """202 and the job; 200 when it became final while the client waited, or for a dry run."""
+    key = await auth.require(request, Scope.JOBS_WRITE)
+    query = Query(request, "dry_run")
+    dry_run = query.flag("dry_run")
+    idempotency = idempotency_key(request, query)
+    wait = preferred_wait(request, query)
+    query.check()
+    state = state_of(request)
+    settings = state.resources.settings
+    async with JsonBody(request, state.budget, settings.body_max_bytes, settings.body_timeout_seconds) as raw:
+        checked = await state.resources.intake.check(raw)
+        if dry_run:
+            return json_answer(await _dry_run(checked))
+        job, replayed = await state.resources.intake.accept(checked, key.tenant, idempotency)
+    payload = checked.request.payload
+    del raw, checked  # a client may wait for a minute, and they may be megabytes
+    headers = {"location": f"/v1/jobs/{job.id}"}
+    if replayed:
+        headers["idempotent-replayed"] = "true"
+    if wait is not None:
+        headers["preference-applied"] = f"wait={wait}"
+        job = await until_final(request, job, wait)
+        if job.final:
+            return json_answer(public(job, payload=payload), 200, headers)
+    return json_answer(public(job, payload=payload), 202, headers | LOOK_AGAIN)
+
+
+async def show(request: Request) -> Response:
+    """The job, at once or when it is final; after `?wait=N` seconds at the latest."""
+    key = await auth.require(request, Scope.JOBS_READ)
+    query = Query(request, "wait")
+    wait = query.whole("wait", 0, MAX_WAIT_SECONDS, 0)
+    query.check()
+    job = await until_final(request, await _owned(request, key.tenant), wait)
+    return await _shown(state_of(request), job)
+
+
+async def page(request: Request) -> Response:
+    """The tenant's jobs, newest first, without their payloads."""
+    key = await auth.require(request, Scope.JOBS_READ)
+    query = Query(request, "status", "after", "limit")
+    status = query.choice("status", Status)
+    after = query.text("after", JOB_ID, "the id of a job")
+    limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
+    query.check()
+    states = states_of(Status(status)) if status else list(JobState)
+    found = await state_of(request).resources.jobs.page(key.tenant, states, after, limit)
+    following = None
+    if found.more and found.jobs:
+        shown = f"&status={status}" if status else ""
+        following = f"/v1/jobs?after={found.jobs[-1].id}&limit={limit}{shown}"
+    data = [_without_payload(job) for job in found.jobs]
+    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+
+
+async def cancel(request: Request) -> Response:
+    """The job as canceled; Conflict when it was handed to the upstream, or ended, before."""
+    key = await auth.require(request, Scope.JOBS_WRITE)
+    Query(request).check()
+    resources = state_of(request).resources
+    job = await _owned(request, key.tenant)
+    return await _shown(
+        state_of(request), await cancellation.cancel(job, resources.jobs, resources.settlement)
+    )
+
+
+async def deliveries(request: Request) -> Response:
+    """What is and was owed to subscribers for the job, with every attempt."""
+    key = await auth.require(request, Scope.JOBS_READ)
+    Query(request).check()
+    job = await _owned(request, key.tenant)
+    found = await state_of(request).resources.deliveries.of_job(job.id)
+    data = [_public_delivery(delivery) for delivery in found]
+    return json_answer({"object": "list", "data": data})
+
+
+async def _owned(request: Request, tenant: str) -> Job:
+    """The job in the path. NotFound for no such job and for another tenant's alike."""
+    name = request.path_params["job_id"]
+    if not JOB_ID.match(name):
+        raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
+    job = await state_of(request).resources.jobs.read(name)
+    if job is None or job.tenant != tenant:
+        raise NotFound("job", name)
+    return job
+
+
+async def _shown(state: State, job: Job) -> Response:
+    store = state.resources.jobs
+    payload, position = await asyncio.gather(store.payload(job.id), store.position(job))
+    headers = None if job.final else LOOK_AGAIN
+    return json_answer(public(job, payload=payload, position=position), 200, headers)
+
+
+def _without_payload(job: Job) -> dict[str, Any]:
+    document = public(job)
+    del document["payload"]
+    return document
+
+
+async def _dry_run(checked: Checked) -> dict[str, Any]:
+    async def described(raw: bytes, extension: str) -> str:
+        return f"inline {extension}, {len(raw)} bytes"
+
+    return {
+        "valid": True,
+        "warnings": [
+            {"param": notice.param, "code": notice.code, "message": notice.message}
+            for notice in checked.notices
+        ],
+        "upstream_params": {
+            "model": checked.request.model,
+            **await generation.detach_media(checked.request, described),
+        },
+    }
+
+
+def _public_delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "object": "delivery",
+        "state": delivery.state,
+        "event": {"id": delivery.event_id, "type": delivery.event_type},
+        "job": delivery.job_id,
+        "endpoint": delivery.endpoint_id,
+        "url": delivery.url,
+        "created_at": rfc3339(delivery.created_at),
+        "attempts": delivery.attempts,
+        "log": delivery.log,
+    }

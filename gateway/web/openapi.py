@@ -1,0 +1,66 @@
+"""The API's document (OpenAPI 3.1), by hand: the paths are literals, every schema comes from a model."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.generation import GenerationRequest
+from gateway.web import schemas
+from gateway.web.answers import json_answer
+from gateway.web.openapi_parts import REFERENCE, Document, problem, statuses
+from gateway.web.openapi_paths import paths
+
+_REQUESTS: Final[tuple[type[BaseModel], ...]] = (GenerationRequest, schemas.EndpointRequest)
+_ANSWERS: Final[tuple[type[BaseModel], ...]] = (
+    *(schemas.Job, schemas.JobList, schemas.DryRun, schemas.DeliveryList),
+    *(schemas.Endpoint, schemas.CreatedEndpoint, schemas.EndpointList),
+    *(schemas.Received, schemas.Health, schemas.Problem),
+)
+_DESCRIPTION: Final = """\
+Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
+signed webhook.
+
+Post a job, keep its `id`, and wait (`Prefer: wait=60`, `?wait=60`) or register an endpoint and be told.
+Send an `Idempotency-Key` with every job: a request that is sent again with it makes no second job.
+"""
+
+
+async def show_document(_: Request) -> Response:
+    return json_answer(document())
+
+
+def document() -> Document:
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        *((model, "validation") for model in _REQUESTS),
+        *((model, "serialization") for model in _ANSWERS),
+    ]
+    _, definitions = models_json_schema(wanted, ref_template=REFERENCE)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "vidu-gateway",
+            "version": version("vidu-gateway"),
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in ("jobs", "endpoints", "callbacks", "operations")],
+        "paths": paths(),
+        "components": {
+            "schemas": definitions["$defs"],
+            "responses": {f"Problem{status}": problem(status) for status in statuses()},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key of this service, `vgw_...`.",
+                }
+            },
+        },
+    }

@@ -1,0 +1,93 @@
+"""The building blocks of the API's document: operations, answers, problems, parameters."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from gateway.tenants import Scope
+from gateway.web import schemas
+from gateway.web.problems import KINDS, MEDIA_TYPE, REFUSALS
+
+Document = dict[str, Any]
+
+REFERENCE: Final = "#/components/schemas/{model}"
+
+
+def operation(
+    name: str,
+    summary: str,
+    scope: Scope,
+    answers: Document,
+    *statuses: int,
+    body: type[BaseModel] | None = None,
+    parameters: list[Document] | None = None,
+) -> Document:
+    made: Document = {
+        "operationId": name,
+        "summary": summary,
+        "description": f"Needs the scope `{scope}`.",
+        "tags": ["endpoints" if scope is Scope.ENDPOINTS_WRITE else "jobs"],
+        "security": [{"key": []}],
+        "responses": {**answers, **problems(*statuses, 401, 403, 500, 503)},
+    }
+    if parameters:
+        made["parameters"] = parameters
+    if body is not None:
+        schema = {"$ref": REFERENCE.format(model=body.__name__)}
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return made
+
+
+def answer(meaning: str, *models: type[BaseModel], headers: Document | None = None) -> Document:
+    references = [{"$ref": REFERENCE.format(model=model.__name__)} for model in models]
+    schema = references[0] if len(references) == 1 else {"anyOf": references}
+    made: Document = {"description": meaning, "content": {"application/json": {"schema": schema}}}
+    return made if headers is None else {**made, "headers": headers}
+
+
+def statuses() -> list[int]:
+    return sorted({kind.status for kind in (*KINDS.values(), *REFUSALS.values())})
+
+
+def problems(*statuses: int) -> Document:
+    return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)}
+
+
+def problem(status: int) -> Document:
+    titles = {kind.title for kind in (*KINDS.values(), *REFUSALS.values()) if kind.status == status}
+    made: Document = {
+        "description": "; ".join(sorted(titles)) + ".",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model=schemas.Problem.__name__)}}},
+    }
+    if status in (429, 503):
+        made["headers"] = {"Retry-After": RETRY_AFTER}
+    return made
+
+
+def path(name: str, pattern: str) -> Document:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
+
+
+def query(name: str, meaning: str, schema: Document) -> Document:
+    return {"name": name, "in": "query", "description": meaning, "schema": schema}
+
+
+def header(name: str, meaning: str, schema: Document) -> Document:
+    return {"name": name, "in": "header", "description": meaning, "schema": schema}
+
+
+RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer"}}
+LOCATION: Final = {"Location": {"description": "Its path.", "schema": {"type": "string"}}}
+ACCEPTED: Final = {
+    **LOCATION,
+    "Retry-After": RETRY_AFTER,
+    "Idempotent-Replayed": {
+        "description": "`true`: this is the earlier job of the same key and body.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+JOB: Final = path("job_id", schemas.JOB_ID)
+ENDPOINT: Final = path("endpoint_id", schemas.ENDPOINT_ID)
+TOKEN: Final = path("token", "^[A-Za-z0-9_.-]{1,250}$")

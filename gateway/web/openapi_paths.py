@@ -1,0 +1,164 @@
+"""The operations of the API's document, each a few lines."""
+
+from __future__ import annotations
+
+from gateway.generation import GenerationRequest
+from gateway.lifecycle import Status
+from gateway.tenants import Scope
+from gateway.web import schemas
+from gateway.web.jobs import PAGE_DEFAULT, PAGE_MAX
+from gateway.web.openapi_parts import (
+    ACCEPTED,
+    ENDPOINT,
+    JOB,
+    LOCATION,
+    TOKEN,
+    Document,
+    answer,
+    header,
+    operation,
+    problems,
+    query,
+)
+from gateway.web.queries import FLAGS, MAX_IDEMPOTENCY_KEY, MAX_WAIT_SECONDS
+
+
+def paths() -> Document:
+    return {
+        "/v1/jobs": {"post": _create_job(), "get": _list_jobs()},
+        "/v1/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
+        "/v1/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},
+        "/v1/jobs/{job_id}/deliveries": {"parameters": [JOB], "get": _list_deliveries()},
+        "/v1/endpoints": {"post": _create_endpoint(), "get": _list_endpoints()},
+        "/v1/endpoints/{endpoint_id}": {
+            "parameters": [ENDPOINT],
+            "get": _show_endpoint(),
+            "delete": _delete_endpoint(),
+        },
+        "/callbacks/{token}": {"parameters": [TOKEN], "post": _receive_callback()},
+        "/livez": {"get": _health("livez", "Whether the process runs", {})},
+        "/readyz": {"get": _health("readyz", "Whether jobs can be accepted", problems(503))},
+        "/metrics": {"get": _show_metrics()},
+    }
+
+
+def _create_job() -> Document:
+    return operation(
+        "createJob",
+        "Post a job",
+        Scope.JOBS_WRITE,
+        {
+            "200": answer("Final already, after `Prefer: wait`; or a dry run.", schemas.Job, schemas.DryRun),
+            "202": answer("Accepted: from here on it is not lost.", schemas.Job, headers=ACCEPTED),
+        },
+        400, 408, 413, 415, 422, 429,
+        body=GenerationRequest,
+        parameters=[
+            header(
+                "Idempotency-Key",
+                "The same key and body again give the same job, with `Idempotent-Replayed: true`.",
+                {"type": "string", "pattern": f"^[!-~]{{1,{MAX_IDEMPOTENCY_KEY}}}$"},
+            ),
+            header("Prefer", f"`wait=N`: wait up to N seconds, 0 to {MAX_WAIT_SECONDS}.", {"type": "string"}),
+            query("dry_run", "Check only: costs and keeps nothing.", {"type": "string", "enum": list(FLAGS)}),
+        ],
+    )  # fmt: skip
+
+
+def _list_jobs() -> Document:
+    limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}
+    return operation(
+        "listJobs",
+        "List jobs, newest first",
+        Scope.JOBS_READ,
+        {"200": answer("A page.", schemas.JobList)},
+        400,
+        parameters=[
+            query("status", "Only these.", {"type": "string", "enum": list(Status)}),
+            query("after", "Older than this job.", {"type": "string", "pattern": schemas.JOB_ID}),
+            query("limit", "At most so many.", limit),
+        ],
+    )
+
+
+def _show_job() -> Document:
+    seconds = {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0}
+    return operation(
+        "showJob",
+        "Look at a job, or wait for its end",
+        Scope.JOBS_READ,
+        {"200": answer("The job.", schemas.Job)},
+        400, 404,
+        parameters=[query("wait", "Answer when the job is final, after so many seconds at most.", seconds)],
+    )  # fmt: skip
+
+
+def _cancel_job() -> Document:
+    answers = {"200": answer("Canceled, now or before.", schemas.Job)}
+    return operation("cancelJob", "Cancel a job that waits", Scope.JOBS_WRITE, answers, 400, 404, 409)
+
+
+def _list_deliveries() -> Document:
+    answers = {"200": answer("All deliveries of the job.", schemas.DeliveryList)}
+    return operation("listDeliveries", "What became of a job's webhooks", Scope.JOBS_READ, answers, 400, 404)
+
+
+def _create_endpoint() -> Document:
+    return operation(
+        "createEndpoint",
+        "Register a URL for webhooks",
+        Scope.ENDPOINTS_WRITE,
+        {"201": answer("Registered.", schemas.CreatedEndpoint, headers=LOCATION)},
+        400, 408, 409, 413, 415, 422,
+        body=schemas.EndpointRequest,
+    )  # fmt: skip
+
+
+def _list_endpoints() -> Document:
+    answers = {"200": answer("All endpoints.", schemas.EndpointList)}
+    return operation("listEndpoints", "List endpoints", Scope.ENDPOINTS_WRITE, answers, 400)
+
+
+def _show_endpoint() -> Document:
+    answers = {"200": answer("The endpoint.", schemas.Endpoint)}
+    return operation("showEndpoint", "Look at an endpoint", Scope.ENDPOINTS_WRITE, answers, 400, 404)
+
+
+def _delete_endpoint() -> Document:
+    answers = {"204": {"description": "Forgotten; what is still owed to it is not sent any more."}}
+    return operation("deleteEndpoint", "Forget an endpoint", Scope.ENDPOINTS_WRITE, answers, 400, 404)
+
+
+def _receive_callback() -> Document:
+    return {
+        "operationId": "receiveCallback",
+        "summary": "For the upstream: tell that a task changed",
+        "tags": ["callbacks"],
+        "security": [],
+        "requestBody": {"content": {"application/json": {"schema": {}}}},
+        "responses": {
+            "200": answer("Kept. The result is asked for separately.", schemas.Received),
+            **problems(400, 404, 408, 413, 500, 503),
+        },
+    }
+
+
+def _show_metrics() -> Document:
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "metrics",
+        "summary": "Metrics for Prometheus",
+        "tags": ["operations"],
+        "security": [],
+        "responses": {"200": {"description": "Metrics.", "content": text}, **problems(500)},
+    }
+
+
+def _health(name: str, summary: str, more: Document) -> Document:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["operations"],
+        "security": [],
+        "responses": {"200": answer("Yes.", schemas.Health), **problems(500), **more},
+    }

@@ -1,0 +1,35 @@
+"""Is it alive, is it ready, how is it doing. Needs no key and shows no secret; meant for a private bind."""
+
+from __future__ import annotations
+
+import contextlib
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import StoreUnavailable
+from gateway.store.gauges import Gauges
+from gateway.web import metrics
+from gateway.web.answers import json_answer
+from gateway.web.state import state_of
+
+
+async def livez(_: Request) -> Response:
+    """The process runs. Depends on nothing, or an outage of Redis would restart every process."""
+    return json_answer({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Redis takes writes; Unavailable otherwise."""
+    await state_of(request).resources.gauges.ping()
+    return json_answer({"status": "ok"})
+
+
+async def show_metrics(request: Request) -> Response:
+    """Prometheus' text. Without Redis: `gateway_redis_up 0` and what the process knows by itself."""
+    state = state_of(request)
+    gauges: Gauges | None = None
+    with contextlib.suppress(StoreUnavailable):
+        gauges = await state.resources.gauges.read()
+    text = metrics.render(gauges, state.resources.settings.roles(), state.traffic)
+    return Response(text, media_type=metrics.MEDIA_TYPE)

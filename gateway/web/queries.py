@@ -1,0 +1,102 @@
+"""Query parameters and request headers, read strictly: every fault at once, each under its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.requests import Request
+
+from gateway.errors import Problem
+from gateway.web.heads import headers_of, occurrences
+from gateway.web.problems import Refusal
+
+MAX_WAIT_SECONDS: Final = 60
+MAX_IDEMPOTENCY_KEY: Final = 255
+FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
+_WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
+_VISIBLE: Final = re.compile(rb"[!-~]{1,%d}\Z" % MAX_IDEMPOTENCY_KEY)
+_MAX_TOLD: Final = 20
+_MAX_SHOWN: Final = 64
+
+
+class Query:
+    """The query of one request. Ask for what it may hold, then call `check`, which refuses with 400."""
+
+    def __init__(self, request: Request, *known: str) -> None:
+        self._values: dict[str, str] = {}
+        self.problems: list[Problem] = []
+        if not request.scope["query_string"]:
+            return
+        for name, value in request.query_params.multi_items():
+            shown = name[:_MAX_SHOWN]
+            if name not in known:
+                message = (
+                    f"is not a parameter here; {'use ' + ', '.join(known) if known else 'there is none'}"
+                )
+                self.problems.append(Problem(shown, "unknown_parameter", message))
+            elif name in self._values:
+                self.problems.append(Problem(shown, "given_twice", "is given twice; send it once"))
+            self._values[name] = value
+
+    def text(self, name: str, pattern: re.Pattern[str], meaning: str) -> str | None:
+        value = self._values.get(name)
+        if value is not None and not pattern.match(value):
+            self.problems.append(Problem(name, "wrong_form", f"is not {meaning}"))
+            return None
+        return value
+
+    def choice(self, name: str, allowed: Iterable[str]) -> str | None:
+        value, words = self._values.get(name), list(allowed)
+        if value is not None and value not in words:
+            self.problems.append(Problem(name, "not_one_of", f"send one of {', '.join(words)}"))
+            return None
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.choice(name, FLAGS)
+        return value is not None and FLAGS[value]
+
+    def whole(self, name: str, low: int, high: int, default: int) -> int:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if _WHOLE.match(value) and low <= int(value) <= high:
+            return int(value)
+        self.problems.append(Problem(name, "out_of_range", f"send a whole number from {low} to {high}"))
+        return default
+
+    def check(self) -> None:
+        if self.problems:
+            names = ", ".join(dict.fromkeys(problem.param for problem in self.problems[:_MAX_TOLD]))
+            raise Refusal(400, f"wrong: {names}", self.problems[:_MAX_TOLD])
+
+
+def idempotency_key(request: Request, query: Query) -> str | None:
+    """The client's Idempotency-Key. What is wrong with it joins the query's problems."""
+    given = headers_of(request).get(b"idempotency-key")
+    if given is None:
+        return None
+    if not _VISIBLE.match(given) or occurrences(request.scope, b"idempotency-key") > 1:
+        message = f"send one, of 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"
+        query.problems.append(Problem("Idempotency-Key", "wrong_form", message))
+        return None
+    return given.decode()
+
+
+def preferred_wait(request: Request, query: Query) -> int | None:
+    """The N of `Prefer: wait=N`, in seconds. Other preferences are passed over, as RFC 7240 asks."""
+    if b"prefer" not in headers_of(request):
+        return None
+    for preference in ",".join(request.headers.getlist("prefer")).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() != "wait":
+            continue
+        seconds = value.strip().strip('"')
+        if _WHOLE.match(seconds) and int(seconds) <= MAX_WAIT_SECONDS:
+            return int(seconds)
+        message = f"send wait=N, N whole seconds from 0 to {MAX_WAIT_SECONDS}"
+        query.problems.append(Problem("Prefer", "out_of_range", message))
+        return None
+    return None

@@ -1,0 +1,217 @@
+"""The shapes of requests and answers, for the API's document.
+
+Answers are made by `jobs.public` and its like, which know nothing of this file; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.events import EventType
+from gateway.generation_rules import MAX_CALLBACK_URL_CHARACTERS
+from gateway.lifecycle import DeliveryState, JobState, Status
+
+_ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
+JOB_ID: Final = f"^job_{_ULID}$"
+ENDPOINT_ID: Final = f"^ep_{_ULID}$"
+
+Timestamp = Annotated[
+    str, Field(examples=["2026-11-22T08:00:00.123Z"], json_schema_extra={"format": "date-time"})
+]
+JobId = Annotated[str, Field(pattern=JOB_ID)]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Warning(Answer):  # noqa: A001 - its name in the document
+    """Something that its client should know of a request that is accepted all the same."""
+
+    param: str
+    code: str
+    message: str
+
+
+class Content(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    url: str
+
+
+class OutputGroup(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    content: list[Content]
+
+
+class JobError(Answer):
+    code: str
+    error_message: str
+
+
+class Queue(Answer):
+    position: int = Field(ge=0, description="How many jobs of yours are ahead of this one.")
+
+
+class Links(Answer):
+    self: str
+    cancel: str
+
+
+class JobSummary(Answer):
+    """A job as lists show it."""
+
+    id: JobId
+    object: Literal["job"]
+    status: Status
+    """Never goes backwards."""
+    phase: JobState
+    """The inner state, finer than `status`."""
+    progress: float | None = Field(ge=0, le=1)
+    model: str
+    created_at: Timestamp
+    started_at: Timestamp | None
+    submitted_at: Timestamp | None
+    finished_at: Timestamp | None
+    output: list[OutputGroup] | None
+    """The videos. Their URLs end after 24 hours: fetch them soon."""
+    usage: dict[str, Any] | None
+    """What it cost: `cost` in USD as a decimal string, `discount`."""
+    metadata: dict[str, Any] | None
+    error: JobError | None
+    callback_url: str | None
+    warnings: list[Warning]
+    queue: Queue | None
+    """While the job waits; not in every answer."""
+    links: Links
+
+
+class Job(JobSummary):
+    """A request for a video, and its life."""
+
+    payload: str | None
+    """Yours, untouched."""
+
+
+class JobList(Answer):
+    object: Literal["list"]
+    data: list[JobSummary]
+    """Newest first."""
+    has_more: bool
+    next: str | None
+    """Path of the next page."""
+
+
+class DryRun(Answer):
+    """The request would be accepted."""
+
+    valid: Literal[True]
+    warnings: list[Warning]
+    upstream_params: dict[str, Any]
+    """What the upstream would be sent, inline files described instead of shown."""
+
+
+class DeliveredEvent(Answer):
+    id: str
+    type: EventType
+
+
+class Attempt(BaseModel):
+    """One POST of an event to its subscriber."""
+
+    model_config = ConfigDict(extra="allow")
+
+    number: int
+    at: Timestamp
+    outcome: str
+
+
+class Delivery(Answer):
+    """One event owed to one endpoint, or to the job's own callback_url (then `endpoint` is null)."""
+
+    id: str
+    object: Literal["delivery"]
+    state: DeliveryState
+    event: DeliveredEvent
+    job: JobId
+    endpoint: str | None
+    url: str | None
+    created_at: Timestamp
+    attempts: int
+    log: list[Attempt]
+
+
+class DeliveryList(Answer):
+    object: Literal["list"]
+    data: list[Delivery]
+
+
+class EndpointRequest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(
+        min_length=1,
+        max_length=MAX_CALLBACK_URL_CHARACTERS,
+        description="Where events are POSTed to: http or https.",
+        examples=["https://video.example.com/webhooks"],
+        json_schema_extra={"pattern": "^[hH][tT][tT][pP][sS]?://"},
+    )
+    events: list[EventType] = Field(
+        default=[], max_length=len(EventType), description="Which events; none named: all of them."
+    )
+    description: str = Field(default="", max_length=256, description="For people.")
+
+
+class Endpoint(Answer):
+    """A URL that is told of final jobs."""
+
+    id: str = Field(pattern=ENDPOINT_ID)
+    object: Literal["endpoint"]
+    url: str
+    events: list[EventType]
+    description: str
+    created_at: Timestamp
+    disabled_at: Timestamp | None
+    disabled_reason: str | None
+
+
+class CreatedEndpoint(Endpoint):
+    """The endpoint with its secret."""
+
+    secret: str
+    """Verifies webhooks (Standard Webhooks). Shown this once."""
+
+
+class EndpointList(Answer):
+    object: Literal["list"]
+    data: list[Endpoint]
+
+
+class Received(Answer):
+    received: Literal[True]
+
+
+class Health(Answer):
+    status: Literal["ok"]
+
+
+class Fault(Answer):
+    """One thing wrong with the request: where, what, and the way out."""
+
+    param: str
+    code: str
+    message: str
+
+
+class Problem(Answer):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:vidu-gateway:problem:invalid-request"])
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault]

@@ -1,0 +1,32 @@
+"""What the handlers share: made when the process starts, found through the request."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from gateway.delivery.guard import Guard
+from gateway.resources import Resources
+from gateway.upstream.base import Dialect
+from gateway.web.bodies import ByteBudget
+from gateway.web.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`guard`: which endpoint URLs may be registered; `budget`: memory for bodies; `stopping`: set when the
+    process is about to end, so that nobody is kept waiting."""
+
+    resources: Resources
+    dialect: Dialect
+    guard: Guard
+    traffic: Traffic
+    budget: ByteBudget = field(default_factory=ByteBudget)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def state_of(request: Request) -> State:
+    state: State = request.app.state.gateway
+    return state

@@ -1,0 +1,14 @@
+"""Counts of what this process answered, for /metrics. In memory: they start at zero with the process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """`requests`: by route (its template) and status; `callbacks`: by what became of them."""
+
+    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    callbacks: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,93 @@
+"""Registering where webhooks go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.delivery.secrets import endpoint_secret
+from gateway.resources import Resources
+from gateway.web import schemas
+from gateway.web.endpoints import MAX_ENDPOINTS
+
+URL = "https://hooks.example.com/video"
+
+
+async def test_an_endpoint_is_registered_and_its_secret_shown_once(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    wanted = {"url": URL, "events": ["job.completed"], "description": "ours"}
+    answer = await client.post("/v1/endpoints", json=wanted)
+    assert answer.status_code == 201
+    made = schemas.CreatedEndpoint.model_validate_json(answer.content)
+    keyring = resources.keyring
+    assert made.secret == endpoint_secret(keyring, keyring.active_kid, made.id, 1)
+    seen = await client.get(answer.headers["location"])
+    schemas.Endpoint.model_validate_json(seen.content)
+    listed = await client.get("/v1/endpoints")
+    assert schemas.EndpointList.model_validate_json(listed.content).data[0].id == made.id
+    for later in (seen.text, listed.text):
+        assert made.secret not in later
+        assert "whsec" not in later
+
+
+async def test_no_events_named_means_all_of_them(client: httpx.AsyncClient) -> None:
+    made = (await client.post("/v1/endpoints", json={"url": URL})).json()
+    assert made["events"] == ["job.completed", "job.failed", "job.canceled"]
+
+
+async def test_a_deleted_endpoint_is_gone(client: httpx.AsyncClient) -> None:
+    path = (await client.post("/v1/endpoints", json={"url": URL})).headers["location"]
+    answer = await client.delete(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await client.get(path)).status_code == 404
+    assert (await client.delete(path)).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_a_foreign_endpoint_is_404(
+    client: httpx.AsyncClient, stranger: httpx.AsyncClient, method: str
+) -> None:
+    path = (await client.post("/v1/endpoints", json={"url": URL})).headers["location"]
+    assert (await stranger.request(method, path)).status_code == 404
+    assert (await client.get(path)).status_code == 200
+    assert (await stranger.get("/v1/endpoints")).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "url"),
+        ({"url": 1}, "url"),
+        ({"url": "ftp://example.com"}, "url"),
+        ({"url": "https://user:password@example.com/"}, "url"),
+        ({"url": "http://169.254.169.254/latest"}, "url"),
+        ({"url": "http://10.0.0.1/"}, "url"),
+        ({"url": "http://[::ffff:10.0.0.1]/"}, "url"),
+        ({"url": "http://2130706433/"}, "url"),
+        ({"url": "https://example.com/" + "x" * 2048}, "url"),
+        ({"url": URL, "events": ["job.done"]}, "events[0]"),
+        ({"url": URL, "events": "job.completed"}, "events"),
+        ({"url": URL, "evnts": []}, "evnts"),
+        ({"url": URL, "description": "x" * 257}, "description"),
+    ],
+)
+async def test_a_wrong_endpoint_is_refused_by_name(
+    client: httpx.AsyncClient, body: dict[str, Any], param: str
+) -> None:
+    answer = await client.post("/v1/endpoints", json=body)
+    assert answer.status_code == 422
+    assert [error["param"] for error in answer.json()["errors"]] == [param]
+
+
+async def test_a_tenant_has_at_most_so_many_endpoints(
+    client: httpx.AsyncClient, stranger: httpx.AsyncClient
+) -> None:
+    for _ in range(MAX_ENDPOINTS):
+        assert (await client.post("/v1/endpoints", json={"url": URL})).status_code == 201
+    answer = await client.post("/v1/endpoints", json={"url": URL})
+    assert answer.status_code == 409
+    assert str(MAX_ENDPOINTS) in answer.json()["detail"]
+    assert (await stranger.post("/v1/endpoints", json={"url": URL})).status_code == 201

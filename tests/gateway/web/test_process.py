@@ -1,0 +1,143 @@
+"""`python -m gateway` as a process: refuses wrong settings, outlives an outage of Redis, stops when told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from redis import Redis
+
+from gateway.embedded import valkey
+from gateway.tenants import digest_of
+from tests.conftest import KEYRING
+from tests.gateway.web.conftest import BODY
+
+pytestmark = pytest.mark.processes
+
+KEY_ID, SECRET = "0" * 12, "1" * 48
+
+
+def environment(redis_url: str, port: int, folder: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    return inherited | {
+        "GATEWAY_REDIS_URL": redis_url,
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_SECRET_KEYS": KEYRING,
+        "GATEWAY_UPSTREAM_KEY": "upstream-key",
+        "GATEWAY_BLOB_DIR": str(folder / "blobs"),
+        "GATEWAY_DURABILITY": "assume",
+    }
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(redis_url: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    port = free_port()
+    headers = {"Authorization": f"Bearer vgw_{KEY_ID}_{SECRET}"}
+    process = subprocess.Popen([sys.executable, "-m", "gateway"], env=environment(redis_url, port, folder))
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:
+            eventually(lambda: status(client, "/livez") == 200)
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def status(client: httpx.Client, path: str) -> int:
+    try:
+        return client.get(path).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+def add_key(redis_url: str) -> None:
+    fields = {
+        "tenant": "acme",
+        "scopes": "jobs:write jobs:read",
+        "digest": digest_of(SECRET),
+        "name": "test",
+        "created_at": "1",
+    }
+    with Redis.from_url(redis_url) as redis:
+        redis.hset(f"{{gw}}:key:{KEY_ID}", mapping=fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_PORT", "eighty"),
+        ("GATEWAY_SECRET_KEYS", "not-a-keyring-but-a-secret"),
+        ("GATEWAY_UPSTREAM_KEY", None),
+        ("GATEWAY_DELIVERY_NETWORKS", "everywhere"),
+        ("GATEWAY_REDIS_URL", "http://127.0.0.1"),
+    ],
+)
+def test_a_wrong_setting_stops_it_at_once_and_is_named(name: str, value: str | None, tmp_path: Path) -> None:
+    chosen = environment("redis://127.0.0.1:1/0", 1, tmp_path)
+    if value is None:
+        del chosen[name]
+    else:
+        chosen[name] = value
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway"], env=chosen, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 2
+    assert name in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "not-a-keyring" not in ended.stderr
+
+
+def test_it_starts_without_redis_and_goes_on_when_redis_comes_and_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    redis_url = f"unix://{folder.resolve()}/valkey.sock"
+    with running(redis_url, tmp_path) as (process, client):
+        for _ in range(2):
+            assert status(client, "/readyz") == 503
+            answer = client.post("/v1/jobs", json=BODY)
+            assert answer.status_code == 503
+            with valkey(folder) as server:
+                assert server.url == redis_url
+                add_key(redis_url)
+                eventually(lambda: status(client, "/readyz") == 200)
+                assert client.post("/v1/jobs", json=BODY).status_code == 202
+        assert process.poll() is None
+
+
+def test_it_stops_soon_although_somebody_waits_and_answers_them(redis_url: str, tmp_path: Path) -> None:
+    add_key(redis_url)
+    with running(redis_url, tmp_path) as (process, client):
+        path = client.post("/v1/jobs", json=BODY).headers["location"]
+        answers: list[httpx.Response] = []
+        waiting = threading.Thread(target=lambda: answers.append(client.get(f"{path}?wait=60", timeout=70)))
+        waiting.start()
+        # Nothing tells from outside that a request has begun to wait.
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=5)
+        waiting.join(5)
+        assert [answer.json()["status"] for answer in answers] == ["queued"]
