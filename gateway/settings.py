@@ -41,16 +41,28 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+def _given(value: Any) -> Any:
+    if not value:
+        raise ValueError("is empty")
+    return value
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
 
     # -- where things are
-    redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="Redis or Valkey: redis://, rediss:// or unix://"
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
+        "redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey: redis://, rediss:// or unix://"
     )
     redis_timeout_seconds: Seconds = Field(
         0.8, description="how long the gateway waits for Redis before it answers 503"
@@ -69,8 +81,10 @@ class Settings(BaseSettings):
     )
 
     # -- upstream
-    upstream_url: BaseUrl = Field("https://cloud.vtrix.ai", description="base URL of the upstream")
-    upstream_key: SecretStr = Field(description="API key of the upstream")
+    upstream_url: Annotated[BaseUrl, AfterValidator(_given)] = Field(
+        "https://cloud.vtrix.ai", description="base URL of the upstream"
+    )
+    upstream_key: SecretStr = Field(min_length=1, description="API key of the upstream")
     upstream_slots: int = Field(5, ge=1, description="tasks at the upstream at once")
     upstream_tenant_slots: int = Field(5, ge=1, description="of which one tenant may hold")
     upstream_timeout_seconds: Seconds = Field(60, description="for the answer to a submission")

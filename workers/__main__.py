@@ -14,6 +14,7 @@ from gateway import telemetry
 from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
+from gateway.store import durability
 from workers import crew
 
 
@@ -33,7 +34,11 @@ def main() -> int:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # before there is a log
         return 2
     telemetry.configure(settings)
-    uvloop.run(_run(settings, roles))
+    try:
+        uvloop.run(_run(settings, roles))
+    except ConfigurationError as error:
+        print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201
+        return 2
     return 0
 
 
@@ -42,6 +47,7 @@ async def _run(settings: Settings, roles: list[Role]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    await durability.check(settings)
     await crew.serve(settings, roles, stop)
 
 

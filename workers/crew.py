@@ -54,13 +54,20 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
         sweeper = Sweeper(resources.jobs, resources.lanes, resources.blobs, resources.environment, settings)
         tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
-        structlog.get_logger().info("workers_ready", roles=list(roles), pid=os.getpid())
+        structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         await _until(stop, tasks)
         await asyncio.gather(*(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers))
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
         await pool.disconnect()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """asyncio.wait_for, which redis uses, loses a cancel now and then on Python 3.11: it is repeated."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_PAUSE_SECONDS)
 
 
 async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -61,8 +61,8 @@ class Submitter:
 
     async def submit(self, ticket: Ticket) -> None:
         job = await self.jobs.claim(ticket)
-        if job is None:  # canceled, or another dispatch has it
-            await self.jobs.drop(ticket)
+        if job is None:
+            await self._let_go(ticket)
             return
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
         try:
@@ -93,6 +93,12 @@ class Submitter:
         log.info(
             "submitted", outcome=type(outcome).__name__.lower(), became=answer.after, reason=_reason(outcome)
         )
+
+    async def _let_go(self, ticket: Ticket) -> None:
+        """The slot is given back only when nothing can need it: another run of this ticket may hold it."""
+        job = await self.jobs.read(ticket.name)
+        if job is None or job.final:
+            await self.jobs.drop(ticket)
 
     async def _gate(self, job: Job) -> None:
         began = self.environment.monotonic()
@@ -170,8 +176,10 @@ class Submitter:
     async def _renewed(self, ticket: Ticket) -> AsyncIterator[None]:
         """Keeps the lease while the request is under way. When it is lost, the gate is what stops us."""
 
+        over = asyncio.Event()
+
         async def renew() -> None:
-            while True:
+            while not over.is_set():
                 await asyncio.sleep(self.settings.lease_seconds / 3)
                 with contextlib.suppress(StoreUnavailable):
                     await self.jobs.renew(ticket)
@@ -180,9 +188,9 @@ class Submitter:
         try:
             yield
         finally:
+            over.set()
             renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+            await asyncio.wait([renewing])
 
 
 def _back_to_lane(event: JobEvent, seconds: float, label: str) -> Move:

@@ -9,6 +9,7 @@ needs exactly the release of arq that pyproject.toml pins.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 
 from arq.worker import Worker
@@ -36,10 +37,23 @@ class WakeWorker(Worker):
         assert isinstance(waiting, Awaitable)
         await waiting
 
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """arq's own, one at a time: nothing more once it drains, and no place lost when Redis breaks."""
+        for job_id in job_ids:
+            if not self.allow_pick_jobs:
+                return
+            try:
+                await super().start_jobs([job_id])
+            except Exception:
+                self._release_sem_dec_counter_on_complete()
+                raise
+
     async def drain(self, seconds: float) -> None:
         """Take up nothing more, and wait for what runs; what is not done by then is cut off, and its lease
         runs out."""
         self.allow_pick_jobs = False
-        running = [task for task in self.tasks.values() if not task.done()]
-        if running:
-            await asyncio.wait(running, timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.job_counter:
+                    running = [task for task in self.tasks.values() if not task.done()]
+                    await (asyncio.wait(running) if running else asyncio.sleep(0.01))

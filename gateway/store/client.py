@@ -11,6 +11,8 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,  # noqa: A004
+    DataError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -41,8 +43,8 @@ def connection_pool(
             else [],
             health_check_interval=0,
         )
-    except ValueError as error:
-        raise ConfigurationError(f"GATEWAY_REDIS_URL: {error}") from None
+    except ValueError:
+        raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
 
 
 @contextlib.contextmanager
@@ -50,6 +52,10 @@ def store_errors() -> Iterator[None]:
     """Redis' errors become StoreUnavailable; an error that means a fault of ours stays what it is."""
     try:
         yield
+    except (OutOfMemoryError, ReadOnlyError) as error:  # redis cuts the word off that they began with
+        raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
+    except DataError:
+        raise
     except ResponseError as error:
         if str(error).startswith(_PASSING):
             raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error

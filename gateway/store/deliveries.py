@@ -91,6 +91,10 @@ class RedisEndpointStore:
     async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
         with store_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
+                await pipe.watch(keys.endpoint(endpoint.id))
+                if not await pipe.exists(keys.endpoint(endpoint.id)):
+                    return
+                pipe.multi()  # type: ignore[no-untyped-call]
                 pipe.hset(keys.endpoint(endpoint.id), mapping={"disabled_at": at, "disabled_reason": reason})
                 wish = orjson.dumps({"events": list(endpoint.events), "disabled": True}).decode()
                 pipe.hset(keys.tenant_endpoints(endpoint.tenant), endpoint.id, wish)

@@ -20,6 +20,8 @@ from gateway.store.client import store_errors
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = ("lanes.lua", "records.lua")
 _VERBS: Final = ("accept", "begin", "dispatch", "expired", "postpone", "release", "ring", "transition")
+# A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
+_DRAINING: Final = "#!lua flags=allow-oom\n"
 _BATCH: Final = 64  # a reply is not read before the last script of its round trip has run
 
 Word = str | bytes | int | float
@@ -31,7 +33,10 @@ class Scripts:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         parts = "".join((_FOLDER / name).read_text() for name in _PARTS)
-        self._sources = {verb: (parts + (_FOLDER / f"{verb}.lua").read_text()).encode() for verb in _VERBS}
+        head = {verb: "" if verb == "accept" else _DRAINING for verb in _VERBS}
+        self._sources = {
+            verb: (head[verb] + parts + (_FOLDER / f"{verb}.lua").read_text()).encode() for verb in _VERBS
+        }
         self._hashes = {
             verb: hashlib.sha1(source, usedforsecurity=False).hexdigest()
             for verb, source in self._sources.items()

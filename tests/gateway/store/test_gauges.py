@@ -1,0 +1,86 @@
+"""What ops watch, against the real server."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.dispatch import Role
+from gateway.errors import StoreUnavailable
+from gateway.lifecycle import JobEvent
+from gateway.store import keys
+from gateway.store.base import Move
+from gateway.store.client import connection_pool
+from gateway.store.gauges import Gauges, RedisGauges, RoleGauges
+from gateway.store.jobs import RedisJobStore
+from tests.gateway.store.conftest import Accept, held
+
+
+async def read(redis: Redis) -> Gauges:
+    return await RedisGauges(redis).read()
+
+
+async def test_an_empty_store_shows_zeros(redis: Redis) -> None:
+    found = await read(redis)
+    assert (found.counts, found.tally) == ({}, {})
+    assert found.roles == {role: RoleGauges(0, 0.0, 0, 0.0, 0) for role in Role}
+
+
+async def test_depth_slots_and_counts_are_what_stands_in_the_lanes(redis: Redis, accept: Accept) -> None:
+    for _ in range(5):
+        await accept()
+    found = await read(redis)
+    assert (found.roles[Role.SUBMIT].slots, found.roles[Role.SUBMIT].waiting) == (2, 3)
+    assert found.counts == {"job:queued": 5}
+    assert found.roles[Role.DELIVER].waiting == 0
+
+
+async def test_the_age_of_the_longest_wait_is_measured_on_the_server_s_clock(
+    redis: Redis, accept: Accept
+) -> None:
+    for _ in range(4):
+        await accept()
+    [oldest, _] = await redis.zrange(keys.waiting(Role.SUBMIT), 0, -1)
+    seconds, _ = await redis.time()
+    await redis.zadd(keys.waiting(Role.SUBMIT), {oldest: (seconds - 600) * 1000})
+    assert (await read(redis)).roles[Role.SUBMIT].oldest_seconds == pytest.approx(600, abs=5)
+
+
+@pytest.mark.parametrize(("ahead", "overdue"), [(-90, 90), (90, 0)])
+async def test_what_is_due_is_overdue_only_when_its_time_has_passed(
+    redis: Redis, ahead: int, overdue: int
+) -> None:
+    seconds, _ = await redis.time()
+    await redis.zadd(keys.due(Role.CONFIRM), {"main|job_1": (seconds + ahead) * 1000})
+    found = (await read(redis)).roles[Role.CONFIRM]
+    assert found.due == 1
+    assert found.overdue_seconds == pytest.approx(overdue, abs=5)
+
+
+async def test_counts_follow_the_jobs_and_the_tally_only_grows(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accept()
+    claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
+    assert claimed
+    for _ in range(2):
+        await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, tally=["submissions|accepted"]))
+    found = await read(redis)
+    assert {name: n for name, n in found.counts.items() if n} == {"job:submitted": 1}
+    assert found.tally == {"submissions|accepted": 2}
+
+
+async def test_a_server_that_takes_writes_is_ready_and_keeps_nothing_of_the_question(redis: Redis) -> None:
+    await RedisGauges(redis).ping()
+    [name] = await redis.keys("*")
+    assert 0 < await redis.ttl(name) <= 60
+
+
+async def test_a_server_that_is_away_is_told_in_our_own_words() -> None:
+    pool = connection_pool("redis://127.0.0.1:1/0", timeout_seconds=1, retries=0, connections=2)
+    gauges = RedisGauges(Redis(connection_pool=pool))
+    with pytest.raises(StoreUnavailable):
+        await gauges.ping()
+    with pytest.raises(StoreUnavailable):
+        await gauges.read()
+    await pool.disconnect()

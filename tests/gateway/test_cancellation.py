@@ -1,0 +1,103 @@
+"""Cancel in every state: free while the job waits, afterwards a conflict that says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.cancellation import cancel
+from gateway.dispatch import Role
+from gateway.errors import Conflict, NotFound
+from gateway.jobs import Job
+from gateway.lifecycle import JobEvent, JobState
+from gateway.resources import Resources
+from gateway.store import keys
+from gateway.store.base import Move
+from tests.gateway.store.conftest import held, new_job, rung
+
+
+async def accept(resources: Resources, **fields: object) -> Job:
+    job = new_job(**fields)  # type: ignore[arg-type]
+    await resources.jobs.accept(job, None, "f", queue_max=1000)
+    return job
+
+
+async def put_into(resources: Resources, state: JobState) -> Job:
+    job = await accept(resources)
+    await resources.redis.hset(keys.job(job.id), "state", state)  # type: ignore[misc]
+    found = await resources.jobs.read(job.id)
+    assert found
+    return found
+
+
+async def canceled(resources: Resources, job: Job) -> Job:
+    return await cancel(job, resources.jobs, resources.settlement)
+
+
+async def test_a_job_that_waits_is_canceled_and_leaves_its_lane(resources: Resources) -> None:
+    jobs = [await accept(resources) for _ in range(7)]
+    after = await canceled(resources, jobs[-1])
+    assert (after.state, after.finished_at is not None) == (JobState.CANCELED, True)
+    assert await resources.redis.zcard(keys.waiting(Role.SUBMIT)) == 1
+    assert await resources.jobs.position(jobs[-2]) == 0
+
+
+async def test_a_job_that_was_dispatched_but_not_begun_gives_its_slot_to_the_next(
+    resources: Resources,
+) -> None:
+    jobs = [await accept(resources) for _ in range(6)]
+    assert jobs[5].id not in await rung(resources.redis, Role.SUBMIT)
+    await canceled(resources, jobs[0])
+    assert (await rung(resources.redis, Role.SUBMIT))[-1] == jobs[5].id
+    assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 5
+
+
+async def test_a_job_that_waits_for_a_busy_upstream_is_canceled_and_never_due_again(
+    resources: Resources,
+) -> None:
+    job = await accept(resources)
+    claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
+    assert claimed
+    await resources.jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000))
+    found = await resources.jobs.read(job.id)
+    assert found
+    assert (await canceled(resources, found)).state is JobState.CANCELED
+    assert await resources.redis.zcard(keys.due(Role.SUBMIT)) == 0
+
+
+async def test_cancel_again_is_no_error_and_tells_nobody_twice(resources: Resources) -> None:
+    job = await accept(resources, callback_url="https://client.example.com/hook")
+    first = await canceled(resources, job)
+    assert await canceled(resources, first) == first
+    assert await canceled(resources, job) == first
+    assert len(await resources.deliveries.of_job(job.id)) == 1
+
+
+@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.UNKNOWN, JobState.SUBMITTED])
+async def test_a_job_that_was_handed_over_is_not_canceled(resources: Resources, state: JobState) -> None:
+    job = await put_into(resources, state)
+    with pytest.raises(Conflict, match="handed to the upstream"):
+        await canceled(resources, job)
+    assert await resources.jobs.read(job.id) == job
+
+
+@pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED])
+async def test_a_job_that_ended_is_not_canceled(resources: Resources, state: JobState) -> None:
+    job = await put_into(resources, state)
+    with pytest.raises(Conflict, match=f"{state} already"):
+        await canceled(resources, job)
+
+
+async def test_a_worker_that_was_quicker_wins(resources: Resources) -> None:
+    job = await accept(resources)
+    assert await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
+    with pytest.raises(Conflict, match="handed to the upstream"):
+        await canceled(resources, job)
+    found = await resources.jobs.read(job.id)
+    assert found is not None
+    assert found.state is JobState.SUBMITTING
+    assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 1
+
+
+async def test_a_job_that_is_gone_is_not_found(resources: Resources) -> None:
+    with pytest.raises(NotFound):
+        await canceled(resources, new_job())

@@ -1,0 +1,151 @@
+"""Accepting a job: the whole of it or nothing, and the same one for the same key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.dispatch import Role
+from gateway.errors import IdempotencyMismatch, InvalidRequest, LimitReached, StoreUnavailable
+from gateway.jobs import Job
+from gateway.lifecycle import JobState
+from gateway.resources import Resources
+from gateway.store.base import Accepted
+from gateway.store.jobs import RedisJobStore
+from tests.gateway.generation_bodies import IMAGE, encoded
+from tests.gateway.media_samples import clip, data_uri, image
+from tests.gateway.store.conftest import rung
+
+INLINE = data_uri("image/png", image("png"))
+
+
+async def accept(resources: Resources, raw: bytes, key: str | None = None) -> tuple[Job, bool]:
+    intake = resources.intake
+    return await intake.accept(await intake.check(raw), "acme", key)
+
+
+def files(resources: Resources) -> list[Path]:
+    return [path for path in Path(resources.settings.blob_dir).rglob("*") if path.is_file()]
+
+
+async def test_an_accepted_job_is_stored_as_it_was_answered_and_dispatched(resources: Resources) -> None:
+    job, replayed = await accept(
+        resources, encoded(payload="order 7", callback_url="https://c.example.com/x")
+    )
+    assert not replayed
+    assert await resources.jobs.read(job.id) == job
+    assert (job.state, job.tenant, job.callback_url) == (JobState.QUEUED, "acme", "https://c.example.com/x")
+    assert await resources.jobs.payload(job.id) == "order 7"
+    assert await rung(resources.redis, Role.SUBMIT) == [job.id]
+
+
+async def test_the_client_s_payload_and_callback_url_are_not_for_the_upstream(resources: Resources) -> None:
+    job, _ = await accept(resources, encoded(payload="secret", callback_url="https://c.example.com/x"))
+    assert set(job.params) == {"images", "prompt"}
+
+
+async def test_warnings_are_kept_with_the_job(resources: Resources) -> None:
+    job, _ = await accept(resources, encoded(prompt="a" * 2001))
+    stored = await resources.jobs.read(job.id)
+    assert stored is not None
+    assert [warning["param"] for warning in stored.warnings] == ["prompt"]
+
+
+async def test_an_inline_file_is_stored_beside_redis_under_a_reference(resources: Resources) -> None:
+    job, _ = await accept(resources, encoded(images=[IMAGE, INLINE]))
+    first, second = job.params["images"]
+    assert first == IMAGE
+    assert second.startswith(f"blob:{job.id}/")
+    assert await resources.blobs.read(second) == image("png")
+    assert job.keeps_media
+    assert "base64" not in str(await resources.redis.hgetall("{gw}:job:" + job.id))  # type: ignore[misc]
+
+
+async def test_the_same_key_and_body_give_the_same_job_again(resources: Resources) -> None:
+    raw = encoded(images=[INLINE])
+    first, _ = await accept(resources, raw, "key-1")
+    kept = files(resources)
+    second, replayed = await accept(resources, raw, "key-1")
+    assert replayed
+    assert second == first
+    assert files(resources) == kept
+
+
+async def test_a_replay_shows_the_job_as_it_is_by_now(resources: Resources) -> None:
+    first, _ = await accept(resources, encoded(), "key-1")
+    await resources.settlement.cancel(first, [])
+    second, replayed = await accept(resources, encoded(), "key-1")
+    assert (second.id, second.state, replayed) == (first.id, JobState.CANCELED, True)
+
+
+async def test_the_same_key_with_another_body_is_refused_and_leaves_no_file(resources: Resources) -> None:
+    first, _ = await accept(resources, encoded(), "key-1")
+    with pytest.raises(IdempotencyMismatch) as refusal:
+        await accept(resources, encoded(images=[INLINE]), "key-1")
+    assert refusal.value.job_id == first.id
+    assert files(resources) == []
+
+
+async def test_bodies_that_differ_by_a_space_are_other_bodies(resources: Resources) -> None:
+    await accept(resources, encoded(), "key-1")
+    with pytest.raises(IdempotencyMismatch):
+        await accept(resources, encoded() + b" ", "key-1")
+
+
+async def test_without_a_key_the_same_body_is_another_job(resources: Resources) -> None:
+    first, _ = await accept(resources, encoded())
+    second, replayed = await accept(resources, encoded())
+    assert not replayed
+    assert first.id != second.id
+
+
+async def test_a_key_is_never_stored_as_it_was_sent(resources: Resources) -> None:
+    await accept(resources, encoded(), "k" * 255)
+    names = [name for name in await resources.redis.keys("*") if "idempotency" in name]
+    assert len(names) == 1
+    assert "kkkk" not in names[0]
+
+
+async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -> None:
+    full = replace(resources.intake, queue_max=0)
+    with pytest.raises(LimitReached):
+        await full.accept(await full.check(encoded(images=[INLINE])), "acme", None)
+    assert files(resources) == []
+    assert await resources.redis.keys("*:job:*") == []
+
+
+class LosingStore(RedisJobStore):
+    """Accepts, and loses the answer."""
+
+    async def accept(self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int) -> Accepted:
+        await super().accept(job, payload, fingerprint, queue_max=queue_max)
+        raise StoreUnavailable("Redis does not answer")
+
+
+async def test_files_are_kept_when_nobody_knows_whether_the_job_was_accepted(resources: Resources) -> None:
+    losing = LosingStore(resources.redis, resources.scripts, resources.settings.roles())
+    intake = replace(resources.intake, jobs=losing)
+    raw = encoded(images=[INLINE])
+    with pytest.raises(StoreUnavailable):
+        await intake.accept(await intake.check(raw), "acme", "key-1")
+    job, replayed = await accept(resources, raw, "key-1")
+    assert replayed
+    assert await resources.blobs.read(job.params["images"][0]) == image("png")
+
+
+async def test_a_bad_body_costs_and_keeps_nothing(resources: Resources) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        await accept(resources, encoded(prompt="", seed="5", images=[INLINE]))
+    assert {problem.param for problem in refusal.value.problems} == {"prompt", "seed"}
+    assert files(resources) == []
+    assert await resources.redis.keys("*") == []
+
+
+async def test_a_clip_that_is_too_long_is_refused_before_it_is_kept(resources: Resources) -> None:
+    long = data_uri("video/mp4", clip(9.0))
+    with pytest.raises(InvalidRequest) as refusal:
+        await accept(resources, encoded(videos=[long]))
+    assert [problem.param for problem in refusal.value.problems] == ["videos[0]"]
+    assert files(resources) == []

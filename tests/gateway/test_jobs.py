@@ -1,0 +1,139 @@
+"""The job record as Redis holds it and as clients see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.jobs import JOB_ID, Job, from_fields, public, rfc3339, to_fields
+from gateway.lifecycle import STATUS, JobState
+from tests.gateway.store.conftest import new_job
+
+FULL = new_job(
+    id="job_01M81JHAW84EGFGT4ZRK7P4HYT",
+    state=JobState.COMPLETED,
+    created_at=1_795_350_000_001,
+    epoch=2,
+    callback_url="https://client.example.com/hook",
+    warnings=[{"param": "prompt", "code": "long", "message": "is long"}],
+    task_id="task_1",
+    progress=0.25,
+    output=[{"content": [{"type": "video", "url": "https://cdn.example.com/v.mp4"}]}],
+    usage={"cost": "0.25", "discount": 1},
+    metadata={"seed": 7},
+    error={"code": "e", "error_message": "m"},
+    submitting_at=1_795_350_000_010,
+    released_at=1_795_350_000_020,
+    unknown_at=1_795_350_000_030,
+    submitted_at=1_795_350_000_040,
+    finished_at=1_795_350_000_050,
+    tries=3,
+    polls=4,
+    misses=1,
+    idempotency="ab" * 32,
+)
+
+
+def stored(job: Job) -> dict[str, str]:
+    names = [name for name in Job.__dataclass_fields__ if name not in ("id", "state")]
+    fields = to_fields(**{name: getattr(job, name) for name in names})
+    texts = {
+        name: value.decode() if isinstance(value, bytes) else str(value) for name, value in fields.items()
+    }
+    return texts | {"state": job.state}
+
+
+def test_every_field_of_a_job_survives_redis() -> None:
+    assert from_fields(FULL.id, stored(FULL)) == FULL
+
+
+def test_what_a_job_does_not_have_is_not_stored() -> None:
+    job = new_job()
+    assert not {"callback_url", "task_id", "output", "error", "finished_at"} & stored(job).keys()
+    assert from_fields(job.id, stored(job)) == job
+
+
+def test_a_state_that_does_not_exist_is_not_read() -> None:
+    with pytest.raises(ValueError, match="paused"):
+        from_fields(FULL.id, stored(FULL) | {"state": "paused"})
+
+
+def test_the_public_form_has_exactly_these_fields() -> None:
+    assert public(FULL, payload="order 7", position=3) == {
+        "id": FULL.id,
+        "object": "job",
+        "status": "completed",
+        "phase": "completed",
+        "progress": 1.0,
+        "model": "viduq2_pro_reference",
+        "created_at": "2026-11-22T12:20:00.001Z",
+        "started_at": "2026-11-22T12:20:00.010Z",
+        "submitted_at": "2026-11-22T12:20:00.040Z",
+        "finished_at": "2026-11-22T12:20:00.050Z",
+        "output": FULL.output,
+        "usage": {"cost": "0.25", "discount": 1},
+        "metadata": {"seed": 7},
+        "error": {"code": "e", "error_message": "m"},
+        "payload": "order 7",
+        "callback_url": "https://client.example.com/hook",
+        "warnings": FULL.warnings,
+        "queue": {"position": 3},
+        "links": {"self": f"/v1/jobs/{FULL.id}", "cancel": f"/v1/jobs/{FULL.id}/cancel"},
+    }
+
+
+def test_a_new_job_shows_the_same_fields_without_values() -> None:
+    document = public(new_job())
+    assert document.keys() == public(FULL).keys()
+    for name in ("progress", "started_at", "submitted_at", "finished_at", "output", "error", "queue"):
+        assert document[name] is None
+
+
+@pytest.mark.parametrize("state", list(JobState))
+def test_every_state_has_a_public_status_beside_its_phase(state: JobState) -> None:
+    document = public(replace(FULL, state=state))
+    assert (document["status"], document["phase"]) == (STATUS[state], state)
+    assert document["progress"] == (1.0 if state is JobState.COMPLETED else 0.25)
+
+
+def test_nothing_inner_is_public() -> None:
+    text = str(public(FULL))
+    for inner in ("task_1", "tenant", "epoch", "released_at", "ab" * 32, "a fox"):
+        assert inner not in text
+
+
+@pytest.mark.parametrize(
+    ("params", "keeps"),
+    [
+        ({"images": ["https://cdn.example.com/a.png"]}, False),
+        ({"images": ["https://cdn.example.com/a.png", "blob:job_1/aa.png"]}, True),
+        ({"images": [], "videos": ["blob:job_1/aa.mp4"]}, True),
+        ({"videos": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_job_keeps_media_when_a_reference_says_so(params: dict[str, object], keeps: bool) -> None:
+    assert new_job(params=params).keeps_media is keeps
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_795_334_400_007, "2026-11-22T08:00:00.007Z"),
+        (1_795_334_400_999, "2026-11-22T08:00:00.999Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_times_are_utc_to_the_millisecond(ms: int | None, text: str | None) -> None:
+    assert rfc3339(ms) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "job_", "job_01m81jhaw84egfgt4zrk7p4hyt", "job_01M81JHAW84EGFGT4ZRK7P4HYI", FULL.id + "\n"]
+)
+def test_what_only_looks_like_a_job_id_is_none(text: str) -> None:
+    assert JOB_ID.match(FULL.id)
+    assert JOB_ID.match(text) is None

@@ -1,0 +1,186 @@
+"""Every wrong variable is refused by its name, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+from pydantic import SecretStr
+
+from gateway import settings as settings_module
+from gateway.dispatch import Role
+from gateway.errors import ConfigurationError
+from gateway.settings import Settings, load
+from gateway.store.client import connection_pool
+from tests.conftest import KEYRING
+
+SECRET = base64.b64encode(b"S" * 32).decode()
+NEEDED = {"GATEWAY_SECRET_KEYS": f"k1:{SECRET}", "GATEWAY_UPSTREAM_KEY": "upstream-key-7"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but what is needed is set."""
+    for name in list(os.environ):
+        if name.startswith("GATEWAY_"):
+            monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_with_the_two_secrets_set_all_else_has_a_default() -> None:
+    settings = load()
+    assert settings.upstream_url == "https://cloud.vtrix.ai"
+    assert settings.delivery_networks == []
+    assert settings.durability == "require"
+    assert not settings.off_peak
+    assert settings.keyring().active_kid == "k1"
+
+
+@pytest.mark.parametrize("name", list(NEEDED))
+def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError, match=f"^{name}: is not set$"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "127.0.0.1:6379"),
+        ("REDIS_URL", "http://127.0.0.1"),
+        ("REDIS_TIMEOUT_SECONDS", "0"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("PUBLIC_URL", "gateway.example.com"),
+        ("SECRET_KEYS", ""),
+        ("SECRET_KEYS", "k1:short"),
+        ("SECRET_KEYS", f"K1:{SECRET}"),
+        ("DURABILITY", "maybe"),
+        ("UPSTREAM_URL", "ftp://upstream.example.com"),
+        ("UPSTREAM_URL", ""),
+        ("UPSTREAM_KEY", ""),
+        ("UPSTREAM_SLOTS", "0"),
+        ("UPSTREAM_SLOTS", "2.5"),
+        ("UPSTREAM_TENANT_SLOTS", "-1"),
+        ("UPSTREAM_TIMEOUT_SECONDS", "soon"),
+        ("OFF_PEAK", "perhaps"),
+        ("POLL_FIRST_SECONDS", "0"),
+        ("POLL_MIN_SECONDS", "nan"),
+        ("POLL_MAX_SECONDS", "inf"),
+        ("UNKNOWN_GRACE_SECONDS", "-5"),
+        ("JOB_DEADLINE_SECONDS", "1h"),
+        ("BODY_MAX_BYTES", "10"),
+        ("TENANT_QUEUE_MAX", "0"),
+        ("PROMPT_MAX_CHARACTERS", "5001"),
+        ("PAYLOAD_MAX_CHARACTERS", "1048577"),
+        ("DELIVERY_NETWORKS", "10.0.0.0/33"),
+        ("DELIVERY_NETWORKS", "10.0.0.1/8"),
+        ("DELIVERY_NETWORKS", "example.com"),
+        ("DELIVERY_SLOTS", "0"),
+        ("DELIVERY_SCHEDULE_SECONDS", "5,soon"),
+        ("DELIVERY_SCHEDULE_SECONDS", "5,-1"),
+        ("DELIVERY_OVERLOAD_SECONDS", "-1"),
+        ("LEASE_SECONDS", "0"),
+        ("LEASE_SECONDS", "inf"),
+        ("LOG_LEVEL", "chatty"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_variable_s_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"GATEWAY_{name}", value)
+    with pytest.raises(ConfigurationError) as refusal:
+        load()
+    lines = str(refusal.value).splitlines()
+    assert [line.split(":", 1)[0] for line in lines] == [f"GATEWAY_{name}"]
+    assert not lines[0].endswith(": ")
+
+
+def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "0")
+    monkeypatch.setenv("GATEWAY_LOG_LEVEL", "chatty")
+    monkeypatch.delenv("GATEWAY_UPSTREAM_KEY")
+    with pytest.raises(ConfigurationError) as refusal:
+        load()
+    named = {line.split(":", 1)[0] for line in str(refusal.value).splitlines()}
+    assert named == {"GATEWAY_PORT", "GATEWAY_LOG_LEVEL", "GATEWAY_UPSTREAM_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SECRET_KEYS", SECRET), ("SECRET_KEYS", f"k1:{SECRET}!"), ("SECRET_KEYS", f"k1:{SECRET},k1:{SECRET}")],
+)
+def test_no_refusal_shows_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"GATEWAY_{name}", value)
+    with pytest.raises(ConfigurationError) as refusal:
+        load()
+    assert SECRET not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+    assert SECRET not in repr(refusal.value.__context__ if not refusal.value.__suppress_context__ else None)
+
+
+def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load()
+    for text in (repr(settings), str(settings), str(settings.model_dump())):
+        assert SECRET not in text
+        assert "upstream-key-7" not in text
+
+
+def test_settings_never_show_the_password_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_REDIS_URL", "redis://:hunter2@redis.example.com:6379/0")
+    settings = load()
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+
+
+def test_a_redis_url_that_cannot_be_read_is_named_without_its_password() -> None:
+    with pytest.raises(ConfigurationError, match="GATEWAY_REDIS_URL") as refusal:
+        connection_pool("redis://:hun/ter2@redis.example.com", timeout_seconds=1, retries=0, connections=1)
+    assert "hun" not in str(refusal.value)
+
+
+def test_networks_and_schedules_are_lists_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DELIVERY_NETWORKS", "10.0.0.0/8, fd00::/8,")
+    monkeypatch.setenv("GATEWAY_DELIVERY_SCHEDULE_SECONDS", "1, 2.5,60")
+    settings = load()
+    assert settings.delivery_networks == ["10.0.0.0/8", "fd00::/8"]
+    assert settings.delivery_schedule_seconds == [1.0, 2.5, 60.0]
+
+
+def test_a_base_url_loses_its_last_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PUBLIC_URL", "https://gateway.example.com/base/")
+    assert load().public_url == "https://gateway.example.com/base"
+
+
+def test_limits_of_a_request_follow_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_OFF_PEAK", "true")
+    monkeypatch.setenv("GATEWAY_PROMPT_MAX_CHARACTERS", "100")
+    limits = load().limits()
+    assert (limits.off_peak, limits.prompt_max_characters) == (True, 100)
+
+
+def test_an_attempt_s_lease_outlasts_the_attempt() -> None:
+    settings = Settings(
+        secret_keys=SecretStr(KEYRING),
+        upstream_key=SecretStr("x"),
+        delivery_timeout_seconds=40,
+        lease_seconds=10,
+        upstream_slots=7,
+        upstream_tenant_slots=3,
+    )
+    roles = settings.roles()
+    assert roles[Role.DELIVER].lease_ms == 50_000
+    assert (roles[Role.SUBMIT].slots, roles[Role.SUBMIT].lane_slots, roles[Role.SUBMIT].lease_ms) == (
+        7,
+        3,
+        10_000,
+    )
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, field in settings_module.Settings.model_fields.items():
+        assert field.description, name

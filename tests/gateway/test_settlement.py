@@ -1,0 +1,156 @@
+"""One outcome, one event: what a settled job leaves behind, however often it is settled."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from gateway.dispatch import Role
+from gateway.jobs import Job, public
+from gateway.lifecycle import JobEvent, JobState
+from gateway.resources import Resources
+from gateway.settlement import is_settled
+from gateway.store import keys
+from gateway.store.base import Answer, Move, Outcome
+from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
+from tests.gateway.store.conftest import held, new_job
+
+HOOK = "https://client.example.com/hook"
+DONE = Snapshot(
+    "task_1",
+    TaskStatus.COMPLETED,
+    "success",
+    output=[{"content": [{"type": "video", "url": "https://cdn.example.com/v.mp4"}]}],
+    usage={"cost": "0.25", "discount": 1},
+    metadata={"seed": 7},
+)
+ERROR = UpstreamError("generation_failed", "it broke")
+
+
+async def submitted(resources: Resources, payload: str | None = "order 7") -> Job:
+    job = new_job(callback_url=HOOK)
+    await resources.jobs.accept(job, payload, "f", queue_max=10)
+    claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
+    assert claimed
+    move = Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "task_1"}, hold_ms=-1)
+    await resources.jobs.apply(claimed, move)
+    return await fresh(resources, claimed)
+
+
+async def fresh(resources: Resources, job: Job) -> Job:
+    found = await resources.jobs.read(job.id)
+    assert found
+    return found
+
+
+async def event_of(resources: Resources, job: Job) -> dict[str, object]:
+    [delivery] = await resources.deliveries.of_job(job.id)
+    body = await resources.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    event: dict[str, object] = orjson.loads(body or "")
+    return event
+
+
+def shown(job: Job, payload: str | None) -> object:
+    """As a GET sends it."""
+    return orjson.loads(orjson.dumps(public(job, payload=payload)))
+
+
+async def test_the_event_of_a_success_is_what_a_get_shows(resources: Resources) -> None:
+    job = await submitted(resources)
+    answer = await resources.settlement.succeed(job, DONE, [submit_ticket(job)])
+    assert (answer.outcome, answer.after) == (Outcome.MOVED, JobState.COMPLETED)
+    event = await event_of(resources, job)
+    assert event["type"] == "job.completed"
+    assert event["data"] == shown(await fresh(resources, job), "order 7")
+
+
+async def test_the_event_of_a_failure_is_what_a_get_shows(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.settlement.fail(job, JobEvent.UPSTREAM_FAILED, ERROR, [], {"cost": "0"})
+    after = await fresh(resources, job)
+    assert after.error == {"code": "generation_failed", "error_message": "it broke"}
+    assert after.usage == {"cost": "0"}
+    event = await event_of(resources, job)
+    assert (event["type"], event["data"]) == ("job.failed", shown(after, "order 7"))
+
+
+async def test_the_event_of_a_cancel_is_what_a_get_shows(resources: Resources) -> None:
+    job = new_job(callback_url=HOOK)
+    await resources.jobs.accept(job, None, "f", queue_max=10)
+    await resources.settlement.cancel(job, [submit_ticket(job)])
+    event = await event_of(resources, job)
+    assert (event["type"], event["data"]) == ("job.canceled", shown(await fresh(resources, job), None))
+
+
+async def test_a_job_that_is_settled_twice_is_told_and_counted_once(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.settlement.succeed(job, DONE, [])
+    before = await resources.redis.hgetall(keys.job(job.id))  # type: ignore[misc]
+    again = await resources.settlement.succeed(await fresh(resources, job), DONE, [])
+    stale = await resources.settlement.succeed(job, DONE, [])
+    assert (again.outcome, stale.outcome) == (Outcome.ABSORBED, Outcome.FENCED)
+    assert await resources.redis.hgetall(keys.job(job.id)) == before  # type: ignore[misc]
+    assert await resources.redis.hgetall(keys.TALLY) == {"jobs_finished|completed": "1"}  # type: ignore[misc]
+    assert len(await resources.deliveries.of_job(job.id)) == 1
+
+
+async def test_a_completed_job_never_fails_afterwards(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.settlement.succeed(job, DONE, [])
+    done = await fresh(resources, job)
+    answer = await resources.settlement.fail(done, JobEvent.UPSTREAM_FAILED, ERROR, [])
+    assert answer.outcome is Outcome.REFUSED
+    assert await fresh(resources, job) == done
+
+
+async def test_a_job_that_moved_since_it_was_read_is_left_alone_with_its_slot(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, add={"epoch": 1}))
+    answer = await resources.settlement.succeed(job, DONE, [submit_ticket(job)])
+    assert answer.outcome is Outcome.FENCED
+    assert not is_settled(answer)
+    assert (await fresh(resources, job)).state is JobState.SUBMITTED
+    assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 1
+    assert await resources.deliveries.of_job(job.id) == []
+
+
+async def test_a_settled_job_takes_its_waiting_look_along(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, poll_in_ms=3_600_000))
+    await resources.settlement.succeed(job, DONE, [submit_ticket(job), confirm_ticket(job)])
+    assert await resources.redis.zcard(keys.due(Role.CONFIRM)) == 0
+    assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 0
+
+
+async def test_a_payload_that_is_long_is_left_out_of_the_event_and_kept_with_the_job(
+    resources: Resources,
+) -> None:
+    payload = "p" * 16_385
+    job = await submitted(resources, payload)
+    await resources.settlement.succeed(job, DONE, [])
+    data = (await event_of(resources, job))["data"]
+    assert isinstance(data, dict)
+    assert (data["payload"], data["payload_omitted"]) == (None, True)
+    assert await resources.jobs.payload(job.id) == payload
+
+
+async def test_a_job_never_ends_before_it_began(resources: Resources) -> None:
+    job = new_job(callback_url=HOOK, created_at=resources.environment.now_ms() + 60_000)
+    await resources.jobs.accept(job, None, "f", queue_max=10)
+    await resources.settlement.cancel(job, [])
+    assert (await fresh(resources, job)).finished_at == job.created_at
+
+
+@pytest.mark.parametrize(
+    ("answer", "settled"),
+    [
+        (Answer(Outcome.MOVED, "submitted", "completed"), True),
+        (Answer(Outcome.ABSORBED, "failed", "failed"), True),
+        (Answer(Outcome.REPEATED, "submitted", "submitted"), False),
+        (Answer(Outcome.FENCED, "submitted", "submitted"), False),
+        (Answer(Outcome.MISSING), False),
+    ],
+)
+def test_an_answer_tells_whether_the_job_is_final(answer: Answer, settled: bool) -> None:
+    assert is_settled(answer) is settled

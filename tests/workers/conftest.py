@@ -1,0 +1,218 @@
+"""The three workers and the sweep on a real server, with a scripted upstream and a clock to turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.delivery.http import Deliverer
+from gateway.dispatch import Role, Ticket
+from gateway.endpoints import Delivery, Endpoint
+from gateway.environment import Environment
+from gateway.events import EventType
+from gateway.jobs import Job
+from gateway.lifecycle import JobEvent
+from gateway.resources import Resources
+from gateway.settings import Settings
+from gateway.settlement import Settlement
+from gateway.store import keys
+from gateway.store.base import Answer, Move
+from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.upstream.base import Accepted, Found, QueryOutcome, SubmitOutcome
+from tests.gateway.delivery.subscriber import LOOPBACK
+from tests.gateway.store.conftest import held, new_job
+from tests.workers.scripted import ScriptedUpstream, completed
+from workers.confirm import Confirmer
+from workers.deliver import Messenger
+from workers.submit import Submitter
+from workers.sweep import Sweeper
+
+
+@dataclass(slots=True)
+class Clock:
+    """The real time, as far ahead as a test wants."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@dataclass(slots=True)
+class Chance:
+    """Randomness that a test sets."""
+
+    value: float = 0.5
+
+    def __call__(self) -> float:
+        return self.value
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancels until it works: asyncio.wait_for of Python 3.11 loses a cancel that comes as its work ends."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
+    if not task.cancelled():
+        task.exception()
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what other tasks bring about; fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.005)
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    resources: Resources
+    clock: Clock
+    chance: Chance
+    upstream: ScriptedUpstream
+    submitter: Submitter
+    confirmer: Confirmer
+    messenger: Messenger
+    sweeper: Sweeper
+
+    @property
+    def redis(self) -> Redis:
+        return self.resources.redis
+
+    async def accept(self, tenant: str = "acme", payload: str | None = None, **fields: object) -> Job:
+        job = new_job(tenant, **fields)
+        await self.resources.jobs.accept(job, payload, "fingerprint", queue_max=1000)
+        return job
+
+    async def read(self, job: Job) -> Job:
+        found = await self.resources.jobs.read(job.id)
+        assert found
+        return found
+
+    async def ticket(self, role: Role, name: str) -> Ticket:
+        return await held(self.redis, role, name)
+
+    async def submit(self, job: Job, verdict: SubmitOutcome) -> Job:
+        """What the job is after a worker's submission with this verdict."""
+        self.upstream.verdicts.append(verdict)
+        await self.submitter.submit(await self.ticket(Role.SUBMIT, job.id))
+        return await self.read(job)
+
+    async def submitted(self, **fields: Any) -> Job:
+        return await self.submit(await self.accept(**fields), Accepted("task_1"))
+
+    async def confirm(self, job: Job, *looks: QueryOutcome) -> Job:
+        """What the job is after the upstream was looked at, which is made due now."""
+        self.upstream.looks.extend(looks)
+        await self.make_due(Role.CONFIRM, str(confirm_ticket(job)))
+        await self.confirmer.confirm(await self.ticket(Role.CONFIRM, job.id))
+        return await self.read(job)
+
+    async def completed(self, **fields: Any) -> Job:
+        return await self.confirm(await self.submitted(**fields), Found(completed()))
+
+    async def callback(self, job: Job, task_id: str | None, epoch: int = 1) -> Answer:
+        """The upstream calls back, as the gateway records it."""
+        common: dict[str, Any] = {"expect": {"epoch": epoch}, "poll_in_ms": 0}
+        move = Move(JobEvent.CALLBACK_SEEN, **common)
+        if task_id is not None:
+            move = Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": task_id}, hold_ms=-1, **common)
+        return await self.resources.jobs.apply(job, move)
+
+    async def make_due(self, role: Role, ticket: str) -> None:
+        await self.redis.zadd(keys.due(role), {ticket: 1}, xx=True)
+        await self.resources.lanes.dispatch()
+
+    async def due_in(self, role: Role, ticket: Ticket) -> float | None:
+        """Seconds until the ticket may enter its lane; None when it is not due at all."""
+        at = await self.redis.zscore(keys.due(role), str(ticket))
+        seconds, microseconds = await self.redis.time()
+        return None if at is None else at / 1000 - seconds - microseconds / 1e6
+
+    async def lease(self, job: Job) -> float | None:
+        """When the lease of the job's submit slot ends; None when it holds no slot."""
+        score: float | None = await self.redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job)))
+        return score
+
+    async def let_lease_run_out(self, role: Role, ticket: Ticket) -> None:
+        await self.redis.zadd(keys.slots(role), {str(ticket): 1}, xx=True)
+
+    async def sweep(self) -> None:
+        await self.redis.delete(keys.SWEEP)
+        await self.sweeper.sweep()
+
+    async def tally(self) -> dict[str, str]:
+        found: dict[str, str] = await self.redis.hgetall(keys.TALLY)  # type: ignore[misc]
+        return found
+
+    async def endpoint(self, url: str, *events: EventType, tenant: str = "acme") -> Endpoint:
+        resources = self.resources
+        endpoint = Endpoint(
+            id=resources.environment.new_endpoint_id(),
+            tenant=tenant,
+            url=url,
+            events=events,
+            kid=resources.keyring.active_kid,
+            created_at=resources.environment.now_ms(),
+        )
+        await resources.endpoints.create(endpoint)
+        return endpoint
+
+    async def deliveries(self, job: Job) -> list[Delivery]:
+        return await self.resources.deliveries.of_job(job.id)
+
+    async def deliver(self, delivery: Delivery) -> Delivery:
+        """What the delivery is after its next attempt, which is made due now."""
+        await self.make_due(Role.DELIVER, f"{delivery.lane}|{delivery.id}")
+        await self.messenger.deliver(await self.ticket(Role.DELIVER, delivery.id))
+        [found] = [one for one in await self.deliveries_of(delivery) if one.id == delivery.id]
+        return found
+
+    async def deliveries_of(self, delivery: Delivery) -> list[Delivery]:
+        return await self.resources.deliveries.of_job(delivery.job_id)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(
+        update={
+            "upstream_slots": 2,
+            "upstream_tenant_slots": 2,
+            "delivery_slots": 4,
+            "delivery_endpoint_slots": 2,
+            "delivery_schedule_seconds": [5.0, 30.0],
+        }
+    )
+
+
+@pytest.fixture
+async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
+    clock, chance, upstream = Clock(), Chance(), ScriptedUpstream()
+    environment = Environment(clock=clock, monotonic=clock.monotonic, random=chance)
+    r = replace(
+        resources,
+        environment=environment,
+        settlement=Settlement(resources.jobs, resources.blobs, environment),
+    )
+    async with Deliverer(LOOPBACK, total_seconds=5) as deliverer:
+        yield Rig(
+            r,
+            clock,
+            chance,
+            upstream,
+            Submitter(r.jobs, r.settlement, upstream, r.blobs, r.keyring, environment, settings),
+            Confirmer(r.jobs, r.settlement, upstream, environment, settings),
+            Messenger(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
+            Sweeper(r.jobs, r.lanes, r.blobs, environment, settings),
+        )

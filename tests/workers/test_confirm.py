@@ -1,0 +1,165 @@
+"""What the upstream shows of a task, and what the job becomes by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+
+from gateway.dispatch import Role
+from gateway.events import EventType
+from gateway.jobs import public
+from gateway.lifecycle import JobEvent, JobState, Status
+from gateway.resources import Resources
+from gateway.store import keys
+from gateway.store.base import Move
+from gateway.store.jobs import RedisJobStore
+from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
+from tests.gateway.store.conftest import rung
+from tests.workers.conftest import Rig
+from tests.workers.scripted import VIDEO, completed, working
+
+
+async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_told(rig: Rig) -> None:
+    job = await rig.confirm(await rig.submitted(), Found(completed()))
+    assert (job.state, job.status) == (JobState.COMPLETED, Status.COMPLETED)
+    assert (job.output, job.metadata) == (VIDEO, {"seed": 7})
+    assert job.usage == {"cost": "0.25", "discount": 1}
+    assert rig.upstream.queried == ["task_1"]
+    assert await rig.tally() == {"submissions|accepted": "1", "jobs_finished|completed": "1"}
+
+
+async def test_a_completed_job_leaves_no_place_behind_and_the_next_one_goes_in_the_same_step(
+    rig: Rig,
+) -> None:
+    first = await rig.submitted()
+    await rig.submitted()
+    third = await rig.accept()
+    assert third.id not in await rung(rig.redis, Role.SUBMIT)
+    job = await rig.confirm(first, Found(completed()))
+    assert third.id in await rung(rig.redis, Role.SUBMIT)
+    assert await rig.lease(job) is None
+    for ticket in (submit_ticket(job), confirm_ticket(job)):
+        assert await rig.redis.zscore(keys.slots(ticket.role), str(ticket)) is None
+        assert await rig.due_in(ticket.role, ticket) is None
+
+
+async def test_a_completed_job_is_owed_to_each_endpoint_that_wants_it_and_to_its_callback_url(
+    rig: Rig,
+) -> None:
+    everything = await rig.endpoint("https://a.example.com/hook")
+    wanting = await rig.endpoint("https://b.example.com/hook", EventType.COMPLETED)
+    await rig.endpoint("https://c.example.com/hook", EventType.FAILED, EventType.CANCELED)
+    await rig.endpoint("https://d.example.com/hook", tenant="zeta")
+    job = await rig.completed(callback_url="https://client.example.com/hook")
+    owed = await rig.deliveries(job)
+    assert {(one.endpoint_id, one.url) for one in owed} == {
+        (everything.id, None),
+        (wanting.id, None),
+        (None, "https://client.example.com/hook"),
+    }
+    assert {one.event_type for one in owed} == {EventType.COMPLETED}
+    assert sorted(await rung(rig.redis, Role.DELIVER)) == sorted(one.id for one in owed)
+
+
+async def test_a_failed_task_fails_the_job_with_the_upstream_s_own_words(rig: Rig) -> None:
+    error = UpstreamError("generation_failed", "the model gave up")
+    shown = Snapshot("task_1", TaskStatus.FAILED, "failed", error=error, usage={"cost": "0"})
+    job = await rig.confirm(await rig.submitted(callback_url="https://c.example.com/x"), Found(shown))
+    assert job.state is JobState.FAILED
+    assert job.error == {"code": "generation_failed", "error_message": "the model gave up"}
+    assert job.usage == {"cost": "0"}
+    assert await rig.lease(job) is None
+    [delivery] = await rig.deliveries(job)
+    assert delivery.event_type is EventType.FAILED
+
+
+async def test_a_failed_task_without_a_reason_still_has_an_error(rig: Rig) -> None:
+    job = await rig.confirm(await rig.submitted(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed")))
+    assert job.error == {"code": "upstream_error", "error_message": "the upstream gave no reason"}
+
+
+async def test_a_second_look_at_a_settled_job_changes_nothing(rig: Rig) -> None:
+    job = await rig.submitted(callback_url="https://client.example.com/hook")
+    await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
+    ticket = await rig.ticket(Role.CONFIRM, job.id)
+    rig.upstream.looks.extend([Found(completed()), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))])
+    await rig.confirmer.confirm(ticket)
+    settled, tally, owed = await rig.read(job), await rig.tally(), await rig.deliveries(job)
+    await rig.confirmer.confirm(ticket)
+    assert await rig.read(job) == settled
+    assert await rig.tally() == tally
+    assert await rig.deliveries(job) == owed
+    assert len(rig.upstream.queried) == 1
+
+
+async def test_a_callback_after_the_end_changes_nothing_and_leaves_nothing_due_for_long(rig: Rig) -> None:
+    job = await rig.completed()
+    await rig.callback(job, "task_9")
+    assert await rig.read(job) == job
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
+    assert await rung(rig.redis, Role.CONFIRM) == [job.id]  # the one that settled it, which arq never ran
+
+
+async def test_a_callback_that_asks_to_look_while_a_look_is_under_way_is_not_forgotten(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
+    ticket = await rig.ticket(Role.CONFIRM, job.id)
+    await rig.callback(job, "task_1")
+    rig.upstream.looks.append(Found(working(0.9)))
+    await rig.confirmer.confirm(ticket)
+    assert (await rig.ticket(Role.CONFIRM, job.id)).ring > ticket.ring
+
+
+class MovingJobStore(RedisJobStore):
+    """Moves a job on just before it is settled for the first time."""
+
+    def __init__(self, resources: Resources, move: Move) -> None:
+        super().__init__(resources.redis, resources.scripts, resources.settings.roles())
+        self._moves = [move]
+
+    async def payload(self, job_id: str) -> str | None:
+        while self._moves:
+            job = await self.read(job_id)
+            assert job
+            await self.apply(job, self._moves.pop())
+        return await super().payload(job_id)
+
+
+async def test_a_job_that_moved_while_it_was_settled_is_looked_at_again(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
+    racing = MovingJobStore(rig.resources, Move(JobEvent.CALLBACK_SEEN, add={"epoch": 1}))
+    settlement = replace(rig.resources.settlement, jobs=racing)
+    rig.upstream.looks.extend([Found(completed()), Found(completed())])
+    first = await rig.ticket(Role.CONFIRM, job.id)
+    await replace(rig.confirmer, settlement=settlement).confirm(first)
+    assert (await rig.read(job)).state is JobState.SUBMITTED
+    assert await rig.deliveries(job) == []
+    assert await rig.lease(job) == float("inf")
+    second = await rig.ticket(Role.CONFIRM, job.id)
+    assert second.ring > first.ring
+    await rig.confirmer.confirm(second)
+    assert (await rig.read(job)).state is JobState.COMPLETED
+
+
+async def test_the_event_s_bytes_are_made_of_what_a_get_shows(rig: Rig) -> None:
+    job = await rig.submitted(payload="order 7", callback_url="https://client.example.com/hook")
+    await rig.confirm(job, Found(working(0.5)))
+    done = await rig.confirm(job, Found(completed()))
+    [delivery] = await rig.deliveries(done)
+    body = await rig.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    event = orjson.loads(body or "")
+    assert event["data"] == orjson.loads(orjson.dumps(public(done, payload="order 7")))
+    assert (event["type"], event["timestamp"]) == ("job.completed", event["data"]["finished_at"])
+
+
+async def test_a_ticket_of_an_older_dispatch_asks_the_upstream_nothing(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
+    old = await rig.ticket(Role.CONFIRM, job.id)
+    assert await rig.resources.lanes.ring(old)
+    await rig.confirmer.confirm(old)
+    assert rig.upstream.queried == []
+    assert (await rig.ticket(Role.CONFIRM, job.id)).ring > old.ring

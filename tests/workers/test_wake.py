@@ -1,0 +1,201 @@
+"""Dispatched work in the hands of the real arq: begun by the bell, run once, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from arq.jobs import deserialize_job_raw
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from gateway.dispatch import Role, Ticket, deserialize
+from gateway.errors import StoreUnavailable
+from gateway.lifecycle import JobState
+from gateway.settings import Settings
+from gateway.store.client import connection_pool
+from gateway.store.jobs import RedisJobStore
+from gateway.upstream.base import Accepted, Busy
+from tests.gateway.store.conftest import new_job
+from tests.workers.conftest import Rig, end, eventually
+from workers import crew
+from workers.wake import WakeWorker
+
+Work = Callable[[Ticket], Awaitable[None]]
+
+
+class Submits:
+    """Plays the submitter: notes the tickets, and does with each what a test says."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.begun: asyncio.Queue[Ticket] = asyncio.Queue()
+
+    async def submit(self, ticket: Ticket) -> None:
+        self.begun.put_nowait(ticket)
+        await self._work(ticket)
+
+
+@contextlib.asynccontextmanager
+async def worker(rig: Rig, submitter: Any, settings: Settings | None = None) -> AsyncIterator[WakeWorker]:
+    """The submit role's worker, not running yet, made as the crew makes it."""
+    settings = settings or rig.submitter.settings
+    pool = connection_pool(settings.redis_url, timeout_seconds=10, retries=1, connections=16, decode=False)
+    try:
+        yield crew._worker(settings, Role.SUBMIT, pool, {"submitter": submitter})
+    finally:
+        await pool.disconnect()
+
+
+@contextlib.asynccontextmanager
+async def running(made: WakeWorker) -> AsyncIterator[None]:
+    task = asyncio.create_task(made.main())
+    try:
+        yield
+    finally:
+        await end(task)
+        for left in list(made.tasks.values()):
+            await end(left)
+
+
+async def ended(made: WakeWorker, count: int) -> None:
+    """Waits until so many of arq's jobs have ended, its own keys of them cleared away."""
+
+    async def over() -> bool:
+        return made.jobs_complete + made.jobs_failed >= count and made.job_counter == 0
+
+    await eventually(over)
+
+
+async def nothing(_: Ticket) -> None:
+    """Work that is done at once."""
+
+
+async def test_a_worker_that_waits_is_woken_by_the_dispatch(rig: Rig) -> None:
+    submits = Submits(nothing)
+    async with worker(rig, submits) as made:
+        made.poll_delay_s = 60  # so that nothing but the bell can wake it
+        made.pool.connection_pool.connection_kwargs["socket_timeout"] = 90
+        async with running(made):
+            await asyncio.sleep(0.05)
+            job = await rig.accept()
+            assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
+
+
+async def test_a_dispatched_job_is_submitted_and_arq_keeps_nothing_of_it(rig: Rig) -> None:
+    rig.upstream.verdicts.append(Accepted("task_1"))
+    async with worker(rig, rig.submitter) as made, running(made):
+        job = await rig.accept()
+        await ended(made, 1)
+    assert (await rig.read(job)).state is JobState.SUBMITTED
+    left = set(await rig.redis.keys("arq:*")) | set(await rig.redis.keys("{gw}:submit:arq*"))
+    assert left == {name for name in left if ":health:" in name}
+
+
+async def test_work_that_fails_is_not_kept_by_arq_either(rig: Rig) -> None:
+    async def fail(_: Ticket) -> None:
+        raise ValueError("a fault of ours")
+
+    submits = Submits(fail)
+    async with worker(rig, submits) as made, running(made):
+        job = await rig.accept()
+        await submits.begun.get()
+        await ended(made, 1)
+    assert await rig.redis.keys("arq:*") == []
+    assert await rig.lease(job) is not None  # so that the sweep rings for it again
+
+
+async def test_redis_being_away_is_no_failure_of_the_work(rig: Rig) -> None:
+    async def be_away(_: Ticket) -> None:
+        raise StoreUnavailable("Redis does not answer")
+
+    async with worker(rig, Submits(be_away)) as made, running(made):
+        await rig.accept()
+        await ended(made, 1)
+        assert made.jobs_failed == 0
+
+
+async def test_arq_reads_the_record_that_the_dispatch_script_wrote(rig: Rig) -> None:
+    job = await rig.accept()
+    [name] = await rig.redis.zrange("{gw}:submit:arq", 0, -1)
+    raw = (await rig.redis.get(f"arq:job:{name}")).encode()
+    function, args, kwargs, tries, at = deserialize_job_raw(raw, deserializer=deserialize)
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+    assert (function, list(args), kwargs) == ("submit", [str(ticket), ticket.ring], {})
+    assert not tries
+    assert at == await rig.redis.zscore("{gw}:submit:arq", name)
+    assert await rig.redis.pttl(f"arq:job:{name}") > 0
+
+
+async def test_a_worker_takes_up_no_more_than_the_role_has_slots(rig: Rig) -> None:
+    release = asyncio.Event()
+
+    async def wait(_: Ticket) -> None:
+        await release.wait()
+
+    submits = Submits(wait)
+    async with worker(rig, submits) as made, running(made):
+        for _ in range(4):
+            await rig.accept()
+        for _ in range(2):
+            await asyncio.wait_for(submits.begun.get(), 10)
+        await asyncio.sleep(0.05)
+        assert submits.begun.empty()
+        release.set()
+
+
+async def test_a_job_sent_back_to_its_lane_is_run_again_by_the_same_worker(rig: Rig) -> None:
+    rig.upstream.verdicts.extend([Busy("429"), Accepted("task_1")])
+    async with worker(rig, rig.submitter) as made, running(made):
+        job = await rig.accept()
+        await ended(made, 1)
+        await rig.make_due(Role.SUBMIT, f"acme|{job.id}")
+        await ended(made, 2)
+    after = await rig.read(job)
+    assert (after.state, after.epoch) == (JobState.SUBMITTED, 2)
+
+
+async def test_a_worker_that_drains_finishes_what_it_took_up_and_takes_up_nothing_more(rig: Rig) -> None:
+    begun: list[str] = []
+    finished: list[str] = []
+
+    async def take_turns(ticket: Ticket) -> None:
+        begun.append(ticket.name)
+        await asyncio.sleep(0.002 if len(begun) == 1 else 0.1)
+        finished.append(ticket.name)
+
+    wide = rig.submitter.settings.model_copy(update={"upstream_slots": 20, "upstream_tenant_slots": 20})
+    store = RedisJobStore(rig.redis, rig.resources.scripts, wide.roles())
+    for _ in range(20):
+        await store.accept(new_job(), None, "fingerprint", queue_max=100)
+    submits = Submits(take_turns)
+    async with worker(rig, submits, wide) as made, running(made):
+        await submits.begun.get()
+        await made.drain(10)
+        at_the_end = sorted(begun), sorted(finished), made.job_counter
+        await asyncio.sleep(0.05)
+        assert at_the_end == (sorted(begun), sorted(begun), 0)
+
+
+async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took_up_work(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submits = Submits(nothing)
+    job = await rig.accept()
+    async with worker(rig, submits) as made:
+        with monkeypatch.context() as broken:
+
+            def break_down(**_: object) -> None:
+                raise RedisConnectionError("gone")
+
+            broken.setattr(made.pool, "pipeline", break_down)
+            for _ in range(made.max_jobs):
+                with pytest.raises(RedisConnectionError):
+                    await made.main()
+        async with running(made):
+            begun = asyncio.create_task(submits.begun.get())
+            await asyncio.wait([begun], timeout=2)
+            assert begun.done()
+            assert begun.result().name == job.id
