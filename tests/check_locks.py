@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -16,7 +17,7 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^\]]*\])?==([^ ;\\]+)(?P<rest>(?:.*\\\n
 
 def pins(lock: Path) -> dict[str, str]:
     """{canonical name: version} of a lock file; exits when a pin has no hash."""
-    found = {}
+    found: dict[str, str] = {}
     for pin in PIN.finditer(lock.read_text()):
         if "--hash=sha256:" not in pin["rest"]:
             sys.exit(f"{lock.name}: {pin[1]} has no hash")
@@ -30,7 +31,7 @@ def main() -> None:
     extras = project["project"]["optional-dependencies"]
     wanted = {
         "requirements.lock": core + extras["media"] + extras["sandbox"],
-        "requirements-dev.lock": core + sum(extras.values(), []) + project["dependency-groups"]["dev"],
+        "requirements-dev.lock": [*core, *chain(*extras.values()), *project["dependency-groups"]["dev"]],
     }
     for name, requirements in wanted.items():
         text = (ROOT / name).read_text()
@@ -40,7 +41,7 @@ def main() -> None:
         for requirement in map(Requirement, requirements):
             version = locked.get(canonicalize_name(requirement.name))
             if version is None or not requirement.specifier.contains(version, prereleases=True):
-                sys.exit(f"{name} holds {requirement.name} {version}, pyproject.toml asks for {requirement}: make lock")
+                sys.exit(f"{name}: {requirement.name} {version} is not {requirement}; run make lock")
     print("lock files: ok")
 
 

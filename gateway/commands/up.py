@@ -52,6 +52,7 @@ def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float
     else:
         rows.add_row("upstream", f"{plan.upstream_url}  (the real one: every job is paid for)")
     rows.add_row("demo key", key.key)
+    rows.add_row("signing secret", f"{key.signing_secret}  (verifies webhooks to a job's callback_url)")
     rows.add_row("data", str(plan.data_dir))
     rows.add_row("logs", str(plan.logs))
     title = f"vidu-gateway is ready, after {seconds:.1f} s"

@@ -6,13 +6,13 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.keyring import Keyring
 from tests.benchmarks import bench
 from tests.benchmarks.load import request
+from tests.processes import ORDER, Machine, call, free_port, machine
 
 JOBS = 1600
 PACED_JOBS = 200
@@ -24,9 +24,9 @@ SLOTS = 64
 def measure() -> dict[str, float]:
     """`pipeline_jobs_per_second`: from the first POST to the last webhook of a burst. `callback_to_webhook`:
     from the moment that the sandbox sends its callback to the webhook's arrival, at a quiet 20 jobs/s."""
-    with tempfile.TemporaryDirectory() as name, bench.machine(Path(name)) as machine:
-        key = machine.key(Keyring.generate())
-        with _running(machine) as run:
+    with tempfile.TemporaryDirectory() as name, machine(Path(name)) as scratch:
+        key = scratch.key
+        with _running(scratch) as run:
             run.post(key, 50, pace=None)  # warm up
             run.wait(50, 60)
             began = time.time()
@@ -48,16 +48,16 @@ def measure() -> dict[str, float]:
 
 
 class Run:
-    def __init__(self, machine: bench.Machine, log: Path, subscriber: str, pids: dict[str, int]) -> None:
-        self.machine, self.log, self.pids = machine, log, pids
-        self.url = f"http://127.0.0.1:{machine.ports['gateway']}/v1/jobs"
-        self.body: dict[str, Any] = {**bench.BODY, "callback_url": subscriber}
+    def __init__(self, scratch: Machine, log: Path, subscriber: str) -> None:
+        self.scratch, self.log = scratch, log
+        self.url = f"{scratch.gateway}/v1/jobs"
+        self.body: dict[str, Any] = {**ORDER, "callback_url": subscriber}
 
     def post(self, key: str, count: int, pace: float | None) -> list[str]:
         names = []
         for _ in range(count):
             began = time.perf_counter()
-            names.append(str(bench.post(self.url, self.body, key)["id"]))
+            names.append(str(call("POST", self.url, key, self.body)[1]["id"]))
             if pace:
                 time.sleep(max(0.0, 1 / pace - (time.perf_counter() - began)))
         return names
@@ -65,7 +65,7 @@ class Run:
     def burst(self, key: str, count: int) -> None:
         """Posts as fast as the connections go, each a fixed number of times."""
         text = request("/v1/jobs", json.dumps(self.body).encode(), key)
-        found = bench.load(self.machine.ports["gateway"], CONNECTIONS, 0, [text], least=count // CONNECTIONS)
+        found = bench.load(self.scratch.ports["gateway"], CONNECTIONS, 0, [text], least=count // CONNECTIONS)
         if found["bad"]:
             raise SystemExit("a job was not accepted")
 
@@ -82,12 +82,11 @@ class Run:
 
     def added_latency(self, names: list[str]) -> list[float]:
         """Milliseconds between the callback's departure and the webhook's arrival, job by job."""
-        ledger = self.machine.folder / "sandbox" / "ledger.jsonl"
-        sent: dict[str, float] = {}
-        for line in ledger.read_text().splitlines():
-            fact = json.loads(line)
-            if fact["kind"] == "callback" and fact["status"] == "completed":
-                sent[fact["callback_token"].split(".")[2]] = fact["sent_at"]
+        sent = {
+            fact["callback_token"].split(".")[2]: fact["sent_at"]
+            for fact in self.scratch.ledger("callback")
+            if fact["status"] == "completed"
+        }
         arrivals = self.arrivals()
         return [(arrivals[name] - sent[name]) * 1000 for name in names]
 
@@ -96,44 +95,35 @@ class Run:
         return [self._pickup(key, name) for name in names]
 
     def _pickup(self, key: str, name: str) -> float:
-        job = bench.get(f"{self.url}/{name}", key)
+        _, job, _ = call("GET", f"{self.url}/{name}", key)
         return (bench.moment(job["started_at"]) - bench.moment(job["created_at"])) * 1000
 
     def idle_cpu(self, seconds: float = 5.0) -> float:
         """The busiest idle process of ours, in percent of a core."""
         time.sleep(2)
-        before = {name: bench.cpu_seconds(pid) for name, pid in self.pids.items()}
+        pids = {name: self.scratch.processes[name].pid for name in ("gateway", "workers")}
+        pids["valkey"] = self.scratch.valkey.pid
+        before = {name: bench.cpu_seconds(pid) for name, pid in pids.items()}
         time.sleep(seconds)
-        return max((bench.cpu_seconds(pid) - before[name]) / seconds * 100 for name, pid in self.pids.items())
+        return max((bench.cpu_seconds(pid) - before[name]) / seconds * 100 for name, pid in pids.items())
 
 
 @contextmanager
-def _running(machine: bench.Machine) -> Iterator[Run]:
-    sandbox, gateway = machine.ports["sandbox"], machine.ports["gateway"]
-    subscriber, log = bench.free_port(), machine.folder / "webhooks.txt"
-    options = {
-        "--port": str(sandbox),
-        "--data-dir": str(machine.folder / "sandbox"),
-        "--key": bench.UPSTREAM_KEY,
-        "--render": "none",
-        "--task-seconds": "0.05",
-        "--callback-style": "vtrix",
+def _running(scratch: Machine) -> Iterator[Run]:
+    subscriber, log = free_port(), scratch.folder / "webhooks.txt"
+    scratch.environment |= {
+        "GATEWAY_UPSTREAM_SLOTS": str(SLOTS),
+        "GATEWAY_UPSTREAM_TENANT_SLOTS": str(SLOTS),
+        "GATEWAY_DELIVERY_ENDPOINT_SLOTS": "32",
     }
-    more = {"GATEWAY_UPSTREAM_SLOTS": str(SLOTS), "GATEWAY_UPSTREAM_TENANT_SLOTS": str(SLOTS)}
-    machine.environment |= more
-    flat = [word for option in options.items() for word in option]
-    with ExitStack() as stack:
-        start = stack.enter_context
-        start(machine.process("gateway.sandbox", *flat, probe=f"http://127.0.0.1:{sandbox}/healthz"))
-        start(
-            machine.process(
-                "tests.benchmarks.subscriber",
-                str(subscriber),
-                str(log),
-                probe=f"http://127.0.0.1:{subscriber}/",
-            )
-        )
-        web = start(machine.process("gateway", probe=f"http://127.0.0.1:{gateway}/readyz"))
-        workers = start(machine.process("workers"))
-        pids = {"gateway": web.pid, "workers": workers.pid, "valkey": machine.valkey_pid}
-        yield Run(machine, log, f"http://127.0.0.1:{subscriber}/hook", pids)
+    scratch.start_sandbox()
+    scratch.start(
+        "subscriber",
+        "tests.benchmarks.subscriber",
+        str(subscriber),
+        str(log),
+        probe=f"http://127.0.0.1:{subscriber}/",
+    )
+    scratch.start_gateway()
+    scratch.start_workers()
+    yield Run(scratch, log, f"http://127.0.0.1:{subscriber}/hook")

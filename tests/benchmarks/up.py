@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks import bench
+from tests.processes import free_port
 
 
 def measure(rounds: int = 3) -> dict[str, float]:
@@ -19,7 +19,7 @@ def measure(rounds: int = 3) -> dict[str, float]:
 
 def _once() -> float:
     with tempfile.TemporaryDirectory() as name:
-        gateway, sandbox = bench.free_port(), bench.free_port()
+        gateway, sandbox = free_port(), free_port()
         options = [
             "--data-dir",
             str(Path(name, "data")),
