@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     poll_min_seconds: Seconds = Field(10, description="between polls, at first")
     poll_max_seconds: Seconds = Field(60, description="between polls, at most")
     busy_retry_seconds: Seconds = Field(2, description="base of the back-off when the upstream is busy")
+    account_retry_seconds: Seconds = Field(
+        30, description="wait after the upstream refused the account (401, 402, 403)"
+    )
     unknown_grace_seconds: Seconds = Field(1800, description="how long an unknown outcome waits for evidence")
     job_deadline_seconds: Seconds = Field(
         7200, description="from the submission to giving up on the upstream"

@@ -46,7 +46,6 @@ from workers.persist import persist
 #: A release that took longer to answer is not acted upon: the lease may have run out meanwhile.
 _RELEASE_SECONDS: Final = 2.0
 _BUSY_CAP_SECONDS: Final = 60.0
-_ACCOUNT_RETRY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,10 @@ class Submitter:
                     reason=outcome.error.message,
                 )
                 return await self._apply(
-                    job, _back_to_lane(JobEvent.UPSTREAM_BUSY, _ACCOUNT_RETRY_SECONDS, "account_refused")
+                    job,
+                    _back_to_lane(
+                        JobEvent.UPSTREAM_BUSY, self.settings.account_retry_seconds, "account_refused"
+                    ),
                 )
             case Rejected():
                 done = [ticket, confirm_ticket(job)]

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.errors import IdempotencyMismatch, LimitReached
-from gateway.jobs import Job, from_fields, to_fields
+from gateway.jobs import Job, from_fields
 from gateway.lifecycle import FINAL, JobEvent, JobState
 from gateway.store import keys, orders
 from gateway.store.base import Accepted, Answer, Move, Outcome, Page
@@ -41,7 +41,9 @@ class RedisJobStore:
         }
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
-        fields = to_fields(
+        order["fields"] = orders.texts(
+            state=job.state,
+            tenant=job.tenant,
             model=job.model,
             params=job.params,
             created_at=job.created_at,
@@ -49,9 +51,8 @@ class RedisJobStore:
             warnings=job.warnings or None,
             idempotency=job.idempotency,
         )
-        flat = [part for field in fields.items() for part in field]
         outcome, value = await self._scripts.run(
-            "accept", [keys.job(job.id)], [orders.dump(order), payload or "", *flat]
+            "accept", [keys.job(job.id)], [orders.dump(order), payload or ""]
         )
         match outcome:
             case "accepted":
@@ -158,7 +159,7 @@ class RedisJobStore:
         await self._put_down(ticket, 0, "1", {})
 
     async def _put_down(self, ticket: Ticket, in_ms: int, leave: str, fields: dict[str, object]) -> None:
-        flat = [part for field in orders.texts(fields).items() for part in field]
+        flat = [part for field in orders.texts(**fields).items() for part in field]
         limits = orders.dump(orders.limits_of(self._roles, ticket.role))
         await self._scripts.run(
             "postpone",

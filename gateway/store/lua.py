@@ -22,7 +22,7 @@ _PARTS: Final = ("lanes.lua", "records.lua")
 _VERBS: Final = ("accept", "begin", "dispatch", "expired", "postpone", "release", "ring", "transition")
 # A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
 _DRAINING: Final = "#!lua flags=allow-oom\n"
-_BATCH: Final = 64  # a reply is not read before the last script of its round trip has run
+_BATCH: Final = 8  # more at once would leave Redis idle while we gather, and us while it works
 
 Word = str | bytes | int | float
 
@@ -59,12 +59,14 @@ class Scripts:
         if not self._asked:
             loop.call_soon(self._send)
         self._asked.append((command, answer))
+        if len(self._asked) == _BATCH:
+            self._send()
         return answer
 
     def _send(self) -> None:
         asked, self._asked = self._asked, []
-        for at in range(0, len(asked), _BATCH):
-            sending = asyncio.create_task(self._round_trip(asked[at : at + _BATCH]))
+        if asked:
+            sending = asyncio.create_task(self._round_trip(asked))
             self._under_way.add(sending)  # a task that nobody holds may be collected half way
             sending.add_done_callback(self._under_way.discard)
 

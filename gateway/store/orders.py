@@ -31,7 +31,7 @@ def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[int]]:
     }
 
 
-def texts(values: Mapping[str, object]) -> dict[str, str]:
+def texts(**values: object) -> dict[str, str]:
     """Fields as texts: a number that passed through Lua could lose digits."""
     return {
         name: value.decode() if isinstance(value, bytes) else str(value)
@@ -56,8 +56,8 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
         "moves": _MOVES[move.event],
         "final": _FINAL_JOB,
         "expect": {name: "" if value is None else str(value) for name, value in move.expect.items()},
-        "set": texts(move.fields),
-        "set_once": texts(move.once),
+        "set": texts(**move.fields),
+        "set_once": texts(**move.once),
         "add": move.add,
         "unset": list(move.unset),
         "after": after,

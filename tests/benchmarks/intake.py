@@ -14,7 +14,7 @@ from tests.processes import ORDER, free_port, machine
 CONNECTIONS = 32
 
 
-def measure(rounds: int = 3, seconds: float = 4.0) -> dict[str, float]:
+def measure(rounds: int = 9, seconds: float = 1.5) -> dict[str, float]:
     """Medians over the rounds. `intake_ratio`: the gateway's rate over the floor's, round by round."""
     with tempfile.TemporaryDirectory() as name, machine(Path(name)) as scratch:
         requests = [request("/v1/jobs", json.dumps(ORDER).encode(), scratch.key)]

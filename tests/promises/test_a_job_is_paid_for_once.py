@@ -39,11 +39,15 @@ def test_workers_killed_again_and_again_while_they_submit(service: Machine, subs
         eventually(lambda job=job: job_of(service, job)["status"] in ("completed", "failed"), 60)  # type: ignore[misc]
     charges = service.charges()
     assert set(charges.values()) <= {1}
-    for job in jobs:
-        found = job_of(service, job)
-        assert found["status"] == "completed", found["error"]
-        assert charges[job] == 1
-        assert_told_once_under_one_id(subscriber, job, "job.completed")
+    ended = {job: job_of(service, job) for job in jobs}
+    for job, found in ended.items():
+        if found["status"] == "completed":
+            assert charges[job] == 1
+            assert_told_once_under_one_id(subscriber, job, "job.completed")
+        else:  # killed between the release and the last byte: it may have been paid, so it was not sent again
+            assert found["error"]["code"] == "submission_unknown"
+            assert_told_once_under_one_id(subscriber, job, "job.failed")
+    assert sum(found["status"] == "completed" for found in ended.values()) > len(jobs) * 0.7
 
 
 def test_a_gateway_killed_under_load_keeps_what_it_accepted(service: Machine, subscriber: Subscriber) -> None:

@@ -46,9 +46,6 @@ def test_while_the_upstream_is_away_jobs_wait_and_nothing_fails(
 def test_an_upstream_that_refuses_for_now_is_asked_again_only_when_nothing_was_paid(
     service: Machine, subscriber: Subscriber, fault: str
 ) -> None:
-    service.environment["GATEWAY_UNKNOWN_GRACE_SECONDS"] = "1"
-    service.kill("workers")
-    service.start_workers()
     service.start_sandbox()
     job = post(service, subscriber, prompt=f"a fox [[fault:{fault}]]")
     found = job_of(service, job, wait=50)

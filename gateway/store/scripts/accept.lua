@@ -1,5 +1,5 @@
--- accept(KEYS = {job}, ARGV = {order, payload, field, value, ...})
--- order: {name, tenant, state, ticket, idempotency, fingerprint, queue_max, dispatch = {role = limits}}
+-- accept(KEYS = {job}, ARGV = {order, payload})
+-- order: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, dispatch = {role = limits}}
 --
 -- Claims the idempotency key, writes the job, puts it in its tenant's lane and dispatches it when a slot is
 -- free: one durable step. Called again with the same job id, or the same key and fingerprint, it changes nothing.
@@ -20,11 +20,11 @@ if waiting >= order.queue_max then return { 'full', waiting } end
 
 local now = now_ms()
 if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
-redis.call('HSET', KEYS[1], 'state', order.state, 'tenant', order.tenant, unpack(ARGV, 3))
+write(KEYS[1], order.fields)
 if ARGV[2] ~= '' then redis.call('SET', KEYS[1] .. ':payload', ARGV[2]) end
 count('job', order.state, 1)
 index('job', order.name, order.tenant, order.state)
 note(KEYS[1], now, 'event', 'accepted', 'to', order.state)
 enter('submit', order.ticket, now)
-dispatch_all(order.dispatch, now)
+for role, limits in pairs(order.dispatch) do hand_out(role, limits, now) end
 return { 'accepted', order.name }

@@ -117,10 +117,9 @@ local function promote(role, now)
   end
 end
 
--- limits = {slots, lane_slots, lease_ms, batch}; returns how many were handed to arq.
-local function dispatch(role, limits, now)
+-- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch}; returns how many.
+local function hand_out(role, limits, now)
   local r = P .. role
-  promote(role, now)
   local room = math.min(limits[4], limits[1] - redis.call('ZCARD', r .. ':slots'))
   local handed = 0
   while handed < room do
@@ -144,9 +143,12 @@ local function dispatch(role, limits, now)
   return handed
 end
 
--- roles = {role = limits}
+-- roles = {role = limits}: what became due enters its lane, and what may run is handed out.
 local function dispatch_all(roles, now)
   local handed = 0
-  for role, limits in pairs(roles) do handed = handed + dispatch(role, limits, now) end
+  for role, limits in pairs(roles) do
+    promote(role, now)
+    handed = handed + hand_out(role, limits, now)
+  end
   return handed
 end

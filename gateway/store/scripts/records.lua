@@ -18,7 +18,12 @@ local function note(key, now, ...)
 end
 
 local function write(key, fields)
-  for field, value in pairs(fields or {}) do redis.call('HSET', key, field, value) end
+  local flat = {}
+  for field, value in pairs(fields or {}) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
 end
 
 -- order: {kind, name, event, moves = {from = to}, final = {state = true}, expect = {field = value or ""},
