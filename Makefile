@@ -31,7 +31,7 @@ up: $(READY) ## the whole service on this machine
 	@$(BIN)/vidu-gateway up $(ARGS)
 
 test: $(READY) browser ## all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(READY) ## format, lint, types, import contracts, lock files
 	@$(BIN)/ruff format --check .

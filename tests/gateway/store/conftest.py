@@ -92,6 +92,6 @@ async def held(redis: Redis, role: Role, name: str) -> Ticket:
 
 
 async def rung(redis: Redis, role: Role) -> list[str]:
-    """The names of the work that arq may run now, in order."""
-    ids = await redis.zrange(f"{{gw}}:{role}:arq", 0, -1)
-    return [text.split("|")[1].rsplit(":", 1)[0] for text in ids]
+    """The names of the work that arq may run now, in the order of dispatch."""
+    ids = [text.split("|")[1] for text in await redis.zrange(f"{{gw}}:{role}:arq", 0, -1)]
+    return [text.rpartition(":")[0] for text in sorted(ids, key=lambda text: int(text.rpartition(":")[2]))]
