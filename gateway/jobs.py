@@ -35,7 +35,8 @@ class Job:
 
     `params`: what the upstream gets, inline media replaced by references to the blob store.
     `epoch`: the number of the newest submission, its fencing token. `released_at`: when the last byte
-    of that submission was let go; from then on money may have been spent.
+    of that submission was let go; from then on money may have been spent. `payload_characters`: the length of
+    the client's own payload, when there is one; it is kept beside the record, because it may be large.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Job:
     polls: int = 0
     misses: int = 0
     idempotency: str | None = None
+    payload_characters: int | None = None
 
     @property
     def final(self) -> bool:
@@ -90,6 +92,7 @@ _INTEGERS = (
     "tries",
     "polls",
     "misses",
+    "payload_characters",
 )
 _TEXTS = ("tenant", "model", "callback_url", "task_id", "idempotency")
 

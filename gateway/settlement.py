@@ -57,7 +57,7 @@ class Settlement:
         owed = None
         if target is not job.state:
             after = replace(job, state=target, finished_at=finished_at, **_given(fields))
-            owed = events.make(after, await self.jobs.payload(job.id))
+            owed = events.make(after, await self.jobs.payload(job))
         move = Move(
             event,
             fields={**fields, "finished_at": finished_at},

@@ -90,7 +90,7 @@ class JobStore(Protocol):
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""
 
-    async def payload(self, job_id: str) -> str | None:
+    async def payload(self, job: Job) -> str | None:
         """The client's own payload."""
 
     async def position(self, job: Job) -> int | None:

@@ -50,6 +50,7 @@ class RedisJobStore:
             callback_url=job.callback_url,
             warnings=job.warnings or None,
             idempotency=job.idempotency,
+            payload_characters=None if payload is None else len(payload),
         )
         outcome, value = await self._scripts.run(
             "accept", [keys.job(job.id)], [orders.dump(order), payload or ""]
@@ -70,9 +71,11 @@ class RedisJobStore:
             fields = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
         return from_fields(job_id, fields) if fields else None
 
-    async def payload(self, job_id: str) -> str | None:
+    async def payload(self, job: Job) -> str | None:
+        if not job.payload_characters:
+            return None if job.payload_characters is None else ""
         with store_errors():
-            found: str | None = await self._redis.get(keys.payload(job_id))
+            found: str | None = await self._redis.get(keys.payload(job.id))
         return found
 
     async def position(self, job: Job) -> int | None:

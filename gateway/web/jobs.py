@@ -118,7 +118,7 @@ async def _owned(request: Request, tenant: str) -> Job:
 
 async def _shown(state: State, job: Job) -> Response:
     store = state.resources.jobs
-    payload, position = await asyncio.gather(store.payload(job.id), store.position(job))
+    payload, position = await asyncio.gather(store.payload(job), store.position(job))
     headers = None if job.final else LOOK_AGAIN
     return json_answer(public(job, payload=payload, position=position), 200, headers)
 

@@ -37,7 +37,7 @@ async def test_an_accepted_job_is_stored_as_it_was_answered_and_dispatched(resou
     assert not replayed
     assert await resources.jobs.read(job.id) == job
     assert (job.state, job.tenant, job.callback_url) == (JobState.QUEUED, "acme", "https://c.example.com/x")
-    assert await resources.jobs.payload(job.id) == "order 7"
+    assert await resources.jobs.payload(job) == "order 7"
     assert await rung(resources.redis, Role.SUBMIT) == [job.id]
 
 

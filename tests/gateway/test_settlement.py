@@ -132,7 +132,7 @@ async def test_a_payload_that_is_long_is_left_out_of_the_event_and_kept_with_the
     data = (await event_of(resources, job))["data"]
     assert isinstance(data, dict)
     assert (data["payload"], data["payload_omitted"]) == (None, True)
-    assert await resources.jobs.payload(job.id) == payload
+    assert await resources.jobs.payload(job) == payload
 
 
 async def test_a_job_never_ends_before_it_began(resources: Resources) -> None:

@@ -8,7 +8,7 @@ import orjson
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import public
+from gateway.jobs import Job, public
 from gateway.lifecycle import JobEvent, JobState, Status
 from gateway.resources import Resources
 from gateway.store import keys
@@ -119,12 +119,10 @@ class MovingJobStore(RedisJobStore):
         super().__init__(resources.redis, resources.scripts, resources.settings.roles())
         self._moves = [move]
 
-    async def payload(self, job_id: str) -> str | None:
+    async def payload(self, job: Job) -> str | None:
         while self._moves:
-            job = await self.read(job_id)
-            assert job
             await self.apply(job, self._moves.pop())
-        return await super().payload(job_id)
+        return await super().payload(job)
 
 
 async def test_a_job_that_moved_while_it_was_settled_is_looked_at_again(rig: Rig) -> None:
