@@ -57,7 +57,7 @@ class Intake:
         whether the job was accepted; asking again with the same key finds out.
         """
         job_id = self.environment.new_job_id()
-        inline = bool(checked.media)
+        inline, payload = bool(checked.media), checked.request.payload
         try:
             params = await self._stored_params(job_id, checked)
             job = Job(
@@ -73,10 +73,9 @@ class Intake:
                     for notice in checked.notices
                 ],
                 idempotency=_claim(idempotency_key),
+                payload_characters=None if payload is None else len(payload),
             )
-            accepted = await self.jobs.accept(
-                job, checked.request.payload, checked.fingerprint, queue_max=self.queue_max
-            )
+            accepted = await self.jobs.accept(job, payload, checked.fingerprint, queue_max=self.queue_max)
         except (InvalidRequest, LimitReached):  # certainly not kept; after StoreUnavailable it may have been
             if inline:
                 await self.blobs.drop(job_id)

@@ -50,7 +50,7 @@ class RedisJobStore:
             callback_url=job.callback_url,
             warnings=job.warnings or None,
             idempotency=job.idempotency,
-            payload_characters=None if payload is None else len(payload),
+            payload_characters=job.payload_characters,
         )
         outcome, value = await self._scripts.run(
             "accept", [keys.job(job.id)], [orders.dump(order), payload or ""]

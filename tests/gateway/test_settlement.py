@@ -29,7 +29,7 @@ ERROR = UpstreamError("generation_failed", "it broke")
 
 
 async def submitted(resources: Resources, payload: str | None = "order 7") -> Job:
-    job = new_job(callback_url=HOOK)
+    job = new_job(callback_url=HOOK, payload_characters=None if payload is None else len(payload))
     await resources.jobs.accept(job, payload, "f", queue_max=10)
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed

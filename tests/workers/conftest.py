@@ -91,7 +91,7 @@ class Rig:
         return self.resources.redis
 
     async def accept(self, tenant: str = "acme", payload: str | None = None, **fields: object) -> Job:
-        job = new_job(tenant, **fields)
+        job = new_job(tenant, payload_characters=None if payload is None else len(payload), **fields)
         await self.resources.jobs.accept(job, payload, "fingerprint", queue_max=1000)
         return job
 
