@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import sys
+from importlib.metadata import version
 from typing import Final
 
+import structlog
 import uvicorn
 
 from gateway import settings, telemetry
 from gateway.errors import ConfigurationError
+from gateway.settings import Settings
 from gateway.store import durability
 from gateway.web.app import create_app
 from gateway.web.protocol import HardenedProtocol
@@ -24,10 +28,19 @@ _BACKLOG: Final = 2048
 class _Server(uvicorn.Server):
     """Tells those who wait for a job that the process is about to end, instead of making it wait for them."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = (sockets or [])[0].getsockname()[:2]
+            structlog.get_logger().info(
+                "gateway_ready", host=host, port=port, version=version("vidu-gateway")
+            )
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state: State = self.config.loaded_app.state.gateway
         state.stopping.set()
         await super().shutdown(sockets)
+        structlog.get_logger().info("gateway_stopped")
 
 
 def main() -> int:
@@ -35,27 +48,53 @@ def main() -> int:
         loaded = settings.load()
         telemetry.configure(loaded)
         asyncio.run(durability.check(loaded))
+        listeners = _listen(loaded.host, loaded.port)
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    config = uvicorn.Config(
+    server = _Server(_configuration(loaded))
+    server.run(sockets=listeners)
+    return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of the host. ConfigurationError, which names the setting at fault."""
+    listeners: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, kind, protocol)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(f"GATEWAY_PORT: {host} port {port} is in use") from None
+        name = "GATEWAY_PORT" if error.errno == errno.EACCES else "GATEWAY_HOST"
+        raise ConfigurationError(f"{name}: cannot listen on {host} port {port}: {error.strerror}") from None
+    return listeners
+
+
+def _configuration(loaded: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         create_app(loaded),
-        host=loaded.host,
-        port=loaded.port,
         loop="uvloop",
         http=HardenedProtocol,
         ws="none",
         access_log=False,  # its lines would show callback tokens
-        log_level="warning",
+        log_config=None,
+        log_level="error",
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
-    server = _Server(config)
-    server.run()
-    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 A file is on disk, with its folder entries, before `put` answers, so that an accepted job can never miss
 it. Its name is the hash of its content: a repeated `put` changes nothing, and a damaged file is found out
 when it is read. Everything runs in threads; errors of the file system become `BlobStoreUnavailable`.
+
+A marker file tells the folder from another in its place, such as the one under a volume that is not mounted.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable, NotFound
@@ -24,6 +29,7 @@ _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _REFERENCE = re.compile(rf"blob:({_JOB_ID.pattern})/(([0-9a-f]{{64}})\.{_EXTENSION.pattern})")
 _SWEPT_AT_ONCE = 500
+MARKER: Final = ".vidu-gateway-blobs"
 
 IsLive = Callable[[list[str]], Awaitable[set[str]]]
 
@@ -43,7 +49,8 @@ class BlobStore:
         return await asyncio.to_thread(self._put, job_id, raw, extension)
 
     async def read(self, reference: str) -> bytes:
-        """The file. Raises `NotFound` for what was dropped, never was, or is damaged."""
+        """The file. Raises `NotFound` for what was dropped, never was, or is damaged, `BlobStoreUnavailable`
+        when the whole folder is missing."""
         matched = _REFERENCE.fullmatch(reference)
         if matched is None:
             raise NotFound("blob", reference)
@@ -78,6 +85,7 @@ class BlobStore:
         name = f"{_hash(raw)}.{extension}"
         with _telling_errors("written"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._folder / MARKER).touch(mode=0o600)
             if not (folder / name).exists():
                 _write(folder / name, raw)
             # Also for a file that is there already: whoever wrote it may not have come so far.
@@ -90,10 +98,18 @@ class BlobStore:
             try:
                 raw = path.read_bytes()
             except FileNotFoundError:
+                self._check_folder()
                 raise NotFound("blob", reference) from None
         if _hash(raw) != digest:
             raise NotFound("undamaged blob", reference)
         return raw
+
+    def _check_folder(self) -> None:
+        if not (self._folder / MARKER).exists():
+            structlog.get_logger().error("blob_folder_missing", folder=str(self._folder.absolute()))
+            raise BlobStoreUnavailable(
+                "GATEWAY_BLOB_DIR: the folder of inline media is not there, or not the gateway's"
+            )
 
     def _drop(self, job_id: str) -> None:
         with _telling_errors("removed"), contextlib.suppress(FileNotFoundError):

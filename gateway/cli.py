@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ app.add_typer(keys_cli.app, name="keys")
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+_OURS_ALONE = 0o077
 
 
 def _version(wanted: bool) -> None:
@@ -53,7 +55,11 @@ def up(
         str | None, typer.Option(help="The real upstream, instead of the sandbox: its jobs cost money.")
     ] = None,
     upstream_key: Annotated[
-        str | None, typer.Option(envvar="GATEWAY_UPSTREAM_KEY", help="Key for the real upstream.")
+        str | None,
+        typer.Option(
+            envvar="GATEWAY_UPSTREAM_KEY",
+            help="Key for the real upstream; as this variable it stays out of the list of processes.",
+        ),
     ] = None,
     public_url: Annotated[
         str | None, typer.Option(help="Where the real upstream can reach the API with its callbacks.")
@@ -83,6 +89,7 @@ def up(
         callback_style=callback_style,
         log_level=log_level,
     )
+    os.umask(_OURS_ALONE)  # before anything is started or written
     run(plan, verbose=verbose)
 
 
@@ -103,6 +110,7 @@ def demo(
     from gateway.commands.demo import Order
     from gateway.commands.demo import demo as run
 
+    os.umask(_OURS_ALONE)
     run(Order(prompt, duration, resolution, aspect_ratio), output, as_json=as_json)
 
 

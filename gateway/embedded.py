@@ -32,6 +32,8 @@ _PAUSE_SECONDS = 0.005
 _DURABLE = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
     *("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
+    # A machine that swaps serves nobody: a full store refuses new jobs and keeps the old ones.
+    *("--maxmemory", "2gb", "--loglevel", "warning"),
 )
 
 

@@ -53,7 +53,9 @@ def callback_lane(tenant: str, url: str) -> str:
     """The lane of deliveries to jobs' own callback URLs: one for each tenant and host, so that a slow
     host holds up nobody but itself."""
     parts = urlsplit(url)
-    digest = hashlib.sha256(f"{tenant} {parts.scheme}://{parts.netloc}".encode()).hexdigest()
+    host = (parts.hostname or "").rstrip(".")  # in lower case, without userinfo
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    digest = hashlib.sha256(f"{tenant} {parts.scheme}://{host}:{port}".encode()).hexdigest()
     return f"url-{digest[:20]}"
 
 

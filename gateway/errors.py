@@ -3,12 +3,12 @@
 * GatewayError
   x InvalidRequest            what the client sent cannot be accepted; carries every Problem found
     + MalformedBody           the body is not one JSON document at all
+    + BodyTooLarge            the upstream would not take a body of this size
     + IdempotencyMismatch     the key was used before with another body
   x Unauthenticated           no key, or one that is not known or was revoked
   x ScopeMissing              the key is good, but not for this
   x NotFound                  no such job, endpoint or delivery, or not this tenant's
   x Conflict
-    + InvalidTransition       the event cannot happen to a record in this state
     + Fenced                  another worker holds the record now; the caller must stop
   x LimitReached              a quota of the tenant; try again later
   x Unavailable
@@ -51,6 +51,10 @@ class MalformedBody(InvalidRequest):
     """The body is not one JSON document in UTF-8."""
 
 
+class BodyTooLarge(InvalidRequest):
+    """The upstream would not take a body of this size."""
+
+
 class IdempotencyMismatch(InvalidRequest):
     """The Idempotency-Key was used before with another body."""
 
@@ -83,15 +87,6 @@ class NotFound(GatewayError):
 
 class Conflict(GatewayError):
     """The record is not in a state for this."""
-
-
-class InvalidTransition(Conflict):
-    """The event cannot happen to a record in this state."""
-
-    def __init__(self, state: str, event: str) -> None:
-        super().__init__(f"{event} cannot happen in state {state}")
-        self.state = state
-        self.event = event
 
 
 class Fenced(Conflict):

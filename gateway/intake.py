@@ -9,27 +9,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
 
 from gateway import clips, generation
 from gateway.blobs import BlobStore
 from gateway.environment import Environment
-from gateway.errors import InvalidRequest, LimitReached
+from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Problem
 from gateway.generation import GenerationRequest, Limits, Notice
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.media import InlineMedia
 from gateway.store.base import JobStore
 
+#: The upstream's limit for a body, in bytes; what we put around the parameters counts too.
+UPSTREAM_BODY_BYTES: Final = 20_000_000
+_ENVELOPE_BYTES: Final = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that may be accepted. `media`: the files inside it. `fingerprint`: the same for the same
-    body, to the byte."""
+    """A request that may be accepted. `media`: the files inside it."""
 
     request: GenerationRequest
     media: Sequence[InlineMedia]
     notices: Sequence[Notice]
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +46,16 @@ class Intake:
     queue_max: int
 
     async def check(self, raw: bytes) -> Checked:
-        """Raises MalformedBody or InvalidRequest; costs and keeps nothing."""
+        """Raises MalformedBody, InvalidRequest or BodyTooLarge; costs and keeps nothing."""
         request, notices = generation.parse(raw, self.limits)
+        if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
+            _check_upstream_size(request)
         media = request.inline_media
         if any(file.param.startswith("videos") for file in media):
             problems = await clips.inspect_clips(media)
             if problems:
                 raise InvalidRequest(problems)
-        return Checked(request, media, notices, hashlib.sha256(raw).hexdigest())
+        return Checked(request, media, notices)
 
     async def accept(self, checked: Checked, tenant: str, idempotency_key: str | None) -> tuple[Job, bool]:
         """The job, and whether it is an earlier one (the key was used before with this body).
@@ -57,6 +64,7 @@ class Intake:
         whether the job was accepted; asking again with the same key finds out.
         """
         job_id = self.environment.new_job_id()
+        fingerprint = _fingerprint(checked.request) if idempotency_key else ""
         inline, payload = bool(checked.media), checked.request.payload
         try:
             params = await self._stored_params(job_id, checked)
@@ -75,7 +83,7 @@ class Intake:
                 idempotency=_claim(idempotency_key),
                 payload_characters=None if payload is None else len(payload),
             )
-            accepted = await self.jobs.accept(job, payload, checked.fingerprint, queue_max=self.queue_max)
+            accepted = await self.jobs.accept(job, payload, fingerprint, queue_max=self.queue_max)
         except (InvalidRequest, LimitReached):  # certainly not kept; after StoreUnavailable it may have been
             if inline:
                 await self.blobs.drop(job_id)
@@ -94,6 +102,23 @@ class Intake:
             return await self.blobs.put(job_id, raw, extension)
 
         return await generation.detach_media(checked.request, put)
+
+
+def _check_upstream_size(request: GenerationRequest) -> None:
+    size = len(orjson.dumps(generation.upstream_params(request))) + _ENVELOPE_BYTES
+    if size > UPSTREAM_BODY_BYTES:
+        message = f"the upstream takes bodies of {UPSTREAM_BODY_BYTES} bytes, and this one would have {size}"
+        raise BodyTooLarge([Problem("", "body_too_large", f"{message}; give large media as URLs instead")])
+
+
+def _fingerprint(request: GenerationRequest) -> str:
+    """The same for requests that mean the same: however they are written down, and with seed 0 or an empty
+    list of videos or without."""
+    given = request.model_dump(exclude_unset=True)
+    for name in ("seed", "videos"):
+        if not given.get(name):
+            given.pop(name, None)
+    return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _claim(key: str | None) -> str | None:

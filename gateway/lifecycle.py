@@ -25,7 +25,8 @@ class JobState(StrEnum):
     #: request was released, the job is queued again for free; after that it becomes unknown.
     SUBMITTING = "submitting"
     #: The last byte left and no verdict came back, so money may have been spent. Evidence (a late answer, a
-    #: callback) moves it on, or the end of the grace window does. It is never submitted again by itself.
+    #: callback) moves it on, or the end of the grace window does. Only a late answer that proves that nothing
+    #: was paid sends it back to its lane.
     UNKNOWN = "unknown"
     #: The upstream has a task for it. A callback or a poll, confirmed by a GET, moves it on.
     SUBMITTED = "submitted"
@@ -47,7 +48,6 @@ class JobEvent(StrEnum):
     UPSTREAM_REJECTED = "upstream_rejected"  #: refused for good, without a task
     OUTCOME_LOST = "outcome_lost"  #: released, and no verdict
     CALLBACK_SEEN = "callback_seen"  #: a callback that names no task of ours to look at
-    UPSTREAM_PROGRESSED = "upstream_progressed"  #: still in progress
     UPSTREAM_SUCCEEDED = "upstream_succeeded"
     UPSTREAM_FAILED = "upstream_failed"
     CANCEL_REQUESTED = "cancel_requested"
@@ -69,25 +69,20 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
             E.OUTCOME_LOST: S.UNKNOWN,
             E.CALLBACK_SEEN: S.SUBMITTING,
-            # The callback can overtake the answer to our own request.
-            E.UPSTREAM_SUCCEEDED: S.COMPLETED,
-            E.UPSTREAM_FAILED: S.FAILED,
         },
         S.UNKNOWN: {
+            E.UPSTREAM_BUSY: S.QUEUED,  # the answer of this very submission, late: there is no task
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
             E.UPSTREAM_REJECTED: S.FAILED,
             E.OUTCOME_LOST: S.UNKNOWN,
             E.CALLBACK_SEEN: S.UNKNOWN,
-            E.UPSTREAM_SUCCEEDED: S.COMPLETED,
-            E.UPSTREAM_FAILED: S.FAILED,
-            # Never back to queued by itself: we may have paid for a task that we cannot name.
+            # Never back to queued without proof: we may have paid for a task that we cannot name.
             E.DEADLINE_PASSED: S.FAILED,
         },
         S.SUBMITTED: {
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
             E.OUTCOME_LOST: S.SUBMITTED,
             E.CALLBACK_SEEN: S.SUBMITTED,
-            E.UPSTREAM_PROGRESSED: S.SUBMITTED,
             E.UPSTREAM_SUCCEEDED: S.COMPLETED,
             E.UPSTREAM_FAILED: S.FAILED,
             E.DEADLINE_PASSED: S.FAILED,
@@ -96,14 +91,12 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.UPSTREAM_ACCEPTED: S.COMPLETED,
             E.OUTCOME_LOST: S.COMPLETED,
             E.CALLBACK_SEEN: S.COMPLETED,
-            E.UPSTREAM_PROGRESSED: S.COMPLETED,
             E.UPSTREAM_SUCCEEDED: S.COMPLETED,
         },
         S.FAILED: {
             E.UPSTREAM_ACCEPTED: S.FAILED,
             E.OUTCOME_LOST: S.FAILED,
             E.CALLBACK_SEEN: S.FAILED,
-            E.UPSTREAM_PROGRESSED: S.FAILED,
             E.UPSTREAM_FAILED: S.FAILED,
             E.DEADLINE_PASSED: S.FAILED,
         },
@@ -115,8 +108,8 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
 
 
 class Status(StrEnum):
-    """A job's public status. It never goes backwards: a job is in progress from the moment that a task
-    exists or may exist, and a submission that is sent back to the lane was still queued."""
+    """A job's public status. It never goes backwards: a job is in progress from the moment that a task is
+    known to exist; until then it can still be sent back to its lane. `phase` tells the finer truth."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -129,7 +122,7 @@ STATUS: Final[Mapping[JobState, Status]] = MappingProxyType(
     {
         S.QUEUED: Status.QUEUED,
         S.SUBMITTING: Status.QUEUED,
-        S.UNKNOWN: Status.IN_PROGRESS,
+        S.UNKNOWN: Status.QUEUED,
         S.SUBMITTED: Status.IN_PROGRESS,
         S.COMPLETED: Status.COMPLETED,
         S.FAILED: Status.FAILED,
@@ -143,8 +136,8 @@ class DeliveryState(StrEnum):
 
     PENDING = "pending"  #: owed; waiting for its first or next attempt
     DELIVERED = "delivered"  #: the endpoint answered 2xx
-    DEAD = "dead"  #: the last attempt failed; kept, and can be redelivered
-    HELD = "held"  #: its endpoint is disabled; kept, and can be redelivered
+    DEAD = "dead"  #: the last attempt failed; kept with every attempt
+    HELD = "held"  #: its endpoint is disabled; kept
 
 
 class DeliveryEvent(StrEnum):

@@ -14,11 +14,12 @@ from types import FrameType
 
 from gateway.child import Child
 from gateway.environment import Environment
-from gateway.errors import Unavailable
+from gateway.errors import ConfigurationError, Unavailable
 
 TICK_SECONDS = 0.1
 QUICK_SECONDS = 5.0  # a process that ends sooner than this has failed at once
 MOST_QUICK_ENDS = 5
+WRONG_SETTING = 2  # the exit code of a process of ours that would end in the same way again
 _START_SECONDS = 60.0
 _START_PAUSE_SECONDS = 0.02
 _FIRST_BACKOFF_SECONDS = 0.1
@@ -67,7 +68,8 @@ class Machine:
     def wait_until_ready(self) -> bool:
         """True when every child is ready, False when interrupted before.
 
-        Raises Unavailable when one ends at once too often or is not ready in time.
+        Raises Unavailable when one ends at once too often or is not ready in time, ConfigurationError when
+        one says that a setting is wrong.
         """
         deadline = self.monotonic() + _START_SECONDS
         waiting = [watch.child for watch in self._watches]
@@ -103,12 +105,16 @@ class Machine:
         while self._watches:
             child = self._watches.pop().child
             if not child.stop(hurry=lambda: self.interrupts > 1):
-                self.say(f"{child.name} did not stop when asked and was killed")
+                at_order = "was killed at the second Ctrl-C"
+                late = "did not stop when asked and was killed"
+                self.say(f"{child.name} {at_order if self.interrupts > 1 else late}")
 
     def _ended(self, watch: _Watch, code: int) -> None:
         quick = self.monotonic() - watch.started < QUICK_SECONDS
         watch.quick_ends = watch.quick_ends + 1 if quick else 0
         how = f"{watch.child.name} ended with {_describe(code)}"
+        if code == WRONG_SETTING:
+            raise ConfigurationError(_with_last_lines(how, watch.child))
         if watch.quick_ends >= MOST_QUICK_ENDS:
             raise Unavailable(_with_last_lines(f"{how}, {MOST_QUICK_ENDS} times at once", watch.child))
         seconds = min(_FIRST_BACKOFF_SECONDS * 2**watch.quick_ends, _LONGEST_BACKOFF_SECONDS)

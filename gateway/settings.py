@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         "redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey: redis://, rediss:// or unix://"
     )
     redis_timeout_seconds: Seconds = Field(
-        0.8, description="how long the gateway waits for Redis before it answers 503"
+        0.8, description="for one answer of Redis; the gateway says 503 then, workers ask again"
     )
     host: str = Field("127.0.0.1", description="address that the gateway listens on")
     port: int = Field(8080, ge=1, le=65535, description="port that the gateway listens on")
@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     upstream_slots: int = Field(5, ge=1, description="tasks at the upstream at once")
     upstream_tenant_slots: int = Field(5, ge=1, description="of which one tenant may hold")
     upstream_timeout_seconds: Seconds = Field(60, description="for the answer to a submission")
+    upstream_query_seconds: Seconds = Field(10, description="for the answer to a look at a task")
     off_peak: bool = Field(False, description="accept off_peak=true")
     poll_first_seconds: Seconds = Field(30, description="from the submission to the first poll")
     poll_min_seconds: Seconds = Field(10, description="between polls, at first")
@@ -148,10 +149,11 @@ class Settings(BaseSettings):
 
     def roles(self) -> dict[Role, RoleLimits]:
         lease = int(self.lease_seconds * 1000)
+        look = int(self.upstream_query_seconds * 1000) + lease
         attempt = int(self.delivery_timeout_seconds * 1000) + lease
         return {
             Role.SUBMIT: RoleLimits(self.upstream_slots, self.upstream_tenant_slots, lease),
-            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, lease),
+            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look),
             Role.DELIVER: RoleLimits(self.delivery_slots, self.delivery_endpoint_slots, attempt),
         }
 

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
+
 from gateway import events
 from gateway.blobs import BlobStore
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
+from gateway.errors import BlobStoreUnavailable
 from gateway.jobs import Job
-from gateway.lifecycle import JobEvent, JobState, job_moves
+from gateway.lifecycle import JobEvent, job_moves
 from gateway.store.base import Answer, JobStore, Move, Outcome
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
@@ -70,18 +73,12 @@ class Settlement:
         )
         answer = await self.jobs.apply(job, move)
         if answer.outcome is Outcome.MOVED and job.keeps_media:
-            await self.blobs.drop(job.id)
+            try:
+                await self.blobs.drop(job.id)
+            except BlobStoreUnavailable as error:  # settled all the same; the sweep removes them
+                structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
         return answer
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def is_settled(answer: Answer) -> bool:
-    """Whether the job is final, by this call or an earlier one."""
-    return answer.outcome is Outcome.ABSORBED or answer.after in (
-        JobState.COMPLETED,
-        JobState.FAILED,
-        JobState.CANCELED,
-    )

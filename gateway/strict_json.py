@@ -69,17 +69,25 @@ def _refuse_crowd(raw: bytes, max_depth: int) -> None:
     brackets = raw.count(b"[") + raw.count(b"{")
     if brackets <= max_depth and raw.count(b",") <= MAX_VALUES:
         return
-    pieces = raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if (
+        plain.count(b'"') > 4 * MAX_VALUES + 4
+    ):  # a value has two strings at most
+        raise _too_many_values()
+    pieces = plain.split(b'"')
     bare = b"".join(pieces[::2])
     if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MAX_VALUES:
-        message = f"the body has more than {MAX_VALUES} values; send a smaller document"
-        raise _refused("too_many_values", message)
+        raise _too_many_values()
     nest = bare.translate(_ANY_BRACKET_TO_SQUARE, _ALL_BUT_BRACKETS)
     for _ in range(max_depth):
         nest = nest.replace(b"[]", b"")
     # What never closes is left to the parser, which knows the place.
     if b"[]" in nest:
         raise _too_deep(max_depth)
+
+
+def _too_many_values() -> MalformedBody:
+    return _refused("too_many_values", f"the body has more than {MAX_VALUES} values; send a smaller document")
 
 
 def _has_lone_surrogate(value: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -23,18 +24,67 @@ def configure(settings: Settings) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
     ]
-    if settings.log_format == "json":
-        shared.append(structlog.processors.JSONRenderer(serializer=orjson.dumps))
-        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
-    else:
-        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
-        factory = structlog.PrintLoggerFactory(sys.stderr)
+    json = settings.log_format == "json"
     structlog.configure(
-        processors=shared,
+        processors=[*shared, *(_json(orjson.dumps) if json else _console())],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=factory,
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        if json
+        else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
+    _configure_libraries(
+        max(level, logging.WARNING),
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_json(_dumps_text) if json else _console()),
+            ],
+        ),
+    )
+
+
+class Outage:
+    """Logs once when something goes away (`gone`, a warning with its reason) and once when it is `back`."""
+
+    def __init__(self, gone: str, back: str, **fields: object) -> None:
+        self._gone = gone
+        self._back = back
+        self._fields = fields
+        self._on = False
+
+    def begins(self, reason: str) -> None:
+        if not self._on:
+            structlog.get_logger().warning(self._gone, reason=reason, **self._fields)
+        self._on = True
+
+    def ends(self) -> None:
+        if self._on:
+            structlog.get_logger().info(self._back, **self._fields)
+        self._on = False
+
+
+def _configure_libraries(level: int, formatter: logging.Formatter) -> None:
+    """What libraries log through the standard library looks like what we log ourselves."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    logging.getLogger("arq").setLevel(logging.ERROR)  # it warns of each outage that we log ourselves
+
+
+def _json(dumps: Callable[..., str | bytes]) -> list[Any]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=dumps)]
+
+
+def _console() -> list[Any]:
+    # The default formatter shows local variables, and with them secrets.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+
+
+def _dumps_text(value: object, default: Callable[[Any], Any]) -> str:
+    return orjson.dumps(value, default=default).decode()

@@ -47,8 +47,9 @@ async def _run(settings: Settings, roles: list[Role]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await durability.check(settings)
-    await crew.serve(settings, roles, stop)
+    await durability.check_when_there(settings, stop)
+    if not stop.is_set():
+        await crew.serve(settings, roles, stop)
 
 
 if __name__ == "__main__":

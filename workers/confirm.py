@@ -53,6 +53,8 @@ class Confirmer:
             return
         if job.state is JobState.UNKNOWN:
             await self._await_evidence(job, ticket)
+        elif job.state is JobState.QUEUED:  # a new submission will ask for a look of its own
+            await self.jobs.drop(ticket)
         elif job.task_id is None:  # a callback was quicker than the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
         else:
@@ -111,12 +113,16 @@ class Confirmer:
         self, job: Job, event: JobEvent, error: UpstreamError, ticket: Ticket, usage: object = None
     ) -> None:
         done = [submit_ticket(job), ticket]
-        await self._settled(job, await self.settlement.fail(job, event, error, done, usage), ticket)
+        await self._settled(job, await self.settlement.fail(job, event, error, done, usage), ticket, error)
 
-    async def _settled(self, job: Job, answer: Answer, ticket: Ticket) -> None:
+    async def _settled(
+        self, job: Job, answer: Answer, ticket: Ticket, error: UpstreamError | None = None
+    ) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, task=job.task_id)
         if answer.outcome is Outcome.FENCED:  # it moved while we looked: look again
             await self.jobs.postpone(ticket, 0, {})
+        elif answer.outcome is Outcome.MOVED and error is not None:
+            log.warning("settled", became=answer.after, error=error.code)
         elif answer.outcome is Outcome.MOVED:
             log.info("settled", became=answer.after)
         else:

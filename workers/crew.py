@@ -20,6 +20,7 @@ from gateway.dispatch import Role, deserialize, queue_name, serialize
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.client import connection_pool
+from gateway.telemetry import Outage
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from workers.confirm import Confirmer
@@ -54,11 +55,16 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
         sweeper = Sweeper(resources.jobs, resources.lanes, resources.blobs, resources.environment, settings)
         tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
+        tasks.append(asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"))
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
-        await _until(stop, tasks)
-        await asyncio.gather(*(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers))
-        await _end(tasks)
-        await pool.disconnect()
+        try:
+            await _until(stop, tasks)
+        finally:  # also when a part failed: what is under way may have been paid for
+            await asyncio.gather(
+                *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
+            )
+            await _end(tasks)
+            await pool.disconnect()
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -89,6 +95,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             settings.upstream_url,
             settings.upstream_key,
             response_seconds=settings.upstream_timeout_seconds,
+            query_seconds=settings.upstream_query_seconds,
         ) as upstream,
         Deliverer(
             guard, pool_size=settings.delivery_slots, total_seconds=settings.delivery_timeout_seconds
@@ -96,6 +103,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     ):
         r = resources
         yield {
+            "jobs": r.jobs,
             "submitter": Submitter(
                 r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings
             ),
@@ -132,10 +140,13 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> W
 
 async def _keep_running(worker: WakeWorker) -> None:
     """arq's loop ends when Redis is away for too long; it is begun again until Redis is back."""
-    log = structlog.get_logger()
+    outage = Outage("queue_away", "queue_back", queue=worker.queue_name)
     while True:
         try:
+            # Nobody deletes anything here: it is a write, which tells whether the queue can be worked on.
+            await worker.pool.delete(f"{worker.queue_name}:probe")
+            outage.ends()
             await worker.main()
         except (RedisError, OSError) as error:
-            log.warning("queue_away", queue=worker.queue_name, reason=type(error).__name__)
+            outage.begins(type(error).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)

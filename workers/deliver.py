@@ -14,6 +14,7 @@ from gateway.delivery.secrets import endpoint_secret, tenant_secret
 from gateway.dispatch import Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.environment import Environment
+from gateway.errors import ConfigurationError
 from gateway.jobs import rfc3339
 from gateway.keyring import Keyring
 from gateway.lifecycle import DeliveryEvent
@@ -46,11 +47,18 @@ class Messenger:
             gone = _noted(delivery, self._entry(delivery, "endpoint_deleted"))
             await self._finish(ticket, gone, DeliveryEvent.ATTEMPTS_EXHAUSTED, None, "endpoint_deleted")
             return
-        headers = signing.sign(
-            self._secrets(delivery, endpoint), delivery.event_id, int(self.environment.clock()), body
-        )
-        result = await self.deliverer.post(url, headers, body)
+        result = await self._attempt(url, delivery, endpoint, body)
         await self._record(ticket, delivery, endpoint, result)
+
+    async def _attempt(
+        self, url: str, delivery: Delivery, endpoint: Endpoint | None, body: bytes
+    ) -> AttemptResult:
+        try:
+            secrets = self._secrets(delivery, endpoint)
+        except ConfigurationError as error:  # its key was taken out of the keyring too early
+            return AttemptResult(DeliveryOutcome.SECRET_MISSING, None, 0, str(error), None)
+        headers = signing.sign(secrets, delivery.event_id, int(self.environment.clock()), body)
+        return await self.deliverer.post(url, headers, body)
 
     async def _record(
         self, ticket: Ticket, delivery: Delivery, endpoint: Endpoint | None, result: AttemptResult

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -128,11 +128,7 @@ class Submitter:
                     ),
                 )
             case Rejected():
-                done = [ticket, confirm_ticket(job)]
-                return await persist(
-                    lambda: self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, outcome.error, done),
-                    self.environment,
-                )
+                return await self._rejected(job, outcome.error, [ticket, confirm_ticket(job)])
             case Unknown():
                 move = Move(
                     JobEvent.OUTCOME_LOST,
@@ -144,12 +140,24 @@ class Submitter:
             case _:
                 assert_never(outcome)
 
+    async def _rejected(self, job: Job, error: UpstreamError, done: Sequence[Ticket]) -> Answer:
+        async def settle() -> Answer:
+            answer = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done)
+            if answer.outcome is not Outcome.FENCED:
+                return answer
+            fresh = await self.jobs.read(job.id)  # the sweep may have called this submission unknown
+            if fresh is None or fresh.epoch != job.epoch:
+                return answer
+            return await self.settlement.fail(fresh, JobEvent.UPSTREAM_REJECTED, error, done)
+
+        return await persist(settle, self.environment)
+
     def _accepted(self, outcome: Accepted) -> Move:
         snapshot = outcome.snapshot
         over = snapshot is not None and snapshot.status is not TaskStatus.IN_PROGRESS
         return Move(
             JobEvent.UPSTREAM_ACCEPTED,
-            once={"task_id": outcome.task_id},
+            fields={"task_id": outcome.task_id},  # the answer to our own request outranks a callback
             hold_ms=-1,
             poll_in_ms=0 if over else int(self.settings.poll_first_seconds * 1000),
             tally=["submissions|accepted"],

@@ -6,7 +6,7 @@ Any number of sweepers may run; each step compares before it sets, so that doing
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -20,30 +20,40 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.store.base import JobStore, Move
 from gateway.store.lanes import Lanes
+from gateway.telemetry import Outage
 
 TICK_SECONDS: Final = 1.0
 _BLOB_SWEEP_SECONDS: Final = 600.0
 _BLOB_AGE_SECONDS: Final = 3600.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Sweeper:
     jobs: JobStore
     lanes: Lanes
     blobs: BlobStore
     environment: Environment
     settings: Settings
-    _blobs_swept: float = field(default=0.0)
 
     async def run(self) -> None:
         """For ever. Redis being away ends a pass, never the sweeper."""
-        log = structlog.get_logger()
+        outage = Outage("sweep_cut_short", "sweep_back")
         while True:
             try:
                 await self.sweep()
-            except (StoreUnavailable, BlobStoreUnavailable) as error:
-                log.warning("sweep_cut_short", reason=str(error))
+                outage.ends()
+            except StoreUnavailable as error:
+                outage.begins(str(error))
             await asyncio.sleep(TICK_SECONDS)
+
+    async def run_blobs(self) -> None:
+        """For ever: remove what a crash left behind. Apart from `run`, which a slow disk must not stop."""
+        while True:
+            try:
+                await self.blobs.sweep(self.jobs.unfinished, _BLOB_AGE_SECONDS)
+            except (StoreUnavailable, BlobStoreUnavailable) as error:
+                structlog.get_logger().warning("blob_sweep_cut_short", reason=str(error))
+            await asyncio.sleep(_BLOB_SWEEP_SECONDS)
 
     async def sweep(self) -> None:
         """One pass, unless another sweeper has just made one."""
@@ -52,10 +62,13 @@ class Sweeper:
         await self.lanes.dispatch()
         for role in Role:
             for ticket in await self.lanes.expired(role):
-                await self._recover(ticket)
-        if self.environment.monotonic() - self._blobs_swept > _BLOB_SWEEP_SECONDS:
-            self._blobs_swept = self.environment.monotonic()
-            await self.blobs.sweep(self.jobs.unfinished, _BLOB_AGE_SECONDS)
+                try:
+                    await self._recover(ticket)
+                except StoreUnavailable:
+                    raise
+                except Exception:  # noqa: BLE001  # one unreadable record must not stop the sweep of all others
+                    structlog.get_logger().exception("recovery_failed", role=role.value, ticket=ticket.name)
+        await self.lanes.note_sweep()
 
     async def _recover(self, ticket: Ticket) -> None:
         log = structlog.get_logger().bind(role=ticket.role, ticket=ticket.name)

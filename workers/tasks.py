@@ -9,6 +9,7 @@ import structlog
 
 from gateway.dispatch import Role, Ticket
 from gateway.errors import StoreUnavailable
+from gateway.store.base import JobStore
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
 from workers.submit import Submitter
@@ -16,25 +17,37 @@ from workers.submit import Submitter
 
 async def submit(ctx: dict[str, Any], ticket: str, ring: int) -> None:
     submitter: Submitter = ctx["submitter"]
-    await _run(submitter.submit, Ticket.parse(Role.SUBMIT, ticket, ring))
+    await _run(ctx, submitter.submit, Ticket.parse(Role.SUBMIT, ticket, ring))
 
 
 async def confirm(ctx: dict[str, Any], ticket: str, ring: int) -> None:
     confirmer: Confirmer = ctx["confirmer"]
-    await _run(confirmer.confirm, Ticket.parse(Role.CONFIRM, ticket, ring))
+    await _run(ctx, confirmer.confirm, Ticket.parse(Role.CONFIRM, ticket, ring))
 
 
 async def deliver(ctx: dict[str, Any], ticket: str, ring: int) -> None:
     messenger: Messenger = ctx["messenger"]
-    await _run(messenger.deliver, Ticket.parse(Role.DELIVER, ticket, ring))
+    await _run(ctx, messenger.deliver, Ticket.parse(Role.DELIVER, ticket, ring))
 
+
+_AFTER_FAULT_MS = 30_000
 
 FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver}
 
 
-async def _run(work: Callable[[Ticket], Awaitable[None]], ticket: Ticket) -> None:
-    """Redis being away is no failure of the work: its lease runs out, and the sweep rings for it again."""
+async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], ticket: Ticket) -> None:
+    """Redis being away is no failure of the work: its lease runs out, and the sweep rings for it again.
+
+    A fault of ours must not hold a slot for ever: it is logged whole, and the work is put down for a while.
+    A submission is left to its lease, whose end tells whether money may have been spent.
+    """
+    log = structlog.get_logger().bind(role=ticket.role.value, ticket=ticket.name)
     try:
         await work(ticket)
     except StoreUnavailable as error:
-        structlog.get_logger().warning("work_left", role=ticket.role, ticket=ticket.name, reason=str(error))
+        log.warning("work_left", reason=str(error))
+    except Exception:  # whatever it is, it is ours to log and to survive
+        log.exception("work_failed")
+        if ticket.role is not Role.SUBMIT:
+            jobs: JobStore = ctx["jobs"]
+            await jobs.postpone(ticket, _AFTER_FAULT_MS, {})

@@ -42,10 +42,12 @@ class WakeWorker(Worker):
         for job_id in job_ids:
             if not self.allow_pick_jobs:
                 return
+            places = self.job_counter
             try:
                 await super().start_jobs([job_id])
             except Exception:
-                self._release_sem_dec_counter_on_complete()
+                if self.job_counter > places and job_id.decode() not in self.tasks:
+                    self._release_sem_dec_counter_on_complete()
                 raise
 
     async def drain(self, seconds: float) -> None:

@@ -13,8 +13,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from gateway import embedded
@@ -27,6 +29,10 @@ from gateway.tenants import Scope
 
 LOOPBACK = "127.0.0.1"
 MODEL = "viduq2_pro_reference"
+LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
+#: Files of the data directory which `keys` reads too.
+SECRET_KEYS = "secret-keys"  # noqa: S105 - the name of a file
+REDIS_URL = "redis-url"
 # The sandbox hears on the loopback address alone and spends nothing, so its key is no secret.
 _SANDBOX_KEY = "sandbox"
 _PLAYING_SECONDS = 10.0
@@ -80,11 +86,12 @@ def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
     Raises ConfigurationError (a port or the data directory in use, no server program) or Unavailable.
     """
     _check_ports(plan)
-    plan.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_data_dir(plan.data_dir)
     with contextlib.ExitStack() as held:
         server, redis_url = held.enter_context(
             embedded.prepared(plan.data_dir / "valkey", plan.logs / "valkey.log")
         )
+        write_private(plan.data_dir / REDIS_URL, redis_url)
         held.enter_context(machine.running())
         environment = _environment(plan, redis_url)
         machine.begin(server)
@@ -152,18 +159,35 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "PORT": str(plan.port),
         # The real upstream cannot call back to a loopback address: without a public one, polling finds out.
         "PUBLIC_URL": plan.public_url or (plan.url if plan.sandbox_url else ""),
-        "SECRET_KEYS": _secret_keys(plan.data_dir / "secret-keys"),
+        "SECRET_KEYS": _secret_keys(plan.data_dir / SECRET_KEYS),
         "UPSTREAM_URL": plan.upstream_url or plan.sandbox_url or "",
         "UPSTREAM_KEY": plan.upstream_key or _SANDBOX_KEY,
         "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
-        "DELIVERY_NETWORKS": "127.0.0.0/8,::1/128",
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
     }
     if plan.sandbox_url:
         settings["ALLOW_PRIVATE_MEDIA_URLS"] = "1"
+    if plan.sandbox_url and _is_loopback(plan.host) and "GATEWAY_DELIVERY_NETWORKS" not in os.environ:
+        # Whoever can post a job is on this machine already, and may hear of its end there.
+        settings["DELIVERY_NETWORKS"] = LOOPBACK_NETWORKS
     ours = {f"GATEWAY_{name}": value for name, value in settings.items()}
     return {**os.environ, **ours, **plan.settings}
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _make_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"cannot keep data in {path} ({error.strerror}): see --data-dir") from None
 
 
 def _check_ports(plan: Plan) -> None:
@@ -189,7 +213,7 @@ def _secret_keys(path: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
     made = Keyring.generate()
-    _write_private(path, made)
+    write_private(path, made)
     return made
 
 
@@ -203,7 +227,7 @@ def _demo_key(plan: Plan, environment: Mapping[str, str], *, renew: bool = False
 
     keyring = Keyring.parse(environment["GATEWAY_SECRET_KEYS"])
     made = keys.create(environment["GATEWAY_REDIS_URL"], keyring, "demo", tuple(Scope), "up")
-    _write_private(path, json.dumps({"key": made.key, "signing_secret": made.signing_secret}))
+    write_private(path, json.dumps({"key": made.key, "signing_secret": made.signing_secret}))
     return DemoKey(made.key, made.signing_secret)
 
 
@@ -214,7 +238,7 @@ def _accepted_key(plan: Plan, environment: Mapping[str, str], key: DemoKey) -> D
     return _demo_key(plan, environment, renew=True)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

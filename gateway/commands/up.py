@@ -51,12 +51,15 @@ def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float
         rows.add_row("sandbox", f"{plan.sandbox_url}  (the upstream: renders for real, costs nothing)")
     else:
         rows.add_row("upstream", f"{plan.upstream_url}  (the real one: every job is paid for)")
-    rows.add_row("demo key", key.key)
-    rows.add_row("signing secret", f"{key.signing_secret}  (verifies webhooks to a job's callback_url)")
     rows.add_row("data", str(plan.data_dir))
     rows.add_row("logs", str(plan.logs))
     title = f"vidu-gateway is ready, after {seconds:.1f} s"
     console.print(Panel(rows, title=title, border_style="green", expand=False))
+    # Not in the panel, whose borders would be copied too, and never broken into two lines.
+    console.print("demo key:", style="bold")
+    console.print(Text(key.key), soft_wrap=True)
+    console.print("signing secret, which verifies webhooks to a job's callback_url:", style="bold")
+    console.print(Text(key.signing_secret), soft_wrap=True)
     console.print("Post a job:", style="bold")
     console.print(Text(curl_line(plan, key)), soft_wrap=True)
     console.print("Ctrl-C stops everything.", style="dim")

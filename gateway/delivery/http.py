@@ -60,6 +60,7 @@ class DeliveryOutcome(StrEnum):
     TARGET_FORBIDDEN = "target_forbidden"
     INVALID_URL = "invalid_url"
     PROTOCOL_ERROR = "protocol_error"
+    SECRET_MISSING = "secret_missing"  #: not sent: there is no key to sign it with  # noqa: S105
 
 
 _BY_STATUS: Final = {

@@ -1,12 +1,14 @@
-"""Does this Redis keep what it acknowledges? Looked at when a process starts."""
+"""Does this Redis keep what it acknowledges? Looked at when a process starts, and by /readyz and /metrics."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any, Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings import Settings
@@ -14,6 +16,7 @@ from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
 _TIMEOUT_SECONDS: Final = 2.0
+_LOOK_AGAIN_SECONDS: Final = 1.0
 _SETTINGS: Final = {
     "appendfsync": ("always", "a power cut loses up to a second of accepted jobs and of paid submissions"),
     "maxmemory-policy": ("noeviction", "a full Redis would silently drop jobs"),
@@ -23,7 +26,10 @@ _SETTINGS: Final = {
 async def faults(redis: Redis) -> list[str]:
     """What could make it forget, in sentences; empty when nothing could. StoreUnavailable."""
     with store_errors():
-        info = await redis.info()
+        try:
+            info = await redis.info()
+        except NoPermissionError:
+            return ["its state cannot be read (INFO is forbidden)"]
         try:
             settings: dict[str, str] = await redis.config_get(*list[str](_SETTINGS))  # type: ignore[arg-type]
         except ResponseError:
@@ -56,17 +62,36 @@ def _of_settings(settings: dict[str, str]) -> list[str]:
 
 
 async def check(settings: Settings) -> None:
-    """Once, before a process begins. ConfigurationError when Redis could forget, unless that is assumed to be
-    all right. A Redis that does not answer is not judged: the process starts and waits for it."""
-    log = structlog.get_logger()
-    pool = connection_pool(settings.redis_url, timeout_seconds=_TIMEOUT_SECONDS, retries=0, connections=1)
+    """Once, before the gateway begins. ConfigurationError when Redis could forget, unless that is assumed to
+    be all right, or when it refuses us. A Redis that does not answer is not judged: /readyz does it later."""
     try:
-        found = await faults(Redis(connection_pool=pool))
+        await _judge(settings)
     except StoreUnavailable as error:
-        log.warning("store_away_at_start", reason=str(error))
+        structlog.get_logger().warning("store_away_at_start", reason=str(error))
+
+
+async def check_when_there(settings: Settings, stop: asyncio.Event) -> None:
+    """The same for a process that can do nothing without Redis: waits for it until `stop` is set."""
+    log = structlog.get_logger()
+    waited = False
+    while not stop.is_set():
+        try:
+            await _judge(settings)
+        except StoreUnavailable as error:
+            if not waited:
+                log.warning("store_away_at_start", reason=str(error))
+            waited = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    await stop.wait()
+            continue
+        if waited:
+            log.info("store_back")
         return
-    finally:
-        await pool.disconnect()
+
+
+async def _judge(settings: Settings) -> None:
+    found = await _faults_at(settings.redis_url)
     if found and settings.durability == "require":
         sentences = "\n".join(f"  - {fault}" for fault in found)
         raise ConfigurationError(
@@ -74,4 +99,28 @@ async def check(settings: Settings) -> None:
             "  Mend it, or set GATEWAY_DURABILITY=assume to run all the same."
         )
     if found:
-        log.warning("durability_assumed", faults=found)
+        structlog.get_logger().warning("durability_assumed", faults=found)
+
+
+async def _faults_at(url: str) -> list[str]:
+    pool = connection_pool(url, timeout_seconds=_TIMEOUT_SECONDS, retries=0, connections=1)
+    try:
+        return await faults(Redis(connection_pool=pool))
+    except StoreUnavailable as error:
+        if refusal := _refusal(error):
+            raise ConfigurationError(f"GATEWAY_REDIS_URL: {refusal}") from None
+        raise
+    finally:
+        await pool.disconnect()
+
+
+def _refusal(error: BaseException) -> str | None:
+    """What no waiting mends. redis wraps what went wrong as it connected, so the whole chain is looked at."""
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, AuthenticationError):
+            return "Redis wants another name or password"
+        if isinstance(cause, ResponseError) and "DB index" in str(cause):
+            return "Redis has no database of this number"
+        cause = cause.__cause__
+    return None

@@ -8,11 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.store import keys
+from gateway.telemetry import Outage
 
 _RECONNECT_SECONDS: Final = 0.5
 _SILENCE_SECONDS: Final = 15.0
@@ -52,11 +52,12 @@ class Finals:
                 del self._waiting[job_id]
 
     async def _listen(self) -> None:
-        log = structlog.get_logger()
+        outage = Outage("finals_subscription_lost", "finals_subscription_back")
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(keys.FINALS)
+                    outage.ends()
                     self._tell_all()
                     while True:
                         message = await pubsub.get_message(
@@ -67,7 +68,7 @@ class Finals:
                         elif message["type"] == "message":
                             self._tell(message["data"])
             except (RedisError, OSError) as error:
-                log.warning("finals_subscription_lost", reason=type(error).__name__)
+                outage.begins(type(error).__name__)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     def _tell(self, job_id: str) -> None:

@@ -14,22 +14,26 @@ from gateway.store.client import store_errors
 @dataclass(frozen=True, slots=True)
 class RoleGauges:
     """`waiting`: in lanes; `oldest_seconds`: the age of the longest there; `due`: to enter a lane later
-    (`overdue_seconds`: how late the earliest of them is); `slots`: held now."""
+    (`overdue_seconds`: how late the earliest of them is); `slots`: held now (`lease_overdue_seconds`: how
+    long ago the earliest lease among them ran out)."""
 
     waiting: int
     oldest_seconds: float
     due: int
     overdue_seconds: float
     slots: int
+    lease_overdue_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...}."""
+    """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
+    `sweep_age_seconds`: since the last sweep, or since the epoch when there was none."""
 
     counts: dict[str, int]
     tally: dict[str, int]
     roles: dict[Role, RoleGauges]
+    sweep_age_seconds: float
 
 
 class RedisGauges:
@@ -42,20 +46,24 @@ class RedisGauges:
                 pipe.time()
                 pipe.hgetall(keys.COUNTS)
                 pipe.hgetall(keys.TALLY)
+                pipe.get(keys.SWEPT)
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
                     pipe.zcard(keys.due(role))
                     pipe.zrange(keys.due(role), 0, 0, withscores=True)
                     pipe.zcard(keys.slots(role))
+                    pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
-        (seconds, microseconds), counts, tally = replies[:3]
+        (seconds, microseconds), counts, tally, swept = replies[:4]
         now = (seconds + microseconds / 1e6) * 1000
         roles = {}
         for at, role in enumerate(Role):
-            waiting, oldest, due, earliest, slots = replies[3 + 5 * at : 8 + 5 * at]
-            roles[role] = RoleGauges(waiting, _age(now, oldest), due, _age(now, earliest), slots)
-        return Gauges(_numbers(counts), _numbers(tally), roles)
+            waiting, oldest, due, earliest, slots, lease = replies[4 + 6 * at : 10 + 6 * at]
+            roles[role] = RoleGauges(
+                waiting, _age(now, oldest), due, _age(now, earliest), slots, _age(now, lease)
+            )
+        return Gauges(_numbers(counts), _numbers(tally), roles, _age(now, [("", float(swept or 0))]))
 
     async def ping(self) -> None:
         """StoreUnavailable when Redis does not answer or does not take writes."""

@@ -10,6 +10,7 @@ TALLY = f"{PREFIX}tally"
 FINALS = f"{PREFIX}finals"
 KEYS = f"{PREFIX}keys"
 SWEEP = f"{PREFIX}sweep"
+SWEPT = f"{PREFIX}swept"
 
 
 def job(job_id: str) -> str:

@@ -44,3 +44,9 @@ class Lanes:
         """True for one caller in this many seconds."""
         with store_errors():
             return bool(await self._redis.set(keys.SWEEP, "1", nx=True, px=int(seconds * 1000)))
+
+    async def note_sweep(self) -> None:
+        """Keep when the last pass came to its end, in milliseconds of the server's clock."""
+        with store_errors():
+            seconds, microseconds = await self._redis.time()
+            await self._redis.set(keys.SWEPT, seconds * 1000 + microseconds // 1000)

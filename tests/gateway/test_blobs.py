@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.blobs import BlobStore
+from gateway.blobs import MARKER, BlobStore
 from gateway.errors import BlobStoreUnavailable, NotFound
 
 JOB = "job_01JABCDEF"
@@ -84,6 +84,17 @@ async def test_what_is_no_reference_of_a_kept_file_is_not_found(blobs: BlobStore
         await blobs.read(reference)
 
 
+async def test_a_folder_that_is_another_s_is_unavailable_and_not_an_absent_file(
+    blobs: BlobStore, folder: Path, tmp_path: Path
+) -> None:
+    reference = await blobs.put(JOB, RAW, "png")
+    (tmp_path / "unmounted").mkdir()
+    for other in (tmp_path / "unmounted", tmp_path / "none"):
+        with pytest.raises(BlobStoreUnavailable, match="GATEWAY_BLOB_DIR") as caught:
+            await BlobStore(other).read(reference)
+        assert str(tmp_path) not in str(caught.value)
+
+
 async def test_a_damaged_file_is_not_handed_out(blobs: BlobStore, folder: Path) -> None:
     reference = await blobs.put(JOB, RAW, "png")
     (folder / JOB / f"{DIGEST}.png").write_bytes(RAW[:-1])
@@ -131,7 +142,7 @@ async def test_a_sweep_drops_what_is_old_and_not_live(folder: Path) -> None:
 
     assert await blobs.sweep(is_live, older_than_seconds=100) == 1
     assert sorted(asked) == ["job_gone", "job_live"]
-    assert sorted(os.listdir(folder)) == ["a stray file", "job_live", "job_young"]
+    assert sorted(os.listdir(folder)) == [MARKER, "a stray file", "job_live", "job_young"]
 
 
 async def test_a_sweep_before_the_first_file_finds_nothing(blobs: BlobStore) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.embedded import valkey
+from gateway.keyring import Keyring
+
 from .test_embedded import eventually, is_gone
 
 
@@ -89,6 +92,44 @@ def test_a_port_in_use_is_told_with_its_option(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_data_directory_that_is_a_file_is_told_in_a_sentence(free: list[int], tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    words = ("--data-dir", str(tmp_path / "data"), "--port", str(free[0]), "--sandbox-port", str(free[1]))
+    refused = vidu_gateway("up", *words)
+    assert refused.returncode == 1
+    assert "--data-dir" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_keys_are_made_and_listed_by_the_data_directory_and_fit_80_columns(tmp_path: Path) -> None:
+    (tmp_path / "secret-keys").write_text(Keyring.generate())
+    where = ("--data-dir", str(tmp_path))
+    with valkey(tmp_path / "valkey") as server:
+        (tmp_path / "redis-url").write_text(server.url)
+        made = vidu_gateway("keys", "create", "--tenant", "acme", *where, COLUMNS="80")
+        assert made.returncode == 0, made.stderr
+        assert any(line.startswith("vgw_") and " " not in line for line in made.stdout.splitlines())
+        listed = vidu_gateway("keys", "list", *where, COLUMNS="80").stdout
+        key_id = listed.split()[0]
+        assert f"id              {key_id}\n" in made.stdout
+        assert "jobs:write" in listed
+        assert max(map(len, listed.splitlines())) <= 80
+        assert vidu_gateway("keys", "revoke", key_id, *where).returncode == 0
+        assert ", revoked " in vidu_gateway("keys", "list", *where).stdout
+
+
+def test_a_directory_of_no_service_has_no_keys(tmp_path: Path) -> None:
+    refused = vidu_gateway("keys", "list", "--data-dir", str(tmp_path))
+    assert refused.returncode == 1
+    assert "vidu-gateway up" in refused.stderr
+
+
+def test_a_key_cannot_be_made_without_a_keyring() -> None:
+    refused = vidu_gateway("keys", "create", "--tenant", "acme", GATEWAY_SECRET_KEYS="", COLUMNS="200")
+    assert refused.returncode == 2
+    assert "GATEWAY_SECRET_KEYS" in refused.stderr
+
+
 def test_one_port_cannot_serve_both(free: list[int], tmp_path: Path) -> None:
     words = ("up", "--data-dir", str(tmp_path), "--port", str(free[0]), "--sandbox-port", str(free[0]))
     assert "--port and --sandbox-port must differ" in vidu_gateway(*words).stderr
@@ -145,6 +186,8 @@ def test_up_leaves_nothing_running(number: signal.Signals, free: list[int], tmp_
                 break
         pids = descendants(running.pid)
         assert len(pids) >= 4  # valkey, sandbox, workers, gateway
+        kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+        assert all(path.stat().st_mode & 0o077 == 0 for path in kept)
         posted = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
         assert json.loads(posted.stdout)["status"] in ("queued", "in_progress")
         running.send_signal(number)

@@ -49,6 +49,7 @@ def program(path: Path, said: str) -> Path:
 def test_the_server_is_durable_and_only_on_its_socket(tmp_path: Path) -> None:
     with valkey(tmp_path) as server, client(server.url) as connection:
         wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
+        wanted |= {"maxmemory": str(2 * 1024**3), "loglevel": "warning"}
         found = {name: connection.config_get(name)[name] for name in wanted}
         assert found == wanted
         assert connection.config_get("port") == {"port": "0"}

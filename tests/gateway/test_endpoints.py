@@ -41,6 +41,10 @@ def test_an_endpoint_that_names_no_events_shows_all_of_them() -> None:
     [
         ("https://client.example.com/hook", True),
         ("https://client.example.com/another?x=1", True),
+        ("https://CLIENT.example.com/hook", True),
+        ("https://client.example.com./hook", True),
+        ("https://client.example.com:443/hook", True),
+        ("https://client.example.com:0443/hook", True),
         ("https://client.example.com:8443/hook", False),
         ("http://client.example.com/hook", False),
         ("https://other.example.com/hook", False),

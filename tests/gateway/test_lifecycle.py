@@ -58,8 +58,9 @@ def test_the_public_status_never_goes_backwards(state: JobState) -> None:
         assert RANK[STATUS[target]] >= RANK[STATUS[state]]
 
 
-def test_an_unknown_outcome_is_never_queued_again_by_itself() -> None:
-    assert JobState.QUEUED not in JOB_TRANSITIONS[JobState.UNKNOWN].values()
+def test_an_unknown_outcome_is_queued_again_only_by_an_answer_that_proves_it_unpaid() -> None:
+    rows = JOB_TRANSITIONS[JobState.UNKNOWN]
+    assert [event for event, target in rows.items() if target is JobState.QUEUED] == [JobEvent.UPSTREAM_BUSY]
 
 
 def test_nothing_is_canceled_once_it_may_have_been_paid_for() -> None:

@@ -105,6 +105,15 @@ def test_a_child_that_ends_at_once_too_often_stops_the_machine(tmp_path: Path, s
     assert len(said) == MOST_QUICK_ENDS - 1
 
 
+def test_a_wrong_setting_stops_the_machine_at_once(tmp_path: Path, said: list[str]) -> None:
+    machine = Machine(said.append)
+    script = "import sys; print('GATEWAY_PORT: is wrong', file=sys.stderr); sys.exit(2)"
+    with pytest.raises(ConfigurationError, match="bad ended with exit code 2") as caught, machine.running():
+        start(machine, child(tmp_path, "bad", script))
+    assert str(caught.value).count("GATEWAY_PORT: is wrong") == 1
+    assert said == []
+
+
 def test_the_back_off_doubles(tmp_path: Path, said: list[str]) -> None:
     machine = Machine(said.append, monotonic=past_every_back_off(said))
     with pytest.raises(Unavailable), machine.running():
@@ -182,13 +191,16 @@ def test_an_interrupt_ends_the_wait_for_readiness(machine: Machine, tmp_path: Pa
     assert not machine.wait_until_ready()
 
 
-def test_the_second_interrupt_kills_what_does_not_stop(machine: Machine, tmp_path: Path) -> None:
+def test_the_second_interrupt_kills_what_does_not_stop(
+    machine: Machine, said: list[str], tmp_path: Path
+) -> None:
     deaf = child(tmp_path, "deaf", DEAF, stop_seconds=100)
     start(machine, deaf)
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)
     machine.stop()
     assert is_gone(deaf.pid)
+    assert said == ["deaf was killed at the second Ctrl-C"]
 
 
 def test_signals_are_given_back(tmp_path: Path) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import orjson
-import pytest
 
 from gateway.dispatch import Role
 from gateway.jobs import Job, public
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
-from gateway.settlement import is_settled
 from gateway.store import keys
-from gateway.store.base import Answer, Move, Outcome
+from gateway.store.base import Move, Outcome
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 from tests.gateway.store.conftest import held, new_job
@@ -109,7 +107,6 @@ async def test_a_job_that_moved_since_it_was_read_is_left_alone_with_its_slot(re
     await resources.jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, add={"epoch": 1}))
     answer = await resources.settlement.succeed(job, DONE, [submit_ticket(job)])
     assert answer.outcome is Outcome.FENCED
-    assert not is_settled(answer)
     assert (await fresh(resources, job)).state is JobState.SUBMITTED
     assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 1
     assert await resources.deliveries.of_job(job.id) == []
@@ -140,17 +137,3 @@ async def test_a_job_never_ends_before_it_began(resources: Resources) -> None:
     await resources.jobs.accept(job, None, "f", queue_max=10)
     await resources.settlement.cancel(job, [])
     assert (await fresh(resources, job)).finished_at == job.created_at
-
-
-@pytest.mark.parametrize(
-    ("answer", "settled"),
-    [
-        (Answer(Outcome.MOVED, "submitted", "completed"), True),
-        (Answer(Outcome.ABSORBED, "failed", "failed"), True),
-        (Answer(Outcome.REPEATED, "submitted", "submitted"), False),
-        (Answer(Outcome.FENCED, "submitted", "submitted"), False),
-        (Answer(Outcome.MISSING), False),
-    ],
-)
-def test_an_answer_tells_whether_the_job_is_final(answer: Answer, settled: bool) -> None:
-    assert is_settled(answer) is settled

@@ -130,3 +130,9 @@ def test_any_bytes_are_read_or_refused_and_never_more_loosely(raw: bytes) -> Non
     except MalformedBody:
         return
     assert json.loads(raw) == value
+
+
+def test_millions_of_empty_strings_are_refused_without_being_cut_apart() -> None:
+    with pytest.raises(MalformedBody) as refusal:
+        strict_json.loads(b"[" * 40 + b'""' * 2_000_000)
+    assert refusal.value.problems[0].code == "too_many_values"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import orjson
+from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
 from gateway.events import EventType
@@ -73,6 +74,18 @@ async def test_a_failed_task_fails_the_job_with_the_upstream_s_own_words(rig: Ri
     assert await rig.lease(job) is None
     [delivery] = await rig.deliveries(job)
     assert delivery.event_type is EventType.FAILED
+
+
+async def test_the_log_tells_a_failed_job_by_its_level_and_code(rig: Rig) -> None:
+    with capture_logs() as logged:
+        await rig.confirm(await rig.submitted(), Found(completed()))
+        failed = replace(completed(), status=TaskStatus.FAILED, error=UpstreamError("internal_error", "oops"))
+        await rig.confirm(await rig.submitted(), Found(failed))
+    lines = [line for line in logged if line["event"] == "settled"]
+    assert [(line["log_level"], line.get("error")) for line in lines] == [
+        ("info", None),
+        ("warning", "internal_error"),
+    ]
 
 
 async def test_a_failed_task_without_a_reason_still_has_an_error(rig: Rig) -> None:

@@ -126,7 +126,7 @@ async def test_an_unknown_job_waits_out_its_grace_without_a_question_to_the_upst
     job = await rig.submit(await rig.accept(), Unknown("reset"))
     rig.clock.ahead = 1000
     after = await rig.confirm(job)
-    assert (after.state, after.status) == (JobState.UNKNOWN, Status.IN_PROGRESS)
+    assert (after.state, after.status) == (JobState.UNKNOWN, Status.QUEUED)
     assert await due(rig, job) == pytest.approx(800, abs=5)
     assert rig.upstream.queried == []
 

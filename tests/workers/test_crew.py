@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
+from arq.connections import ArqRedis
+from arq.worker import func
+from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
 from gateway.lifecycle import DeliveryState, JobState
@@ -16,6 +21,7 @@ from tests.workers.conftest import Rig, end, eventually
 from tests.workers.scripted import completed
 from workers import crew
 from workers.sweep import Sweeper
+from workers.wake import WakeWorker
 
 Served = asyncio.Task[None]
 
@@ -89,6 +95,50 @@ async def test_a_crew_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> No
     after = await rig.read(job)
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
     assert len(rig.upstream.begun) == 1
+
+
+class Queue(WakeWorker):
+    """One that Redis leaves alone for as many looks as it is told."""
+
+    def __init__(self, redis: ArqRedis, away: int) -> None:
+        super().__init__([func(_nothing, name="nothing")], queue_name="q", redis_pool=redis)
+        self.left = away
+        self.working = asyncio.Event()
+
+    async def main(self) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            await self.pool.set("{gw}:fill", "x")  # what a full or read-only server refuses
+        self.working.set()
+        await asyncio.Event().wait()
+
+
+async def _nothing(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+    """Never run."""
+
+
+async def test_an_outage_of_the_queue_is_told_when_it_begins_and_when_it_ends(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_PAUSE_SECONDS", 0.01)
+    probes = iter([None, RedisError("away"), RedisError("away"), None])
+
+    async def probe(*_: object) -> None:
+        if fault := next(probes):
+            raise fault
+
+    async def refuse(*_: object) -> None:
+        raise RedisError("away")
+
+    redis = ArqRedis(connection_pool=rig.redis.connection_pool)
+    monkeypatch.setattr(redis, "delete", probe)
+    monkeypatch.setattr(redis, "set", refuse)
+    queue = Queue(redis, away=1)
+    with capture_logs() as logged:
+        running = asyncio.create_task(crew._keep_running(queue))
+        await asyncio.wait_for(queue.working.wait(), 10)
+        await end(running)
+    assert [(line["event"], line["queue"]) for line in logged] == [("queue_away", "q"), ("queue_back", "q")]
 
 
 async def test_an_idle_crew_stops_at_once(rig: Rig) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job
-from gateway.lifecycle import JobState
+from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
-from gateway.store.base import Outcome
+from gateway.store.base import Move, Outcome
 from gateway.store.jobs import RedisJobStore
 from gateway.tickets import submit_ticket
 from gateway.upstream.base import Accepted, Busy, Rejected, Unknown, UpstreamError
@@ -200,11 +200,11 @@ async def test_a_callback_may_overtake_the_answer_to_our_own_request(rig: Rig) -
 
 @pytest.mark.parametrize(
     "late",
-    [Unknown("reset"), Busy("429"), Rejected(UpstreamError("bad", "bad")), Accepted("task_2")],
-    ids=["unknown", "busy", "rejected", "another-task"],
+    [Unknown("reset"), Busy("429"), Rejected(UpstreamError("bad", "bad"))],
+    ids=["unknown", "busy", "rejected"],
 )
 async def test_no_answer_of_our_own_undoes_what_a_callback_proved(
-    rig: Rig, late: Unknown | Busy | Rejected | Accepted
+    rig: Rig, late: Unknown | Busy | Rejected
 ) -> None:
     job = await rig.accept()
 
@@ -216,6 +216,31 @@ async def test_no_answer_of_our_own_undoes_what_a_callback_proved(
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
     assert after.released_at is not None
     assert await rig.lease(job) == float("inf")
+
+
+async def test_the_answer_to_our_own_request_outranks_the_task_that_a_callback_named(rig: Rig) -> None:
+    job = await rig.accept()
+
+    async def call_back() -> None:
+        await rig.callback(job, "somebody_s_task")
+
+    rig.upstream.after_gate = call_back
+    after = await rig.submit(job, Accepted("task_1"))
+    assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
+
+
+async def test_a_late_answer_that_proves_a_submission_unpaid_queues_or_fails_it_at_once(rig: Rig) -> None:
+    for late, state in ((Busy("429"), JobState.QUEUED), (Rejected(UpstreamError("x", "x")), JobState.FAILED)):
+        job = await rig.accept()
+
+        async def call_it_unknown(job: Job = job) -> None:
+            found = await rig.read(job)
+            await rig.resources.jobs.apply(found, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+
+        rig.upstream.after_gate = call_it_unknown
+        after = await rig.submit(job, late)
+        assert after.state is state
+        assert await rig.redis.zscore("{gw}:submit:slots", str(submit_ticket(job))) is None
 
 
 async def test_a_callback_without_a_task_changes_nothing_but_when_we_look(rig: Rig) -> None:

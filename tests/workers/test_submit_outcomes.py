@@ -134,7 +134,7 @@ async def test_a_rejected_job_leaves_no_place_behind(rig: Rig) -> None:
 
 async def test_an_unknown_outcome_keeps_its_slot_and_waits_for_evidence(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Unknown("the connection broke"))
-    assert (job.state, job.status) == (JobState.UNKNOWN, Status.IN_PROGRESS)
+    assert (job.state, job.status) == (JobState.UNKNOWN, Status.QUEUED)
     assert job.unknown_at is not None
     assert job.released_at is not None
     assert await rig.lease(job) == inf

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.blobs import BlobStore
 from gateway.dispatch import Role, Ticket
@@ -20,7 +24,7 @@ from gateway.store.lanes import Lanes
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import new_job, rung
-from tests.workers.conftest import Rig, end
+from tests.workers.conftest import Rig, end, eventually
 from workers import sweep
 
 
@@ -105,6 +109,12 @@ async def test_a_submission_that_is_released_while_the_sweep_looks_is_not_called
     assert (await rig.read(job)).state is JobState.UNKNOWN
 
 
+async def test_a_pass_leaves_when_it_was_made(rig: Rig) -> None:
+    assert (await rig.resources.gauges.read()).sweep_age_seconds > 1e9
+    await rig.sweep()
+    assert (await rig.resources.gauges.read()).sweep_age_seconds == pytest.approx(0, abs=10)
+
+
 async def test_of_many_sweepers_one_makes_the_pass(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.sweep()
@@ -120,10 +130,17 @@ async def test_files_of_jobs_that_were_never_accepted_are_forgotten(rig: Rig, tm
     kept = await blobs.put(live.id, b"kept", "png")
     orphan = await blobs.put(new_job().id, b"orphan", "png")
     rig.clock.ahead = 4000
-    await replace(rig.sweeper, blobs=blobs).sweep()
+    running = asyncio.create_task(replace(rig.sweeper, blobs=blobs).run_blobs())
+
+    async def forgotten() -> bool:
+        with contextlib.suppress(NotFound):
+            await blobs.read(orphan)
+            return False
+        return True
+
+    await eventually(forgotten)
+    await end(running)
     assert await blobs.read(kept) == b"kept"
-    with pytest.raises(NotFound):
-        await blobs.read(orphan)
 
 
 class AwayLanes(Lanes):
@@ -147,7 +164,14 @@ async def test_redis_being_away_ends_a_pass_and_never_the_sweeper(
 ) -> None:
     monkeypatch.setattr(sweep, "TICK_SECONDS", 0.002)
     lanes = AwayLanes(rig, passes=3)
-    running = asyncio.create_task(replace(rig.sweeper, lanes=lanes).run())
-    await asyncio.wait_for(lanes.back.wait(), 10)
-    assert not running.done()
-    await end(running)
+    with capture_logs() as logged:
+        running = asyncio.create_task(replace(rig.sweeper, lanes=lanes).run())
+        await asyncio.wait_for(lanes.back.wait(), 10)
+        await eventually(lambda: came_back(logged))
+        assert not running.done()
+        await end(running)
+    assert [line["event"] for line in logged] == ["sweep_cut_short", "sweep_back"]
+
+
+async def came_back(logged: Sequence[Mapping[str, Any]]) -> bool:
+    return any(line["event"] == "sweep_back" for line in logged)

@@ -49,7 +49,8 @@ local function ring_bell(role, ticket, ring, now)
   local id = P .. role .. ':' .. ticket .. ':' .. ring
   local record = cjson.encode({ t = cjson.null, f = role, a = { ticket, ring }, k = {}, et = now })
   redis.call('SET', 'arq:job:' .. id, record, 'PX', RUNNABLE_MS)
-  redis.call('ZADD', queue, now, id)
+  -- Never a time: arq compares the score with its own clock, which may be behind ours. Rings are long past.
+  redis.call('ZADD', queue, ring, id)
   if redis.call('LLEN', queue .. ':wake') < WAKE_CAP then redis.call('RPUSH', queue .. ':wake', '1') end
 end
 

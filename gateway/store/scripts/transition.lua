@@ -3,9 +3,10 @@
 --   holder   = {role, ticket, ring}            only the newest dispatch of the ticket may do this
 --   after    = {give_back = {role, ticket, due in ms or nil}, due = {role, ticket, in_ms}, hold = {role, ticket, lease_ms}}
 --              done when the record moved or the event was a repeat that is not absorbed
---   leave    = {{role, ticket}, ...}           done whatever the record said, unless fenced
+--   leave    = {{role, ticket}, ...}           done unless the record goes on: not when fenced, nor when an event
+--                                              was refused in a state that is not final
 --   owed     = what `make_deliveries` takes    done when the record moved; `body` is the event's
---   tally    = {name, ...}                     counted when done, unless fenced
+--   tally    = {name, ...}                     counted whatever the record said, unless fenced
 --   dispatch = {role = limits}, read = true: return the record too
 --
 -- The one way in which a record changes state: the move and everything that follows from it in one durable step,
@@ -26,7 +27,9 @@ if result ~= 'fenced' then
     if due then set_due(due[1], due[2], now + due[3]) end
     if after.hold then extend(after.hold[1], after.hold[2], after.hold[3], now) end
   end
-  for _, gone in ipairs(order.leave or {}) do leave(gone[1], gone[2]) end
+  if result ~= 'refused' or order.final[outcome[3]] then
+    for _, gone in ipairs(order.leave or {}) do leave(gone[1], gone[2]) end
+  end
   if result == 'moved' and order.owed then make_deliveries(order.owed, ARGV[2]) end
   for _, name in ipairs(order.tally or {}) do redis.call('HINCRBY', P .. 'tally', name, 1) end
   dispatch_all(order.dispatch or {}, now)

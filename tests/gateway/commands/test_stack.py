@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gateway.commands import stack
 from gateway.commands.stack import DemoKey, Plan
-from gateway.commands.up import curl_line, sample_names
+from gateway.commands.up import _show, curl_line, sample_names
 from gateway.embedded import valkey
 from gateway.settings import load
 
@@ -32,6 +34,27 @@ def test_the_environment_is_what_the_settings_accept(plan: Plan, monkeypatch: py
     assert settings.delivery_networks == ["127.0.0.0/8", "::1/128"]
     assert settings.allow_private_media_urls
     assert settings.blob_dir == plan.data_dir / "blobs"
+
+
+@pytest.mark.parametrize("more", [{"host": "0.0.0.0"}, {"upstream_url": "https://upstream.example"}])
+def test_webhooks_go_to_this_machine_only_when_nobody_else_can_post_jobs(
+    more: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(tmp_path, 8080, 8090, **more)  # type: ignore[arg-type]
+    assert "GATEWAY_DELIVERY_NETWORKS" not in stack._environment(plan, "")
+    monkeypatch.setenv("GATEWAY_DELIVERY_NETWORKS", "10.0.0.0/8")
+    for chosen in (plan, Plan(tmp_path, 8080, 8090)):
+        assert stack._environment(chosen, "")["GATEWAY_DELIVERY_NETWORKS"] == "10.0.0.0/8"
+
+
+def test_key_and_secret_can_be_copied_at_80_columns(plan: Plan) -> None:
+    console = Console(width=80, file=io.StringIO())
+    key = DemoKey("vgw_" + "k" * 100, "whsec_" + "s" * 100)
+    _show(console, plan, key, 1.0)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert key.key in lines
+    assert key.signing_secret in lines
 
 
 def test_with_the_real_upstream_there_is_no_sandbox_and_no_callback_to_a_loopback_address(

@@ -27,7 +27,7 @@ async def finish(jobs: RedisJobStore, redis: Redis, job_id: str) -> None:
     job = await jobs.claim(await held(redis, Role.SUBMIT, job_id))
     assert job
     done = [submit_ticket(job), confirm_ticket(job)]
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_FAILED, done=done))
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_REJECTED, done=done))
 
 
 async def test_accept_hands_a_job_to_arq_at_once_when_a_slot_is_free(redis: Redis, accept: Accept) -> None:
@@ -90,7 +90,7 @@ async def test_giving_back_a_slot_twice_frees_one(redis: Redis, jobs: RedisJobSt
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
     for _ in range(3):
-        await jobs.apply(claimed, Move(JobEvent.UPSTREAM_FAILED, done=[submit_ticket(job)]))
+        await jobs.apply(claimed, Move(JobEvent.UPSTREAM_REJECTED, done=[submit_ticket(job)]))
     assert await redis.hget("{gw}:submit:inflight", "acme") == "1"  # type: ignore[misc]
 
 

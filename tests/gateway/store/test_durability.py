@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
-from gateway.embedded import valkey
+from gateway.embedded import prepared, valkey
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.store import durability
@@ -51,3 +53,46 @@ async def test_the_server_that_we_start_ourselves_has_no_faults(tmp_path: Path) 
 
 async def test_a_redis_that_is_away_does_not_keep_a_process_from_starting() -> None:
     await durability.check(settings("redis://127.0.0.1:1/0"))
+
+
+async def test_a_password_that_redis_refuses_is_a_wrong_setting_and_is_not_shown(redis_url: str) -> None:
+    url = redis_url.replace("unix://", "unix://:a-wrong-secret@")
+    with pytest.raises(ConfigurationError, match="GATEWAY_REDIS_URL") as refusal:
+        await durability.check(settings(url))
+    assert "a-wrong-secret" not in str(refusal.value)
+
+
+async def test_a_database_that_redis_does_not_have_is_a_wrong_setting(redis_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="GATEWAY_REDIS_URL"):
+        await durability.check(settings(f"{redis_url}?db=9999"))
+
+
+async def test_a_process_that_needs_redis_waits_for_it_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "_LOOK_AGAIN_SECONDS", 0.01)
+    with capture_logs() as logged, prepared(tmp_path, tmp_path / "log") as (server, url):
+        waiting = asyncio.create_task(durability.check_when_there(settings(url), asyncio.Event()))
+        async with asyncio.timeout(10):
+            while not logged:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        server.start()
+        try:
+            await asyncio.wait_for(waiting, 10)
+        finally:
+            server.stop()
+    assert [line["event"] for line in logged] == ["store_away_at_start", "store_back"]
+
+
+async def test_a_redis_that_could_forget_is_refused_also_when_it_was_waited_for(
+    weakened: Redis, redis_url: str
+) -> None:
+    with pytest.raises(ConfigurationError):
+        await durability.check_when_there(settings(redis_url), asyncio.Event())
+
+
+async def test_who_is_told_to_stop_waits_no_longer() -> None:
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(durability.check_when_there(settings("redis://127.0.0.1:1/0"), stop))
+    stop.set()
+    await asyncio.wait_for(waiting, 10)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from gateway.lifecycle import JobEvent
 from gateway.store import finals as finals_module
@@ -72,7 +73,7 @@ async def test_a_subscription_that_breaks_is_made_again_and_everybody_looks_once
     finals: Finals, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finals_module, "_RECONNECT_SECONDS", 0.01)
-    with finals.watch("job_1") as notice:
+    with capture_logs() as logged, finals.watch("job_1") as notice:
         broken = await subscribed(redis)
         await redis.client_kill_filter(_id=broken)
         assert await heard(notice)  # a notice may have been lost meanwhile
@@ -80,6 +81,7 @@ async def test_a_subscription_that_breaks_is_made_again_and_everybody_looks_once
         notice.clear()
         await redis.publish(keys.FINALS, "job_1")
         assert await heard(notice)
+    assert [line["event"] for line in logged] == ["finals_subscription_lost", "finals_subscription_back"]
 
 
 async def test_a_notice_for_nobody_does_no_harm(finals: Finals, redis: Redis) -> None:

@@ -13,6 +13,7 @@ from gateway.store.base import Move
 from gateway.store.client import connection_pool
 from gateway.store.gauges import Gauges, RedisGauges, RoleGauges
 from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
 from tests.gateway.store.conftest import Accept, held
 
 
@@ -23,7 +24,7 @@ async def read(redis: Redis) -> Gauges:
 async def test_an_empty_store_shows_zeros(redis: Redis) -> None:
     found = await read(redis)
     assert (found.counts, found.tally) == ({}, {})
-    assert found.roles == {role: RoleGauges(0, 0.0, 0, 0.0, 0) for role in Role}
+    assert found.roles == {role: RoleGauges(0, 0.0, 0, 0.0, 0, 0.0) for role in Role}
 
 
 async def test_depth_slots_and_counts_are_what_stands_in_the_lanes(redis: Redis, accept: Accept) -> None:
@@ -55,6 +56,19 @@ async def test_what_is_due_is_overdue_only_when_its_time_has_passed(
     found = (await read(redis)).roles[Role.CONFIRM]
     assert found.due == 1
     assert found.overdue_seconds == pytest.approx(overdue, abs=5)
+
+
+@pytest.mark.parametrize(("ahead", "overdue"), [(-90, 90), (90, 0), (float("inf"), 0)])
+async def test_a_lease_is_overdue_only_when_it_ran_out(redis: Redis, ahead: float, overdue: int) -> None:
+    seconds, _ = await redis.time()
+    await redis.zadd(keys.slots(Role.SUBMIT), {"acme|job_1": (seconds + ahead) * 1000, "acme|job_2": "+inf"})
+    assert (await read(redis)).roles[Role.SUBMIT].lease_overdue_seconds == pytest.approx(overdue, abs=5)
+
+
+async def test_the_age_of_the_last_sweep_is_large_when_there_was_none(redis: Redis, lanes: Lanes) -> None:
+    assert (await read(redis)).sweep_age_seconds > 1e9
+    await lanes.note_sweep()
+    assert (await read(redis)).sweep_age_seconds == pytest.approx(0, abs=5)
 
 
 async def test_counts_follow_the_jobs_and_the_tally_only_grows(

@@ -39,5 +39,5 @@ async def test_a_full_redis_lets_what_it_holds_run_to_its_end(
     assert claimed
     assert await jobs.release(claimed)
     await lanes.dispatch()
-    done = Move(JobEvent.UPSTREAM_FAILED, fields={"finished_at": 1}, done=[submit_ticket(waiting)])
+    done = Move(JobEvent.UPSTREAM_REJECTED, fields={"finished_at": 1}, done=[submit_ticket(waiting)])
     assert (await jobs.apply(claimed, done)).outcome is Outcome.MOVED
