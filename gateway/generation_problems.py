@@ -46,6 +46,7 @@ _COUNTS = {
 }
 _MAY_HOLD_JSON = frozenset({"payload", "meta_data"})
 _NUMBERS = frozenset({"duration", "seed", "wm_position"})
+_REQUIRED = frozenset({"model", "images", "prompt"})
 
 
 def explain(error: ValidationError, fields: Mapping[str, object]) -> list[Problem]:
@@ -62,9 +63,9 @@ def _explain(detail: ErrorDetails, fields: Mapping[str, object]) -> Problem:
         case "missing":
             return Problem(param, "required", f"is required; send {_EXPECTED[name]}")
         case "literal_error" if isinstance(value, str):
-            return Problem(param, "not_one_of", _not_one_of(value, str(allowed["expected"])))
+            return Problem(param, "not_one_of", not_one_of(value, str(allowed["expected"])))
         case "greater_than_equal" | "less_than_equal":
-            return Problem(param, "out_of_range", f"{_shown(value)} is out of range; {_RANGES[name]}")
+            return Problem(param, "out_of_range", f"{shown(value)} is out of range; {_RANGES[name]}")
         case "too_short":
             return Problem(param, "too_few", f"is empty; {_COUNTS[name]}")
         case "too_long":
@@ -80,30 +81,31 @@ def _explain(detail: ErrorDetails, fields: Mapping[str, object]) -> Problem:
             return Problem(param, "wrong_type", _wrong_type(name, value, inside=len(detail["loc"]) > 1))
 
 
-def _not_one_of(value: str, expected: str) -> str:
-    """`expected` is pydantic's "'540p', '720p' or '1080p'"."""
+def not_one_of(value: str, expected: str) -> str:
+    """The message; `expected` is pydantic's "'540p', '720p' or '1080p'"."""
     words = [word for word in expected.split("'") if word not in ("", ", ", " or ")]
-    message = f"{_shown(value)} is not one of {', '.join(words)}"
+    message = f"{shown(value)} is not one of {', '.join(words)}"
     near = difflib.get_close_matches(value[:_MAX_SHOWN_CHARACTERS].lower(), words, n=1)
     return f"{message}; did you mean {near[0]}?" if near else message
 
 
 def _wrong_type(name: str, value: object, *, inside: bool) -> str:
     if inside:
-        return f"send a string, not {_shown(value)}"
+        return f"send a string, not {shown(value)}"
     expected = _EXPECTED[name]
     if value is None:
-        return f"null means nothing here; leave {name} out, or send {expected}"
+        leave_out = "" if name in _REQUIRED else f"leave {name} out, or "
+        return f"null means nothing here; {leave_out}send {expected}"
     if name in _NUMBERS and isinstance(value, str) and value.strip().isdecimal():
         number = value.strip()[:_MAX_SHOWN_CHARACTERS]
-        return f"send the number {number}, not the string {_shown(value)}"
+        return f"send the number {number}, not the string {shown(value)}"
     if expected == "true or false" and isinstance(value, str) and value.lower() in ("true", "false"):
-        return f"send {value.lower()} without quotes, not the string {_shown(value)}"
+        return f"send {value.lower()} without quotes, not the string {shown(value)}"
     encode = "; send it JSON-encoded" if name in _MAY_HOLD_JSON and isinstance(value, (dict, list)) else ""
-    return f"send {expected}, not {_shown(value)}{encode}"
+    return f"send {expected}, not {shown(value)}{encode}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """The value as a client knows it, cut short; only the kind of what may be long or confidential."""
     if isinstance(value, dict):
         return "an object"

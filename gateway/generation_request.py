@@ -129,7 +129,10 @@ class GenerationRequest(BaseModel):
         description="Cheaper, within 48 hours. Temporarily unavailable: true is refused unless the operator "
         "switched it on.",
     )
-    watermark: bool = Field(default=False, description="Mark the video as AI-generated.")
+    watermark: bool = Field(
+        default=False,
+        description="Mark the video as AI-generated: `url` stays the plain video, `watermarked_url` is the marked one.",
+    )
     wm_position: Corner = Field(
         default=3,
         description="Where the watermark goes: 1 top-left, 2 top-right, 3 bottom-right, 4 bottom-left.",
@@ -152,7 +155,7 @@ class GenerationRequest(BaseModel):
         default=None,
         max_length=2048,
         repr=False,
-        description="Your URL, to which the job's final event is sent.",
+        description="Your URL, to which the job's final event is sent, signed with your tenant's signing secret.",
         json_schema_extra=_never_null,
     )
 

@@ -18,6 +18,9 @@ JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}\Z")
 #: A webhook's body stays small: a longer payload is left out of it and is to be had by GET.
 EVENT_PAYLOAD_CHARACTERS: Final = 16_384
 
+#: The published page says nothing of how long a video can be fetched; this is the shortest that is known.
+RESULT_LIFETIME_MS: Final = 3_600_000
+
 
 def rfc3339(ms: int | None) -> str | None:
     """Milliseconds since the epoch as `2026-11-22T08:00:00.123Z`."""
@@ -123,6 +126,9 @@ def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
 
 def public(job: Job, *, payload: str | None = None, position: int | None = None) -> dict[str, Any]:
     """The job as its owner sees it: the published response's fields unchanged, and ours."""
+    expires_at = None
+    if job.state is JobState.COMPLETED and job.finished_at is not None:
+        expires_at = job.finished_at + RESULT_LIFETIME_MS
     return {
         "id": job.id,
         "object": "job",
@@ -134,6 +140,7 @@ def public(job: Job, *, payload: str | None = None, position: int | None = None)
         "started_at": rfc3339(job.submitting_at),
         "submitted_at": rfc3339(job.submitted_at),
         "finished_at": rfc3339(job.finished_at),
+        "expires_at_estimate": rfc3339(expires_at),
         "output": job.output,
         "usage": job.usage,
         "metadata": job.metadata,

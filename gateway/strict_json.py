@@ -70,9 +70,7 @@ def _refuse_crowd(raw: bytes, max_depth: int) -> None:
     if brackets <= max_depth and raw.count(b",") <= MAX_VALUES:
         return
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if (
-        plain.count(b'"') > 4 * MAX_VALUES + 4
-    ):  # a value has two strings at most
+    if plain.count(b'"') > 4 * MAX_VALUES + 4:  # a value has two strings at most
         raise _too_many_values()
     pieces = plain.split(b'"')
     bare = b"".join(pieces[::2])

@@ -4,47 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
 
-from gateway.errors import Problem, Unavailable
+from gateway.errors import LimitReached, Problem, Unavailable
 from gateway.web.heads import headers_of
 from gateway.web.problems import BODY_READ, Refusal
 
 #: Bytes of bodies that one process holds at once. Checking a body takes several times its size.
 PROCESS_BYTES: Final = 256 * 2**20
+#: One tenant may hold this part of them.
+TENANT_PART: Final = 4
+#: A body of up to this size is not counted: an ordinary job is posted however many large ones there are.
+FREE_BYTES: Final = 65_536
+#: A body has this long, and longer by its size at the slowest rate that is waited for.
+FIRST_SECONDS: Final = 10.0
+SLOWEST_BYTES_PER_SECOND: Final = 256_000
+_RETRY_SECONDS: Final = 2
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}\Z")
 
 
 @dataclass(slots=True)
 class ByteBudget:
-    """A number of bytes that all bodies in flight share."""
+    """A number of bytes that all large bodies in flight share."""
 
     capacity: int = PROCESS_BYTES
     used: int = 0
+    _of: Counter[str] = field(default_factory=Counter)
 
-    def take(self, count: int) -> None:
-        """Unavailable when there is no room for that many."""
+    def take(self, tenant: str, count: int) -> None:
+        """Unavailable when there is no room for that many, LimitReached when the tenant's part is used up."""
         if self.used + count > self.capacity:
             raise Unavailable("too many large bodies are being read; send this one again in a moment")
+        if self._of[tenant] + count > self.capacity // TENANT_PART:
+            raise LimitReached(
+                "too many large bodies of yours are being read; send fewer at once", _RETRY_SECONDS
+            )
         self.used += count
+        self._of[tenant] += count
 
-    def give(self, count: int) -> None:
+    def give(self, tenant: str, count: int) -> None:
         self.used -= count
+        self._of[tenant] -= count
+        if not self._of[tenant]:
+            del self._of[tenant]
 
 
 @dataclass(slots=True)
 class JsonBody:
     """`async with JsonBody(...) as raw:` the whole body of a request that must be JSON.
 
-    Its memory counts against the budget until the block ends. Refuses with 415, 413 (before reading, when the
-    length is declared), 408 or, out of budget, Unavailable.
+    What has arrived of a large one counts against the budget until the block ends. Refuses with 415, 413
+    (before reading, when the length is declared), 408 or, out of budget, Unavailable or LimitReached.
     """
 
     request: Request
+    tenant: str
     budget: ByteBudget
     max_bytes: int
     seconds: float
@@ -53,31 +72,35 @@ class JsonBody:
     async def __aenter__(self) -> bytes:
         _check_form(self.request)
         try:
-            self._hold(declared_length(self.request, self.max_bytes))
             return await read(self.request, self.max_bytes, self.seconds, self._hold)
         except BaseException:
-            self.budget.give(self._held)
+            self._release()
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self.budget.give(self._held)
+        self._release()
 
     def _hold(self, count: int) -> None:
-        """Count `count` bytes in all: what was declared, then what came when nothing or less was declared."""
-        if count > self._held:
-            self.budget.take(count - self._held)
+        """Count `count` bytes in all. What is only declared is not counted: it costs nothing to declare."""
+        if count > FREE_BYTES:
+            self.budget.take(self.tenant, count - self._held)
             self._held = count
+
+    def _release(self) -> None:
+        self.budget.give(self.tenant, self._held)
 
 
 async def read(
     request: Request, max_bytes: int, seconds: float, progress: Callable[[int], None] = lambda _: None
 ) -> bytes:
-    """The whole body. Refuses with 413 at the first part too many, 408, or 400 when the client leaves.
-    `progress` is told the bytes so far."""
+    """The whole body, in `seconds_for` its size. Refuses with 413 (unread when the length is declared, else
+    at the first part too many), 408, or 400 when the client leaves. `progress` is told the bytes so far."""
+    size = declared_length(request, max_bytes)
     chunks: list[bytes] = []
     count = 0
+    start = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(start + seconds_for(size, seconds)) as deadline:
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
@@ -90,10 +113,18 @@ async def read(
                 progress(count)
                 if not message.get("more_body", False):
                     break
+                if count > size:
+                    deadline.reschedule(start + seconds_for(count, seconds))
     except TimeoutError:
-        raise Refusal(408, f"the body did not arrive within {seconds:g} s; send it again") from None
+        waited = seconds_for(max(size, count), seconds)
+        raise Refusal(408, f"the body did not arrive within {waited:.3g} s; send it again") from None
     request.scope[BODY_READ] = True
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def seconds_for(size: int, most: float) -> float:
+    """How long a body of `size` bytes may take: what stalls is given up long before `most` seconds."""
+    return min(most, FIRST_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
 
 
 def declared_length(request: Request, max_bytes: int) -> int:

@@ -39,18 +39,13 @@ async def receive(request: Request) -> Response:
         raise NotFound("callback", "of this address")
     refused: Refusal | None = None
     try:
-        hint = state.dialect.read_callback(await _body(request))
+        hint = state.dialect.read_callback(await bodies.read(request, _MAX_BODY_BYTES, _BODY_SECONDS))
     except Refusal as refusal:
         refused, hint = refusal, Hint()
     await _keep(state, ref, hint)
     if refused is not None:
         raise refused
     return json_answer({"received": True})
-
-
-async def _body(request: Request) -> bytes:
-    bodies.declared_length(request, _MAX_BODY_BYTES)
-    return await bodies.read(request, _MAX_BODY_BYTES, _BODY_SECONDS)
 
 
 async def _keep(state: State, ref: CallbackRef, hint: Hint) -> None:

@@ -12,19 +12,19 @@ from starlette.responses import Response
 from gateway import strict_json
 from gateway.delivery.secrets import endpoint_secret
 from gateway.endpoints import Endpoint, public_endpoint
-from gateway.errors import Conflict, InvalidRequest, NotFound, Problem
+from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.tenants import Scope
-from gateway.web import auth
+from gateway.web import auth, endpoint_problems
 from gateway.web.answers import json_answer
 from gateway.web.bodies import JsonBody
 from gateway.web.queries import Query
 from gateway.web.schemas import ENDPOINT_ID, EndpointRequest
 from gateway.web.state import state_of
+from gateway.web.targets import check_target
 
 MAX_ENDPOINTS: Final = 50
 _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 _MAX_BODY_BYTES: Final = 65_536
-_MAX_TOLD: Final = 20
 _BODY_SECONDS: Final = 10.0
 
 
@@ -33,10 +33,9 @@ async def create(request: Request) -> Response:
     key = await auth.require(request, Scope.ENDPOINTS_WRITE)
     Query(request).check()
     state = state_of(request)
-    async with JsonBody(request, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
+    async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
         wanted = _parse(raw)
-    if problem := state.guard.check_literal(wanted.url):
-        raise InvalidRequest([Problem("url", "address_refused", problem)])
+    check_target(state.guard, "url", wanted.url)
     resources = state.resources
     if len(await resources.endpoints.of(key.tenant)) >= MAX_ENDPOINTS:
         raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
@@ -91,10 +90,4 @@ def _parse(raw: bytes) -> EndpointRequest:
     try:
         return EndpointRequest.model_validate_json(raw)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)[:_MAX_TOLD]
-        raise InvalidRequest([Problem(_param(f["loc"]), f["type"], f["msg"]) for f in faults]) from None
-
-
-def _param(location: tuple[int | str, ...]) -> str:
-    """("events", 0) -> events[0]."""
-    return "".join(f"[{part}]" if isinstance(part, int) else part[:64] for part in location)
+        raise InvalidRequest(endpoint_problems.explain(error)) from None

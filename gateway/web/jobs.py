@@ -20,6 +20,7 @@ from gateway.web.answers import json_answer
 from gateway.web.bodies import JsonBody
 from gateway.web.queries import MAX_WAIT_SECONDS, Query, idempotency_key, preferred_wait
 from gateway.web.state import State, state_of
+from gateway.web.targets import check_target
 from gateway.web.waiting import until_final
 
 PAGE_DEFAULT: Final = 20
@@ -31,28 +32,34 @@ LOOK_AGAIN: Final = {"retry-after": "5"}
 async def create(request: Request) -> Response:
     """202 and the job; 200 when it became final while the client waited, or for a dry run."""
     key = await auth.require(request, Scope.JOBS_WRITE)
-    query = Query(request, "dry_run")
+    query = Query(request, "dry_run", wait="to wait, send the header Prefer: wait=N")
     dry_run = query.flag("dry_run")
     idempotency = idempotency_key(request, query)
     wait = preferred_wait(request, query)
     query.check()
     state = state_of(request)
-    settings = state.resources.settings
-    async with JsonBody(request, state.budget, settings.body_max_bytes, settings.body_timeout_seconds) as raw:
+    most, seconds = (
+        state.resources.settings.body_max_bytes,
+        state.resources.settings.body_timeout_seconds,
+    )
+    async with JsonBody(request, key.tenant, state.budget, most, seconds) as raw:
         checked = await state.resources.intake.check(raw)
+        if checked.request.callback_url is not None:
+            check_target(state.guard, "callback_url", checked.request.callback_url)
         if dry_run:
             return json_answer(await _dry_run(checked))
         job, replayed = await state.resources.intake.accept(checked, key.tenant, idempotency)
-    payload = checked.request.payload
-    del raw, checked  # a client may wait for a minute, and they may be megabytes
     headers = {"location": f"/v1/jobs/{job.id}"}
     if replayed:
         headers["idempotent-replayed"] = "true"
-    if wait is not None:
-        headers["preference-applied"] = f"wait={wait}"
-        job = await until_final(request, job, wait)
-        if job.final:
-            return json_answer(public(job, payload=payload), 200, headers)
+    if wait is None:
+        return json_answer(public(job, payload=checked.request.payload), 202, headers | LOOK_AGAIN)
+    del raw, checked  # a client may wait for a minute, and they may be megabytes
+    headers["preference-applied"] = f"wait={wait}"
+    job = await until_final(request, job, wait)
+    payload = await state.resources.jobs.payload(job)
+    if job.final:
+        return json_answer(public(job, payload=payload), 200, headers)
     return json_answer(public(job, payload=payload), 202, headers | LOOK_AGAIN)
 
 

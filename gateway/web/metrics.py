@@ -22,10 +22,12 @@ _PROCESS: Final = CollectorRegistry()
 ProcessCollector(registry=_PROCESS)
 
 
-def render(gauges: Gauges | None, limits: Mapping[Role, RoleLimits], traffic: Traffic) -> bytes:
-    """`gauges`: None when Redis is away."""
+def render(
+    gauges: Gauges | None, durable: bool | None, limits: Mapping[Role, RoleLimits], traffic: Traffic
+) -> bytes:
+    """`gauges`, `durable`: None when Redis is away."""
     registry = CollectorRegistry()
-    registry.register(_Collected(list(_families(gauges, limits, traffic))))
+    registry.register(_Collected(list(_families(gauges, durable, limits, traffic))))
     return generate_latest(registry) + generate_latest(_PROCESS)
 
 
@@ -37,14 +39,23 @@ class _Collected:
         return self._families
 
 
-def _families(gauges: Gauges | None, limits: Mapping[Role, RoleLimits], traffic: Traffic) -> Iterator[Metric]:
+def _families(
+    gauges: Gauges | None, durable: bool | None, limits: Mapping[Role, RoleLimits], traffic: Traffic
+) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_redis_up", "1 when Redis answered", value=0 if gauges is None else 1)
+    if durable is not None:
+        yield GaugeMetricFamily(
+            "gateway_redis_durable", "1 when Redis keeps what it acknowledges", value=int(durable)
+        )
     yield from _own(traffic)
     slots = GaugeMetricFamily("gateway_slots", "Slots there are", labels=["role"])
     for role, limit in limits.items():
         slots.add_metric([role], limit.slots)
     yield slots
     if gauges is not None:
+        yield GaugeMetricFamily(
+            "gateway_sweep_age_seconds", "Since the last sweep by any worker", value=gauges.sweep_age_seconds
+        )
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)
@@ -86,6 +97,10 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
             lambda role: role.overdue_seconds,
         ),
         "gateway_slots_in_use": ("Slots held", lambda role: role.slots),
+        "gateway_lease_overdue_seconds": (
+            "How long ago the earliest lease ran out",
+            lambda role: role.lease_overdue_seconds,
+        ),
     }
     for name, (meaning, value) in rows.items():
         family = GaugeMetricFamily(name, meaning, labels=["role"])

@@ -15,19 +15,22 @@ from gateway.web import schemas
 from gateway.web.answers import json_answer
 from gateway.web.openapi_parts import REFERENCE, Document, problem, statuses
 from gateway.web.openapi_paths import paths
+from gateway.web.openapi_webhooks import terms, webhooks
 
 _REQUESTS: Final[tuple[type[BaseModel], ...]] = (GenerationRequest, schemas.EndpointRequest)
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(schemas.Job, schemas.JobList, schemas.DryRun, schemas.DeliveryList),
     *(schemas.Endpoint, schemas.CreatedEndpoint, schemas.EndpointList),
-    *(schemas.Received, schemas.Health, schemas.Problem),
+    *(schemas.Event, schemas.Received, schemas.Health, schemas.Problem),
 )
 _DESCRIPTION: Final = """\
 Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
 signed webhook.
 
 Post a job, keep its `id`, and wait (`Prefer: wait=60`, `?wait=60`) or register an endpoint and be told.
-Send an `Idempotency-Key` with every job: a request that is sent again with it makes no second job.
+Send an `Idempotency-Key` with every job: a request that is sent again with it makes no second job, for as
+long as the first one is kept.
+
 """
 
 
@@ -46,12 +49,13 @@ def document() -> Document:
         "info": {
             "title": "vidu-gateway",
             "version": version("vidu-gateway"),
-            "description": _DESCRIPTION,
+            "description": _DESCRIPTION + terms(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("jobs", "endpoints", "callbacks", "operations")],
+        "tags": [{"name": name} for name in ("jobs", "endpoints", "webhooks", "callbacks", "operations")],
         "paths": paths(),
+        "webhooks": webhooks(),
         "components": {
             "schemas": definitions["$defs"],
             "responses": {f"Problem{status}": problem(status) for status in statuses()},

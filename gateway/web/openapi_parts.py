@@ -22,6 +22,7 @@ def operation(
     answers: Document,
     *statuses: int,
     body: type[BaseModel] | None = None,
+    examples: Document | None = None,
     parameters: list[Document] | None = None,
 ) -> Document:
     made: Document = {
@@ -30,13 +31,14 @@ def operation(
         "description": f"Needs the scope `{scope}`.",
         "tags": ["endpoints" if scope is Scope.ENDPOINTS_WRITE else "jobs"],
         "security": [{"key": []}],
-        "responses": {**answers, **problems(*statuses, 401, 403, 500, 503)},
+        "responses": {**answers, **problems(*statuses, 401, 403, 405, 500, 503)},
     }
     if parameters:
         made["parameters"] = parameters
     if body is not None:
         schema = {"$ref": REFERENCE.format(model=body.__name__)}
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"schema": schema, "examples": examples} if examples else {"schema": schema}
+        made["requestBody"] = {"required": True, "content": {"application/json": content}}
     return made
 
 
@@ -80,14 +82,18 @@ def header(name: str, meaning: str, schema: Document) -> Document:
 
 RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer"}}
 LOCATION: Final = {"Location": {"description": "Its path.", "schema": {"type": "string"}}}
-ACCEPTED: Final = {
+WAITED: Final = {
     **LOCATION,
-    "Retry-After": RETRY_AFTER,
+    "Preference-Applied": {
+        "description": "`wait=N`: that `Prefer` was heard.",
+        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
+    },
     "Idempotent-Replayed": {
         "description": "`true`: this is the earlier job of the same key and body.",
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
+ACCEPTED: Final = {**WAITED, "Retry-After": RETRY_AFTER}
 JOB: Final = path("job_id", schemas.JOB_ID)
 ENDPOINT: Final = path("endpoint_id", schemas.ENDPOINT_ID)
 TOKEN: Final = path("token", "^[A-Za-z0-9_.-]{1,250}$")

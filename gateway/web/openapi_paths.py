@@ -7,12 +7,14 @@ from gateway.lifecycle import Status
 from gateway.tenants import Scope
 from gateway.web import schemas
 from gateway.web.jobs import PAGE_DEFAULT, PAGE_MAX
+from gateway.web.openapi_examples import JOB_EXAMPLES
 from gateway.web.openapi_parts import (
     ACCEPTED,
     ENDPOINT,
     JOB,
     LOCATION,
     TOKEN,
+    WAITED,
     Document,
     answer,
     header,
@@ -48,15 +50,22 @@ def _create_job() -> Document:
         "Post a job",
         Scope.JOBS_WRITE,
         {
-            "200": answer("Final already, after `Prefer: wait`; or a dry run.", schemas.Job, schemas.DryRun),
+            "200": answer(
+                "Final already, after `Prefer: wait`; or a dry run.",
+                schemas.Job,
+                schemas.DryRun,
+                headers=WAITED,
+            ),
             "202": answer("Accepted: from here on it is not lost.", schemas.Job, headers=ACCEPTED),
         },
         400, 408, 413, 415, 422, 429,
         body=GenerationRequest,
+        examples=JOB_EXAMPLES,
         parameters=[
             header(
                 "Idempotency-Key",
-                "The same key and body again give the same job, with `Idempotent-Replayed: true`.",
+                "The same key and request again give the same job, with `Idempotent-Replayed: true`; with "
+                "another request the key is refused. It is kept as long as the job.",
                 {"type": "string", "pattern": f"^[!-~]{{1,{MAX_IDEMPOTENCY_KEY}}}$"},
             ),
             header("Prefer", f"`wait=N`: wait up to N seconds, 0 to {MAX_WAIT_SECONDS}.", {"type": "string"}),

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import StoreUnavailable
+from gateway.store import durability
 from gateway.store.gauges import Gauges
 from gateway.web import metrics
 from gateway.web.answers import json_answer
@@ -20,8 +21,11 @@ async def livez(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Redis takes writes; Unavailable otherwise."""
-    await state_of(request).resources.gauges.ping()
+    """Redis takes writes and could not forget them; StoreUnavailable otherwise, which names what is wrong."""
+    resources = state_of(request).resources
+    await resources.gauges.ping()
+    if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
+        raise StoreUnavailable(f"Redis could lose what it acknowledges: {'; '.join(found)}")
     return json_answer({"status": "ok"})
 
 
@@ -29,7 +33,9 @@ async def show_metrics(request: Request) -> Response:
     """Prometheus' text. Without Redis: `gateway_redis_up 0` and what the process knows by itself."""
     state = state_of(request)
     gauges: Gauges | None = None
+    durable: bool | None = None
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
-    text = metrics.render(gauges, state.resources.settings.roles(), state.traffic)
+        durable = not await durability.faults(state.resources.redis)
+    text = metrics.render(gauges, durable, state.resources.settings.roles(), state.traffic)
     return Response(text, media_type=metrics.MEDIA_TYPE)

@@ -8,6 +8,7 @@ URN, `urn:vidu-gateway:problem:<name>`; the names are the two tables below.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -21,7 +22,7 @@ from gateway.errors import GatewayError, Problem
 MEDIA_TYPE: Final = "application/problem+json"
 #: In a request's scope: its body was read to the end, so that the connection can be used again.
 BODY_READ: Final = "gateway.body_read"
-_URN: Final = "urn:vidu-gateway:problem:"
+URN: Final = "urn:vidu-gateway:problem:"
 
 
 class Kind(NamedTuple):
@@ -35,12 +36,12 @@ _INTERNAL: Final = Kind(500, "internal", "Something went wrong here")
 KINDS: Final[Mapping[type[GatewayError], Kind]] = {
     errors.InvalidRequest: Kind(422, "invalid-request", "The request cannot be accepted"),
     errors.MalformedBody: Kind(400, "malformed-body", "The body cannot be read"),
+    errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     errors.IdempotencyMismatch: Kind(422, "idempotency-mismatch", "The key was used with another body"),
     errors.Unauthenticated: Kind(401, "unauthenticated", "A valid key is needed"),
     errors.ScopeMissing: Kind(403, "scope-missing", "The key does not permit this"),
     errors.NotFound: Kind(404, "not-found", "There is no such thing"),
     errors.Conflict: Kind(409, "conflict", "This cannot be done now"),
-    errors.InvalidTransition: Kind(409, "conflict", "This cannot be done now"),
     errors.Fenced: Kind(409, "conflict", "This cannot be done now"),
     errors.LimitReached: Kind(429, "limit-reached", "A limit is reached"),
     errors.Unavailable: Kind(503, "unavailable", "The service cannot serve just now"),
@@ -94,7 +95,15 @@ async def answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     found = error.problems if isinstance(error, Refusal) else ()
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    return _answer(request.scope, REFUSALS[error.status_code], error.detail, found, headers)
+    detail = error.detail if isinstance(error, Refusal) else _way_out(error.status_code, headers)
+    return _answer(request.scope, REFUSALS[error.status_code], detail, found, headers)
+
+
+def _way_out(status: int, headers: Mapping[str, str]) -> str:
+    """What to say where Starlette says no more than the status's name."""
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and "allow" in headers:
+        return f"use {' or '.join(sorted(set(headers['allow'].split(', ')) - {'HEAD'}))}"
+    return "there is no such path; see /docs" if status == HTTPStatus.NOT_FOUND else REFUSALS[status].title
 
 
 def internal(scope: Mapping[str, Any]) -> Response:
@@ -106,7 +115,7 @@ def _answer(
     scope: Mapping[str, Any], kind: Kind, detail: str, found: Sequence[Problem], headers: dict[str, str]
 ) -> Response:
     document = {
-        "type": _URN + kind.name,
+        "type": URN + kind.name,
         "title": kind.title,
         "status": kind.status,
         "detail": detail,

@@ -6,7 +6,8 @@ What is refused gets 400; what is too slow is cut off without a word.
 httptools itself refuses Content-Length beside Transfer-Encoding, two Content-Lengths, bare line feeds and
 folded headers (a test holds it to that). It accepts any number and size of headers, and a missing or
 doubled Host; and uvicorn never gives up on a head that does not end, on a fresh connection where nothing
-comes, or on one that goes on sending after its answer. Those are closed here. Bodies are the application's.
+comes, on one that goes on sending after its answer, or on one that does not read it. It takes the trailer of
+a chunked body for headers, of any length. All of that ends here. Bodies are the application's.
 
 It builds on names of uvicorn that are not public, so uvicorn is pinned.
 """
@@ -24,16 +25,20 @@ class _HeadRefused(Exception):
 
 
 class HardenedProtocol(HttpToolsProtocol):
-    """A head (request line and headers) has HEAD_SECONDS, MAX_HEAD_BYTES and MAX_HEADERS."""
+    """A head (request line and headers) has HEAD_SECONDS, MAX_HEAD_BYTES and MAX_HEADERS; a client
+    has UNREAD_SECONDS to take what an answer is held up by."""
 
     HEAD_SECONDS: ClassVar[float] = 5.0
     MAX_HEAD_BYTES: ClassVar[int] = 32_768
     MAX_HEADERS: ClassVar[int] = 100
+    UNREAD_SECONDS: ClassVar[float] = 30.0
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _in_head = False
-    _received = 0  # bytes of a head that did not end yet, as they came
-    _parsed = 0  # bytes of the target and headers that are complete
+    _no_body = False  # nothing of a body was in the newest read
+    _received = 0  # bytes of a head or a trailer that did not end yet, as they came
+    _parsed = 0  # bytes of the target, headers and trailers that are complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,13 +46,24 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._forgive()
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._forgive()
+        self._unread = self.loop.call_later(self.UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._forgive()
+        super().resume_writing()
+
     def data_received(self, data: bytes) -> None:
+        self._no_body = True
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_head:
+        if self._in_head or (self._no_body and self.cycle is not None and self.cycle.more_body):
             # The parser says nothing of a header before its end, so one that never ends is counted here;
             # with the end of an earlier body in the same read, which only a client that pipelines causes.
             self._received += len(data)
@@ -68,8 +84,15 @@ class HardenedProtocol(HttpToolsProtocol):
         self._count(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
+        # Else a trailer: RFC 9110 (6.5.1) lets nobody take one for a header, and nobody here asks for one.
         self._count(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._no_body = False
+        self._received = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         hosts = sum(name == b"host" for name, _ in self.headers)
@@ -83,6 +106,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self._parsed += sum(map(len, parts))
         if self._parsed > self.MAX_HEAD_BYTES or len(self.headers) > self.MAX_HEADERS:
             raise _HeadRefused("too large a head")
+
+    def _forgive(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _arm(self) -> None:
         if self._deadline is None:

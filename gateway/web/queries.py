@@ -22,9 +22,10 @@ _MAX_SHOWN: Final = 64
 
 
 class Query:
-    """The query of one request. Ask for what it may hold, then call `check`, which refuses with 400."""
+    """The query of one request. Ask for what it may hold, then call `check`, which refuses with 400.
+    `elsewhere`: names that are looked for here, and what to do instead."""
 
-    def __init__(self, request: Request, *known: str) -> None:
+    def __init__(self, request: Request, *known: str, **elsewhere: str) -> None:
         self._values: dict[str, str] = {}
         self.problems: list[Problem] = []
         if not request.scope["query_string"]:
@@ -32,9 +33,8 @@ class Query:
         for name, value in request.query_params.multi_items():
             shown = name[:_MAX_SHOWN]
             if name not in known:
-                message = (
-                    f"is not a parameter here; {'use ' + ', '.join(known) if known else 'there is none'}"
-                )
+                way_out = f"use {', '.join(known)}" if known else "there is none"
+                message = elsewhere.get(name, f"is not a parameter here; {way_out}")
                 self.problems.append(Problem(shown, "unknown_parameter", message))
             elif name in self._values:
                 self.problems.append(Problem(shown, "given_twice", "is given twice; send it once"))

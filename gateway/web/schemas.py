@@ -5,6 +5,7 @@ Answers are made by `jobs.public` and its like, which know nothing of this file;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.events import EventType
 from gateway.generation_rules import MAX_CALLBACK_URL_CHARACTERS
 from gateway.lifecycle import DeliveryState, JobState, Status
+from gateway.web import codes
 
 _ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
 JOB_ID: Final = f"^job_{_ULID}$"
@@ -23,6 +25,15 @@ Timestamp = Annotated[
 JobId = Annotated[str, Field(pattern=JOB_ID)]
 
 
+def _open(words: Sequence[str]) -> Any:
+    """A word that is one of these today; there may be more tomorrow."""
+    return Field(json_schema_extra={"x-extensible-enum": list(words)})
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
 class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -31,15 +42,18 @@ class Warning(Answer):  # noqa: A001 - its name in the document
     """Something that its client should know of a request that is accepted all the same."""
 
     param: str
-    code: str
+    code: str = _open(codes.WARNINGS)
     message: str
 
 
 class Content(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     type: str
     url: str
+    """The plain video."""
+    watermarked_url: str | None = None
+    """The marked video, when `watermark` was asked for and the upstream gave one."""
 
 
 class OutputGroup(BaseModel):
@@ -77,8 +91,11 @@ class JobSummary(Answer):
     started_at: Timestamp | None
     submitted_at: Timestamp | None
     finished_at: Timestamp | None
+    expires_at_estimate: Timestamp | None
+    """Until when `output` can surely be fetched, as far as is known: an hour after `finished_at`. null unless
+    completed."""
     output: list[OutputGroup] | None
-    """The videos. Their URLs end after 24 hours: fetch them soon."""
+    """The videos. Their URLs may end after an hour: fetch them at once, and never keep the URLs."""
     usage: dict[str, Any] | None
     """What it cost: `cost` in USD as a decimal string, `discount`."""
     metadata: dict[str, Any] | None
@@ -95,6 +112,21 @@ class Job(JobSummary):
 
     payload: str | None
     """Yours, untouched."""
+
+
+class EventJob(Job):
+    """The job as an event tells it."""
+
+    payload_omitted: Annotated[Literal[True], Field(json_schema_extra=_no_default)] = True
+    """Only there when `payload` was left out because it is long; GET the job for it."""
+
+
+class Event(Answer):
+    """What a webhook's body holds: a job that is final now."""
+
+    type: EventType
+    timestamp: Timestamp
+    data: EventJob
 
 
 class JobList(Answer):
@@ -127,7 +159,7 @@ class Attempt(BaseModel):
 
     number: int
     at: Timestamp
-    outcome: str
+    outcome: str = _open(codes.ATTEMPTS)
 
 
 class Delivery(Answer):
@@ -203,14 +235,17 @@ class Fault(Answer):
     """One thing wrong with the request: where, what, and the way out."""
 
     param: str
-    code: str
+    code: str = _open(codes.FAULTS)
     message: str
 
 
 class Problem(Answer):
     """An error (RFC 9457)."""
 
-    type: str = Field(examples=["urn:vidu-gateway:problem:invalid-request"])
+    type: str = Field(
+        examples=["urn:vidu-gateway:problem:invalid-request"],
+        json_schema_extra={"enum": list(codes.PROBLEM_TYPES)},
+    )
     title: str
     status: int
     detail: str

@@ -58,7 +58,10 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_page() -> None:
     [
         ("duration", "5", 'send the number 5, not the string "5"'),
         ("duration", True, "send a whole number of seconds from 0 to 10, not true"),
-        ("duration", None, "leave duration out"),
+        ("duration", None, "null means nothing here; leave duration out, or send a whole number"),
+        ("model", None, 'null means nothing here; send a string such as "viduq2_pro_reference"'),
+        ("images", None, "null means nothing here; send an array of strings"),
+        ("prompt", None, "null means nothing here; send a string"),
         ("bgm", "True", 'send true without quotes, not the string "True"'),
         ("resolution", "1080P", '"1080P" is not one of 540p, 720p, 1080p; did you mean 1080p?'),
         ("resolution", "x" * 500, "a string is not one of 540p, 720p, 1080p"),

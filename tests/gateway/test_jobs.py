@@ -71,6 +71,7 @@ def test_the_public_form_has_exactly_these_fields() -> None:
         "started_at": "2026-11-22T12:20:00.010Z",
         "submitted_at": "2026-11-22T12:20:00.040Z",
         "finished_at": "2026-11-22T12:20:00.050Z",
+        "expires_at_estimate": "2026-11-22T13:20:00.050Z",
         "output": FULL.output,
         "usage": {"cost": "0.25", "discount": 1},
         "metadata": {"seed": 7},
@@ -95,6 +96,11 @@ def test_every_state_has_a_public_status_beside_its_phase(state: JobState) -> No
     document = public(replace(FULL, state=state))
     assert (document["status"], document["phase"]) == (STATUS[state], state)
     assert document["progress"] == (1.0 if state is JobState.COMPLETED else 0.25)
+
+
+@pytest.mark.parametrize("state", sorted(set(JobState) - {JobState.COMPLETED}))
+def test_what_was_not_completed_has_no_video_to_expire(state: JobState) -> None:
+    assert public(replace(FULL, state=state))["expires_at_estimate"] is None
 
 
 def test_nothing_inner_is_public() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from gateway.errors import Unavailable
-from gateway.web import heads
-from gateway.web.bodies import ByteBudget, JsonBody
+from gateway.errors import LimitReached, Unavailable
+from gateway.web import bodies, heads
+from gateway.web.bodies import FREE_BYTES, ByteBudget, JsonBody
 from gateway.web.problems import Refusal
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY
@@ -28,6 +29,7 @@ class Incoming:
         """None: nothing more ever comes."""
         self.parts = list(parts)
         self.read = 0
+        self.stuck = asyncio.Event()
         named = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         raw = [(name.encode(), value.encode()) for name, value in named.items()]
         scope = {"type": "http", "method": "POST", "headers": raw}
@@ -38,12 +40,15 @@ class Incoming:
         self.read += 1
         part = self.parts.pop(0)
         if part is None:
+            self.stuck.set()
             await asyncio.Event().wait()
         return {"type": "http.request", "body": part, "more_body": bool(self.parts)}
 
 
-def body(incoming: Incoming, budget: ByteBudget, seconds: float = 5) -> JsonBody:
-    return JsonBody(incoming.request, budget, 1000, seconds)
+def body(
+    incoming: Incoming, budget: ByteBudget, seconds: float = 5, most: int = 1000, tenant: str = "acme"
+) -> JsonBody:
+    return JsonBody(incoming.request, tenant, budget, most, seconds)
 
 
 async def refused(incoming: Incoming, budget: ByteBudget, seconds: float = 5) -> int:
@@ -58,7 +63,6 @@ async def test_a_body_in_parts_is_read_whole() -> None:
     budget = ByteBudget()
     async with body(Incoming(b"ab", b"", b"cd"), budget) as raw:
         assert raw == b"abcd"
-        assert budget.used == 4
     assert budget.used == 0
 
 
@@ -95,20 +99,76 @@ async def test_a_charset_beside_the_media_type_is_no_matter() -> None:
         assert raw == b"{}"
 
 
-async def test_no_more_bodies_are_read_at_once_than_there_is_memory_for() -> None:
-    budget = ByteBudget(capacity=1500)
-    async with body(Incoming(b"x" * 1000, content_length="1000"), budget):
-        second = Incoming(b"x" * 1000, content_length="1000")
+BIG = 2 * FREE_BYTES
+
+
+async def test_a_body_is_counted_as_it_arrives_and_not_as_it_is_declared() -> None:
+    budget = ByteBudget()
+    incoming = Incoming(b"x" * BIG, None, content_length=str(2 * BIG))
+
+    async def post() -> None:
+        async with body(incoming, budget, most=2 * BIG):
+            raise AssertionError("it was read")
+
+    reading = asyncio.create_task(post())
+    async with asyncio.timeout(5):
+        await incoming.stuck.wait()
+    assert budget.used == BIG
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert budget.used == 0
+
+
+async def test_connections_that_send_nothing_take_no_room() -> None:
+    budget = ByteBudget(capacity=0)
+    with pytest.raises(Refusal):
+        async with body(Incoming(None, content_length="1000"), budget, seconds=0.02):
+            pass
+
+
+async def test_a_small_body_is_read_however_crowded_the_process_is() -> None:
+    budget = ByteBudget(capacity=0)
+    async with body(Incoming(b"x" * FREE_BYTES), budget, most=BIG) as raw:
+        assert len(raw) == FREE_BYTES
+
+
+async def test_no_more_large_bodies_are_read_at_once_than_there_is_memory_for() -> None:
+    budget = ByteBudget(capacity=4 * BIG)
+    async with contextlib.AsyncExitStack() as stack:
+        for tenant in "abcd":
+            await stack.enter_async_context(body(Incoming(b"x" * BIG), budget, most=BIG, tenant=tenant))
         with pytest.raises(Unavailable):
-            async with body(second, budget):
+            async with body(Incoming(b"x" * BIG), budget, most=BIG, tenant="e"):
                 pass
-        assert second.read == 0
-        with pytest.raises(Unavailable):
-            async with body(Incoming(b"x" * 300, b"x" * 300), budget):
+        assert budget.used == 4 * BIG
+    assert budget.used == 0
+
+
+async def test_one_tenant_has_a_quarter_of_the_memory_and_the_others_the_rest() -> None:
+    budget = ByteBudget(capacity=4 * BIG)
+    async with body(Incoming(b"x" * BIG), budget, most=BIG):
+        with pytest.raises(LimitReached):
+            async with body(Incoming(b"x" * BIG), budget, most=BIG):
                 pass
-        assert budget.used == 1000
-    async with body(second, budget) as raw:
-        assert len(raw) == 1000
+        async with body(Incoming(b"x" * BIG), budget, most=BIG, tenant="other") as raw:
+            assert len(raw) == BIG
+    async with body(Incoming(b"x" * BIG), budget, most=BIG) as raw:
+        assert len(raw) == BIG
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "seconds"), [(0, 60, 10), (2_560_000, 60, 20), (20_000_000, 60, 60), (0, 5, 5)]
+)
+def test_a_body_has_ten_seconds_and_more_by_its_size(size: int, most: float, seconds: float) -> None:
+    assert bodies.seconds_for(size, most) == seconds
+
+
+async def test_a_body_that_stalls_is_408_long_before_the_longest_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "FIRST_SECONDS", 0.02)
+    assert await refused(Incoming(b"x", None), ByteBudget(), seconds=60) == 408
+    assert await refused(Incoming(b"x", None, content_length="1000"), ByteBudget(), seconds=60) == 408
 
 
 async def test_an_oversize_post_is_413_and_ends_the_connection(client: httpx.AsyncClient) -> None:
@@ -126,11 +186,13 @@ async def test_an_oversize_post_is_413_and_ends_the_connection(client: httpx.Asy
 async def test_a_crowded_process_answers_503_with_retry_after(
     client: httpx.AsyncClient, state: State
 ) -> None:
-    state.budget.take(state.budget.capacity)
-    answer = await client.post("/v1/jobs", json=BODY)
+    large = {**BODY, "payload": "x" * FREE_BYTES}
+    state.budget.used = state.budget.capacity
+    answer = await client.post("/v1/jobs", json=large)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-    state.budget.give(state.budget.capacity)
     assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
+    state.budget.used = 0
+    assert (await client.post("/v1/jobs", json=large)).status_code == 202
     assert state.budget.used == 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 
@@ -57,29 +55,46 @@ async def test_a_foreign_endpoint_is_404(
 
 
 @pytest.mark.parametrize(
-    ("body", "param"),
+    ("body", "param", "code", "message"),
     [
-        ({}, "url"),
-        ({"url": 1}, "url"),
-        ({"url": "ftp://example.com"}, "url"),
-        ({"url": "https://user:password@example.com/"}, "url"),
-        ({"url": "http://169.254.169.254/latest"}, "url"),
-        ({"url": "http://10.0.0.1/"}, "url"),
-        ({"url": "http://[::ffff:10.0.0.1]/"}, "url"),
-        ({"url": "http://2130706433/"}, "url"),
-        ({"url": "https://example.com/" + "x" * 2048}, "url"),
-        ({"url": URL, "events": ["job.done"]}, "events[0]"),
-        ({"url": URL, "events": "job.completed"}, "events"),
-        ({"url": URL, "evnts": []}, "evnts"),
-        ({"url": URL, "description": "x" * 257}, "description"),
+        ({}, "url", "required", 'is required; send a URL such as "https://video.example.com/webhooks"'),
+        ({"url": 1}, "url", "wrong_type", "send a URL such as"),
+        ({"url": None}, "url", "wrong_type", "null means nothing here; send a URL"),
+        ({"url": ""}, "url", "blank", "is empty; send a URL"),
+        ({"url": "ftp://example.com"}, "url", "url_scheme", "must start with http:// or https://"),
+        ({"url": "https://user:password@example.com/"}, "url", "url_userinfo", "without credentials"),
+        ({"url": "https://example.com/#x"}, "url", "url_fragment", "leave it out"),
+        ({"url": "http://169.254.169.254/latest"}, "url", "address_refused", "networks"),
+        ({"url": "http://10.0.0.1/"}, "url", "address_refused", "networks"),
+        ({"url": "http://[::ffff:10.0.0.1]/"}, "url", "address_refused", "networks"),
+        ({"url": "http://2130706433/"}, "url", "url_host", "four decimal numbers"),
+        ({"url": "https://example.com/" + "x" * 2048}, "url", "too_long", "has 2068 characters"),
+        ({"url": URL, "events": ["job.complete"]}, "events[0]", "not_one_of", "did you mean job.completed?"),
+        ({"url": URL, "events": [1]}, "events[0]", "wrong_type", "send one of job.completed, job.failed"),
+        ({"url": URL, "events": "job.completed"}, "events", "wrong_type", "send an array of events"),
+        ({"url": URL, "events": None}, "events", "wrong_type", "leave events out, or send an array"),
+        ({"url": URL, "events": ["job.failed"] * 4}, "events", "too_many", "4 events; send at most 3"),
+        ({"url": URL, "evnts": []}, "evnts", "unknown_parameter", "did you mean events?"),
+        ({"url": URL, "zzz": "sesame"}, "zzz", "unknown_parameter", "are url, events, description"),
+        ({"url": URL, "description": "x" * 257}, "description", "too_long", "has 257 characters; send at"),
+        ([], "", "not_an_object", "send one JSON object"),
     ],
 )
-async def test_a_wrong_endpoint_is_refused_by_name(
-    client: httpx.AsyncClient, body: dict[str, Any], param: str
+async def test_a_wrong_endpoint_is_told_what_to_send_instead(
+    client: httpx.AsyncClient, body: object, param: str, code: str, message: str
 ) -> None:
     answer = await client.post("/v1/endpoints", json=body)
     assert answer.status_code == 422
-    assert [error["param"] for error in answer.json()["errors"]] == [param]
+    (error,) = answer.json()["errors"]
+    assert (error["param"], error["code"]) == (param, code)
+    assert message in error["message"]
+    assert "sesame" not in answer.text
+    assert "password@" not in answer.text
+
+
+async def test_every_fault_of_an_endpoint_is_told_at_once(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/endpoints", json={"events": ["x"], "description": 1, "uri": URL})
+    assert [error["param"] for error in answer.json()["errors"]] == ["url", "events[0]", "description", "uri"]
 
 
 async def test_a_tenant_has_at_most_so_many_endpoints(

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 
 import httpx
+import orjson
+import pytest
 from openapi_spec_validator import validate
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from gateway.lifecycle import JobState
+from gateway import events, generation
+from gateway.delivery import signing
+from gateway.events import EventType
+from gateway.lifecycle import DeliveryState, JobState
+from gateway.web import schemas
 from gateway.web.openapi import document
+from gateway.web.openapi_examples import JOB_EXAMPLES
+from tests.gateway.test_jobs import FULL
 
 
 def test_the_document_is_valid() -> None:
@@ -45,10 +53,10 @@ def test_every_operation_tells_its_problems_and_its_key() -> None:
 
 
 def test_limits_and_enums_are_those_of_the_code() -> None:
-    schemas = document()["components"]["schemas"]
-    duration = schemas["GenerationRequest"]["properties"]["duration"]
+    shapes = document()["components"]["schemas"]
+    duration = shapes["GenerationRequest"]["properties"]["duration"]
     assert (duration["minimum"], duration["maximum"]) == (0, 10)
-    assert schemas["JobState"]["enum"] == list(JobState)
+    assert shapes["JobState"]["enum"] == list(JobState)
 
 
 async def test_the_document_is_served(nobody: httpx.AsyncClient) -> None:
@@ -76,3 +84,38 @@ async def test_the_licence_of_the_page_is_served_with_it(nobody: httpx.AsyncClie
 async def test_no_path_leads_out_of_the_folder(nobody: httpx.AsyncClient) -> None:
     for path in ("/docs/../app.py", "/docs/%2e%2e/app.py", "/docs/..%2fapp.py", "/docs/swagger-ui"):
         assert (await nobody.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("name", JOB_EXAMPLES)
+def test_an_example_is_a_request_that_is_accepted(name: str) -> None:
+    _, notices = generation.parse(orjson.dumps(JOB_EXAMPLES[name]["value"]), generation.Limits())
+    assert notices == []
+
+
+def test_one_example_shows_every_parameter() -> None:
+    assert JOB_EXAMPLES["everything"]["value"].keys() == generation.GenerationRequest.model_fields.keys()
+
+
+def test_every_event_is_documented_with_the_headers_that_are_signed() -> None:
+    sent = signing.sign([f"whsec_{'A' * 32}"], "evt_1", 1_795_350_000, b"{}")
+    webhooks = document()["webhooks"]
+    assert webhooks.keys() == set(EventType)
+    for item in webhooks.values():
+        assert {parameter["name"] for parameter in item["post"]["parameters"]} == {
+            name.lower() for name in sent
+        }
+
+
+@pytest.mark.parametrize("payload", [None, "short", "x" * 20_000])
+def test_an_event_has_the_documented_shape(payload: str | None) -> None:
+    schemas.Event.model_validate_json(events.make(FULL, payload).body)
+    shape = document()["components"]["schemas"]["EventJob"]
+    assert "default" not in shape["properties"]["payload_omitted"]
+    assert shape["required"] == [name for name in shape["properties"] if name != "payload_omitted"]
+
+
+def test_the_terms_tell_the_schedule_that_is_kept() -> None:
+    text = document()["info"]["description"]
+    assert "5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h, 24 h" in text
+    for word in (*DeliveryState, "webhook-id", "410", "at least once"):
+        assert word in text

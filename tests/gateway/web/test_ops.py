@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.tenants import Key, Scope, digest_of, new_key
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, connected, serving
+
+ROOT = Path(__file__).parents[3]
+GUIDE = ROOT / "docs" / "operations.md"
+PRODUCT = [path for name in ("gateway", "workers") for path in (ROOT / name).rglob("*.py")]
+#: What the scripts are told to count, as in `tally=["submissions|accepted"]`.
+TALLY = re.compile(r"""tally"?[=:] ?\[f?"([a-z_]+)\|""")
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -22,6 +31,12 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The server of the tests keeps nothing."""
+    return settings.model_copy(update={"durability": "assume"})
 
 
 @pytest.fixture
@@ -49,6 +64,16 @@ async def test_without_redis_it_is_alive_but_not_ready(lost: httpx.AsyncClient) 
     answer = await lost.get("/readyz")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_on_a_redis_that_could_forget_it_is_not_ready_and_says_why(
+    settings: Settings, empty_redis: None
+) -> None:
+    strict = settings.model_copy(update={"durability": "require"})
+    async with serving(strict) as app, connected(app) as nobody:
+        answer = await nobody.get("/readyz")
+        assert answer.status_code == 503
+        assert "appendonly is no" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +131,9 @@ async def test_metrics_tell_phases_queues_slots_and_traffic(
     assert found["gateway_slots", "submit"] == found["gateway_slots_in_use", "submit"] == 5
     assert found["gateway_queue_depth", "submit"] == 2
     assert found["gateway_due", "confirm"] == 0
+    assert found["gateway_lease_overdue_seconds", "submit"] == 0
+    assert found["gateway_sweep_age_seconds",] > 1e9  # no worker has ever run
+    assert found["gateway_redis_durable",] == 0
     assert found["gateway_http_requests_total", "/v1/jobs", "202"] == 7
     assert found["process_resident_memory_bytes",] > 0
 
@@ -128,3 +156,18 @@ async def test_without_redis_metrics_still_tell_what_the_process_knows(lost: htt
     assert found["gateway_redis_up",] == 0
     assert found["gateway_http_requests_total", "/v1/jobs", "503"] == 1
     assert not any(name[0] == "gateway_jobs" for name in found)
+    assert not any(name[0] == "gateway_redis_durable" for name in found)
+
+
+async def test_every_metric_is_in_the_operations_guide(
+    state: State, client: httpx.AsyncClient, nobody: httpx.AsyncClient
+) -> None:
+    await client.post("/v1/jobs", json=BODY)
+    await nobody.post("/callbacks/some-token")
+    names = {name for path in PRODUCT for name in TALLY.findall(path.read_text())}
+    assert "submissions" in names
+    await state.resources.redis.hset(keys.TALLY, mapping={f"{name}|x": 1 for name in names})  # type: ignore[misc]
+    found = {name[0] for name in samples((await nobody.get("/metrics")).text)}
+    told = set(re.findall(r"`(gateway_[a-z_]+)[`{]", GUIDE.read_text()))
+    missing = {name for name in found if name.startswith("gateway_")} - told
+    assert missing == set()

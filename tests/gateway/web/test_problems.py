@@ -42,14 +42,18 @@ def test_no_purposeful_error_but_a_wrong_setting_is_a_500() -> None:
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
-    assert schemas.Problem.model_validate_json(answer.content).type == "urn:vidu-gateway:problem:not-found"
+    problem = schemas.Problem.model_validate_json(answer.content)
+    assert (problem.type, problem.detail) == (
+        "urn:vidu-gateway:problem:not-found",
+        "there is no such path; see /docs",
+    )
 
 
 async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client: httpx.AsyncClient) -> None:
     answer = await client.put("/v1/jobs")
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
-    schemas.Problem.model_validate_json(answer.content)
+    assert schemas.Problem.model_validate_json(answer.content).detail == "use GET or POST"
 
 
 async def test_an_unforeseen_error_is_a_500_that_tells_nothing_and_is_logged(

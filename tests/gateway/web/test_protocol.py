@@ -22,10 +22,12 @@ class QuickProtocol(HardenedProtocol):
     """The same with a short deadline, so that the tests are quick."""
 
     HEAD_SECONDS = HEAD_SECONDS
+    UNREAD_SECONDS = HEAD_SECONDS
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """200 with the length of the body; /early answers before the body; /slow takes twice the deadline."""
+    """200 with the length of the body; /early answers before the body; /slow takes twice the deadline;
+    /who tells the Authorization; /much answers more than a connection holds unread."""
     length, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
@@ -35,6 +37,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(2 * HEAD_SECONDS)
     text = f"{scope['path']} {length}".encode()
+    if scope["path"] == "/who":
+        text = dict(scope["headers"]).get(b"authorization", b"nobody")
+    if scope["path"] == "/much":
+        text = b"a" * 50_000_000
     headers = [(b"content-length", str(len(text)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": text})
@@ -215,3 +221,56 @@ async def test_the_parser_itself_refuses_smuggling(
         answer, hung_up = await exchange(port, request_head)
     assert statuses(answer) == [400]
     assert hung_up
+
+
+CHUNKED = POST.replace(b"/a", b"/who") + b"Transfer-Encoding: chunked\r\n"
+
+
+async def test_what_follows_a_body_is_no_header_of_the_request() -> None:
+    trailer = b"0\r\nAuthorization: Bearer x\r\n\r\n"
+    async with serving() as port:
+        answer, _ = await exchange(port, CHUNKED + b"\r\n1\r\na\r\n" + trailer, GET, patience=0.2)
+        headed, _ = await exchange(port, CHUNKED + b"Authorization: y\r\n\r\n" + trailer, patience=0.2)
+    assert statuses(answer) == [200, 200]
+    assert b"nobody" in answer
+    assert headed.endswith(b"\r\n\r\ny")
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [b"X: " + b"a" * 1_000_000, b"X" * 1_000_000, b"X: a\r\n" * 10_000],
+    ids=["a value without end", "a name without end", "fields without end"],
+)
+async def test_what_follows_a_body_has_an_end(trailer: bytes) -> None:
+    async with serving(HardenedProtocol) as port:
+        answer, hung_up = await exchange(port, CHUNKED + b"\r\n1\r\na\r\n0\r\n", trailer)
+    assert hung_up
+    assert 200 not in statuses(answer)
+
+
+async def test_a_client_that_does_not_read_its_answer_is_cut_off() -> None:
+    lost = asyncio.Event()
+
+    class Watched(QuickProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
+
+    async with serving(Watched) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET.replace(b"/a", b"/much"))
+        async with asyncio.timeout(10):
+            await lost.wait()
+        writer.transport.abort()
+        assert len(await reader.read(50_000_000)) < 50_000_000
+
+
+async def test_a_client_that_reads_slowly_is_served() -> None:
+    async with serving() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET.replace(b"/a", b"/much"))
+        length = 0
+        while length < 50_000_000:
+            length += len(await reader.read(5_000_000))
+            await asyncio.sleep(0.001)
+        writer.transport.abort()
