@@ -131,7 +131,8 @@ class GenerationRequest(BaseModel):
     )
     watermark: bool = Field(
         default=False,
-        description="Mark the video as AI-generated: `url` stays the plain video, `watermarked_url` is the marked one.",
+        description="Mark the video as AI-generated. `url` stays the plain video; `watermarked_url` is the marked "
+        "one.",
     )
     wm_position: Corner = Field(
         default=3,
@@ -155,7 +156,7 @@ class GenerationRequest(BaseModel):
         default=None,
         max_length=2048,
         repr=False,
-        description="Your URL, to which the job's final event is sent, signed with your tenant's signing secret.",
+        description="Your URL, to which the job's final event is sent, signed with your tenant's secret.",
         json_schema_extra=_never_null,
     )
 
