@@ -131,8 +131,8 @@ class GenerationRequest(BaseModel):
     )
     watermark: bool = Field(
         default=False,
-        description="Mark the video as AI-generated. `url` stays the plain video; `watermarked_url` is the marked "
-        "one.",
+        description="Mark the video as AI-generated. `url` stays the plain video; `watermarked_url` is the "
+        "marked one.",
     )
     wm_position: Corner = Field(
         default=3,
