@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.store.client import store_errors
 
@@ -31,7 +31,7 @@ class Scripts:
     """`run("verb", keys, args)` is one atomic, durable step."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._pool: Any = redis.connection_pool
         parts = "".join((_FOLDER / name).read_text() for name in _PARTS)
         head = {verb: "" if verb == "accept" else _DRAINING for verb in _VERBS}
         self._sources = {
@@ -73,10 +73,7 @@ class Scripts:
     async def _round_trip(self, batch: Sequence[tuple[Sequence[Word], asyncio.Future[Any]]]) -> None:
         replies: Sequence[Any]
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for command, _ in batch:
-                    pipe.execute_command(*command)
-                replies = await pipe.execute(raise_on_error=False)
+            replies = await self._exchange([command for command, _ in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, those who asked are told, each of them
             replies = [error] * len(batch)
         for (_, answer), reply in zip(batch, replies, strict=True):
@@ -86,3 +83,31 @@ class Scripts:
                 answer.set_exception(reply)
             else:
                 answer.set_result(reply)
+
+    async def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """All commands out, then all replies in, errors of single commands among them. What redis-py's
+        pipeline does for each command besides would cost more than the command."""
+        connection = await self._pool.get_connection()
+        try:
+            packed = connection.pack_commands(commands)
+
+            async def send_and_read() -> list[Any]:
+                await connection.send_packed_command(packed, check_health=False)
+                return [await _reply(connection) for _ in commands]
+
+            replies: list[Any] = await connection.retry.call_with_retry(
+                send_and_read, lambda _: connection.disconnect()
+            )
+            return replies
+        except BaseException:
+            await connection.disconnect(nowait=True)  # replies may still come that nobody reads
+            raise
+        finally:
+            await self._pool.release(connection)
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error

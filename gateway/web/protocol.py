@@ -15,9 +15,11 @@ It builds on names of uvicorn that are not public, so uvicorn is pinned.
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.web.corked import Corked
 
 
 class _HeadRefused(Exception):
@@ -41,7 +43,7 @@ class HardenedProtocol(HttpToolsProtocol):
     _parsed = 0  # bytes of the target, headers and trailers that are complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
