@@ -62,7 +62,6 @@ class Job:
     unknown_at: int | None = None
     submitted_at: int | None = None
     finished_at: int | None = None
-    tries: int = 0
     polls: int = 0
     misses: int = 0
     idempotency: str | None = None
@@ -92,7 +91,6 @@ _INTEGERS = (
     "unknown_at",
     "submitted_at",
     "finished_at",
-    "tries",
     "polls",
     "misses",
     "payload_characters",

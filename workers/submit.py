@@ -176,7 +176,7 @@ class Submitter:
 
     def _busy_seconds(self, job: Job) -> float:
         return full_jitter(
-            job.tries,
+            job.epoch,
             base_seconds=self.settings.busy_retry_seconds,
             cap_seconds=_BUSY_CAP_SECONDS,
             random=self.environment.random,

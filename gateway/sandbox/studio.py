@@ -42,10 +42,6 @@ class Studio:
         self._under_way: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
-    @property
-    def render_pids(self) -> list[int]:
-        return self._pool.pids()
-
     def begin(self, task: Task, *, at_once: bool = False) -> None:
         """`at_once`: do not keep the task waiting for the asked time."""
         wait = 0.0 if at_once else self._options.task_seconds

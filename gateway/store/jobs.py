@@ -135,7 +135,7 @@ class RedisJobStore:
         move = Move(
             JobEvent.CLAIMED,
             holder=ticket,
-            add={"epoch": 1, "tries": 1},
+            add={"epoch": 1},
             unset=["released_at"],
             hold_ms=self._roles[Role.SUBMIT].lease_ms,
         )

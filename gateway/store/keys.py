@@ -21,10 +21,6 @@ def payload(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}:payload"
 
 
-def job_events(job_id: str) -> str:
-    return f"{PREFIX}job:{job_id}:events"
-
-
 def job_deliveries(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}:deliveries"
 

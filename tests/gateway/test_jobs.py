@@ -28,7 +28,6 @@ FULL = new_job(
     unknown_at=1_795_350_000_030,
     submitted_at=1_795_350_000_040,
     finished_at=1_795_350_000_050,
-    tries=3,
     polls=4,
     misses=1,
     idempotency="ab" * 32,

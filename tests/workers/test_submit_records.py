@@ -116,7 +116,7 @@ async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_told(rig:
     rig.upstream.verdicts.append(Busy("429", retry_after_seconds=600))
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
     after = await rig.read(job)
-    assert (after.state, after.tries) == (JobState.QUEUED, 1)
+    assert (after.state, after.epoch) == (JobState.QUEUED, 1)
     assert await rig.redis.hget("{gw}:submit:inflight", "acme") is None  # type: ignore[misc]
 
 

@@ -150,7 +150,7 @@ async def test_every_move_is_an_entry_of_the_job_s_event_stream(
     job = await accept()
     await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "t1"}))
-    entries = await redis.xrange(keys.job_events(job.id))
+    entries = await redis.xrange(f"{keys.job(job.id)}:events")
     assert [fields["event"] for _, fields in entries] == ["accepted", "claimed", "upstream_accepted"]
 
 
