@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 from gateway.sandbox.samples.land import height_at, pine, ridge
 from gateway.sandbox.samples.paper import HEIGHT, WIDTH, Point, curve, glow, mixed, paper, sky
 
+_RED, _DEEP, _CREAM, _INK = (226, 88, 44), (186, 56, 32), (252, 238, 216), (46, 26, 34)
+
 
 def red_fox() -> Image.Image:
     dice = random.Random(5)
@@ -51,7 +53,20 @@ def _mirrored(half: Sequence[Point]) -> list[Point]:
 
 
 def _fox(image: Image.Image) -> None:
-    red, deep, cream, ink = (226, 88, 44), (186, 56, 32), (252, 238, 216), (46, 26, 34)
+    """From the back to the front: what comes later lies on top."""
+    _tail(image)
+    _body(image)
+    for side in (-1, 1):
+        _leg(image, side)
+        _ear(image, side)
+    _head(image)
+    for side in (-1, 1):
+        _eye(image, side)
+    nose = [(1232, 1100), (1280, 1088), (1328, 1100), (1300, 1146), (1280, 1158), (1260, 1146)]
+    paper(image, curve(nose), _INK, _INK, 6)
+
+
+def _tail(image: Image.Image) -> None:
     tail = curve(
         [
             (1420, 1560),
@@ -66,7 +81,7 @@ def _fox(image: Image.Image) -> None:
             (1440, 1430),
         ]
     )
-    paper(image, tail, red, deep)
+    paper(image, tail, _RED, _DEEP)
     tip = curve(
         [
             (1700, 900),
@@ -79,7 +94,10 @@ def _fox(image: Image.Image) -> None:
             (1740, 1150),
         ]
     )
-    paper(image, tip, cream, cream, 0, within=tail)
+    paper(image, tip, _CREAM, _CREAM, 0, within=tail)
+
+
+def _body(image: Image.Image) -> None:
     paper(
         image,
         curve(
@@ -95,47 +113,55 @@ def _fox(image: Image.Image) -> None:
                 ]
             )
         ),
-        red,
-        deep,
+        _RED,
+        _DEEP,
     )
     paper(
         image,
         curve(_mirrored([(1280, 1010), (1190, 1040), (1150, 1160), (1190, 1330), (1280, 1430)])),
-        cream,
-        mixed(cream, red, 0.15),
+        _CREAM,
+        mixed(_CREAM, _RED, 0.15),
         10,
     )
-    for side in (-1, 1):
-        leg = [
-            (1280 + side * x, y)
-            for x, y in (
-                (48, 1300),
-                (150, 1290),
-                (158, 1450),
-                (150, 1600),
-                (60, 1620),
-                (34, 1600),
-                (44, 1450),
-            )
-        ]
-        paper(image, curve(leg), red, deep, 12)
-        sock = [
-            (1280 + side * x, y)
-            for x, y in (
-                (36, 1530),
-                (96, 1545),
-                (156, 1530),
-                (158, 1600),
-                (130, 1624),
-                (60, 1624),
-                (32, 1602),
-            )
-        ]
-        paper(image, curve(sock), ink, ink, 0)
-        ear = [(1280 + side * x, y) for x, y in ((90, 700), (310, 440), (330, 790))]
-        paper(image, ear, red, deep, 18)
-        inner = [(1280 + side * x, y) for x, y in ((160, 690), (286, 530), (296, 740))]
-        paper(image, inner, ink, mixed(ink, deep, 0.5), 0)
+
+
+def _leg(image: Image.Image, side: int) -> None:
+    leg = [
+        (1280 + side * x, y)
+        for x, y in (
+            (48, 1300),
+            (150, 1290),
+            (158, 1450),
+            (150, 1600),
+            (60, 1620),
+            (34, 1600),
+            (44, 1450),
+        )
+    ]
+    paper(image, curve(leg), _RED, _DEEP, 12)
+    sock = [
+        (1280 + side * x, y)
+        for x, y in (
+            (36, 1530),
+            (96, 1545),
+            (156, 1530),
+            (158, 1600),
+            (130, 1624),
+            (60, 1624),
+            (32, 1602),
+        )
+    ]
+    paper(image, curve(sock), _INK, _INK, 0)
+
+
+def _ear(image: Image.Image, side: int) -> None:
+    ear = [(1280 + side * x, y) for x, y in ((90, 700), (310, 440), (330, 790))]
+    paper(image, ear, _RED, _DEEP, 18)
+    inner = [(1280 + side * x, y) for x, y in ((160, 690), (286, 530), (296, 740))]
+    paper(image, inner, _INK, mixed(_INK, _DEEP, 0.5), 0)
+
+
+def _head(image: Image.Image) -> None:
     head = [
         (1280, 668),
         (1130, 690),
@@ -146,7 +172,7 @@ def _fox(image: Image.Image) -> None:
         (1150, 1090),
         (1280, 1180),
     ]
-    paper(image, curve(_mirrored(head)), red, mixed(red, deep, 0.6))
+    paper(image, curve(_mirrored(head)), _RED, mixed(_RED, _DEEP, 0.6))
     cheek = [
         (1280, 1180),
         (1150, 1090),
@@ -158,17 +184,12 @@ def _fox(image: Image.Image) -> None:
         (1262, 920),
         (1280, 860),
     ]
-    paper(image, curve(_mirrored(cheek)), cream, cream, 0)
+    paper(image, curve(_mirrored(cheek)), _CREAM, _CREAM, 0)
+
+
+def _eye(image: Image.Image, side: int) -> None:
     pen = ImageDraw.Draw(image)
-    for side in (-1, 1):
-        x = 1280 + side * 150
-        lid = curve([(x - 52, 892), (x, 846), (x + 52, 892), (x, 918)])
-        pen.polygon(lid, fill=ink)
-        pen.ellipse((x + 4, 860, x + 24, 880), fill=(255, 250, 240))
-    paper(
-        image,
-        curve([(1232, 1100), (1280, 1088), (1328, 1100), (1300, 1146), (1280, 1158), (1260, 1146)]),
-        ink,
-        ink,
-        6,
-    )
+    x = 1280 + side * 150
+    lid = curve([(x - 52, 892), (x, 846), (x + 52, 892), (x, 918)])
+    pen.polygon(lid, fill=_INK)
+    pen.ellipse((x + 4, 860, x + 24, 880), fill=(255, 250, 240))
