@@ -11,8 +11,8 @@ RUN python -m venv /opt/build && python -m venv --without-pip /opt/vidu-gateway
 
 # Dependencies first: they change less often than the code, and this layer is kept until they do.
 COPY requirements.lock deploy/requirements-build.lock ./
-RUN pip wheel --require-hashes --only-binary :all: -r requirements.lock -w /wheels \
- && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock
+RUN pip wheel --no-deps --require-hashes --only-binary :all: -r requirements.lock -w /wheels \
+ && /opt/build/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock
 RUN pip --python /opt/vidu-gateway/bin/python install --no-index --no-deps /wheels/*.whl
 
 COPY pyproject.toml README.md LICENSE ./
