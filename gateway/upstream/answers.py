@@ -24,8 +24,11 @@ NO_REASON = "the upstream gave no reason"
 MAX_MESSAGE_CHARACTERS = 500
 MAX_CODE_CHARACTERS = 64
 MAX_ID_CHARACTERS = 128
+MAX_REFERENCE_CHARACTERS = 512
 MAX_URL_CHARACTERS = 2048
 MAX_RETRY_AFTER_SECONDS = 86_400.0
+_LEAST_MILLISECONDS = 100_000_000_000  # 1973 as milliseconds, the year 5138 as seconds
+_MOST_MILLISECONDS = 2**53
 
 _COMPLETED = frozenset({"completed", "success", "succeeded", "done"})
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -83,10 +86,10 @@ def read_refusal(status: int, document: object) -> UpstreamError:
     error = read_error(body.get("error"))
     if error:
         return error
-    message = _first_message(body, "message")
-    if message:
-        code = _first_code(body, "reason", "error_code", "code")
-        return UpstreamError(code or FALLBACK_CODE, message)
+    message, reason = _first_message(body, "message"), read_code(body.get("reason"))
+    if message or reason:
+        code = reason or _first_code(body, "error_code", "code")
+        return UpstreamError(code or FALLBACK_CODE, message or NO_REASON)
     envelope = body.get("status")
     if isinstance(envelope, dict):
         code = _first_code(envelope, "error_code", "code")
@@ -117,6 +120,11 @@ def read_task_id(fields: Mapping[str, object]) -> str | None:
 
 def _is_opaque_id(value: str) -> bool:
     return 0 < len(value) <= MAX_ID_CHARACTERS and value.isprintable() and not value.isspace()
+
+
+def read_reference(fields: Mapping[str, object]) -> str | None:
+    """Our own mark from `payload`. Another's may be long: cut, it is still not ours."""
+    return read_text(fields.get("payload"), MAX_REFERENCE_CHARACTERS) or None
 
 
 def read_status_word(fields: Mapping[str, object]) -> str:
@@ -208,6 +216,20 @@ def is_plain_url(value: object) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
+
+
+def read_moment(value: object) -> int | None:
+    """Milliseconds since the epoch, from RFC 3339 text with an offset, or from seconds (or, when they are
+    too many to be seconds, milliseconds) as a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        milliseconds = value if value >= _LEAST_MILLISECONDS else value * 1000
+        return int(milliseconds) if 0 < milliseconds < _MOST_MILLISECONDS else None
+    text = read_text(value, MAX_CODE_CHARACTERS)
+    try:
+        moment = datetime.fromisoformat(text)
+        return int(moment.timestamp() * 1000) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:

@@ -10,7 +10,11 @@ from typing import Any, Self
 
 from gateway.upstream.base import (
     Busy,
+    CancelOutcome,
+    Capabilities,
     Gate,
+    Later,
+    Listing,
     QueryOutcome,
     Snapshot,
     SubmitOutcome,
@@ -37,14 +41,22 @@ async def nothing() -> None:
 
 @dataclass(slots=True)
 class ScriptedUpstream:
-    """`verdicts` and `looks` are used up in order. `before_gate` runs when all but the last byte was
-    sent, `after_gate` when the last byte was; `begun` and `released` are what came so far."""
+    """`verdicts`, `looks`, `cancels`, `listings` and `probes` are used up in order. `before_gate` runs when
+    all but the last byte was sent, `after_gate` when the last byte was; `begun`, `released`, `queried`,
+    `canceled`, `listed` (since and until) and `probed` are what came so far."""
 
     verdicts: deque[SubmitOutcome] = field(default_factory=deque)
     looks: deque[QueryOutcome] = field(default_factory=deque)
+    cancels: deque[CancelOutcome] = field(default_factory=deque)
+    listings: deque[Listing | Later] = field(default_factory=deque)
+    probes: deque[bool] = field(default_factory=deque)
+    capabilities: Capabilities = field(default_factory=Capabilities)
     begun: list[Submission] = field(default_factory=list)
     released: list[Submission] = field(default_factory=list)
     queried: list[str] = field(default_factory=list)
+    canceled: list[str] = field(default_factory=list)
+    listed: list[tuple[int, int]] = field(default_factory=list)
+    probed: list[str] = field(default_factory=list)
     before_gate: Hook = nothing
     after_gate: Hook = nothing
 
@@ -78,6 +90,18 @@ class ScriptedUpstream:
     async def query(self, task_id: str) -> QueryOutcome:
         self.queried.append(task_id)
         return self.looks.popleft()
+
+    async def cancel(self, task_id: str) -> CancelOutcome:
+        self.canceled.append(task_id)
+        return self.cancels.popleft()
+
+    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Later:
+        self.listed.append((since_ms, until_ms))
+        return self.listings.popleft()
+
+    async def probe(self, url: str) -> bool:
+        self.probed.append(url)
+        return self.probes.popleft() if self.probes else True
 
 
 def completed(**changes: Any) -> Snapshot:

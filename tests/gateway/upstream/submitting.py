@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
+from gateway.environment import go_on
 from gateway.upstream.base import Gate, SubmitOutcome
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from tests.gateway.upstream.scripted import Script, ScriptedServer, scripted
 
+Reach = Callable[[str], Awaitable[None]]
 KEY = "sk-canary-7f3a"
 SMALL: dict[str, object] = {
     "prompt": "a hero at dusk",
@@ -35,9 +37,17 @@ class CountingGate:
         self.passed += 1
 
 
-def upstream_at(url: str, *, upload_seconds: float = 20.0, response_seconds: float = 20.0) -> HttpUpstream:
-    times = {"upload_seconds": upload_seconds, "response_seconds": response_seconds}
-    return HttpUpstream(VtrixDialect(), url, SecretStr(KEY), **times)
+def upstream_at(
+    url: str, *, upload_seconds: float = 20.0, response_seconds: float = 20.0, reach: Reach = go_on
+) -> HttpUpstream:
+    return HttpUpstream(
+        VtrixDialect(),
+        url,
+        SecretStr(KEY),
+        upload_seconds=upload_seconds,
+        response_seconds=response_seconds,
+        reach=reach,
+    )
 
 
 async def submit(
@@ -54,9 +64,11 @@ async def submit(
 
 @asynccontextmanager
 async def meeting(
-    script: Script, *, upload_seconds: float = 20.0, response_seconds: float = 20.0
+    script: Script, *, upload_seconds: float = 20.0, response_seconds: float = 20.0, reach: Reach = go_on
 ) -> AsyncIterator[tuple[HttpUpstream, ScriptedServer]]:
     async with scripted(script) as server:
-        upstream = upstream_at(server.url, upload_seconds=upload_seconds, response_seconds=response_seconds)
+        upstream = upstream_at(
+            server.url, upload_seconds=upload_seconds, response_seconds=response_seconds, reach=reach
+        )
         async with upstream:
             yield upstream, server

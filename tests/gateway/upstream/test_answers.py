@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.answers import is_plain_url, read_output, read_progress, read_retry_after, read_usage
+from gateway.upstream.answers import (
+    is_plain_url,
+    read_moment,
+    read_output,
+    read_progress,
+    read_retry_after,
+    read_usage,
+)
 
 VIDEO = {"type": "video", "url": "https://cdn.example.com/v.mp4"}
 
@@ -139,3 +146,26 @@ def test_other_addresses_are_not(url: object) -> None:
 def test_no_retry_after_makes_it_raise(wait: str, now: str) -> None:
     seconds = read_retry_after({"retry-after": wait, "date": now})
     assert seconds is None or 0 <= seconds <= 86_400
+
+
+@pytest.mark.parametrize(
+    ("value", "milliseconds"),
+    [
+        ("2026-01-20T06:52:02.323Z", 1_768_891_922_323),
+        ("2026-01-20T06:52:02Z", 1_768_891_922_000),
+        ("2026-01-20T07:52:02.323456789+01:00", 1_768_891_922_323),
+        (1_768_891_922, 1_768_891_922_000),
+        (1_768_891_922.5, 1_768_891_922_500),
+        (1_768_891_922_323, 1_768_891_922_323),
+    ],
+)
+def test_a_moment_is_read_in_every_form(value: object, milliseconds: int) -> None:
+    assert read_moment(value) == milliseconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "soon", "2026-01-20T06:52:02", None, True, 0, -1, 10**20, math.inf, math.nan, [], {}],
+)
+def test_what_names_no_moment_is_none(value: object) -> None:
+    assert read_moment(value) is None

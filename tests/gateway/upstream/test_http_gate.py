@@ -87,6 +87,41 @@ async def test_cancelled_at_the_gate_the_last_byte_stays_back() -> None:
     assert not server.requests[0].complete
 
 
+async def test_cancelled_before_the_gate_it_never_asks_and_the_last_byte_stays_back() -> None:
+    under_way, gate = asyncio.Event(), CountingGate()
+
+    async def script(connection: Connection) -> None:
+        await connection.read(connection.length // 2)
+        under_way.set()
+        await canceled.wait()
+        await connection.read()
+
+    canceled = asyncio.Event()
+    async with meeting(script) as (upstream, server):
+        task = asyncio.create_task(submit(upstream, gate, LARGE))
+        await under_way.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        canceled.set()
+        await server.settled()
+    assert not server.requests[0].complete
+    assert gate.passed == 0
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 2))
+async def test_cancelled_at_any_moment_it_sends_all_only_if_the_gate_was_asked(turns: int) -> None:
+    gate = CountingGate()
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        task = asyncio.create_task(submit(upstream, gate))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await server.settled()
+    assert not any(request.complete for request in server.requests) or gate.passed == 1
+
+
 async def test_cancelled_after_the_gate_it_is_not_swallowed() -> None:
     arrived = asyncio.Event()
 

@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.upstream.base import Found, Later, Missing, QueryOutcome, TaskStatus
-from gateway.upstream.http import MAX_ANSWER_BYTES, HttpUpstream
+from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
+from gateway.upstream.wire import MAX_ANSWER_BYTES
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, ScriptedServer, answers, scripted
 
 

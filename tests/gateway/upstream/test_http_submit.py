@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from gateway.errors import ConfigurationError
 from gateway.upstream.base import Accepted, Busy, Refused, Rejected, Unknown
-from gateway.upstream.http import MAX_ANSWER_BYTES, HttpUpstream
+from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
+from gateway.upstream.wire import MAX_ANSWER_BYTES
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, answers, scripted
 from tests.gateway.upstream.submitting import KEY, CountingGate, meeting, submit, upstream_at
 

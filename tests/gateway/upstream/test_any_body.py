@@ -1,0 +1,90 @@
+"""Whatever bytes an upstream sends: no dialect raises, and what it reads can be kept."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.upstream import dialects
+from gateway.upstream.base import Accepted, Dialect, Found, Later, Listing, TaskStatus
+
+DIALECTS = [dialects.make("vtrix"), dialects.make("vidu")]
+NAMES = st.one_of(
+    st.sampled_from(
+        ["id", "task_id", "status", "state", "progress", "usage", "cost", "discount", "metadata", "credits"]
+    ),
+    st.sampled_from(["error", "code", "message", "error_message", "err_code", "detail", "reason", "payload"]),
+    st.sampled_from(["output", "content", "url", "type", "creations"]),
+    st.sampled_from(["tasks", "next_page_token", "created_at", "prompt", "model"]),
+)
+WORDS = st.sampled_from(
+    [
+        *("completed", "failed", "in_progress", "success", "https://x/v.mp4", "1e999999999", "0.1"),
+        *("UserCancelled", "CreditInsufficient", "2026-01-20T06:52:02.323Z", "0001-01-01T00:00:00+23:59"),
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20) + 1, 10**20 - 1)
+    | st.floats()
+    | st.text(max_size=20)
+    | WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=5), inner, max_size=6)
+    ),
+    max_leaves=30,
+)
+
+
+def as_json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+LISTS = st.lists(st.dictionaries(NAMES, VALUES, max_size=6), max_size=3).map(
+    lambda rows: as_json({"tasks": rows})
+)
+BODIES = (
+    st.binary(max_size=200)
+    | st.dictionaries(NAMES, VALUES, max_size=8).map(as_json)
+    | VALUES.map(as_json)
+    | LISTS
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@given(body=BODIES, status=st.integers(100, 599), wait=st.text(max_size=40))
+def test_no_answer_makes_a_dialect_raise(dialect: Dialect, body: bytes, status: int, wait: str) -> None:
+    headers = {"retry-after": wait, "date": wait}
+    outcome = dialect.read_created(status, headers, body)
+    assert isinstance(outcome, Accepted) <= (200 <= status < 300)
+    dialect.read_task(status, headers, body)
+    dialect.read_canceled(status, headers, body)
+    listing = dialect.read_list(status, headers, body)
+    assert isinstance(listing, Later) or (200 <= status < 300 and isinstance(listing, Listing))
+    hint = dialect.read_callback(body)
+    assert hint.task_id is None or 1 <= len(hint.task_id) <= 128
+    assert hint.snapshot is None or hint.snapshot.status is hint.status
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@given(body=BODIES)
+def test_whatever_is_read_can_be_written_again_as_json(dialect: Dialect, body: bytes) -> None:
+    outcome = dialect.read_task(200, {}, body)
+    if isinstance(outcome, Found):
+        snapshot = outcome.snapshot
+        orjson.dumps([snapshot.output, snapshot.usage, snapshot.metadata, snapshot.progress])
+        ended_badly = snapshot.status in (TaskStatus.FAILED, TaskStatus.CANCELED)
+        assert (snapshot.error is not None) == ended_badly
+
+
+def test_integers_that_our_own_records_cannot_hold_become_text() -> None:
+    extra = b'{"id":"t1","status":"completed","metadata":{"n":[99999999999999999999,18446744073709551615]}}'
+    outcome = DIALECTS[0].read_task(200, {}, extra)
+    assert isinstance(outcome, Found)
+    assert outcome.snapshot.metadata == {"n": ["99999999999999999999", 18446744073709551615]}
+    orjson.dumps(outcome.snapshot.metadata)
