@@ -28,6 +28,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--task-seconds", type=float, default=0.0, help="how long a task takes at the least")
     parser.add_argument("--public-url", help="what the addresses of results start with")
     parser.add_argument("--fsync", action="store_true", help="make every ledger line survive a power cut")
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        help="tasks of the vidu dialect that run at once; the others wait (default: all run)",
+    )
+    parser.add_argument(
+        "--list-payload", action="store_true", help="let the vidu list of tasks show their payload"
+    )
     return parser.parse_args()
 
 

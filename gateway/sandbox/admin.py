@@ -1,4 +1,4 @@
-"""For tests and demos: read the ledger and the tasks, and order faults. Not protected: keep it internal."""
+"""For tests and demos: read the ledger and the tasks, order faults. Not protected: keep it internal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ async def tasks(request: Request) -> Response:
 
 def _summary(sandbox: Sandbox, task: Task) -> dict[str, Any]:
     return envelope(task, sandbox.studio.progress(task)) | {
+        "dialect": task.dialect,
+        "state": task.state,
         "charged": task.cost,
+        "refunded": task.cost if task.is_refunded else None,
         "payload": task.order.payload,
         "callback_url": task.order.callback_url,
         "faults": sorted(task.faults),
@@ -53,10 +56,7 @@ async def faults(request: Request) -> Response:
 
 
 def _queue(sandbox: Sandbox, body: bytes) -> None:
-    try:
-        wish = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        wish = None
+    wish = _document(body)
     if not isinstance(wish, dict) or not isinstance(wish.get("fault"), str):
         raise Refused("BadRequest", 'send {"fault": NAME, "count": N}')
     count = wish.get("count", 1)
@@ -65,8 +65,32 @@ def _queue(sandbox: Sandbox, body: bytes) -> None:
     sandbox.faults.queue(parse(wish["fault"]), count)
 
 
+async def chances(request: Request) -> Response:
+    """POST {"lost_callback": 0.3, "slow=2": 0.1, "seed": 7}: from now on every creation draws for each."""
+    sandbox: Sandbox = request.app.state.sandbox
+    if request.method == "DELETE":
+        sandbox.chances.clear()
+    elif request.method == "POST":
+        try:
+            wish = _document(await request.body())
+            if not isinstance(wish, dict):
+                raise Refused("BadRequest", 'send {NAME: CHANCE, ..., "seed": N}')
+            sandbox.chances.set(wish, int.from_bytes(sandbox.environment.entropy(4), "big"))
+        except Refused as refused:
+            return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
+    return json(sandbox.chances.shown() | {"known": KNOWN})
+
+
+def _document(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
 ROUTES = [
     Route("/admin/ledger", ledger),
     Route("/admin/tasks", tasks),
     Route("/admin/faults", faults, methods=["GET", "POST", "DELETE"]),
+    Route("/admin/chances", chances, methods=["GET", "POST", "DELETE"]),
 ]

@@ -1,4 +1,4 @@
-"""The bodies the sandbox answers and calls back with, in the shapes seen in the wild."""
+"""What the vtrix dialect answers and calls back with, in the shapes seen in the wild."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from starlette.responses import Response
 
 from gateway.sandbox.checks import MODEL
 from gateway.sandbox.faults import Fault
-from gateway.sandbox.prices import credits_of
 from gateway.sandbox.tasks import Task
 
 _REFUSALS: dict[str, tuple[int, dict[str, Any]]] = {
+    "400": (400, {"error": {"code": "BadRequest", "message": "the request is not valid"}}),
     "401": (401, {"error": {"code": "Unauthorized", "message": "the API key is missing or not valid"}}),
     "402": (
         402,
         {"status": {"code": 402, "message": "Insufficient credits", "error_code": 40201}, "data": None},
     ),
     "403": (403, {"message": "insufficient balance or permission denied"}),
+    "404": (404, {"error": {"code": "ModelNotFound", "message": "no such model"}}),
+    "408": (408, {"message": "the request took too long"}),
+    "409": (409, {"error": {"code": "Conflict", "message": "the request is in conflict with another"}}),
+    "422": (422, {"detail": "the input cannot be processed"}),
     "429": (429, {"error": {"code": "TooManyRequests", "message": "rate limit exceeded"}}),
     "500": (500, {"error": "internal error"}),
     "503": (503, {"detail": "temporarily overloaded"}),
@@ -30,19 +34,22 @@ def json(document: object, status: int = 200, headers: dict[str, str] | None = N
     return Response(orjson.dumps(document), status, headers, "application/json")
 
 
+def retry_after(fault: Fault) -> dict[str, str] | None:
+    """The headers of a refusal that names a time."""
+    is_timed = fault.name.removesuffix("_after") in ("429", "503")
+    return {"Retry-After": fault.value} if fault.value and is_timed else None
+
+
 def refusal(code: str, message: str, status: int, request_id: str) -> Response:
     return json({"error": {"code": code, "message": message}, "request_id": request_id}, status)
 
 
-def refusal_by(fault: Fault) -> Response | None:
-    """The answer of a fault that creates nothing, if it is one of those."""
-    if fault.name not in _REFUSALS:
-        return None
-    status, body = _REFUSALS[fault.name]
+def refusal_by(fault: Fault, request_id: str) -> Response:
+    """The answer of a fault that is an answer of its own; `_after` at its end changes nothing."""
+    status, body = _REFUSALS[fault.name.removesuffix("_after")]
     if fault.name == "no_id" and fault.value == "string":
         body = {"error": "the request was not accepted"}
-    headers = {"Retry-After": fault.value} if fault.value and fault.name in ("429", "503") else None
-    return json(body, status, headers)
+    return json(body, status, retry_after(fault))
 
 
 def envelope(task: Task, progress: float) -> dict[str, Any]:
@@ -75,9 +82,9 @@ def _error(failure: tuple[str | int, str]) -> dict[str, Any]:
 def _content(task: Task) -> list[dict[str, Any]]:
     if task.files is None:
         return []
-    item = {"type": "video", "url": _link(task, task.files.film), "jobId": task.foreign_id}
+    item = {"type": "video", "url": task.link(task.files.film), "jobId": task.foreign_id}
     if task.files.marked:
-        item["watermarked_url"] = _link(task, task.files.marked)
+        item["watermarked_url"] = task.link(task.files.marked)
     return [item]
 
 
@@ -90,38 +97,3 @@ def _metadata(task: Task) -> dict[str, Any]:
         "started_at": task.started_at,
         "finished_at": task.finished_at,
     }
-
-
-def vidu_body(task: Task) -> dict[str, Any]:
-    """The same task as Vidu would call back about it: its own id, `state` and `creations`."""
-    if task.status == "in_progress":
-        state = "processing" if task.started_at else "created"
-    else:
-        state = "success" if task.status == "completed" else "failed"
-    return {
-        "id": task.foreign_id,
-        "state": state,
-        "err_code": str(task.failure[0]) if task.failure else "",
-        "credits": credits_of(task.cost),
-        "payload": task.order.payload,
-        "bgm": task.order.bgm,
-        "off_peak": False,
-        "creations": _creations(task) if task.status == "completed" else [],
-    }
-
-
-def _creations(task: Task) -> list[dict[str, str]]:
-    if task.files is None:
-        return []
-    creation = {
-        "id": str(int(task.foreign_id) + 1),
-        "url": _link(task, task.files.film),
-        "cover_url": _link(task, task.files.cover) if task.files.cover else "",
-    }
-    if task.files.marked:
-        creation["watermarked_url"] = _link(task, task.files.marked)
-    return [creation]
-
-
-def _link(task: Task, name: str) -> str:
-    return f"{task.base_url}/files/{name}"

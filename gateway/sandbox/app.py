@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -13,13 +14,14 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from gateway.environment import Environment
-from gateway.sandbox import admin
+from gateway.sandbox import admin, vidu_list, vidu_routes
 from gateway.sandbox.answers import envelope, json, refusal
 from gateway.sandbox.creation import check_key, create
 from gateway.sandbox.options import Options
 from gateway.sandbox.refusals import Refused
 from gateway.sandbox.service import Sandbox
 from gateway.sandbox.studio import PLACEHOLDER
+from gateway.sandbox.wires import VIDU, VTRIX
 
 SAMPLES = Path(__file__).parent / "samples"
 _RESULT_NAME = re.compile(r"[0-9a-f]{32}(-marked\.mp4|\.mp4|\.jpg)", re.ASCII)
@@ -36,8 +38,13 @@ def build_app(options: Options, environment: Environment | None = None) -> Starl
 
     return Starlette(
         routes=[
-            Route("/model/v1/generation", create, methods=["POST"]),
+            Route("/model/v1/generation", partial(create, VTRIX), methods=["POST"]),
             Route("/model/v1/generation/task/{task_id}", poll),
+            Route("/ent/v2/reference2video", partial(create, VIDU), methods=["POST"]),
+            Route("/ent/v2/tasks", vidu_list.tasks),
+            Route("/ent/v2/tasks/{task_id}/creations", vidu_routes.creations),
+            Route("/ent/v2/tasks/{task_id}/cancel", vidu_routes.cancel, methods=["POST"]),
+            Route("/ent/v2/credits", vidu_routes.credits_left),
             Route("/files/{name}", result),
             Route("/samples", sample_list),
             Route("/samples/{name}.jpg", sample),
@@ -52,16 +59,14 @@ async def poll(request: Request) -> Response:
     sandbox: Sandbox = request.app.state.sandbox
     task_id = request.path_params["task_id"]
     try:
-        check_key(request)
-        task = sandbox.tasks.get(task_id)
-        if task is not None:
-            task.polls += 1
-        if task is None or ("hidden" in task.faults and task.polls <= task.faults["hidden"].number()):
+        check_key(request, VTRIX)
+        task = sandbox.look(task_id, "vtrix")
+        if task is None:
             raise Refused("TaskNotFound", "no such task", 404)
     except Refused as refused:
-        sandbox.ledger.write("get", task_id=task_id, reply=refused.status, status=None)
+        sandbox.ledger.write("get", dialect="vtrix", task_id=task_id, reply=refused.status, status=None)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    sandbox.ledger.write("get", task_id=task_id, reply=200, status=task.status)
+    sandbox.ledger.write("get", dialect="vtrix", task_id=task_id, reply=200, status=task.status)
     return json(envelope(task, sandbox.studio.progress(task)))
 
 

@@ -1,7 +1,7 @@
 """Every published limit on a creation, checked strictly: the first problem found is refused.
 
-The wire is nested: {"model": M, "input": [{"params": {...}}]}. Nothing is forgiven: an unknown key, a null,
-a number in quotes or an empty list is a 400, because the real upstream may treat it so.
+vtrix is nested, {"model": M, "input": [{"params": {...}}]}; vidu is flat. Nothing is forgiven: an unknown
+key, a null, a number in quotes or an empty list is a 400, because the real upstream may treat it so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.sandbox.media import check_clip, check_image
 from gateway.sandbox.refusals import Refused
 
 MODEL = "viduq2_pro_reference"
+VIDU_MODEL = "viduq2-pro"
 BODY_LIMIT = 20_000_000
 _PAYLOAD_LIMIT = 1_048_576
 _PROMPT_LIMIT = 5_000
@@ -63,12 +64,33 @@ class Order:
 
 
 def read_order(body: bytes) -> Order:
-    """Raises Refused. Slow for large inline media: call it in a thread then."""
+    """As vtrix has it. Raises Refused. Slow for large inline media: call it in a thread then."""
+    return _order(_params(_document(body)))
+
+
+def read_flat_order(body: bytes) -> Order:
+    """As vidu has it: the parameters beside the model, and one more that has no effect on this model."""
+    document = _document(body)
+    if not isinstance(document, dict):
+        raise Refused("FieldInvalid", "the body must be an object")
+    params = dict(document)
+    if "model" not in params:
+        raise Refused("FieldLacking", "model is required")
+    if params.pop("model") != VIDU_MODEL:
+        raise Refused("FieldInvalid", f"model must be {VIDU_MODEL}")
+    if "movement_amplitude" in params:
+        _choice("auto", "small", "medium", "large")(params.pop("movement_amplitude"), "movement_amplitude")
+    return _order(_known(params, "the body"))
+
+
+def _document(body: bytes) -> object:
     try:
-        document = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Refused("BadRequest", "the body is not a JSON document") from None
-    params = _params(document)
+
+
+def _order(params: dict[str, Any]) -> Order:
     for name in ("images", "prompt"):
         if name not in params:
             raise Refused("FieldLacking", f"{name} is required")
@@ -91,9 +113,13 @@ def _params(document: object) -> dict[str, Any]:
     params = _object(items[0], "input[0]", {"params"})["params"]
     if not isinstance(params, dict):
         raise Refused("FieldInvalid", "input[0].params must be an object")
+    return _known(params, "params")
+
+
+def _known(params: dict[str, Any], where: str) -> dict[str, Any]:
     for name in params:
         if name not in _READERS:
-            raise Refused("FieldUnwanted", f"unknown field {name[:60]!r} in params")
+            raise Refused("FieldUnwanted", f"unknown field {name[:60]!r} in {where}")
     return params
 
 

@@ -1,7 +1,7 @@
 """The append-only record of what the sandbox saw, did and charged: one JSON line a fact, flushed at once.
 
-Kinds: `post` (also of bodies that never became whole), `get`, `callback` (one attempt) and `fault`. Tests
-judge by it: exactly one charged post for each job.
+Kinds: `post` (also of bodies that never became whole), `get`, `list`, `cancel`, `refund`, `callback` (one
+attempt) and `fault` (when it strikes). Tests judge by it: exactly one charged post for each job.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.environment import Environment
+from gateway.sandbox.faults import Fault
 
 _SEEN_PAYLOAD = re.compile(rb'"payload"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
 _SEEN_CALLBACK = re.compile(rb'"callback_url"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
@@ -34,26 +35,37 @@ class Ledger:
         stamp = {
             "kind": kind,
             "at": self._environment.clock(),
-            "monotonic_ns": int(self._environment.monotonic() * 1e9),
+            "monotonic_ns": self.now_ns(),
         }
         self._file.write(orjson.dumps(stamp | facts, option=orjson.OPT_APPEND_NEWLINE))
         self._file.flush()
         if self._fsync:
             os.fsync(self._file.fileno())
 
+    def now_ns(self) -> int:
+        return int(self._environment.monotonic() * 1e9)
+
     def post(
         self,
         body: bytes,
         *,
+        dialect: str,
+        is_authorized: bool,
+        first_byte_ns: int,
+        last_byte_ns: int | None,
         reply: int | None,
         task_id: str | None = None,
         charged: str | None = None,
-        complete: bool = True,
     ) -> None:
-        """`reply`: the HTTP status, None when none is sent. `charged`: US dollars, None = nothing."""
+        """`reply`: the HTTP status, None when none is sent. `charged`: US dollars, None = nothing. The
+        times are those of the request's head and of the end of its body, None = it never came."""
         self.write(
             "post",
-            complete=complete,
+            dialect=dialect,
+            authorized=is_authorized,
+            complete=last_byte_ns is not None,
+            first_byte_ns=first_byte_ns,
+            last_byte_ns=last_byte_ns,
             reply=reply,
             task_id=task_id,
             charged=charged,
@@ -62,6 +74,10 @@ class Ledger:
             bytes=len(body),
             sha256=hashlib.sha256(body).hexdigest(),
         )
+
+    def fault(self, fault: Fault, **facts: Any) -> None:
+        """`facts`: whom it struck, as far as that is known: task_id, payload, callback_token."""
+        self.write("fault", fault=fault.name, value=fault.value, by=fault.by, **facts)
 
     def read(self, kind: str | None = None, task_id: str | None = None) -> list[dict[str, Any]]:
         """Oldest first, straight from the file."""

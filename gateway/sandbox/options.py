@@ -15,8 +15,12 @@ class Options:
     """`task_seconds`: how long a task takes at the least; with `render="none"` it is the simulated time.
 
     `callback_style`: none, as the published page promises none; vtrix, the task's envelope, unsigned; vidu,
-    a forwarded body with a foreign id, signed with `callback_key`. `public_url` starts the addresses of
-    results; without it they start with whatever the creation was addressed to.
+    a forwarded body with a foreign id, signed with `callback_key`. Tasks made by the vidu dialect do not ask
+    for it: they call back natively, signed with `key`. `public_url` starts the addresses of results; without
+    it they start with whatever the creation was addressed to.
+
+    `concurrency`: how many tasks of the vidu dialect run at once, None = all; 0 leaves every one waiting.
+    `list_payload`: whether the vidu list of tasks shows their payload, which no document promises.
     """
 
     data_dir: Path
@@ -29,6 +33,8 @@ class Options:
     task_seconds: float = 0.0
     public_url: str | None = None
     fsync: bool = False
+    concurrency: int | None = None
+    list_payload: bool = False
 
     @property
     def files_dir(self) -> Path:

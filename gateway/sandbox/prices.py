@@ -1,6 +1,7 @@
 """What a task costs: invented figures, in the shape and of the size of the real ones.
 
-A task is charged when it is created, for the seconds that it will last. A failed task is not refunded.
+A task is charged when it is created, for the seconds that it will last. A failed task is not
+refunded, unless its owner cancelled it before anybody worked on it.
 """
 
 from __future__ import annotations

@@ -1,31 +1,57 @@
-"""The sandbox on uvicorn, with the one thing an ASGI app can not do by itself: hang up without a word."""
+"""The sandbox on uvicorn, with what an ASGI app can not do by itself: end a connection in bad manners."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+import struct
 from typing import Any
 
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class _DroppableProtocol(HttpToolsProtocol):
-    """Hands each request the means to abort its connection, as `request.state.abort`."""
+    """Hands each request the transport it came by, as `request.state.transport`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state: dict[str, Any] = {**self.app_state, "abort": transport.abort}
+        self.app_state: dict[str, Any] = {**self.app_state, "transport": transport}
 
 
 def drop_connection(request: Request) -> Response:
     """The caller sees its connection end with no answer. The response returned goes nowhere."""
-    abort: Callable[[], None] = request.state.abort
-    abort()
+    _transport(request).abort()
     return Response(status_code=500)
+
+
+def reset_connection(request: Request) -> Response:
+    """As dropped, but always with a TCP reset, also when everything that was sent has been read."""
+    transport = _transport(request)
+    no_farewell = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_farewell)
+    transport.abort()
+    return Response(status_code=500)
+
+
+class CutShort(Response):
+    """Promises all of its body, sends half of it, and closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        half = self.body[: len(self.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        scope["state"]["transport"].close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def _transport(request: Request) -> asyncio.Transport:
+    transport: asyncio.Transport = request.state.transport
+    return transport
 
 
 def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:

@@ -13,6 +13,7 @@ from gateway.environment import Environment
 from gateway.sandbox.checks import Reference
 from gateway.sandbox.download import download
 from gateway.sandbox.faults import without_markers
+from gateway.sandbox.line import Line
 from gateway.sandbox.options import Options
 from gateway.sandbox.pool import RenderPool
 from gateway.sandbox.refusals import TaskFailed
@@ -21,11 +22,12 @@ from gateway.sandbox.tasks import Files, Task
 
 PLACEHOLDER = "placeholder.mp4"
 _NO_MUSIC_SECONDS = (9, 10)  # as published: bgm has no effect then
-_PUBLISHED_FAILURE = (1027, "input did not pass the safety review")
+_UNSAFE = "input did not pass the safety review"
+_UNSAFE_CODES: dict[str, str | int] = {"vtrix": 1027, "vidu": "CreationPolicyViolation"}
 
 
 class Studio:
-    """`on_change` is told of each start and end of a task."""
+    """`on_change` is told when a task has to wait in the line, and of each start and end."""
 
     def __init__(
         self,
@@ -39,16 +41,33 @@ class Studio:
         self._session = session
         self._on_change = on_change
         self._pool = RenderPool(options.processes)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._line = Line(options.concurrency)
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._is_closed = False
 
     def begin(self, task: Task, *, at_once: bool = False) -> None:
-        """`at_once`: do not keep the task waiting for the asked time."""
-        wait = 0.0 if at_once else self._options.task_seconds
+        """`at_once`: keep the task waiting neither for the asked time nor in the line."""
+        if at_once or task.dialect != "vidu":
+            self._set_going(task, 0.0 if at_once else self._options.task_seconds)
+        elif not self._line.enter(task.id, lambda: self._set_going(task, self._options.task_seconds)):
+            task.is_queued = True
+            self._on_change(task)
+
+    def withdraw(self, task: Task) -> bool:
+        """Ends a task that has not started, as its owner wished; False for any other."""
+        if task.started_at is not None or task.has_ended:
+            return False
+        if work := self._under_way.get(task.id):
+            work.cancel()
+        task.is_refunded = True
+        self._end(task, None, ("UserCancelled", "the task was cancelled by its owner"))
+        return True
+
+    def _set_going(self, task: Task, wait: float) -> None:
         if self._options.render == "full" and "failed_task" not in task.faults:
             work = asyncio.create_task(self._produce(task, wait))
-            self._under_way.add(work)
-            work.add_done_callback(self._under_way.discard)
+            self._under_way[task.id] = work
+            work.add_done_callback(lambda _: self._under_way.pop(task.id))
             return
         self._started(task)
         task.rendered = 1.0
@@ -65,9 +84,10 @@ class Studio:
 
     async def close(self) -> None:
         self._is_closed = True
-        for work in list(self._under_way):
+        under_way = list(self._under_way.values())
+        for work in under_way:
             work.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
         await self._pool.close()
 
     def _started(self, task: Task) -> None:
@@ -78,20 +98,21 @@ class Studio:
         if self._is_closed:
             return
         if fault := task.faults.get("failed_task"):
-            code, message = _PUBLISHED_FAILURE
-            self._end(task, None, (fault.value or code, message))
+            self._end(task, None, (fault.value or _UNSAFE_CODES[task.dialect], _UNSAFE))
         else:
             self._end(task, Files(PLACEHOLDER))
 
     def _end(self, task: Task, files: Files | None, failure: tuple[str | int, str] | None = None) -> None:
         task.end(self._environment.clock(), None if "no_url" in task.faults else files, failure)
         self._on_change(task)
+        self._line.leave(task.id)
 
     async def _produce(self, task: Task, wait: float) -> None:
         folder = self._options.work_dir / task.id
+        due = self._environment.clock() + wait
         try:
             files = await self._rendered(task, folder)
-            left = task.created_at + wait - self._environment.clock()
+            left = due - self._environment.clock()
             if left > 0:
                 await asyncio.sleep(left)
             self._end(task, files)

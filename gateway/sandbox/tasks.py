@@ -15,7 +15,9 @@ from gateway.sandbox.faults import Fault
 from gateway.sandbox.prices import cost_of
 from gateway.sandbox.render.script import frame_size
 
+Dialect = Literal["vtrix", "vidu"]
 Status = Literal["in_progress", "completed", "failed"]
+State = Literal["created", "queueing", "processing", "success", "failed"]
 
 
 @dataclass(slots=True)
@@ -29,10 +31,15 @@ class Files:
 
 @dataclass(slots=True)
 class Task:
-    """`seed` and `seconds` as chosen where the order left them open. Times: seconds since the epoch."""
+    """`seed` and `seconds` as chosen where the order left them open. Times: seconds since the epoch.
+
+    `foreign_id` is vidu's number for it: another account's for a task made through vtrix, and the task's own
+    `id` for one made through vidu. `status` is in vtrix's words, `state` in vidu's.
+    """
 
     id: str
     foreign_id: str
+    dialect: Dialect
     created_at: float
     order: Order
     seed: int
@@ -41,6 +48,8 @@ class Task:
     base_url: str
     faults: Mapping[str, Fault]
     status: Status = "in_progress"
+    is_queued: bool = False
+    is_refunded: bool = False
     rendered: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
@@ -53,6 +62,22 @@ class Task:
     def size(self) -> tuple[int, int]:
         return frame_size(self.order.resolution, self.order.aspect_ratio)
 
+    @property
+    def has_ended(self) -> bool:
+        return self.status != "in_progress"
+
+    @property
+    def state(self) -> State:
+        if self.has_ended:
+            return "success" if self.status == "completed" else "failed"
+        if self.started_at is not None:
+            return "processing"
+        return "queueing" if self.is_queued else "created"
+
+    def link(self, name: str) -> str:
+        """Where one of its files is to be had."""
+        return f"{self.base_url}/files/{name}"
+
     def end(self, now: float, files: Files | None, failure: tuple[str | int, str] | None = None) -> None:
         self.status = "failed" if failure else "completed"
         self.files, self.failure, self.finished_at = files, failure, now
@@ -60,13 +85,21 @@ class Task:
         self.ended.set()
 
 
-def new_task(order: Order, base_url: str, faults: Mapping[str, Fault], environment: Environment) -> Task:
+def new_task(
+    order: Order,
+    base_url: str,
+    faults: Mapping[str, Fault],
+    environment: Environment,
+    dialect: Dialect = "vtrix",
+) -> Task:
     """Draws what the order left to chance: seed 0 is any seed, duration 0 is 3 to 6 s by the seed."""
+    number = str(9 * 10**17 + int.from_bytes(environment.entropy(7), "big") % 10**17)
     seed = order.seed or 1 + int(environment.random() * (2**31 - 2))
     seconds = order.duration or random.Random(seed).randint(3, 6)
     return Task(
-        id=_new_id(environment),
-        foreign_id=str(9 * 10**17 + int.from_bytes(environment.entropy(7), "big") % 10**17),
+        id=number if dialect == "vidu" else _new_id(environment),
+        foreign_id=number,
+        dialect=dialect,
         created_at=environment.clock(),
         order=order,
         seed=seed,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 from aiohttp import web
 from PIL import Image
 
@@ -21,6 +22,8 @@ from gateway.sandbox.service import Sandbox
 
 KEY = "sandbox-test-key"
 CREATE = "/model/v1/generation"
+VIDU_CREATE = "/ent/v2/reference2video"
+VIDU_TASKS = "/ent/v2/tasks"
 Params = dict[str, Any]
 
 
@@ -39,6 +42,27 @@ class Running:
         found: Params = reply.json()
         return found
 
+    async def vidu(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return await self.client.request(method, path, headers={"Authorization": f"Token {KEY}"}, **more)
+
+    async def vidu_create(self, **params: Any) -> httpx.Response:
+        return await self.vidu("POST", VIDU_CREATE, json=flat(**params))
+
+    async def vidu_made(self, **params: Any) -> str:
+        """The id of a new task."""
+        reply = await self.vidu_create(**params)
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["task_id"])
+
+    async def vidu_poll(self, task_id: str) -> Params:
+        reply = await self.vidu("GET", f"{VIDU_TASKS}/{task_id}/creations")
+        assert reply.status_code == 200, reply.text
+        found: Params = reply.json()
+        return found
+
+    async def vidu_cancel(self, task_id: str) -> httpx.Response:
+        return await self.vidu("POST", f"{VIDU_TASKS}/{task_id}/cancel", json={"id": task_id})
+
     async def ended(self, task_id: str) -> Params:
         await asyncio.wait_for(self.sandbox.tasks[task_id].ended.wait(), 20)
         return await self.poll(task_id)
@@ -56,6 +80,12 @@ def nested(**params: Any) -> Params:
     return {"model": "viduq2_pro_reference", "input": [{"params": kept}]}
 
 
+def flat(**params: Any) -> Params:
+    """The same for the vidu dialect."""
+    kept: Params = nested(**params)["input"][0]["params"]
+    return {"model": "viduq2-pro", **kept}
+
+
 async def until(is_true: Callable[[], bool]) -> None:
     """For what nobody announces."""
     async with asyncio.timeout(10):
@@ -71,6 +101,8 @@ async def running(
     style: CallbackStyle = "none",
     task_seconds: float = 0.0,
     retry_seconds: float = 0.01,
+    concurrency: int | None = None,
+    list_payload: bool = False,
 ) -> AsyncIterator[Running]:
     options = Options(
         folder,
@@ -79,6 +111,8 @@ async def running(
         callback_style=style,
         task_seconds=task_seconds,
         callback_retry_seconds=retry_seconds,
+        concurrency=concurrency,
+        list_payload=list_payload,
     )
     app = build_app(options)
     server = make_server(app, "127.0.0.1", 0)
@@ -102,11 +136,17 @@ class Listener:
     url: str = ""
     replies: list[int] = field(default_factory=list)
     calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [orjson.loads(body) for _, body in self.calls]
 
     async def heard(self, count: int) -> None:
         await until(lambda: len(self.calls) >= count)
 
     async def _take(self, request: web.Request) -> web.Response:
+        self.tokens.append(request.match_info["token"])
         self.calls.append((dict(request.headers), await request.read()))
         return web.Response(status=self.replies.pop(0) if self.replies else 200)
 
@@ -114,7 +154,7 @@ class Listener:
 @asynccontextmanager
 async def listening(*replies: int) -> AsyncIterator[Listener]:
     listener = Listener(replies=list(replies))
-    app = web.Application()
+    app = web.Application(client_max_size=2**20)
     app.router.add_post("/callbacks/{token}", listener._take)
     runner = web.AppRunner(app)
     await runner.setup()

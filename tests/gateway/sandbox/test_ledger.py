@@ -42,11 +42,12 @@ def test_facts_are_found_by_kind_and_by_task(tmp_path: Path) -> None:
 def test_payload_and_token_are_seen_in_a_body_that_was_cut_off(tmp_path: Path) -> None:
     body = rb'{"input":[{"params":{"prompt":"\"payload\": \"no\"","payload":"job_1 \"x\"","callback_url":"http://g/c/tok?q=1","see'
     ledger = Ledger(tmp_path / "ledger.jsonl", Environment())
-    ledger.post(body, reply=None, complete=False)
+    ledger.post(body, dialect="vtrix", is_authorized=True, first_byte_ns=7, last_byte_ns=None, reply=None)
     line = ledger.read("post")[0]
     assert (line["payload"], line["callback_token"], line["complete"]) == ('job_1 "x"', "tok", False)
     assert (line["sha256"], line["bytes"]) == (hashlib.sha256(body).hexdigest(), len(body))
     assert (line["charged"], line["task_id"], line["reply"]) == (None, None, None)
+    assert (line["first_byte_ns"], line["last_byte_ns"]) == (7, None)
     ledger.close()
 
 

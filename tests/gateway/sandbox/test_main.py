@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateway.sandbox.running import CREATE, nested
+from tests.gateway.sandbox.running import CREATE, VIDU_CREATE, VIDU_TASKS, flat, nested
 
 pytestmark = pytest.mark.processes
 
@@ -32,6 +32,10 @@ def sandbox(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Cli
         str(tmp_path),
         "--key",
         "k",
+        "--fsync",
+        "--list-payload",
+        "--concurrency",
+        "0",
     ]
     process = subprocess.Popen(command)
     headers = {"Authorization": "Bearer k"}
@@ -82,6 +86,36 @@ def test_no_render_process_outlives_the_sandbox(
     process.send_signal(how)
     process.wait(timeout=10)
     until(lambda: not is_running(children[0]))
+
+
+def test_the_options_of_the_vidu_dialect_are_heeded(
+    sandbox: tuple[subprocess.Popen[bytes], httpx.Client],
+) -> None:
+    _, client = sandbox
+    headers = {"Authorization": "Token k"}
+    made = client.post(VIDU_CREATE, json=flat(payload="job_1"), headers=headers).json()
+    row = client.get(VIDU_TASKS, headers=headers).json()["tasks"][0]
+    assert (row["id"], row["state"], row["payload"]) == (made["task_id"], "queueing", "job_1")
+    cancel = f"{VIDU_TASKS}/{made['task_id']}/cancel"
+    assert client.post(cancel, json={"id": made["task_id"]}, headers=headers).json() == {}
+
+
+def test_the_event_loop_of_a_real_process_ends_connections_as_asked(
+    sandbox: tuple[subprocess.Popen[bytes], httpx.Client],
+) -> None:
+    process, client = sandbox
+    broken: dict[str, type[httpx.TransportError]] = {
+        "reset_early": httpx.ReadError,
+        "drop": httpx.TransportError,
+        "truncated": httpx.RemoteProtocolError,
+    }
+    for fault, error in broken.items():
+        client.post("/admin/faults", json={"fault": fault})
+        with pytest.raises(error):
+            client.post(CREATE, json=nested())
+    charged = [line["charged"] for line in client.get("/admin/ledger?kind=post").json()]
+    assert charged == [None, None, "0.2750"]
+    assert process.poll() is None
 
 
 def test_a_missing_key_stops_it_from_starting(tmp_path: Path) -> None:
