@@ -20,6 +20,7 @@ _REFERENCE: Final = (
     r"(?P<kid>[a-z0-9]{1,8})\.(?P<tenant>[a-z0-9][a-z0-9_-]{0,31})"
     r"\.(?P<job>job_[0-9A-HJKMNP-TV-Z]{26})\.(?P<epoch>0|[1-9][0-9]{0,9})"
 )
+_PROBE: Final = re.compile(r"(?P<kid>[a-z0-9]{1,8})\.(?P<mac>[A-Za-z0-9_-]{22})")
 _TOKEN: Final = re.compile(_REFERENCE + r"\.(?P<mac>[A-Za-z0-9_-]{22})")
 
 
@@ -52,6 +53,27 @@ def verify(keyring: Keyring, token: str) -> CallbackRef | None:
     return ref if hmac.compare_digest(_mac(keyring, ref).encode(), match["mac"].encode()) else None
 
 
+def make_probe(keyring: Keyring, minute: int) -> str:
+    """A token for a probe of our own callback route, good for this minute since the epoch and the next."""
+    return f"{keyring.active_kid}.{_probe_mac(keyring, keyring.active_kid, minute)}"
+
+
+def verify_probe(keyring: Keyring, token: str, minute: int) -> bool:
+    """Whether it was made by this service in this minute or the one before."""
+    if not (match := _PROBE.fullmatch(token)) or match["kid"] not in keyring:
+        return False
+    given = match["mac"].encode()
+    now, before = (_probe_mac(keyring, match["kid"], made).encode() for made in (minute, minute - 1))
+    return hmac.compare_digest(now, given) | hmac.compare_digest(before, given)
+
+
 def _mac(keyring: Keyring, ref: CallbackRef) -> str:
-    digest = keyring.derive(ref.kid, "callback-token", ref.kid, ref.tenant, ref.job_id, str(ref.epoch))
+    return _text(keyring.derive(ref.kid, "callback-token", ref.kid, ref.tenant, ref.job_id, str(ref.epoch)))
+
+
+def _probe_mac(keyring: Keyring, kid: str, minute: int) -> str:
+    return _text(keyring.derive(kid, "callback-probe", kid, str(minute)))
+
+
+def _text(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode().rstrip("=")

@@ -6,18 +6,19 @@ with a valid token came at all is evidence too: a task exists for that submissio
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import callback_tokens
+from gateway import callback_claims, callback_signature, callback_tokens
+from gateway.callback_signature import Signature, Verdict
 from gateway.callback_tokens import CallbackRef
-from gateway.errors import NotFound, StoreUnavailable
-from gateway.jobs import Job
-from gateway.lifecycle import JobEvent, JobState
-from gateway.store.base import Move, Outcome
+from gateway.errors import NotFound, StoreUnavailable, Unauthenticated
+from gateway.settings import Settings
+from gateway.store.base import Callback, Effect
 from gateway.upstream.base import Hint, TaskStatus
 from gateway.web import bodies
 from gateway.web.answers import json_answer
@@ -25,66 +26,126 @@ from gateway.web.problems import Refusal
 from gateway.web.state import State, state_of
 
 _MAX_BODY_BYTES: Final = 256 * 1024
+_MAX_RAW_BYTES: Final = 64 * 1024
 _BODY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5
-_USELESS: Final = (Outcome.MISSING, Outcome.FENCED, Outcome.REFUSED)
+#: What should not happen as long as Redis keeps what it acknowledged and tasks are named right.
+_STRANGE: Final = (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)
+_ENDS: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
 
 
 async def receive(request: Request) -> Response:
     """200 once the callback is durable. A bad token is a uniform 404, its body unread and Redis unasked."""
     state = state_of(request)
-    ref = callback_tokens.verify(state.resources.keyring, request.path_params["token"])
+    token: str = request.path_params["token"]
+    ref = callback_tokens.verify(state.resources.keyring, token)
     if ref is None:
-        state.traffic.callbacks["forged"] += 1
-        raise NotFound("callback", "of this address")
+        raise _forged(state)
     refused: Refusal | None = None
+    body = b""
     try:
-        hint = state.dialect.read_callback(await bodies.read(request, _MAX_BODY_BYTES, _BODY_SECONDS))
+        body = await bodies.read(request, _MAX_BODY_BYTES, _BODY_SECONDS)
     except Refusal as refusal:
-        refused, hint = refusal, Hint()
-    await _keep(state, ref, hint)
+        refused = refusal
+    signature = _signature(state, request, token)
+    distrust = _distrust(state.resources.settings, signature)
+    raw = body.replace(token.encode(), b"[token]")[:_MAX_RAW_BYTES]
+    if distrust is None:
+        await _keep(state, _read(state, ref, body, raw, signature))
+    else:
+        await _keep_distrusted(state, ref, raw, distrust)
+        if state.resources.settings.callback_signature == "required" and distrust is not Verdict.STALE:
+            raise Unauthenticated("this callback is not signed as it must be")
     if refused is not None:
         raise refused
     return json_answer({"received": True})
 
 
-async def _keep(state: State, ref: CallbackRef, hint: Hint) -> None:
-    # All that `apply` needs of the job is in the token: nothing is read before it.
-    job = Job(ref.job_id, ref.tenant, JobState.SUBMITTED, "", {}, 0, epoch=ref.epoch)
-    try:
-        answer = await state.resources.jobs.apply(job, _move(state, ref, hint))
-    except StoreUnavailable as error:
-        error.retry_after_seconds = _RETRY_SECONDS
-        raise
-    state.traffic.callbacks[answer.outcome] += 1
-    if answer.outcome in _USELESS:
-        structlog.get_logger().warning(
-            "callback_without_effect",
-            job=ref.job_id,
-            tenant=ref.tenant,
-            epoch=ref.epoch,
-            task=hint.task_id,
-            reason=answer.outcome,
-        )
+async def probe(request: Request) -> Response:
+    """204 to a request of our own, which came by the way that callbacks take."""
+    state = state_of(request)
+    minute = int(state.resources.environment.clock() // 60)
+    if not callback_tokens.verify_probe(state.resources.keyring, request.path_params["token"], minute):
+        raise _forged(state)
+    await state.resources.jobs.heard()
+    return Response(status_code=204)
 
 
-def _move(state: State, ref: CallbackRef, hint: Hint) -> Move:
-    working = hint.status is TaskStatus.IN_PROGRESS
-    common: dict[str, Any] = {"expect": {"epoch": ref.epoch}, "tally": [f"callbacks|{_class(hint)}"]}
-    if hint.task_id is None or hint.foreign:
-        return Move(JobEvent.CALLBACK_SEEN, poll_in_ms=None if working else 0, **common)
-    # The submission's own answer may never come, so that its slot and its first poll are seen to here.
-    first_poll_ms = int(state.resources.settings.poll_first_seconds * 1000)
-    return Move(
-        JobEvent.UPSTREAM_ACCEPTED,
-        once={"task_id": hint.task_id},
-        poll_in_ms=first_poll_ms if working else 0,
-        hold_ms=-1,
-        **common,
+def _forged(state: State) -> NotFound:
+    state.traffic.callbacks["forged"] += 1
+    return NotFound("callback", "of this address")
+
+
+def _signature(state: State, request: Request, token: str) -> Signature | None:
+    """None when signatures are not looked at."""
+    settings = state.resources.settings
+    if settings.callback_signature == "off":
+        return None
+    key = settings.callback_signature_key or settings.upstream_key
+    return callback_signature.verify(
+        key.get_secret_value().encode(),
+        request.method,
+        f"{urlsplit(settings.public_url).path}/callbacks/{token}",
+        "",
+        request.scope["headers"],
+        state.resources.environment.clock(),
     )
 
 
-def _class(hint: Hint) -> str:
-    if hint.foreign:
-        return "foreign"
-    return hint.status or "unclear"
+def _distrust(settings: Settings, signature: Signature | None) -> Verdict | None:
+    """What is wrong with the signature, when it matters."""
+    if signature is None or signature.verdict is Verdict.VALID:
+        return None
+    if signature.verdict is Verdict.ABSENT and settings.callback_signature == "optional":
+        return None
+    return signature.verdict
+
+
+def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Signature | None) -> Callback:
+    hint = state.dialect.read_callback(body)
+    # A body that did not get through whole may be sent again under the same nonce, and must count then.
+    unread = hint == Hint()
+    return Callback(
+        ref.job_id,
+        ref.tenant,
+        ref.epoch,
+        label="foreign" if hint.foreign else hint.status or "unclear",
+        task_id=None if hint.foreign else hint.task_id,
+        terminal=hint.status in _ENDS,
+        working=hint.status is TaskStatus.IN_PROGRESS,
+        claimed=callback_claims.read(state.resources.settings, hint.snapshot),
+        raw=raw if unread else b"",
+        nonce=signature.nonce if signature and not unread else None,
+    )
+
+
+async def _keep_distrusted(state: State, ref: CallbackRef, raw: bytes, verdict: Verdict) -> None:
+    structlog.get_logger().warning(
+        "callback_distrusted", job=ref.job_id, tenant=ref.tenant, epoch=ref.epoch, reason=verdict
+    )
+    await _keep(
+        state, Callback(ref.job_id, ref.tenant, ref.epoch, label="distrusted", distrusted=True, raw=raw)
+    )
+
+
+async def _keep(state: State, callback: Callback) -> None:
+    """In Redis, or in the journal while Redis is away. Unavailable when in neither."""
+    try:
+        effect = await state.resources.jobs.callback(callback)
+    except StoreUnavailable as error:
+        if state.journal is None:
+            error.retry_after_seconds = _RETRY_SECONDS
+            raise
+        await state.journal.append(callback)
+        state.traffic.callbacks["journaled"] += 1
+        return
+    state.traffic.callbacks[effect] += 1
+    if effect in _STRANGE:
+        structlog.get_logger().warning(
+            "callback_out_of_place",
+            job=callback.job_id,
+            tenant=callback.tenant,
+            epoch=callback.epoch,
+            task=callback.task_id,
+            reason=effect,
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,39 +16,18 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.base import Callback, Move
 from gateway.tickets import confirm_ticket, submit_ticket
-from tests.gateway.web.conftest import BODY, connected, serving
-
-COMPLETED = {"id": "task-1", "status": "completed", "output": [{"content": [{"type": "video", "url": "x"}]}]}
-
-
-async def submitting(client: httpx.AsyncClient, resources: Resources) -> Job:
-    """A job that a worker has claimed, its answer from the upstream still on the way."""
-    job_id = (await client.post("/v1/jobs", json=BODY)).json()["id"]
-    job = await resources.jobs.read(job_id)
-    assert job is not None
-    held = await resources.redis.hget(f"{{gw}}:{Role.SUBMIT}:holders", str(submit_ticket(job)))  # type: ignore[misc]
-    claimed = await resources.jobs.claim(replace(submit_ticket(job), ring=int(held)))
-    assert claimed is not None
-    return claimed
-
-
-def path(resources: Resources, job: Job, epoch: int | None = None) -> str:
-    token = callback_tokens.make(resources.keyring, job.tenant, job.id, job.epoch if epoch is None else epoch)
-    return f"/callbacks/{token}"
-
-
-async def state_of(resources: Resources, job: Job) -> Job:
-    found = await resources.jobs.read(job.id)
-    assert found is not None
-    return found
-
-
-async def is_to_be_confirmed(resources: Resources, job: Job) -> bool:
-    """Handed to the confirm role at once."""
-    slot: Any = await resources.redis.zscore(keys.slots(Role.CONFIRM), str(confirm_ticket(job)))
-    return slot is not None
+from gateway.web.state import State
+from tests.gateway.web.calling_back import (
+    COMPLETED,
+    is_to_be_confirmed,
+    path,
+    state_of,
+    submitting,
+    told_to_the_store,
+)
+from tests.gateway.web.conftest import connected, serving
 
 
 async def test_a_callback_that_overtakes_our_own_answer_makes_the_job_submitted(
@@ -88,7 +66,7 @@ async def test_a_task_id_that_is_known_is_not_replaced(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources
 ) -> None:
     job = await submitting(client, resources)
-    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "ours"}))
+    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="ours"))
     await nobody.post(path(resources, job), json={**COMPLETED, "id": "theirs"})
     assert (await state_of(resources, job)).task_id == "ours"
     assert await is_to_be_confirmed(resources, job)
@@ -128,6 +106,7 @@ async def test_an_oversize_body_is_413_and_evidence_all_the_same(
     answer = await nobody.post(path(resources, job), content=raw if declared else parts())
     assert answer.status_code == 413
     assert await is_to_be_confirmed(resources, job)
+    assert (await state_of(resources, job)).task_id is None
 
 
 async def test_a_repeated_callback_changes_nothing(
@@ -139,31 +118,67 @@ async def test_a_repeated_callback_changes_nothing(
     assert await resources.redis.zcard(keys.slots(Role.CONFIRM)) == 1
 
 
-async def test_a_callback_of_an_earlier_attempt_moves_nothing(
-    client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (COMPLETED, {"label": "completed", "task_id": "task-1", "terminal": True}),
+        ({"id": "t", "status": "failed"}, {"label": "failed", "task_id": "t", "terminal": True}),
+        ({"id": "t", "status": "in_progress"}, {"label": "in_progress", "task_id": "t", "working": True}),
+        ({"status": "completed"}, {"label": "completed", "terminal": True}),
+        ({"id": "v", "state": "success", "creations": []}, {"label": "foreign", "terminal": True}),
+        ({"id": "v", "state": "processing"}, {"label": "foreign", "working": True}),
+    ],
+)
+async def test_the_store_is_told_what_the_body_hints_at(
+    nobody: httpx.AsyncClient,
+    resources: Resources,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    body: dict[str, Any],
+    expected: dict[str, Any],
 ) -> None:
-    job = await submitting(client, resources)
-    answer = await nobody.post(path(resources, job, epoch=0), json=COMPLETED)
-    assert answer.status_code == 200
-    assert (await state_of(resources, job)).state is JobState.SUBMITTING
+    told = told_to_the_store(state, monkeypatch)
+    job_id = resources.environment.new_job_id()
+    token = callback_tokens.make(resources.keyring, "acme", job_id, 7)
+    await nobody.post(f"/callbacks/{token}", json=body)
+    assert told == [Callback(job_id, "acme", 7, **expected)]
 
 
-async def test_a_callback_for_a_job_that_is_not_there_is_200(
-    nobody: httpx.AsyncClient, resources: Resources
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"id": "1", "id": "2"}',
+        b'{"id": {"id": "1"}, "status": ["completed"]}',
+        b'{"id": NaN}',
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_kept_up_to_64_kib(
+    nobody: httpx.AsyncClient,
+    resources: Resources,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes,
 ) -> None:
+    told = told_to_the_store(state, monkeypatch)
     token = callback_tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
-    assert (await nobody.post(f"/callbacks/{token}", json=COMPLETED)).status_code == 200
-    assert not await resources.redis.exists(keys.job("x"))
+    assert (await nobody.post(f"/callbacks/{token}", content=body)).status_code == 200
+    assert [(one.label, one.task_id, one.raw) for one in told] == [("unclear", None, body[: 64 * 1024])]
 
 
-async def test_a_callback_before_its_job_was_submitted_moves_nothing(
-    client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources
+async def test_the_token_is_cut_out_of_what_is_kept(
+    nobody: httpx.AsyncClient, resources: Resources, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = (await client.post("/v1/jobs", json=BODY)).json()["id"]
-    job = await resources.jobs.read(job_id)
-    assert job is not None
-    assert (await nobody.post(path(resources, job), json=COMPLETED)).status_code == 200
-    assert (await state_of(resources, job)).state is JobState.QUEUED
+    told = told_to_the_store(state, monkeypatch)
+    token = callback_tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
+    await nobody.post(f"/callbacks/{token}", content=b"?" * (64 * 1024 - 50) + token.encode())
+    assert b"[token]" in told[0].raw
+    assert token.rpartition(".")[2][:8].encode() not in told[0].raw
 
 
 async def test_a_bad_token_is_a_uniform_404_without_redis_and_unread(settings: Settings) -> None:

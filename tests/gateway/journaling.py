@@ -1,0 +1,47 @@
+"""What tests of the journal share: callbacks, and a store that keeps them or is away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.environment import Environment
+from gateway.errors import StoreUnavailable
+from gateway.store.base import Callback, Effect
+
+ENVIRONMENT = Environment()
+
+
+def callback(number: int = 0) -> Callback:
+    return Callback(ENVIRONMENT.new_job_id(), "acme", 1, "completed", task_id=f"task-{number}", terminal=True)
+
+
+@dataclass
+class Store:
+    """Keeps callbacks, or is away; `poison`: tasks that make it fail in a way nobody foresaw."""
+
+    away: bool = False
+    kept: list[Callback] = field(default_factory=list)
+    asked: int = 0
+    away_after: int | None = None
+    poison: frozenset[str] = frozenset()
+
+    async def callback(self, callback: Callback) -> Effect:
+        self.asked += 1
+        if self.away or (self.away_after is not None and len(self.kept) >= self.away_after):
+            raise StoreUnavailable("Redis does not answer")
+        if callback.task_id in self.poison:
+            raise RuntimeError("never seen before")
+        self.kept.append(callback)
+        return Effect.MOVED
+
+
+def journals(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.jsonl"))
+
+
+def left_by_a_dead_process(folder: Path, content: bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{ENVIRONMENT.new_ulid()}-1.jsonl"
+    path.write_bytes(content)
+    return path
