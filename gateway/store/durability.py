@@ -21,6 +21,7 @@ _SETTINGS: Final = {
     "appendfsync": ("always", "a power cut loses up to a second of accepted jobs and of paid submissions"),
     "maxmemory-policy": ("noeviction", "a full Redis would silently drop jobs"),
 }
+_SNAPSHOT: Final = ("save", "stop-writes-on-bgsave-error")
 
 
 async def faults(redis: Redis) -> list[str]:
@@ -31,10 +32,11 @@ async def faults(redis: Redis) -> list[str]:
         except NoPermissionError:
             return ["its state cannot be read (INFO is forbidden)"]
         try:
-            settings: dict[str, str] = await redis.config_get(*list[str](_SETTINGS))  # type: ignore[arg-type]
+            names: list[str] = [*_SETTINGS, *_SNAPSHOT]
+            settings: dict[str, str] = await redis.config_get(*names)  # type: ignore[arg-type]
         except ResponseError:
             settings = {}
-    return [*_of_server(info), *_of_settings(settings)]
+    return [*_of_server(info), *_of_settings(settings), *_of_snapshots(info, settings)]
 
 
 def _of_server(info: dict[str, Any]) -> list[str]:
@@ -48,6 +50,10 @@ def _of_server(info: dict[str, Any]) -> list[str]:
         found.append("appendonly is no: a restart loses everything; set appendonly yes")
     elif info.get("aof_last_write_status") != "ok":
         found.append("its last write to the append-only file failed: is the disk full?")
+    if info.get("maxmemory") == 0:
+        found.append(
+            "maxmemory is 0: Redis grows until the kernel ends it; set maxmemory to half of its memory"
+        )
     return found
 
 
@@ -59,6 +65,14 @@ def _of_settings(settings: dict[str, str]) -> list[str]:
         for name, (wanted, harm) in _SETTINGS.items()
         if settings.get(name) != wanted
     ]
+
+
+def _of_snapshots(info: dict[str, Any], settings: dict[str, str]) -> list[str]:
+    if info.get("rdb_last_bgsave_status") == "ok" or not settings.get("save"):
+        return []
+    if settings.get("stop-writes-on-bgsave-error") != "yes":
+        return []
+    return ["its last snapshot failed, and it takes no writes until one succeeds: is the disk full?"]
 
 
 async def check(settings: Settings) -> None:

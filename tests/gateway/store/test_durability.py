@@ -15,6 +15,7 @@ from gateway.embedded import prepared, valkey
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.store import durability
+from gateway.store.client import connection_pool
 
 _KEYS = f"k1:{base64.b64encode(bytes(32)).decode()}"
 
@@ -29,8 +30,9 @@ async def weakened(redis: Redis) -> AsyncIterator[Redis]:
     before = await redis.config_get("*")
     await redis.config_set("appendfsync", "everysec")
     await redis.config_set("maxmemory-policy", "allkeys-lru")
+    await redis.config_set("maxmemory", 0)
     yield redis
-    for name in ("appendfsync", "maxmemory-policy"):
+    for name in ("appendfsync", "maxmemory-policy", "maxmemory"):
         await redis.config_set(name, before[name])
 
 
@@ -39,11 +41,31 @@ async def test_every_weakness_is_told_at_once(weakened: Redis, redis_url: str) -
         await durability.check(settings(redis_url))
     assert "appendfsync is everysec" in str(refusal.value)
     assert "maxmemory-policy is allkeys-lru" in str(refusal.value)
+    assert "maxmemory is 0: Redis grows until the kernel ends it" in str(refusal.value)
     assert "GATEWAY_DURABILITY=assume" in str(refusal.value)
 
 
 async def test_weakness_may_be_assumed_to_be_all_right(weakened: Redis, redis_url: str) -> None:
     await durability.check(settings(redis_url, durability="assume"))
+
+
+async def test_snapshots_that_fail_and_stop_all_writes_are_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with valkey(data, "--dbfilename", "dump.rdb") as server:
+        pool = connection_pool(server.url, timeout_seconds=5, retries=0, connections=2)
+        redis = Redis(connection_pool=pool)
+        (data / "dump.rdb").mkdir()  # what is in the way of the snapshot's last step
+        await redis.bgsave()
+        async with asyncio.timeout(10):
+            while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert await durability.faults(redis) == []  # nobody asked for snapshots, and nothing stops
+        await redis.config_set("save", "3600 1")
+        [fault] = await durability.faults(redis)
+        assert "its last snapshot failed, and it takes no writes" in fault
+        await redis.config_set("stop-writes-on-bgsave-error", "no")
+        assert await durability.faults(redis) == []
+        await pool.disconnect()
 
 
 async def test_the_server_that_we_start_ourselves_has_no_faults(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""How full Redis is: above the watermark nothing new is accepted, so that what was can be worked off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.errors import StoreFull
+from gateway.telemetry import Outage
+
+_PAUSE_SECONDS: Final = 1.0
+_HYSTERESIS: Final = 0.02
+#: A reading that is older tells nothing; a Redis that is full by then refuses by itself.
+_STALE_SECONDS: Final = 10.0
+
+
+class MemoryGauge:
+    """`async with gauge:` reads INFO once a second; `check` asks no one.
+
+    `watermark`: share of maxmemory. Closed above it, intake opens again two points below.
+    """
+
+    def __init__(self, redis: Redis, watermark: float, monotonic: Callable[[], float]) -> None:
+        self._redis = redis
+        self._watermark = watermark
+        self._monotonic = monotonic
+        self._full = False
+        self._ratio: float | None = None
+        self._read_at = 0.0
+        self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> MemoryGauge:
+        self._reader = asyncio.create_task(self._keep_reading(), name="memory")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._reader is not None
+        # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
+        while not self._reader.done():
+            self._reader.cancel()
+            await asyncio.wait([self._reader], timeout=0.5)
+
+    @property
+    def ratio(self) -> float | None:
+        """Used memory by maxmemory; None when there is no limit or nobody knows."""
+        return self._ratio if self._monotonic() - self._read_at <= _STALE_SECONDS else None
+
+    def check(self) -> None:
+        """StoreFull when nothing new should be accepted."""
+        ratio = self.ratio
+        if self._full and ratio is not None:
+            raise StoreFull(ratio)
+
+    async def read(self) -> None:
+        """Look now. Raises what redis raises."""
+        self._ratio = ratio_of(await self._redis.info("memory"))
+        self._read_at = self._monotonic()
+        mark = self._watermark - _HYSTERESIS if self._full else self._watermark
+        self._full = self._ratio is not None and self._ratio > mark
+
+    async def _keep_reading(self) -> None:
+        away = Outage("memory_unknown", "memory_known")
+        full = Outage("intake_closed", "intake_open")
+        while True:
+            try:
+                await self.read()
+                away.ends()
+                if self._full:
+                    full.begins(f"Redis' memory is {self._ratio:.0%} used")
+                else:
+                    full.ends()
+            except (RedisError, OSError) as error:
+                away.begins(type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def ratio_of(info: dict[str, Any]) -> float | None:
+    """Of INFO's section `memory`, reckoned as Redis does when it refuses a write: what waits to be written to
+    the append-only file or to a replica does not count. None without a limit."""
+    limit = int(info.get("maxmemory", 0))
+    if not limit:
+        return None
+    used = int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0))
+    return used / limit

@@ -1,0 +1,67 @@
+"""Forgetting jobs that were finished long ago: by sweeping, since nothing that matters has a time to live."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from gateway.dispatch import ACCOUNT, PREFIX, Role, Ticket
+from gateway.events import EventType
+from gateway.lifecycle import FINAL, DeliveryState
+from gateway.store import keys, orders
+from gateway.store.client import store_errors
+from gateway.store.lua import Scripts
+
+_FINISHED: Final = f"{PREFIX}finished"
+_LEAD: Final = f"{PREFIX}retention"
+_AGAIN_MS: Final = 3_600_000
+
+
+class RedisRetention:
+    """`{gw}:finished` lists the jobs that are final, by when they became so, in milliseconds of Redis' clock.
+    Every call may raise StoreUnavailable, and may be made again."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, retention_seconds: float) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._retention_ms = int(retention_seconds * 1000)
+
+    async def lead(self, seconds: float) -> bool:
+        """True for one caller in this many seconds."""
+        return bool(await self._scripts.run("lead", [_LEAD], [int(seconds * 1000)]))
+
+    async def expired(self, limit: int) -> list[str]:
+        """Jobs that have been final for longer than they are kept, oldest first."""
+        with store_errors():
+            seconds, microseconds = await self._redis.time()
+            before = seconds * 1000 + microseconds // 1000 - self._retention_ms
+            found: list[str] = await self._redis.zrangebyscore(_FINISHED, "-inf", before, 0, limit)
+        return found
+
+    async def forget(self, job_id: str) -> bool:
+        """Remove the job and all that belongs to it. False when it is kept a while longer, or gone."""
+        return await self._run(job_id, later=False) == 1
+
+    async def put_off(self, job_id: str) -> None:
+        """Look at it again in an hour."""
+        await self._run(job_id, later=True)
+
+    async def _run(self, job_id: str, *, later: bool) -> int:
+        order: dict[str, Any] = {
+            "name": job_id,
+            "final": {state.value: True for state in FINAL},
+            "pending": DeliveryState.PENDING,
+            "retention_ms": self._retention_ms,
+            "again_ms": _AGAIN_MS,
+            "events": [event_id(job_id, kind) for kind in EventType],
+            "confirm": str(Ticket(Role.CONFIRM, ACCOUNT, job_id)),
+            "later": later,
+        }
+        answer: int = await self._scripts.run("forget", [keys.job(job_id)], [orders.dump(order)])
+        return answer
+
+
+def event_id(job_id: str, kind: EventType) -> str:
+    """As `gateway.events` makes it."""
+    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.')}"

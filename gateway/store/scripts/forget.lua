@@ -1,0 +1,74 @@
+-- forget(KEYS = {job}, ARGV = {order})
+-- order: {name, final = {state = true}, pending = state, retention_ms, again_ms, later, confirm = its ticket,
+--         events = {the id of each event that it may have, ...}}
+--
+-- Removes a job that has been final for longer than `retention_ms`, and all that stands under its name: its
+-- record, payload and event stream, its events and deliveries, its idempotency key, its place in every index.
+-- A job that still owes a delivery or is watched for a late result is looked at again in `again_ms`; so is any
+-- when `later` is true. Everything is read before anything is removed: a record that cannot be read raises an
+-- error, and stays whole.
+--
+-- Returns 1: forgotten | 0: not yet | -1: there is no such job
+local order = cjson.decode(ARGV[1])
+local key, name, now = KEYS[1], order.name, now_ms()
+local finished = P .. 'finished'
+
+local function not_yet(since)
+  redis.call('ZADD', finished, 'XX', since or now - order.retention_ms + order.again_ms, name)
+  return 0
+end
+
+local function leave_indexes()
+  redis.call('ZREM', finished, name)
+  redis.call('ZREM', P .. 'deadlines', name)
+  redis.call('ZREM', P .. 'unknowns', name)
+end
+
+if order.later then return not_yet() end
+if redis.call('EXISTS', key) == 0 then
+  leave_indexes()
+  return -1
+end
+
+local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier')
+local state, tenant = found[1], found[2]
+if not order.final[state] then return not_yet() end
+local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
+if final_at + order.retention_ms > now then return not_yet(final_at) end
+if watched(key, now) then return not_yet() end
+
+local deliveries, gone = {}, { key, key .. ':payload', key .. ':events', key .. ':deliveries' }
+for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
+  local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
+  if owed[1] == order.pending then return not_yet() end
+  if owed[1] then
+    deliveries[#deliveries + 1] = { owed[1], owed[2] .. '|' .. id }
+    gone[#gone + 1] = P .. 'delivery:' .. id
+    gone[#gone + 1] = P .. 'event:' .. owed[3]
+  end
+end
+-- an event that nobody is owed is named by no delivery
+for _, event in ipairs(order.events) do gone[#gone + 1] = P .. 'event:' .. event end
+
+local indexes = {}
+if found[3] then
+  local claim = P .. 'tenant:' .. tenant .. ':idempotency:' .. found[3]
+  if redis.call('HGET', claim, 'job') == name then gone[#gone + 1] = claim end
+end
+for _, task in ipairs(cjson.decode(found[5] or '[]')) do indexes[#indexes + 1] = P .. 'task:' .. task end
+if found[4] then indexes[#indexes + 1] = P .. 'task:' .. found[4] end
+for _, index in ipairs(indexes) do
+  if redis.call('GET', index) == name then gone[#gone + 1] = index end
+end
+
+redis.call('DEL', unpack(gone))
+leave_indexes()
+redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
+count('job', state, -1)
+for _, delivery in ipairs(deliveries) do
+  count('delivery', delivery[1], -1)
+  leave('deliver', delivery[2])
+end
+leave('submit', tenant .. '|' .. name)
+leave('confirm', order.confirm)
+return 1
