@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import keys_cli
+from gateway.commands import keys_cli, tenants_cli
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and with them secrets
 )
 app.add_typer(keys_cli.app, name="keys")
+app.add_typer(tenants_cli.app, name="tenants")
 
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]

@@ -18,7 +18,7 @@ RedisUrl = Annotated[str, typer.Option(envvar="GATEWAY_REDIS_URL", help="Where t
 DataDir = Annotated[
     Path | None, typer.Option(help="Of a running `vidu-gateway up`, instead of its Redis and keyring.")
 ]
-_LOCAL = "redis://127.0.0.1:6379/0"
+LOCAL = "redis://127.0.0.1:6379/0"
 
 
 @app.command()
@@ -31,7 +31,7 @@ def create(
     scope: Annotated[
         list[Scope] | None, typer.Option(help="What it may do (repeatable; default: jobs and endpoints).")
     ] = None,
-    redis_url: RedisUrl = _LOCAL,
+    redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -44,7 +44,7 @@ def create(
     if not secret_keys:
         raise typer.BadParameter("the keyring is needed: --data-dir, --secret-keys or GATEWAY_SECRET_KEYS")
     keyring = Keyring.parse(secret_keys)
-    made = keys.create(_redis(redis_url, data_dir), keyring, tenant, scope or CLIENT_SCOPES, name)
+    made = keys.create(redis_of(redis_url, data_dir), keyring, tenant, scope or CLIENT_SCOPES, name)
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
@@ -57,7 +57,7 @@ def create(
 
 @app.command("list")
 def list_keys(
-    redis_url: RedisUrl = _LOCAL,
+    redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -74,7 +74,7 @@ def list_keys(
             "created_at": rfc3339(key.created_at),
             "revoked_at": rfc3339(key.revoked_at),
         }
-        for key in keys.all_keys(_redis(redis_url, data_dir))
+        for key in keys.all_keys(redis_of(redis_url, data_dir))
     ]
     if as_json:
         for row in rows:
@@ -90,17 +90,17 @@ def list_keys(
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id.")],
-    redis_url: RedisUrl = _LOCAL,
+    redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
 ) -> None:
     """Revoke a key: within five seconds it opens nothing any more."""
     from gateway.commands import keys
 
-    keys.revoke(_redis(redis_url, data_dir), key_id)
+    keys.revoke(redis_of(redis_url, data_dir), key_id)
     typer.echo(f"{key_id} is revoked")
 
 
-def _redis(redis_url: str, data_dir: Path | None) -> str:
+def redis_of(redis_url: str, data_dir: Path | None) -> str:
     from gateway.commands import stack
 
     return _kept(data_dir, stack.REDIS_URL) if data_dir else redis_url

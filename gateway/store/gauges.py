@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 
 from gateway.dispatch import Role
 from gateway.store import keys
 from gateway.store.client import store_errors
+from gateway.store.operators import UNKNOWNS, account_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,20 @@ class RoleGauges:
 @dataclass(frozen=True, slots=True)
 class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
-    `sweep_age_seconds`: since the last sweep, or since the epoch when there was none."""
+    `sweep_age_seconds`: since the last sweep, or since the epoch when there was none, and so
+    `callback_path_age_seconds`: since callbacks were last proven to reach us. `account_slots`: how many tasks
+    the upstream may hold, when a 429 lowered it. `unknown_oldest_seconds`: the age of the longest unknown
+    outcome. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it has no such limit."""
 
     counts: dict[str, int]
     tally: dict[str, int]
     roles: dict[Role, RoleGauges]
     sweep_age_seconds: float
+    account_parked: bool
+    account_slots: int | None
+    callback_path_age_seconds: float
+    unknown_oldest_seconds: float
+    memory_ratio: float
 
 
 class RedisGauges:
@@ -47,6 +58,10 @@ class RedisGauges:
                 pipe.hgetall(keys.COUNTS)
                 pipe.hgetall(keys.TALLY)
                 pipe.get(keys.SWEPT)
+                pipe.hmget(account_key(), ["parked_at", "slots"])
+                pipe.hget(keys.CALLBACK_PATH, "last")
+                pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
+                pipe.info("memory")
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -55,20 +70,39 @@ class RedisGauges:
                     pipe.zcard(keys.slots(role))
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
-        (seconds, microseconds), counts, tally, swept = replies[:4]
+        (seconds, microseconds), counts, tally, swept, (parked, slots), proven, unknown, memory = replies[:8]
         now = (seconds + microseconds / 1e6) * 1000
-        roles = {}
-        for at, role in enumerate(Role):
-            waiting, oldest, due, earliest, slots, lease = replies[4 + 6 * at : 10 + 6 * at]
-            roles[role] = RoleGauges(
-                waiting, _age(now, oldest), due, _age(now, earliest), slots, _age(now, lease)
-            )
-        return Gauges(_numbers(counts), _numbers(tally), roles, _age(now, [("", float(swept or 0))]))
+        return Gauges(
+            counts=_numbers(counts),
+            tally=_numbers(tally),
+            roles=_roles(now, replies[8:]),
+            sweep_age_seconds=_since(now, swept),
+            account_parked=parked is not None,
+            account_slots=int(slots) if slots else None,
+            callback_path_age_seconds=_since(now, proven),
+            unknown_oldest_seconds=_age(now, unknown),
+            memory_ratio=memory["used_memory"] / memory["maxmemory"] if memory["maxmemory"] else 0.0,
+        )
 
     async def ping(self) -> None:
         """StoreUnavailable when Redis does not answer or does not take writes."""
         with store_errors():
-            await self._redis.set(f"{keys.SWEEP}:probe", "1", ex=60)
+            # Deletes nothing: a write all the same, which a full Redis, that still drains, lets through.
+            await self._redis.delete(f"{keys.SWEEP}:probe")
+
+
+def _roles(now_ms: float, replies: Sequence[Any]) -> dict[Role, RoleGauges]:
+    roles = {}
+    for at, role in enumerate(Role):
+        waiting, oldest, due, earliest, slots, lease = replies[6 * at : 6 * at + 6]
+        roles[role] = RoleGauges(
+            waiting, _age(now_ms, oldest), due, _age(now_ms, earliest), slots, _age(now_ms, lease)
+        )
+    return roles
+
+
+def _since(now_ms: float, at: str | None) -> float:
+    return _age(now_ms, [("", float(at or 0))])
 
 
 def _age(now_ms: float, head: list[tuple[str, float]]) -> float:

@@ -18,6 +18,24 @@ from gateway.web.traffic import Traffic
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
+#: What the scripts count by outcome, as `name|outcome`.
+_BY_OUTCOME: Final = {
+    "submissions": "Submissions, by what the upstream answered",
+    "jobs_finished": "Jobs, by how they ended",
+    "callbacks": "Genuine callbacks, by what they hinted at",
+    "delivery_attempts": "Attempts at subscribers, by outcome",
+    "cancels": "Tasks that the upstream was asked to stop, by what it said",
+    "quarantined": "Callbacks kept for people because they could not be made sense of, by why",
+    "resubmissions": "Jobs sent again after an unknown outcome, by who chose that: perhaps paid for twice",
+    "rollback_seen": "Callbacks which prove that Redis lost what it had acknowledged, by what is missing",
+}
+#: What they count as a whole. Shown from the start, so that the first one is seen to be a rise.
+_WHOLE: Final = {
+    "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
+    "late_results": "Results that came after their job had been given up",
+    "duplicate_spend": "Jobs of which a task before the newest was finished too: paid for twice",
+}
+
 _PROCESS: Final = CollectorRegistry()
 ProcessCollector(registry=_PROCESS)
 
@@ -53,9 +71,7 @@ def _families(
         slots.add_metric([role], limit.slots)
     yield slots
     if gauges is not None:
-        yield GaugeMetricFamily(
-            "gateway_sweep_age_seconds", "Since the last sweep by any worker", value=gauges.sweep_age_seconds
-        )
+        yield from _single(gauges, limits[Role.SUBMIT].slots)
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)
@@ -74,6 +90,33 @@ def _own(traffic: Traffic) -> Iterator[Metric]:
     for effect, number in sorted(traffic.callbacks.items()):
         callbacks.add_metric([effect], number)
     yield callbacks
+
+
+def _single(gauges: Gauges, slots: int) -> Iterator[Metric]:
+    """`slots`: of the upstream's account, while nothing limits it further."""
+    account_slots = slots if gauges.account_slots is None else min(slots, gauges.account_slots)
+    rows: dict[str, tuple[str, float]] = {
+        "gateway_sweep_age_seconds": ("Since the last sweep by any worker", gauges.sweep_age_seconds),
+        "gateway_account_parked": (
+            "1 while nothing is sent to the upstream: it refused the account, or an operator parked it",
+            int(gauges.account_parked),
+        ),
+        "gateway_account_slots": ("Tasks that the upstream may hold now; a 429 lowers it", account_slots),
+        "gateway_callback_path_age_seconds": (
+            "Since callbacks were last proven to reach us",
+            gauges.callback_path_age_seconds,
+        ),
+        "gateway_unknown_oldest_age_seconds": (
+            "Age of the longest unknown outcome",
+            gauges.unknown_oldest_seconds,
+        ),
+        "gateway_redis_memory_ratio": (
+            "Of Redis' maxmemory, how much is used; 0 when it has no such limit",
+            gauges.memory_ratio,
+        ),
+    }
+    for name, (meaning, value) in rows.items():
+        yield GaugeMetricFamily(name, meaning, value=value)
 
 
 def _counts(gauges: Gauges) -> Iterator[Metric]:
@@ -110,15 +153,15 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
 
 
 def _tallies(gauges: Gauges) -> Iterator[Metric]:
-    """What the scripts counted, `name|outcome`."""
     by_name: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for tally, number in gauges.tally.items():
         name, _, outcome = tally.partition("|")
         by_name[name][outcome] = number
+    for name, meaning in _WHOLE.items():
+        yield CounterMetricFamily(f"gateway_{name}", meaning, value=sum(by_name.pop(name, {}).values()))
     for name, outcomes in sorted(by_name.items()):
-        family = CounterMetricFamily(
-            f"gateway_{name}", f"Counted since the start: {name}", labels=["outcome"]
-        )
+        meaning = _BY_OUTCOME.get(name, f"Counted since the start: {name}")
+        family = CounterMetricFamily(f"gateway_{name}", meaning, labels=["outcome"])
         for outcome, number in sorted(outcomes.items()):
             family.add_metric([outcome], number)
         yield family

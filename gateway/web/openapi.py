@@ -11,18 +11,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.generation import GenerationRequest
-from gateway.web import schemas
+from gateway.web import ops_schemas, schemas
 from gateway.web.answers import json_answer
 from gateway.web.openapi_parts import REFERENCE, Document, problem, statuses
 from gateway.web.openapi_paths import paths
 from gateway.web.openapi_webhooks import terms, webhooks
 
-_REQUESTS: Final[tuple[type[BaseModel], ...]] = (GenerationRequest, schemas.EndpointRequest)
+_REQUESTS: Final[tuple[type[BaseModel], ...]] = (
+    *(GenerationRequest, schemas.EndpointRequest),
+    *ops_schemas.REQUESTS,
+)
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(schemas.Job, schemas.JobList, schemas.DryRun, schemas.DeliveryList),
     *(schemas.Endpoint, schemas.CreatedEndpoint, schemas.EndpointList),
     *(schemas.Event, schemas.Received, schemas.Health, schemas.Problem),
+    *ops_schemas.ANSWERS,
 )
+_TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
 Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
 signed webhook.
@@ -53,7 +58,7 @@ def document() -> Document:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("jobs", "endpoints", "webhooks", "callbacks", "operations")],
+        "tags": [{"name": name} for name in _TAGS],
         "paths": paths(),
         "webhooks": webhooks(),
         "components": {

@@ -13,6 +13,13 @@ from gateway.web.problems import KINDS, MEDIA_TYPE, REFUSALS
 Document = dict[str, Any]
 
 REFERENCE: Final = "#/components/schemas/{model}"
+_TAGS: Final = {
+    Scope.JOBS_WRITE: "jobs",
+    Scope.JOBS_READ: "jobs",
+    Scope.ENDPOINTS_WRITE: "endpoints",
+    Scope.OPS_READ: "operators",
+    Scope.OPS_WRITE: "operators",
+}
 
 
 def operation(
@@ -29,7 +36,7 @@ def operation(
         "operationId": name,
         "summary": summary,
         "description": f"Needs the scope `{scope}`.",
-        "tags": ["endpoints" if scope is Scope.ENDPOINTS_WRITE else "jobs"],
+        "tags": [_TAGS[scope]],
         "security": [{"key": []}],
         "responses": {**answers, **problems(*statuses, 401, 403, 405, 500, 503)},
     }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from gateway.generation import GenerationRequest
-from gateway.lifecycle import Status
+from gateway.lifecycle import OnUnknown, Status
 from gateway.tenants import Scope
 from gateway.web import schemas
 from gateway.web.jobs import PAGE_DEFAULT, PAGE_MAX
 from gateway.web.openapi_examples import JOB_EXAMPLES
+from gateway.web.openapi_ops import operators
 from gateway.web.openapi_parts import (
     ACCEPTED,
     ENDPOINT,
     JOB,
     LOCATION,
+    RETRY_AFTER,
     TOKEN,
     WAITED,
     Document,
@@ -22,7 +24,7 @@ from gateway.web.openapi_parts import (
     problems,
     query,
 )
-from gateway.web.queries import FLAGS, MAX_IDEMPOTENCY_KEY, MAX_WAIT_SECONDS
+from gateway.web.queries import FLAGS, MAX_DEADLINE_SECONDS, MAX_IDEMPOTENCY_KEY, MAX_WAIT_SECONDS
 
 
 def paths() -> Document:
@@ -37,7 +39,9 @@ def paths() -> Document:
             "get": _show_endpoint(),
             "delete": _delete_endpoint(),
         },
+        **operators(),
         "/callbacks/{token}": {"parameters": [TOKEN], "post": _receive_callback()},
+        "/callbacks/probe/{token}": {"parameters": [TOKEN], "get": _probe_callbacks()},
         "/livez": {"get": _health("livez", "Whether the process runs", {})},
         "/readyz": {"get": _health("readyz", "Whether jobs can be accepted", problems(503))},
         "/metrics": {"get": _show_metrics()},
@@ -68,10 +72,34 @@ def _create_job() -> Document:
                 "another request the key is refused. It is kept as long as the job.",
                 {"type": "string", "pattern": f"^[!-~]{{1,{MAX_IDEMPOTENCY_KEY}}}$"},
             ),
+            *_terms(),
             header("Prefer", f"`wait=N`: wait up to N seconds, 0 to {MAX_WAIT_SECONDS}.", {"type": "string"}),
             query("dry_run", "Check only: costs and keeps nothing.", {"type": "string", "enum": list(FLAGS)}),
         ],
     )  # fmt: skip
+
+
+def _terms() -> list[Document]:
+    seconds = {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_SECONDS}
+    return [
+        header(
+            "Gateway-Start-Deadline",
+            "Seconds from now: fail the job, for free, when it was not sent to the upstream by then.",
+            seconds,
+        ),
+        header(
+            "Gateway-Total-Deadline",
+            "Seconds from now: fail the job when it has not ended by then; it may have been charged.",
+            seconds,
+        ),
+        header(
+            "Gateway-On-Unknown",
+            "What becomes of the job when the upstream's answer was lost and no evidence came: `hold` fails "
+            "it and never pays twice, `resubmit` sends it again and may pay twice, `manual` leaves it to an "
+            "operator. Without it: what your tenant chose.",
+            {"type": "string", "enum": list(OnUnknown)},
+        ),
+    ]
 
 
 def _list_jobs() -> Document:
@@ -103,8 +131,15 @@ def _show_job() -> Document:
 
 
 def _cancel_job() -> Document:
-    answers = {"200": answer("Canceled, now or before.", schemas.Job)}
-    return operation("cancelJob", "Cancel a job that waits", Scope.JOBS_WRITE, answers, 400, 404, 409)
+    answers = {
+        "200": answer("Canceled, now or before.", schemas.Job),
+        "202": answer(
+            "It was sent already, so that the upstream is asked to stop it; `cancel` tells what it says.",
+            schemas.Job,
+            headers={"Retry-After": RETRY_AFTER},
+        ),
+    }
+    return operation("cancelJob", "Cancel a job", Scope.JOBS_WRITE, answers, 400, 404, 409)
 
 
 def _list_deliveries() -> Document:
@@ -148,6 +183,19 @@ def _receive_callback() -> Document:
         "responses": {
             "200": answer("Kept. The result is asked for separately.", schemas.Received),
             **problems(400, 404, 408, 413, 500, 503),
+        },
+    }
+
+
+def _probe_callbacks() -> Document:
+    return {
+        "operationId": "probeCallbacks",
+        "summary": "For the service itself: whether callbacks can reach it",
+        "tags": ["callbacks"],
+        "security": [],
+        "responses": {
+            "204": {"description": "They can, and this is noted."},
+            **problems(404, 500, 503),
         },
     }
 

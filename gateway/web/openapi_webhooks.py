@@ -1,4 +1,4 @@
-"""What subscribers get, for the API's document: the three events, and the terms they come on."""
+"""What subscribers get, for the API's document: the events, and the terms they come on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from gateway.web.openapi_parts import REFERENCE, Document
 _SUMMARIES: Final = {
     EventType.COMPLETED: "The video is there",
     EventType.FAILED: "There will be no video",
-    EventType.CANCELED: "The job was canceled while it waited",
+    EventType.CANCELED: "The job was canceled",
+    EventType.LATE_RESULT: "There is a video after all, of a job that had failed",
 }
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 

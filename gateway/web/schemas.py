@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.events import EventType
 from gateway.generation_rules import MAX_CALLBACK_URL_CHARACTERS
+from gateway.jobs import Spend
 from gateway.lifecycle import DeliveryState, JobState, Status
 from gateway.web import codes
 
@@ -67,6 +68,24 @@ class JobError(Answer):
     error_message: str
 
 
+class Cancel(Answer):
+    """That its owner wished to cancel the job after it was handed to the upstream."""
+
+    requested_at: Timestamp
+    refused: str | None
+    """Why the upstream went on with it, if it did."""
+
+
+class LateResult(Answer):
+    """What the upstream made after the job had been given up. It may have been charged."""
+
+    at: Timestamp
+    task_id: str
+    output: list[OutputGroup]
+    usage: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+
+
 class Queue(Answer):
     position: int = Field(ge=0, description="How many jobs of yours are ahead of this one.")
 
@@ -102,6 +121,18 @@ class JobSummary(Answer):
     error: JobError | None
     callback_url: str | None
     warnings: list[Warning]
+    spend: Spend
+    """Whether the upstream has been paid, as far as we know: `none` is provable; `possible`: the job was sent
+    and the answer was lost; `certain`: the upstream has a task for it."""
+    resubmissions: int = Field(ge=0)
+    """How often it was sent again after an unknown outcome: each may have been paid for."""
+    start_deadline: Timestamp | None
+    """It fails, for free, when it was not sent by then."""
+    total_deadline: Timestamp | None
+    """It fails when it has not ended by then."""
+    cancel: Cancel | None
+    late_result: LateResult | None
+    """Told by `job.late_result`: `status` stays failed, for a final state never changes."""
     queue: Queue | None
     """While the job waits; not in every answer."""
     links: Links
@@ -122,7 +153,7 @@ class EventJob(Job):
 
 
 class Event(Answer):
-    """What a webhook's body holds: a job that is final now."""
+    """What a webhook's body holds: a job that is final."""
 
     type: EventType
     timestamp: Timestamp

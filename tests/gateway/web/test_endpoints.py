@@ -33,7 +33,7 @@ async def test_an_endpoint_is_registered_and_its_secret_shown_once(
 
 async def test_no_events_named_means_all_of_them(client: httpx.AsyncClient) -> None:
     made = (await client.post("/v1/endpoints", json={"url": URL})).json()
-    assert made["events"] == ["job.completed", "job.failed", "job.canceled"]
+    assert made["events"] == ["job.completed", "job.failed", "job.canceled", "job.late_result"]
 
 
 async def test_a_deleted_endpoint_is_gone(client: httpx.AsyncClient) -> None:
@@ -73,7 +73,7 @@ async def test_a_foreign_endpoint_is_404(
         ({"url": URL, "events": [1]}, "events[0]", "wrong_type", "send one of job.completed, job.failed"),
         ({"url": URL, "events": "job.completed"}, "events", "wrong_type", "send an array of events"),
         ({"url": URL, "events": None}, "events", "wrong_type", "leave events out, or send an array"),
-        ({"url": URL, "events": ["job.failed"] * 4}, "events", "too_many", "4 events; send at most 3"),
+        ({"url": URL, "events": ["job.failed"] * 5}, "events", "too_many", "5 events; send at most 4"),
         ({"url": URL, "evnts": []}, "evnts", "unknown_parameter", "did you mean events?"),
         ({"url": URL, "zzz": "sesame"}, "zzz", "unknown_parameter", "are url, events, description"),
         ({"url": URL, "description": "x" * 257}, "description", "too_long", "has 257 characters; send at"),

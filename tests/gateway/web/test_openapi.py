@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import httpx
 import orjson
@@ -14,10 +15,11 @@ from starlette.routing import Route
 from gateway import events, generation
 from gateway.delivery import signing
 from gateway.events import EventType
-from gateway.lifecycle import DeliveryState, JobState
+from gateway.lifecycle import DeliveryState, JobState, OnUnknown
 from gateway.web import schemas
 from gateway.web.openapi import document
 from gateway.web.openapi_examples import JOB_EXAMPLES
+from gateway.web.queries import MAX_DEADLINE_SECONDS
 from tests.gateway.test_jobs import FULL
 
 
@@ -104,6 +106,31 @@ def test_every_event_is_documented_with_the_headers_that_are_signed() -> None:
         assert {parameter["name"] for parameter in item["post"]["parameters"]} == {
             name.lower() for name in sent
         }
+
+
+def test_a_late_result_is_an_event_of_the_documented_shape() -> None:
+    late = {"at": "2026-11-22T08:00:00.123Z", "task_id": "task-1", "usage": None, "metadata": None}
+    found = replace(FULL, late={**late, "output": [{"content": [{"type": "video", "url": "https://x"}]}]})
+    event = schemas.Event.model_validate_json(events.make_late(found, None, 1_795_334_400_007).body)
+    assert event.type is EventType.LATE_RESULT
+    assert event.data.late_result is not None
+
+
+def test_what_a_job_may_ask_for_in_headers_is_documented_with_its_limits() -> None:
+    parameters = {one["name"]: one for one in document()["paths"]["/v1/jobs"]["post"]["parameters"]}
+    for name in ("Gateway-Start-Deadline", "Gateway-Total-Deadline"):
+        schema = parameters[name]["schema"]
+        assert (schema["minimum"], schema["maximum"]) == (1, MAX_DEADLINE_SECONDS)
+    assert parameters["Gateway-On-Unknown"]["schema"]["enum"] == list(OnUnknown)
+
+
+def test_what_operators_do_has_a_tag_of_its_own_and_needs_their_scopes() -> None:
+    for path, item in document()["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters" and path.startswith("/ops/api/"):
+                assert operation["tags"] == ["operators"]
+                scope = "ops:read" if method == "get" else "ops:write"
+                assert scope in operation["description"]
 
 
 @pytest.mark.parametrize("payload", [None, "short", "x" * 20_000])

@@ -13,15 +13,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.settings import Settings
 from gateway.store import keys
+from gateway.store.operators import account_key
 from gateway.tenants import Key, Scope, digest_of, new_key
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, connected, serving
 
 ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "docs" / "operations.md"
-PRODUCT = [path for name in ("gateway", "workers") for path in (ROOT / name).rglob("*.py")]
-#: What the scripts are told to count, as in `tally=["submissions|accepted"]`.
-TALLY = re.compile(r"""tally"?[=:] ?\[f?"([a-z_]+)\|""")
+PRODUCT = [
+    path
+    for name in ("gateway", "workers")
+    for kind in ("*.py", "*.lua")
+    for path in (ROOT / name).rglob(kind)
+]
+#: What is counted, as in `tally=["submissions|accepted"]` or `'tally', 'quarantined|'`.
+TALLY = re.compile(r"""(?:\[f?|append\(|else |'tally', )["']([a-z_]+)\|""")
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -85,6 +91,13 @@ async def test_on_a_redis_that_could_forget_it_is_not_ready_and_says_why(
         ("POST", f"/v1/jobs/job_{'0' * 26}/cancel"),
         ("POST", "/v1/endpoints"),
         ("GET", "/v1/endpoints"),
+        ("GET", f"/ops/api/jobs/job_{'0' * 26}"),
+        ("GET", "/ops/api/account"),
+        ("POST", "/ops/api/account/resume"),
+        ("GET", "/ops/api/events"),
+        ("GET", "/ops/api/quarantine"),
+        ("GET", "/ops/api/tenants/acme"),
+        ("GET", "/ops/api/state"),
     ],
 )
 async def test_without_redis_every_route_answers_503_with_retry_after_within_a_second(
@@ -134,8 +147,40 @@ async def test_metrics_tell_phases_queues_slots_and_traffic(
     assert found["gateway_lease_overdue_seconds", "submit"] == 0
     assert found["gateway_sweep_age_seconds",] > 1e9  # no worker has ever run
     assert found["gateway_redis_durable",] == 0
+    assert (found["gateway_account_parked",], found["gateway_account_slots",]) == (0, 5)
+    assert found["gateway_callback_path_age_seconds",] > 1e9  # no callback has ever come
+    assert found["gateway_unknown_oldest_age_seconds",] == 0
+    assert 0 <= found["gateway_redis_memory_ratio",] < 1
     assert found["gateway_http_requests_total", "/v1/jobs", "202"] == 7
     assert found["process_resident_memory_bytes",] > 0
+
+
+async def test_a_parked_account_shows_with_the_slots_that_a_busy_upstream_left(
+    state: State, nobody: httpx.AsyncClient
+) -> None:
+    await state.resources.redis.hset(account_key(), mapping={"parked_at": 1, "slots": 2})  # type: ignore[misc]
+    found = samples((await nobody.get("/metrics")).text)
+    assert (found["gateway_account_parked",], found["gateway_account_slots",]) == (1, 2)
+
+
+async def test_more_slots_than_are_configured_now_do_not_show(
+    state: State, nobody: httpx.AsyncClient
+) -> None:
+    await state.resources.redis.hset(account_key(), "slots", "9")  # type: ignore[misc]
+    assert samples((await nobody.get("/metrics")).text)["gateway_account_slots",] == 5
+
+
+async def test_what_must_never_happen_shows_before_it_does(state: State, nobody: httpx.AsyncClient) -> None:
+    found = samples((await nobody.get("/metrics")).text)
+    for name in ("callback_lost", "late_results", "duplicate_spend"):
+        assert found[f"gateway_{name}_total",] == 0
+    counted = {"callback_lost": 2, "late_results|told": 3, "rollback_seen|ahead": 4, "of_tomorrow|x": 5}
+    await state.resources.redis.hset(keys.TALLY, mapping=counted)  # type: ignore[misc]
+    found = samples((await nobody.get("/metrics")).text)
+    assert found["gateway_callback_lost_total",] == 2
+    assert found["gateway_late_results_total",] == 3
+    assert found["gateway_rollback_seen_total", "ahead"] == 4
+    assert found["gateway_of_tomorrow_total", "x"] == 5
 
 
 async def test_metrics_never_hold_a_path_that_somebody_made_up(nobody: httpx.AsyncClient) -> None:
@@ -165,7 +210,7 @@ async def test_every_metric_is_in_the_operations_guide(
     await client.post("/v1/jobs", json=BODY)
     await nobody.post("/callbacks/some-token")
     names = {name for path in PRODUCT for name in TALLY.findall(path.read_text())}
-    assert "submissions" in names
+    assert names >= {"submissions", "callback_lost", "duplicate_spend", "quarantined", "rollback_seen"}
     await state.resources.redis.hset(keys.TALLY, mapping={f"{name}|x": 1 for name in names})  # type: ignore[misc]
     found = {name[0] for name in samples((await nobody.get("/metrics")).text)}
     told = set(re.findall(r"`(gateway_[a-z_]+)[`{]", GUIDE.read_text()))

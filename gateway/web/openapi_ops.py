@@ -1,0 +1,101 @@
+"""The operators' operations of the API's document."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from gateway.tenants import Scope
+from gateway.web import ops_schemas
+from gateway.web.openapi_parts import JOB, Document, answer, operation, path, query
+from gateway.web.ops_api import PAGE_DEFAULT, PAGE_MAX
+
+
+def operators() -> Document:
+    tenant = path("tenant", ops_schemas.TENANT)
+    return {
+        "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
+        "/ops/api/jobs/{job_id}/resolve": {"parameters": [JOB], "post": _resolve_job()},
+        "/ops/api/account": {"get": _show_account()},
+        "/ops/api/account/park": {"post": _park_account()},
+        "/ops/api/account/resume": {"post": _resume_account()},
+        "/ops/api/events": {
+            "get": _list_entries("listOperatorEvents", "What operators should know", ops_schemas.OpsEventList)
+        },
+        "/ops/api/quarantine": {
+            "get": _list_entries("listQuarantine", "Callbacks that made no sense", ops_schemas.QuarantineList)
+        },
+        "/ops/api/tenants/{tenant}": {
+            "parameters": [tenant],
+            "get": _show_tenant(),
+            "put": _change_tenant(),
+        },
+        "/ops/api/state": {"get": _show_state()},
+    }
+
+
+def _show_job() -> Document:
+    answers = {"200": answer("The job, of whichever tenant.", ops_schemas.JobStory)}
+    return operation("showJobStory", "Everything about a job", Scope.OPS_READ, answers, 400, 404)
+
+
+def _resolve_job() -> Document:
+    answers = {"200": answer("The job after it.", ops_schemas.JobStory)}
+    return _change(
+        "resolveJob",
+        "Decide on a job whose outcome is unknown",
+        answers,
+        ops_schemas.ResolveRequest,
+        404,
+        409,
+    )
+
+
+def _show_account() -> Document:
+    answers = {"200": answer("The account.", ops_schemas.Account)}
+    return operation("showAccount", "The upstream's account", Scope.OPS_READ, answers, 400)
+
+
+def _park_account() -> Document:
+    answers = {"200": answer("Parked.", ops_schemas.Account)}
+    return _change("parkAccount", "Send nothing to the upstream", answers, ops_schemas.ParkRequest)
+
+
+def _resume_account() -> Document:
+    answers = {"200": answer("Not parked.", ops_schemas.Account)}
+    return operation("resumeAccount", "Send to the upstream again", Scope.OPS_WRITE, answers, 400)
+
+
+def _show_tenant() -> Document:
+    answers = {"200": answer("Its settings.", ops_schemas.TenantSettings)}
+    return operation("showTenant", "What a tenant chose", Scope.OPS_READ, answers, 400, 404)
+
+
+def _change_tenant() -> Document:
+    answers = {"200": answer("Its settings.", ops_schemas.TenantSettings)}
+    return _change("changeTenant", "Choose for a tenant", answers, ops_schemas.TenantRequest, 404)
+
+
+def _show_state() -> Document:
+    answers = {"200": answer("What is under way.", ops_schemas.ServiceState)}
+    return operation("showState", "What is under way in the whole service", Scope.OPS_READ, answers, 400)
+
+
+def _list_entries(name: str, summary: str, model: type[BaseModel]) -> Document:
+    limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}
+    return operation(
+        name,
+        summary,
+        Scope.OPS_READ,
+        {"200": answer("A page.", model)},
+        400,
+        parameters=[
+            query("after", "Later than this entry.", {"type": "string", "pattern": ops_schemas.ENTRY_ID}),
+            query("limit", "At most so many.", limit),
+        ],
+    )
+
+
+def _change(name: str, summary: str, answers: Document, body: type[BaseModel], *statuses: int) -> Document:
+    """An operation with a body: what can be wrong with any body comes on top of `statuses`."""
+    more = (400, 408, 413, 415, 422, 429, *statuses)
+    return operation(name, summary, Scope.OPS_WRITE, answers, *more, body=body)

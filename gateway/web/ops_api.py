@@ -1,0 +1,194 @@
+"""The routes of operators: a job's whole story and its resolution, the upstream's account, what was noted or
+quarantined, what a tenant chose, and whether anything is under way.
+
+They see the jobs of all tenants. Every change is kept among the operators' events, with the id of the key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import tenants
+from gateway.errors import NotFound
+from gateway.jobs import JOB_ID, Job, public, rfc3339
+from gateway.operators import Resolver
+from gateway.store import base
+from gateway.store.operators import Entries
+from gateway.tenants import Scope
+from gateway.web import auth, ops_bodies
+from gateway.web.answers import json_answer
+from gateway.web.ops_schemas import ENTRY_ID, ParkRequest, ResolveRequest, TenantRequest
+from gateway.web.queries import Query
+from gateway.web.state import State, state_of
+
+PAGE_DEFAULT: Final = 100
+PAGE_MAX: Final = 1000
+_ENTRY_ID: Final = re.compile(ENTRY_ID[:-1] + r"\Z")
+
+
+async def show_job(request: Request) -> Response:
+    """The job of any tenant, and everything that happened to it."""
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    return await _story(state_of(request), await _job(request))
+
+
+async def resolve(request: Request) -> Response:
+    """The job after an operator decided; Conflict when it is not unknown."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    wanted = await ops_bodies.read(request, key, ResolveRequest)
+    job, state = await _job(request), state_of(request)
+    resources = state.resources
+    resolver = Resolver(resources.jobs, resources.settlement, resources.operators, resources.environment)
+    return await _story(state, await resolver.resolve(job, wanted.action, wanted.task_id, key.id))
+
+
+async def show_account(request: Request) -> Response:
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    return json_answer(await _account(state_of(request)))
+
+
+async def park(request: Request) -> Response:
+    """The account, parked: nothing is sent to the upstream until `resume`."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    wanted = await ops_bodies.read(request, key, ParkRequest)
+    state = state_of(request)
+    await state.resources.operators.park(wanted.reason, key.id)
+    return json_answer(await _account(state))
+
+
+async def resume(request: Request) -> Response:
+    """The account, not parked any more, whoever had parked it."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    state = state_of(request)
+    await state.resources.operators.resume(key.id)
+    return json_answer(await _account(state))
+
+
+async def events(request: Request) -> Response:
+    """What operators should know, oldest first."""
+    after, limit = await _page(request)
+    return _entries(request, await state_of(request).resources.operators.events(after, limit), limit)
+
+
+async def quarantine(request: Request) -> Response:
+    """Genuine callbacks that could not be made sense of, oldest first."""
+    after, limit = await _page(request)
+    return _entries(request, await state_of(request).resources.operators.quarantine(after, limit), limit)
+
+
+async def show_tenant(request: Request) -> Response:
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    return await _tenant(state_of(request), _tenant_name(request))
+
+
+async def change_tenant(request: Request) -> Response:
+    """What the tenant chose, as it is now."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    wanted = await ops_bodies.read(request, key, TenantRequest)
+    state, name = state_of(request), _tenant_name(request)
+    await state.resources.operators.tenants.change(name, wanted.on_unknown, key.id)
+    return await _tenant(state, name)
+
+
+async def show_state(request: Request) -> Response:
+    """Everything under way, over all processes: all zeros once all jobs are final and told."""
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    state = state_of(request)
+    found = await state.resources.operators.state()
+    document = {
+        "object": "state",
+        "counts": found.counts,
+        "roles": {role.value: numbers for role, numbers in found.roles.items()},
+        "unknown": found.unknown,
+        "deadlines": found.deadlines,
+        "account": await _account(state),
+    }
+    return json_answer(document)
+
+
+async def _job(request: Request) -> Job:
+    name = request.path_params["job_id"]
+    if not JOB_ID.match(name):
+        raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
+    job = await state_of(request).resources.jobs.read(name)
+    if job is None:
+        raise NotFound("job", name)
+    return job
+
+
+async def _story(state: State, job: Job) -> Response:
+    shown = public(job)
+    del shown["payload"]
+    shown |= {
+        "tenant": job.tenant,
+        "epoch": job.epoch,
+        "task_id": job.task_id,
+        "released_at": rfc3339(job.released_at),
+    }
+    audit = await state.resources.operators.audit(job.id)
+    return json_answer({"job": shown, "audit": [_readable(entry) for entry in audit]})
+
+
+async def _account(state: State) -> dict[str, Any]:
+    account: base.Account = await state.resources.operators.account()
+    return {
+        "object": "account",
+        "parked": account.parked_at is not None,
+        "parked_at": rfc3339(account.parked_at),
+        "reason": account.reason,
+        "hold_until": rfc3339(account.hold_until),
+        "slots": account.slots,
+    }
+
+
+async def _tenant(state: State, name: str) -> Response:
+    chosen = await state.resources.operators.tenants.on_unknown(name)
+    default = state.resources.settings.on_unknown
+    return json_answer(
+        {"object": "tenant", "tenant": name, "on_unknown": chosen, "on_unknown_default": default}
+    )
+
+
+def _tenant_name(request: Request) -> str:
+    name: str = request.path_params["tenant"]
+    if not tenants.TENANT.match(name):
+        raise NotFound("tenant", "of this form; names are of 1 to 32 of a-z, 0-9, _ and -")
+    return name
+
+
+async def _page(request: Request) -> tuple[str | None, int]:
+    await auth.require(request, Scope.OPS_READ)
+    query = Query(request, "after", "limit")
+    after = query.text("after", _ENTRY_ID, "the id of an entry")
+    limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
+    query.check()
+    return after, limit
+
+
+def _entries(request: Request, found: Entries, limit: int) -> Response:
+    following = None
+    if found.more:
+        following = f"{request.url.path}?after={found.rows[-1]['id']}&limit={limit}"
+    data = [_readable(entry) for entry in found.rows]
+    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+
+
+def _readable(entry: Mapping[str, str]) -> dict[str, Any]:
+    """Times as elsewhere, and the number of a submission as one."""
+    shown: dict[str, Any] = {**entry, "at": rfc3339(int(entry["at"]))}
+    if "epoch" in entry:
+        shown["epoch"] = int(entry["epoch"])
+    return shown

@@ -1,0 +1,159 @@
+"""The shapes of what operators ask for and get, for the routes and for the API's document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.lifecycle import OnUnknown
+from gateway.operators import Action
+from gateway.web.schemas import Answer, JobSummary, Timestamp
+
+ENTRY_ID: Final = "^[0-9]{1,15}-[0-9]{1,15}$"
+TENANT: Final = "^[a-z0-9][a-z0-9_-]{0,31}$"
+TASK_ID: Final = "^[!-~]{1,128}$"
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class OpsRequest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ResolveRequest(OpsRequest):
+    action: Action = Field(
+        description="`bind`: the task was found by hand; `resubmit`: send the job again, which may pay "
+        "for it twice; `fail`: wait no longer."
+    )
+    task_id: str | None = Field(
+        default=None, pattern=TASK_ID, description="The task, with `bind` and only then."
+    )
+
+
+class ParkRequest(OpsRequest):
+    reason: str = Field(min_length=1, max_length=256, description="Why, for the other operators.")
+
+
+class TenantRequest(OpsRequest):
+    on_unknown: OnUnknown | None = Field(
+        description="What becomes of a job whose outcome stays unknown, unless the job says so itself; "
+        "null: what the service does."
+    )
+
+
+class OpsJob(JobSummary):
+    """The job, and what its owner is not shown."""
+
+    tenant: str
+    epoch: int
+    """How often it was submitted."""
+    task_id: str | None
+    released_at: Timestamp | None
+    """When the last byte of the newest submission was let go: from then on money may have been spent."""
+
+
+class AuditEntry(BaseModel):
+    """Something that happened to the job."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: Timestamp
+    event: str
+
+
+class JobStory(Answer):
+    job: OpsJob
+    audit: list[AuditEntry]
+    """Oldest first."""
+
+
+class Account(Answer):
+    """The upstream's account."""
+
+    object: Literal["account"]
+    parked: bool
+    """Nothing is sent to the upstream."""
+    parked_at: Timestamp | None
+    reason: str | None
+    hold_until: Timestamp | None
+    """Nothing is sent before."""
+    slots: Count
+    """How many tasks it may hold now."""
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(pattern=ENTRY_ID)
+    at: Timestamp | None
+
+
+class OpsEvent(Entry):
+    """Something that operators should know."""
+
+    kind: str
+
+
+class Quarantined(Entry):
+    """A genuine callback that could not be made sense of."""
+
+    why: str
+    raw: str | None = None
+    """The start of its body; what is no text in it shows as escapes."""
+
+
+class OpsEventList(Answer):
+    object: Literal["list"]
+    data: list[OpsEvent]
+    """Oldest first."""
+    has_more: bool
+    next: str | None
+    """Path of the next page."""
+
+
+class QuarantineList(Answer):
+    object: Literal["list"]
+    data: list[Quarantined]
+    """Oldest first."""
+    has_more: bool
+    next: str | None
+    """Path of the next page."""
+
+
+class TenantSettings(Answer):
+    object: Literal["tenant"]
+    tenant: str
+    on_unknown: OnUnknown | None
+    """null: what the service does."""
+    on_unknown_default: OnUnknown
+    """What the service does."""
+
+
+class RoleState(Answer):
+    """Of one role: what waits, what is due later, what became due while it was held, and what is held."""
+
+    waiting: Count
+    due: Count
+    again: Count
+    slots: Count
+    holders: Count
+    inflight: Count
+
+
+class ServiceState(Answer):
+    object: Literal["state"]
+    counts: dict[str, int]
+    """Jobs and deliveries by state: `job:queued`, `delivery:pending`, ..."""
+    roles: dict[str, RoleState]
+    unknown: Count
+    """Jobs whose outcome is unknown."""
+    deadlines: Count
+    """Jobs that have a deadline ahead."""
+    account: Account
+
+
+REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest, TenantRequest)
+ANSWERS: Final[tuple[type[BaseModel], ...]] = (
+    *(JobStory, Account, OpsEventList, QuarantineList, TenantSettings, ServiceState),
+)

@@ -1,0 +1,203 @@
+"""What operators see and change, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.resources import Resources
+from gateway.store.operators import QUARANTINE
+from gateway.tenants import Scope
+from gateway.tickets import submit_ticket
+from gateway.web import ops_schemas
+from tests.gateway.web.conftest import BODY, MakeKey, connected
+
+NOBODY = f"/ops/api/jobs/job_{'0' * 26}"
+ROUTES = [
+    ("GET", NOBODY, Scope.OPS_READ),
+    ("POST", f"{NOBODY}/resolve", Scope.OPS_WRITE),
+    ("GET", "/ops/api/account", Scope.OPS_READ),
+    ("POST", "/ops/api/account/park", Scope.OPS_WRITE),
+    ("POST", "/ops/api/account/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/events", Scope.OPS_READ),
+    ("GET", "/ops/api/quarantine", Scope.OPS_READ),
+    ("GET", "/ops/api/tenants/acme", Scope.OPS_READ),
+    ("PUT", "/ops/api/tenants/acme", Scope.OPS_WRITE),
+    ("GET", "/ops/api/state", Scope.OPS_READ),
+]
+
+
+@pytest.fixture
+async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
+    """Of a tenant that owns no job."""
+    async with connected(app, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])) as opened:
+        yield opened
+
+
+async def told(operator: httpx.AsyncClient) -> list[tuple[str, ...]]:
+    """Kinds of the operators' events, each with what it is about."""
+    answer = await operator.get("/ops/api/events")
+    rows = ops_schemas.OpsEventList.model_validate_json(answer.content).model_dump()["data"]
+    return [(row["kind"], row.get("action") or row.get("reason") or row.get("tenant", "")) for row in rows]
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
+async def test_every_route_needs_its_scope(
+    app: Starlette, nobody: httpx.AsyncClient, make_key: MakeKey, method: str, path: str, scope: Scope
+) -> None:
+    assert (await nobody.request(method, path)).status_code == 401
+    others = [other for other in Scope if other is not scope]
+    async with connected(app, await make_key("acme", others)) as wrong:
+        answer = await wrong.request(method, path)
+    assert answer.status_code == 403
+    assert scope in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("method", "path", "_"), ROUTES)
+async def test_a_query_that_means_nothing_is_refused(
+    operator: httpx.AsyncClient, method: str, path: str, _: Scope
+) -> None:
+    answer = await operator.request(method, f"{path}?pretty=1")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["param"] == "pretty"
+
+
+@pytest.mark.parametrize("name", [f"job_{'0' * 26}", "job_1", "job_%2e%2e"])
+async def test_a_job_that_is_not_there_is_404(operator: httpx.AsyncClient, name: str) -> None:
+    assert (await operator.get(f"/ops/api/jobs/{name}")).status_code == 404
+    answer = await operator.post(f"/ops/api/jobs/{name}/resolve", json={"action": "fail"})
+    assert answer.status_code == 404
+
+
+async def test_a_parked_account_sends_nothing_until_it_is_resumed(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    parked = await operator.post("/ops/api/account/park", json={"reason": "the invoice"})
+    found = ops_schemas.Account.model_validate_json(parked.content)
+    assert (found.parked, found.reason, found.slots) == (True, "the invoice", 5)
+    await client.post("/v1/jobs", json=BODY)
+    assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["waiting"] == 1
+    resumed = await operator.post("/ops/api/account/resume")
+    assert resumed.json() == (await operator.get("/ops/api/account")).json()
+    assert (resumed.json()["parked"], resumed.json()["reason"]) == (False, None)
+    assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["slots"] == 1
+    assert await told(operator) == [("account_parked", "the invoice"), ("account_resumed", "")]
+
+
+async def test_a_change_is_told_with_the_id_of_the_key(
+    app: Starlette, make_key: MakeKey, operator: httpx.AsyncClient
+) -> None:
+    key = await make_key("platform", [Scope.OPS_WRITE])
+    async with connected(app, key) as other:
+        await other.post("/ops/api/account/park", json={"reason": "x"})
+    [event] = (await operator.get("/ops/api/events")).json()["data"]
+    assert event["by"] == key.split("_")[1]
+    assert key.split("_")[2] not in str(event)
+
+
+async def test_what_a_tenant_chose_is_changed_and_taken_back(operator: httpx.AsyncClient) -> None:
+    path = "/ops/api/tenants/acme"
+    first = ops_schemas.TenantSettings.model_validate_json((await operator.get(path)).content)
+    assert (first.on_unknown, first.on_unknown_default) == (None, "hold")
+    for chosen in ("resubmit", "manual", None):
+        answer = await operator.put(path, json={"on_unknown": chosen})
+        assert answer.json()["on_unknown"] == chosen
+        assert (await operator.get(path)).json() == answer.json()
+    assert await told(operator) == [("tenant_changed", "acme")] * 3
+
+
+async def test_a_name_that_no_tenant_can_have_is_404(operator: httpx.AsyncClient) -> None:
+    for name in ("ACME", "-acme", "a" * 33, "acme%0a"):
+        assert (await operator.get(f"/ops/api/tenants/{name}")).status_code == 404
+        wanted = {"on_unknown": "hold"}
+        assert (await operator.put(f"/ops/api/tenants/{name}", json=wanted)).status_code == 404
+    assert await told(operator) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "code", "message"),
+    [
+        (f"{NOBODY}/resolve", {}, "action", "required", "send one of bind, resubmit, fail"),
+        (f"{NOBODY}/resolve", {"action": "resubmits"}, "action", "not_one_of", "did you mean resubmit?"),
+        (f"{NOBODY}/resolve", {"action": None}, "action", "wrong_type", "send one of bind"),
+        (f"{NOBODY}/resolve", {"action": "bind"}, "task_id", "required", "the upstream's id of the task"),
+        (f"{NOBODY}/resolve", {"action": "bind", "task_id": ""}, "task_id", "wrong_form", "visible ASCII"),
+        (f"{NOBODY}/resolve", {"action": "bind", "task_id": "a b"}, "task_id", "wrong_form", "visible ASCII"),
+        (f"{NOBODY}/resolve", {"action": "bind", "task_id": 7}, "task_id", "wrong_type", "not 7"),
+        (
+            f"{NOBODY}/resolve",
+            {"action": "fail", "task_id": "t"},
+            "task_id",
+            "unknown_parameter",
+            "bind alone",
+        ),
+        (f"{NOBODY}/resolve", {"action": "fail", "task": "t"}, "task", "unknown_parameter", "mean task_id?"),
+        (f"{NOBODY}/resolve", [], "", "not_an_object", "one JSON object"),
+        ("/ops/api/account/park", {}, "reason", "required", "a sentence"),
+        ("/ops/api/account/park", {"reason": ""}, "reason", "blank", "a sentence"),
+        ("/ops/api/account/park", {"reason": "x" * 257}, "reason", "too_long", "257 characters"),
+        ("/ops/api/account/park", {"reason": "x", "zzz": 1}, "zzz", "unknown_parameter", "send reason"),
+        ("/ops/api/tenants/acme", {}, "on_unknown", "required", "hold, resubmit, manual, or null"),
+        ("/ops/api/tenants/acme", {"on_unknown": "holds"}, "on_unknown", "not_one_of", "mean hold?"),
+        ("/ops/api/tenants/acme", {"on_unknown": True}, "on_unknown", "wrong_type", "not true"),
+    ],
+)
+async def test_a_wrong_body_is_told_what_to_send_instead(
+    operator: httpx.AsyncClient, path: str, body: object, param: str, code: str, message: str
+) -> None:
+    method = "PUT" if "tenants" in path else "POST"
+    answer = await operator.request(method, path, json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    (error,) = answer.json()["errors"]
+    assert (error["param"], error["code"]) == (param, code)
+    assert message in error["message"]
+    assert await told(operator) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [("after=x", "after"), ("after=1-0%0a", "after"), ("limit=0", "limit"), ("limit=1001", "limit")],
+)
+@pytest.mark.parametrize("path", ["/ops/api/events", "/ops/api/quarantine"])
+async def test_a_page_that_cannot_be_is_refused(
+    operator: httpx.AsyncClient, path: str, query: str, param: str
+) -> None:
+    answer = await operator.get(f"{path}?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["param"] == param
+
+
+async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, resources: Resources) -> None:
+    for number in range(3):
+        raw = b"\xff%d" % number
+        await resources.redis.xadd(QUARANTINE, {"at": 7, "why": "unreadable", "epoch": 2, "raw": raw})
+    first = (await operator.get("/ops/api/quarantine?limit=2")).json()
+    ops_schemas.QuarantineList.model_validate(first)
+    assert [entry["raw"] for entry in first["data"]] == ["\\xff0", "\\xff1"]
+    assert (first["has_more"], first["data"][0]["epoch"]) == (True, 2)
+    rest = (await operator.get(first["next"])).json()
+    assert ([entry["raw"] for entry in rest["data"]], rest["has_more"], rest["next"]) == (
+        ["\\xff2"],
+        False,
+        None,
+    )
+
+
+async def test_the_state_is_back_to_zero_when_all_is_done(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, resources: Resources
+) -> None:
+    name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
+    state = ops_schemas.ServiceState.model_validate_json((await operator.get("/ops/api/state")).content)
+    assert state.counts == {"job:queued": 1}
+    assert state.roles["submit"].slots == 1
+    assert state.deadlines == 1
+    job = await resources.jobs.read(name)
+    assert job is not None
+    await resources.settlement.cancel(job, [submit_ticket(job)])
+    state = ops_schemas.ServiceState.model_validate_json((await operator.get("/ops/api/state")).content)
+    assert {n for role in state.roles.values() for n in role.model_dump().values()} == {0}
+    assert (state.unknown, state.deadlines) == (0, 0)
