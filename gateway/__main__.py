@@ -13,6 +13,8 @@ import structlog
 import uvicorn
 
 from gateway import settings, telemetry
+from gateway.callback_journal import Journal
+from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.store import durability
@@ -48,6 +50,8 @@ def main() -> int:
         loaded = settings.load()
         telemetry.configure(loaded)
         asyncio.run(durability.check(loaded))
+        if loaded.callback_journal_dir is not None:
+            Journal(loaded.callback_journal_dir, Environment())
         listeners = _listen(loaded.host, loaded.port)
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201

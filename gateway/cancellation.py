@@ -1,30 +1,49 @@
-"""What cancel means in each state: free while a job waits, afterwards a conflict that says why."""
+"""What cancel means in each state.
+
+Free while nothing was paid: in its lane, and in a worker's hands until the last byte of the request is let
+go, for the move to `canceled` fences that worker's release. Afterwards the wish is noted and the upstream is
+asked, where it offers a cancel; where it does not, the answer is a conflict that says so.
+"""
 
 from __future__ import annotations
 
-from gateway.errors import Conflict, NotFound
+from typing import Final
+
+from gateway.environment import Environment
+from gateway.errors import CannotCancel, Conflict, NotFound
 from gateway.jobs import Job
-from gateway.lifecycle import JobEvent, job_moves
-from gateway.settlement import Settlement
-from gateway.store.base import JobStore, Outcome
-from gateway.tickets import submit_ticket
+from gateway.lifecycle import JobEvent, JobState
+from gateway.settlement import Settlement, unpaid
+from gateway.store.base import JobStore, Move
+from gateway.tickets import confirm_ticket, submit_ticket
+
+_TRIES: Final = 5  # the job may move on while it is being canceled
 
 
-async def cancel(job: Job, jobs: JobStore, settlement: Settlement) -> Job:
-    """The job as canceled (now or before). Conflict when it is past its lane; NotFound when it is gone."""
-    moves = job_moves(JobEvent.CANCEL_REQUESTED)
-    if job.state not in moves:
-        raise Conflict(_reason(job))
-    answer = await settlement.cancel(job, [submit_ticket(job)])
-    fresh = await jobs.read(job.id)
-    if fresh is None:
-        raise NotFound("job", job.id)
-    if answer.outcome in (Outcome.REFUSED, Outcome.FENCED) and fresh.state not in moves.values():
-        raise Conflict(_reason(fresh))
-    return fresh
-
-
-def _reason(job: Job) -> str:
-    if job.final:
-        return f"the job is {job.status} already"
-    return "the job was handed to the upstream, which offers no cancel; wait for its end"
+async def cancel(
+    job: Job, jobs: JobStore, settlement: Settlement, environment: Environment, *, upstream_can: bool
+) -> Job:
+    """The job after it: canceled (now or before), or with the wish noted. Conflict when it ended otherwise;
+    CannotCancel when it was handed to an upstream that offers no cancel; NotFound when it is gone."""
+    for _ in range(_TRIES):
+        if job.state is JobState.CANCELED:
+            return job
+        if job.final:
+            raise Conflict(f"the job is {job.status} already")
+        if unpaid(job):
+            await settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)])
+        elif not upstream_can:
+            raise CannotCancel("the job was handed to the upstream, which offers no cancel; wait for its end")
+        elif job.cancel_wished_at is not None:
+            return job
+        else:
+            wished: dict[str, object] = {"cancel_wished_at": environment.now_ms()}
+            move = Move(
+                JobEvent.CANCEL_WISHED, fields=wished, expect={"epoch": job.epoch or None}, poll_in_ms=0
+            )
+            await jobs.apply(job, move)
+        fresh = await jobs.read(job.id)
+        if fresh is None:
+            raise NotFound("job", job.id)
+        job = fresh
+    raise Conflict("the job is being sent just now; try again")

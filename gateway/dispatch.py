@@ -33,11 +33,15 @@ class Role(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RoleLimits:
     """`slots`: at once over all lanes; `lane_slots`: at once in one lane; `lease_ms`: how long a
-    dispatched piece of work may go unheard of before it is dispatched again."""
+    dispatched piece of work may go unheard of before it is dispatched again; `per_second`: how many may be
+    handed out in a second (0: as many as there are); `probe_ms`: between probes while the role's account is
+    parked."""
 
     slots: int
     lane_slots: int
     lease_ms: int
+    per_second: float = 0
+    probe_ms: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The outside world as three injected functions: time, randomness and identifiers.
+"""The outside world as injected functions: time, randomness, identifiers, and named crash points.
 
 Nothing else in the product asks the operating system for the time, for random numbers or for ids, so
-that a test can drive all three.
+that a test can drive all three. `reach` is awaited before and after every effect; it does nothing, unless
+a fault test wants a process to die, freeze or lose an answer just there.
 """
 
 from __future__ import annotations
@@ -9,23 +10,28 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: digits sort before letters
-_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]  # two digits at a time
+ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: digits sort before letters
+_PAIRS = [high + low for high in ULID_DIGITS for low in ULID_DIGITS]  # two digits at a time
 _SHIFTS = range(120, -1, -10)
+
+
+async def go_on(point: str) -> None:
+    """A crash point as production has it."""
 
 
 @dataclass(slots=True)
 class Environment:
     """`clock`: seconds since the epoch; `monotonic`: seconds, never back; `random`: in [0, 1);
-    `entropy(n)`: n unguessable bytes."""
+    `entropy(n)`: n unguessable bytes; `reach(name)`: a crash point, `<effect>.before` or `<effect>.after`."""
 
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
     entropy: Callable[[int], bytes] = os.urandom
+    reach: Callable[[str], Awaitable[None]] = go_on
     _last: int = field(default=0, repr=False)
 
     def now_ms(self) -> int:

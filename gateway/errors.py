@@ -9,10 +9,12 @@
   x ScopeMissing              the key is good, but not for this
   x NotFound                  no such job, endpoint or delivery, or not this tenant's
   x Conflict
+    + CannotCancel            money may have been spent, and the upstream offers no cancel
     + Fenced                  another worker holds the record now; the caller must stop
   x LimitReached              a quota of the tenant; try again later
   x Unavailable
     + StoreUnavailable        Redis did not answer; whether it acted is not known
+    + StoreFull               Redis' memory is nearly used up: nothing new is accepted, all else goes on
     + BlobStoreUnavailable    the folder of inline media cannot be written or read
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
@@ -89,6 +91,10 @@ class Conflict(GatewayError):
     """The record is not in a state for this."""
 
 
+class CannotCancel(Conflict):
+    """The job was handed to the upstream, which cannot take it back."""
+
+
 class Fenced(Conflict):
     """The record moved on under another worker: whoever holds an old epoch must stop."""
 
@@ -109,6 +115,16 @@ class Unavailable(GatewayError):
 
 class StoreUnavailable(Unavailable):
     """Redis did not answer in time. The command may have been carried out or not."""
+
+
+class StoreFull(Unavailable):
+    """Redis' memory is used up to the watermark."""
+
+    retry_after_seconds = 30
+
+    def __init__(self, ratio: float) -> None:
+        super().__init__(f"the store is {ratio:.0%} full; post again when jobs have been worked off")
+        self.ratio = ratio
 
 
 class BlobStoreUnavailable(Unavailable):

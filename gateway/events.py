@@ -16,6 +16,7 @@ class EventType(StrEnum):
     COMPLETED = "job.completed"
     FAILED = "job.failed"
     CANCELED = "job.canceled"
+    LATE_RESULT = "job.late_result"  #: after job.failed: the task was finished after all; the state stays
 
 
 EVENT_OF: Final = {
@@ -41,9 +42,18 @@ def make(job: Job, payload: str | None) -> Event:
     """The event of a job that has just become final; `job` as it will be stored."""
     kind = EVENT_OF[job.state]
     assert job.finished_at is not None
+    return _frozen(job, kind, payload, job.finished_at)
+
+
+def make_late(job: Job, payload: str | None, at: int) -> Event:
+    """The event of a job that was given up and has a result all the same; `job` with its `late`."""
+    return _frozen(job, EventType.LATE_RESULT, payload, at)
+
+
+def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
     data = public(job, payload=payload)
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
         data |= {"payload": None, "payload_omitted": True}
-    body = orjson.dumps({"type": kind, "timestamp": rfc3339(job.finished_at), "data": data})
+    body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
     event_id = f"evt_{job.id.removeprefix('job_')}_{kind.removeprefix('job.')}"
-    return Event(event_id, kind, job.id, job.tenant, job.finished_at, body)
+    return Event(event_id, kind, job.id, job.tenant, at, body)

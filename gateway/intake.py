@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import orjson
@@ -18,8 +18,8 @@ from gateway.blobs import BlobStore
 from gateway.environment import Environment
 from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Problem
 from gateway.generation import GenerationRequest, Limits, Notice
-from gateway.jobs import Job
-from gateway.lifecycle import JobState
+from gateway.jobs import Deadlines, Job
+from gateway.lifecycle import JobState, OnUnknown
 from gateway.media import InlineMedia
 from gateway.store.base import JobStore
 
@@ -38,12 +38,22 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What a client may ask for beside the request. Seconds from acceptance; None: the service's own."""
+
+    start_seconds: int | None = None
+    total_seconds: int | None = None
+    on_unknown: OnUnknown | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     jobs: JobStore
     blobs: BlobStore
     limits: Limits
     environment: Environment
     queue_max: int
+    deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
 
     async def check(self, raw: bytes) -> Checked:
         """Raises MalformedBody, InvalidRequest or BodyTooLarge; costs and keeps nothing."""
@@ -57,24 +67,35 @@ class Intake:
                 raise InvalidRequest(problems)
         return Checked(request, media, notices)
 
-    async def accept(self, checked: Checked, tenant: str, idempotency_key: str | None) -> tuple[Job, bool]:
+    async def accept(
+        self,
+        checked: Checked,
+        tenant: str,
+        idempotency_key: str | None,
+        options: JobOptions = JobOptions(),  # frozen
+    ) -> tuple[Job, bool]:
         """The job, and whether it is an earlier one (the key was used before with this body).
 
         Raises IdempotencyMismatch, LimitReached, Unavailable. After StoreUnavailable it is not known
         whether the job was accepted; asking again with the same key finds out.
         """
         job_id = self.environment.new_job_id()
-        fingerprint = _fingerprint(checked.request) if idempotency_key else ""
+        fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
         inline, payload = bool(checked.media), checked.request.payload
         try:
             params = await self._stored_params(job_id, checked)
+            now = self.environment.now_ms()
+            start_by, end_by = self._deadlines(checked.request, options)
             job = Job(
                 id=job_id,
                 tenant=tenant,
                 state=JobState.QUEUED,
                 model=checked.request.model,
                 params=params,
-                created_at=self.environment.now_ms(),
+                created_at=now,
+                start_by=now + start_by,
+                end_by=now + end_by,
+                on_unknown=options.on_unknown,
                 callback_url=checked.request.callback_url,
                 warnings=[
                     {"param": notice.param, "code": notice.code, "message": notice.message}
@@ -94,6 +115,13 @@ class Intake:
             await self.blobs.drop(job_id)
         return await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id), True
 
+    def _deadlines(self, request: GenerationRequest, options: JobOptions) -> tuple[int, int]:
+        """In ms from now: to have been sent, to be over."""
+        slow = self.deadlines.off_peak_seconds if request.off_peak else 0
+        total = options.total_seconds or self.deadlines.total_seconds + slow
+        start = min(options.start_seconds or self.deadlines.start_seconds, total)
+        return int(start * 1000), int(total * 1000)
+
     async def _stored_params(self, job_id: str, checked: Checked) -> dict[str, object]:
         if not checked.media:
             return generation.upstream_params(checked.request)
@@ -111,13 +139,15 @@ def _check_upstream_size(request: GenerationRequest) -> None:
         raise BodyTooLarge([Problem("", "body_too_large", f"{message}; give large media as URLs instead")])
 
 
-def _fingerprint(request: GenerationRequest) -> str:
+def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
     """The same for requests that mean the same: however they are written down, and with seed 0 or an empty
     list of videos or without."""
     given = request.model_dump(exclude_unset=True)
     for name in ("seed", "videos"):
         if not given.get(name):
             given.pop(name, None)
+    if options != JobOptions():
+        given["options"] = asdict(options)
     return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
-from gateway.lifecycle import FINAL, STATUS, JobState, Status
+from gateway.environment import ULID_DIGITS
+from gateway.lifecycle import FINAL, STATUS, JobState, OnUnknown, Status
 
 JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}\Z")
 
@@ -20,6 +22,14 @@ EVENT_PAYLOAD_CHARACTERS: Final = 16_384
 
 #: The published page says nothing of how long a video can be fetched; this is the shortest that is known.
 RESULT_LIFETIME_MS: Final = 3_600_000
+
+
+def born_at(job_id: str) -> int:
+    """When the id was made, in milliseconds since the epoch: its first ten digits."""
+    value = 0
+    for digit in job_id.removeprefix("job_")[:10]:
+        value = value * 32 + ULID_DIGITS.index(digit)
+    return value
 
 
 def rfc3339(ms: int | None) -> str | None:
@@ -32,6 +42,22 @@ def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+class Spend(StrEnum):
+    NONE = "none"  #: provably nothing was sent
+    POSSIBLE = "possible"  #: it was sent, and the answer was lost
+    CERTAIN = "certain"  #: the upstream has a task for it (what it charges for a task that failed is its own)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds from acceptance: until a job must have been sent, and until it must be over; off-peak jobs have
+    `off_peak_seconds` on top of the latter."""
+
+    start_seconds: float = 86_400
+    total_seconds: float = 93_600
+    off_peak_seconds: float = 180_000
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as stored. Times are milliseconds since the epoch.
@@ -40,6 +66,11 @@ class Job:
     `epoch`: the number of the newest submission, its fencing token. `released_at`: when the last byte
     of that submission was let go; from then on money may have been spent. `payload_characters`: the length of
     the client's own payload, when there is one; it is kept beside the record, because it may be large.
+    `start_by`: to be given up for free when nothing was paid by then; `end_by`: to be given up.
+    `evidence`: what proves that the newest submission was accepted, when the task is not known.
+    `earlier`: tasks of submissions before the newest (after a resubmission). `called_back_at`: when the first
+    callback told of the end. `claimed`: the result that a callback's body claimed. `watch_until`: we gave the
+    job up, and until then a late result is still told. `lost`: workers that died with it before it was paid.
     """
 
     id: str
@@ -66,6 +97,19 @@ class Job:
     misses: int = 0
     idempotency: str | None = None
     payload_characters: int | None = None
+    start_by: int | None = None
+    end_by: int | None = None
+    on_unknown: OnUnknown | None = None
+    resubmits: int = 0
+    lost: int = 0
+    evidence: str | None = None
+    earlier: list[str] = field(default_factory=list)
+    called_back_at: int | None = None
+    claimed: dict[str, Any] | None = None
+    cancel_wished_at: int | None = None
+    cancel_refused: str | None = None
+    watch_until: int | None = None
+    late: dict[str, Any] | None = None
 
     @property
     def final(self) -> bool:
@@ -81,8 +125,19 @@ class Job:
     def status(self) -> Status:
         return STATUS[self.state]
 
+    @property
+    def off_peak(self) -> bool:
+        return bool(self.params.get("off_peak"))
 
-_JSON = ("params", "warnings", "output", "usage", "metadata", "error")
+    @property
+    def spend(self) -> Spend:
+        """Whether the upstream has been paid, as far as we know."""
+        if self.task_id or self.evidence or self.earlier:
+            return Spend.CERTAIN
+        return Spend.POSSIBLE if self.released_at is not None or self.resubmits else Spend.NONE
+
+
+_JSON = ("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late")
 _INTEGERS = (
     "created_at",
     "epoch",
@@ -94,8 +149,15 @@ _INTEGERS = (
     "polls",
     "misses",
     "payload_characters",
+    "start_by",
+    "end_by",
+    "resubmits",
+    "lost",
+    "called_back_at",
+    "cancel_wished_at",
+    "watch_until",
 )
-_TEXTS = ("tenant", "model", "callback_url", "task_id", "idempotency")
+_TEXTS = ("tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused")
 
 
 def to_fields(**values: object) -> dict[str, str | bytes | int | float]:
@@ -119,7 +181,15 @@ def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
     values |= {name: orjson.loads(fields[name]) for name in _JSON if name in fields}
     if "progress" in fields:
         values["progress"] = float(fields["progress"])
+    if "on_unknown" in fields:
+        values["on_unknown"] = OnUnknown(fields["on_unknown"])
     return Job(id=job_id, state=JobState(fields["state"]), **values)
+
+
+def _cancel(job: Job) -> dict[str, Any] | None:
+    if job.cancel_wished_at is None:
+        return None
+    return {"requested_at": rfc3339(job.cancel_wished_at), "refused": job.cancel_refused}
 
 
 def public(job: Job, *, payload: str | None = None, position: int | None = None) -> dict[str, Any]:
@@ -146,6 +216,12 @@ def public(job: Job, *, payload: str | None = None, position: int | None = None)
         "payload": payload,
         "callback_url": job.callback_url,
         "warnings": job.warnings,
+        "spend": job.spend,
+        "resubmissions": job.resubmits,
+        "start_deadline": rfc3339(job.start_by),
+        "total_deadline": rfc3339(job.end_by),
+        "cancel": _cancel(job),
+        "late_result": job.late,
         "queue": None if position is None else {"position": position},
         "links": {"self": f"/v1/jobs/{job.id}", "cancel": f"/v1/jobs/{job.id}/cancel"},
     }

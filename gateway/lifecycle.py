@@ -25,8 +25,8 @@ class JobState(StrEnum):
     #: request was released, the job is queued again for free; after that it becomes unknown.
     SUBMITTING = "submitting"
     #: The last byte left and no verdict came back, so money may have been spent. Evidence (a late answer, a
-    #: callback) moves it on, or the end of the grace window does. Only a late answer that proves that nothing
-    #: was paid sends it back to its lane.
+    #: callback, the upstream's list, an operator) moves it on, or the end of the grace window does, as its
+    #: owner chose (`OnUnknown`). By itself only a late answer that proves it unpaid sends it back.
     UNKNOWN = "unknown"
     #: The upstream has a task for it. A callback or a poll, confirmed by a GET, moves it on.
     SUBMITTED = "submitted"
@@ -34,7 +34,7 @@ class JobState(StrEnum):
     COMPLETED = "completed"
     #: The upstream refused or failed, or a deadline passed. Final.
     FAILED = "failed"
-    #: Its owner canceled it before any money was spent. Final.
+    #: Its owner canceled it: before any money was spent, or by the upstream's own cancel. Final.
     CANCELED = "canceled"
 
 
@@ -48,10 +48,17 @@ class JobEvent(StrEnum):
     UPSTREAM_REJECTED = "upstream_rejected"  #: refused for good, without a task
     OUTCOME_LOST = "outcome_lost"  #: released, and no verdict
     CALLBACK_SEEN = "callback_seen"  #: a callback that names no task of ours to look at
+    ROLLBACK_SEEN = "rollback_seen"  #: a genuine callback of a submission that our record knows nothing of
+    RESUBMIT_CHOSEN = "resubmit_chosen"  #: the owner's policy, or an operator: pay again rather than fail
     UPSTREAM_SUCCEEDED = "upstream_succeeded"
     UPSTREAM_FAILED = "upstream_failed"
-    CANCEL_REQUESTED = "cancel_requested"
+    UPSTREAM_CANCELED = "upstream_canceled"  #: the upstream stopped the task, as its owner wished
+    LATE_SUCCESS = "late_success"  #: the task of a job that we had given up was finished after all
+    CANCEL_REQUESTED = "cancel_requested"  #: while nothing was paid
+    CANCEL_WISHED = "cancel_wished"  #: money may have been spent: the upstream is asked, when it can be
+    START_DEADLINE_PASSED = "start_deadline_passed"  #: nothing was paid, and now nothing will be
     DEADLINE_PASSED = "deadline_passed"
+    POISONED = "poisoned"  #: too many workers died with it in their hands, before anything was paid
 
 
 S, E = JobState, JobEvent
@@ -61,8 +68,19 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
         S.QUEUED: {
             E.CLAIMED: S.SUBMITTING,
             E.CANCEL_REQUESTED: S.CANCELED,
+            E.START_DEADLINE_PASSED: S.FAILED,
+            # An earlier submission of it was accepted after all: it must not be sent again.
+            E.UPSTREAM_ACCEPTED: S.SUBMITTED,
+            E.CALLBACK_SEEN: S.UNKNOWN,
+            E.ROLLBACK_SEEN: S.UNKNOWN,
         },
         S.SUBMITTING: {
+            # These four only while the last byte is held back: the store compares `released_at` too.
+            E.CANCEL_REQUESTED: S.CANCELED,
+            E.START_DEADLINE_PASSED: S.FAILED,
+            E.POISONED: S.FAILED,
+            E.ROLLBACK_SEEN: S.UNKNOWN,
+            E.CANCEL_WISHED: S.SUBMITTING,
             E.CLAIM_LOST: S.QUEUED,
             E.UPSTREAM_BUSY: S.QUEUED,
             E.UPSTREAM_REJECTED: S.FAILED,
@@ -76,15 +94,21 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.UPSTREAM_REJECTED: S.FAILED,
             E.OUTCOME_LOST: S.UNKNOWN,
             E.CALLBACK_SEEN: S.UNKNOWN,
-            # Never back to queued without proof: we may have paid for a task that we cannot name.
+            E.ROLLBACK_SEEN: S.UNKNOWN,
+            E.CANCEL_WISHED: S.UNKNOWN,
+            # Never back to queued by itself: we may have paid for a task that we cannot name.
+            E.RESUBMIT_CHOSEN: S.QUEUED,
             E.DEADLINE_PASSED: S.FAILED,
         },
         S.SUBMITTED: {
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
             E.OUTCOME_LOST: S.SUBMITTED,
             E.CALLBACK_SEEN: S.SUBMITTED,
+            E.ROLLBACK_SEEN: S.SUBMITTED,
+            E.CANCEL_WISHED: S.SUBMITTED,
             E.UPSTREAM_SUCCEEDED: S.COMPLETED,
             E.UPSTREAM_FAILED: S.FAILED,
+            E.UPSTREAM_CANCELED: S.CANCELED,
             E.DEADLINE_PASSED: S.FAILED,
         },
         S.COMPLETED: {
@@ -99,12 +123,25 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.CALLBACK_SEEN: S.FAILED,
             E.UPSTREAM_FAILED: S.FAILED,
             E.DEADLINE_PASSED: S.FAILED,
+            E.LATE_SUCCESS: S.FAILED,
         },
         S.CANCELED: {
+            E.UPSTREAM_ACCEPTED: S.CANCELED,
+            E.OUTCOME_LOST: S.CANCELED,
+            E.CALLBACK_SEEN: S.CANCELED,
+            E.UPSTREAM_CANCELED: S.CANCELED,
             E.CANCEL_REQUESTED: S.CANCELED,
         },
     }
 )
+
+
+class OnUnknown(StrEnum):
+    """What a job's owner wants when its grace window ends without evidence."""
+
+    HOLD = "hold"  #: fail: never pay twice
+    RESUBMIT = "resubmit"  #: send it again, within a count and a budget: it may be paid for twice
+    MANUAL = "manual"  #: wait for an operator
 
 
 class Status(StrEnum):

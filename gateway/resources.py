@@ -10,6 +10,7 @@ from typing import Final
 
 from redis.asyncio import ConnectionPool, Redis
 
+from gateway import crash_points
 from gateway.blobs import BlobStore
 from gateway.environment import Environment
 from gateway.intake import Intake
@@ -24,6 +25,8 @@ from gateway.store.gauges import RedisGauges
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.lua import Scripts
+from gateway.store.operators import RedisOperatorStore
+from gateway.store.retention import RedisRetention
 
 #: Objects born before the young are looked through, and how often before the older ones are: a request
 #: makes hundreds that die at once, and Python's 700 would stop us several times for each.
@@ -47,6 +50,8 @@ class Resources:
     blobs: BlobStore
     intake: Intake
     settlement: Settlement
+    operators: RedisOperatorStore
+    retention: RedisRetention
 
 
 @contextlib.asynccontextmanager
@@ -69,11 +74,11 @@ async def open_resources(settings: Settings, *, retries: int) -> AsyncIterator[R
 
 
 def build(settings: Settings, pool: ConnectionPool) -> Resources:
-    environment = Environment()
+    environment = Environment(reach=crash_points.parse(settings.crash_points))
     redis = Redis(connection_pool=pool)
-    scripts = Scripts(redis)
+    scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
-    jobs = RedisJobStore(redis, scripts, roles)
+    jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
     blobs = BlobStore(settings.blob_dir)
     return Resources(
         settings=settings,
@@ -82,13 +87,17 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         redis=redis,
         scripts=scripts,
         jobs=jobs,
-        lanes=Lanes(redis, scripts, roles),
+        lanes=Lanes(scripts, roles),
         deliveries=RedisDeliveryStore(redis, scripts, roles),
-        endpoints=RedisEndpointStore(redis),
+        endpoints=RedisEndpointStore(redis, scripts),
         client_keys=RedisKeyStore(redis, environment.monotonic),
         gauges=RedisGauges(redis),
         finals=Finals(redis),
         blobs=blobs,
-        intake=Intake(jobs, blobs, settings.limits(), environment, settings.tenant_queue_max),
-        settlement=Settlement(jobs, blobs, environment),
+        intake=Intake(
+            jobs, blobs, settings.limits(), environment, settings.tenant_queue_max, settings.deadlines()
+        ),
+        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
+        operators=RedisOperatorStore(redis, scripts, roles),
+        retention=RedisRetention(redis, scripts, settings.retention_seconds),
     )

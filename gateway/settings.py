@@ -13,11 +13,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway import crash_points
 from gateway.backoff import DELIVERY_SCHEDULE
 from gateway.dispatch import Role, RoleLimits
 from gateway.errors import ConfigurationError
 from gateway.generation import Limits
+from gateway.jobs import Deadlines
 from gateway.keyring import Keyring
+from gateway.lifecycle import OnUnknown
+from gateway.store.base import CallbackLimits
 
 _PREFIX = "GATEWAY_"
 
@@ -31,8 +35,12 @@ def _networks(value: Any) -> Any:
     return parts
 
 
-def _schedule(value: Any) -> Any:
+def _words(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _or_none(value: Any) -> Any:
+    return value or None
 
 
 def _base_url(value: str) -> str:
@@ -44,12 +52,6 @@ def _base_url(value: str) -> str:
 def _redis_url(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must start with redis://, rediss:// or unix://")
-    return value
-
-
-def _given(value: Any) -> Any:
-    if not value:
-        raise ValueError("is empty")
     return value
 
 
@@ -81,31 +83,76 @@ class Settings(BaseSettings):
     )
 
     # -- upstream
-    upstream_url: Annotated[BaseUrl, AfterValidator(_given)] = Field(
-        "https://cloud.vtrix.ai", description="base URL of the upstream"
-    )
+    upstream_dialect: Literal["vtrix", "vidu"] = Field("vtrix", description="the upstream's wire format")
+    upstream_url: BaseUrl = Field("", description="base URL of the upstream; empty: the dialect's own")
     upstream_key: SecretStr = Field(min_length=1, description="API key of the upstream")
     upstream_slots: int = Field(5, ge=1, description="tasks at the upstream at once")
     upstream_tenant_slots: int = Field(5, ge=1, description="of which one tenant may hold")
     upstream_timeout_seconds: Seconds = Field(60, description="for the answer to a submission")
     upstream_query_seconds: Seconds = Field(10, description="for the answer to a look at a task")
     off_peak: bool = Field(False, description="accept off_peak=true")
-    poll_first_seconds: Seconds = Field(30, description="from the submission to the first poll")
+    queries_per_second: float = Field(50, ge=0, description="looks at tasks, in all; 0: no limit")
+    poll_first_seconds: Seconds = Field(
+        30, description="from the submission to the first poll, until typical durations are learned"
+    )
     poll_min_seconds: Seconds = Field(10, description="between polls, at first")
     poll_max_seconds: Seconds = Field(60, description="between polls, at most")
     busy_retry_seconds: Seconds = Field(2, description="base of the back-off when the upstream is busy")
     account_retry_seconds: Seconds = Field(
-        30, description="wait after the upstream refused the account (401, 402, 403)"
+        30, description="between probes of an account that the upstream refused (401, 402, 403)"
     )
     unknown_grace_seconds: Seconds = Field(1800, description="how long an unknown outcome waits for evidence")
+    on_unknown: OnUnknown = Field(
+        OnUnknown.HOLD, description="then: hold (fail, never pay twice), resubmit or manual"
+    )
+    resubmit_max: int = Field(1, ge=0, description="resubmissions of one job, under resubmit")
+    resubmit_day_budget: int = Field(10, ge=0, description="resubmissions of one tenant in a day (UTC)")
     job_deadline_seconds: Seconds = Field(
         7200, description="from the submission to giving up on the upstream"
+    )
+    off_peak_deadline_seconds: Seconds = Field(180_000, description="the same for off_peak jobs")
+    late_watch_seconds: float = Field(
+        86_400, ge=0, description="how long a job that we gave up is watched for a late result"
+    )
+    poison_limit: int = Field(10, ge=1, description="workers that may die with a job before it fails")
+
+    # -- callbacks
+    callback_trust: Literal["confirm", "body"] = Field(
+        "confirm", description="body: believe a callback's own result when the task cannot be looked at"
+    )
+    result_hosts: Annotated[list[str], NoDecode, BeforeValidator(_words)] = Field(
+        default_factory=list, description="hosts of results that are believed from a callback's body"
+    )
+    callback_signature: Literal["off", "optional", "required"] = Field(
+        "off", description="whether the vidu signature of callbacks is verified"
+    )
+    callback_signature_key: Annotated[SecretStr | None, BeforeValidator(_or_none)] = Field(
+        None,
+        description="API key that made the tasks, with which callbacks are signed; empty: the upstream's",
+    )
+    callback_journal_dir: Annotated[Path | None, BeforeValidator(_or_none)] = Field(
+        None, description="folder that keeps callbacks while Redis is away; empty: they are answered 503"
+    )
+    callback_gap_seconds: Seconds = Field(
+        90, description="the way by which callbacks come counts as open for so long after it was last proven"
     )
 
     # -- intake
     body_max_bytes: int = Field(20_000_000, ge=1024, description="largest request body")
     body_timeout_seconds: Seconds = Field(60, description="for a whole request body to arrive")
     tenant_queue_max: int = Field(100_000, ge=1, description="jobs of one tenant that may wait")
+    start_deadline_seconds: Seconds = Field(
+        86_400, description="from acceptance to giving up a job that was not paid for"
+    )
+    total_deadline_seconds: Seconds = Field(
+        93_600, description="from acceptance to giving up; off_peak jobs get theirs on top"
+    )
+    memory_watermark: float = Field(
+        0.85, gt=0, le=1, description="share of Redis' maxmemory above which no new job is accepted"
+    )
+    retention_seconds: Seconds = Field(
+        604_800, description="how long a finished job, its events and its idempotency key are kept"
+    )
     prompt_max_characters: int = Field(5000, ge=1, le=5000, description="longest prompt")
     payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="longest payload")
     allow_private_media_urls: bool = Field(False, description="accept media URLs on private addresses")
@@ -118,7 +165,7 @@ class Settings(BaseSettings):
     delivery_slots: int = Field(100, ge=1, description="deliveries at once")
     delivery_endpoint_slots: int = Field(8, ge=1, description="of which one endpoint may hold")
     delivery_timeout_seconds: Seconds = Field(15, description="for one attempt, in all")
-    delivery_schedule_seconds: Annotated[list[Seconds], NoDecode, BeforeValidator(_schedule)] = Field(
+    delivery_schedule_seconds: Annotated[list[Seconds], NoDecode, BeforeValidator(_words)] = Field(
         default_factory=lambda: list(DELIVERY_SCHEDULE),
         description="before the 2nd, 3rd, ... attempt; after the last one a delivery is dead",
     )
@@ -129,6 +176,11 @@ class Settings(BaseSettings):
     # -- workers
     lease_seconds: Seconds = Field(15, description="a worker that is silent for longer has lost its work")
     confirm_slots: int = Field(20, ge=1, description="GETs to the upstream at once")
+
+    crash_points: str = Field(
+        "",
+        description="fault tests only: `name:n:kill`, `name:n:freeze=seconds` or `name:n:lose_reply`",
+    )
 
     # -- telemetry
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
@@ -147,13 +199,30 @@ class Settings(BaseSettings):
             payload_max_characters=self.payload_max_characters,
         )
 
+    def deadlines(self) -> Deadlines:
+        return Deadlines(
+            self.start_deadline_seconds, self.total_deadline_seconds, self.off_peak_deadline_seconds
+        )
+
+    def callback_limits(self) -> CallbackLimits:
+        return CallbackLimits(
+            gap_ms=int(self.callback_gap_seconds * 1000),
+            first_poll_ms=int(self.poll_first_seconds * 1000),
+            retention_ms=int(self.retention_seconds * 1000),
+        )
+
     def roles(self) -> dict[Role, RoleLimits]:
         lease = int(self.lease_seconds * 1000)
         look = int(self.upstream_query_seconds * 1000) + lease
         attempt = int(self.delivery_timeout_seconds * 1000) + lease
         return {
-            Role.SUBMIT: RoleLimits(self.upstream_slots, self.upstream_tenant_slots, lease),
-            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look),
+            Role.SUBMIT: RoleLimits(
+                self.upstream_slots,
+                self.upstream_tenant_slots,
+                lease,
+                probe_ms=int(self.account_retry_seconds * 1000),
+            ),
+            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look, self.queries_per_second),
             Role.DELIVER: RoleLimits(self.delivery_slots, self.delivery_endpoint_slots, attempt),
         }
 
@@ -172,6 +241,7 @@ def load() -> Settings:
         settings.keyring()
     except ConfigurationError as error:
         raise ConfigurationError(f"{_PREFIX}SECRET_KEYS: {error}") from None
+    crash_points.read(settings.crash_points)
     return settings
 
 

@@ -1,7 +1,8 @@
 """One upstream outcome -> one final event. Callback, poll and refusal all end here.
 
 The move to the final state, the event with its frozen bytes and the deliveries that are owed are one
-durable step; whoever settles a job that is settled already changes nothing.
+durable step; whoever settles a job that is settled already changes nothing. A job that we gave up
+ourselves may have a result all the same: it is told as an event of its own, and the state stays.
 """
 
 from __future__ import annotations
@@ -17,59 +18,127 @@ from gateway.blobs import BlobStore
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable
-from gateway.jobs import Job
-from gateway.lifecycle import JobEvent, job_moves
+from gateway.jobs import Job, rfc3339
+from gateway.lifecycle import JobEvent, JobState, job_moves
 from gateway.store.base import Answer, JobStore, Move, Outcome
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
 
+def unpaid(job: Job) -> bool:
+    """Whether no byte that could cost anything has left for the newest submission. The store compares the
+    same again as it moves the job, and whoever is about to release it is fenced by that move."""
+    return job.state is JobState.QUEUED or (job.state is JobState.SUBMITTING and job.released_at is None)
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
+    """`late_watch_ms`: how long a job that we gave up is watched for a late result."""
+
     jobs: JobStore
     blobs: BlobStore
     environment: Environment
+    late_watch_ms: int = 86_400_000
 
-    async def succeed(self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]) -> Answer:
+    async def succeed(
+        self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
+    ) -> Answer:
         """The upstream made the video."""
         assert snapshot.status is TaskStatus.COMPLETED
         fields = {
             "output": snapshot.output,
             "usage": snapshot.usage,
             "metadata": snapshot.metadata,
-            "task_id": snapshot.task_id,
+            "task_id": snapshot.task_id or None,
         }
-        return await self._settle(job, JobEvent.UPSTREAM_SUCCEEDED, fields, done)
+        return await self._settle(job, JobEvent.UPSTREAM_SUCCEEDED, fields, done, tally)
 
     async def fail(
-        self, job: Job, event: JobEvent, error: UpstreamError, done: Sequence[Ticket], usage: object = None
+        self,
+        job: Job,
+        event: JobEvent,
+        error: UpstreamError,
+        done: Sequence[Ticket],
+        usage: object = None,
+        tally: Sequence[str] = (),
+        by: str | None = None,
     ) -> Answer:
-        """The upstream refused or failed, or a deadline passed: `event` says which."""
-        described = {"code": error.code, "error_message": error.message}
-        return await self._settle(job, event, {"error": described, "usage": usage}, done)
+        """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator."""
+        fields: dict[str, Any] = {"error": {"code": error.code, "error_message": error.message}}
+        fields["usage"] = usage
+        until = self.environment.now_ms() + self.late_watch_ms
+        if event is JobEvent.DEADLINE_PASSED and self.late_watch_ms:
+            fields["watch_until"] = until
+        elif job.resubmits and self.late_watch_ms:  # an earlier submission of it may have been paid for
+            fields["watch_until"] = until
+        return await self._settle(job, event, fields, done, tally, by)
 
     async def cancel(self, job: Job, done: Sequence[Ticket]) -> Answer:
-        """Its owner canceled it while it waited."""
+        """Its owner canceled it before anything was paid."""
         return await self._settle(job, JobEvent.CANCEL_REQUESTED, {}, done)
 
+    async def canceled_upstream(self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]) -> Answer:
+        """The upstream stopped the task, as its owner wished."""
+        fields = {"usage": snapshot.usage, "metadata": snapshot.metadata}
+        return await self._settle(job, JobEvent.UPSTREAM_CANCELED, fields, done)
+
+    async def late(self, job: Job, snapshot: Snapshot) -> Answer:
+        """The task of a job that we had given up was finished: told once, beside the state."""
+        now = self.environment.now_ms()
+        result = {
+            "at": rfc3339(now),
+            "task_id": snapshot.task_id,
+            "output": snapshot.output,
+            "usage": snapshot.usage,
+            "metadata": snapshot.metadata,
+        }
+        after = replace(job, late=result)
+        move = Move(
+            JobEvent.LATE_SUCCESS,
+            fields={"late": result},
+            beside=True,
+            owed=events.make_late(after, await self.jobs.payload(job), now),
+            callback_url=job.callback_url,
+            tally=["late_results|told"],
+        )
+        return await self.jobs.apply(job, move)
+
     async def _settle(
-        self, job: Job, event: JobEvent, fields: dict[str, Any], done: Sequence[Ticket]
+        self,
+        job: Job,
+        event: JobEvent,
+        fields: dict[str, Any],
+        done: Sequence[Ticket],
+        tally: Sequence[str] = (),
+        by: str | None = None,
     ) -> Answer:
         moves = job_moves(event)
         target = moves.get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
         owed = None
+        unset = []
+        if event is JobEvent.UPSTREAM_REJECTED:  # the answer proves that there is no task: nothing was paid
+            unset, job = ["released_at"], replace(job, released_at=None)
         if target is not job.state:
             after = replace(job, state=target, finished_at=finished_at, **_given(fields))
             owed = events.make(after, await self.jobs.payload(job))
+        # The event's bytes were made from this state: had it changed meanwhile, they would be untrue.
+        expect: dict[str, int | str | None] = {"state": job.state, "epoch": job.epoch or None}
+        if job.state is JobState.SUBMITTING and job.released_at is None:
+            expect["released_at"] = None
+        learn_ms = None
+        if event is JobEvent.UPSTREAM_SUCCEEDED and job.submitted_at is not None and not job.earlier:
+            learn_ms = max(finished_at - job.submitted_at, 1)
         move = Move(
             event,
             fields={**fields, "finished_at": finished_at},
-            # The event's bytes were made from this state: had it changed meanwhile, they would be untrue.
-            expect={"state": job.state, "epoch": job.epoch or None},
+            unset=unset,
+            expect=expect,
             done=done,
             owed=owed,
             callback_url=job.callback_url,
-            tally=[f"jobs_finished|{target}"] if owed else [],
+            learn_ms=learn_ms,
+            by=by,
+            tally=[f"jobs_finished|{target}", *tally] if owed else [],
         )
         answer = await self.jobs.apply(job, move)
         if answer.outcome is Outcome.MOVED and job.keeps_media:

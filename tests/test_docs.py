@@ -27,6 +27,8 @@ def settings_table() -> str:
             shown = f"`{','.join(str(item) for item in default)}`" if default else "none"
         elif isinstance(default, bool):
             shown = f"`{int(default)}`"
+        elif default is None:
+            shown = "none"
         else:
             shown = f"`{default}`" if str(default) else "none"
         rows.append(f"| `GATEWAY_{name.upper()}` | {shown} | {field.description} |")

@@ -1,12 +1,14 @@
 """Learning a task's fate by one authenticated GET.
 
-A callback only makes it sooner; after silence it happens all the same.
+A callback only makes it sooner; after silence it happens all the same. A job that was resubmitted may have
+more than one task: the first that is finished ends it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Any, Final
 
 import structlog
 
@@ -16,26 +18,36 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.settlement import Settlement
-from gateway.store.base import Answer, JobStore, Outcome
+from gateway.store.base import Answer, JobStore, Move, Outcome
 from gateway.tickets import submit_ticket
-from gateway.upstream.base import Found, Later, Missing, Snapshot, TaskStatus, Upstream, UpstreamError
+from gateway.upstream.base import (
+    CancelDone,
+    CancelRefused,
+    Found,
+    Later,
+    Missing,
+    QueryOutcome,
+    Snapshot,
+    TaskStatus,
+    Upstream,
+    UpstreamError,
+)
+from workers.evidence import EvidenceSeeker
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a task may not be visible yet just after it was made
 _EMPTY_ANSWERS: Final = 3  # completed, but without a video: looked at again this often
 _AGAIN_MS: Final = 500
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
+_LATE_POLLS: Final = 10  # times the longest wait between polls
 
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
 _EMPTY = UpstreamError("upstream_no_output", "the upstream calls the task completed, but shows no video")
 _LATE = UpstreamError(
     "upstream_timeout", "the upstream did not finish in time; the task may have been charged"
 )
-_UNKNOWN = UpstreamError(
-    "submission_unknown",
-    "the upstream's answer to the submission was lost and nothing was heard of a task since; "
-    "it may have been charged, so it was not sent again",
-)
+_NO_REASON = UpstreamError("upstream_error", "the upstream gave no reason")
+_CANCELED = UpstreamError("upstream_canceled", "the upstream canceled the task, which nobody here asked for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,72 +60,173 @@ class Confirmer:
 
     async def confirm(self, ticket: Ticket) -> None:
         job = await self.jobs.begin_confirm(ticket)
-        if job is None or job.final:
+        if job is None:
             await self.jobs.drop(ticket)
-            return
-        if job.state is JobState.UNKNOWN:
-            await self._await_evidence(job, ticket)
+        elif job.final:
+            await self._watch(job, ticket)
         elif job.state is JobState.QUEUED:  # a new submission will ask for a look of its own
             await self.jobs.drop(ticket)
-        elif job.task_id is None:  # a callback was quicker than the answer to our own request
+        elif job.task_id is not None:
+            await self._look(job, ticket)
+        elif job.state is JobState.SUBMITTING:  # a callback was quicker than the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
-        else:
-            await self._look(job, job.task_id, ticket)
+        elif (snapshot := self._believed(job)) is not None:
+            await self._believe(job, snapshot, ticket)
+        elif job.state is JobState.UNKNOWN:
+            seeker = EvidenceSeeker(
+                self.jobs, self.settlement, self.upstream, self.environment, self.settings
+            )
+            await seeker.seek(job, ticket)
+        else:  # accepted, and its task was found to be another job's
+            await self._wait(job, ticket, {})
 
-    async def _await_evidence(self, job: Job, ticket: Ticket) -> None:
-        assert job.unknown_at is not None
-        left = self.settings.unknown_grace_seconds - self._seconds_since(job.unknown_at)
-        if left > 0:
-            await self.jobs.postpone(ticket, int(left * 1000), {})
-        else:
-            await self._fail(job, JobEvent.DEADLINE_PASSED, _UNKNOWN, ticket)
+    async def _look(self, job: Job, ticket: Ticket) -> None:
+        """Look at the job's tasks, the newest first, until one is finished or is still at work."""
+        if job.cancel_wished_at is not None and job.cancel_refused is None:
+            for task in _tasks(job):
+                await self._ask_to_cancel(job, task)
+        looks = [await self._query(job, task) for task in _tasks(job)]
+        done = next((look for look in looks if _is_done(look)), None)
+        await self._judge(job, done or looks[0], ticket, looks)
 
-    async def _look(self, job: Job, task_id: str, ticket: Ticket) -> None:
+    async def _query(self, job: Job, task_id: str) -> QueryOutcome:
         outcome = await self.upstream.query(task_id)
+        if isinstance(outcome, Found) and not _is_of(job, outcome.snapshot):
+            structlog.get_logger().error("task_of_another_job", job=job.id, task=task_id)
+            return Later("the task carries the mark of another job")
+        return outcome
+
+    async def _judge(
+        self, job: Job, outcome: QueryOutcome, ticket: Ticket, looks: Sequence[QueryOutcome]
+    ) -> None:
         match outcome:
             case Found():
-                await self._found(job, outcome.snapshot, ticket)
+                await self._found(job, outcome.snapshot, ticket, looks)
             case Missing():
-                if self._seconds_since(job.submitted_at or job.created_at) > _NOT_VISIBLE_SECONDS:
-                    await self._fail(job, JobEvent.UPSTREAM_FAILED, _LOST, ticket)
-                else:
+                young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
+                if young or any(_is_working(look) for look in looks):
                     await self._wait(job, ticket, {})
+                elif (snapshot := self._believed(job)) is not None:
+                    await self._believe(job, snapshot, ticket)
+                else:
+                    await self._give_up(job, ticket, _LOST)
             case Later():
                 structlog.get_logger().warning("query_unanswered", job=job.id, reason=outcome.reason)
                 await self._wait(job, ticket, {}, at_least=outcome.retry_after_seconds or 0)
-            case _:
-                assert_never(outcome)
 
-    async def _found(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
-        match snapshot.status:
-            case TaskStatus.COMPLETED if _has_video(snapshot):
-                await self._settled(
-                    job, await self.settlement.succeed(job, snapshot, [submit_ticket(job), ticket]), ticket
-                )
-            case TaskStatus.COMPLETED if job.misses + 1 >= _EMPTY_ANSWERS:
-                await self._fail(job, JobEvent.UPSTREAM_FAILED, _EMPTY, ticket)
-            case TaskStatus.COMPLETED:
-                await self._wait(job, ticket, {"misses": job.misses + 1})
-            case TaskStatus.FAILED:
-                error = snapshot.error or UpstreamError("upstream_error", "the upstream gave no reason")
-                await self._fail(job, JobEvent.UPSTREAM_FAILED, error, ticket, snapshot.usage)
-            case TaskStatus.IN_PROGRESS:
-                await self._wait(job, ticket, {"progress": _risen(job.progress, snapshot.progress)})
-            case _:
-                assert_never(snapshot.status)
+    async def _found(
+        self, job: Job, snapshot: Snapshot, ticket: Ticket, looks: Sequence[QueryOutcome]
+    ) -> None:
+        if _is_done(Found(snapshot)):
+            await self._succeed(job, snapshot, ticket)
+        elif any(_is_working(look) for look in looks):  # another task of the job may still succeed
+            await self._wait(job, ticket, {"progress": _risen(job.progress, snapshot.progress)})
+        elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
+            await self._give_up(job, ticket, _EMPTY)
+        elif snapshot.status is TaskStatus.COMPLETED:
+            await self._wait(job, ticket, {"misses": job.misses + 1})
+        elif snapshot.status is TaskStatus.CANCELED and job.cancel_wished_at is not None:
+            done = [submit_ticket(job), ticket]
+            await self._settled(job, await self.settlement.canceled_upstream(job, snapshot, done), ticket)
+        else:
+            canceled = snapshot.status is TaskStatus.CANCELED
+            error = _CANCELED if canceled else snapshot.error or _NO_REASON
+            await self._fail(job, error, ticket, snapshot.usage)
+
+    async def _succeed(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
+        tally = self._how_it_was_seen(job)
+        if len(_tasks(job)) > 1:
+            tally.append("duplicate_spend|jobs")
+        done = [submit_ticket(job), ticket]
+        answer = await self.settlement.succeed(job, snapshot, done, tally)
+        await self._settled(job, answer, ticket)
+        if answer.outcome is Outcome.MOVED and self.upstream.capabilities.cancel:
+            for other in set(_tasks(job)) - {snapshot.task_id}:  # paid for already: no longer needed
+                await self.upstream.cancel(other)
+
+    def _how_it_was_seen(self, job: Job) -> list[str]:
+        """Where there are callbacks, a poll that is the first to see an end means that one was lost."""
+        return ["callback_lost|jobs"] if self.settings.public_url and job.called_back_at is None else []
+
+    async def _ask_to_cancel(self, job: Job, task_id: str) -> None:
+        outcome = await self.upstream.cancel(task_id)
+        if isinstance(outcome, CancelRefused):
+            move = Move(
+                JobEvent.CANCEL_WISHED,
+                fields={"cancel_refused": outcome.reason},
+                expect={"epoch": job.epoch},
+                tally=["cancels|refused"],
+            )
+            await self.jobs.apply(job, move)
+        elif not isinstance(outcome, CancelDone):
+            structlog.get_logger().warning("cancel_unanswered", job=job.id, task=task_id)
+
+    async def _watch(self, job: Job, ticket: Ticket) -> None:
+        """A job that we gave up: its task may be finished all the same, and that is told."""
+        now = self.environment.now_ms()
+        if job.watch_until is None or now >= job.watch_until or job.late or not _tasks(job):
+            await self.jobs.drop(ticket)
+            return
+        looks = [await self._query(job, task) for task in _tasks(job)]
+        done = next((look for look in looks if _is_done(look)), None)
+        if isinstance(done, Found):
+            await self.settlement.late(job, done.snapshot)
+            structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
+            await self.jobs.drop(ticket)
+        elif any(_is_working(look) for look in looks):
+            wait = min(self.settings.poll_max_seconds * _LATE_POLLS * 1000, job.watch_until - now)
+            await self.jobs.postpone(ticket, max(int(wait), 1), {})
+        else:
+            await self.jobs.drop(ticket)
+
+    def _believed(self, job: Job) -> Snapshot | None:
+        """What a callback's body claimed, where bodies are believed."""
+        if self.settings.callback_trust != "body" or job.claimed is None:
+            return None
+        claimed: dict[str, Any] = job.claimed
+        error = claimed.get("error")
+        return Snapshot(
+            task_id=job.task_id or "",
+            status=TaskStatus(claimed["status"]),
+            raw_status=claimed["status"],
+            output=claimed.get("output") or [],
+            usage=claimed.get("usage"),
+            metadata=claimed.get("metadata"),
+            error=UpstreamError(error["code"], error["message"]) if error else None,
+        )
+
+    async def _believe(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
+        if job.state is JobState.UNKNOWN:  # a genuine callback is proof of acceptance
+            move = Move(JobEvent.UPSTREAM_ACCEPTED, expect={"epoch": job.epoch}, hold_ms=-1)
+            await self.jobs.apply(job, move)
+            await self.jobs.postpone(ticket, 0, {})
+        elif _is_done(Found(snapshot)):
+            await self._succeed(job, snapshot, ticket)
+        else:
+            await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
 
     async def _wait(self, job: Job, ticket: Ticket, fields: dict[str, object], at_least: float = 0) -> None:
-        if self._seconds_since(job.submitted_at or job.created_at) > self.settings.job_deadline_seconds:
-            await self._fail(job, JobEvent.DEADLINE_PASSED, _LATE, ticket)
+        limit = self.settings.job_deadline_seconds
+        if job.off_peak:
+            limit = max(limit, self.settings.off_peak_deadline_seconds)
+        if self._seconds_since(job.submitted_at or job.created_at) > limit:
+            await self._give_up(job, ticket, _LATE)
             return
         seconds = max(at_least, self._poll_seconds(job))
         await self.jobs.postpone(ticket, int(seconds * 1000), {**fields, "polls": job.polls + 1})
 
-    async def _fail(
-        self, job: Job, event: JobEvent, error: UpstreamError, ticket: Ticket, usage: object = None
-    ) -> None:
+    async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError) -> None:
+        """Our verdict, not the upstream's: the ticket stays, to watch for a late result."""
+        answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, [submit_ticket(job)])
+        await self._settled(job, answer, ticket, error)
+        if answer.outcome is not Outcome.FENCED:
+            await self.jobs.postpone(ticket, int(self.settings.poll_max_seconds * 1000), {})
+
+    async def _fail(self, job: Job, error: UpstreamError, ticket: Ticket, usage: object = None) -> None:
         done = [submit_ticket(job), ticket]
-        await self._settled(job, await self.settlement.fail(job, event, error, done, usage), ticket, error)
+        tally = self._how_it_was_seen(job)
+        answer = await self.settlement.fail(job, JobEvent.UPSTREAM_FAILED, error, done, usage, tally)
+        await self._settled(job, answer, ticket, error)
 
     async def _settled(
         self, job: Job, answer: Answer, ticket: Ticket, error: UpstreamError | None = None
@@ -137,13 +250,32 @@ class Confirmer:
         return self.environment.clock() - ms / 1000
 
 
-def _has_video(snapshot: Snapshot) -> bool:
-    """Whether the output holds at least one address of a video."""
-    for group in snapshot.output:
+def _tasks(job: Job) -> list[str]:
+    """Every task that is known to be the job's, that of the newest submission first."""
+    return list(dict.fromkeys([*([job.task_id] if job.task_id else []), *job.earlier]))
+
+
+def _is_of(job: Job, snapshot: Snapshot) -> bool:
+    """Unless the task echoes another job's mark. Not every upstream echoes it."""
+    return snapshot.reference is None or f".{job.id}." in snapshot.reference
+
+
+def _is_done(look: QueryOutcome) -> bool:
+    """Whether it shows a finished task with at least one address of a video."""
+    if not isinstance(look, Found) or look.snapshot.status is not TaskStatus.COMPLETED:
+        return False
+    for group in look.snapshot.output:
         content = group.get("content")
         if isinstance(content, list) and any(isinstance(item, dict) and item.get("url") for item in content):
             return True
     return False
+
+
+def _is_working(look: QueryOutcome) -> bool:
+    """Whether the task may still be finished."""
+    return isinstance(look, Later) or (
+        isinstance(look, Found) and look.snapshot.status is TaskStatus.IN_PROGRESS
+    )
 
 
 def _risen(before: float | None, now: float | None) -> float | None:

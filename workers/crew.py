@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
-from arq.connections import ArqRedis
 from arq.worker import func
 from redis.exceptions import RedisError
 
@@ -21,10 +20,13 @@ from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.client import connection_pool
 from gateway.telemetry import Outage
+from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
-from gateway.upstream.vtrix import VtrixDialect
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
+from workers.draining import DrainingRedis
+from workers.probe import Prober
+from workers.retention import Retention
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
@@ -53,18 +55,33 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         )
         workers = [_worker(settings, role, pool, ctx) for role in roles]
         tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
-        sweeper = Sweeper(resources.jobs, resources.lanes, resources.blobs, resources.environment, settings)
-        tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
-        tasks.append(asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"))
+        tasks += _background(resources, ctx)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
             await _until(stop, tasks)
         finally:  # also when a part failed: what is under way may have been paid for
+            ctx["submitter"].stopping.set()
             await asyncio.gather(
                 *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
             )
             await _end(tasks)
             await pool.disconnect()
+
+
+def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[None]]:
+    """What every worker process does besides its roles; any number of processes may do it."""
+    r = resources
+    sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, r.settings)
+    tasks = [
+        asyncio.create_task(sweeper.run(), name="sweep"),
+        asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
+        asyncio.create_task(Retention(r.retention).run(), name="retention"),
+    ]
+    if r.settings.public_url:
+        gap = r.settings.callback_gap_seconds
+        prober = Prober(ctx["upstream"], r.keyring, r.environment, r.settings.public_url, gap)
+        tasks.append(asyncio.create_task(prober.run(), name="probe"))
+    return tasks
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -89,13 +106,15 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
 async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     settings = resources.settings
     guard = Guard(settings.delivery_networks, public=settings.delivery_public)
+    dialect = dialects.make(settings.upstream_dialect)
     async with (
         HttpUpstream(
-            VtrixDialect(),
-            settings.upstream_url,
+            dialect,
+            settings.upstream_url or dialect.home,
             settings.upstream_key,
             response_seconds=settings.upstream_timeout_seconds,
             query_seconds=settings.upstream_query_seconds,
+            reach=resources.environment.reach,
         ) as upstream,
         Deliverer(
             guard, pool_size=settings.delivery_slots, total_seconds=settings.delivery_timeout_seconds
@@ -104,6 +123,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
         r = resources
         yield {
             "jobs": r.jobs,
+            "upstream": upstream,
             "submitter": Submitter(
                 r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings
             ),
@@ -115,7 +135,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
 def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> WakeWorker:
     slots = settings.roles()[role].slots
     timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
-    redis = ArqRedis(
+    redis = DrainingRedis(
         pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=queue_name(role)
     )
     return WakeWorker(

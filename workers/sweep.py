@@ -17,19 +17,40 @@ from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable, StoreUnavailable
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
+from gateway.resolution import unknown_error
 from gateway.settings import Settings
+from gateway.settlement import Settlement, unpaid
 from gateway.store.base import JobStore, Move
 from gateway.store.lanes import Lanes
 from gateway.telemetry import Outage
+from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.upstream.base import UpstreamError
+from workers.evidence import evidence_ms
 
 TICK_SECONDS: Final = 1.0
 _BLOB_SWEEP_SECONDS: Final = 600.0
 _BLOB_AGE_SECONDS: Final = 3600.0
+_OVERDUE: Final = 100  # jobs past a deadline that one pass looks at
+_LOOK_AGAIN_MS: Final = 5000
+
+_NOT_STARTED = UpstreamError("start_deadline_passed", "the job was not sent in time; nothing was paid")
+_NOT_PAID_IN_TIME = UpstreamError("total_deadline_passed", "the job was not sent in time; nothing was paid")
+_TOO_LATE = UpstreamError(
+    "total_deadline_passed", "the upstream did not finish in time; the task may have been charged"
+)
+_NOT_SENT_AGAIN = UpstreamError(
+    "start_deadline_passed",
+    "the job was not sent again in time; its earlier submission may have been charged",
+)
+_POISON = UpstreamError(
+    "submission_poison", "too many workers died with this job in their hands before it was sent"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
     jobs: JobStore
+    settlement: Settlement
     lanes: Lanes
     blobs: BlobStore
     environment: Environment
@@ -68,7 +89,29 @@ class Sweeper:
                     raise
                 except Exception:  # noqa: BLE001  # one unreadable record must not stop the sweep of all others
                     structlog.get_logger().exception("recovery_failed", role=role.value, ticket=ticket.name)
+        for job in await self.jobs.overdue(_OVERDUE):
+            await self._deadline(job)
         await self.lanes.note_sweep()
+
+    async def _deadline(self, job: Job) -> None:
+        """A job that was to be started, or over, by now. Given up for free while nothing was paid."""
+        assert job.start_by is not None
+        assert job.end_by is not None
+        now = self.environment.now_ms()
+        done = [submit_ticket(job), confirm_ticket(job)]
+        if unpaid(job) and now >= min(job.start_by, job.end_by):
+            error = _NOT_STARTED if now < job.end_by else _NOT_PAID_IN_TIME
+            if job.resubmits:
+                error = _NOT_SENT_AGAIN
+            await self.settlement.fail(job, JobEvent.START_DEADLINE_PASSED, error, done)
+        elif now < job.end_by:
+            await self.jobs.put_off(job, job.end_by if job.task_id else min(now + _LOOK_AGAIN_MS, job.end_by))
+        elif job.state is JobState.SUBMITTING:  # in a moment it is known what became of it
+            await self.jobs.put_off(job, now + _LOOK_AGAIN_MS)
+        else:
+            error = unknown_error(job) if job.state is JobState.UNKNOWN else _TOO_LATE
+            watching = [submit_ticket(job)] if job.task_id else done
+            await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, watching)
 
     async def _recover(self, ticket: Ticket) -> None:
         log = structlog.get_logger().bind(role=ticket.role, ticket=ticket.name)
@@ -76,6 +119,11 @@ class Sweeper:
         if job is None or job.state is JobState.QUEUED:
             await self.lanes.ring(ticket)
             log.warning("rung_again")
+            return
+        if job.released_at is None and job.lost + 1 >= self.settings.poison_limit:
+            done = [submit_ticket(job), confirm_ticket(job)]
+            await self.settlement.fail(job, JobEvent.POISONED, _POISON, done, tally=["submissions|poison"])
+            log.error("poisoned", epoch=job.epoch)
             return
         answer = await self.jobs.apply(job, self._verdict(job))
         log.warning("lease_ran_out", epoch=job.epoch, outcome=answer.outcome, became=answer.after)
@@ -85,12 +133,16 @@ class Sweeper:
         expect: dict[str, int | str | None] = {"epoch": job.epoch, "released_at": job.released_at}
         if job.released_at is None:  # the last byte never went out
             return Move(
-                JobEvent.CLAIM_LOST, expect=expect, give_back_in_ms=0, tally=["submissions|lease_lost"]
+                JobEvent.CLAIM_LOST,
+                add={"lost": 1},
+                expect=expect,
+                give_back_in_ms=0,
+                tally=["submissions|lease_lost"],
             )
         return Move(
             JobEvent.OUTCOME_LOST,
             expect=expect,
             hold_ms=-1,
-            poll_in_ms=int(self.settings.unknown_grace_seconds * 1000),
+            poll_in_ms=evidence_ms(job, self.settings),
             tally=["submissions|unknown"],
         )

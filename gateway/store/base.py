@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.dispatch import Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event
 from gateway.jobs import Job
-from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
+from gateway.lifecycle import DeliveryEvent, JobEvent, JobState, OnUnknown
 
 
 class Outcome(StrEnum):
@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     REFUSED = "refused"  #: the event cannot happen in this state
     FENCED = "fenced"  #: a newer submission holds the record
     STALE = "stale"  #: a newer dispatch holds the ticket
+    LATE = "late"  #: final already by our own verdict, and watched: what it brought was noted beside it
+    OVER_BUDGET = "over_budget"  #: the tenant has resubmitted as often as it may today
     MISSING = "missing"
 
 
@@ -51,17 +53,21 @@ class Accepted:
 class Move:
     """An event for a job, and what goes with it in the same step.
 
-    `fields` are written, `once` only where nothing stands yet, `add` counts up, `unset` removes.
+    `fields` are written, `add` counts up, `unset` removes.
     `expect`: fields that must hold these values (None: must be absent), or the move is fenced.
     `holder`: only the newest dispatch of this ticket may do it. `give_back_in_ms`: the submit slot is
     given back and the job is due again then. `poll_in_ms`: due for confirmation. `hold_ms`: new lease
     of the submit slot (-1: until it is given back). `done`: tickets that are finished with.
-    `event`: what subscribers are owed, made only if the job moves. `tally`: counted for the metrics.
+    `owed`: what subscribers are owed, made only if the job moves (`beside`: or if it is final, once).
+    `tally`: counted for the metrics. `task`: the task that the upstream named in its answer to our own
+    request, bound to this job alone. `account`: what the upstream's verdict means for its account.
+    `learn_ms`: how long the upstream took, for the typical duration of (resolution, duration); `typical`:
+    the first poll is due so many mean deviations after that duration, if it is known, instead of in
+    `poll_in_ms`. `budget`: of a resubmission. `run`: of a claim, who makes it. `by`: of an operator's.
     """
 
     event: JobEvent
     fields: dict[str, object] = field(default_factory=dict)
-    once: dict[str, object] = field(default_factory=dict)
     add: dict[str, int] = field(default_factory=dict)
     unset: Sequence[str] = ()
     expect: dict[str, int | str | None] = field(default_factory=dict)
@@ -71,8 +77,105 @@ class Move:
     hold_ms: int | None = None
     done: Sequence[Ticket] = ()
     owed: Event | None = None
+    beside: bool = False
     callback_url: str | None = None
     tally: Sequence[str] = ()
+    task: str | None = None
+    account: AccountVerdict | None = None
+    learn_ms: int | None = None
+    typical: int | None = None
+    budget: Budget | None = None
+    run: str | None = None
+    by: str | None = None
+
+
+class Effect(StrEnum):
+    """What a genuine callback did."""
+
+    MOVED = "moved"  #: the job moved on
+    REPEATED = "repeated"  #: known already; a look at the task is due
+    ABSORBED = "absorbed"  #: the job is final; nothing changed
+    LATE = "late"  #: the job was given up by us; its task will be looked at
+    EARLIER = "earlier"  #: of a submission before the newest: its task is noted, first success wins
+    AHEAD = "ahead"  #: of a submission that the record knows nothing of: Redis lost acknowledged writes
+    ORPHAN = "orphan"  #: of a job that Redis does not know; quarantined, and rebuilt when a task is named
+    EXPIRED = "expired"  #: of a job that was finished and forgotten
+    CROSSED = "crossed"  #: it names the task of another job; quarantined, both are looked at
+    REPLAYED = "replayed"  #: its nonce was seen before; a look is due, nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A callback whose token was verified, brought into our words.
+
+    `task_id`: the task that it names, when it may be polled. `terminal`: it tells of an end; `working`: of
+    a beginning. `distrusted`: its signature is missing, wrong or too old, so that it only makes a look due.
+    `claimed`: the result in its body, to be kept when bodies are trusted. `raw`: its start, when it could
+    not be read: quarantined. `nonce`: of its signature, to be used once. `label`: for the metrics.
+    """
+
+    job_id: str
+    tenant: str
+    epoch: int
+    label: str
+    task_id: str | None = None
+    terminal: bool = False
+    working: bool = False
+    distrusted: bool = False
+    claimed: dict[str, Any] | None = None
+    raw: bytes = b""
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackLimits:
+    """In ms: `gap_ms` after which the way of callbacks counts as closed, `first_poll_ms` when nothing was
+    learned, `retention_ms` of finished jobs."""
+
+    gap_ms: int
+    first_poll_ms: int
+    retention_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most `most` resubmissions of the tenant on `day` (UTC, as 2026-11-22)."""
+
+    day: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountVerdict:
+    """`accepted`, `busy` (429: fewer slots, none before `retry_after_ms`) or `refused` (401, 402, 403: park).
+    `code`, `reason`: the upstream's own words, for operators."""
+
+    kind: Literal["accepted", "busy", "refused"]
+    retry_after_ms: int = 0
+    status: int = 0
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The upstream's account. Times: ms. `slots`: how many tasks it may hold now (429 lowers it);
+    `parked_at`: since when it is parked, with `reason`; `hold_until`: nothing is sent before."""
+
+    slots: int
+    parked_at: int | None = None
+    reason: str | None = None
+    hold_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Proof that callbacks can reach us. Times: ms of Redis' clock. `since`: without a gap since then;
+    `last`: last proven; both None when it never was."""
+
+    now: int
+    since: int | None
+    last: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +208,9 @@ class JobStore(Protocol):
     async def apply(self, job: Job, move: Move) -> Answer:
         """Send an event to the job."""
 
-    async def claim(self, ticket: Ticket) -> Job | None:
-        """Begin a submission: epoch + 1, a lease. None when another worker has it, or it is over."""
+    async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
+        """Begin a submission: epoch + 1, a lease. None when another worker has it, or it is over. `run`:
+        who claims, unlike any other claim, so that this one may be made again when its answer was lost."""
 
     async def release(self, job: Job) -> bool:
         """The gate: True, durably, when the last byte of this submission may go out."""
@@ -122,6 +226,24 @@ class JobStore(Protocol):
 
     async def renew(self, ticket: Ticket) -> bool:
         """A new lease; False when the ticket is stale."""
+
+    async def callback(self, callback: Callback) -> Effect:
+        """A genuine callback, in one durable step."""
+
+    async def witness(self) -> Witness:
+        """Since when callbacks have demonstrably been able to reach us."""
+
+    async def heard(self) -> None:
+        """A probe came in by the way that callbacks take."""
+
+    async def on_unknown(self, job: Job) -> OnUnknown | None:
+        """What the job's owner chose: for the job, or else for the tenant."""
+
+    async def overdue(self, limit: int) -> list[Job]:
+        """Jobs whose `start_by` or `end_by` may have passed, earliest first."""
+
+    async def put_off(self, job: Job, until_ms: int) -> None:
+        """Look at the job's deadlines again then."""
 
 
 class DeliveryStore(Protocol):

@@ -30,7 +30,7 @@ class RedisDeliveryStore:
         lease = self._roles[Role.DELIVER].lease_ms
         follow = ("event_id", "event:", "endpoint_id", "endpoint:")
         args: list[str | int] = [ticket.role, str(ticket), ticket.ring, lease, *follow]
-        found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args)
+        found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args, effect="begin_delivery")
         if not found or not found[0]:
             return None
         delivery = delivery_from(ticket.name, orders.pairs(found[0]))
@@ -61,7 +61,7 @@ class RedisDeliveryStore:
             "dispatch": orders.limits_of(self._roles, Role.DELIVER),
         }
         outcome, before, after, _ = await self._scripts.run(
-            "transition", [keys.delivery(delivery.id)], [orders.dump(order), b""]
+            "transition", [keys.delivery(delivery.id)], [orders.dump(order), b""], effect=event
         )
         return Answer(Outcome(outcome), before, after)
 
@@ -82,23 +82,17 @@ class RedisEndpointStore:
     """`EndpointStore` on Redis. The tenant's index holds each endpoint's wishes, which the settling
     script reads to know who is owed what."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts) -> None:
         self._redis = redis
+        self._scripts = scripts
 
     async def create(self, endpoint: Endpoint) -> None:
         await self._write(endpoint)
 
     async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                await pipe.watch(keys.endpoint(endpoint.id))
-                if not await pipe.exists(keys.endpoint(endpoint.id)):
-                    return
-                pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.hset(keys.endpoint(endpoint.id), mapping={"disabled_at": at, "disabled_reason": reason})
-                wish = orjson.dumps({"events": list(endpoint.events), "disabled": True}).decode()
-                pipe.hset(keys.tenant_endpoints(endpoint.tenant), endpoint.id, wish)
-                await pipe.execute()
+        wish = orjson.dumps({"events": list(endpoint.events), "disabled": True})
+        names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
+        await self._scripts.run("disable", names, [endpoint.id, reason, at, wish])
 
     async def _write(self, endpoint: Endpoint) -> None:
         fields: dict[str, str | int] = {

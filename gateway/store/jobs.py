@@ -6,28 +6,43 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.errors import IdempotencyMismatch, LimitReached
 from gateway.jobs import Job, from_fields
-from gateway.lifecycle import FINAL, JobEvent, JobState
+from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import keys, orders
-from gateway.store.base import Accepted, Answer, Move, Outcome, Page
+from gateway.store.base import (
+    Accepted,
+    Answer,
+    Callback,
+    CallbackLimits,
+    Effect,
+    Move,
+    Outcome,
+    Page,
+    Witness,
+)
 from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
 from gateway.tickets import submit_ticket
 
 _FULL_RETRY_SECONDS = 30
+_UNREADABLE_MS = 3_600_000  # until it is tried again
 
 
 class RedisJobStore:
     """`JobStore` on Redis. Times of leases and due work are Redis' own clock, read in the scripts."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, roles: orders.Roles, callbacks: CallbackLimits
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._roles = roles
+        self._callbacks = callbacks
         self._dispatch_submit = orders.limits_of(roles, Role.SUBMIT)
 
     async def accept(self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int) -> Accepted:
@@ -39,6 +54,8 @@ class RedisJobStore:
             "queue_max": queue_max,
             "dispatch": self._dispatch_submit,
         }
+        if job.start_by is not None and job.end_by is not None:
+            order["deadline"] = min(job.start_by, job.end_by)
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
         order["fields"] = orders.texts(
@@ -51,6 +68,9 @@ class RedisJobStore:
             warnings=job.warnings or None,
             idempotency=job.idempotency,
             payload_characters=job.payload_characters,
+            start_by=job.start_by,
+            end_by=job.end_by,
+            on_unknown=job.on_unknown,
         )
         outcome, value = await self._scripts.run(
             "accept", [keys.job(job.id)], [orders.dump(order), payload or ""]
@@ -125,19 +145,20 @@ class RedisJobStore:
         order = orders.job_order(job, move, self._roles) | {"read": read}
         body = move.owed.body if move.owed else b""
         outcome, before, after, flat = await self._scripts.run(
-            "transition", [keys.job(job.id)], [orders.dump(order), body]
+            "transition", [keys.job(job.id)], [orders.dump(order), body], effect=move.event
         )
         answer = Answer(Outcome(outcome), before, after)
         return answer, from_fields(job.id, orders.pairs(flat)) if flat else None
 
-    async def claim(self, ticket: Ticket) -> Job | None:
+    async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
         unborn = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
         move = Move(
             JobEvent.CLAIMED,
             holder=ticket,
             add={"epoch": 1},
-            unset=["released_at"],
+            unset=["released_at", "evidence"],
             hold_ms=self._roles[Role.SUBMIT].lease_ms,
+            run=run,
         )
         answer, job = await self._apply(unborn, move, read=True)
         return job if answer.outcome is Outcome.MOVED else None
@@ -149,7 +170,10 @@ class RedisJobStore:
     async def begin_confirm(self, ticket: Ticket) -> Job | None:
         lease = self._roles[Role.CONFIRM].lease_ms
         found = await self._scripts.run(
-            "begin", [keys.job(ticket.name)], [ticket.role, str(ticket), ticket.ring, lease]
+            "begin",
+            [keys.job(ticket.name)],
+            [ticket.role, str(ticket), ticket.ring, lease],
+            effect="begin_confirm",
         )
         if not found or not found[0]:
             return None
@@ -173,6 +197,54 @@ class RedisJobStore:
     async def renew(self, ticket: Ticket) -> bool:
         lease = self._roles[ticket.role].lease_ms
         found = await self._scripts.run(
-            "begin", [f"{PREFIX}none"], [ticket.role, str(ticket), ticket.ring, lease]
+            "begin", [f"{PREFIX}none"], [ticket.role, str(ticket), ticket.ring, lease], effect="renew"
         )
         return bool(found)
+
+    async def callback(self, callback: Callback) -> Effect:
+        order = orders.callback_order(callback, self._roles, self._callbacks)
+        found = await self._scripts.run(
+            "callback", [keys.job(callback.job_id)], [orders.dump(order), callback.raw]
+        )
+        return Effect(found)
+
+    async def heard(self) -> None:
+        await self._scripts.run("heard", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])
+
+    async def witness(self) -> Witness:
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.hmget(keys.CALLBACK_PATH, ["since", "last"])
+                (seconds, microseconds), found = await pipe.execute()
+        since, last = (int(value) if value else None for value in found)
+        return Witness(seconds * 1000 + microseconds // 1000, since, last)
+
+    async def on_unknown(self, job: Job) -> OnUnknown | None:
+        if job.on_unknown is not None:
+            return job.on_unknown
+        with store_errors():
+            found = await self._redis.hget(keys.tenant_settings(job.tenant), "on_unknown")  # type: ignore[misc]
+        return OnUnknown(found) if found else None
+
+    async def overdue(self, limit: int) -> list[Job]:
+        with store_errors():
+            seconds, _ = await self._redis.time()
+            names = await self._redis.zrangebyscore(keys.DEADLINES, "-inf", seconds * 1000, 0, limit)
+            found = {name: await self._legible(name, seconds * 1000) for name in names}
+            gone = [name for name, (job, legible) in found.items() if legible and (job is None or job.final)]
+            if gone:
+                await self._redis.zrem(keys.DEADLINES, *gone)
+        return [job for job, _ in found.values() if job is not None and not job.final]
+
+    async def _legible(self, name: str, now: int) -> tuple[Job | None, bool]:
+        """The job, and whether its record can be read: one that cannot must not stand in the way of others."""
+        try:
+            return await self.read(name), True
+        except (ValueError, KeyError, TypeError):
+            structlog.get_logger().exception("record_unreadable", job=name)
+            await self._scripts.run("put_off", [keys.DEADLINES], [name, now + _UNREADABLE_MS])
+            return None, False
+
+    async def put_off(self, job: Job, until_ms: int) -> None:
+        await self._scripts.run("put_off", [keys.DEADLINES], [job.id, until_ms])

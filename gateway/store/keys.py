@@ -11,6 +11,8 @@ FINALS = f"{PREFIX}finals"
 KEYS = f"{PREFIX}keys"
 SWEEP = f"{PREFIX}sweep"
 SWEPT = f"{PREFIX}swept"
+DEADLINES = f"{PREFIX}deadlines"
+CALLBACK_PATH = f"{PREFIX}callbacks:path"
 
 
 def job(job_id: str) -> str:
@@ -31,6 +33,10 @@ def tenant_jobs(tenant: str, state: JobState) -> str:
 
 def tenant_endpoints(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:endpoints"
+
+
+def tenant_settings(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:settings"
 
 
 def endpoint(endpoint_id: str) -> str:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from redis.asyncio import Redis
-
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import keys, orders
-from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
 
 _ANY: Final = f"{PREFIX}lanes"
@@ -16,8 +13,7 @@ _PASS: Final = 100
 
 
 class Lanes:
-    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
-        self._redis = redis
+    def __init__(self, scripts: Scripts, roles: orders.Roles) -> None:
         self._scripts = scripts
         self._roles = roles
 
@@ -42,11 +38,8 @@ class Lanes:
 
     async def lead(self, seconds: float) -> bool:
         """True for one caller in this many seconds."""
-        with store_errors():
-            return bool(await self._redis.set(keys.SWEEP, "1", nx=True, px=int(seconds * 1000)))
+        return bool(await self._scripts.run("lead", [keys.SWEEP], [int(seconds * 1000)]))
 
     async def note_sweep(self) -> None:
         """Keep when the last pass came to its end, in milliseconds of the server's clock."""
-        with store_errors():
-            seconds, microseconds = await self._redis.time()
-            await self._redis.set(keys.SWEPT, seconds * 1000 + microseconds // 1000)
+        await self._scripts.run("swept", [keys.SWEPT], [])

@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
+from gateway.environment import go_on
 from gateway.store.client import store_errors
 
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = ("lanes.lua", "records.lua")
-_VERBS: Final = ("accept", "begin", "dispatch", "expired", "postpone", "release", "ring", "transition")
+_VERBS: Final = (
+    "accept",
+    "account",
+    "begin",
+    "callback",
+    "disable",
+    "dispatch",
+    "expired",
+    "forget",
+    "heard",
+    "lead",
+    "postpone",
+    "put_off",
+    "release",
+    "ring",
+    "swept",
+    "tell",
+    "transition",
+)
 # A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
 _DRAINING: Final = "#!lua flags=allow-oom\n"
 _BATCH: Final = 8  # more at once would leave Redis idle while we gather, and us while it works
@@ -28,10 +47,11 @@ Word = str | bytes | int | float
 
 
 class Scripts:
-    """`run("verb", keys, args)` is one atomic, durable step."""
+    """`run("verb", keys, args)` is one atomic, durable step. `reach`: the crash points around each."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = go_on) -> None:
         self._pool: Any = redis.connection_pool
+        self._reach = reach
         parts = "".join((_FOLDER / name).read_text() for name in _PARTS)
         head = {verb: "" if verb == "accept" else _DRAINING for verb in _VERBS}
         self._sources = {
@@ -44,14 +64,20 @@ class Scripts:
         self._asked: list[tuple[Sequence[Word], asyncio.Future[Any]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def run(self, verb: str, keys: Sequence[str], args: Sequence[Word]) -> Any:
+    async def run(
+        self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None
+    ) -> Any:
         """The script's answer, texts decoded. StoreUnavailable when Redis does not answer; the script may
-        have run all the same."""
+        have run all the same. `effect`: the name of its crash points, where it is not the verb's."""
+        name = effect or verb
+        await self._reach(f"{name}.before")
         with store_errors():
             try:
-                return await self._ask(("EVALSHA", self._hashes[verb], len(keys), *keys, *args))
+                answer = await self._ask(("EVALSHA", self._hashes[verb], len(keys), *keys, *args))
             except NoScriptError:
-                return await self._ask(("EVAL", self._sources[verb], len(keys), *keys, *args))
+                answer = await self._ask(("EVAL", self._sources[verb], len(keys), *keys, *args))
+        await self._reach(f"{name}.after")
+        return answer
 
     def _ask(self, command: Sequence[Word]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()

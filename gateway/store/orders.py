@@ -9,26 +9,30 @@ import orjson
 
 from gateway.dispatch import BATCH, Role, RoleLimits
 from gateway.endpoints import callback_lane
-from gateway.jobs import Job, to_fields
-from gateway.lifecycle import FINAL, DeliveryState, JobEvent, job_moves
-from gateway.store.base import Move
+from gateway.jobs import Job, born_at, to_fields
+from gateway.lifecycle import FINAL, DeliveryState, JobEvent, JobState, job_moves
+from gateway.store.base import Callback, CallbackLimits, Move
 from gateway.tickets import confirm_ticket, submit_ticket
 
 Roles = Mapping[Role, RoleLimits]
 
 # Enumerations are no keys for JSON: the scripts get plain texts.
+PUBLISHED_MODEL: Final = "viduq2_pro_reference"
 _FINAL_JOB: Final = {state.value: True for state in FINAL}
 _MOVES: Final = {
     event: {before.value: after.value for before, after in job_moves(event).items()} for event in JobEvent
 }
 
 
-def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[int]]:
-    """The `dispatch` document: {role: [slots, slots of a lane, lease in ms, batch]}."""
-    return {
-        role.value: [roles[role].slots, roles[role].lane_slots, roles[role].lease_ms, BATCH]
-        for role in wanted
-    }
+def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[float]]:
+    """The `dispatch` document of scripts/lanes.lua: {role: [slots, slots of a lane, lease in ms, batch,
+    ms for one when there is a rate, ms between probes]}."""
+    return {role.value: _limits(roles[role]) for role in wanted}
+
+
+def _limits(limits: RoleLimits) -> list[float]:
+    interval = 1000 / limits.per_second if limits.per_second else 0
+    return [limits.slots, limits.lane_slots, limits.lease_ms, BATCH, interval, limits.probe_ms]
 
 
 def texts(**values: object) -> dict[str, str]:
@@ -43,10 +47,13 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
     """The document of transition.lua for a job."""
     after: dict[str, list[Any]] = {}
     ticket = str(submit_ticket(job))
+    kind = kind_of_video(job)
     if move.give_back_in_ms is not None:
         after["give_back"] = [Role.SUBMIT, ticket, move.give_back_in_ms]
     if move.poll_in_ms is not None:
         after["due"] = [Role.CONFIRM, str(confirm_ticket(job)), move.poll_in_ms]
+        if move.typical is not None:
+            after["due"] += [kind, move.typical]
     if move.hold_ms is not None:
         after["hold"] = [Role.SUBMIT, ticket, move.hold_ms]
     order: dict[str, Any] = {
@@ -55,9 +62,9 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
         "event": move.event,
         "moves": _MOVES[move.event],
         "final": _FINAL_JOB,
+        "unknown": JobState.UNKNOWN,
         "expect": {name: "" if value is None else str(value) for name, value in move.expect.items()},
         "set": texts(**move.fields),
-        "set_once": texts(**move.once),
         "add": move.add,
         "unset": list(move.unset),
         "after": after,
@@ -65,6 +72,7 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
         "tally": list(move.tally),
         "dispatch": limits_of(roles, *_concerned(move)),
     }
+    order |= {name: value for name, value in _extras(job, move, kind).items() if value is not None}
     if move.holder is not None:
         order["holder"] = [move.holder.role, str(move.holder), move.holder.ring]
     if move.owed is not None:
@@ -87,10 +95,74 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
     return order
 
 
+def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
+    verdict = move.account
+    return {
+        "run": move.run,
+        "by": move.by,
+        "task": move.task,
+        "beside": move.beside or None,
+        "learn": None if move.learn_ms is None else [kind, move.learn_ms],
+        "budget": None if move.budget is None else [job.tenant, move.budget.day, move.budget.most],
+        "account": verdict
+        and [verdict.kind, verdict.retry_after_ms, str(verdict.status), verdict.code, verdict.reason],
+    }
+
+
+def kind_of_video(job: Job) -> str:
+    """Videos of a kind take about as long as each other: `720p:5`."""
+    peak = ":off_peak" if job.off_peak else ""
+    return f"{job.params.get('resolution', '720p')}:{job.params.get('duration', 5)}{peak}"
+
+
+def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> dict[str, Any]:
+    """The document of callback.lua."""
+    job = Job(callback.job_id, callback.tenant, JobState.SUBMITTED, "", {}, 0)
+    stub = texts(
+        state=job.state,
+        tenant=job.tenant,
+        model=PUBLISHED_MODEL,
+        params={},
+        created_at=born_at(job.id),
+        epoch=callback.epoch,
+        released_at=born_at(job.id),
+        submitting_at=born_at(job.id),
+    )
+    order: dict[str, Any] = {
+        "name": job.id,
+        "tenant": job.tenant,
+        "epoch": callback.epoch,
+        "task": callback.task_id,
+        "terminal": callback.terminal,
+        "working": callback.working,
+        "distrusted": callback.distrusted,
+        "claimed": None if callback.claimed is None else orjson.dumps(callback.claimed).decode(),
+        "nonce": callback.nonce,
+        "tally": [f"callbacks|{callback.label}"],
+        "gap": limits.gap_ms,
+        "submit": str(submit_ticket(job)),
+        "confirm": str(confirm_ticket(job)),
+        "confirm_lane": confirm_ticket(job).lane,
+        "first_poll_ms": limits.first_poll_ms,
+        "born": born_at(job.id),
+        "retention_ms": limits.retention_ms,
+        "armed": JobState.SUBMITTING,
+        "unknown": JobState.UNKNOWN,
+        "final": _FINAL_JOB,
+        "accepted": [JobEvent.UPSTREAM_ACCEPTED, _MOVES[JobEvent.UPSTREAM_ACCEPTED]],
+        "seen": [JobEvent.CALLBACK_SEEN, _MOVES[JobEvent.CALLBACK_SEEN]],
+        "rollback": [JobEvent.ROLLBACK_SEEN, _MOVES[JobEvent.ROLLBACK_SEEN]],
+        "stub": {"state": job.state, "fields": stub},
+        "dispatch": limits_of(roles, Role.CONFIRM),
+    }
+    # cjson makes a null of None, which Lua takes for something.
+    return {name: value for name, value in order.items() if value is not None}
+
+
 def _concerned(move: Move) -> list[Role]:
     """The roles in which the move may have made room or work."""
     roles = {done.role for done in move.done}
-    if move.give_back_in_ms is not None:
+    if move.give_back_in_ms is not None or move.account is not None:
         roles.add(Role.SUBMIT)
     if move.poll_in_ms is not None:
         roles.add(Role.CONFIRM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from gateway.callback_journal import Journal, replay
 from gateway.delivery.guard import Guard
 from gateway.environment import Environment
 from gateway.errors import GatewayError
-from gateway.resources import open_resources
+from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
-from gateway.upstream.vtrix import VtrixDialect
-from gateway.web import callbacks, docs, endpoints, jobs, openapi, ops, problems
+from gateway.store.memory import MemoryGauge
+from gateway.upstream import dialects
+from gateway.web import callbacks, docs, endpoints, jobs, openapi, ops, ops_api, problems
 from gateway.web.envelope import Envelope
 from gateway.web.state import State
 from gateway.web.traffic import Traffic
@@ -36,6 +39,16 @@ def create_app(settings: Settings) -> Starlette:
         _route("/v1/endpoints", POST=endpoints.create, GET=endpoints.page),
         _route("/v1/endpoints/{endpoint_id}", GET=endpoints.show, DELETE=endpoints.delete),
         _route("/callbacks/{token}", POST=callbacks.receive),
+        _route("/callbacks/probe/{token}", GET=callbacks.probe),
+        _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
+        _route("/ops/api/jobs/{job_id}/resolve", POST=ops_api.resolve),
+        _route("/ops/api/account", GET=ops_api.show_account),
+        _route("/ops/api/account/park", POST=ops_api.park),
+        _route("/ops/api/account/resume", POST=ops_api.resume),
+        _route("/ops/api/events", GET=ops_api.events),
+        _route("/ops/api/quarantine", GET=ops_api.quarantine),
+        _route("/ops/api/tenants/{tenant}", GET=ops_api.show_tenant, PUT=ops_api.change_tenant),
+        _route("/ops/api/state", GET=ops_api.show_state),
         _route("/livez", GET=ops.livez),
         _route("/readyz", GET=ops.readyz),
         _route("/metrics", GET=ops.show_metrics),
@@ -48,8 +61,13 @@ def create_app(settings: Settings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         guard = Guard(settings.delivery_networks, settings.delivery_public)
-        async with open_resources(settings, retries=1) as resources, resources.finals:
-            app.state.gateway = State(resources, VtrixDialect(), guard, traffic)
+        dialect = dialects.make(settings.upstream_dialect)
+        async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
+            await open_now.enter_async_context(resources.finals)
+            gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
+            memory = await open_now.enter_async_context(gauge)
+            journal = await open_now.enter_async_context(_journal(settings, resources))
+            app.state.gateway = State(resources, dialect, guard, traffic, memory, journal)
             yield
 
     app = Starlette(
@@ -60,6 +78,23 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+@contextlib.asynccontextmanager
+async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Journal | None]:
+    """The journal of callbacks, where there is one; what it holds is replayed as long as the gateway runs."""
+    if settings.callback_journal_dir is None:
+        yield None
+        return
+    journal = Journal(settings.callback_journal_dir, resources.environment)
+    replaying = asyncio.create_task(replay(journal, resources.jobs), name="callback journal")
+    try:
+        yield journal
+    finally:
+        while not replaying.done():  # a time-out inside the client swallows a cancellation now and then
+            replaying.cancel()
+            await asyncio.wait([replaying], timeout=0.5)
+        await journal.close()
 
 
 def _route(path: str, **handlers: Handler) -> Route:

@@ -18,7 +18,7 @@ from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.answers import json_answer
 from gateway.web.bodies import JsonBody
-from gateway.web.queries import MAX_WAIT_SECONDS, Query, idempotency_key, preferred_wait
+from gateway.web.queries import MAX_WAIT_SECONDS, Query, idempotency_key, job_options, preferred_wait
 from gateway.web.state import State, state_of
 from gateway.web.targets import check_target
 from gateway.web.waiting import until_final
@@ -35,6 +35,7 @@ async def create(request: Request) -> Response:
     query = Query(request, "dry_run", wait="to wait, send the header Prefer: wait=N")
     dry_run = query.flag("dry_run")
     idempotency = idempotency_key(request, query)
+    options = job_options(request, query)
     wait = preferred_wait(request, query)
     query.check()
     state = state_of(request)
@@ -48,7 +49,8 @@ async def create(request: Request) -> Response:
             check_target(state.guard, "callback_url", checked.request.callback_url)
         if dry_run:
             return json_answer(await _dry_run(checked))
-        job, replayed = await state.resources.intake.accept(checked, key.tenant, idempotency)
+        state.memory.check()
+        job, replayed = await state.resources.intake.accept(checked, key.tenant, idempotency, options)
     headers = {"location": f"/v1/jobs/{job.id}"}
     if replayed:
         headers["idempotent-replayed"] = "true"
@@ -92,14 +94,20 @@ async def page(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """The job as canceled; Conflict when it was handed to the upstream, or ended, before."""
+    """200 and the job as canceled; 202 when the upstream is to be asked. CannotCancel when it offers none,
+    Conflict when the job ended otherwise."""
     key = await auth.require(request, Scope.JOBS_WRITE)
     Query(request).check()
-    resources = state_of(request).resources
-    job = await _owned(request, key.tenant)
-    return await _shown(
-        state_of(request), await cancellation.cancel(job, resources.jobs, resources.settlement)
+    state = state_of(request)
+    resources = state.resources
+    job = await cancellation.cancel(
+        await _owned(request, key.tenant),
+        resources.jobs,
+        resources.settlement,
+        resources.environment,
+        upstream_can=state.dialect.capabilities.cancel,
     )
+    return await _shown(state, job, 200 if job.final else 202)
 
 
 async def deliveries(request: Request) -> Response:
@@ -123,11 +131,11 @@ async def _owned(request: Request, tenant: str) -> Job:
     return job
 
 
-async def _shown(state: State, job: Job) -> Response:
+async def _shown(state: State, job: Job, status: int = 200) -> Response:
     store = state.resources.jobs
     payload, position = await asyncio.gather(store.payload(job), store.position(job))
     headers = None if job.final else LOOK_AGAIN
-    return json_answer(public(job, payload=payload, position=position), 200, headers)
+    return json_answer(public(job, payload=payload, position=position), status, headers)
 
 
 def _without_payload(job: Job) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from typing import Final
 from starlette.requests import Request
 
 from gateway.errors import Problem
+from gateway.intake import JobOptions
+from gateway.lifecycle import OnUnknown
 from gateway.web.heads import headers_of, occurrences
 from gateway.web.problems import Refusal
 
 MAX_WAIT_SECONDS: Final = 60
+MAX_DEADLINE_SECONDS: Final = 604_800
 MAX_IDEMPOTENCY_KEY: Final = 255
 FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 _WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
@@ -83,6 +86,40 @@ def idempotency_key(request: Request, query: Query) -> str | None:
         query.problems.append(Problem("Idempotency-Key", "wrong_form", message))
         return None
     return given.decode()
+
+
+def job_options(request: Request, query: Query) -> JobOptions:
+    """What a new job's `Gateway-*` headers ask for. What is wrong with them joins the query's problems."""
+    headers = headers_of(request)
+
+    def text_of(name: str) -> str | None:
+        raw = name.lower().encode()
+        if occurrences(request.scope, raw) > 1:
+            query.problems.append(Problem(name, "given_twice", "is given twice; send it once"))
+            return None
+        given = headers.get(raw)
+        return None if given is None else given.decode("latin-1")
+
+    def seconds(name: str) -> int | None:
+        text = text_of(name)
+        if text is None:
+            return None
+        if _WHOLE.match(text) and 1 <= int(text) <= MAX_DEADLINE_SECONDS:
+            return int(text)
+        message = f"send whole seconds from 1 to {MAX_DEADLINE_SECONDS}"
+        query.problems.append(Problem(name, "out_of_range", message))
+        return None
+
+    policy = text_of("Gateway-On-Unknown")
+    on_unknown = None
+    if policy is not None:
+        words = [word.value for word in OnUnknown]
+        if policy in words:
+            on_unknown = OnUnknown(policy)
+        else:
+            problem = Problem("Gateway-On-Unknown", "not_one_of", f"send one of {', '.join(words)}")
+            query.problems.append(problem)
+    return JobOptions(seconds("Gateway-Start-Deadline"), seconds("Gateway-Total-Deadline"), on_unknown)
 
 
 def preferred_wait(request: Request, query: Query) -> int | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from gateway.callback_journal import Journal
 from gateway.delivery.guard import Guard
 from gateway.resources import Resources
+from gateway.store.memory import MemoryGauge
 from gateway.upstream.base import Dialect
 from gateway.web.bodies import ByteBudget
 from gateway.web.traffic import Traffic
@@ -16,13 +18,16 @@ from gateway.web.traffic import Traffic
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`guard`: which endpoint URLs may be registered; `budget`: memory for bodies; `stopping`: set when the
-    process is about to end, so that nobody is kept waiting."""
+    """`guard`: which endpoint URLs may be registered; `memory`: whether Redis has room for new jobs;
+    `journal`: keeps callbacks while Redis is away, where there is one; `budget`: memory for bodies;
+    `stopping`: set when the process is about to end, so that nobody is kept waiting."""
 
     resources: Resources
     dialect: Dialect
     guard: Guard
     traffic: Traffic
+    memory: MemoryGauge
+    journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

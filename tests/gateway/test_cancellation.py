@@ -6,7 +6,7 @@ import pytest
 
 from gateway.cancellation import cancel
 from gateway.dispatch import Role
-from gateway.errors import Conflict, NotFound
+from gateway.errors import CannotCancel, Conflict, NotFound
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
@@ -21,16 +21,17 @@ async def accept(resources: Resources, **fields: object) -> Job:
     return job
 
 
-async def put_into(resources: Resources, state: JobState) -> Job:
+async def put_into(resources: Resources, state: JobState, **fields: int) -> Job:
     job = await accept(resources)
-    await resources.redis.hset(keys.job(job.id), "state", state)  # type: ignore[misc]
+    await resources.redis.hset(keys.job(job.id), mapping={"state": state, **fields})  # type: ignore[misc]
     found = await resources.jobs.read(job.id)
     assert found
     return found
 
 
-async def canceled(resources: Resources, job: Job) -> Job:
-    return await cancel(job, resources.jobs, resources.settlement)
+async def canceled(resources: Resources, job: Job, *, upstream_can: bool = False) -> Job:
+    r = resources
+    return await cancel(job, r.jobs, r.settlement, r.environment, upstream_can=upstream_can)
 
 
 async def test_a_job_that_waits_is_canceled_and_leaves_its_lane(resources: Resources) -> None:
@@ -72,12 +73,28 @@ async def test_cancel_again_is_no_error_and_tells_nobody_twice(resources: Resour
     assert len(await resources.deliveries.of_job(job.id)) == 1
 
 
-@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.UNKNOWN, JobState.SUBMITTED])
-async def test_a_job_that_was_handed_over_is_not_canceled(resources: Resources, state: JobState) -> None:
-    job = await put_into(resources, state)
-    with pytest.raises(Conflict, match="handed to the upstream"):
+HANDED_OVER = [JobState.SUBMITTING, JobState.UNKNOWN, JobState.SUBMITTED]
+
+
+@pytest.mark.parametrize("state", HANDED_OVER)
+async def test_a_job_that_was_handed_over_is_not_canceled_where_the_upstream_cannot(
+    resources: Resources, state: JobState
+) -> None:
+    job = await put_into(resources, state, released_at=1)
+    with pytest.raises(CannotCancel, match="handed to the upstream"):
         await canceled(resources, job)
     assert await resources.jobs.read(job.id) == job
+
+
+@pytest.mark.parametrize("state", HANDED_OVER)
+async def test_where_the_upstream_can_the_wish_is_noted_and_a_look_is_due(
+    resources: Resources, state: JobState
+) -> None:
+    job = await put_into(resources, state, released_at=1)
+    first = await canceled(resources, job, upstream_can=True)
+    assert (first.state, first.cancel_wished_at is not None) == (state, True)
+    assert await rung(resources.redis, Role.CONFIRM) == [job.id]
+    assert await canceled(resources, first, upstream_can=True) == first
 
 
 @pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED])
@@ -87,11 +104,23 @@ async def test_a_job_that_ended_is_not_canceled(resources: Resources, state: Job
         await canceled(resources, job)
 
 
+async def test_a_worker_that_has_not_released_it_yet_is_fenced_by_the_cancel(resources: Resources) -> None:
+    job = await accept(resources)
+    claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
+    assert claimed
+    assert (await canceled(resources, job)).state is JobState.CANCELED
+    assert not await resources.jobs.release(claimed)
+    assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 0
+
+
 async def test_a_worker_that_was_quicker_wins(resources: Resources) -> None:
     job = await accept(resources)
-    assert await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
-    with pytest.raises(Conflict, match="handed to the upstream"):
-        await canceled(resources, job)
+    claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
+    assert claimed
+    assert await resources.jobs.release(claimed)
+    for stale in (job, claimed):
+        with pytest.raises(CannotCancel, match="handed to the upstream"):
+            await canceled(resources, stale)
     found = await resources.jobs.read(job.id)
     assert found is not None
     assert found.state is JobState.SUBMITTING

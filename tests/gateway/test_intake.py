@@ -10,15 +10,15 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.errors import BodyTooLarge, IdempotencyMismatch, InvalidRequest, LimitReached, StoreUnavailable
-from gateway.intake import UPSTREAM_BODY_BYTES
+from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
-from gateway.lifecycle import JobState
+from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
 from gateway.store.base import Accepted
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.generation_bodies import IMAGE, encoded
 from tests.gateway.media_samples import clip, data_uri, image
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import rung, store_parts
 
 INLINE = data_uri("image/png", image("png"))
 
@@ -171,7 +171,7 @@ class LosingStore(RedisJobStore):
 
 
 async def test_files_are_kept_when_nobody_knows_whether_the_job_was_accepted(resources: Resources) -> None:
-    losing = LosingStore(resources.redis, resources.scripts, resources.settings.roles())
+    losing = LosingStore(*store_parts(resources))
     intake = replace(resources.intake, jobs=losing)
     raw = encoded(images=[INLINE])
     with pytest.raises(StoreUnavailable):
@@ -195,3 +195,53 @@ async def test_a_clip_that_is_too_long_is_refused_before_it_is_kept(resources: R
         await accept(resources, encoded(videos=[long]))
     assert [problem.param for problem in refusal.value.problems] == ["videos[0]"]
     assert files(resources) == []
+
+
+def spans(job: Job) -> tuple[float, float]:
+    """Seconds from acceptance to the start deadline and to the end."""
+    assert job.start_by is not None
+    assert job.end_by is not None
+    return (job.start_by - job.created_at) / 1000, (job.end_by - job.created_at) / 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (JobOptions(), (86_400, 93_600)),
+        (JobOptions(start_seconds=60), (60, 93_600)),
+        (JobOptions(total_seconds=60), (60, 60)),
+        (JobOptions(start_seconds=600, total_seconds=60), (60, 60)),
+        (JobOptions(start_seconds=200_000), (93_600, 93_600)),
+    ],
+)
+async def test_a_job_is_to_be_begun_and_over_in_the_time_that_was_asked_for(
+    resources: Resources, options: JobOptions, expected: tuple[float, float]
+) -> None:
+    intake = resources.intake
+    job, _ = await intake.accept(await intake.check(encoded()), "acme", None, options)
+    assert spans(job) == expected
+    assert await resources.jobs.read(job.id) == job
+
+
+async def test_an_off_peak_job_has_two_days_on_top(resources: Resources) -> None:
+    intake = replace(resources.intake, limits=replace(resources.intake.limits, off_peak=True))
+    checked = await intake.check(encoded(off_peak=True))
+    job, _ = await intake.accept(checked, "acme", None)
+    assert spans(job) == (86_400, 93_600 + 180_000)
+    asked, _ = await intake.accept(checked, "acme", None, JobOptions(total_seconds=60))
+    assert spans(asked) == (60, 60)
+
+
+async def test_the_first_of_its_deadlines_is_on_record_with_the_job(resources: Resources) -> None:
+    job, _ = await accept(resources, encoded())
+    assert await resources.redis.zscore("{gw}:deadlines", job.id) == job.start_by
+
+
+async def test_the_same_request_with_other_options_is_another(resources: Resources) -> None:
+    intake = resources.intake
+    checked, options = await intake.check(encoded()), JobOptions(on_unknown=OnUnknown.MANUAL)
+    first, _ = await intake.accept(checked, "acme", "k", options)
+    again, replayed = await intake.accept(checked, "acme", "k", options)
+    assert (again.id, again.on_unknown, replayed) == (first.id, OnUnknown.MANUAL, True)
+    with pytest.raises(IdempotencyMismatch):
+        await intake.accept(checked, "acme", "k")

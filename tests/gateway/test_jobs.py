@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.jobs import JOB_ID, Job, from_fields, public, rfc3339, to_fields
-from gateway.lifecycle import STATUS, JobState
+from gateway.lifecycle import STATUS, JobState, OnUnknown
 from tests.gateway.store.conftest import new_job
 
 FULL = new_job(
@@ -31,6 +31,17 @@ FULL = new_job(
     polls=4,
     misses=1,
     idempotency="ab" * 32,
+    start_by=1_795_350_060_001,
+    end_by=1_795_350_120_001,
+    on_unknown=OnUnknown.RESUBMIT,
+    lost=2,
+    evidence="callback",
+    earlier=["task_0"],
+    called_back_at=1_795_350_000_048,
+    claimed={"status": "completed"},
+    cancel_wished_at=1_795_350_000_045,
+    cancel_refused="too late",
+    watch_until=1_795_350_000_099,
 )
 
 
@@ -78,6 +89,12 @@ def test_the_public_form_has_exactly_these_fields() -> None:
         "payload": "order 7",
         "callback_url": "https://client.example.com/hook",
         "warnings": FULL.warnings,
+        "spend": "certain",
+        "resubmissions": 0,
+        "start_deadline": "2026-11-22T12:21:00.001Z",
+        "total_deadline": "2026-11-22T12:22:00.001Z",
+        "cancel": {"requested_at": "2026-11-22T12:20:00.045Z", "refused": "too late"},
+        "late_result": None,
         "queue": {"position": 3},
         "links": {"self": f"/v1/jobs/{FULL.id}", "cancel": f"/v1/jobs/{FULL.id}/cancel"},
     }

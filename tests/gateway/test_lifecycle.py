@@ -58,13 +58,15 @@ def test_the_public_status_never_goes_backwards(state: JobState) -> None:
         assert RANK[STATUS[target]] >= RANK[STATUS[state]]
 
 
-def test_an_unknown_outcome_is_queued_again_only_by_an_answer_that_proves_it_unpaid() -> None:
+def test_an_unknown_outcome_is_queued_again_only_by_proof_that_it_is_unpaid_or_by_choice() -> None:
     rows = JOB_TRANSITIONS[JobState.UNKNOWN]
-    assert [event for event, target in rows.items() if target is JobState.QUEUED] == [JobEvent.UPSTREAM_BUSY]
+    back = {event for event, target in rows.items() if target is JobState.QUEUED}
+    assert back == {JobEvent.UPSTREAM_BUSY, JobEvent.RESUBMIT_CHOSEN}
 
 
-def test_nothing_is_canceled_once_it_may_have_been_paid_for() -> None:
-    assert set(job_moves(JobEvent.CANCEL_REQUESTED)) == {JobState.QUEUED, JobState.CANCELED}
+def test_nothing_is_canceled_by_us_once_a_task_may_exist() -> None:
+    unpaid = {JobState.QUEUED, JobState.SUBMITTING, JobState.CANCELED}
+    assert set(job_moves(JobEvent.CANCEL_REQUESTED)) == unpaid
 
 
 def test_every_state_shows_as_one_status() -> None:

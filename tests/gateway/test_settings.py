@@ -31,7 +31,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_with_the_two_secrets_set_all_else_has_a_default() -> None:
     settings = load()
-    assert settings.upstream_url == "https://cloud.vtrix.ai"
+    assert settings.upstream_url == ""
     assert settings.delivery_networks == []
     assert settings.durability == "require"
     assert not settings.off_peak
@@ -60,7 +60,6 @@ def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name
         ("SECRET_KEYS", f"K1:{SECRET}"),
         ("DURABILITY", "maybe"),
         ("UPSTREAM_URL", "ftp://upstream.example.com"),
-        ("UPSTREAM_URL", ""),
         ("UPSTREAM_KEY", ""),
         ("UPSTREAM_SLOTS", "0"),
         ("UPSTREAM_SLOTS", "2.5"),

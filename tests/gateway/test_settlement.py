@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
+import pytest
 
 from gateway.dispatch import Role
-from gateway.jobs import Job, public
+from gateway.jobs import Job, Spend, public
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
@@ -31,7 +34,7 @@ async def submitted(resources: Resources, payload: str | None = "order 7") -> Jo
     await resources.jobs.accept(job, payload, "f", queue_max=10)
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
-    move = Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "task_1"}, hold_ms=-1)
+    move = Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1)
     await resources.jobs.apply(claimed, move)
     return await fresh(resources, claimed)
 
@@ -137,3 +140,68 @@ async def test_a_job_never_ends_before_it_began(resources: Resources) -> None:
     await resources.jobs.accept(job, None, "f", queue_max=10)
     await resources.settlement.cancel(job, [])
     assert (await fresh(resources, job)).finished_at == job.created_at
+
+
+async def test_a_task_that_was_canceled_as_its_owner_wished_cancels_the_job(resources: Resources) -> None:
+    job = await submitted(resources)
+    stopped = Snapshot("task_1", TaskStatus.CANCELED, "canceled", usage={"cost": "0"})
+    answer = await resources.settlement.canceled_upstream(job, stopped, [submit_ticket(job)])
+    assert (answer.outcome, answer.after) == (Outcome.MOVED, JobState.CANCELED)
+    event = await event_of(resources, job)
+    assert event["type"] == "job.canceled"
+    assert event["data"] == shown(await fresh(resources, job), "order 7")
+
+
+async def test_a_job_that_we_gave_up_is_watched_and_one_that_the_upstream_failed_is_not(
+    resources: Resources,
+) -> None:
+    given_up, failed = [await submitted(resources) for _ in range(2)]
+    await resources.settlement.fail(given_up, JobEvent.DEADLINE_PASSED, ERROR, [])
+    await resources.settlement.fail(failed, JobEvent.UPSTREAM_FAILED, ERROR, [])
+    after = await fresh(resources, given_up)
+    assert after.watch_until is not None
+    assert after.finished_at is not None
+    assert after.watch_until - after.finished_at == pytest.approx(86_400_000, abs=5_000)
+    assert (await fresh(resources, failed)).watch_until is None
+
+
+async def test_a_job_that_was_sent_twice_is_watched_however_the_second_ended(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.redis.hset(keys.job(job.id), "resubmits", "1")  # type: ignore[misc]
+    await resources.settlement.fail(await fresh(resources, job), JobEvent.UPSTREAM_FAILED, ERROR, [])
+    assert (await fresh(resources, job)).watch_until is not None
+
+
+async def test_a_late_result_is_an_event_of_its_own_beside_an_end_that_stays(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.settlement.fail(job, JobEvent.DEADLINE_PASSED, ERROR, [])
+    failed = await fresh(resources, job)
+    outcomes = [(await resources.settlement.late(failed, DONE)).outcome for _ in range(2)]
+    assert outcomes == [Outcome.LATE, Outcome.ABSORBED]
+    after = await fresh(resources, job)
+    assert replace(after, late=None) == failed
+    assert after.late is not None
+    assert after.late["output"] == DONE.output
+    told = sorted(delivery.event_type for delivery in await resources.deliveries.of_job(job.id))
+    assert told == ["job.failed", "job.late_result"]
+
+
+async def test_a_job_that_was_completed_has_no_late_result(resources: Resources) -> None:
+    job = await submitted(resources)
+    await resources.settlement.succeed(job, DONE, [])
+    done = await fresh(resources, job)
+    assert (await resources.settlement.late(done, DONE)).outcome is Outcome.REFUSED
+    assert await fresh(resources, job) == done
+
+
+async def test_a_rejected_submission_was_not_paid_for(resources: Resources) -> None:
+    job = new_job(callback_url=HOOK)
+    await resources.jobs.accept(job, None, "f", queue_max=10)
+    claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
+    assert claimed
+    assert await resources.jobs.release(claimed)
+    sent = await fresh(resources, job)
+    await resources.settlement.fail(sent, JobEvent.UPSTREAM_REJECTED, ERROR, [])
+    after = await fresh(resources, job)
+    assert after.spend is Spend.NONE
+    assert (await event_of(resources, job))["data"] == shown(after, None)

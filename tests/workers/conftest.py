@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,12 +18,11 @@ from gateway.endpoints import Delivery, Endpoint
 from gateway.environment import Environment
 from gateway.events import EventType
 from gateway.jobs import Job
-from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import keys
-from gateway.store.base import Answer, Move
+from gateway.store.base import Callback, Effect
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Found, QueryOutcome, SubmitOutcome
 from tests.gateway.delivery.subscriber import LOOPBACK
@@ -85,6 +85,7 @@ class Rig:
     confirmer: Confirmer
     messenger: Messenger
     sweeper: Sweeper
+    tasks: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def redis(self) -> Redis:
@@ -110,7 +111,7 @@ class Rig:
         return await self.read(job)
 
     async def submitted(self, **fields: Any) -> Job:
-        return await self.submit(await self.accept(**fields), Accepted("task_1"))
+        return await self.submit(await self.accept(**fields), Accepted(f"task_{next(self.tasks)}"))
 
     async def confirm(self, job: Job, *looks: QueryOutcome) -> Job:
         """What the job is after the upstream was looked at, which is made due now."""
@@ -120,15 +121,20 @@ class Rig:
         return await self.read(job)
 
     async def completed(self, **fields: Any) -> Job:
-        return await self.confirm(await self.submitted(**fields), Found(completed()))
+        job = await self.submitted(**fields)
+        return await self.confirm(job, Found(completed(task_id=job.task_id)))
 
-    async def callback(self, job: Job, task_id: str | None, epoch: int = 1) -> Answer:
-        """The upstream calls back, as the gateway records it."""
-        common: dict[str, Any] = {"expect": {"epoch": epoch}, "poll_in_ms": 0}
-        move = Move(JobEvent.CALLBACK_SEEN, **common)
-        if task_id is not None:
-            move = Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": task_id}, hold_ms=-1, **common)
-        return await self.resources.jobs.apply(job, move)
+    async def callback(self, job: Job, task_id: str | None, epoch: int = 1, **more: Any) -> Effect:
+        """The upstream calls back to tell of an end, as the gateway records it."""
+        values = {"label": "completed", "terminal": True, **more}
+        called = Callback(job.id, job.tenant, epoch, task_id=task_id, **values)
+        return await self.resources.jobs.callback(called)
+
+    async def callbacks_can_come(self) -> None:
+        """The way by which callbacks come has been open for an hour."""
+        seconds, _ = await self.redis.time()
+        path = {"since": (seconds - 3600) * 1000, "last": seconds * 1000}
+        await self.redis.hset(keys.CALLBACK_PATH, mapping=path)  # type: ignore[misc]
 
     async def make_due(self, role: Role, ticket: str) -> None:
         await self.redis.zadd(keys.due(role), {ticket: 1}, xx=True)
@@ -214,5 +220,5 @@ async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
             Submitter(r.jobs, r.settlement, upstream, r.blobs, r.keyring, environment, settings),
             Confirmer(r.jobs, r.settlement, upstream, environment, settings),
             Messenger(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
-            Sweeper(r.jobs, r.lanes, r.blobs, environment, settings),
+            Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, environment, settings),
         )

@@ -9,6 +9,7 @@ from gateway.jobs import Job
 from gateway.resources import Resources
 from gateway.store.base import Answer, Move
 from gateway.store.jobs import RedisJobStore
+from tests.gateway.store.conftest import store_parts
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class FailingJobStore(RedisJobStore):
     """Fails to apply moves as long as the outage lasts."""
 
     def __init__(self, resources: Resources, outage: Outage) -> None:
-        super().__init__(resources.redis, resources.scripts, resources.settings.roles())
+        super().__init__(*store_parts(resources))
         self._outage = outage
 
     async def apply(self, job: Job, move: Move) -> Answer:
@@ -45,7 +46,7 @@ class FailingGate(RedisJobStore):
     """Fails to release as long as the outage lasts."""
 
     def __init__(self, resources: Resources, outage: Outage) -> None:
-        super().__init__(resources.redis, resources.scripts, resources.settings.roles())
+        super().__init__(*store_parts(resources))
         self._outage = outage
 
     async def release(self, job: Job) -> bool:

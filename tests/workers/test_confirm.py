@@ -17,7 +17,7 @@ from gateway.store.base import Move
 from gateway.store.jobs import RedisJobStore
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import rung, store_parts
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
@@ -28,7 +28,11 @@ async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_tol
     assert (job.output, job.metadata) == (VIDEO, {"seed": 7})
     assert job.usage == {"cost": "0.25", "discount": 1}
     assert rig.upstream.queried == ["task_1"]
-    assert await rig.tally() == {"submissions|accepted": "1", "jobs_finished|completed": "1"}
+    assert await rig.tally() == {
+        "submissions|accepted": "1",
+        "jobs_finished|completed": "1",
+        "callback_lost|jobs": "1",
+    }
 
 
 async def test_a_completed_job_leaves_no_place_behind_and_the_next_one_goes_in_the_same_step(
@@ -79,7 +83,8 @@ async def test_a_failed_task_fails_the_job_with_the_upstream_s_own_words(rig: Ri
 async def test_the_log_tells_a_failed_job_by_its_level_and_code(rig: Rig) -> None:
     with capture_logs() as logged:
         await rig.confirm(await rig.submitted(), Found(completed()))
-        failed = replace(completed(), status=TaskStatus.FAILED, error=UpstreamError("internal_error", "oops"))
+        error = UpstreamError("internal_error", "oops")
+        failed = completed(task_id="task_2", status=TaskStatus.FAILED, error=error)
         await rig.confirm(await rig.submitted(), Found(failed))
     lines = [line for line in logged if line["event"] == "settled"]
     assert [(line["log_level"], line.get("error")) for line in lines] == [
@@ -129,7 +134,7 @@ class MovingJobStore(RedisJobStore):
     """Moves a job on just before it is settled for the first time."""
 
     def __init__(self, resources: Resources, move: Move) -> None:
-        super().__init__(resources.redis, resources.scripts, resources.settings.roles())
+        super().__init__(*store_parts(resources))
         self._moves = [move]
 
     async def payload(self, job: Job) -> str | None:

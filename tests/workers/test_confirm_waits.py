@@ -9,11 +9,11 @@ from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
-from gateway.store.base import Outcome
+from gateway.store.base import Effect
 from gateway.tickets import confirm_ticket
 from gateway.upstream.base import Found, Later, Missing, Unknown
 from tests.workers.conftest import Rig
-from tests.workers.scripted import completed, working
+from tests.workers.scripted import VIDEO, completed, working
 
 EMPTY = completed(output=[{"content": [{"type": "video", "url": ""}]}])
 
@@ -123,6 +123,7 @@ async def test_a_task_that_ended_is_believed_even_after_the_deadline(rig: Rig) -
 
 
 async def test_an_unknown_job_waits_out_its_grace_without_a_question_to_the_upstream(rig: Rig) -> None:
+    await rig.callbacks_can_come()
     job = await rig.submit(await rig.accept(), Unknown("reset"))
     rig.clock.ahead = 1000
     after = await rig.confirm(job)
@@ -132,6 +133,7 @@ async def test_an_unknown_job_waits_out_its_grace_without_a_question_to_the_upst
 
 
 async def test_an_unknown_job_fails_after_its_grace_and_is_never_sent_again(rig: Rig) -> None:
+    await rig.callbacks_can_come()
     job = await rig.submit(await rig.accept(callback_url="https://c.example.com/x"), Unknown("reset"))
     rig.clock.ahead = 1900
     after = await rig.confirm(job)
@@ -142,12 +144,22 @@ async def test_an_unknown_job_fails_after_its_grace_and_is_never_sent_again(rig:
     assert delivery.event_type is EventType.FAILED
 
 
-async def test_evidence_that_comes_after_a_job_failed_as_unknown_changes_nothing(rig: Rig) -> None:
-    job = await rig.submit(await rig.accept(), Unknown("reset"))
+async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_told_beside_it(rig: Rig) -> None:
+    await rig.callbacks_can_come()
+    hook = "https://c.example.com/x"
+    job = await rig.submit(await rig.accept(callback_url=hook), Unknown("reset"))
     rig.clock.ahead = 1900
     failed = await rig.confirm(job)
-    assert (await rig.callback(job, "task_1")).outcome is Outcome.ABSORBED
-    assert await rig.read(job) == failed
+    assert await rig.callback(job, "task_1") is Effect.LATE
+    late = failed
+    for _ in range(2):
+        late = await rig.confirm(job, Found(completed()))
+        await rig.callback(job, "task_1")
+    assert (late.state, late.error, late.finished_at) == (failed.state, failed.error, failed.finished_at)
+    assert late.late is not None
+    assert late.late["output"] == VIDEO
+    told = sorted(delivery.event_type for delivery in await rig.deliveries(job))
+    assert told == [EventType.FAILED, EventType.LATE_RESULT]
 
 
 async def test_a_callback_brings_the_first_look_forward(rig: Rig) -> None:

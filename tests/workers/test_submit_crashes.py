@@ -11,7 +11,7 @@ import pytest
 from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
-from gateway.store.base import Outcome
+from gateway.store.base import Effect
 from gateway.tickets import submit_ticket
 from gateway.upstream.base import Accepted, Found, Unknown
 from tests.gateway.store.conftest import rung
@@ -79,7 +79,7 @@ async def test_an_unknown_job_is_moved_on_by_the_callback_of_its_own_attempt(rig
     job = await rig.accept()
     await dies(rig, job, released=True)
     await rig.sweep()
-    assert (await rig.callback(job, "task_1")).outcome is Outcome.MOVED
+    assert await rig.callback(job, "task_1") is Effect.MOVED
     assert (await rig.read(job)).task_id == "task_1"
     after = await rig.confirm(job, Found(completed()))
     assert after.state is JobState.COMPLETED
@@ -87,14 +87,15 @@ async def test_an_unknown_job_is_moved_on_by_the_callback_of_its_own_attempt(rig
     assert await rig.lease(job) is None
 
 
-async def test_a_callback_of_an_earlier_attempt_moves_nothing(rig: Rig) -> None:
+async def test_a_task_of_an_earlier_attempt_ends_the_wait_for_the_newest(rig: Rig) -> None:
     job = await rig.accept()
     await dies(rig, job, released=False)
     await rig.sweep()
     await dies(rig, job, released=True)
     await rig.sweep()
-    assert (await rig.callback(job, "task_0", epoch=1)).outcome is Outcome.FENCED
-    assert (await rig.read(job)).state is JobState.UNKNOWN
+    assert await rig.callback(job, "task_0", epoch=1) is Effect.EARLIER
+    after = await rig.read(job)
+    assert (after.state, after.task_id, after.epoch) == (JobState.SUBMITTED, "task_0", 2)
 
 
 async def test_an_answer_that_comes_after_the_job_was_called_unknown_still_counts(rig: Rig) -> None:

@@ -101,15 +101,17 @@ async def test_the_wait_for_a_busy_upstream_doubles_up_to_a_minute(
 async def test_a_job_sent_back_to_its_lane_lets_the_next_one_go_in_the_same_step(rig: Rig) -> None:
     first, _, third = [await rig.accept() for _ in range(3)]
     assert third.id not in await rung(rig.redis, Role.SUBMIT)
-    await rig.submit(first, Busy("429"))
+    await rig.submit(first, Busy("no connection", reached=False))
     assert third.id in await rung(rig.redis, Role.SUBMIT)
 
 
-async def test_a_refused_account_makes_the_job_wait_and_fails_nothing(rig: Rig) -> None:
+async def test_a_refused_account_is_parked_and_the_job_waits_in_its_lane(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Refused(UpstreamError("no_credit", "top up"), 402))
     assert (job.state, job.error, job.released_at) == (JobState.QUEUED, None, None)
-    assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(30, abs=5)
+    assert await rig.redis.zscore(keys.lane(Role.SUBMIT, "acme"), str(submit_ticket(job))) is not None
     assert await rig.lease(job) is None
+    account = await rig.resources.operators.account()
+    assert (account.parked_at is not None, account.reason) == (True, "top up")
     assert await rig.tally() == {"submissions|account_refused": "1"}
 
 
@@ -139,14 +141,15 @@ async def test_an_unknown_outcome_keeps_its_slot_and_waits_for_evidence(rig: Rig
     assert job.released_at is not None
     assert await rig.lease(job) == inf
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) is None
-    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(1800, abs=5)
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(60, abs=5)
     assert await rig.tally() == {"submissions|unknown": "1"}
 
 
 async def test_a_job_canceled_between_its_dispatch_and_the_worker_is_never_sent(rig: Rig) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.SUBMIT, job.id)
-    await cancel(job, rig.resources.jobs, rig.resources.settlement)
+    r = rig.resources
+    await cancel(job, r.jobs, r.settlement, r.environment, upstream_can=False)
     await rig.submitter.submit(ticket)
     assert rig.upstream.begun == []
     assert (await rig.read(job)).state is JobState.CANCELED

@@ -23,13 +23,13 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Busy
-from tests.gateway.store.conftest import new_job, rung
+from tests.gateway.store.conftest import new_job, rung, store_parts
 from tests.workers.conftest import Rig, end, eventually
 from workers import sweep
 
 
 async def test_what_became_due_is_handed_out(rig: Rig) -> None:
-    job = await rig.submit(await rig.accept(), Busy("429", retry_after_seconds=600))
+    job = await rig.submit(await rig.accept(), Busy("no connection", 600, reached=False))
     await rig.sweep()
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) is not None
     await rig.redis.zadd(keys.due(Role.SUBMIT), {str(submit_ticket(job)): 1})
@@ -90,7 +90,7 @@ class LateRelease(RedisJobStore):
     """Releases a submission just before the sweep's verdict on it arrives."""
 
     def __init__(self, rig: Rig, claimed: Job) -> None:
-        super().__init__(rig.redis, rig.resources.scripts, rig.resources.settings.roles())
+        super().__init__(*store_parts(rig.resources))
         self._claimed = claimed
 
     async def apply(self, job: Job, move: Move) -> Answer:
@@ -147,7 +147,7 @@ class AwayLanes(Lanes):
     """Redis is away for the first passes."""
 
     def __init__(self, rig: Rig, passes: int) -> None:
-        super().__init__(rig.redis, rig.resources.scripts, rig.resources.settings.roles())
+        super().__init__(rig.resources.scripts, rig.resources.settings.roles())
         self._left = passes
         self.back = asyncio.Event()
 

@@ -187,7 +187,7 @@ async def test_a_worker_that_drains_finishes_what_it_took_up_and_takes_up_nothin
         finished.append(ticket.name)
 
     wide = rig.submitter.settings.model_copy(update={"upstream_slots": 20, "upstream_tenant_slots": 20})
-    store = RedisJobStore(rig.redis, rig.resources.scripts, wide.roles())
+    store = RedisJobStore(rig.redis, rig.resources.scripts, wide.roles(), wide.callback_limits())
     for _ in range(20):
         await store.accept(new_job(), None, "fingerprint", queue_max=100)
     submits = Submits(take_turns)

@@ -1,5 +1,6 @@
 -- accept(KEYS = {job}, ARGV = {order, payload})
--- order: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, dispatch = {role = limits}}
+-- order: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, deadline,
+--         dispatch = {role = limits}}
 --
 -- Claims the idempotency key, writes the job, puts it in its tenant's lane and dispatches it when a slot is
 -- free: one durable step. Called again with the same job id, or the same key and fingerprint, it changes nothing.
@@ -25,6 +26,7 @@ if ARGV[2] ~= '' then redis.call('SET', KEYS[1] .. ':payload', ARGV[2]) end
 count('job', order.state, 1)
 index('job', order.name, order.tenant, order.state)
 note(KEYS[1], now, 'event', 'accepted', 'to', order.state)
+if order.deadline then redis.call('ZADD', P .. 'deadlines', order.deadline, order.name) end
 enter('submit', order.ticket, now)
 for role, limits in pairs(order.dispatch) do hand_out(role, limits, now) end
 return { 'accepted', order.name }

@@ -1,6 +1,9 @@
 -- records.lua: a part, put before every script when it is loaded, after lanes.lua. Records and their states.
 -- No state is known here by name: gateway/lifecycle.py sends the rows of the event along.
 
+local QUARANTINED = 1000
+local NONCE_MS = 900000 -- a signed date may be 300 s off, either way
+
 -- Counts by state and, for jobs, the index by tenant and state move with the record.
 local function count(kind, state, by)
   redis.call('HINCRBY', P .. 'counts', kind .. ':' .. state, by)
@@ -17,6 +20,20 @@ local function note(key, now, ...)
   redis.call('XADD', key .. ':events', 'MAXLEN', '~', 1000, '*', 'at', now, ...)
 end
 
+-- The indexes by time that a job's new state puts it into or takes it out of.
+local function follow(order, target, now)
+  if target == order.unknown then
+    redis.call('ZADD', P .. 'unknowns', now, order.name)
+  else
+    redis.call('ZREM', P .. 'unknowns', order.name)
+  end
+  if order.final[target] then
+    redis.call('ZADD', P .. 'finished', now, order.name)
+    redis.call('ZREM', P .. 'deadlines', order.name)
+    redis.call('PUBLISH', P .. 'finals', order.name)
+  end
+end
+
 local function write(key, fields)
   local flat = {}
   for field, value in pairs(fields or {}) do
@@ -26,8 +43,88 @@ local function write(key, fields)
   if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
 end
 
--- order: {kind, name, event, moves = {from = to}, final = {state = true}, expect = {field = value or ""},
---         set = {}, set_once = {}, add = {field = by}, unset = {field, ...}, at}
+-- A task belongs to one job: {gw}:task:<id> names it. `claimed`: a callback says so, no answer to a request of
+-- ours; such a claim gives way to an answer. Returns whether the task is the job's, then whose it was.
+local function bind(job, task, claimed, now)
+  local key = P .. 'task:' .. task
+  local owner = redis.call('GET', key)
+  if owner and owner ~= job then
+    local record = P .. 'job:' .. owner
+    if claimed or redis.call('HGET', record, 'answered') == task then
+      ops_event(now, 'task_claimed_twice', 'task', task, 'job', job, 'owner', owner)
+      return false, owner
+    end
+    if redis.call('HGET', record, 'task_id') == task then redis.call('HDEL', record, 'task_id') end
+    ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
+  end
+  redis.call('SET', key, job)
+  return true, owner
+end
+
+-- What was genuine but could not be made sense of, kept for people: the newest few, raw as it came.
+local function quarantine(now, why, order, raw)
+  redis.call('XADD', P .. 'quarantine', 'MAXLEN', '~', QUARANTINED, '*', 'at', now, 'why', why,
+    'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch, 'task', order.task or '', 'raw', raw)
+  redis.call('HINCRBY', P .. 'tally', 'quarantined|' .. why, 1)
+end
+
+-- The way by which callbacks come was open just now; a gap of more than `gap` ms begins a new stretch.
+local function heard(now, gap)
+  local last = redis.call('HGET', P .. 'callbacks:path', 'last')
+  if not last or now - last > gap then redis.call('HSET', P .. 'callbacks:path', 'since', now) end
+  redis.call('HSET', P .. 'callbacks:path', 'last', now)
+end
+
+-- How long the upstream takes for one kind of video, as TCP learns a round trip: a mean and a mean deviation.
+local function learn(kind, ms)
+  local key = P .. 'durations'
+  local mean = tonumber(redis.call('HGET', key, kind .. ':mean'))
+  local deviation = ms / 2
+  if mean then
+    deviation = tonumber(redis.call('HGET', key, kind .. ':deviation'))
+    deviation = deviation + (math.abs(ms - mean) - deviation) / 4
+    ms = mean + (ms - mean) / 8
+  end
+  redis.call('HSET', key, kind .. ':mean', math.floor(ms), kind .. ':deviation', math.floor(deviation))
+end
+
+-- When to look first, in ms: `deviations` above the mean, or `otherwise` when nothing was learned yet.
+local function typical(kind, deviations, otherwise)
+  local found = redis.call('HMGET', P .. 'durations', kind .. ':mean', kind .. ':deviation')
+  return found[1] and found[1] + deviations * found[2] or otherwise
+end
+
+-- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`. Returns whether it is new
+-- to the job, and nil when it is another job's.
+local function take_task(key, name, task, claimed, now)
+  if not bind(name, task, claimed, now) then return nil end
+  local known = redis.call('HGET', key, 'task_id')
+  if not claimed then redis.call('HSET', key, 'answered', task) end
+  if known == task then return false end
+  local other = task
+  if not known or not claimed then
+    redis.call('HSET', key, 'task_id', task)
+    other = known
+  end
+  if other then
+    local earlier = cjson.decode(redis.call('HGET', key, 'earlier') or '[]')
+    for _, noted in ipairs(earlier) do
+      if noted == other then return false end
+    end
+    earlier[#earlier + 1] = other
+    redis.call('HSET', key, 'earlier', cjson.encode(earlier))
+  end
+  return true
+end
+
+-- A final job that we gave up ourselves is watched a while longer for what the upstream makes of it.
+local function watched(key, now)
+  return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
+end
+
+-- order: {kind, name, event, moves = {from = to}, final = {state = true}, unknown = state, by,
+--         expect = {field = value or ""},
+--         set = {}, add = {field = by}, unset = {field, ...}, at}
 -- Returns "moved" | "repeated" | "absorbed" (final already: nothing is written) | "fenced" | "refused" | "missing",
 -- then the state before and after.
 local function move(key, order, now)
@@ -41,7 +138,6 @@ local function move(key, order, now)
   if not target then return { 'refused', state, state } end
   if target == state and order.final[state] then return { 'absorbed', state, state } end
   write(key, order.set)
-  for field, value in pairs(order.set_once or {}) do redis.call('HSETNX', key, field, value) end
   for field, by in pairs(order.add or {}) do redis.call('HINCRBY', key, field, by) end
   for _, field in ipairs(order.unset or {}) do redis.call('HDEL', key, field) end
   if target ~= state then
@@ -49,9 +145,12 @@ local function move(key, order, now)
     count(order.kind, state, -1)
     count(order.kind, target, 1)
     index(order.kind, order.name, tenant, target, state)
-    if order.final[target] then redis.call('PUBLISH', P .. 'finals', order.name) end
+    if order.kind == 'job' then follow(order, target, now) end
   end
-  if order.kind == 'job' then note(key, now, 'event', order.event, 'from', state, 'to', target) end
+  if order.kind == 'job' then
+    local epoch = redis.call('HGET', key, 'epoch') or 0
+    note(key, now, 'event', order.event, 'from', state, 'to', target, 'epoch', epoch, 'by', order.by or '')
+  end
   return { target == state and 'repeated' or 'moved', state, target }
 end
 

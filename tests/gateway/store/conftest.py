@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 from redis.asyncio import Redis
@@ -11,6 +11,8 @@ from gateway.dispatch import Role, RoleLimits, Ticket
 from gateway.environment import Environment
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
+from gateway.resources import Resources
+from gateway.store.base import CallbackLimits
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
@@ -42,7 +44,7 @@ def scripts(redis: Redis) -> Scripts:
 
 @pytest.fixture
 def jobs(redis: Redis, scripts: Scripts) -> RedisJobStore:
-    return RedisJobStore(redis, scripts, ROLES)
+    return RedisJobStore(redis, scripts, ROLES, CallbackLimits(90_000, 30_000, 604_800_000))
 
 
 @pytest.fixture
@@ -51,13 +53,19 @@ def deliveries(redis: Redis, scripts: Scripts) -> RedisDeliveryStore:
 
 
 @pytest.fixture
-def endpoints(redis: Redis) -> RedisEndpointStore:
-    return RedisEndpointStore(redis)
+def endpoints(redis: Redis, scripts: Scripts) -> RedisEndpointStore:
+    return RedisEndpointStore(redis, scripts)
 
 
 @pytest.fixture
-def lanes(redis: Redis, scripts: Scripts) -> Lanes:
-    return Lanes(redis, scripts, ROLES)
+def lanes(scripts: Scripts) -> Lanes:
+    return Lanes(scripts, ROLES)
+
+
+def store_parts(resources: Resources) -> tuple[Redis, Scripts, Mapping[Role, RoleLimits], CallbackLimits]:
+    """What a store of jobs is made of, for those that fail in some way of their own."""
+    settings = resources.settings
+    return resources.redis, resources.scripts, settings.roles(), settings.callback_limits()
 
 
 def new_job(tenant: str = "acme", **fields: object) -> Job:

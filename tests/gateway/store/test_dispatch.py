@@ -100,7 +100,7 @@ async def test_a_confirmation_asked_for_while_one_runs_follows_it(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    accepted = Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "t1"}, hold_ms=-1, poll_in_ms=0)
+    accepted = Move(JobEvent.UPSTREAM_ACCEPTED, task="t1", hold_ms=-1, poll_in_ms=0)
     await jobs.apply(claimed, accepted)
     running = await held(redis, Role.CONFIRM, job.id)
     assert await jobs.begin_confirm(running)
@@ -132,7 +132,7 @@ async def test_a_submit_slot_is_held_until_the_job_is_final(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "t"}, hold_ms=-1))
+    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="t", hold_ms=-1))
     [(_, lease)] = await redis.zrange(keys.slots(Role.SUBMIT), 0, -1, withscores=True)
     assert lease == float("inf")
     assert await lanes.expired(Role.SUBMIT) == []

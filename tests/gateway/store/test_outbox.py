@@ -89,7 +89,9 @@ async def test_a_move_that_did_not_happen_owes_nothing(
     redis: Redis, jobs: RedisJobStore, deliveries: RedisDeliveryStore, accept: Accept
 ) -> None:
     job = await accept(callback_url=HOOK)
-    assert await jobs.claim(await held(redis, Role.SUBMIT, job.id))
+    claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
+    assert claimed
+    await jobs.apply(claimed, Move(JobEvent.OUTCOME_LOST))
     assert (await settle(jobs, job)).outcome is Outcome.REFUSED
     assert await deliveries.of_job(job.id) == []
     assert await redis.keys("{gw}:event:*") == []

@@ -85,7 +85,7 @@ async def test_a_delivery_moves_exactly_as_the_table_says(
 async def test_a_move_of_a_job_that_does_not_exist_is_missing_and_writes_nothing(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
-    answer = await jobs.apply(new_job(), Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "t"}))
+    answer = await jobs.apply(new_job(), Move(JobEvent.UPSTREAM_ACCEPTED, task="t"))
     assert answer.outcome is Outcome.MISSING
     assert await redis.keys("{gw}:job*") == []
 
@@ -149,7 +149,7 @@ async def test_every_move_is_an_entry_of_the_job_s_event_stream(
 ) -> None:
     job = await accept()
     await jobs.claim(await held(redis, Role.SUBMIT, job.id))
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "t1"}))
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t1"))
     entries = await redis.xrange(f"{keys.job(job.id)}:events")
     assert [fields["event"] for _, fields in entries] == ["accepted", "claimed", "upstream_accepted"]
 

@@ -30,7 +30,7 @@ async def complete(resources: Resources, job_id: str) -> None:
     job = await resources.jobs.read(job_id)
     assert job is not None
     await resources.jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
-    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, once={"task_id": "t-1"}))
+    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1"))
     job = await resources.jobs.read(job_id)
     assert job is not None
     output: list[dict[str, object]] = [

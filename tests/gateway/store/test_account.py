@@ -1,0 +1,267 @@
+"""The upstream's account: parked when it is refused, with fewer slots when the upstream is busy."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.dispatch import ACCOUNT, Role, RoleLimits
+from gateway.jobs import Job
+from gateway.lifecycle import JobEvent, JobState
+from gateway.store import keys
+from gateway.store.base import Account, AccountVerdict, CallbackLimits, Move
+from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
+from gateway.store.lua import Scripts
+from gateway.store.operators import RedisOperatorStore, account_key
+from tests.gateway.store.conftest import Accept, held, rung
+
+SLOTS = 4
+ROLES = {
+    Role.SUBMIT: RoleLimits(slots=SLOTS, lane_slots=SLOTS, lease_ms=60_000, probe_ms=30_000),
+    Role.CONFIRM: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
+    Role.DELIVER: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
+}
+REFUSED = AccountVerdict("refused", status=402, code="CreditInsufficient", reason="top up")
+ACCEPTED = AccountVerdict("accepted")
+
+
+@pytest.fixture
+def jobs(redis: Redis, scripts: Scripts) -> RedisJobStore:
+    return RedisJobStore(redis, scripts, ROLES, CallbackLimits(90_000, 30_000, 604_800_000))
+
+
+@pytest.fixture
+def lanes(scripts: Scripts) -> Lanes:
+    return Lanes(scripts, ROLES)
+
+
+@pytest.fixture
+def operators(redis: Redis, scripts: Scripts) -> RedisOperatorStore:
+    return RedisOperatorStore(redis, scripts, ROLES)
+
+
+async def begun(redis: Redis, jobs: RedisJobStore, job: Job) -> Job:
+    claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
+    assert claimed
+    return claimed
+
+
+async def refused(jobs: RedisJobStore, job: Job, verdict: AccountVerdict = REFUSED) -> None:
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=0, account=verdict))
+
+
+async def busy(jobs: RedisJobStore, job: Job, retry_after_ms: int = 0) -> None:
+    verdict = AccountVerdict("busy", retry_after_ms)
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=verdict))
+
+
+async def accepted(jobs: RedisJobStore, job: Job) -> None:
+    move = Move(JobEvent.UPSTREAM_ACCEPTED, task=f"task_{job.id}", hold_ms=-1, account=ACCEPTED)
+    await jobs.apply(job, move)
+
+
+async def end(jobs: RedisJobStore, job: Job) -> None:
+    """Its slot is free again, and what waits does not follow."""
+    await jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, give_back_in_ms=3_600_000))
+
+
+async def make_probe_due(redis: Redis) -> None:
+    await redis.hset(f"{{gw}}:account:{ACCOUNT}", "probe_at", "1")  # type: ignore[misc]
+
+
+async def began_at(redis: Redis, job: Job, ms: int) -> None:
+    await redis.hset(keys.job(job.id), "submitting_at", ms)  # type: ignore[misc]
+
+
+async def events(redis: Redis) -> list[tuple[str, str]]:
+    return [(row["kind"], row["by"]) for _, row in await redis.xrange("{gw}:ops:events")]
+
+
+async def submitting(redis: Redis) -> int:
+    return int(await redis.zcard(keys.slots(Role.SUBMIT)))
+
+
+async def test_a_refused_account_lets_nothing_more_out_and_says_why(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await refused(jobs, first)
+    await accept()
+    assert await submitting(redis) == 0
+    assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 2
+    account = await operators.account()
+    assert (account.reason, account.parked_at is not None) == ("top up", True)
+    [(_, row)] = await redis.xrange("{gw}:ops:events")
+    assert (row["kind"], row["status"], row["code"]) == ("account_parked", "402", "CreditInsufficient")
+
+
+async def test_a_crowd_that_is_refused_parks_the_account_once(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    crowd = [await begun(redis, jobs, await accept()) for _ in range(3)]
+    for job in crowd:
+        await refused(jobs, job)
+    assert await events(redis) == [("account_parked", "upstream")]
+
+
+async def test_one_probe_goes_out_in_an_interval_and_it_is_the_job_that_was_refused(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await refused(jobs, first)
+    later = [await accept() for _ in range(3)]
+    assert await lanes.dispatch() == 0
+    await make_probe_due(redis)
+    assert [await lanes.dispatch() for _ in range(3)] == [1, 0, 0]
+    assert (await rung(redis, Role.SUBMIT))[-1] == first.id
+    assert not {job.id for job in later} & set(await rung(redis, Role.SUBMIT))
+
+
+async def test_a_probe_that_is_refused_leaves_the_account_parked_for_another_interval(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await refused(jobs, first)
+    await make_probe_due(redis)
+    await lanes.dispatch()
+    await refused(jobs, await begun(redis, jobs, first))
+    assert await lanes.dispatch() == 0
+    assert await submitting(redis) == 0
+    assert await events(redis) == [("account_parked", "upstream")]
+
+
+async def test_an_accepted_probe_opens_the_account_and_what_waits_follows_in_the_same_step(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await refused(jobs, first)
+    waiting = await accept()
+    await make_probe_due(redis)
+    await lanes.dispatch()
+    await accepted(jobs, await begun(redis, jobs, first))
+    assert await operators.account() == Account(slots=SLOTS)
+    assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
+    assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "probe")]
+
+
+async def test_an_answer_to_what_was_sent_before_the_parking_proves_nothing(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
+    await refused(jobs, first)
+    await began_at(redis, second, 1)
+    await accepted(jobs, second)
+    assert (await operators.account()).parked_at is not None
+
+
+async def test_no_probe_goes_out_while_no_slot_is_free(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accept: Accept
+) -> None:
+    crowd = [await begun(redis, jobs, await accept()) for _ in range(SLOTS)]
+    await accept()
+    for job in crowd[1:]:
+        await accepted(jobs, job)
+    await jobs.apply(crowd[0], Move(JobEvent.OUTCOME_LOST, hold_ms=-1, account=REFUSED))
+    await make_probe_due(redis)
+    assert await lanes.dispatch() == 0
+
+
+async def test_what_an_operator_resumes_is_handed_out_at_once(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await refused(jobs, first)
+    await operators.resume("key1")
+    assert (await rung(redis, Role.SUBMIT))[-1] == first.id
+    assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "key1")]
+
+
+async def test_a_crowd_that_meets_a_busy_upstream_halves_the_slots_once(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    crowd = [await begun(redis, jobs, await accept()) for _ in range(SLOTS)]
+    for job in crowd:
+        await began_at(redis, job, 1)
+        await busy(jobs, job)
+    assert (await operators.account()).slots == 2
+    for _ in range(3):
+        await accept()
+    assert await submitting(redis) == 2
+
+
+async def test_what_began_after_the_cut_and_is_turned_away_cuts_again_down_to_one(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    for slots in (1, 1):
+        await busy(jobs, await begun(redis, jobs, await accept()))
+        assert (await operators.account()).slots == slots
+    await accept()
+    await accept()
+    assert await submitting(redis) == 1
+
+
+async def test_slots_grow_by_one_each_time_as_many_were_accepted(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    await busy(jobs, await begun(redis, jobs, await accept()))
+    seen = []
+    for _ in range(7):
+        job = await begun(redis, jobs, await accept())
+        await accepted(jobs, job)
+        await end(jobs, job)
+        seen.append((await operators.account()).slots)
+    assert seen == [2, 2, 3, 3, 3, 4, 4]
+    assert await redis.hgetall(account_key()) == {}  # type: ignore[misc]
+
+
+async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    await busy(jobs, await begun(redis, jobs, await accept()), retry_after_ms=60_000)
+    waiting = await accept()
+    assert await lanes.dispatch() == 0
+    assert (await operators.account()).hold_until is not None
+    await redis.hset(account_key(), "hold_until", "1")  # type: ignore[misc]
+    assert await lanes.dispatch() == 1
+    assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
+
+
+async def test_a_shorter_time_does_not_undo_a_longer_one(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
+    await busy(jobs, first, retry_after_ms=60_000)
+    longer = (await operators.account()).hold_until
+    await busy(jobs, second, retry_after_ms=1_000)
+    assert (await operators.account()).hold_until == longer
+
+
+async def test_a_parked_account_changes_nothing_about_looks(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
+    await refused(jobs, first)
+    move = Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1, poll_in_ms=0)
+    await jobs.apply(second, move)
+    assert await rung(redis, Role.CONFIRM) == [second.id]
+
+
+async def test_a_verdict_of_a_submission_that_was_overtaken_is_not_heard(
+    jobs: RedisJobStore, redis: Redis, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    job = await begun(redis, jobs, await accept())
+    late = Move(JobEvent.UPSTREAM_BUSY, expect={"epoch": 0}, give_back_in_ms=0, account=REFUSED)
+    await jobs.apply(job, late)
+    assert (await operators.account()).parked_at is None
+
+
+async def test_a_job_that_waits_for_the_account_is_still_a_job_that_waits(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await begun(redis, jobs, await accept())
+    await refused(jobs, job)
+    found = await jobs.read(job.id)
+    assert found
+    assert found.state is JobState.QUEUED
+    assert await jobs.position(found) == 0

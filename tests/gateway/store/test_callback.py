@@ -1,0 +1,366 @@
+"""What a genuine callback does in each case, the first time and again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.dispatch import Role
+from gateway.environment import Environment
+from gateway.jobs import Job, Spend
+from gateway.lifecycle import JobEvent, JobState
+from gateway.store import keys
+from gateway.store.base import Callback, Effect, Move
+from gateway.store.jobs import RedisJobStore
+from gateway.tickets import confirm_ticket, submit_ticket
+from tests.gateway.store.conftest import Accept, held, new_job, rung
+
+DAY = 86_400
+
+
+def told(job: Job, task: str | None = "task_1", epoch: int = 1, **changes: Any) -> Callback:
+    """A callback that tells of an end."""
+    values: dict[str, Any] = {"label": "completed", "terminal": True, **changes}
+    return Callback(job.id, job.tenant, epoch, task_id=task, **values)
+
+
+async def read(jobs: RedisJobStore, job: Job) -> Job:
+    found = await jobs.read(job.id)
+    assert found
+    return found
+
+
+async def sent(redis: Redis, jobs: RedisJobStore, accept: Accept, **fields: object) -> Job:
+    """A job whose last byte went out, and whose answer has not come."""
+    job = await accept(**fields)
+    claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run")
+    assert claimed
+    assert await jobs.release(claimed)
+    return claimed
+
+
+async def accepted(redis: Redis, jobs: RedisJobStore, accept: Accept, task: str = "task_1") -> Job:
+    job = await sent(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task=task, hold_ms=-1))
+    return job
+
+
+async def given_up(redis: Redis, jobs: RedisJobStore, accept: Accept, *, watch_ms: int) -> Job:
+    job = await sent(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    until = Environment().now_ms() + watch_ms
+    done = [submit_ticket(job), confirm_ticket(job)]
+    await jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, fields={"watch_until": until}, done=done))
+    return job
+
+
+async def due(redis: Redis, job: Job) -> bool:
+    """Whether a look at the job's task was handed out."""
+    return job.id in await rung(redis, Role.CONFIRM)
+
+
+async def quarantined(redis: Redis) -> list[tuple[str, str]]:
+    return [(fields["why"], fields["raw"]) for _, fields in await redis.xrange("{gw}:quarantine")]
+
+
+async def noted(redis: Redis) -> list[str]:
+    """The kinds of the operators' events."""
+    return [fields["kind"] for _, fields in await redis.xrange("{gw}:ops:events")]
+
+
+async def owner(redis: Redis, task: str) -> str | None:
+    found: str | None = await redis.get(f"{{gw}}:task:{task}")
+    return found
+
+
+async def test_a_first_callback_moves_the_job_on_and_a_second_only_looks(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    assert await jobs.callback(told(job)) is Effect.MOVED
+    first = await read(jobs, job)
+    assert (first.state, first.task_id, first.spend) == (JobState.SUBMITTED, "task_1", Spend.CERTAIN)
+    assert first.called_back_at is not None
+    assert await owner(redis, "task_1") == job.id
+    assert await redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) == float("inf")
+    assert await jobs.callback(told(job)) is Effect.REPEATED
+    assert await read(jobs, job) == first
+    assert await due(redis, job)
+
+
+async def test_a_callback_about_the_beginning_brings_no_look_forward(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    working = told(job, label="in_progress", terminal=False, working=True)
+    assert [await jobs.callback(working) for _ in range(2)] == [Effect.MOVED, Effect.REPEATED]
+    assert not await due(redis, job)
+    assert await redis.zscore(keys.due(Role.CONFIRM), str(confirm_ticket(job)))
+    assert (await read(jobs, job)).called_back_at is None
+
+
+async def test_a_callback_without_a_task_is_evidence_for_an_unknown_job(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    assert [await jobs.callback(told(job, None)) for _ in range(2)] == [Effect.REPEATED] * 2
+    after = await read(jobs, job)
+    assert (after.state, after.evidence, after.spend) == (JobState.UNKNOWN, "callback", Spend.CERTAIN)
+    assert await due(redis, job)
+
+
+async def test_a_callback_after_the_end_changes_nothing(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accepted(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_SUCCEEDED, done=[submit_ticket(job), confirm_ticket(job)]))
+    before = await read(jobs, job)
+    for callback in (told(job), told(job), told(job, "task_2"), told(job, None)):
+        assert await jobs.callback(callback) is Effect.ABSORBED
+    assert await read(jobs, job) == before
+    assert await owner(redis, "task_2") is None
+    assert not await due(redis, job)
+
+
+async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_looks(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await given_up(redis, jobs, accept, watch_ms=60_000)
+    assert [await jobs.callback(told(job)) for _ in range(2)] == [Effect.LATE] * 2
+    after = await read(jobs, job)
+    assert (after.state, after.task_id) == (JobState.FAILED, "task_1")
+    assert await due(redis, job)
+    assert await redis.zcard(keys.slots(Role.SUBMIT)) == 0
+
+
+async def test_after_the_watch_a_callback_is_absorbed(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await given_up(redis, jobs, accept, watch_ms=-1)
+    assert await jobs.callback(told(job)) is Effect.ABSORBED
+    assert (await read(jobs, job)).task_id is None
+
+
+async def resubmitted(redis: Redis, jobs: RedisJobStore, accept: Accept) -> Job:
+    """A job that waits to be sent again, and holds a dispatch already."""
+    job = await sent(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    await jobs.apply(job, Move(JobEvent.RESUBMIT_CHOSEN, add={"resubmits": 1}, give_back_in_ms=0))
+    return job
+
+
+async def test_a_callback_adopts_a_job_that_waits_to_be_sent_again(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await resubmitted(redis, jobs, accept)
+    ticket = await held(redis, Role.SUBMIT, job.id)
+    assert await jobs.callback(told(job)) is Effect.MOVED
+    assert await jobs.claim(ticket, "run 2") is None
+    after = await read(jobs, job)
+    assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 1, "task_1")
+    assert await redis.zscore(keys.slots(Role.SUBMIT), str(ticket)) == float("inf")
+    assert await redis.hgetall("{gw}:submit:inflight") == {"acme": "1"}  # type: ignore[misc]
+
+
+async def test_a_callback_without_a_task_stops_a_job_that_waits_to_be_sent_again(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await resubmitted(redis, jobs, accept)
+    assert await jobs.callback(told(job, None)) is Effect.MOVED
+    after = await read(jobs, job)
+    assert (after.state, after.evidence) == (JobState.UNKNOWN, "callback")
+    assert await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2") is None
+
+
+async def test_a_callback_of_the_submission_before_fences_the_newer_one_while_it_is_free(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await resubmitted(redis, jobs, accept)
+    armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
+    assert armed
+    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [Effect.EARLIER] * 2
+    assert not await jobs.release(armed)
+    after = await read(jobs, job)
+    assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 2, "task_1")
+
+
+async def test_a_callback_of_the_submission_before_is_a_second_task_once_the_newer_was_paid(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await resubmitted(redis, jobs, accept)
+    again = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
+    assert again
+    assert await jobs.release(again)
+    await jobs.apply(again, Move(JobEvent.UPSTREAM_ACCEPTED, task="task_2", hold_ms=-1))
+    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [Effect.EARLIER] * 2
+    after = await read(jobs, job)
+    assert (after.task_id, after.earlier) == ("task_2", ["task_1"])
+    assert await due(redis, job)
+
+
+async def test_a_callback_of_a_submission_yet_to_come_is_a_rollback_and_the_job_is_adopted(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accept()
+    assert await jobs.callback(told(job, "task_1", 3)) is Effect.AHEAD
+    after = await read(jobs, job)
+    assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 3, "task_1")
+    assert after.released_at is not None
+    assert await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run") is None
+    assert await noted(redis) == ["rollback_seen"]
+    assert await quarantined(redis) == [("ahead", "")]
+    assert await redis.hget(keys.TALLY, "rollback_seen|ahead") == "1"  # type: ignore[misc]
+    assert await jobs.callback(told(job, "task_1", 3)) is Effect.REPEATED
+    assert await read(jobs, job) == after
+    assert await noted(redis) == ["rollback_seen"]
+
+
+@pytest.mark.parametrize(("task", "state"), [("task_1", JobState.SUBMITTED), (None, JobState.UNKNOWN)])
+async def test_a_callback_of_a_submission_that_was_never_released_fences_it(
+    redis: Redis, jobs: RedisJobStore, accept: Accept, task: str | None, state: JobState
+) -> None:
+    job = await accept()
+    armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run")
+    assert armed
+    effects = [await jobs.callback(told(job, task)) for _ in range(2)]
+    assert effects == [Effect.AHEAD, Effect.REPEATED]
+    assert not await jobs.release(armed)
+    after = await read(jobs, job)
+    assert (after.state, after.task_id) == (state, task)
+    assert after.spend is Spend.CERTAIN
+    assert await redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) == float("inf")
+
+
+async def test_an_orphan_that_names_its_task_is_built_up_again(redis: Redis, jobs: RedisJobStore) -> None:
+    job = new_job()
+    assert await jobs.callback(told(job, raw=b"raw")) is Effect.ORPHAN
+    after = await read(jobs, job)
+    assert (after.state, after.tenant, after.task_id) == (JobState.SUBMITTED, "acme", "task_1")
+    assert await quarantined(redis) == [("orphan", "raw")]
+    assert await noted(redis) == ["rollback_seen"]
+    assert await due(redis, job)
+    assert await redis.hget(keys.COUNTS, "job:submitted") == "1"  # type: ignore[misc]
+    assert await jobs.callback(told(job)) is Effect.REPEATED
+    assert dataclasses.replace(await read(jobs, job), called_back_at=None) == after
+
+
+@pytest.mark.parametrize("changes", [{"task": None}, {"distrusted": True}], ids=["unnamed", "distrusted"])
+async def test_an_orphan_that_proves_no_task_is_only_quarantined(
+    redis: Redis, jobs: RedisJobStore, changes: dict[str, Any]
+) -> None:
+    job = new_job()
+    assert [await jobs.callback(told(job, **changes)) for _ in range(2)] == [Effect.ORPHAN] * 2
+    assert await jobs.read(job.id) is None
+    assert await quarantined(redis) == [("orphan", "")] * 2
+
+
+async def test_an_orphan_that_names_another_job_s_task_is_not_built_up(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    await accepted(redis, jobs, accept)
+    job = new_job()
+    assert await jobs.callback(told(job)) is Effect.ORPHAN
+    assert await jobs.read(job.id) is None
+    assert "task_claimed_twice" in await noted(redis)
+
+
+async def test_a_callback_for_a_job_that_was_forgotten_by_now_is_no_alarm(
+    redis: Redis, jobs: RedisJobStore
+) -> None:
+    old = Environment(clock=lambda: Environment().clock() - 8 * DAY)
+    job = new_job(id=old.new_job_id())
+    assert [await jobs.callback(told(job)) for _ in range(2)] == [Effect.EXPIRED] * 2
+    assert await jobs.read(job.id) is None
+    assert (await quarantined(redis), await noted(redis)) == ([], [])
+
+
+async def test_a_callback_that_names_another_job_s_task_makes_both_be_looked_at(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    first = await accepted(redis, jobs, accept)
+    second = await sent(redis, jobs, accept)
+    crossing = told(second, "task_1", claimed={"status": "completed"})
+    assert [await jobs.callback(crossing) for _ in range(2)] == [Effect.CROSSED] * 2
+    after = await read(jobs, second)
+    assert (after.task_id, after.claimed, after.called_back_at) == (None, None, None)
+    assert after.evidence == "callback"  # its token proves that there is a task, if not which
+    assert await owner(redis, "task_1") == first.id
+    assert (await read(jobs, first)).task_id == "task_1"
+    assert await due(redis, first)
+    assert await due(redis, second)
+    assert await quarantined(redis) == [("crossed", "")] * 2
+    assert await noted(redis) == ["task_claimed_twice"] * 2
+
+
+async def test_a_task_that_a_callback_took_goes_to_the_job_that_the_upstream_s_answer_gives_it_to(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    thief, rightful = [await sent(redis, jobs, accept) for _ in range(2)]
+    await jobs.callback(told(thief, "task_1"))
+    await jobs.apply(rightful, Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1))
+    assert (await read(jobs, thief)).task_id is None
+    assert (await read(jobs, rightful)).task_id == "task_1"
+    assert await owner(redis, "task_1") == rightful.id
+    assert await noted(redis) == ["task_taken_back"]
+
+
+async def test_a_nonce_that_was_seen_before_only_makes_a_look_due(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    first, second = [await sent(redis, jobs, accept) for _ in range(2)]
+    assert await jobs.callback(told(first, nonce="n1")) is Effect.MOVED
+    assert await jobs.callback(told(second, "task_2", nonce="n1")) is Effect.REPLAYED
+    assert (await read(jobs, second)).state is JobState.SUBMITTING
+    assert await due(redis, second)
+    assert await owner(redis, "task_2") is None
+    assert 0 < await redis.ttl("{gw}:nonce:n1") <= 900
+
+
+async def test_a_distrusted_callback_only_makes_a_look_due_and_is_kept(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    before = await read(jobs, job)
+    bad = told(job, distrusted=True, raw=b"{}", label="distrusted")
+    assert await jobs.callback(bad) is Effect.REPEATED
+    assert await read(jobs, job) == before
+    assert await due(redis, job)
+    assert await quarantined(redis) == [("distrusted", "{}")]
+    assert await redis.hget(keys.TALLY, "callbacks|distrusted") == "1"  # type: ignore[misc]
+
+
+async def test_what_could_not_be_read_is_kept_raw_and_is_evidence_all_the_same(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    await jobs.callback(told(job, None, terminal=False, raw=b"<html>", label="unreadable"))
+    assert (await read(jobs, job)).evidence == "callback"
+    assert await quarantined(redis) == [("unreadable", "<html>")]
+
+
+async def test_what_a_body_claims_is_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+    job = await sent(redis, jobs, accept)
+    await jobs.callback(told(job, claimed={"status": "completed", "output": []}))
+    assert (await read(jobs, job)).claimed == {"status": "completed", "output": []}
+
+
+async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+    job = await sent(redis, jobs, accept)
+    await jobs.callback(told(job))
+    entries = [fields["event"] for _, fields in await redis.xrange(f"{keys.job(job.id)}:events")]
+    assert entries == ["accepted", "claimed", "released", "upstream_accepted"]
+
+
+async def test_an_unknown_job_that_a_callback_moved_on_is_unknown_no_more(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    assert await redis.zrange("{gw}:unknowns", 0, -1) == [job.id]
+    assert await jobs.callback(told(job)) is Effect.MOVED
+    assert await redis.zrange("{gw}:unknowns", 0, -1) == []

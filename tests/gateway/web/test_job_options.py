@@ -1,0 +1,134 @@
+"""What a client may ask for in headers beside the request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import httpx
+import pytest
+
+from gateway.lifecycle import OnUnknown
+from gateway.resources import Resources
+from tests.gateway.web.conftest import BODY
+
+START, TOTAL, POLICY = "Gateway-Start-Deadline", "Gateway-Total-Deadline", "Gateway-On-Unknown"
+
+
+async def post(client: httpx.AsyncClient, **headers: str) -> httpx.Response:
+    return await client.post("/v1/jobs", json=BODY, headers=headers)
+
+
+def seconds(job: dict[str, str], name: str) -> float:
+    made, at = (datetime.fromisoformat(job[field]) for field in ("created_at", name))
+    return (at - made).total_seconds()
+
+
+async def test_without_options_a_job_has_the_service_s_own_deadlines(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    job = (await post(client)).json()
+    assert (seconds(job, "start_deadline"), seconds(job, "total_deadline")) == (86_400, 93_600)
+    stored = await resources.jobs.read(job["id"])
+    assert stored
+    assert stored.on_unknown is None
+
+
+async def test_a_job_keeps_what_its_headers_asked_for(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    answer = await post(client, **{START: "60", TOTAL: "120", POLICY: "resubmit"})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert (seconds(job, "start_deadline"), seconds(job, "total_deadline")) == (60, 120)
+    stored = await resources.jobs.read(job["id"])
+    assert stored
+    assert stored.on_unknown is OnUnknown.RESUBMIT
+    assert (await client.get(job["links"]["self"])).json()["start_deadline"] == job["start_deadline"]
+
+
+async def test_a_job_is_never_begun_after_its_end(client: httpx.AsyncClient) -> None:
+    job = (await post(client, **{TOTAL: "60"})).json()
+    assert (seconds(job, "start_deadline"), seconds(job, "total_deadline")) == (60, 60)
+
+
+async def test_the_sooner_deadline_is_the_first_to_be_looked_at(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    job = (await post(client, **{START: "60", TOTAL: "120"})).json()
+    stored = await resources.jobs.read(job["id"])
+    assert stored
+    assert await resources.redis.zscore("{gw}:deadlines", job["id"]) == stored.start_by
+
+
+@pytest.mark.parametrize("name", [START, TOTAL])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "1.5", "604801", "soon", "", "1e3", "0x10", "99999999999999999999"]
+)
+async def test_a_deadline_that_is_no_whole_second_in_range_is_refused(
+    client: httpx.AsyncClient, name: str, value: str
+) -> None:
+    answer = await post(client, **{name: value})
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["param"], error["code"]) == (name, "out_of_range")
+    assert error["message"] == "send whole seconds from 1 to 604800"
+
+
+@pytest.mark.parametrize("value", ["1", "604800"])
+async def test_the_ends_of_the_range_are_in_it(client: httpx.AsyncClient, value: str) -> None:
+    assert (await post(client, **{START: value, TOTAL: value})).status_code == 202
+
+
+@pytest.mark.parametrize("value", ["RESUBMIT", "retry", ""])
+async def test_a_policy_that_does_not_exist_is_refused_with_those_that_do(
+    client: httpx.AsyncClient, value: str
+) -> None:
+    answer = await post(client, **{POLICY: value})
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["param"], error["code"]) == (POLICY, "not_one_of")
+    assert error["message"] == "send one of hold, resubmit, manual"
+
+
+async def test_a_header_in_bytes_that_are_no_text_is_refused_like_any_other(
+    client: httpx.AsyncClient,
+) -> None:
+    headers = [(POLICY.encode(), b"\xff\xfe"), (START.encode(), b"\xb2")]
+    answer = await client.post("/v1/jobs", json=BODY, headers=headers)
+    assert answer.status_code == 400
+    assert {error["param"] for error in answer.json()["errors"]} == {POLICY, START}
+
+
+@pytest.mark.parametrize(("name", "value"), [(START, "60"), (TOTAL, "60"), (POLICY, "hold")])
+async def test_a_header_that_is_sent_twice_is_refused(
+    client: httpx.AsyncClient, name: str, value: str
+) -> None:
+    headers = [(name, value), (name, value)]
+    answer = await client.post("/v1/jobs", json=BODY, headers=headers)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["param"], error["code"]) == (name, "given_twice")
+
+
+async def test_everything_wrong_is_told_at_once(client: httpx.AsyncClient) -> None:
+    headers = {START: "x", TOTAL: "0", POLICY: "no", "Idempotency-Key": "a b", "Prefer": "wait=900"}
+    answer = await client.post("/v1/jobs?dry_run=7&x=1", json=BODY, headers=headers)
+    assert answer.status_code == 400
+    named = {error["param"] for error in answer.json()["errors"]}
+    assert named == {START, TOTAL, POLICY, "Idempotency-Key", "Prefer", "dry_run", "x"}
+
+
+@pytest.mark.parametrize(("name", "value"), [(START, "60"), (TOTAL, "60"), (POLICY, "hold")])
+async def test_the_same_key_with_another_option_is_another_request(
+    client: httpx.AsyncClient, name: str, value: str
+) -> None:
+    first = await post(client, **{"Idempotency-Key": "k", name: value})
+    again = await post(client, **{"Idempotency-Key": "k", name: value})
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (await post(client, **{"Idempotency-Key": "k"})).status_code == 422
+
+
+async def test_a_dry_run_checks_the_options_too(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/jobs?dry_run=1", json=BODY, headers={POLICY: "no"})
+    assert answer.status_code == 400

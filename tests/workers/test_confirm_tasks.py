@@ -1,0 +1,247 @@
+"""Jobs with more than one task, or with a task that turns out to be another's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.dispatch import Role
+from gateway.events import EventType
+from gateway.jobs import Job
+from gateway.lifecycle import JobState
+from gateway.store import keys
+from gateway.store.base import Effect
+from gateway.tickets import confirm_ticket
+from gateway.upstream.base import (
+    Accepted,
+    CancelDone,
+    CancelRefused,
+    Capabilities,
+    Found,
+    Later,
+    Missing,
+    QueryOutcome,
+    Snapshot,
+    TaskStatus,
+    UpstreamError,
+)
+from tests.gateway.store.conftest import rung
+from tests.workers.conftest import Rig
+from tests.workers.scripted import completed, working
+
+FAILED = Found(Snapshot("task_2", TaskStatus.FAILED, "failed", error=UpstreamError("bad", "it broke")))
+WORKING = Found(working())
+
+
+async def twice_paid(rig: Rig, **fields: Any) -> Job:
+    """A job with task_2, and with task_1 of a submission before."""
+    job = await rig.accept(**fields)
+    await rig.redis.hset(keys.job(job.id), "epoch", "1")  # type: ignore[misc]
+    await rig.submit(job, Accepted("task_2"))
+    assert await rig.callback(job, "task_1", epoch=1) is Effect.EARLIER
+    found = await rig.read(job)
+    assert (found.task_id, found.earlier) == ("task_2", ["task_1"])
+    return found
+
+
+def done(task: str) -> Found:
+    return Found(completed(task_id=task))
+
+
+@pytest.mark.parametrize(
+    ("looks", "winner"),
+    [
+        ([done("task_2"), WORKING], "task_2"),
+        ([WORKING, done("task_1")], "task_1"),
+        ([FAILED, done("task_1")], "task_1"),
+        ([Missing(), done("task_1")], "task_1"),
+        ([Later("503"), done("task_1")], "task_1"),
+        ([done("task_2"), done("task_1")], "task_2"),
+    ],
+)
+async def test_the_first_task_that_is_finished_ends_the_job(
+    rig: Rig, looks: list[QueryOutcome], winner: str
+) -> None:
+    job = await twice_paid(rig, callback_url="https://client.example.com/hook")
+    after = await rig.confirm(job, *looks)
+    assert (after.state, after.task_id) == (JobState.COMPLETED, winner)
+    assert rig.upstream.queried == ["task_2", "task_1"]
+    assert rig.upstream.canceled == []
+    assert (await rig.tally())["duplicate_spend|jobs"] == "1"
+    [delivery] = await rig.deliveries(job)
+    assert delivery.event_type is EventType.COMPLETED
+
+
+@pytest.mark.parametrize("answer", [CancelDone(), CancelRefused("over"), Later("503"), Missing()])
+async def test_the_other_task_is_canceled_where_that_is_possible_whatever_comes_of_it(
+    rig: Rig, answer: Any
+) -> None:
+    rig.upstream.capabilities = Capabilities(cancel=True)
+    rig.upstream.cancels.append(answer)
+    job = await twice_paid(rig)
+    after = await rig.confirm(job, WORKING, done("task_1"))
+    assert after.state is JobState.COMPLETED
+    assert rig.upstream.canceled == ["task_2"]
+
+
+async def test_a_job_with_one_task_was_not_paid_for_twice(rig: Rig) -> None:
+    await rig.completed()
+    assert "duplicate_spend|jobs" not in await rig.tally()
+    assert rig.upstream.canceled == []
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [[FAILED, WORKING], [WORKING, FAILED], [Missing(), WORKING], [FAILED, Later("503")]],
+    ids=["newest failed", "earlier failed", "newest lost", "earlier silent"],
+)
+async def test_a_job_goes_on_while_any_of_its_tasks_is_at_work(rig: Rig, looks: list[QueryOutcome]) -> None:
+    job = await twice_paid(rig)
+    rig.clock.ahead = 100
+    assert (await rig.confirm(job, *looks)).state is JobState.SUBMITTED
+    assert (await rig.confirm(job, FAILED, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_a_job_fails_when_all_its_tasks_did(rig: Rig) -> None:
+    job = await twice_paid(rig)
+    after = await rig.confirm(job, FAILED, FAILED)
+    assert (after.state, after.error) == (JobState.FAILED, {"code": "bad", "error_message": "it broke"})
+    assert await rig.lease(job) is None
+
+
+async def test_a_task_that_two_sources_name_is_looked_at_once(rig: Rig) -> None:
+    job = await rig.accept()
+
+    async def call_back() -> None:
+        await rig.callback(job, "task_1")
+        await rig.callback(job, "task_2")
+
+    rig.upstream.after_gate = call_back
+    await rig.submit(job, Accepted("task_2"))
+    await rig.confirm(job, WORKING, WORKING)
+    assert rig.upstream.queried == ["task_2", "task_1"]
+
+
+async def test_a_job_with_several_tasks_teaches_nothing_about_durations(rig: Rig) -> None:
+    await rig.confirm(await twice_paid(rig), done("task_2"), WORKING)
+    assert await rig.redis.exists("{gw}:durations") == 0
+
+
+async def test_a_job_with_one_task_teaches_how_long_its_kind_takes(rig: Rig) -> None:
+    job = await rig.submitted()
+    rig.clock.ahead = 200
+    await rig.confirm(job, Found(completed()))
+    mean = await rig.redis.hget("{gw}:durations", "720p:0:mean")  # type: ignore[misc]
+    assert int(mean or 0) == pytest.approx(200_000, abs=5_000)
+
+
+# -- whose task it is
+
+
+async def test_a_task_with_another_job_s_mark_is_never_this_job_s(rig: Rig) -> None:
+    job, other = await rig.submitted(), await rig.accept()
+    foreign = Found(completed(reference=f"k1.acme.{other.id}.1.mac"))
+    assert (await rig.confirm(job, foreign)).state is JobState.SUBMITTED
+    own = Found(completed(reference=f"k1.acme.{job.id}.1.mac"))
+    assert (await rig.confirm(job, own)).state is JobState.COMPLETED
+
+
+async def test_of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video(
+    rig: Rig,
+) -> None:
+    first = await rig.submitted()
+    second = await rig.accept()
+
+    async def cross() -> None:
+        assert await rig.callback(second, "task_1") is Effect.CROSSED
+
+    rig.upstream.after_gate = cross
+    second = await rig.submit(second, Accepted("task_2"))
+    assert set(await rung(rig.redis, Role.CONFIRM)) == {first.id, second.id}
+    assert (await rig.confirm(first, Found(completed()))).state is JobState.COMPLETED
+    after = await rig.confirm(second, Found(completed(task_id="task_2")))
+    assert (after.state, after.task_id, after.earlier) == (JobState.COMPLETED, "task_2", [])
+
+
+async def test_a_job_whose_task_was_given_to_its_rightful_owner_waits_for_its_own(rig: Rig) -> None:
+    thief = await rig.accept()
+
+    async def steal() -> None:
+        await rig.callback(thief, "task_1")
+
+    rig.upstream.after_gate = steal
+    rightful = await rig.accept()
+    await rig.submit(rightful, Accepted("task_1"))
+    rig.upstream.after_gate = rig.upstream.before_gate
+    assert (await rig.read(thief)).task_id != "task_1"
+    assert (await rig.read(rightful)).task_id == "task_1"
+
+
+async def test_a_job_without_a_task_waits_for_a_callback_to_name_one(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.redis.hdel(keys.job(job.id), "task_id")  # type: ignore[misc]
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None
+    await rig.callback(job, "task_7")
+    assert (await rig.confirm(job, done("task_7"))).state is JobState.COMPLETED
+
+
+# -- looks that are asked for meanwhile
+
+
+async def test_a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made(rig: Rig) -> None:
+    job = await rig.accept()
+    await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
+    await rig.resources.lanes.dispatch()
+    ticket = await rig.ticket(Role.CONFIRM, job.id)
+    claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id), "run")
+    assert claimed
+    assert await rig.resources.jobs.release(claimed)
+    await rig.callback(job, "task_1")
+    await rig.resources.jobs.drop(ticket)
+    assert (await rig.ticket(Role.CONFIRM, job.id)).ring > ticket.ring
+
+
+async def test_a_poll_that_is_due_later_is_not_lost_with_the_last_one(rig: Rig) -> None:
+    job = await rig.accept()
+    await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
+    await rig.resources.lanes.dispatch()
+    ticket = await rig.ticket(Role.CONFIRM, job.id)
+    await rig.submit(job, Accepted("task_1"))
+    await rig.resources.jobs.drop(ticket)
+    assert await rig.redis.zcard(keys.slots(Role.CONFIRM)) == 0
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(30, abs=5)
+
+
+async def test_a_look_that_nobody_asked_for_meanwhile_is_dropped_for_good(rig: Rig) -> None:
+    job = await rig.accept()
+    await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
+    await rig.resources.lanes.dispatch()
+    await rig.confirmer.confirm(await rig.ticket(Role.CONFIRM, job.id))  # it waits to be sent
+    assert await rig.redis.zcard(keys.slots(Role.CONFIRM)) == 0
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
+
+
+# -- the claim
+
+
+async def test_the_same_claim_made_again_goes_on_and_another_is_refused(rig: Rig) -> None:
+    job, jobs = await rig.accept(), rig.resources.jobs
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+    first = await jobs.claim(ticket, "run 1")
+    assert first
+    assert await jobs.claim(ticket, "run 1") == first
+    assert await jobs.claim(ticket, "run 2") is None
+    assert (await rig.read(job)).epoch == 1
+
+
+async def test_a_claim_is_not_made_again_once_the_ticket_was_handed_to_another(rig: Rig) -> None:
+    job, jobs = await rig.accept(), rig.resources.jobs
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+    assert await jobs.claim(ticket, "run 1")
+    await rig.redis.zadd(keys.slots(Role.SUBMIT), {str(ticket): 1}, xx=True)
+    await rig.sweep()
+    assert await jobs.claim(ticket, "run 1") is None
+    assert await jobs.claim(replace(ticket, ring=ticket.ring + 1), "run 2")

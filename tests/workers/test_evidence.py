@@ -1,0 +1,430 @@
+"""An unknown job: what counts as evidence, how long it waits for some, and what its owner's policy does then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.dispatch import Role
+from gateway.jobs import Job, Spend
+from gateway.lifecycle import JobState, OnUnknown
+from gateway.resolution import resubmit_move
+from gateway.store import keys
+from gateway.store.base import Effect
+from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.upstream.base import (
+    Accepted,
+    Capabilities,
+    Found,
+    Later,
+    ListedTask,
+    Listing,
+    Missing,
+    Rejected,
+    Unknown,
+    UpstreamError,
+)
+from tests.gateway.store.conftest import rung
+from tests.workers.conftest import Rig
+from tests.workers.scripted import completed, working
+
+AFTER_GRACE = 1900
+
+
+def under(rig: Rig, **changes: Any) -> Rig:
+    """The same workers under other settings."""
+    settings = rig.confirmer.settings.model_copy(update=changes)
+    parts: dict[str, Any] = {
+        name: replace(part, settings=settings)
+        for name, part in (("submitter", rig.submitter), ("confirmer", rig.confirmer))
+    }
+    return replace(rig, **parts, sweeper=replace(rig.sweeper, settings=settings))
+
+
+async def unknown(rig: Rig, **fields: Any) -> Job:
+    return await rig.submit(await rig.accept(**fields), Unknown("reset"))
+
+
+async def due_in(rig: Rig, job: Job) -> float:
+    seconds = await rig.due_in(Role.CONFIRM, confirm_ticket(job))
+    assert seconds is not None
+    return seconds
+
+
+def code(job: Job) -> str | None:
+    return job.error["code"] if job.error else None
+
+
+@pytest.fixture
+async def open_way(rig: Rig) -> None:
+    await rig.callbacks_can_come()
+
+
+# -- the grace window
+
+
+@pytest.mark.parametrize("policy", list(OnUnknown))
+async def test_while_callbacks_cannot_come_the_window_does_not_end(rig: Rig, policy: OnUnknown) -> None:
+    job = await unknown(rig, on_unknown=policy)
+    rig.clock.ahead = 5000
+    assert (await rig.confirm(job)).state is JobState.UNKNOWN
+    assert await due_in(rig, job) == pytest.approx(30, abs=5)
+
+
+async def test_a_gap_begins_the_window_again(rig: Rig) -> None:
+    job = await unknown(rig)
+    await rig.resources.jobs.heard()  # the way is open since now, and the job is unknown since before
+    await rig.redis.hset(keys.job(job.id), "unknown_at", "1000")  # type: ignore[misc]
+    assert (await rig.confirm(job)).state is JobState.UNKNOWN
+    assert await due_in(rig, job) == pytest.approx(1800, abs=5)
+
+
+async def test_a_way_that_was_last_proven_too_long_ago_counts_as_shut(rig: Rig) -> None:
+    job = await unknown(rig)
+    seconds, _ = await rig.redis.time()
+    path = {"since": (seconds - 9000) * 1000, "last": (seconds - 120) * 1000}
+    await rig.redis.hset(keys.CALLBACK_PATH, mapping=path)  # type: ignore[misc]
+    rig.clock.ahead = AFTER_GRACE
+    assert (await rig.confirm(job)).state is JobState.UNKNOWN
+
+
+async def test_without_callbacks_silence_alone_ends_the_window(rig: Rig) -> None:
+    rig = under(rig, public_url="")
+    job = await unknown(rig)
+    rig.clock.ahead = AFTER_GRACE
+    assert code(await rig.confirm(job)) == "submission_unknown"
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_an_off_peak_job_has_as_long_as_its_task_may_take(rig: Rig) -> None:
+    job = await unknown(rig, params={"prompt": "a fox", "images": [], "off_peak": True})
+    rig.clock.ahead = 179_000
+    assert (await rig.confirm(job)).state is JobState.UNKNOWN
+    rig.clock.ahead = 181_000
+    assert code(await rig.confirm(job)) == "submission_unknown"
+
+
+# -- the policies
+
+
+@pytest.mark.usefixtures("open_way")
+@pytest.mark.parametrize("chosen", ["by the job", "by the tenant", "by the service"])
+async def test_resubmit_sends_it_again_whoever_chose_that(rig: Rig, chosen: str) -> None:
+    fields = {"on_unknown": OnUnknown.RESUBMIT} if chosen == "by the job" else {}
+    if chosen == "by the tenant":
+        await rig.redis.hset(keys.tenant_settings("acme"), "on_unknown", "resubmit")  # type: ignore[misc]
+    if chosen == "by the service":
+        rig = under(rig, on_unknown=OnUnknown.RESUBMIT)
+    job = await unknown(rig, **fields)
+    rig.clock.ahead = AFTER_GRACE
+    after = await rig.confirm(job)
+    assert (after.state, after.resubmits, after.spend) == (JobState.QUEUED, 1, Spend.POSSIBLE)
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
+    again = await rig.submit(job, Accepted("task_2"))
+    assert (again.state, again.epoch, again.task_id) == (JobState.SUBMITTED, 2, "task_2")
+    assert (await rig.tally())["resubmissions|policy"] == "1"
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_the_job_s_own_choice_outranks_the_tenant_s(rig: Rig) -> None:
+    await rig.redis.hset(keys.tenant_settings("acme"), "on_unknown", "resubmit")  # type: ignore[misc]
+    job = await unknown(rig, on_unknown=OnUnknown.HOLD)
+    rig.clock.ahead = AFTER_GRACE
+    after = await rig.confirm(job)
+    assert (after.state, code(after), after.spend) == (
+        JobState.FAILED,
+        "submission_unknown",
+        Spend.POSSIBLE,
+    )
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_manual_waits_for_an_operator(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.MANUAL)
+    rig.clock.ahead = AFTER_GRACE
+    assert (await rig.confirm(job)).state is JobState.UNKNOWN
+    assert await due_in(rig, job) == pytest.approx(3600, abs=5)
+    assert await rig.lease(job) == float("inf")
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_job_is_sent_again_no_more_often_than_it_may_be(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    rig.clock.ahead = AFTER_GRACE
+    await rig.confirm(job)
+    await rig.submit(job, Unknown("reset"))
+    rig.clock.ahead = 2 * AFTER_GRACE
+    after = await rig.confirm(job)
+    assert (after.state, code(after), after.epoch) == (JobState.FAILED, "submission_unknown", 2)
+    assert len(rig.upstream.released) == 2
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_tenant_s_budget_of_the_day_is_spent_once_and_others_have_their_own(rig: Rig) -> None:
+    rig = under(rig, resubmit_day_budget=1, upstream_slots=4)
+    states = []
+    for tenant in ("acme", "acme", "zeta"):
+        job = await unknown(rig, tenant=tenant, on_unknown=OnUnknown.RESUBMIT)
+        rig.clock.ahead += AFTER_GRACE
+        states.append((await rig.confirm(job)).state)
+        rig.clock.ahead = 0
+        if states[-1] is JobState.QUEUED:
+            done = await rig.submit(job, Accepted(f"task_{len(states)}"))
+            await rig.confirm(done, Found(completed(task_id=done.task_id)))
+    assert states == [JobState.QUEUED, JobState.FAILED, JobState.QUEUED]
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_the_budget_of_another_day_is_forgotten(rig: Rig) -> None:
+    rig = under(rig, resubmit_day_budget=1)
+    spent = "{gw}:tenant:acme:resubmits"
+    await rig.redis.hset(spent, "2020-01-01", "1")  # type: ignore[misc]
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    rig.clock.ahead = AFTER_GRACE
+    assert (await rig.confirm(job)).state is JobState.QUEUED
+    day = datetime.fromtimestamp(rig.clock(), UTC).date().isoformat()
+    assert await rig.redis.hgetall(spent) == {day: "1"}  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_evidence_forbids_to_send_it_again(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    await rig.callback(job, None)
+    rig.clock.ahead = AFTER_GRACE
+    after = await rig.confirm(job)
+    assert (after.state, after.spend) == (JobState.FAILED, Spend.CERTAIN)
+    assert after.error is not None
+    assert "never named the task" in after.error["error_message"]
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_evidence_that_comes_just_before_it_is_sent_again_fences_that(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    rig.clock.ahead = AFTER_GRACE
+    stale = await rig.read(job)
+    await rig.callback(job, None)
+    answer = await rig.resources.jobs.apply(
+        stale, resubmit_move(stale, rig.resources.environment, day_budget=5)
+    )
+    assert answer.outcome == "fenced"
+    assert await rig.redis.hgetall("{gw}:tenant:acme:resubmits") == {}  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_job_whose_owner_wants_it_canceled_is_not_sent_again(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    await rig.redis.hset(keys.job(job.id), "cancel_wished_at", "1000")  # type: ignore[misc]
+    rig.clock.ahead = AFTER_GRACE
+    assert (await rig.confirm(job)).state is JobState.FAILED
+    assert len(rig.upstream.begun) == 1
+
+
+# -- late evidence
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_callback_of_the_first_submission_saves_the_second_payment(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    rig.clock.ahead = AFTER_GRACE
+    await rig.confirm(job)
+    assert await rig.callback(job, "task_1") is Effect.MOVED
+    await rig.submitter.submit(await rig.ticket(Role.SUBMIT, job.id))
+    assert len(rig.upstream.begun) == 1
+    after = await rig.confirm(job, Found(completed()))
+    assert (after.state, after.epoch) == (JobState.COMPLETED, 1)
+    assert await rig.lease(job) is None
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_callback_of_the_first_submission_holds_back_the_last_byte_of_the_second(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    rig.clock.ahead = AFTER_GRACE
+    await rig.confirm(job)
+
+    async def call_back() -> None:
+        await rig.callback(job, "task_1", epoch=1)
+
+    rig.upstream.before_gate = call_back
+    after = await rig.submit(job, Accepted("never"))
+    assert len(rig.upstream.released) == 1
+    assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
+    assert await rig.lease(job) == float("inf")
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_renewal_after_a_callback_gave_the_job_a_task_does_not_end_its_slot(rig: Rig) -> None:
+    job = await rig.accept()
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+
+    async def call_back() -> None:
+        await rig.callback(job, "task_1")
+        assert await rig.resources.jobs.renew(ticket)
+
+    rig.upstream.before_gate = call_back
+    await rig.submitter.submit(ticket)
+    assert await rig.lease(job) == float("inf")
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_an_answer_that_comes_after_it_was_sent_again_is_a_task_of_the_job_all_the_same(
+    rig: Rig,
+) -> None:
+    job = await rig.accept(on_unknown=OnUnknown.RESUBMIT)
+
+    async def be_sent_again() -> None:
+        rig.upstream.after_gate = rig.upstream.before_gate
+        await rig.let_lease_run_out(Role.SUBMIT, submit_ticket(job))
+        await rig.sweep()
+        rig.clock.ahead = AFTER_GRACE
+        await rig.confirm(job)
+        rig.upstream.verdicts.appendleft(Accepted("task_2"))
+        await rig.submitter.submit(await rig.ticket(Role.SUBMIT, job.id))
+
+    rig.upstream.after_gate = be_sent_again
+    after = await rig.submit(job, Accepted("task_1"))
+    assert after.epoch == 2
+    assert {after.task_id, *after.earlier} == {"task_1", "task_2"}
+    assert after.state is JobState.SUBMITTED
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_result_of_the_first_submission_is_told_although_the_second_was_rejected(rig: Rig) -> None:
+    job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
+    rig.clock.ahead = AFTER_GRACE
+    await rig.confirm(job)
+    failed = await rig.submit(job, Rejected(UpstreamError("bad", "bad")))
+    assert failed.state is JobState.FAILED
+    assert await rig.callback(job, "task_1", epoch=1) is Effect.EARLIER
+    after = await rig.confirm(job, Found(completed()))
+    assert (after.state, after.late is not None) == (JobState.FAILED, True)
+
+
+# -- the upstream's list
+
+
+@pytest.fixture
+def listing(rig: Rig) -> Rig:
+    """The upstream has a list of its tasks."""
+    rig.upstream.capabilities = Capabilities(listing=True)
+    return rig
+
+
+def mark(job: Job, epoch: int = 1) -> str:
+    return f"k1.{job.tenant}.{job.id}.{epoch}.mac"
+
+
+async def test_the_first_look_at_the_list_comes_after_a_minute(listing: Rig) -> None:
+    job = await unknown(listing)
+    assert await due_in(listing, job) == pytest.approx(60, abs=5)
+
+
+async def test_a_row_with_the_job_s_mark_is_its_task(listing: Rig) -> None:
+    job = await unknown(listing)
+    rows = [ListedTask("task_9", reference="gw.other.mark"), ListedTask("task_1", reference=mark(job))]
+    listing.upstream.listings.append(Listing(rows))
+    after = await listing.confirm(job)
+    assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
+    assert await rung(listing.redis, Role.CONFIRM) == [job.id] * 2  # the look that listed, and the next
+    assert (await listing.tally())["submissions|found_listed"] == "1"
+    assert after.released_at is not None
+    [(since, until)] = listing.upstream.listed
+    assert since <= after.released_at - 59_000
+    assert until >= after.released_at
+
+
+async def test_a_mark_that_only_a_look_shows_counts_too(listing: Rig) -> None:
+    job = await unknown(listing)
+    rows = [
+        ListedTask("task_7", prompt="a fox"),
+        ListedTask("task_8", prompt="a fox"),
+        ListedTask("task_9", prompt="a dog"),
+    ]
+    listing.upstream.listings.append(Listing(rows))
+    looks = [Found(working()), Found(replace(working(), reference=mark(job)))]
+    after = await listing.confirm(job, *looks)
+    assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_8")
+    assert listing.upstream.queried == ["task_7", "task_8"]
+
+
+@pytest.mark.parametrize("whose", ["another job's", "another submission's"])
+async def test_a_foreign_mark_is_never_taken(listing: Rig, whose: str) -> None:
+    job = await unknown(listing)
+    other = await listing.accept()
+    foreign = mark(other) if whose == "another job's" else mark(job, 2)
+    rows = [ListedTask("task_1", reference=foreign, prompt="a fox"), ListedTask("task_2", prompt="a fox")]
+    listing.upstream.listings.append(Listing(rows))
+    after = await listing.confirm(job, Found(replace(working(), reference=foreign)))
+    assert (after.state, after.task_id) == (JobState.UNKNOWN, None)
+
+
+async def test_the_same_prompt_alone_is_no_proof(listing: Rig) -> None:
+    job = await unknown(listing)
+    listing.upstream.listings.append(Listing([ListedTask("task_1", prompt="a fox")]))
+    after = await listing.confirm(job, Found(completed()))
+    assert (after.state, after.task_id) == (JobState.UNKNOWN, None)
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_the_list_is_looked_at_once_more_at_the_end_of_the_window(listing: Rig) -> None:
+    job = await unknown(listing, on_unknown=OnUnknown.RESUBMIT)
+    listing.upstream.listings.extend([Listing([]), Listing([ListedTask("task_1", reference=mark(job))])])
+    await listing.confirm(job)
+    listing.clock.ahead = AFTER_GRACE
+    after = await listing.confirm(job)
+    assert (after.state, after.task_id, after.resubmits) == (JobState.SUBMITTED, "task_1", 0)
+
+
+@pytest.mark.usefixtures("open_way")
+async def test_a_list_that_cannot_be_read_is_no_reason_to_pay_again(listing: Rig) -> None:
+    job = await unknown(listing, on_unknown=OnUnknown.RESUBMIT)
+    listing.upstream.listings.append(Later("503"))
+    listing.clock.ahead = AFTER_GRACE
+    after = await listing.confirm(job)
+    assert (after.state, after.resubmits) == (JobState.UNKNOWN, 0)
+    assert await due_in(listing, job) > 1
+
+
+# -- bodies that are believed
+
+
+async def test_a_believed_body_settles_a_job_whose_task_was_never_named(rig: Rig) -> None:
+    rig = under(rig, callback_trust="body")
+    job = await unknown(rig)
+    claimed = {"status": "completed", "output": completed().output, "usage": {"cost": "1"}}
+    await rig.callback(job, None, claimed=claimed)
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    after = await rig.confirm(job)
+    assert (after.state, after.output, after.usage) == (
+        JobState.COMPLETED,
+        completed().output,
+        {"cost": "1"},
+    )
+    assert rig.upstream.queried == []
+
+
+async def test_a_believed_failure_fails_it(rig: Rig) -> None:
+    rig = under(rig, callback_trust="body")
+    job = await rig.submitted()
+    error = {"code": "nsfw", "message": "no"}
+    await rig.callback(job, "task_1", claimed={"status": "failed", "error": error})
+    rig.clock.ahead = 70
+    after = await rig.confirm(job, Missing())
+    assert (after.state, after.error) == (JobState.FAILED, {"code": "nsfw", "error_message": "no"})
+
+
+async def test_a_task_that_can_be_looked_at_outranks_the_body(rig: Rig) -> None:
+    rig = under(rig, callback_trust="body")
+    job = await rig.submitted()
+    await rig.callback(job, "task_1", claimed={"status": "failed"})
+    assert (await rig.confirm(job, Found(completed()))).state is JobState.COMPLETED
+
+
+async def test_a_body_is_not_believed_unless_that_was_chosen(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.callback(job, "task_1", claimed={"status": "completed", "output": completed().output})
+    rig.clock.ahead = 70
+    after = await rig.confirm(job, Missing())
+    assert (after.state, code(after)) == (JobState.FAILED, "upstream_task_lost")

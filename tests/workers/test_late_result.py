@@ -1,0 +1,123 @@
+"""A job that we gave up ourselves, and whose task is finished all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.dispatch import Role
+from gateway.events import EventType
+from gateway.jobs import Job, public
+from gateway.lifecycle import JobState, Status
+from gateway.store import keys
+from gateway.store.base import Effect
+from gateway.tickets import confirm_ticket
+from gateway.upstream.base import Found, Later, Missing, Snapshot, TaskStatus
+from tests.workers.conftest import Rig
+from tests.workers.scripted import VIDEO, completed, working
+
+HOOK = "https://client.example.com/hook"
+DAY = 86_400
+
+
+async def given_up(rig: Rig, **fields: Any) -> Job:
+    """A job whose task did not end in time, and is watched."""
+    job = await rig.submitted(callback_url=HOOK, **fields)
+    rig.clock.ahead = 7300
+    after = await rig.confirm(job, Found(working()))
+    assert (after.state, after.watch_until is not None) == (JobState.FAILED, True)
+    return after
+
+
+async def told(rig: Rig, job: Job) -> list[str]:
+    return sorted(delivery.event_type for delivery in await rig.deliveries(job))
+
+
+async def test_a_late_result_is_told_once_beside_a_state_that_stays(rig: Rig) -> None:
+    job = await given_up(rig)
+    after = await rig.confirm(job, Found(completed()))
+    assert (after.state, after.status, after.error) == (JobState.FAILED, Status.FAILED, job.error)
+    assert (after.output, after.finished_at) == (None, job.finished_at)
+    assert after.late is not None
+    assert (after.late["output"], after.late["task_id"]) == (VIDEO, "task_1")
+    assert after.late["usage"] == {"cost": "0.25", "discount": 1}
+    assert await told(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
+    assert (await rig.tally())["late_results|told"] == "1"
+
+
+async def test_the_event_shows_the_job_with_its_late_result(rig: Rig) -> None:
+    job = await given_up(rig, payload="order 7")
+    after = await rig.confirm(job, Found(completed()))
+    [late] = [one for one in await rig.deliveries(job) if one.event_type is EventType.LATE_RESULT]
+    body = await rig.redis.hget(keys.event(late.event_id), "body")  # type: ignore[misc]
+    event = orjson.loads(body or "")
+    assert event["type"] == "job.late_result"
+    assert event["data"] == orjson.loads(orjson.dumps(public(after, payload="order 7")))
+    assert event["timestamp"] == event["data"]["late_result"]["at"]
+
+
+async def test_the_watch_ends_with_the_result(rig: Rig) -> None:
+    job = await given_up(rig)
+    after = await rig.confirm(job, Found(completed()))
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
+    assert await rig.redis.zcard(keys.slots(Role.CONFIRM)) == 0
+    for _ in range(2):
+        await rig.callback(job, "task_1")
+        await rig.confirm(job)
+    assert await rig.read(job) == after
+    assert rig.upstream.queried == ["task_1"] * 2
+    assert len(await rig.deliveries(job)) == 2
+
+
+async def test_two_that_find_the_result_at_once_tell_it_once(rig: Rig) -> None:
+    job = await given_up(rig)
+    settlement = rig.resources.settlement
+    outcomes = [(await settlement.late(job, completed())).outcome for _ in range(2)]
+    assert outcomes == ["late", "absorbed"]
+    assert await told(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
+
+
+async def test_a_task_at_work_is_watched_on_with_long_waits(rig: Rig) -> None:
+    job = await given_up(rig)
+    assert await rig.confirm(job, Found(working(0.9))) == job
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(600, abs=5)
+    await rig.confirm(job, Later("503"))
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(600, abs=5)
+
+
+@pytest.mark.parametrize(
+    "look", [Missing(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))], ids=["missing", "failed"]
+)
+async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, look: Missing | Found) -> None:
+    job = await given_up(rig)
+    assert await rig.confirm(job, look) == job
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
+    assert await told(rig, job) == [EventType.FAILED]
+
+
+async def test_after_its_time_the_watch_asks_the_upstream_nothing_more(rig: Rig) -> None:
+    job = await given_up(rig)
+    rig.clock.ahead += DAY + 1
+    assert await rig.confirm(job) == job
+    assert rig.upstream.queried == ["task_1"]
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
+
+
+async def test_where_nothing_is_watched_a_callback_is_absorbed(rig: Rig) -> None:
+    blind = replace(rig.resources.settlement, late_watch_ms=0)
+    rig = replace(rig, confirmer=replace(rig.confirmer, settlement=blind))
+    job = await rig.submitted()
+    rig.clock.ahead = 7300
+    assert (await rig.confirm(job, Found(working()))).watch_until is None
+    assert await rig.callback(job, "task_1") is Effect.ABSORBED
+
+
+async def test_a_job_that_the_upstream_failed_is_not_watched(rig: Rig) -> None:
+    job = await rig.submitted()
+    after = await rig.confirm(job, Found(Snapshot("task_1", TaskStatus.FAILED, "failed")))
+    assert after.watch_until is None
+    assert await rig.callback(job, "task_1") is Effect.ABSORBED
+    assert await rig.read(job) == after

@@ -1,0 +1,154 @@
+"""What becomes of an unknown job: evidence first, in order, and then its owner's policy.
+
+A late answer and a callback move the job on by themselves. Here is what is left: the upstream's list, where
+there is one, and the end of the grace window. The window counts only while the way of callbacks was
+demonstrably open, for silence is evidence only if we would have heard a word. The job's total deadline
+ends the wait in any case (`sweep`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from gateway.dispatch import Ticket
+from gateway.environment import Environment
+from gateway.jobs import Job
+from gateway.lifecycle import JobEvent, OnUnknown
+from gateway.resolution import resubmit_move, unknown_error
+from gateway.settings import Settings
+from gateway.settlement import Settlement
+from gateway.store.base import JobStore, Move, Outcome
+from gateway.tickets import submit_ticket
+from gateway.upstream.base import Found, Later, ListedTask, Upstream
+
+#: A look at the list soon, for a task that was made; and one at the end of the window.
+_FIRST_LIST_SECONDS: Final = 60.0
+_LIST_MARGIN_MS: Final = 60_000
+_CANDIDATES: Final = 20  # tasks without a mark that are looked at, at most
+_MANUAL_SECONDS: Final = 3600.0
+
+
+def grace_seconds(job: Job, settings: Settings) -> float:
+    """How long an unknown job waits for evidence: an off-peak task may be silent for two days."""
+    slow = settings.off_peak_deadline_seconds if job.off_peak else 0.0
+    return max(settings.unknown_grace_seconds, slow)
+
+
+def evidence_ms(job: Job, settings: Settings) -> int:
+    """From a lost outcome to the first look for evidence."""
+    return int(min(_FIRST_LIST_SECONDS, grace_seconds(job, settings)) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSeeker:
+    jobs: JobStore
+    settlement: Settlement
+    upstream: Upstream
+    environment: Environment
+    settings: Settings
+
+    async def seek(self, job: Job, ticket: Ticket) -> None:
+        """One look at an unknown job, whose confirm ticket this is."""
+        assert job.unknown_at is not None
+        listed = await self._listed(job, ticket) if self.upstream.capabilities.listing else False
+        if listed:
+            return
+        left = await self._grace_left(job)
+        if left > 0:
+            await self.jobs.postpone(ticket, max(int(left * 1000), 1), {})
+            return
+        policy = await self.jobs.on_unknown(job) or self.settings.on_unknown
+        if policy is OnUnknown.MANUAL:
+            structlog.get_logger().error("unknown_waits_for_operator", job=job.id, tenant=job.tenant)
+            await self.jobs.postpone(ticket, int(_MANUAL_SECONDS * 1000), {})
+        elif policy is OnUnknown.RESUBMIT and await self._resubmitted(job, ticket, blind=listed is None):
+            return
+        else:
+            await self._give_up(job, ticket)
+
+    async def _grace_left(self, job: Job) -> float:
+        """Seconds that are left of the window, which stands still while the way of callbacks is shut."""
+        assert job.unknown_at is not None
+        grace = grace_seconds(job, self.settings)
+        began = job.unknown_at
+        if self.settings.public_url:
+            witness = await self.jobs.witness()
+            gap = self.settings.callback_gap_seconds
+            if witness.since is None or witness.last is None or witness.now - witness.last > gap * 1000:
+                return gap / 3
+            began = max(began, witness.since)
+        return grace - (self.environment.clock() - began / 1000)
+
+    async def _resubmitted(self, job: Job, ticket: Ticket, *, blind: bool) -> bool:
+        """False when it is to be given up instead. `blind`: the list, where its task may stand, could not be
+        read; nothing is paid again before it was."""
+        if job.evidence is not None or job.resubmits >= self.settings.resubmit_max:
+            return False
+        if job.cancel_wished_at is not None:
+            return False
+        if blind:
+            await self.jobs.postpone(ticket, int(self.settings.poll_max_seconds * 1000), {})
+            return True
+        log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
+        move = resubmit_move(job, self.environment, day_budget=self.settings.resubmit_day_budget)
+        answer = await self.jobs.apply(job, move)
+        if answer.outcome is Outcome.OVER_BUDGET:
+            log.warning("resubmit_budget_spent")
+            return False
+        if answer.outcome is Outcome.MOVED:
+            log.warning("resubmitted")
+        else:  # evidence came just now: look again
+            await self.jobs.postpone(ticket, 0, {})
+        return True
+
+    async def _give_up(self, job: Job, ticket: Ticket) -> None:
+        error = unknown_error(job)
+        done = [submit_ticket(job), ticket]
+        answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done)
+        if answer.outcome is Outcome.FENCED:
+            await self.jobs.postpone(ticket, 0, {})
+        else:
+            structlog.get_logger().warning("settled", job=job.id, became=answer.after, error=error.code)
+
+    async def _listed(self, job: Job, ticket: Ticket) -> bool | None:
+        """Whether the upstream's list shows the task of this submission; it is the job's from then on. None
+        when the list cannot be read."""
+        began = job.released_at or job.submitting_at or job.created_at
+        since, until = began - _LIST_MARGIN_MS, self.environment.now_ms() + _LIST_MARGIN_MS
+        listing = await self.upstream.list_tasks(since, until)
+        if isinstance(listing, Later):
+            structlog.get_logger().warning("list_unanswered", job=job.id, reason=listing.reason)
+            return None
+        task_id = await self._marked(job, listing.tasks)
+        if task_id is None:
+            return False
+        move = Move(
+            JobEvent.UPSTREAM_ACCEPTED,
+            task=task_id,
+            expect={"epoch": job.epoch},
+            hold_ms=-1,
+            tally=["submissions|found_listed"],
+        )
+        answer = await self.jobs.apply(job, move)
+        structlog.get_logger().info("found_listed", job=job.id, task=task_id, became=answer.after)
+        await self.jobs.postpone(ticket, 0, {})
+        return True
+
+    async def _marked(self, job: Job, tasks: list[ListedTask]) -> str | None:
+        """The task that carries this submission's mark. The list may not show marks, a look at one task does;
+        a prompt alone is no proof, for another job may have asked for the same."""
+        mark = f".{job.id}.{job.epoch}."
+        unmarked = []
+        for task in tasks:
+            if task.reference is None and task.prompt in (None, job.params.get("prompt")):
+                unmarked.append(task.task_id)
+            elif task.reference is not None and mark in task.reference:
+                return task.task_id
+        for task_id in unmarked[:_CANDIDATES]:
+            look = await self.upstream.query(task_id)
+            if isinstance(look, Found) and look.snapshot.reference and mark in look.snapshot.reference:
+                return task_id
+        return None

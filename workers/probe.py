@@ -1,0 +1,43 @@
+"""Proof that callbacks can reach us: now and then, a call of our own callback route by the public URL.
+
+Without it, the silence of a callback would tell nothing: perhaps nobody could have called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import callback_tokens
+from gateway.environment import Environment
+from gateway.keyring import Keyring
+from gateway.telemetry import Outage
+from gateway.upstream.base import Upstream
+
+_PROBES_A_GAP: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """`gap_seconds`: after so long without proof, the way counts as shut."""
+
+    upstream: Upstream
+    keyring: Keyring
+    environment: Environment
+    public_url: str
+    gap_seconds: float
+
+    async def run(self) -> None:
+        """For ever. The gateway notes each probe that arrives; here it is only logged when none does."""
+        outage = Outage("callback_path_shut", "callback_path_open", url=self.public_url)
+        while True:
+            if await self.probe():
+                outage.ends()
+            else:
+                outage.begins("our own callback route does not answer by the public URL")
+            await asyncio.sleep(self.gap_seconds / _PROBES_A_GAP)
+
+    async def probe(self) -> bool:
+        token = callback_tokens.make_probe(self.keyring, int(self.environment.clock() // 60))
+        return await self.upstream.probe(f"{self.public_url}/callbacks/probe/{token}")
