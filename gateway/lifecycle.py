@@ -48,7 +48,7 @@ class JobEvent(StrEnum):
     UPSTREAM_REJECTED = "upstream_rejected"  #: refused for good, without a task
     OUTCOME_LOST = "outcome_lost"  #: released, and no verdict
     CALLBACK_SEEN = "callback_seen"  #: a callback that names no task of ours to look at
-    ROLLBACK_SEEN = "rollback_seen"  #: a genuine callback of a submission that our record knows nothing of
+    ROLLBACK_SEEN = "rollback_seen"  #: a genuine callback of a submission that our record does not reckon with
     RESUBMIT_CHOSEN = "resubmit_chosen"  #: the owner's policy, or an operator: pay again rather than fail
     UPSTREAM_SUCCEEDED = "upstream_succeeded"
     UPSTREAM_FAILED = "upstream_failed"

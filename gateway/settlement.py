@@ -68,7 +68,7 @@ class Settlement:
         until = self.environment.now_ms() + self.late_watch_ms
         if event is JobEvent.DEADLINE_PASSED and self.late_watch_ms:
             fields["watch_until"] = until
-        elif job.resubmits and self.late_watch_ms:  # an earlier submission of it may have been paid for
+        if job.resubmits and self.late_watch_ms:  # an earlier submission of it may have been paid for
             fields["watch_until"] = until
         return await self._settle(job, event, fields, done, tally, by)
 
@@ -115,23 +115,27 @@ class Settlement:
         target = moves.get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
         owed = None
-        unset = []
-        if event is JobEvent.UPSTREAM_REJECTED:  # the answer proves that there is no task: nothing was paid
-            unset, job = ["released_at"], replace(job, released_at=None)
+        rejected = event is JobEvent.UPSTREAM_REJECTED
+        if rejected:  # its answer proves that there is no task: nothing was paid, whatever was let go
+            job = replace(job, released_at=None)
         if target is not job.state:
             after = replace(job, state=target, finished_at=finished_at, **_given(fields))
             owed = events.make(after, await self.jobs.payload(job))
         # The event's bytes were made from this state: had it changed meanwhile, they would be untrue.
         expect: dict[str, int | str | None] = {"state": job.state, "epoch": job.epoch or None}
-        if job.state is JobState.SUBMITTING and job.released_at is None:
+        if job.state is JobState.SUBMITTING and job.released_at is None and not rejected:
             expect["released_at"] = None
         learn_ms = None
         if event is JobEvent.UPSTREAM_SUCCEEDED and job.submitted_at is not None and not job.earlier:
-            learn_ms = max(finished_at - job.submitted_at, 1)
+            # A first look that finds the end says only that it took no longer: learned as such, the time could
+            # never fall.
+            shorter = 0.9 if job.called_back_at is None and not job.polls else 1.0
+            ended_at = job.called_back_at or finished_at
+            learn_ms = max(int((ended_at - job.submitted_at) * shorter), 1)
         move = Move(
             event,
             fields={**fields, "finished_at": finished_at},
-            unset=unset,
+            unset=["released_at"] if rejected else [],
             expect=expect,
             done=done,
             owed=owed,

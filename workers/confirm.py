@@ -66,7 +66,7 @@ class Confirmer:
             await self._watch(job, ticket)
         elif job.state is JobState.QUEUED:  # a new submission will ask for a look of its own
             await self.jobs.drop(ticket)
-        elif job.task_id is not None:
+        elif _tasks(job):
             await self._look(job, ticket)
         elif job.state is JobState.SUBMITTING:  # a callback was quicker than the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})

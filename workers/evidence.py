@@ -138,9 +138,9 @@ class EvidenceSeeker:
         return True
 
     async def _marked(self, job: Job, tasks: list[ListedTask]) -> str | None:
-        """The task that carries this submission's mark. The list may not show marks, a look at one task does;
+        """The task that carries the mark of one of the job's submissions. The list may not show marks, a look at one task does;
         a prompt alone is no proof, for another job may have asked for the same."""
-        mark = f".{job.id}.{job.epoch}."
+        mark = f".{job.id}."
         unmarked = []
         for task in tasks:
             if task.reference is None and task.prompt in (None, job.params.get("prompt")):

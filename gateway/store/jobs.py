@@ -238,7 +238,7 @@ class RedisJobStore:
         return [job for job, _ in found.values() if job is not None and not job.final]
 
     async def _legible(self, name: str, now: int) -> tuple[Job | None, bool]:
-        """The job, and whether its record can be read: one that cannot must not stand in the way of others."""
+        """The job, and whether its record can be read: one that cannot must not hold up all others."""
         try:
             return await self.read(name), True
         except (ValueError, KeyError, TypeError):

@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import intake, pipeline, up
+from tests.benchmarks import callbacks, intake, pipeline, up
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "intake": intake.measure,
     "pipeline": pipeline.measure,
+    "callbacks": callbacks.measure,
     "up": up.measure,
 }
 #: What each figure should be: (least or most, value).
@@ -24,6 +25,8 @@ TARGETS = {
     "pipeline_jobs_per_second": (">=", 100.0),
     "callback_to_webhook_p50_ms": ("<", 20.0),
     "pickup_p50_ms": ("<", 5.0),
+    "upstream_calls_a_job": ("<", 2.1),
+    "callback_ack_p99_ms": ("<", 50.0),
     "idle_cpu_percent": ("<", 1.0),
     "gateway_rss_mb": ("<", 120.0),
     "up_ready_seconds": ("<", 3.0),

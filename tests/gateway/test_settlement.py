@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role
+from gateway.environment import Environment
 from gateway.jobs import Job, Spend, public
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
@@ -205,3 +206,20 @@ async def test_a_rejected_submission_was_not_paid_for(resources: Resources) -> N
     after = await fresh(resources, job)
     assert after.spend is Spend.NONE
     assert (await event_of(resources, job))["data"] == shown(after, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"called_back_at": 100_000}, 100),  # not when we looked, but when it was told
+        ({"polls": 2}, 160),
+        ({"polls": 0}, 144),  # found at the first look: it took no longer than that
+    ],
+)
+async def test_how_long_the_upstream_took_is_learned(
+    resources: Resources, fields: dict[str, int], seconds: int
+) -> None:
+    job = replace(await submitted(resources), submitted_at=0, **fields)  # type: ignore[arg-type]
+    now = Environment(clock=lambda: 160.0)
+    await replace(resources.settlement, environment=now).succeed(replace(job, created_at=0), DONE, [])
+    assert await resources.redis.hget("{gw}:durations", "720p:0:mean") == str(seconds * 1000)  # type: ignore[misc]

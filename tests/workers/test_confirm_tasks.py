@@ -179,6 +179,19 @@ async def test_a_job_whose_task_was_given_to_its_rightful_owner_waits_for_its_ow
     assert (await rig.read(rightful)).task_id == "task_1"
 
 
+async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_looks_at_its_others(rig: Rig) -> None:
+    job = await rig.accept()
+    claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id), "run")
+    assert claimed
+    await rig.resources.jobs.release(claimed)
+    await rig.callback(job, "task_2")
+    await rig.callback(job, "task_1")
+    await rig.submit(await rig.accept(), Accepted("task_2"))
+    found = await rig.read(job)
+    assert (found.task_id, found.earlier) == (None, ["task_1"])
+    assert (await rig.confirm(job, done("task_1"))).state is JobState.COMPLETED
+
+
 async def test_a_job_without_a_task_waits_for_a_callback_to_name_one(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.redis.hdel(keys.job(job.id), "task_id")  # type: ignore[misc]

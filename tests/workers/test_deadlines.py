@@ -37,13 +37,12 @@ async def pass_deadline(rig: Rig, job: Job, hours: float) -> Job:
 
 async def places(rig: Rig, job: Job) -> list[str]:
     """The sorted sets of roles in which the job still stands."""
-    found = []
-    for ticket in (submit_ticket(job), confirm_ticket(job)):
-        sets = (keys.slots(ticket.role), keys.due(ticket.role), keys.lane(ticket.role, ticket.lane))
-        for name in sets:
-            if await rig.redis.zscore(name, str(ticket)) is not None:
-                found.append(name)
-    return found
+    sets = [
+        (name, str(ticket))
+        for ticket in (submit_ticket(job), confirm_ticket(job))
+        for name in (keys.slots(ticket.role), keys.due(ticket.role), keys.lane(ticket.role, ticket.lane))
+    ]
+    return [name for name, ticket in sets if await rig.redis.zscore(name, ticket) is not None]
 
 
 async def deadline(rig: Rig, job: Job) -> float | None:
@@ -169,6 +168,16 @@ async def test_a_submission_that_is_under_way_is_awaited_before_the_deadline_jud
     assert (await pass_deadline(rig, job, 2.1)).state is JobState.FAILED
 
 
+async def test_a_look_that_was_under_way_at_the_deadline_changes_nothing_of_the_end(rig: Rig) -> None:
+    job = await rig.submit(await accept(rig), Accepted("task_1"))
+    await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
+    looking = await rig.ticket(Role.CONFIRM, job.id)
+    ended = await pass_deadline(rig, job, 2.1)
+    await rig.resources.jobs.postpone(looking, 1000, {"progress": 0.9, "polls": 7})
+    assert await rig.read(job) == ended
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None
+
+
 async def test_a_job_that_ended_has_no_deadline_left(rig: Rig) -> None:
     job = await rig.submit(await accept(rig), Accepted("task_1"))
     assert await deadline(rig, job) is not None
@@ -194,9 +203,7 @@ async def test_a_record_that_cannot_be_read_does_not_keep_others_from_their_dead
 
 async def test_an_off_peak_task_may_take_two_days(rig: Rig) -> None:
     params = {"prompt": "a fox", "images": [], "off_peak": True}
-    job = await rig.submit(
-        await accept(rig, end_in=100 * HOUR_MS, params=params), Accepted("task_1")
-    )
+    job = await rig.submit(await accept(rig, end_in=100 * HOUR_MS, params=params), Accepted("task_1"))
     rig.clock.ahead = 49 * 3600
     assert (await rig.confirm(job, Found(working()))).state is JobState.SUBMITTED
     rig.clock.ahead = 51 * 3600

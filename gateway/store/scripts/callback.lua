@@ -76,6 +76,8 @@ if task then
 end
 
 local what = task and order.accepted or order.seen
+-- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
+if effect == 'earlier' and not task and state == order.armed and not released then what = order.rollback end
 local fields = {}
 if order.terminal and effect ~= 'crossed' and not redis.call('HGET', key, 'called_back_at') then
   fields.called_back_at = now

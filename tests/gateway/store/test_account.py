@@ -71,7 +71,7 @@ async def make_probe_due(redis: Redis) -> None:
 
 
 async def began_at(redis: Redis, job: Job, ms: int) -> None:
-    await redis.hset(keys.job(job.id), "submitting_at", ms)  # type: ignore[misc]
+    await redis.hset(keys.job(job.id), "submitting_at", str(ms))  # type: ignore[misc]
 
 
 async def events(redis: Redis) -> list[tuple[str, str]]:

@@ -84,10 +84,10 @@ async def took(redis: Redis, jobs: RedisJobStore, job: Job, ms: int) -> None:
 
 
 async def due_in(redis: Redis, job: Job) -> float:
-    at = await redis.zscore(keys.due(Role.CONFIRM), str(confirm_ticket(job)))
-    seconds, microseconds = await redis.time()
+    at: float | None = await redis.zscore(keys.due(Role.CONFIRM), str(confirm_ticket(job)))
     assert at is not None
-    return float(at) / 1000 - seconds - microseconds / 1e6
+    now = await redis.time()
+    return at / 1000 - float(now[0]) - float(now[1]) / 1e6
 
 
 @pytest.fixture
