@@ -127,7 +127,10 @@ class Intake:
             return generation.upstream_params(checked.request)
 
         async def put(raw: bytes, extension: str) -> str:
-            return await self.blobs.put(job_id, raw, extension)
+            await self.environment.reach("blob_put.before")
+            name = await self.blobs.put(job_id, raw, extension)
+            await self.environment.reach("blob_put.after")
+            return name
 
         return await generation.detach_media(checked.request, put)
 

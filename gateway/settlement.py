@@ -146,6 +146,7 @@ class Settlement:
         )
         answer = await self.jobs.apply(job, move)
         if answer.outcome is Outcome.MOVED and job.keeps_media:
+            await self.environment.reach("blob_drop.before")
             try:
                 await self.blobs.drop(job.id)
             except BlobStoreUnavailable as error:  # settled all the same; the sweep removes them

@@ -117,7 +117,10 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             reach=resources.environment.reach,
         ) as upstream,
         Deliverer(
-            guard, pool_size=settings.delivery_slots, total_seconds=settings.delivery_timeout_seconds
+            guard,
+            pool_size=settings.delivery_slots,
+            total_seconds=settings.delivery_timeout_seconds,
+            reach=resources.environment.reach,
         ) as deliverer,
     ):
         r = resources

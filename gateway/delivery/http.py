@@ -11,7 +11,7 @@ import codecs
 import io
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from gateway.delivery.guard import MAX_WEBHOOK_URL_CHARACTERS, Guard
+from gateway.environment import go_on
 from gateway.errors import AddressRefused
 from gateway.urls import url_fault
 
@@ -110,8 +111,10 @@ class Deliverer:
         total_seconds: float = 15.0,
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
+        reach: Callable[[str], Awaitable[None]] = go_on,
     ) -> None:
         self._guard = guard
+        self._reach = reach
         self._pool_size = pool_size
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._total_seconds = total_seconds
@@ -145,7 +148,9 @@ class Deliverer:
         """POSTs the body once. Raises nothing that a subscriber can cause; cancellation passes through."""
         clock = asyncio.get_running_loop().time
         started = clock()
+        await self._reach("deliver.before")
         ended = await self._attempt(url, headers, body)
+        await self._reach("deliver.after")
         duration_ms = round((clock() - started) * 1000)
         if isinstance(ended, DeliveryOutcome):
             return AttemptResult(ended, None, duration_ms, "", None)

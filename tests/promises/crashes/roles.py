@@ -1,0 +1,184 @@
+"""What the processes of the service do, made of the real objects on the simulated outside."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from gateway.blobs import BlobStore
+from gateway.delivery.http import AttemptResult, DeliveryOutcome
+from gateway.dispatch import Role, deserialize, queue_name
+from gateway.errors import StoreUnavailable
+from gateway.intake import Intake
+from gateway.jobs import Deadlines
+from gateway.settings import Settings
+from gateway.settlement import Settlement
+from gateway.store.base import Callback
+from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
+from tests.conftest import KEYRING
+from tests.promises.crashes.faults import LostReply, SimulatedProcess
+from tests.promises.crashes.store import Server, VirtualRedis, VirtualScripts
+from tests.promises.crashes.upstream import Door, Scenario, SimulatedUpstream, Subscriber
+from workers.confirm import Confirmer
+from workers.deliver import Messenger
+from workers.submit import Submitter
+from workers.sweep import Sweeper
+from workers.tasks import FUNCTIONS
+
+TENANT: Final = "acme"
+BODY: Final = json.dumps(
+    {
+        "model": "viduq2_pro_reference",
+        "images": ["https://cdn.example.com/hero.png"],
+        "prompt": "A hero at dusk",
+        "callback_url": "https://client.example.com/hook",
+    }
+).encode()
+SWEEP_SECONDS: Final = 2.0
+GRACE_SECONDS: Final = 120.0
+
+
+@functools.cache
+def settings_of(scenario: Scenario) -> Settings:
+    """Windows shortened, so that an hour is long after all of them."""
+    return Settings(
+        redis_url="redis://127.0.0.1:1/0",
+        secret_keys=SecretStr(KEYRING),
+        upstream_url="http://127.0.0.1:9",
+        upstream_key=SecretStr("upstream-key"),
+        public_url="http://127.0.0.1:8080",
+        blob_dir=Path("nowhere"),
+        upstream_slots=1,
+        upstream_tenant_slots=1,
+        upstream_timeout_seconds=20,
+        unknown_grace_seconds=GRACE_SECONDS,
+        on_unknown=scenario.on_unknown,
+        job_deadline_seconds=900,
+        late_watch_seconds=300,
+        delivery_public=True,
+        delivery_schedule_seconds=[5.0, 30.0, 60.0],
+        delivery_overload_seconds=5,
+    )
+
+
+@dataclass(slots=True)
+class Post:
+    """A Deliverer to one subscriber, who answers 200. It fails for the sender when the connection breaks."""
+
+    process: SimulatedProcess
+    subscriber: Subscriber
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+        try:
+            await self.process.reach("deliver.before")
+            await asyncio.sleep(0.1)
+            self.subscriber.take(headers, body)
+            await self.process.reach("deliver.after")
+        except LostReply:
+            return AttemptResult(DeliveryOutcome.CONNECTION_RESET, None, 100, "", None)
+        return AttemptResult(DeliveryOutcome.SUCCEEDED, 200, 100, "", None)
+
+
+@dataclass(slots=True)
+class Machine:
+    """All that the roles of one process stand on. `ours`: exceptions that nobody should see."""
+
+    process: SimulatedProcess
+    server: Server
+    upstream: SimulatedUpstream
+    subscriber: Subscriber
+    settings: Settings
+    ours: list[str]
+    jobs: RedisJobStore = field(init=False)
+    lanes: Lanes = field(init=False)
+    intake: Intake = field(init=False)
+    sweeper: Sweeper = field(init=False)
+    crew: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings, environment = self.settings, self.process.environment
+        redis: Any = VirtualRedis(self.server)
+        scripts = VirtualScripts(self.server, self.process)
+        roles, keyring, blobs = settings.roles(), settings.keyring(), BlobStore(settings.blob_dir)
+        self.jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
+        self.lanes = Lanes(scripts, roles)
+        settlement = Settlement(self.jobs, blobs, environment, int(settings.late_watch_seconds * 1000))
+        door = Door(self.upstream, self.process)
+        deliveries = RedisDeliveryStore(redis, scripts, roles)
+        post: Any = Post(self.process, self.subscriber)
+        self.intake = Intake(
+            self.jobs,
+            blobs,
+            settings.limits(),
+            environment,
+            settings.tenant_queue_max,
+            Deadlines(settings.start_deadline_seconds, settings.total_deadline_seconds),
+        )
+        self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
+        self.crew = {
+            "jobs": self.jobs,
+            "submitter": Submitter(self.jobs, settlement, door, blobs, keyring, environment, settings),
+            "confirmer": Confirmer(self.jobs, settlement, door, environment, settings),
+            "messenger": Messenger(
+                deliveries, RedisEndpointStore(redis, scripts), post, keyring, environment, settings
+            ),
+        }
+
+    async def accept(self, key: str, answer: list[str]) -> None:
+        """POST /v1/generations, as the gateway serves it: the id in `answer` when it is 202."""
+        try:
+            checked = await self.intake.check(BODY)
+            job, _ = await self.intake.accept(checked, TENANT, key)
+            answer.append(job.id)
+        except StoreUnavailable:
+            return
+        except Exception as error:
+            self.ours.append(f"intake: {error!r}")
+
+    async def callback(self, callback: Callback, answer: list[str]) -> None:
+        """The callback route: its effect in `answer` when it is 200."""
+        try:
+            answer.append(await self.jobs.callback(callback))
+        except StoreUnavailable:
+            return
+        except Exception as error:
+            self.ours.append(f"callback: {error!r}")
+
+    async def heard(self, answer: list[str]) -> None:
+        """The callback route, probed."""
+        try:
+            await self.jobs.heard()
+            answer.append("heard")
+        except StoreUnavailable:
+            return
+
+    async def sweep(self) -> None:
+        """The workers' loop, which rests while there is nothing to find."""
+        while True:
+            try:
+                if self.server.something_is_due():
+                    await self.sweeper.sweep()
+            except StoreUnavailable:
+                pass
+            except Exception as error:
+                self.ours.append(f"sweep: {error!r}")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def work(self, role: Role, name: str, done: dict[str, float]) -> None:
+        """What arq does with a job of its queue; `done` are those that some process has in hand."""
+        raw = self.server.call("get", (f"arq:job:{name}",), {})
+        if raw is not None:
+            record: dict[str, Any] = deserialize(raw.encode())
+            await FUNCTIONS[role](self.crew, *record["a"])
+        self.server.call("zrem", (queue_name(role), name), {})
+        self.server.call("delete", (f"arq:job:{name}",), {})
+        done.pop(name, None)

@@ -1,0 +1,205 @@
+"""The real server and the real scripts, asked without waiting, and on the virtual clock.
+
+A blocking client takes no virtual time and leaves the loop nothing to wait for. The scripts differ in one
+function: `now_ms` reads the virtual time from the last of their keys.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from redis import Redis
+
+from gateway.dispatch import Role
+from gateway.errors import StoreUnavailable
+from gateway.store import keys
+from gateway.store.lua import Scripts, Word
+from tests.promises.crashes.faults import EPOCH, SimulatedProcess
+from tests.promises.crashes.loop import VirtualLoop
+
+_CLOCK: Final = re.compile(rb"local function now_ms\(\).*?\nend\n", re.DOTALL)
+_VIRTUAL: Final = b"""local function now_ms()
+  return tonumber(string.sub(KEYS[#KEYS], 7))
+end
+"""
+
+
+class Server:
+    """The server, which outlives every simulated process, and the time that it tells."""
+
+    def __init__(self, url: str, change: Callable[[str, str], str] = lambda verb, source: source) -> None:
+        """`change`: what becomes of a script's source, for a test that plants a bug."""
+        self.client: Any = Redis.from_url(url, decode_responses=True)
+        self.loop: VirtualLoop
+        self.over = False
+        self.version = 0  # counts what was asked
+        self.changed: Callable[[], None]
+        self._until: dict[str, float] = {}
+        self._due_ms: float | None = None  # None: not known since the last script
+        composed: dict[str, bytes] = vars(Scripts(_NoPool()))["_sources"]  # type: ignore[arg-type]
+        self._hashes = {}
+        for verb, source in composed.items():
+            virtual, found = _CLOCK.subn(_VIRTUAL, source)
+            if found != 1 or b"'TIME'" in virtual:
+                raise AssertionError(f"{verb}: the scripts no longer take the time from now_ms alone")
+            self._hashes[verb] = str(self.client.script_load(change(verb, virtual.decode())))
+
+    def begin(self, loop: VirtualLoop, changed: Callable[[], None]) -> None:
+        """Empty, at the start of a run. `changed` is called after every script."""
+        self.loop, self.over, self.changed = loop, False, changed
+        self._until.clear()
+        self._due_ms = None
+        self.client.flushdb()
+
+    def now_ms(self) -> int:
+        return int((EPOCH + self.loop.time()) * 1000)
+
+    def time(self) -> tuple[int, int]:
+        return divmod(self.now_ms() * 1000, 1_000_000)
+
+    def run(self, verb: str, keys: Sequence[str], args: Sequence[Word]) -> Any:
+        if self.over:
+            raise StoreUnavailable("the run is over")
+        self.version += 1
+        if verb == "lead":  # its key lives for a time that the server would count on its own clock
+            return int(bool(self.call("set", (keys[0], "1"), {"nx": True, "px": int(args[0])})))
+        names = [*keys, f"{{gw}}:@{self.now_ms()}"]
+        answer = self.client.evalsha(self._hashes[verb], len(names), *names, *args)
+        self._due_ms = None
+        self.changed()
+        return answer
+
+    def something_is_due(self) -> bool:
+        """Whether a sweep could find anything to do. A run has thousands of idle seconds, in which it need
+        not ask: nothing but time can make something due, and only scripts set those times."""
+        if self._due_ms is None:
+            self._due_ms = self._first_due_ms()
+        return self.now_ms() >= self._due_ms
+
+    def _first_due_ms(self) -> float:
+        pipe = self.client.pipeline(transaction=False)
+        for role in Role:
+            pipe.zcard(keys.waiting(role))
+            pipe.zcard(keys.slots(role))
+        for key in (keys.DEADLINES, *(kind(role) for role in Role for kind in (keys.due, keys.slots))):
+            pipe.zrange(key, 0, 0, withscores=True)
+        found = pipe.execute()
+        counts, firsts = found[: 2 * len(Role)], found[2 * len(Role) :]
+        if any(waiting and not taken for waiting, taken in zip(counts[::2], counts[1::2], strict=True)):
+            return 0  # a role has room while none of its slots is taken, and no script handed it out
+        return min((first[0][1] for first in firsts if first), default=math.inf)
+
+    def call(self, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A plain command. Times to live are kept here: the server counts them on its own clock."""
+        if self.over:
+            raise StoreUnavailable("the run is over")
+        self.version += 1
+        now = self.loop.time()
+        for key in [key for key, until in self._until.items() if until <= now]:
+            del self._until[key]
+            self.client.delete(key)
+        if name == "time":
+            return self.time()
+        if name == "set" and options.get("px"):
+            lives = options.pop("px") / 1000
+            answer = self.client.set(*args, **options)
+            if answer:
+                self._until[str(args[0])] = now + lives
+            return answer
+        return getattr(self.client, name)(*args, **options)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class _NoPool:
+    """What Scripts asks of a client when it composes its sources."""
+
+    connection_pool = None
+
+
+class VirtualRedis:
+    """A client in the asynchronous form, as the stores hold it."""
+
+    connection_pool = None
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def call(*args: Any, **options: Any) -> Any:
+            return self._server.call(name, args, options)
+
+        return call
+
+    def pipeline(self, transaction: bool = True) -> _Pipeline:
+        return _Pipeline(self._server, self._server.client.pipeline(transaction=transaction))
+
+
+class _Pipeline:
+    def __init__(self, server: Server, pipe: Any) -> None:
+        self._server, self._pipe = server, pipe
+        self._times: list[int] = []  # places in the batch at which the time was asked for
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pipe.reset()
+
+    async def execute(self) -> Any:
+        if self._server.over:
+            raise StoreUnavailable("the run is over")
+        answers = self._pipe.execute()
+        for place in self._times:
+            answers[place] = self._server.time()
+        return answers
+
+    def time(self) -> None:
+        self._times.append(len(self._pipe))
+        self._pipe.ping()
+
+    async def watch(self, *names: str) -> None:
+        self._pipe.watch(*names)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        command = getattr(self._pipe, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            answer = command(*args, **options)
+            return answer if answer is self._pipe else _Done(answer)
+
+        return call
+
+
+class _Done:
+    """An answer that is there already, for who awaits it."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def __await__(self) -> Any:
+        return self._answer
+        yield
+
+
+class VirtualScripts(Scripts):
+    """A process' scripts, with a crash point on either side of each."""
+
+    def __init__(self, server: Server, process: SimulatedProcess) -> None:
+        self._server, self._process = server, process
+
+    async def run(
+        self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None
+    ) -> Any:
+        name = effect or verb
+        await self._process.reach(f"{name}.before")
+        answer = self._server.run(verb, keys, args)
+        await self._process.reach(f"{name}.after")
+        return answer
