@@ -127,8 +127,7 @@ class Settlement:
             expect["released_at"] = None
         learn_ms = None
         if event is JobEvent.UPSTREAM_SUCCEEDED and job.submitted_at is not None and not job.earlier:
-            # A first look that finds the end says only that it took no longer: learned as such, the time could
-            # never fall.
+            # A first look that finds the end says only that it took no longer: learned as such, it never fell.
             shorter = 0.9 if job.called_back_at is None and not job.polls else 1.0
             ended_at = job.called_back_at or finished_at
             learn_ms = max(int((ended_at - job.submitted_at) * shorter), 1)

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from gateway.child import Child
 from gateway.commands import keys
 from gateway.embedded import prepared
 from gateway.keyring import Keyring
-from gateway.tenants import CLIENT_SCOPES
+from gateway.tenants import CLIENT_SCOPES, Scope
 
 UPSTREAM_KEY = "sandbox-key"
 ORDER = {
@@ -75,8 +75,8 @@ class Machine:
                         raise
                     time.sleep(0.01)
 
-    def make_key(self, tenant: str = "acme") -> str:
-        return keys.create(self.url, self.keyring, tenant, CLIENT_SCOPES, tenant).key
+    def make_key(self, tenant: str = "acme", scopes: Sequence[Scope] = CLIENT_SCOPES) -> str:
+        return keys.create(self.url, self.keyring, tenant, scopes, tenant).key
 
     def start(
         self, name: str, *module: str, probe: str | None = None, more: Mapping[str, str] | None = None
@@ -91,6 +91,7 @@ class Machine:
         return child
 
     def start_sandbox(self, **options: str) -> None:
+        """An option without a value, such as `fsync`, is given as an empty string."""
         wanted = {
             "port": str(self.ports["sandbox"]),
             "data-dir": str(self.folder / "sandbox"),
@@ -100,7 +101,7 @@ class Machine:
             "callback-style": "vtrix",
             **{name.replace("_", "-"): value for name, value in options.items()},
         }
-        words = [word for name, value in wanted.items() for word in (f"--{name}", value)]
+        words = [word for name, value in wanted.items() for word in (f"--{name}", value) if word]
         self.start("sandbox", "gateway.sandbox", *words, probe=f"{self.sandbox}/healthz")
 
     def start_gateway(self, **more: str) -> None:
@@ -157,11 +158,16 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    """Durable as in production: appendfsync always. Everything started ends with the block."""
+def machine(folder: Path, preloaded: Mapping[str, str] | None = None) -> Iterator[Machine]:
+    """Durable as in production: appendfsync always. Everything started ends with the block.
+
+    `preloaded` is added to the environment of Valkey alone.
+    """
     data = folder / "valkey"
     data.mkdir()
     with prepared(data, data / "valkey.log") as (child, url):
+        if preloaded:
+            child.environment = {**os.environ, **preloaded}
         made = Machine(folder, child, url)
         try:
             made.start_valkey()

@@ -138,8 +138,8 @@ class EvidenceSeeker:
         return True
 
     async def _marked(self, job: Job, tasks: list[ListedTask]) -> str | None:
-        """The task that carries the mark of one of the job's submissions. The list may not show marks, a look at one task does;
-        a prompt alone is no proof, for another job may have asked for the same."""
+        """The task that carries the mark of one of the job's submissions. The list may not show marks, a look
+        at one task does; a prompt alone is no proof, for another job may have asked for the same."""
         mark = f".{job.id}."
         unmarked = []
         for task in tasks:
