@@ -61,7 +61,10 @@ class IdempotencyMismatch(InvalidRequest):
     """The Idempotency-Key was used before with another body."""
 
     def __init__(self, job_id: str) -> None:
-        message = f"was used before for {job_id} with another body; send a new key, or that body again"
+        message = (
+            f"was used before for {job_id} with another body or other Gateway-* headers; send a new key, or "
+            "exactly that request again"
+        )
         super().__init__([Problem("Idempotency-Key", "idempotency_mismatch", message)])
         self.job_id = job_id
 

@@ -53,6 +53,7 @@ class Intake:
     limits: Limits
     environment: Environment
     queue_max: int
+    bytes_max: int | None = None
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
 
     async def check(self, raw: bytes) -> Checked:
@@ -104,7 +105,9 @@ class Intake:
                 idempotency=_claim(idempotency_key),
                 payload_characters=None if payload is None else len(payload),
             )
-            accepted = await self.jobs.accept(job, payload, fingerprint, queue_max=self.queue_max)
+            accepted = await self.jobs.accept(
+                job, payload, fingerprint, queue_max=self.queue_max, bytes_max=self.bytes_max
+            )
         except (InvalidRequest, LimitReached):  # certainly not kept; after StoreUnavailable it may have been
             if inline:
                 await self.blobs.drop(job_id)

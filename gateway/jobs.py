@@ -66,11 +66,13 @@ class Job:
     `epoch`: the number of the newest submission, its fencing token. `released_at`: when the last byte
     of that submission was let go; from then on money may have been spent. `payload_characters`: the length of
     the client's own payload, when there is one; it is kept beside the record, because it may be large.
-    `start_by`: to be given up for free when nothing was paid by then; `end_by`: to be given up.
+    `run`: who claimed the newest submission. `start_by`: to be given up for free when nothing was paid by
+    then; `end_by`: to be given up.
     `evidence`: what proves that the newest submission was accepted, when the task is not known.
     `earlier`: tasks of submissions before the newest (after a resubmission). `called_back_at`: when the first
     callback told of the end. `claimed`: the result that a callback's body claimed. `watch_until`: we gave the
-    job up, and until then a late result is still told. `lost`: workers that died with it before it was paid.
+    job up, and until then a late result is still told. `lost`: leases that ran out before it was paid.
+    `refusals`: submissions of it at which the upstream refused the account.
     """
 
     id: str
@@ -97,11 +99,13 @@ class Job:
     misses: int = 0
     idempotency: str | None = None
     payload_characters: int | None = None
+    run: str | None = None
     start_by: int | None = None
     end_by: int | None = None
     on_unknown: OnUnknown | None = None
     resubmits: int = 0
     lost: int = 0
+    refusals: int = 0
     evidence: str | None = None
     earlier: list[str] = field(default_factory=list)
     called_back_at: int | None = None
@@ -153,11 +157,12 @@ _INTEGERS = (
     "end_by",
     "resubmits",
     "lost",
+    "refusals",
     "called_back_at",
     "cancel_wished_at",
     "watch_until",
 )
-_TEXTS = ("tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused")
+_TEXTS = ("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused")
 
 
 def to_fields(**values: object) -> dict[str, str | bytes | int | float]:
@@ -218,6 +223,8 @@ def public(job: Job, *, payload: str | None = None, position: int | None = None)
         "warnings": job.warnings,
         "spend": job.spend,
         "resubmissions": job.resubmits,
+        "on_unknown": job.on_unknown,
+        "unknown_since": rfc3339(job.unknown_at) if job.state is JobState.UNKNOWN else None,
         "start_deadline": rfc3339(job.start_by),
         "total_deadline": rfc3339(job.end_by),
         "cancel": _cancel(job),

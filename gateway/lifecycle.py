@@ -2,8 +2,8 @@
 
 Rule 1: every state, and every move between states, is a row in this file.
 Rule 2: this file knows nothing of HTTP, Redis or the upstream; it imports only the standard library.
-Rule 3: no other module writes a state or compares states to decide a move. It names the event that
-happened; the store compares and sets, with the rows of that event (`moves`) sent along.
+Rule 3: no other module writes a state. It names the event that happened; the store compares and sets, with
+the rows of that event (`moves`) sent along.
 
 Expected repeats are rows, not ifs: a callback and a poll may both report the same success.
 """
@@ -48,7 +48,9 @@ class JobEvent(StrEnum):
     UPSTREAM_REJECTED = "upstream_rejected"  #: refused for good, without a task
     OUTCOME_LOST = "outcome_lost"  #: released, and no verdict
     CALLBACK_SEEN = "callback_seen"  #: a callback that names no task of ours to look at
-    ROLLBACK_SEEN = "rollback_seen"  #: a genuine callback of a submission that our record does not reckon with
+    ROLLBACK_SEEN = (
+        "rollback_seen"  #: a genuine callback of a submission that our record does not reckon with
+    )
     RESUBMIT_CHOSEN = "resubmit_chosen"  #: the owner's policy, or an operator: pay again rather than fail
     UPSTREAM_SUCCEEDED = "upstream_succeeded"
     UPSTREAM_FAILED = "upstream_failed"
@@ -75,7 +77,8 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.ROLLBACK_SEEN: S.UNKNOWN,
         },
         S.SUBMITTING: {
-            # These four only while the last byte is held back: the store compares `released_at` too.
+            # The next three only while the last byte is held back: who asks for them has the store compare
+            # `released_at` too (`settlement.unpaid`).
             E.CANCEL_REQUESTED: S.CANCELED,
             E.START_DEADLINE_PASSED: S.FAILED,
             E.POISONED: S.FAILED,
@@ -89,7 +92,9 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.CALLBACK_SEEN: S.SUBMITTING,
         },
         S.UNKNOWN: {
-            E.UPSTREAM_BUSY: S.QUEUED,  # the answer of this very submission, late: there is no task
+            # Late news of this very submission: its last byte was held back, or there is no task.
+            E.CLAIM_LOST: S.QUEUED,
+            E.UPSTREAM_BUSY: S.QUEUED,
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
             E.UPSTREAM_REJECTED: S.FAILED,
             E.OUTCOME_LOST: S.UNKNOWN,

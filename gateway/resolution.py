@@ -24,9 +24,18 @@ UNNAMED: Final = UpstreamError(
 )
 
 
+AGAIN: Final = UpstreamError(
+    "submission_unknown",
+    "the upstream's answers were lost and nothing was heard of a task since; it was sent more than once, "
+    "as was chosen, and each time may have been charged",
+)
+
+
 def unknown_error(job: Job) -> UpstreamError:
     """Why it is given up."""
-    return UNNAMED if job.evidence else UNKNOWN
+    if job.evidence:
+        return UNNAMED
+    return AGAIN if job.resubmits else UNKNOWN
 
 
 def resubmit_move(

@@ -95,7 +95,13 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         finals=Finals(redis),
         blobs=blobs,
         intake=Intake(
-            jobs, blobs, settings.limits(), environment, settings.tenant_queue_max, settings.deadlines()
+            jobs,
+            blobs,
+            settings.limits(),
+            environment,
+            settings.tenant_queue_max,
+            settings.tenant_bytes_max,
+            settings.deadlines(),
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         operators=RedisOperatorStore(redis, scripts, roles),

@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     body_max_bytes: int = Field(20_000_000, ge=1024, description="largest request body")
     body_timeout_seconds: Seconds = Field(60, description="for a whole request body to arrive")
     tenant_queue_max: int = Field(100_000, ge=1, description="jobs of one tenant that may wait")
+    tenant_bytes_max: int = Field(
+        268_435_456, ge=1_000_000, description="bytes that one tenant's jobs take in Redis at most"
+    )
     start_deadline_seconds: Seconds = Field(
         86_400, description="from acceptance to giving up a job that was not paid for"
     )
@@ -198,6 +201,11 @@ class Settings(BaseSettings):
             prompt_max_characters=self.prompt_max_characters,
             payload_max_characters=self.payload_max_characters,
         )
+
+    def job_deadline(self, off_peak: bool) -> float:
+        """Seconds from a submission to giving up on the upstream."""
+        slow = self.off_peak_deadline_seconds if off_peak else 0.0
+        return max(self.job_deadline_seconds, slow)
 
     def deadlines(self) -> Deadlines:
         return Deadlines(

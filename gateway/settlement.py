@@ -44,13 +44,20 @@ class Settlement:
     ) -> Answer:
         """The upstream made the video."""
         assert snapshot.status is TaskStatus.COMPLETED
-        fields = {
+        fields: dict[str, object] = {
             "output": snapshot.output,
             "usage": snapshot.usage,
             "metadata": snapshot.metadata,
-            "task_id": snapshot.task_id or None,
         }
-        return await self._settle(job, JobEvent.UPSTREAM_SUCCEEDED, fields, done, tally)
+        move = Move(
+            JobEvent.UPSTREAM_SUCCEEDED,
+            fields=fields,
+            done=done,
+            tally=tally,
+            winner=snapshot.task_id or None,
+            learn_ms=self._took_ms(job),
+        )
+        return await self._settle(job, move)
 
     async def fail(
         self,
@@ -61,25 +68,32 @@ class Settlement:
         usage: object = None,
         tally: Sequence[str] = (),
         by: str | None = None,
+        slot_ms: int | None = None,
     ) -> Answer:
-        """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator."""
+        """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator.
+        `slot_ms`: how long the submit slot stays taken, when it is not among `done`."""
         fields: dict[str, Any] = {"error": {"code": error.code, "error_message": error.message}}
         fields["usage"] = usage
-        until = self.environment.now_ms() + self.late_watch_ms
-        if event is JobEvent.DEADLINE_PASSED and self.late_watch_ms:
-            fields["watch_until"] = until
-        if job.resubmits and self.late_watch_ms:  # an earlier submission of it may have been paid for
-            fields["watch_until"] = until
-        return await self._settle(job, event, fields, done, tally, by)
+        # Given up by us; or sent again, so that an earlier submission may have been paid for.
+        if (event is JobEvent.DEADLINE_PASSED or job.resubmits) and self.late_watch_ms:
+            fields["watch_until"] = self.environment.now_ms() + self.late_watch_ms
+        if event is not JobEvent.UPSTREAM_REJECTED:
+            move = Move(event, fields=fields, done=done, tally=tally, by=by, end_hold_ms=slot_ms)
+            return await self._settle(job, move)
+        # The answer proves that there is no task, whatever was let go; a callback may prove that it is wrong.
+        move = Move(
+            event, fields=fields, done=done, tally=tally, unset=["released_at"], expect={"evidence": None}
+        )
+        return await self._settle(replace(job, released_at=None), move)
 
     async def cancel(self, job: Job, done: Sequence[Ticket]) -> Answer:
         """Its owner canceled it before anything was paid."""
-        return await self._settle(job, JobEvent.CANCEL_REQUESTED, {}, done)
+        return await self._settle(job, Move(JobEvent.CANCEL_REQUESTED, done=done))
 
     async def canceled_upstream(self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]) -> Answer:
         """The upstream stopped the task, as its owner wished."""
-        fields = {"usage": snapshot.usage, "metadata": snapshot.metadata}
-        return await self._settle(job, JobEvent.UPSTREAM_CANCELED, fields, done)
+        fields: dict[str, object] = {"usage": snapshot.usage, "metadata": snapshot.metadata}
+        return await self._settle(job, Move(JobEvent.UPSTREAM_CANCELED, fields=fields, done=done))
 
     async def late(self, job: Job, snapshot: Snapshot) -> Answer:
         """The task of a job that we had given up was finished: told once, beside the state."""
@@ -102,55 +116,47 @@ class Settlement:
         )
         return await self.jobs.apply(job, move)
 
-    async def _settle(
-        self,
-        job: Job,
-        event: JobEvent,
-        fields: dict[str, Any],
-        done: Sequence[Ticket],
-        tally: Sequence[str] = (),
-        by: str | None = None,
-    ) -> Answer:
-        moves = job_moves(event)
-        target = moves.get(job.state, job.state)
+    async def _settle(self, job: Job, move: Move) -> Answer:
+        """`move` with all that every end has: its time, its event, and that nothing changed meanwhile."""
+        target = job_moves(move.event).get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
         owed = None
-        rejected = event is JobEvent.UPSTREAM_REJECTED
-        if rejected:  # its answer proves that there is no task: nothing was paid, whatever was let go
-            job = replace(job, released_at=None)
         if target is not job.state:
-            after = replace(job, state=target, finished_at=finished_at, **_given(fields))
+            after = replace(job, state=target, finished_at=finished_at, **_given(move.fields))
             owed = events.make(after, await self.jobs.payload(job))
         # The event's bytes were made from this state: had it changed meanwhile, they would be untrue.
         expect: dict[str, int | str | None] = {"state": job.state, "epoch": job.epoch or None}
-        if job.state is JobState.SUBMITTING and job.released_at is None and not rejected:
-            expect["released_at"] = None
-        learn_ms = None
-        if event is JobEvent.UPSTREAM_SUCCEEDED and job.submitted_at is not None and not job.earlier:
-            # A first look that finds the end says only that it took no longer: learned as such, it never fell.
-            shorter = 0.9 if job.called_back_at is None and not job.polls else 1.0
-            ended_at = job.called_back_at or finished_at
-            learn_ms = max(int((ended_at - job.submitted_at) * shorter), 1)
-        move = Move(
-            event,
-            fields={**fields, "finished_at": finished_at},
-            unset=["released_at"] if rejected else [],
-            expect=expect,
-            done=done,
+        if job.state is JobState.SUBMITTING and "released_at" not in move.unset:
+            expect["released_at"] = job.released_at
+        whole = replace(
+            move,
+            fields={**move.fields, "finished_at": finished_at},
+            expect={**move.expect, **expect},
             owed=owed,
             callback_url=job.callback_url,
-            learn_ms=learn_ms,
-            by=by,
-            tally=[f"jobs_finished|{target}", *tally] if owed else [],
+            tally=[f"jobs_finished|{target}", *move.tally] if owed else [],
         )
-        answer = await self.jobs.apply(job, move)
+        answer = await self.jobs.apply(job, whole)
         if answer.outcome is Outcome.MOVED and job.keeps_media:
-            await self.environment.reach("blob_drop.before")
-            try:
-                await self.blobs.drop(job.id)
-            except BlobStoreUnavailable as error:  # settled all the same; the sweep removes them
-                structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
+            await self._drop_media(job)
         return answer
+
+    async def _drop_media(self, job: Job) -> None:
+        await self.environment.reach("blob_drop.before")
+        try:
+            await self.blobs.drop(job.id)
+        except BlobStoreUnavailable as error:  # settled all the same; the sweep removes them
+            structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
+
+    def _took_ms(self, job: Job) -> int | None:
+        """How long the upstream took, to be learned; None when there is nothing to learn from."""
+        if job.submitted_at is None or job.earlier:
+            return None
+        if job.called_back_at is not None:
+            return max(job.called_back_at - job.submitted_at, 1)
+        # A first look that finds the end says only that it took no longer: learned as such, it never fell.
+        share = 1.0 if job.polls else 0.9
+        return max(int((self.environment.now_ms() - job.submitted_at) * share), 1)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

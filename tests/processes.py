@@ -57,6 +57,7 @@ class Machine:
             "GATEWAY_DELIVERY_NETWORKS": "127.0.0.0/8",
             "GATEWAY_LOG_LEVEL": "info",
             "GATEWAY_TENANT_QUEUE_MAX": "10000000",
+            "GATEWAY_TENANT_BYTES_MAX": "10000000000",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.key = ""

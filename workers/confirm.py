@@ -33,13 +33,15 @@ from gateway.upstream.base import (
     UpstreamError,
 )
 from workers.evidence import EvidenceSeeker
+from workers.leases import renewed
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a task may not be visible yet just after it was made
 _EMPTY_ANSWERS: Final = 3  # completed, but without a video: looked at again this often
 _AGAIN_MS: Final = 500
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
-_LATE_POLLS: Final = 10  # times the longest wait between polls
+_LATE_POLLS: Final = 10  # times the longest wait between polls, when a job was given up
+_LATE_SOON_MS: Final = 3_600_000  # longer than this ago
 
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
 _EMPTY = UpstreamError("upstream_no_output", "the upstream calls the task completed, but shows no video")
@@ -59,6 +61,10 @@ class Confirmer:
     settings: Settings
 
     async def confirm(self, ticket: Ticket) -> None:
+        async with renewed(self.jobs, ticket, self.settings.lease_seconds):
+            await self._confirm(ticket)
+
+    async def _confirm(self, ticket: Ticket) -> None:
         job = await self.jobs.begin_confirm(ticket)
         if job is None:
             await self.jobs.drop(ticket)
@@ -165,19 +171,26 @@ class Confirmer:
         """A job that we gave up: its task may be finished all the same, and that is told."""
         now = self.environment.now_ms()
         if job.watch_until is None or now >= job.watch_until or job.late or not _tasks(job):
-            await self.jobs.drop(ticket)
+            await self._end_watch(job, ticket)
             return
         looks = [await self._query(job, task) for task in _tasks(job)]
         done = next((look for look in looks if _is_done(look)), None)
         if isinstance(done, Found):
             await self.settlement.late(job, done.snapshot)
             structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
-            await self.jobs.drop(ticket)
+            await self._end_watch(job, ticket)
         elif any(_is_working(look) for look in looks):
-            wait = min(self.settings.poll_max_seconds * _LATE_POLLS * 1000, job.watch_until - now)
+            rarely = 1 if now - (job.finished_at or now) < _LATE_SOON_MS else _LATE_POLLS
+            wait = min(self.settings.poll_max_seconds * rarely * 1000, job.watch_until - now)
             await self.jobs.postpone(ticket, max(int(wait), 1), {})
         else:
-            await self.jobs.drop(ticket)
+            await self._end_watch(job, ticket)
+
+    async def _end_watch(self, job: Job, ticket: Ticket) -> None:
+        """Nothing is at work upstream for the job any more: a slot that was kept for it is free."""
+        if _tasks(job):
+            await self.jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, done=[submit_ticket(job)]))
+        await self.jobs.drop(ticket)
 
     def _believed(self, job: Job) -> Snapshot | None:
         """What a callback's body claimed, where bodies are believed."""
@@ -206,9 +219,7 @@ class Confirmer:
             await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
 
     async def _wait(self, job: Job, ticket: Ticket, fields: dict[str, object], at_least: float = 0) -> None:
-        limit = self.settings.job_deadline_seconds
-        if job.off_peak:
-            limit = max(limit, self.settings.off_peak_deadline_seconds)
+        limit = self.settings.job_deadline(job.off_peak)
         if self._seconds_since(job.submitted_at or job.created_at) > limit:
             await self._give_up(job, ticket, _LATE)
             return

@@ -8,6 +8,7 @@ ends the wait in any case (`sweep`).
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,7 @@ from gateway.upstream.base import Found, Later, ListedTask, Upstream
 _FIRST_LIST_SECONDS: Final = 60.0
 _LIST_MARGIN_MS: Final = 60_000
 _CANDIDATES: Final = 20  # tasks without a mark that are looked at, at most
+_LIST_SECONDS: Final = 60.0
 _MANUAL_SECONDS: Final = 3600.0
 
 
@@ -63,11 +65,20 @@ class EvidenceSeeker:
         policy = await self.jobs.on_unknown(job) or self.settings.on_unknown
         if policy is OnUnknown.MANUAL:
             structlog.get_logger().error("unknown_waits_for_operator", job=job.id, tenant=job.tenant)
-            await self.jobs.postpone(ticket, int(_MANUAL_SECONDS * 1000), {})
-        elif policy is OnUnknown.RESUBMIT and await self._resubmitted(job, ticket, blind=listed is None):
+            await self._wait(job, ticket, _MANUAL_SECONDS)
+        elif listed is None:  # nothing is given up or paid again before the list was read
+            await self._wait(job, ticket, self.settings.poll_max_seconds)
+        elif policy is OnUnknown.RESUBMIT and await self._resubmitted(job, ticket):
             return
         else:
             await self._give_up(job, ticket)
+
+    async def _wait(self, job: Job, ticket: Ticket, seconds: float) -> None:
+        """Beyond the window. The slot is given back: by now no task can be at work for the job, and the jobs
+        behind it must not wait."""
+        expect: dict[str, int | str | None] = {"epoch": job.epoch, "state": job.state}
+        await self.jobs.apply(job, Move(JobEvent.OUTCOME_LOST, expect=expect, done=[submit_ticket(job)]))
+        await self.jobs.postpone(ticket, int(seconds * 1000), {})
 
     async def _grace_left(self, job: Job) -> float:
         """Seconds that are left of the window, which stands still while the way of callbacks is shut."""
@@ -82,16 +93,12 @@ class EvidenceSeeker:
             began = max(began, witness.since)
         return grace - (self.environment.clock() - began / 1000)
 
-    async def _resubmitted(self, job: Job, ticket: Ticket, *, blind: bool) -> bool:
-        """False when it is to be given up instead. `blind`: the list, where its task may stand, could not be
-        read; nothing is paid again before it was."""
+    async def _resubmitted(self, job: Job, ticket: Ticket) -> bool:
+        """False when it is to be given up instead."""
         if job.evidence is not None or job.resubmits >= self.settings.resubmit_max:
             return False
         if job.cancel_wished_at is not None:
             return False
-        if blind:
-            await self.jobs.postpone(ticket, int(self.settings.poll_max_seconds * 1000), {})
-            return True
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
         move = resubmit_move(job, self.environment, day_budget=self.settings.resubmit_day_budget)
         answer = await self.jobs.apply(job, move)
@@ -118,28 +125,34 @@ class EvidenceSeeker:
         when the list cannot be read."""
         began = job.released_at or job.submitting_at or job.created_at
         since, until = began - _LIST_MARGIN_MS, self.environment.now_ms() + _LIST_MARGIN_MS
-        listing = await self.upstream.list_tasks(since, until)
-        if isinstance(listing, Later):
-            structlog.get_logger().warning("list_unanswered", job=job.id, reason=listing.reason)
+        log = structlog.get_logger().bind(job=job.id, tenant=job.tenant)
+        try:
+            async with asyncio.timeout(_LIST_SECONDS):
+                listing = await self.upstream.list_tasks(since, until)
+                found = listing if isinstance(listing, Later) else await self._marked(job, listing.tasks)
+        except TimeoutError:
+            found = Later("the list took too long")
+        if isinstance(found, Later):
+            log.warning("list_unanswered", reason=found.reason)
             return None
-        task_id = await self._marked(job, listing.tasks)
-        if task_id is None:
+        if found is None:
             return False
         move = Move(
             JobEvent.UPSTREAM_ACCEPTED,
-            task=task_id,
+            task=found,
             expect={"epoch": job.epoch},
             hold_ms=-1,
             tally=["submissions|found_listed"],
         )
         answer = await self.jobs.apply(job, move)
-        structlog.get_logger().info("found_listed", job=job.id, task=task_id, became=answer.after)
+        log.info("found_listed", task=found, became=answer.after)
         await self.jobs.postpone(ticket, 0, {})
         return True
 
-    async def _marked(self, job: Job, tasks: list[ListedTask]) -> str | None:
+    async def _marked(self, job: Job, tasks: list[ListedTask]) -> str | Later | None:
         """The task that carries the mark of one of the job's submissions. The list may not show marks, a look
-        at one task does; a prompt alone is no proof, for another job may have asked for the same."""
+        at one task does; a prompt alone is no proof, for another job may have asked for the same. Later when
+        not every candidate could be looked at: then nothing is known."""
         mark = f".{job.id}."
         unmarked = []
         for task in tasks:
@@ -147,8 +160,12 @@ class EvidenceSeeker:
                 unmarked.append(task.task_id)
             elif task.reference is not None and mark in task.reference:
                 return task.task_id
-        for task_id in unmarked[:_CANDIDATES]:
+        if len(unmarked) > _CANDIDATES:
+            return Later(f"{len(unmarked)} tasks of the list carry no mark")
+        for task_id in unmarked:
             look = await self.upstream.query(task_id)
+            if isinstance(look, Later):
+                return look
             if isinstance(look, Found) and look.snapshot.reference and mark in look.snapshot.reference:
                 return task_id
         return None

@@ -4,16 +4,17 @@
 * Everything but the last byte of the request is sent; then `release` records, durably and only if this
   epoch still holds the job, that money may be spent from now on. Only then does the last byte go out.
 * A worker that dies before `release` costs nothing: its lease runs out and the job is queued again. One
-  that dies after it leaves a released submission, which the sweep calls unknown. An unknown job is sent again
-  only when its owner chose that (`resubmit`), or a late answer of that very submission proves it unpaid.
+  that dies after it leaves a released submission, which the sweep calls unknown.
+* A released job is sent again only on proof that it is unpaid: an answer to that very submission which says
+  that there is no task (429, or the account refused), with no callback that says otherwise. Without proof it
+  is sent again only by choice: its owner's (`resubmit`, within a count and a budget), or an operator's.
 * A worker that was asked to stop lets go of what it has not released yet, and finishes what it has.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, assert_never
 
@@ -44,11 +45,13 @@ from gateway.upstream.base import (
     UpstreamError,
 )
 from workers.evidence import evidence_ms
+from workers.gatekeeper import Gatekeeper
+from workers.leases import renewed
 from workers.persist import persist
 
-#: A release that took longer to answer is not acted upon: the lease may have run out meanwhile.
-_RELEASE_SECONDS: Final = 2.0
 _BUSY_CAP_SECONDS: Final = 60.0
+_MEDIA_SECONDS: Final = 60.0
+_BEHIND: Final = 1.5
 #: A Retry-After holds the job for as long as it says, all other jobs no longer than this.
 _ACCOUNT_HOLD_SECONDS: Final = 600.0
 #: With callbacks, a first poll is for the few that take far longer than usual; without, for the usual one.
@@ -79,14 +82,29 @@ class Submitter:
             await self.settlement.cancel(job, [ticket, confirm_ticket(job)])
             return
         try:
-            params = await generation.attach_media(job.params, self.blobs.read)
-        except NotFound:
-            error = UpstreamError("media_lost", "an inline file of the request is gone from the blob store")
-            await self._record(job, Rejected(error), ticket)
-            return
-        except BlobStoreUnavailable as error:
+            async with renewed(self.jobs, ticket, self.settings.lease_seconds):
+                outcome = await self._attempt(job)
+        except (Fenced, StoreUnavailable, BlobStoreUnavailable) as error:
+            log.warning("submission_held_back", reason=str(error))
             await self._give_up(job, str(error))
             return
+        answer = await self._record(job, outcome, ticket)
+        log.info(
+            "submitted", outcome=type(outcome).__name__.lower(), became=answer.after, reason=_reason(outcome)
+        )
+
+    async def _attempt(self, job: Job) -> SubmitOutcome:
+        """The verdict on one submission. Fenced, StoreUnavailable or BlobStoreUnavailable when it was never
+        sent whole."""
+        try:
+            async with asyncio.timeout(_MEDIA_SECONDS):
+                params = await generation.attach_media(job.params, self.blobs.read)
+        except NotFound:
+            structlog.get_logger().error("media_lost", job=job.id, tenant=job.tenant)
+            lost = UpstreamError("media_lost", "an inline file of the request is gone from the blob store")
+            return Rejected(lost)
+        except TimeoutError:
+            raise BlobStoreUnavailable("the folder of inline media is too slow") from None
         token = callback_tokens.make(self.keyring, job.tenant, job.id, job.epoch)
         public = self.settings.public_url
         gate = Gatekeeper(self.jobs, self.environment, job)
@@ -97,17 +115,7 @@ class Submitter:
             reference=token,
             gate=gate,
         )
-        try:
-            async with self._renewed(ticket):
-                outcome = await self._sent(sending, gate)
-        except (Fenced, StoreUnavailable) as error:
-            log.warning("submission_held_back", reason=str(error))
-            await self._give_up(job, str(error))
-            return
-        answer = await self._record(job, outcome, ticket)
-        log.info(
-            "submitted", outcome=type(outcome).__name__.lower(), became=answer.after, reason=_reason(outcome)
-        )
+        return await self._sent(sending, gate)
 
     async def _let_go(self, ticket: Ticket) -> None:
         """The slot is given back only when nothing can need it: another run of this ticket may hold it."""
@@ -139,17 +147,29 @@ class Submitter:
                 if answer.outcome is not Outcome.FENCED:
                     return answer
                 # It was sent again meanwhile. The task is the job's all the same.
-                return await persist(lambda: self.jobs.apply(job, move), self.environment)
+                answer = await persist(lambda: self.jobs.apply(job, move), self.environment)
+                if answer.outcome in (Outcome.MISSING, Outcome.ABSORBED, Outcome.REFUSED):
+                    structlog.get_logger().error(
+                        "paid_for_nothing", job=job.id, tenant=job.tenant, task=outcome.task_id
+                    )
+                return answer
             case Busy():
                 wait = max(outcome.retry_after_seconds or 0, self._busy_seconds(job))
                 if not outcome.reached:
-                    return await self._apply(job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable"))
+                    return await self._send_back(
+                        job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable")
+                    )
                 held = min(outcome.retry_after_seconds or 0, _ACCOUNT_HOLD_SECONDS)
                 verdict = AccountVerdict("busy", int(held * 1000))
-                return await self._apply(job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict))
+                return await self._send_back(
+                    job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
+                )
             case Refused():
                 structlog.get_logger().error(
                     "account_refused",
+                    job=job.id,
+                    tenant=job.tenant,
+                    epoch=job.epoch,
                     status=outcome.status,
                     code=outcome.error.code,
                     reason=outcome.error.message,
@@ -160,20 +180,14 @@ class Submitter:
                     code=outcome.error.code,
                     reason=outcome.error.message,
                 )
-                # The account is parked: the job waits in its lane, first in line for the probe.
-                return await self._apply(
-                    job, _back_to_lane(JobEvent.UPSTREAM_BUSY, 0, "account_refused", verdict)
-                )
+                # Later each time, so that another job is the next probe: the refusal may be this job's own.
+                wait = _BEHIND * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
+                back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "account_refused", verdict)
+                return await self._send_back(job, replace(back, add={"refusals": 1}))
             case Rejected():
                 return await self._rejected(job, outcome.error, [ticket, confirm_ticket(job)])
             case Unknown():
-                move = Move(
-                    JobEvent.OUTCOME_LOST,
-                    hold_ms=-1,
-                    poll_in_ms=evidence_ms(job, self.settings),
-                    tally=["submissions|unknown"],
-                )
-                return await self._apply(job, move)
+                return await self._apply(job, self._lost(job))
             case _:
                 assert_never(outcome)
 
@@ -185,9 +199,25 @@ class Submitter:
             fresh = await self.jobs.read(job.id)  # the sweep may have called this submission unknown
             if fresh is None or fresh.epoch != job.epoch:
                 return answer
+            if fresh.evidence is not None:
+                return await self.jobs.apply(fresh, replace(self._lost(job), expect={"epoch": job.epoch}))
             return await self.settlement.fail(fresh, JobEvent.UPSTREAM_REJECTED, error, done)
 
         return await persist(settle, self.environment)
+
+    async def _send_back(self, job: Job, move: Move) -> Answer:
+        """To its lane, unless a callback proved meanwhile that there is a task, whatever the answer says."""
+        guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
+        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
+        return await self._apply(job, self._lost(job)) if answer.outcome is Outcome.FENCED else answer
+
+    def _lost(self, job: Job) -> Move:
+        return Move(
+            JobEvent.OUTCOME_LOST,
+            hold_ms=-1,
+            poll_in_ms=evidence_ms(job, self.settings),
+            tally=["submissions|unknown"],
+        )
 
     def _accepted(self, outcome: Accepted) -> Move:
         snapshot = outcome.snapshot
@@ -208,12 +238,13 @@ class Submitter:
         """Nothing was paid: the last byte never went out."""
         wait = 0 if self.stopping.is_set() else self._busy_seconds(job)
         move = _back_to_lane(JobEvent.CLAIM_LOST, wait, "held_back")
-        answer = await self._apply(job, move)
+        guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
+        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
         if answer.outcome is not Outcome.MOVED:
             structlog.get_logger().warning("claim_lost", job=job.id, epoch=job.epoch, reason=reason)
 
     async def _apply(self, job: Job, move: Move) -> Answer:
-        fenced = replace(move, expect={"epoch": job.epoch})
+        fenced = replace(move, expect={"epoch": job.epoch, "run": job.run})
         return await persist(lambda: self.jobs.apply(job, fenced), self.environment)
 
     def _busy_seconds(self, job: Job) -> float:
@@ -223,52 +254,6 @@ class Submitter:
             cap_seconds=_BUSY_CAP_SECONDS,
             random=self.environment.random,
         )
-
-    @contextlib.asynccontextmanager
-    async def _renewed(self, ticket: Ticket) -> AsyncIterator[None]:
-        """Keeps the lease while the request is under way. When it is lost, the gate is what stops us."""
-
-        over = asyncio.Event()
-
-        async def renew() -> None:
-            while not over.is_set():
-                await asyncio.sleep(self.settings.lease_seconds / 3)
-                with contextlib.suppress(StoreUnavailable):
-                    await self.jobs.renew(ticket)
-
-        renewing = asyncio.create_task(renew())
-        try:
-            yield
-        finally:
-            over.set()
-            renewing.cancel()
-            await asyncio.wait([renewing])
-
-
-@dataclass(slots=True)
-class Gatekeeper:
-    """The gate of one submission: passes once, after a durable release; never once it was closed."""
-
-    jobs: JobStore
-    environment: Environment
-    job: Job
-    _entered: bool = False
-    _closed: bool = False
-
-    async def __call__(self) -> None:
-        if self._closed:
-            raise Fenced("the worker was asked to stop")
-        self._entered = True
-        began = self.environment.monotonic()
-        if not await self.jobs.release(self.job):
-            raise Fenced("another worker holds the job now, or it was canceled")
-        if self.environment.monotonic() - began > _RELEASE_SECONDS:
-            raise Fenced("the release took too long to be acted upon")
-
-    def close(self) -> bool:
-        """True when nobody has entered it, and from then on nobody can."""
-        self._closed = not self._entered
-        return self._closed
 
 
 def _back_to_lane(event: JobEvent, seconds: float, label: str, account: AccountVerdict | None = None) -> Move:

@@ -25,13 +25,14 @@ from gateway.store.lanes import Lanes
 from gateway.telemetry import Outage
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import UpstreamError
-from workers.evidence import evidence_ms
+from workers.evidence import evidence_ms, grace_seconds
 
 TICK_SECONDS: Final = 1.0
 _BLOB_SWEEP_SECONDS: Final = 600.0
 _BLOB_AGE_SECONDS: Final = 3600.0
 _OVERDUE: Final = 100  # jobs past a deadline that one pass looks at
 _LOOK_AGAIN_MS: Final = 5000
+_AFTER_FAULT_MS: Final = 600_000
 
 _NOT_STARTED = UpstreamError("start_deadline_passed", "the job was not sent in time; nothing was paid")
 _NOT_PAID_IN_TIME = UpstreamError("total_deadline_passed", "the job was not sent in time; nothing was paid")
@@ -89,8 +90,17 @@ class Sweeper:
                     raise
                 except Exception:  # noqa: BLE001  # one unreadable record must not stop the sweep of all others
                     structlog.get_logger().exception("recovery_failed", role=role.value, ticket=ticket.name)
+                    await self.lanes.ring(
+                        ticket
+                    )  # with a new lease, so that it is not looked at every second
         for job in await self.jobs.overdue(_OVERDUE):
-            await self._deadline(job)
+            try:
+                await self._deadline(job)
+            except StoreUnavailable:
+                raise
+            except Exception:  # noqa: BLE001  # for the same reason
+                structlog.get_logger().exception("deadline_failed", job=job.id, tenant=job.tenant)
+                await self.jobs.put_off(job, self.environment.now_ms() + _AFTER_FAULT_MS)
         await self.lanes.note_sweep()
 
     async def _deadline(self, job: Job) -> None:
@@ -109,9 +119,20 @@ class Sweeper:
         elif job.state is JobState.SUBMITTING:  # in a moment it is known what became of it
             await self.jobs.put_off(job, now + _LOOK_AGAIN_MS)
         else:
-            error = unknown_error(job) if job.state is JobState.UNKNOWN else _TOO_LATE
-            watching = [submit_ticket(job)] if job.task_id else done
-            await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, watching)
+            await self._give_up(job, now)
+
+    async def _give_up(self, job: Job, now: int) -> None:
+        """The client waits no longer. The upstream may be at work all the same: its slot stays taken until we
+        would have given the task up ourselves, or see its end."""
+        unknown = job.state is JobState.UNKNOWN
+        error = unknown_error(job) if unknown else _TOO_LATE
+        patience = grace_seconds(job, self.settings) if unknown else self.settings.job_deadline(job.off_peak)
+        left = int((job.released_at or job.created_at) + patience * 1000) - now
+        done = [] if job.task_id else [confirm_ticket(job)]
+        if left <= 0:
+            done.append(submit_ticket(job))
+        hold_ms = left if left > 0 else None
+        await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done, slot_ms=hold_ms)
 
     async def _recover(self, ticket: Ticket) -> None:
         log = structlog.get_logger().bind(role=ticket.role, ticket=ticket.name)
@@ -119,6 +140,9 @@ class Sweeper:
         if job is None or job.state is JobState.QUEUED:
             await self.lanes.ring(ticket)
             log.warning("rung_again")
+            return
+        if job.final:  # its slot was kept for a task that may have been at work
+            await self.jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, done=[submit_ticket(job)]))
             return
         if job.released_at is None and job.lost + 1 >= self.settings.poison_limit:
             done = [submit_ticket(job), confirm_ticket(job)]
@@ -130,7 +154,11 @@ class Sweeper:
 
     def _verdict(self, job: Job) -> Move:
         """What a submission that nobody holds any more amounts to."""
-        expect: dict[str, int | str | None] = {"epoch": job.epoch, "released_at": job.released_at}
+        expect: dict[str, int | str | None] = {
+            "state": job.state,
+            "epoch": job.epoch,
+            "released_at": job.released_at,
+        }
         if job.released_at is None:  # the last byte never went out
             return Move(
                 JobEvent.CLAIM_LOST,

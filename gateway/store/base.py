@@ -57,10 +57,12 @@ class Move:
     `expect`: fields that must hold these values (None: must be absent), or the move is fenced.
     `holder`: only the newest dispatch of this ticket may do it. `give_back_in_ms`: the submit slot is
     given back and the job is due again then. `poll_in_ms`: due for confirmation. `hold_ms`: new lease
-    of the submit slot (-1: until it is given back). `done`: tickets that are finished with.
+    of the submit slot (-1: until it is given back); `end_hold_ms`: the slot is
+    given back then at the latest. `done`: tickets that are finished with.
     `owed`: what subscribers are owed, made only if the job moves (`beside`: or if it is final, once).
     `tally`: counted for the metrics. `task`: the task that the upstream named in its answer to our own
-    request, bound to this job alone. `account`: what the upstream's verdict means for its account.
+    request, bound to this job alone; `winner`: the one
+    whose result the job has. `account`: what the upstream's verdict means for its account.
     `learn_ms`: how long the upstream took, for the typical duration of (resolution, duration); `typical`:
     the first poll is due so many mean deviations after that duration, if it is known, instead of in
     `poll_in_ms`. `budget`: of a resubmission. `run`: of a claim, who makes it. `by`: of an operator's.
@@ -75,12 +77,14 @@ class Move:
     give_back_in_ms: int | None = None
     poll_in_ms: int | None = None
     hold_ms: int | None = None
+    end_hold_ms: int | None = None
     done: Sequence[Ticket] = ()
     owed: Event | None = None
     beside: bool = False
     callback_url: str | None = None
     tally: Sequence[str] = ()
     task: str | None = None
+    winner: str | None = None
     account: AccountVerdict | None = None
     learn_ms: int | None = None
     typical: int | None = None
@@ -187,8 +191,11 @@ class Page:
 
 
 class JobStore(Protocol):
-    async def accept(self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int) -> Accepted:
-        """Store a new job and put it in its tenant's lane. IdempotencyMismatch, LimitReached."""
+    async def accept(
+        self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
+    ) -> Accepted:
+        """Store a new job and put it in its tenant's lane, unless too many wait there already, or its jobs
+        take more than so many bytes. IdempotencyMismatch, LimitReached."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -31,7 +33,7 @@ def connection_pool(
     """A pool for one process. Commands wait `timeout_seconds`; a broken connection is tried again
     `retries` times, which is safe because every script is idempotent."""
     try:
-        return ConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
             decode_responses=decode,
             max_connections=connections,
@@ -43,8 +45,23 @@ def connection_pool(
             else [],
             health_check_interval=0,
         )
+        pool.connection_class = _honest(pool.connection_class)
+        return pool
     except ValueError:
         raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
+
+
+def _honest(of: type[AbstractConnection]) -> type[AbstractConnection]:
+    """uvloop says RuntimeError when a connection is cut just as it was made; redis-py knows no such loss."""
+
+    class Honest(of):  # type: ignore[misc, valid-type]
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            try:
+                await super().send_packed_command(command, check_health)
+            except RuntimeError as error:
+                raise ConnectionError(str(error)) from error
+
+    return Honest
 
 
 @contextlib.contextmanager

@@ -31,6 +31,9 @@ async def faults(redis: Redis) -> list[str]:
             info = await redis.info()
         except NoPermissionError:
             return ["its state cannot be read (INFO is forbidden)"]
+    if info.get("loading"):  # what it says of its append-only file is not true yet
+        raise StoreUnavailable("Redis is loading its data")
+    with store_errors():
         try:
             names: list[str] = [*_SETTINGS, *_SNAPSHOT]
             settings: dict[str, str] = await redis.config_get(*names)  # type: ignore[arg-type]

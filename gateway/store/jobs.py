@@ -30,6 +30,9 @@ from gateway.store.lua import Scripts
 from gateway.tickets import submit_ticket
 
 _FULL_RETRY_SECONDS = 30
+_HEAVY_RETRY_SECONDS = 3600
+#: What a job takes beside what its client sent: the record, its events, indexes and deliveries.
+_RECORD_BYTES = 4096
 _UNREADABLE_MS = 3_600_000  # until it is tried again
 
 
@@ -45,7 +48,9 @@ class RedisJobStore:
         self._callbacks = callbacks
         self._dispatch_submit = orders.limits_of(roles, Role.SUBMIT)
 
-    async def accept(self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int) -> Accepted:
+    async def accept(
+        self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
+    ) -> Accepted:
         order: dict[str, Any] = {
             "name": job.id,
             "tenant": job.tenant,
@@ -72,9 +77,11 @@ class RedisJobStore:
             end_by=job.end_by,
             on_unknown=job.on_unknown,
         )
-        outcome, value = await self._scripts.run(
-            "accept", [keys.job(job.id)], [orders.dump(order), payload or ""]
-        )
+        text = (payload or "").encode()
+        order["bytes"] = _RECORD_BYTES + len(text) + sum(map(len, order["fields"].values()))
+        if bytes_max is not None:
+            order["bytes_max"] = bytes_max
+        outcome, value = await self._scripts.run("accept", [keys.job(job.id)], [orders.dump(order), text])
         match outcome:
             case "accepted":
                 return Accepted(value, replayed=False)
@@ -82,6 +89,12 @@ class RedisJobStore:
                 return Accepted(value, replayed=value != job.id)
             case "mismatch":
                 raise IdempotencyMismatch(value)
+            case "heavy":
+                message = (
+                    f"this tenant's jobs take {value} bytes of {bytes_max}; send a smaller payload, or post when "
+                    "older jobs are forgotten"
+                )
+                raise LimitReached(message, _HEAVY_RETRY_SECONDS)
             case _:
                 message = f"{value} of this tenant's jobs wait already; post again when some are done"
                 raise LimitReached(message, _FULL_RETRY_SECONDS)
@@ -164,7 +177,9 @@ class RedisJobStore:
         return job if answer.outcome is Outcome.MOVED else None
 
     async def release(self, job: Job) -> bool:
-        answer = await self._scripts.run("release", [keys.job(job.id)], [JobState.SUBMITTING, job.epoch])
+        answer = await self._scripts.run(
+            "release", [keys.job(job.id)], [JobState.SUBMITTING, job.epoch, job.run or ""]
+        )
         return bool(answer == 1)
 
     async def begin_confirm(self, ticket: Ticket) -> Job | None:

@@ -56,6 +56,8 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
             after["due"] += [kind, move.typical]
     if move.hold_ms is not None:
         after["hold"] = [Role.SUBMIT, ticket, move.hold_ms]
+    if move.end_hold_ms is not None:
+        after["end_hold"] = [Role.SUBMIT, ticket, move.end_hold_ms]
     order: dict[str, Any] = {
         "kind": "job",
         "name": job.id,
@@ -101,6 +103,8 @@ def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
         "run": move.run,
         "by": move.by,
         "task": move.task,
+        "task_epoch": job.epoch if move.task else None,
+        "winner": move.winner,
         "beside": move.beside or None,
         "learn": None if move.learn_ms is None else [kind, move.learn_ms],
         "budget": None if move.budget is None else [job.tenant, move.budget.day, move.budget.most],

@@ -105,7 +105,8 @@ async def exchange(
                 await response.aclose()
         if answered and body is not None:
             await answered()
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx.HTTPError, OSError, AttributeError, RuntimeError) as error:
+        # The last two are what anyio and uvloop raise when a connection is cut just as it was made.
         return type(error).__name__
     if body is None:
         return f"more than {max_bytes} bytes"

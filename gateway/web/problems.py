@@ -37,7 +37,7 @@ KINDS: Final[Mapping[type[GatewayError], Kind]] = {
     errors.InvalidRequest: Kind(422, "invalid-request", "The request cannot be accepted"),
     errors.MalformedBody: Kind(400, "malformed-body", "The body cannot be read"),
     errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
-    errors.IdempotencyMismatch: Kind(422, "idempotency-mismatch", "The key was used with another body"),
+    errors.IdempotencyMismatch: Kind(422, "idempotency-mismatch", "The key was used with another request"),
     errors.Unauthenticated: Kind(401, "unauthenticated", "A valid key is needed"),
     errors.ScopeMissing: Kind(403, "scope-missing", "The key does not permit this"),
     errors.NotFound: Kind(404, "not-found", "There is no such thing"),

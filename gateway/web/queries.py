@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -22,6 +23,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
 _VISIBLE: Final = re.compile(rb"[!-~]{1,%d}\Z" % MAX_IDEMPOTENCY_KEY)
 _MAX_TOLD: Final = 20
 _MAX_SHOWN: Final = 64
+_OPTIONS: Final = ("Gateway-Start-Deadline", "Gateway-Total-Deadline", "Gateway-On-Unknown")
 
 
 class Query:
@@ -98,7 +100,7 @@ def job_options(request: Request, query: Query) -> JobOptions:
             query.problems.append(Problem(name, "given_twice", "is given twice; send it once"))
             return None
         given = headers.get(raw)
-        return None if given is None else given.decode("latin-1")
+        return None if given is None else given.decode("latin-1").strip(" \t")
 
     def seconds(name: str) -> int | None:
         text = text_of(name)
@@ -110,6 +112,7 @@ def job_options(request: Request, query: Query) -> JobOptions:
         query.problems.append(Problem(name, "out_of_range", message))
         return None
 
+    _check_names(headers, query)
     policy = text_of("Gateway-On-Unknown")
     on_unknown = None
     if policy is not None:
@@ -120,6 +123,17 @@ def job_options(request: Request, query: Query) -> JobOptions:
             problem = Problem("Gateway-On-Unknown", "not_one_of", f"send one of {', '.join(words)}")
             query.problems.append(problem)
     return JobOptions(seconds("Gateway-Start-Deadline"), seconds("Gateway-Total-Deadline"), on_unknown)
+
+
+def _check_names(headers: Mapping[bytes, bytes], query: Query) -> None:
+    """A mistyped option would be passed over in silence, and these are about money."""
+    known = {name.lower(): name for name in _OPTIONS}
+    for raw in headers:
+        name = raw.decode("latin-1")
+        if name.startswith("gateway-") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            way_out = f"did you mean {known[near[0]]}?" if near else f"known are {', '.join(_OPTIONS)}"
+            query.problems.append(Problem(name[:_MAX_SHOWN], "unknown_parameter", way_out))
 
 
 def preferred_wait(request: Request, query: Query) -> int | None:

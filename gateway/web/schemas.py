@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.events import EventType
 from gateway.generation_rules import MAX_CALLBACK_URL_CHARACTERS
 from gateway.jobs import Spend
-from gateway.lifecycle import DeliveryState, JobState, Status
+from gateway.lifecycle import DeliveryState, JobState, OnUnknown, Status
 from gateway.web import codes
 
 _ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -126,6 +126,10 @@ class JobSummary(Answer):
     and the answer was lost; `certain`: the upstream has a task for it."""
     resubmissions: int = Field(ge=0)
     """How often it was sent again after an unknown outcome: each may have been paid for."""
+    on_unknown: OnUnknown | None
+    """What was asked for with `Gateway-On-Unknown`; null: the tenant's setting, or else the service's."""
+    unknown_since: Timestamp | None
+    """While `phase` is `unknown`: since when. After the grace window, or at the total deadline, it ends."""
     start_deadline: Timestamp | None
     """It fails, for free, when it was not sent by then."""
     total_deadline: Timestamp | None

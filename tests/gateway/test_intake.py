@@ -165,8 +165,10 @@ async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -
 class LosingStore(RedisJobStore):
     """Accepts, and loses the answer."""
 
-    async def accept(self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int) -> Accepted:
-        await super().accept(job, payload, fingerprint, queue_max=queue_max)
+    async def accept(
+        self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
+    ) -> Accepted:
+        await super().accept(job, payload, fingerprint, queue_max=queue_max, bytes_max=bytes_max)
         raise StoreUnavailable("Redis does not answer")
 
 
@@ -245,3 +247,12 @@ async def test_the_same_request_with_other_options_is_another(resources: Resourc
     assert (again.id, again.on_unknown, replayed) == (first.id, OnUnknown.MANUAL, True)
     with pytest.raises(IdempotencyMismatch):
         await intake.accept(checked, "acme", "k")
+
+
+async def test_a_tenant_whose_jobs_take_too_many_bytes_waits_and_others_do_not(resources: Resources) -> None:
+    small = replace(resources.intake, bytes_max=20_000)
+    raw = encoded(payload="x" * 10_000)
+    await small.accept(await small.check(raw), "acme", None)
+    with pytest.raises(LimitReached, match="smaller payload"):
+        await small.accept(await small.check(raw), "acme", None)
+    await small.accept(await small.check(raw), "other", None)

@@ -91,6 +91,8 @@ def test_the_public_form_has_exactly_these_fields() -> None:
         "warnings": FULL.warnings,
         "spend": "certain",
         "resubmissions": 0,
+        "on_unknown": "resubmit",
+        "unknown_since": None,
         "start_deadline": "2026-11-22T12:21:00.001Z",
         "total_deadline": "2026-11-22T12:22:00.001Z",
         "cancel": {"requested_at": "2026-11-22T12:20:00.045Z", "refused": "too late"},

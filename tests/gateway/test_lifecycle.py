@@ -61,7 +61,7 @@ def test_the_public_status_never_goes_backwards(state: JobState) -> None:
 def test_an_unknown_outcome_is_queued_again_only_by_proof_that_it_is_unpaid_or_by_choice() -> None:
     rows = JOB_TRANSITIONS[JobState.UNKNOWN]
     back = {event for event, target in rows.items() if target is JobState.QUEUED}
-    assert back == {JobEvent.UPSTREAM_BUSY, JobEvent.RESUBMIT_CHOSEN}
+    assert back == {JobEvent.CLAIM_LOST, JobEvent.UPSTREAM_BUSY, JobEvent.RESUBMIT_CHOSEN}
 
 
 def test_nothing_is_canceled_by_us_once_a_task_may_exist() -> None:

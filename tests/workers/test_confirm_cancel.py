@@ -12,6 +12,7 @@ from gateway.errors import CannotCancel, Conflict
 from gateway.events import EventType
 from gateway.jobs import Job, Spend
 from gateway.lifecycle import JobState
+from gateway.store import keys
 from gateway.store.base import Effect
 from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import (
@@ -179,7 +180,8 @@ async def test_an_upstream_that_cannot_is_never_asked(rig: Rig, verdict: Accepte
 
 async def test_every_task_of_the_job_is_asked_to_stop(able: Rig) -> None:
     job = await able.submitted()
-    await able.callback(job, "task_2")
+    await able.redis.hset(keys.job(job.id), "epoch", "2")  # type: ignore[misc]
+    await able.callback(job, "task_2", epoch=2)
     await wish(able, job)
     able.upstream.cancels.extend([CancelDone(), CancelDone()])
     after = await able.confirm(job, STOPPED, STOPPED)

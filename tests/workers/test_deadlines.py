@@ -254,3 +254,28 @@ async def test_a_worker_that_dies_after_the_last_byte_makes_the_job_unknown_not_
     await rig.let_lease_run_out(Role.SUBMIT, submit_ticket(job))
     await rig.sweep()
     assert (await rig.read(job)).state is JobState.UNKNOWN
+
+
+# -- the slot of a task that may be at work
+
+
+async def test_a_task_that_is_given_up_early_keeps_its_slot_while_it_may_be_at_work(rig: Rig) -> None:
+    job = await rig.submit(await accept(rig, end_in=HOUR_MS), Accepted("task_1"))
+    after = await pass_deadline(rig, job, 1.1)
+    assert code(after) == "total_deadline_passed"
+    lease = await rig.lease(job)
+    assert after.released_at is not None
+    # two hours from the release, of which the process' clock, but not that of Redis, has passed 1.1
+    assert lease == pytest.approx(after.released_at + 0.9 * HOUR_MS, abs=60_000)
+    await rig.confirm(job, Found(working()))
+    assert await rig.lease(job) == lease
+    await rig.confirm(job, Found(completed()))
+    assert await rig.lease(job) is None
+
+
+async def test_the_sweep_frees_a_slot_whose_task_nobody_heard_of_again(rig: Rig) -> None:
+    job = await rig.submit(await accept(rig, end_in=HOUR_MS), Accepted("task_1"))
+    await pass_deadline(rig, job, 1.1)
+    await rig.let_lease_run_out(Role.SUBMIT, submit_ticket(job))
+    await rig.sweep()
+    assert await rig.lease(job) is None

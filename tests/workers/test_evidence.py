@@ -13,6 +13,7 @@ from gateway.jobs import Job, Spend
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resolution import resubmit_move
 from gateway.store import keys
+from gateway.store.base import Effect
 from gateway.tickets import confirm_ticket
 from gateway.upstream.base import (
     Accepted,
@@ -138,6 +139,8 @@ async def test_manual_waits_for_an_operator(rig: Rig) -> None:
     rig.clock.ahead = AFTER_GRACE
     assert (await rig.confirm(job)).state is JobState.UNKNOWN
     assert await due_in(rig, job) == pytest.approx(3600, abs=5)
+    assert await rig.lease(job) is None  # jobs behind it must not wait for the operator
+    assert await rig.callback(job, "task_1") is Effect.MOVED
     assert await rig.lease(job) == float("inf")
 
 

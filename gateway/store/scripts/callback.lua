@@ -34,6 +34,7 @@ if not state then
     count('job', stub.state, 1)
     index('job', order.name, order.tenant, stub.state)
     note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
+    occupy('submit', order.submit)
     look(order.confirm)
   end
   return 'orphan'
@@ -67,11 +68,13 @@ end
 local task = order.task
 if task then
   local owner = redis.call('GET', P .. 'task:' .. task)
-  if owner and owner ~= order.name then
+  local answered = redis.call('HMGET', key, 'answered', 'answered_epoch')
+  local other = answered[1] and answered[1] ~= task and tonumber(answered[2]) == order.epoch
+  if (owner and owner ~= order.name) or other then
     effect, task = 'crossed', nil
     quarantine(now, 'crossed', order, raw)
-    ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner)
-    set_due('confirm', order.confirm_lane .. '|' .. owner, now)
+    ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
+    if owner and owner ~= order.name then set_due('confirm', order.confirm_lane .. '|' .. owner, now) end
   end
 end
 
@@ -83,17 +86,17 @@ if order.terminal and effect ~= 'crossed' and not redis.call('HGET', key, 'calle
   fields.called_back_at = now
 end
 if order.claimed and effect ~= 'crossed' then fields.claimed = order.claimed end
-if not task and (order.epoch == epoch or not order.working) then fields.evidence = 'callback' end
+if not task then fields.evidence = 'callback' end
 local outcome = move(key, { kind = 'job', name = order.name, event = what[1], moves = what[2], set = fields,
   final = order.final, unknown = order.unknown }, now)
 local result = outcome[1]
 if result == 'absorbed' then
   if not watched(key, now) then return effect or 'absorbed' end
-  if task then take_task(key, order.name, task, true, now) end
+  if task then take_task(key, order.name, task, true, order.epoch, now) end
   look(order.confirm)
   return effect or 'late'
 end
-if task then take_task(key, order.name, task, true, now) end
+if task then take_task(key, order.name, task, true, order.epoch, now) end
 if outcome[3] ~= state or task then occupy('submit', order.submit) end
 if order.working and not effect then
   if result == 'moved' then set_due('confirm', order.confirm, now + order.first_poll_ms) end

@@ -30,7 +30,7 @@ if redis.call('EXISTS', key) == 0 then
   return -1
 end
 
-local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier')
+local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes')
 local state, tenant = found[1], found[2]
 if not order.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
@@ -62,6 +62,7 @@ for _, index in ipairs(indexes) do
 end
 
 redis.call('DEL', unpack(gone))
+redis.call('HINCRBY', P .. 'tenant:' .. tenant .. ':usage', 'bytes', -(tonumber(found[6]) or 0))
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 count('job', state, -1)

@@ -45,13 +45,19 @@ local function unpark(now, by)
   ops_event(now, 'account_resumed', 'by', by)
 end
 
+-- How many slots a 429 left, nil when all: one more for each interval that has passed since the cut, for the
+-- few that are left may be held by jobs which nobody hears of.
+local function slots_left(slots, cut_at, interval, now)
+  return slots and tonumber(slots) + math.floor((now - tonumber(cut_at or now)) / interval)
+end
+
 -- What a verdict means for the account. verdict = {kind, retry_after_ms, status, code, reason}; `began`: when
 -- the submission did; `slots`: how many there are at most. Slots halve at a 429 and grow by one each time as many
--- submissions as there are slots were accepted.
-local function judge_account(verdict, began, slots, now)
+-- submissions as there are slots were accepted, and with time.
+local function judge_account(verdict, began, slots, interval, now)
   local kind = verdict[1]
   local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'slots', 'cut_at')
-  local limit = tonumber(found[2])
+  local limit = slots_left(found[2], found[3], interval, now)
   if kind == 'refused' then
     park(now, verdict[3], verdict[4], verdict[5], 'upstream')
   elseif kind == 'busy' then
@@ -75,7 +81,8 @@ local function judge_account(verdict, began, slots, now)
       if limit + 1 >= slots then
         redis.call('HDEL', ACCOUNT, 'slots', 'grown', 'cut_at')
       else
-        redis.call('HSET', ACCOUNT, 'slots', limit + 1, 'grown', 0)
+        redis.call('HINCRBY', ACCOUNT, 'slots', 1)
+        redis.call('HSET', ACCOUNT, 'grown', 0)
       end
     end
   end
@@ -131,6 +138,11 @@ local function extend(role, ticket, lease_ms, now)
   local till = '+inf'
   if lease_ms >= 0 then till = now + lease_ms end
   redis.call('ZADD', P .. role .. ':slots', 'XX', 'GT', till, ticket)
+end
+
+-- A slot that was held until it is given back is given back by the sweep, at the latest.
+local function end_hold(role, ticket, at)
+  redis.call('ZADD', P .. role .. ':slots', 'XX', at, ticket)
 end
 
 local function set_due(role, ticket, at)
@@ -194,13 +206,13 @@ end
 
 -- How many the upstream's account lets through now, and whether that one is a probe.
 local function account_room(slots, held, probe_ms, now)
-  local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'probe_at', 'hold_until', 'slots')
+  local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at')
   if found[1] then
     local probe_at = tonumber(found[2] or found[1] + probe_ms)
     return now >= probe_at and math.min(1, slots - held) or 0, true
   end
   if found[3] and now < tonumber(found[3]) then return 0, false end
-  return math.min(slots, tonumber(found[4]) or slots) - held, false
+  return math.min(slots, slots_left(found[4], found[5], probe_ms, now) or slots) - held, false
 end
 
 -- How many the role's rate lets through now; `interval`: milliseconds for one, and a second's worth at once, but

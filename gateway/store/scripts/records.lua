@@ -2,6 +2,7 @@
 -- No state is known here by name: gateway/lifecycle.py sends the rows of the event along.
 
 local QUARANTINED = 1000
+local CLAIMS = 8 -- tasks that callbacks may name for one job
 local NONCE_MS = 900000 -- a signed date may be 300 s off, either way
 
 -- Counts by state and, for jobs, the index by tenant and state move with the record.
@@ -43,6 +44,22 @@ local function write(key, fields)
   if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
 end
 
+-- The job's other tasks, in `earlier`: without `gone`, with `added` if it is not there. Returns whether it is new.
+local function note_earlier(key, gone, added)
+  local kept, new = {}, added ~= nil
+  for _, task in ipairs(cjson.decode(redis.call('HGET', key, 'earlier') or '[]')) do
+    if task ~= gone then kept[#kept + 1] = task end
+    if task == added then new = false end
+  end
+  if new then kept[#kept + 1] = added end
+  if #kept == 0 then
+    redis.call('HDEL', key, 'earlier')
+  else
+    redis.call('HSET', key, 'earlier', cjson.encode(kept))
+  end
+  return new
+end
+
 -- A task belongs to one job: {gw}:task:<id> names it. `claimed`: a callback says so, no answer to a request of
 -- ours; such a claim gives way to an answer. Returns whether the task is the job's, then whose it was.
 local function bind(job, task, claimed, now)
@@ -55,6 +72,7 @@ local function bind(job, task, claimed, now)
       return false, owner
     end
     if redis.call('HGET', record, 'task_id') == task then redis.call('HDEL', record, 'task_id') end
+    note_earlier(record, task, nil)
     ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
   end
   redis.call('SET', key, job)
@@ -94,27 +112,29 @@ local function typical(kind, deviations, otherwise)
   return found[1] and found[1] + deviations * found[2] or otherwise
 end
 
--- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`. Returns whether it is new
+-- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`; `epoch`: of the
+-- submission that it belongs to. Returns whether it is new
 -- to the job, and nil when it is another job's.
-local function take_task(key, name, task, claimed, now)
+local function take_task(key, name, task, claimed, epoch, now)
+  local known = redis.call('HMGET', key, 'task_id', 'earlier')
+  -- whoever holds a token could name tasks without end
+  if claimed and known[2] and #cjson.decode(known[2]) >= CLAIMS then return nil end
   if not bind(name, task, claimed, now) then return nil end
-  local known = redis.call('HGET', key, 'task_id')
-  if not claimed then redis.call('HSET', key, 'answered', task) end
+  known = known[1]
+  if not claimed then redis.call('HSET', key, 'answered', task, 'answered_epoch', epoch) end
   if known == task then return false end
-  local other = task
-  if not known or not claimed then
-    redis.call('HSET', key, 'task_id', task)
-    other = known
-  end
-  if other then
-    local earlier = cjson.decode(redis.call('HGET', key, 'earlier') or '[]')
-    for _, noted in ipairs(earlier) do
-      if noted == other then return false end
-    end
-    earlier[#earlier + 1] = other
-    redis.call('HSET', key, 'earlier', cjson.encode(earlier))
-  end
+  if known and claimed then return note_earlier(key, nil, task) end
+  redis.call('HSET', key, 'task_id', task)
+  note_earlier(key, task, known or nil)
   return true
+end
+
+-- The task whose result the job has comes first among its tasks.
+local function crown(key, task)
+  local known = redis.call('HGET', key, 'task_id')
+  if known == task then return end
+  redis.call('HSET', key, 'task_id', task)
+  note_earlier(key, task, known or nil)
 end
 
 -- A final job that we gave up ourselves is watched a while longer for what the upstream makes of it.

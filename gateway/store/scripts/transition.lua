@@ -3,9 +3,11 @@
 --   holder   = {role, ticket, ring}            only the newest dispatch of the ticket may do this
 --   run      = text                            who claims: asked again by the same, the claim stands
 --   budget   = {tenant, day, most}             done only when the tenant has resubmitted less than that on that day
---   task     = id                              the upstream's answer to our own request named it
+--   task     = id, task_epoch                  the upstream's answer to our own request named it
+--   winner   = id                              done when the record moved: the task whose result it has
 --   account  = {kind, ...}                     what `judge_account` takes, unless fenced
 --   after    = {give_back = {role, ticket, due in ms or nil}, hold = {role, ticket, lease_ms},
+--               end_hold = {role, ticket, in_ms},
 --               due = {role, ticket, in_ms, kind of video or nil, deviations}}
 --              done when the record moved or the event was a repeat that is not absorbed; `due` also when the job is
 --              final but watched
@@ -49,7 +51,7 @@ if result == 'absorbed' then
       outcome[1] = 'late'
     end
   elseif order.task and watched(key, now) then
-    take_task(key, order.name, order.task, false, now)
+    take_task(key, order.name, order.task, false, order.task_epoch, now)
     outcome[1] = 'late'
   end
   if outcome[1] ~= 'late' then after = {} end
@@ -57,13 +59,14 @@ if result == 'absorbed' then
 elseif result ~= 'moved' and result ~= 'repeated' then
   after = {}
 elseif order.task then
-  take_task(key, order.name, order.task, false, now)
+  take_task(key, order.name, order.task, false, order.task_epoch, now)
 end
 
 if result ~= 'fenced' then
   local back, due, hold = after.give_back, after.due, after.hold
   if back then give_back(back[1], back[2], now, back[3] and now + back[3]) end
   if hold and hold[3] < 0 then occupy(hold[1], hold[2]) elseif hold then extend(hold[1], hold[2], hold[3], now) end
+  if after.end_hold then end_hold(after.end_hold[1], after.end_hold[2], now + after.end_hold[3]) end
   if due then
     local wait = due[4] and typical(due[4], due[5], due[3]) or due[3]
     set_due(due[1], due[2], now + wait)
@@ -73,6 +76,7 @@ if result ~= 'fenced' then
   end
   if result == 'moved' then
     if order.owed then make_deliveries(order.owed, ARGV[2]) end
+    if order.winner then crown(key, order.winner) end
     if order.learn then learn(order.learn[1], order.learn[2]) end
     if budget then
       for _, day in ipairs(redis.call('HKEYS', spent)) do
@@ -83,7 +87,8 @@ if result ~= 'fenced' then
   end
   if order.account then
     local began = tonumber(redis.call('HGET', key, 'submitting_at') or '0')
-    judge_account(order.account, began, order.dispatch.submit[1], now)
+    local limits = order.dispatch.submit
+    judge_account(order.account, began, limits[1], limits[6], now)
   end
   for _, name in ipairs(order.tally or {}) do redis.call('HINCRBY', P .. 'tally', name, 1) end
   dispatch_all(order.dispatch or {}, now)

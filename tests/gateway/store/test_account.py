@@ -265,3 +265,21 @@ async def test_a_job_that_waits_for_the_account_is_still_a_job_that_waits(
     assert found
     assert found.state is JobState.QUEUED
     assert await jobs.position(found) == 0
+
+
+async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothing_is_accepted(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await busy(jobs, first)
+    held_by_an_unknown = await begun(redis, jobs, await accept())
+    await jobs.apply(held_by_an_unknown, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    waiting = await accept()
+    await lanes.dispatch()
+    assert (await operators.account()).slots == 1
+    assert waiting.id not in await rung(redis, Role.SUBMIT)
+    seconds, _ = await redis.time()
+    await redis.hset(account_key(), "cut_at", str((seconds - 31) * 1000))  # type: ignore[misc]
+    await lanes.dispatch()
+    assert (await operators.account()).slots == 2
+    assert waiting.id in await rung(redis, Role.SUBMIT)

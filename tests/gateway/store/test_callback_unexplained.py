@@ -126,3 +126,13 @@ async def test_a_task_that_a_callback_took_goes_to_the_job_that_the_upstream_s_a
     assert (await read(jobs, rightful)).task_id == "task_1"
     assert await owner(redis, "task_1") == rightful.id
     assert await noted(redis) == ["task_taken_back"]
+
+
+async def test_a_job_whose_task_is_known_takes_no_other_task_even_if_nobody_has_it_yet(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accepted(redis, jobs, accept, "task_1")
+    assert await jobs.callback(told(job, "task_2")) is Effect.CROSSED
+    after = await read(jobs, job)
+    assert (after.task_id, after.earlier) == ("task_1", [])
+    assert await redis.get("{gw}:task:task_2") is None

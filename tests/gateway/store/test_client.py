@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,  # noqa: A004
@@ -99,3 +100,16 @@ async def test_a_pool_decodes_unless_it_is_told_not_to(redis_url: str, redis: Re
     assert await redis.get("name") == "ü"
     assert await Redis(connection_pool=raw).get("name") == "ü".encode()
     await raw.disconnect()
+
+
+async def test_a_connection_that_is_cut_as_it_is_made_is_a_lost_one(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(*_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    monkeypatch.setattr(AbstractConnection, "_send_packed_command", closed)
+    pool = connection_pool(redis_url, timeout_seconds=1, retries=0, connections=2)
+    with pytest.raises(StoreUnavailable), store_errors():
+        await Redis(connection_pool=pool).ping()
+    await pool.disconnect()

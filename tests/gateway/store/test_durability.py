@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.embedded import prepared, valkey
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings import Settings
 from gateway.store import durability
 from gateway.store.client import connection_pool
@@ -118,3 +118,14 @@ async def test_who_is_told_to_stop_waits_no_longer() -> None:
     waiting = asyncio.create_task(durability.check_when_there(settings("redis://127.0.0.1:1/0"), stop))
     stop.set()
     await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_server_that_is_still_loading_is_not_judged(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def info(*_: object) -> dict[str, object]:
+        return {"loading": 1, "aof_enabled": 0, "redis_version": "7.0.15", "role": "master"}
+
+    monkeypatch.setattr(redis, "info", info)
+    with pytest.raises(StoreUnavailable, match="loading"):
+        await durability.faults(redis)

@@ -132,3 +132,10 @@ async def test_the_same_key_with_another_option_is_another_request(
 async def test_a_dry_run_checks_the_options_too(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/jobs?dry_run=1", json=BODY, headers={POLICY: "no"})
     assert answer.status_code == 400
+
+
+async def test_a_mistyped_option_is_not_passed_over_in_silence(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/jobs?dry_run=1", json=BODY, headers={"Gateway-On-Unknwon": "hold"})
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["param"], error["message"]) == ("gateway-on-unknwon", "did you mean Gateway-On-Unknown?")
