@@ -33,6 +33,12 @@ up: $(READY) ## the whole service on this machine
 test: $(READY) browser ## all tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+faults: $(READY) ## kill, freeze, cut off and cut power under load (SCALE=1 SEED=n)
+	@$(BIN)/python -m tests.promises.faults --scale $(or $(SCALE),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: $(READY) ## plant bugs in copies of the tree; each must be caught
+	@$(BIN)/python -m tests.promises.mutants $(ARGS)
+
 check: $(READY) ## format, lint, types, import contracts, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -54,4 +60,4 @@ lock: $(READY) ## resolve the dependencies anew into the lock files
 clean: ## remove what make made
 	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .hypothesis dist
 
-.PHONY: help setup browser demo up test check fix bench lock clean
+.PHONY: help setup browser demo up test faults mutants check fix bench lock clean

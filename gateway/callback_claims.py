@@ -21,10 +21,10 @@ def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None
     """`{"status", "output", "usage", "metadata", "error"}` of a task that ended, or None."""
     if settings.callback_trust != "body" or snapshot is None or snapshot.status is TaskStatus.IN_PROGRESS:
         return None
-    urls = list(_urls(snapshot.output))
-    if snapshot.status is TaskStatus.COMPLETED and not urls:
+    if snapshot.status is TaskStatus.COMPLETED and not _has_result(snapshot):
         return None
-    if not all(_is_believed(settings, url) for url in (*urls, *_urls(snapshot.metadata))):
+    urls = (*_urls(snapshot.output), *_urls(snapshot.metadata))
+    if not all(_is_believed(settings, url) for url in urls):
         return None
     error = snapshot.error
     return {
@@ -34,6 +34,12 @@ def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None
         "metadata": snapshot.metadata,
         "error": None if error is None else {"code": error.code, "message": error.message},
     }
+
+
+def _has_result(snapshot: Snapshot) -> bool:
+    """A cover alone is no result."""
+    groups = [group.get("content") for group in snapshot.output]
+    return any("url" in item for items in groups if isinstance(items, list) for item in items)
 
 
 def _urls(value: object, name: str = "") -> Iterator[str]:

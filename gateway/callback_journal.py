@@ -22,6 +22,7 @@ from typing import BinaryIO, Final, Protocol
 
 import structlog
 
+from gateway import odd_callbacks
 from gateway.callback_lines import from_line, to_line
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, StoreUnavailable, Unavailable
@@ -32,6 +33,8 @@ from gateway.telemetry import Outage
 MAX_BYTES: Final = 256 * 2**20
 RETRY_SECONDS: Final = 5
 _PAUSE_SECONDS: Final = 1.0
+#: A disk that hangs must not keep the upstream waiting: it sends the callback again.
+_DISK_SECONDS: Final = 5.0
 #: A larger file is followed by another: what was replayed is not begun anew when Redis goes away again.
 _FILE_BYTES: Final = 4 * 2**20
 _SUFFIX: Final = ".jsonl"
@@ -45,6 +48,8 @@ class Journal:
         """Makes the folder. ConfigurationError when it cannot be written."""
         self.folder = folder
         self.trouble = Outage("callback_journal_unreadable", "callback_journal_readable")
+        self._failing = Outage("callback_journal_failed", "callback_journal_works")
+        self._full = Outage("callback_journal_full", "callback_journal_has_room")
         self._environment = environment
         self._max_bytes = max_bytes
         self._path = folder
@@ -62,13 +67,22 @@ class Journal:
             raise ConfigurationError("GATEWAY_CALLBACK_JOURNAL_DIR: is a folder that cannot be written")
 
     async def append(self, callback: Callback) -> None:
-        """Returns when it is on disk. Unavailable when it may not be."""
+        """Returns when it is on disk. Unavailable when it may not be, and when the disk hangs."""
         await self._environment.reach("journal.before")
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked.append((to_line(callback), kept))
+        asked = (to_line(callback), kept)
+        self._asked.append(asked)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
-        await kept
+        try:
+            async with asyncio.timeout(_DISK_SECONDS):
+                await kept
+        except TimeoutError:
+            self._failing.begins("the disk does not answer")
+            raise _unavailable("the callback could not be written down in time") from None
+        finally:
+            if asked in self._asked:  # nobody waits for it: it must not pile up before a disk that hangs
+                self._asked.remove(asked)
         await self._environment.reach("journal.after")
 
     async def seal(self) -> bool:
@@ -105,7 +119,7 @@ class Journal:
         try:
             waiting = sum(_size(path) for path in _journals(self.folder))
             if waiting + len(lines) > self._max_bytes:
-                structlog.get_logger().error("callback_journal_full", bytes=waiting)
+                self._full.begins(f"{waiting} bytes are waiting for Redis")
                 return "too many callbacks are waiting for Redis"
             if self._written >= _FILE_BYTES:
                 self._let_go()
@@ -113,10 +127,12 @@ class Journal:
                 self._path, self._file = new, _begin(new)
             _write_whole(self._file, lines)
         except OSError as error:
-            structlog.get_logger().error("callback_journal_failed", reason=error.strerror)
+            self._failing.begins(str(error.strerror))
             self._give_up()
             return "the callback could not be written down"
         self._written += len(lines)
+        self._failing.ends()
+        self._full.ends()
         return None
 
     def _give_up(self) -> None:
@@ -191,12 +207,15 @@ async def _replay_file(path: Path, file: BinaryIO, jobs: Keeper) -> None:
             rejected.append(line)
             continue
         try:
-            effects[(await jobs.callback(callback)).value] += 1
+            effect = await jobs.callback(callback)
         except StoreUnavailable:
             raise
         except Exception:  # whatever it is about this one, it must not keep the others waiting
             log.exception("callback_replay_failed", job=callback.job_id)
             rejected.append(line)
+            continue
+        effects[effect.value] += 1
+        odd_callbacks.warn_of(callback, effect)
     if torn:
         log.warning("callback_journal_torn", bytes=len(torn))
     if rejected:

@@ -21,7 +21,8 @@ _REFERENCE: Final = (
     r"\.(?P<job>job_[0-9A-HJKMNP-TV-Z]{26})\.(?P<epoch>0|[1-9][0-9]{0,9})"
 )
 _PROBE: Final = re.compile(r"(?P<kid>[a-z0-9]{1,8})\.(?P<mac>[A-Za-z0-9_-]{22})")
-_TOKEN: Final = re.compile(_REFERENCE + r"\.(?P<mac>[A-Za-z0-9_-]{22})")
+#: The form of a token, wherever it may stand in a text.
+FORM: Final = re.compile(_REFERENCE + r"\.(?P<mac>[A-Za-z0-9_-]{22})")
 
 
 class CallbackRef(NamedTuple):
@@ -37,14 +38,14 @@ def make(keyring: Keyring, tenant: str, job_id: str, epoch: int) -> str:
     """The token of one attempt, under the active key. Raises ValueError for parts that are not valid."""
     ref = CallbackRef(keyring.active_kid, tenant, job_id, epoch)
     token = f"{ref.kid}.{tenant}.{job_id}.{epoch}.{_mac(keyring, ref)}"
-    if not _TOKEN.fullmatch(token):
+    if not FORM.fullmatch(token):
         raise ValueError("tenant, job id or epoch is not of the right form for a callback token")
     return token
 
 
 def verify(keyring: Keyring, token: str) -> CallbackRef | None:
     """Whose callback this is; None for whatever else anybody may send."""
-    if not (match := _TOKEN.fullmatch(token)):
+    if not (match := FORM.fullmatch(token)):
         return None
     ref = CallbackRef(match["kid"], match["tenant"], match["job"], int(match["epoch"]))
     if ref.kid not in keyring:

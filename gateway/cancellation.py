@@ -33,7 +33,10 @@ async def cancel(
         if unpaid(job):
             await settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)])
         elif not upstream_can:
-            raise CannotCancel("the job was handed to the upstream, which offers no cancel; wait for its end")
+            raise CannotCancel(
+                f"the job was handed to the upstream, which offers no cancel (phase {job.state}, spend "
+                f"{job.spend}); it ends by itself, at its total deadline at the latest"
+            )
         elif job.cancel_wished_at is not None:
             return job
         else:

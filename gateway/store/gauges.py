@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role
 from gateway.store import keys
 from gateway.store.client import store_errors
+from gateway.store.memory import ratio_of
 from gateway.store.operators import UNKNOWNS, account_key
 
 
@@ -33,7 +34,8 @@ class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
     `sweep_age_seconds`: since the last sweep, or since the epoch when there was none, and so
     `callback_path_age_seconds`: since callbacks were last proven to reach us. `account_slots`: how many tasks
-    the upstream may hold, when a 429 lowered it. `unknown_oldest_seconds`: the age of the longest unknown
+    the upstream may hold, as a 429 left them `account_cut_seconds` ago; `account_held`: nothing is sent
+    until the time that it named. `unknown_oldest_seconds`: the age of the longest unknown
     outcome. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it has no such limit."""
 
     counts: dict[str, int]
@@ -42,6 +44,8 @@ class Gauges:
     sweep_age_seconds: float
     account_parked: bool
     account_slots: int | None
+    account_cut_seconds: float
+    account_held: bool
     callback_path_age_seconds: float
     unknown_oldest_seconds: float
     memory_ratio: float
@@ -58,7 +62,7 @@ class RedisGauges:
                 pipe.hgetall(keys.COUNTS)
                 pipe.hgetall(keys.TALLY)
                 pipe.get(keys.SWEPT)
-                pipe.hmget(account_key(), ["parked_at", "slots"])
+                pipe.hmget(account_key(), ["parked_at", "slots", "cut_at", "hold_until"])
                 pipe.hget(keys.CALLBACK_PATH, "last")
                 pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
@@ -70,7 +74,8 @@ class RedisGauges:
                     pipe.zcard(keys.slots(role))
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
-        (seconds, microseconds), counts, tally, swept, (parked, slots), proven, unknown, memory = replies[:8]
+        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory = replies[:8]
+        parked, slots, cut, hold = account
         now = (seconds + microseconds / 1e6) * 1000
         return Gauges(
             counts=_numbers(counts),
@@ -79,9 +84,11 @@ class RedisGauges:
             sweep_age_seconds=_since(now, swept),
             account_parked=parked is not None,
             account_slots=int(slots) if slots else None,
+            account_cut_seconds=(now - float(cut or now)) / 1000,
+            account_held=float(hold or 0) > now,
             callback_path_age_seconds=_since(now, proven),
             unknown_oldest_seconds=_age(now, unknown),
-            memory_ratio=memory["used_memory"] / memory["maxmemory"] if memory["maxmemory"] else 0.0,
+            memory_ratio=ratio_of(memory) or 0.0,
         )
 
     async def ping(self) -> None:

@@ -91,8 +91,8 @@ class RedisJobStore:
                 raise IdempotencyMismatch(value)
             case "heavy":
                 message = (
-                    f"this tenant's jobs take {value} bytes of {bytes_max}; send a smaller payload, or post when "
-                    "older jobs are forgotten"
+                    f"this tenant's jobs take {value} bytes of {bytes_max}; send a smaller payload, or post "
+                    "when older jobs are forgotten"
                 )
                 raise LimitReached(message, _HEAVY_RETRY_SECONDS)
             case _:

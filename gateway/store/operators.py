@@ -3,6 +3,7 @@ and what a tenant chose."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +11,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
-from gateway.dispatch import ACCOUNT, PREFIX, Role
+from gateway.dispatch import ACCOUNT, PREFIX, Role, RoleLimits
+from gateway.lifecycle import OnUnknown
 from gateway.store import keys, orders
 from gateway.store.base import Account
 from gateway.store.client import store_errors
@@ -33,6 +35,30 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
+class Parking:
+    """Why the account is parked: `by` an operator (the id of the key) or "upstream"; `status`, `code`: the
+    upstream's refusal, if there was one; `probe_at` (ms): when the next job may try, None for never."""
+
+    by: str
+    status: int | None
+    code: str | None
+    probe_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownJob:
+    """A job whose outcome is unknown. `since`: ms. `on_unknown`: what its owner chose, for it or for all;
+    `evidence`: what proves that it was accepted."""
+
+    job_id: str
+    tenant: str
+    epoch: int
+    since: int
+    on_unknown: OnUnknown | None
+    evidence: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """All that is under way. `counts`: {"job:queued": n, "delivery:pending": n, ...}. `roles`: of each role
     what is in its lanes, due, due again, and held: slots, their holders, and their sum over lanes."""
@@ -47,22 +73,49 @@ def account_key() -> str:
     return f"{PREFIX}account:{ACCOUNT}"
 
 
+def slots_left(limits: RoleLimits, stored: int | None, cut_ms_ago: float) -> int:
+    """How many tasks the upstream may hold now, as `slots_left` of scripts/lanes.lua has it: what a 429 left
+    (`stored`, None: all), and one more for each interval since it."""
+    if stored is None:
+        return limits.slots
+    return min(limits.slots, stored + math.floor(cut_ms_ago / limits.probe_ms))
+
+
 class RedisOperatorStore:
     def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
         self._redis = redis
         self._scripts = scripts
-        self._slots = roles[Role.SUBMIT].slots
+        self._limits = roles[Role.SUBMIT]
         self.tenants = RedisTenantSettings(redis, scripts)
         self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT))
 
     async def account(self) -> Account:
+        account, _ = await self.account_and_parking()
+        return account
+
+    async def account_and_parking(self) -> tuple[Account, Parking | None]:
         with store_errors():
-            found = await self._redis.hgetall(account_key())  # type: ignore[misc]
-        return Account(
-            slots=min(self._slots, int(found.get("slots", self._slots))),
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.hgetall(account_key())
+                (seconds, microseconds), found = await pipe.execute()
+        now = seconds * 1000 + microseconds // 1000
+        cut_ms_ago = now - int(found.get("cut_at", now))
+        account = Account(
+            slots=slots_left(self._limits, _whole(found.get("slots")), cut_ms_ago),
             parked_at=_whole(found.get("parked_at")),
             reason=found.get("reason"),
             hold_until=_whole(found.get("hold_until")),
+        )
+        return account, None if account.parked_at is None else self._parking(account.parked_at, found)
+
+    def _parking(self, parked_at: int, found: Mapping[str, str]) -> Parking:
+        operator, refused = found.get("parked_by"), found.get("status", "0") != "0"
+        return Parking(
+            by=operator or "upstream",
+            status=int(found["status"]) if refused else None,
+            code=(found.get("code") or None) if refused else None,
+            probe_at=None if operator else int(found.get("probe_at", parked_at + self._limits.probe_ms)),
         )
 
     async def park(self, reason: str, by: str) -> None:
@@ -104,6 +157,35 @@ class RedisOperatorStore:
             {"id": _text(name), **{_text(k): _text(v) for k, v in fields.items()}} for name, fields in found
         ]
         return Entries([_given(row) for row in rows[:limit]], more=len(rows) > limit)
+
+    async def unknown(self, after: tuple[int, str] | None, limit: int) -> tuple[list[UnknownJob], bool]:
+        """The jobs whose outcome is unknown, the longest first, and whether more follow. `after`: since when
+        (ms) the last one of the page before is unknown, and its id; it need not be so any more."""
+        since, last = after or (0, "")
+        with store_errors():
+            same = await self._redis.zcount(UNKNOWNS, since, since) if after else 0
+            found = await self._redis.zrangebyscore(
+                UNKNOWNS, since, "+inf", start=0, num=limit + 1 + same, withscores=True
+            )
+        later = [(int(at), name) for name, at in found if (int(at), name) > (since, last)]
+        return await self._told(later[:limit]), len(later) > limit
+
+    async def _told(self, found: list[tuple[int, str]]) -> list[UnknownJob]:
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for _, name in found:
+                    pipe.hmget(keys.job(name), ["tenant", "epoch", "on_unknown", "evidence"])
+                records = await pipe.execute()
+            owners = sorted({tenant for tenant, *_ in records if tenant})
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for tenant in owners:
+                    pipe.hget(keys.tenant_settings(tenant), "on_unknown")
+                chosen = dict(zip(owners, await pipe.execute(), strict=True))
+        return [
+            UnknownJob(name, tenant, int(epoch or 0), at, _policy(own or chosen[tenant]), evidence)
+            for (at, name), (tenant, epoch, own, evidence) in zip(found, records, strict=True)
+            if tenant
+        ]
 
     async def state(self) -> Standing:
         with store_errors():
@@ -148,6 +230,10 @@ def _given(fields: Mapping[str, str]) -> dict[str, str]:
 
 def _text(raw: bytes) -> str:
     return raw[:SHOWN_BYTES].decode(errors="backslashreplace")
+
+
+def _policy(text: str | None) -> OnUnknown | None:
+    return OnUnknown(text) if text else None
 
 
 def _whole(text: str | None) -> int | None:

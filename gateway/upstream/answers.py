@@ -5,7 +5,8 @@ out. The upstream's pages, its own client and the clients of others disagree abo
 values, so each function accepts every form seen and gives one.
 
 Text from the upstream ends up in our API, our logs and on the operators' page: it is made printable
-and cut here, once.
+and cut here, once. Our callback token goes to the upstream with each submission: where it comes back, it is
+taken out, or clients could call back in the upstream's name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from gateway import callback_tokens
 from gateway.upstream.base import TaskStatus, UpstreamError
 
 FALLBACK_CODE = "upstream_error"
@@ -34,24 +36,50 @@ _COMPLETED = frozenset({"completed", "success", "succeeded", "done"})
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-def read_storable(value: object) -> object:
-    """The same, but integers over 64 bits as text: extras are passed on as they came, and our own
+def read_storable(document: object) -> object:
+    """The same without our token, but where `read_reference` looks for it: in the `payload` of the document,
+    or of its `tasks`. Integers over 64 bits become text: extras are passed on as they came, and our own
     writer of JSON would refuse a job's record for such a number in one of them."""
+    if not isinstance(document, dict):
+        return _storable(document)
+    kept = {name: _storable(value) for name, value in document.items() if name not in ("payload", "tasks")}
+    if "payload" in document:
+        reference = document["payload"]
+        kept["payload"] = reference if isinstance(reference, str) else _storable(reference)
+    if "tasks" in document:
+        rows = document["tasks"]
+        kept["tasks"] = [read_storable(row) for row in rows] if isinstance(rows, list) else _storable(rows)
+    return kept
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return _without_token(value)
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, list):
-        return [read_storable(item) for item in value]
+        return [_storable(item) for item in value]
     if isinstance(value, dict):
-        return {name: read_storable(item) for name, item in value.items()}
+        return {_without_token(name): _storable(item) for name, item in value.items()}
     return value
 
 
+def _without_token(text: str) -> str:
+    # most texts are none, and the search is dear
+    return callback_tokens.FORM.sub("[token]", text) if ".job_" in text else text
+
+
 def read_text(value: object, limit: int) -> str:
-    """One printable line of at most `limit` characters; "" when the value is not a string."""
+    """One printable line of at most `limit` characters without our token; "" when it is not a string."""
+    return _without_token(_line(value, limit))[:limit]
+
+
+def _line(value: object, limit: int) -> str:
+    """Printable, and longer than `limit` perhaps: what is cut there might be a token."""
     if not isinstance(value, str):
         return ""
     line = " ".join(value[: 4 * limit].split())
-    return "".join(character for character in line if character.isprintable())[:limit]
+    return "".join(character for character in line if character.isprintable())
 
 
 def read_code(value: object) -> str:
@@ -124,7 +152,7 @@ def _is_opaque_id(value: str) -> bool:
 
 def read_reference(fields: Mapping[str, object]) -> str | None:
     """Our own mark from `payload`. Another's may be long: cut, it is still not ours."""
-    return read_text(fields.get("payload"), MAX_REFERENCE_CHARACTERS) or None
+    return _line(fields.get("payload"), MAX_REFERENCE_CHARACTERS)[:MAX_REFERENCE_CHARACTERS] or None
 
 
 def read_status_word(fields: Mapping[str, object]) -> str:

@@ -47,6 +47,7 @@ def create_app(settings: Settings) -> Starlette:
         _route("/ops/api/account/resume", POST=ops_api.resume),
         _route("/ops/api/events", GET=ops_api.events),
         _route("/ops/api/quarantine", GET=ops_api.quarantine),
+        _route("/ops/api/unknown", GET=ops_api.unknown),
         _route("/ops/api/tenants/{tenant}", GET=ops_api.show_tenant, PUT=ops_api.change_tenant),
         _route("/ops/api/state", GET=ops_api.show_state),
         _route("/livez", GET=ops.livez),

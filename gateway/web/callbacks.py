@@ -13,12 +13,12 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import callback_claims, callback_signature, callback_tokens
+from gateway import callback_claims, callback_signature, callback_tokens, odd_callbacks
 from gateway.callback_signature import Signature, Verdict
 from gateway.callback_tokens import CallbackRef
 from gateway.errors import NotFound, StoreUnavailable, Unauthenticated
 from gateway.settings import Settings
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback
 from gateway.upstream.base import Hint, TaskStatus
 from gateway.web import bodies
 from gateway.web.answers import json_answer
@@ -27,10 +27,10 @@ from gateway.web.state import State, state_of
 
 _MAX_BODY_BYTES: Final = 256 * 1024
 _MAX_RAW_BYTES: Final = 64 * 1024
+#: Of those whose sender is in doubt: enough to see what they are, too little to fill the quarantine.
+_MAX_DISTRUSTED_BYTES: Final = 2 * 1024
 _BODY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5
-#: What should not happen as long as Redis keeps what it acknowledged and tasks are named right.
-_STRANGE: Final = (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)
 _ENDS: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
 
 
@@ -53,7 +53,7 @@ async def receive(request: Request) -> Response:
     if distrust is None:
         await _keep(state, _read(state, ref, body, raw, signature))
     else:
-        await _keep_distrusted(state, ref, raw, distrust)
+        await _keep_distrusted(state, ref, raw[:_MAX_DISTRUSTED_BYTES], distrust)
         if state.resources.settings.callback_signature == "required" and distrust is not Verdict.STALE:
             raise Unauthenticated("this callback is not signed as it must be")
     if refused is not None:
@@ -140,12 +140,4 @@ async def _keep(state: State, callback: Callback) -> None:
         state.traffic.callbacks["journaled"] += 1
         return
     state.traffic.callbacks[effect] += 1
-    if effect in _STRANGE:
-        structlog.get_logger().warning(
-            "callback_out_of_place",
-            job=callback.job_id,
-            tenant=callback.tenant,
-            epoch=callback.epoch,
-            task=callback.task_id,
-            reason=effect,
-        )
+    odd_callbacks.warn_of(callback, effect)

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store.gauges import Gauges, RoleGauges
+from gateway.store.operators import slots_left
 from gateway.web.traffic import Traffic
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -29,7 +30,12 @@ _BY_OUTCOME: Final = {
     "resubmissions": "Jobs sent again after an unknown outcome, by who chose that: perhaps paid for twice",
     "rollback_seen": "Callbacks which prove that Redis lost what it had acknowledged, by what is missing",
 }
-#: What they count as a whole. Shown from the start, so that the first one is seen to be a rise.
+#: Outcomes that are rare and grave. Shown from the start, so that the first one is seen to be a rise.
+_SEEDED: Final = {
+    "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
+    "rollback_seen": ("ahead", "orphan"),
+}
+#: What they count as a whole. Shown from the start, too.
 _WHOLE: Final = {
     "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
     "late_results": "Results that came after their job had been given up",
@@ -71,7 +77,7 @@ def _families(
         slots.add_metric([role], limit.slots)
     yield slots
     if gauges is not None:
-        yield from _single(gauges, limits[Role.SUBMIT].slots)
+        yield from _single(gauges, limits[Role.SUBMIT])
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)
@@ -92,14 +98,18 @@ def _own(traffic: Traffic) -> Iterator[Metric]:
     yield callbacks
 
 
-def _single(gauges: Gauges, slots: int) -> Iterator[Metric]:
-    """`slots`: of the upstream's account, while nothing limits it further."""
-    account_slots = slots if gauges.account_slots is None else min(slots, gauges.account_slots)
+def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
+    """`submit`: what the upstream's account lets through while nothing limits it further."""
+    account_slots = slots_left(submit, gauges.account_slots, gauges.account_cut_seconds * 1000)
     rows: dict[str, tuple[str, float]] = {
         "gateway_sweep_age_seconds": ("Since the last sweep by any worker", gauges.sweep_age_seconds),
         "gateway_account_parked": (
             "1 while nothing is sent to the upstream: it refused the account, or an operator parked it",
             int(gauges.account_parked),
+        ),
+        "gateway_account_held": (
+            "1 while nothing is sent to the upstream before the time that its 429 named",
+            int(gauges.account_held),
         ),
         "gateway_account_slots": ("Tasks that the upstream may hold now; a 429 lowers it", account_slots),
         "gateway_callback_path_age_seconds": (
@@ -154,6 +164,8 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
 
 def _tallies(gauges: Gauges) -> Iterator[Metric]:
     by_name: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for name, seeds in _SEEDED.items():
+        by_name[name] = dict.fromkeys(seeds, 0)
     for tally, number in gauges.tally.items():
         name, _, outcome = tally.partition("|")
         by_name[name][outcome] = number

@@ -24,6 +24,14 @@ def operators() -> Document:
         "/ops/api/quarantine": {
             "get": _list_entries("listQuarantine", "Callbacks that made no sense", ops_schemas.QuarantineList)
         },
+        "/ops/api/unknown": {
+            "get": _list_entries(
+                "listUnknownJobs",
+                "Jobs whose outcome is unknown",
+                ops_schemas.UnknownList,
+                ops_schemas.UNKNOWN_ID,
+            )
+        },
         "/ops/api/tenants/{tenant}": {
             "parameters": [tenant],
             "get": _show_tenant(),
@@ -80,7 +88,9 @@ def _show_state() -> Document:
     return operation("showState", "What is under way in the whole service", Scope.OPS_READ, answers, 400)
 
 
-def _list_entries(name: str, summary: str, model: type[BaseModel]) -> Document:
+def _list_entries(
+    name: str, summary: str, model: type[BaseModel], entry_id: str = ops_schemas.ENTRY_ID
+) -> Document:
     limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}
     return operation(
         name,
@@ -89,7 +99,7 @@ def _list_entries(name: str, summary: str, model: type[BaseModel]) -> Document:
         {"200": answer("A page.", model)},
         400,
         parameters=[
-            query("after", "Later than this entry.", {"type": "string", "pattern": ops_schemas.ENTRY_ID}),
+            query("after", "Later than this entry.", {"type": "string", "pattern": entry_id}),
             query("limit", "At most so many.", limit),
         ],
     )

@@ -7,7 +7,7 @@ They see the jobs of all tenants. Every change is kept among the operators' even
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -17,18 +17,17 @@ from gateway import tenants
 from gateway.errors import NotFound
 from gateway.jobs import JOB_ID, Job, public, rfc3339
 from gateway.operators import Resolver
-from gateway.store import base
-from gateway.store.operators import Entries
 from gateway.tenants import Scope
 from gateway.web import auth, ops_bodies
 from gateway.web.answers import json_answer
-from gateway.web.ops_schemas import ENTRY_ID, ParkRequest, ResolveRequest, TenantRequest
+from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest, TenantRequest
 from gateway.web.queries import Query
 from gateway.web.state import State, state_of
 
 PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1000
 _ENTRY_ID: Final = re.compile(ENTRY_ID[:-1] + r"\Z")
+_UNKNOWN_ID: Final = re.compile(UNKNOWN_ID[:-1] + r"\Z")
 
 
 async def show_job(request: Request) -> Response:
@@ -77,13 +76,36 @@ async def resume(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """What operators should know, oldest first."""
     after, limit = await _page(request)
-    return _entries(request, await state_of(request).resources.operators.events(after, limit), limit)
+    found = await state_of(request).resources.operators.events(after, limit)
+    return _list(request, [_readable(row) for row in found.rows], found.more, limit)
 
 
 async def quarantine(request: Request) -> Response:
     """Genuine callbacks that could not be made sense of, oldest first."""
     after, limit = await _page(request)
-    return _entries(request, await state_of(request).resources.operators.quarantine(after, limit), limit)
+    found = await state_of(request).resources.operators.quarantine(after, limit)
+    return _list(request, [_readable(row) for row in found.rows], found.more, limit)
+
+
+async def unknown(request: Request) -> Response:
+    """Jobs whose outcome is unknown, the longest first."""
+    after, limit = await _page(request, _UNKNOWN_ID)
+    since, _, last = (after or "").partition("-")
+    resources = state_of(request).resources
+    found, more = await resources.operators.unknown((int(since), last) if after else None, limit)
+    data = [
+        {
+            "id": f"{job.since}-{job.job_id}",
+            "job": job.job_id,
+            "tenant": job.tenant,
+            "epoch": job.epoch,
+            "since": rfc3339(job.since),
+            "on_unknown": job.on_unknown or resources.settings.on_unknown,
+            "evidence": job.evidence,
+        }
+        for job in found
+    ]
+    return _list(request, data, more, limit)
 
 
 async def show_tenant(request: Request) -> Response:
@@ -143,12 +165,16 @@ async def _story(state: State, job: Job) -> Response:
 
 
 async def _account(state: State) -> dict[str, Any]:
-    account: base.Account = await state.resources.operators.account()
+    account, parking = await state.resources.operators.account_and_parking()
     return {
         "object": "account",
         "parked": account.parked_at is not None,
         "parked_at": rfc3339(account.parked_at),
+        "parked_by": parking and parking.by,
         "reason": account.reason,
+        "status": parking and parking.status,
+        "code": parking and parking.code,
+        "probe_at": rfc3339(parking.probe_at) if parking else None,
         "hold_until": rfc3339(account.hold_until),
         "slots": account.slots,
     }
@@ -169,21 +195,18 @@ def _tenant_name(request: Request) -> str:
     return name
 
 
-async def _page(request: Request) -> tuple[str | None, int]:
+async def _page(request: Request, form: re.Pattern[str] = _ENTRY_ID) -> tuple[str | None, int]:
     await auth.require(request, Scope.OPS_READ)
     query = Query(request, "after", "limit")
-    after = query.text("after", _ENTRY_ID, "the id of an entry")
+    after = query.text("after", form, "the id of an entry")
     limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
     query.check()
     return after, limit
 
 
-def _entries(request: Request, found: Entries, limit: int) -> Response:
-    following = None
-    if found.more:
-        following = f"{request.url.path}?after={found.rows[-1]['id']}&limit={limit}"
-    data = [_readable(entry) for entry in found.rows]
-    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+def _list(request: Request, data: Sequence[Mapping[str, Any]], more: bool, limit: int) -> Response:
+    following = f"{request.url.path}?after={data[-1]['id']}&limit={limit}" if more and data else None
+    return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
 
 
 def _readable(entry: Mapping[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from gateway.operators import Action
 from gateway.web.schemas import Answer, JobSummary, Timestamp
 
 ENTRY_ID: Final = "^[0-9]{1,15}-[0-9]{1,15}$"
+UNKNOWN_ID: Final = "^[0-9]{1,15}-job_[0-9A-HJKMNP-TV-Z]{26}$"
 TENANT: Final = "^[a-z0-9][a-z0-9_-]{0,31}$"
 TASK_ID: Final = "^[!-~]{1,128}$"
 
@@ -75,7 +76,14 @@ class Account(Answer):
     parked: bool
     """Nothing is sent to the upstream."""
     parked_at: Timestamp | None
+    parked_by: str | None
+    """The id of an operator's key, or `upstream`."""
     reason: str | None
+    status: int | None
+    """The upstream's refusal, if there was one."""
+    code: str | None
+    probe_at: Timestamp | None
+    """When the next job may try; null while an operator keeps it parked."""
     hold_until: Timestamp | None
     """Nothing is sent before."""
     slots: Count
@@ -121,6 +129,31 @@ class QuarantineList(Answer):
     """Path of the next page."""
 
 
+class UnknownJob(BaseModel):
+    """A job whose outcome is unknown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=UNKNOWN_ID)
+    job: str
+    tenant: str
+    epoch: int
+    since: Timestamp
+    on_unknown: OnUnknown
+    """What becomes of it when the grace window has passed."""
+    evidence: str | None
+    """What proves that the upstream accepted it."""
+
+
+class UnknownList(Answer):
+    object: Literal["list"]
+    data: list[UnknownJob]
+    """Longest unknown first."""
+    has_more: bool
+    next: str | None
+    """Path of the next page."""
+
+
 class TenantSettings(Answer):
     object: Literal["tenant"]
     tenant: str
@@ -155,5 +188,5 @@ class ServiceState(Answer):
 
 REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest, TenantRequest)
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(JobStory, Account, OpsEventList, QuarantineList, TenantSettings, ServiceState),
+    *(JobStory, Account, OpsEventList, QuarantineList, UnknownList, TenantSettings, ServiceState),
 )

@@ -25,6 +25,7 @@ class Store:
     asked: int = 0
     away_after: int | None = None
     poison: frozenset[str] = frozenset()
+    effect: Effect = Effect.MOVED
 
     async def callback(self, callback: Callback) -> Effect:
         self.asked += 1
@@ -33,7 +34,7 @@ class Store:
         if callback.task_id in self.poison:
             raise RuntimeError("never seen before")
         self.kept.append(callback)
-        return Effect.MOVED
+        return self.effect
 
 
 def journals(folder: Path) -> list[Path]:

@@ -67,6 +67,11 @@ def test_nothing_is_claimed_of_a_task_that_runs_or_cannot_be_read(trusting: Sett
 def test_nothing_is_claimed_without_named_hosts_or_without_a_result(trusting: Settings) -> None:
     assert read(trusting.model_copy(update={"result_hosts": []}), DONE) is None
     assert read(trusting, replace(DONE, output=[])) is None
+    covers: list[dict[str, object]] = [
+        {"content": [{"type": "video", "cover_url": GOOD, "watermarked_url": GOOD}]}
+    ]
+    assert read(trusting, replace(DONE, output=covers)) is None
+    assert read(trusting, replace(DONE, output=[*covers, *DONE.output])) is not None
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from gateway import callback_journal
 from gateway.callback_journal import Journal, replay_once
 from gateway.callback_lines import from_line, to_line
 from gateway.errors import ConfigurationError, Unavailable
+from gateway.store.base import Effect
 from tests.gateway.journaling import ENVIRONMENT, Store, callback, journals, left_by_a_dead_process
 
 
@@ -91,9 +94,13 @@ async def test_a_disk_that_fails_is_told_and_what_was_acknowledged_stays(
                 await journal.append(one)
             assert refused.value.retry_after_seconds == 5
             assert str(folder) not in str(refused.value)
-    assert [entry["reason"] for entry in logged] == ["No space left on device"] * 2
+    assert [(entry["event"], entry["reason"]) for entry in logged] == [
+        ("callback_journal_failed", "No space left on device")
+    ]
     assert len(journals(folder)) == 1
-    await journal.append(third)
+    with capture_logs() as logged:
+        await journal.append(third)
+    assert [entry["event"] for entry in logged] == ["callback_journal_works"]
     store = Store()
     await replay_once(journal, store)
     assert store.kept == [first, third]
@@ -108,6 +115,65 @@ async def test_a_sync_that_fails_is_a_failure(journal: Journal, monkeypatch: pyt
         with pytest.raises(Unavailable):
             await journal.append(callback(1))
     await journal.append(callback(2))
+
+
+async def test_a_full_journal_is_told_once_and_once_more_when_it_has_room(folder: Path) -> None:
+    left_by_a_dead_process(folder, to_line(callback(1)))
+    journal = Journal(folder, ENVIRONMENT, max_bytes=len(to_line(callback(2))) * 3 // 2)
+    with capture_logs() as logged:
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await journal.append(callback(2))
+        await replay_once(journal, Store())
+        await journal.append(callback(2))
+    told_of = [entry["event"] for entry in logged if entry["event"] != "callbacks_replayed"]
+    assert told_of == ["callback_journal_full", "callback_journal_has_room"]
+
+
+async def test_a_disk_that_hangs_keeps_nobody_waiting_for_ever(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    real = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        goes_on.wait()
+        real(file)
+
+    first, second, third = callback(1), callback(2), callback(3)
+    with monkeypatch.context() as hung, capture_logs() as logged:
+        hung.setattr(os, "fdatasync", fdatasync)
+        hung.setattr(callback_journal, "_DISK_SECONDS", 0.01)
+        try:
+            for one in (first, second):  # one is on its way to the disk, the other waits for it
+                with pytest.raises(Unavailable) as refused:
+                    await journal.append(one)
+                assert refused.value.retry_after_seconds == 5
+        finally:
+            goes_on.set()
+    await journal.append(third)
+    assert [entry["event"] for entry in logged] == ["callback_journal_failed"]
+    store = Store()
+    await replay_once(journal, store)
+    assert store.kept == [first, third]  # the second is not acknowledged, and takes no room
+
+
+@pytest.mark.parametrize(
+    ("effect", "warned"),
+    [
+        *((effect, True) for effect in (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)),
+        *((effect, False) for effect in (Effect.MOVED, Effect.REPEATED, Effect.ABSORBED, Effect.LATE)),
+    ],
+)
+async def test_a_callback_out_of_place_is_told_of_though_it_was_replayed(
+    journal: Journal, effect: Effect, warned: bool
+) -> None:
+    given = callback()
+    await journal.append(given)
+    with capture_logs() as logged:
+        await replay_once(journal, Store(effect=effect))
+    told_of = [(row["job"], row["reason"]) for row in logged if row["event"] == "callback_out_of_place"]
+    assert told_of == ([(given.job_id, effect)] if warned else [])
 
 
 async def test_a_file_that_cannot_be_read_holds_up_nobody_and_is_told_once(

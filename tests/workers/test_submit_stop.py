@@ -15,7 +15,8 @@ from gateway.tickets import submit_ticket
 from gateway.upstream.base import Accepted, Unknown
 from tests.workers.conftest import Rig, eventually
 from tests.workers.scripted import nothing
-from workers.submit import Gatekeeper, Submitter
+from workers.gatekeeper import Gatekeeper
+from workers.submit import Submitter
 
 
 def stopping(rig: Rig) -> Submitter:

@@ -14,6 +14,7 @@ from gateway.store.client import connection_pool
 from gateway.store.gauges import Gauges, RedisGauges, RoleGauges
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.memory import ratio_of
 from gateway.store.operators import UNKNOWNS, account_key
 from tests.gateway.store.conftest import Accept, held
 
@@ -102,7 +103,8 @@ async def test_the_share_of_memory_is_zero_without_a_limit(redis: Redis) -> None
         assert (await read(redis)).memory_ratio == 0
         used = (await redis.info("memory"))["used_memory"]
         await redis.config_set("maxmemory", str(used * 4))
-        assert 0.1 < (await read(redis)).memory_ratio < 1
+        ratio = ratio_of(await redis.info("memory"))
+        assert (await read(redis)).memory_ratio == pytest.approx(ratio, abs=0.05)
     finally:
         await redis.config_set("maxmemory", before)
 
@@ -133,3 +135,21 @@ async def test_a_server_that_is_away_is_told_in_our_own_words() -> None:
     with pytest.raises(StoreUnavailable):
         await gauges.read()
     await pool.disconnect()
+
+
+@pytest.mark.parametrize(("ahead", "on"), [(60, True), (-60, False)])
+async def test_the_account_is_held_until_the_time_that_the_upstream_named(
+    redis: Redis, ahead: int, on: bool
+) -> None:
+    assert not (await read(redis)).account_held
+    seconds, _ = await redis.time()
+    await redis.hset(account_key(), "hold_until", str((seconds + ahead) * 1000))  # type: ignore[misc]
+    assert (await read(redis)).account_held is on
+
+
+async def test_the_age_of_the_cut_goes_with_the_slots(redis: Redis) -> None:
+    assert (await read(redis)).account_cut_seconds == 0
+    seconds, _ = await redis.time()
+    cut = {"slots": 2, "cut_at": (seconds - 600) * 1000}
+    await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
+    assert (await read(redis)).account_cut_seconds == pytest.approx(600, abs=5)

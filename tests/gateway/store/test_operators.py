@@ -17,6 +17,7 @@ from gateway.store.operators import (
     QUARANTINE,
     SHOWN_BYTES,
     UNKNOWNS,
+    Parking,
     RedisOperatorStore,
     account_key,
 )
@@ -251,3 +252,41 @@ async def test_a_full_redis_still_takes_an_operator_s_word(
         await redis.config_set("maxmemory", before)
     assert await redis.xlen(EVENTS) == 3
     assert await redis.hgetall(keys.tenant_settings("acme")) == {"on_unknown": "hold"}  # type: ignore[misc]
+
+
+async def test_an_account_that_is_not_parked_has_no_parking(operators: RedisOperatorStore) -> None:
+    assert await operators.account_and_parking() == (Account(slots=4), None)
+
+
+async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
+    jobs: RedisJobStore, redis: Redis, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    job = await accept()
+    claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
+    assert claimed
+    refused = AccountVerdict("refused", status=402, code="NoCredit", reason="no credit")
+    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=refused))
+    account, parking = await operators.account_and_parking()
+    assert account.parked_at is not None
+    assert parking == Parking("upstream", 402, "NoCredit", account.parked_at + 30_000)
+    await redis.hset(account_key(), "probe_at", "77")  # type: ignore[misc]
+    _, parking = await operators.account_and_parking()
+    assert parking == Parking("upstream", 402, "NoCredit", 77)
+
+
+async def test_what_an_operator_parked_is_told_with_the_key_and_without_a_next_try(
+    operators: RedisOperatorStore,
+) -> None:
+    await operators.park("maintenance", "key1")
+    _, parking = await operators.account_and_parking()
+    assert parking == Parking("key1", None, None, None)
+
+
+@pytest.mark.parametrize(("seconds", "slots"), [(0, 1), (29, 1), (31, 2), (61, 3), (10_000, 4)])
+async def test_slots_come_back_one_an_interval_since_the_cut(
+    redis: Redis, operators: RedisOperatorStore, seconds: int, slots: int
+) -> None:
+    now, _ = await redis.time()
+    cut = {"slots": 1, "cut_at": (now - seconds) * 1000}
+    await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
+    assert (await operators.account()).slots == slots

@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import callback_tokens
+from gateway.keyring import Keyring
 from gateway.upstream.answers import (
     is_plain_url,
+    read_error,
     read_moment,
     read_output,
     read_progress,
+    read_reference,
     read_retry_after,
+    read_storable,
+    read_text,
     read_usage,
 )
 
@@ -169,3 +175,45 @@ def test_a_moment_is_read_in_every_form(value: object, milliseconds: int) -> Non
 )
 def test_what_names_no_moment_is_none(value: object) -> None:
     assert read_moment(value) is None
+
+
+TOKEN = callback_tokens.make(Keyring({"k1": b"s" * 32}), "acme-2_x", f"job_{'0' * 26}", 12)
+
+
+@pytest.mark.parametrize(
+    "text", [TOKEN, f"https://gw.example.com/callbacks/{TOKEN}", f"bad url: {TOKEN}, {TOKEN}."]
+)
+def test_our_token_is_taken_out_of_what_clients_may_see(text: str) -> None:
+    shown = text.replace(TOKEN, "[token]")
+    assert read_text(text, 500) == shown
+    error = read_error({"code": "1", "message": text})
+    assert error is not None
+    assert error.message == shown
+    told = {"metadata": {"a": [text], text: {"payload": text}}, "output": [{"payload": text}]}
+    assert read_storable(told) == {
+        "metadata": {"a": [shown], shown: {"payload": shown}},
+        "output": [{"payload": shown}],
+    }
+    assert read_storable([text, 2**70]) == [shown, str(2**70)]
+
+
+def test_a_token_that_a_cut_would_split_is_taken_out_whole() -> None:
+    for before in range(40):
+        shown = read_text("x" * before + " " + TOKEN, 40)
+        assert ".job_" not in shown
+        assert not any(part in shown for part in (TOKEN[:12], TOKEN[-12:]))
+    assert read_text(TOKEN[:20] + "\u200b" + TOKEN[20:], 500) == "[token]"
+
+
+def test_our_mark_is_still_read_from_a_task_and_from_a_list() -> None:
+    task = read_storable({"payload": TOKEN, "id": 2**70})
+    assert isinstance(task, dict)
+    assert read_reference(task) == TOKEN
+    assert task["id"] == str(2**70)
+    listed = read_storable({"tasks": [{"payload": TOKEN, "prompt": "a fox"}], "next_page_token": ""})
+    assert listed == {"tasks": [{"payload": TOKEN, "prompt": "a fox"}], "next_page_token": ""}
+
+
+def test_what_only_looks_like_a_token_is_left() -> None:
+    for text in ("a.job_b", f"job_{'0' * 26}", TOKEN[:-1], TOKEN.replace("acme", "ACME")):
+        assert read_text(text, 500) == text

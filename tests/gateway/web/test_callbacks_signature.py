@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from gateway import callback_tokens
 from gateway.callback_signature import sign
 from gateway.environment import Environment
 from gateway.resources import Resources
@@ -93,6 +94,16 @@ async def test_a_callback_with_a_wrong_signature_only_makes_a_look_due(
     assert [(entry["event"], entry["reason"]) for entry in logged] == [("callback_distrusted", "wrong")]
     assert (await state_of(resources, job)).task_id is None
     assert await is_to_be_confirmed(resources, job)
+
+
+async def test_of_a_callback_in_doubt_two_kib_are_kept(
+    nobody: httpx.AsyncClient, resources: Resources, told: list[Callback]
+) -> None:
+    token = callback_tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
+    where = f"/callbacks/{token}"
+    body = token.encode() + b"x" * 10_000
+    await nobody.post(where, content=body, headers=signed(where, key="another"))
+    assert [one.raw for one in told] == [(b"[token]" + b"x" * 10_000)[:2048]]
 
 
 async def test_a_callback_that_is_not_signed_counts_unless_it_must_be(

@@ -96,6 +96,7 @@ async def test_on_a_redis_that_could_forget_it_is_not_ready_and_says_why(
         ("POST", "/ops/api/account/resume"),
         ("GET", "/ops/api/events"),
         ("GET", "/ops/api/quarantine"),
+        ("GET", "/ops/api/unknown"),
         ("GET", "/ops/api/tenants/acme"),
         ("GET", "/ops/api/state"),
     ],
@@ -163,6 +164,18 @@ async def test_a_parked_account_shows_with_the_slots_that_a_busy_upstream_left(
     assert (found["gateway_account_parked",], found["gateway_account_slots",]) == (1, 2)
 
 
+async def test_slots_that_came_back_since_the_cut_and_a_hold_show(
+    state: State, nobody: httpx.AsyncClient
+) -> None:
+    assert samples((await nobody.get("/metrics")).text)["gateway_account_held",] == 0
+    redis, interval = state.resources.redis, state.resources.settings.account_retry_seconds
+    seconds, _ = await redis.time()
+    cut = {"slots": 1, "cut_at": int((seconds - 2.5 * interval) * 1000), "hold_until": (seconds + 60) * 1000}
+    await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
+    found = samples((await nobody.get("/metrics")).text)
+    assert (found["gateway_account_held",], found["gateway_account_slots",]) == (1, 3)
+
+
 async def test_more_slots_than_are_configured_now_do_not_show(
     state: State, nobody: httpx.AsyncClient
 ) -> None:
@@ -174,6 +187,10 @@ async def test_what_must_never_happen_shows_before_it_does(state: State, nobody:
     found = samples((await nobody.get("/metrics")).text)
     for name in ("callback_lost", "late_results", "duplicate_spend"):
         assert found[f"gateway_{name}_total",] == 0
+    for outcome in ("ahead", "orphan"):
+        assert found["gateway_rollback_seen_total", outcome] == 0
+    for outcome in ("ahead", "crossed", "distrusted", "orphan", "unreadable"):
+        assert found["gateway_quarantined_total", outcome] == 0
     counted = {"callback_lost": 2, "late_results|told": 3, "rollback_seen|ahead": 4, "of_tomorrow|x": 5}
     await state.resources.redis.hset(keys.TALLY, mapping=counted)  # type: ignore[misc]
     found = samples((await nobody.get("/metrics")).text)

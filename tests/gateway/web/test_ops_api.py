@@ -9,7 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway.resources import Resources
-from gateway.store.operators import QUARANTINE
+from gateway.store.operators import QUARANTINE, UNKNOWNS, account_key
 from gateway.tenants import Scope
 from gateway.tickets import submit_ticket
 from gateway.web import ops_schemas
@@ -24,6 +24,7 @@ ROUTES = [
     ("POST", "/ops/api/account/resume", Scope.OPS_WRITE),
     ("GET", "/ops/api/events", Scope.OPS_READ),
     ("GET", "/ops/api/quarantine", Scope.OPS_READ),
+    ("GET", "/ops/api/unknown", Scope.OPS_READ),
     ("GET", "/ops/api/tenants/acme", Scope.OPS_READ),
     ("PUT", "/ops/api/tenants/acme", Scope.OPS_WRITE),
     ("GET", "/ops/api/state", Scope.OPS_READ),
@@ -82,7 +83,8 @@ async def test_a_parked_account_sends_nothing_until_it_is_resumed(
     assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["waiting"] == 1
     resumed = await operator.post("/ops/api/account/resume")
     assert resumed.json() == (await operator.get("/ops/api/account")).json()
-    assert (resumed.json()["parked"], resumed.json()["reason"]) == (False, None)
+    assert {resumed.json()[name] for name in ("reason", "parked_at", "parked_by", "probe_at")} == {None}
+    assert resumed.json()["parked"] is False
     assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["slots"] == 1
     assert await told(operator) == [("account_parked", "the invoice"), ("account_resumed", "")]
 
@@ -93,6 +95,7 @@ async def test_a_change_is_told_with_the_id_of_the_key(
     key = await make_key("platform", [Scope.OPS_WRITE])
     async with connected(app, key) as other:
         await other.post("/ops/api/account/park", json={"reason": "x"})
+    assert (await operator.get("/ops/api/account")).json()["parked_by"] == key.split("_")[1]
     [event] = (await operator.get("/ops/api/events")).json()["data"]
     assert event["by"] == key.split("_")[1]
     assert key.split("_")[2] not in str(event)
@@ -162,7 +165,7 @@ async def test_a_wrong_body_is_told_what_to_send_instead(
     ("query", "param"),
     [("after=x", "after"), ("after=1-0%0a", "after"), ("limit=0", "limit"), ("limit=1001", "limit")],
 )
-@pytest.mark.parametrize("path", ["/ops/api/events", "/ops/api/quarantine"])
+@pytest.mark.parametrize("path", ["/ops/api/events", "/ops/api/quarantine", "/ops/api/unknown"])
 async def test_a_page_that_cannot_be_is_refused(
     operator: httpx.AsyncClient, path: str, query: str, param: str
 ) -> None:
@@ -185,6 +188,40 @@ async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, 
         False,
         None,
     )
+
+
+async def test_a_refused_account_tells_how_it_was_refused_and_when_it_is_tried_again(
+    operator: httpx.AsyncClient, resources: Resources
+) -> None:
+    refused = {"parked_at": 1000, "reason": "top up", "status": 402, "code": "NoCredit", "probe_at": 31_000}
+    await resources.redis.hset(account_key(), mapping=refused)  # type: ignore[misc]
+    answer = await operator.get("/ops/api/account")
+    ops_schemas.Account.model_validate_json(answer.content)
+    names = ("parked_by", "status", "code", "probe_at")
+    assert [answer.json()[name] for name in names] == [
+        *("upstream", 402, "NoCredit", "1970-01-01T00:00:31.000Z")
+    ]
+
+
+async def test_unknown_jobs_are_listed_with_the_policy_that_holds_for_them(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, resources: Resources
+) -> None:
+    policies: list[dict[str, str]] = [{"Gateway-On-Unknown": "manual"}, {}, {}]
+    answers = [await client.post("/v1/jobs", json=BODY, headers=policy) for policy in policies]
+    made = [answer.json()["id"] for answer in answers]
+    await resources.redis.zadd(UNKNOWNS, dict.fromkeys(made, 1000))
+    first = (await operator.get("/ops/api/unknown?limit=2")).json()
+    ops_schemas.UnknownList.model_validate(first)
+    assert first["has_more"]
+    rest = (await operator.get(first["next"])).json()
+    assert (rest["has_more"], rest["next"]) == (False, None)
+    rows = [*first["data"], *rest["data"]]
+    assert {row["job"]: row["on_unknown"] for row in rows} == dict(
+        zip(made, ("manual", "hold", "hold"), strict=True)
+    )
+    assert {(row["tenant"], row["since"], row["evidence"]) for row in rows} == {
+        ("acme", "1970-01-01T00:00:01.000Z", None)
+    }
 
 
 async def test_the_state_is_back_to_zero_when_all_is_done(

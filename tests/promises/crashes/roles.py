@@ -121,6 +121,7 @@ class Machine:
             settings.limits(),
             environment,
             settings.tenant_queue_max,
+            settings.tenant_bytes_max,
             Deadlines(settings.start_deadline_seconds, settings.total_deadline_seconds),
         )
         self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)

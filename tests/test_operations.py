@@ -1,0 +1,84 @@
+"""The operations guide names what the code logs and tells operators, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "operations.md").read_text()
+MODULES = [
+    path
+    for folder in ("gateway", "workers")
+    for path in (ROOT / folder).rglob("*.py")
+    if "sandbox" not in path.relative_to(ROOT).parts
+]
+SCRIPTS = list((ROOT / "gateway" / "store" / "scripts").glob("*.lua"))
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+GRAVE = {"warning", "error", "exception", "critical"}
+NAME = re.compile(r"`([a-z_]+)`")
+#: As in: log `one`, `other`
+LOGGED = re.compile(r"\blog ((?:`[a-z_]+`(?:, )?)+)")
+TOLD = re.compile(r"""ops_event\(now, '([a-z_]+)'|\.note\(\s*"([a-z_]+)"|"(tenant_changed)\"""")
+
+
+def logged(path: Path) -> Iterator[tuple[str, str]]:
+    """(level, event) of every call of a logger, and of both ends of every outage."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        texts = [
+            arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+        ]
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in LEVELS and _is_logger(function.value):
+            yield from ((function.attr, text) for text in texts[:1])
+        elif isinstance(function, ast.Name) and function.id == "Outage":
+            gone, back = texts
+            yield from (("warning", gone), ("info", back))
+
+
+def _is_logger(node: ast.expr) -> bool:
+    """`log` by our convention, or `structlog.get_logger()`."""
+    return ast.unparse(node) in ("log", "logger", "self._log") or "get_logger()" in ast.unparse(node)
+
+
+EVENTS = {event for path in MODULES for event in logged(path)}
+KINDS = {
+    kind
+    for path in (*MODULES, *SCRIPTS)
+    for kinds in TOLD.findall(path.read_text())
+    for kind in kinds
+    if kind
+}
+
+
+@pytest.mark.parametrize("event", sorted({event for level, event in EVENTS if level in GRAVE}))
+def test_the_guide_names_every_warning_and_error(event: str) -> None:
+    assert f"`{event}`" in GUIDE
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_guide_names_everything_that_operators_are_told(kind: str) -> None:
+    assert f"| `{kind}`" in GUIDE or f", `{kind}`" in GUIDE
+
+
+def test_every_log_event_that_the_guide_names_exists() -> None:
+    named = {name for row in LOGGED.findall(GUIDE) for name in NAME.findall(row)}
+    assert named >= {"account_refused", "work_failed"}
+    assert named - {event for _, event in EVENTS} == set()
+
+
+def test_the_search_finds_what_is_there() -> None:
+    assert {
+        *(("error", "account_refused"), ("exception", "work_failed"), ("warning", "callback_out_of_place")),
+        *(("warning", "callback_path_shut"), ("info", "callback_path_open"), ("info", "gateway_ready")),
+    } <= EVENTS
+    assert {
+        *("account_parked", "account_resumed", "job_resolved", "job_not_resolved", "rollback_seen"),
+        *("task_claimed_twice", "task_taken_back", "tenant_changed"),
+    } <= KINDS
