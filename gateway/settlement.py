@@ -82,7 +82,12 @@ class Settlement:
             return await self._settle(job, move)
         # The answer proves that there is no task, whatever was let go; a callback may prove that it is wrong.
         move = Move(
-            event, fields=fields, done=done, tally=tally, unset=["released_at"], expect={"evidence": None}
+            event,
+            fields=fields,
+            done=done,
+            tally=tally,
+            unset=["released_at"],
+            expect={"evidence": None, "run": job.run},
         )
         return await self._settle(replace(job, released_at=None), move)
 

@@ -197,7 +197,7 @@ class Submitter:
             if answer.outcome is not Outcome.FENCED:
                 return answer
             fresh = await self.jobs.read(job.id)  # the sweep may have called this submission unknown
-            if fresh is None or fresh.epoch != job.epoch:
+            if fresh is None or (fresh.epoch, fresh.run) != (job.epoch, job.run):
                 return answer
             if fresh.evidence is not None:
                 return await self.jobs.apply(fresh, replace(self._lost(job), expect={"epoch": job.epoch}))
@@ -209,7 +209,9 @@ class Submitter:
         """To its lane, unless a callback proved meanwhile that there is a task, whatever the answer says."""
         guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
         answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        return await self._apply(job, self._lost(job)) if answer.outcome is Outcome.FENCED else answer
+        if answer.outcome is not Outcome.FENCED:
+            return answer
+        return await self._apply(job, replace(self._lost(job), account=move.account))
 
     def _lost(self, job: Job) -> Move:
         return Move(

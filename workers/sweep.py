@@ -128,7 +128,7 @@ class Sweeper:
         error = unknown_error(job) if unknown else _TOO_LATE
         patience = grace_seconds(job, self.settings) if unknown else self.settings.job_deadline(job.off_peak)
         left = int((job.released_at or job.created_at) + patience * 1000) - now
-        done = [] if job.task_id else [confirm_ticket(job)]
+        done = [] if job.task_id or job.earlier else [confirm_ticket(job)]
         if left <= 0:
             done.append(submit_ticket(job))
         hold_ms = left if left > 0 else None

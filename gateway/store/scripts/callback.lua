@@ -31,6 +31,7 @@ if not state then
     local stub = order.stub
     write(key, stub.fields)
     redis.call('HSET', key, 'task_id', order.task, stub.state .. '_at', now)
+    if order.terminal then redis.call('HSET', key, 'called_back_at', now) end
     count('job', stub.state, 1)
     index('job', order.name, order.tenant, stub.state)
     note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
@@ -48,6 +49,7 @@ if again or order.distrusted then
 end
 
 local effect
+local older = order.epoch < epoch
 if order.epoch > epoch or (state == order.armed and order.epoch == epoch and not released) then
   -- Our record knows nothing of a submission that the upstream has: Redis lost acknowledged writes.
   effect = 'ahead'
@@ -61,16 +63,15 @@ if order.epoch > epoch or (state == order.armed and order.epoch == epoch and not
   end
   move(key, { kind = 'job', name = order.name, event = order.rollback[1], moves = order.rollback[2],
     final = order.final, unknown = order.unknown }, now)
-elseif order.epoch < epoch then
+elseif older then
   effect = 'earlier'
 end
 
 local task = order.task
 if task then
   local owner = redis.call('GET', P .. 'task:' .. task)
-  local answered = redis.call('HMGET', key, 'answered', 'answered_epoch')
-  local other = answered[1] and answered[1] ~= task and tonumber(answered[2]) == order.epoch
-  if (owner and owner ~= order.name) or other then
+  local answered = redis.call('HGET', key, 'answered:' .. order.epoch)
+  if (owner and owner ~= order.name) or (answered and answered ~= task) then
     effect, task = 'crossed', nil
     quarantine(now, 'crossed', order, raw)
     ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
@@ -80,7 +81,7 @@ end
 
 local what = task and order.accepted or order.seen
 -- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
-if effect == 'earlier' and not task and state == order.armed and not released then what = order.rollback end
+if older and not task and state == order.armed and not released then what = order.rollback end
 local fields = {}
 if order.terminal and effect ~= 'crossed' and not redis.call('HGET', key, 'called_back_at') then
   fields.called_back_at = now

@@ -121,7 +121,7 @@ local function take_task(key, name, task, claimed, epoch, now)
   if claimed and known[2] and #cjson.decode(known[2]) >= CLAIMS then return nil end
   if not bind(name, task, claimed, now) then return nil end
   known = known[1]
-  if not claimed then redis.call('HSET', key, 'answered', task, 'answered_epoch', epoch) end
+  if not claimed then redis.call('HSET', key, 'answered', task, 'answered:' .. epoch, task) end
   if known == task then return false end
   if known and claimed then return note_earlier(key, nil, task) end
   redis.call('HSET', key, 'task_id', task)

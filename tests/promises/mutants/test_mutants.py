@@ -1,0 +1,58 @@
+"""The table of planted bugs fits the product as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.promises.mutants.ends import ENDS
+from tests.promises.mutants.evidence import EVIDENCE
+from tests.promises.mutants.mutant import DoesNotApply, Mutant
+from tests.promises.mutants.mutants import MUTANTS
+from tests.promises.mutants.submission import SUBMISSION
+
+TREE = Path(__file__).parents[3]
+_PARTS = ("lanes.lua", "records.lua")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_still_applies_and_compiles(name: str, redis_url: str) -> None:
+    mutant = MUTANTS[name]
+    planted = mutant.applied(TREE)
+    if mutant.file.endswith(".py"):
+        compile(planted, mutant.file, "exec")
+        return
+    folder, file = (TREE / mutant.file).parent, Path(mutant.file).name
+    with Redis.from_url(redis_url) as redis:
+        for path in folder.glob("*.lua"):
+            if path.name in _PARTS or (file not in _PARTS and path.name != file):
+                continue
+            texts = [
+                planted if name == file else (folder / name).read_text() for name in (*_PARTS, path.name)
+            ]
+            redis.script_load("".join(texts))
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_tests_that_are_named_are_there(name: str) -> None:
+    assert MUTANTS[name].caught_by
+    for test in MUTANTS[name].caught_by:
+        path, *names = test.split("::")
+        assert (TREE / path).exists(), test
+        for one in names:
+            assert f"def {one.partition('[')[0]}(" in (TREE / path).read_text(), test
+
+
+def test_no_two_bugs_share_a_name_or_a_patch() -> None:
+    planted = (*SUBMISSION, *EVIDENCE, *ENDS)
+    assert len({mutant.name for mutant in planted}) == len(planted)
+    assert len({(mutant.file, mutant.old, mutant.new) for mutant in planted}) == len(planted)
+
+
+def test_a_text_that_does_not_stand_once_is_no_patch(tmp_path: Path) -> None:
+    for text in ("", "old old"):
+        (tmp_path / "file.py").write_text(text)
+        with pytest.raises(DoesNotApply, match=r"file\.py"):
+            Mutant("name", "file.py", "old", "new", "", ()).applied(tmp_path)
