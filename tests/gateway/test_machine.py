@@ -40,10 +40,11 @@ def machine(said: list[str]) -> Iterator[Machine]:
 
 
 def child(folder: Path, name: str, script: str = STAY, stop_seconds: float = 10.0) -> Child:
+    """Ready when it has said something; one called `bad` never is, however late it is seen to end."""
     log = folder / f"{name}.log"
 
     def has_spoken() -> bool:
-        return log.exists() and log.stat().st_size > 0
+        return name != "bad" and log.exists() and log.stat().st_size > 0
 
     return Child(name, (sys.executable, "-c", script), log, ready=has_spoken, stop_seconds=stop_seconds)
 

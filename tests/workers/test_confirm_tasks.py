@@ -195,7 +195,7 @@ async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_looks_at_its
 
 async def test_a_job_without_a_task_waits_for_a_callback_to_name_one(rig: Rig) -> None:
     job = await rig.submitted()
-    await rig.redis.hdel(keys.job(job.id), "task_id", "answered")  # type: ignore[misc]
+    await rig.redis.hdel(keys.job(job.id), "task_id", "answered:1")  # type: ignore[misc]
     assert (await rig.confirm(job)).state is JobState.SUBMITTED
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None
     await rig.callback(job, "task_7")
