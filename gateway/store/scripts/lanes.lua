@@ -72,7 +72,7 @@ local function judge_account(verdict, began, slots, interval, now)
         'cut_at', now, 'grown', 0)
     end
   else
-    -- an answer to what was sent before the account was parked does not prove that it is open again
+    -- an answer to what was sent before the account was parked does not prove that it is open again,
     -- and what an operator parked, an operator resumes
     if found[1] and began >= tonumber(found[1]) and redis.call('HEXISTS', ACCOUNT, 'parked_by') == 0 then
       unpark(now, 'probe')

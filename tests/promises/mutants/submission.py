@@ -57,6 +57,44 @@ SUBMISSION: Final = (
         ),
     ),
     Mutant(
+        "release_without_run",
+        "gateway/store/scripts/release.lua",
+        " or (found[4] or '') ~= ARGV[3] then",
+        " then",
+        "a Redis that was rolled back hands an epoch out twice, and both submissions are let go",
+        (named("workers/gate_fences", "of_two_claims_with_one_epoch_only_the_recorded_one_is_released"),),
+    ),
+    Mutant(
+        "proof_does_not_outweigh_a_denial",
+        "workers/submit.py",
+        """guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
+        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
+        if answer.outcome is not Outcome.FENCED:""",
+        """guarded = replace(move, expect={"epoch": job.epoch, "run": job.run})
+        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
+        if answer.outcome is not Outcome.FENCED:""",
+        "a job that a callback proved to be paid for is sent again because its late answer says busy",
+        (
+            named(
+                "workers/gate_fences",
+                "an_answer_that_denies_a_task_is_not_believed_when_a_callback_proved_one",
+            ),
+        ),
+    ),
+    Mutant(
+        "start_deadline_is_not_asked_at_the_gate",
+        "gateway/store/scripts/release.lua",
+        "if found[5] and now >= tonumber(found[5]) then return 0 end",
+        "",
+        "a worker frozen across the start deadline pays for a job that its client has given up",
+        (
+            named(
+                "workers/gate_fences",
+                "a_job_whose_time_to_start_is_over_is_not_released_although_no_sweep_came",
+            ),
+        ),
+    ),
+    Mutant(
         "no_self_fence",
         "workers/gatekeeper.py",
         "if self.environment.monotonic() - began > _RELEASE_SECONDS:",
