@@ -266,11 +266,16 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off() -> None:
 
 
 async def test_a_client_that_reads_slowly_is_served() -> None:
-    async with serving() as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    """It takes longer over the whole answer than it may pause."""
+
+    class Patient(HardenedProtocol):
+        UNREAD_SECONDS = 2.0
+
+    async with serving(Patient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=5_000_000)
         writer.write(GET.replace(b"/a", b"/much"))
         length = 0
         while length < 50_000_000:
-            length += len(await reader.read(5_000_000))
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.25)
+            length += len(await reader.readexactly(5_000_000))  # raises when it was cut off
         writer.transport.abort()
