@@ -70,8 +70,10 @@ class Job:
     then; `end_by`: to be given up.
     `evidence`: what proves that the newest submission was accepted, when the task is not known.
     `earlier`: tasks of submissions before the newest (after a resubmission). `called_back_at`: when the first
-    callback told of the end. `claimed`: the result that a callback's body claimed. `watch_until`: we gave the
-    job up, and until then a late result is still told. `lost`: leases that ran out before it was paid.
+    callback told of the end. `claimed`: the result that a callback's body claimed.
+    `claimed_at`: when a callback named a task that no answer to a submission has named since; `task_lost_at`:
+    when such a task was found to be another job's, or may be. `watch_until`: we gave the job up, and until
+    then a late result is still told. `lost`: leases that ran out before it was paid.
     `refusals`: submissions of it at which the upstream refused the account.
     """
 
@@ -110,10 +112,17 @@ class Job:
     earlier: list[str] = field(default_factory=list)
     called_back_at: int | None = None
     claimed: dict[str, Any] | None = None
+    claimed_at: int | None = None
+    task_lost_at: int | None = None
     cancel_wished_at: int | None = None
     cancel_refused: str | None = None
     watch_until: int | None = None
     late: dict[str, Any] | None = None
+
+    @property
+    def tasks(self) -> list[str]:
+        """Every task that is known to be the job's, that of the newest submission first."""
+        return list(dict.fromkeys([*([self.task_id] if self.task_id else []), *self.earlier]))
 
     @property
     def final(self) -> bool:
@@ -159,6 +168,8 @@ _INTEGERS = (
     "lost",
     "refusals",
     "called_back_at",
+    "claimed_at",
+    "task_lost_at",
     "cancel_wished_at",
     "watch_until",
 )

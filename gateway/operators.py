@@ -38,10 +38,11 @@ class Resolver:
     environment: Environment
 
     async def resolve(self, job: Job, action: Action, task_id: str | None, by: str) -> Job:
-        """The job as it is then. Conflict when it is not unknown, or not any more, or the task is another
+        """The job as it is then. Conflict when its outcome is known, or by now, or the task is another
         job's; NotFound when it is gone. The choice is noted before it is carried out: who spent the money is
         known whatever happens."""
-        if job.state is not JobState.UNKNOWN:
+        unnamed = job.state is JobState.SUBMITTED and not job.tasks
+        if job.state is not JobState.UNKNOWN and not unnamed:
             raise Conflict(f"the job is {job.state}; only one whose outcome is unknown is for you to resolve")
         if action is Action.RESUBMIT and job.evidence:
             raise Conflict("the upstream accepted the job, as a callback proves: name its task, or fail it")
@@ -60,7 +61,11 @@ class Resolver:
     async def _carry_out(self, job: Job, action: Action, task_id: str | None, by: str) -> Answer:
         match action:
             case Action.BIND:
-                expect: dict[str, int | str | None] = {"state": job.state, "epoch": job.epoch or None}
+                expect: dict[str, int | str | None] = {
+                    "state": job.state,
+                    "epoch": job.epoch or None,
+                    "task_id": None,
+                }
                 move = Move(
                     JobEvent.UPSTREAM_ACCEPTED, expect=expect, task=task_id, hold_ms=-1, poll_in_ms=0, by=by
                 )

@@ -133,6 +133,11 @@ class Settings(BaseSettings):
     callback_journal_dir: Annotated[Path | None, BeforeValidator(_or_none)] = Field(
         None, description="folder that keeps callbacks while Redis is away; empty: they are answered 503"
     )
+    claim_wait_seconds: Seconds = Field(
+        30,
+        description="how long a task that only a callback named waits for word to the contrary before its "
+        "result is believed",
+    )
     callback_gap_seconds: Seconds = Field(
         90, description="the way by which callbacks come counts as open for so long after it was last proven"
     )

@@ -34,6 +34,7 @@ from gateway.upstream.base import (
 )
 from workers.evidence import EvidenceSeeker
 from workers.leases import renewed
+from workers.looks import is_done, is_of, is_working, risen
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a task may not be visible yet just after it was made
 _EMPTY_ANSWERS: Final = 3  # completed, but without a video: looked at again this often
@@ -43,6 +44,7 @@ _JITTER: Final = 0.2
 _LATE_POLLS: Final = 10  # times the longest wait between polls, when a job was given up
 _LATE_SOON_MS: Final = 3_600_000  # longer than this ago
 
+_FOREIGN: Final = Later("the task carries the mark of another job")
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
 _EMPTY = UpstreamError("upstream_no_output", "the upstream calls the task completed, but shows no video")
 _LATE = UpstreamError(
@@ -72,34 +74,48 @@ class Confirmer:
             await self._watch(job, ticket)
         elif job.state is JobState.QUEUED:  # a new submission will ask for a look of its own
             await self.jobs.drop(ticket)
-        elif _tasks(job):
-            await self._look(job, ticket)
+        elif job.tasks:
+            await self._look_unless_claimed(job, ticket)
         elif job.state is JobState.SUBMITTING:  # a callback was quicker than the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
         elif (snapshot := self._believed(job)) is not None:
             await self._believe(job, snapshot, ticket)
-        elif job.state is JobState.UNKNOWN:
-            seeker = EvidenceSeeker(
-                self.jobs, self.settlement, self.upstream, self.environment, self.settings
-            )
-            await seeker.seek(job, ticket)
-        else:  # accepted, and its task was found to be another job's
-            await self._wait(job, ticket, {})
+        else:  # unknown; or accepted, and its task was found to be another job's
+            await self._seeker().seek(job, ticket)
+
+    def _seeker(self) -> EvidenceSeeker:
+        return EvidenceSeeker(self.jobs, self.settlement, self.upstream, self.environment, self.settings)
+
+    def _claim_left_ms(self, job: Job) -> int:
+        """A callback alone named the task, and callbacks can be crossed: for a while an answer to a
+        submission, or another job's callback, may say that it is not this job's."""
+        if job.claimed_at is None:
+            return 0
+        wait = int(self.settings.claim_wait_seconds * 1000)
+        return max(0, wait - (self.environment.now_ms() - job.claimed_at))
+
+    async def _look_unless_claimed(self, job: Job, ticket: Ticket) -> None:
+        if left := self._claim_left_ms(job):
+            await self.jobs.postpone(ticket, left, {})
+        else:
+            await self._look(job, ticket)
 
     async def _look(self, job: Job, ticket: Ticket) -> None:
         """Look at the job's tasks, the newest first, until one is finished or is still at work."""
         if job.cancel_wished_at is not None and job.cancel_refused is None:
-            for task in _tasks(job):
+            for task in job.tasks:
                 await self._ask_to_cancel(job, task)
-        looks = [await self._query(job, task) for task in _tasks(job)]
-        done = next((look for look in looks if _is_done(look)), None)
+        looks = [await self._query(job, task) for task in job.tasks]
+        if all(look is _FOREIGN for look in looks) and await self._seeker().find(job, ticket):
+            return
+        done = next((look for look in looks if is_done(look)), None)
         await self._judge(job, done or looks[0], ticket, looks)
 
     async def _query(self, job: Job, task_id: str) -> QueryOutcome:
         outcome = await self.upstream.query(task_id)
-        if isinstance(outcome, Found) and not _is_of(job, outcome.snapshot):
+        if isinstance(outcome, Found) and not is_of(job, outcome.snapshot):
             structlog.get_logger().error("task_of_another_job", job=job.id, task=task_id)
-            return Later("the task carries the mark of another job")
+            return _FOREIGN
         return outcome
 
     async def _judge(
@@ -110,7 +126,7 @@ class Confirmer:
                 await self._found(job, outcome.snapshot, ticket, looks)
             case Missing():
                 young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
-                if young or any(_is_working(look) for look in looks):
+                if young or any(is_working(look) for look in looks):
                     await self._wait(job, ticket, {})
                 elif (snapshot := self._believed(job)) is not None:
                     await self._believe(job, snapshot, ticket)
@@ -123,10 +139,10 @@ class Confirmer:
     async def _found(
         self, job: Job, snapshot: Snapshot, ticket: Ticket, looks: Sequence[QueryOutcome]
     ) -> None:
-        if _is_done(Found(snapshot)):
+        if is_done(Found(snapshot)):
             await self._succeed(job, snapshot, ticket)
-        elif any(_is_working(look) for look in looks):  # another task of the job may still succeed
-            await self._wait(job, ticket, {"progress": _risen(job.progress, snapshot.progress)})
+        elif any(is_working(look) for look in looks):  # another task of the job may still succeed
+            await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
             await self._give_up(job, ticket, _EMPTY)
         elif snapshot.status is TaskStatus.COMPLETED:
@@ -141,13 +157,13 @@ class Confirmer:
 
     async def _succeed(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
         tally = self._how_it_was_seen(job)
-        if len(_tasks(job)) > 1:
+        if len(job.tasks) > 1:
             tally.append("duplicate_spend|jobs")
         done = [submit_ticket(job), ticket]
         answer = await self.settlement.succeed(job, snapshot, done, tally)
         await self._settled(job, answer, ticket)
         if answer.outcome is Outcome.MOVED and self.upstream.capabilities.cancel:
-            for other in set(_tasks(job)) - {snapshot.task_id}:  # paid for already: no longer needed
+            for other in set(job.tasks) - {snapshot.task_id}:  # paid for already: no longer needed
                 await self.upstream.cancel(other)
 
     def _how_it_was_seen(self, job: Job) -> list[str]:
@@ -170,16 +186,19 @@ class Confirmer:
     async def _watch(self, job: Job, ticket: Ticket) -> None:
         """A job that we gave up: its task may be finished all the same, and that is told."""
         now = self.environment.now_ms()
-        if job.watch_until is None or now >= job.watch_until or job.late or not _tasks(job):
+        if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
             return
-        looks = [await self._query(job, task) for task in _tasks(job)]
-        done = next((look for look in looks if _is_done(look)), None)
+        if left := self._claim_left_ms(job):
+            await self.jobs.postpone(ticket, left, {})
+            return
+        looks = [await self._query(job, task) for task in job.tasks]
+        done = next((look for look in looks if is_done(look)), None)
         if isinstance(done, Found):
             await self.settlement.late(job, done.snapshot)
             structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
             await self._end_watch(job, ticket)
-        elif any(_is_working(look) for look in looks):
+        elif any(is_working(look) for look in looks):
             rarely = 1 if now - (job.finished_at or now) < _LATE_SOON_MS else _LATE_POLLS
             wait = min(self.settings.poll_max_seconds * rarely * 1000, job.watch_until - now)
             await self.jobs.postpone(ticket, max(int(wait), 1), {})
@@ -188,7 +207,7 @@ class Confirmer:
 
     async def _end_watch(self, job: Job, ticket: Ticket) -> None:
         """Nothing is at work upstream for the job any more: a slot that was kept for it is free."""
-        if _tasks(job):
+        if job.tasks:
             await self.jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, done=[submit_ticket(job)]))
         await self.jobs.drop(ticket)
 
@@ -213,7 +232,7 @@ class Confirmer:
             move = Move(JobEvent.UPSTREAM_ACCEPTED, expect={"epoch": job.epoch}, hold_ms=-1)
             await self.jobs.apply(job, move)
             await self.jobs.postpone(ticket, 0, {})
-        elif _is_done(Found(snapshot)):
+        elif is_done(Found(snapshot)):
             await self._succeed(job, snapshot, ticket)
         else:
             await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
@@ -259,36 +278,3 @@ class Confirmer:
 
     def _seconds_since(self, ms: int) -> float:
         return self.environment.clock() - ms / 1000
-
-
-def _tasks(job: Job) -> list[str]:
-    """Every task that is known to be the job's, that of the newest submission first."""
-    return list(dict.fromkeys([*([job.task_id] if job.task_id else []), *job.earlier]))
-
-
-def _is_of(job: Job, snapshot: Snapshot) -> bool:
-    """Unless the task echoes another job's mark. Not every upstream echoes it."""
-    return snapshot.reference is None or f".{job.id}." in snapshot.reference
-
-
-def _is_done(look: QueryOutcome) -> bool:
-    """Whether it shows a finished task with at least one address of a video."""
-    if not isinstance(look, Found) or look.snapshot.status is not TaskStatus.COMPLETED:
-        return False
-    for group in look.snapshot.output:
-        content = group.get("content")
-        if isinstance(content, list) and any(isinstance(item, dict) and item.get("url") for item in content):
-            return True
-    return False
-
-
-def _is_working(look: QueryOutcome) -> bool:
-    """Whether the task may still be finished."""
-    return isinstance(look, Later) or (
-        isinstance(look, Found) and look.snapshot.status is TaskStatus.IN_PROGRESS
-    )
-
-
-def _risen(before: float | None, now: float | None) -> float | None:
-    """Progress as clients see it never falls."""
-    return max(before or 0.0, now) if now is not None else before

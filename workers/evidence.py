@@ -1,4 +1,4 @@
-"""What becomes of an unknown job: evidence first, in order, and then its owner's policy.
+"""What becomes of a job whose task nobody can name: evidence first, in order, then its owner's policy.
 
 A late answer and a callback move the job on by themselves. Here is what is left: the upstream's list, where
 there is one, and the end of the grace window. The window counts only while the way of callbacks was
@@ -53,9 +53,8 @@ class EvidenceSeeker:
     settings: Settings
 
     async def seek(self, job: Job, ticket: Ticket) -> None:
-        """One look at an unknown job, whose confirm ticket this is."""
-        assert job.unknown_at is not None
-        listed = await self._listed(job, ticket) if self.upstream.capabilities.listing else False
+        """One look at a job without a task that can be looked at. This is its confirm ticket."""
+        listed = await self.find(job, ticket)
         if listed:
             return
         left = await self._grace_left(job)
@@ -82,9 +81,8 @@ class EvidenceSeeker:
 
     async def _grace_left(self, job: Job) -> float:
         """Seconds that are left of the window, which stands still while the way of callbacks is shut."""
-        assert job.unknown_at is not None
         grace = grace_seconds(job, self.settings)
-        began = job.unknown_at
+        began = max(job.unknown_at or 0, job.task_lost_at or 0) or job.submitted_at or job.created_at
         if self.settings.public_url:
             witness = await self.jobs.witness()
             gap = self.settings.callback_gap_seconds
@@ -120,9 +118,11 @@ class EvidenceSeeker:
         else:
             structlog.get_logger().warning("settled", job=job.id, became=answer.after, error=error.code)
 
-    async def _listed(self, job: Job, ticket: Ticket) -> bool | None:
+    async def find(self, job: Job, ticket: Ticket) -> bool | None:
         """Whether the upstream's list shows the task of this submission; it is the job's from then on. None
-        when the list cannot be read."""
+        when the list cannot be read. Without a list there is nothing to be found."""
+        if not self.upstream.capabilities.listing:
+            return False
         began = job.released_at or job.submitting_at or job.created_at
         since, until = began - _LIST_MARGIN_MS, self.environment.now_ms() + _LIST_MARGIN_MS
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant)

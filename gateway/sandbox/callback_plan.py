@@ -27,7 +27,8 @@ Say = Callable[[Task], dict[str, Any]]
 @dataclass(frozen=True, slots=True)
 class Call:
     """`status`: the task's, as the body tells it. `mutation`: the fault that bent it. `forgery`: in which way
-    the token is false; a false one is not signed with the true key either."""
+    the token is false; a false one is not signed with the true key either. `crossed_with`: the other
+    task, which the body speaks of."""
 
     url: str
     body: bytes = field(repr=False)
@@ -36,6 +37,7 @@ class Call:
     delay: float = 0.0
     mutation: str | None = None
     forgery: str | None = None
+    crossed_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def _calls_of_end(task: Task, say: Say, other: Task | None, instead: str | None)
         attempts=_ATTEMPTS_AT_THE_END,
         delay=late.number() if late else 0.0,
         mutation=instead or ("late_callback" if late else None),
+        crossed_with=None if told is task else told.id,
     )
     if "duplicate_callback" not in task.faults:
         return [first]

@@ -95,6 +95,7 @@ class Caller:
                 status=call.status,
                 mutation=call.mutation,
                 forgery=call.forgery,
+                crossed_with=call.crossed_with,
                 bytes=len(call.body),
                 attempt=attempt,
                 sent_at=sent_at,

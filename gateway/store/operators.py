@@ -24,6 +24,7 @@ QUARANTINE: Final = f"{PREFIX}quarantine"
 UNKNOWNS: Final = f"{PREFIX}unknowns"
 #: Of raw bytes in quarantine, how many are shown.
 SHOWN_BYTES: Final = 2000
+_NOBODY: Final = "-"  # as in records.lua
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,10 @@ class RedisOperatorStore:
         await self._scripts.run("tell", [f"{PREFIX}none"], ["{}", kind, *flat])
 
     async def owner(self, task_id: str) -> str | None:
-        """The job that the task belongs to."""
+        """The job that the task belongs to; None also when two jobs' callbacks named it."""
         with store_errors():
             found: str | None = await self._redis.get(f"{PREFIX}task:{task_id}")
-        return found
+        return None if found == _NOBODY else found
 
     async def audit(self, job_id: str) -> list[dict[str, str]]:
         """Everything that happened to the job, oldest first: at (ms), event, from, to, epoch, ..."""

@@ -153,6 +153,7 @@ async def test_a_wish_for_an_unknown_job_is_carried_out_when_its_task_is_found(a
     job = await able.submit(await able.accept(), Unknown("reset"))
     assert (await wish(able, job)).state is JobState.UNKNOWN
     assert await able.callback(job, "task_1", terminal=False) is Effect.MOVED
+    able.nobody_gainsays()
     assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 
 
@@ -182,6 +183,7 @@ async def test_every_task_of_the_job_is_asked_to_stop(able: Rig) -> None:
     job = await able.submitted()
     await able.redis.hset(keys.job(job.id), "epoch", "2")  # type: ignore[misc]
     await able.callback(job, "task_2", epoch=2)
+    able.nobody_gainsays()
     await wish(able, job)
     able.upstream.cancels.extend([CancelDone(), CancelDone()])
     after = await able.confirm(job, STOPPED, STOPPED)

@@ -81,6 +81,7 @@ async def test_an_unknown_job_is_moved_on_by_the_callback_of_its_own_attempt(rig
     await rig.sweep()
     assert await rig.callback(job, "task_1") is Effect.MOVED
     assert (await rig.read(job)).task_id == "task_1"
+    rig.nobody_gainsays()
     after = await rig.confirm(job, Found(completed()))
     assert after.state is JobState.COMPLETED
     assert len(rig.upstream.begun) == 1

@@ -72,10 +72,13 @@ if task then
   local owner = redis.call('GET', P .. 'task:' .. task)
   local answered = redis.call('HGET', key, 'answered:' .. order.epoch)
   if (owner and owner ~= order.name) or (answered and answered ~= task) then
-    effect, task = 'crossed', nil
     quarantine(now, 'crossed', order, raw)
     ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
-    if owner and owner ~= order.name then set_due('confirm', order.confirm_lane .. '|' .. owner, now) end
+    if owner and owner ~= order.name and owner ~= NOBODY then
+      if not answered then contest(task, owner, order.final, order.retention_ms, now) end
+      set_due('confirm', order.confirm_lane .. '|' .. owner, now)
+    end
+    effect, task = 'crossed', nil
   end
 end
 

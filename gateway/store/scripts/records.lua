@@ -3,6 +3,7 @@
 
 local QUARANTINED = 1000
 local CLAIMS = 8 -- tasks that callbacks may name for one job
+local NOBODY = '-' -- in place of a job's name: two jobs' callbacks named the task
 local NONCE_MS = 900000 -- a signed date may be 300 s off, either way
 
 -- Counts by state and, for jobs, the index by tenant and state move with the record.
@@ -60,6 +61,22 @@ local function note_earlier(key, gone, added)
   return new
 end
 
+-- Whether an answer to one of the job's submissions named the task: more than a callback's word.
+local function is_answer(key, task)
+  for epoch = 1, tonumber(redis.call('HGET', key, 'epoch') or '0') do
+    if redis.call('HGET', key, 'answered:' .. epoch) == task then return true end
+  end
+  return false
+end
+
+-- A callback named the task, which is known to be this job's no more. That the job has one is still proven.
+local function lose_task(key, task, now)
+  if redis.call('HGET', key, 'task_id') == task then redis.call('HDEL', key, 'task_id') end
+  note_earlier(key, task, nil)
+  redis.call('HDEL', key, 'claimed')
+  redis.call('HSET', key, 'evidence', 'callback', 'task_lost_at', now)
+end
+
 -- A task belongs to one job: {gw}:task:<id> names it. `claimed`: a callback says so, no answer to a request of
 -- ours; such a claim gives way to an answer. Returns whether the task is the job's, then whose it was.
 local function bind(job, task, claimed, now)
@@ -67,16 +84,31 @@ local function bind(job, task, claimed, now)
   local owner = redis.call('GET', key)
   if owner and owner ~= job then
     local record = P .. 'job:' .. owner
-    if claimed or redis.call('HGET', record, 'answered') == task then
+    if claimed or is_answer(record, task) then
       ops_event(now, 'task_claimed_twice', 'task', task, 'job', job, 'owner', owner)
       return false, owner
     end
-    if redis.call('HGET', record, 'task_id') == task then redis.call('HDEL', record, 'task_id') end
-    note_earlier(record, task, nil)
+    if owner ~= NOBODY then lose_task(record, task, now) end
     ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
   end
   redis.call('SET', key, job)
   return true, owner
+end
+
+-- A final job that we gave up ourselves is watched a while longer for what the upstream makes of it.
+local function watched(key, now)
+  return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
+end
+
+-- Callbacks named the task for two jobs, and one of them must be wrong: it is nobody's until an answer to a
+-- submission names it. `final`: states in which the owner has a result that stays.
+local function contest(task, owner, final, keep_ms, now)
+  local key = P .. 'job:' .. owner
+  local state = redis.call('HGET', key, 'state')
+  if not state or is_answer(key, task) or (final[state] and not watched(key, now)) then return end
+  lose_task(key, task, now)
+  redis.call('SET', P .. 'task:' .. task, NOBODY, 'PX', keep_ms)
+  ops_event(now, 'task_contested', 'task', task, 'owner', owner)
 end
 
 -- What was genuine but could not be made sense of, kept for people: the newest few, raw as it came.
@@ -112,18 +144,30 @@ local function typical(kind, deviations, otherwise)
   return found[1] and found[1] + deviations * found[2] or otherwise
 end
 
--- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`; `epoch`: of the
--- submission that it belongs to. Returns whether it is new
--- to the job, and nil when it is another job's.
-local function take_task(key, name, task, claimed, epoch, now)
+-- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`; `epoch`: of the submission
+-- that it belongs to. `claimed_at` stands while the newest word of a task is only a callback's.
+-- `by`: the operator who names it, if one does.
+-- Returns whether it is new to the job, and nil when it is another job's.
+local function take_task(key, name, task, claimed, epoch, now, by)
   local known = redis.call('HMGET', key, 'task_id', 'earlier')
   -- whoever holds a token could name tasks without end
   if claimed and known[2] and #cjson.decode(known[2]) >= CLAIMS then return nil end
   if not bind(name, task, claimed, now) then return nil end
   known = known[1]
-  if not claimed then redis.call('HSET', key, 'answered', task, 'answered:' .. epoch, task) end
+  if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
+    note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', by or 'answer')
+  end
+  if not claimed then
+    redis.call('HSET', key, 'answered:' .. epoch, task)
+    redis.call('HDEL', key, 'claimed_at')
+  end
   if known == task then return false end
-  if known and claimed then return note_earlier(key, nil, task) end
+  if known and claimed and not note_earlier(key, nil, task) then return false end
+  if claimed then
+    redis.call('HSET', key, 'claimed_at', now)
+    note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
+    if known then return true end
+  end
   redis.call('HSET', key, 'task_id', task)
   note_earlier(key, task, known or nil)
   return true
@@ -135,11 +179,6 @@ local function crown(key, task)
   if known == task then return end
   redis.call('HSET', key, 'task_id', task)
   note_earlier(key, task, known or nil)
-end
-
--- A final job that we gave up ourselves is watched a while longer for what the upstream makes of it.
-local function watched(key, now)
-  return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
 end
 
 -- order: {kind, name, event, moves = {from = to}, final = {state = true}, unknown = state, by,

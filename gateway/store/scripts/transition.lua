@@ -51,7 +51,7 @@ if result == 'absorbed' then
       outcome[1] = 'late'
     end
   elseif order.task and watched(key, now) then
-    take_task(key, order.name, order.task, false, order.task_epoch, now)
+    take_task(key, order.name, order.task, false, order.task_epoch, now, order.by)
     outcome[1] = 'late'
   end
   if outcome[1] ~= 'late' then after = {} end
@@ -59,7 +59,7 @@ if result == 'absorbed' then
 elseif result ~= 'moved' and result ~= 'repeated' then
   after = {}
 elseif order.task then
-  take_task(key, order.name, order.task, false, order.task_epoch, now)
+  take_task(key, order.name, order.task, false, order.task_epoch, now, order.by)
 end
 
 if result ~= 'fenced' then
@@ -69,6 +69,8 @@ if result ~= 'fenced' then
   if after.end_hold then end_hold(after.end_hold[1], after.end_hold[2], now + after.end_hold[3]) end
   if due then
     local wait = due[4] and typical(due[4], due[5], due[3]) or due[3]
+    -- the end was told already, and waited for this answer to say whose task it is
+    if order.task and redis.call('HEXISTS', key, 'called_back_at') == 1 then wait = 0 end
     set_due(due[1], due[2], now + wait)
   end
   if result ~= 'refused' or order.final[outcome[3]] then

@@ -46,6 +46,7 @@ async def test_a_crossed_callback_speaks_of_the_newest_other_task(tmp_path: Path
         assert [body["id"] for body in listener.bodies] == [other]
         assert listener.tokens == [TOKEN]
         assert await mutations(up, task_id) == ["crossed_callback"]
+        assert (await up.ledger("callback", task_id))[0]["crossed_with"] == other
         struck = (await up.ledger("fault", task_id))[0]
         assert (struck["fault"], struck["callback_token"]) == ("crossed_callback", TOKEN)
 

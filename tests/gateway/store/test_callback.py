@@ -258,7 +258,7 @@ async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore
     job = await sent(redis, jobs, accept)
     await jobs.callback(told(job))
     entries = [fields["event"] for _, fields in await redis.xrange(f"{keys.job(job.id)}:events")]
-    assert entries == ["accepted", "claimed", "released", "upstream_accepted"]
+    assert entries == ["accepted", "claimed", "released", "upstream_accepted", "task_named"]
 
 
 async def test_an_unknown_job_that_a_callback_moved_on_is_unknown_no_more(

@@ -144,8 +144,13 @@ async def test_the_audit_tells_what_happened_to_the_job_in_order(
     audit = await operators.audit(job.id)
     named = [(entry["event"], entry.get("from"), entry.get("to")) for entry in audit]
     assert ("claimed", "queued", "submitting") in named
-    assert named[-2:] == [("released", None, None), ("upstream_accepted", "submitting", "submitted")]
-    assert [entry.get("by") for entry in audit[-2:]] == [None, "key1"]
+    assert named[-3:] == [
+        ("released", None, None),
+        ("upstream_accepted", "submitting", "submitted"),
+        ("task_named", None, None),
+    ]
+    assert audit[-1]["task"] == "task-1"
+    assert [entry.get("by") for entry in audit[-3:]] == [None, "key1", "key1"]
     assert {entry["epoch"] for entry in audit[-2:]} == {"1"}
     assert await operators.owner("task-1") == job.id
 

@@ -151,7 +151,12 @@ async def test_every_move_is_an_entry_of_the_job_s_event_stream(
     await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t1"))
     entries = await redis.xrange(f"{keys.job(job.id)}:events")
-    assert [fields["event"] for _, fields in entries] == ["accepted", "claimed", "upstream_accepted"]
+    assert [fields["event"] for _, fields in entries] == [
+        "accepted",
+        "claimed",
+        "upstream_accepted",
+        "task_named",
+    ]
 
 
 async def test_no_key_that_matters_ever_expires_and_all_carry_the_tag(

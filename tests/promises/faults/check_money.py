@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from tests.promises.faults import crossed
 from tests.promises.faults.evidence import Evidence, Violation
 from tests.promises.faults.ledgers import Fact
 
@@ -76,28 +77,34 @@ def _gates(found: Evidence, job: str) -> Iterator[Violation]:
 
 
 def _result(found: Evidence, job: str) -> Iterator[Violation]:
-    """I7: what the client gets is what was made for it."""
+    """I7: what the client gets is what was made for it, unless every word that was heard was a lie."""
     shown, ops = found.jobs[job]["public"], found.jobs[job]["ops"]
     own = found.tasks.get(job, [])
+    task_id = ops["job"]["task_id"] if ops else None
+    if shown and shown["status"] == "completed":
+        given = [task for task in found.final["tasks"] if task.get("output") == shown["output"]]
+        if any(crossed.is_misled(found, job, task) for task in given if task not in own):
+            return
     if shown and shown["status"] == "completed" and shown["output"] not in [t.get("output") for t in own]:
         yield Violation("I7", f"the result of {job} is not that of its task", [shown, *own])
-    task_id = ops["job"]["task_id"] if ops else None
     if task_id and task_id not in [task["id"] for task in own]:
         yield Violation("I7", f"{job} names the task {task_id}, which is not its own", own)
 
 
 def _paid_results(found: Evidence, job: str) -> Iterator[Violation]:
-    """I8: a task that was finished is not forgotten, unless nothing was ever heard of it."""
+    """I8: a task that was finished is not forgotten, unless nothing was ever heard of it, or two jobs'
+    callbacks claimed it."""
     shown = found.jobs[job]["public"]
     if shown is None or shown["status"] == "completed" or shown["late_result"]:
         return
     for task in found.tasks.get(job, []):
         if task["status"] != "completed" or not _content(task):
             continue
-        heard = _heard_of(found, task["id"])
+        heard = [fact for fact in crossed.honest(found, task["id"]) if not fact.get("mutation")]
         sent_again = any(fact["event"] == "resubmit_chosen" for fact in found.audit(job))
         code = str((shown["error"] or {}).get("code"))
-        is_unheard = shown["status"] == "failed" and code in GIVEN_UP and not heard
+        undecided = not heard or crossed.is_contested(found, job, task["id"])
+        is_unheard = shown["status"] == "failed" and code in GIVEN_UP and undecided
         if not is_unheard and not sent_again:
             yield Violation(
                 "I8", f"{job} was paid for, and its result is lost", [shown, task, *heard], "lost"
@@ -106,16 +113,3 @@ def _paid_results(found: Evidence, job: str) -> Iterator[Violation]:
 
 def _content(task: Fact) -> bool:
     return any(group["content"] for group in task.get("output") or [])
-
-
-def _heard_of(found: Evidence, task_id: str) -> list[Fact]:
-    """Callbacks that named the task and were taken."""
-    return [
-        fact
-        for fact in found.sandbox
-        if fact["kind"] == "callback"
-        and fact["task_id"] == task_id
-        and fact["reply"] == 200
-        and not fact.get("mutation")
-        and not fact.get("forgery")
-    ]

@@ -157,7 +157,7 @@ class Client:
                 self._ledger.write("strange", job=job, status=answer.status, document=answer.document)
 
     def note(self, job: str, document: dict[str, Any]) -> None:
-        if document["phase"] != "unknown" or self._policies.get(job) != "manual":
+        if document["phase"] not in ("unknown", "submitted") or self._policies.get(job) != "manual":
             self._unknown.pop(job, None)
         elif time.monotonic() > self._unknown.setdefault(job, time.monotonic()) + _PATIENCE_SECONDS:
             self._operate(job)

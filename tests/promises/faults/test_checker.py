@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.promises.faults import checker
+from tests.promises.faults import checker, crossed
 from tests.promises.faults.evidence import Evidence
 from tests.promises.faults.handmade import (
     JOB,
@@ -98,6 +98,53 @@ def test_a_second_charge_that_was_chosen_after_the_grace_window_is_allowed() -> 
     found = good()
     _is_sent_again(found, 6.5)
     assert checker.check(found) == []
+
+
+OTHER = "job_01M8AE98GMSV7XBBT2CNTJ7WYB"
+
+
+def _has_another_s_result(found: Evidence) -> None:
+    """Its answer was lost, and the upstream called back with the task of another, which it believed."""
+    own, foreign = found.final["tasks"][0], {"id": "foreign", "status": "completed", "output": OUTPUT}
+    own.update(output=[])
+    found.final["tasks"].append({**foreign, "callback_url": f"/callbacks/{token(job=OTHER)}"})
+    found.jobs[JOB]["ops"]["job"]["task_id"] = "foreign"
+    _story(found).insert(4, step(1003.1, "task_named") | {"by": "callback", "task": "foreign"})
+    found.sandbox[1].update(
+        mutation="crossed_callback", crossed_with="foreign", callback_token=token(), at=1003.1
+    )
+
+
+def test_a_result_is_excused_when_a_lie_of_the_upstream_was_all_that_was_heard() -> None:
+    found = good()
+    _has_another_s_result(found)
+    assert [str(violation) for violation in checker.check(found)] == []
+    assert crossed.excused(found) == [JOB]
+
+
+@pytest.mark.parametrize("what", ["own answer", "the other's callback", "the lie was refused"])
+def test_a_wrong_result_is_not_excused_when_something_else_was_heard(what: str) -> None:
+    found = good()
+    _has_another_s_result(found)
+    if what == "own answer":
+        _story(found).insert(4, step(1003.2, "task_named") | {"by": "answer", "task": TASK})
+    elif what == "the other's callback":
+        heard = {"kind": "callback", "task_id": "foreign", "reply": 200, "at": 1003.5, "mutation": None}
+        found.sandbox.append({**heard, "callback_token": token(job=OTHER)})
+    else:
+        found.sandbox[1].update(reply=503)
+    assert "I7" in {violation.invariant for violation in checker.check(found)}
+    assert crossed.excused(found) == []
+
+
+def test_a_paid_result_that_two_jobs_were_told_of_may_be_given_to_neither() -> None:
+    found = good()
+    _is_given_up(found)
+    lie = {"kind": "callback", "task_id": "x", "crossed_with": TASK, "reply": 200}
+    found.sandbox.append({**lie, "mutation": "crossed_callback", "callback_token": token(job=OTHER)})
+    assert "I8" not in {violation.invariant for violation in checker.check(found)}
+    _story(found).insert(4, step(1003.2, "task_named") | {"by": "answer", "task": TASK})
+    assert "I8" in {violation.invariant for violation in checker.check(found)}
 
 
 def test_a_webhook_may_come_often_and_may_be_dead() -> None:

@@ -121,7 +121,7 @@ EVIDENCE: Final = (
                 "an_orphan_that_names_another_job_s_task_is_not_built_up",
             ),
             named(
-                "workers/confirm_tasks",
+                "workers/confirm_whose",
                 "of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video",
             ),
         ),
@@ -129,12 +129,46 @@ EVIDENCE: Final = (
     Mutant(
         "callback_outranks_our_own_answer",
         "gateway/store/scripts/records.lua",
-        "if known and claimed then return note_earlier(key, nil, task) end",
+        "if known and claimed and not note_earlier(key, nil, task) then return false end",
         "if known and not claimed then return note_earlier(key, nil, task) end",
         "who can write a body says which task is whose",
         (
             named(
                 "workers/submit_gate", "the_answer_to_our_own_request_outranks_the_task_that_a_callback_named"
+            ),
+        ),
+    ),
+    Mutant(
+        "first_of_two_claims_wins",
+        "gateway/store/scripts/callback.lua",
+        "if not answered then contest(",
+        "if answered then contest(",
+        "an upstream that crosses two callbacks swaps two customers' videos",
+        (named("workers/confirm_whose", "a_task_that_callbacks_name_for_two_jobs_is_given_to_neither"),),
+    ),
+    Mutant(
+        "callback_is_believed_at_once",
+        "workers/confirm.py",
+        "        return max(0, wait - ",
+        "        return min(0, wait - ",
+        "the answer that says whose the task is comes too late",
+        (
+            named(
+                "workers/confirm_whose",
+                "an_answer_that_comes_while_it_waits_gives_the_task_to_its_rightful_owner",
+            ),
+        ),
+    ),
+    Mutant(
+        "earlier_answer_is_no_answer",
+        "gateway/store/scripts/records.lua",
+        "for epoch = 1, tonumber(",
+        "for epoch = 2, tonumber(",
+        "a callback takes a task away that the upstream's own answer gave",
+        (
+            named(
+                "gateway/store/callback_contested",
+                "a_task_that_an_answer_named_cannot_be_contested_even_by_an_earlier_submission_s",
             ),
         ),
     ),

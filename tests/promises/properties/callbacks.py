@@ -25,6 +25,8 @@ def happens(model: Model, callback: Callback, born: int, now: int) -> str:
         # That submission was accepted: the one that is about to be let go must not be paid for as well.
         job.go("unknown", now)
     if task is not None and _is_crossed(model, job, callback.epoch, task):
+        if model.tasks.get(task, job) is not job and callback.epoch not in job.answered:
+            model.contest(task, now)
         effect, task = "crossed", None
     return _tell(model, job, task, effect, before, now)
 
@@ -43,7 +45,8 @@ def _unknown_job(model: Model, callback: Callback, born: int, now: int) -> str:
         job.epochs[callback.epoch] = Epoch(released=True, proof=True, foreign=True)
         job.since["submitted"] = now
         model.jobs[job.name] = job
-        model.bind(job, task)
+        model.bind(job, task, now)
+        job.claimed_at = None
     return "orphan"
 
 
@@ -66,11 +69,11 @@ def _tell(model: Model, job: ModelJob, task: str | None, effect: str | None, bef
         if not job.watched(now):
             return effect or "absorbed"
         if task is not None:
-            model.bind(job, task)
+            model.bind(job, task, now)
         return effect or "late"
     if task is not None:
         job.go("submitted", now)
-        model.bind(job, task)
+        model.bind(job, task, now)
     else:
         if job.state == "queued":
             job.go("unknown", now)

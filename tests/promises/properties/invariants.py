@@ -158,7 +158,7 @@ def _check_usage(dump: Dump, records: Mapping[str, Mapping[str, str]]) -> None:
 def _check_tasks(dump: Dump, model: Model) -> None:
     """A task is one job's, and its job's record names it."""
     bound = dump.texts("task")
-    assert bound == {task: job.name for task, job in model.tasks.items()}
+    assert bound == {task: job.name if job else "-" for task, job in model.tasks.items()}
     for name, job in model.jobs.items():
         record = dump.hash(f"job:{name}")
         named = [record["task_id"]] if "task_id" in record else []

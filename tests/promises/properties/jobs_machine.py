@@ -133,7 +133,7 @@ class JobsMachine(CallingBack):
         assert not refused
         if task is not None:
             job.accepted(self.ms)
-            self.model.bind(job, task, answered_to=job.epoch)
+            self.model.bind(job, task, self.ms, answered_to=job.epoch)
         elif action is Action.RESUBMIT:
             job.resubmit(self.ms)
         else:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from tests.promises.properties.model import Model, ModelJob
 from tests.promises.properties.stage import (
+    CLAIM_WAIT,
     DAY_BUDGET,
     GAP,
     GRACE,
@@ -28,15 +29,22 @@ class Looker:
     def look(self, job: ModelJob) -> None:
         if job.final:
             self._watch(job)
-        elif job.state == "submitted":
-            self._look_at_tasks(job)
-        elif job.state == "unknown":
+        elif job.state == "submitted" and job.tasks:
+            if not self._only_claimed(job):
+                self._look_at_tasks(job)
+        elif job.state in ("unknown", "submitted"):
             self._seek(job)
+
+    def _only_claimed(self, job: ModelJob) -> bool:
+        """Word may still come that the task which a callback named is another job's."""
+        return (job.claimed_at or 0) > self.now - CLAIM_WAIT * 1000
 
     def _watch(self, job: ModelJob) -> None:
         """A late result is told once. What is not at work any more fills no slot."""
         shown = set(map(self.show, job.tasks))
         watched = job.watched(self.now) and not job.late
+        if watched and job.tasks and self._only_claimed(job):
+            return
         if watched and "completed" in shown:
             job.late = True
             job.told.append("job.late_result")
@@ -44,7 +52,7 @@ class Looker:
             job.kept_until = None
 
     def _look_at_tasks(self, job: ModelJob) -> None:
-        shown = [self.show(task) for task in job.tasks] or ["later"]
+        shown = [self.show(task) for task in job.tasks]
         main = shown[0]
         young = self._since(job, "submitted") <= NOT_VISIBLE
         if "completed" in shown:
@@ -68,7 +76,7 @@ class Looker:
         since, last = self.model.heard_since, self.model.heard_last
         if since is None or last is None or self.now - last > GAP * 1000:
             return
-        if self.now - max(since, job.since["unknown"]) < GRACE * 1000:
+        if self.now - max(since, job.since.get("unknown", 0), job.lost_at) < GRACE * 1000:
             return
         policy = job.policy or "hold"
         if policy == "manual":  # no task can be at work by now, and the jobs behind it must not wait

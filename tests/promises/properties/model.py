@@ -55,6 +55,8 @@ class ModelJob:
     main: str | None = None
     earlier: list[str] = field(default_factory=list)
     answered: dict[int, str] = field(default_factory=dict)  # by the submission that the answer was to
+    lost_at: int = 0  # when a task was found to be another job's
+    claimed_at: int | None = None  # a callback named a task, and no answer has come since
     released_at: int | None = None
     idle: bool = False  # it waits for people, and fills none of the upstream's slots
     kept_until: int | None = None  # over, but its task may be at work: so long it fills a slot
@@ -80,11 +82,6 @@ class ModelJob:
     def tasks(self) -> list[str]:
         """The one that counts, then all others."""
         return ([self.main] if self.main else []) + self.earlier
-
-    @property
-    def last_answer(self) -> tuple[int, str] | None:
-        """The submission, and the task that the answer to it named."""
-        return next(reversed(self.answered.items()), None)
 
     @property
     def unpaid(self) -> bool:
@@ -219,6 +216,14 @@ class ModelJob:
         until = (self.released_at or self.born) + patience
         self.kept_until = until if until > now and not self.idle else None
 
+    def lose(self, task: str, now: int) -> None:
+        """It is known no more to be this job's."""
+        self.earlier = [other for other in self.earlier if other != task]
+        if self.main == task:
+            self.main = None
+        self.evidence = True
+        self.lost_at = now
+
     def put_first(self, task: str) -> None:
         """The task that counts, before all others."""
         if task != self.main:
@@ -240,35 +245,44 @@ class Model:
 
     retention_ms: int
     jobs: dict[str, ModelJob] = field(default_factory=dict)
-    tasks: dict[str, ModelJob] = field(default_factory=dict)
+    tasks: dict[str, ModelJob | None] = field(default_factory=dict)  # None: two jobs' callbacks named it
     keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     nonces: set[str] = field(default_factory=set)
     budgets: dict[tuple[str, str], int] = field(default_factory=dict)
     heard_since: int | None = None
     heard_last: int | None = None
 
-    def bind(self, job: ModelJob, task: str, *, answered_to: int | None = None) -> bool:
+    def bind(self, job: ModelJob, task: str, now: int, *, answered_to: int | None = None) -> bool:
         """A task is one job's. What a callback claimed gives way to an answer to our own request, to the
         submission `answered_to`. A job takes so many claims, and no more."""
         answered = answered_to is not None
         if not answered and len(job.earlier) >= MOST_CLAIMS:
             return False
-        owner = self.tasks.get(task)
-        if owner is not None and owner is not job:
-            if not answered or task in owner.answered.values():
+        owner = self.tasks.get(task, job)
+        if owner is not job:
+            if not answered or (owner and task in owner.answered.values()):
                 return False
-            owner.earlier = [other for other in owner.earlier if other != task]
-            if owner.main == task:
-                owner.main = None
+            if owner:
+                owner.lose(task, now)
         self.tasks[task] = job
         if answered_to is not None:
-            job.answered.pop(answered_to, None)
             job.answered[answered_to] = task
+            job.claimed_at = None
+        elif task not in job.tasks:
+            job.claimed_at = now
         if job.main is None or answered:
             job.put_first(task)
         elif task not in job.tasks:
             job.earlier.append(task)
         return True
+
+    def contest(self, task: str, now: int) -> None:
+        """Callbacks of two jobs named it. It is nobody's, unless its owner has it by an answer or is over."""
+        owner = self.tasks.get(task)
+        if owner is None or task in owner.answered.values() or (owner.final and not owner.watched(now)):
+            return
+        owner.lose(task, now)
+        self.tasks[task] = None
 
     @property
     def kept(self) -> set[str]:

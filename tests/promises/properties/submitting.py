@@ -188,14 +188,9 @@ class Submitting(Ground):
         hands = pick([hands for hands in self.hands if hands.released], number)
         self._answer(hands, kind, foreign, twice)
 
-    @staticmethod
-    def is_reported(owner: ModelJob, task: str) -> bool:
-        """A task that an answer before the last one named: `test_reproductions` shows it to be lost."""
-        return task in list(owner.answered.values())[:-1]
-
     def _answer(self, hands: Hands, kind: str, foreign: bool, twice: bool) -> None:
         task = self.new_task()
-        others = sorted(t for t, owner in self.model.tasks.items() if not self.is_reported(owner, t))
+        others = sorted(self.model.tasks)
         if foreign and others:
             task = pick(others, len(self.hands))
         outcome = answer_of(kind, task)
@@ -210,7 +205,7 @@ class Submitting(Ground):
             case "accepted":
                 expected = job.accepted(self.ms)
                 if expected in ("moved", "repeated", "late"):
-                    self.model.bind(job, task, answered_to=epoch)
+                    self.model.bind(job, task, self.ms, answered_to=epoch)
             case "rejected":
                 expected = job.reject(epoch, hands.run, self.ms)
             case "unknown":

@@ -64,6 +64,8 @@ def test_a_completed_job_still_names_all_its_tasks(machine: JobsMachine) -> None
     for kind in ("working", "terminal"):
         machine._call_back(job.name, 1, "new", kind, None, False, False)
         machine.holds()
+    machine.wait(21.0, True)
+    machine.dispatch()
     machine.confirm(0, "working", "completed", False)
     machine.holds()
     assert job.state == "completed"

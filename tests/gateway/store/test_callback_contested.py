@@ -1,0 +1,128 @@
+"""A task that callbacks name for two jobs: one of them is wrong, and nobody can tell which."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from gateway.jobs import Job, Spend
+from gateway.lifecycle import JobEvent, JobState
+from gateway.settings import Settings
+from gateway.store import keys
+from gateway.store.base import Effect, Move
+from gateway.store.jobs import RedisJobStore
+from tests.gateway.store.conftest import Accept
+from tests.gateway.store.test_callback import (
+    accepted,
+    due,
+    given_up,
+    noted,
+    owner,
+    quarantined,
+    read,
+    sent,
+    told,
+)
+
+
+async def contested(redis: Redis, jobs: RedisJobStore, accept: Accept) -> tuple[Job, Job]:
+    """Two jobs whose answers are out, and whose callbacks both name task_1."""
+    first, second = [await sent(redis, jobs, accept) for _ in range(2)]
+    assert await jobs.callback(told(first, claimed={"status": "completed"})) is Effect.MOVED
+    assert await jobs.callback(told(second)) is Effect.CROSSED
+    return first, second
+
+
+async def test_it_is_neither_job_s_and_both_are_looked_at(
+    redis: Redis, jobs: RedisJobStore, accept: Accept, settings: Settings
+) -> None:
+    first, second = await contested(redis, jobs, accept)
+    for job in (first, second):
+        after = await read(jobs, job)
+        assert (after.task_id, after.earlier, after.claimed) == (None, [], None)
+        assert after.evidence == "callback"  # each has a task, and neither may be paid for again
+        assert after.spend is Spend.CERTAIN
+        assert await due(redis, job)
+    assert await owner(redis, "task_1") == "-"
+    assert 0 < await redis.pttl("{gw}:task:task_1") <= settings.retention_seconds * 1000
+    assert await noted(redis) == ["task_claimed_twice", "task_contested"]
+
+
+async def test_more_callbacks_of_either_job_change_nothing(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    pair = await contested(redis, jobs, accept)
+    before = [await read(jobs, job) for job in pair]
+    for job in pair:
+        assert await jobs.callback(told(job)) is Effect.CROSSED
+    assert [await read(jobs, job) for job in pair] == before
+    assert await quarantined(redis) == [("crossed", "")] * 3
+
+
+async def test_it_goes_to_the_job_whose_answer_names_it_and_stays_there(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    first, second = await contested(redis, jobs, accept)
+    await jobs.apply(second, Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1))
+    assert (await read(jobs, second)).task_id == "task_1"
+    assert await jobs.callback(told(first)) is Effect.CROSSED
+    assert await owner(redis, "task_1") == second.id
+    assert (await read(jobs, first)).task_id is None
+
+
+async def test_a_job_takes_another_task_when_a_callback_names_one(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    first, second = await contested(redis, jobs, accept)
+    assert await jobs.callback(told(first, "task_2")) in (Effect.MOVED, Effect.REPEATED)
+    assert (await read(jobs, first)).task_id == "task_2"
+    assert (await read(jobs, second)).task_id is None
+
+
+async def test_a_task_beside_it_is_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+    first, second = [await sent(redis, jobs, accept) for _ in range(2)]
+    for task in ("task_1", "task_2"):
+        await jobs.callback(told(first, task))
+    await jobs.callback(told(second, "task_2"))
+    after = await read(jobs, first)
+    assert (after.task_id, after.earlier) == ("task_1", [])
+
+
+async def test_a_task_that_an_answer_named_cannot_be_contested_even_by_an_earlier_submission_s(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    owner_of_it = await accepted(redis, jobs, accept)
+    await redis.hset(keys.job(owner_of_it.id), mapping={"epoch": 2, "answered:2": "task_9"})  # type: ignore[misc]
+    other = await sent(redis, jobs, accept)
+    assert await jobs.callback(told(other)) is Effect.CROSSED
+    assert await owner(redis, "task_1") == owner_of_it.id
+    assert await noted(redis) == ["task_claimed_twice"]
+
+
+async def test_a_job_with_an_answer_of_its_own_contests_nothing(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    unanswered = await sent(redis, jobs, accept)
+    await jobs.callback(told(unanswered, "task_1"))
+    answered = await accepted(redis, jobs, accept, "task_2")
+    assert await jobs.callback(told(answered, "task_1")) is Effect.CROSSED
+    assert (await read(jobs, unanswered)).task_id == "task_1"
+
+
+async def test_a_result_that_was_told_stays_its_job_s(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    first, second = [await sent(redis, jobs, accept) for _ in range(2)]
+    await jobs.callback(told(first))
+    await jobs.apply(first, Move(JobEvent.UPSTREAM_SUCCEEDED, winner="task_1"))
+    assert await jobs.callback(told(second)) is Effect.CROSSED
+    after = await read(jobs, first)
+    assert (after.state, after.task_id) == (JobState.COMPLETED, "task_1")
+    assert await owner(redis, "task_1") == first.id
+
+
+async def test_a_job_that_is_only_watched_loses_it(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+    watched = await given_up(redis, jobs, accept, watch_ms=60_000)
+    assert await jobs.callback(told(watched)) is Effect.LATE
+    await jobs.callback(told(await sent(redis, jobs, accept)))
+    assert (await read(jobs, watched)).task_id is None
+    assert await owner(redis, "task_1") == "-"

@@ -1,0 +1,164 @@
+"""Whose a task is: what becomes of tasks that turn out to be another job's, or may."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.dispatch import Role
+from gateway.lifecycle import JobState
+from gateway.store import keys
+from gateway.store.base import Effect
+from gateway.tickets import confirm_ticket
+from gateway.upstream.base import Accepted, Capabilities, Found, ListedTask, Listing, Unknown
+from tests.gateway.store.conftest import rung
+from tests.workers.conftest import Rig
+from tests.workers.scripted import completed
+from tests.workers.test_confirm_tasks import done
+
+
+async def test_a_task_with_another_job_s_mark_is_never_this_job_s(rig: Rig) -> None:
+    job, other = await rig.submitted(), await rig.accept()
+    foreign = Found(completed(reference=f"k1.acme.{other.id}.1.mac"))
+    assert (await rig.confirm(job, foreign)).state is JobState.SUBMITTED
+    own = Found(completed(reference=f"k1.acme.{job.id}.1.mac"))
+    assert (await rig.confirm(job, own)).state is JobState.COMPLETED
+
+
+async def test_of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video(
+    rig: Rig,
+) -> None:
+    first = await rig.submitted()
+    second = await rig.accept()
+
+    async def cross() -> None:
+        assert await rig.callback(second, "task_1") is Effect.CROSSED
+
+    rig.upstream.after_gate = cross
+    second = await rig.submit(second, Accepted("task_2"))
+    assert set(await rung(rig.redis, Role.CONFIRM)) == {first.id, second.id}
+    assert (await rig.confirm(first, Found(completed()))).state is JobState.COMPLETED
+    after = await rig.confirm(second, Found(completed(task_id="task_2")))
+    assert (after.state, after.task_id, after.earlier) == (JobState.COMPLETED, "task_2", [])
+
+
+async def test_a_job_whose_task_was_given_to_its_rightful_owner_waits_for_its_own(rig: Rig) -> None:
+    thief = await rig.accept()
+
+    async def steal() -> None:
+        await rig.callback(thief, "task_1")
+
+    rig.upstream.after_gate = steal
+    rightful = await rig.accept()
+    await rig.submit(rightful, Accepted("task_1"))
+    rig.upstream.after_gate = rig.upstream.before_gate
+    assert (await rig.read(thief)).task_id != "task_1"
+    assert (await rig.read(rightful)).task_id == "task_1"
+
+
+async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_looks_at_its_others(rig: Rig) -> None:
+    job = await rig.accept()
+    claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id), "run")
+    assert claimed
+    await rig.resources.jobs.release(claimed)
+    await rig.callback(job, "task_2")
+    await rig.callback(job, "task_1")
+    await rig.submit(await rig.accept(), Accepted("task_2"))
+    found = await rig.read(job)
+    assert (found.task_id, found.earlier) == (None, ["task_1"])
+    rig.nobody_gainsays()
+    assert (await rig.confirm(job, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_a_job_without_a_task_waits_for_a_callback_to_name_one(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.redis.hdel(keys.job(job.id), "task_id", "answered:1")  # type: ignore[misc]
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None
+    await rig.callback(job, "task_7")
+    rig.nobody_gainsays()
+    assert (await rig.confirm(job, done("task_7"))).state is JobState.COMPLETED
+
+
+# -- a task that only a callback named
+
+
+async def test_it_is_not_believed_before_word_to_the_contrary_had_time_to_come(rig: Rig) -> None:
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    assert rig.upstream.queried == []
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(30, abs=2)
+    rig.nobody_gainsays()
+    assert (await rig.confirm(job, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_another_callback_does_not_make_the_wait_longer(rig: Rig) -> None:
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1", terminal=False, working=True)
+    before = (await rig.read(job)).claimed_at
+    await rig.callback(job, "task_1")
+    assert (await rig.read(job)).claimed_at == before is not None
+
+
+async def test_an_answer_that_names_it_too_ends_the_wait_at_once(rig: Rig) -> None:
+    job = await rig.accept()
+
+    async def call_back() -> None:
+        await rig.callback(job, "task_1")
+
+    rig.upstream.after_gate = call_back
+    after = await rig.submit(job, Accepted("task_1"))
+    assert after.claimed_at is None
+    assert await rung(rig.redis, Role.CONFIRM) == [job.id]
+    rig.upstream.looks.append(done("task_1"))
+    await rig.confirmer.confirm(await rig.ticket(Role.CONFIRM, job.id))
+    assert (await rig.read(job)).state is JobState.COMPLETED
+
+
+async def test_an_answer_that_comes_while_it_waits_gives_the_task_to_its_rightful_owner(rig: Rig) -> None:
+    """The upstream crossed a callback, and the other job's submission is still on its way."""
+    thief = await rig.submit(await rig.accept(), Unknown("reset"))
+    rightful = await rig.accept()
+
+    async def cross() -> None:
+        await rig.callback(thief, "task_1")
+        assert (await rig.confirm(thief)).state is JobState.SUBMITTED
+
+    rig.upstream.after_gate = cross
+    rightful = await rig.submit(rightful, Accepted("task_1"))
+    rig.nobody_gainsays()
+    assert (await rig.confirm(thief)).state is JobState.SUBMITTED
+    assert (await rig.confirm(rightful, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_a_task_that_callbacks_name_for_two_jobs_is_given_to_neither(rig: Rig) -> None:
+    thief, rightful = [await rig.submit(await rig.accept(), Unknown("reset")) for _ in range(2)]
+    await rig.callback(thief, "task_1", terminal=False, working=True)
+    assert await rig.callback(rightful, "task_1") is Effect.CROSSED
+    rig.nobody_gainsays()
+    for job in (thief, rightful):
+        assert not (await rig.confirm(job)).final
+    assert rig.upstream.queried == []
+
+
+async def test_the_list_tells_the_task_of_a_job_whose_own_was_found_to_be_another_s(rig: Rig) -> None:
+    rig.upstream.capabilities = Capabilities(listing=True)
+    thief, rightful = [await rig.submit(await rig.accept(), Unknown("reset")) for _ in range(2)]
+    await rig.callback(thief, "task_2")
+    await rig.callback(rightful, "task_2")
+    rows = [ListedTask("task_2", reference=f"k1.acme.{rightful.id}.1.mac")]
+    rows.append(ListedTask("task_1", reference=f"k1.acme.{thief.id}.1.mac"))
+    rig.upstream.listings.extend([Listing(rows)] * 2)
+    assert (await rig.confirm(thief)).task_id == "task_1"
+    assert (await rig.confirm(rightful)).task_id == "task_2"
+
+
+async def test_the_list_tells_the_task_of_a_job_whose_only_one_carries_another_s_mark(rig: Rig) -> None:
+    rig.upstream.capabilities = Capabilities(listing=True)
+    job, other = await rig.submit(await rig.accept(), Unknown("reset")), await rig.accept()
+    await rig.callback(job, "task_2")
+    rig.nobody_gainsays()
+    rig.upstream.listings.append(Listing([ListedTask("task_1", reference=f"k1.acme.{job.id}.1.mac")]))
+    foreign = Found(completed(task_id="task_2", reference=f"k1.acme.{other.id}.1.mac"))
+    assert (await rig.confirm(job, foreign)).task_id == "task_1"
+    assert (await rig.confirm(job, done("task_1"), foreign)).state is JobState.COMPLETED
