@@ -156,13 +156,16 @@ class Nemesis:
         self._later(fault.seconds, thaw)
 
     def _kill_valkey(self, fault: Fault) -> None:
+        if self.world.machine.valkey.exit_code() is not None:  # a busy machine is late: it is down already
+            return
         self.world.machine.kill_valkey()
         self.kills += 1
         self._later(fault.seconds, self.world.machine.start_valkey)
 
     def _power_loss(self, fault: Fault) -> None:
+        is_up = self.world.machine.valkey.exit_code() is None
         self._kill_valkey(fault)
-        if self.world.power is not None:
+        if self.world.power is not None and is_up:
             lost = self.world.power.cut(self.world.machine.folder / "valkey")
             self.power_losses += 1
             self.ledger.write("power_lost", bytes=lost)
