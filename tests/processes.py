@@ -23,6 +23,7 @@ from gateway.commands import keys
 from gateway.embedded import prepared
 from gateway.keyring import Keyring
 from gateway.tenants import CLIENT_SCOPES, Scope
+from tests.nursery import MODULES, Hatchling, Nursery
 
 UPSTREAM_KEY = "sandbox-key"
 ORDER = {
@@ -33,6 +34,7 @@ ORDER = {
     "resolution": "720p",
 }
 _READY_SECONDS = 30.0
+Process = subprocess.Popen[bytes] | Hatchling
 
 
 class Machine:
@@ -59,7 +61,8 @@ class Machine:
             "GATEWAY_TENANT_QUEUE_MAX": "10000000",
             "GATEWAY_TENANT_BYTES_MAX": "10000000000",
         }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.nursery: Nursery | None = None
+        self.processes: dict[str, Process] = {}
         self.key = ""
 
     def start_valkey(self) -> None:
@@ -81,11 +84,17 @@ class Machine:
 
     def start(
         self, name: str, *module: str, probe: str | None = None, more: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
-        """`python -m module...` under this name, waited for until `probe` answers."""
+    ) -> Process:
+        """`python -m module...` under this name, from the nursery if any, waited for until `probe` answers."""
         environment = {**self.environment, **(more or {})}
-        with (self.folder / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen([sys.executable, "-m", *module], env=environment, stdout=log, stderr=log)
+        path = self.folder / f"{name}.log"
+        child: Process
+        if self.nursery is not None and len(module) == 1 and module[0] in MODULES:
+            child = self.nursery.spawn(module[0], environment, path)
+        else:
+            with path.open("ab") as log:
+                command = [sys.executable, "-m", *module]
+                child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.processes[name] = child
         if probe:
             wait_for(probe, child)
@@ -186,11 +195,11 @@ def free_port() -> int:
         return port
 
 
-def wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
+def wait_for(url: str, child: Process) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise RuntimeError(f"{child.args!r} ended with {child.returncode}")
+            raise RuntimeError(f"what is to answer at {url} ended with {child.returncode}")
         with contextlib.suppress(urllib.error.URLError, OSError):
             urllib.request.urlopen(url, timeout=1).close()
             return

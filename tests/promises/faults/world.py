@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.delivery.secrets import tenant_secret
 from gateway.tenants import Scope
+from tests.nursery import Nursery
 from tests.processes import Machine, free_port, machine
 from tests.promises.faults.asking import ask
 from tests.promises.faults.orders import TENANTS
@@ -128,7 +129,8 @@ def world(folder: Path, seed: int) -> Iterator[World]:
     power = PowerLoss(folder / "power", cc) if cc else None
     subscriber, proxies = Subscriber(folder / "subscriber.jsonl", seed), Proxies()
     try:
-        with machine(folder, power.environment if power else None) as scratch:
+        with Nursery() as nursery, machine(folder, power.environment if power else None) as scratch:
+            scratch.nursery = nursery
             made = World(scratch, subscriber, proxies, power)
             scratch.start_sandbox(task_seconds="0.4", fsync="", public_url=scratch.sandbox)
             for name in (*GATEWAYS, *WORKERS):

@@ -1,0 +1,155 @@
+"""Real processes that start quickly: forked from one that has imported everything already.
+
+A fault run starts thousands of processes, and most of what each would do is to import the same modules. The
+nursery imports them once, single-threaded, and forks a child for each process that is wanted; the child's
+environment, standard streams and random numbers are its own, and it runs `python -m module` from there on.
+
+`python -m tests.nursery` speaks JSON, one line each way: {"module", "environment", "log"} -> {"pid"} and
+{"pid"} -> {"code": exit code, minus a signal's number, or null while it runs}. Its children end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+MODULES: Final = ("gateway", "workers")
+_PAUSE_SECONDS: Final = 0.005
+
+
+class Hatchling:
+    """One of the nursery's processes, with what is used of `subprocess.Popen`."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self._nursery = nursery
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._nursery.code_of(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            time.sleep(_PAUSE_SECONDS)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:  # reaped by the nursery in between: the number is free then, and not yet used
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+class Nursery:
+    """`with Nursery() as nursery: nursery.spawn("workers", environment, log)`. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        command = [sys.executable, "-m", "tests.nursery"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:  # closes both pipes and waits
+            pass
+
+    def spawn(self, module: str, environment: Mapping[str, str], log: Path) -> Hatchling:
+        wish = {"module": module, "environment": dict(environment), "log": str(log)}
+        return Hatchling(self, int(self._ask(wish)["pid"]))
+
+    def code_of(self, pid: int) -> int | None:
+        code: int | None = self._ask({"pid": pid})["code"]
+        return code
+
+    def _ask(self, wish: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(wish) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+def main() -> None:
+    for module in MODULES:
+        __import__(f"{module}.__main__")
+        del sys.modules[f"{module}.__main__"]  # each child runs it anew
+    gc.freeze()
+    codes: dict[int, int | None] = {}
+    for line in sys.stdin:
+        wish = json.loads(line)
+        if "module" in wish:
+            pid = os.fork()
+            if pid == 0:
+                _become(wish)
+            codes[pid] = None
+            answer: dict[str, Any] = {"pid": pid}
+        else:
+            answer = {"code": _reaped(codes, wish["pid"])}
+        print(json.dumps(answer), flush=True)
+    for pid, code in codes.items():
+        if code is None and _reaped(codes, pid) is None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _reaped(codes: dict[int, int | None], pid: int) -> int | None:
+    if codes[pid] is None:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            codes[pid] = os.waitstatus_to_exitcode(status)
+    return codes[pid]
+
+
+def _become(wish: dict[str, Any]) -> NoReturn:
+    """The child, from here on: never back into the nursery's loop."""
+    code = 1
+    try:
+        log = os.open(wish["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for own, standard in ((nothing, 0), (log, 1), (log, 2)):
+            os.dup2(own, standard)
+        os.closerange(3, 256)
+        os.environ.clear()
+        os.environ.update(wish["environment"])
+        random.seed()
+        sys.argv = [wish["module"]]
+        runpy.run_module(f"{wish['module']}.__main__", run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # as the interpreter would: told, and not raised into the loop
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
