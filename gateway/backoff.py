@@ -5,6 +5,7 @@ Pure: randomness and the time of day are parameters. All times are seconds.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ from typing import Final
 
 Random = Callable[[], float]
 
-DELIVERY_SCHEDULE: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 7200.0, 21600.0, 43200.0, 86400.0)
-"""Waits before attempts 2, 3, ... of a delivery: ten attempts over 44.8 hours."""
+DELIVERY_SCHEDULE: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 7200.0, 21600.0, 43200.0, 86400.0, 86400.0)
+"""Waits before attempts 2, 3, ... of a delivery: eleven attempts over 68.7 hours."""
 
 JITTER: Final = 0.2
 RETRY_AFTER_CAP_SECONDS: Final = 36_000.0
@@ -39,19 +40,29 @@ def delivery_delay(
     random: Random,
     *,
     overload_floor_seconds: float = 60.0,
+    left_seconds: float = math.inf,
 ) -> float | None:
     """The wait after `attempts_made` (1, 2, ...) failures of a delivery; None: give up.
 
     The schedule's wait +-20 %. An overloaded subscriber is left alone for at least the floor (an operator
     who sets a shorter schedule sets the floor with it). Retry-After only ever makes it later, up to 10 h.
+    What would come later than `left_seconds` is not tried; chance alone makes nothing come later than that.
     """
     if attempts_made > len(schedule) or outcome == "gone":
         return None
-    delay = schedule[attempts_made - 1] * (1 - JITTER + 2 * JITTER * random())
+    wait = schedule[attempts_made - 1]
+    delay = _roll(wait * (1 - JITTER), wait * (1 + JITTER), left_seconds, random)
     if outcome in OVERLOADED:
         # The jitter of a floor is upwards alone: a crowd that timed out together must not return together.
-        delay = max(delay, overload_floor_seconds * (1 + JITTER * random()))
-    return max(delay, min(retry_after_seconds or 0.0, RETRY_AFTER_CAP_SECONDS))
+        floor = overload_floor_seconds
+        delay = max(delay, _roll(floor, floor * (1 + JITTER), left_seconds, random))
+    delay = max(delay, min(retry_after_seconds or 0.0, RETRY_AFTER_CAP_SECONDS))
+    return delay if delay <= left_seconds else None
+
+
+def _roll(least: float, most: float, left: float, random: Random) -> float:
+    latest = max(least, min(most, left))
+    return min(latest, least + (latest - least) * random())
 
 
 def retry_after(value: str | None, now: float) -> float | None:

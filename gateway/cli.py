@@ -115,6 +115,31 @@ def demo(
     run(Order(prompt, duration, resolution, aspect_ratio), output, as_json=as_json)
 
 
+@app.command()
+def listen(
+    forward: Annotated[str, typer.Option(help="Where each event is POSTed to, as a signed webhook.")],
+    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8080",
+    key: Annotated[
+        str,
+        typer.Option(envvar="VIDU_GATEWAY_KEY", help="A client key with jobs:read.", show_default=False),
+    ] = "",
+    events: Annotated[
+        str, typer.Option(help="Types, comma-separated; * for all; none: what an endpoint gets by default.")
+    ] = "",
+    secret: Annotated[
+        str | None, typer.Option(help="Sign with this one (whsec_...) instead of a new one each time.")
+    ] = None,
+) -> None:
+    """Forward your tenant's events to a service on this machine, where the gateway cannot reach it."""
+    if not key:
+        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_KEY")
+    from gateway.commands.listen import Plan
+    from gateway.commands.listen import listen as run
+
+    filters = tuple(part.strip() for part in events.split(",") if part.strip())
+    run(Plan(forward, url, key, filters, secret))
+
+
 def main() -> None:
     """Entry point: an error raised on purpose is a sentence on stderr and exit code 1, never a traceback."""
     try:

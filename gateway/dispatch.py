@@ -31,17 +31,40 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HealthLimits:
+    """When a subscriber's lane is parked, and an endpoint disabled. Times in ms.
+
+    Of the results of the last `window_ms` (counted in stretches of `bucket_ms`) at least `percent` of at
+    least `least` failed: the lane is parked for `park_ms`, twice as long each time that the one attempt which
+    then tries it fails too, at most `park_most_ms`. An endpoint of which no attempt succeeded for
+    `disable_ms` is disabled at the next failure, if two in that time lay `apart_ms` from each other.
+    """
+
+    window_ms: int = 300_000
+    bucket_ms: int = 30_000
+    least: int = 10
+    percent: int = 70
+    park_ms: int = 30_000
+    park_most_ms: int = 900_000
+    disable_ms: int = 432_000_000
+    apart_ms: int = 43_200_000
+
+
+@dataclass(frozen=True, slots=True)
 class RoleLimits:
-    """`slots`: at once over all lanes; `lane_slots`: at once in one lane; `lease_ms`: how long a
-    dispatched piece of work may go unheard of before it is dispatched again; `per_second`: how many may be
-    handed out in a second (0: as many as there are); `probe_ms`: between probes while the role's account is
-    parked."""
+    """`slots`: at once over all lanes; `lane_slots`: at once in one lane, unless it has a cap of its own;
+    `lease_ms`: how long a dispatched piece of work may go unheard of before it is dispatched again;
+    `per_second`: how many may be handed out in a second (0: as many as there are); `probe_ms`: between probes
+    while the role's account is parked. `again_share`: of the slots, and of those of a lane, how many retries
+    may hold; new work may hold all. At 1 retries go first instead. `health`: of the deliver role's lanes."""
 
     slots: int
     lane_slots: int
     lease_ms: int
     per_second: float = 0
     probe_ms: int = 30_000
+    again_share: float = 1.0
+    health: HealthLimits = HealthLimits()
 
 
 @dataclass(frozen=True, slots=True)

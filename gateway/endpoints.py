@@ -4,35 +4,65 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway import events
 from gateway.events import EventType
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 
+#: The lane of events that are yet to be made, in the deliver role.
+EVENTS_LANE: Final = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousSecret:
+    """A secret from before a rotation: webhooks are signed with it too, until `until` (ms)."""
+
+    kid: str
+    version: int
+    until: int
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A subscriber's registered URL. Its secret is derived (`kid`, `version`), never stored."""
+    """A subscriber's registered URL. Its secret is derived (`kid`, `version`), never stored.
+
+    `events`: filters as given, types or a wildcard; empty: the final ones. `headers`: sent with each webhook.
+    `schedule`: its own waits before attempts 2, 3, ... in seconds. `slots`: how many attempts at once, if not
+    as many as others. `previous`: newest first.
+    """
 
     id: str
     tenant: str
     url: str
-    events: tuple[EventType, ...]  #: empty: all of them
+    events: tuple[str, ...]
     kid: str
     created_at: int
     version: int = 1
     description: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    schedule: tuple[float, ...] | None = None
+    slots: int | None = None
+    previous: tuple[PreviousSecret, ...] = ()
     disabled_at: int | None = None
     disabled_reason: str | None = None
+
+    @property
+    def wanted(self) -> tuple[EventType, ...]:
+        """The types of events that it gets."""
+        return events.expand(self.events)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One event owed to one endpoint, or to a job's own callback_url (then `endpoint_id` is None).
 
-    `attempts`: how many were made. `url`: where to, when it is a job's own callback_url.
+    `attempts`: how many were made. `url`: where to, when it is a job's own callback_url. `since`: how many
+    were made when the present round began (a redelivery begins a new round of the schedule), `round_at` when
+    that was (ms), `trigger` what began it: auto, manual or recovery. `next_attempt_at` (ms): None when there
+    is none.
     """
 
     id: str
@@ -46,6 +76,10 @@ class Delivery:
     endpoint_id: str | None = None
     url: str | None = None
     attempts: int = 0
+    since: int = 0
+    round_at: int | None = None
+    trigger: str = "auto"
+    next_attempt_at: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -65,8 +99,11 @@ def public_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "id": endpoint.id,
         "object": "endpoint",
         "url": endpoint.url,
-        "events": list(endpoint.events or EventType),
+        "events": list(endpoint.events or events.FINAL_TYPES),
         "description": endpoint.description,
+        "headers": endpoint.headers,
+        "schedule": None if endpoint.schedule is None else list(endpoint.schedule),
+        "slots": endpoint.slots,
         "created_at": rfc3339(endpoint.created_at),
         "disabled_at": rfc3339(endpoint.disabled_at),
         "disabled_reason": endpoint.disabled_reason,

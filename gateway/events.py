@@ -1,10 +1,11 @@
-"""What subscribers are told: one event for each final state of a job, its bytes frozen when it is made."""
+"""What subscribers are told: where a job is on its way, and how it ended. Bytes are frozen when made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +14,8 @@ from gateway.lifecycle import JobState
 
 
 class EventType(StrEnum):
+    QUEUED = "job.queued"  #: accepted
+    SUBMITTED = "job.submitted"  #: the upstream has a task for it
     COMPLETED = "job.completed"
     FAILED = "job.failed"
     CANCELED = "job.canceled"
@@ -24,6 +27,46 @@ EVENT_OF: Final = {
     JobState.FAILED: EventType.FAILED,
     JobState.CANCELED: EventType.CANCELED,
 }
+
+
+#: Of how a job ends. An endpoint that names no events gets these; a job's own callback_url gets only these.
+FINAL_TYPES: Final = (*EVENT_OF.values(), EventType.LATE_RESULT)
+#: Of the way there: made, apart from the step itself, when an endpoint wants them.
+TYPE_OF_STATE: Final = {
+    JobState.QUEUED: EventType.QUEUED,
+    JobState.SUBMITTED: EventType.SUBMITTED,
+    **EVENT_OF,
+}
+#: Filters that stand for every type.
+ALL: Final = frozenset({"*", "job.*"})
+_YET_TO_COME: Final[dict[str, Any]] = {
+    "output": None,
+    "usage": None,
+    "metadata": None,
+    "error": None,
+    "finished_at": None,
+    "late": None,
+    "cancel_wished_at": None,
+}
+_YET_TO_BE_SENT: Final[dict[str, Any]] = {
+    "task_id": None,
+    "earlier": [],
+    "evidence": None,
+    "progress": None,
+    "submitting_at": None,
+    "released_at": None,
+    "submitted_at": None,
+    "unknown_at": None,
+    "resubmits": 0,
+}
+
+
+def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
+    """The types that an endpoint's filters stand for, in the order of a job's life."""
+    if not filters:
+        return FINAL_TYPES
+    wanted = set(filters)
+    return tuple(kind for kind in EventType if kind in wanted or wanted & ALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +91,16 @@ def make(job: Job, payload: str | None) -> Event:
 def make_late(job: Job, payload: str | None, at: int) -> Event:
     """The event of a job that was given up and has a result all the same; `job` with its `late`."""
     return _frozen(job, EventType.LATE_RESULT, payload, at)
+
+
+def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
+    """The event of a step on the way. `job` as it is now, which may be further on: told as it was then."""
+    changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_YET_TO_COME}
+    at = job.submitted_at or job.created_at
+    if kind is EventType.QUEUED:
+        changes |= {"state": JobState.QUEUED, **_YET_TO_BE_SENT}
+        at = job.created_at
+    return _frozen(replace(job, **changes), kind, payload, at)
 
 
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:

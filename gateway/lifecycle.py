@@ -201,8 +201,9 @@ DELIVERY_TRANSITIONS: Final[Mapping[DeliveryState, Mapping[DeliveryEvent, Delive
             V.ATTEMPT_FAILED: D.PENDING,
             V.ATTEMPTS_EXHAUSTED: D.DEAD,
             V.ENDPOINT_DISABLED: D.HELD,
+            V.REDELIVERY_REQUESTED: D.PENDING,
         },
-        D.DELIVERED: {},
+        D.DELIVERED: {V.REDELIVERY_REQUESTED: D.PENDING},
         D.DEAD: {V.REDELIVERY_REQUESTED: D.PENDING},
         D.HELD: {V.REDELIVERY_REQUESTED: D.PENDING},
     }

@@ -17,16 +17,19 @@ from gateway.intake import Intake
 from gateway.keyring import Keyring
 from gateway.settings import Settings
 from gateway.settlement import Settlement
+from gateway.store.changes import Changes
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
-from gateway.store.finals import Finals
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.gauges import RedisGauges
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.lua import Scripts
 from gateway.store.operators import RedisOperatorStore
+from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
+from gateway.store.tenant_events import RedisTenantEvents
 
 #: Objects born before the young are looked through, and how often before the older ones are: a request
 #: makes hundreds that die at once, and Python's 700 would stop us several times for each.
@@ -44,9 +47,11 @@ class Resources:
     lanes: Lanes
     deliveries: RedisDeliveryStore
     endpoints: RedisEndpointStore
+    recoveries: RedisRecoveries
     client_keys: RedisKeyStore
     gauges: RedisGauges
-    finals: Finals
+    changes: Changes
+    tenant_events: RedisTenantEvents
     blobs: BlobStore
     intake: Intake
     settlement: Settlement
@@ -90,9 +95,11 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         lanes=Lanes(scripts, roles),
         deliveries=RedisDeliveryStore(redis, scripts, roles),
         endpoints=RedisEndpointStore(redis, scripts),
+        recoveries=RedisRecoveries(redis, scripts, roles, settings.retention_seconds),
         client_keys=RedisKeyStore(redis, environment.monotonic),
         gauges=RedisGauges(redis),
-        finals=Finals(redis),
+        changes=Changes(redis),
+        tenant_events=RedisTenantEvents(redis),
         blobs=blobs,
         intake=Intake(
             jobs,

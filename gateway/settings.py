@@ -24,6 +24,7 @@ from gateway.lifecycle import OnUnknown
 from gateway.store.base import CallbackLimits
 
 _PREFIX = "GATEWAY_"
+_AGAIN_SHARE = 0.75  # of the deliveries at once: first attempts are never kept waiting by retries alone
 
 
 def _networks(value: Any) -> Any:
@@ -145,6 +146,9 @@ class Settings(BaseSettings):
     # -- intake
     body_max_bytes: int = Field(20_000_000, ge=1024, description="largest request body")
     body_timeout_seconds: Seconds = Field(60, description="for a whole request body to arrive")
+    streams_max: int = Field(
+        1000, ge=1, description="event streams of one tenant that one gateway process holds open"
+    )
     tenant_queue_max: int = Field(100_000, ge=1, description="jobs of one tenant that may wait")
     tenant_bytes_max: int = Field(
         268_435_456, ge=1_000_000, description="bytes that one tenant's jobs take in Redis at most"
@@ -170,12 +174,26 @@ class Settings(BaseSettings):
         default_factory=list, description="networks (CIDR, comma-separated) that webhooks may go to"
     )
     delivery_public: bool = Field(False, description="webhooks may go to public addresses too")
+    delivery_allow_http: bool = Field(
+        False, description="public addresses may be sent to over http too; allowed networks always may"
+    )
+    delivery_ports: Annotated[
+        list[Annotated[int, Field(ge=1, le=65535)]], NoDecode, BeforeValidator(_words)
+    ] = Field(
+        default_factory=list,
+        description="ports that webhooks may go to; empty: all but those of well-known services that are no "
+        "web servers",
+    )
     delivery_slots: int = Field(100, ge=1, description="deliveries at once")
     delivery_endpoint_slots: int = Field(8, ge=1, description="of which one endpoint may hold")
     delivery_timeout_seconds: Seconds = Field(15, description="for one attempt, in all")
     delivery_schedule_seconds: Annotated[list[Seconds], NoDecode, BeforeValidator(_words)] = Field(
         default_factory=lambda: list(DELIVERY_SCHEDULE),
         description="before the 2nd, 3rd, ... attempt; after the last one a delivery is dead",
+    )
+    delivery_until_seconds: Seconds = Field(
+        259_200,
+        description="how long after its event, or after it was sent again, a delivery is tried by itself",
     )
     delivery_overload_seconds: float = Field(
         60, ge=0, description="least wait after a time-out, 429 or 503 of a subscriber"
@@ -236,7 +254,9 @@ class Settings(BaseSettings):
                 probe_ms=int(self.account_retry_seconds * 1000),
             ),
             Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look, self.queries_per_second),
-            Role.DELIVER: RoleLimits(self.delivery_slots, self.delivery_endpoint_slots, attempt),
+            Role.DELIVER: RoleLimits(
+                self.delivery_slots, self.delivery_endpoint_slots, attempt, again_share=_AGAIN_SHARE
+            ),
         }
 
 

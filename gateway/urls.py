@@ -73,7 +73,10 @@ def _host_fault(host: str, public: bool) -> tuple[str, str] | None:
     try:
         address = _address(name)
     except ValueError:
-        return "url_host", "has a host that is no valid IP address; write IPv4 as four decimal numbers"
+        return (
+            "url_host",
+            "has a host that is no valid IP address; write IPv4 as four decimal numbers, IPv6 without a zone",
+        )
     if address is not None:
         if public and not _is_public(address):
             return "url_not_public", f"points to {host}, which the upstream can not reach; send a public URL"
@@ -87,8 +90,11 @@ def _host_fault(host: str, public: bool) -> tuple[str, str] | None:
 
 def _address(name: str) -> _Address | None:
     """The address a host spells, None for a name. ValueError for the odd spellings of IPv4 (`127.1`,
-    `0x7f000001`), which some resolvers take and some do not."""
+    `0x7f000001`), which some resolvers take and some do not, and for an IPv6 zone, which is a matter of
+    one machine."""
     if name.startswith("["):
+        if "%" in name:
+            raise ValueError("an address with a zone")
         return ipaddress.IPv6Address(name[1:-1])
     if _NUMERIC_LABEL.fullmatch(name, name.rfind(".") + 1):
         return ipaddress.IPv4Address(name)

@@ -85,7 +85,7 @@ class Machine:
     def start(
         self, name: str, *module: str, probe: str | None = None, more: Mapping[str, str] | None = None
     ) -> Process:
-        """`python -m module...` under this name, from the nursery if any, waited for until `probe` answers."""
+        """`python -m module...` under this name, from the nursery if any; waits until `probe` answers."""
         environment = {**self.environment, **(more or {})}
         path = self.folder / f"{name}.log"
         child: Process

@@ -13,7 +13,7 @@ import structlog
 from arq.worker import func
 from redis.exceptions import RedisError
 
-from gateway.delivery.guard import Guard
+from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
 from gateway.dispatch import Role, deserialize, queue_name, serialize
 from gateway.resources import Resources, open_resources
@@ -24,9 +24,12 @@ from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
+from workers.dispatcher import Dispatcher
 from workers.draining import DrainingRedis
 from workers.probe import Prober
+from workers.recover import Recoverer
 from workers.retention import Retention
+from workers.steps import StepTeller
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
@@ -73,9 +76,11 @@ def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[
     r = resources
     sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, r.settings)
     tasks = [
+        asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
         asyncio.create_task(sweeper.run(), name="sweep"),
         asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
+        asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
     ]
     if r.settings.public_url:
         gap = r.settings.callback_gap_seconds
@@ -105,7 +110,7 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
 @contextlib.asynccontextmanager
 async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     settings = resources.settings
-    guard = Guard(settings.delivery_networks, public=settings.delivery_public)
+    guard = await open_guard(settings)
     dialect = dialects.make(settings.upstream_dialect)
     async with (
         HttpUpstream(
@@ -124,14 +129,25 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
         ) as deliverer,
     ):
         r = resources
+        dispatcher = Dispatcher(r.lanes)
         yield {
             "jobs": r.jobs,
             "upstream": upstream,
+            "dispatcher": dispatcher,
             "submitter": Submitter(
                 r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings
             ),
+            "steps": StepTeller(r.jobs, r.deliveries),
             "confirmer": Confirmer(r.jobs, r.settlement, upstream, r.environment, settings),
-            "messenger": Messenger(r.deliveries, r.endpoints, deliverer, r.keyring, r.environment, settings),
+            "messenger": Messenger(
+                r.deliveries,
+                r.endpoints,
+                deliverer,
+                r.keyring,
+                r.environment,
+                settings,
+                wake=dispatcher.soon,
+            ),
         }
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import orjson
 import structlog
 
-from gateway.backoff import delivery_delay, retry_after
-from gateway.delivery import signing
-from gateway.delivery.http import AttemptResult, Deliverer, DeliveryOutcome
-from gateway.delivery.secrets import endpoint_secret, tenant_secret
+from gateway.backoff import JITTER, delivery_delay, retry_after
+from gateway.delivery import headers, signing
+from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
+from gateway.delivery.http import Deliverer
+from gateway.delivery.secrets import signing_secrets, tenant_secret
 from gateway.dispatch import Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.environment import Environment
@@ -19,36 +22,63 @@ from gateway.jobs import rfc3339
 from gateway.keyring import Keyring
 from gateway.lifecycle import DeliveryEvent
 from gateway.settings import Settings
-from gateway.store.base import DeliveryStore, EndpointStore
+from gateway.store.base import Answer
+from gateway.store.outgoing import DeliveryStore, EndpointStore
 from workers.persist import persist
 
-_KEPT_ATTEMPTS: Final = 20
+KEPT_ATTEMPTS: Final = 20
+LOG_LIMIT_BYTES: Final = 32_768
+_OLDER_HINT_CHARACTERS: Final = 100
+_OURS_AGAIN_SECONDS: Final = 60.0  # after a fault that is none of the subscriber's
+_WAKE_WITHIN_MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt leads to. `delay`: seconds to the next one. `gave_up`: why there is none."""
+
+    event: DeliveryEvent
+    delay: float | None = None
+    gave_up: str | None = None
+
+
+def sleep_on() -> None:
+    """What happens when a retry is due soon and nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Messenger:
+    """`wake`: called when a retry is due within a second."""
+
     deliveries: DeliveryStore
     endpoints: EndpointStore
     deliverer: Deliverer
     keyring: Keyring
     environment: Environment
     settings: Settings
+    wake: Callable[[], None] = sleep_on
 
     async def deliver(self, ticket: Ticket) -> None:
         begun = await self.deliveries.begin(ticket)
         if begun is None:  # stale: another dispatch has it
             return
         delivery, body, endpoint = begun
+        delivery = replace(delivery, next_attempt_at=None)
         if endpoint is not None and endpoint.disabled_at is not None:
-            await self._finish(ticket, delivery, DeliveryEvent.ENDPOINT_DISABLED, None, "endpoint_disabled")
+            held = Verdict(DeliveryEvent.ENDPOINT_DISABLED)
+            await self._finish(ticket, delivery, held, "endpoint_disabled", None)
             return
         url = endpoint.url if endpoint else delivery.url
         if url is None:
-            gone = _noted(delivery, self._entry(delivery, "endpoint_deleted"))
-            await self._finish(ticket, gone, DeliveryEvent.ATTEMPTS_EXHAUSTED, None, "endpoint_deleted")
+            dead = Verdict(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
+            gone = noted(
+                delivery, entry_of(delivery, self.environment.now_ms(), dead, {"outcome": "endpoint_deleted"})
+            )
+            await self._finish(ticket, gone, dead, "endpoint_deleted", None)
             return
+        begun_at = self.environment.now_ms()
         result = await self._attempt(url, delivery, endpoint, body)
-        await self._record(ticket, delivery, endpoint, result)
+        await self._record(ticket, delivery, endpoint, result, begun_at)
 
     async def _attempt(
         self, url: str, delivery: Delivery, endpoint: Endpoint | None, body: bytes
@@ -56,77 +86,140 @@ class Messenger:
         try:
             secrets = self._secrets(delivery, endpoint)
         except ConfigurationError as error:  # its key was taken out of the keyring too early
-            return AttemptResult(DeliveryOutcome.SECRET_MISSING, None, 0, str(error), None)
-        headers = signing.sign(secrets, delivery.event_id, int(self.environment.clock()), body)
-        return await self.deliverer.post(url, headers, body)
+            return AttemptResult(DeliveryOutcome.SECRET_MISSING, None, 0, str(error), None, url=url)
+        ours = signing.sign(secrets, delivery.event_id, int(self.environment.clock()), body)
+        added = endpoint.headers if endpoint else {}
+        return await self.deliverer.post(url, headers.outgoing(added, ours), body)
 
     async def _record(
-        self, ticket: Ticket, delivery: Delivery, endpoint: Endpoint | None, result: AttemptResult
+        self,
+        ticket: Ticket,
+        delivery: Delivery,
+        endpoint: Endpoint | None,
+        result: AttemptResult,
+        begun_at: int,
     ) -> None:
-        made = replace(delivery, attempts=delivery.attempts + 1)
-        made = _noted(made, self._entry(made, result.outcome, result))
-        delay: float | None = None
-        if result.outcome is DeliveryOutcome.SUCCEEDED:
-            event = DeliveryEvent.ATTEMPT_SUCCEEDED
-        elif result.outcome is DeliveryOutcome.GONE and endpoint is not None:
-            now = self.environment.now_ms()
-            await persist(
-                lambda: self.endpoints.disable(endpoint, "answered 410 Gone", now), self.environment
-            )
-            event = DeliveryEvent.ENDPOINT_DISABLED
-        else:
-            delay = self._delay(made, result)
-            event = DeliveryEvent.ATTEMPTS_EXHAUSTED if delay is None else DeliveryEvent.ATTEMPT_FAILED
-        await self._finish(ticket, made, event, delay, result.outcome)
+        sent = result.outcome is not DeliveryOutcome.SECRET_MISSING
+        made = replace(delivery, attempts=delivery.attempts + 1) if sent else delivery
+        verdict = self._verdict(made, endpoint, result)
+        if endpoint is not None and result.disables is not None:
+            reason, now = result.disables, self.environment.now_ms()
+            await persist(lambda: self.endpoints.disable(endpoint, reason, now), self.environment)
+        next_at = None if verdict.delay is None else self.environment.now_ms() + int(verdict.delay * 1000)
+        made = replace(made, next_attempt_at=next_at)
+        made = noted(made, entry_of(made, begun_at, verdict, result.public()))
+        healthy = result.outcome is DeliveryOutcome.SUCCEEDED if sent else None
+        answer = await self._finish(ticket, made, verdict, result.outcome, healthy)
         structlog.get_logger().info(
             "attempted",
             delivery=made.id,
             job=made.job_id,
             tenant=made.tenant,
             attempt=made.attempts,
+            trigger=made.trigger,
             outcome=result.outcome,
             status=result.status,
             ms=result.duration_ms,
-            again_in_seconds=delay and round(delay, 1),
+            again_in_seconds=verdict.delay and round(verdict.delay, 1),
+            record=answer.outcome,
         )
 
+    def _verdict(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Verdict:
+        if result.outcome is DeliveryOutcome.SUCCEEDED:
+            return Verdict(DeliveryEvent.ATTEMPT_SUCCEEDED)
+        if result.disables is not None:
+            if endpoint is not None:
+                return Verdict(DeliveryEvent.ENDPOINT_DISABLED)
+            return Verdict(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {result.disables}")
+        schedule = self.settings.delivery_schedule_seconds
+        if endpoint is not None and endpoint.schedule is not None:
+            schedule = list(endpoint.schedule)
+        delay = self._delay(made, schedule, result)
+        if delay is not None:
+            return Verdict(DeliveryEvent.ATTEMPT_FAILED, delay)
+        last = made.attempts - made.since > len(schedule)
+        until = self.settings.delivery_until_seconds
+        return Verdict(
+            DeliveryEvent.ATTEMPTS_EXHAUSTED,
+            gave_up="that was the last attempt of its schedule"
+            if last
+            else f"the next attempt would be later than the {until:g} seconds that it has",
+        )
+
+    def _delay(self, made: Delivery, schedule: Sequence[float], result: AttemptResult) -> float | None:
+        random, left = self.environment.random, self._left_seconds(made)
+        if result.outcome is DeliveryOutcome.SECRET_MISSING:
+            again = _OURS_AGAIN_SECONDS * (1 + JITTER * random())
+            return again if again <= left else None
+        return delivery_delay(
+            schedule,
+            made.attempts - made.since,
+            result.outcome,
+            retry_after(result.retry_after, self.environment.clock()),
+            random,
+            overload_floor_seconds=self.settings.delivery_overload_seconds,
+            left_seconds=left,
+        )
+
+    def _left_seconds(self, delivery: Delivery) -> float:
+        """How long a delivery is still tried by itself; one that was sent again has the whole time again."""
+        begun = delivery.created_at if delivery.round_at is None else delivery.round_at
+        return begun / 1000 + self.settings.delivery_until_seconds - self.environment.clock()
+
     async def _finish(
-        self, ticket: Ticket, delivery: Delivery, event: DeliveryEvent, delay: float | None, label: str
-    ) -> None:
-        retry_in_ms = None if delay is None else int(delay * 1000)
-        await persist(
+        self, ticket: Ticket, delivery: Delivery, verdict: Verdict, label: str, healthy: bool | None
+    ) -> Answer:
+        """When the lease was lost meanwhile, so that another has the ticket, nothing is recorded: `stale`."""
+        retry_in_ms = None if verdict.delay is None else int(verdict.delay * 1000)
+        answer = await persist(
             lambda: self.deliveries.finish(
-                ticket, delivery, event, retry_in_ms=retry_in_ms, tally=[f"delivery_attempts|{label}"]
+                ticket,
+                delivery,
+                verdict.event,
+                retry_in_ms=retry_in_ms,
+                tally=[f"delivery_attempts|{label}"],
+                health_ok=healthy,
             ),
             self.environment,
         )
-
-    def _delay(self, delivery: Delivery, result: AttemptResult) -> float | None:
-        return delivery_delay(
-            self.settings.delivery_schedule_seconds,
-            delivery.attempts,
-            result.outcome,
-            retry_after(result.retry_after, self.environment.clock()),
-            self.environment.random,
-            overload_floor_seconds=self.settings.delivery_overload_seconds,
-        )
+        if retry_in_ms is not None and retry_in_ms <= _WAKE_WITHIN_MS:
+            self.wake()
+        return answer
 
     def _secrets(self, delivery: Delivery, endpoint: Endpoint | None) -> list[str]:
         if endpoint is not None:
-            return [endpoint_secret(self.keyring, endpoint.kid, endpoint.id, endpoint.version)]
+            return signing_secrets(self.keyring, endpoint, self.environment.now_ms())
         # A tenant was shown the secret of the key that was active then; it verifies while that key is kept.
         return [tenant_secret(self.keyring, kid, delivery.tenant) for kid in self.keyring.kids]
 
-    def _entry(self, delivery: Delivery, outcome: str, result: AttemptResult | None = None) -> dict[str, Any]:
-        entry: dict[str, Any] = {
-            "number": delivery.attempts,
-            "at": rfc3339(self.environment.now_ms()),
-            "outcome": outcome,
-        }
-        if result is not None:
-            entry |= {"status": result.status, "duration_ms": result.duration_ms, "excerpt": result.excerpt}
-        return entry
+
+def entry_of(delivery: Delivery, at: int, verdict: Verdict, attempt: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the log: `delivery` as it is after the attempt, which began at `at` (ms)."""
+    entry = {"number": delivery.attempts, "at": rfc3339(at), "trigger": delivery.trigger, **attempt}
+    entry["next_attempt_at"] = rfc3339(delivery.next_attempt_at)
+    return entry | {"gave_up": verdict.gave_up} if verdict.gave_up else entry
 
 
-def _noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
-    return replace(delivery, log=[*delivery.log, entry][-_KEPT_ATTEMPTS:])
+def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
+    """The delivery with one entry more in its log: the newest are kept, of the older ones what is short."""
+    last = delivery.log[-1] if delivery.log else {}
+    # What was not sent is looked at again and again: it must not push the attempts out of the log.
+    repeated = entry["outcome"] == DeliveryOutcome.SECRET_MISSING == last.get("outcome")
+    log = [*(delivery.log[:-1] if repeated else delivery.log), entry][-KEPT_ATTEMPTS:]
+    sizes = [len(orjson.dumps(one)) + 1 for one in log]
+    for at, older in enumerate(log[:-1]):
+        if sum(sizes) < LOG_LIMIT_BYTES:
+            break
+        log[at] = _shortened(older)
+        sizes[at] = len(orjson.dumps(log[at])) + 1
+    return replace(delivery, log=log)
+
+
+def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
+    hint = entry.get("hint")
+    short: dict[str, Any] = {
+        "excerpt": "",
+        "response_headers": {},
+        "hint": hint and hint[:_OLDER_HINT_CHARACTERS],
+    }
+    return entry | {name: value for name, value in short.items() if name in entry}

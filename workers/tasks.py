@@ -8,10 +8,12 @@ from typing import Any
 import structlog
 
 from gateway.dispatch import Role, Ticket
+from gateway.endpoints import EVENTS_LANE
 from gateway.errors import StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
+from workers.steps import StepTeller
 from workers.submit import Submitter
 
 
@@ -27,7 +29,9 @@ async def confirm(ctx: dict[str, Any], ticket: str, ring: int) -> None:
 
 async def deliver(ctx: dict[str, Any], ticket: str, ring: int) -> None:
     messenger: Messenger = ctx["messenger"]
-    await _run(ctx, messenger.deliver, Ticket.parse(Role.DELIVER, ticket, ring))
+    steps: StepTeller = ctx["steps"]
+    found = Ticket.parse(Role.DELIVER, ticket, ring)
+    await _run(ctx, steps.tell if found.lane == EVENTS_LANE else messenger.deliver, found)
 
 
 _AFTER_FAULT_MS = 30_000

@@ -2,33 +2,45 @@
 
 A failed attempt is a result and never an exception. Redirects are not followed, cookies not kept, proxies
 of the environment not used, replies not decompressed; every address is judged by the guard as it is dialled.
+
+A try that ended before any of a reply came, because the name or the connection failed, is made once more
+within a second, as part of the same attempt. One that timed out is not: its request may be at work.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import io
-import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import version
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from gateway.delivery.guard import MAX_WEBHOOK_URL_CHARACTERS, Guard
-from gateway.environment import go_on
+from gateway.delivery.attempts import (
+    HINT_CHARACTERS,
+    AttemptResult,
+    DeliveryOutcome,
+    Reply,
+    excerpt,
+    outcome_of_status,
+)
+from gateway.delivery.guard import MAX_WEBHOOK_URL_CHARACTERS, AddrInfo, Guard, VettingResolver
+from gateway.delivery.headers import kept_of_reply, printable
+from gateway.delivery.timing import Watch, WatchedHandshake, watching
+from gateway.environment import Environment, go_on
 from gateway.errors import AddressRefused
 from gateway.urls import url_fault
 
+__all__ = ["AttemptResult", "Deliverer", "DeliveryOutcome"]
+
 READ_LIMIT_BYTES: Final = 16_384
-EXCERPT_LIMIT_BYTES: Final = 2_048
-_RETRY_AFTER_LIMIT: Final = 64
 _ONE_PIECE_BYTES: Final = 1_048_576
 # Common servers close an idle connection after 5 s: giving it up first avoids POSTing into the closing.
 _KEEPALIVE_SECONDS: Final = 4.0
@@ -37,69 +49,32 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
 }
-_DECODER: Final = codecs.getincrementaldecoder("utf-8")
-# Controls, and the invisible characters that reorder or hide text, apart from tab and line ends.
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+_RANDOM: Final = Environment().random
+# The loop's own clock may count whole milliseconds, and be that of the turn that it is in.
+_MONOTONIC: Final = Environment().monotonic
+#: Failures of a try that no reply can have come of, unless it was on its way already.
+_UNHEARD: Final = frozenset(
+    {DeliveryOutcome.CONNECTION_REFUSED, DeliveryOutcome.CONNECTION_RESET, DeliveryOutcome.DNS_ERROR}
 )
 
 
-class DeliveryOutcome(StrEnum):
-    """How an attempt ended. `gone` (410) asks that the endpoint be disabled at once."""
-
-    SUCCEEDED = "succeeded"
-    HTTP_3XX = "http_3xx"
-    HTTP_4XX = "http_4xx"
-    HTTP_5XX = "http_5xx"
-    GONE = "gone"
-    THROTTLED = "throttled"
-    TIMEOUT = "timeout"
-    CONNECTION_REFUSED = "connection_refused"
-    CONNECTION_RESET = "connection_reset"
-    DNS_ERROR = "dns_error"
-    TLS_ERROR = "tls_error"
-    TARGET_FORBIDDEN = "target_forbidden"
-    INVALID_URL = "invalid_url"
-    PROTOCOL_ERROR = "protocol_error"
-    SECRET_MISSING = "secret_missing"  #: not sent: there is no key to sign it with  # noqa: S105
-
-
-_BY_STATUS: Final = {
-    410: DeliveryOutcome.GONE,
-    429: DeliveryOutcome.THROTTLED,
-    503: DeliveryOutcome.THROTTLED,
-}
-_BY_CLASS: Final = {
-    2: DeliveryOutcome.SUCCEEDED,
-    3: DeliveryOutcome.HTTP_3XX,
-    4: DeliveryOutcome.HTTP_4XX,
-    5: DeliveryOutcome.HTTP_5XX,
-}
-
-
 @dataclass(frozen=True, slots=True)
-class AttemptResult:
-    """One attempt, as logged. `excerpt`: the reply's start, safe to print; `retry_after`: the raw header."""
+class _Try:
+    """`reply`: what came of it; else `outcome` and `hint` tell why none did. `partial`: it broke off."""
 
-    outcome: DeliveryOutcome
-    status: int | None
-    duration_ms: int
-    excerpt: str
-    retry_after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    status: int
-    retry_after: str | None
-    body: bytearray
+    watch: Watch
+    reply: Reply | None = None
+    outcome: DeliveryOutcome = DeliveryOutcome.INVALID_URL
+    hint: str | None = None
+    partial: bool = False
 
 
 class Deliverer:
     """A pool of kept connections to subscribers. Use as `async with Deliverer(guard) as deliverer`.
 
     `pool_size`: connections in all, at least the number of attempts in flight; `connect_seconds`: TCP and TLS
-    for one address; `total_seconds`: the deadline of an attempt as a whole, lookup and reply included.
+    for one address; `total_seconds`: the deadline of an attempt as a whole, lookup and reply included;
+    `again_seconds`: least and most before the second try.
     """
 
     def __init__(
@@ -109,25 +84,46 @@ class Deliverer:
         pool_size: int = 100,
         connect_seconds: float = 3.0,
         total_seconds: float = 15.0,
+        again_seconds: tuple[float, float] = (0.2, 0.8),
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
         reach: Callable[[str], Awaitable[None]] = go_on,
+        random: Callable[[], float] = _RANDOM,
     ) -> None:
         self._guard = guard
         self._reach = reach
+        self._random = random
         self._pool_size = pool_size
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._total_seconds = total_seconds
+        self._again = again_seconds
         self._ssl = ssl_context or ssl.create_default_context()
+        self._ssl.sslobject_class = WatchedHandshake
         self._resolver = resolver
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        async with AsyncExitStack() as stack:
+            self._names = VettingResolver(self._guard, self._resolver)
+            stack.push_async_callback(self._names.close)
+            self._keeping = await stack.enter_async_context(self._session(keep=True))
+            # A second try must not be given another connection of those that the subscriber has just closed.
+            self._dialling = await stack.enter_async_context(self._session(keep=False))
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    def _session(self, *, keep: bool) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                socket_factory=self._guard,
-                resolver=self._resolver,
+                socket_factory=self._socket,
+                resolver=self._names,
                 limit=self._pool_size,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
+                keepalive_timeout=_KEEPALIVE_SECONDS if keep else None,
+                force_close=not keep,
                 ssl=self._ssl,
             ),
             timeout=self._timeout,
@@ -136,51 +132,115 @@ class Deliverer:
             auto_decompress=False,
             trust_env=False,
             read_bufsize=READ_LIMIT_BYTES,
+            trace_configs=[_traces()],
         )
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
+    def _socket(self, info: AddrInfo) -> socket.socket:
+        watch = watching.get()
+        if watch is not None:
+            watch.dialling()
+        return self._guard(info)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
-        """POSTs the body once. Raises nothing that a subscriber can cause; cancellation passes through."""
+        """Makes one attempt. Raises nothing that a subscriber can cause; cancellation passes through."""
         clock = asyncio.get_running_loop().time
         started = clock()
         await self._reach("deliver.before")
-        ended = await self._attempt(url, headers, body)
+        last, retried = await self._attempt(url, headers, body)
         await self._reach("deliver.after")
         duration_ms = round((clock() - started) * 1000)
-        if isinstance(ended, DeliveryOutcome):
-            return AttemptResult(ended, None, duration_ms, "", None)
-        return AttemptResult(
-            outcome_of_status(ended.status), ended.status, duration_ms, excerpt(ended.body), ended.retry_after
-        )
+        return _result(last, duration_ms, retried, url)
 
-    async def _attempt(self, url: str, headers: Mapping[str, str], body: bytes) -> _Reply | DeliveryOutcome:
+    async def _attempt(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[_Try, bool]:
+        clock = asyncio.get_running_loop().time
         if url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
-            return DeliveryOutcome.INVALID_URL
+            return _Try(Watch(_MONOTONIC)), False
+        deadline = clock() + self._total_seconds
+        first = await self._try(self._keeping, url, headers, body, deadline)
+        if first.reply is not None or first.partial or first.outcome not in _UNHEARD:
+            return first, False
+        # A kept connection was closed as we took it: the subscriber is there. Else it gets a moment.
+        stale = first.watch.reused and first.outcome is DeliveryOutcome.CONNECTION_RESET
+        least, most = self._again
+        pause = 0.0 if stale else least + (most - least) * self._random()
+        if clock() + pause >= deadline:
+            return first, False
+        await asyncio.sleep(pause)
+        return await self._try(self._dialling, url, headers, body, deadline), True
+
+    async def _try(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: float,
+    ) -> _Try:
         # Larger ones go out in pieces: aiohttp warns that bytes in one piece hold up the event loop.
         data = body if len(body) <= _ONE_PIECE_BYTES else io.BytesIO(body)
-        reply: _Reply | None = None
+        await self._guard.about_to_dial(url)
+        watch = Watch(_MONOTONIC)
+        reply: Reply | None = None
+        token = watching.set(watch)
         try:
             async with (
-                asyncio.timeout(self._total_seconds),
-                self._session.post(url, data=data, headers=headers, allow_redirects=False) as response,
+                asyncio.timeout_at(deadline),
+                session.post(
+                    url, data=data, headers=headers, allow_redirects=False, trace_request_ctx=watch
+                ) as response,
             ):
+                watch.answered()
                 # The status decides, whatever becomes of the body: it is read for the log alone.
-                retry_after = response.headers.get("Retry-After", "")[:_RETRY_AFTER_LIMIT]
-                reply = _Reply(response.status, retry_after or None, bytearray())
+                kept = kept_of_reply(response.headers.items())
+                reply = Reply(response.status, response.headers, kept, bytearray())
                 await _read_start(response.content, reply.body)
-                return reply
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return reply or outcome_of_error(error)
+            if reply is None:
+                return _Try(watch, None, outcome_of_error(error), _hint_of(error), _broke_off(error))
+        finally:
+            watching.reset(token)
+        return _Try(watch, reply)
 
 
-def outcome_of_status(status: int) -> DeliveryOutcome:
-    """The outcome that a final status code stands for; codes that HTTP does not know are protocol errors."""
-    return _BY_STATUS.get(status) or _BY_CLASS.get(status // 100, DeliveryOutcome.PROTOCOL_ERROR)
+def _traces() -> aiohttp.TraceConfig:
+    """Tells the watch that a request was given as its context what becomes of its connection."""
+
+    def told(mark: Callable[[Watch], None]) -> Callable[..., Awaitable[None]]:
+        async def tell(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+            mark(context.trace_request_ctx)
+
+        return tell
+
+    traces = aiohttp.TraceConfig()
+    traces.on_dns_resolvehost_start.append(told(Watch.looking_up))
+    traces.on_dns_resolvehost_end.append(told(Watch.looked_up))
+    traces.on_connection_create_end.append(told(Watch.connected))
+    traces.on_connection_reuseconn.append(told(Watch.reuse))
+    traces.on_request_headers_sent.append(told(Watch.asked))
+    return traces
+
+
+def _result(last: _Try, duration_ms: int, retried: bool, url: str) -> AttemptResult:
+    reply, watch = last.reply, last.watch
+    timings = watch.timings()
+    if reply is None:
+        return AttemptResult(
+            last.outcome, None, duration_ms, "", None, timings, watch.reused, retried, hint=last.hint, url=url
+        )
+    return AttemptResult(
+        outcome_of_status(reply.status),
+        reply.status,
+        duration_ms,
+        excerpt(reply.body),
+        reply.retry_after(),
+        timings,
+        watch.reused,
+        retried,
+        reply.kept,
+        reply.hint(),
+        reply.disables(),
+        url,
+    )
 
 
 def outcome_of_error(error: Exception) -> DeliveryOutcome:
@@ -206,18 +266,24 @@ def outcome_of_error(error: Exception) -> DeliveryOutcome:
             return DeliveryOutcome.PROTOCOL_ERROR
 
 
+def _hint_of(error: Exception) -> str | None:
+    match error:
+        case aiohttp.ClientConnectorCertificateError(
+            certificate_error=ssl.SSLCertVerificationError() as fault
+        ):
+            return printable(f"the certificate was refused: {fault.verify_message}")[:HINT_CHARACTERS]
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+            return "its address is not in the networks that webhooks may go to"
+        case _:
+            return None
+
+
+def _broke_off(error: Exception) -> bool:
+    # Set to what was read of the reply's head, if anything was, before the connection was closed.
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
 async def _read_start(content: aiohttp.StreamReader, body: bytearray) -> None:
     # A body within the limit is read to its end, because only then its connection can be used again.
     while len(body) < READ_LIMIT_BYTES and (piece := await content.read(READ_LIMIT_BYTES - len(body))):
         body += piece
-
-
-def excerpt(body: bytes | bytearray) -> str:
-    """The first 2 KiB of a reply as text that is safe to print and to store."""
-    cut = len(body) > EXCERPT_LIMIT_BYTES
-    try:
-        # A character that the cut goes through is dropped; it does not make the reply a binary one.
-        text = _DECODER().decode(bytes(body[:EXCERPT_LIMIT_BYTES]), final=not cut)
-    except UnicodeDecodeError:
-        text = "\0"
-    return f"<{len(body)} bytes of binary>" if "\0" in text else _UNSAFE.sub("?", text)

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import base64
 
+from gateway.endpoints import Endpoint
 from gateway.keyring import Keyring
+
+
+def signing_secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]:
+    """What an endpoint's webhooks are signed with at `now` (ms): its secret, then those from before a rotation
+    that are still valid. ConfigurationError when the key of its secret was taken out of the keyring."""
+    current = endpoint_secret(keyring, endpoint.kid, endpoint.id, endpoint.version)
+    # One whose key is gone can not be made again, and need not: the current one is known to the owner.
+    previous = [
+        endpoint_secret(keyring, former.kid, endpoint.id, former.version)
+        for former in endpoint.previous
+        if former.until > now and former.kid in keyring.kids
+    ]
+    return [current, *previous]
 
 
 def endpoint_secret(keyring: Keyring, kid: str, endpoint_id: str, version: int) -> str:

@@ -12,10 +12,9 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from gateway.dispatch import Ticket
-from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event
 from gateway.jobs import Job
-from gateway.lifecycle import DeliveryEvent, JobEvent, JobState, OnUnknown
+from gateway.lifecycle import JobEvent, JobState, OnUnknown
 
 
 class Outcome(StrEnum):
@@ -251,37 +250,3 @@ class JobStore(Protocol):
 
     async def put_off(self, job: Job, until_ms: int) -> None:
         """Look at the job's deadlines again then."""
-
-
-class DeliveryStore(Protocol):
-    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
-        """Take up a delivery: it, its event's bytes, and its endpoint when it has one that still exists.
-        None when the ticket is stale."""
-
-    async def finish(
-        self,
-        ticket: Ticket,
-        delivery: Delivery,
-        event: DeliveryEvent,
-        *,
-        retry_in_ms: int | None,
-        tally: Sequence[str],
-    ) -> Answer:
-        """Record an attempt (`delivery` as it is after it)."""
-
-
-class EndpointStore(Protocol):
-    async def create(self, endpoint: Endpoint) -> None:
-        """Register it."""
-
-    async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        """The endpoint, if it is this tenant's."""
-
-    async def of(self, tenant: str) -> list[Endpoint]:
-        """All of a tenant's."""
-
-    async def delete(self, endpoint: Endpoint) -> None:
-        """Forget it; what is still owed to it dies at its next attempt."""
-
-    async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
-        """What is owed to it is held from now on."""

@@ -1,4 +1,4 @@
-"""Deliveries and endpoints on Redis."""
+"""Deliveries on Redis."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
-from gateway.events import EventType
+from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_moves
 from gateway.store import keys, orders
 from gateway.store.base import Answer, Outcome
 from gateway.store.client import store_errors
+from gateway.store.endpoints import endpoint_from
 from gateway.store.lua import Scripts
+from gateway.store.outgoing import DeliveryPage, DeliveryQuery, Hindrance
 
 
 class RedisDeliveryStore:
@@ -45,6 +47,7 @@ class RedisDeliveryStore:
         *,
         retry_in_ms: int | None,
         tally: Sequence[str],
+        health_ok: bool | None = None,
     ) -> Answer:
         again = retry_in_ms is not None
         order: dict[str, Any] = {
@@ -55,11 +58,17 @@ class RedisDeliveryStore:
             "final": {},
             "holder": [ticket.role, str(ticket), ticket.ring],
             "set": {"attempts": str(delivery.attempts), "log": orjson.dumps(delivery.log).decode()},
+            "unset": ["next_attempt_at"],
             "after": {"give_back": [ticket.role, str(ticket), retry_in_ms]} if again else {},
             "leave": [] if again else [[ticket.role, str(ticket)]],
             "tally": list(tally),
             "dispatch": orders.limits_of(self._roles, Role.DELIVER),
         }
+        if delivery.next_attempt_at is not None:
+            order["set"]["next_attempt_at"] = str(delivery.next_attempt_at)
+            order["unset"] = []
+        if health_ok is not None:
+            order["health"] = [delivery.lane, delivery.endpoint_id or "", delivery.tenant, health_ok]
         outcome, before, after, _ = await self._scripts.run(
             "transition", [keys.delivery(delivery.id)], [orders.dump(order), b""], effect=event
         )
@@ -77,61 +86,97 @@ class RedisDeliveryStore:
             delivery_from(name, fields) for name, fields in zip(sorted(names), found, strict=True) if fields
         ]
 
-
-class RedisEndpointStore:
-    """`EndpointStore` on Redis. The tenant's index holds each endpoint's wishes, which the settling
-    script reads to know who is owed what."""
-
-    def __init__(self, redis: Redis, scripts: Scripts) -> None:
-        self._redis = redis
-        self._scripts = scripts
-
-    async def create(self, endpoint: Endpoint) -> None:
-        await self._write(endpoint)
-
-    async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
-        wish = orjson.dumps({"events": list(endpoint.events), "disabled": True})
-        names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
-        await self._scripts.run("disable", names, [endpoint.id, reason, at, wish])
-
-    async def _write(self, endpoint: Endpoint) -> None:
-        fields: dict[str, str | int] = {
-            "id": endpoint.id,
-            "tenant": endpoint.tenant,
-            "url": endpoint.url,
-            "events": orjson.dumps(list(endpoint.events)).decode(),
-            "kid": endpoint.kid,
-            "version": endpoint.version,
-            "created_at": endpoint.created_at,
-            "description": endpoint.description,
-        }
-        wish = orjson.dumps({"events": list(endpoint.events), "disabled": False}).decode()
+    async def read(self, tenant: str, delivery_id: str) -> Delivery | None:
         with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(keys.endpoint(endpoint.id), mapping=fields)
-                pipe.hset(keys.tenant_endpoints(endpoint.tenant), endpoint.id, wish)
-                await pipe.execute()
+            fields: dict[str, str] = await self._redis.hgetall(keys.delivery(delivery_id))  # type: ignore[misc]
+        return delivery_from(delivery_id, fields) if fields and fields["tenant"] == tenant else None
 
-    async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        with store_errors():
-            fields = await self._redis.hgetall(keys.endpoint(endpoint_id))  # type: ignore[misc]
-        return endpoint_from(fields) if fields and fields["tenant"] == tenant else None
+    async def page(self, query: DeliveryQuery) -> DeliveryPage:
+        if query.job_id is not None:
+            return self._of(
+                query, [one for one in await self.of_job(query.job_id) if one.tenant == query.tenant]
+            )
+        top: str | int = "+inf" if query.after is None else query.after.created_at
+        found: list[Delivery] = []
+        count, skip, more = query.limit + 1, 0, True
+        while (
+            more and len(found) < count
+        ):  # again when some were made in the millisecond of `after`, before it
+            lists = await self._newest(query, top, skip, count)
+            names = [name for names in lists for name in names]
+            found += [one for one in await self._read_all(names) if _is_after(query, one)]
+            skip, more = skip + count, any(len(names) == count for names in lists)
+        return self._of(query, found)
 
-    async def of(self, tenant: str) -> list[Endpoint]:
+    def _of(self, query: DeliveryQuery, found: Sequence[Delivery]) -> DeliveryPage:
+        wanted = [
+            one
+            for one in found
+            if one.state in query.states and query.lane in (None, one.lane) and _is_after(query, one)
+        ]
+        wanted.sort(key=_age)
+        return DeliveryPage(wanted[: query.limit], len(wanted) > query.limit)
+
+    async def _newest(self, query: DeliveryQuery, top: str | int, skip: int, count: int) -> list[list[str]]:
+        """Of each state, so many names from the `skip`-th on."""
         with store_errors():
-            names = sorted(await self._redis.hkeys(keys.tenant_endpoints(tenant)))  # type: ignore[misc]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for state in query.states:
+                    if query.lane is None:
+                        index = keys.tenant_deliveries(query.tenant, state)
+                    else:
+                        index = keys.lane_deliveries(query.lane, state)
+                    pipe.zrevrangebyscore(index, top, "-inf", skip, count)
+                lists: list[list[str]] = await pipe.execute()
+        return lists
+
+    async def _read_all(self, names: Sequence[str]) -> list[Delivery]:
+        with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
-                    pipe.hgetall(keys.endpoint(name))
+                    pipe.hgetall(keys.delivery(name))
                 found: list[dict[str, str]] = await pipe.execute()
-        return [endpoint_from(fields) for fields in found if fields]
+        return [delivery_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
 
-    async def delete(self, endpoint: Endpoint) -> None:
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hdel(keys.tenant_endpoints(endpoint.tenant), endpoint.id)
-                pipe.delete(keys.endpoint(endpoint.id))
-                await pipe.execute()
+    async def redeliver(self, delivery: Delivery, asked: str) -> Delivery | Hindrance:
+        event = DeliveryEvent.REDELIVERY_REQUESTED
+        order: dict[str, Any] = {
+            "kind": "delivery",
+            "name": delivery.id,
+            "event": event,
+            "moves": {before.value: after.value for before, after in delivery_moves(event).items()},
+            "final": {},
+            "unset": ["next_attempt_at"],
+            "asked": asked,
+            "ticket": str(Ticket(Role.DELIVER, delivery.lane, delivery.id)),
+            "trigger": "manual",
+            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+        }
+        if delivery.endpoint_id is not None:
+            order["endpoint"] = keys.endpoint(delivery.endpoint_id)
+        outcome, *found = await self._scripts.run(
+            "redeliver", [keys.delivery(delivery.id)], [orders.dump(order)]
+        )
+        return delivery_from(delivery.id, orders.pairs(found[0])) if found else Hindrance(outcome)
+
+    async def make(self, ticket: Ticket, event: Event | None) -> None:
+        order: dict[str, Any] = {
+            "holder": [ticket.role, str(ticket), ticket.ring],
+            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+        }
+        if event is not None:
+            order["owed"] = orders.owed(event)
+        name, body = (event.id, event.body) if event else ("none", b"")
+        await self._scripts.run("make", [keys.event(name)], [orders.dump(order), body], effect="make_event")
+
+
+def _age(delivery: Delivery) -> tuple[int, str]:
+    """Sorts the newest first, and those of one millisecond by their ids."""
+    return (-delivery.created_at, delivery.id)
+
+
+def _is_after(query: DeliveryQuery, delivery: Delivery) -> bool:
+    return query.after is None or _age(delivery) > _age(query.after)
 
 
 def delivery_from(name: str, fields: Mapping[str, str]) -> Delivery:
@@ -147,21 +192,9 @@ def delivery_from(name: str, fields: Mapping[str, str]) -> Delivery:
         endpoint_id=fields.get("endpoint_id"),
         url=fields.get("url"),
         attempts=int(fields.get("attempts", 0)),
+        since=int(fields.get("since", 0)),
+        round_at=int(fields["round_at"]) if "round_at" in fields else None,
+        trigger=fields.get("trigger", "auto"),
+        next_attempt_at=int(fields["next_attempt_at"]) if "next_attempt_at" in fields else None,
         log=orjson.loads(fields.get("log", "[]")),
-    )
-
-
-def endpoint_from(fields: Mapping[str, str]) -> Endpoint:
-    disabled = fields.get("disabled_at")
-    return Endpoint(
-        id=fields["id"],
-        tenant=fields["tenant"],
-        url=fields["url"],
-        events=tuple(EventType(kind) for kind in orjson.loads(fields["events"])),
-        kid=fields["kid"],
-        created_at=int(fields["created_at"]),
-        version=int(fields["version"]),
-        description=fields.get("description", ""),
-        disabled_at=int(disabled) if disabled else None,
-        disabled_reason=fields.get("disabled_reason"),
     )

@@ -36,7 +36,8 @@ class Gauges:
     `callback_path_age_seconds`: since callbacks were last proven to reach us. `account_slots`: how many tasks
     the upstream may hold, as a 429 left them `account_cut_seconds` ago; `account_held`: nothing is sent
     until the time that it named. `unknown_oldest_seconds`: the age of the longest unknown
-    outcome. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it has no such limit."""
+    outcome. `parked_lanes`: of subscribers. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it
+    has no such limit."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -49,6 +50,7 @@ class Gauges:
     callback_path_age_seconds: float
     unknown_oldest_seconds: float
     memory_ratio: float
+    parked_lanes: int
 
 
 class RedisGauges:
@@ -66,6 +68,7 @@ class RedisGauges:
                 pipe.hget(keys.CALLBACK_PATH, "last")
                 pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
+                pipe.zcard(keys.parked(Role.DELIVER))
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -74,13 +77,15 @@ class RedisGauges:
                     pipe.zcard(keys.slots(role))
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
-        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory = replies[:8]
+        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory, parked_lanes = (
+            replies[:9]
+        )
         parked, slots, cut, hold = account
         now = (seconds + microseconds / 1e6) * 1000
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
-            roles=_roles(now, replies[8:]),
+            roles=_roles(now, replies[9:]),
             sweep_age_seconds=_since(now, swept),
             account_parked=parked is not None,
             account_slots=int(slots) if slots else None,
@@ -89,6 +94,7 @@ class RedisGauges:
             callback_path_age_seconds=_since(now, proven),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
+            parked_lanes=parked_lanes,
         )
 
     async def ping(self) -> None:

@@ -47,6 +47,7 @@ class RedisJobStore:
         self._roles = roles
         self._callbacks = callbacks
         self._dispatch_submit = orders.limits_of(roles, Role.SUBMIT)
+        self._deliver = orders.limits_of(roles, Role.DELIVER)[Role.DELIVER]
 
     async def accept(
         self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
@@ -57,6 +58,8 @@ class RedisJobStore:
             "state": job.state,
             "ticket": f"{job.tenant}|{job.id}",
             "queue_max": queue_max,
+            "step": orders.STEPS[job.state],
+            "deliver": self._deliver,
             "dispatch": self._dispatch_submit,
         }
         if job.start_by is not None and job.end_by is not None:

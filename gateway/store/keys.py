@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gateway.dispatch import PREFIX, Role
-from gateway.lifecycle import JobState
+from gateway.lifecycle import DeliveryState, JobState
 
 COUNTS = f"{PREFIX}counts"
 TALLY = f"{PREFIX}tally"
-FINALS = f"{PREFIX}finals"
+CHANGES = f"{PREFIX}changes"
 KEYS = f"{PREFIX}keys"
 SWEEP = f"{PREFIX}sweep"
 SWEPT = f"{PREFIX}swept"
@@ -37,6 +37,22 @@ def tenant_endpoints(tenant: str) -> str:
 
 def tenant_settings(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:settings"
+
+
+def tenant_events(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:events"
+
+
+def tenant_wanted(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:wanted"
+
+
+def tenant_deliveries(tenant: str, state: DeliveryState) -> str:
+    return f"{PREFIX}tenant:{tenant}:deliveries:{state}"
+
+
+def lane_deliveries(lane: str, state: DeliveryState) -> str:
+    return f"{PREFIX}lane:{lane}:deliveries:{state}"
 
 
 def endpoint(endpoint_id: str) -> str:
@@ -69,3 +85,7 @@ def slots(role: Role) -> str:
 
 def due(role: Role) -> str:
     return f"{PREFIX}{role}:due"
+
+
+def parked(role: Role) -> str:
+    return f"{PREFIX}{role}:parked"

@@ -1,7 +1,9 @@
-"""The lanes of the three roles, as the sweep sees them."""
+"""The lanes of the three roles, as the sweep, the dispatcher and operators see them."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.dispatch import PREFIX, Role, Ticket
@@ -12,16 +14,71 @@ _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """`handed`: how much work was handed out. `next_ms`: from now until time alone makes more to do; None:
+    it does not."""
+
+    handed: int
+    next_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHealth:
+    """How a subscriber's lane stands. `parked`: nothing is sent, until `parked_until` (ms; None: until it is
+    resumed); `probing`: one attempt at a time, until one succeeds. `failing_since` (ms): the first failure
+    after the last success. `failed` of `total` attempts of the last minutes; `waiting` in the lane,
+    `in_flight` now."""
+
+    parked: bool = False
+    parked_until: int | None = None
+    probing: bool = False
+    failing_since: int | None = None
+    failed: int = 0
+    total: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+
+
 class Lanes:
     def __init__(self, scripts: Scripts, roles: orders.Roles) -> None:
         self._scripts = scripts
         self._roles = roles
+        self._all = orders.dump(orders.limits_of(roles, *Role))
 
     async def dispatch(self) -> int:
         """Hand out what may run now, in every role; how many pieces of work that were."""
-        limits = orders.dump(orders.limits_of(self._roles, *Role))
-        handed: int = await self._scripts.run("dispatch", [_ANY], [limits])
-        return handed
+        return (await self.tick()).handed
+
+    async def tick(self) -> Dispatched:
+        """The same, and when to do it again."""
+        handed, next_ms = await self._scripts.run("dispatch", [_ANY], [self._all])
+        return Dispatched(handed, next_ms if next_ms >= 0 else None)
+
+    async def park(self, role: Role, lane: str, in_ms: int | None) -> None:
+        """Hand out nothing of the lane for so long (None: until it is resumed). What waits there stays."""
+        await self._scripts.run("park", [_ANY], [role, lane, "" if in_ms is None else in_ms])
+
+    async def resume(self, role: Role, lane: str) -> None:
+        """The lane goes on at once, as if it had never been parked and nothing had ever failed."""
+        await self._scripts.run("resume", [_ANY], [role, lane, self._all])
+
+    async def health(self, lane: str) -> LaneHealth:
+        """Of a lane of the deliver role: an endpoint's id, or a job's own callback URL's."""
+        limits = orders.dump(orders.health_limits(self._roles[Role.DELIVER].health))
+        until, probing, since, total, failed, waiting, held = await self._scripts.run(
+            "lane", [_ANY], [lane, limits]
+        )
+        return LaneHealth(
+            parked=until != "",
+            parked_until=int(float(until)) if until and math.isfinite(float(until)) else None,
+            probing=bool(probing),
+            failing_since=int(since) if since else None,
+            failed=failed,
+            total=total,
+            waiting=waiting,
+            in_flight=held,
+        )
 
     async def expired(self, role: Role) -> list[Ticket]:
         """Tickets whose lease ran out, at most 100 of them."""

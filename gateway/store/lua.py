@@ -19,25 +19,34 @@ from gateway.environment import go_on
 from gateway.store.client import store_errors
 
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
-_PARTS: Final = ("lanes.lua", "records.lua")
+_PARTS: Final = ("lanes.lua", "handing_out.lua", "health.lua", "records.lua")
 _VERBS: Final = (
     "accept",
     "account",
     "begin",
+    "begin_recovery",
     "callback",
     "disable",
     "dispatch",
     "expired",
     "forget",
     "heard",
+    "lane",
     "lead",
+    "make",
+    "park",
     "postpone",
     "put_off",
+    "recover",
+    "redeliver",
+    "register",
     "release",
+    "resume",
     "ring",
     "swept",
     "tell",
     "transition",
+    "unregister",
 )
 # A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
 _DRAINING: Final = "#!lua flags=allow-oom\n"

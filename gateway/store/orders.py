@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any, Final
 
 import orjson
 
-from gateway.dispatch import BATCH, Role, RoleLimits
+from gateway.dispatch import BATCH, HealthLimits, Role, RoleLimits
 from gateway.endpoints import callback_lane
+from gateway.events import FINAL_TYPES, TYPE_OF_STATE, Event
 from gateway.jobs import Job, born_at, to_fields
 from gateway.lifecycle import FINAL, DeliveryState, JobEvent, JobState, job_moves
 from gateway.store.base import Callback, CallbackLimits, Move
@@ -19,20 +21,41 @@ Roles = Mapping[Role, RoleLimits]
 # Enumerations are no keys for JSON: the scripts get plain texts.
 PUBLISHED_MODEL: Final = "viduq2_pro_reference"
 _FINAL_JOB: Final = {state.value: True for state in FINAL}
+#: Steps on a job's way, and the types of their events; how it ends is told by the step itself.
+STEPS: Final = {state.value: kind.value for state, kind in TYPE_OF_STATE.items() if kind not in FINAL_TYPES}
 _MOVES: Final = {
     event: {before.value: after.value for before, after in job_moves(event).items()} for event in JobEvent
 }
+#: What clients hear of the states that an event can lead to.
+_TELLS: Final = {
+    event: {
+        after.value: TYPE_OF_STATE[after].value
+        for before, after in job_moves(event).items()
+        if after in TYPE_OF_STATE and after is not before
+    }
+    for event in JobEvent
+}
 
 
-def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[float]]:
-    """The `dispatch` document of scripts/lanes.lua: {role: [slots, slots of a lane, lease in ms, batch,
-    ms for one when there is a rate, ms between probes]}."""
-    return {role.value: _limits(roles[role]) for role in wanted}
+def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[Any]]:
+    """The `dispatch` document of scripts/handing_out.lua: {role: [slots, slots of a lane, lease in ms, batch,
+    ms for one when there is a rate, ms between probes, share of retries]}; after it, in the deliver role,
+    what `health_limits` gives."""
+    found = {role.value: _limits(roles[role]) for role in wanted}
+    if Role.DELIVER in wanted:
+        found[Role.DELIVER.value].append(health_limits(roles[Role.DELIVER].health))
+    return found
 
 
-def _limits(limits: RoleLimits) -> list[float]:
+def _limits(limits: RoleLimits) -> list[Any]:
     interval = 1000 / limits.per_second if limits.per_second else 0
-    return [limits.slots, limits.lane_slots, limits.lease_ms, BATCH, interval, limits.probe_ms]
+    times = [limits.lease_ms, BATCH, interval, limits.probe_ms]
+    return [limits.slots, limits.lane_slots, *times, limits.again_share]
+
+
+def health_limits(limits: HealthLimits) -> list[int]:
+    """The `limits` of scripts/health.lua, which are in the order of the fields."""
+    return list(astuple(limits))
 
 
 def texts(**values: object) -> dict[str, str]:
@@ -73,6 +96,8 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
         "leave": [[done.role, str(done)] for done in move.done],
         "tally": list(move.tally),
         "dispatch": limits_of(roles, *_concerned(move)),
+        "steps": STEPS,
+        "tells": _TELLS[move.event],
     }
     order |= {name: value for name, value in _extras(job, move, kind).items() if value is not None}
     if move.holder is not None:
@@ -80,21 +105,26 @@ def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
     if move.owed is not None:
         event = move.owed
         order["at"] = event.created_at
-        order["owed"] = {
-            "id": event.id,
-            "type": event.type,
-            "job_id": event.job_id,
-            "tenant": event.tenant,
-            "at": event.created_at,
-            "pending": DeliveryState.PENDING,
-            "held": DeliveryState.HELD,
-        }
+        order["owed"] = owed(event) | {"tells": move.beside}
         if move.callback_url:
             order["owed"] |= {
                 "callback_url": move.callback_url,
                 "callback_lane": callback_lane(event.tenant, move.callback_url),
             }
     return order
+
+
+def owed(event: Event) -> dict[str, Any]:
+    """What `make_deliveries` of records.lua takes."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "job_id": event.job_id,
+        "tenant": event.tenant,
+        "at": event.created_at,
+        "pending": DeliveryState.PENDING,
+        "held": DeliveryState.HELD,
+    }
 
 
 def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
@@ -157,7 +187,9 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         "seen": [JobEvent.CALLBACK_SEEN, _MOVES[JobEvent.CALLBACK_SEEN]],
         "rollback": [JobEvent.ROLLBACK_SEEN, _MOVES[JobEvent.ROLLBACK_SEEN]],
         "stub": {"state": job.state, "fields": stub},
-        "dispatch": limits_of(roles, Role.CONFIRM),
+        "steps": STEPS,
+        "tells": STEPS,
+        "dispatch": limits_of(roles, Role.CONFIRM, Role.DELIVER),
     }
     # cjson makes a null of None, which Lua takes for something.
     return {name: value for name, value in order.items() if value is not None}
@@ -170,12 +202,12 @@ def _concerned(move: Move) -> list[Role]:
         roles.add(Role.SUBMIT)
     if move.poll_in_ms is not None:
         roles.add(Role.CONFIRM)
-    if move.owed is not None:
+    if move.owed is not None or move.event is JobEvent.UPSTREAM_ACCEPTED:
         roles.add(Role.DELIVER)
     return sorted(roles)
 
 
-def dump(order: Mapping[str, Any]) -> bytes:
+def dump(order: Mapping[str, Any] | Sequence[Any]) -> bytes:
     return orjson.dumps(order)
 
 

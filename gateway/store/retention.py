@@ -54,6 +54,7 @@ class RedisRetention:
             "pending": DeliveryState.PENDING,
             "retention_ms": self._retention_ms,
             "again_ms": _AGAIN_MS,
+            "steps": list(orders.STEPS.values()),
             "events": [event_id(job_id, kind) for kind in EventType],
             "confirm": str(Ticket(Role.CONFIRM, ACCOUNT, job_id)),
             "later": later,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,19 +16,37 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.callback_journal import Journal, replay
-from gateway.delivery.guard import Guard
+from gateway.delivery.guard import open_guard
+from gateway.delivery.http import Deliverer
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.memory import MemoryGauge
 from gateway.upstream import dialects
-from gateway.web import callbacks, docs, endpoints, jobs, openapi, ops, ops_api, problems
+from gateway.web import (
+    callbacks,
+    deliveries,
+    docs,
+    endpoint_changes,
+    endpoints,
+    jobs,
+    openapi,
+    ops,
+    ops_api,
+    problems,
+    recoveries,
+    sse,
+)
 from gateway.web.envelope import Envelope
+from gateway.web.rounds import Rounds
 from gateway.web.state import State
+from gateway.web.streams import Streams
 from gateway.web.traffic import Traffic
 
+_THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
+_TESTS_AT_ONCE: Final = 50
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -36,8 +56,23 @@ def create_app(settings: Settings) -> Starlette:
         _route("/v1/jobs/{job_id}", GET=jobs.show),
         _route("/v1/jobs/{job_id}/cancel", POST=jobs.cancel),
         _route("/v1/jobs/{job_id}/deliveries", GET=jobs.deliveries),
+        _route("/v1/jobs/{job_id}/events", GET=sse.of_job),
+        _route("/v1/events", GET=sse.of_tenant),
         _route("/v1/endpoints", POST=endpoints.create, GET=endpoints.page),
-        _route("/v1/endpoints/{endpoint_id}", GET=endpoints.show, DELETE=endpoints.delete),
+        _route(
+            "/v1/endpoints/{endpoint_id}",
+            GET=endpoints.show,
+            PATCH=endpoint_changes.change,
+            DELETE=endpoints.delete,
+        ),
+        _route("/v1/endpoints/{endpoint_id}/rotate", POST=endpoint_changes.rotate),
+        _route("/v1/endpoints/{endpoint_id}/test", POST=endpoint_changes.test),
+        _route("/v1/endpoints/{endpoint_id}/recover", POST=recoveries.recover),
+        _route("/v1/endpoints/{endpoint_id}/recoveries", GET=recoveries.page),
+        _route("/v1/recoveries/{recovery_id}", GET=recoveries.show),
+        _route("/v1/deliveries", GET=deliveries.page),
+        _route("/v1/deliveries/{delivery_id}", GET=deliveries.show),
+        _route("/v1/deliveries/{delivery_id}/redeliver", POST=deliveries.redeliver),
         _route("/callbacks/{token}", POST=callbacks.receive),
         _route("/callbacks/probe/{token}", GET=callbacks.probe),
         _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
@@ -61,14 +96,27 @@ def create_app(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        guard = Guard(settings.delivery_networks, settings.delivery_public)
+        # Names and files are looked up in threads: names that hang must not hold up files.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
+        guard = await open_guard(settings)
         dialect = dialects.make(settings.upstream_dialect)
         async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
-            await open_now.enter_async_context(resources.finals)
+            await open_now.enter_async_context(resources.changes)
+            stopping = asyncio.Event()
+            rounds = await open_now.enter_async_context(Rounds(stopping))
+            reading = Streams(resources.changes, resources.tenant_events, settings.streams_max)
+            streams = await open_now.enter_async_context(reading)
             gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
             memory = await open_now.enter_async_context(gauge)
             journal = await open_now.enter_async_context(_journal(settings, resources))
-            app.state.gateway = State(resources, dialect, guard, traffic, memory, journal)
+            sending = Deliverer(
+                guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
+            )
+            deliverer = await open_now.enter_async_context(sending)
+            app.state.gateway = State(
+                *(resources, dialect, guard, traffic, memory, deliverer, rounds, streams, journal),
+                stopping=stopping,
+            )
             yield
 
     app = Starlette(

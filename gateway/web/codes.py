@@ -40,10 +40,11 @@ FAULTS: Final = (
     *("clip_unreadable", "clip_without_video", "clip_too_long"),
 )
 
-#: `warnings[].code` of a job that is accepted all the same.
+#: `warnings[].code` of what is accepted all the same: a job, an endpoint.
 WARNINGS: Final = (
     *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
     *("meta_data_not_json", "clip_not_inspected"),
+    *("name_unknown", "deliveries_held"),
 )
 
 #: `log[].outcome` of a delivery. In words of our own: the code that makes them loads an HTTP client.

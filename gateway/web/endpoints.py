@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import strict_json
+from gateway.delivery.guard import Guard
 from gateway.delivery.secrets import endpoint_secret
-from gateway.endpoints import Endpoint, public_endpoint
+from gateway.endpoints import Endpoint
 from gateway.errors import Conflict, InvalidRequest, NotFound
-from gateway.tenants import Scope
-from gateway.web import auth, endpoint_problems
+from gateway.generation_rules import Notice
+from gateway.tenants import Key, Scope
+from gateway.web import auth
 from gateway.web.answers import json_answer
 from gateway.web.bodies import JsonBody
+from gateway.web.endpoint_problems import M, parse
+from gateway.web.endpoint_schemas import EndpointRequest
+from gateway.web.endpoint_views import told, view, views
 from gateway.web.queries import Query
-from gateway.web.schemas import ENDPOINT_ID, EndpointRequest
+from gateway.web.schemas import ENDPOINT_ID
 from gateway.web.state import state_of
-from gateway.web.targets import check_target
+from gateway.web.targets import check_resolved_target
 
 MAX_ENDPOINTS: Final = 50
 _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
@@ -30,52 +33,60 @@ _BODY_SECONDS: Final = 10.0
 
 async def create(request: Request) -> Response:
     """201 and the endpoint with its secret, which is shown this once."""
-    key = await auth.require(request, Scope.ENDPOINTS_WRITE)
-    Query(request).check()
+    key = await allowed(request)
+    wanted = await read(request, key, EndpointRequest)
     state = state_of(request)
-    async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
-        wanted = _parse(raw)
-    check_target(state.guard, "url", wanted.url)
     resources = state.resources
-    if len(await resources.endpoints.of(key.tenant)) >= MAX_ENDPOINTS:
-        raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
+    warnings = await resolved(state.guard, wanted.url)
     endpoint = Endpoint(
         id=resources.environment.new_endpoint_id(),
         tenant=key.tenant,
         url=wanted.url,
-        events=tuple(wanted.events),
+        events=tuple(dict.fromkeys(wanted.events)),
         kid=resources.keyring.active_kid,
         created_at=resources.environment.now_ms(),
         description=wanted.description,
+        headers=wanted.headers,
+        schedule=None if wanted.schedule is None else tuple(wanted.schedule),
+        slots=wanted.slots,
     )
-    await resources.endpoints.create(endpoint)
+    if not await resources.endpoints.create(endpoint, MAX_ENDPOINTS):
+        raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
     secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
     headers = {"location": f"/v1/endpoints/{endpoint.id}"}
-    return json_answer({**public_endpoint(endpoint), "secret": secret}, 201, headers)
+    shown = await view(resources, endpoint)
+    return json_answer({**shown, "warnings": told(warnings), "secret": secret}, 201, headers)
 
 
 async def page(request: Request) -> Response:
     """All of the tenant's endpoints; there are never many."""
-    key = await auth.require(request, Scope.ENDPOINTS_WRITE)
-    Query(request).check()
-    found = await state_of(request).resources.endpoints.of(key.tenant)
-    return json_answer({"object": "list", "data": [public_endpoint(endpoint) for endpoint in found]})
+    key = await allowed(request)
+    resources = state_of(request).resources
+    found = await resources.endpoints.of(key.tenant)
+    return json_answer({"object": "list", "data": await views(resources, found)})
 
 
 async def show(request: Request) -> Response:
-    return json_answer(public_endpoint(await _owned(request)))
+    endpoint = await owned(request, await allowed(request))
+    return json_answer(await view(state_of(request).resources, endpoint))
 
 
 async def delete(request: Request) -> Response:
     """204. What is still owed to the endpoint is not sent any more."""
-    endpoint = await _owned(request)
+    endpoint = await owned(request, await allowed(request))
     await state_of(request).resources.endpoints.delete(endpoint)
     return Response(status_code=204)
 
 
-async def _owned(request: Request) -> Endpoint:
+async def allowed(request: Request) -> Key:
+    """The key of who may do as the owner does. There is no query in any of these routes."""
     key = await auth.require(request, Scope.ENDPOINTS_WRITE)
     Query(request).check()
+    return key
+
+
+async def owned(request: Request, key: Key) -> Endpoint:
+    """The endpoint in the path. NotFound for no such endpoint and for another tenant's alike."""
     name = request.path_params["endpoint_id"]
     if not _ENDPOINT_ID.fullmatch(name):
         raise NotFound("endpoint", "of this form; ids look like ep_ and 26 letters and digits")
@@ -85,9 +96,17 @@ async def _owned(request: Request) -> Endpoint:
     return endpoint
 
 
-def _parse(raw: bytes) -> EndpointRequest:
-    strict_json.loads(raw)  # refuses what the model's own reader would let pass, such as a key given twice
-    try:
-        return EndpointRequest.model_validate_json(raw)
-    except ValidationError as error:
-        raise InvalidRequest(endpoint_problems.explain(error)) from None
+async def read(request: Request, key: Key, model: type[M]) -> M:
+    """The request's body as the model. InvalidRequest names everything that is wrong with it."""
+    state = state_of(request)
+    async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
+        return parse(raw, model, state.guard)
+
+
+async def resolved(guard: Guard, url: str) -> list[Notice]:
+    """What to warn of. InvalidRequest for a name whose addresses are never dialled: looked up last, and only
+    for what is right otherwise, because it takes time."""
+    fault, warning = await check_resolved_target(guard, "url", url)
+    if fault is not None:
+        raise InvalidRequest([fault])
+    return [] if warning is None else [warning]

@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import cancellation, generation
-from gateway.endpoints import Delivery
 from gateway.errors import NotFound
 from gateway.intake import Checked
-from gateway.jobs import JOB_ID, Job, public, rfc3339
+from gateway.jobs import JOB_ID, Job, public
 from gateway.lifecycle import JobState, Status, states_of
 from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.answers import json_answer
 from gateway.web.bodies import JsonBody
+from gateway.web.deliveries import public_delivery
 from gateway.web.queries import MAX_WAIT_SECONDS, Query, idempotency_key, job_options, preferred_wait
 from gateway.web.state import State, state_of
 from gateway.web.targets import check_target
@@ -116,7 +116,7 @@ async def deliveries(request: Request) -> Response:
     Query(request).check()
     job = await _owned(request, key.tenant)
     found = await state_of(request).resources.deliveries.of_job(job.id)
-    data = [_public_delivery(delivery) for delivery in found]
+    data = [public_delivery(delivery) for delivery in found]
     return json_answer({"object": "list", "data": data})
 
 
@@ -158,19 +158,4 @@ async def _dry_run(checked: Checked) -> dict[str, Any]:
             "model": checked.request.model,
             **await generation.detach_media(checked.request, described),
         },
-    }
-
-
-def _public_delivery(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "id": delivery.id,
-        "object": "delivery",
-        "state": delivery.state,
-        "event": {"id": delivery.event_id, "type": delivery.event_type},
-        "job": delivery.job_id,
-        "endpoint": delivery.endpoint_id,
-        "url": delivery.url,
-        "created_at": rfc3339(delivery.created_at),
-        "attempts": delivery.attempts,
-        "log": delivery.log,
     }

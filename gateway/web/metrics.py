@@ -101,6 +101,7 @@ def _own(traffic: Traffic) -> Iterator[Metric]:
 def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
     """`submit`: what the upstream's account lets through while nothing limits it further."""
     account_slots = slots_left(submit, gauges.account_slots, gauges.account_cut_seconds * 1000)
+    deliver = gauges.roles[Role.DELIVER]
     rows: dict[str, tuple[str, float]] = {
         "gateway_sweep_age_seconds": ("Since the last sweep by any worker", gauges.sweep_age_seconds),
         "gateway_account_parked": (
@@ -119,6 +120,14 @@ def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
         "gateway_unknown_oldest_age_seconds": (
             "Age of the longest unknown outcome",
             gauges.unknown_oldest_seconds,
+        ),
+        "gateway_deliveries_parked_lanes": (
+            "Subscribers to whom nothing is sent for a while, because almost all of it failed",
+            gauges.parked_lanes,
+        ),
+        "gateway_deliveries_oldest_due_seconds": (
+            "How long the longest due delivery has been waiting, those to parked subscribers included",
+            max(deliver.oldest_seconds, deliver.overdue_seconds),
         ),
         "gateway_redis_memory_ratio": (
             "Of Redis' maxmemory, how much is used; 0 when it has no such limit",

@@ -11,19 +11,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.generation import GenerationRequest
-from gateway.web import ops_schemas, schemas
+from gateway.web import delivery_schemas, endpoint_schemas, ops_schemas, schemas
 from gateway.web.answers import json_answer
 from gateway.web.openapi_parts import REFERENCE, Document, problem, statuses
 from gateway.web.openapi_paths import paths
 from gateway.web.openapi_webhooks import terms, webhooks
 
 _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
-    *(GenerationRequest, schemas.EndpointRequest),
+    GenerationRequest,
+    *endpoint_schemas.REQUESTS,
+    *delivery_schemas.REQUESTS,
     *ops_schemas.REQUESTS,
 )
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(schemas.Job, schemas.JobList, schemas.DryRun, schemas.DeliveryList),
-    *(schemas.Endpoint, schemas.CreatedEndpoint, schemas.EndpointList),
+    *endpoint_schemas.ANSWERS,
+    *delivery_schemas.ANSWERS,
     *(schemas.Event, schemas.Received, schemas.Health, schemas.Problem),
     *ops_schemas.ANSWERS,
 )

@@ -7,13 +7,13 @@ from gateway.lifecycle import OnUnknown, Status
 from gateway.tenants import Scope
 from gateway.web import schemas
 from gateway.web.jobs import PAGE_DEFAULT, PAGE_MAX
+from gateway.web.openapi_deliveries import deliveries
+from gateway.web.openapi_endpoints import endpoints
 from gateway.web.openapi_examples import JOB_EXAMPLES
 from gateway.web.openapi_ops import operators
 from gateway.web.openapi_parts import (
     ACCEPTED,
-    ENDPOINT,
     JOB,
-    LOCATION,
     RETRY_AFTER,
     TOKEN,
     WAITED,
@@ -24,6 +24,7 @@ from gateway.web.openapi_parts import (
     problems,
     query,
 )
+from gateway.web.openapi_streams import streams
 from gateway.web.queries import FLAGS, MAX_DEADLINE_SECONDS, MAX_IDEMPOTENCY_KEY, MAX_WAIT_SECONDS
 
 
@@ -33,12 +34,9 @@ def paths() -> Document:
         "/v1/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/v1/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},
         "/v1/jobs/{job_id}/deliveries": {"parameters": [JOB], "get": _list_deliveries()},
-        "/v1/endpoints": {"post": _create_endpoint(), "get": _list_endpoints()},
-        "/v1/endpoints/{endpoint_id}": {
-            "parameters": [ENDPOINT],
-            "get": _show_endpoint(),
-            "delete": _delete_endpoint(),
-        },
+        **endpoints(),
+        **deliveries(),
+        **streams(),
         **operators(),
         "/callbacks/{token}": {"parameters": [TOKEN], "post": _receive_callback()},
         "/callbacks/probe/{token}": {"parameters": [TOKEN], "get": _probe_callbacks()},
@@ -145,32 +143,6 @@ def _cancel_job() -> Document:
 def _list_deliveries() -> Document:
     answers = {"200": answer("All deliveries of the job.", schemas.DeliveryList)}
     return operation("listDeliveries", "What became of a job's webhooks", Scope.JOBS_READ, answers, 400, 404)
-
-
-def _create_endpoint() -> Document:
-    return operation(
-        "createEndpoint",
-        "Register a URL for webhooks",
-        Scope.ENDPOINTS_WRITE,
-        {"201": answer("Registered.", schemas.CreatedEndpoint, headers=LOCATION)},
-        400, 408, 409, 413, 415, 422,
-        body=schemas.EndpointRequest,
-    )  # fmt: skip
-
-
-def _list_endpoints() -> Document:
-    answers = {"200": answer("All endpoints.", schemas.EndpointList)}
-    return operation("listEndpoints", "List endpoints", Scope.ENDPOINTS_WRITE, answers, 400)
-
-
-def _show_endpoint() -> Document:
-    answers = {"200": answer("The endpoint.", schemas.Endpoint)}
-    return operation("showEndpoint", "Look at an endpoint", Scope.ENDPOINTS_WRITE, answers, 400, 404)
-
-
-def _delete_endpoint() -> Document:
-    answers = {"204": {"description": "Forgotten; what is still owed to it is not sent any more."}}
-    return operation("deleteEndpoint", "Forget an endpoint", Scope.ENDPOINTS_WRITE, answers, 400, 404)
 
 
 def _receive_callback() -> Document:

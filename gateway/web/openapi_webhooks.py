@@ -10,6 +10,8 @@ from gateway.web import schemas
 from gateway.web.openapi_parts import REFERENCE, Document
 
 _SUMMARIES: Final = {
+    EventType.QUEUED: "The job was accepted",
+    EventType.SUBMITTED: "The upstream works on it",
     EventType.COMPLETED: "The video is there",
     EventType.FAILED: "There will be no video",
     EventType.CANCELED: "The job was canceled",

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.events import EventType
-from gateway.generation_rules import MAX_CALLBACK_URL_CHARACTERS
 from gateway.jobs import Spend
 from gateway.lifecycle import DeliveryState, JobState, OnUnknown, Status
 from gateway.web import codes
@@ -197,8 +196,8 @@ class Attempt(BaseModel):
     outcome: str = _open(codes.ATTEMPTS)
 
 
-class Delivery(Answer):
-    """One event owed to one endpoint, or to the job's own callback_url (then `endpoint` is null)."""
+class DeliverySummary(Answer):
+    """A delivery as lists show it."""
 
     id: str
     object: Literal["delivery"]
@@ -209,53 +208,25 @@ class Delivery(Answer):
     url: str | None
     created_at: Timestamp
     attempts: int
+    """How many were made, in all."""
+    since: int
+    """How many of them were made before the present round: sent again, it begins the schedule anew."""
+    trigger: str = _open(("auto", "manual", "recovery"))
+    """What began the present round."""
+    next_attempt_at: Timestamp | None
+    """When a failed one is tried again. null while it is pending: it waits for nothing but its turn."""
+
+
+class Delivery(DeliverySummary):
+    """One event owed to one endpoint, or to the job's own callback_url (then `endpoint` is null)."""
+
     log: list[Attempt]
+    """The newest attempts, newest last."""
 
 
 class DeliveryList(Answer):
     object: Literal["list"]
     data: list[Delivery]
-
-
-class EndpointRequest(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    url: str = Field(
-        min_length=1,
-        max_length=MAX_CALLBACK_URL_CHARACTERS,
-        description="Where events are POSTed to: http or https.",
-        examples=["https://video.example.com/webhooks"],
-        json_schema_extra={"pattern": "^[hH][tT][tT][pP][sS]?://"},
-    )
-    events: list[EventType] = Field(
-        default=[], max_length=len(EventType), description="Which events; none named: all of them."
-    )
-    description: str = Field(default="", max_length=256, description="For people.")
-
-
-class Endpoint(Answer):
-    """A URL that is told of final jobs."""
-
-    id: str = Field(pattern=ENDPOINT_ID)
-    object: Literal["endpoint"]
-    url: str
-    events: list[EventType]
-    description: str
-    created_at: Timestamp
-    disabled_at: Timestamp | None
-    disabled_reason: str | None
-
-
-class CreatedEndpoint(Endpoint):
-    """The endpoint with its secret."""
-
-    secret: str
-    """Verifies webhooks (Standard Webhooks). Shown this once."""
-
-
-class EndpointList(Answer):
-    object: Literal["list"]
-    data: list[Endpoint]
 
 
 class Received(Answer):

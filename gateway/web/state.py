@@ -9,16 +9,21 @@ from starlette.requests import Request
 
 from gateway.callback_journal import Journal
 from gateway.delivery.guard import Guard
+from gateway.delivery.http import Deliverer
 from gateway.resources import Resources
 from gateway.store.memory import MemoryGauge
 from gateway.upstream.base import Dialect
 from gateway.web.bodies import ByteBudget
+from gateway.web.rounds import Rounds
+from gateway.web.streams import Streams
 from gateway.web.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """`guard`: which endpoint URLs may be registered; `memory`: whether Redis has room for new jobs;
+    `deliverer`: sends test events; `testing`: the endpoints that one is under way to;
+    `rounds`: looks after clients that wait; `streams`: the open event streams;
     `journal`: keeps callbacks while Redis is away, where there is one; `budget`: memory for bodies;
     `stopping`: set when the process is about to end, so that nobody is kept waiting."""
 
@@ -27,8 +32,12 @@ class State:
     guard: Guard
     traffic: Traffic
     memory: MemoryGauge
+    deliverer: Deliverer
+    rounds: Rounds
+    streams: Streams
     journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)
+    testing: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 

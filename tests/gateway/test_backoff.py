@@ -37,17 +37,17 @@ def test_the_wait_is_never_under_a_tenth_of_a_second() -> None:
     assert full_jitter(1, base_seconds=2, cap_seconds=60, random=lowest) == 0.1
 
 
-def test_a_delivery_has_ten_attempts_over_45_hours() -> None:
-    assert len(DELIVERY_SCHEDULE) == 9
-    assert sum(DELIVERY_SCHEDULE) / 3600 == pytest.approx(44.71, abs=0.01)
+def test_a_delivery_has_eleven_attempts_in_three_days() -> None:
+    assert len(DELIVERY_SCHEDULE) == 10
+    assert sum(DELIVERY_SCHEDULE) / 3600 == pytest.approx(68.71, abs=0.01)
 
 
 def test_the_schedule_is_followed_and_then_the_delivery_is_given_up() -> None:
-    waits = [delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, middle) for made in range(1, 12)]
+    waits = [delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, middle) for made in range(1, 13)]
     assert waits == [*map(pytest.approx, DELIVERY_SCHEDULE), None, None]
 
 
-@given(made=st.integers(1, 9), roll=dice)
+@given(made=st.integers(1, 10), roll=dice)
 def test_the_jitter_is_a_fifth_either_way(made: int, roll: float) -> None:
     delay = delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, lambda: roll)
     assert delay is not None
@@ -55,7 +55,7 @@ def test_the_jitter_is_a_fifth_either_way(made: int, roll: float) -> None:
 
 
 @pytest.mark.parametrize("outcome", sorted(OVERLOADED))
-@given(made=st.integers(1, 9), roll=dice)
+@given(made=st.integers(1, 10), roll=dice)
 def test_an_overloaded_subscriber_is_left_alone_for_a_minute(outcome: str, made: int, roll: float) -> None:
     delay = delivery_delay(DELIVERY_SCHEDULE, made, outcome, None, lambda: roll)
     assert delay is not None
@@ -87,6 +87,35 @@ def test_retry_after_only_delays_and_by_ten_hours_at_most(asked: float, given_se
 
 def test_retry_after_does_not_cut_a_longer_wait_short() -> None:
     assert delivery_delay((86_400,), 1, "http_5xx", 1e9, middle) == pytest.approx(86_400)
+
+
+@pytest.mark.parametrize(
+    ("wait", "outcome", "asked", "left", "delay"),
+    [
+        (100.0, "http_5xx", None, 79.0, None),  # no roll comes so early
+        (100.0, "http_5xx", None, 80.0, 80.0),
+        (100.0, "http_5xx", None, 100.0, 90.0),  # the middle of what is left of 80 to 120
+        (100.0, "http_5xx", None, 1000.0, 100.0),
+        (100.0, "http_5xx", 300.0, 299.0, None),
+        (100.0, "http_5xx", 300.0, 300.0, 300.0),
+        (5.0, "timeout", None, 59.0, None),
+        (5.0, "timeout", None, 62.0, 61.0),
+        (5.0, "http_5xx", None, -1.0, None),
+    ],
+)
+def test_nothing_is_tried_later_than_what_is_left(
+    wait: float, outcome: str, asked: float | None, left: float, delay: float | None
+) -> None:
+    found = delivery_delay((wait,), 1, outcome, asked, middle, left_seconds=left)
+    assert found == (None if delay is None else pytest.approx(delay))
+
+
+@given(made=st.integers(1, 10), roll=dice, left=st.floats(0, 200_000))
+def test_chance_alone_costs_no_attempt(made: int, roll: float, left: float) -> None:
+    delay = delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, lambda: roll, left_seconds=left)
+    earliest = DELIVERY_SCHEDULE[made - 1] * 0.8
+    assert (delay is None) == (left < earliest)
+    assert delay is None or earliest <= delay <= left + 1e-6
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("120", 120.0), (" 1.5 ", 1.5), ("0", 0.0)])

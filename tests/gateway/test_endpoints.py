@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.endpoints import Endpoint, callback_lane, public_endpoint
-from gateway.events import EventType
+from gateway.events import FINAL_TYPES, EventType
 
 ENDPOINT = Endpoint(
     "ep_1",
@@ -25,15 +25,18 @@ def test_the_public_form_has_exactly_these_fields_and_no_secret() -> None:
         "url": "https://a.example.com/hook",
         "events": ["job.failed"],
         "description": "d",
+        "headers": {},
+        "schedule": None,
+        "slots": None,
         "created_at": "2026-11-22T08:00:00.007Z",
         "disabled_at": None,
         "disabled_reason": None,
     }
 
 
-def test_an_endpoint_that_names_no_events_shows_all_of_them() -> None:
+def test_an_endpoint_that_names_no_events_gets_those_of_the_end() -> None:
     everything = Endpoint("ep_1", "acme", "https://a.example.com/hook", (), "k1", 1)
-    assert public_endpoint(everything)["events"] == list(EventType)
+    assert public_endpoint(everything)["events"] == list(FINAL_TYPES)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, fin
 
 def test_every_final_state_is_told_and_no_other() -> None:
     assert set(EVENT_OF) == FINAL
-    assert set(EVENT_OF.values()) == set(EventType) - {EventType.LATE_RESULT}
+    steps = {EventType.QUEUED, EventType.SUBMITTED}
+    assert set(EVENT_OF.values()) == set(EventType) - {EventType.LATE_RESULT} - steps
 
 
 def test_whoever_makes_the_event_again_makes_the_same_one() -> None:

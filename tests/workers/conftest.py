@@ -176,7 +176,7 @@ class Rig:
             kid=resources.keyring.active_kid,
             created_at=resources.environment.now_ms(),
         )
-        await resources.endpoints.create(endpoint)
+        await resources.endpoints.create(endpoint, 50)
         return endpoint
 
     async def deliveries(self, job: Job) -> list[Delivery]:

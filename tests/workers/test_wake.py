@@ -22,7 +22,7 @@ from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import new_job
 from tests.workers.conftest import Rig, end, eventually
 from workers import crew
-from workers.wake import WakeWorker
+from workers.wake import _CLAIM, WakeWorker
 
 Work = Callable[[Ticket], Awaitable[None]]
 
@@ -207,10 +207,10 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
     async with worker(rig, submits) as made:
         with monkeypatch.context() as broken:
 
-            def break_down(**_: object) -> None:
+            def break_down(*_: object) -> None:
                 raise RedisConnectionError("gone")
 
-            broken.setattr(made.pool, "pipeline", break_down)
+            broken.setattr(made.pool, "register_script", break_down)
             for _ in range(made.max_jobs):
                 with pytest.raises(RedisConnectionError):
                     await made.main()
@@ -219,3 +219,99 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
             await asyncio.wait([begun], timeout=2)
             assert begun.done()
             assert begun.result().name == job.id
+
+
+# -- the claim
+
+
+class Counted:
+    """The scripts that a worker runs, and how many jobs each of them was asked for."""
+
+    def __init__(self, made: WakeWorker, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.asked: list[int] = []
+        self._register, self._before = made.pool.register_script, before
+        made.pool.register_script = self._counting  # type: ignore[method-assign,assignment]
+
+    def _counting(self, text: Any) -> Any:
+        script = self._register(text)
+
+        async def run(keys: list[str], args: list[Any]) -> Any:
+            self.asked.append(len(args) - 2)
+            found = await script(keys=keys, args=args)
+            if self._before:
+                await self._before()
+            return found
+
+        return run
+
+
+def wide(rig: Rig, slots: int) -> tuple[Settings, RedisJobStore]:
+    settings = rig.submitter.settings.model_copy(
+        update={"upstream_slots": slots, "upstream_tenant_slots": slots}
+    )
+    store = RedisJobStore(rig.redis, rig.resources.scripts, settings.roles(), settings.callback_limits())
+    return settings, store
+
+
+async def test_all_that_waits_is_claimed_in_one_step_and_what_runs_here_is_not_asked_for_again(
+    rig: Rig,
+) -> None:
+    settings, store = wide(rig, 10)
+    release = asyncio.Event()
+
+    async def wait(_: Ticket) -> None:
+        await release.wait()
+
+    submits = Submits(wait)
+    for _ in range(6):
+        await store.accept(new_job(), None, "fingerprint", queue_max=100)
+    async with worker(rig, submits, settings) as made:
+        counted = Counted(made)
+        async with running(made):
+            for _ in range(6):
+                await asyncio.wait_for(submits.begun.get(), 10)
+            await store.accept(new_job(), None, "fingerprint", queue_max=100)
+            await asyncio.wait_for(submits.begun.get(), 10)
+            release.set()
+            await ended(made, 7)
+    assert counted.asked == [6, 1]
+
+
+async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
+    settings, store = wide(rig, 40)
+    submits = Submits(nothing)
+    jobs = [new_job() for _ in range(40)]
+    for job in jobs:
+        await store.accept(job, None, "fingerprint", queue_max=100)
+    async with worker(rig, submits, settings) as one, worker(rig, submits, settings) as other:
+        await asyncio.gather(*(made._poll_iteration() for made in (one, other)))
+        await asyncio.gather(*one.tasks.values(), *other.tasks.values())
+    assert sorted(submits.begun.get_nowait().name for _ in range(submits.begun.qsize())) == sorted(
+        job.id for job in jobs
+    )
+
+
+async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_s_is_not(rig: Rig) -> None:
+    await rig.accept()
+    async with worker(rig, Submits(nothing)) as made:
+        script = made.pool.register_script(_CLAIM)
+        [name] = await made.pool.zrange(made.queue_name, 0, -1)
+        for claim, length in (("mine", 2), ("mine", 2), ("another's", 0)):
+            found = await script(keys=[made.queue_name], args=[60_000, claim, name, "no such job"])
+            assert len(found) == length
+
+
+async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_left_to_others(rig: Rig) -> None:
+    job = await rig.accept()
+    submits = Submits(nothing)
+    async with worker(rig, submits) as made, worker(rig, submits) as other:
+
+        async def ask_to_stop() -> None:
+            made.allow_pick_jobs = False
+
+        Counted(made, ask_to_stop)
+        await made._poll_iteration()
+        assert made.job_counter == 0
+        assert submits.begun.empty()
+        async with running(other):
+            assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id

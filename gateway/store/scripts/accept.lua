@@ -1,7 +1,7 @@
 -- accept(KEYS = {job}, ARGV = {order, payload})
 -- order: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes, bytes_max,
 --         deadline,
---         dispatch = {role = limits}}
+--         step = type of its event, deliver = limits, dispatch = {role = limits}}
 --
 -- Claims the idempotency key, writes the job, puts it in its tenant's lane and dispatches it when a slot is
 -- free: one durable step. Called again with the same job id, or the same key and fingerprint, it changes nothing.
@@ -35,5 +35,7 @@ index('job', order.name, order.tenant, order.state)
 note(KEYS[1], now, 'event', 'accepted', 'to', order.state)
 if order.deadline then redis.call('ZADD', P .. 'deadlines', order.deadline, order.name) end
 enter('submit', order.ticket, now)
+tell_tenant(order.tenant, order.name, order.step)
+if step_taken(order.name, order.tenant, order.step, now) then hand_out('deliver', order.deliver, now) end
 for role, limits in pairs(order.dispatch) do hand_out(role, limits, now) end
 return { 'accepted', order.name }

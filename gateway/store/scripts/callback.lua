@@ -1,7 +1,7 @@
 -- callback(KEYS = {job}, ARGV = {order, raw})
 -- order: {name, tenant, epoch, task, terminal, working, distrusted, claimed, nonce, tally = {name, ...}, gap,
 --         submit, confirm = their tickets, confirm_lane, first_poll_ms, born, retention_ms, armed = state, unknown, final,
---         accepted, seen, rollback = {event, moves}, stub = {state, fields}, dispatch = {role = limits}}
+--         accepted, seen, rollback = {event, moves}, stub = {state, fields}, steps, tells, dispatch = {role = limits}}
 --
 -- A callback whose token was verified, so that the upstream has a task for that submission whatever its body
 -- says. Binds the task that it names, moves the job on, and makes a look at the task due: one durable step. Every
@@ -35,6 +35,7 @@ if not state then
     count('job', stub.state, 1)
     index('job', order.name, order.tenant, stub.state)
     note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
+    tell_tenant(order.tenant, order.name, order.tells[stub.state])
     occupy('submit', order.submit)
     look(order.confirm)
   end
@@ -62,7 +63,7 @@ if order.epoch > epoch or (state == order.armed and order.epoch == epoch and not
     epoch = order.epoch
   end
   move(key, { kind = 'job', name = order.name, event = order.rollback[1], moves = order.rollback[2],
-    final = order.final, unknown = order.unknown }, now)
+    final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
 elseif older then
   effect = 'earlier'
 end
@@ -92,7 +93,7 @@ end
 if order.claimed and effect ~= 'crossed' then fields.claimed = order.claimed end
 if not task then fields.evidence = 'callback' end
 local outcome = move(key, { kind = 'job', name = order.name, event = what[1], moves = what[2], set = fields,
-  final = order.final, unknown = order.unknown }, now)
+  final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
 local result = outcome[1]
 if result == 'absorbed' then
   if not watched(key, now) then return effect or 'absorbed' end

@@ -1,6 +1,6 @@
 -- forget(KEYS = {job}, ARGV = {order})
 -- order: {name, final = {state = true}, pending = state, retention_ms, again_ms, later, confirm = its ticket,
---         events = {the id of each event that it may have, ...}}
+--         events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
 --
 -- Removes a job that has been final for longer than `retention_ms`, and all that stands under its name: its
 -- record, payload and event stream, its events and deliveries, its idempotency key, its place in every index.
@@ -42,7 +42,7 @@ for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
   local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
   if owed[1] == order.pending then return not_yet() end
   if owed[1] then
-    deliveries[#deliveries + 1] = { owed[1], owed[2] .. '|' .. id }
+    deliveries[#deliveries + 1] = { owed[1], owed[2], id }
     gone[#gone + 1] = P .. 'delivery:' .. id
     gone[#gone + 1] = P .. 'event:' .. owed[3]
   end
@@ -61,15 +61,23 @@ for _, index in ipairs(indexes) do
   if redis.call('GET', index) == name then gone[#gone + 1] = index end
 end
 
+local told = {}
+for _, field in ipairs(redis.call('HKEYS', key)) do
+  if string.sub(field, 1, 5) == 'told:' then told[#told + 1] = redis.call('HGET', key, field) end
+end
+
 redis.call('DEL', unpack(gone))
+if #told > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(told)) end
 redis.call('HINCRBY', P .. 'tenant:' .. tenant .. ':usage', 'bytes', -(tonumber(found[6]) or 0))
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 count('job', state, -1)
 for _, delivery in ipairs(deliveries) do
   count('delivery', delivery[1], -1)
-  leave('deliver', delivery[2])
+  index_delivery(delivery[3], tenant, delivery[2], nil, delivery[1])
+  leave('deliver', delivery[2] .. '|' .. delivery[3])
 end
+for _, step in ipairs(order.steps) do leave('deliver', 'events|' .. name .. ':' .. step) end
 leave('submit', tenant .. '|' .. name)
 leave('confirm', order.confirm)
 return 1

@@ -1,8 +1,12 @@
 -- lanes.lua: a part, put before every script when it is loaded. Time, lanes, slots and the doorbell.
 --
 -- A role keeps, under {gw}:<role>:
---   lane:<lane>  zset   ticket -> rank (retries before new work, then in order of arrival)
+--   lane:<lane>  zset   ticket -> rank (retries, new work, what is recovered; each in order of arrival)
 --   fair         zset   active lane -> turns served (start-time fair queueing: the lowest is next)
+--   blocked      zset   lane -> turns served, while only retries wait there and those of all lanes hold their share
+--   parked       zset   lane of which nothing is handed out -> until when ("+inf": until it is resumed)
+--   probing      set    lanes that were parked, and have one slot until it is known how they do
+--   caps         hash   lane -> how many slots it may hold, where that is not the role's number
 --   served       hash   turns served of a lane that is not active
 --   turn         string turns served of the lane that was last served: where a lane that was idle joins
 --   waiting      zset   ticket -> when it entered its lane, over all lanes: depth and age
@@ -11,6 +15,8 @@
 --   slots        zset   ticket -> end of its lease ("+inf": held until it is given back)
 --   holders      hash   ticket -> ring, the number of the dispatch that may act on it
 --   inflight     hash   lane -> slots it holds
+--   retrying     set    tickets that hold a slot of the retries' share, and retries, hash: lane -> how many of them
+--   leant        set    lanes whose last turn a retry had, while the next goes to new work if there is some
 --   tat          string when the next hand-out of a role with a rate is due (GCRA)
 --   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
 -- {gw}:account:main, the upstream's account, limits the submit role: slots (fewer after a 429), hold_until,
@@ -21,6 +27,7 @@ local ACCOUNT = P .. 'account:main'
 local OPS_KEPT = 10000 -- what operators were told, the newest of it
 local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is rung again long before
 local WAKE_CAP = 1000 -- tokens beyond the number of workers that could take one are of no use
+local NEW, RECOVERED = 1e13, 2e13 -- where the ranks of the kinds of tickets begin; those of retries begin at 0
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -92,22 +99,60 @@ local function lane_of(ticket)
   return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
 end
 
-local function activate(role, lane)
+-- The lane takes part, unless it is parked. `retry`: nothing but a retry's slot or work was added, which is not what
+-- a blocked lane waits for.
+local function activate(role, lane, retry)
   local r = P .. role
-  if redis.call('ZSCORE', r .. ':fair', lane) then return end
+  if redis.call('ZSCORE', r .. ':fair', lane) or redis.call('ZSCORE', r .. ':parked', lane) then return end
+  if retry and redis.call('ZSCORE', r .. ':blocked', lane) then return end
+  redis.call('ZREM', r .. ':blocked', lane)
   local own = tonumber(redis.call('HGET', r .. ':served', lane) or '0')
   local turn = tonumber(redis.call('GET', r .. ':turn') or '0')
   -- a lane that was idle has saved up no credit: it joins at the present turn
   redis.call('ZADD', r .. ':fair', math.max(own, turn), lane)
 end
 
+-- `served`: its turns, which it finds again when it takes part the next time.
+local function deactivate(role, lane, served)
+  redis.call('ZREM', P .. role .. ':fair', lane)
+  redis.call('HSET', P .. role .. ':served', lane, served)
+end
+
+-- Nothing of the lane is handed out until then (ms, or "+inf": until it is resumed); what waits there stays.
+local function park_lane(role, lane, till)
+  local r = P .. role
+  redis.call('ZADD', r .. ':parked', till, lane)
+  redis.call('SREM', r .. ':probing', lane)
+  redis.call('ZREM', r .. ':blocked', lane)
+  local served = redis.call('ZSCORE', r .. ':fair', lane)
+  if served then deactivate(role, lane, served) end
+end
+
+-- What waits in the lane may be handed out, if there is any: as after it was parked, or its cap was raised.
+local function reactivate(role, lane)
+  if redis.call('EXISTS', P .. role .. ':lane:' .. lane) == 1 then activate(role, lane) end
+end
+
+-- The lane goes on as if it had never been parked.
+local function resume_lane(role, lane)
+  redis.call('ZREM', P .. role .. ':parked', lane)
+  redis.call('SREM', P .. role .. ':probing', lane)
+  reactivate(role, lane)
+end
+
+-- `again`: false (new work), true (a retry, or what somebody asked for again), or 'recovered': one of many that are
+-- sent again, after all else in its lane. A ticket that holds a slot enters when it is given back.
 local function enter(role, ticket, now, again)
   local r, lane = P .. role, lane_of(ticket)
+  if redis.call('ZSCORE', r .. ':slots', ticket) then
+    redis.call('SADD', r .. ':again', ticket)
+    return
+  end
   local rank = redis.call('INCR', r .. ':ranks')
-  if not again then rank = rank + 1e13 end
+  if again == 'recovered' then rank = rank + RECOVERED elseif not again then rank = rank + NEW end
   redis.call('ZADD', r .. ':lane:' .. lane, rank, ticket)
   redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
-  activate(role, lane)
+  activate(role, lane, again)
 end
 
 local function ring_bell(role, ticket, ring, now)
@@ -155,7 +200,10 @@ local function free(role, ticket)
   if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
   redis.call('HDEL', r .. ':holders', ticket)
   if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
-  if redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then activate(role, lane) end
+  if redis.call('SREM', r .. ':retrying', ticket) == 1 and redis.call('HINCRBY', r .. ':retries', lane, -1) <= 0 then
+    redis.call('HDEL', r .. ':retries', lane)
+  end
+  if redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then activate(role, lane, true) end
 end
 
 -- `due_at` (or nil): when to take the ticket up again; at once when it became due while it held the slot.
@@ -192,81 +240,16 @@ local function occupy(role, ticket)
   withdraw(role, ticket)
 end
 
+-- What became due enters its lane, in that order, and lanes that were parked until now are tried.
 local function promote(role, now)
   local r = P .. role
+  for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', r .. ':parked', lane)
+    redis.call('SADD', r .. ':probing', lane)
+    reactivate(role, lane)
+  end
   for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':due', ticket)
-    if redis.call('ZSCORE', r .. ':slots', ticket) then
-      redis.call('SADD', r .. ':again', ticket)
-    else
-      enter(role, ticket, now, true)
-    end
+    enter(role, ticket, now, true)
   end
-end
-
--- How many the upstream's account lets through now, and whether that one is a probe.
-local function account_room(slots, held, probe_ms, now)
-  local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at')
-  if found[1] then
-    local probe_at = tonumber(found[2] or found[1] + probe_ms)
-    return now >= probe_at and math.min(1, slots - held) or 0, true
-  end
-  if found[3] and now < tonumber(found[3]) then return 0, false end
-  return math.min(slots, slots_left(found[4], found[5], probe_ms, now) or slots) - held, false
-end
-
--- How many the role's rate lets through now; `interval`: milliseconds for one, and a second's worth at once, but
--- always one.
-local function rate_room(role, interval, now)
-  local tat = math.max(now, tonumber(redis.call('GET', P .. role .. ':tat') or '0'))
-  return math.floor((now + math.max(1000, interval) - tat) / interval), tat
-end
-
--- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch, ms for one or 0, ms
--- between probes of a parked account}; returns how many.
-local function hand_out(role, limits, now)
-  local r = P .. role
-  local held = redis.call('ZCARD', r .. ':slots')
-  local room, handed, interval, tat, probing = math.min(limits[4], limits[1] - held), 0, limits[5], nil, false
-  if role == 'submit' then
-    local open
-    open, probing = account_room(limits[1], held, limits[6], now)
-    room = math.min(room, open)
-  end
-  if interval > 0 and room > 0 then
-    local open
-    open, tat = rate_room(role, interval, now)
-    room = math.min(room, open)
-  end
-  while handed < room do
-    local first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
-    if not first[1] then break end
-    local lane, served, popped = first[1], tonumber(first[2]), {}
-    if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') < limits[2] then
-      popped = redis.call('ZPOPMIN', r .. ':lane:' .. lane)
-    end
-    if popped[1] then
-      redis.call('SET', r .. ':turn', served)
-      redis.call('ZADD', r .. ':fair', served + 1, lane)
-      redis.call('ZREM', r .. ':waiting', popped[1])
-      take(role, popped[1], limits[3], now)
-      handed = handed + 1
-    else -- empty, or full: `enter` or `free` makes it active again
-      redis.call('ZREM', r .. ':fair', lane)
-      redis.call('HSET', r .. ':served', lane, served)
-    end
-  end
-  if tat and handed > 0 then redis.call('SET', r .. ':tat', tat + handed * interval) end
-  if probing and handed > 0 then redis.call('HSET', ACCOUNT, 'probe_at', now + limits[6]) end
-  return handed
-end
-
--- roles = {role = limits}: what became due enters its lane, and what may run is handed out.
-local function dispatch_all(roles, now)
-  local handed = 0
-  for role, limits in pairs(roles) do
-    promote(role, now)
-    handed = handed + hand_out(role, limits, now)
-  end
-  return handed
 end

@@ -5,6 +5,7 @@ local QUARANTINED = 1000
 local CLAIMS = 8 -- tasks that callbacks may name for one job
 local NOBODY = '-' -- in place of a job's name: two jobs' callbacks named the task
 local NONCE_MS = 900000 -- a signed date may be 300 s off, either way
+local TOLD = 10000 -- of a tenant's events, the newest, for those who ask what they missed
 
 -- Counts by state and, for jobs, the index by tenant and state move with the record.
 local function count(kind, state, by)
@@ -18,8 +19,28 @@ local function index(kind, name, tenant, state, from)
   redis.call('ZADD', jobs .. state, 0, name) -- equal scores: ordered by id, which is ordered by time
 end
 
+-- Deliveries by state, of a tenant and of a lane, in the order in which they were made.
+local function index_delivery(id, tenant, lane, state, from, created)
+  for _, stem in ipairs({ P .. 'tenant:' .. tenant .. ':deliveries:', P .. 'lane:' .. lane .. ':deliveries:' }) do
+    if from then redis.call('ZREM', stem .. from, id) end
+    if state then redis.call('ZADD', stem .. state, created, id) end
+  end
+end
+
 local function note(key, now, ...)
   redis.call('XADD', key .. ':events', 'MAXLEN', '~', 1000, '*', 'at', now, ...)
+end
+
+-- What a tenant's clients hear, once: kept in the tenant's stream, noted with the job, and said on the channel that
+-- every gateway listens to, as "<tenant> <job> <type> <id in the stream>". Returns true when it is new.
+local function tell_tenant(tenant, job, type)
+  local key, field = P .. 'job:' .. job, 'told:' .. type
+  if redis.call('HEXISTS', key, field) == 1 then return end
+  local stream = P .. 'tenant:' .. tenant .. ':events'
+  local id = redis.call('XADD', stream, 'MAXLEN', '~', TOLD, '*', 'type', type, 'job', job)
+  redis.call('HSET', key, field, id)
+  redis.call('PUBLISH', P .. 'changes', tenant .. ' ' .. job .. ' ' .. type .. ' ' .. id)
+  return true
 end
 
 -- The indexes by time that a job's new state puts it into or takes it out of.
@@ -32,7 +53,6 @@ local function follow(order, target, now)
   if order.final[target] then
     redis.call('ZADD', P .. 'finished', now, order.name)
     redis.call('ZREM', P .. 'deadlines', order.name)
-    redis.call('PUBLISH', P .. 'finals', order.name)
   end
 end
 
@@ -181,9 +201,19 @@ local function crown(key, task)
   note_earlier(key, task, known or nil)
 end
 
+-- A step on a job's way that an endpoint wants to hear of, and that nobody has made the event of: a worker will.
+-- Returns true when there is one.
+local function step_taken(name, tenant, type, now)
+  if redis.call('SISMEMBER', P .. 'tenant:' .. tenant .. ':wanted', type) == 1 then
+    enter('deliver', 'events|' .. name .. ':' .. type, now)
+    return true
+  end
+end
+
 -- order: {kind, name, event, moves = {from = to}, final = {state = true}, unknown = state, by,
 --         expect = {field = value or ""},
---         set = {}, add = {field = by}, unset = {field, ...}, at}
+--         set = {}, add = {field = by}, unset = {field, ...}, at, steps = {state = type of its event},
+--         tells = {state = type of the event that clients hear}}
 -- Returns "moved" | "repeated" | "absorbed" (final already: nothing is written) | "fenced" | "refused" | "missing",
 -- then the state before and after.
 local function move(key, order, now)
@@ -204,7 +234,16 @@ local function move(key, order, now)
     count(order.kind, state, -1)
     count(order.kind, target, 1)
     index(order.kind, order.name, tenant, target, state)
-    if order.kind == 'job' then follow(order, target, now) end
+    if order.kind == 'job' then
+      follow(order, target, now)
+      local told = order.tells and order.tells[target]
+      if told and tell_tenant(tenant, order.name, told) and order.steps[target] then
+        step_taken(order.name, tenant, told, now)
+      end
+    else
+      local made = redis.call('HMGET', key, 'lane', 'created_at')
+      index_delivery(order.name, tenant, made[1], target, state, made[2])
+    end
   end
   if order.kind == 'job' then
     local epoch = redis.call('HGET', key, 'epoch') or 0
@@ -213,24 +252,27 @@ local function move(key, order, now)
   return { target == state and 'repeated' or 'moved', state, target }
 end
 
--- owed: {id, type, job_id, tenant, at, callback_url, callback_lane, pending, held}. Makes the event and one
+-- owed: {id, type, job_id, tenant, at, callback_url, callback_lane, pending, held, tells = true when the step itself
+-- did not tell clients of it}. Makes the event and one
 -- delivery for each endpoint that wants it, and one for the job's own callback URL.
 local function make_deliveries(owed, body)
   local stem = string.sub(owed.id, 5)
   redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
     'created_at', owed.at, 'body', body)
+  if owed.tells then tell_tenant(owed.tenant, owed.job_id, owed.type) end
   local function add(name, lane, state, ...)
     local id = 'dlv_' .. stem .. '_' .. name
     redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
       'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, ...)
     redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', id)
     count('delivery', state, 1)
+    index_delivery(id, owed.tenant, lane, state, nil, owed.at)
     if state == owed.pending then enter('deliver', lane .. '|' .. id, owed.at) end
   end
   local endpoints = redis.call('HGETALL', P .. 'tenant:' .. owed.tenant .. ':endpoints')
   for i = 1, #endpoints, 2 do
     local wish = cjson.decode(endpoints[i + 1])
-    local wanted = #wish.events == 0
+    local wanted = false
     for _, kind in ipairs(wish.events) do wanted = wanted or kind == owed.type end
     if wanted then
       local state = wish.disabled and owed.held or owed.pending
@@ -238,4 +280,10 @@ local function make_deliveries(owed, body)
     end
   end
   if owed.callback_url then add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url) end
+end
+
+-- Which types of events any of a tenant's endpoints wants; one that is disabled may want them later.
+local function note_wanted(index, set)
+  redis.call('DEL', set)
+  for _, wish in ipairs(redis.call('HVALS', index)) do redis.call('SADD', set, unpack(cjson.decode(wish).events)) end
 end

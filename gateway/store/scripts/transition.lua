@@ -15,6 +15,7 @@
 --                                              was refused in a state that is not final
 --   owed     = what `make_deliveries` takes    done when the record moved; `body` is the event's
 --   beside   = true                            the record is final: `set` and `owed` are noted beside it, once
+--   health   = {lane, endpoint or "", tenant, ok}  what the attempt says of its lane; unless fenced
 --   learn    = {kind of video, ms}             done when the record moved
 --   tally    = {name, ...}                     counted whatever the record said, unless fenced
 --   dispatch = {role = limits}, read = true: return the record too
@@ -87,6 +88,7 @@ if result ~= 'fenced' then
       redis.call('HINCRBY', spent, budget[2], 1)
     end
   end
+  if order.health then judge_lane(order.health, order.dispatch.deliver[8], now) end
   if order.account then
     local began = tonumber(redis.call('HGET', key, 'submitting_at') or '0')
     local limits = order.dispatch.submit

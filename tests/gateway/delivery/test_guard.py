@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
@@ -41,7 +42,9 @@ NEVER = words("""
     0.0.0.0 0.1.2.3 224.0.0.1 255.255.255.255 :: fe80::1 fec0::1 ff02::1 64:ff9b:1::1 64:ff9b:1::808:808
     169.254.169.254 169.254.170.2 100.100.100.200 168.63.129.16 192.0.0.192 fd00:ec2::254 fd00:ec2::23
     fd20:ce::254 fe80::a9fe:a9fe ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::1
-    ::169.254.169.254 ::ffff:0:169.254.169.254 2001:0:1:1:1:1:5601:5601
+    ::169.254.169.254 ::ffff:0:169.254.169.254 2001:0:1:1:1:1:5601:5601 2001:0:a9fe:a9fe::f7f7:f7f7
+    fd12::5efe:169.254.169.254 2606:4700::200:5efe:a9fe:a9fe ::ffff:169.254.169.254%1
+    fd00:42::42 fd00:a9fe:a9fe::1
 """)
 
 v4 = st.ip_addresses(v=4).map(lambda a: IPv4Address(int(a)))
@@ -134,7 +137,39 @@ def test_allowing_a_network_never_closes_anything(address: IPv4Address | IPv6Add
 def test_only_allowed_ports_are_dialled() -> None:
     guard = Guard(["127.0.0.0/8"], allowed_ports={80, 443})
     assert guard.permits("127.0.0.1", 443)
-    assert not guard.permits("127.0.0.1", 6379)
+    assert not guard.permits("127.0.0.1", 8080)
+
+
+def test_allowed_ports_take_the_place_of_the_closed_ones() -> None:
+    assert Guard(["127.0.0.0/8"], allowed_ports={6379}).permits("127.0.0.1", 6379)
+
+
+@pytest.mark.parametrize("port", [22, 25, 53, 110, 143, 445, 587, 993, 2375, 5432, 6379, 10250, 11211, 27017])
+def test_ports_of_services_that_are_no_web_servers_are_closed(port: int) -> None:
+    for guard in (PUBLIC, INSIDE, EVERYTHING):
+        assert guard.permits("10.0.0.1" if guard is INSIDE else "8.8.8.8", 443)
+        assert not guard.permits("10.0.0.1" if guard is INSIDE else "8.8.8.8", port)
+
+
+@pytest.mark.parametrize("port", [80, 443, 3000, 5000, 8000, 8080, 8443, 9000, 32768, 65535])
+def test_ports_where_web_servers_are_found_are_open(port: int) -> None:
+    assert PUBLIC.permits("8.8.8.8", port)
+
+
+def test_http_goes_to_allowed_networks_alone_unless_public_addresses_are_opened_to_it() -> None:
+    mixed = Guard(["10.0.0.0/8"], public=True)
+    assert mixed.permits("10.0.0.1", 80, plain=True)
+    assert mixed.permits("8.8.8.8", 443)
+    for address in ("8.8.8.8", "64:ff9b::808:808", "2606:4700::1111"):
+        assert not mixed.permits(address, 80, plain=True)
+        assert Guard([], public=True, plain_public=True).permits(address, 80, plain=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hooks.example", "10.0.0", "10.0.0.1 ", "1.1.1.1.", "\u0661.1.1.1", "[::1]"]
+)
+def test_what_is_no_address_is_not_permitted(text: str) -> None:
+    assert not EVERYTHING.permits(text, 80)
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "10.0.0.0/33", "localhost", ""])
@@ -143,10 +178,36 @@ def test_a_network_that_is_none_is_a_configuration_error(network: str) -> None:
         Guard([network])
 
 
-def test_as_a_socket_factory_it_opens_a_socket_or_raises_an_oserror() -> None:
+async def test_as_a_socket_factory_it_opens_a_socket_or_raises_an_oserror() -> None:
     guard = Guard(["127.0.0.0/8"])
+    await guard.about_to_dial("http://hooks.example/")
     guard((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))).close()
     for host in ("10.0.0.1", "169.254.169.254"):
         with pytest.raises(AddressRefused, match="this address may not be dialled"):
             guard((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 80)))
     assert issubclass(AddressRefused, OSError)
+
+
+async def test_as_a_socket_factory_it_heeds_the_scheme_and_takes_http_where_none_was_told() -> None:
+    info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 443))
+    with pytest.raises(AddressRefused):
+        PUBLIC(info)
+    await PUBLIC.about_to_dial("HTTPS://hooks.example/")
+    PUBLIC(info).close()
+    await PUBLIC.about_to_dial("http://hooks.example:443/")
+    with pytest.raises(AddressRefused):
+        PUBLIC(info)
+
+
+async def test_of_two_dials_at_once_each_has_its_own_scheme() -> None:
+    async def dial(url: str) -> bool:
+        await PUBLIC.about_to_dial(url)
+        await asyncio.sleep(0)
+        try:
+            PUBLIC((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 443))).close()
+        except AddressRefused:
+            return False
+        return True
+
+    dials = asyncio.gather(*(dial(f"{scheme}://hooks.example:443/") for scheme in ("https", "http", "https")))
+    assert await dials == [True, False, True]

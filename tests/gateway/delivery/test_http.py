@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.http import AttemptResult, Deliverer, DeliveryOutcome, outcome_of_status
+from gateway.delivery.attempts import outcome_of_status
+from gateway.delivery.http import AttemptResult, Deliverer, DeliveryOutcome
 from tests.gateway.delivery.subscriber import LOOPBACK, Script, reply, subscriber
 
 BODY = b'{"type":"job.completed"}'
 HEADERS = {"webhook-id": "evt_1"}
+PATIENT: dict[str, Any] = {"total_seconds": 5.0, "again_seconds": (0.0, 0.0)}
 
 
 async def deliver(url: str, **options: Any) -> AttemptResult:
-    async with Deliverer(LOOPBACK, **({"total_seconds": 5.0} | options)) as deliverer:
+    async with Deliverer(LOOPBACK, **(PATIENT | options)) as deliverer:
         return await deliverer.post(url, HEADERS, BODY)
 
 

@@ -16,7 +16,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import AttemptResult, Deliverer, DeliveryOutcome
+from gateway.delivery.timing import Timings
 from tests.gateway.delivery.subscriber import LOOPBACK, Subscriber, reply, subscriber
+
+AT_ONCE = (0.0, 0.0)
 
 
 class Names(AbstractResolver):
@@ -44,14 +47,20 @@ async def deliver(
     *answers: Sequence[str],
     guard: Guard = LOOPBACK,
     scheme: str = "http",
-    **options: object,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> AttemptResult:
-    async with Deliverer(guard, resolver=Names(*answers), total_seconds=5.0, **options) as deliverer:  # type: ignore[arg-type]
+    async with Deliverer(
+        guard,
+        resolver=Names(*answers),
+        total_seconds=5.0,
+        again_seconds=AT_ONCE,
+        ssl_context=ssl_context,
+    ) as deliverer:
         return await deliverer.post(f"{scheme}://hooks.test:{served.port}/", {}, b"{}")
 
 
 async def post(url: str, **options: float) -> AttemptResult:
-    async with Deliverer(LOOPBACK, **options) as deliverer:  # type: ignore[arg-type]
+    async with Deliverer(LOOPBACK, again_seconds=AT_ONCE, **options) as deliverer:  # type: ignore[arg-type]
         return await deliverer.post(url, {}, b"{}")
 
 
@@ -59,7 +68,8 @@ async def test_nobody_listening_is_refused() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         result = await post(f"http://127.0.0.1:{unused.getsockname()[1]}/")
-    assert result == AttemptResult(DeliveryOutcome.CONNECTION_REFUSED, None, result.duration_ms, "", None)
+    assert (result.outcome, result.status, result.excerpt) == (DeliveryOutcome.CONNECTION_REFUSED, None, "")
+    assert (result.retry_after, result.headers, result.retried) == (None, {}, True)
 
 
 async def test_a_dial_that_gets_no_answer_ends_at_the_connect_deadline() -> None:
@@ -158,10 +168,10 @@ async def test_a_name_that_changes_its_mind_is_refused_at_the_next_dial() -> Non
     assert served.connections == 1
 
 
-async def test_of_a_mixed_answer_the_forbidden_address_is_skipped() -> None:
+async def test_a_name_with_one_forbidden_address_is_refused_whole() -> None:
     async with subscriber(reply(200)) as served:
         result = await deliver(served, ["127.0.0.2", "127.0.0.1"], guard=Guard(["127.0.0.1/32"]))
-    assert (result.outcome, served.connections) == ("succeeded", 1)
+    assert (result.outcome, served.connections) == ("target_forbidden", 0)
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +252,42 @@ async def test_a_reset_in_the_middle_of_the_handshake_is_a_reset() -> None:
     async with server:
         result = await post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     assert result.outcome == "connection_reset"
+
+
+async def test_the_steps_of_an_attempt_are_timed(contexts: Contexts) -> None:
+    server, client = contexts
+    url = "https://hooks.test:{}/"
+    async with (
+        subscriber(reply(200), tls=server) as served,
+        Deliverer(LOOPBACK, ssl_context=client, resolver=Names(["127.0.0.1"])) as deliverer,
+    ):
+        first, second = [await deliverer.post(url.format(served.port), {}, b"{}") for _ in range(2)]
+    assert served.connections == 1
+    assert (first.reused, second.reused) == (False, True)
+    steps = [getattr(first.timings, step) for step in ("dns", "connect", "tls", "first_byte")]
+    assert None not in steps
+    assert 0 < sum(steps) <= first.duration_ms + 2
+    assert second.timings == Timings(first_byte=second.timings.first_byte)
+    assert second.timings.first_byte is not None
+
+
+async def test_a_step_that_did_not_come_to_its_end_has_no_time(contexts: Contexts) -> None:
+    async with subscriber(reply(200), tls=contexts[0]) as served:
+        untrusted = (await deliver(served, ["127.0.0.1"], scheme="https")).timings
+        plain = (await post(f"http://127.0.0.1:{served.port}/")).timings
+    assert untrusted.connect is not None
+    assert (untrusted.tls, untrusted.first_byte) == (None, None)
+    assert (plain.dns, plain.tls, plain.first_byte) == (None, None, None)
+
+
+async def test_a_refused_certificate_tells_why(contexts: Contexts) -> None:
+    async with subscriber(reply(200), tls=contexts[0]) as served:
+        result = await deliver(served, ["127.0.0.1"], scheme="https")
+    assert result.hint == "the certificate was refused: self-signed certificate"
+    assert not result.retried
+
+
+async def test_an_address_that_may_not_be_dialled_says_so() -> None:
+    result = await post("http://10.0.0.1/")
+    assert result.hint == "its address is not in the networks that webhooks may go to"
+    assert not result.retried

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.http import excerpt
+from gateway.delivery.attempts import excerpt
 
 
 @pytest.mark.parametrize(

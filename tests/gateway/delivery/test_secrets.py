@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 
-from gateway.delivery.secrets import endpoint_secret, tenant_secret
+import pytest
+
+from gateway.delivery.secrets import endpoint_secret, signing_secrets, tenant_secret
+from gateway.endpoints import Endpoint, PreviousSecret
+from gateway.errors import ConfigurationError
 from gateway.keyring import Keyring
 
 RING = Keyring.parse(
@@ -31,3 +35,30 @@ def test_key_endpoint_version_and_purpose_each_make_another_secret() -> None:
         tenant_secret(RING, "k1", "ep_1"),
     }
     assert len(secrets) == 5
+
+
+def endpoint(kid: str, *previous: PreviousSecret) -> Endpoint:
+    return Endpoint("ep_1", "acme", "http://h/", (), kid, 0, version=3, previous=previous)
+
+
+def test_during_a_rotation_the_current_secret_comes_before_those_still_valid() -> None:
+    rotated = endpoint("k1", PreviousSecret("k1", 2, 2_000), PreviousSecret("k0", 1, 1_000))
+    current, newer, older = (
+        endpoint_secret(RING, kid, "ep_1", v) for kid, v in (("k1", 3), ("k1", 2), ("k0", 1))
+    )
+    assert signing_secrets(RING, rotated, 999) == [current, newer, older]
+    assert signing_secrets(RING, rotated, 1_000) == [current, newer]
+    assert signing_secrets(RING, rotated, 2_000) == [current]
+
+
+def test_a_former_secret_whose_key_is_gone_is_left_out() -> None:
+    rotated = endpoint("k1", PreviousSecret("k9", 1, 2_000), PreviousSecret("k0", 2, 2_000))
+    assert signing_secrets(RING, rotated, 0) == [
+        endpoint_secret(RING, "k1", "ep_1", 3),
+        endpoint_secret(RING, "k0", "ep_1", 2),
+    ]
+
+
+def test_without_the_key_of_its_current_secret_there_is_nothing_to_sign_with() -> None:
+    with pytest.raises(ConfigurationError, match="k9"):
+        signing_secrets(RING, endpoint("k9", PreviousSecret("k1", 2, 2_000)), 0)

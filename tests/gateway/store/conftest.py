@@ -14,7 +14,8 @@ from gateway.lifecycle import JobState
 from gateway.resources import Resources
 from gateway.store.base import CallbackLimits
 from gateway.store.client import connection_pool
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.lua import Scripts

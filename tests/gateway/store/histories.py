@@ -15,7 +15,8 @@ from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Move, Outcome
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.retention import RedisRetention
 from gateway.tickets import confirm_ticket, submit_ticket

@@ -153,3 +153,11 @@ async def test_the_age_of_the_cut_goes_with_the_slots(redis: Redis) -> None:
     cut = {"slots": 2, "cut_at": (seconds - 600) * 1000}
     await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
     assert (await read(redis)).account_cut_seconds == pytest.approx(600, abs=5)
+
+
+async def test_lanes_of_subscribers_that_are_parked_are_counted(redis: Redis, lanes: Lanes) -> None:
+    assert (await read(redis)).parked_lanes == 0
+    await lanes.park(Role.DELIVER, "ep_1", 60_000)
+    await lanes.park(Role.DELIVER, "ep_2", None)
+    await lanes.park(Role.CONFIRM, "main", None)
+    assert (await read(redis)).parked_lanes == 2

@@ -15,7 +15,8 @@ from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Answer, Move, Outcome
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import Accept, held, rung
 
@@ -36,10 +37,10 @@ async def settle(jobs: RedisJobStore, job: Job, event: JobEvent = JobEvent.CANCE
 async def test_endpoints_that_want_the_event_are_owed_it_and_no_others(
     jobs: RedisJobStore, deliveries: RedisDeliveryStore, endpoints: RedisEndpointStore, accept: Accept
 ) -> None:
-    await endpoints.create(endpoint("all"))
-    await endpoints.create(endpoint("some", EventType.FAILED, EventType.CANCELED))
-    await endpoints.create(endpoint("none", EventType.COMPLETED))
-    await endpoints.create(endpoint("foreign", tenant="zeta"))
+    await endpoints.create(endpoint("all"), 50)
+    await endpoints.create(endpoint("some", EventType.FAILED, EventType.CANCELED), 50)
+    await endpoints.create(endpoint("none", EventType.COMPLETED), 50)
+    await endpoints.create(endpoint("foreign", tenant="zeta"), 50)
     job = await accept()
     await settle(jobs, job)
     owed = await deliveries.of_job(job.id)
@@ -75,7 +76,7 @@ async def test_what_a_disabled_endpoint_is_owed_is_held_and_not_dispatched(
     endpoints: RedisEndpointStore,
     accept: Accept,
 ) -> None:
-    await endpoints.create(endpoint("all"))
+    await endpoints.create(endpoint("all"), 50)
     await endpoints.disable(endpoint("all"), "answered 410 Gone", 5)
     job = await accept()
     await settle(jobs, job)
@@ -127,7 +128,7 @@ async def test_a_delivery_begins_with_its_endpoint_as_it_is_by_now(
     endpoints: RedisEndpointStore,
     accept: Accept,
 ) -> None:
-    await endpoints.create(endpoint("all"))
+    await endpoints.create(endpoint("all"), 50)
     job = await accept()
     await settle(jobs, job)
     await endpoints.disable(endpoint("all"), "answered 410 Gone", 5)

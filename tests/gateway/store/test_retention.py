@@ -15,7 +15,8 @@ from gateway.endpoints import Endpoint
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
 from gateway.store import keys, retention
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lua import Scripts
 from gateway.store.retention import RedisRetention
@@ -53,7 +54,7 @@ async def test_of_a_forgotten_job_nothing_is_left_and_of_others_everything(
     if fields:
         for name in ("one", "two"):
             await store.endpoints.create(
-                Endpoint(f"ep_{name}", "acme", f"https://{name}.example.com", (), "k", 1)
+                Endpoint(f"ep_{name}", "acme", f"https://{name}.example.com", (), "k", 1), 50
             )
     other = await store.accept(**fields | {"idempotency": "other"})
     counts = await store.counts()
@@ -106,7 +107,7 @@ async def test_a_job_that_still_owes_a_delivery_is_kept_and_looked_at_again_in_a
 
 async def test_what_is_held_for_a_disabled_endpoint_is_forgotten_with_its_job(store: Store) -> None:
     endpoint = Endpoint("ep_1", "acme", "https://one.example.com", (), "k", 1)
-    await store.endpoints.create(endpoint)
+    await store.endpoints.create(endpoint, 50)
     await store.endpoints.disable(endpoint, "answered 410 Gone", 5)
     job = await canceled(store, await store.accept())
     [owed] = await store.deliveries.of_job(job.id)

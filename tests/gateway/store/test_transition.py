@@ -71,7 +71,8 @@ async def test_a_delivery_moves_exactly_as_the_table_says(
     delivery = Delivery(
         "dlv_1", state, "evt_1", EventType.COMPLETED, "acme", "job_1", "ep_1", created_at=1, attempts=3
     )
-    await redis.hset(keys.delivery("dlv_1"), mapping={"state": state, "tenant": "acme"})  # type: ignore[misc]
+    made = {"state": state, "tenant": "acme", "lane": "ep_1", "created_at": "1"}
+    await redis.hset(keys.delivery("dlv_1"), mapping=made)  # type: ignore[misc]
     ticket = Ticket(Role.DELIVER, "ep_1", "dlv_1", 7)
     await redis.hset("{gw}:deliver:holders", str(ticket), "7")  # type: ignore[misc]
     answer = await deliveries.finish(ticket, delivery, event, retry_in_ms=None, tally=[])
@@ -80,6 +81,12 @@ async def test_a_delivery_moves_exactly_as_the_table_says(
     assert stored["state"] == (target or state)
     assert (answer.outcome is Outcome.REFUSED) == (target is None)
     assert ("attempts" in stored) == (target is not None)
+    moved = target is not None and target is not state
+    for index in (
+        keys.tenant_deliveries("acme", target or state),
+        keys.lane_deliveries("ep_1", target or state),
+    ):
+        assert await redis.zrange(index, 0, -1, withscores=True) == ([("dlv_1", 1.0)] if moved else [])
 
 
 async def test_a_move_of_a_job_that_does_not_exist_is_missing_and_writes_nothing(

@@ -24,6 +24,20 @@ ROUTES = [
     ("GET", "/v1/endpoints", Scope.ENDPOINTS_WRITE),
     ("GET", "/v1/endpoints/ep_x", Scope.ENDPOINTS_WRITE),
     ("DELETE", "/v1/endpoints/ep_x", Scope.ENDPOINTS_WRITE),
+    ("PATCH", "/v1/endpoints/ep_x", Scope.ENDPOINTS_WRITE),
+    ("POST", "/v1/endpoints/ep_x/rotate", Scope.ENDPOINTS_WRITE),
+    ("POST", "/v1/endpoints/ep_x/test", Scope.ENDPOINTS_WRITE),
+    ("POST", "/v1/endpoints/ep_x/recover", Scope.ENDPOINTS_WRITE),
+    ("POST", "/v1/deliveries/x/redeliver", Scope.ENDPOINTS_WRITE),
+    ("GET", f"/v1/jobs/{MISSING}/events", Scope.JOBS_READ),
+    ("GET", "/v1/events", Scope.JOBS_READ),
+]
+#: Who may act on endpoints may read what became of it; and so may who reads jobs.
+EITHER = [
+    ("GET", "/v1/deliveries"),
+    ("GET", "/v1/deliveries/x"),
+    ("GET", "/v1/endpoints/ep_x/recoveries"),
+    ("GET", "/v1/recoveries/x"),
 ]
 
 
@@ -34,7 +48,7 @@ def test_every_route_under_v1_is_in_this_table(app: Starlette) -> None:
         if isinstance(route, Route) and route.path.startswith("/v1/")
         for method in (route.methods or set()) - {"HEAD"}
     ]
-    assert len(documented) == len(ROUTES)
+    assert len(documented) == len(ROUTES) + len(EITHER)
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
@@ -48,6 +62,20 @@ async def test_no_key_is_401_and_a_key_without_the_scope_403(
         answer = await limited.request(method, path)
     assert answer.status_code == 403
     assert scope in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("method", "path"), EITHER)
+async def test_either_of_two_scopes_may_read_what_became_of_deliveries(
+    app: Starlette, nobody: httpx.AsyncClient, make_key: MakeKey, method: str, path: str
+) -> None:
+    assert (await nobody.request(method, path)).status_code == 401
+    both = {Scope.JOBS_READ, Scope.ENDPOINTS_WRITE}
+    async with connected(app, await make_key(scopes=set(Scope) - both)) as limited:
+        answer = await limited.request(method, path)
+    assert answer.status_code == 403
+    for scope in both:
+        async with connected(app, await make_key(scopes={scope})) as allowed:
+            assert (await allowed.request(method, path)).status_code in (200, 404)
 
 
 async def test_a_wrong_secret_an_unknown_key_and_a_malformed_one_are_all_401(

@@ -42,7 +42,8 @@ _WITHOUT_REFUSAL: Final = [check for check in _CHECKS if check is not checks.neg
 
 URL: Final = "https://cdn.example.com/something"
 
-schema = schemathesis.openapi.from_dict(document())
+# An event stream of all jobs has no end to wait for.
+schema = schemathesis.openapi.from_dict(document()).exclude(path="/v1/events")
 
 
 class Live(NamedTuple):
@@ -72,7 +73,7 @@ async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
         job, _ = await resources.intake.accept(checked, "acme", None)
         await resources.settlement.cancel(job, [submit_ticket(job)])
         endpoint = Endpoint("ep_" + "0" * 26, "acme", URL, (), "k1", 1_700_000_000_000)
-        await resources.endpoints.create(endpoint)
+        await resources.endpoints.create(endpoint, 50)
         token = callback_tokens.make(resources.keyring, "acme", job.id, 1)
     return key, {"job_id": job.id, "endpoint_id": endpoint.id, "token": token}
 

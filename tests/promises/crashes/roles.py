@@ -21,7 +21,8 @@ from gateway.jobs import Deadlines
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Callback
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from tests.conftest import KEYRING
@@ -30,6 +31,7 @@ from tests.promises.crashes.store import Server, VirtualRedis, VirtualScripts
 from tests.promises.crashes.upstream import Door, Scenario, SimulatedUpstream, Subscriber
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
+from workers.steps import StepTeller
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
@@ -129,6 +131,7 @@ class Machine:
             "jobs": self.jobs,
             "submitter": Submitter(self.jobs, settlement, door, blobs, keyring, environment, settings),
             "confirmer": Confirmer(self.jobs, settlement, door, environment, settings),
+            "steps": StepTeller(self.jobs, deliveries),
             "messenger": Messenger(
                 deliveries, RedisEndpointStore(redis, scripts), post, keyring, environment, settings
             ),

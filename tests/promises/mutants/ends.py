@@ -188,8 +188,8 @@ ENDS: Final = (
     Mutant(
         "delivery_is_tried_once",
         "workers/deliver.py",
-        "event = DeliveryEvent.ATTEMPTS_EXHAUSTED if delay is None else DeliveryEvent.ATTEMPT_FAILED",
-        "event, delay = DeliveryEvent.ATTEMPTS_EXHAUSTED, None",
+        "        if delay is not None:\n            return Verdict(DeliveryEvent.ATTEMPT_FAILED, delay)\n",
+        "",
         "a subscriber that restarts just then is never told",
         (
             plan("plain", "deliver.after:1:lose_reply"),
@@ -198,7 +198,7 @@ ENDS: Final = (
     ),
     Mutant(
         "lane_is_not_fair",
-        "gateway/store/scripts/lanes.lua",
+        "gateway/store/scripts/handing_out.lua",
         "redis.call('ZADD', r .. ':fair', served + 1, lane)",
         "redis.call('ZADD', r .. ':fair', served, lane)",
         "one tenant's thousand jobs hold up everybody else's one",
@@ -215,9 +215,9 @@ ENDS: Final = (
     Mutant(
         "address_checked_before_the_lookup_only",
         "gateway/delivery/guard.py",
-        "        if not self.permits(host, port):\n            # One",
+        "        if not self.permits(host, port, plain=_plain_http.get()):\n            # One",
         "        if host is None:\n            # One",
         "a name that answers differently the second time reaches what it must not",
-        (named("gateway/delivery/http_dial", "a_name_that_changes_its_mind_is_refused_at_the_next_dial"),),
+        (named("gateway/delivery/guard_dial", "what_the_lookup_let_pass_is_judged_again_at_the_dial"),),
     ),
 )

@@ -14,7 +14,7 @@ from tests.promises.mutants.mutants import MUTANTS
 from tests.promises.mutants.submission import SUBMISSION
 
 TREE = Path(__file__).parents[3]
-_PARTS = ("lanes.lua", "records.lua")
+_PARTS = ("lanes.lua", "handing_out.lua", "health.lua", "records.lua")
 
 
 @pytest.mark.parametrize("name", MUTANTS)

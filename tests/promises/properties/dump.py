@@ -29,7 +29,7 @@ return found
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """One role. `lanes`: lane -> tickets in order; times in ms."""
+    """One role. `lanes`: lane -> tickets in order; `ranks`: of all of these; times in ms."""
 
     lanes: dict[str, list[str]] = field(default_factory=dict)
     waiting: dict[str, float] = field(default_factory=dict)
@@ -39,6 +39,17 @@ class Lanes:
     holders: dict[str, str] = field(default_factory=dict)
     inflight: dict[str, str] = field(default_factory=dict)
     fair: dict[str, float] = field(default_factory=dict)
+    blocked: dict[str, float] = field(default_factory=dict)
+    parked: dict[str, float] = field(default_factory=dict)
+    probing: set[str] = field(default_factory=set)
+    caps: dict[str, str] = field(default_factory=dict)
+    retrying: set[str] = field(default_factory=set)
+    retries: dict[str, str] = field(default_factory=dict)
+    ranks: dict[str, float] = field(default_factory=dict)
+
+    def cap(self, lane: str, slots: int) -> int:
+        """How many slots the lane may hold, in a role where a lane has so many."""
+        return 1 if lane in self.probing else int(self.caps.get(lane, slots))
 
     @property
     def in_lanes(self) -> set[str]:
@@ -74,16 +85,17 @@ class Dump:
 
     def role(self, role: Role) -> Lanes:
         head = f"{{gw}}:{role}:"
-        got = {name: self.keys.get(head + name, {}) for name in ("waiting", "due", "slots", "fair")}
+        lanes = {key[len(head) + 5 :]: v for key, v in self.keys.items() if key.startswith(f"{head}lane:")}
+        got: dict[str, Any] = {}
+        for name in ("waiting", "due", "slots", "fair", "blocked", "parked"):
+            got[name] = self.keys.get(head + name, {})
+        for name in ("holders", "inflight", "caps", "retries"):
+            got[name] = self.keys.get(head + name, {})
+        for name in ("again", "probing", "retrying"):
+            got[name] = set(self.keys.get(head + name, ()))
         return Lanes(
-            lanes={
-                key[len(head) + 5 :]: list(v)
-                for key, v in self.keys.items()
-                if key.startswith(f"{head}lane:")
-            },
-            again=set(self.keys.get(f"{head}again", ())),
-            holders=self.keys.get(f"{head}holders", {}),
-            inflight=self.keys.get(f"{head}inflight", {}),
+            lanes={lane: list(ranks) for lane, ranks in lanes.items()},
+            ranks={ticket: rank for ranks in lanes.values() for ticket, rank in ranks.items()},
             **got,
         )
 

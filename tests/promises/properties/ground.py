@@ -48,7 +48,7 @@ class Ground(RuleBasedStateMachine):
         for tenant, endpoints in invariants.ENDPOINTS.items():
             for name, events in endpoints.items():
                 endpoint = Endpoint(name, tenant, "https://s.example.com", tuple(sorted(events)), "k1", 1)
-                now(self.stage.endpoints.create(endpoint))
+                now(self.stage.endpoints.create(endpoint, 50))
                 if name == "ep_DISABLED":
                     now(self.stage.endpoints.disable(endpoint, "gone", 1))
 

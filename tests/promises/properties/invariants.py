@@ -7,21 +7,23 @@ from collections import Counter
 from collections.abc import Mapping, Set
 
 from gateway.dispatch import Role, RoleLimits
-from gateway.events import EventType
+from gateway.events import FINAL_TYPES, EventType
 from gateway.lifecycle import JOB_TRANSITIONS, JobState
 from tests.promises.properties.dump import Dump, Lanes
 from tests.promises.properties.model import FINAL, RANK, Model, ModelJob
 
 
-def check_lanes(lanes: Lanes, role: Role, limits: RoleLimits, kept: Set[str] = frozenset()) -> None:
+def check_lanes(
+    lanes: Lanes, role: Role, limits: RoleLimits, kept: Set[str] = frozenset(), *, asked_again: bool = False
+) -> None:
     """No ticket is in two places, and the tallies of slots are those of the tickets. `kept`: tickets that
-    nobody has in hand, and that fill a slot for a while."""
+    nobody has in hand, and that fill a slot for a while. `asked_again`: some that hold one may be due too."""
     held, inside, due = set(lanes.slots), lanes.in_lanes, set(lanes.due)
     assert not held & inside, f"{role}: in a lane and in a slot: {held & inside}"
     assert set(lanes.waiting) == inside, f"{role}: waiting is not what the lanes hold"
     assert set(lanes.holders) <= held, f"{role}: holders of no slot"
     assert lanes.again <= held, f"{role}: again, but in no slot"
-    if role is not Role.CONFIRM:  # a look may be asked for while one waits, or is made
+    if role is not Role.CONFIRM and not asked_again:  # a look may be asked for while one waits, or is made
         assert not due & (inside | held), f"{role}: due and elsewhere: {due & (inside | held)}"
     by_lane = Counter(ticket.partition("|")[0] for ticket in held)
     assert {lane: int(n) for lane, n in lanes.inflight.items()} == by_lane, f"{role}: inflight is miscounted"
@@ -29,10 +31,49 @@ def check_lanes(lanes: Lanes, role: Role, limits: RoleLimits, kept: Set[str] = f
     assert all(lanes.slots[ticket] == math.inf for ticket in unheld), f"{role}: leased to nobody"
     assert len(lanes.holders) <= limits.slots, f"{role}: more than its slots"
     holding = Counter(ticket.partition("|")[0] for ticket in lanes.holders)
-    assert all(n <= limits.lane_slots for n in holding.values()), f"{role}: more than a lane's slots"
+    caps = {lane: int(lanes.caps.get(lane, limits.lane_slots)) for lane in holding}
+    assert all(n <= caps[lane] for lane, n in holding.items()), f"{role}: more than a lane's slots"
+    _check_shares(lanes, role, limits)
     for lane in lanes.lanes:
-        if by_lane[lane] < limits.lane_slots:
-            assert lane in lanes.fair, f"{role}: {lane} waits, has room, and nobody will serve it"
+        if by_lane[lane] < lanes.cap(lane, limits.lane_slots) and not _share_is_full(lanes, lane, limits):
+            served = lane in lanes.fair or lane in lanes.parked or lane in lanes.blocked
+            assert served, f"{role}: {lane} waits, has room, and nobody will serve it"
+
+
+def _check_shares(lanes: Lanes, role: Role, limits: RoleLimits) -> None:
+    """What retries hold is counted as it is, and a lane waits in one way only."""
+    assert lanes.retrying <= set(lanes.slots), f"{role}: a retry that holds no slot is counted"
+    by_lane = Counter(ticket.partition("|")[0] for ticket in lanes.retrying)
+    assert {lane: int(n) for lane, n in lanes.retries.items()} == by_lane, f"{role}: retries are miscounted"
+    assert len(lanes.retrying) <= part(limits.again_share, limits.slots), (
+        f"{role}: more than the retries' share"
+    )
+    for one, other in (
+        (lanes.fair, lanes.blocked),
+        (lanes.fair, lanes.parked),
+        (lanes.blocked, lanes.parked),
+    ):
+        assert not set(one) & set(other), f"{role}: a lane waits in two ways: {set(one) & set(other)}"
+    assert not set(lanes.parked) & lanes.probing, f"{role}: tried while it is parked"
+    for lane in lanes.blocked:
+        assert not any(is_new(lanes.ranks[t]) for t in lanes.lanes.get(lane, ())), (
+            f"{role}: {lane} has new work"
+        )
+
+
+def _share_is_full(lanes: Lanes, lane: str, limits: RoleLimits) -> bool:
+    """Nothing but retries waits in the lane, and those of it hold their share."""
+    held = int(lanes.retries.get(lane, 0)) >= part(limits.again_share, lanes.cap(lane, limits.lane_slots))
+    return held and limits.again_share < 1 and not any(is_new(lanes.ranks[t]) for t in lanes.lanes[lane])
+
+
+def part(share: float, slots: int) -> int:
+    """Of so many slots, how many retries may hold."""
+    return max(1, math.floor(share * slots))
+
+
+def is_new(rank: float) -> bool:
+    return 1e13 <= rank < 2e13
 
 
 def check_jobs(dump: Dump, model: Model, now: int) -> None:
@@ -112,17 +153,18 @@ def _check_told(dump: Dump, job: ModelJob) -> None:
     kinds = {
         kind for kind in EventType if f"{{gw}}:event:evt_{stem}_{kind.removeprefix('job.')}" in dump.keys
     }
-    assert kinds == set(job.told)
+    steps = kinds - set(FINAL_TYPES)  # made a while after the step itself
+    assert kinds - steps == set(job.told)
     assert len(set(job.told)) == len(job.told)
     owed = set(dump.keys.get(f"{{gw}}:job:{job.name}:deliveries", ()))
     wanted = set()
-    for kind in job.told:
+    for kind in (*job.told, *steps):
         names = [
             name.removeprefix("ep_")
             for name, events in ENDPOINTS.get(job.tenant, {}).items()
             if kind in events
         ]
-        names += ["callback"] if job.callback_url else []
+        names += ["callback"] if job.callback_url and kind not in steps else []
         wanted |= {f"dlv_{stem}_{kind.removeprefix('job.')}_{name}" for name in names}
     assert owed == wanted
     for name in owed:

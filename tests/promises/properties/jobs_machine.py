@@ -10,6 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from gateway import cancellation
 from gateway.dispatch import Role, Ticket
+from gateway.endpoints import EVENTS_LANE
 from gateway.errors import CannotCancel, Conflict
 from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent
@@ -20,6 +21,7 @@ from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
 from tests.promises.properties.looks import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
+from workers.steps import StepTeller
 
 
 class JobsMachine(CallingBack):
@@ -143,6 +145,9 @@ class JobsMachine(CallingBack):
     @rule()
     def deliver(self) -> None:
         for ticket in held(dump.read(self.server), Role.DELIVER):
+            if ticket.lane == EVENTS_LANE:
+                now(StepTeller(self.stage.jobs, self.stage.deliveries).tell(ticket))
+                continue
             begun = now(self.stage.deliveries.begin(ticket))
             assert begun is not None
             call = self.stage.deliveries.finish(

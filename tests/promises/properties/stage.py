@@ -22,7 +22,8 @@ from gateway.operators import Resolver
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Answer, Callback, Effect, Move
-from gateway.store.deliveries import RedisDeliveryStore, RedisEndpointStore
+from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.lua import Scripts, Word

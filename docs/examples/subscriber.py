@@ -1,0 +1,105 @@
+"""A subscriber as it should be: verify, keep, answer, and only then work.
+
+WEBHOOK_SECRET=whsec_... python docs/examples/subscriber.py [PORT]     (needs the package standardwebhooks)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from standardwebhooks import Webhook
+
+MOST_BYTES = 1_048_576
+WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
+INBOX = os.environ.get("INBOX", "inbox.sqlite3")
+SCHEMA = "CREATE TABLE IF NOT EXISTS inbox (id TEXT PRIMARY KEY, body BLOB NOT NULL, done INTEGER DEFAULT 0)"
+something_new = threading.Event()
+
+
+class Subscriber(BaseHTTPRequestHandler):
+    timeout = 15
+
+    # begin: receive
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        if length > MOST_BYTES:
+            return self.answer(413)
+        body = self.rfile.read(length)  # the bytes as they came: parsed and written anew, they would differ
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            WEBHOOK.verify(body, headers)
+        except Exception as error:  # noqa: BLE001  # the library raises many kinds for a forged webhook
+            print("refused:", error, flush=True)
+            return self.answer(401)
+        new = keep(headers["webhook-id"], body)
+        print("kept:" if new else "had before:", headers["webhook-id"], flush=True)
+        return self.answer(204)  # before the work is done: the gateway waits 15 s at most
+        # end: receive
+
+    def answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet: what matters is printed above."""
+
+
+@contextmanager
+def inbox() -> Iterator[sqlite3.Connection]:
+    """Committed at the end of the block."""
+    with closing(sqlite3.connect(INBOX)) as opened, opened:
+        yield opened
+
+
+# begin: keep
+def keep(webhook_id: str, body: bytes) -> bool:
+    """Durably, before the 2xx. False: it was kept before, for a webhook may come twice."""
+    with inbox() as opened:
+        done = opened.execute("INSERT OR IGNORE INTO inbox (id, body) VALUES (?, ?)", (webhook_id, body))
+    something_new.set()
+    return done.rowcount == 1
+
+
+def work() -> None:
+    """What was kept and is not done: also after a restart, and after the work itself failed."""
+    while True:
+        something_new.clear()
+        with inbox() as opened:
+            waiting = opened.execute("SELECT id, body FROM inbox WHERE done = 0 ORDER BY rowid").fetchall()
+        for webhook_id, body in waiting:
+            try:
+                act_on(json.loads(body))
+            except Exception as error:  # noqa: BLE001  # one bad event must not hold up the others
+                print("failed, and tried again later:", webhook_id, error, flush=True)
+                continue
+            with inbox() as opened:
+                opened.execute("UPDATE inbox SET done = 1 WHERE id = ?", (webhook_id,))
+        something_new.wait(timeout=30)
+
+
+# end: keep
+
+
+def act_on(event: dict[str, Any]) -> None:
+    """Your work goes here: fetch the video at once, its URLs may end after an hour."""
+    if not event["type"].startswith("job."):  # a test event, or a kind that is not known yet
+        return
+    print("done:", event["type"], event["data"]["id"], flush=True)
+
+
+if __name__ == "__main__":
+    with inbox() as made:
+        made.execute(SCHEMA)
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 3000), Subscriber)
+    print(f"listening on http://127.0.0.1:{server.server_port}/hook", flush=True)
+    threading.Thread(target=work, daemon=True).start()
+    server.serve_forever()

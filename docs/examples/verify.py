@@ -1,0 +1,18 @@
+"""Verify a webhook in Python (needs the package standardwebhooks)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from standardwebhooks import Webhook
+
+
+# begin: verify
+def verify(secret: str, headers: Mapping[str, str], body: bytes) -> Any:
+    """The event, if it is genuine and fresh; else an exception. `body`: the bytes as they came."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    return Webhook(secret).verify(body, lowered)
+
+
+# end: verify

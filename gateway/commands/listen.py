@@ -1,0 +1,224 @@
+"""`vidu-gateway listen`: a tenant's events, forwarded to a service on this machine as signed webhooks.
+
+The gateway can not reach a developer's machine, so the machine asks: it keeps an event stream open
+(`GET /v1/events`) and makes of each message the very POST that an endpoint would get. A failed POST is
+shown and not repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import signal
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import typer
+
+from gateway import events
+from gateway.commands.event_stream import EventStream, Message
+from gateway.delivery import signing
+from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
+from gateway.delivery.guard import MAX_WEBHOOK_URL_CHARACTERS, Guard
+from gateway.delivery.http import Deliverer
+from gateway.environment import Environment
+from gateway.errors import ConfigurationError, Unavailable
+from gateway.jobs import JOB_ID
+from gateway.urls import url_fault
+
+Say = Callable[..., None]
+
+_SECRET_BYTES: Final = 32
+_LONGEST_WAIT_SECONDS: Final = 30.0
+_MOST_DOUBLINGS: Final = 10
+_EXCERPT_CHARACTERS: Final = 120
+_KIND: Final = re.compile(r"[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,4}")
+_KEY: Final = re.compile(r"[!-~]+")
+# Whoever runs this chose the address: link-local and metadata addresses alone stay forbidden.
+_ANYWHERE: Final = ("0.0.0.0/0", "::/0")
+_HINTS: Final = {
+    DeliveryOutcome.CONNECTION_REFUSED: "nothing listens there",
+    DeliveryOutcome.CONNECTION_RESET: "it hung up without an answer",
+    DeliveryOutcome.DNS_ERROR: "its name has no address",
+    DeliveryOutcome.TLS_ERROR: "its certificate is not accepted",
+    DeliveryOutcome.TARGET_FORBIDDEN: "webhooks never go to this address or port",
+}
+_UNVERIFIED: Final = frozenset({400, 401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`forward`: where the webhooks go; `url`: the gateway; `filters`: as an endpoint's `events`, empty: the
+    final ones; `secret`: to sign with, None: a new one."""
+
+    forward: str
+    url: str
+    key: str = field(repr=False)
+    filters: tuple[str, ...] = ()
+    secret: str | None = field(default=None, repr=False)
+
+
+def listen(plan: Plan) -> None:
+    """Returns after Ctrl-C or SIGTERM.
+
+    Raises ConfigurationError for a plan that cannot work, Refused when the gateway does not let the key in,
+    Unavailable when it cannot be reached to begin with.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    listener = Listener(plan, Environment())
+    try:
+        listener.run()
+    except KeyboardInterrupt:
+        typer.echo(f"\n{listener.summary}")
+
+
+class Listener:
+    """One session; `say` prints a line, `sleep` waits: a test can do both its own way."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        environment: Environment,
+        say: Say = typer.secho,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        _check(plan)
+        self._plan = plan
+        self._environment = environment
+        self._say = say
+        self._sleep = sleep
+        self._types = _types(plan.filters)
+        self._secret = plan.secret or _new_secret(environment)
+        self._stream = EventStream(plan.url, plan.key, self._types)
+        self._guard = Guard(_ANYWHERE)
+        self._ssl = ssl.create_default_context()
+        self._failures = 0  # in a row, to connect
+        self._taken = 0
+        self._failed = 0
+
+    @property
+    def summary(self) -> str:
+        return f"stopped: {self._taken} taken, {self._failed} failed"
+
+    def run(self) -> None:
+        """Goes on until it is interrupted: only a first connection that fails, or a refusal, ends it."""
+        self._introduce()
+        while True:
+            try:
+                for message in self._stream.messages(self._connected):
+                    self._take(message)
+                reason, least = "the gateway ended the stream", 0.0
+            except Unavailable as error:
+                if not self._stream.opens:
+                    raise
+                reason, least = str(error), self._stream.least_wait_seconds
+            wait = max(least, min(self._stream.retry_seconds * 2**self._failures, _LONGEST_WAIT_SECONDS))
+            self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
+            self._note(f"{reason}; connecting again in {wait:g} s")
+            self._sleep(wait)
+
+    def _introduce(self) -> None:
+        self._say(f"listening to {self._plan.url} for {', '.join(self._types)}")
+        self._say(f"forwarding to {self._plan.forward}: once each, a failure is shown and not repeated")
+        if self._plan.secret is None:
+            self._say("signing secret of this session, which verifies what is forwarded:", bold=True)
+            self._say(self._secret)
+        self._say("Ctrl-C ends it", dim=True)
+
+    def _connected(self) -> None:
+        self._failures = 0
+        self._note("connected: waiting for events" if self._stream.opens == 1 else "connected again")
+
+    def _take(self, message: Message) -> None:
+        if message.event == "gap":
+            self._note("some events are missing: the gateway does not keep events for so long", "yellow")
+            return
+        named = _named(message.data)
+        if named is None:
+            self._note(f"passed over something that is no event of a job ({message.event!r})", "yellow")
+            return
+        kind, job_id = named
+        result = asyncio.run(self._post(_event_id(kind, job_id), message.data))
+        good = result.outcome is DeliveryOutcome.SUCCEEDED
+        self._taken += good
+        self._failed += not good
+        self._note(f"{kind:<15}  {job_id}  {_told(result)}", "green" if good else "red")
+
+    async def _post(self, event_id: str, body: bytes) -> AttemptResult:
+        headers = signing.sign([self._secret], event_id, int(self._environment.clock()), body)
+        async with Deliverer(self._guard, pool_size=1, ssl_context=self._ssl) as deliverer:
+            return await deliverer.post(self._plan.forward, headers, body)
+
+    def _note(self, text: str, colour: str | None = None) -> None:
+        at = datetime.fromtimestamp(self._environment.clock()).astimezone()
+        self._say(f"{at:%H:%M:%S}  {text}", fg=colour, dim=colour is None)
+
+
+def _check(plan: Plan) -> None:
+    if not _KEY.fullmatch(plan.key):
+        raise ConfigurationError("the key has characters that no key has: it looks like vgw_..._...")
+    for option, url in (("--forward", plan.forward), ("--url", plan.url)):
+        if fault := url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
+            raise ConfigurationError(f"{option} {fault[1]}")
+    if plan.secret is not None and not _is_secret(plan.secret):
+        raise ConfigurationError("--secret must be whsec_ and the Base64 of 24 to 64 bytes")
+
+
+def _types(filters: Sequence[str]) -> tuple[str, ...]:
+    """The types that the filters stand for; ConfigurationError names those that stand for none."""
+    known = {*events.EventType, *events.ALL}
+    if unknown := [one for one in filters if one not in known]:
+        there_are = ", ".join(events.EventType)
+        raise ConfigurationError(
+            f"--events: there is no {', '.join(unknown)}; there are {there_are}, and * for all"
+        )
+    return events.expand(filters)
+
+
+def _new_secret(environment: Environment) -> str:
+    return f"whsec_{base64.b64encode(environment.entropy(_SECRET_BYTES)).decode()}"
+
+
+def _is_secret(text: str) -> bool:
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return text.startswith("whsec_") and 24 <= len(key) <= 64
+
+
+def _named(body: bytes) -> tuple[str, str] | None:
+    """The type and the job of an event; None when it is not one."""
+    try:
+        event: Any = json.loads(body)
+        kind, job_id = event["type"], event["data"]["id"]
+        if _KIND.fullmatch(kind) and JOB_ID.match(job_id):
+            return kind, job_id
+    except (ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _event_id(kind: str, job_id: str) -> str:
+    """As `events` makes it: it follows from the job and the type."""
+    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.').replace('.', '_')}"
+
+
+def _told(result: AttemptResult) -> str:
+    """What became of a POST: the status or else the outcome, how long it took, and what may help."""
+    said = " ".join(result.excerpt.split())[:_EXCERPT_CHARACTERS]
+    if result.outcome is DeliveryOutcome.SUCCEEDED:
+        said = ""
+    hint = result.hint or _HINTS.get(result.outcome, "")
+    if result.status in _UNVERIFIED:
+        hint = "if it refused the signature: does it know the secret of this session?"
+    if result.disables:
+        hint = "an endpoint that answers so is disabled"
+    parts = (f"{result.status or result.outcome} in {result.duration_ms} ms", said, hint)
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,204 @@
+"""What an address is: public or special, ours or another's, and which one it hides.
+
+The lists are our own: Python's `is_global` differs between releases and lets many special addresses pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+#: From a name and a port to the addresses of the name. OSError: it has none, or nobody can tell now.
+Lookup = Callable[[str, int], Awaitable[list[str]]]
+
+
+def networks(*texts: str) -> tuple[Network, ...]:
+    """ValueError for what is no network in CIDR form."""
+    return tuple(ip_network(text) for text in texts)
+
+
+#: Closed whatever the operator opens.
+NEVER: Final = networks(
+    *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
+    *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),  # metadata: Alibaba, Azure, Oracle
+    *("::/128", "64:ff9b:1::/48", "fe80::/10", "fec0::/10", "ff00::/8"),
+    *("fd00:ec2::/32", "fd20:ce::254/128"),  # metadata: Amazon, Google
+    *("fd00:42::42/128", "fd00:a9fe:a9fe::1/128"),  # metadata: Scaleway, Akamai
+)
+_NOT_PUBLIC: Final = networks(
+    *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+    *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+    *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
+)
+#: Ports of well-known services that are no web servers, or that must never get a POST from a stranger.
+CLOSED_PORTS: Final = frozenset(
+    [
+        *(7, 9, 13, 17, 19),  # echo, discard, daytime, quotes, characters
+        *(20, 21, 22, 23, 69, 115),  # ftp, ssh, telnet, tftp, sftp
+        *(25, 110, 143, 465, 587, 993, 995),  # mail
+        *(53, 88, 123, 161, 162, 389, 636, 853),  # dns, kerberos, time, snmp, ldap
+        *(111, 135, 137, 138, 139, 445, 512, 513, 514, 515, 548, 873, 2049, 3389, 5900),  # files, screens
+        *(1433, 1521, 3306, 5432, 9042, 27017, 27018, 27019),  # databases
+        *(6379, 6380, 11211, 26379),  # Redis, its TLS and Sentinel, memcached
+        *(1883, 4222, 5671, 5672, 8883, 9092, 61616),  # queues
+        *(2181, 2379, 2380, 9300),  # members of clusters among themselves
+        *(2375, 2376, 6443, 10250, 10255),  # Docker, Kubernetes
+    ]
+)
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_CARRYING_LAST: Final = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))  # v4-compatible, v4-translated
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)
+_LOOPBACK: Final = IPv6Address("::1")
+_LOOK_AGAIN_SECONDS: Final = 60.0
+_LOOK_SOON_SECONDS: Final = 1.0
+_LOOKUP_SECONDS: Final = 3.0
+
+
+def within(address: Address, some: Iterable[Network]) -> bool:
+    return any(address in network for network in some)
+
+
+def is_public(address: Address) -> bool:
+    """Of the public Internet; `NEVER` is not looked at."""
+    return (address.version == 4 or address in _GLOBAL_UNICAST) and not within(address, _NOT_PUBLIC)
+
+
+def read_address(text: str) -> Address:
+    """The address that is dialled in the end. ValueError for what is none.
+
+    A v4-mapped or NAT64 address is but a spelling of the IPv4 address in its last 32 bits. The zone (`%1`)
+    is left out: it tells the interface, not the address, and would make two of one in every comparison.
+    """
+    address = ip_address(text)
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _MAPPED or address in _NAT64:
+        return IPv4Address(address.packed[-4:])
+    return IPv6Address(int(address))
+
+
+def carried(address: Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that tunnels would unpack: 6to4, Teredo, ISATAP, v4-compatible, v4-translated.
+
+    All must be permitted then: the outer address alone would hide the inner ones.
+    """
+    if isinstance(address, IPv4Address) or address == _LOOPBACK:
+        return ()
+    inner: list[IPv4Address] = list(address.teredo or ())
+    if address.sixtofour:
+        inner.append(address.sixtofour)
+    if within(address, _CARRYING_LAST) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        inner.append(IPv4Address(address.packed[-4:]))
+    return tuple(inner)
+
+
+def is_of_this_machine(address: Address) -> bool:
+    """Whether what is sent to the address stays on this machine."""
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        # To itself a machine speaks from the very address it speaks to. Connecting UDP sends nothing.
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+            return ip_address(probe.getsockname()[0]) == address
+    except OSError:  # no way there at all, or no such family on this machine
+        return False
+
+
+class NameService:
+    """The system's lookup of names, in a few threads of its own: names that hang hold up nobody else."""
+
+    def __init__(self, threads: int = 4) -> None:
+        self._threads = ThreadPoolExecutor(threads, "lookup")
+
+    async def __call__(self, name: str, port: int) -> list[str]:
+        # AI_ADDRCONFIG as when dialling: what this machine could not dial anyway is not judged.
+        ask = partial(
+            socket.getaddrinfo, name, port, type=socket.SOCK_STREAM, flags=socket.AddressInfo.AI_ADDRCONFIG
+        )
+        try:
+            async with asyncio.timeout(_LOOKUP_SECONDS):
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        except UnicodeError as error:  # Python's own codec of host names, before the lookup
+            raise socket.gaierror(socket.EAI_NONAME, str(error)) from None
+        return [str(info[4][0]) for info in found]
+
+
+class OwnPlaces:
+    """Hosts and ports where this service itself listens, and its Redis: no webhook goes there.
+
+    `addresses`: compared by the addresses of the host, and when these are of this machine, by any way to
+    this machine. `names`: compared by name alone. Until the name of a place could be looked up, every address
+    with its port counts as ours: a webhook too late is better than one to our own Redis.
+    """
+
+    def __init__(
+        self, addresses: Iterable[tuple[str, int]] = (), names: Iterable[tuple[str, int]] = ()
+    ) -> None:
+        self._places = [_Place(host, port) for host, port in addresses]
+        self._names = frozenset((_plain(host), port) for host, port in names)
+
+    def are_named(self, host: str, port: int) -> bool:
+        return (_plain(host), port) in self._names
+
+    def hold(self, address: Address, port: int) -> bool:
+        return any(place.port == port and place.holds(address) for place in self._places)
+
+    async def learn(self, port: int, look_up: Lookup) -> None:
+        """Looks up the names of the places with this port, each once a minute at most. Raises nothing."""
+        for place in self._places:
+            if place.port == port:
+                await place.learn(look_up)
+
+    async def learn_all(self, look_up: Lookup) -> None:
+        await asyncio.gather(*(place.learn(look_up) for place in self._places))
+
+
+class _Place:
+    def __init__(self, host: str, port: int) -> None:
+        self.port = port
+        self._host = host
+        self._addresses = _literal(host)
+        self._is_a_name = self._addresses is None
+        self._look_at = 0.0
+
+    def holds(self, address: Address) -> bool:
+        if self._addresses is None or address in self._addresses:
+            return True
+        here = any(own.is_unspecified or is_of_this_machine(own) for own in self._addresses)
+        return here and is_of_this_machine(address)
+
+    async def learn(self, look_up: Lookup) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._is_a_name or now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SOON_SECONDS  # set before the wait, so that one of many callers asks
+        try:
+            found = await look_up(self._host, self.port)
+        except OSError:  # what was known before still holds
+            return
+        if not found:
+            return
+        self._addresses = frozenset(map(read_address, found))
+        self._look_at = now + _LOOK_AGAIN_SECONDS
+
+
+def _literal(host: str) -> frozenset[Address] | None:
+    try:
+        return frozenset([read_address(host.strip("[]") or "0.0.0.0")])  # noqa: S104 - compared, not bound
+    except ValueError:
+        return None
+
+
+def _plain(host: str) -> str:
+    return host.rstrip(".").lower()

@@ -1,0 +1,123 @@
+"""Endpoints on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from gateway.endpoints import Endpoint, PreviousSecret
+from gateway.store import keys, orders
+from gateway.store.client import store_errors
+from gateway.store.lua import Scripts
+from gateway.store.outgoing import Written
+
+
+class RedisEndpointStore:
+    """`EndpointStore` on Redis. The tenant's index holds each endpoint's wishes, which the settling
+    script reads to know who is owed what."""
+
+    def __init__(self, redis: Redis, scripts: Scripts) -> None:
+        self._redis = redis
+        self._scripts = scripts
+
+    async def create(self, endpoint: Endpoint, most: int) -> bool:
+        limit = {"most": most}
+        return await self._write(endpoint, limit) == "written"
+
+    async def change(self, endpoint: Endpoint, before: Endpoint, *, heal: bool = False) -> Written:
+        found = _fields(before)
+        return Written(await self._write(endpoint, {"expect": found, "heal": heal}))
+
+    async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
+        names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
+        await self._scripts.run("disable", names, [endpoint.id, reason, at, _wish(endpoint, disabled=True)])
+
+    async def _write(self, endpoint: Endpoint, terms: dict[str, Any]) -> str:
+        fields = _fields(endpoint)
+        order: dict[str, Any] = {
+            "name": endpoint.id,
+            "fields": {name: value for name, value in fields.items() if value},
+            "unset": [name for name, value in fields.items() if not value],
+            "wish": _wish(endpoint, disabled=endpoint.disabled_at is not None).decode(),
+            "wanted": keys.tenant_wanted(endpoint.tenant),
+            **terms,
+        }
+        if endpoint.slots is not None:
+            order["slots"] = endpoint.slots
+        names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
+        return str(await self._scripts.run("register", names, [orders.dump(order)]))
+
+    async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        with store_errors():
+            fields = await self._redis.hgetall(keys.endpoint(endpoint_id))  # type: ignore[misc]
+        return endpoint_from(fields) if fields and fields["tenant"] == tenant else None
+
+    async def of(self, tenant: str) -> list[Endpoint]:
+        with store_errors():
+            names = sorted(await self._redis.hkeys(keys.tenant_endpoints(tenant)))  # type: ignore[misc]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hgetall(keys.endpoint(name))
+                found: list[dict[str, str]] = await pipe.execute()
+        return [endpoint_from(fields) for fields in found if fields]
+
+    async def delete(self, endpoint: Endpoint) -> None:
+        names = [
+            keys.endpoint(endpoint.id),
+            keys.tenant_endpoints(endpoint.tenant),
+            keys.tenant_wanted(endpoint.tenant),
+        ]
+        await self._scripts.run("unregister", names, [endpoint.id])
+
+
+def _wish(endpoint: Endpoint, *, disabled: bool) -> bytes:
+    return orjson.dumps({"events": list(endpoint.wanted), "disabled": disabled})
+
+
+def _fields(endpoint: Endpoint) -> dict[str, str]:
+    """The record; what is not there is empty."""
+    return {
+        "id": endpoint.id,
+        "tenant": endpoint.tenant,
+        "url": endpoint.url,
+        "events": orjson.dumps(list(endpoint.events)).decode(),
+        "kid": endpoint.kid,
+        "version": str(endpoint.version),
+        "created_at": str(endpoint.created_at),
+        "description": endpoint.description,
+        "headers": orjson.dumps(endpoint.headers).decode() if endpoint.headers else "",
+        "previous": orjson.dumps([_previous(one) for one in endpoint.previous]).decode()
+        if endpoint.previous
+        else "",
+        "schedule": "" if endpoint.schedule is None else orjson.dumps(list(endpoint.schedule)).decode(),
+        "slots": "" if endpoint.slots is None else str(endpoint.slots),
+        "disabled_at": "" if endpoint.disabled_at is None else str(endpoint.disabled_at),
+        "disabled_reason": endpoint.disabled_reason or "",
+    }
+
+
+def _previous(secret: PreviousSecret) -> dict[str, object]:
+    return {"kid": secret.kid, "version": secret.version, "until": secret.until}
+
+
+def endpoint_from(fields: Mapping[str, str]) -> Endpoint:
+    disabled, slots = fields.get("disabled_at"), fields.get("slots")
+    return Endpoint(
+        id=fields["id"],
+        tenant=fields["tenant"],
+        url=fields["url"],
+        events=tuple(orjson.loads(fields["events"])),
+        kid=fields["kid"],
+        created_at=int(fields["created_at"]),
+        version=int(fields["version"]),
+        description=fields.get("description", ""),
+        headers=orjson.loads(fields.get("headers", "{}")),
+        schedule=tuple(orjson.loads(fields["schedule"])) if "schedule" in fields else None,
+        slots=int(slots) if slots else None,
+        previous=tuple(PreviousSecret(**one) for one in orjson.loads(fields.get("previous", "[]"))),
+        disabled_at=int(disabled) if disabled else None,
+        disabled_reason=fields.get("disabled_reason"),
+    )

@@ -1,0 +1,137 @@
+"""Recoveries on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+from redis.asyncio import Redis
+
+from gateway.dispatch import PREFIX, Role
+from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_moves
+from gateway.recoveries import Recovery, RecoveryState
+from gateway.store import keys, orders
+from gateway.store.client import store_errors
+from gateway.store.lua import Scripts
+from gateway.store.outgoing import Hindrance
+
+_RUNNING: Final = f"{PREFIX}recoveries"
+#: How many recoveries of an endpoint are kept.
+KEPT: Final = 20
+
+
+class Step(NamedTuple):
+    """`more`: the next step can be made at once; `over`: there is none. `moved`: deliveries."""
+
+    more: bool
+    over: bool
+    moved: int
+
+
+class RedisRecoveries:
+    """Every call may raise StoreUnavailable, and may be made again. `batch`: deliveries that one step makes
+    pending again; `most_waiting`: how many of an endpoint may wait for it to be made."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        roles: orders.Roles,
+        retention_seconds: float,
+        *,
+        batch: int = 100,
+        most_waiting: int = 200,
+    ) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._roles = roles
+        self._keep_ms = int(retention_seconds * 1000)
+        self._batch = batch
+        self._most_waiting = most_waiting
+
+    async def begin(self, recovery: Recovery) -> Recovery | Hindrance:
+        """Note it, with what there is to recover; `advance` does it."""
+        order: dict[str, Any] = {
+            "name": recovery.id,
+            "endpoint": recovery.endpoint_id,
+            "fields": {
+                "tenant": recovery.tenant,
+                "endpoint": recovery.endpoint_id,
+                "since": str(recovery.since),
+                "until": str(recovery.until),
+                "states": orjson.dumps(list(recovery.states)).decode(),
+                "state": recovery.state,
+                "created_at": str(recovery.created_at),
+            },
+            "states": list(recovery.states),
+            "since": recovery.since,
+            "until": recovery.until,
+            "most": KEPT,
+        }
+        names = [_key(recovery.id), keys.endpoint(recovery.endpoint_id)]
+        outcome, *found = await self._scripts.run("begin_recovery", names, [orders.dump(order)])
+        return recovery_from(recovery.id, orders.pairs(found[0])) if found else Hindrance(outcome)
+
+    async def read(self, tenant: str, recovery_id: str) -> Recovery | None:
+        """The recovery, if it is this tenant's."""
+        with store_errors():
+            fields: dict[str, str] = await self._redis.hgetall(_key(recovery_id))  # type: ignore[misc]
+        return recovery_from(recovery_id, fields) if fields and fields["tenant"] == tenant else None
+
+    async def of(self, endpoint_id: str) -> list[Recovery]:
+        """An endpoint's newest ones, newest first."""
+        with store_errors():
+            names: list[str] = await self._redis.zrevrange(
+                f"{PREFIX}lane:{endpoint_id}:recoveries", 0, KEPT - 1
+            )
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hgetall(_key(name))
+                found: list[dict[str, str]] = await pipe.execute()
+        return [recovery_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
+
+    async def running(self) -> list[str]:
+        """The ids of those that are not over."""
+        with store_errors():
+            names: list[str] = await self._redis.hvals(_RUNNING)  # type: ignore[misc]
+        return sorted(names)
+
+    async def advance(self, recovery_id: str) -> Step:
+        """Make the next batch pending again, unless many of them wait already."""
+        event = DeliveryEvent.REDELIVERY_REQUESTED
+        order: dict[str, Any] = {
+            "event": event,
+            "moves": {before.value: after.value for before, after in delivery_moves(event).items()},
+            "trigger": "recovery",
+            "running": RecoveryState.RUNNING,
+            "done": RecoveryState.DONE,
+            "canceled": RecoveryState.CANCELED,
+            "batch": self._batch,
+            "most_waiting": self._most_waiting,
+            "keep_ms": self._keep_ms,
+            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+        }
+        outcome, moved = await self._scripts.run("recover", [_key(recovery_id)], [orders.dump(order)])
+        return Step(outcome == "moved", outcome == "over", moved)
+
+
+def _key(recovery_id: str) -> str:
+    return f"{PREFIX}recovery:{recovery_id}"
+
+
+def recovery_from(name: str, fields: Mapping[str, str]) -> Recovery:
+    return Recovery(
+        id=name,
+        tenant=fields["tenant"],
+        endpoint_id=fields["endpoint"],
+        since=int(fields["since"]),
+        until=int(fields["until"]),
+        created_at=int(fields["created_at"]),
+        states=tuple(DeliveryState(state) for state in orjson.loads(fields["states"])),
+        state=RecoveryState(fields["state"]),
+        total=int(fields["total"]),
+        done=int(fields.get("done", 0)),
+        finished_at=int(fields["finished_at"]) if "finished_at" in fields else None,
+        reason=fields.get("reason") or None,
+    )

@@ -1,0 +1,148 @@
+-- health.lua: a part, put before every script when it is loaded, after lanes.lua. How subscribers do.
+--
+-- {gw}:health:<lane>, a hash of a lane of the deliver role:
+--   t:<n>, f:<n>    attempts, and those of them that failed, in the n-th stretch of `bucket_ms` since the epoch
+--   parks           how often the lane was parked in this episode, which ends with a success
+--   failing_since   the first failure after the last success
+--   confirmed       there was a failure at least `apart_ms` after that one
+--   warned          the highest share (in percent) of the time until it is disabled of which was told
+-- limits = {window_ms, bucket_ms, least, percent, park_ms, park_most_ms, disable_ms, apart_ms}: HealthLimits of
+-- gateway/dispatch.py.
+local WARN_AT = { 90, 70, 50 }
+local URL_KEPT_MS = 7200000 -- of a lane that is no endpoint's, and that nobody ever removes; the breaker needs less
+
+-- How many attempts there were in the window, and how many failed. Forgets those before.
+local function window_of(key, limits, now)
+  local oldest = math.floor(now / limits[2]) - math.ceil(limits[1] / limits[2])
+  local sums, gone, found = { t = 0, f = 0 }, {}, redis.call('HGETALL', key)
+  for i = 1, #found, 2 do
+    local kind, at = string.match(found[i], '^([tf]):(%d+)$')
+    if kind and tonumber(at) > oldest then
+      sums[kind] = sums[kind] + tonumber(found[i + 1])
+    elseif kind then
+      gone[#gone + 1] = found[i]
+    end
+  end
+  return sums.t, sums.f, gone
+end
+
+local function forget_fields(key, fields)
+  if #fields > 0 then redis.call('HDEL', key, unpack(fields)) end
+end
+
+local function clear_window(key)
+  local gone = {}
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.find(field, '^[tf]:%d') then gone[#gone + 1] = field end
+  end
+  forget_fields(key, gone)
+end
+
+-- Counts one result; the window is tidied up whenever a new stretch begins.
+local function count_result(key, ok, limits, now)
+  local bucket = string.format('%d', math.floor(now / limits[2]))
+  if not ok then redis.call('HINCRBY', key, 'f:' .. bucket, 1) end
+  if redis.call('HINCRBY', key, 't:' .. bucket, 1) == 1 then
+    local _, _, gone = window_of(key, limits, now)
+    forget_fields(key, gone)
+  end
+end
+
+-- The lane goes on as if nothing had ever failed there.
+local function heal_lane(lane)
+  redis.call('DEL', P .. 'health:' .. lane)
+  resume_lane('deliver', lane)
+end
+
+-- The endpoint gets nothing more: what is owed to it from now on is held, and so is what waits, when its turn comes,
+-- for which its lane goes on. `at`: when, for its owner. Returns whether there is such an endpoint.
+local function disable_endpoint(id, reason, at, now)
+  local key = P .. 'endpoint:' .. id
+  local found = redis.call('HMGET', key, 'tenant', 'disabled_at')
+  local tenant = found[1]
+  if not tenant then return false end
+  if found[2] then return true end
+  redis.call('HSET', key, 'disabled_at', at, 'disabled_reason', reason)
+  local index = P .. 'tenant:' .. tenant .. ':endpoints'
+  local wish = redis.call('HGET', index, id)
+  if wish then
+    wish = cjson.decode(wish)
+    wish.disabled = true
+    -- cjson takes an empty list for an empty object
+    redis.call('HSET', index, id, (string.gsub(cjson.encode(wish), '"events":{}', '"events":[]')))
+  end
+  heal_lane(id)
+  ops_event(now, 'endpoint_disabled', 'endpoint', id, 'tenant', tenant, 'reason', reason)
+  return true
+end
+
+-- The breaker opens, for longer each time in a row.
+local function open_breaker(who, key, parks, limits, now)
+  local till = now + math.min(limits[6], limits[5] * 2 ^ math.min(parks, 30))
+  park_lane('deliver', who[1], till)
+  redis.call('HSET', key, 'parks', parks + 1)
+  if parks == 0 then
+    local total, failed = window_of(key, limits, now)
+    ops_event(now, 'endpoint_parked', 'lane', who[1], 'endpoint', who[2], 'tenant', who[3], 'until',
+      string.format('%d', till), 'attempts', total, 'failed', failed)
+  end
+end
+
+-- An endpoint that fails for long is disabled, and its end is announced. `since`: of the failures, ms.
+local function judge_endpoint(who, key, since, confirmed, warned, limits, now)
+  local elapsed = now - since
+  if elapsed >= limits[7] and confirmed then
+    local days = string.format('%.4g', limits[7] / 86400000)
+    disable_endpoint(who[2], 'no attempt has succeeded for ' .. days .. ' days', now, now)
+    return
+  end
+  if elapsed >= limits[8] then redis.call('HSET', key, 'confirmed', 1) end
+  for _, percent in ipairs(WARN_AT) do
+    if elapsed * 100 >= percent * limits[7] then
+      if warned < percent then
+        redis.call('HSET', key, 'warned', percent)
+        ops_event(now, 'endpoint_failing', 'endpoint', who[2], 'tenant', who[3], 'percent', percent, 'since', since)
+      end
+      return
+    end
+  end
+end
+
+-- What the result of an attempt means for its lane. verdict = {lane, endpoint or "", tenant, ok}. Whatever ends while
+-- the lane is parked was begun before, and tells nothing about when to try again.
+local function judge_lane(verdict, limits, now)
+  local lane, endpoint, ok = verdict[1], verdict[2], verdict[4]
+  if endpoint ~= '' then
+    local found = redis.call('HMGET', P .. 'endpoint:' .. endpoint, 'id', 'disabled_at')
+    if not found[1] or found[2] then return end
+  end
+  local key = P .. 'health:' .. lane
+  local parked = redis.call('ZSCORE', P .. 'deliver:parked', lane)
+  local probing = redis.call('SISMEMBER', P .. 'deliver:probing', lane) == 1
+  local known = redis.call('HMGET', key, 'parks', 'failing_since', 'confirmed', 'warned')
+  local parks = tonumber(known[1] or '0')
+  count_result(key, ok, limits, now)
+  if ok then
+    if known[2] then redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned') end
+    if not parked and (probing or parks > 0) then
+      redis.call('HDEL', key, 'parks')
+      clear_window(key)
+      resume_lane('deliver', lane)
+      ops_event(now, 'endpoint_recovered', 'lane', lane, 'endpoint', endpoint, 'tenant', verdict[3])
+    end
+  else
+    if not known[2] then redis.call('HSET', key, 'failing_since', now) end
+    if probing then
+      open_breaker(verdict, key, parks, limits, now)
+    elseif not parked then
+      local total, failed = window_of(key, limits, now)
+      if total >= limits[3] and failed * 100 >= limits[4] * total then
+        open_breaker(verdict, key, parks, limits, now)
+      end
+    end
+    if endpoint ~= '' then
+      judge_endpoint(verdict, key, tonumber(known[2] or now), known[3], tonumber(known[4] or '0'), limits, now)
+    end
+  end
+  if endpoint == '' then redis.call('PEXPIRE', key, URL_KEPT_MS) end
+end

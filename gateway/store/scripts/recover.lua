@@ -1,0 +1,77 @@
+-- recover(KEYS = {recovery}, ARGV = {order})
+-- order: {event, moves, trigger, running, done, canceled, batch, most_waiting, keep_ms, dispatch = {role = limits}}
+--
+-- The next batch of a recovery: the oldest deliveries that it is about and has not seen yet are pending again, each in
+-- a new round, and wait in their lane after all else. How far it came is noted in the same step, so that a crash
+-- neither loses one nor sends it twice. Those that were made in the same millisecond go together, so that a batch may
+-- be larger by them. While `most_waiting` of the endpoint's wait already, nothing is done: what is sent again must
+-- flood neither Redis nor the subscriber. It ends when nothing is left, or its endpoint is disabled or deleted;
+-- then its record is kept for `keep_ms`.
+--
+-- Returns {"moved" | "waiting" | "over", how many}
+local order, key, now = cjson.decode(ARGV[1]), KEYS[1], now_ms()
+local found = redis.call('HMGET', key, 'state', 'endpoint', 'until', 'states', 'cursor')
+if found[1] ~= order.running then return { 'over', 0 } end
+local lane, till, from = found[2], tonumber(found[3]), tonumber(found[5])
+
+local function over(state, reason)
+  redis.call('HSET', key, 'state', state, 'finished_at', now, 'reason', reason)
+  redis.call('HDEL', P .. 'recoveries', lane)
+  redis.call('PEXPIRE', key, order.keep_ms)
+  redis.call('PEXPIRE', P .. 'lane:' .. lane .. ':recoveries', order.keep_ms)
+end
+
+-- Where the batch ends: at the millisecond of its last delivery, and whether that is the end of all.
+local function last_of_batch(indexes)
+  local times = {}
+  for _, index in ipairs(indexes) do
+    local flat = redis.call('ZRANGEBYSCORE', index, from, till, 'WITHSCORES', 'LIMIT', 0, order.batch)
+    for i = 2, #flat, 2 do times[#times + 1] = tonumber(flat[i]) end
+  end
+  if #times < order.batch then return till, true end
+  table.sort(times)
+  return times[order.batch], false
+end
+
+local function send_again(id, index)
+  local record, ticket = P .. 'delivery:' .. id, lane .. '|' .. id
+  local made = { kind = 'delivery', name = id, event = order.event, moves = order.moves, final = {} }
+  made.set = { since = redis.call('HGET', record, 'attempts') or 0, round_at = now, trigger = order.trigger }
+  made.unset = { 'next_attempt_at' }
+  if move(record, made, now)[1] == 'missing' then
+    redis.call('ZREM', index, id)
+    return 0
+  end
+  leave('deliver', ticket)
+  enter('deliver', ticket, now, 'recovered')
+  return 1
+end
+
+local endpoint = P .. 'endpoint:' .. lane
+if redis.call('EXISTS', endpoint) == 0 then
+  over(order.canceled, 'the endpoint was deleted')
+  return { 'over', 0 }
+elseif redis.call('HEXISTS', endpoint, 'disabled_at') == 1 then
+  over(order.canceled, 'the endpoint was disabled')
+  return { 'over', 0 }
+elseif redis.call('ZCOUNT', P .. 'deliver:lane:' .. lane, RECOVERED, '+inf') >= order.most_waiting then
+  return { 'waiting', 0 }
+end
+
+local indexes = {}
+for _, state in ipairs(cjson.decode(found[4])) do
+  indexes[#indexes + 1] = P .. 'lane:' .. lane .. ':deliveries:' .. state
+end
+local last, ended = last_of_batch(indexes)
+local batch, moved = {}, 0
+for _, index in ipairs(indexes) do
+  local flat = redis.call('ZRANGEBYSCORE', index, from, last, 'WITHSCORES')
+  for i = 1, #flat, 2 do batch[#batch + 1] = { flat[i], tonumber(flat[i + 1]), index } end
+end
+table.sort(batch, function(one, other) return one[2] < other[2] end)
+for _, owed in ipairs(batch) do moved = moved + send_again(owed[1], owed[3]) end
+redis.call('HINCRBY', key, 'done', moved)
+redis.call('HSET', key, 'cursor', last + 1)
+if ended then over(order.done, '') end
+dispatch_all(order.dispatch, now)
+return { ended and 'over' or 'moved', moved }

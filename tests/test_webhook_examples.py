@@ -1,0 +1,249 @@
+"""The subscribers of docs/examples, each run as a process and sent what a subscriber may be sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+KEY = bytes(range(32))
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+BODY = (
+    '{"type":"job.completed","timestamp":"2026-11-26T00:00:00Z",'
+    '"data":{"id":"job_1","output":null,"prompt":"视频 ✓"}}'
+).encode()
+_NUMBERS = count()
+
+
+@dataclass(slots=True)
+class Running:
+    port: int
+    process: subprocess.Popen[str]
+
+    def post(self, headers: dict[str, str], body: bytes = BODY) -> int:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("POST", "/hook", body, {"Content-Type": "application/json", **headers})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def line_with(self, *words: str) -> str:
+        """Reads what it prints until a line holds all of these."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if all(word in line for word in words):
+                return line
+        raise AssertionError(f"it ended without a line that holds {words}")
+
+
+def python(name: str, *words: str) -> Callable[[Path], list[str]]:
+    return lambda _: [sys.executable, str(EXAMPLES / name), *words]
+
+
+def javascript(folder: Path) -> list[str]:
+    """Installed from npm's cache, so that the test is the same with and without a network."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("the JavaScript example was NOT tested: there is no node, or no npm")
+    for name in ("package.json", "package-lock.json", "subscriber.mjs"):
+        shutil.copy(EXAMPLES / "javascript" / name, folder)
+    made = subprocess.run(
+        ["npm", "ci", "--offline", "--no-audit", "--no-fund"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(
+            "the JavaScript example was NOT tested: its packages are not in npm's cache; "
+            "run: npm cache add standardwebhooks@1.1.1 @stablelib/base64@1.0.1 fast-sha256@1.3.0\n"
+            + made.stderr
+        )
+    return ["node", str(folder / "subscriber.mjs"), "0"]
+
+
+def go(folder: Path) -> list[str]:
+    """Built from Go's module cache. That it does not build is a failure, that a module lacks is not."""
+    if shutil.which("go") is None:
+        pytest.skip("the Go example was NOT tested: there is no go")
+    for name in ("go.mod", "go.sum", "main.go"):
+        shutil.copy(EXAMPLES / "go" / name, folder)
+    alone = {**os.environ, "GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+    got = subprocess.run(["go", "mod", "download"], cwd=folder, env=alone, capture_output=True, check=False)
+    if got.returncode:
+        pytest.skip(
+            "the Go example was NOT tested: its module is not in Go's cache; "
+            "run: go -C docs/examples/go mod download"
+        )
+    subprocess.run(["go", "vet", "."], cwd=folder, env=alone, check=True)
+    subprocess.run(["go", "build", "-o", "subscriber", "."], cwd=folder, env=alone, check=True)
+    return [str(folder / "subscriber"), "0"]
+
+
+KINDS: dict[str, Callable[[Path], list[str]]] = {
+    "receive.py": python("receive.py", "0", SECRET),
+    "subscriber.py": python("subscriber.py", "0"),
+    "javascript": javascript,
+    "go": go,
+}
+
+
+@contextmanager
+def started(command: list[str], folder: Path, secret: str = SECRET) -> Iterator[Running]:
+    environment = {**os.environ, "WEBHOOK_SECRET": secret, "INBOX": str(folder / "inbox.sqlite3")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        try:
+            running = Running(0, process)
+            running.port = int(running.line_with("listening on ").rpartition(":")[2].removesuffix("/hook\n"))
+            yield running
+        finally:
+            process.kill()
+
+
+CommandOf = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def command_of(tmp_path_factory: pytest.TempPathFactory) -> CommandOf:
+    """How an example is started; made ready once."""
+    made: dict[str, list[str]] = {}
+
+    def find(kind: str) -> list[str]:
+        if kind not in made:
+            made[kind] = KINDS[kind](tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    return find
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def running(
+    request: pytest.FixtureRequest, command_of: CommandOf, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with started(command_of(request.param), tmp_path_factory.mktemp("inbox")) as running:
+        yield running
+
+
+# Building the Go example for the first time takes more than the usual limit on a small machine.
+pytestmark = pytest.mark.timeout(600)
+
+
+def signed(
+    *, key: bytes = KEY, body: bytes = BODY, shift: int = 0, before: str = "", webhook_id: str = ""
+) -> dict[str, str]:
+    """Headers as the standard says, made by no library: `shift` seconds off, `before` the signature."""
+    webhook_id = webhook_id or f"evt_{next(_NUMBERS)}"
+    timestamp = str(int(time.time()) + shift)
+    mac = hmac.new(key, f"{webhook_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"{before}v1,{base64.b64encode(mac).decode()}",
+    }
+
+
+def test_a_genuine_webhook_is_taken(running: Running) -> None:
+    headers = signed()
+    assert running.post(headers) == 204
+    assert running.line_with(headers["webhook-id"])
+
+
+def test_a_test_event_is_taken_which_is_about_no_job(running: Running) -> None:
+    body = b'{"type":"endpoint.test","timestamp":"2026-11-26T00:00:00Z","data":{"endpoint":"ep_1"}}'
+    assert running.post(signed(body=body), body) == 204
+
+
+def test_a_webhook_signed_with_two_secrets_is_taken(running: Running) -> None:
+    """As during a rotation, with the other secret first, and with another kind of signature."""
+    other = signed(key=b"another secret of enough bytes")["webhook-signature"]
+    assert running.post(signed(before=f"{other} ")) == 204
+    assert running.post(signed(before="v1a,AAAA ")) == 204
+
+
+def test_what_comes_twice_is_answered_well_twice(running: Running) -> None:
+    headers = signed()
+    assert [running.post(headers), running.post(headers)] == [204, 204]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        signed(key=SECRET.removeprefix("whsec_").encode()),
+        signed(key=SECRET.encode()),
+        signed(key=b""),
+        signed(body=BODY + b" "),
+        signed() | {"webhook-id": "evt_other"},
+        signed() | {"webhook-timestamp": "1614265330"},
+        signed() | {"webhook-timestamp": "soon"},
+        signed() | {"webhook-signature": "v1,"},
+        signed() | {"webhook-signature": "v2," + signed()["webhook-signature"][3:]},
+        {},
+    ],
+    ids=lambda _: "",
+)
+def test_what_is_not_genuine_is_refused(running: Running, headers: dict[str, str]) -> None:
+    assert running.post(headers) == 401
+
+
+@pytest.mark.parametrize("shift", [-330, 330])
+def test_what_is_old_or_of_the_future_is_refused(running: Running, shift: int) -> None:
+    assert running.post(signed(shift=shift)) == 401
+
+
+@pytest.mark.parametrize("kind", ["subscriber.py", "javascript", "go"])
+def test_an_empty_secret_is_refused_at_the_start(kind: str, command_of: CommandOf, tmp_path: Path) -> None:
+    command = command_of(kind)
+    environment = {**os.environ, "WEBHOOK_SECRET": "", "INBOX": str(tmp_path / "inbox.sqlite3")}
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert ended.returncode != 0
+
+
+@pytest.mark.parametrize("kind", ["subscriber.py", "javascript", "go"])
+def test_it_is_worked_on_once_and_a_body_too_large_is_not_read(
+    kind: str, command_of: CommandOf, tmp_path: Path
+) -> None:
+    with started(command_of(kind), tmp_path) as running:
+        headers = signed()
+        assert [running.post(headers), running.post(headers)] == [204, 204]
+        assert running.line_with("had before:", headers["webhook-id"])
+        large = b" " * 1_048_577
+        # Python's server answers before it reads: a body on its way would break the connection.
+        sent = b"" if kind == "subscriber.py" else large
+        assert running.post(signed(body=large) | {"Content-Length": str(len(large))}, sent) == 413
+
+
+def test_what_was_kept_is_worked_on_after_a_restart(command_of: CommandOf, tmp_path: Path) -> None:
+    """The inbox as a subscriber leaves it that dies between its answer and its work."""
+    command = command_of("subscriber.py")
+    with started(command, tmp_path) as running:
+        for _ in range(2):
+            assert running.post(signed()) == 204
+            running.line_with("done:", "job_1")
+    with closing(sqlite3.connect(tmp_path / "inbox.sqlite3")) as inbox, inbox:
+        # The second was begun, so that the first is noted as done; of the second nobody can say.
+        assert inbox.execute("SELECT done FROM inbox ORDER BY rowid").fetchall()[0] == (1,)
+        kept = [("evt_2", BODY.replace(b"job_1", b"job_2")), ("evt_bad", b'{"type":"job.failed"}')]
+        kept.append(("evt_3", BODY.replace(b"job_1", b"job_3")))
+        inbox.executemany("INSERT INTO inbox (id, body) VALUES (?, ?)", kept)
+    with started(command, tmp_path) as running:
+        running.line_with("done:", "job_2")
+        running.line_with("failed", "evt_bad")
+        running.line_with("done:", "job_3")

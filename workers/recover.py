@@ -1,0 +1,61 @@
+"""Every second: take the recoveries that run a little further.
+
+Any number of processes may do it: each step is one script, which notes how far it came, and makes no more
+wait than the subscriber can soon be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from gateway.errors import StoreUnavailable
+from gateway.store.recoveries import RedisRecoveries
+from gateway.telemetry import Outage
+
+PAUSE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recoverer:
+    store: RedisRecoveries
+
+    async def run(self) -> None:
+        """For ever. Redis being away ends a pass, never the loop."""
+        outage = Outage("recoveries_cut_short", "recoveries_back")
+        while True:
+            try:
+                await self.advance()
+                outage.ends()
+            except StoreUnavailable as error:
+                outage.begins(str(error))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def advance(self) -> int:
+        """Each recovery as far as it can go now, a batch in turn; how many deliveries are pending again."""
+        moved = 0
+        names = await self.store.running()
+        while names:
+            further = []
+            for name in names:
+                more, steps = await self._step(name)
+                moved += steps
+                if more:
+                    further.append(name)
+            names = further
+        return moved
+
+    async def _step(self, name: str) -> tuple[bool, int]:
+        try:
+            step = await self.store.advance(name)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # one unreadable record must not stop the recovery of all others
+            structlog.get_logger().exception("recovery_stuck", recovery=name)
+            return False, 0
+        if step.over:
+            structlog.get_logger().info("recovery_over", recovery=name)
+        return step.more, step.moved
