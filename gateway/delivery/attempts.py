@@ -91,7 +91,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a subscriber answered. `headers`: all, whatever their case; `kept`: some of them, safe to print."""
+    """What a subscriber answered. `headers`: all, in any case; `kept`: some of them, safe to print."""
 
     status: int
     headers: Mapping[str, str]
