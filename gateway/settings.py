@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway import crash_points
 from gateway.backoff import DELIVERY_SCHEDULE
-from gateway.dispatch import Role, RoleLimits
+from gateway.dispatch import HealthLimits, Role, RoleLimits
 from gateway.errors import ConfigurationError
 from gateway.generation import Limits
 from gateway.jobs import Deadlines
@@ -24,6 +24,7 @@ from gateway.lifecycle import OnUnknown
 from gateway.store.base import CallbackLimits
 
 _PREFIX = "GATEWAY_"
+_LONGEST_PARK = 30  # times the first
 _AGAIN_SHARE = 0.75  # of the deliveries at once: first attempts are never kept waiting by retries alone
 
 
@@ -195,6 +196,11 @@ class Settings(BaseSettings):
         259_200,
         description="how long after its event, or after it was sent again, a delivery is tried by itself",
     )
+    delivery_park_seconds: Seconds = Field(
+        30,
+        description="how long a subscriber is left alone when most attempts fail; up to 30 times as long "
+        "when it goes on",
+    )
     delivery_overload_seconds: float = Field(
         60, ge=0, description="least wait after a time-out, 429 or 503 of a subscriber"
     )
@@ -246,6 +252,7 @@ class Settings(BaseSettings):
         lease = int(self.lease_seconds * 1000)
         look = int(self.upstream_query_seconds * 1000) + lease
         attempt = int(self.delivery_timeout_seconds * 1000) + lease
+        park = int(self.delivery_park_seconds * 1000)
         return {
             Role.SUBMIT: RoleLimits(
                 self.upstream_slots,
@@ -255,7 +262,11 @@ class Settings(BaseSettings):
             ),
             Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look, self.queries_per_second),
             Role.DELIVER: RoleLimits(
-                self.delivery_slots, self.delivery_endpoint_slots, attempt, again_share=_AGAIN_SHARE
+                self.delivery_slots,
+                self.delivery_endpoint_slots,
+                attempt,
+                again_share=_AGAIN_SHARE,
+                health=HealthLimits(park_ms=park, park_most_ms=_LONGEST_PARK * park),
             ),
         }
 

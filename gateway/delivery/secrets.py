@@ -13,7 +13,7 @@ from gateway.keyring import Keyring
 
 def signing_secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]:
     """What an endpoint's webhooks are signed with at `now` (ms): its secret, then those from before a
-    rotation that are still valid. ConfigurationError when the key of its secret was taken out of the keyring."""
+    rotation that are still valid. ConfigurationError when the key of its secret is in the keyring no more."""
     current = endpoint_secret(keyring, endpoint.kid, endpoint.id, endpoint.version)
     # One whose key is gone can not be made again, and need not: the current one is known to the owner.
     previous = [
