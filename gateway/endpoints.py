@@ -12,8 +12,8 @@ from gateway.events import EventType
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 
-#: The lane of events that are yet to be made, in the deliver role.
-EVENTS_LANE: Final = "events"
+#: With a tenant's name, the lane of its events that are yet to be made, in the deliver role.
+EVENTS_LANES: Final = "events-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway import events
 from gateway.dispatch import Ticket
 from gateway.events import EventType
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.store.base import JobStore
 from gateway.store.outgoing import DeliveryStore
 
@@ -26,5 +27,7 @@ class StepTeller:
         job = await self.jobs.read(name)
         event = None
         if job is not None:
-            event = events.make_step(job, EventType(kind), await self.jobs.payload(job))
+            long = (job.payload_characters or 0) > EVENT_PAYLOAD_CHARACTERS  # left out: not even fetched
+            payload = " " * (EVENT_PAYLOAD_CHARACTERS + 1) if long else await self.jobs.payload(job)
+            event = events.make_step(job, EventType(kind), payload)
         await self.deliveries.make(ticket, event)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from gateway.dispatch import Role, Ticket
-from gateway.endpoints import EVENTS_LANE
+from gateway.endpoints import EVENTS_LANES
 from gateway.errors import StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
@@ -31,7 +31,7 @@ async def deliver(ctx: dict[str, Any], ticket: str, ring: int) -> None:
     messenger: Messenger = ctx["messenger"]
     steps: StepTeller = ctx["steps"]
     found = Ticket.parse(Role.DELIVER, ticket, ring)
-    await _run(ctx, steps.tell if found.lane == EVENTS_LANE else messenger.deliver, found)
+    await _run(ctx, steps.tell if found.lane.startswith(EVENTS_LANES) else messenger.deliver, found)
 
 
 _AFTER_FAULT_MS = 30_000

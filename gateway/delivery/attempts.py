@@ -77,6 +77,7 @@ class AttemptResult:
     def public(self) -> dict[str, Any]:
         """The attempt as an endpoint's owner sees it."""
         return {
+            "url": self.url,
             "outcome": self.outcome.value,
             "status": self.status,
             "duration_ms": self.duration_ms,

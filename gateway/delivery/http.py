@@ -273,7 +273,7 @@ def _hint_of(error: Exception) -> str | None:
         ):
             return printable(f"the certificate was refused: {fault.verify_message}")[:HINT_CHARACTERS]
         case aiohttp.ClientConnectorError(os_error=AddressRefused()):
-            return "its address is not in the networks that webhooks may go to"
+            return "webhooks may not go to this address: its network, its port, http, or the gateway itself"
         case _:
             return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
@@ -18,6 +18,24 @@ from gateway.store.client import store_errors
 from gateway.store.endpoints import endpoint_from
 from gateway.store.lua import Scripts
 from gateway.store.outgoing import DeliveryPage, DeliveryQuery, Hindrance
+
+#: All of a delivery's record but its log.
+_SUMMARY: Final = (
+    "state",
+    "event_id",
+    "event_type",
+    "tenant",
+    "job_id",
+    "lane",
+    "created_at",
+    "endpoint_id",
+    "url",
+    "attempts",
+    "since",
+    "round_at",
+    "trigger",
+    "next_attempt_at",
+)
 
 
 class RedisDeliveryStore:
@@ -93,9 +111,10 @@ class RedisDeliveryStore:
 
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         if query.job_id is not None:
-            return self._of(
-                query, [one for one in await self.of_job(query.job_id) if one.tenant == query.tenant]
-            )
+            with store_errors():
+                named: set[str] = await self._redis.smembers(keys.job_deliveries(query.job_id))  # type: ignore[misc]
+            mine = [one for one in await self._read_all(sorted(named)) if one.tenant == query.tenant]
+            return self._of(query, mine)
         top: str | int = "+inf" if query.after is None else query.after.created_at
         found: list[Delivery] = []
         count, skip, more = query.limit + 1, 0, True
@@ -114,7 +133,7 @@ class RedisDeliveryStore:
             for one in found
             if one.state in query.states and query.lane in (None, one.lane) and _is_after(query, one)
         ]
-        wanted.sort(key=_age)
+        wanted.sort(key=_age, reverse=True)
         return DeliveryPage(wanted[: query.limit], len(wanted) > query.limit)
 
     async def _newest(self, query: DeliveryQuery, top: str | int, skip: int, count: int) -> list[list[str]]:
@@ -131,12 +150,17 @@ class RedisDeliveryStore:
         return lists
 
     async def _read_all(self, names: Sequence[str]) -> list[Delivery]:
+        """Without their logs, which may be long."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
-                    pipe.hgetall(keys.delivery(name))
-                found: list[dict[str, str]] = await pipe.execute()
-        return [delivery_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
+                    pipe.hmget(keys.delivery(name), list(_SUMMARY))
+                found: list[list[str | None]] = await pipe.execute()
+        return [
+            delivery_from(name, {field: text for field, text in zip(_SUMMARY, values, strict=True) if text})
+            for name, values in zip(names, found, strict=True)
+            if values[0]
+        ]
 
     async def redeliver(self, delivery: Delivery, asked: str) -> Delivery | Hindrance:
         event = DeliveryEvent.REDELIVERY_REQUESTED
@@ -171,12 +195,12 @@ class RedisDeliveryStore:
 
 
 def _age(delivery: Delivery) -> tuple[int, str]:
-    """Sorts the newest first, and those of one millisecond by their ids."""
-    return (-delivery.created_at, delivery.id)
+    """As the indexes are ordered: what is higher is shown before."""
+    return (delivery.created_at, delivery.id)
 
 
 def _is_after(query: DeliveryQuery, delivery: Delivery) -> bool:
-    return query.after is None or _age(delivery) > _age(query.after)
+    return query.after is None or _age(delivery) < _age(query.after)
 
 
 def delivery_from(name: str, fields: Mapping[str, str]) -> Delivery:

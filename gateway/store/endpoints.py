@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from gateway import events
 from gateway.endpoints import Endpoint, PreviousSecret
 from gateway.store import keys, orders
 from gateway.store.client import store_errors
@@ -33,7 +34,7 @@ class RedisEndpointStore:
 
     async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
         names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
-        await self._scripts.run("disable", names, [endpoint.id, reason, at, _wish(endpoint, disabled=True)])
+        await self._scripts.run("disable", names, [endpoint.id, reason, at, endpoint.url])
 
     async def _write(self, endpoint: Endpoint, terms: dict[str, Any]) -> str:
         fields = _fields(endpoint)
@@ -74,7 +75,9 @@ class RedisEndpointStore:
 
 
 def _wish(endpoint: Endpoint, *, disabled: bool) -> bytes:
-    return orjson.dumps({"events": list(endpoint.wanted), "disabled": disabled})
+    """A wildcard stays one: it stands for types that there will be one day, too."""
+    wanted = ["*"] if set(endpoint.events) & events.ALL else list(endpoint.wanted)
+    return orjson.dumps({"events": wanted, "disabled": disabled})
 
 
 def _fields(endpoint: Endpoint) -> dict[str, str]:

@@ -124,6 +124,7 @@ def owed(event: Event) -> dict[str, Any]:
         "at": event.created_at,
         "pending": DeliveryState.PENDING,
         "held": DeliveryState.HELD,
+        "ending": event.type in FINAL_TYPES,
     }
 
 

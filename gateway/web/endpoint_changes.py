@@ -15,7 +15,7 @@ from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.headers import outgoing
 from gateway.delivery.secrets import endpoint_secret, signing_secrets
 from gateway.endpoints import Endpoint, PreviousSecret
-from gateway.errors import ConfigurationError, Conflict, NotFound
+from gateway.errors import ConfigurationError, Conflict, LimitReached, NotFound
 from gateway.generation_rules import Notice
 from gateway.jobs import rfc3339
 from gateway.keyring import Keyring
@@ -30,6 +30,8 @@ from gateway.web.state import State, state_of
 
 MAX_OLDER_SECRETS: Final = 5
 _MOST_RACES: Final = 10
+_MOST_TESTS: Final = 3  # of a tenant at once: connections to subscribers are shared by all
+_TEST_SECONDS: Final = 15
 _DISABLED: Final = "its owner disabled it"
 _MESSAGE: Final = "This is a test of the endpoint; no job stands behind it."
 
@@ -71,11 +73,13 @@ async def test(request: Request) -> Response:
     state = state_of(request)
     if endpoint.id in state.testing:
         raise Conflict("a test of this endpoint is under way; wait for its answer")
-    state.testing.add(endpoint.id)
+    if list(state.testing.values()).count(endpoint.tenant) >= _MOST_TESTS:
+        raise LimitReached(f"{_MOST_TESTS} tests are under way; wait for their answers", _TEST_SECONDS)
+    state.testing[endpoint.id] = endpoint.tenant
     try:
         return json_answer(await _test(state, endpoint))
     finally:
-        state.testing.discard(endpoint.id)
+        del state.testing[endpoint.id]
 
 
 def _changed(before: Endpoint, wanted: EndpointChange, now: int) -> Endpoint:
@@ -153,7 +157,7 @@ async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
     )
     ours = signing.sign(_secrets(state.resources.keyring, endpoint, now), event_id, now // 1000, body)
     result = await state.deliverer.post(endpoint.url, outgoing(endpoint.headers, ours), body)
-    attempt = {"at": rfc3339(now), "url": endpoint.url, **result.public(), "hint": _hint(result)}
+    attempt = {"at": rfc3339(now), **result.public(), "hint": _hint(result)}
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,
         "event": event_id,

@@ -57,7 +57,7 @@ def parse(raw: bytes, model: type[M], guard: Guard) -> M:
     try:
         wanted = model.model_validate_json(raw)
     except ValidationError as error:
-        found = [_explain(detail, model) for detail in error.errors(include_url=False)]
+        found = [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_TOLD]]
     if isinstance(given, dict):
         known = {problem.param for problem in found}
         found += _of_url(given.get("url"), known, model, guard) + _of_headers(given.get("headers"), model)

@@ -156,9 +156,9 @@ class EventJob(Job):
 
 
 class Event(Answer):
-    """What a webhook's body holds: a job that is final."""
+    """What a webhook's body holds: a job, as it was at that step."""
 
-    type: EventType
+    type: EventType = Field(json_schema_extra={"x-extensible-enum": list(EventType)})
     timestamp: Timestamp
     data: EventJob
 

@@ -22,7 +22,7 @@ from gateway.web.traffic import Traffic
 @dataclass(frozen=True, slots=True)
 class State:
     """`guard`: which endpoint URLs may be registered; `memory`: whether Redis has room for new jobs;
-    `deliverer`: sends test events; `testing`: the endpoints that one is under way to;
+    `deliverer`: sends test events; `testing`: the endpoints that one is under way to, and their tenants;
     `rounds`: looks after clients that wait; `streams`: the open event streams;
     `journal`: keeps callbacks while Redis is away, where there is one; `budget`: memory for bodies;
     `stopping`: set when the process is about to end, so that nobody is kept waiting."""
@@ -37,7 +37,7 @@ class State:
     streams: Streams
     journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)
-    testing: set[str] = field(default_factory=set)
+    testing: dict[str, str] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role, Ticket
-from gateway.endpoints import EVENTS_LANE
+from gateway.endpoints import EVENTS_LANES
 from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
@@ -19,7 +19,7 @@ from workers.steps import StepTeller
 
 async def tell(rig: Rig, job: Job, kind: EventType) -> None:
     ticket = await rig.ticket(Role.DELIVER, f"{job.id}:{kind}")
-    assert ticket.lane == EVENTS_LANE
+    assert ticket.lane == f"{EVENTS_LANES}{job.tenant}"
     await StepTeller(rig.resources.jobs, rig.resources.deliveries).tell(ticket)
 
 
@@ -36,9 +36,9 @@ async def body(rig: Rig, job: Job, kind: EventType) -> dict[str, object]:
 
 async def tickets(rig: Rig) -> int:
     """How many wait or run in the lane of events."""
-    waiting: list[str] = await rig.redis.zrange(keys.lane(Role.DELIVER, EVENTS_LANE), 0, -1)
+    waiting: list[str] = await rig.redis.zrange(keys.lane(Role.DELIVER, f"{EVENTS_LANES}acme"), 0, -1)
     running: list[str] = await rig.redis.zrange(keys.slots(Role.DELIVER), 0, -1)
-    return len(waiting) + sum(name.startswith(EVENTS_LANE) for name in running)
+    return len(waiting) + sum(name.startswith(EVENTS_LANES) for name in running)
 
 
 async def test_a_job_that_was_accepted_is_told_to_those_who_want_it_only(rig: Rig) -> None:
@@ -94,7 +94,7 @@ async def test_a_step_that_comes_again_is_told_once(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Accepted("task_1"))
     await tell(rig, job, EventType.SUBMITTED)
     frozen = await body(rig, job, EventType.SUBMITTED)
-    await rig.redis.zadd(keys.due(Role.DELIVER), {f"{EVENTS_LANE}|{job.id}:job.submitted": 1})
+    await rig.redis.zadd(keys.due(Role.DELIVER), {f"{EVENTS_LANES}acme|{job.id}:job.submitted": 1})
     await rig.resources.lanes.dispatch()
     await tell(rig, job, EventType.SUBMITTED)
     assert await types(rig, job) == [EventType.SUBMITTED]

@@ -35,7 +35,8 @@ if not state then
     count('job', stub.state, 1)
     index('job', order.name, order.tenant, stub.state)
     note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
-    tell_tenant(order.tenant, order.name, order.tells[stub.state])
+    local told = order.tells[stub.state]
+    if tell_tenant(order.tenant, order.name, told) then step_taken(order.name, order.tenant, told, now) end
     occupy('submit', order.submit)
     look(order.confirm)
   end

@@ -77,7 +77,7 @@ for _, delivery in ipairs(deliveries) do
   index_delivery(delivery[3], tenant, delivery[2], nil, delivery[1])
   leave('deliver', delivery[2] .. '|' .. delivery[3])
 end
-for _, step in ipairs(order.steps) do leave('deliver', 'events|' .. name .. ':' .. step) end
+for _, step in ipairs(order.steps) do leave('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
 leave('submit', tenant .. '|' .. name)
 leave('confirm', order.confirm)
 return 1

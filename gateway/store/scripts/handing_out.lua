@@ -30,7 +30,7 @@ local function choose(role, lane, limits, open, special)
   local r = P .. role
   local key, cap, share = r .. ':lane:' .. lane, limits[2], limits[7]
   if special then
-    cap = tonumber(redis.call('HGET', r .. ':caps', lane) or cap)
+    cap = math.min(cap, tonumber(redis.call('HGET', r .. ':caps', lane) or cap))
     if redis.call('SISMEMBER', r .. ':probing', lane) == 1 then cap = 1 end
   end
   if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end

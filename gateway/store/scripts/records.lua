@@ -204,8 +204,9 @@ end
 -- A step on a job's way that an endpoint wants to hear of, and that nobody has made the event of: a worker will.
 -- Returns true when there is one.
 local function step_taken(name, tenant, type, now)
-  if redis.call('SISMEMBER', P .. 'tenant:' .. tenant .. ':wanted', type) == 1 then
-    enter('deliver', 'events|' .. name .. ':' .. type, now)
+  local wanted = P .. 'tenant:' .. tenant .. ':wanted'
+  if redis.call('SISMEMBER', wanted, type) == 1 or redis.call('SISMEMBER', wanted, '*') == 1 then
+    enter('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. type, now)
     return true
   end
 end
@@ -272,8 +273,8 @@ local function make_deliveries(owed, body)
   local endpoints = redis.call('HGETALL', P .. 'tenant:' .. owed.tenant .. ':endpoints')
   for i = 1, #endpoints, 2 do
     local wish = cjson.decode(endpoints[i + 1])
-    local wanted = false
-    for _, kind in ipairs(wish.events) do wanted = wanted or kind == owed.type end
+    local wanted = #wish.events == 0 and owed.ending -- written before filters were spelled out
+    for _, kind in ipairs(wish.events) do wanted = wanted or kind == owed.type or kind == '*' end
     if wanted then
       local state = wish.disabled and owed.held or owed.pending
       add(string.sub(endpoints[i], 4), endpoints[i], state, 'endpoint_id', endpoints[i])
@@ -285,5 +286,8 @@ end
 -- Which types of events any of a tenant's endpoints wants; one that is disabled may want them later.
 local function note_wanted(index, set)
   redis.call('DEL', set)
-  for _, wish in ipairs(redis.call('HVALS', index)) do redis.call('SADD', set, unpack(cjson.decode(wish).events)) end
+  for _, text in ipairs(redis.call('HVALS', index)) do
+    local wish = cjson.decode(text)
+    if #wish.events > 0 then redis.call('SADD', set, unpack(wish.events)) end
+  end
 end

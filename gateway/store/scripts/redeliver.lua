@@ -22,6 +22,10 @@ if found[3] ~= order.asked then
   move(key, order, now)
   leave('deliver', ticket) -- wherever it waits, it goes before what nobody asked for
   enter('deliver', ticket, now, true)
+  -- who asks believes that it works again: a parked lane is tried at once
+  local lane = lane_of(ticket)
+  local till = redis.call('ZSCORE', P .. 'deliver:parked', lane)
+  if till and till ~= 'inf' then redis.call('ZADD', P .. 'deliver:parked', now, lane) end
   dispatch_all(order.dispatch, now)
 end
 return { 'begun', redis.call('HGETALL', key) }

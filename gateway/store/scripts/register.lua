@@ -13,6 +13,10 @@ if order.most then
   if not there and redis.call('HLEN', KEYS[2]) >= order.most then return 'full' end
 else
   if not there then return 'missing' end
+  local done = true -- asked again because the answer was lost
+  for field, value in pairs(order.fields) do done = done and redis.call('HGET', KEYS[1], field) == value end
+  for _, field in ipairs(order.unset) do done = done and redis.call('HEXISTS', KEYS[1], field) == 0 end
+  if done then return 'written' end
   for field, value in pairs(order.expect) do
     if (redis.call('HGET', KEYS[1], field) or '') ~= value then return 'changed' end
   end

@@ -55,9 +55,20 @@ async def test_pages_have_no_gap_and_no_repeat_even_within_a_millisecond(
     for number in range(12):
         state, at = ALL[number % len(ALL)], 100 + number // 4  # four of each millisecond
         await put(redis, f"dlv_{number:02}", state, at)
-        expected.append((-at, f"dlv_{number:02}"))
+        expected.append((at, f"dlv_{number:02}"))
     names = await walk(deliveries, DeliveryQuery("acme", ALL, limit=limit))
-    assert names == [name for _, name in sorted(expected)]
+    assert names == [name for _, name in sorted(expected, reverse=True)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 5, 20])
+async def test_of_many_that_were_made_in_one_millisecond_none_is_left_out(
+    redis: Redis, deliveries: RedisDeliveryStore, limit: int
+) -> None:
+    """As those of one event are, one for each endpoint."""
+    names = [f"dlv_{job}_{endpoint}" for job in range(5) for endpoint in range(6)]
+    for name in names:
+        await put(redis, name, DeliveryState.DEAD, 100 + int(name.split("_")[1]))
+    assert await walk(deliveries, DeliveryQuery("acme", (DeliveryState.DEAD,), limit=limit)) == names[::-1]
 
 
 async def test_the_list_is_of_one_tenant_and_of_the_states_and_the_lane_that_were_asked_for(

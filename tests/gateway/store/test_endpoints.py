@@ -136,3 +136,31 @@ async def test_of_an_endpoint_that_is_forgotten_no_health_is_kept(
     await redis.hset(f"{{gw}}:health:{MADE.id}", "failing_since", "1")  # type: ignore[misc]
     await endpoints.delete(MADE)
     assert await redis.keys("{gw}:*") == []
+
+
+async def test_who_answered_at_an_address_of_before_does_not_disable_it(
+    endpoints: RedisEndpointStore,
+) -> None:
+    await endpoints.create(MADE, 50)
+    moved = replace(MADE, url="https://new.example.com/hook")
+    assert await endpoints.change(moved, MADE) is Written.WRITTEN
+    await endpoints.disable(MADE, "answered 410 Gone", 5)
+    assert await endpoints.read("acme", MADE.id) == moved
+
+
+async def test_a_change_whose_answer_was_lost_is_the_same_change(endpoints: RedisEndpointStore) -> None:
+    await endpoints.create(MADE, 50)
+    rotated = replace(MADE, version=4, previous=(PreviousSecret("k1", 3, 99),))
+    assert [await endpoints.change(rotated, MADE) for _ in range(2)] == [Written.WRITTEN] * 2
+
+
+async def test_an_endpoint_from_before_filters_were_spelled_out_harms_no_other(
+    endpoints: RedisEndpointStore, redis: Redis
+) -> None:
+    await endpoints.create(MADE, 50)
+    old = {MADE.id: '{"events":[],"disabled":false}'}
+    await redis.hset(keys.tenant_endpoints("acme"), mapping=old)  # type: ignore[misc]
+    other = replace(MADE, id="ep_2")
+    assert await endpoints.create(other, 50)
+    await endpoints.delete(other)
+    assert await redis.smembers(keys.tenant_wanted("acme")) == set()  # type: ignore[misc]

@@ -65,7 +65,7 @@ async def test_a_delivery_is_shown_with_its_log_and_in_lists_without(
 
 async def test_the_newest_are_first_on_every_page(client: httpx.AsyncClient, post: Post) -> None:
     owed = [one for at in (AT, AT + 5, AT + 9) for one in await post.owe_all(at)]
-    expected = [one.id for one in sorted(owed, key=lambda one: (-one.created_at, one.id))]
+    expected = [one.id for one in sorted(owed, key=lambda one: (one.created_at, one.id), reverse=True)]
     for limit in (1, 2, 5, 100):
         assert await listed(client, f"?limit={limit}") == expected
 
@@ -75,7 +75,7 @@ async def test_they_are_found_by_state_endpoint_and_job(client: httpx.AsyncClien
     await post.attempt(first, "dead")
     others = await post.owe_all(AT + 1)
     assert await listed(client, "?state=dead") == [first.id]
-    assert await listed(client, f"?job={first.job_id}&limit=1") == sorted([first.id, second.id])
+    assert await listed(client, f"?job={first.job_id}&limit=1") == sorted([first.id, second.id], reverse=True)
     assert await listed(client, f"?endpoint={ONE.id}&limit=1") == [others[0].id, first.id]
     assert await listed(client, f"?endpoint={TWO.id}&state=dead") == []
     assert await listed(client, f"?endpoint={ONE.id}&job={first.job_id}&state=dead") == [first.id]

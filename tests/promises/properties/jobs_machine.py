@@ -10,7 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from gateway import cancellation
 from gateway.dispatch import Role, Ticket
-from gateway.endpoints import EVENTS_LANE
+from gateway.endpoints import EVENTS_LANES
 from gateway.errors import CannotCancel, Conflict
 from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent
@@ -145,7 +145,7 @@ class JobsMachine(CallingBack):
     @rule()
     def deliver(self) -> None:
         for ticket in held(dump.read(self.server), Role.DELIVER):
-            if ticket.lane == EVENTS_LANE:
+            if ticket.lane.startswith(EVENTS_LANES):
                 now(StepTeller(self.stage.jobs, self.stage.deliveries).tell(ticket))
                 continue
             begun = now(self.stage.deliveries.begin(ticket))
