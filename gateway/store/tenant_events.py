@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from gateway import events
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType
-from gateway.jobs import Job, from_fields
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import keys
 from gateway.store.client import store_errors
 
@@ -18,6 +18,8 @@ from gateway.store.client import store_errors
 START: Final = "0-0"
 _TOLD: Final = "told:"
 _KEPT: Final = 10_000  # as scripts/records.lua says
+#: Stands for every payload that is too long for an event, which tells only that it was left out.
+_LEFT_OUT: Final = " " * (EVENT_PAYLOAD_CHARACTERS + 1)
 
 
 class Entry(NamedTuple):
@@ -75,12 +77,21 @@ class RedisTenantEvents:
             return str(info["last-generated-id"])
         oldest = str(info["first-entry"][0]) if info["first-entry"] else str(info["last-generated-id"])
         gone = int(info["entries-added"]) > int(info["length"])
+        forgotten = place(info["max-deleted-entry-id"])  # with its job, though older ones may be kept
+        if gone and forgotten > place(last) >= place(oldest):
+            return await self._next(tenant, last) or str(info["last-generated-id"])
         if not gone or place(last) >= place(oldest):
             return None
         # Nothing after `last` was forgotten with its job, and only a full stream is cut.
-        forgotten = place(info["max-deleted-entry-id"])
         whole = place(START) < forgotten <= place(last) and int(info["length"]) < _KEPT
         return None if whole else oldest
+
+    async def _next(self, tenant: str, last: str) -> str | None:
+        with store_errors():
+            found: list[tuple[str, Any]] = await self._redis.xrange(
+                keys.tenant_events(tenant), f"({last}", "+", count=1
+            )
+        return str(found[0][0]) if found else None
 
     async def story(self, tenant: str, job_id: str) -> Story | None:
         """The job, if it is this tenant's, and what was told of it."""
@@ -97,42 +108,73 @@ class RedisTenantEvents:
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         """Each event's bytes: those that subscribers get, of a final one. None: its job was forgotten."""
+        frozen = await self._frozen([entry for entry in entries if entry.type in FINAL_TYPES])
+        rest = [entry for entry in entries if frozen.get(entry) is None]
+        made = dict(zip(rest, await self._made(rest), strict=True))
+        return [made[entry] if entry in made else frozen[entry] for entry in entries]
+
+    async def _frozen(self, entries: Sequence[Entry]) -> dict[Entry, bytes | None]:
+        """The events that were made when their jobs ended, as they are kept."""
+        if not entries:
+            return {}
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for entry in entries:
+                    pipe.hget(keys.event(_event_id(entry)), "body")
+                found: list[str | None] = await pipe.execute()
+        bodies = (None if body is None else body.encode() for body in found)
+        return dict(zip(entries, bodies, strict=True))
+
+    async def _made(self, entries: Sequence[Entry]) -> list[bytes | None]:
+        """Events made of the records of their jobs."""
         if not entries:
             return []
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for entry in entries:
-                    if entry.type in FINAL_TYPES:
-                        pipe.hget(keys.event(_event_id(entry)), "body")
-                    else:
-                        pipe.hgetall(keys.job(entry.job_id))
-                found: list[Any] = await pipe.execute()
-        bodies: list[bytes | None] = []
-        for entry, value in zip(entries, found, strict=True):
-            if isinstance(value, str):
-                bodies.append(value.encode())
-            else:
-                bodies.append(await self._made(entry, value))
-        return bodies
+                    pipe.hgetall(keys.job(entry.job_id))
+                records: list[dict[str, str]] = await pipe.execute()
+        jobs = [_job(entry, fields) for entry, fields in zip(entries, records, strict=True)]
+        payloads = await self._payloads([job for job in jobs if job is not None])
+        return [
+            None if job is None else _made_of(job, entry, payloads.get(job.id))
+            for entry, job in zip(entries, jobs, strict=True)
+        ]
 
-    async def _made(self, entry: Entry, fields: dict[str, str] | None) -> bytes | None:
-        """The event made of the record. One that cannot be read must not hold up all others."""
-        with store_errors():
-            if fields is None:
-                fields = await self._redis.hgetall(keys.job(entry.job_id))  # type: ignore[misc]
-            if not fields:
-                return None
-            payload: str | None = None
-            if "payload_characters" in fields:
-                payload = await self._redis.get(keys.payload(entry.job_id)) or ""
-        try:
-            job = from_fields(entry.job_id, fields)
-            if entry.type not in FINAL_TYPES:
-                return events.make_step(job, EventType(entry.type), payload).body
-            return events.make(job, payload).body if EVENT_OF.get(job.state) is entry.type else None
-        except (ValueError, KeyError, TypeError):
-            structlog.get_logger().exception("record_unreadable", job=entry.job_id)
-            return None
+    async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """By job, of those that have one. Those that no event carries are not fetched: they may be large."""
+        sizes = {job.id: job.payload_characters for job in jobs if job.payload_characters is not None}
+        wanted = [name for name, size in sizes.items() if 0 < size <= EVENT_PAYLOAD_CHARACTERS]
+        found: list[str | None] = []
+        if wanted:
+            with store_errors():
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for name in wanted:
+                        pipe.get(keys.payload(name))
+                    found = await pipe.execute()
+        payloads = {
+            name: _LEFT_OUT if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()
+        }
+        return payloads | {name: text or "" for name, text in zip(wanted, found, strict=True)}
+
+
+def _job(entry: Entry, fields: dict[str, str]) -> Job | None:
+    """None: it was forgotten, or cannot be read, which must not hold up all others."""
+    try:
+        return from_fields(entry.job_id, fields) if fields else None
+    except (ValueError, KeyError, TypeError):
+        structlog.get_logger().exception("record_unreadable", job=entry.job_id)
+        return None
+
+
+def _made_of(job: Job, entry: Entry, payload: str | None) -> bytes | None:
+    try:
+        if entry.type not in FINAL_TYPES:
+            return events.make_step(job, EventType(entry.type), payload).body
+        return events.make(job, payload).body if EVENT_OF.get(job.state) == entry.type else None
+    except (ValueError, KeyError, TypeError):
+        structlog.get_logger().exception("record_unreadable", job=entry.job_id)
+        return None
 
 
 def _event_id(entry: Entry) -> str:

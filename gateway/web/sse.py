@@ -26,7 +26,7 @@ from gateway.web import auth
 from gateway.web.heads import headers_of
 from gateway.web.queries import Query
 from gateway.web.state import state_of
-from gateway.web.streams import PAGE, Feed, Listener, Message, gap
+from gateway.web.streams import PAGE, PIECE_BYTES, Feed, Listener, Message, gap
 
 MEDIA_TYPE: Final = "text/event-stream"
 RETRY_MS: Final = 2000
@@ -38,7 +38,8 @@ _HEADERS: Final = [
     (b"x-accel-buffering", b"no"),  # nginx would keep it until there is more
 ]
 _ENDS: Final = frozenset(EVENT_OF.values())
-_AT_ONCE_BYTES: Final = 65_536
+#: Made at once, at most, of what a client missed: what does not fit into the piece is made again.
+_MOST_MADE: Final = 32
 
 
 async def of_tenant(request: Request) -> Response:
@@ -111,6 +112,7 @@ class _Stream(Response):
         self._state = state_of(request)
         self._last = START
         self._beats = 0
+        self._fit = 1  # so many events went into a piece
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,11 +157,22 @@ class _Stream(Response):
                 self._last = f"{one.place[0]}-{one.place[1]}"
             blocks.append(one.block)
             size += len(one.block)
-            if size >= _AT_ONCE_BYTES:
+            if size >= PIECE_BYTES:
                 await self._write(b"".join(blocks))
                 blocks, size = [], 0
         if blocks:
             await self._write(b"".join(blocks))
+
+    async def _tell_some(self, feed: Feed, entries: list[Entry]) -> None:
+        """The first of what the client missed, which leave the list. It may be slow: no turn is held then."""
+        tried = entries[: self._fit]
+        async with feed.turns, self._state.rounds.reading:  # so that it queues nobody but its own tenant
+            block, taken = await self._state.streams.piece(tried)
+        self._fit = taken if taken < len(tried) else min(2 * self._fit, _MOST_MADE)
+        if block:
+            await self._write(block)
+        self._last = max(self._last, entries[taken - 1].id, key=place)
+        del entries[:taken]
 
     async def _live(self, feed: Feed) -> None:
         bell = self._listener.bell
@@ -231,44 +244,47 @@ class _TenantStream(_Stream):
 
     async def _replay(self, feed: Feed) -> None:
         """Until the feed is no further than its client. Nothing waits meanwhile, however slowly it reads."""
-        resources, tenant = self._state.resources, self._key.tenant
         while place(self._last) < place(feed.read or START):
-            async with self._state.rounds.reading:
-                [page] = await resources.tenant_events.after([(tenant, self._last)], PAGE)
-                wanted = [entry for entry in page if self._listener.wants(entry.type)]
-                messages = await self._state.streams.messages(wanted)
-            await self._hand_over(messages)
+            async with feed.turns, self._state.rounds.reading:
+                [page] = await self._state.resources.tenant_events.after([(feed.tenant, self._last)], PAGE)
             if not page:
                 return
+            missed = [entry for entry in page if self._listener.wants(entry.type)]
+            while missed:
+                await self._tell_some(feed, missed)
+                await self._see_to_itself()
             self._last = max(self._last, page[-1].id, key=place)
-            self._see_whether_it_goes_on()
-            if self._listener.bell.was_beaten():
-                await self._beat(self._last)
+            await self._see_to_itself()
+
+    async def _see_to_itself(self) -> None:
+        self._see_whether_it_goes_on()
+        if self._listener.bell.was_beaten():
+            await self._beat(self._last)
 
 
 class _JobStream(_Stream):
     async def _run(self, feed: Feed) -> None:
         with feed.joined(self._listener):
-            async with self._state.rounds.reading:
-                story = await self._story()
-                entries = _unheard(story, self._after, feed.offered)
-                messages = await self._state.streams.messages(entries)
-            if story.told:
-                self._last = story.told[-1].id
+            story = await self._story(feed)
+            entries = _unheard(story, self._after, feed.offered)
             if story.job.final and not entries:
                 await self._begin(204)  # which tells an EventSource not to come back
                 await self._send({"type": "http.response.body"})
                 return
             await self._begin()
             async with self._until_ended():
-                story_so_far = b"".join(one.block for one in messages)
-                await self._write(b"retry: %d\n\n" % RETRY_MS + story_so_far)
+                await self._write(b"retry: %d\n\n" % RETRY_MS)
+                while entries:
+                    await self._tell_some(feed, entries)
+                if story.told:
+                    self._last = story.told[-1].id
                 if not story.job.final:
                     await self._live(feed)
 
-    async def _story(self) -> Story:
+    async def _story(self, feed: Feed) -> Story:
         name = self._listener.job_id or ""
-        story = await self._state.resources.tenant_events.story(self._key.tenant, name)
+        async with feed.turns, self._state.rounds.reading:
+            story = await self._state.resources.tenant_events.story(feed.tenant, name)
         if story is None:
             raise NotFound("job", name)
         return story

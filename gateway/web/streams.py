@@ -22,6 +22,10 @@ from gateway.telemetry import Outage
 #: What may wait for one client that does not read.
 QUEUE_MAX: Final = 1000
 PAGE: Final = 100
+#: What one client is sent at once, and all that is held for one that catches up, if no message is larger.
+PIECE_BYTES: Final = 65_536
+#: So many of a tenant's streams read what they missed at the same moment; the others wait for each other.
+_CATCH_UP_AT_ONCE: Final = 4
 _FEEDS_AT_ONCE: Final = 8
 _RETRY_SECONDS: Final = 0.5
 _FULL_RETRY_SECONDS: Final = 15
@@ -46,6 +50,13 @@ def gap(after: str, oldest: str) -> Message:
     told = "events are missing here: they are not kept any more; look at your jobs with GET /v1/jobs"
     data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": told}}
     return Message(place(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
+
+
+class Piece(NamedTuple):
+    """What goes out at once for the first `taken` of some entries."""
+
+    block: bytes
+    taken: int
 
 
 class Listener:
@@ -85,13 +96,15 @@ class Listener:
 
 class Feed:
     """A tenant's events in this process. `read`: how far its stream was read, None at first; `offered`: how
-    far it was handed to the listeners; `users`: open streams, those that still catch up included."""
+    far it was handed to the listeners; `users`: open streams, those that still catch up included; `turns`:
+    of those, held while something is read, and never while a client is waited for."""
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
         self.read: str | None = None
         self.offered = START
         self.users = 0
+        self.turns = asyncio.Semaphore(_CATCH_UP_AT_ONCE)
         self._of_all: set[Listener] = set()
         self._of_job: dict[str, set[Listener]] = {}
 
@@ -171,10 +184,20 @@ class Streams:
                 del self._feeds[tenant]
                 self._changes.unfollow(tenant)
 
-    async def messages(self, entries: Sequence[Entry]) -> list[Message]:
-        """What goes out for these; nothing for a job that was forgotten."""
+    async def piece(self, entries: Sequence[Entry]) -> Piece:
+        """As many of these as `PIECE_BYTES` hold, and one at least; nothing for a job that was forgotten."""
         bodies = await self._events.bodies(entries)
-        return [message(entry, body) for entry, body in zip(entries, bodies, strict=True) if body is not None]
+        blocks: list[bytes] = []
+        size = taken = 0
+        for entry, body in zip(entries, bodies, strict=True):
+            if body is not None:
+                block = message(entry, body).block
+                size += len(block)
+                if blocks and size > PIECE_BYTES:
+                    break
+                blocks.append(block)
+            taken += 1
+        return Piece(b"".join(blocks), taken)
 
     def _tell(self, tenant: str) -> None:
         self._told[tenant] = None
@@ -191,17 +214,28 @@ class Streams:
                     del self._told[name]
                 feeds = [feed for name in names if (feed := self._feeds.get(name)) and feed.read is not None]
                 try:
-                    await self._advance(feeds)
+                    await self._advance_all(feeds)
                     outage.ends()
                 except StoreUnavailable as error:
                     outage.begins(str(error))
                     self._told.update(dict.fromkeys(names))
                     await asyncio.sleep(_RETRY_SECONDS)
-                except Exception:  # noqa: BLE001  # nobody must wait in silence for what does not come
-                    structlog.get_logger().exception("event_streams_failed")
-                    for feed in feeds:
-                        for listener in feed.listeners():
-                            listener.close("something went wrong here")
+
+    async def _advance_all(self, feeds: Sequence[Feed]) -> None:
+        """Reads on, and ends the streams of a tenant with which that fails for a reason of ours."""
+        try:
+            await self._advance(feeds)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # nobody must wait in silence for what does not come
+            if len(feeds) > 1:  # one of them is at fault, and the others must not pay for it
+                for feed in feeds:
+                    await self._advance_all([feed])
+                return
+            for feed in feeds:
+                structlog.get_logger().exception("event_streams_failed", tenant=feed.tenant)
+                for listener in feed.listeners():
+                    listener.close("something went wrong here")
 
     async def _advance(self, feeds: Sequence[Feed]) -> None:
         """Read on, and hand out. Who joins in between either gets what was read or has read it already."""
@@ -219,9 +253,11 @@ class Streams:
             for feed, page, (_, last) in zip(feeds, pages, before, strict=True):
                 if len(page) == PAGE:
                     await self._far_behind(feed, last)
-        except StoreUnavailable:
-            for feed, (_, last) in zip(feeds, before, strict=True):
-                feed.read = last
+        except Exception as error:
+            # Read again, but not what cannot be read: it would end every stream that its tenant opens.
+            if isinstance(error, StoreUnavailable) or len(feeds) > 1:
+                for feed, (_, last) in zip(feeds, before, strict=True):
+                    feed.read = last
             raise
         for (feed, entry), body in zip(wanted, bodies, strict=True):
             if body is not None:

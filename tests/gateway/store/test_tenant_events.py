@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway import events
 from gateway.events import EVENT_OF, TYPE_OF_STATE, EventType
-from gateway.jobs import Job
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
 from gateway.lifecycle import JobEvent, JobState, job_moves
 from gateway.store import keys
 from gateway.store.base import Callback, Move
@@ -177,9 +177,22 @@ async def test_a_forgotten_job_is_no_gap_for_who_heard_of_it(
     assert await told.missing_after("acme", ids[1]) is None
     assert await told.missing_after("acme", ids[0]) == ids[2]
     await redis.xdel(keys.tenant_events("acme"), ids[3])
-    assert await told.missing_after("acme", ids[2]) is None
+    assert await told.missing_after("acme", ids[2]) == ids[3]  # who was away for so long has missed it
+    assert await told.missing_after("acme", ids[3]) is None
     await redis.xdel(keys.tenant_events("acme"), ids[2])
     assert await told.missing_after("acme", ids[3]) is None
+
+
+async def test_what_was_forgotten_meanwhile_is_a_gap_though_something_older_is_kept(
+    told: RedisTenantEvents, redis: Redis, accept: Accept
+) -> None:
+    for _ in range(4):
+        await accept()
+    [page] = await told.after([("acme", START)], 10)
+    ids = [entry.id for entry in page]
+    await redis.xdel(keys.tenant_events("acme"), ids[2])
+    assert await told.missing_after("acme", ids[1]) == ids[3]
+    assert await told.missing_after("acme", ids[2]) is None
 
 
 async def test_a_full_stream_that_was_cut_is_a_gap_though_jobs_were_forgotten_before(
@@ -220,6 +233,47 @@ async def test_of_a_step_the_job_is_told_as_it_was_then_and_of_its_end_the_froze
     assert record is not None
     assert queued == events.make_step(record, EventType.QUEUED, "mine").body
     assert canceled == ended(job).owed.body  # type: ignore[union-attr]
+
+
+async def test_a_payload_that_an_event_leaves_out_is_not_fetched(
+    told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis
+) -> None:
+    long = "x" * (EVENT_PAYLOAD_CHARACTERS + 1)
+    job = new_job(payload_characters=len(long))
+    await jobs.accept(job, long, "fingerprint", queue_max=10)
+    await redis.delete(keys.payload(job.id))
+    await redis.rpush(keys.payload(job.id), "a GET of this is an error")  # type: ignore[misc]
+    expected = events.make_step(job, EventType.QUEUED, long).body
+    assert await told.bodies([Entry("1-0", "job.queued", job.id)]) == [expected]
+    assert b'"payload_omitted":true' in expected
+
+
+async def test_many_events_are_read_together_and_never_one_by_one(
+    told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = [new_job(payload_characters=size) for size in (None, 0, 4, EVENT_PAYLOAD_CHARACTERS)]
+    payloads = [None if job.payload_characters is None else "y" * job.payload_characters for job in some]
+    for job, payload in zip(some, payloads, strict=True):
+        await jobs.accept(job, payload, "fingerprint", queue_max=10)
+    unfrozen = new_job(payload_characters=4)
+    await jobs.accept(unfrozen, "mine", "fingerprint", queue_max=10)
+    await redis.hset(keys.job(unfrozen.id), mapping={"state": "failed", "finished_at": 7})  # type: ignore[misc]
+    record = await jobs.read(unfrozen.id)
+    assert record is not None
+    entries = [Entry(f"{number}-0", "job.queued", job.id) for number, job in enumerate(some)]
+    entries.append(Entry("9-0", "job.failed", unfrozen.id))
+
+    def alone(*command: object, **_: object) -> None:
+        pytest.fail(f"asked for by itself: {command}")
+
+    monkeypatch.setattr(redis, "execute_command", alone)
+    assert await told.bodies(entries) == [
+        *(
+            events.make_step(job, EventType.QUEUED, payload).body
+            for job, payload in zip(some, payloads, strict=True)
+        ),
+        events.make(record, "mine").body,
+    ]
 
 
 async def test_an_end_without_its_event_is_made_of_the_record(

@@ -14,16 +14,18 @@ from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.tenant_events import Entry, RedisTenantEvents
 from gateway.web import streams as streams_module
-from gateway.web.streams import PAGE, Listener, Message, Streams
+from gateway.web.streams import PAGE, PIECE_BYTES, Listener, Message, Piece, Streams
 from tests.gateway.web.hearing import SECONDS, post
 
 
 class Failing(RedisTenantEvents):
-    """`errors`: what the next readings end with, the last one first. `go_on`: set, or nothing is read."""
+    """`errors`: what the next readings end with, the last one first. `broken`: a job of which nothing can be
+    told. `go_on`: set, or nothing is read."""
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(resources.redis)
         self.errors: list[Exception] = []
+        self.broken = ""
         self.go_on = asyncio.Event()
         self.go_on.set()
 
@@ -34,6 +36,8 @@ class Failing(RedisTenantEvents):
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         if entries and self.errors:
             raise self.errors.pop()
+        if any(entry.job_id == self.broken for entry in entries):
+            raise RuntimeError("a bug")
         return await super().bodies(entries)
 
 
@@ -93,6 +97,56 @@ async def test_a_fault_of_ours_ends_the_streams_that_it_strikes_instead_of_silen
                 await post(resources)
                 assert await heard(later, 1)
     assert [one["event"] for one in logged] == ["event_streams_failed"]
+
+
+async def test_a_fault_with_one_tenant_s_events_ends_no_stream_of_another_that_is_read_with_it(
+    resources: Resources, events: Failing
+) -> None:
+    with capture_logs() as logged:
+        async with (
+            reading(resources, events) as streams,
+            streams.feed("acme") as ours,
+            streams.feed("other") as theirs,
+        ):
+            struck, spared, later = Listener(), Listener(), Listener()
+            with ours.joined(struck), theirs.joined(spared):
+                events.go_on.clear()
+                streams._tell("acme")
+                streams._tell("other")  # so that both are read together
+                events.broken = (await post(resources)).id
+                jobs = [await post(resources, "other") for _ in range(3)]
+                events.go_on.set()
+                found = await heard(spared, 3)
+                async with asyncio.timeout(SECONDS):
+                    await struck.bell.wait()
+                assert struck.closed is not None
+                assert spared.closed is None
+            with ours.joined(later):
+                await post(resources)
+                assert len(await heard(later, 1)) == 1
+    assert all(job.id.encode() in one.block for job, one in zip(jobs, found, strict=True))
+    assert [(one["event"], one["tenant"]) for one in logged] == [("event_streams_failed", "acme")]
+
+
+async def test_a_piece_is_as_many_messages_as_it_may_hold_and_one_at_least(
+    resources: Resources, events: Failing
+) -> None:
+    large = [await post(resources, callback_url="x" * PIECE_BYTES) for _ in range(2)]
+    small = [await post(resources, callback_url="x" * (PIECE_BYTES // 3)) for _ in range(3)]
+    gone = Entry("1-0", "job.queued", "job_of_nobody")
+    [page] = await events.after([("acme", "0-0")], PAGE)
+    async with reading(resources, events) as streams:
+        first = await streams.piece(page)
+        rest = await streams.piece(page[2:])
+        none = await streams.piece([gone])
+        around = await streams.piece([gone, page[0], gone, page[1]])
+    assert first.taken == 1
+    assert large[0].id.encode() in first.block
+    assert large[1].id.encode() not in first.block
+    assert rest.taken == 2
+    assert [job.id.encode() in rest.block for job in small] == [True, True, False]
+    assert none == Piece(b"", 1)
+    assert around == Piece(first.block, 3)
 
 
 async def test_a_reading_that_was_overtaken_by_the_cut_is_a_gap(
