@@ -1,9 +1,9 @@
 """Lanes -> slots -> arq: what the three roles of the workers have in common.
 
 A role has lanes (submit: a tenant; confirm: an upstream account; deliver: an endpoint), a number of
-slots over all lanes and for each lane, and a lease. What may run now is moved from the lanes to arq by
-one script, fairly between lanes, and that script writes the arq job too: there is no second write that
-could be lost. arq is the doorbell and the runner; it never holds what may not run yet.
+slots over all lanes, for each lane and in deliver for each tenant, and a lease. What may run now is moved
+from the lanes to arq by one script, fairly between lanes, and that script writes the arq job too: there is
+no second write that could be lost. arq is the doorbell and the runner; it never holds what may not run yet.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class RoleLimits:
     `lease_ms`: how long a dispatched piece of work may go unheard of before it is dispatched again;
     `per_second`: how many may be handed out in a second (0: as many as there are); `probe_ms`: between probes
     while the role's account is parked. `again_share`: of the slots, and of those of a lane, how many retries
-    may hold; new work may hold all. At 1 retries go first instead. `health`: of the deliver role's lanes."""
+    may hold; new work may hold all. At 1 retries go first instead. Of the deliver role: `tenant_slots`, at
+    once in all lanes of one tenant (0: as many as there are), and `health` of its lanes."""
 
     slots: int
     lane_slots: int
@@ -64,6 +65,7 @@ class RoleLimits:
     per_second: float = 0
     probe_ms: int = 30_000
     again_share: float = 1.0
+    tenant_slots: int = 0
     health: HealthLimits = HealthLimits()
 
 

@@ -178,7 +178,7 @@ class DeliveryState(StrEnum):
 
     PENDING = "pending"  #: owed; waiting for its first or next attempt
     DELIVERED = "delivered"  #: the endpoint answered 2xx
-    DEAD = "dead"  #: the last attempt failed; kept with every attempt
+    DEAD = "dead"  #: the last attempt failed; kept with its newest attempts
     HELD = "held"  #: its endpoint is disabled; kept
 
 

@@ -187,6 +187,7 @@ class Settings(BaseSettings):
     )
     delivery_slots: int = Field(100, ge=1, description="deliveries at once")
     delivery_endpoint_slots: int = Field(8, ge=1, description="of which one endpoint may hold")
+    delivery_tenant_slots: int = Field(50, ge=1, description="of which one tenant may hold")
     delivery_timeout_seconds: Seconds = Field(15, description="for one attempt, in all")
     delivery_schedule_seconds: Annotated[list[Seconds], NoDecode, BeforeValidator(_words)] = Field(
         default_factory=lambda: list(DELIVERY_SCHEDULE),
@@ -266,6 +267,7 @@ class Settings(BaseSettings):
                 self.delivery_endpoint_slots,
                 attempt,
                 again_share=_AGAIN_SHARE,
+                tenant_slots=self.delivery_tenant_slots,
                 health=HealthLimits(park_ms=park, park_most_ms=_LONGEST_PARK * park),
             ),
         }

@@ -40,10 +40,11 @@ _TELLS: Final = {
 def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[Any]]:
     """The `dispatch` document of scripts/handing_out.lua: {role: [slots, slots of a lane, lease in ms, batch,
     ms for one when there is a rate, ms between probes, share of retries]}; after it, in the deliver role,
-    what `health_limits` gives."""
+    what `health_limits` gives, and the slots of a tenant."""
     found = {role.value: _limits(roles[role]) for role in wanted}
     if Role.DELIVER in wanted:
-        found[Role.DELIVER.value].append(health_limits(roles[Role.DELIVER].health))
+        deliver = roles[Role.DELIVER]
+        found[Role.DELIVER.value] += [health_limits(deliver.health), deliver.tenant_slots or deliver.slots]
     return found
 
 

@@ -1,4 +1,5 @@
 -- handing_out.lua: a part, put before every script when it is loaded, after lanes.lua. Which ticket is next.
+local EVENTS = 'events-' -- before the tenant, in the name of the lane of its events
 
 -- How many the upstream's account lets through now, and whether that one is a probe.
 local function account_room(slots, held, probe_ms, now)
@@ -23,9 +24,25 @@ local function part(share, slots)
   return math.max(1, math.floor(share * slots))
 end
 
--- The ticket of the lane whose turn it is, and whether it takes from the retries' share. nil when none may go; then
--- `true` when only the share of all lanes, which `open` says is left, stands in its way. `special`: some lane is
--- probed or has a cap of its own.
+-- Whose the lane of a ticket of the deliver role is: an endpoint's and a callback host's lane belong to the tenant of
+-- any delivery there, a lane of events to the tenant that it is named after. nil when no record tells any more.
+local function tenant_of(lane, ticket)
+  local known = redis.call('HGET', P .. 'deliver:tenants', lane)
+  if known then return known end
+  if string.sub(lane, 1, #EVENTS) == EVENTS then return string.sub(lane, #EVENTS + 1) end
+  return redis.call('HGET', P .. 'delivery:' .. string.sub(ticket, #lane + 2), 'tenant') or nil
+end
+
+-- Whose slots those of the lane are, and whether the tenant holds as many as it may.
+local function tenant_full(r, lane, ticket, most)
+  local tenant = tenant_of(lane, ticket)
+  local held = tenant and redis.call('HGET', r .. ':tenant_inflight', tenant)
+  return tenant, tonumber(held or '0') >= most
+end
+
+-- The ticket of the lane whose turn it is, whether it takes from the retries' share, and of the deliver role whose
+-- it is. nil when none may go; then 'share' when only the share of all lanes, which `open` says is left, stands in
+-- its way, and 'tenant' when its tenant's slots do. `special`: some lane is probed or has a cap of its own.
 local function choose(role, lane, limits, open, special)
   local r = P .. role
   local key, cap, share = r .. ':lane:' .. lane, limits[2], limits[7]
@@ -35,34 +52,83 @@ local function choose(role, lane, limits, open, special)
   end
   if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end
   local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  local ticket, rank = head[1], tonumber(head[2])
-  if not ticket or share >= 1 or (rank >= NEW and rank < RECOVERED) then return ticket, false end
+  local ticket, rank, tenant, full = head[1], tonumber(head[2]), nil, false
+  if not ticket then return nil end
+  if limits[9] then tenant, full = tenant_full(r, lane, ticket, limits[9]) end
+  if full then return nil, 'tenant', tenant end
+  if share >= 1 or (rank >= NEW and rank < RECOVERED) then return ticket, false, tenant end
   local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < part(share, cap)
   if rank < NEW then -- new work may wait behind it, and they take turns
     if not mine or not open or redis.call('SISMEMBER', r .. ':leant', lane) == 1 then
       local new = redis.call('ZRANGEBYSCORE', key, NEW, '(' .. RECOVERED, 'LIMIT', 0, 1)[1]
       redis.call('SREM', r .. ':leant', lane)
-      if new then return new, false end
+      if new then return new, false, tenant end
     end
   end
   if not mine then return nil end
-  if not open then return nil, true end
+  if not open then return nil, 'share' end
   if rank < NEW then redis.call('SADD', r .. ':leant', lane) end
-  return ticket, true
+  return ticket, true, tenant
 end
 
--- The lane whose turn it is, with its turns served. `open`: retries may be handed out, for which blocked lanes wait.
-local function next_lane(r, open)
-  local freed = open and redis.call('ZPOPMIN', r .. ':blocked') or {}
-  if freed[1] then
-    return freed[1], math.max(tonumber(freed[2]), tonumber(redis.call('GET', r .. ':turn') or '0'))
+local function turn_of(r)
+  return tonumber(redis.call('GET', r .. ':turn') or '0')
+end
+
+-- Of each tenant that may have more slots, as many lanes of its crowd get in line again, and are served in their turn.
+-- One that then makes no use of it lets another go (`disown`). Returns whether there was one.
+local function relieve(r, most)
+  local found = false
+  for _, tenant in ipairs(redis.call('SMEMBERS', r .. ':relieved')) do
+    redis.call('SREM', r .. ':relieved', tenant)
+    local room = most - tonumber(redis.call('HGET', r .. ':tenant_inflight', tenant) or '0')
+    local freed = room > 0 and redis.call('ZPOPMIN', r .. ':crowd:' .. tenant, room) or {}
+    for i = 1, #freed, 2 do
+      redis.call('ZADD', r .. ':fair', math.max(tonumber(freed[i + 1]), turn_of(r)), freed[i])
+      found = true
+    end
   end
+  return found
+end
+
+-- The lane whose turn it is, with its turns served. `open`: retries may be handed out, for which blocked lanes wait;
+-- `most`: slots of a tenant, or nil.
+local function next_lane(r, open, most)
+  local freed = open and redis.call('ZPOPMIN', r .. ':blocked') or {}
+  if freed[1] then return freed[1], math.max(tonumber(freed[2]), turn_of(r)) end
   local first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
+  if not first[1] and most and relieve(r, most) then
+    first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
+  end
   return first[1], tonumber(first[2])
 end
 
+-- Nothing of the lane may be handed out. When it is empty, or full, `enter` or `free` makes it active again; else it
+-- waits for the share of all retries, or for its tenant (`why`, of `choose`).
+local function stand_aside(role, lane, served, why, tenant)
+  local r = P .. role
+  if why == 'tenant' then
+    own(r, lane, tenant)
+    redis.call('ZADD', r .. ':crowd:' .. tenant, served, lane)
+    redis.call('ZREM', r .. ':fair', lane)
+    return
+  end
+  deactivate(role, lane, served)
+  if why == 'share' then redis.call('ZADD', r .. ':blocked', served, lane) end
+  if redis.call('EXISTS', r .. ':lane:' .. lane) == 0 then redis.call('SREM', r .. ':leant', lane) end
+end
+
+-- Turns of idle lanes that are no more than the present one need not be kept; and when no lane is in line, all begin
+-- alike. Else each lane that there ever was would be known for ever.
+local function forget_turns(r, nobody)
+  local last = nobody and redis.call('ZRANGE', r .. ':idle', -1, -1, 'WITHSCORES') or {}
+  if last[1] then redis.call('SET', r .. ':turn', math.max(tonumber(last[2]), turn_of(r))) end
+  redis.call('ZREMRANGEBYSCORE', r .. ':idle', '-inf', turn_of(r))
+end
+
 -- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch, ms for one or 0, ms
--- between probes of a parked account, share of the slots that retries may hold}; returns how many.
+-- between probes of a parked account, share of the slots that retries may hold}, and of the deliver role {..., those
+-- of health.lua, slots of a tenant}; returns how many.
 local function hand_out(role, limits, now)
   local r = P .. role
   local held = redis.call('ZCARD', r .. ':slots')
@@ -79,12 +145,16 @@ local function hand_out(role, limits, now)
   end
   if room <= 0 then return 0 end
   local special = redis.call('EXISTS', r .. ':caps', r .. ':probing') > 0
-  local share, open = limits[7], 0
+  local share, open, nobody = limits[7], 0, false
+  if limits[9] then relieve(r, limits[9]) end
   if share < 1 then open = part(share, limits[1]) - redis.call('SCARD', r .. ':retrying') end
   while handed < room do
-    local lane, served = next_lane(r, open > 0)
-    if not lane then break end
-    local ticket, again = choose(role, lane, limits, open > 0, special)
+    local lane, served = next_lane(r, open > 0, limits[9])
+    if not lane then
+      nobody = true
+      break
+    end
+    local ticket, again, tenant = choose(role, lane, limits, open > 0, special)
     if ticket then
       redis.call('ZREM', r .. ':lane:' .. lane, ticket)
       redis.call('SET', r .. ':turn', served)
@@ -95,16 +165,13 @@ local function hand_out(role, limits, now)
         redis.call('HINCRBY', r .. ':retries', lane, 1)
         open = open - 1
       end
-      take(role, ticket, limits[3], now)
+      take(role, ticket, limits[3], now, tenant)
       handed = handed + 1
-    else -- empty, or full: `enter` or `free` makes it active again
-      deactivate(role, lane, served)
-      if again then redis.call('ZADD', r .. ':blocked', served, lane) end
-      if share < 1 and redis.call('EXISTS', r .. ':lane:' .. lane) == 0 then
-        redis.call('SREM', r .. ':leant', lane)
-      end
+    else
+      stand_aside(role, lane, served, again, tenant)
     end
   end
+  forget_turns(r, nobody)
   if tat and handed > 0 then redis.call('SET', r .. ':tat', tat + handed * interval) end
   if probing and handed > 0 then redis.call('HSET', ACCOUNT, 'probe_at', now + limits[6]) end
   return handed

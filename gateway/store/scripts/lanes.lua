@@ -7,7 +7,7 @@
 --   parked       zset   lane of which nothing is handed out -> until when ("+inf": until it is resumed)
 --   probing      set    lanes that were parked, and have one slot until it is known how they do
 --   caps         hash   lane -> how many slots it may hold, where that is not the role's number
---   served       hash   turns served of a lane that is not active
+--   idle         zset   lane that is not active -> turns served, while those are more than `turn`
 --   turn         string turns served of the lane that was last served: where a lane that was idle joins
 --   waiting      zset   ticket -> when it entered its lane, over all lanes: depth and age
 --   due          zset   ticket -> when it may enter its lane
@@ -17,6 +17,10 @@
 --   inflight     hash   lane -> slots it holds
 --   retrying     set    tickets that hold a slot of the retries' share, and retries, hash: lane -> how many of them
 --   leant        set    lanes whose last turn a retry had, while the next goes to new work if there is some
+--   tenants      hash   lane of the deliver role that holds a slot or is in a crowd -> the tenant whose it is
+--   tenant_inflight     hash   tenant -> slots that these lanes of it hold
+--   crowd:<tenant>      zset   lane that waits for its tenant to hold fewer slots -> turns served
+--   relieved     set    tenants with a crowd of which more lanes may be let go
 --   tat          string when the next hand-out of a role with a rate is due (GCRA)
 --   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
 -- {gw}:account:main, the upstream's account, limits the submit role: slots (fewer after a 429), hold_until,
@@ -99,23 +103,49 @@ local function lane_of(ticket)
   return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
 end
 
--- The lane takes part, unless it is parked. `retry`: nothing but a retry's slot or work was added, which is not what
--- a blocked lane waits for.
+-- From now on the lane's slots count for the tenant, also those that it holds already.
+local function own(r, lane, tenant)
+  if redis.call('HSETNX', r .. ':tenants', lane, tenant) == 0 then return end
+  local held = redis.call('HGET', r .. ':inflight', lane)
+  if held then redis.call('HINCRBY', r .. ':tenant_inflight', tenant, held) end
+end
+
+-- The lane is no longer in line, or a slot of it was freed: another of its tenant's crowd may go. Whose it is need not
+-- be known any longer when it holds nothing and is in no crowd.
+local function disown(r, lane)
+  local tenant = redis.call('HGET', r .. ':tenants', lane)
+  if not tenant then return end
+  local crowd = r .. ':crowd:' .. tenant
+  if redis.call('EXISTS', crowd) == 1 then redis.call('SADD', r .. ':relieved', tenant) end
+  if redis.call('HEXISTS', r .. ':inflight', lane) == 0 and not redis.call('ZSCORE', crowd, lane) then
+    redis.call('HDEL', r .. ':tenants', lane)
+  end
+end
+
+local function in_crowd(r, lane)
+  local tenant = redis.call('HGET', r .. ':tenants', lane)
+  return tenant and redis.call('ZSCORE', r .. ':crowd:' .. tenant, lane)
+end
+
+-- The lane takes part, unless it is parked or in a crowd. `retry`: nothing but a retry's slot or work was added, which
+-- is not what a blocked lane waits for.
 local function activate(role, lane, retry)
   local r = P .. role
   if redis.call('ZSCORE', r .. ':fair', lane) or redis.call('ZSCORE', r .. ':parked', lane) then return end
   if retry and redis.call('ZSCORE', r .. ':blocked', lane) then return end
+  if in_crowd(r, lane) then return end
   redis.call('ZREM', r .. ':blocked', lane)
-  local own = tonumber(redis.call('HGET', r .. ':served', lane) or '0')
+  local mine = tonumber(redis.call('ZSCORE', r .. ':idle', lane) or '0')
   local turn = tonumber(redis.call('GET', r .. ':turn') or '0')
   -- a lane that was idle has saved up no credit: it joins at the present turn
-  redis.call('ZADD', r .. ':fair', math.max(own, turn), lane)
+  redis.call('ZADD', r .. ':fair', math.max(mine, turn), lane)
 end
 
 -- `served`: its turns, which it finds again when it takes part the next time.
 local function deactivate(role, lane, served)
   redis.call('ZREM', P .. role .. ':fair', lane)
-  redis.call('HSET', P .. role .. ':served', lane, served)
+  redis.call('ZADD', P .. role .. ':idle', served, lane)
+  disown(P .. role, lane)
 end
 
 -- Nothing of the lane is handed out until then (ms, or "+inf": until it is resumed); what waits there stays.
@@ -124,8 +154,10 @@ local function park_lane(role, lane, till)
   redis.call('ZADD', r .. ':parked', till, lane)
   redis.call('SREM', r .. ':probing', lane)
   redis.call('ZREM', r .. ':blocked', lane)
-  local served = redis.call('ZSCORE', r .. ':fair', lane)
-  if served then deactivate(role, lane, served) end
+  local served = redis.call('ZSCORE', r .. ':fair', lane) or in_crowd(r, lane)
+  if not served then return end
+  redis.call('ZREM', r .. ':crowd:' .. (redis.call('HGET', r .. ':tenants', lane) or ''), lane)
+  deactivate(role, lane, served)
 end
 
 -- What waits in the lane may be handed out, if there is any: as after it was parked, or its cap was raised.
@@ -165,8 +197,13 @@ local function ring_bell(role, ticket, ring, now)
   if redis.call('LLEN', queue .. ':wake') < WAKE_CAP then redis.call('RPUSH', queue .. ':wake', '1') end
 end
 
-local function take(role, ticket, lease_ms, now)
+-- `tenant`: whose lane it is, where that matters.
+local function take(role, ticket, lease_ms, now, tenant)
   local r = P .. role
+  if tenant then
+    own(r, lane_of(ticket), tenant)
+    redis.call('HINCRBY', r .. ':tenant_inflight', tenant, 1)
+  end
   local ring = redis.call('INCR', r .. ':rings')
   redis.call('ZADD', r .. ':slots', now + lease_ms, ticket)
   redis.call('HSET', r .. ':holders', ticket, ring)
@@ -200,6 +237,12 @@ local function free(role, ticket)
   if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
   redis.call('HDEL', r .. ':holders', ticket)
   if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
+  local tenant = redis.call('HGET', r .. ':tenants', lane)
+  if tenant then
+    local left = redis.call('HINCRBY', r .. ':tenant_inflight', tenant, -1)
+    if left <= 0 then redis.call('HDEL', r .. ':tenant_inflight', tenant) end
+    disown(r, lane)
+  end
   if redis.call('SREM', r .. ':retrying', ticket) == 1 and redis.call('HINCRBY', r .. ':retries', lane, -1) <= 0 then
     redis.call('HDEL', r .. ':retries', lane)
   end

@@ -46,10 +46,19 @@ class Lanes:
     retrying: set[str] = field(default_factory=set)
     retries: dict[str, str] = field(default_factory=dict)
     ranks: dict[str, float] = field(default_factory=dict)
+    tenants: dict[str, str] = field(default_factory=dict)
+    tenant_inflight: dict[str, str] = field(default_factory=dict)
+    crowds: dict[str, dict[str, float]] = field(default_factory=dict)
+    relieved: set[str] = field(default_factory=set)
 
     def cap(self, lane: str, slots: int) -> int:
         """How many slots the lane may hold, in a role where a lane has so many."""
-        return 1 if lane in self.probing else int(self.caps.get(lane, slots))
+        return 1 if lane in self.probing else min(slots, int(self.caps.get(lane, slots)))
+
+    @property
+    def crowded(self) -> set[str]:
+        """Lanes that wait for their tenant to hold fewer slots."""
+        return {lane for crowd in self.crowds.values() for lane in crowd}
 
     @property
     def in_lanes(self) -> set[str]:
@@ -89,13 +98,16 @@ class Dump:
         got: dict[str, Any] = {}
         for name in ("waiting", "due", "slots", "fair", "blocked", "parked"):
             got[name] = self.keys.get(head + name, {})
-        for name in ("holders", "inflight", "caps", "retries"):
+        for name in ("holders", "inflight", "caps", "retries", "tenants", "tenant_inflight"):
             got[name] = self.keys.get(head + name, {})
-        for name in ("again", "probing", "retrying"):
+        for name in ("again", "probing", "retrying", "relieved"):
             got[name] = set(self.keys.get(head + name, ()))
         return Lanes(
             lanes={lane: list(ranks) for lane, ranks in lanes.items()},
             ranks={ticket: rank for ranks in lanes.values() for ticket, rank in ranks.items()},
+            crowds={
+                key[len(head) + 6 :]: v for key, v in self.keys.items() if key.startswith(f"{head}crowd:")
+            },
             **got,
         )
 

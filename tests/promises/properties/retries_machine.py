@@ -1,4 +1,4 @@
-"""First attempts, retries and what is recovered, in lanes with caps that are parked, tried and resumed."""
+"""First attempts, retries and what is recovered, in tenants' lanes that are parked, tried and resumed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from tests.promises.properties.invariants import is_new, part
 from tests.promises.properties.stage import Stage, now
 
 DELIVER: Final = "{gw}:deliver:*"
-LANES: Final = ("ep_a", "ep_b", "ep_c", "ep_d")
+TENANTS: Final = {"ep_a": "acme", "ep_b": "acme", "ep_c": "acme", "url-d": "zeta", "events-zeta": "zeta"}
+LANES: Final = tuple(TENANTS)
 HEALTH: Final = HealthLimits(60_000, 10_000, least=4, percent=50, park_ms=5_000, park_most_ms=20_000)
-LIMITS: Final = RoleLimits(slots=5, lane_slots=3, lease_ms=15_000, again_share=0.7, health=HEALTH)
+TENANT_SLOTS: Final = 4
+LIMITS: Final = RoleLimits(
+    slots=6, lane_slots=3, lease_ms=15_000, again_share=0.7, tenant_slots=TENANT_SLOTS, health=HEALTH
+)
 SHARE: Final = part(LIMITS.again_share, LIMITS.slots)
 NUMBER: Final = st.integers(0, 20)
 LANE: Final = st.sampled_from(LANES)
@@ -32,7 +36,7 @@ _PARTS: Final = _CLOCK.sub(_VIRTUAL, PARTS.encode()).decode()
 
 
 class RetriesMachine(RuleBasedStateMachine):
-    """The deliver role. A ticket stands for a delivery, of which no record is needed here."""
+    """The deliver role. A ticket stands for a delivery, whose record need say nothing but whose it is."""
 
     def __init__(self, server: Server, folder: Path, seen: Counter[str]) -> None:
         super().__init__()
@@ -70,6 +74,8 @@ class RetriesMachine(RuleBasedStateMachine):
         for _ in range(many):
             self.named += 1
             ticket = f"{lane}|{self.named}"
+            if not lane.startswith("events-"):
+                self.server.client.hset(f"{{gw}}:delivery:{self.named}", "tenant", TENANTS[lane])
             self.call(ENTER, "deliver", ticket, kind, self.stage.now_ms())
             self.inside.add(ticket)
 
@@ -157,6 +163,8 @@ class RetriesMachine(RuleBasedStateMachine):
             self.dispatch()
         left = self.lanes()
         assert not left.in_lanes | set(left.slots) | set(left.due), "some are never served"
+        kept = [left.tenants, left.tenant_inflight, left.crowds, left.relieved]
+        assert not any(kept), f"kept of tenants that are owed nothing: {kept}"
         self.seen["all served"] += 1
 
     def finish_all(self, ticket: str) -> None:
@@ -204,6 +212,7 @@ class RetriesMachine(RuleBasedStateMachine):
         assert lane not in new.parked, "handed out of a parked lane"
         in_lane = sum(t.startswith(f"{lane}|") for t in new.slots)
         assert in_lane <= new.cap(lane, LIMITS.lane_slots), "more than the lane's cap"
+        assert _held_by(new, TENANTS[lane]) <= TENANT_SLOTS, "more than the tenant's slots"
         for waits in new.lanes.get(lane, []):
             if rank is not None and _kind(rank) == _kind(new.ranks[waits]):
                 assert rank < new.ranks[waits], "a younger one went first"
@@ -222,6 +231,9 @@ class RetriesMachine(RuleBasedStateMachine):
             cap = new.cap(lane, LIMITS.lane_slots)
             if lane in new.parked or new.of_lane(lane) >= cap:
                 continue
+            if _held_by(new, TENANTS[lane]) >= TENANT_SLOTS:
+                self.seen["tenant is full"] += 1
+                continue
             kinds = {_kind(new.ranks[ticket]) for ticket in waiting}
             assert "new" not in kinds, "a slot is free, and new work waits"
             shared = int(new.retries.get(lane, 0)) < part(LIMITS.again_share, cap)
@@ -234,6 +246,27 @@ class RetriesMachine(RuleBasedStateMachine):
         invariants.check_lanes(self.look, Role.DELIVER, LIMITS, asked_again=True)
         assert set(self.look.slots) | self.look.in_lanes | set(self.look.due) == self.inside
         assert self.look.retrying == self.retrying
+        self._check_tenants(self.look)
+
+    def _check_tenants(self, lanes: Lanes) -> None:
+        """All of it follows from the slots, and from who waits: no lane waits for a slot that is there."""
+        held = Counter(TENANTS[ticket.partition("|")[0]] for ticket in lanes.slots)
+        assert {name: int(n) for name, n in lanes.tenant_inflight.items()} == held
+        assert lanes.tenants.items() <= TENANTS.items()
+        needed = set(lanes.inflight) | lanes.crowded
+        assert needed <= set(lanes.tenants) <= needed | set(lanes.fair), "known for too long, or not known"
+        in_other_ways = lanes.crowded & (set(lanes.fair) | set(lanes.blocked) | set(lanes.parked))
+        assert not in_other_ways, f"a lane waits in two ways: {in_other_ways}"
+        for tenant, crowd in lanes.crowds.items():
+            assert {TENANTS[lane] for lane in crowd} == {tenant}, "in the crowd of another tenant"
+            in_line = any(TENANTS[lane] == tenant for lane in lanes.fair)
+            assert held[tenant] >= TENANT_SLOTS or tenant in lanes.relieved or in_line, (
+                "a crowd is never relieved"
+            )
+
+
+def _held_by(lanes: Lanes, tenant: str) -> int:
+    return sum(TENANTS[ticket.partition("|")[0]] == tenant for ticket in lanes.slots)
 
 
 def _kind(rank: float) -> str:

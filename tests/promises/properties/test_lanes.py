@@ -34,7 +34,7 @@ def test_retries_and_first_attempts_share_the_slots_and_none_is_kept_waiting(
     machine: Any = lambda: RetriesMachine(server, tmp_path, seen)  # noqa: E731
     run_state_machine_as_test(machine, settings=effort(40, 50))
     server.close()
-    full = {"share of all is full", "share of the lane is full"}
+    full = {"share of all is full", "share of the lane is full", "tenant is full"}
     wanted = {"new", "retry", "recovered", "taking turns", *full, "all served", "rung again"}
     missing = wanted - set(seen)
     assert not missing, f"never happened: {missing}"

@@ -55,6 +55,14 @@ def an_answer_comes_when_its_job_is_forgotten(machine: JobsMachine) -> None:
     machine.holds()
     machine.answer(0, "accepted", False, True)
     machine.holds()
+    machine._call_back(job.name, 1, "new", "terminal", None, False, True)  # of a job that nobody remembers
+    machine.holds()
+
+
+def a_key_is_used_twice(machine: JobsMachine) -> None:
+    for body in ("a body", "a body", "another body"):
+        machine.accept("acme", "a key", body, (60, 600), None, False, False, False, True)
+        machine.holds()
 
 
 def a_task_is_canceled_as_its_owner_wished(machine: JobsMachine) -> None:
@@ -229,6 +237,7 @@ def an_epoch_is_handed_out_twice(machine: JobsMachine) -> None:
 TOURS: Final[tuple[Callable[[JobsMachine], None], ...]] = (
     unknown_jobs_are_sent_again_within_the_budget,
     an_answer_comes_when_its_job_is_forgotten,
+    a_key_is_used_twice,
     a_task_is_canceled_as_its_owner_wished,
     every_answer_comes_to_a_job_that_waits_for_it,
     a_callback_of_the_submission_before_the_newest_comes_first,
