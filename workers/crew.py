@@ -46,7 +46,7 @@ _THREADS: Final = 64
 
 async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) -> None:
     """Work until `stop` is set, then finish what is under way."""
-    # Names are looked up in threads. A few subscribers' names that hang must not hold up all others'.
+    # Files are read and written in threads; Python's own number of them is small where cores are few.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "workers"))
     async with open_resources(settings, retries=_RETRIES) as resources, _context(resources) as ctx:
         pool = connection_pool(

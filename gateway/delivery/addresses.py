@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
+
+from gateway.environment import Environment
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -60,7 +61,8 @@ _ISATAP: Final = (0x00005EFE, 0x02005EFE)
 _LOOPBACK: Final = IPv6Address("::1")
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _LOOK_SOON_SECONDS: Final = 1.0
-_LOOKUP_SECONDS: Final = 3.0
+_VERDICT_SECONDS: Final = 5.0
+_MONOTONIC: Final = Environment().monotonic
 
 
 def within(address: Address, some: Iterable[Network]) -> bool:
@@ -102,9 +104,12 @@ def carried(address: Address) -> tuple[IPv4Address, ...]:
 
 
 def is_of_this_machine(address: Address) -> bool:
-    """Whether what is sent to the address stays on this machine."""
-    if address.is_loopback:
-        return True
+    """Whether what is sent to the address stays on this machine; a verdict holds for some seconds."""
+    return address.is_loopback or _stays_here(address, _MONOTONIC() // _VERDICT_SECONDS)
+
+
+@lru_cache(maxsize=1024)
+def _stays_here(address: Address, _: float) -> bool:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         # To itself a machine speaks from the very address it speaks to. Connecting UDP sends nothing.
@@ -113,25 +118,6 @@ def is_of_this_machine(address: Address) -> bool:
             return ip_address(probe.getsockname()[0]) == address
     except OSError:  # no way there at all, or no such family on this machine
         return False
-
-
-class NameService:
-    """The system's lookup of names, in a few threads of its own: names that hang hold up nobody else."""
-
-    def __init__(self, threads: int = 4) -> None:
-        self._threads = ThreadPoolExecutor(threads, "lookup")
-
-    async def __call__(self, name: str, port: int) -> list[str]:
-        # AI_ADDRCONFIG as when dialling: what this machine could not dial anyway is not judged.
-        ask = partial(
-            socket.getaddrinfo, name, port, type=socket.SOCK_STREAM, flags=socket.AddressInfo.AI_ADDRCONFIG
-        )
-        try:
-            async with asyncio.timeout(_LOOKUP_SECONDS):
-                found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        except UnicodeError as error:  # Python's own codec of host names, before the lookup
-            raise socket.gaierror(socket.EAI_NONAME, str(error)) from None
-        return [str(info[4][0]) for info in found]
 
 
 class OwnPlaces:

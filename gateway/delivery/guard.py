@@ -20,17 +20,20 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from gateway.delivery import addresses
 from gateway.delivery.addresses import Address, Lookup, OwnPlaces
+from gateway.delivery.names import NameService
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
 from gateway.urls import url_fault
 
 MAX_WEBHOOK_URL_CHARACTERS: Final = 2_048
+#: Of one name. Far more than anybody needs, and few enough to judge each of them at every lookup.
+MAX_ADDRESSES: Final = 32
 _WEB_PORTS: Final = {"http": 80, "https": 443}
 _REDIS_PORT: Final = 6379
+_NUMERIC: Final = socket.AddressInfo.AI_NUMERICHOST | socket.AddressInfo.AI_NUMERICSERV
 # Whether the dial under way is for plain http. True where nobody said so: the stricter of the two.
 _plain_http: ContextVar[bool] = ContextVar("plain_http", default=True)
 
@@ -43,7 +46,12 @@ class Refusal(StrEnum):
     PORT = "names port {port}, which is not one of the ports that webhooks may go to"
     NETWORK = "points to {place}, which is not in the networks that webhooks may go to"
     OWN = "points to {place}, port {port}, which is kept from webhooks"
+    MANY = f"points to {{place}}, which has more than {MAX_ADDRESSES} addresses; give it fewer"
     PLAIN = "is plain http to a public address; send an https:// URL"
+
+
+class TooManyAddresses(AddressRefused):
+    """The name has more addresses than are judged."""
 
 
 class Guard:
@@ -72,7 +80,7 @@ class Guard:
         self._ports = None if allowed_ports is None else frozenset(allowed_ports)
         self._plain_public = plain_public
         self._own = own or OwnPlaces()
-        self._look_up = look_up or addresses.NameService()
+        self._look_up = look_up or NameService()
 
     def __call__(self, info: AddrInfo) -> socket.socket:
         family, kind, proto, _, (host, port, *_) = info
@@ -93,7 +101,11 @@ class Guard:
         return self._refusal(address, port, plain) is None
 
     def vet(self, host: str, port: int, answers: Iterable[str]) -> None:
-        """AddressRefused when one of the addresses that the name has may not be dialled, or the name not."""
+        """AddressRefused when one of the addresses that the name has may not be dialled, or the name not;
+        TooManyAddresses before any is judged."""
+        answers = list(answers)
+        if len(answers) > MAX_ADDRESSES:
+            raise TooManyAddresses(f"a name with more than {MAX_ADDRESSES} addresses is not dialled")
         named = self._own.are_named(host, port)
         if named or not all(self.permits(address, port) for address in answers):
             raise AddressRefused("this address may not be dialled")
@@ -134,6 +146,8 @@ class Guard:
         found = await self._look_up(host, port)
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+        if len(found) > MAX_ADDRESSES:
+            return Refusal.MANY.format(place=host)
         for refusal in filter(None, (self._refusal(address, port, plain) for address in found)):
             return refusal.format(place=f"an address of {host}", port=port)
         return None
@@ -172,13 +186,31 @@ class Guard:
         return port not in addresses.CLOSED_PORTS if self._ports is None else port in self._ports
 
 
+class SystemResolver(AbstractResolver):
+    """A `NameService` in the form that a connector takes."""
+
+    def __init__(self, names: NameService | None = None) -> None:
+        self._names = names or NameService()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=proto, flags=_NUMERIC)
+            for kind, proto, address in await self._names.find(host, family)
+        ]
+
+    async def close(self) -> None:
+        await self._names.close()
+
+
 class VettingResolver(AbstractResolver):
     """Looks names up and refuses those of which one address may not be dialled. The scheme is not known here:
     the socket factory has the last word on each address."""
 
     def __init__(self, guard: Guard, resolver: AbstractResolver | None = None) -> None:
         self._guard = guard
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver or SystemResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

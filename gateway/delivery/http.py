@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Final, Self
@@ -28,12 +27,21 @@ from gateway.delivery.attempts import (
     AttemptResult,
     DeliveryOutcome,
     Reply,
-    excerpt,
-    outcome_of_status,
 )
-from gateway.delivery.guard import MAX_WEBHOOK_URL_CHARACTERS, AddrInfo, Guard, VettingResolver
+from gateway.delivery.guard import (
+    MAX_ADDRESSES,
+    MAX_WEBHOOK_URL_CHARACTERS,
+    AddrInfo,
+    Guard,
+    SystemResolver,
+    TooManyAddresses,
+    VettingResolver,
+)
 from gateway.delivery.headers import kept_of_reply, printable
+from gateway.delivery.lines import Line, give_up_after, line_of_try
+from gateway.delivery.names import NameService
 from gateway.delivery.timing import Watch, WatchedHandshake, watching
+from gateway.delivery.tries import Try
 from gateway.environment import Environment, go_on
 from gateway.errors import AddressRefused
 from gateway.urls import url_fault
@@ -52,21 +60,6 @@ _HEADERS: Final = {
 _RANDOM: Final = Environment().random
 # The loop's own clock may count whole milliseconds, and be that of the turn that it is in.
 _MONOTONIC: Final = Environment().monotonic
-#: Failures of a try that no reply can have come of, unless it was on its way already.
-_UNHEARD: Final = frozenset(
-    {DeliveryOutcome.CONNECTION_REFUSED, DeliveryOutcome.CONNECTION_RESET, DeliveryOutcome.DNS_ERROR}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    """`reply`: what came of it; else `outcome` and `hint` tell why none did. `partial`: it broke off."""
-
-    watch: Watch
-    reply: Reply | None = None
-    outcome: DeliveryOutcome = DeliveryOutcome.INVALID_URL
-    hint: str | None = None
-    partial: bool = False
 
 
 class Deliverer:
@@ -103,7 +96,9 @@ class Deliverer:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._names = VettingResolver(self._guard, self._resolver)
+            # Two tries that wait in vain for a lookup's turn both end within the attempt.
+            names = self._resolver or SystemResolver(NameService(patience_seconds=self._total_seconds / 3))
+            self._names = VettingResolver(self._guard, names)
             stack.push_async_callback(self._names.close)
             self._keeping = await stack.enter_async_context(self._session(keep=True))
             # A second try must not be given another connection of those that the subscriber has just closed.
@@ -126,6 +121,7 @@ class Deliverer:
                 force_close=not keep,
                 ssl=self._ssl,
             ),
+            request_class=_LinedRequest,
             timeout=self._timeout,
             headers=_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -139,7 +135,9 @@ class Deliverer:
         watch = watching.get()
         if watch is not None:
             watch.dialling()
-        return self._guard(info)
+        raw = self._guard(info)
+        give_up_after(raw, self._total_seconds)
+        return raw
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         """Makes one attempt. Raises nothing that a subscriber can cause; cancellation passes through."""
@@ -149,15 +147,15 @@ class Deliverer:
         last, retried = await self._attempt(url, headers, body)
         await self._reach("deliver.after")
         duration_ms = round((clock() - started) * 1000)
-        return _result(last, duration_ms, retried, url)
+        return last.result(duration_ms, retried, url)
 
-    async def _attempt(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[_Try, bool]:
+    async def _attempt(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[Try, bool]:
         clock = asyncio.get_running_loop().time
         if url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
-            return _Try(Watch(_MONOTONIC)), False
+            return Try(Watch(_MONOTONIC)), False
         deadline = clock() + self._total_seconds
         first = await self._try(self._keeping, url, headers, body, deadline)
-        if first.reply is not None or first.partial or first.outcome not in _UNHEARD:
+        if not first.unheard():
             return first, False
         # A kept connection was closed as we took it: the subscriber is there. Else it gets a moment.
         stale = first.watch.reused and first.outcome is DeliveryOutcome.CONNECTION_RESET
@@ -175,13 +173,13 @@ class Deliverer:
         headers: Mapping[str, str],
         body: bytes,
         deadline: float,
-    ) -> _Try:
+    ) -> Try:
         # Larger ones go out in pieces: aiohttp warns that bytes in one piece hold up the event loop.
         data = body if len(body) <= _ONE_PIECE_BYTES else io.BytesIO(body)
         await self._guard.about_to_dial(url)
-        watch = Watch(_MONOTONIC)
+        watch, line = Watch(_MONOTONIC), Line()
         reply: Reply | None = None
-        token = watching.set(watch)
+        tokens = watching.set(watch), line_of_try.set(line)
         try:
             async with (
                 asyncio.timeout_at(deadline),
@@ -196,10 +194,28 @@ class Deliverer:
                 await _read_start(response.content, reply.body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if reply is None:
-                return _Try(watch, None, outcome_of_error(error), _hint_of(error), _broke_off(error))
+                return Try(watch, None, outcome_of_error(error), _hint_of(error), _broke_off(error))
         finally:
-            watching.reset(token)
-        return _Try(watch, reply)
+            watching.reset(tokens[0])
+            line_of_try.reset(tokens[1])
+            line.let_go()
+        return Try(watch, reply)
+
+
+class _LinedRequest(aiohttp.ClientRequest):
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        if line := line_of_try.get():
+            line.given(conn.transport)
+        response = await super().send(conn)
+        try:
+            # The body is written in the next turn of the loop, and uvloop sends only at the end of that. No
+            # reply is read before, for till then nothing counts as unsent and the connection would be kept.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        except BaseException:
+            response.close()
+            raise
+        return response
 
 
 def _traces() -> aiohttp.TraceConfig:
@@ -218,29 +234,6 @@ def _traces() -> aiohttp.TraceConfig:
     traces.on_connection_reuseconn.append(told(Watch.reuse))
     traces.on_request_headers_sent.append(told(Watch.asked))
     return traces
-
-
-def _result(last: _Try, duration_ms: int, retried: bool, url: str) -> AttemptResult:
-    reply, watch = last.reply, last.watch
-    timings = watch.timings()
-    if reply is None:
-        return AttemptResult(
-            last.outcome, None, duration_ms, "", None, timings, watch.reused, retried, hint=last.hint, url=url
-        )
-    return AttemptResult(
-        outcome_of_status(reply.status),
-        reply.status,
-        duration_ms,
-        excerpt(reply.body),
-        reply.retry_after(),
-        timings,
-        watch.reused,
-        retried,
-        reply.kept,
-        reply.hint(),
-        reply.disables(),
-        url,
-    )
 
 
 def outcome_of_error(error: Exception) -> DeliveryOutcome:
@@ -272,6 +265,8 @@ def _hint_of(error: Exception) -> str | None:
             certificate_error=ssl.SSLCertVerificationError() as fault
         ):
             return printable(f"the certificate was refused: {fault.verify_message}")[:HINT_CHARACTERS]
+        case aiohttp.ClientConnectorError(os_error=TooManyAddresses()):
+            return f"the name has more than {MAX_ADDRESSES} addresses; give it fewer"
         case aiohttp.ClientConnectorError(os_error=AddressRefused()):
             return "webhooks may not go to this address: its network, its port, http, or the gateway itself"
         case _:

@@ -96,7 +96,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Names and files are looked up in threads: names that hang must not hold up files.
+        # Files are read and written in threads; Python's own number of them is small where cores are few.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
         guard = await open_guard(settings)
         dialect = dialects.make(settings.upstream_dialect)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.delivery import addresses
 from gateway.delivery.addresses import carried, is_of_this_machine, read_address
 from gateway.delivery.guard import Guard
 
@@ -179,3 +181,22 @@ def test_the_address_of_a_network_card_is_of_this_machine() -> None:
             pytest.skip("this machine has no way out")
         own = probe.getsockname()[0]
     assert is_of_this_machine(ip_address(own))
+
+
+def test_a_verdict_on_an_address_holds_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, probes = 1e6, 0
+    real = socket.socket
+
+    def probe(*given: Any) -> socket.socket:
+        nonlocal probes
+        probes += 1
+        return real(*given)
+
+    monkeypatch.setattr(addresses, "_MONOTONIC", lambda: now)
+    monkeypatch.setattr(socket, "socket", probe)
+    for _ in range(3):
+        assert not is_of_this_machine(ip_address("192.0.2.77"))
+    assert probes == 1
+    now += 5
+    assert not is_of_this_machine(ip_address("192.0.2.77"))
+    assert probes == 2

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.delivery.addresses import NameService, OwnPlaces
+from gateway.delivery.addresses import OwnPlaces
 from gateway.delivery.guard import Guard, open_guard, own_places
+from gateway.delivery.names import NameService
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
 
@@ -258,7 +259,7 @@ async def test_the_systems_lookup_tells_addresses_or_raises_an_oserror() -> None
 
 
 async def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.delivery.addresses._LOOKUP_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.delivery.names._LOOKUP_SECONDS", 0.01)
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 

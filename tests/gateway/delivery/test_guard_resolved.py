@@ -9,7 +9,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery.addresses import OwnPlaces
-from gateway.delivery.guard import Guard, VettingResolver
+from gateway.delivery.guard import Guard, TooManyAddresses, VettingResolver
 from gateway.errors import AddressRefused
 from tests.gateway.delivery.test_guard_own import Names
 
@@ -134,3 +134,25 @@ async def test_the_resolver_within_is_closed_with_the_outer_one() -> None:
     answers = Answers("10.0.0.1")
     await VettingResolver(INSIDE, answers).close()
     assert answers.closed
+
+
+MANY = [f"10.0.{n}.1" for n in range(33)]
+
+
+async def test_a_name_with_very_many_addresses_is_refused_before_any_is_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    INSIDE.vet("hooks.example", 80, MANY[:32])
+
+    def judge(*_: object, **__: object) -> bool:
+        raise AssertionError("an address was judged")
+
+    monkeypatch.setattr(Guard, "_refusal", judge)
+    with pytest.raises(TooManyAddresses):
+        await VettingResolver(INSIDE, Answers(*MANY)).resolve("hooks.example", 80)
+
+
+async def test_a_name_with_very_many_addresses_is_refused_at_registration() -> None:
+    guard = Guard(["10.0.0.0/8"], look_up=Names(**{"hooks.example": MANY, "fewer.example": MANY[:32]}))
+    assert "more than 32 addresses" in (await guard.check_resolved("http://hooks.example/") or "")
+    assert await guard.check_resolved("http://fewer.example/") is None

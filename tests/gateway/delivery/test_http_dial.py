@@ -289,5 +289,14 @@ async def test_a_refused_certificate_tells_why(contexts: Contexts) -> None:
 
 async def test_an_address_that_may_not_be_dialled_says_so() -> None:
     result = await post("http://10.0.0.1/")
-    assert result.hint == "its address is not in the networks that webhooks may go to"
+    assert result.hint == (
+        "webhooks may not go to this address: its network, its port, http, or the gateway itself"
+    )
     assert not result.retried
+
+
+async def test_a_name_with_very_many_addresses_says_so() -> None:
+    async with subscriber(reply(200)) as served:
+        result = await deliver(served, ["127.0.0.1"] * 33)
+    assert (result.outcome, result.retried, served.connections) == ("target_forbidden", False, 0)
+    assert result.hint == "the name has more than 32 addresses; give it fewer"

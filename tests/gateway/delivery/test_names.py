@@ -1,0 +1,237 @@
+"""The lookup of names: one that hangs holds up no other, on the event loop that the processes run."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from gateway.delivery import names
+from gateway.delivery.guard import SystemResolver
+from gateway.delivery.http import Deliverer
+from gateway.delivery.names import NameService
+from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
+
+real = socket.getaddrinfo
+
+
+class System:
+    """Instead of the system's lookup: names with `hang` hang until `end`, those with `again` fail."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+        self.asked: list[str] = []
+        self.most = self.now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, host: str, port: Any, *args: Any, **options: Any) -> list[Any]:
+        if not str(host).endswith((".test", ".example", ".co.uk")):
+            return real(host, port, *args, **options)
+        with self._lock:
+            self.asked.append(host)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            if "hang" in host:
+                self.end.wait(60)
+            if "again" in host:
+                raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+            return real("127.0.0.1", port, type=socket.SOCK_STREAM)
+        finally:
+            with self._lock:
+                self.now -= 1
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+    system = System()
+    monkeypatch.setattr(socket, "getaddrinfo", system)
+    yield system
+    system.end.set()
+
+
+def on_uvloop(work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await work()
+
+    uvloop.run(bounded())
+
+
+async def asked(system: System, number: int) -> None:
+    while len(system.asked) < number:  # noqa: ASYNC110 - it is asked in threads
+        await asyncio.sleep(0.001)
+
+
+def test_webhooks_go_on_while_the_names_of_others_hang(system: System) -> None:
+    async def work() -> None:
+        async with (
+            subscriber(reply(200)) as served,
+            Deliverer(LOOPBACK, total_seconds=60.0, again_seconds=(0.0, 0.0)) as deliverer,
+        ):
+            stuck = [
+                asyncio.create_task(deliverer.post(f"http://hang{n}.of{n // 4}.test/", {}, b"{}"))
+                for n in range(40)
+            ]
+            await asked(system, 40)
+            for n in range(5):
+                url = f"http://hooks{n}.example:{served.port}/"
+                assert (await deliverer.post(url, {}, b"{}")).outcome == "succeeded"
+            assert not any(task.done() for task in stuck)
+            for task in stuck:
+                task.cancel()
+            await asyncio.wait(stuck)
+
+    on_uvloop(work)
+
+
+def test_the_names_of_one_domain_take_four_threads_at_most(system: System) -> None:
+    async def work() -> None:
+        service = NameService()
+        stuck = [asyncio.create_task(service.find(f"hang{n}.a.b.test")) for n in range(200)]
+        await asked(system, 4)
+        for n in range(10):
+            assert await service.find(f"hooks{n}.other.test")
+        assert system.now == 4
+        system.end.set()
+        assert all(await asyncio.gather(*stuck))
+        assert system.most <= 5
+
+    on_uvloop(work)
+
+
+def test_all_lookups_together_take_no_more_threads_than_were_given(system: System) -> None:
+    async def work() -> None:
+        service = NameService(threads=3)
+        stuck = [asyncio.create_task(service.find(f"hang.of{n}.test")) for n in range(20)]
+        await asked(system, 3)
+        system.end.set()
+        assert all(await asyncio.gather(*stuck))
+        assert system.most == 3
+
+    on_uvloop(work)
+
+
+def test_a_name_is_looked_up_once_for_all_who_ask_at_the_same_time(system: System) -> None:
+    async def work() -> None:
+        service = NameService()
+        asking = [asyncio.create_task(service.find(name)) for name in ("hang.test", "HANG.test") * 10]
+        await asked(system, 1)
+        asking[0].cancel()
+        system.end.set()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert all(isinstance(each, list) and each for each in found[1:])
+        assert len(system.asked) == 1
+        await service.find("hang.test")
+        assert len(system.asked) == 2
+
+    on_uvloop(work)
+
+
+def test_who_waits_in_vain_for_a_turn_is_told_to_ask_again(system: System) -> None:
+    async def work() -> None:
+        service = NameService(patience_seconds=0.05)
+        stuck = [asyncio.create_task(service.find(f"hang{n}.test.example")) for n in range(4)]
+        await asked(system, 4)
+        with pytest.raises(socket.gaierror) as caught:
+            await service.find("fifth.test.example")
+        assert caught.value.errno == socket.EAI_AGAIN
+        assert len(system.asked) == 4
+        system.end.set()
+        await asyncio.gather(*stuck)
+        assert await service.find("fifth.test.example")
+
+    on_uvloop(work)
+
+
+@pytest.mark.parametrize("name", ["again.example", "fifth.test.example"])
+def test_a_name_that_could_not_be_asked_for_now_is_a_dns_error(system: System, name: str) -> None:
+    async def work() -> None:
+        async with Deliverer(LOOPBACK, total_seconds=3.0, again_seconds=(0.0, 0.0)) as deliverer:
+            stuck = [
+                asyncio.create_task(deliverer.post(f"http://hang{n}.test.example/", {}, b"{}"))
+                for n in range(4)
+            ]
+            await asked(system, 4)
+            result = await deliverer.post(f"http://{name}/", {}, b"{}")
+            assert (result.outcome, result.retried) == ("dns_error", True)
+            system.end.set()
+            await asyncio.gather(*stuck)
+
+    on_uvloop(work)
+
+
+def test_the_threads_of_lookups_do_not_keep_the_process(system: System) -> None:
+    async def work() -> None:
+        service = NameService()
+        asking = asyncio.create_task(service.find("hang.test"))
+        await asked(system, 1)
+        threads = [thread for thread in threading.enumerate() if thread.name == "lookup hang.test"]
+        assert [thread.daemon for thread in threads] == [True]
+        await service.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    on_uvloop(work)
+
+
+def test_a_lookup_that_ends_after_the_loop_troubles_nobody(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", troubles.append)
+
+    async def work() -> None:
+        asking = asyncio.create_task(NameService().find("hang.test"))
+        await asked(system, 1)
+        asking.cancel()
+
+    on_uvloop(work)
+    system.end.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("lookup"):
+            thread.join(10)
+    assert troubles == []
+
+
+async def test_the_resolver_gives_what_the_connector_needs(system: System) -> None:
+    resolver = SystemResolver()
+    found = await resolver.resolve("hooks.example", 8080, socket.AF_UNSPEC)
+    assert [(each["hostname"], each["host"], each["port"], each["family"]) for each in found] == [
+        ("hooks.example", "127.0.0.1", 8080, socket.AF_INET)
+    ]
+    await resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("a.b.hooks.example", "hooks.example"),
+        ("Hooks.Example.", "hooks.example"),
+        ("localhost", "localhost"),
+        ("a.hooks.co.uk", "hooks.co.uk"),
+        ("a.b.hooks.com.au", "hooks.com.au"),
+        ("a.hooks.de", "hooks.de"),
+        ("a.abc.io", "abc.io"),
+        ("co.uk", "co.uk"),
+    ],
+)
+def test_the_domain_of_a_name(name: str, domain: str) -> None:
+    assert names.domain_of(name) == domain
+
+
+async def test_a_machine_without_a_thread_to_spare_is_a_failed_lookup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(socket.gaierror):
+        await NameService().find("hooks.example")
