@@ -16,7 +16,10 @@ else
   local done = true -- asked again because the answer was lost
   for field, value in pairs(order.fields) do done = done and redis.call('HGET', KEYS[1], field) == value end
   for _, field in ipairs(order.unset) do done = done and redis.call('HEXISTS', KEYS[1], field) == 0 end
-  if done then return 'written' end
+  if done then
+    if order.heal then heal_lane(order.name) end
+    return 'written'
+  end
   for field, value in pairs(order.expect) do
     if (redis.call('HGET', KEYS[1], field) or '') ~= value then return 'changed' end
   end
