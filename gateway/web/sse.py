@@ -6,6 +6,7 @@ then to say that it lives and to see whether its client does.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -101,7 +102,7 @@ class _Ended(Exception):
     """The stream is over; says why, for the client's eyes, unless nobody is there any more."""
 
 
-class _Stream(Response):
+class _Stream(Response, abc.ABC):
     """One open stream. Raises before its answer began what becomes an error answer."""
 
     def __init__(self, request: Request, key: Key, listener: Listener, after: str | None) -> None:
@@ -123,8 +124,9 @@ class _Stream(Response):
             with self._state.rounds.include(self._listener.bell):
                 await self._run(feed)
 
+    @abc.abstractmethod
     async def _run(self, feed: Feed) -> None:
-        raise NotImplementedError
+        """All that the client gets."""
 
     async def _begin(self, status: int = 200) -> None:
         headers = list(_HEADERS) if status == 200 else []
