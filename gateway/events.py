@@ -61,6 +61,11 @@ _YET_TO_BE_SENT: Final[dict[str, Any]] = {
 }
 
 
+def event_id(job_id: str, kind: str) -> str:
+    """It follows from the job and the type, so that whoever makes the event again makes the same one."""
+    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.')}"
+
+
 def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
     """The types that an endpoint's filters stand for, in the order of a job's life."""
     if not filters:
@@ -71,7 +76,7 @@ def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`id` follows from the job and the type, so that whoever makes the event again makes the same one."""
+    """`id`: as `event_id` makes it. `body`: as it is sent, frozen."""
 
     id: str
     type: EventType
@@ -108,5 +113,4 @@ def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
         data |= {"payload": None, "payload_omitted": True}
     body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
-    event_id = f"evt_{job.id.removeprefix('job_')}_{kind.removeprefix('job.')}"
-    return Event(event_id, kind, job.id, job.tenant, at, body)
+    return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body)

@@ -144,7 +144,7 @@ class Listener:
             self._note(f"passed over something that is no event of a job ({message.event!r})", "yellow")
             return
         kind, job_id = named
-        result = asyncio.run(self._post(_event_id(kind, job_id), message.data))
+        result = asyncio.run(self._post(events.event_id(job_id, kind), message.data))
         good = result.outcome is DeliveryOutcome.SUCCEEDED
         self._taken += good
         self._failed += not good
@@ -203,11 +203,6 @@ def _named(body: bytes) -> tuple[str, str] | None:
     except (ValueError, KeyError, TypeError):
         pass
     return None
-
-
-def _event_id(kind: str, job_id: str) -> str:
-    """As `events` makes it: it follows from the job and the type."""
-    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.').replace('.', '_')}"
 
 
 def _told(result: AttemptResult) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from gateway.dispatch import ACCOUNT, PREFIX, Role, Ticket
-from gateway.events import EventType
+from gateway.events import EventType, event_id
 from gateway.lifecycle import FINAL, DeliveryState
 from gateway.store import keys, orders
 from gateway.store.client import store_errors
@@ -61,8 +61,3 @@ class RedisRetention:
         }
         answer: int = await self._scripts.run("forget", [keys.job(job_id)], [orders.dump(order)])
         return answer
-
-
-def event_id(job_id: str, kind: EventType) -> str:
-    """As `gateway.events` makes it."""
-    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.')}"

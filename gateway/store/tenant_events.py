@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from gateway import events
-from gateway.events import EVENT_OF, FINAL_TYPES, EventType
+from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import keys
 from gateway.store.client import store_errors
@@ -120,7 +120,7 @@ class RedisTenantEvents:
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for entry in entries:
-                    pipe.hget(keys.event(_event_id(entry)), "body")
+                    pipe.hget(keys.event(event_id(entry.job_id, entry.type)), "body")
                 found: list[str | None] = await pipe.execute()
         bodies = (None if body is None else body.encode() for body in found)
         return dict(zip(entries, bodies, strict=True))
@@ -175,8 +175,3 @@ def _made_of(job: Job, entry: Entry, payload: str | None) -> bytes | None:
     except (ValueError, KeyError, TypeError):
         structlog.get_logger().exception("record_unreadable", job=entry.job_id)
         return None
-
-
-def _event_id(entry: Entry) -> str:
-    """As `gateway.events` makes it."""
-    return f"evt_{entry.job_id.removeprefix('job_')}_{entry.type.removeprefix('job.')}"

@@ -1,7 +1,6 @@
 """The routes of event streams: server-sent events of one job, or of all of a tenant's, with replay.
 
-The task of the request is the only one of a stream: it sleeps by its listener's bell, and is beaten now and
-then to say that it lives and to see whether its client does.
+The task of the request is the only one of a stream: it sleeps by its listener's bell, or to the next beat.
 """
 
 from __future__ import annotations

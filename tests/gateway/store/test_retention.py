@@ -12,9 +12,9 @@ from redis.exceptions import ResponseError
 from gateway import events
 from gateway.dispatch import Role
 from gateway.endpoints import Endpoint
-from gateway.events import EventType
+from gateway.events import EventType, event_id
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
-from gateway.store import keys, retention
+from gateway.store import keys
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
@@ -76,8 +76,8 @@ async def test_every_event_of_a_job_has_the_id_by_which_it_is_forgotten(store: S
     job = await canceled(store, await store.accept())
     for kind, state in [(kind, state) for state, kind in events.EVENT_OF.items()]:
         made = events.make(replace(job, state=state), None)
-        assert retention.event_id(job.id, kind) == made.id
-    late = retention.event_id(job.id, EventType.LATE_RESULT)
+        assert event_id(job.id, kind) == made.id
+    late = event_id(job.id, EventType.LATE_RESULT)
     await store.redis.hset(keys.event(late), "body", "late")  # type: ignore[misc]
     assert await store.retention.forget(job.id)
     assert await store.redis.keys("{gw}:event:*") == []

@@ -91,8 +91,8 @@ ENDS: Final = (
     Mutant(
         "event_id_random",
         "gateway/events.py",
-        "event_id = f\"evt_{job.id.removeprefix('job_')}_{kind.removeprefix('job.')}\"",
-        'event_id = f"evt_{id(body):X}"',
+        "return Event(event_id(job.id, kind), kind,",
+        'return Event(f"evt_{id(body):X}", kind,',
         "a subscriber cannot tell an event that comes again from a new one",
         (named("gateway/events"),),
     ),
