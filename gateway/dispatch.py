@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 #: Every key of the service, arq's own included, carries this hash tag, so that all share one slot.
 PREFIX: Final = "{gw}:"
@@ -93,13 +93,9 @@ def queue_name(role: Role) -> str:
     return f"{PREFIX}{role}:arq"
 
 
-def serialize(record: dict[str, object]) -> bytes:
-    """arq's record as JSON, the form in which the dispatch script writes it (arq's own is pickle,
-    which would let whoever can write to Redis run code in a worker)."""
-    return to_json(record, serialize_unknown=True)
-
-
-def deserialize(raw: bytes) -> dict[str, object]:
+def deserialize(raw: bytes) -> dict[str, Any]:
+    """arq's record, which the dispatch script writes as JSON (arq's own is pickle, which would let whoever
+    can write to Redis run code in a worker)."""
     record = from_json(raw)
     assert isinstance(record, dict)
     return record

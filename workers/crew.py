@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
+from arq.connections import ArqRedis
 from arq.worker import func
 from redis.exceptions import RedisError
 
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
-from gateway.dispatch import Role, deserialize, queue_name, serialize
+from gateway.dispatch import Role, queue_name
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.client import connection_pool
@@ -25,7 +26,6 @@ from gateway.upstream.http import HttpUpstream
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
 from workers.dispatcher import Dispatcher
-from workers.draining import DrainingRedis
 from workers.probe import Prober
 from workers.recover import Recoverer
 from workers.retention import Retention
@@ -38,7 +38,6 @@ from workers.wake import WakeWorker
 _RETRIES: Final = 5
 _IDLE_SECONDS: Final = 2.0  # between looks at the queue when no bell rings
 _BLOCKED_SECONDS: Final = 10.0  # a reply to a blocking command may take longer than one to any other
-_TRIES: Final = 1_000_000  # arq must never decide that a job was tried often enough: we count
 _SLACK_SECONDS: Final = 150  # beyond the call itself, for recording its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.5
 _THREADS: Final = 64
@@ -154,26 +153,15 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
 def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> WakeWorker:
     slots = settings.roles()[role].slots
     timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
-    redis = DrainingRedis(
-        pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=queue_name(role)
-    )
+    redis = ArqRedis(pool, default_queue_name=queue_name(role))
     return WakeWorker(
-        [func(FUNCTIONS[role], name=role, timeout=timeout, max_tries=_TRIES)],
+        [func(FUNCTIONS[role], name=role, timeout=timeout)],
         queue_name=queue_name(role),
         redis_pool=redis,
         ctx=ctx,
         handle_signals=False,
         max_jobs=slots,
-        max_tries=_TRIES,
-        keep_result=0,
         poll_delay=_IDLE_SECONDS,
-        # Jobs that run elsewhere stay at the head of arq's queue: read past all of them.
-        queue_read_limit=max(100, 4 * slots),
-        health_check_interval=30,
-        health_check_key=f"{queue_name(role)}:health:{os.getpid()}",
-        job_serializer=serialize,
-        job_deserializer=deserialize,
-        log_results=False,
     )
 
 

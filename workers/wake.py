@@ -1,11 +1,13 @@
-"""arq's worker, woken by a list instead of by the clock, and claiming all that it can run in one step.
+"""arq's worker, woken by a list instead of by the clock, and taking all that it can run in one step.
 
 Stock arq looks at its queue every `poll_delay` and sleeps in between: half a second of latency, or a busy
 loop. Here it blocks on the list to which the dispatch script pushes a token for every job it hands over;
-the delay stays as a fallback. It also claims job by job, four round trips each, and asks again for those that
-it runs itself, so that a few slow ones keep all others waiting: here one script claims as many as there is
-room for. Running and finishing are arq's own. Overrides `main` and `start_jobs`, and so needs exactly the
-release of arq that pyproject.toml pins.
+the delay stays as a fallback. Stock arq also makes three round trips to claim a job, one to count its tries
+and one to finish it, and what runs stays in the queue, in the way of what waits: it keeps the record. Our
+jobs are only bells: that work was not done is told by the lease of its slot. So one script takes as many as
+there is room for off the queue, whole, and nothing is left to be done with them.
+
+Overrides `main`, and so needs exactly the release of arq that pyproject.toml pins.
 """
 
 from __future__ import annotations
@@ -13,43 +15,63 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable
-from typing import Final
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final
 
-from arq.constants import in_progress_key_prefix
+import structlog
+from arq.constants import job_key_prefix
+from arq.jobs import deserialize_job_raw
 from arq.worker import Worker
 
-#: Of the jobs named, those that nobody runs, and that are still wanted: from now on this claim's caller runs
-#: them. Asked again because the answer was lost, it names the same. A full Redis lets it through.
+from gateway.dispatch import deserialize
+
+#: The first of the queue, with their records, removed. Asked again because the answer was lost, it gives the
+#: same: KEYS[2] remembers the last claim of this worker. A full Redis lets it through.
 _CLAIM: Final = f"""#!lua flags=allow-oom
-local claimed = {{}}
-for i = 3, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if score then
-    local key = '{in_progress_key_prefix}' .. ARGV[i]
-    redis.call('SET', key, ARGV[2], 'NX', 'PX', ARGV[1])
-    if redis.call('GET', key) == ARGV[2] then
-      claimed[#claimed + 1] = ARGV[i]
-      claimed[#claimed + 1] = score
-    end
+local last = redis.call('HMGET', KEYS[2], 'claim', 'found')
+if last[1] == ARGV[1] then return cjson.decode(last[2]) end
+local found = {{}}
+for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
+  redis.call('ZREM', KEYS[1], name)
+  local record = redis.call('GET', '{job_key_prefix}' .. name)
+  redis.call('DEL', '{job_key_prefix}' .. name)
+  if record then
+    found[#found + 1] = name
+    found[#found + 1] = record
   end
 end
-return claimed
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('DEL', KEYS[1] .. ':wake') end -- for work that is taken
+if #found > 0 then
+  redis.call('HSET', KEYS[2], 'claim', ARGV[1], 'found', cjson.encode(found))
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+return found
 """
+#: Back to where they were, with their bell. ARGV: for how long, and name, record, ...
+_PUT_BACK: Final = f"""#!lua flags=allow-oom
+for i = 2, #ARGV, 2 do
+  redis.call('SET', '{job_key_prefix}' .. ARGV[i], ARGV[i + 1], 'PX', ARGV[1])
+  redis.call('ZADD', KEYS[1], string.match(ARGV[i], '%d+$'), ARGV[i])
+  redis.call('RPUSH', KEYS[1] .. ':wake', '1')
+end
+"""
+_REMEMBERED_MS: Final = 60_000  # far longer than a claim is asked for again
+_RUNNABLE_MS: Final = 604_800_000  # as in scripts/lanes.lua
 
 
 class WakeWorker(Worker):
     """An arq worker of one role."""
 
+    _claiming = False
+
     async def main(self) -> None:
-        self.ctx["redis"] = self.pool
-        wake = f"{self.queue_name}:wake"
+        wake, memory = f"{self.queue_name}:wake", f"{self.queue_name}:claim:{os.urandom(8).hex()}"
         while True:
-            await self._poll_iteration()
             if not self.allow_pick_jobs:
                 await asyncio.sleep(self.poll_delay_s)
             elif self.job_counter < self.max_jobs:
-                await self._block(wake)
+                if await self._take_up(memory):
+                    await self._block(wake)
             else:  # full: wait for a job to end, not for a token
                 await asyncio.wait(
                     self.tasks.values(), timeout=self.poll_delay_s, return_when=asyncio.FIRST_COMPLETED
@@ -60,27 +82,47 @@ class WakeWorker(Worker):
         assert isinstance(waiting, Awaitable)
         await waiting
 
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Claims, of what waits and does not run here, as much as there is room for, and starts it."""
-        room = self.max_jobs - self.job_counter
-        wanted = [name for name in job_ids if name.decode() not in self.tasks][:room]
-        if not wanted or not self.allow_pick_jobs:
-            return
-        claim, lasts_ms = os.urandom(16).hex(), int(self.in_progress_timeout_s * 1000)
-        script = self.pool.register_script(_CLAIM)
-        found: list[bytes] = await script(keys=[self.queue_name], args=[lasts_ms, claim, *wanted])
-        if found and not self.allow_pick_jobs:  # asked to stop meanwhile: others may have it
-            await self.pool.delete(*(in_progress_key_prefix + name.decode() for name in found[::2]))
-            return
-        for name, score in zip(found[::2], found[1::2], strict=True):
-            await self._start(name.decode(), int(float(score)))
+    async def _take_up(self, memory: str) -> bool:
+        """Starts what waits, as far as there is room; whether that was all."""
+        self._claiming, room = True, self.max_jobs - self.job_counter
+        try:
+            script = self.pool.register_script(_CLAIM)
+            args = (os.urandom(16).hex(), room, _REMEMBERED_MS)
+            found: list[bytes] = await script(keys=[self.queue_name, memory], args=args)
+            if found and not self.allow_pick_jobs:  # asked to stop meanwhile: others may have it
+                await self._put_back(found)
+                return False
+            for name, record in zip(found[::2], found[1::2], strict=True):
+                self._start(name.decode(), record)
+            return len(found) < 2 * room
+        finally:
+            self._claiming = False
 
-    async def _start(self, name: str, score: int) -> None:
-        await self.sem.acquire()  # at once: there is room
+    async def _put_back(self, found: Sequence[bytes]) -> None:
+        script = self.pool.register_script(_PUT_BACK)
+        await script(keys=[self.queue_name], args=(_RUNNABLE_MS, *found))
+
+    def _start(self, name: str, record: bytes) -> None:
         self.job_counter += 1
-        task = self.loop.create_task(self.run_job(name, score))
-        task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+        task = self.loop.create_task(self._run(record), name=name)
         self.tasks[name] = task
+        task.add_done_callback(lambda _: self._ended(name))
+
+    def _ended(self, name: str) -> None:
+        self.job_counter -= 1
+        del self.tasks[name]
+
+    async def _run(self, record: bytes) -> None:
+        """What becomes of the work is written by the work; what it did not survive, its lease tells."""
+        name, args, kwargs, _, _ = deserialize_job_raw(record, deserializer=deserialize)
+        function: Any = self.functions[name]
+        try:
+            async with asyncio.timeout(function.timeout_s):
+                await function.coroutine(self.ctx, *args, **kwargs)
+            self.jobs_complete += 1
+        except Exception:  # noqa: BLE001  # whatever it is, it is ours to log and to survive
+            self.jobs_failed += 1
+            structlog.get_logger().exception("work_failed", role=name, ticket=args[0])
 
     async def drain(self, seconds: float) -> None:
         """Take up nothing more, and wait for what runs; what is not done by then is cut off, and its lease
@@ -88,6 +130,6 @@ class WakeWorker(Worker):
         self.allow_pick_jobs = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.job_counter:
+                while self.job_counter or self._claiming:
                     running = [task for task in self.tasks.values() if not task.done()]
                     await (asyncio.wait(running) if running else asyncio.sleep(0.01))

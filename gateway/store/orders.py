@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -54,9 +55,10 @@ def _limits(limits: RoleLimits) -> list[Any]:
     return [limits.slots, limits.lane_slots, *times, limits.again_share]
 
 
-def health_limits(limits: HealthLimits) -> list[int]:
+@cache
+def health_limits(limits: HealthLimits) -> Sequence[int]:
     """The `limits` of scripts/health.lua, which are in the order of the fields."""
-    return list(astuple(limits))
+    return astuple(limits)
 
 
 def texts(**values: object) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dispatch import ACCOUNT, PREFIX, Role, Ticket, deserialize, queue_name, serialize
+from gateway.dispatch import ACCOUNT, PREFIX, Role, Ticket, deserialize, queue_name
 from gateway.tickets import confirm_ticket, submit_ticket
 from tests.gateway.store.conftest import new_job
 
@@ -26,21 +26,6 @@ def test_a_job_waits_in_its_tenant_s_lane_and_its_task_in_the_account_s() -> Non
 def test_each_role_has_a_queue_of_its_own_in_the_service_s_hash_slot(role: Role) -> None:
     assert queue_name(role) == f"{PREFIX}{role}:arq"
     assert len({queue_name(role) for role in Role}) == len(Role)
-
-
-def test_arq_s_record_comes_back_as_it_was() -> None:
-    record: dict[str, object] = {
-        "t": None,
-        "f": "submit",
-        "a": ["acme|job_1", 1],
-        "k": {},
-        "et": 1795334400007,
-    }
-    assert deserialize(serialize(record)) == record
-
-
-def test_an_exception_in_arq_s_record_is_written_as_text() -> None:
-    assert b"gone" in serialize({"r": ValueError("gone")})
 
 
 @pytest.mark.parametrize("raw", [b"[]", b'"text"', b"null"])

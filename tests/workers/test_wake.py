@@ -6,13 +6,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from arq.connections import ArqRedis
 from arq.jobs import deserialize_job_raw
+from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 
 from gateway.dispatch import Role, Ticket, deserialize
+from gateway.embedded import valkey
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobState
 from gateway.settings import Settings
@@ -92,7 +99,7 @@ async def test_a_dispatched_job_is_submitted_and_arq_keeps_nothing_of_it(rig: Ri
         await ended(made, 1)
     assert (await rig.read(job)).state is JobState.SUBMITTED
     left = set(await rig.redis.keys("arq:*")) | set(await rig.redis.keys("{gw}:submit:arq*"))
-    assert left == {name for name in left if ":health:" in name}
+    assert left == {name for name in left if ":claim:" in name}
 
 
 async def test_work_that_fails_is_not_kept_by_arq_either(rig: Rig) -> None:
@@ -128,25 +135,6 @@ async def test_arq_reads_the_record_that_the_dispatch_script_wrote(rig: Rig) -> 
     assert not tries
     assert at == pytest.approx(time.time() * 1000, abs=60_000)
     assert await rig.redis.pttl(f"arq:job:{name}") > 0
-
-
-async def test_a_worker_whose_clock_is_behind_takes_work_up_all_the_same(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    behind = 3_600_000
-    monkeypatch.setattr("arq.worker.timestamp_ms", lambda: int(time.time() * 1000) - behind)
-    begun = asyncio.Event()
-
-    async def note(_: Ticket) -> None:
-        begun.set()
-
-    async with worker(rig, Submits(note)) as made:
-        made.poll_delay_s = 60  # so that nothing but the bell can wake it
-        made.pool.connection_pool.connection_kwargs["socket_timeout"] = 90
-        async with running(made):
-            await rig.accept()
-            await asyncio.wait_for(begun.wait(), 10)
-        assert made.jobs_failed == 0
 
 
 async def test_a_worker_takes_up_no_more_than_the_role_has_slots(rig: Rig) -> None:
@@ -225,18 +213,20 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
 
 
 class Counted:
-    """The scripts that a worker runs, and how many jobs each of them was asked for."""
+    """How much room each claim of a worker was for, and what happens before its answer is looked at."""
 
     def __init__(self, made: WakeWorker, before: Callable[[], Awaitable[None]] | None = None) -> None:
-        self.asked: list[int] = []
+        self.rooms: list[int] = []
         self._register, self._before = made.pool.register_script, before
         made.pool.register_script = self._counting  # type: ignore[method-assign,assignment]
 
     def _counting(self, text: Any) -> Any:
         script = self._register(text)
+        if text is not _CLAIM:
+            return script
 
         async def run(keys: list[str], args: list[Any]) -> Any:
-            self.asked.append(len(args) - 2)
+            self.rooms.append(args[1])
             found = await script(keys=keys, args=args)
             if self._before:
                 await self._before()
@@ -253,9 +243,7 @@ def wide(rig: Rig, slots: int) -> tuple[Settings, RedisJobStore]:
     return settings, store
 
 
-async def test_all_that_waits_is_claimed_in_one_step_and_what_runs_here_is_not_asked_for_again(
-    rig: Rig,
-) -> None:
+async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(rig: Rig) -> None:
     settings, store = wide(rig, 10)
     release = asyncio.Event()
 
@@ -270,11 +258,34 @@ async def test_all_that_waits_is_claimed_in_one_step_and_what_runs_here_is_not_a
         async with running(made):
             for _ in range(6):
                 await asyncio.wait_for(submits.begun.get(), 10)
+            assert counted.rooms == [10]
+            assert await rig.redis.exists("{gw}:submit:arq:wake") == 0
             await store.accept(new_job(), None, "fingerprint", queue_max=100)
             await asyncio.wait_for(submits.begun.get(), 10)
             release.set()
             await ended(made, 7)
-    assert counted.asked == [6, 1]
+    assert counted.rooms == [10, 4]
+
+
+async def test_bells_that_no_room_was_left_for_ring_on_for_others(rig: Rig) -> None:
+    settings, store = wide(rig, 10)
+    release = asyncio.Event()
+
+    async def wait(_: Ticket) -> None:
+        await release.wait()
+
+    for _ in range(6):
+        await store.accept(new_job(), None, "fingerprint", queue_max=100)
+    first, second = Submits(wait), Submits(nothing)
+    async with worker(rig, first, settings) as full, worker(rig, second, settings) as other:
+        full.max_jobs = 2
+        async with running(full):
+            for _ in range(2):
+                await asyncio.wait_for(first.begun.get(), 10)
+            async with running(other):
+                for _ in range(4):
+                    await asyncio.wait_for(second.begun.get(), 10)
+            release.set()
 
 
 async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
@@ -284,21 +295,30 @@ async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
     for job in jobs:
         await store.accept(job, None, "fingerprint", queue_max=100)
     async with worker(rig, submits, settings) as one, worker(rig, submits, settings) as other:
-        await asyncio.gather(*(made._poll_iteration() for made in (one, other)))
+        one.max_jobs = other.max_jobs = 30
+        await asyncio.gather(one._take_up("one"), other._take_up("other"))
         await asyncio.gather(*one.tasks.values(), *other.tasks.values())
     assert sorted(submits.begun.get_nowait().name for _ in range(submits.begun.qsize())) == sorted(
         job.id for job in jobs
     )
 
 
-async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_s_is_not(rig: Rig) -> None:
+async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_finds_nothing(rig: Rig) -> None:
     await rig.accept()
     async with worker(rig, Submits(nothing)) as made:
         script = made.pool.register_script(_CLAIM)
-        [name] = await made.pool.zrange(made.queue_name, 0, -1)
-        for claim, length in (("mine", 2), ("mine", 2), ("another's", 0)):
-            found = await script(keys=[made.queue_name], args=[60_000, claim, name, "no such job"])
+        for claim, length in (("first", 2), ("first", 2), ("second", 0)):
+            found = await script(keys=[made.queue_name, "memory"], args=[claim, 5, 60_000])
             assert len(found) == length
+
+
+async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:
+    await rig.accept()
+    await rig.redis.delete(*await rig.redis.keys("arq:job:*"))
+    async with worker(rig, Submits(nothing)) as made:
+        assert await made._take_up("memory")
+        assert made.job_counter == 0
+        assert await rig.redis.zcard(made.queue_name) == 0
 
 
 async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_left_to_others(rig: Rig) -> None:
@@ -310,8 +330,56 @@ async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_left_to_ot
             made.allow_pick_jobs = False
 
         Counted(made, ask_to_stop)
-        await made._poll_iteration()
+        await made._take_up("memory")
         assert made.job_counter == 0
         assert submits.begun.empty()
+        other.poll_delay_s = 60  # so that nothing but the bell can wake it
+        other.pool.connection_pool.connection_kwargs["socket_timeout"] = 90
         async with running(other):
             assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
+
+
+async def test_work_that_goes_on_for_too_long_is_cut_off(rig: Rig) -> None:
+    async def hang(_: Ticket) -> None:
+        await asyncio.Event().wait()
+
+    async with worker(rig, Submits(hang)) as made, running(made):
+        made.functions["submit"] = replace(made.functions["submit"], timeout_s=0.05)
+        job = await rig.accept()
+        await ended(made, 1)
+        assert made.jobs_failed == 1
+    assert await rig.lease(job) is not None  # so that the sweep rings for it again
+
+
+async def test_what_was_handed_over_before_redis_was_full_is_run(tmp_path: Path) -> None:
+    ran: asyncio.Queue[int] = asyncio.Queue()
+
+    async def work(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+        ran.put_nowait(args[0])
+
+    with valkey(tmp_path, "--maxmemory", "4mb") as server:
+        pool = connection_pool(server.url, timeout_seconds=10, retries=1, connections=20, decode=False)
+        redis = ArqRedis(pool, job_serializer=orjson.dumps, default_queue_name="{gw}:test:arq")
+        for number in range(3):
+            await redis.enqueue_job("work", number)
+        await fill(redis)
+        made = WakeWorker(
+            [func(work, name="work")], queue_name="{gw}:test:arq", redis_pool=redis, handle_signals=False
+        )
+        async with running(made):
+            async with asyncio.timeout(10):
+                assert {await ran.get() for _ in range(3)} == {0, 1, 2}
+            await made.drain(10)
+        with pytest.raises(OutOfMemoryError):
+            await redis.set("ballast", "one more")
+        await pool.disconnect()
+
+
+async def fill(redis: ArqRedis) -> None:
+    size, number = 1_000_000, 0
+    while size:
+        try:
+            await redis.set(f"ballast:{number}", bytes(size))
+            number += 1
+        except OutOfMemoryError:
+            size //= 10

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from gateway.blobs import BlobStore
 from gateway.delivery.http import AttemptResult, DeliveryOutcome
-from gateway.dispatch import Role, deserialize, queue_name
+from gateway.dispatch import Role, deserialize
 from gateway.errors import StoreUnavailable
 from gateway.intake import Intake
 from gateway.jobs import Deadlines
@@ -177,12 +177,6 @@ class Machine:
                 self.ours.append(f"sweep: {error!r}")
             await asyncio.sleep(SWEEP_SECONDS)
 
-    async def work(self, role: Role, name: str, done: dict[str, float]) -> None:
-        """What arq does with a job of its queue; `done` are those that some process has in hand."""
-        raw = self.server.call("get", (f"arq:job:{name}",), {})
-        if raw is not None:
-            record: dict[str, Any] = deserialize(raw.encode())
-            await FUNCTIONS[role](self.crew, *record["a"])
-        self.server.call("zrem", (queue_name(role), name), {})
-        self.server.call("delete", (f"arq:job:{name}",), {})
-        done.pop(name, None)
+    async def work(self, role: Role, record: bytes) -> None:
+        """What a worker does with a job that it took off arq's queue."""
+        await FUNCTIONS[role](self.crew, *deserialize(record)["a"])

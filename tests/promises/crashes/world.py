@@ -23,9 +23,6 @@ _LOOKS: Final = 720  # an hour is long after every window of `settings_of`
 _RESTART_SECONDS: Final = 3.0
 _REQUEST_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 30.0
-_IN_HAND_SECONDS: Final = (
-    90.0  # arq runs a job again when whoever had it in hand was not heard of for so long
-)
 _OURS: Final = frozenset(
     {"work_failed", "recovery_failed"}
 )  # logged when the code met what it did not expect
@@ -72,7 +69,7 @@ class World:
     job_ids: list[str] = field(default_factory=list)
     subscriber: Subscriber = field(default_factory=Subscriber)
     upstream: SimulatedUpstream = field(init=False)
-    _in_hand: dict[str, float] = field(default_factory=dict)
+    _in_hand: list[tuple[SimulatedProcess, asyncio.Task[None]]] = field(default_factory=list)
     _rung: bool = False
     _turn: int = 0
     _looked: tuple[int, bool] = (-1, False)
@@ -134,22 +131,21 @@ class World:
             self.loop.call_soon(self._hand_over, context=contextvars.Context())
 
     def _hand_over(self) -> None:
+        """The workers take what waits off the queues, in turn."""
         self._rung = False
-        if self.server.over:
+        if self.server.over or not any(machine.process.running for machine in self.crews):
             return
-        pipe = self.server.client.pipeline(transaction=False)
+        client = self.server.client
         for role in Role:
-            pipe.zrange(queue_name(role), 0, -1)
-        now = self.loop.time()
-        for role, names in zip(Role, pipe.execute(), strict=True):
-            for name in names:
-                if self._in_hand.get(name, 0.0) > now:
-                    continue
+            for name in client.zrange(queue_name(role), 0, -1):
                 machine = self._one_of(self.crews)
-                if machine is None:
-                    return
-                self._in_hand[name] = now + _IN_HAND_SECONDS
-                machine.process.start(machine.work(role, name, self._in_hand))
+                assert machine is not None
+                record = client.get(f"arq:job:{name}")
+                client.zrem(queue_name(role), name)
+                client.delete(f"arq:job:{name}")
+                if record is not None:
+                    task = machine.process.start(machine.work(role, record.encode()))
+                    self._in_hand.append((machine.process, task))
 
     # -- requests from outside
 
@@ -190,6 +186,11 @@ class World:
 
     def _quiet(self) -> bool:
         if self.upstream.calls or any(machine.process.frozen for machine in self.machines):
+            return False
+        self._in_hand = [
+            (process, task) for process, task in self._in_hand if not process.dead and not task.done()
+        ]
+        if self._in_hand:
             return False
         if self._looked[0] != self.server.version:
             self._looked = self.server.version, not self.leftovers()
