@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import callbacks, fanout, intake, pipeline, up, waiters
+from tests.benchmarks import callbacks, fanout, intake, million, pipeline, up, waiters
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "intake": intake.measure,
@@ -22,6 +22,8 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "drain": fanout.drain,
     "recovery": fanout.recovery,
     "waiters": waiters.measure,
+    "depth": million.depth,
+    "fairness": million.fairness,
 }
 #: What each figure should be: (least or most, value).
 TARGETS = {
@@ -42,6 +44,12 @@ TARGETS = {
     "drain_ratio": (">=", 0.3),
     "recovery_live_p99_ratio": ("<=", 1.2),
     "waiters_told_p99_ms": ("<", 100.0),
+    "accept_p99_at_1m_ratio": ("<=", 1.5),
+    "dispatch_p99_at_1m_ratio": ("<=", 1.5),
+    "bytes_per_queued_job": ("<=", 1024.0),
+    "overview_ms_at_1m": ("<", 100.0),
+    "scrape_ms_at_1m": ("<", 50.0),
+    "fairness_position_of_last": ("<=", 40.0),
 }
 _MET = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
 RESULT = Path(".bench/latest.json")
