@@ -21,8 +21,8 @@ $(READY): requirements-dev.lock pyproject.toml
 
 setup: $(READY) ## install everything into .venv
 
-browser: ## install a Chromium for the browser tests, where possible
-	@sh tests/install_browser.sh
+extras: ## fetch Chromium and promtool for the tests, where possible
+	@sh tests/install_extras.sh
 
 demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook
 	@$(BIN)/vidu-gateway demo $(ARGS)
@@ -30,7 +30,7 @@ demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook
 up: $(READY) ## the whole service on this machine
 	@$(BIN)/vidu-gateway up $(ARGS)
 
-test: $(READY) browser ## all tests
+test: $(READY) extras ## all tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 faults: $(READY) ## kill, freeze, cut off and cut power under load (SCALE=1 SEED=n)
@@ -60,4 +60,4 @@ lock: $(READY) ## resolve the dependencies anew into the lock files
 clean: ## remove what make made
 	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .hypothesis dist
 
-.PHONY: help setup browser demo up test faults mutants check fix bench lock clean
+.PHONY: help setup extras demo up test faults mutants check fix bench lock clean

@@ -25,7 +25,7 @@ def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         assert "CI" not in os.environ, "there is no Chromium, and CI must not skip this"
-        pytest.skip("NO CHROMIUM: the page of the API was not looked at (make browser)")
+        pytest.skip("NO CHROMIUM: the page of the API was not looked at (make extras)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(_QUIET))
         yield browser
