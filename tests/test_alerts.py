@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -63,3 +64,11 @@ def test_each_alert_says_how_grave_it_is_and_leads_to_its_runbook(rule: dict[str
 def test_the_guide_explains_no_alert_that_is_gone() -> None:
     alerts = GUIDE.partition("\n## Alerts\n")[2].partition("\n## ")[0]
     assert re.findall(r"^### (\w+)$", alerts, re.MULTILINE) == ALERTS
+
+
+def test_the_board_is_made_of_metrics_that_the_guide_explains() -> None:
+    board = json.loads((ROOT / "deploy" / "grafana" / "vidu-gateway.json").read_text())
+    expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    assert len(expressions) > 20
+    for name in {name for expression in expressions for name in METRIC.findall(expression)}:
+        assert f"`{name}" in GUIDE, name
