@@ -23,6 +23,10 @@ def payload(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}:payload"
 
 
+def job_audit(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}:audit"
+
+
 def job_deliveries(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}:deliveries"
 

@@ -12,8 +12,10 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
 from gateway.dispatch import ACCOUNT, PREFIX, Role, RoleLimits
+from gateway.jobs import Job
 from gateway.lifecycle import OnUnknown
 from gateway.store import keys, orders
+from gateway.store.audit import audit_of
 from gateway.store.base import Account
 from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
@@ -138,11 +140,11 @@ class RedisOperatorStore:
             found: str | None = await self._redis.get(f"{PREFIX}task:{task_id}")
         return None if found == _NOBODY else found
 
-    async def audit(self, job_id: str) -> list[dict[str, str]]:
+    async def audit(self, job: Job) -> list[dict[str, str]]:
         """Everything that happened to the job, oldest first: at (ms), event, from, to, epoch, ..."""
         with store_errors():
-            found = await self._redis.xrange(f"{keys.job(job_id)}:events")
-        return [_given(fields) for _, fields in found]
+            found: list[str] = await self._redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
+        return audit_of(job.created_at, found)
 
     async def events(self, after: str | None, limit: int) -> Entries:
         """What operators should know, later than the entry `after`."""

@@ -160,7 +160,7 @@ async def _story(state: State, job: Job) -> Response:
         "task_id": job.task_id,
         "released_at": rfc3339(job.released_at),
     }
-    audit = await state.resources.operators.audit(job.id)
+    audit = await state.resources.operators.audit(job)
     return json_answer({"job": shown, "audit": [_readable(entry) for entry in audit]})
 
 

@@ -109,5 +109,5 @@ async def test_a_newer_submission_fences_it(resources: Resources) -> None:
 async def test_the_audit_names_the_operator(resources: Resources) -> None:
     job = await unknown(resources)
     await resubmit(resources, job, None, "key1")
-    [(_, last)] = await resources.redis.xrevrange(f"{keys.job(job.id)}:events", count=1)
+    *_, last = await resources.operators.audit(job)
     assert (last["event"], last["by"]) == ("resubmit_chosen", "key1")

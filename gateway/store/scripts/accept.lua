@@ -32,7 +32,6 @@ redis.call('HSET', KEYS[1], 'bytes', order.bytes)
 if ARGV[2] ~= '' then redis.call('SET', KEYS[1] .. ':payload', ARGV[2]) end
 count('job', order.state, 1)
 index('job', order.name, order.tenant, order.state)
-note(KEYS[1], now, 'event', 'accepted', 'to', order.state)
 if order.deadline then redis.call('ZADD', P .. 'deadlines', order.deadline, order.name) end
 enter('submit', order.ticket, now)
 tell_tenant(order.tenant, order.name, order.step)

@@ -37,7 +37,7 @@ local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + order.retention_ms > now then return not_yet(final_at) end
 if watched(key, now) then return not_yet() end
 
-local deliveries, gone = {}, { key, key .. ':payload', key .. ':events', key .. ':deliveries' }
+local deliveries, gone = {}, { key, key .. ':payload', key .. ':audit', key .. ':deliveries' }
 for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
   local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
   if owed[1] == order.pending then return not_yet() end

@@ -5,6 +5,7 @@ local QUARANTINED = 1000
 local CLAIMS = 8 -- tasks that callbacks may name for one job
 local NOBODY = '-' -- in place of a job's name: two jobs' callbacks named the task
 local NONCE_MS = 900000 -- a signed date may be 300 s off, either way
+local NOTED = 500 -- entries of what happened to one job
 local TOLD = 10000 -- of a tenant's events, the newest, for those who ask what they missed
 
 -- Counts by state and, for jobs, the index by tenant and state move with the record.
@@ -27,8 +28,18 @@ local function index_delivery(id, tenant, lane, state, from, created)
   end
 end
 
+-- What happened to a record, oldest first, but for its acceptance, which the record itself tells: a job that waits has
+-- no list. A stream would take 4 KB for its first entry.
 local function note(key, now, ...)
-  redis.call('XADD', key .. ':events', 'MAXLEN', '~', 1000, '*', 'at', now, ...)
+  local entry, fields = { at = now }, { ... }
+  for i = 1, #fields, 2 do
+    if fields[i + 1] ~= '' then entry[fields[i]] = fields[i + 1] end
+  end
+  if redis.call('RPUSH', key .. ':audit', cjson.encode(entry)) > NOTED then
+    -- neither how it began nor how it stands is dropped
+    redis.call('LSET', key .. ':audit', NOTED / 2, '')
+    redis.call('LREM', key .. ':audit', 1, '')
+  end
 end
 
 -- What a tenant's clients hear, once: kept in the tenant's stream, noted with the job, and said on the channel that

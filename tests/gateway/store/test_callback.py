@@ -11,6 +11,7 @@ from gateway.environment import Environment
 from gateway.jobs import Job, Spend
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
+from gateway.store.audit import audit_of
 from gateway.store.base import Callback, Effect, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.tickets import confirm_ticket, submit_ticket
@@ -257,7 +258,8 @@ async def test_what_a_body_claims_is_kept(redis: Redis, jobs: RedisJobStore, acc
 async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await sent(redis, jobs, accept)
     await jobs.callback(told(job))
-    entries = [fields["event"] for _, fields in await redis.xrange(f"{keys.job(job.id)}:events")]
+    noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
+    entries = [entry["event"] for entry in audit_of(job.created_at, noted)]
     assert entries == ["accepted", "claimed", "released", "upstream_accepted", "task_named"]
 
 

@@ -60,7 +60,12 @@ def held(dump: Dump, role: Role) -> list[Ticket]:
 
 
 def without_noise(dump: Dump) -> dict[str, Any]:
-    return {k: value for k, value in dump.keys.items() if not k.removeprefix("{gw}:").startswith(_NOISE)}
+    """All but what only tells of what happened, and may tell of it twice."""
+    return {
+        k: value
+        for k, value in dump.keys.items()
+        if not k.removeprefix("{gw}:").startswith(_NOISE) and not k.endswith(":audit")
+    }
 
 
 def answer_of(kind: str, task: str) -> SubmitOutcome:
