@@ -110,6 +110,14 @@ class LimitReached(GatewayError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RateLimited(LimitReached):
+    """The tenant posts faster than it may. `allowance`: what it is left with (gateway/store/base.py)."""
+
+    def __init__(self, message: str, retry_after_seconds: int, allowance: object) -> None:
+        super().__init__(message, retry_after_seconds)
+        self.allowance = allowance
+
+
 class Unavailable(GatewayError):
     """Something the service depends on does not answer; nothing was lost."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -18,10 +18,10 @@ from gateway.blobs import BlobStore
 from gateway.environment import Environment
 from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Problem
 from gateway.generation import GenerationRequest, Limits, Notice
-from gateway.jobs import Deadlines, Job
+from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.media import InlineMedia
-from gateway.store.base import JobStore
+from gateway.store.base import Allowance, JobStore, Place
 
 #: The upstream's limit for a body, in bytes; what we put around the parameters counts too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000
@@ -44,6 +44,16 @@ class JobOptions:
     start_seconds: int | None = None
     total_seconds: int | None = None
     on_unknown: OnUnknown | None = None
+    priority: Priority = Priority.NORMAL
+
+
+class Posted(NamedTuple):
+    """`replayed`: it is an earlier job, for the key was used before with this body."""
+
+    job: Job
+    replayed: bool
+    place: Place | None = None
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,8 @@ class Intake:
     queue_max: int
     bytes_max: int | None = None
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
+    rate: float = 0
+    burst: int = 1
 
     async def check(self, raw: bytes) -> Checked:
         """Raises MalformedBody, InvalidRequest or BodyTooLarge; costs and keeps nothing."""
@@ -74,11 +86,11 @@ class Intake:
         tenant: str,
         idempotency_key: str | None,
         options: JobOptions = JobOptions(),  # frozen
-    ) -> tuple[Job, bool]:
-        """The job, and whether it is an earlier one (the key was used before with this body).
+    ) -> Posted:
+        """The job, new or earlier, and where it waits.
 
-        Raises IdempotencyMismatch, LimitReached, Unavailable. After StoreUnavailable it is not known
-        whether the job was accepted; asking again with the same key finds out.
+        Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable it is not
+        known whether the job was accepted; asking again with the same key finds out.
         """
         job_id = self.environment.new_job_id()
         fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
@@ -97,6 +109,7 @@ class Intake:
                 start_by=now + start_by,
                 end_by=now + end_by,
                 on_unknown=options.on_unknown,
+                priority=options.priority,
                 callback_url=checked.request.callback_url,
                 warnings=[
                     {"param": notice.param, "code": notice.code, "message": notice.message}
@@ -106,17 +119,25 @@ class Intake:
                 payload_characters=None if payload is None else len(payload),
             )
             accepted = await self.jobs.accept(
-                job, payload, fingerprint, queue_max=self.queue_max, bytes_max=self.bytes_max
+                job,
+                payload,
+                fingerprint,
+                queue_max=self.queue_max,
+                bytes_max=self.bytes_max,
+                rate=self.rate,
+                burst=self.burst,
             )
         except (InvalidRequest, LimitReached):  # certainly not kept; after StoreUnavailable it may have been
             if inline:
                 await self.blobs.drop(job_id)
             raise
         if not accepted.replayed:
-            return job, False
+            return Posted(job, False, accepted.place, accepted.allowance)
         if inline:
             await self.blobs.drop(job_id)
-        return await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id), True
+        earlier = await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id)
+        [place] = await self.jobs.places([earlier])
+        return Posted(earlier, True, place)
 
     def _deadlines(self, request: GenerationRequest, options: JobOptions) -> tuple[int, int]:
         """In ms from now: to have been sent, to be over."""

@@ -42,6 +42,14 @@ def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+class Priority(StrEnum):
+    """Among the jobs of one tenant: while all wait, 16 of high go for 4 of normal and 1 of low."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class Spend(StrEnum):
     NONE = "none"  #: provably nothing was sent
     POSSIBLE = "possible"  #: it was sent, and the answer was lost
@@ -105,6 +113,7 @@ class Job:
     start_by: int | None = None
     end_by: int | None = None
     on_unknown: OnUnknown | None = None
+    priority: Priority = Priority.NORMAL
     resubmits: int = 0
     lost: int = 0
     refusals: int = 0
@@ -199,6 +208,8 @@ def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
         values["progress"] = float(fields["progress"])
     if "on_unknown" in fields:
         values["on_unknown"] = OnUnknown(fields["on_unknown"])
+    if "priority" in fields:
+        values["priority"] = Priority(fields["priority"])
     return Job(id=job_id, state=JobState(fields["state"]), **values)
 
 
@@ -208,8 +219,9 @@ def _cancel(job: Job) -> dict[str, Any] | None:
     return {"requested_at": rfc3339(job.cancel_wished_at), "refused": job.cancel_refused}
 
 
-def public(job: Job, *, payload: str | None = None, position: int | None = None) -> dict[str, Any]:
-    """The job as its owner sees it: the published response's fields unchanged, and ours."""
+def public(job: Job, *, payload: str | None = None, queue: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The job as its owner sees it: the published response's fields unchanged, and ours. `queue`: where it
+    waits, if it does."""
     expires_at = None
     if job.state is JobState.COMPLETED and job.finished_at is not None:
         expires_at = job.finished_at + RESULT_LIFETIME_MS
@@ -240,6 +252,7 @@ def public(job: Job, *, payload: str | None = None, position: int | None = None)
         "total_deadline": rfc3339(job.end_by),
         "cancel": _cancel(job),
         "late_result": job.late,
-        "queue": None if position is None else {"position": position},
+        "priority": job.priority,
+        "queue": queue,
         "links": {"self": f"/v1/jobs/{job.id}", "cancel": f"/v1/jobs/{job.id}/cancel"},
     }

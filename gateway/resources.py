@@ -109,6 +109,8 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
             settings.tenant_queue_max,
             settings.tenant_bytes_max,
             settings.deadlines(),
+            settings.tenant_rate,
+            settings.tenant_burst,
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         operators=RedisOperatorStore(redis, scripts, roles),

@@ -15,6 +15,10 @@ class IntakeSettings(BaseSettings):
         1000, ge=1, description="event streams of one tenant that one gateway process holds open"
     )
     tenant_queue_max: int = Field(100_000, ge=1, description="jobs of one tenant that may wait")
+    tenant_rate: float = Field(
+        0, ge=0, description="jobs that one tenant may post in a second; 0: any number"
+    )
+    tenant_burst: int = Field(100, ge=1, description="of which so many at once, after a pause")
     tenant_bytes_max: int = Field(
         268_435_456, ge=1_000_000, description="bytes that one tenant's jobs take in Redis at most"
     )

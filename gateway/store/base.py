@@ -41,11 +41,36 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job waits. `position`: how many of its tenant's are ahead of it; `ahead`: of all tenants', an
+    estimate; `eta_seconds`: until it is sent, an estimate; None when nothing is known, or nothing is sent."""
+
+    position: int
+    ahead: int
+    eta_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Of a tenant's rate: `quota` jobs at once, in `window_seconds` as many again; `left` now, all of them in
+    `reset_seconds`, the next one in `wait_seconds`."""
+
+    quota: int
+    window_seconds: int
+    left: int
+    reset_seconds: int
+    wait_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """`replayed`: the idempotency key was used before with the same body, for this very job."""
+    """`replayed`: the idempotency key was used before with the same body, for this very job. `place`: where
+    it waits, if it does; `allowance`: what is left of the tenant's rate, if it has one."""
 
     job_id: str
     replayed: bool
+    place: Place | None = None
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +216,19 @@ class Page:
 
 class JobStore(Protocol):
     async def accept(
-        self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
+        self,
+        job: Job,
+        payload: str | None,
+        fingerprint: str,
+        *,
+        queue_max: int,
+        bytes_max: int | None = None,
+        rate: float = 0,
+        burst: int = 1,
     ) -> Accepted:
-        """Store a new job and put it in its tenant's lane, unless too many wait there already, or its jobs
-        take more than so many bytes. IdempotencyMismatch, LimitReached."""
+        """Store a new job and put it in its tenant's lane, unless too many wait there already, its jobs take
+        more than so many bytes, or more than `burst` came faster than `rate` in a second (0: any number).
+        What the tenant was given of its own goes before. IdempotencyMismatch, LimitReached, RateLimited."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""
@@ -202,8 +236,8 @@ class JobStore(Protocol):
     async def payload(self, job: Job) -> str | None:
         """The client's own payload."""
 
-    async def position(self, job: Job) -> int | None:
-        """How many of the tenant's jobs are ahead of this one, or None when it does not wait."""
+    async def places(self, jobs: Sequence[Job]) -> list[Place | None]:
+        """Where each of these jobs waits, or None for one that does not."""
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
         """The tenant's jobs in these states, older than `after`."""

@@ -10,8 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, Role, Ticket
-from gateway.errors import IdempotencyMismatch, LimitReached
-from gateway.jobs import Job, from_fields
+from gateway.jobs import Job, Priority, from_fields
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import keys, orders
 from gateway.store.base import (
@@ -23,14 +22,14 @@ from gateway.store.base import (
     Move,
     Outcome,
     Page,
+    Place,
     Witness,
 )
 from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
+from gateway.store.queue import allowance_of, place_of, refusal_of
 from gateway.tickets import submit_ticket
 
-_FULL_RETRY_SECONDS = 30
-_HEAVY_RETRY_SECONDS = 3600
 #: What a job takes beside what its client sent: the record, its events, indexes and deliveries.
 _RECORD_BYTES = 4096
 _UNREADABLE_MS = 3_600_000  # until it is tried again
@@ -50,7 +49,15 @@ class RedisJobStore:
         self._deliver = orders.limits_of(roles, Role.DELIVER)[Role.DELIVER]
 
     async def accept(
-        self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
+        self,
+        job: Job,
+        payload: str | None,
+        fingerprint: str,
+        *,
+        queue_max: int,
+        bytes_max: int | None = None,
+        rate: float = 0,
+        burst: int = 1,
     ) -> Accepted:
         order: dict[str, Any] = {
             "name": job.id,
@@ -61,7 +68,11 @@ class RedisJobStore:
             "step": orders.STEPS[job.state],
             "deliver": self._deliver,
             "dispatch": self._dispatch_submit,
+            "priority": job.priority,
+            "video": orders.kind_of_video(job),
         }
+        if rate:
+            order |= {"rate": rate, "burst": burst}
         if job.start_by is not None and job.end_by is not None:
             order["deadline"] = min(job.start_by, job.end_by)
         if job.idempotency:
@@ -79,28 +90,19 @@ class RedisJobStore:
             start_by=job.start_by,
             end_by=job.end_by,
             on_unknown=job.on_unknown,
+            priority=None if job.priority is Priority.NORMAL else job.priority,
         )
         text = (payload or "").encode()
         order["bytes"] = _RECORD_BYTES + len(text) + sum(map(len, order["fields"].values()))
         if bytes_max is not None:
             order["bytes_max"] = bytes_max
-        outcome, value = await self._scripts.run("accept", [keys.job(job.id)], [orders.dump(order), text])
-        match outcome:
-            case "accepted":
-                return Accepted(value, replayed=False)
-            case "replayed":
-                return Accepted(value, replayed=value != job.id)
-            case "mismatch":
-                raise IdempotencyMismatch(value)
-            case "heavy":
-                message = (
-                    f"this tenant's jobs take {value} bytes of {bytes_max}; send a smaller payload, or post "
-                    "when older jobs are forgotten"
-                )
-                raise LimitReached(message, _HEAVY_RETRY_SECONDS)
-            case _:
-                message = f"{value} of this tenant's jobs wait already; post again when some are done"
-                raise LimitReached(message, _FULL_RETRY_SECONDS)
+        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [orders.dump(order), text])
+        if outcome == "accepted":
+            name, allowance, place = found
+            return Accepted(name, False, place_of(place, self._roles[Role.SUBMIT]), allowance_of(allowance))
+        if outcome == "replayed":
+            return Accepted(found[0], replayed=found[0] != job.id)
+        raise refusal_of(outcome, found, bytes_max)
 
     async def read(self, job_id: str) -> Job | None:
         with store_errors():
@@ -114,14 +116,17 @@ class RedisJobStore:
             found: str | None = await self._redis.get(keys.payload(job.id))
         return found
 
-    async def position(self, job: Job) -> int | None:
-        if job.state is not JobState.QUEUED:
-            return None
-        with store_errors():
-            rank: int | None = await self._redis.zrank(
-                keys.lane(Role.SUBMIT, job.tenant), str(submit_ticket(job))
-            )
-        return rank
+    async def places(self, jobs: Sequence[Job]) -> list[Place | None]:
+        waiting = [job for job in jobs if job.state is JobState.QUEUED]
+        if not waiting:
+            return [None] * len(jobs)
+        words = [word for job in waiting for word in (str(submit_ticket(job)), orders.kind_of_video(job))]
+        found = await self._scripts.run("place", [keys.lane(Role.SUBMIT, "any")], words)
+        places = {
+            job.id: place_of(place, self._roles[Role.SUBMIT])
+            for job, place in zip(waiting, found, strict=True)
+        }
+        return [places.get(job.id) for job in jobs]
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
         top = f"({after}" if after else "+"

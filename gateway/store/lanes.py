@@ -63,6 +63,14 @@ class Lanes:
         """The lane goes on at once, as if it had never been parked and nothing had ever failed."""
         await self._scripts.run("resume", [_ANY], [role, lane, self._all])
 
+    async def pause_all(self, reason: str, by: str) -> bool:
+        """Send nothing more to the upstream, in any lane; what is under way goes on. False when it was so."""
+        return bool(await self._scripts.run("pause", [keys.PAUSED], [reason, by, self._all]))
+
+    async def resume_all(self, by: str) -> bool:
+        """Send again. False when nothing was paused."""
+        return bool(await self._scripts.run("pause", [keys.PAUSED], ["", by, self._all]))
+
     async def health(self, lane: str) -> LaneHealth:
         """Of a lane of the deliver role: an endpoint's id, or a job's own callback URL's."""
         limits = orders.dump(orders.health_limits(self._roles[Role.DELIVER].health))

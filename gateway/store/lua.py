@@ -19,7 +19,10 @@ from gateway.environment import go_on
 from gateway.store.client import store_errors
 
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
-_PARTS: Final = ("lanes.lua", "handing_out.lua", "health.lua", "records.lua")
+_PARTS: Final = (
+    *("order.lua", "lanes.lua", "upstream.lua", "waiting.lua"),
+    *("handing_out.lua", "health.lua", "records.lua"),
+)
 _VERBS: Final = (
     "accept",
     "account",
@@ -35,6 +38,8 @@ _VERBS: Final = (
     "lead",
     "make",
     "park",
+    "pause",
+    "place",
     "postpone",
     "put_off",
     "recover",

@@ -64,12 +64,14 @@ class UnknownJob:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """All that is under way. `counts`: {"job:queued": n, "delivery:pending": n, ...}. `roles`: of each role
-    what is in its lanes, due, due again, and held: slots, their holders, and their sum over lanes."""
+    what is in its lanes, due, due again, and held: slots, their holders, and their sum over lanes.
+    `paused`: {"at" (ms), "by", "reason"} while nothing is sent to the upstream."""
 
     counts: dict[str, int]
     roles: dict[Role, dict[str, int]]
     unknown: int
     deadlines: int
+    paused: dict[str, str] | None = None
 
 
 def account_key() -> str:
@@ -77,8 +79,8 @@ def account_key() -> str:
 
 
 def slots_left(limits: RoleLimits, stored: int | None, cut_ms_ago: float) -> int:
-    """How many tasks the upstream may hold now, as `slots_left` of scripts/lanes.lua has it: what a 429 left
-    (`stored`, None: all), and one more for each interval since it."""
+    """How many tasks the upstream may hold now, as `slots_left` of scripts/upstream.lua has it: what a 429
+    left (`stored`, None: all), and one more for each interval since it."""
     if stored is None:
         return limits.slots
     return min(limits.slots, stored + math.floor(cut_ms_ago / limits.probe_ms))
@@ -196,6 +198,7 @@ class RedisOperatorStore:
                 pipe.hgetall(keys.COUNTS)
                 pipe.zcard(UNKNOWNS)
                 pipe.zcard(keys.DEADLINES)
+                pipe.hgetall(keys.PAUSED)
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zcard(keys.due(role))
@@ -204,10 +207,10 @@ class RedisOperatorStore:
                     pipe.hlen(f"{PREFIX}{role}:holders")
                     pipe.hvals(f"{PREFIX}{role}:inflight")
                 replies = await pipe.execute()
-        counts, unknown, deadlines = replies[:3]
+        counts, unknown, deadlines, paused = replies[:4]
         roles = {}
         for at, role in enumerate(Role):
-            waiting, due, again, slots, holders, inflight = replies[3 + 6 * at : 9 + 6 * at]
+            waiting, due, again, slots, holders, inflight = replies[4 + 6 * at : 10 + 6 * at]
             roles[role] = {
                 "waiting": waiting,
                 "due": due,
@@ -216,7 +219,9 @@ class RedisOperatorStore:
                 "holders": holders,
                 "inflight": sum(map(int, inflight)),
             }
-        return Standing({name: int(n) for name, n in counts.items()}, roles, unknown, deadlines)
+        return Standing(
+            {name: int(n) for name, n in counts.items()}, roles, unknown, deadlines, paused or None
+        )
 
     async def _read(self, stream: str, after: str | None, limit: int, **options: Any) -> Any:
         """One entry more than `limit`, when there is one."""

@@ -85,6 +85,8 @@ def create_app(settings: Settings) -> Starlette:
         _route("/ops/api/unknown", GET=ops_api.unknown),
         _route("/ops/api/tenants/{tenant}", GET=ops_api.show_tenant, PUT=ops_api.change_tenant),
         _route("/ops/api/state", GET=ops_api.show_state),
+        _route("/ops/api/pause", POST=ops_api.pause),
+        _route("/ops/api/resume", POST=ops_api.resume_all),
         _route("/livez", GET=ops.livez),
         _route("/readyz", GET=ops.readyz),
         _route("/metrics", GET=ops.show_metrics),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,8 +14,10 @@ from gateway.errors import NotFound
 from gateway.intake import Checked
 from gateway.jobs import JOB_ID, Job, public
 from gateway.lifecycle import JobState, Status, states_of
+from gateway.store.base import Place
 from gateway.tenants import Scope
 from gateway.web import auth
+from gateway.web.allowances import rate_headers
 from gateway.web.answers import json_answer
 from gateway.web.bodies import JsonBody
 from gateway.web.deliveries import public_delivery
@@ -25,8 +28,9 @@ from gateway.web.waiting import until_final
 
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
-#: When to look again at a job that is not final, in seconds: a video takes minutes.
-LOOK_AGAIN: Final = {"retry-after": "5"}
+#: When to look again at a job that is not final, in seconds: a video takes minutes, a queue may take hours.
+LOOK_AGAIN: Final = 5
+LOOK_AGAIN_MAX: Final = 300
 
 
 async def create(request: Request) -> Response:
@@ -50,19 +54,17 @@ async def create(request: Request) -> Response:
         if dry_run:
             return json_answer(await _dry_run(checked))
         state.memory.check()
-        job, replayed = await state.resources.intake.accept(checked, key.tenant, idempotency, options)
-    headers = {"location": f"/v1/jobs/{job.id}"}
-    if replayed:
+        posted = await state.resources.intake.accept(checked, key.tenant, idempotency, options)
+    job = posted.job
+    headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
+    if posted.replayed:
         headers["idempotent-replayed"] = "true"
     if wait is None:
-        return json_answer(public(job, payload=checked.request.payload), 202, headers | LOOK_AGAIN)
+        document = public(job, payload=checked.request.payload, queue=_queue(posted.place))
+        return json_answer(document, 202, headers | _look_again(posted.place))
     del raw, checked  # a client may wait for a minute, and they may be megabytes
     headers["preference-applied"] = f"wait={wait}"
-    job = await until_final(request, job, wait)
-    payload = await state.resources.jobs.payload(job)
-    if job.final:
-        return json_answer(public(job, payload=payload), 200, headers)
-    return json_answer(public(job, payload=payload), 202, headers | LOOK_AGAIN)
+    return await _shown(state, await until_final(request, job, wait), headers, 202)
 
 
 async def show(request: Request) -> Response:
@@ -84,12 +86,14 @@ async def page(request: Request) -> Response:
     limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
     query.check()
     states = states_of(Status(status)) if status else list(JobState)
-    found = await state_of(request).resources.jobs.page(key.tenant, states, after, limit)
+    store = state_of(request).resources.jobs
+    found = await store.page(key.tenant, states, after, limit)
+    places = await store.places(found.jobs)
     following = None
     if found.more and found.jobs:
         shown = f"&status={status}" if status else ""
         following = f"/v1/jobs?after={found.jobs[-1].id}&limit={limit}{shown}"
-    data = [_without_payload(job) for job in found.jobs]
+    data = [_without_payload(job, place) for job, place in zip(found.jobs, places, strict=True)]
     return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
 
 
@@ -107,7 +111,7 @@ async def cancel(request: Request) -> Response:
         resources.environment,
         upstream_can=state.dialect.capabilities.cancel,
     )
-    return await _shown(state, job, 200 if job.final else 202)
+    return await _shown(state, job, going_on=202)
 
 
 async def deliveries(request: Request) -> Response:
@@ -131,15 +135,36 @@ async def _owned(request: Request, tenant: str) -> Job:
     return job
 
 
-async def _shown(state: State, job: Job, status: int = 200) -> Response:
+async def _shown(
+    state: State, job: Job, headers: Mapping[str, str] | None = None, going_on: int = 200
+) -> Response:
+    """`going_on`: the status while the job is not final."""
     store = state.resources.jobs
-    payload, position = await asyncio.gather(store.payload(job), store.position(job))
-    headers = None if job.final else LOOK_AGAIN
-    return json_answer(public(job, payload=payload, position=position), status, headers)
+    payload, [place] = await asyncio.gather(store.payload(job), store.places([job]))
+    document = public(job, payload=payload, queue=_queue(place))
+    if job.final:
+        return json_answer(document, 200, headers)
+    return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
 
 
-def _without_payload(job: Job) -> dict[str, Any]:
-    document = public(job)
+def _queue(place: Place | None) -> dict[str, int | None] | None:
+    if place is None:
+        return None
+    return {
+        "position": place.position,
+        "ahead_estimate": place.ahead,
+        "eta_seconds": place.eta_seconds,
+    }
+
+
+def _look_again(place: Place | None) -> dict[str, str]:
+    """Before a job is sent there is nothing new to be seen."""
+    eta = place.eta_seconds if place else None
+    return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}
+
+
+def _without_payload(job: Job, place: Place | None) -> dict[str, Any]:
+    document = public(job, queue=_queue(place))
     del document["payload"]
     return document
 

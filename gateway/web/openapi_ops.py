@@ -38,6 +38,8 @@ def operators() -> Document:
             "put": _change_tenant(),
         },
         "/ops/api/state": {"get": _show_state()},
+        "/ops/api/pause": {"post": _pause()},
+        "/ops/api/resume": {"post": _resume()},
     }
 
 
@@ -86,6 +88,16 @@ def _change_tenant() -> Document:
 def _show_state() -> Document:
     answers = {"200": answer("What is under way.", ops_schemas.ServiceState)}
     return operation("showState", "What is under way in the whole service", Scope.OPS_READ, answers, 400)
+
+
+def _pause() -> Document:
+    answers = {"200": answer("Paused.", ops_schemas.ServiceState)}
+    return _change("pauseService", "Send nothing, of any tenant", answers, ops_schemas.ParkRequest)
+
+
+def _resume() -> Document:
+    answers = {"200": answer("Not paused.", ops_schemas.ServiceState)}
+    return operation("resumeService", "Send again what waits", Scope.OPS_WRITE, answers, 400)
 
 
 def _list_entries(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.generation import GenerationRequest
+from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown, Status
 from gateway.tenants import Scope
 from gateway.web import schemas
@@ -96,6 +97,12 @@ def _terms() -> list[Document]:
             "it and never pays twice, `resubmit` sends it again and may pay twice, `manual` leaves it to an "
             "operator. Without it: what your tenant chose.",
             {"type": "string", "enum": list(OnUnknown)},
+        ),
+        header(
+            "Gateway-Priority",
+            "Among your own waiting jobs: 16 of `high` are sent for 4 of `normal` and 1 of `low`, so that "
+            "none is starved. How much of the upstream your tenant gets does not depend on it.",
+            {"type": "string", "enum": list(Priority), "default": Priority.NORMAL},
         ),
     ]
 

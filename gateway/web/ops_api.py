@@ -73,6 +73,25 @@ async def resume(request: Request) -> Response:
     return json_answer(await _account(state))
 
 
+async def pause(request: Request) -> Response:
+    """Everything under way; nothing more is sent to the upstream until `resume_all`."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    wanted = await ops_bodies.read(request, key, ParkRequest)
+    state = state_of(request)
+    await state.resources.lanes.pause_all(wanted.reason, key.id)
+    return await _state(state)
+
+
+async def resume_all(request: Request) -> Response:
+    """Everything under way; what waits is sent again."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    state = state_of(request)
+    await state.resources.lanes.resume_all(key.id)
+    return await _state(state)
+
+
 async def events(request: Request) -> Response:
     """What operators should know, oldest first."""
     after, limit = await _page(request)
@@ -128,10 +147,14 @@ async def show_state(request: Request) -> Response:
     """Everything under way, over all processes: all zeros once all jobs are final and told."""
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    state = state_of(request)
+    return await _state(state_of(request))
+
+
+async def _state(state: State) -> Response:
     found = await state.resources.operators.state()
-    document = {
+    document: dict[str, Any] = {
         "object": "state",
+        "paused": {**found.paused, "at": rfc3339(int(found.paused["at"]))} if found.paused else None,
         "counts": found.counts,
         "roles": {role.value: numbers for role, numbers in found.roles.items()},
         "unknown": found.unknown,

@@ -174,8 +174,17 @@ class RoleState(Answer):
     inflight: Count
 
 
+class Paused(Answer):
+    at: Timestamp
+    by: str
+    """The id of an operator's key."""
+    reason: str
+
+
 class ServiceState(Answer):
     object: Literal["state"]
+    paused: Paused | None
+    """While nothing is sent to the upstream, because an operator said so."""
     counts: dict[str, int]
     """Jobs and deliveries by state: `job:queued`, `delivery:pending`, ..."""
     roles: dict[str, RoleState]

@@ -18,6 +18,8 @@ from starlette.responses import Response
 
 from gateway import errors
 from gateway.errors import GatewayError, Problem
+from gateway.store.base import Allowance
+from gateway.web.allowances import rate_headers
 
 MEDIA_TYPE: Final = "application/problem+json"
 #: In a request's scope: its body was read to the end, so that the connection can be used again.
@@ -45,6 +47,7 @@ KINDS: Final[Mapping[type[GatewayError], Kind]] = {
     errors.CannotCancel: Kind(409, "cannot-cancel-upstream", "The upstream offers no cancel"),
     errors.Fenced: Kind(409, "conflict", "This cannot be done now"),
     errors.LimitReached: Kind(429, "limit-reached", "A limit is reached"),
+    errors.RateLimited: Kind(429, "rate-limited", "Too many in too short a time"),
     errors.Unavailable: Kind(503, "unavailable", "The service cannot serve just now"),
     errors.StoreUnavailable: Kind(503, "unavailable", "The service cannot serve just now"),
     errors.StoreFull: Kind(503, "unavailable", "The service cannot serve just now"),
@@ -87,6 +90,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
         detail = f"{len(found)} problems, listed in errors" if len(found) > 1 else detail
     if isinstance(error, errors.LimitReached | errors.Unavailable):
         headers["retry-after"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.RateLimited) and isinstance(error.allowance, Allowance):
+        headers |= rate_headers(error.allowance)
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="vidu-gateway"'
     return _answer(request.scope, kind, detail, found, headers)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
 from gateway.errors import Problem
 from gateway.intake import JobOptions
+from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown
 from gateway.web.heads import headers_of, occurrences
 from gateway.web.problems import Refusal
+
+W = TypeVar("W", bound=StrEnum)
 
 MAX_WAIT_SECONDS: Final = 60
 MAX_DEADLINE_SECONDS: Final = 604_800
@@ -23,7 +27,9 @@ _WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
 _VISIBLE: Final = re.compile(rb"[!-~]{1,%d}\Z" % MAX_IDEMPOTENCY_KEY)
 _MAX_TOLD: Final = 20
 _MAX_SHOWN: Final = 64
-_OPTIONS: Final = ("Gateway-Start-Deadline", "Gateway-Total-Deadline", "Gateway-On-Unknown")
+_OPTIONS: Final = (
+    *("Gateway-Start-Deadline", "Gateway-Total-Deadline", "Gateway-On-Unknown", "Gateway-Priority"),
+)
 
 
 class Query:
@@ -112,17 +118,22 @@ def job_options(request: Request, query: Query) -> JobOptions:
         query.problems.append(Problem(name, "out_of_range", message))
         return None
 
+    def word(name: str, words: type[W]) -> W | None:
+        text = text_of(name)
+        if text is None:
+            return None
+        if text in [one.value for one in words]:
+            return words(text)
+        query.problems.append(Problem(name, "not_one_of", f"send one of {', '.join(words)}"))
+        return None
+
     _check_names(headers, query)
-    policy = text_of("Gateway-On-Unknown")
-    on_unknown = None
-    if policy is not None:
-        words = [word.value for word in OnUnknown]
-        if policy in words:
-            on_unknown = OnUnknown(policy)
-        else:
-            problem = Problem("Gateway-On-Unknown", "not_one_of", f"send one of {', '.join(words)}")
-            query.problems.append(problem)
-    return JobOptions(seconds("Gateway-Start-Deadline"), seconds("Gateway-Total-Deadline"), on_unknown)
+    return JobOptions(
+        seconds("Gateway-Start-Deadline"),
+        seconds("Gateway-Total-Deadline"),
+        word("Gateway-On-Unknown", OnUnknown),
+        word("Gateway-Priority", Priority) or Priority.NORMAL,
+    )
 
 
 def _check_names(headers: Mapping[bytes, bytes], query: Query) -> None:

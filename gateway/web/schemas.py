@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.events import EventType
-from gateway.jobs import Spend
+from gateway.jobs import Priority, Spend
 from gateway.lifecycle import DeliveryState, JobState, OnUnknown, Status
 from gateway.web import codes
 
@@ -87,6 +87,10 @@ class LateResult(Answer):
 
 class Queue(Answer):
     position: int = Field(ge=0, description="How many jobs of yours are ahead of this one.")
+    ahead_estimate: int = Field(ge=0, description="How many jobs of all tenants are, as an estimate.")
+    eta_seconds: int | None = Field(
+        ge=0, description="Until it is sent, as an estimate; null: nothing is known yet, or nothing is sent."
+    )
 
 
 class Links(Answer):
@@ -136,8 +140,9 @@ class JobSummary(Answer):
     cancel: Cancel | None
     late_result: LateResult | None
     """Told by `job.late_result`: `status` stays failed, for a final state never changes."""
+    priority: Priority
     queue: Queue | None
-    """While the job waits; not in every answer."""
+    """While the job waits."""
     links: Links
 
 

@@ -39,7 +39,9 @@ async def test_a_job_that_waits_is_canceled_and_leaves_its_lane(resources: Resou
     after = await canceled(resources, jobs[-1])
     assert (after.state, after.finished_at is not None) == (JobState.CANCELED, True)
     assert await resources.redis.zcard(keys.waiting(Role.SUBMIT)) == 1
-    assert await resources.jobs.position(jobs[-2]) == 0
+    [place] = await resources.jobs.places([jobs[-2]])
+    assert place
+    assert place.position == 0
 
 
 async def test_a_job_that_was_dispatched_but_not_begun_gives_its_slot_to_the_next(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,8 @@ INLINE = data_uri("image/png", image("png"))
 
 async def accept(resources: Resources, raw: bytes, key: str | None = None) -> tuple[Job, bool]:
     intake = resources.intake
-    return await intake.accept(await intake.check(raw), "acme", key)
+    posted = await intake.accept(await intake.check(raw), "acme", key)
+    return posted.job, posted.replayed
 
 
 def files(resources: Resources) -> list[Path]:
@@ -60,7 +62,7 @@ async def test_the_client_s_payload_and_callback_url_are_not_for_the_upstream(re
 async def test_a_request_that_means_the_same_is_the_same_for_its_key(
     resources: Resources, same: dict[str, object]
 ) -> None:
-    first, _ = await accept(resources, encoded(duration=7), "k")
+    first, *_ = await accept(resources, encoded(duration=7), "k")
     body = {**json.loads(encoded(duration=7)), **same}
     turned = json.dumps(dict(reversed(body.items())), indent=1).encode()
     again, replayed = await accept(resources, turned, "k")
@@ -117,7 +119,7 @@ async def test_an_inline_file_is_stored_beside_redis_under_a_reference(resources
 
 async def test_the_same_key_and_body_give_the_same_job_again(resources: Resources) -> None:
     raw = encoded(images=[INLINE])
-    first, _ = await accept(resources, raw, "key-1")
+    first, *_ = await accept(resources, raw, "key-1")
     kept = files(resources)
     second, replayed = await accept(resources, raw, "key-1")
     assert replayed
@@ -126,14 +128,14 @@ async def test_the_same_key_and_body_give_the_same_job_again(resources: Resource
 
 
 async def test_a_replay_shows_the_job_as_it_is_by_now(resources: Resources) -> None:
-    first, _ = await accept(resources, encoded(), "key-1")
+    first, *_ = await accept(resources, encoded(), "key-1")
     await resources.settlement.cancel(first, [])
     second, replayed = await accept(resources, encoded(), "key-1")
     assert (second.id, second.state, replayed) == (first.id, JobState.CANCELED, True)
 
 
 async def test_the_same_key_with_another_body_is_refused_and_leaves_no_file(resources: Resources) -> None:
-    first, _ = await accept(resources, encoded(), "key-1")
+    first, *_ = await accept(resources, encoded(), "key-1")
     with pytest.raises(IdempotencyMismatch) as refusal:
         await accept(resources, encoded(images=[INLINE]), "key-1")
     assert refusal.value.job_id == first.id
@@ -141,7 +143,7 @@ async def test_the_same_key_with_another_body_is_refused_and_leaves_no_file(reso
 
 
 async def test_without_a_key_the_same_body_is_another_job(resources: Resources) -> None:
-    first, _ = await accept(resources, encoded())
+    first, *_ = await accept(resources, encoded())
     second, replayed = await accept(resources, encoded())
     assert not replayed
     assert first.id != second.id
@@ -165,10 +167,8 @@ async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -
 class LosingStore(RedisJobStore):
     """Accepts, and loses the answer."""
 
-    async def accept(
-        self, job: Job, payload: str | None, fingerprint: str, *, queue_max: int, bytes_max: int | None = None
-    ) -> Accepted:
-        await super().accept(job, payload, fingerprint, queue_max=queue_max, bytes_max=bytes_max)
+    async def accept(self, *args: Any, **limits: Any) -> Accepted:
+        await super().accept(*args, **limits)
         raise StoreUnavailable("Redis does not answer")
 
 
@@ -220,7 +220,7 @@ async def test_a_job_is_to_be_begun_and_over_in_the_time_that_was_asked_for(
     resources: Resources, options: JobOptions, expected: tuple[float, float]
 ) -> None:
     intake = resources.intake
-    job, _ = await intake.accept(await intake.check(encoded()), "acme", None, options)
+    job, *_ = await intake.accept(await intake.check(encoded()), "acme", None, options)
     assert spans(job) == expected
     assert await resources.jobs.read(job.id) == job
 
@@ -228,9 +228,9 @@ async def test_a_job_is_to_be_begun_and_over_in_the_time_that_was_asked_for(
 async def test_an_off_peak_job_has_two_days_on_top(resources: Resources) -> None:
     intake = replace(resources.intake, limits=replace(resources.intake.limits, off_peak=True))
     checked = await intake.check(encoded(off_peak=True))
-    job, _ = await intake.accept(checked, "acme", None)
+    job, *_ = await intake.accept(checked, "acme", None)
     assert spans(job) == (86_400, 93_600 + 180_000)
-    asked, _ = await intake.accept(checked, "acme", None, JobOptions(total_seconds=60))
+    asked, *_ = await intake.accept(checked, "acme", None, JobOptions(total_seconds=60))
     assert spans(asked) == (60, 60)
 
 
@@ -242,8 +242,8 @@ async def test_the_first_of_its_deadlines_is_on_record_with_the_job(resources: R
 async def test_the_same_request_with_other_options_is_another(resources: Resources) -> None:
     intake = resources.intake
     checked, options = await intake.check(encoded()), JobOptions(on_unknown=OnUnknown.MANUAL)
-    first, _ = await intake.accept(checked, "acme", "k", options)
-    again, replayed = await intake.accept(checked, "acme", "k", options)
+    first, *_ = await intake.accept(checked, "acme", "k", options)
+    again, replayed, *_ = await intake.accept(checked, "acme", "k", options)
     assert (again.id, again.on_unknown, replayed) == (first.id, OnUnknown.MANUAL, True)
     with pytest.raises(IdempotencyMismatch):
         await intake.accept(checked, "acme", "k")

@@ -70,7 +70,7 @@ def test_a_state_that_does_not_exist_is_not_read() -> None:
 
 
 def test_the_public_form_has_exactly_these_fields() -> None:
-    assert public(FULL, payload="order 7", position=3) == {
+    assert public(FULL, payload="order 7", queue={"position": 3}) == {
         "id": FULL.id,
         "object": "job",
         "status": "completed",
@@ -97,6 +97,7 @@ def test_the_public_form_has_exactly_these_fields() -> None:
         "total_deadline": "2026-11-22T12:22:00.001Z",
         "cancel": {"requested_at": "2026-11-22T12:20:00.045Z", "refused": "too late"},
         "late_result": None,
+        "priority": "normal",
         "queue": {"position": 3},
         "links": {"self": f"/v1/jobs/{FULL.id}", "cancel": f"/v1/jobs/{FULL.id}/cancel"},
     }

@@ -42,7 +42,8 @@ end
 
 -- The ticket of the lane whose turn it is, whether it takes from the retries' share, and of the deliver role whose
 -- it is. nil when none may go; then 'share' when only the share of all lanes, which `open` says is left, stands in
--- its way, and 'tenant' when its tenant's slots do. `special`: some lane is probed or has a cap of its own.
+-- its way, and 'tenant' when its tenant's slots do. `special`: some lane is probed, or has a cap or a
+-- weight of its own.
 local function choose(role, lane, limits, open, special)
   local r = P .. role
   local key, cap, share = r .. ':lane:' .. lane, limits[2], limits[7]
@@ -91,6 +92,11 @@ local function relieve(r, most)
   return found
 end
 
+-- What being served once counts for the lane. `special`: as for `choose`, some lane has a weight of its own.
+local function turn_cost(r, lane, special)
+  return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')
+end
+
 -- The lane whose turn it is, with its turns served. `open`: retries may be handed out, for which blocked lanes wait;
 -- `most`: slots of a tenant, or nil.
 local function next_lane(r, open, most)
@@ -135,6 +141,7 @@ local function hand_out(role, limits, now)
   local room, handed, interval, tat, probing = math.min(limits[4], limits[1] - held), 0, limits[5], nil, false
   if role == 'submit' then
     local open
+    if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
     open, probing = account_room(limits[1], held, limits[6], now)
     room = math.min(room, open)
   end
@@ -144,7 +151,7 @@ local function hand_out(role, limits, now)
     room = math.min(room, open)
   end
   if room <= 0 then return 0 end
-  local special = redis.call('EXISTS', r .. ':caps', r .. ':probing') > 0
+  local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights') > 0
   local share, open, nobody = limits[7], 0, false
   if limits[9] then relieve(r, limits[9]) end
   if share < 1 then open = part(share, limits[1]) - redis.call('SCARD', r .. ':retrying') end
@@ -156,9 +163,9 @@ local function hand_out(role, limits, now)
     end
     local ticket, again, tenant = choose(role, lane, limits, open > 0, special)
     if ticket then
-      redis.call('ZREM', r .. ':lane:' .. lane, ticket)
+      if role == 'submit' then serve(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
       redis.call('SET', r .. ':turn', served)
-      redis.call('ZADD', r .. ':fair', served + 1, lane)
+      redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)
       redis.call('ZREM', r .. ':waiting', ticket)
       if again then
         redis.call('SADD', r .. ':retrying', ticket)
@@ -172,6 +179,7 @@ local function hand_out(role, limits, now)
     end
   end
   forget_turns(r, nobody)
+  if role == 'submit' and handed > 0 then note_pace(now, handed) end
   if tat and handed > 0 then redis.call('SET', r .. ':tat', tat + handed * interval) end
   if probing and handed > 0 then redis.call('HSET', ACCOUNT, 'probe_at', now + limits[6]) end
   return handed

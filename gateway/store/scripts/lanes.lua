@@ -1,4 +1,4 @@
--- lanes.lua: a part, put before every script when it is loaded. Time, lanes, slots and the doorbell.
+-- lanes.lua: a part, put before every script when it is loaded, after order.lua. Time, lanes, slots and the doorbell.
 --
 -- A role keeps, under {gw}:<role>:
 --   lane:<lane>  zset   ticket -> rank (retries, new work, what is recovered; each in order of arrival)
@@ -7,6 +7,7 @@
 --   parked       zset   lane of which nothing is handed out -> until when ("+inf": until it is resumed)
 --   probing      set    lanes that were parked, and have one slot until it is known how they do
 --   caps         hash   lane -> how many slots it may hold, where that is fewer than the role's number
+--   weights      hash   lane -> its weight, where that is not 1: a turn of it counts as 1 / weight turns
 --   idle         zset   lane that is not active -> turns served, while those are more than `turn`
 --   turn         string turns served of the lane that was last served: where a lane that was idle joins
 --   waiting      zset   ticket -> when it entered its lane, over all lanes: depth and age
@@ -23,15 +24,11 @@
 --   relieved     set    tenants with a crowd of which more lanes may be let go
 --   tat          string when the next hand-out of a role with a rate is due (GCRA)
 --   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
--- {gw}:account:main, the upstream's account, limits the submit role: slots (fewer after a 429), hold_until,
--- and parked_at with reason, status, code and probe_at while the upstream refuses it.
+-- {gw}:paused, a hash of at, by and reason: nothing of the submit role is handed out.
 -- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
-local P = '{gw}:'
-local ACCOUNT = P .. 'account:main'
 local OPS_KEPT = 10000 -- what operators were told, the newest of it
 local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is rung again long before
 local WAKE_CAP = 1000 -- tokens beyond the number of workers that could take one are of no use
-local NEW, RECOVERED = 1e13, 2e13 -- where the ranks of the kinds of tickets begin; those of retries begin at 0
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -41,62 +38,6 @@ end
 -- What operators should know of, oldest first, under {gw}:ops:events.
 local function ops_event(now, kind, ...)
   redis.call('XADD', P .. 'ops:events', 'MAXLEN', '~', OPS_KEPT, '*', 'kind', kind, 'at', now, ...)
-end
-
--- The upstream refused the account: nothing is sent any more but a probe now and then.
-local function park(now, status, code, reason, by)
-  if redis.call('HSETNX', ACCOUNT, 'parked_at', now) == 0 then return end
-  redis.call('HSET', ACCOUNT, 'status', status, 'code', code, 'reason', reason)
-  ops_event(now, 'account_parked', 'status', status, 'code', code, 'reason', reason, 'by', by)
-end
-
-local function unpark(now, by)
-  if redis.call('HDEL', ACCOUNT, 'parked_at') == 0 then return end
-  redis.call('HDEL', ACCOUNT, 'status', 'code', 'reason', 'probe_at')
-  ops_event(now, 'account_resumed', 'by', by)
-end
-
--- How many slots a 429 left, nil when all: one more for each interval that has passed since the cut, for the
--- few that are left may be held by jobs which nobody hears of.
-local function slots_left(slots, cut_at, interval, now)
-  return slots and tonumber(slots) + math.floor((now - tonumber(cut_at or now)) / interval)
-end
-
--- What a verdict means for the account. verdict = {kind, retry_after_ms, status, code, reason}; `began`: when
--- the submission did; `slots`: how many there are at most. Slots halve at a 429 and grow by one each time as many
--- submissions as there are slots were accepted, and with time.
-local function judge_account(verdict, began, slots, interval, now)
-  local kind = verdict[1]
-  local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'slots', 'cut_at')
-  local limit = slots_left(found[2], found[3], interval, now)
-  if kind == 'refused' then
-    park(now, verdict[3], verdict[4], verdict[5], 'upstream')
-  elseif kind == 'busy' then
-    if verdict[2] > 0 then
-      local hold = tonumber(redis.call('HGET', ACCOUNT, 'hold_until') or '0')
-      redis.call('HSET', ACCOUNT, 'hold_until', math.max(hold, now + verdict[2]))
-    end
-    -- one cut for one crowd: what began before the last cut tells nothing of the slots since
-    if not found[3] or began >= tonumber(found[3]) then
-      local held = redis.call('ZCARD', P .. 'submit:slots') + 1
-      redis.call('HSET', ACCOUNT, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
-        'cut_at', now, 'grown', 0)
-    end
-  else
-    -- an answer to what was sent before the account was parked does not prove that it is open again,
-    -- and what an operator parked, an operator resumes
-    if found[1] and began >= tonumber(found[1]) and redis.call('HEXISTS', ACCOUNT, 'parked_by') == 0 then
-      unpark(now, 'probe')
-    end
-    if limit and redis.call('HINCRBY', ACCOUNT, 'grown', 1) >= limit then
-      if limit + 1 >= slots then
-        redis.call('HDEL', ACCOUNT, 'slots', 'grown', 'cut_at')
-      else
-        redis.call('HINCRBY', ACCOUNT, 'slots', 1)
-        redis.call('HSET', ACCOUNT, 'grown', 0)
-      end
-    end
-  end
 end
 
 local function lane_of(ticket)
@@ -173,16 +114,15 @@ local function resume_lane(role, lane)
 end
 
 -- `again`: false (new work), true (a retry, or what somebody asked for again), or 'recovered': one of many that are
--- sent again, after all else in its lane. A ticket that holds a slot enters when it is given back.
-local function enter(role, ticket, now, again)
+-- sent again, after all else in its lane. `priority`: of new work of the submit role. A ticket that holds a slot enters
+-- when it is given back.
+local function enter(role, ticket, now, again, priority)
   local r, lane = P .. role, lane_of(ticket)
   if redis.call('ZSCORE', r .. ':slots', ticket) then
     redis.call('SADD', r .. ':again', ticket)
     return
   end
-  local rank = redis.call('INCR', r .. ':ranks')
-  if again == 'recovered' then rank = rank + RECOVERED elseif not again then rank = rank + NEW end
-  redis.call('ZADD', r .. ':lane:' .. lane, rank, ticket)
+  redis.call('ZADD', r .. ':lane:' .. lane, rank_of(role, lane, again, priority), ticket)
   redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
   activate(role, lane, again)
 end
@@ -265,6 +205,7 @@ local function withdraw(role, ticket)
   redis.call('ZREM', r .. ':due', ticket)
   redis.call('ZREM', r .. ':waiting', ticket)
   redis.call('ZREM', r .. ':lane:' .. lane_of(ticket), ticket)
+  if role == 'submit' then forget_order(lane_of(ticket)) end
 end
 
 -- The ticket is done with: wherever it is, it is there no more.

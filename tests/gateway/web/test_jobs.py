@@ -58,7 +58,8 @@ async def test_a_posted_job_is_accepted_and_can_be_seen(client: httpx.AsyncClien
 async def test_a_job_that_waits_knows_its_position(client: httpx.AsyncClient) -> None:
     posted = [await post(client) for _ in range(8)]
     last = (await client.get(posted[-1]["links"]["self"])).json()
-    assert last["queue"] == {"position": 2}  # five of the eight are dispatched
+    # five of the eight are dispatched
+    assert last["queue"] == {"position": 2, "ahead_estimate": 2, "eta_seconds": None}
 
 
 async def test_answers_match_the_published_schema_exactly(

@@ -28,6 +28,8 @@ ROUTES = [
     ("GET", "/ops/api/tenants/acme", Scope.OPS_READ),
     ("PUT", "/ops/api/tenants/acme", Scope.OPS_WRITE),
     ("GET", "/ops/api/state", Scope.OPS_READ),
+    ("POST", "/ops/api/pause", Scope.OPS_WRITE),
+    ("POST", "/ops/api/resume", Scope.OPS_WRITE),
 ]
 
 
@@ -71,6 +73,24 @@ async def test_a_job_that_is_not_there_is_404(operator: httpx.AsyncClient, name:
     assert (await operator.get(f"/ops/api/jobs/{name}")).status_code == 404
     answer = await operator.post(f"/ops/api/jobs/{name}/resolve", json={"action": "fail"})
     assert answer.status_code == 404
+
+
+async def test_a_paused_service_takes_jobs_and_sends_none_until_it_is_resumed(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    paused = await operator.post("/ops/api/pause", json={"reason": "the upstream changes"})
+    state = ops_schemas.ServiceState.model_validate_json(paused.content)
+    assert state.paused
+    assert state.paused.reason == "the upstream changes"
+    posted = await client.post("/v1/jobs", json=BODY)
+    assert posted.status_code == 202
+    assert posted.json()["queue"] == {"position": 0, "ahead_estimate": 0, "eta_seconds": None}
+    again = await operator.post("/ops/api/pause", json={"reason": "another reason"})
+    assert again.json()["paused"]["reason"] == "the upstream changes"
+    resumed = ops_schemas.ServiceState.model_validate_json((await operator.post("/ops/api/resume")).content)
+    assert (resumed.paused, resumed.roles["submit"].slots) == (None, 1)
+    assert (await client.get(posted.headers["location"])).json()["queue"] is None
+    assert [kind for kind, _ in await told(operator)][-2:] == ["service_paused", "service_resumed"]
 
 
 async def test_a_parked_account_sends_nothing_until_it_is_resumed(

@@ -141,7 +141,7 @@ class Machine:
         """POST /v1/generations, as the gateway serves it: the id in `answer` when it is 202."""
         try:
             checked = await self.intake.check(BODY)
-            job, _ = await self.intake.accept(checked, TENANT, key)
+            job, *_ = await self.intake.accept(checked, TENANT, key)
             answer.append(job.id)
         except StoreUnavailable:
             return

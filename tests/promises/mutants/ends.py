@@ -199,7 +199,7 @@ ENDS: Final = (
     Mutant(
         "lane_is_not_fair",
         "gateway/store/scripts/handing_out.lua",
-        "redis.call('ZADD', r .. ':fair', served + 1, lane)",
+        "redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)",
         "redis.call('ZADD', r .. ':fair', served, lane)",
         "one tenant's thousand jobs hold up everybody else's one",
         (named("promises/mutants/gaps_lanes", "one_slot_goes_to_two_waiting_tenants_by_turns"),),

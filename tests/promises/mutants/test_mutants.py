@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from gateway.store import lua
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
 from tests.promises.mutants.mutant import DoesNotApply, Mutant
@@ -14,7 +15,7 @@ from tests.promises.mutants.mutants import MUTANTS
 from tests.promises.mutants.submission import SUBMISSION
 
 TREE = Path(__file__).parents[3]
-_PARTS = ("lanes.lua", "handing_out.lua", "health.lua", "records.lua")
+_PARTS = lua._PARTS
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -102,7 +102,7 @@ class Submitting(Ground):
             assert accepted == Accepted(claim[0], replayed=True)
             self.seen["replayed key"] += 1
             return
-        assert accepted == Accepted(job.id, replayed=False)
+        assert (accepted.job_id, accepted.replayed) == (job.id, False)
         self.model.jobs[job.id] = ModelJob(
             job.id, tenant, self.ms, start_by=job.start_by, end_by=job.end_by, policy=policy, callback_url=url
         )
