@@ -5,13 +5,39 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gateway.lifecycle import OnUnknown
+
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _KEY: Final = re.compile(r"vgw_([0-9a-f]{12})_([0-9a-f]{48})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who owns keys, jobs and endpoints, and what operators set for it; None: as the service does.
+
+    `title`: for people. `weight`: its share of the upstream, while others wait, is in proportion to it;
+    `in_flight`: tasks of it at the upstream at once; `queue_max`: jobs of it that may wait; `rate`: jobs that
+    it may post in a second, `burst`: at once. `paused_at` (ms): since when nothing of it is sent, `paused_by`
+    an operator.
+    """
+
+    name: str
+    created_at: int | None = None
+    title: str | None = None
+    on_unknown: OnUnknown | None = None
+    weight: int | None = None
+    in_flight: int | None = None
+    queue_max: int | None = None
+    rate: float | None = None
+    burst: int | None = None
+    paused_at: int | None = None
+    paused_by: str | None = None
+    paused_reason: str | None = None
 
 
 class Scope(StrEnum):
@@ -29,7 +55,8 @@ CLIENT_SCOPES: Final = (Scope.JOBS_WRITE, Scope.JOBS_READ, Scope.ENDPOINTS_WRITE
 @dataclass(frozen=True, slots=True)
 class Key:
     """A client key as stored: `digest` is the SHA-256 of its secret part (192 random bits, so that a
-    slow hash would add nothing)."""
+    slow hash would add nothing). Times: ms. `replaces`: the key that it was made for in a rotation;
+    `last_used_at`: to the minute."""
 
     id: str
     tenant: str
@@ -38,11 +65,17 @@ class Key:
     name: str
     created_at: int
     revoked_at: int | None = None
+    expires_at: int | None = None
+    replaces: str | None = None
+    last_used_at: int | None = None
 
     def opens(self, secret: str) -> bool:
         """Whether this secret is the key's, compared in constant time; never once it was revoked."""
         same = hmac.compare_digest(self.digest, digest_of(secret))
         return same and self.revoked_at is None
+
+    def expired(self, now: int) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
 
 
 def digest_of(secret: str) -> str:
@@ -59,3 +92,19 @@ def new_key(entropy: Callable[[int], bytes]) -> tuple[str, str, str]:
     """A fresh key: its id, its secret, and the whole text to hand over."""
     key_id, secret = entropy(6).hex(), entropy(24).hex()
     return key_id, secret, f"vgw_{key_id}_{secret}"
+
+
+def mint(
+    entropy: Callable[[int], bytes],
+    now: int,
+    tenant: str,
+    scopes: Iterable[Scope],
+    name: str,
+    *,
+    expires_at: int | None = None,
+    replaces: str | None = None,
+) -> tuple[Key, str]:
+    """A fresh key as it is to be stored, and its text, which is nowhere else."""
+    key_id, secret, text = new_key(entropy)
+    key = Key(key_id, tenant, frozenset(scopes), digest_of(secret), name, now, None, expires_at, replaces)
+    return key, text

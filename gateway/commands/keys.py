@@ -1,4 +1,4 @@
-"""`vidu-gateway keys`: make, list and revoke client keys. A key is shown once; only its hash is kept."""
+"""`vidu-gateway keys`: make, list, rotate and revoke client keys. A key is shown once; its hash is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.errors import ConfigurationError, NotFound
 from gateway.keyring import Keyring
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
-from gateway.tenants import TENANT, Key, Scope, digest_of, new_key
+from gateway.tenants import TENANT, Key, Scope, mint
 
 T = TypeVar("T")
 
@@ -36,19 +36,52 @@ class NewKey:
         return f"NewKey(key_id={self.key_id!r}, tenant={self.tenant!r})"
 
 
-def create(redis_url: str, keyring: Keyring, tenant: str, scopes: Sequence[Scope], name: str) -> NewKey:
+def create(
+    redis_url: str,
+    keyring: Keyring,
+    tenant: str,
+    scopes: Sequence[Scope],
+    name: str,
+    expires_in_seconds: float | None = None,
+) -> NewKey:
     """A new key of a tenant. ConfigurationError for a tenant's name that cannot be one."""
+    check_tenant(tenant)
+    environment = Environment()
+    now = environment.now_ms()
+    ends = None if expires_in_seconds is None else now + int(expires_in_seconds * 1000)
+    key, text = mint(environment.entropy, now, tenant, scopes, name, expires_at=ends)
+    _with_store(redis_url, lambda store: store.add(key))
+    return _new(keyring, key, text)
+
+
+def rotate(redis_url: str, keyring: Keyring, key_id: str, overlap_seconds: float) -> NewKey:
+    """A key like this one, which goes on for the overlap. NotFound."""
+    environment = Environment()
+    now = environment.now_ms()
+
+    async def run(store: RedisKeyStore) -> NewKey:
+        old = await store.lookup(key_id)
+        if old is None:
+            raise NotFound("key", key_id)
+        key, text = mint(environment.entropy, now, old.tenant, old.scopes, old.name, replaces=old.id)
+        until = now + int(overlap_seconds * 1000)
+        await store.add(key, min(until, old.expires_at or until))
+        return _new(keyring, key, text)
+
+    return _with_store(redis_url, run)
+
+
+def check_tenant(tenant: str) -> None:
+    """ConfigurationError for a tenant's name that cannot be one."""
     if not TENANT.match(tenant):
         raise ConfigurationError(
             f"{tenant!r} is no name for a tenant: 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -"
         )
-    environment = Environment()
-    key_id, secret, text = new_key(environment.entropy)
-    key = Key(key_id, tenant, frozenset(scopes), digest_of(secret), name, environment.now_ms())
-    _with_store(redis_url, lambda store: store.add(key))
-    return NewKey(
-        text, key_id, tenant, tuple(sorted(scopes)), tenant_secret(keyring, keyring.active_kid, tenant)
-    )
+
+
+def _new(keyring: Keyring, key: Key, text: str) -> NewKey:
+    secret = tenant_secret(keyring, keyring.active_kid, key.tenant)
+    return NewKey(text, key.id, key.tenant, tuple(sorted(key.scopes)), secret)
 
 
 def all_keys(redis_url: str) -> list[Key]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.errors import ConfigurationError
 from gateway.tenants import CLIENT_SCOPES, Scope
 
-app = typer.Typer(help="Client keys: make one, list them, revoke one.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from gateway.commands.keys import NewKey
+    from gateway.keyring import Keyring
+
+app = typer.Typer(help="Client keys: make one, list them, replace one, revoke one.", no_args_is_help=True)
 
 RedisUrl = Annotated[str, typer.Option(envvar="GATEWAY_REDIS_URL", help="Where the keys are kept.")]
 DataDir = Annotated[
@@ -31,20 +35,55 @@ def create(
     scope: Annotated[
         list[Scope] | None, typer.Option(help="What it may do (repeatable; default: jobs and endpoints).")
     ] = None,
+    expires_in_days: Annotated[
+        float | None, typer.Option(min=0.001, max=3650, help="After which it opens nothing any more.")
+    ] = None,
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Make a key. It is shown once; only its hash is kept."""
-    from gateway.commands import keys, stack
+    from gateway.commands import keys
+
+    seconds = None if expires_in_days is None else expires_in_days * 86_400
+    where = redis_of(redis_url, data_dir)
+    ring = _keyring(secret_keys, data_dir)
+    _tell(keys.create(where, ring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
+
+
+@app.command()
+def rotate(
+    key_id: Annotated[str, typer.Argument(help="The id of the key to be replaced.")],
+    secret_keys: Annotated[
+        str, typer.Option(envvar="GATEWAY_SECRET_KEYS", help="The service's keyring.", show_default=False)
+    ] = "",
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, max=168, help="For which the old key goes on.")
+    ] = 24.0,
+    redis_url: RedisUrl = LOCAL,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Make a key like this one, which then expires. The new one is shown once."""
+    from gateway.commands import keys
+
+    ring = _keyring(secret_keys, data_dir)
+    made = keys.rotate(redis_of(redis_url, data_dir), ring, key_id, overlap_hours * 3600)
+    _tell(made, as_json=as_json)
+
+
+def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
+    from gateway.commands import stack
     from gateway.keyring import Keyring
 
     if data_dir:
         secret_keys = _kept(data_dir, stack.SECRET_KEYS)
     if not secret_keys:
         raise typer.BadParameter("the keyring is needed: --data-dir, --secret-keys or GATEWAY_SECRET_KEYS")
-    keyring = Keyring.parse(secret_keys)
-    made = keys.create(redis_of(redis_url, data_dir), keyring, tenant, scope or CLIENT_SCOPES, name)
+    return Keyring.parse(secret_keys)
+
+
+def _tell(made: NewKey, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
@@ -72,7 +111,10 @@ def list_keys(
             "name": key.name,
             "scopes": sorted(key.scopes),
             "created_at": rfc3339(key.created_at),
+            "expires_at": rfc3339(key.expires_at),
+            "last_used_at": rfc3339(key.last_used_at),
             "revoked_at": rfc3339(key.revoked_at),
+            "replaces": key.replaces,
         }
         for key in keys.all_keys(redis_of(redis_url, data_dir))
     ]
@@ -81,9 +123,10 @@ def list_keys(
             typer.echo(json.dumps(row))
         return
     for row in rows:
-        revoked = f", revoked {row['revoked_at']}" if row["revoked_at"] else ""
+        words = (("expires", "expires_at"), ("last used", "last_used_at"), ("revoked", "revoked_at"))
+        more = "".join(f", {word} {row[name]}" for word, name in words if row[name])
         typer.echo(f"{row['key_id']}  {row['tenant']}  {row['name']}".rstrip())
-        typer.echo(f"    created {row['created_at']}{revoked}")
+        typer.echo(f"    created {row['created_at']}{more}")
         typer.echo(f"    {' '.join(row['scopes'])}")
 
 

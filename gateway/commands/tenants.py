@@ -1,43 +1,61 @@
-"""`vidu-gateway tenants`: what a tenant chose for its jobs."""
+"""`vidu-gateway tenants`: what each may do, and whether it is sent anything."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
-from gateway.errors import ConfigurationError
-from gateway.lifecycle import OnUnknown
-from gateway.store.tenant_settings import tenant_settings_at
-from gateway.tenants import TENANT
+from gateway.commands.keys import check_tenant
+from gateway.store.tenants import RedisTenants, tenants_at
+from gateway.tenants import Tenant
+
+T = TypeVar("T")
 
 #: Who changed it, among the operators' events.
 _BY: Final = "command line"
+_PAGE: Final = 500
 
 
-def show(redis_url: str, tenant: str) -> OnUnknown | None:
-    """None: what the service does. ConfigurationError for a tenant's name that cannot be one."""
-    _check(tenant)
+def show(redis_url: str, tenant: str) -> Tenant:
+    """ConfigurationError for a tenant's name that cannot be one; so do all that name one."""
+    check_tenant(tenant)
+    return _run(redis_url, lambda tenants: tenants.read(tenant))
 
-    async def run() -> OnUnknown | None:
-        async with tenant_settings_at(redis_url) as settings:
-            return await settings.on_unknown(tenant)
+
+def change(redis_url: str, tenant: str, changes: Mapping[str, object]) -> Tenant:
+    """Only what is named; None: as the service does."""
+    check_tenant(tenant)
+    return _run(redis_url, lambda tenants: tenants.change(tenant, changes, _BY))
+
+
+def pause(redis_url: str, tenant: str, reason: str) -> Tenant:
+    check_tenant(tenant)
+    return _run(redis_url, lambda tenants: tenants.pause(tenant, reason, _BY))
+
+
+def resume(redis_url: str, tenant: str) -> Tenant:
+    check_tenant(tenant)
+    return _run(redis_url, lambda tenants: tenants.resume(tenant, _BY))
+
+
+def all_tenants(redis_url: str) -> list[Tenant]:
+    """In the order of their names."""
+
+    async def run(tenants: RedisTenants) -> list[Tenant]:
+        found: list[Tenant] = []
+        more = True
+        while more:
+            page, more = await tenants.page(found[-1].name if found else None, _PAGE)
+            found += page
+        return found
+
+    return _run(redis_url, run)
+
+
+def _run(redis_url: str, call: Callable[[RedisTenants], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with tenants_at(redis_url) as tenants:
+            return await call(tenants)
 
     return asyncio.run(run())
-
-
-def change(redis_url: str, tenant: str, on_unknown: OnUnknown | None) -> None:
-    """ConfigurationError for a tenant's name that cannot be one."""
-    _check(tenant)
-
-    async def run() -> None:
-        async with tenant_settings_at(redis_url) as settings:
-            await settings.change(tenant, on_unknown, _BY)
-
-    asyncio.run(run())
-
-
-def _check(tenant: str) -> None:
-    if not TENANT.match(tenant):
-        raise ConfigurationError(
-            f"{tenant!r} is no name for a tenant: 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -"
-        )

@@ -3,57 +3,140 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gateway.commands.keys_cli import LOCAL, DataDir, RedisUrl, redis_of
+from gateway.errors import ConfigurationError
 from gateway.lifecycle import OnUnknown
 
-app = typer.Typer(
-    help="Tenants: what becomes of their jobs whose outcome stays unknown.", no_args_is_help=True
-)
+if TYPE_CHECKING:
+    from gateway.tenants import Tenant
 
-Tenant = Annotated[str, typer.Argument(help="The tenant's name.")]
+app = typer.Typer(help="Tenants: what each may do, and whether it is sent anything.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The tenant's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+SETTINGS: Final = ("title", "on_unknown", "weight", "in_flight", "queue_max", "rate", "burst")
+_MOST: Final = 10_000_000
 
 
 @app.command("set")
 def change(
-    tenant: Tenant,
+    tenant: Name,
     on_unknown: Annotated[
-        OnUnknown,
+        OnUnknown | None,
         typer.Option(
             help="hold: fail, never pay twice; resubmit: it may pay twice; manual: an operator decides."
         ),
-    ],
+    ] = None,
+    weight: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Its share of the upstream is in proportion to it.")
+    ] = None,
+    in_flight: Annotated[
+        int | None, typer.Option(min=1, max=_MOST, help="Tasks of it at the upstream at once.")
+    ] = None,
+    queue_max: Annotated[int | None, typer.Option(min=1, max=_MOST, help="Jobs of it that may wait.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0, max=_MOST, help="Jobs that it may post in a second; 0: any number.")
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(min=1, max=_MOST, help="Of which so many at once, after a pause.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="For people.")] = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(SETTINGS)}: as the service does (repeatable)."),
+    ] = None,
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose for a tenant; a job that says it itself goes its own way."""
+    """Set what a tenant may do, and make it if it is new. What is not named stays as it is."""
     from gateway.commands import tenants
 
-    tenants.change(redis_of(redis_url, data_dir), tenant, on_unknown)
-    _tell(tenant, on_unknown, as_json=as_json)
+    given = {
+        "title": title,
+        "on_unknown": on_unknown,
+        "weight": weight,
+        "in_flight": in_flight,
+        "queue_max": queue_max,
+        "rate": rate,
+        "burst": burst,
+    }
+    changes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    for name in [one.replace("-", "_") for one in unset or ()]:
+        if name not in SETTINGS:
+            raise ConfigurationError(f"{name!r} is no setting of a tenant; known are {', '.join(SETTINGS)}")
+        changes[name] = None
+    _tell(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
 
 
 @app.command()
 def show(
-    tenant: Tenant,
+    tenant: Name, redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """Show what was set for a tenant."""
+    from gateway.commands import tenants
+
+    _tell(tenants.show(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+
+
+@app.command("list")
+def list_tenants(redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List all tenants, one JSON object a line with --json."""
+    from gateway.commands import tenants
+
+    found = tenants.all_tenants(redis_of(redis_url, data_dir))
+    if as_json:
+        for tenant in found:
+            typer.echo(json.dumps(asdict(tenant)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("tenant", "weight", "in flight", "may wait", "a second", "on unknown", "")
+    for tenant in found:
+        cells = (tenant.weight, tenant.in_flight, tenant.queue_max, tenant.rate, tenant.on_unknown)
+        paused = "" if tenant.paused_at is None else f"paused: {tenant.paused_reason}"
+        table.add_row(tenant.name, *("-" if cell is None else f"{cell}" for cell in cells), paused)
+    Console().print(table if found else "no tenant yet: vidu-gateway keys create --tenant NAME makes one")
+
+
+@app.command()
+def pause(
+    tenant: Name,
+    reason: Annotated[str, typer.Option(help="Why, for the other operators.")],
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was chosen."""
+    """Send nothing of a tenant to the upstream. Its jobs are taken and kept, and wait."""
     from gateway.commands import tenants
 
-    _tell(tenant, tenants.show(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+    _tell(tenants.pause(redis_of(redis_url, data_dir), tenant, reason), as_json=as_json)
 
 
-def _tell(tenant: str, on_unknown: OnUnknown | None, *, as_json: bool) -> None:
+@app.command()
+def resume(
+    tenant: Name, redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """Send a tenant's jobs again."""
+    from gateway.commands import tenants
+
+    _tell(tenants.resume(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+
+
+def _tell(tenant: Tenant, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"tenant": tenant, "on_unknown": on_unknown}))
+        typer.echo(json.dumps(asdict(tenant)))
         return
-    typer.echo(f"tenant          {tenant}")
-    typer.echo(f"on unknown      {on_unknown or 'as the service does (GATEWAY_ON_UNKNOWN)'}")
+    typer.echo(f"tenant          {tenant.name}")
+    for name in SETTINGS:
+        value = getattr(tenant, name)
+        default = "none" if name == "title" else "as the service does"
+        typer.echo(f"{name.replace('_', ' '):<15} {default if value is None else value}")
+    if tenant.paused_at is not None:
+        typer.echo(f"paused          by {tenant.paused_by}: {tenant.paused_reason}")

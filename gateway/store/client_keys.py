@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from redis.asyncio import Redis
@@ -21,8 +21,10 @@ class RedisKeyStore:
         self._redis = redis
         self._monotonic = monotonic
         self._remembered: dict[str, tuple[float, Key]] = {}
+        self._used: dict[str, int] = {}
 
-    async def add(self, key: Key) -> None:
+    async def add(self, key: Key, until: int | None = None) -> None:
+        """`until` (ms): when the key that it replaces expires."""
         fields: dict[str, str | int] = {
             "tenant": key.tenant,
             "scopes": " ".join(sorted(key.scopes)),
@@ -30,10 +32,16 @@ class RedisKeyStore:
             "name": key.name,
             "created_at": key.created_at,
         }
+        more = {"expires_at": key.expires_at, "replaces": key.replaces}
+        fields |= {name: value for name, value in more.items() if value is not None}
         with store_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(keys.client_key(key.id), mapping=fields)
                 pipe.sadd(keys.KEYS, key.id)
+                pipe.sadd(keys.tenant_keys(key.tenant), key.id)
+                pipe.zadd(keys.TENANTS, {key.tenant: 0}, nx=True)
+                if key.replaces is not None and until is not None:
+                    pipe.hset(keys.client_key(key.replaces), "expires_at", str(until))
                 await pipe.execute()
 
     async def find(self, key_id: str) -> Key | None:
@@ -53,14 +61,45 @@ class RedisKeyStore:
         self._remembered[key_id] = (now, found)
         return found
 
+    async def lookup(self, key_id: str) -> Key | None:
+        """The key as it is stored now."""
+        self._remembered.pop(key_id, None)
+        return await self.find(key_id)
+
     async def all(self) -> list[Key]:
         with store_errors():
-            names = sorted(await self._redis.smembers(keys.KEYS))  # type: ignore[misc]
+            names: set[str] = await self._redis.smembers(keys.KEYS)  # type: ignore[misc]
+        return await self._read(sorted(names))
+
+    async def _read(self, names: Sequence[str]) -> list[Key]:
+        with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.hgetall(keys.client_key(name))
                 found: list[dict[str, str]] = await pipe.execute()
         return [_key_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
+
+    async def of_tenant(self, tenant: str) -> list[Key]:
+        """Its keys, revoked and expired ones too, the oldest first."""
+        with store_errors():
+            names: set[str] = await self._redis.smembers(keys.tenant_keys(tenant))  # type: ignore[misc]
+        found = await self._read(sorted(names))
+        return sorted(found, key=lambda key: (key.created_at, key.id))
+
+    def note_use(self, key_id: str, now: int) -> None:
+        """Kept with the next `flush_uses`, so that no request waits for it."""
+        self._used[key_id] = now
+
+    async def flush_uses(self) -> None:
+        """What was used since the last time."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key_id, at in used.items():
+                    pipe.hset(keys.client_key(key_id), "last_used_at", str(at))
+                await pipe.execute()
 
     async def revoke(self, key_id: str, at: int) -> bool:
         """False when there is no such key."""
@@ -73,7 +112,9 @@ class RedisKeyStore:
 
 
 def _key_from(key_id: str, fields: dict[str, str]) -> Key:
-    revoked = fields.get("revoked_at")
+    def whole(field: str) -> int | None:
+        return int(fields[field]) if field in fields else None
+
     return Key(
         id=key_id,
         tenant=fields["tenant"],
@@ -81,5 +122,8 @@ def _key_from(key_id: str, fields: dict[str, str]) -> Key:
         digest=fields["digest"],
         name=fields["name"],
         created_at=int(fields["created_at"]),
-        revoked_at=int(revoked) if revoked else None,
+        revoked_at=whole("revoked_at"),
+        expires_at=whole("expires_at"),
+        replaces=fields.get("replaces"),
+        last_used_at=whole("last_used_at"),
     )

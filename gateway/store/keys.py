@@ -10,6 +10,7 @@ TALLY = f"{PREFIX}tally"
 CHANGES = f"{PREFIX}changes"
 KEYS = f"{PREFIX}keys"
 PAUSED = f"{PREFIX}paused"
+TENANTS = f"{PREFIX}tenants"
 SWEEP = f"{PREFIX}sweep"
 SWEPT = f"{PREFIX}swept"
 DEADLINES = f"{PREFIX}deadlines"
@@ -38,6 +39,10 @@ def tenant_jobs(tenant: str, state: JobState) -> str:
 
 def tenant_endpoints(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:endpoints"
+
+
+def tenant_keys(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:keys"
 
 
 def tenant_settings(tenant: str) -> str:

@@ -50,6 +50,7 @@ _VERBS: Final = (
     "ring",
     "swept",
     "tell",
+    "tenant",
     "transition",
     "unregister",
 )

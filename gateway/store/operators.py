@@ -19,7 +19,7 @@ from gateway.store.audit import audit_of
 from gateway.store.base import Account
 from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
-from gateway.store.tenant_settings import RedisTenantSettings
+from gateway.store.tenants import RedisTenants
 
 EVENTS: Final = f"{PREFIX}ops:events"
 QUARANTINE: Final = f"{PREFIX}quarantine"
@@ -91,7 +91,7 @@ class RedisOperatorStore:
         self._redis = redis
         self._scripts = scripts
         self._limits = roles[Role.SUBMIT]
-        self.tenants = RedisTenantSettings(redis, scripts)
+        self.tenants = RedisTenants(redis, scripts, roles)
         self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT))
 
     async def account(self) -> Account:

@@ -32,7 +32,7 @@ def place_of(found: Sequence[str], submit: RoleLimits) -> Place | None:
         return Place(position, ahead, None)
     eta = max(0.0, (ahead + 1) * one - min(float(since), one))
     if typical is not None:  # its tenant may hold fewer slots than there are
-        slots = min(submit.lane_slots, int(cap) if cap else submit.lane_slots)
+        slots = int(cap) if cap else submit.lane_slots
         eta = max(eta, position * typical / slots)
     return Place(position, ahead, math.ceil(eta / 1000))
 

@@ -34,6 +34,7 @@ from gateway.web import (
     openapi,
     ops,
     ops_api,
+    ops_tenants,
     problems,
     recoveries,
     sse,
@@ -43,6 +44,7 @@ from gateway.web.rounds import Rounds
 from gateway.web.state import State
 from gateway.web.streams import Streams
 from gateway.web.traffic import Traffic
+from gateway.web.uses import Uses
 
 _THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
@@ -83,7 +85,18 @@ def create_app(settings: Settings) -> Starlette:
         _route("/ops/api/events", GET=ops_api.events),
         _route("/ops/api/quarantine", GET=ops_api.quarantine),
         _route("/ops/api/unknown", GET=ops_api.unknown),
-        _route("/ops/api/tenants/{tenant}", GET=ops_api.show_tenant, PUT=ops_api.change_tenant),
+        _route("/ops/api/tenants", GET=ops_tenants.page, POST=ops_tenants.create),
+        _route(
+            "/ops/api/tenants/{tenant}",
+            GET=ops_tenants.show,
+            PUT=ops_tenants.change,
+            PATCH=ops_tenants.change,
+        ),
+        _route("/ops/api/tenants/{tenant}/pause", POST=ops_tenants.pause),
+        _route("/ops/api/tenants/{tenant}/resume", POST=ops_tenants.resume),
+        _route("/ops/api/tenants/{tenant}/keys", GET=ops_tenants.keys, POST=ops_tenants.create_key),
+        _route("/ops/api/keys/{key_id}/rotate", POST=ops_tenants.rotate_key),
+        _route("/ops/api/keys/{key_id}/revoke", POST=ops_tenants.revoke_key),
         _route("/ops/api/state", GET=ops_api.show_state),
         _route("/ops/api/pause", POST=ops_api.pause),
         _route("/ops/api/resume", POST=ops_api.resume_all),
@@ -111,6 +124,7 @@ def create_app(settings: Settings) -> Starlette:
             gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
             memory = await open_now.enter_async_context(gauge)
             journal = await open_now.enter_async_context(_journal(settings, resources))
+            await open_now.enter_async_context(Uses(resources.client_keys))
             sending = Deliverer(
                 guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
             )

@@ -29,6 +29,10 @@ async def require(request: Request, scope: Scope) -> Key:
         raise Unauthenticated("this key is not known, or was revoked")
     if not key.opens(secret):
         raise Unauthenticated("this key is not known, or was revoked")
+    now = state_of(request).resources.environment.now_ms()
+    if key.expired(now):
+        raise Unauthenticated("this key has expired; use the one that was made for it, or ask for a new one")
+    state_of(request).resources.client_keys.note_use(key.id, now)
     if scope not in key.scopes:
         raise ScopeMissing(scope)
     return key

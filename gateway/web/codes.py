@@ -30,7 +30,7 @@ FAULTS: Final = (
     # parameters
     *("not_an_object", "wire_form", "required", "wrong_type", "not_one_of", "out_of_range"),
     *("too_few", "too_many", "too_long", "blank", "unknown_model", "too_many_images_with_video"),
-    *("off_peak_unavailable", "body_too_large"),
+    *("off_peak_unavailable", "body_too_large", "not_yours_to_give"),
     # URLs
     *("url_scheme", "url_characters", "url_userinfo", "url_host", "url_port", "url_fragment"),
     *("url_not_public", "address_refused"),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.generation import GenerationRequest
-from gateway.web import delivery_schemas, endpoint_schemas, ops_schemas, schemas
+from gateway.web import delivery_schemas, endpoint_schemas, ops_schemas, schemas, tenant_schemas
 from gateway.web.answers import json_answer
 from gateway.web.openapi_parts import REFERENCE, Document, problem, statuses
 from gateway.web.openapi_paths import paths
@@ -22,6 +22,7 @@ _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
     *endpoint_schemas.REQUESTS,
     *delivery_schemas.REQUESTS,
     *ops_schemas.REQUESTS,
+    *tenant_schemas.REQUESTS,
 )
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(schemas.Job, schemas.JobList, schemas.DryRun, schemas.DeliveryList),
@@ -29,6 +30,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *delivery_schemas.ANSWERS,
     *(schemas.Event, schemas.Received, schemas.Health, schemas.Problem),
     *ops_schemas.ANSWERS,
+    *tenant_schemas.ANSWERS,
 )
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\

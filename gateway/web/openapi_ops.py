@@ -6,13 +6,14 @@ from pydantic import BaseModel
 
 from gateway.tenants import Scope
 from gateway.web import ops_schemas
-from gateway.web.openapi_parts import JOB, Document, answer, operation, path, query
+from gateway.web.openapi_parts import JOB, Document, answer, change, operation, query
+from gateway.web.openapi_tenants import tenants
 from gateway.web.ops_api import PAGE_DEFAULT, PAGE_MAX
 
 
 def operators() -> Document:
-    tenant = path("tenant", ops_schemas.TENANT)
     return {
+        **tenants(),
         "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/ops/api/jobs/{job_id}/resolve": {"parameters": [JOB], "post": _resolve_job()},
         "/ops/api/account": {"get": _show_account()},
@@ -32,11 +33,6 @@ def operators() -> Document:
                 ops_schemas.UNKNOWN_ID,
             )
         },
-        "/ops/api/tenants/{tenant}": {
-            "parameters": [tenant],
-            "get": _show_tenant(),
-            "put": _change_tenant(),
-        },
         "/ops/api/state": {"get": _show_state()},
         "/ops/api/pause": {"post": _pause()},
         "/ops/api/resume": {"post": _resume()},
@@ -50,7 +46,7 @@ def _show_job() -> Document:
 
 def _resolve_job() -> Document:
     answers = {"200": answer("The job after it.", ops_schemas.JobStory)}
-    return _change(
+    return change(
         "resolveJob",
         "Decide on a job whose outcome is unknown",
         answers,
@@ -67,22 +63,12 @@ def _show_account() -> Document:
 
 def _park_account() -> Document:
     answers = {"200": answer("Parked.", ops_schemas.Account)}
-    return _change("parkAccount", "Send nothing to the upstream", answers, ops_schemas.ParkRequest)
+    return change("parkAccount", "Send nothing to the upstream", answers, ops_schemas.ParkRequest)
 
 
 def _resume_account() -> Document:
     answers = {"200": answer("Not parked.", ops_schemas.Account)}
     return operation("resumeAccount", "Send to the upstream again", Scope.OPS_WRITE, answers, 400)
-
-
-def _show_tenant() -> Document:
-    answers = {"200": answer("Its settings.", ops_schemas.TenantSettings)}
-    return operation("showTenant", "What a tenant chose", Scope.OPS_READ, answers, 400, 404)
-
-
-def _change_tenant() -> Document:
-    answers = {"200": answer("Its settings.", ops_schemas.TenantSettings)}
-    return _change("changeTenant", "Choose for a tenant", answers, ops_schemas.TenantRequest, 404)
 
 
 def _show_state() -> Document:
@@ -92,7 +78,7 @@ def _show_state() -> Document:
 
 def _pause() -> Document:
     answers = {"200": answer("Paused.", ops_schemas.ServiceState)}
-    return _change("pauseService", "Send nothing, of any tenant", answers, ops_schemas.ParkRequest)
+    return change("pauseService", "Send nothing, of any tenant", answers, ops_schemas.ParkRequest)
 
 
 def _resume() -> Document:
@@ -115,9 +101,3 @@ def _list_entries(
             query("limit", "At most so many.", limit),
         ],
     )
-
-
-def _change(name: str, summary: str, answers: Document, body: type[BaseModel], *statuses: int) -> Document:
-    """An operation with a body: what can be wrong with any body comes on top of `statuses`."""
-    more = (400, 408, 413, 415, 422, 429, *statuses)
-    return operation(name, summary, Scope.OPS_WRITE, answers, *more, body=body)

@@ -104,3 +104,9 @@ ACCEPTED: Final = {**WAITED, "Retry-After": RETRY_AFTER}
 JOB: Final = path("job_id", schemas.JOB_ID)
 ENDPOINT: Final = path("endpoint_id", schemas.ENDPOINT_ID)
 TOKEN: Final = path("token", "^[A-Za-z0-9_.-]{1,250}$")
+
+
+def change(name: str, summary: str, answers: Document, body: type[BaseModel], *statuses: int) -> Document:
+    """An operator's operation with a body: what can be wrong with any body comes on top of `statuses`."""
+    more = (400, 408, 413, 415, 422, 429, *statuses)
+    return operation(name, summary, Scope.OPS_WRITE, answers, *more, body=body)

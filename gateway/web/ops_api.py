@@ -1,5 +1,5 @@
 """The routes of operators: a job's whole story and its resolution, the upstream's account, what was noted or
-quarantined, what a tenant chose, and whether anything is under way.
+quarantined, and whether anything is under way.
 
 They see the jobs of all tenants. Every change is kept among the operators' events, with the id of the key.
 """
@@ -13,14 +13,13 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import tenants
 from gateway.errors import NotFound
 from gateway.jobs import JOB_ID, Job, public, rfc3339
 from gateway.operators import Resolver
 from gateway.tenants import Scope
 from gateway.web import auth, ops_bodies
 from gateway.web.answers import json_answer
-from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest, TenantRequest
+from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest
 from gateway.web.queries import Query
 from gateway.web.state import State, state_of
 
@@ -127,22 +126,6 @@ async def unknown(request: Request) -> Response:
     return _list(request, data, more, limit)
 
 
-async def show_tenant(request: Request) -> Response:
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    return await _tenant(state_of(request), _tenant_name(request))
-
-
-async def change_tenant(request: Request) -> Response:
-    """What the tenant chose, as it is now."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    wanted = await ops_bodies.read(request, key, TenantRequest)
-    state, name = state_of(request), _tenant_name(request)
-    await state.resources.operators.tenants.change(name, wanted.on_unknown, key.id)
-    return await _tenant(state, name)
-
-
 async def show_state(request: Request) -> Response:
     """Everything under way, over all processes: all zeros once all jobs are final and told."""
     await auth.require(request, Scope.OPS_READ)
@@ -201,21 +184,6 @@ async def _account(state: State) -> dict[str, Any]:
         "hold_until": rfc3339(account.hold_until),
         "slots": account.slots,
     }
-
-
-async def _tenant(state: State, name: str) -> Response:
-    chosen = await state.resources.operators.tenants.on_unknown(name)
-    default = state.resources.settings.on_unknown
-    return json_answer(
-        {"object": "tenant", "tenant": name, "on_unknown": chosen, "on_unknown_default": default}
-    )
-
-
-def _tenant_name(request: Request) -> str:
-    name: str = request.path_params["tenant"]
-    if not tenants.TENANT.match(name):
-        raise NotFound("tenant", "of this form; names are of 1 to 32 of a-z, 0-9, _ and -")
-    return name
 
 
 async def _page(request: Request, form: re.Pattern[str] = _ENTRY_ID) -> tuple[str | None, int]:

@@ -15,7 +15,7 @@ from gateway.errors import InvalidRequest, Problem
 from gateway.generation_problems import not_one_of, shown
 from gateway.lifecycle import OnUnknown
 from gateway.operators import Action
-from gateway.tenants import Key
+from gateway.tenants import Key, Scope
 from gateway.web.bodies import JsonBody
 from gateway.web.ops_schemas import OpsRequest, ResolveRequest
 from gateway.web.state import state_of
@@ -31,6 +31,17 @@ _EXPECTED: Final = {
     "task_id": "the upstream's id of the task: 1 to 128 visible ASCII characters",
     "reason": "a sentence for the other operators",
     "on_unknown": f"one of {', '.join(OnUnknown)}, or null for what the service does",
+    "tenant": "a name of 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -",
+    "title": "a name for people, or null for none",
+    "weight": "a whole number from 1 to 100, or null for what the service does",
+    "in_flight": "a whole number from 1, or null for what the service does",
+    "queue_max": "a whole number from 1, or null for what the service does",
+    "rate": "jobs in a second, 0 for any number, or null for what the service does",
+    "burst": "a whole number from 1, or null for what the service does",
+    "name": "what the key is for, for people",
+    "scopes": f"a list of {', '.join(Scope)}, or null for jobs and endpoints",
+    "expires_in_hours": "whole hours from 1 to 87600, or null for never",
+    "overlap_seconds": "whole seconds from 0 to 604800",
 }
 
 
@@ -80,6 +91,8 @@ def _fault(name: str, detail: ErrorDetails, model: type[OpsRequest]) -> tuple[st
             return "blank", f"is empty; send {_EXPECTED[name]}"
         case "string_too_long":
             return "too_long", f"has {len(str(value))} characters; send at most {allowed['max_length']}"
+        case "greater_than_equal" | "less_than_equal" | "too_long" | "finite_number":
+            return "out_of_range", f"send {_EXPECTED[name]}"
         case "string_pattern_mismatch":
             return "wrong_form", f"send {_EXPECTED[name]}"
         case _:

@@ -36,13 +36,6 @@ class ParkRequest(OpsRequest):
     reason: str = Field(min_length=1, max_length=256, description="Why, for the other operators.")
 
 
-class TenantRequest(OpsRequest):
-    on_unknown: OnUnknown | None = Field(
-        description="What becomes of a job whose outcome stays unknown, unless the job says so itself; "
-        "null: what the service does."
-    )
-
-
 class OpsJob(JobSummary):
     """The job, and what its owner is not shown."""
 
@@ -154,15 +147,6 @@ class UnknownList(Answer):
     """Path of the next page."""
 
 
-class TenantSettings(Answer):
-    object: Literal["tenant"]
-    tenant: str
-    on_unknown: OnUnknown | None
-    """null: what the service does."""
-    on_unknown_default: OnUnknown
-    """What the service does."""
-
-
 class RoleState(Answer):
     """Of one role: what waits, what is due later, what became due while it was held, and what is held."""
 
@@ -195,7 +179,7 @@ class ServiceState(Answer):
     account: Account
 
 
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest, TenantRequest)
+REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest)
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(JobStory, Account, OpsEventList, QuarantineList, UnknownList, TenantSettings, ServiceState),
+    *(JobStory, Account, OpsEventList, QuarantineList, UnknownList, ServiceState),
 )

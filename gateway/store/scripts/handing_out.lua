@@ -48,7 +48,8 @@ local function choose(role, lane, limits, open, special)
   local r = P .. role
   local key, cap, share = r .. ':lane:' .. lane, limits[2], limits[7]
   if special then
-    cap = math.min(cap, tonumber(redis.call('HGET', r .. ':caps', lane) or cap))
+    local own = tonumber(redis.call('HGET', r .. ':caps', lane) or cap)
+    cap = role == 'submit' and own or math.min(cap, own)
     if redis.call('SISMEMBER', r .. ':probing', lane) == 1 then cap = 1 end
   end
   if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end

@@ -6,7 +6,7 @@
 --   blocked      zset   lane -> turns served, while only retries wait there and those of all lanes hold their share
 --   parked       zset   lane of which nothing is handed out -> until when ("+inf": until it is resumed)
 --   probing      set    lanes that were parked, and have one slot until it is known how they do
---   caps         hash   lane -> how many slots it may hold, where that is fewer than the role's number
+--   caps         hash   lane -> how many slots it may hold, where that is not the role's number; in deliver never more
 --   weights      hash   lane -> its weight, where that is not 1: a turn of it counts as 1 / weight turns
 --   idle         zset   lane that is not active -> turns served, while those are more than `turn`
 --   turn         string turns served of the lane that was last served: where a lane that was idle joins

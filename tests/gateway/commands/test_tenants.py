@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.commands import tenants
 from gateway.errors import ConfigurationError
-from gateway.lifecycle import OnUnknown
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -20,34 +19,68 @@ def run(*words: str) -> tuple[int, str]:
 
 
 @pytest.mark.usefixtures("empty_redis")
-def test_a_choice_is_kept_shown_and_told_to_operators(redis_url: str) -> None:
+def test_what_is_set_is_kept_shown_and_told_to_operators(redis_url: str) -> None:
     where = ("--redis-url", redis_url)
-    assert run("show", "acme", *where)[1].endswith("as the service does (GATEWAY_ON_UNKNOWN)\n")
-    assert run("set", "acme", "--on-unknown", "manual", *where) == (
-        0,
-        "tenant          acme\non unknown      manual\n",
-    )
-    code, text = run("show", "acme", "--json", *where)
-    assert (code, json.loads(text)) == (0, {"tenant": "acme", "on_unknown": "manual"})
+    assert "on unknown      as the service does" in run("show", "acme", *where)[1]
+    code, text = run("set", "acme", "--on-unknown", "manual", "--weight", "3", "--rate", "0.5", *where)
+    assert code == 0
+    assert "on unknown      manual\nweight          3\n" in text
+    code, text = run("set", "acme", "--queue-max", "10", "--unset", "on-unknown", "--json", *where)
+    shown = json.loads(text)
+    assert (shown["on_unknown"], shown["weight"], shown["rate"], shown["queue_max"]) == (None, 3, 0.5, 10)
     with Redis.from_url(redis_url, decode_responses=True) as redis:
-        [(_, event)] = redis.xrange("{gw}:ops:events")
-    assert (event["kind"], event["tenant"], event["by"]) == ("tenant_changed", "acme", "command line")
+        events = [event for _, event in redis.xrange("{gw}:ops:events")]
+        assert redis.hgetall("{gw}:submit:weights") == {"acme": "3"}
+    assert [(event["kind"], event["tenant"], event["by"]) for event in events] == [
+        ("tenant_changed", "acme", "command line")
+    ] * 2
+    assert events[1]["on_unknown"] == "manual -> default"
 
 
 @pytest.mark.usefixtures("empty_redis")
-def test_another_tenant_keeps_what_it_had(redis_url: str) -> None:
-    tenants.change(redis_url, "acme", OnUnknown.RESUBMIT)
-    assert tenants.show(redis_url, "acme") is OnUnknown.RESUBMIT
-    assert tenants.show(redis_url, "zeta") is None
-    tenants.change(redis_url, "acme", None)
-    assert tenants.show(redis_url, "acme") is None
+def test_a_tenant_is_paused_and_goes_on(redis_url: str) -> None:
+    where = ("--redis-url", redis_url)
+    assert (
+        "paused          by command line: the invoice"
+        in run("pause", "acme", "--reason", "the invoice", *where)[1]
+    )
+    with Redis.from_url(redis_url, decode_responses=True) as redis:
+        assert redis.zscore("{gw}:submit:parked", "acme") == float("inf")
+        assert "paused" not in run("resume", "acme", *where)[1]
+        assert redis.zscore("{gw}:submit:parked", "acme") is None
 
 
-def test_a_word_that_is_no_choice_is_refused_with_those_that_are(redis_url: str) -> None:
-    code, text = run("set", "acme", "--on-unknown", "always", "--redis-url", redis_url)
+@pytest.mark.usefixtures("empty_redis")
+def test_all_tenants_are_listed_by_name(redis_url: str) -> None:
+    where = ("--redis-url", redis_url)
+    assert "no tenant yet" in run("list", *where)[1]
+    for name in ("zeta", "acme"):
+        tenants.change(redis_url, name, {"weight": 2})
+    assert run("list", *where)[1].index("acme") < run("list", *where)[1].index("zeta")
+    lines = run("list", "--json", *where)[1].splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["acme", "zeta"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--on-unknown", "always"), "hold"),
+        (("--weight", "0"), "greater than or equal to 1"),
+        (("--rate", "-1"), "greater than or equal to 0"),
+    ],
+)
+def test_a_value_that_is_no_choice_is_refused_with_those_that_are(
+    redis_url: str, words: tuple[str, ...], told: str
+) -> None:
+    code, text = run("set", "acme", *words, "--redis-url", redis_url)
     assert code == 2
-    for word in OnUnknown:
-        assert word in text
+    assert told in " ".join(text.replace("│", " ").split())
+
+
+def test_a_setting_that_there_is_not_is_named_with_those_that_are(redis_url: str) -> None:
+    found = CliRunner().invoke(app, ["tenants", "set", "acme", "--unset", "wieght", "--redis-url", redis_url])
+    assert isinstance(found.exception, ConfigurationError)
+    assert "weight" in str(found.exception)
 
 
 @pytest.mark.parametrize("tenant", ["ACME", "a b", "-x", "a" * 33, "acme\n"])
@@ -55,4 +88,4 @@ def test_a_name_that_no_tenant_can_have_is_refused(redis_url: str, tenant: str) 
     with pytest.raises(ConfigurationError, match="no name for a tenant"):
         tenants.show(redis_url, tenant)
     with pytest.raises(ConfigurationError, match="no name for a tenant"):
-        tenants.change(redis_url, tenant, OnUnknown.HOLD)
+        tenants.change(redis_url, tenant, {"weight": 2})

@@ -7,7 +7,6 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role
 from gateway.lifecycle import JobEvent, OnUnknown
-from gateway.store import keys
 from gateway.store.base import Account, AccountVerdict, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
@@ -187,16 +186,16 @@ async def test_raw_bytes_in_quarantine_are_shown_as_text_and_cut(
 
 
 async def test_what_a_tenant_chose_is_kept_and_told(operators: RedisOperatorStore) -> None:
-    assert await operators.tenants.on_unknown("acme") is None
-    await operators.tenants.change("acme", OnUnknown.RESUBMIT, "key1")
-    assert await operators.tenants.on_unknown("acme") is OnUnknown.RESUBMIT
-    assert await operators.tenants.on_unknown("zeta") is None
-    await operators.tenants.change("acme", None, "key2")
-    assert await operators.tenants.on_unknown("acme") is None
+    assert (await operators.tenants.read("acme")).on_unknown is None
+    await operators.tenants.change("acme", {"on_unknown": OnUnknown.RESUBMIT}, "key1")
+    assert (await operators.tenants.read("acme")).on_unknown is OnUnknown.RESUBMIT
+    assert (await operators.tenants.read("zeta")).on_unknown is None
+    await operators.tenants.change("acme", {"on_unknown": None}, "key2")
+    assert (await operators.tenants.read("acme")).on_unknown is None
     rows = (await operators.events(None, 10)).rows
     assert [(row["tenant"], row.get("on_unknown"), row["by"]) for row in rows] == [
-        ("acme", "resubmit", "key1"),
-        ("acme", None, "key2"),
+        ("acme", "default -> resubmit", "key1"),
+        ("acme", "resubmit -> default", "key2"),
     ]
 
 
@@ -204,7 +203,7 @@ async def test_what_a_tenant_chose_is_what_its_jobs_get(
     jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
 ) -> None:
     job = await accept()
-    await operators.tenants.change("acme", OnUnknown.MANUAL, "key1")
+    await operators.tenants.change("acme", {"on_unknown": OnUnknown.MANUAL}, "key1")
     assert await jobs.on_unknown(job) is OnUnknown.MANUAL
 
 
@@ -251,11 +250,11 @@ async def test_a_full_redis_still_takes_an_operator_s_word(
     try:
         await operators.park("full", "key1")
         await operators.note("noted")
-        await operators.tenants.change("acme", OnUnknown.HOLD, "key1")
+        await operators.tenants.change("acme", {"on_unknown": OnUnknown.HOLD}, "key1")
     finally:
         await redis.config_set("maxmemory", before)
     assert await redis.xlen(EVENTS) == 3
-    assert await redis.hgetall(keys.tenant_settings("acme")) == {"on_unknown": "hold"}  # type: ignore[misc]
+    assert (await operators.tenants.read("acme")).on_unknown is OnUnknown.HOLD
 
 
 async def test_an_account_that_is_not_parked_has_no_parking(operators: RedisOperatorStore) -> None:

@@ -50,7 +50,7 @@ async def test_an_unknown_job_tells_what_becomes_of_it_and_what_is_known(
     redis: Redis, operators: RedisOperatorStore, accept: Accept
 ) -> None:
     own, owner, neither = await accept(on_unknown=OnUnknown.MANUAL), await accept(), await accept("zeta")
-    await operators.tenants.change("acme", OnUnknown.RESUBMIT, "key1")
+    await operators.tenants.change("acme", {"on_unknown": OnUnknown.RESUBMIT}, "key1")
     await redis.hset(keys.job(owner.id), mapping={"epoch": 2, "evidence": "callback"})  # type: ignore[misc]
     await redis.zadd(UNKNOWNS, {own.id: 1, owner.id: 2, neither.id: 3, "job_forgotten": 4})
     found, _ = await operators.unknown(None, 10)

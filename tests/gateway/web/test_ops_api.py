@@ -25,8 +25,17 @@ ROUTES = [
     ("GET", "/ops/api/events", Scope.OPS_READ),
     ("GET", "/ops/api/quarantine", Scope.OPS_READ),
     ("GET", "/ops/api/unknown", Scope.OPS_READ),
+    ("GET", "/ops/api/tenants", Scope.OPS_READ),
+    ("POST", "/ops/api/tenants", Scope.OPS_WRITE),
     ("GET", "/ops/api/tenants/acme", Scope.OPS_READ),
     ("PUT", "/ops/api/tenants/acme", Scope.OPS_WRITE),
+    ("PATCH", "/ops/api/tenants/acme", Scope.OPS_WRITE),
+    ("POST", "/ops/api/tenants/acme/pause", Scope.OPS_WRITE),
+    ("POST", "/ops/api/tenants/acme/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/tenants/acme/keys", Scope.OPS_READ),
+    ("POST", "/ops/api/tenants/acme/keys", Scope.OPS_WRITE),
+    ("POST", "/ops/api/keys/0a0b0c0d0e0f/rotate", Scope.OPS_WRITE),
+    ("POST", "/ops/api/keys/0a0b0c0d0e0f/revoke", Scope.OPS_WRITE),
     ("GET", "/ops/api/state", Scope.OPS_READ),
     ("POST", "/ops/api/pause", Scope.OPS_WRITE),
     ("POST", "/ops/api/resume", Scope.OPS_WRITE),
@@ -119,25 +128,6 @@ async def test_a_change_is_told_with_the_id_of_the_key(
     [event] = (await operator.get("/ops/api/events")).json()["data"]
     assert event["by"] == key.split("_")[1]
     assert key.split("_")[2] not in str(event)
-
-
-async def test_what_a_tenant_chose_is_changed_and_taken_back(operator: httpx.AsyncClient) -> None:
-    path = "/ops/api/tenants/acme"
-    first = ops_schemas.TenantSettings.model_validate_json((await operator.get(path)).content)
-    assert (first.on_unknown, first.on_unknown_default) == (None, "hold")
-    for chosen in ("resubmit", "manual", None):
-        answer = await operator.put(path, json={"on_unknown": chosen})
-        assert answer.json()["on_unknown"] == chosen
-        assert (await operator.get(path)).json() == answer.json()
-    assert await told(operator) == [("tenant_changed", "acme")] * 3
-
-
-async def test_a_name_that_no_tenant_can_have_is_404(operator: httpx.AsyncClient) -> None:
-    for name in ("ACME", "-acme", "a" * 33, "acme%0a"):
-        assert (await operator.get(f"/ops/api/tenants/{name}")).status_code == 404
-        wanted = {"on_unknown": "hold"}
-        assert (await operator.put(f"/ops/api/tenants/{name}", json=wanted)).status_code == 404
-    assert await told(operator) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""Tenants on Redis: what operators set for each, and whether it is sent anything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from gateway.dispatch import Role
+from gateway.lifecycle import OnUnknown
+from gateway.store import keys, orders
+from gateway.store.client import connection_pool, store_errors
+from gateway.store.lua import Scripts
+from gateway.tenants import Tenant
+
+_TIMEOUT_SECONDS: Final = 5.0
+
+
+class RedisTenants:
+    """`roles`: of a process that may hand out what a change lets go; without, the next tick does."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT) if roles else {})
+
+    async def read(self, tenant: str) -> Tenant:
+        """Also one of which nothing is known yet: everything is as the service does."""
+        with store_errors():
+            fields = await self._redis.hgetall(keys.tenant_settings(tenant))  # type: ignore[misc]
+        return tenant_from(tenant, fields)
+
+    async def page(self, after: str | None, limit: int) -> tuple[list[Tenant], bool]:
+        """In the order of their names, later than `after`, and whether more follow."""
+        first = f"({after}" if after else "-"
+        with store_errors():
+            names: list[str] = await self._redis.zrangebylex(keys.TENANTS, first, "+", 0, limit + 1)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names[:limit]:
+                    pipe.hgetall(keys.tenant_settings(name))
+                found = await pipe.execute()
+        tenants = [tenant_from(name, fields) for name, fields in zip(names[:limit], found, strict=True)]
+        return tenants, len(names) > limit
+
+    async def change(self, tenant: str, changes: Mapping[str, object], by: str) -> Tenant:
+        """Only what is named; None: as the service does. `by` is told to operators, in the same step."""
+        wanted = {name: str(value) for name, value in changes.items() if value is not None}
+        gone = [name for name, value in changes.items() if value is None]
+        await self._run({"tenant": tenant, "by": by, "set": wanted, "unset": gone})
+        return await self.read(tenant)
+
+    async def pause(self, tenant: str, reason: str, by: str) -> Tenant:
+        """Nothing of it is sent to the upstream any more; its jobs are kept and taken, and wait."""
+        await self._run({"tenant": tenant, "by": by, "set": {}, "unset": [], "pause": reason})
+        return await self.read(tenant)
+
+    async def resume(self, tenant: str, by: str) -> Tenant:
+        await self._run({"tenant": tenant, "by": by, "set": {}, "unset": [], "pause": ""})
+        return await self.read(tenant)
+
+    async def _run(self, order: dict[str, Any]) -> None:
+        places = [keys.tenant_settings(order["tenant"]), keys.TENANTS]
+        await self._scripts.run("tenant", places, [orders.dump(order), self._dispatch])
+
+
+def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
+    def whole(field: str) -> int | None:
+        return int(fields[field]) if field in fields else None
+
+    return Tenant(
+        name=name,
+        created_at=whole("created_at"),
+        title=fields.get("title"),
+        on_unknown=OnUnknown(fields["on_unknown"]) if "on_unknown" in fields else None,
+        weight=whole("weight"),
+        in_flight=whole("in_flight"),
+        queue_max=whole("queue_max"),
+        rate=float(fields["rate"]) if "rate" in fields else None,
+        burst=whole("burst"),
+        paused_at=whole("paused_at"),
+        paused_by=fields.get("paused_by"),
+        paused_reason=fields.get("paused_reason"),
+    )
+
+
+@contextlib.asynccontextmanager
+async def tenants_at(redis_url: str) -> AsyncIterator[RedisTenants]:
+    """For a process that lives for one command."""
+    pool = connection_pool(redis_url, timeout_seconds=_TIMEOUT_SECONDS, retries=1, connections=2)
+    redis = Redis(connection_pool=pool)
+    try:
+        yield RedisTenants(redis, Scripts(redis), {})
+    finally:
+        await pool.disconnect()

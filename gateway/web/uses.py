@@ -1,0 +1,41 @@
+"""When keys were used last, kept now and then: no request waits for it, and losing some is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Final, Self
+
+from gateway.errors import StoreUnavailable
+from gateway.store.client_keys import RedisKeyStore
+
+_SECONDS: Final = 60.0
+
+
+class Uses:
+    """`async with Uses(keys):` keeps them once a minute, and at the end."""
+
+    def __init__(self, keys: RedisKeyStore, seconds: float = _SECONDS) -> None:
+        self._keys, self._seconds = keys, seconds
+
+    async def __aenter__(self) -> Self:
+        self._keeping = asyncio.create_task(self._keep(), name="uses of keys")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while not self._keeping.done():  # a time-out inside the client swallows a cancellation now and then
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping], timeout=0.5)
+        await self._flush()
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        with contextlib.suppress(StoreUnavailable):  # whoever still uses the key is noted next time
+            await self._keys.flush_uses()
