@@ -156,14 +156,12 @@ class Submitter:
             case Busy():
                 wait = max(outcome.retry_after_seconds or 0, self._busy_seconds(job))
                 if not outcome.reached:
-                    return await self._send_back(
-                        job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable")
-                    )
+                    back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable")
+                    return await self._send_back(job, replace(back, why=_reason(outcome)))
                 held = min(outcome.retry_after_seconds or 0, _ACCOUNT_HOLD_SECONDS)
                 verdict = AccountVerdict("busy", int(held * 1000))
-                return await self._send_back(
-                    job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
-                )
+                back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
+                return await self._send_back(job, replace(back, why=_reason(outcome)))
             case Refused():
                 structlog.get_logger().error(
                     "account_refused",
@@ -183,11 +181,11 @@ class Submitter:
                 # Later each time, so that another job is the next probe: the refusal may be this job's own.
                 wait = _BEHIND * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "account_refused", verdict)
-                return await self._send_back(job, replace(back, add={"refusals": 1}))
+                return await self._send_back(job, replace(back, add={"refusals": 1}, why=_reason(outcome)))
             case Rejected():
                 return await self._rejected(job, outcome.error, [ticket, confirm_ticket(job)])
             case Unknown():
-                return await self._apply(job, self._lost(job))
+                return await self._apply(job, replace(self._lost(job), why=_reason(outcome)))
             case _:
                 assert_never(outcome)
 
@@ -240,7 +238,8 @@ class Submitter:
         """Nothing was paid: the last byte never went out."""
         wait = 0 if self.stopping.is_set() else self._busy_seconds(job)
         move = _back_to_lane(JobEvent.CLAIM_LOST, wait, "held_back")
-        guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
+        held = {"epoch": job.epoch, "run": job.run, "evidence": None}
+        guarded = replace(move, expect=held, why=reason)
         answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
         if answer.outcome is not Outcome.MOVED:
             structlog.get_logger().warning("claim_lost", job=job.id, epoch=job.epoch, reason=reason)

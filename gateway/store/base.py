@@ -90,6 +90,7 @@ class Move:
     `learn_ms`: how long the upstream took, for the typical duration of (resolution, duration); `typical`:
     the first poll is due so many mean deviations after that duration, if it is known, instead of in
     `poll_in_ms`. `budget`: of a resubmission. `run`: of a claim, who makes it. `by`: of an operator's.
+    `why`: in the upstream's words or ours, for the job's timeline.
     """
 
     event: JobEvent
@@ -115,6 +116,7 @@ class Move:
     budget: Budget | None = None
     run: str | None = None
     by: str | None = None
+    why: str | None = None
 
 
 class Effect(StrEnum):

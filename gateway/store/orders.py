@@ -136,6 +136,7 @@ def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
     return {
         "run": move.run,
         "by": move.by,
+        "why": move.why,
         "task": move.task,
         "task_epoch": job.epoch if move.task else None,
         "winner": move.winner,
@@ -177,6 +178,7 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         "claimed": None if callback.claimed is None else orjson.dumps(callback.claimed).decode(),
         "nonce": callback.nonce,
         "tally": [f"callbacks|{callback.label}"],
+        "hint": callback.label,
         "gap": limits.gap_ms,
         "submit": str(submit_ticket(job)),
         "confirm": str(confirm_ticket(job)),

@@ -16,6 +16,7 @@ from gateway.jobs import JOB_ID, Job, public
 from gateway.lifecycle import JobState, Status, states_of
 from gateway.store.base import Place
 from gateway.tenants import Scope
+from gateway.timeline import story
 from gateway.web import auth
 from gateway.web.allowances import rate_headers
 from gateway.web.answers import json_answer
@@ -122,6 +123,21 @@ async def deliveries(request: Request) -> Response:
     found = await state_of(request).resources.deliveries.of_job(job.id)
     data = [public_delivery(delivery) for delivery in found]
     return json_answer({"object": "list", "data": data})
+
+
+async def timeline(request: Request) -> Response:
+    """Everything that happened to the job, oldest first."""
+    key = await auth.require(request, Scope.JOBS_READ)
+    Query(request).check()
+    job = await _owned(request, key.tenant)
+    return json_answer(await told(state_of(request), job, operator=False))
+
+
+async def told(state: State, job: Job, *, operator: bool) -> dict[str, Any]:
+    """The job's timeline."""
+    resources = state.resources
+    audit, owed = await asyncio.gather(resources.operators.audit(job), resources.deliveries.of_job(job.id))
+    return story(job, audit, owed, operator=operator)
 
 
 async def _owned(request: Request, tenant: str) -> Job:

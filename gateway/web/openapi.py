@@ -25,7 +25,7 @@ _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
     *tenant_schemas.REQUESTS,
 )
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(schemas.Job, schemas.JobList, schemas.DryRun, schemas.DeliveryList),
+    *(schemas.Job, schemas.JobList, schemas.Timeline, schemas.DryRun, schemas.DeliveryList),
     *endpoint_schemas.ANSWERS,
     *delivery_schemas.ANSWERS,
     *(schemas.Event, schemas.Received, schemas.Health, schemas.Problem),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from gateway.tenants import Scope
-from gateway.web import ops_schemas
+from gateway.web import ops_schemas, schemas
 from gateway.web.openapi_parts import JOB, Document, answer, change, operation, query
 from gateway.web.openapi_tenants import tenants
 from gateway.web.ops_api import PAGE_DEFAULT, PAGE_MAX
@@ -15,6 +15,7 @@ def operators() -> Document:
     return {
         **tenants(),
         "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
+        "/ops/api/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
         "/ops/api/jobs/{job_id}/resolve": {"parameters": [JOB], "post": _resolve_job()},
         "/ops/api/account": {"get": _show_account()},
         "/ops/api/account/park": {"post": _park_account()},
@@ -42,6 +43,11 @@ def operators() -> Document:
 def _show_job() -> Document:
     answers = {"200": answer("The job, of whichever tenant.", ops_schemas.JobStory)}
     return operation("showJobStory", "Everything about a job", Scope.OPS_READ, answers, 400, 404)
+
+
+def _show_timeline() -> Document:
+    answers = {"200": answer("Everything that happened to it, and who did it.", schemas.Timeline)}
+    return operation("showTimelineOfJob", "Any job's whole story", Scope.OPS_READ, answers, 400, 404)
 
 
 def _resolve_job() -> Document:

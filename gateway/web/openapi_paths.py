@@ -35,6 +35,7 @@ def paths() -> Document:
         "/v1/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/v1/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},
         "/v1/jobs/{job_id}/deliveries": {"parameters": [JOB], "get": _list_deliveries()},
+        "/v1/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
         **endpoints(),
         **deliveries(),
         **streams(),
@@ -145,6 +146,11 @@ def _cancel_job() -> Document:
         ),
     }
     return operation("cancelJob", "Cancel a job", Scope.JOBS_WRITE, answers, 400, 404, 409)
+
+
+def _show_timeline() -> Document:
+    answers = {"200": answer("Everything that happened to it.", schemas.Timeline)}
+    return operation("showTimeline", "A job's whole story", Scope.JOBS_READ, answers, 400, 404)
 
 
 def _list_deliveries() -> Document:

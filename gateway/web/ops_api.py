@@ -19,6 +19,7 @@ from gateway.operators import Resolver
 from gateway.tenants import Scope
 from gateway.web import auth, ops_bodies
 from gateway.web.answers import json_answer
+from gateway.web.jobs import told
 from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest
 from gateway.web.queries import Query
 from gateway.web.state import State, state_of
@@ -34,6 +35,13 @@ async def show_job(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
     return await _story(state_of(request), await _job(request))
+
+
+async def timeline(request: Request) -> Response:
+    """Everything that happened to a job of any tenant, oldest first, with who did it."""
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    return json_answer(await told(state_of(request), await _job(request), operator=True))
 
 
 async def resolve(request: Request) -> Response:

@@ -168,6 +168,28 @@ class Event(Answer):
     data: EventJob
 
 
+class TimelineEntry(BaseModel):
+    """Something that happened: `accepted`, `claimed`, `released`, `callback`, `owed`, `attempt`, ... More
+    kinds may come, and more fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: Timestamp
+    kind: str
+    text: str
+    """For people."""
+
+
+class Timeline(Answer):
+    object: Literal["timeline"]
+    job: JobId
+    status: Status
+    polls: int = Field(ge=0)
+    """How often the upstream was asked about the task and had not finished it."""
+    data: list[TimelineEntry]
+    """Oldest first."""
+
+
 class JobList(Answer):
     object: Literal["list"]
     data: list[JobSummary]

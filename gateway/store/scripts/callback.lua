@@ -16,97 +16,105 @@ local function look(ticket)
   dispatch_all(order.dispatch, now)
 end
 
-heard(now, order.gap)
-for _, name in ipairs(order.tally) do redis.call('HINCRBY', P .. 'tally', name, 1) end
-local found = redis.call('HMGET', key, 'state', 'epoch', 'released_at')
-local state, epoch, released = found[1], tonumber(found[2] or '0'), found[3]
+local function take_in()
+  local found = redis.call('HMGET', key, 'state', 'epoch', 'released_at')
+  local state, epoch, released = found[1], tonumber(found[2] or '0'), found[3]
 
-if not state then
-  if order.born + order.retention_ms < now then return 'expired' end
-  -- Redis acknowledged this job and does not know it: it was rolled back. What is left is built up again.
-  quarantine(now, 'orphan', order, raw)
-  ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
-  redis.call('HINCRBY', P .. 'tally', 'rollback_seen|orphan', 1)
-  if order.task and not order.distrusted and bind(order.name, order.task, true, now) then
-    local stub = order.stub
-    write(key, stub.fields)
-    redis.call('HSET', key, 'task_id', order.task, stub.state .. '_at', now)
-    if order.terminal then redis.call('HSET', key, 'called_back_at', now) end
-    count('job', stub.state, 1)
-    index('job', order.name, order.tenant, stub.state)
-    note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
-    local told = order.tells[stub.state]
-    if tell_tenant(order.tenant, order.name, told) then step_taken(order.name, order.tenant, told, now) end
-    occupy('submit', order.submit)
+  if not state then
+    if order.born + order.retention_ms < now then return 'expired' end
+    -- Redis acknowledged this job and does not know it: it was rolled back. What is left is built up again.
+    quarantine(now, 'orphan', order, raw)
+    ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
+    redis.call('HINCRBY', P .. 'tally', 'rollback_seen|orphan', 1)
+    if order.task and not order.distrusted and bind(order.name, order.task, true, now) then
+      local stub = order.stub
+      write(key, stub.fields)
+      redis.call('HSET', key, 'task_id', order.task, stub.state .. '_at', now)
+      if order.terminal then redis.call('HSET', key, 'called_back_at', now) end
+      count('job', stub.state, 1)
+      index('job', order.name, order.tenant, stub.state)
+      note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
+      local told = order.tells[stub.state]
+      if tell_tenant(order.tenant, order.name, told) then step_taken(order.name, order.tenant, told, now) end
+      occupy('submit', order.submit)
+      look(order.confirm)
+    end
+    return 'orphan'
+  end
+
+  if raw ~= '' then quarantine(now, order.distrusted and 'distrusted' or 'unreadable', order, raw) end
+  local again = order.nonce and not redis.call('SET', P .. 'nonce:' .. order.nonce, '1', 'NX', 'PX', NONCE_MS)
+  if again or order.distrusted then
+    if not order.final[state] then look(order.confirm) end
+    return again and 'replayed' or 'repeated'
+  end
+
+  local effect
+  local older = order.epoch < epoch
+  if order.epoch > epoch or (state == order.armed and order.epoch == epoch and not released) then
+    -- Our record knows nothing of a submission that the upstream has: Redis lost acknowledged writes.
+    effect = 'ahead'
+    quarantine(now, 'ahead', order, raw)
+    ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
+    redis.call('HINCRBY', P .. 'tally', 'rollback_seen|ahead', 1)
+    if not order.final[state] then
+      redis.call('HSET', key, 'epoch', order.epoch)
+      redis.call('HSETNX', key, 'released_at', now)
+      epoch = order.epoch
+    end
+    move(key, { kind = 'job', name = order.name, event = order.rollback[1], moves = order.rollback[2],
+      final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
+  elseif older then
+    effect = 'earlier'
+  end
+
+  local task = order.task
+  if task then
+    local owner = redis.call('GET', P .. 'task:' .. task)
+    local answered = redis.call('HGET', key, 'answered:' .. order.epoch)
+    if (owner and owner ~= order.name) or (answered and answered ~= task) then
+      quarantine(now, 'crossed', order, raw)
+      ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
+      if owner and owner ~= order.name and owner ~= NOBODY then
+        if not answered then contest(task, owner, order.final, order.retention_ms, now) end
+        set_due('confirm', order.confirm_lane .. '|' .. owner, now)
+      end
+      effect, task = 'crossed', nil
+    end
+  end
+
+  local what = task and order.accepted or order.seen
+  -- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
+  if older and not task and state == order.armed and not released then what = order.rollback end
+  local fields = {}
+  if order.terminal and effect ~= 'crossed' and not redis.call('HGET', key, 'called_back_at') then
+    fields.called_back_at = now
+  end
+  if order.claimed and effect ~= 'crossed' then fields.claimed = order.claimed end
+  if not task then fields.evidence = 'callback' end
+  local outcome = move(key, { kind = 'job', name = order.name, event = what[1], moves = what[2], set = fields,
+    final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
+  local result = outcome[1]
+  if result == 'absorbed' then
+    if not watched(key, now) then return effect or 'absorbed' end
+    if task then take_task(key, order.name, task, true, order.epoch, now) end
+    look(order.confirm)
+    return effect or 'late'
+  end
+  if task then take_task(key, order.name, task, true, order.epoch, now) end
+  if outcome[3] ~= state or task then occupy('submit', order.submit) end
+  if order.working and not effect then
+    if result == 'moved' then set_due('confirm', order.confirm, now + order.first_poll_ms) end
+  else
     look(order.confirm)
   end
-  return 'orphan'
+  return effect or result
 end
 
-if raw ~= '' then quarantine(now, order.distrusted and 'distrusted' or 'unreadable', order, raw) end
-local again = order.nonce and not redis.call('SET', P .. 'nonce:' .. order.nonce, '1', 'NX', 'PX', NONCE_MS)
-if again or order.distrusted then
-  if not order.final[state] then look(order.confirm) end
-  return again and 'replayed' or 'repeated'
+heard(now, order.gap)
+for _, name in ipairs(order.tally) do redis.call('HINCRBY', P .. 'tally', name, 1) end
+local effect = take_in()
+if redis.call('EXISTS', key) == 1 then
+  note(key, now, 'event', 'callback', 'effect', effect, 'epoch', order.epoch, 'hint', order.hint)
 end
-
-local effect
-local older = order.epoch < epoch
-if order.epoch > epoch or (state == order.armed and order.epoch == epoch and not released) then
-  -- Our record knows nothing of a submission that the upstream has: Redis lost acknowledged writes.
-  effect = 'ahead'
-  quarantine(now, 'ahead', order, raw)
-  ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
-  redis.call('HINCRBY', P .. 'tally', 'rollback_seen|ahead', 1)
-  if not order.final[state] then
-    redis.call('HSET', key, 'epoch', order.epoch)
-    redis.call('HSETNX', key, 'released_at', now)
-    epoch = order.epoch
-  end
-  move(key, { kind = 'job', name = order.name, event = order.rollback[1], moves = order.rollback[2],
-    final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
-elseif older then
-  effect = 'earlier'
-end
-
-local task = order.task
-if task then
-  local owner = redis.call('GET', P .. 'task:' .. task)
-  local answered = redis.call('HGET', key, 'answered:' .. order.epoch)
-  if (owner and owner ~= order.name) or (answered and answered ~= task) then
-    quarantine(now, 'crossed', order, raw)
-    ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
-    if owner and owner ~= order.name and owner ~= NOBODY then
-      if not answered then contest(task, owner, order.final, order.retention_ms, now) end
-      set_due('confirm', order.confirm_lane .. '|' .. owner, now)
-    end
-    effect, task = 'crossed', nil
-  end
-end
-
-local what = task and order.accepted or order.seen
--- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
-if older and not task and state == order.armed and not released then what = order.rollback end
-local fields = {}
-if order.terminal and effect ~= 'crossed' and not redis.call('HGET', key, 'called_back_at') then
-  fields.called_back_at = now
-end
-if order.claimed and effect ~= 'crossed' then fields.claimed = order.claimed end
-if not task then fields.evidence = 'callback' end
-local outcome = move(key, { kind = 'job', name = order.name, event = what[1], moves = what[2], set = fields,
-  final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
-local result = outcome[1]
-if result == 'absorbed' then
-  if not watched(key, now) then return effect or 'absorbed' end
-  if task then take_task(key, order.name, task, true, order.epoch, now) end
-  look(order.confirm)
-  return effect or 'late'
-end
-if task then take_task(key, order.name, task, true, order.epoch, now) end
-if outcome[3] ~= state or task then occupy('submit', order.submit) end
-if order.working and not effect then
-  if result == 'moved' then set_due('confirm', order.confirm, now + order.first_poll_ms) end
-else
-  look(order.confirm)
-end
-return effect or result
+return effect

@@ -259,7 +259,8 @@ local function move(key, order, now)
   end
   if order.kind == 'job' then
     local epoch = redis.call('HGET', key, 'epoch') or 0
-    note(key, now, 'event', order.event, 'from', state, 'to', target, 'epoch', epoch, 'by', order.by or '')
+    note(key, now, 'event', order.event, 'from', state, 'to', target, 'epoch', epoch, 'by', order.by or '',
+      'why', order.why or '')
   end
   return { target == state and 'repeated' or 'moved', state, target }
 end

@@ -260,7 +260,7 @@ async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore
     await jobs.callback(told(job))
     noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
     entries = [entry["event"] for entry in audit_of(job.created_at, noted)]
-    assert entries == ["accepted", "claimed", "released", "upstream_accepted", "task_named"]
+    assert entries == ["accepted", "claimed", "released", "upstream_accepted", "task_named", "callback"]
 
 
 async def test_an_unknown_job_that_a_callback_moved_on_is_unknown_no_more(

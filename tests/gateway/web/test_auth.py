@@ -20,6 +20,7 @@ ROUTES = [
     ("GET", f"/v1/jobs/{MISSING}", Scope.JOBS_READ),
     ("POST", f"/v1/jobs/{MISSING}/cancel", Scope.JOBS_WRITE),
     ("GET", f"/v1/jobs/{MISSING}/deliveries", Scope.JOBS_READ),
+    ("GET", f"/v1/jobs/{MISSING}/timeline", Scope.JOBS_READ),
     ("POST", "/v1/endpoints", Scope.ENDPOINTS_WRITE),
     ("GET", "/v1/endpoints", Scope.ENDPOINTS_WRITE),
     ("GET", "/v1/endpoints/ep_x", Scope.ENDPOINTS_WRITE),

@@ -18,6 +18,7 @@ from tests.gateway.web.conftest import BODY, MakeKey, connected
 NOBODY = f"/ops/api/jobs/job_{'0' * 26}"
 ROUTES = [
     ("GET", NOBODY, Scope.OPS_READ),
+    ("GET", f"{NOBODY}/timeline", Scope.OPS_READ),
     ("POST", f"{NOBODY}/resolve", Scope.OPS_WRITE),
     ("GET", "/ops/api/account", Scope.OPS_READ),
     ("POST", "/ops/api/account/park", Scope.OPS_WRITE),
