@@ -30,6 +30,7 @@ from gateway.store.operators import RedisOperatorStore
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.tenant_events import RedisTenantEvents
+from gateway.store.workers import RedisWorkers
 
 #: Objects born before the young are looked through, and how often before the older ones are: a request
 #: makes hundreds that die at once, and Python's 700 would stop us several times for each.
@@ -50,6 +51,7 @@ class Resources:
     recoveries: RedisRecoveries
     client_keys: RedisKeyStore
     gauges: RedisGauges
+    workers: RedisWorkers
     changes: Changes
     tenant_events: RedisTenantEvents
     blobs: BlobStore
@@ -97,7 +99,8 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         endpoints=RedisEndpointStore(redis, scripts),
         recoveries=RedisRecoveries(redis, scripts, roles, settings.retention_seconds),
         client_keys=RedisKeyStore(redis, environment.monotonic),
-        gauges=RedisGauges(redis),
+        gauges=RedisGauges(redis, environment.monotonic),
+        workers=RedisWorkers(redis, scripts),
         changes=Changes(redis),
         tenant_events=RedisTenantEvents(redis),
         blobs=blobs,

@@ -27,6 +27,7 @@ from workers.confirm import Confirmer
 from workers.deliver import Messenger
 from workers.dispatcher import Dispatcher
 from workers.probe import Prober
+from workers.pulse import Pulse
 from workers.recover import Recoverer
 from workers.retention import Retention
 from workers.steps import StepTeller
@@ -57,6 +58,13 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         )
         workers = [_worker(settings, role, pool, ctx) for role in roles]
         tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
+        pulse = Pulse(
+            resources.workers,
+            roles,
+            resources.environment,
+            lambda: sum(worker.job_counter for worker in workers),
+        )
+        tasks.append(asyncio.create_task(pulse.run(), name="pulse"))
         tasks += _background(resources, ctx)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
@@ -67,6 +75,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
                 *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
             )
             await _end(tasks)
+            await pulse.end()
             await pool.disconnect()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
@@ -13,6 +13,9 @@ from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.memory import ratio_of
 from gateway.store.operators import UNKNOWNS, account_key
+from gateway.store.workers import SILENT_MS
+
+_MOST_WORKERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Gauges:
     the upstream may hold, as a 429 left them `account_cut_seconds` ago; `account_held`: nothing is sent
     until the time that it named. `unknown_oldest_seconds`: the age of the longest unknown
     outcome. `parked_lanes`: of subscribers. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it
-    has no such limit."""
+    has no such limit. `workers`: processes that were heard of lately; `paused`: nothing is sent, as an
+    operator said; `read_seconds`: what it took to read all this; `now`: Redis' clock, seconds since 1970."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -51,13 +55,21 @@ class Gauges:
     unknown_oldest_seconds: float
     memory_ratio: float
     parked_lanes: int
+    workers: int = 0
+    paused: bool = False
+    read_seconds: float = 0.0
+    now: float = 0.0
+    memory_bytes: int = 0
+    redis_version: str = ""
 
 
 class RedisGauges:
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, monotonic: Callable[[], float]) -> None:
         self._redis = redis
+        self._monotonic = monotonic
 
     async def read(self) -> Gauges:
+        began = self._monotonic()
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
@@ -69,6 +81,9 @@ class RedisGauges:
                 pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
                 pipe.zcard(keys.parked(Role.DELIVER))
+                pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
+                pipe.exists(keys.PAUSED)
+                pipe.info("server")
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -77,15 +92,15 @@ class RedisGauges:
                     pipe.zcard(keys.slots(role))
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
-        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory, parked_lanes = (
-            replies[:9]
-        )
+        took = self._monotonic() - began
+        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory = replies[:8]
+        parked_lanes, workers, paused, server = replies[8:12]
         parked, slots, cut, hold = account
         now = (seconds + microseconds / 1e6) * 1000
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
-            roles=_roles(now, replies[9:]),
+            roles=_roles(now, replies[12:]),
             sweep_age_seconds=_since(now, swept),
             account_parked=parked is not None,
             account_slots=int(slots) if slots else None,
@@ -95,6 +110,12 @@ class RedisGauges:
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
             parked_lanes=parked_lanes,
+            workers=sum(now - at < SILENT_MS for _, at in workers),
+            paused=bool(paused),
+            read_seconds=took,
+            now=now / 1000,
+            memory_bytes=int(memory["used_memory"]),
+            redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 
     async def ping(self) -> None:

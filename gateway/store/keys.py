@@ -11,6 +11,7 @@ CHANGES = f"{PREFIX}changes"
 KEYS = f"{PREFIX}keys"
 PAUSED = f"{PREFIX}paused"
 TENANTS = f"{PREFIX}tenants"
+WORKERS = f"{PREFIX}workers"
 SWEEP = f"{PREFIX}sweep"
 SWEPT = f"{PREFIX}swept"
 DEADLINES = f"{PREFIX}deadlines"
@@ -75,6 +76,10 @@ def event(event_id: str) -> str:
 
 def delivery(delivery_id: str) -> str:
     return f"{PREFIX}delivery:{delivery_id}"
+
+
+def worker(worker_id: str) -> str:
+    return f"{PREFIX}worker:{worker_id}"
 
 
 def client_key(key_id: str) -> str:

@@ -34,6 +34,7 @@ _VERBS: Final = (
     "expired",
     "forget",
     "heard",
+    "heartbeat",
     "lane",
     "lead",
     "make",

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from platform import python_version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
@@ -47,12 +54,42 @@ ProcessCollector(registry=_PROCESS)
 
 
 def render(
-    gauges: Gauges | None, durable: bool | None, limits: Mapping[Role, RoleLimits], traffic: Traffic
+    gauges: Gauges | None,
+    durable: bool | None,
+    limits: Mapping[Role, RoleLimits],
+    traffic: Traffic,
+    *,
+    now: float,
+    callbacks: bool,
 ) -> bytes:
-    """`gauges`, `durable`: None when Redis is away."""
+    """`gauges`, `durable`: None when Redis is away. `now`: this process' clock, seconds since the epoch;
+    `callbacks`: whether the upstream is asked for them."""
     registry = CollectorRegistry()
-    registry.register(_Collected(list(_families(gauges, durable, limits, traffic))))
+    families = [*_families(gauges, durable, limits, traffic), *_process(gauges, now, callbacks=callbacks)]
+    registry.register(_Collected(families))
     return generate_latest(registry) + generate_latest(_PROCESS)
+
+
+def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[Metric]:
+    """Of this process: what it is, and how it sees Redis."""
+    server = "" if gauges is None else gauges.redis_version
+    yield InfoMetricFamily(
+        "gateway_build",
+        "Versions of the gateway, of Python and of Redis or Valkey",
+        {"version": version("vidu-gateway"), "python": python_version(), "redis": server},
+    )
+    yield GaugeMetricFamily(
+        "gateway_callbacks_expected", "1 when the upstream is asked to call back", value=int(callbacks)
+    )
+    if gauges is not None:
+        yield GaugeMetricFamily(
+            "gateway_clock_skew_seconds", "This process' clock beyond Redis'", value=now - gauges.now
+        )
+        yield GaugeMetricFamily(
+            "gateway_redis_read_seconds",
+            "What it took to read the figures of this page",
+            value=gauges.read_seconds,
+        )
 
 
 class _Collected:
@@ -129,6 +166,12 @@ def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
             "How long the longest due delivery has been waiting, those to parked subscribers included",
             max(deliver.oldest_seconds, deliver.overdue_seconds),
         ),
+        "gateway_workers": ("Worker processes that were heard of in the last 15 s", gauges.workers),
+        "gateway_paused": (
+            "1 while nothing is sent to the upstream, as an operator said",
+            int(gauges.paused),
+        ),
+        "gateway_redis_memory_bytes": ("What Redis uses", gauges.memory_bytes),
         "gateway_redis_memory_ratio": (
             "Of Redis' maxmemory, how much is used; 0 when it has no such limit",
             gauges.memory_ratio,

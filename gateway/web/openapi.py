@@ -11,7 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.generation import GenerationRequest
-from gateway.web import delivery_schemas, endpoint_schemas, ops_schemas, schemas, tenant_schemas
+from gateway.web import (
+    delivery_schemas,
+    endpoint_schemas,
+    ops_schemas,
+    overview_schemas,
+    schemas,
+    tenant_schemas,
+)
 from gateway.web.answers import json_answer
 from gateway.web.openapi_parts import REFERENCE, Document, problem, statuses
 from gateway.web.openapi_paths import paths
@@ -31,6 +38,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(schemas.Event, schemas.Received, schemas.Health, schemas.Problem),
     *ops_schemas.ANSWERS,
     *tenant_schemas.ANSWERS,
+    *overview_schemas.ANSWERS,
 )
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\

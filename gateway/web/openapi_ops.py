@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from gateway.tenants import Scope
-from gateway.web import ops_schemas, schemas
+from gateway.web import ops_schemas, overview_schemas, schemas
 from gateway.web.openapi_parts import JOB, Document, answer, change, operation, query
 from gateway.web.openapi_tenants import tenants
 from gateway.web.ops_api import PAGE_DEFAULT, PAGE_MAX
@@ -34,6 +34,8 @@ def operators() -> Document:
                 ops_schemas.UNKNOWN_ID,
             )
         },
+        "/ops/api/overview": {"get": _show_overview()},
+        "/ops/api/workers": {"get": _list_workers()},
         "/ops/api/state": {"get": _show_state()},
         "/ops/api/pause": {"post": _pause()},
         "/ops/api/resume": {"post": _resume()},
@@ -80,6 +82,16 @@ def _resume_account() -> Document:
 def _show_state() -> Document:
     answers = {"200": answer("What is under way.", ops_schemas.ServiceState)}
     return operation("showState", "What is under way in the whole service", Scope.OPS_READ, answers, 400)
+
+
+def _show_overview() -> Document:
+    answers = {"200": answer("Depth, age, slots, counts and what is wrong.", overview_schemas.Overview)}
+    return operation("showOverview", "The whole service in one look", Scope.OPS_READ, answers, 400)
+
+
+def _list_workers() -> Document:
+    answers = {"200": answer("Those heard of in the last minute.", overview_schemas.WorkerList)}
+    return operation("listWorkers", "The worker processes", Scope.OPS_READ, answers, 400)
 
 
 def _pause() -> Document:

@@ -37,5 +37,12 @@ async def show_metrics(request: Request) -> Response:
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
         durable = not await durability.faults(state.resources.redis)
-    text = metrics.render(gauges, durable, state.resources.settings.roles(), state.traffic)
+    text = metrics.render(
+        gauges,
+        durable,
+        state.resources.settings.roles(),
+        state.traffic,
+        now=state.resources.environment.now_ms() / 1000,
+        callbacks=bool(state.resources.settings.public_url),
+    )
     return Response(text, media_type=metrics.MEDIA_TYPE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from redis.asyncio import Redis
 
@@ -20,7 +22,7 @@ from tests.gateway.store.conftest import Accept, held
 
 
 async def read(redis: Redis) -> Gauges:
-    return await RedisGauges(redis).read()
+    return await RedisGauges(redis, time.monotonic).read()
 
 
 async def test_an_empty_store_shows_zeros(redis: Redis) -> None:
@@ -123,13 +125,13 @@ async def test_counts_follow_the_jobs_and_the_tally_only_grows(
 
 
 async def test_a_server_that_takes_writes_is_ready_and_keeps_nothing_of_the_question(redis: Redis) -> None:
-    await RedisGauges(redis).ping()
+    await RedisGauges(redis, time.monotonic).ping()
     assert await redis.keys("*") == []
 
 
 async def test_a_server_that_is_away_is_told_in_our_own_words() -> None:
     pool = connection_pool("redis://127.0.0.1:1/0", timeout_seconds=1, retries=0, connections=2)
-    gauges = RedisGauges(Redis(connection_pool=pool))
+    gauges = RedisGauges(Redis(connection_pool=pool), time.monotonic)
     with pytest.raises(StoreUnavailable):
         await gauges.ping()
     with pytest.raises(StoreUnavailable):

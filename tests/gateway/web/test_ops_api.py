@@ -37,6 +37,8 @@ ROUTES = [
     ("POST", "/ops/api/tenants/acme/keys", Scope.OPS_WRITE),
     ("POST", "/ops/api/keys/0a0b0c0d0e0f/rotate", Scope.OPS_WRITE),
     ("POST", "/ops/api/keys/0a0b0c0d0e0f/revoke", Scope.OPS_WRITE),
+    ("GET", "/ops/api/overview", Scope.OPS_READ),
+    ("GET", "/ops/api/workers", Scope.OPS_READ),
     ("GET", "/ops/api/state", Scope.OPS_READ),
     ("POST", "/ops/api/pause", Scope.OPS_WRITE),
     ("POST", "/ops/api/resume", Scope.OPS_WRITE),

@@ -1,0 +1,98 @@
+"""What an operator should look at now, from the figures of the service. Pure.
+
+The same lines are drawn in deploy/prometheus/rules.yaml, whose alerts have the same names and also ask for
+how long it has been so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+QUEUE_SECONDS: Final = 1800
+UNKNOWN_SECONDS: Final = 2400
+SWEEP_SECONDS: Final = 30
+LEASE_SECONDS: Final = 60
+CALLBACK_PATH_SECONDS: Final = 300
+DUE_SECONDS: Final = 600
+MEMORY_RATIO: Final = 0.75
+SKEW_SECONDS: Final = 2
+
+
+class Severity(StrEnum):
+    PAGE = "page"  #: somebody should be woken
+    TICKET = "ticket"  #: it can wait for the morning
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What alarms follow from. `durable`: None when it is not known; `callbacks`: whether they are wanted."""
+
+    durable: bool | None
+    paused: bool
+    account_parked: bool
+    callbacks: bool
+    callback_path_seconds: float
+    unknown_seconds: float
+    queue_seconds: float
+    sweep_seconds: float
+    lease_seconds: float
+    due_seconds: float
+    dead: int
+    memory_ratio: float
+    skew_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """`code`: the alert's name, and the heading in docs/operations.md that says what to do."""
+
+    code: str
+    severity: Severity
+    text: str
+
+
+def alarms_of(now: Figures) -> list[Alarm]:
+    """The gravest first."""
+    return sorted(_all(now), key=lambda alarm: alarm.severity is not Severity.PAGE)
+
+
+def _all(now: Figures) -> Iterator[Alarm]:
+    page, ticket = Severity.PAGE, Severity.TICKET
+    if now.durable is False:
+        yield Alarm("RedisCouldForget", page, "Redis is not set to keep what it acknowledges")
+    if now.sweep_seconds > SWEEP_SECONDS:
+        yield Alarm(
+            "NoWorker", page, "no worker has swept for a while: nothing is sent, confirmed or delivered"
+        )
+    elif now.lease_seconds > LEASE_SECONDS:
+        yield Alarm("WorkerHangs", page, "work is overdue and nobody takes it over")
+    if now.account_parked:
+        yield Alarm(
+            "AccountParked", page, "nothing is sent: the upstream refused the account, or it was parked"
+        )
+    if now.paused:
+        yield Alarm("ServicePaused", ticket, "nothing is sent: an operator paused the service")
+    if now.callbacks and now.callback_path_seconds > CALLBACK_PATH_SECONDS:
+        yield Alarm(
+            "CallbackPathDead", page, "callbacks cannot reach us: results are found by polling, later"
+        )
+    if now.unknown_seconds > UNKNOWN_SECONDS:
+        yield Alarm("UnknownOld", page, f"an outcome has been unknown for {_time(now.unknown_seconds)}")
+    if now.queue_seconds > QUEUE_SECONDS:
+        yield Alarm("QueueOld", ticket, f"the oldest job has waited for {_time(now.queue_seconds)}")
+    if now.due_seconds > DUE_SECONDS:
+        yield Alarm("DeliveriesOverdue", ticket, f"a due webhook has waited for {_time(now.due_seconds)}")
+    if now.dead > 0:
+        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks were given up")
+    if now.memory_ratio > MEMORY_RATIO:
+        yield Alarm("RedisNearlyFull", ticket, f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
+    if abs(now.skew_seconds) > SKEW_SECONDS:
+        yield Alarm("ClockSkew", ticket, f"this clock and Redis' are {abs(now.skew_seconds):.1f} s apart")
+
+
+def _time(seconds: float) -> str:
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,72 @@
+"""Which worker processes there are: each says so every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from redis.asyncio import Redis
+
+from gateway.store import keys
+from gateway.store.client import store_errors
+from gateway.store.lua import Scripts
+
+BEAT_SECONDS: Final = 5.0
+#: A process that was not heard of for so long does not count as one.
+SILENT_MS: Final = 15_000
+_MOST: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """`seen_ms_ago`: since its last beat. `running`: pieces of work in hand."""
+
+    id: str
+    host: str
+    pid: int
+    roles: tuple[str, ...]
+    version: str
+    started_at: int
+    running: int
+    seen_ms_ago: int
+
+
+class RedisWorkers:
+    def __init__(self, redis: Redis, scripts: Scripts) -> None:
+        self._redis = redis
+        self._scripts = scripts
+
+    async def beat(self, worker: str, fields: Mapping[str, str | int]) -> None:
+        flat = [part for field in fields.items() for part in field]
+        await self._scripts.run("heartbeat", [keys.WORKERS], [worker, *flat])
+
+    async def leave(self, worker: str) -> None:
+        await self._scripts.run("heartbeat", [keys.WORKERS], [worker])
+
+    async def all(self) -> list[WorkerProcess]:
+        """Those that were heard of in the last minute, the newest beat first."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zrevrange(keys.WORKERS, 0, _MOST - 1, withscores=True)
+                (seconds, microseconds), names = await pipe.execute()
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name, _ in names:
+                    pipe.hgetall(keys.worker(name))
+                found: list[dict[str, str]] = await pipe.execute()
+        now = seconds * 1000 + microseconds // 1000
+        return [
+            WorkerProcess(
+                id=name,
+                host=fields["host"],
+                pid=int(fields["pid"]),
+                roles=tuple(fields["roles"].split()),
+                version=fields["version"],
+                started_at=int(fields["started_at"]),
+                running=int(fields["running"]),
+                seen_ms_ago=max(0, now - int(at)),
+            )
+            for (name, at), fields in zip(names, found, strict=True)
+            if fields
+        ]
