@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -138,6 +140,44 @@ def listen(
 
     filters = tuple(part.strip() for part in events.split(",") if part.strip())
     run(Plan(forward, url, key, filters, secret))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Look at the set-up in this environment: settings, Redis, workers, callbacks, upstream, files."""
+    from gateway.commands import doctor as examination
+
+    findings = examination.examine()
+    if as_json:
+        for finding in findings:
+            typer.echo(json.dumps(asdict(finding)))
+    else:
+        from rich.console import Console
+
+        from gateway.commands.tables import findings_table
+
+        Console().print(findings_table(findings))
+    if examination.serious(findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8080",
+    key: Annotated[
+        str, typer.Option(envvar="VIDU_GATEWAY_OPS_KEY", help="A key with ops:read.", show_default=False)
+    ] = "",
+    watch: Annotated[float | None, typer.Option(min=0.5, help="Again every so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show the whole service in one look: depth, age, slots, counts, and what is wrong."""
+    if not key:
+        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
+    from gateway.commands import status as looking
+
+    looking.show(url, key, watch=watch, as_json=as_json)
 
 
 def main() -> None:

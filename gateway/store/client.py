@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -79,3 +79,13 @@ def store_errors() -> Iterator[None]:
         raise
     except (RedisError, OSError) as error:
         raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+
+
+@contextlib.asynccontextmanager
+async def redis_at(url: str, timeout_seconds: float) -> AsyncIterator[Redis]:
+    """For a process that lives for one command."""
+    pool = connection_pool(url, timeout_seconds=timeout_seconds, retries=1, connections=2)
+    try:
+        yield Redis(connection_pool=pool)
+    finally:
+        await pool.disconnect()

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role
 from gateway.lifecycle import OnUnknown
 from gateway.store import keys, orders
-from gateway.store.client import connection_pool, store_errors
+from gateway.store.client import redis_at, store_errors
 from gateway.store.lua import Scripts
 from gateway.tenants import Tenant
 
@@ -88,9 +88,5 @@ def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
 @contextlib.asynccontextmanager
 async def tenants_at(redis_url: str) -> AsyncIterator[RedisTenants]:
     """For a process that lives for one command."""
-    pool = connection_pool(redis_url, timeout_seconds=_TIMEOUT_SECONDS, retries=1, connections=2)
-    redis = Redis(connection_pool=pool)
-    try:
+    async with redis_at(redis_url, _TIMEOUT_SECONDS) as redis:
         yield RedisTenants(redis, Scripts(redis), {})
-    finally:
-        await pool.disconnect()

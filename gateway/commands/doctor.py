@@ -1,0 +1,216 @@
+"""`vidu-gateway doctor`: what really goes wrong in a set-up, each with the way out.
+
+It reads the settings of the services from the environment, asks Redis, the upstream and our own callback
+route, and changes nothing and pays for nothing. A check that cannot be made is a finding; no check raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Final
+
+from gateway import callback_tokens, settings
+from gateway.commands import api
+from gateway.environment import Environment
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.settings import Settings
+from gateway.store import durability
+from gateway.store.client import redis_at
+from gateway.store.gauges import RedisGauges
+from gateway.store.lua import Scripts
+from gateway.store.workers import RedisWorkers
+from gateway.upstream import dialects
+from gateway.upstream.base import Later
+from gateway.upstream.http import HttpUpstream
+
+_CHECK_SECONDS: Final = 15.0
+_SKEW_SECONDS: Final = 2.0
+_SWEEP_SECONDS: Final = 30.0
+_FILES: Final = 4096
+_FREE_BYTES: Final = 1_000_000_000
+_REFUSED: Final = "the account was refused"  # as gateway/upstream/snapshots.py has it
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`check`: what was looked at; `fix`: what to do, empty when all is well."""
+
+    check: str
+    level: Level
+    text: str
+    fix: str = ""
+
+
+Check = Callable[[Settings], AsyncIterator[Finding]]
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order of the checks. Wrong settings end it: there is nothing else to look at."""
+    try:
+        found = settings.load()
+    except ConfigurationError as error:
+        fix = "set it in the environment of the gateway and of the workers; README lists them all"
+        return [Finding("settings", Level.ERROR, line, fix) for line in str(error).splitlines()]
+    return asyncio.run(_examine(found))
+
+
+async def _examine(found: Settings) -> list[Finding]:
+    checks: list[tuple[str, Check]] = [
+        ("settings", _settings),
+        ("redis", _redis),
+        ("workers", _workers),
+        ("callbacks", _callbacks),
+        ("upstream", _upstream),
+        ("files", _files),
+    ]
+    findings: list[Finding] = []
+    for name, check in checks:
+        findings += await _limited(name, lambda check=check: _all(check(found)))  # type: ignore[misc]
+    return findings
+
+
+async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:
+    return [finding async for finding in findings]
+
+
+async def _limited(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return await check()
+    except TimeoutError:
+        text = f"gave no answer in {_CHECK_SECONDS:g} s"
+        return [Finding(name, Level.ERROR, text, "look at the network between here and there")]
+    except GatewayError as error:
+        return [Finding(name, Level.ERROR, str(error), _way_out(name))]
+
+
+def _way_out(name: str) -> str:
+    return "start Redis, or mend GATEWAY_REDIS_URL" if name in ("redis", "workers") else "see the text"
+
+
+async def _settings(found: Settings) -> AsyncIterator[Finding]:
+    yield Finding("settings", Level.OK, f"vidu-gateway {version('vidu-gateway')}; all settings can be read")
+    if not found.delivery_networks and not found.delivery_public:
+        yield Finding(
+            *("settings", Level.WARNING, "no webhook can be delivered: no network is allowed"),
+            "set GATEWAY_DELIVERY_NETWORKS to where subscribers are, or GATEWAY_DELIVERY_PUBLIC=1",
+        )
+    if found.durability == "assume":
+        yield Finding(
+            *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: a Redis that could forget is let pass"),
+            "leave it out in production",
+        )
+    if found.upstream_tenant_slots > found.upstream_slots:
+        yield Finding(
+            *("settings", Level.WARNING, "a tenant may hold more slots than there are"),
+            "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most GATEWAY_UPSTREAM_SLOTS",
+        )
+
+
+async def _redis(found: Settings) -> AsyncIterator[Finding]:
+    async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
+        gauges = await RedisGauges(redis, Environment().monotonic).read()
+        text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
+        yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
+        for fault in await durability.faults(redis):
+            what, _, fix = fault.partition("; ")
+            yield Finding("redis", Level.ERROR, what, fix or "mend it before anything is accepted")
+        skew = Environment().now_ms() / 1000 - gauges.now
+        if abs(skew) > _SKEW_SECONDS:
+            yield Finding(
+                "redis", Level.WARNING, f"its clock and ours are {abs(skew):.1f} s apart", "mend NTP"
+            )
+
+
+async def _workers(found: Settings) -> AsyncIterator[Finding]:
+    async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
+        gauges = await RedisGauges(redis, Environment().monotonic).read()
+        processes = await RedisWorkers(redis, Scripts(redis)).all()
+    if gauges.sweep_age_seconds > _SWEEP_SECONDS:
+        text = "none runs: nothing is sent, confirmed or delivered"
+        yield Finding("workers", Level.ERROR, text, "start some: python -m workers")
+        return
+    text = f"{gauges.workers} run; the last sweep was {gauges.sweep_age_seconds:.0f} s ago"
+    yield Finding("workers", Level.OK, text)
+    mine = version("vidu-gateway")
+    if others := sorted({one.version for one in processes} - {mine}):
+        yield Finding(
+            *("workers", Level.WARNING, f"some are of version {', '.join(others)}, this is {mine}"),
+            "finish the update",
+        )
+
+
+async def _callbacks(found: Settings) -> AsyncIterator[Finding]:
+    if not found.public_url:
+        yield Finding(
+            *("callbacks", Level.WARNING, "off: every result is found by polling"),
+            "set GATEWAY_PUBLIC_URL to where the upstream reaches the gateway",
+        )
+        return
+    token = callback_tokens.make_probe(found.keyring(), Environment().now_ms() // 60_000)
+    url = f"{found.public_url}/callbacks/probe/{token}"
+    status = await asyncio.to_thread(api.status, url, None, 5.0)
+    if 200 <= status < 300:
+        yield Finding("callbacks", Level.OK, f"our own callback route answers by {found.public_url}")
+        return
+    text = "nothing answers there" if status == 0 else f"something else answers there ({status})"
+    yield Finding(
+        *("callbacks", Level.ERROR, f"{found.public_url}: {text}"),
+        "mend GATEWAY_PUBLIC_URL, DNS, ingress or certificate; it must lead to a gateway of the same keyring",
+    )
+
+
+async def _upstream(found: Settings) -> AsyncIterator[Finding]:
+    dialect = dialects.make(found.upstream_dialect)
+    url = found.upstream_url or dialect.home
+    async with HttpUpstream(dialect, url, found.upstream_key, query_seconds=8.0) as upstream:
+        outcome = await upstream.query("doctor")
+    if not isinstance(outcome, Later):
+        yield Finding("upstream", Level.OK, f"{url} answers and takes the key")
+    elif outcome.reason.startswith(_REFUSED):
+        yield Finding(
+            *("upstream", Level.ERROR, f"{url} refuses the key: {outcome.reason}"),
+            "mend GATEWAY_UPSTREAM_KEY, or the account's balance or permissions",
+        )
+    else:
+        yield Finding(
+            *("upstream", Level.ERROR, f"{url}: {outcome.reason}"),
+            "look at the network, at GATEWAY_UPSTREAM_URL and GATEWAY_UPSTREAM_DIALECT",
+        )
+
+
+async def _files(found: Settings) -> AsyncIterator[Finding]:
+    folder = found.blob_dir.absolute()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x")
+        free = shutil.disk_usage(folder).free
+        yield Finding("files", Level.OK, f"{folder} can be written, {free / 1e9:.1f} GB are free")
+        if free < _FREE_BYTES:
+            yield Finding("files", Level.WARNING, "little room for inline media", "make room on that disk")
+    except OSError as error:
+        yield Finding(
+            *("files", Level.ERROR, f"{folder}: {error.strerror}"),
+            "make the folder, or mend GATEWAY_BLOB_DIR; gateway and workers must share it",
+        )
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < _FILES:
+        text = f"only {most} files may be open at once"
+        yield Finding("files", Level.WARNING, text, f"ulimit -n {_FILES}, or more")
+
+
+def serious(findings: list[Finding]) -> bool:
+    return any(finding.level is Level.ERROR for finding in findings)

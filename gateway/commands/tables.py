@@ -1,0 +1,86 @@
+"""What `doctor` and `status` print for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from gateway.commands.doctor import Finding
+
+_MARKS: Final = {"ok": ("ok", "green"), "warning": ("look", "yellow"), "error": ("WRONG", "bold red")}
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    table = Table("", "check", "found", "what to do", box=None, pad_edge=False)
+    for finding in findings:
+        mark, style = _MARKS[finding.level]
+        table.add_row(Text(mark, style), finding.check, finding.text, finding.fix)
+    return table
+
+
+def status_table(overview: Mapping[str, Any]) -> RenderableType:
+    """Of the document of GET /ops/api/overview."""
+    outer = Table.grid()
+    for row in (_alarms(overview["alarms"]), "", _roles(overview["roles"]), "", _counts(overview)):
+        outer.add_row(row)
+    return outer
+
+
+def _alarms(alarms: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not alarms:
+        return Text("all is well", "green")
+    table = Table.grid(padding=(0, 2))
+    for alarm in alarms:
+        style = "bold red" if alarm["severity"] == "page" else "yellow"
+        table.add_row(Text(alarm["code"], style), alarm["text"], Text(alarm["runbook"], "dim"))
+    return table
+
+
+def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table("role", "waiting", "oldest", "later", "overdue", "slots", box=None, pad_edge=False)
+    for name, role in roles.items():
+        table.add_row(
+            name,
+            f"{role['waiting']:,}",
+            _time(role["oldest_seconds"]),
+            f"{role['due']:,}",
+            _time(role["overdue_seconds"]),
+            f"{role['slots_in_use']}/{role['slots']}",
+        )
+    return table
+
+
+def _counts(overview: Mapping[str, Any]) -> Table:
+    account = overview["account"]
+    state = "parked" if account["parked"] else "held" if account["held"] else "open"
+    redis = overview["redis"]
+    rows = {
+        "jobs": ", ".join(f"{number:,} {phase}" for phase, number in overview["jobs"].items() if number)
+        or "none",
+        "deliveries": ", ".join(
+            f"{number:,} {one}" for one, number in overview["deliveries"].items() if number
+        )
+        or "none",
+        "account": f"{state}, {account['slots']} slots" + (", SERVICE PAUSED" if overview["paused"] else ""),
+        "workers": f"{overview['workers']}",
+        "redis": f"{redis['version']}, {redis['memory_bytes'] / 1e6:,.0f} MB, {redis['read_ms']:.1f} ms",
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, text in rows.items():
+        table.add_row(Text(name, "dim"), text)
+    return table
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,138 @@
+"""`vidu-gateway doctor` and `status`, on a service of real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from gateway.tenants import Scope
+from tests.processes import Machine, free_port, machine
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with machine(tmp_path_factory.mktemp("doctor")) as made:
+        (made.folder / "blobs").mkdir()
+        made.start_sandbox()
+        made.start_gateway()
+        made.start_workers()
+        yield made
+
+
+def run(service: Machine, *words: str, **more: str) -> tuple[int, str]:
+    environment = {**os.environ, **service.environment, "COLUMNS": "160", **more}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def examined(service: Machine, **more: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    code, text = run(service, "doctor", "--json", **more)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in text.splitlines():
+        finding = json.loads(line)
+        found.setdefault(finding["check"], []).append(finding)
+    return code, found
+
+
+def errors(found: dict[str, list[dict[str, Any]]]) -> list[tuple[str, str, str]]:
+    return [
+        (name, one["text"], one["fix"])
+        for name, all_of in found.items()
+        for one in all_of
+        if one["level"] == "error"
+    ]
+
+
+def test_a_service_that_is_well_has_nothing_wrong_with_it(service: Machine) -> None:
+    code, found = examined(service)
+    assert errors(found) == []
+    assert code == 0
+    assert found.keys() == {"settings", "redis", "workers", "callbacks", "upstream", "files"}
+    code, text = run(service, "doctor")
+    assert (code, "WRONG" in text) == (0, False)
+    assert "takes the key" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "check", "says"),
+    [
+        ({"GATEWAY_UPSTREAM_KEY": "wrong-key-canary"}, "upstream", "refuses the key"),
+        ({"GATEWAY_UPSTREAM_URL": "http://127.0.0.1:1"}, "upstream", "no answer"),
+        ({"GATEWAY_BLOB_DIR": "/nowhere/at/all"}, "files", "No such file"),
+        ({"GATEWAY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}, "redis", "Redis"),
+        ({"GATEWAY_UPSTREAM_SLOTS": "many"}, "settings", "GATEWAY_UPSTREAM_SLOTS"),
+    ],
+    ids=["key", "upstream", "blobs", "redis", "setting"],
+)
+def test_what_is_wrong_is_named_with_a_way_out_and_no_secret(
+    service: Machine, more: dict[str, str], check: str, says: str
+) -> None:
+    code, found = examined(service, **more)
+    assert code == 1
+    named = [(text, fix) for name, text, fix in errors(found) if name == check]
+    assert named
+    assert says in named[0][0]
+    assert all(fix for _, fix in named)
+    assert "canary" not in json.dumps(found)
+
+
+def test_a_public_url_that_leads_elsewhere_is_named(service: Machine) -> None:
+    for url, says in (
+        (f"http://127.0.0.1:{free_port()}", "nothing answers"),
+        (service.sandbox, "something else"),
+    ):
+        code, found = examined(service, GATEWAY_PUBLIC_URL=url)
+        assert code == 1
+        assert [text for name, text, _ in errors(found) if name == "callbacks" and says in text]
+
+
+def test_a_redis_that_could_forget_is_named(service: Machine) -> None:
+    with redis.Redis.from_url(service.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            code, found = examined(service)
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert code == 1
+    [(name, text, fix)] = errors(found)
+    assert (name, "allkeys-lru" in text, "noeviction" in fix) == ("redis", True, True)
+
+
+def test_the_status_is_one_look(service: Machine) -> None:
+    key = service.make_key("ops", [Scope.OPS_READ])
+    code, text = run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY=key)
+    assert code == 0
+    assert "submit" in text
+    assert "deliver" in text
+    code, text = run(service, "status", "--url", service.gateway, "--json", VIDU_GATEWAY_OPS_KEY=key)
+    assert json.loads(text)["object"] == "overview"
+    assert run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY="")[0] == 2
+    code, text = run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY=service.key)
+    assert (code, "ops:read" in text, "Traceback" in text) == (1, True, False)
+
+
+def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:
+    service.stop("workers")
+    with redis.Redis.from_url(service.url) as client:
+        client.set("{gw}:swept", "0")
+    code, found = examined(service)
+    assert code == 1
+    assert [text for name, text, _ in errors(found) if name == "workers" and "none runs" in text]
+    service.start_workers()
