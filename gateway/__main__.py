@@ -7,6 +7,7 @@ import errno
 import socket
 import sys
 from importlib.metadata import version
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -28,7 +29,26 @@ _BACKLOG: Final = 2048
 
 
 class _Server(uvicorn.Server):
-    """Tells those who wait for a job that the process is about to end, instead of making it wait for them."""
+    """Ends in good order: at SIGTERM it is not ready any more, and still serves for `drain_seconds`, so that
+    a load balancer notices. Then it takes no more connections, and tells those who wait for a job that the
+    process is about to end, instead of making it wait for them. A second signal cuts the serving short."""
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+        self._asked: tuple[int, float] | None = None  # by which signal, and until when to serve
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._asked is not None or not self._drain_seconds or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._asked = sig, Environment().monotonic() + self._drain_seconds
+        self.config.loaded_app.state.drain.begun = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._asked is not None and Environment().monotonic() >= self._asked[1]:
+            super().handle_exit(self._asked[0], None)
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -56,7 +76,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    server = _Server(_configuration(loaded))
+    server = _Server(_configuration(loaded), loaded.drain_seconds)
     server.run(sockets=listeners)
     return 0 if server.started else 1
 

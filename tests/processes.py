@@ -58,6 +58,7 @@ class Machine:
             "GATEWAY_BLOB_DIR": str(folder / "blobs"),
             "GATEWAY_DELIVERY_NETWORKS": "127.0.0.0/8",
             "GATEWAY_LOG_LEVEL": "info",
+            "GATEWAY_DRAIN_SECONDS": "0",
             "GATEWAY_TENANT_QUEUE_MAX": "10000000",
             "GATEWAY_TENANT_BYTES_MAX": "10000000000",
         }

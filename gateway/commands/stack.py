@@ -165,6 +165,7 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
+        "DRAIN_SECONDS": "0",  # nothing balances between gateways here
     }
     if plan.sandbox_url:
         settings["ALLOW_PRIVATE_MEDIA_URLS"] = "1"

@@ -20,6 +20,12 @@ class ProcessSettings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address that the gateway listens on")
     port: int = Field(8080, ge=1, le=65535, description="port that the gateway listens on")
+    drain_seconds: float = Field(
+        5,
+        ge=0,
+        le=600,
+        description="from SIGTERM, when the gateway is not ready any more, to taking no more connections",
+    )
     public_url: BaseUrl = Field(
         "", description="base of the callback_url that the upstream gets; empty: no callbacks, polling alone"
     )

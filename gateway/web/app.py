@@ -40,6 +40,7 @@ from gateway.web import (
     recoveries,
     sse,
 )
+from gateway.web.drain import Drain
 from gateway.web.envelope import Envelope
 from gateway.web.rounds import Rounds
 from gateway.web.state import State
@@ -111,7 +112,7 @@ def create_app(settings: Settings) -> Starlette:
         _route("/openapi.json", GET=openapi.show_document),
         *docs.ROUTES,
     ]
-    traffic = Traffic()
+    traffic, drain = Traffic(), Drain()
     templates = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
 
     @contextlib.asynccontextmanager
@@ -143,10 +144,11 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Envelope, traffic, templates, Environment().entropy)],
+        middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain)],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},
     )
     app.router.redirect_slashes = False
+    app.state.drain = drain
     return app
 
 

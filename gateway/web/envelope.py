@@ -11,11 +11,13 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.web import heads, problems
+from gateway.web.drain import Drain
 from gateway.web.traffic import Traffic
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_CLOSE: Final = (b"connection", b"close")
 #: The only answers that may be kept by anybody.
 CACHEABLE: Final = "/docs"
 
@@ -30,10 +32,12 @@ class Envelope:
         traffic: Traffic,
         routes: Mapping[Callable[..., Any], str],
         entropy: Callable[[int], bytes],
+        drain: Drain,
     ) -> None:
         self._app = app
         self._traffic = traffic
         self._routes = routes
+        self._drain = drain
         self._stem = entropy(6).hex()
         self._numbers = count(1)
 
@@ -51,6 +55,8 @@ class Envelope:
                 headers = message["headers"]
                 headers.append((b"x-request-id", request_id))
                 headers.append(_NOSNIFF)
+                if self._drain.begun:
+                    headers.append(_CLOSE)
                 if not scope["path"].startswith(CACHEABLE):
                     headers.append(_NO_STORE)
                 self._traffic.requests[self._route(scope), message["status"]] += 1

@@ -7,7 +7,7 @@ import contextlib
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreUnavailable, Unavailable
 from gateway.store import durability
 from gateway.store.gauges import Gauges
 from gateway.web import metrics
@@ -22,6 +22,8 @@ async def livez(_: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Redis takes writes and could not forget them; StoreUnavailable otherwise, which names what is wrong."""
+    if request.app.state.drain.begun:
+        raise Unavailable("this process is about to end; others serve")
     resources = state_of(request).resources
     await resources.gauges.ping()
     if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):

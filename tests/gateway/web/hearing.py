@@ -60,7 +60,7 @@ def serving(settings: Settings) -> Iterator[Serving]:
         proxy_headers=False,
         timeout_graceful_shutdown=SECONDS,
     )
-    server = _Server(config)
+    server = _Server(config, drain_seconds=0)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
