@@ -105,9 +105,14 @@ class RedisDeliveryStore:
         ]
 
     async def read(self, tenant: str, delivery_id: str) -> Delivery | None:
+        found = await self.find(delivery_id)
+        return found if found and found.tenant == tenant else None
+
+    async def find(self, delivery_id: str) -> Delivery | None:
+        """The delivery, of whichever tenant."""
         with store_errors():
             fields: dict[str, str] = await self._redis.hgetall(keys.delivery(delivery_id))  # type: ignore[misc]
-        return delivery_from(delivery_id, fields) if fields and fields["tenant"] == tenant else None
+        return delivery_from(delivery_id, fields) if fields else None
 
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         if query.job_id is not None:

@@ -40,6 +40,18 @@ class LaneHealth:
     in_flight: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedLane:
+    """A subscriber to whom nothing is sent `until` then (ms; inf: until it is resumed). `tenant`: as far as
+    it is known; `url`: of an endpoint."""
+
+    lane: str
+    until: float
+    waiting: int
+    tenant: str | None
+    url: str | None
+
+
 class Lanes:
     def __init__(self, scripts: Scripts, roles: orders.Roles) -> None:
         self._scripts = scripts
@@ -62,6 +74,14 @@ class Lanes:
     async def resume(self, role: Role, lane: str) -> None:
         """The lane goes on at once, as if it had never been parked and nothing had ever failed."""
         await self._scripts.run("resume", [_ANY], [role, lane, self._all])
+
+    async def parked(self, limit: int) -> list[ParkedLane]:
+        """Of the deliver role, those first that are tried again first."""
+        found = await self._scripts.run("parked", [_ANY], [limit])
+        return [
+            ParkedLane(lane, float(until), waiting, tenant or None, url or None)
+            for lane, until, waiting, tenant, url in found
+        ]
 
     async def pause_all(self, reason: str, by: str) -> bool:
         """Send nothing more to the upstream, in any lane; what is under way goes on. False when it was so."""

@@ -39,6 +39,7 @@ _VERBS: Final = (
     "lead",
     "make",
     "park",
+    "parked",
     "pause",
     "place",
     "postpone",

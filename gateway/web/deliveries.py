@@ -25,6 +25,7 @@ from gateway.web.state import state_of
 
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
+FILTERS: Final = ("state", "endpoint", "job", "after", "limit")
 _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 
@@ -32,7 +33,11 @@ _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 async def page(request: Request) -> Response:
     """The tenant's deliveries, newest first, without their logs."""
     key = await reader(request)
-    query = Query(request, "state", "endpoint", "job", "after", "limit")
+    return await listed(request, Query(request, *FILTERS), key.tenant, "/v1/deliveries")
+
+
+async def listed(request: Request, query: Query, tenant: str, path: str) -> Response:
+    """A page of a tenant's deliveries. `path`: where the next one is asked for."""
     state = query.choice("state", DeliveryState)
     endpoint = query.text("endpoint", _ENDPOINT_ID, "the id of an endpoint")
     job = query.text("job", JOB_ID, "the id of a job")
@@ -40,21 +45,23 @@ async def page(request: Request) -> Response:
     limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
     query.check()
     wanted = DeliveryQuery(
-        tenant=key.tenant,
+        tenant=tenant,
         states=[DeliveryState(state)] if state else list(DeliveryState),
         lane=endpoint,
         job_id=job,
-        after=None if after is None else await _cursor(request, key, after),
+        after=None if after is None else await _cursor(request, tenant, after),
         limit=limit,
     )
     found = await state_of(request).resources.deliveries.page(wanted)
     # The index of a lane knows no tenants, and a lane is of one alone.
-    mine = [delivery for delivery in found.deliveries if delivery.tenant == key.tenant]
+    mine = [delivery for delivery in found.deliveries if delivery.tenant == tenant]
     more, following = found.more and bool(mine), None
     if more:
         given = {"after": mine[-1].id, "limit": limit, "state": state, "endpoint": endpoint, "job": job}
+        if not path.startswith("/v1/"):
+            given = {"tenant": tenant, **given}
         named = {name: value for name, value in given.items() if value is not None}
-        following = f"/v1/deliveries?{urlencode(named)}"
+        following = f"{path}?{urlencode(named)}"
     data = [public_delivery(delivery, log=False) for delivery in mine]
     return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
 
@@ -75,7 +82,7 @@ async def redeliver(request: Request) -> Response:
     delivery = await _owned(request, key)
     found = await resources.deliveries.redeliver(delivery, resources.environment.new_ulid())
     if isinstance(found, Hindrance):
-        raise _hindered(found, delivery)
+        raise hindered(found, delivery)
     return json_answer(public_delivery(found), 202, {"location": f"/v1/deliveries/{found.id}"})
 
 
@@ -117,15 +124,16 @@ async def _owned(request: Request, key: Key) -> Delivery:
     return found
 
 
-async def _cursor(request: Request, key: Key, after: str) -> Delivery:
-    found = await state_of(request).resources.deliveries.read(key.tenant, after)
+async def _cursor(request: Request, tenant: str, after: str) -> Delivery:
+    found = await state_of(request).resources.deliveries.read(tenant, after)
     if found is None:
-        message = "is not, or no longer, the id of a delivery of yours; begin without it"
+        message = "is not, or no longer, the id of such a delivery; begin without it"
         raise Refusal(400, "wrong: after", [Problem("after", "wrong_form", message)])
     return found
 
 
-def _hindered(why: Hindrance, delivery: Delivery) -> GatewayError:
+def hindered(why: Hindrance, delivery: Delivery) -> GatewayError:
+    """Why it is not sent again."""
     match why:
         case Hindrance.MISSING:
             return NotFound("delivery", delivery.id)

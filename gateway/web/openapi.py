@@ -17,6 +17,7 @@ from gateway.web import (
     ops_schemas,
     overview_schemas,
     schemas,
+    subscriber_schemas,
     tenant_schemas,
 )
 from gateway.web.answers import json_answer
@@ -30,6 +31,7 @@ _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
     *delivery_schemas.REQUESTS,
     *ops_schemas.REQUESTS,
     *tenant_schemas.REQUESTS,
+    *subscriber_schemas.REQUESTS,
 )
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *(schemas.Job, schemas.JobList, schemas.Timeline, schemas.DryRun, schemas.DeliveryList),
@@ -39,6 +41,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *ops_schemas.ANSWERS,
     *tenant_schemas.ANSWERS,
     *overview_schemas.ANSWERS,
+    *subscriber_schemas.ANSWERS,
 )
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\

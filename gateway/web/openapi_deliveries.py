@@ -10,40 +10,45 @@ from gateway.web import delivery_schemas, schemas
 from gateway.web.deliveries import PAGE_DEFAULT, PAGE_MAX
 from gateway.web.openapi_parts import ENDPOINT, LOCATION, Document, answer, operation, path, query
 
-_DELIVERY: Final = path("delivery_id", delivery_schemas.DELIVERY_ID)
+DELIVERY: Final = path("delivery_id", delivery_schemas.DELIVERY_ID)
 _RECOVERY: Final = path("recovery_id", delivery_schemas.RECOVERY_ID)
 
 
 def deliveries() -> Document:
     return {
         "/v1/deliveries": {"get": _list_deliveries()},
-        "/v1/deliveries/{delivery_id}": {"parameters": [_DELIVERY], "get": _show_delivery()},
-        "/v1/deliveries/{delivery_id}/redeliver": {"parameters": [_DELIVERY], "post": _redeliver()},
+        "/v1/deliveries/{delivery_id}": {"parameters": [DELIVERY], "get": _show_delivery()},
+        "/v1/deliveries/{delivery_id}/redeliver": {"parameters": [DELIVERY], "post": _redeliver()},
         "/v1/endpoints/{endpoint_id}/recover": {"parameters": [ENDPOINT], "post": _recover()},
         "/v1/endpoints/{endpoint_id}/recoveries": {"parameters": [ENDPOINT], "get": _list_recoveries()},
         "/v1/recoveries/{recovery_id}": {"parameters": [_RECOVERY], "get": _show_recovery()},
     }
 
 
-def _list_deliveries() -> Document:
+def filters() -> list[Document]:
+    """What lists of deliveries may be asked for."""
     limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}
+    return [
+        query("state", "Only these.", {"type": "string", "enum": list(DeliveryState)}),
+        query("endpoint", "To this endpoint.", {"type": "string", "pattern": schemas.ENDPOINT_ID}),
+        query("job", "Of this job.", {"type": "string", "pattern": schemas.JOB_ID}),
+        query(
+            "after",
+            "Older than this delivery.",
+            {"type": "string", "pattern": delivery_schemas.DELIVERY_ID},
+        ),
+        query("limit", "At most so many.", limit),
+    ]
+
+
+def _list_deliveries() -> Document:
     made = operation(
         "listAllDeliveries",
         "List deliveries, newest first",
         Scope.JOBS_READ,
         {"200": answer("A page.", delivery_schemas.DeliveryPage)},
         400,
-        parameters=[
-            query("state", "Only these.", {"type": "string", "enum": list(DeliveryState)}),
-            query("endpoint", "To this endpoint.", {"type": "string", "pattern": schemas.ENDPOINT_ID}),
-            query("job", "Of this job.", {"type": "string", "pattern": schemas.JOB_ID}),
-            query(
-                "after",
-                "Older than this delivery.",
-                {"type": "string", "pattern": delivery_schemas.DELIVERY_ID},
-            ),
-            query("limit", "At most so many.", limit),
-        ],
+        parameters=filters(),
     )
     return _readable(made)
 

@@ -41,6 +41,9 @@ _EXPECTED: Final = {
     "name": "what the key is for, for people",
     "scopes": f"a list of {', '.join(Scope)}, or null for jobs and endpoints",
     "expires_in_hours": "whole hours from 1 to 87600, or null for never",
+    "subscriber": "the id of an endpoint, or as GET /ops/api/subscribers/parked has it",
+    "seconds": "whole seconds from 1 to 604800, or null for until it is resumed",
+    "all": "true or false",
     "overlap_seconds": "whole seconds from 0 to 604800",
 }
 

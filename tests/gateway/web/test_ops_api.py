@@ -16,6 +16,7 @@ from gateway.web import ops_schemas
 from tests.gateway.web.conftest import BODY, MakeKey, connected
 
 NOBODY = f"/ops/api/jobs/job_{'0' * 26}"
+DELIVERY = f"dlv_{'0' * 26}_completed_{'0' * 26}"
 ROUTES = [
     ("GET", NOBODY, Scope.OPS_READ),
     ("GET", f"{NOBODY}/timeline", Scope.OPS_READ),
@@ -37,6 +38,12 @@ ROUTES = [
     ("POST", "/ops/api/tenants/acme/keys", Scope.OPS_WRITE),
     ("POST", "/ops/api/keys/0a0b0c0d0e0f/rotate", Scope.OPS_WRITE),
     ("POST", "/ops/api/keys/0a0b0c0d0e0f/revoke", Scope.OPS_WRITE),
+    ("GET", "/ops/api/deliveries?tenant=acme", Scope.OPS_READ),
+    ("GET", f"/ops/api/deliveries/{DELIVERY}", Scope.OPS_READ),
+    ("POST", f"/ops/api/deliveries/{DELIVERY}/redeliver", Scope.OPS_WRITE),
+    ("GET", "/ops/api/subscribers/parked", Scope.OPS_READ),
+    ("POST", "/ops/api/subscribers/park", Scope.OPS_WRITE),
+    ("POST", "/ops/api/subscribers/resume", Scope.OPS_WRITE),
     ("GET", "/ops/api/overview", Scope.OPS_READ),
     ("GET", "/ops/api/workers", Scope.OPS_READ),
     ("GET", "/ops/api/state", Scope.OPS_READ),
@@ -75,7 +82,7 @@ async def test_every_route_needs_its_scope(
 async def test_a_query_that_means_nothing_is_refused(
     operator: httpx.AsyncClient, method: str, path: str, _: Scope
 ) -> None:
-    answer = await operator.request(method, f"{path}?pretty=1")
+    answer = await operator.request(method, f"{path}{'&' if '?' in path else '?'}pretty=1")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["param"] == "pretty"
 

@@ -1,0 +1,128 @@
+"""The routes by which operators see to deliveries of any tenant: what is owed, sending it again, and
+subscribers that are left alone for a while."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import tenants
+from gateway.dispatch import Role
+from gateway.endpoints import Delivery
+from gateway.errors import InvalidRequest, NotFound, Problem
+from gateway.jobs import rfc3339
+from gateway.store.outgoing import Hindrance
+from gateway.tenants import Key, Scope
+from gateway.web import auth, deliveries, ops_bodies
+from gateway.web.answers import json_answer
+from gateway.web.delivery_schemas import DELIVERY_ID
+from gateway.web.queries import Query
+from gateway.web.state import State, state_of
+from gateway.web.subscriber_schemas import ParkSubscriber, ResumeSubscribers
+
+PAGE_MAX: Final = 1000
+_DELIVERY_ID: Final = re.compile(DELIVERY_ID)
+
+
+async def page(request: Request) -> Response:
+    """A tenant's deliveries, newest first, without their logs."""
+    await auth.require(request, Scope.OPS_READ)
+    query = Query(request, "tenant", *deliveries.FILTERS)
+    tenant = query.text("tenant", tenants.TENANT, "the name of a tenant")
+    if tenant is None:
+        query.problems.append(Problem("tenant", "required", "say whose: tenant=NAME"))
+    return await deliveries.listed(request, query, tenant or "", "/ops/api/deliveries")
+
+
+async def show(request: Request) -> Response:
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    found = await _delivery(request)
+    return json_answer({"tenant": found.tenant, **deliveries.public_delivery(found)})
+
+
+async def redeliver(request: Request) -> Response:
+    """202 and the delivery, which is sent as soon as its lane has room; also if that is left alone."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    resources = state_of(request).resources
+    delivery = await _delivery(request)
+    found = await resources.deliveries.redeliver(delivery, resources.environment.new_ulid())
+    if isinstance(found, Hindrance):
+        raise deliveries.hindered(found, delivery)
+    await resources.operators.note(
+        "delivery_sent_again", delivery=delivery.id, tenant=delivery.tenant, by=key.id
+    )
+    return json_answer({"tenant": found.tenant, **deliveries.public_delivery(found)}, 202)
+
+
+async def parked(request: Request) -> Response:
+    """Subscribers to whom nothing is sent for a while, those first that are tried again first."""
+    await auth.require(request, Scope.OPS_READ)
+    query = Query(request, "limit")
+    limit = query.whole("limit", 1, PAGE_MAX, PAGE_MAX)
+    query.check()
+    return await _parked(state_of(request), limit)
+
+
+async def park(request: Request) -> Response:
+    """The subscribers that are left alone, this one among them."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    wanted = await ops_bodies.read(request, key, ParkSubscriber)
+    state = state_of(request)
+    ms = None if wanted.seconds is None else wanted.seconds * 1000
+    await state.resources.lanes.park(Role.DELIVER, wanted.subscriber, ms)
+    told = {"subscriber": wanted.subscriber, "seconds": str(wanted.seconds or ""), "reason": wanted.reason}
+    await state.resources.operators.note("subscriber_parked", **told, by=key.id)
+    return await _parked(state, PAGE_MAX)
+
+
+async def resume(request: Request) -> Response:
+    """Those that are still left alone; what waits for the others is sent, as if nothing had ever failed."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    wanted = await ops_bodies.read(request, key, ResumeSubscribers)
+    if wanted.all == (wanted.subscriber is not None):
+        message = 'send {"subscriber": ...}, as GET /ops/api/subscribers/parked has it, or {"all": true}'
+        raise InvalidRequest([Problem("subscriber", "required", message)])
+    state = state_of(request)
+    lanes = state.resources.lanes
+    names = [wanted.subscriber] if wanted.subscriber else [one.lane for one in await lanes.parked(PAGE_MAX)]
+    for name in names:
+        await lanes.resume(Role.DELIVER, name)
+    await _note_resumed(state, names, key)
+    return await _parked(state, PAGE_MAX)
+
+
+async def _note_resumed(state: State, names: list[str], key: Key) -> None:
+    told = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
+    await state.resources.operators.note("subscribers_resumed", **told, by=key.id)
+
+
+async def _parked(state: State, limit: int) -> Response:
+    found = await state.resources.lanes.parked(limit + 1)
+    data = [
+        {
+            "object": "subscriber",
+            "id": one.lane,
+            "tenant": one.tenant,
+            "url": one.url,
+            "parked_until": rfc3339(int(one.until)) if math.isfinite(one.until) else None,
+            "waiting": one.waiting,
+        }
+        for one in found[:limit]
+    ]
+    return json_answer({"object": "list", "data": data, "has_more": len(found) > limit, "next": None})
+
+
+async def _delivery(request: Request) -> Delivery:
+    name = request.path_params["delivery_id"]
+    found = await state_of(request).resources.deliveries.find(name) if _DELIVERY_ID.fullmatch(name) else None
+    if found is None:
+        raise NotFound("delivery", name)
+    return found
