@@ -36,6 +36,7 @@ def environment(redis_url: str, port: int, folder: Path) -> dict[str, str]:
         "GATEWAY_UPSTREAM_KEY": "upstream-key",
         "GATEWAY_BLOB_DIR": str(folder / "blobs"),
         "GATEWAY_DURABILITY": "assume",
+        "GATEWAY_DRAIN_SECONDS": "0",  # nothing balances between gateways here
     }
 
 
