@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import keys_cli, tenants_cli
+from gateway.commands import keys_cli, ops_cli, tenants_cli
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -22,6 +22,10 @@ app = typer.Typer(
 )
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(tenants_cli.app, name="tenants")
+app.add_typer(ops_cli.jobs, name="jobs")
+app.add_typer(ops_cli.deliveries, name="deliveries")
+app.add_typer(ops_cli.subscribers, name="subscribers")
+app.add_typer(ops_cli.account, name="account")
 
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]

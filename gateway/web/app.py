@@ -83,6 +83,7 @@ def create_app(settings: Settings) -> Starlette:
         _route("/callbacks/probe/{token}", GET=callbacks.probe),
         _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
         _route("/ops/api/jobs/{job_id}/timeline", GET=ops_api.timeline),
+        _route("/ops/api/jobs/{job_id}/cancel", POST=ops_api.cancel),
         _route("/ops/api/jobs/{job_id}/resolve", POST=ops_api.resolve),
         _route("/ops/api/account", GET=ops_api.show_account),
         _route("/ops/api/account/park", POST=ops_api.park),

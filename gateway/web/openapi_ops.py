@@ -18,6 +18,7 @@ def operators() -> Document:
         **subscribers(),
         "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/ops/api/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
+        "/ops/api/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},
         "/ops/api/jobs/{job_id}/resolve": {"parameters": [JOB], "post": _resolve_job()},
         "/ops/api/account": {"get": _show_account()},
         "/ops/api/account/park": {"post": _park_account()},
@@ -52,6 +53,11 @@ def _show_job() -> Document:
 def _show_timeline() -> Document:
     answers = {"200": answer("Everything that happened to it, and who did it.", schemas.Timeline)}
     return operation("showTimelineOfJob", "Any job's whole story", Scope.OPS_READ, answers, 400, 404)
+
+
+def _cancel_job() -> Document:
+    answers = {"200": answer("The job after it: canceled, or to be.", ops_schemas.JobStory)}
+    return operation("cancelJobOfAny", "Cancel any tenant's job", Scope.OPS_WRITE, answers, 400, 404, 409)
 
 
 def _resolve_job() -> Document:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway import cancellation
 from gateway.errors import NotFound
 from gateway.jobs import JOB_ID, Job, public, rfc3339
 from gateway.operators import Resolver
@@ -53,6 +54,23 @@ async def resolve(request: Request) -> Response:
     resources = state.resources
     resolver = Resolver(resources.jobs, resources.settlement, resources.operators, resources.environment)
     return await _story(state, await resolver.resolve(job, wanted.action, wanted.task_id, key.id))
+
+
+async def cancel(request: Request) -> Response:
+    """The job, canceled as its owner could: Conflict or CannotCancel as there."""
+    key = await auth.require(request, Scope.OPS_WRITE)
+    Query(request).check()
+    state, job = state_of(request), await _job(request)
+    resources = state.resources
+    await resources.operators.note("job_canceled", job=job.id, tenant=job.tenant, by=key.id)
+    canceled = await cancellation.cancel(
+        job,
+        resources.jobs,
+        resources.settlement,
+        resources.environment,
+        upstream_can=state.dialect.capabilities.cancel,
+    )
+    return await _story(state, canceled)
 
 
 async def show_account(request: Request) -> Response:

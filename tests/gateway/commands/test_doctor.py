@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from gateway.tenants import Scope
-from tests.processes import Machine, free_port, machine
+from tests.processes import ORDER, Machine, call, free_port, machine
 
 pytestmark = pytest.mark.processes
 
@@ -126,6 +126,29 @@ def test_the_status_is_one_look(service: Machine) -> None:
     assert run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY="")[0] == 2
     code, text = run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY=service.key)
     assert (code, "ops:read" in text, "Traceback" in text) == (1, True, False)
+
+
+def test_operators_act_from_the_command_line(service: Machine) -> None:
+    key = service.make_key("ops", [Scope.OPS_READ, Scope.OPS_WRITE])
+    where = {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
+    assert run(service, "account", "pause", "--reason", "a test", **where) == (
+        0,
+        f"parked, 5 slots, by {key.split('_')[1]}: a test\n",
+    )
+    status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)
+    assert status == 202
+    code, text = run(service, "jobs", "show", job["id"], **where)
+    assert (code, "accepted, and kept durably" in text) == (0, True)
+    assert run(service, "jobs", "cancel", job["id"], **where) == (0, f"{job['id']} is canceled\n")
+    code, text = run(service, "jobs", "resolve", job["id"], "--action", "fail", **where)
+    assert (code, "the job is canceled" in text) == (1, True)
+    assert run(service, "jobs", "unknown", **where) == (0, "none\n")
+    assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
+    assert run(service, "subscribers", "parked", **where) == (0, "none\n")
+    assert run(service, "subscribers", "resume", **where) == (0, "0 are still left alone\n")
+    assert run(service, "account", "resume", **where) == (0, "open, 5 slots\n")
+    code, text = run(service, "account", "show", "--json", **where)
+    assert json.loads(text)["parked"] is False
 
 
 def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ DELIVERY = f"dlv_{'0' * 26}_completed_{'0' * 26}"
 ROUTES = [
     ("GET", NOBODY, Scope.OPS_READ),
     ("GET", f"{NOBODY}/timeline", Scope.OPS_READ),
+    ("POST", f"{NOBODY}/cancel", Scope.OPS_WRITE),
     ("POST", f"{NOBODY}/resolve", Scope.OPS_WRITE),
     ("GET", "/ops/api/account", Scope.OPS_READ),
     ("POST", "/ops/api/account/park", Scope.OPS_WRITE),
@@ -110,6 +111,16 @@ async def test_a_paused_service_takes_jobs_and_sends_none_until_it_is_resumed(
     assert (resumed.paused, resumed.roles["submit"].slots) == (None, 1)
     assert (await client.get(posted.headers["location"])).json()["queue"] is None
     assert [kind for kind, _ in await told(operator)][-2:] == ["service_paused", "service_resumed"]
+
+
+async def test_an_operator_cancels_a_job_of_any_tenant(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    posted = (await client.post("/v1/jobs", json=BODY)).json()
+    canceled = await operator.post(f"/ops/api/jobs/{posted['id']}/cancel")
+    assert (canceled.status_code, canceled.json()["job"]["phase"]) == (200, "canceled")
+    assert (await client.get(posted["links"]["self"])).json()["status"] == "canceled"
+    assert [kind for kind, _ in await told(operator)] == ["job_canceled"]
 
 
 async def test_a_parked_account_sends_nothing_until_it_is_resumed(
