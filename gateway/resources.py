@@ -23,10 +23,12 @@ from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.gauges import RedisGauges
+from gateway.store.history import RedisHistory
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.lua import Scripts
 from gateway.store.operators import RedisOperatorStore
+from gateway.store.queues import RedisQueues
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.tenant_events import RedisTenantEvents
@@ -51,6 +53,8 @@ class Resources:
     recoveries: RedisRecoveries
     client_keys: RedisKeyStore
     gauges: RedisGauges
+    history: RedisHistory
+    queues: RedisQueues
     workers: RedisWorkers
     changes: Changes
     tenant_events: RedisTenantEvents
@@ -100,6 +104,8 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         recoveries=RedisRecoveries(redis, scripts, roles, settings.retention_seconds),
         client_keys=RedisKeyStore(redis, environment.monotonic),
         gauges=RedisGauges(redis, environment.monotonic),
+        history=RedisHistory(redis, scripts),
+        queues=RedisQueues(redis),
         workers=RedisWorkers(redis, scripts),
         changes=Changes(redis),
         tenant_events=RedisTenantEvents(redis),

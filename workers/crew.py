@@ -30,6 +30,7 @@ from workers.probe import Prober
 from workers.pulse import Pulse
 from workers.recover import Recoverer
 from workers.retention import Retention
+from workers.sampler import Sampler
 from workers.steps import StepTeller
 from workers.submit import Submitter
 from workers.sweep import Sweeper
@@ -87,6 +88,7 @@ def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[
         asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
         asyncio.create_task(sweeper.run(), name="sweep"),
         asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
+        asyncio.create_task(Sampler(r.history).run(), name="history"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
     ]

@@ -74,6 +74,7 @@ class RedisDeliveryStore:
             "event": event,
             "moves": {before.value: after.value for before, after in delivery_moves(event).items()},
             "final": {},
+            "dead": DeliveryState.DEAD,
             "holder": [ticket.role, str(ticket), ticket.ring],
             "set": {"attempts": str(delivery.attempts), "log": orjson.dumps(delivery.log).decode()},
             "unset": ["next_attempt_at"],
@@ -131,6 +132,12 @@ class RedisDeliveryStore:
             found += [one for one in await self._read_all(names) if _is_after(query, one)]
             skip, more = skip + count, any(len(names) == count for names in lists)
         return self._of(query, found)
+
+    async def dead(self, skip: int, limit: int) -> tuple[list[Delivery], bool]:
+        """What was given up, of all tenants, the newest first and without logs; and whether more follow."""
+        with store_errors():
+            names: list[str] = await self._redis.zrevrange(keys.DEAD, skip, skip + limit)
+        return await self._read_all(names[:limit]), len(names) > limit
 
     def _of(self, query: DeliveryQuery, found: Sequence[Delivery]) -> DeliveryPage:
         wanted = [

@@ -15,6 +15,8 @@ WORKERS = f"{PREFIX}workers"
 SWEEP = f"{PREFIX}sweep"
 SWEPT = f"{PREFIX}swept"
 DEADLINES = f"{PREFIX}deadlines"
+DEAD = f"{PREFIX}dead"
+HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
 
 
@@ -96,6 +98,22 @@ def waiting(role: Role) -> str:
 
 def slots(role: Role) -> str:
     return f"{PREFIX}{role}:slots"
+
+
+def fair(role: Role) -> str:
+    return f"{PREFIX}{role}:fair"
+
+
+def in_flight(role: Role) -> str:
+    return f"{PREFIX}{role}:inflight"
+
+
+def caps(role: Role) -> str:
+    return f"{PREFIX}{role}:caps"
+
+
+def weights(role: Role) -> str:
+    return f"{PREFIX}{role}:weights"
 
 
 def due(role: Role) -> str:

@@ -50,6 +50,7 @@ _VERBS: Final = (
     "release",
     "resume",
     "ring",
+    "sample",
     "swept",
     "tell",
     "tenant",

@@ -44,6 +44,7 @@ _SEEDED: Final = {
 }
 #: What they count as a whole. Shown from the start, too.
 _WHOLE: Final = {
+    "jobs_accepted": "Jobs that were taken in",
     "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
     "late_results": "Results that came after their job had been given up",
     "duplicate_spend": "Jobs of which a task before the newest was finished too: paid for twice",

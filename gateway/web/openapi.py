@@ -16,6 +16,7 @@ from gateway.web import (
     endpoint_schemas,
     ops_schemas,
     overview_schemas,
+    queue_schemas,
     schemas,
     subscriber_schemas,
     tenant_schemas,
@@ -31,6 +32,7 @@ _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
     *delivery_schemas.REQUESTS,
     *ops_schemas.REQUESTS,
     *tenant_schemas.REQUESTS,
+    *queue_schemas.REQUESTS,
     *subscriber_schemas.REQUESTS,
 )
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
@@ -41,6 +43,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     *ops_schemas.ANSWERS,
     *tenant_schemas.ANSWERS,
     *overview_schemas.ANSWERS,
+    *queue_schemas.ANSWERS,
     *subscriber_schemas.ANSWERS,
 )
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")

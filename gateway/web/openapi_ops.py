@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from gateway.tenants import Scope
 from gateway.web import ops_schemas, overview_schemas, schemas
 from gateway.web.openapi_parts import JOB, Document, answer, change, operation, query
+from gateway.web.openapi_queues import queues
 from gateway.web.openapi_subscribers import subscribers
 from gateway.web.openapi_tenants import tenants
 from gateway.web.ops_api import PAGE_DEFAULT, PAGE_MAX
@@ -16,6 +17,7 @@ def operators() -> Document:
     return {
         **tenants(),
         **subscribers(),
+        **queues(),
         "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/ops/api/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
         "/ops/api/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},

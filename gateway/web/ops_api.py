@@ -13,12 +13,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import cancellation
 from gateway.errors import NotFound
 from gateway.jobs import JOB_ID, Job, public, rfc3339
-from gateway.operators import Resolver
 from gateway.tenants import Scope
-from gateway.web import auth, ops_bodies
+from gateway.web import auth, ops_acts, ops_bodies
 from gateway.web.answers import json_answer
 from gateway.web.jobs import told
 from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest
@@ -35,14 +33,14 @@ async def show_job(request: Request) -> Response:
     """The job of any tenant, and everything that happened to it."""
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    return await _story(state_of(request), await _job(request))
+    return json_answer(await story(state_of(request), await job_of(request)))
 
 
 async def timeline(request: Request) -> Response:
     """Everything that happened to a job of any tenant, oldest first, with who did it."""
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    return json_answer(await told(state_of(request), await _job(request), operator=True))
+    return json_answer(await told(state_of(request), await job_of(request), operator=True))
 
 
 async def resolve(request: Request) -> Response:
@@ -50,33 +48,23 @@ async def resolve(request: Request) -> Response:
     key = await auth.require(request, Scope.OPS_WRITE)
     Query(request).check()
     wanted = await ops_bodies.read(request, key, ResolveRequest)
-    job, state = await _job(request), state_of(request)
-    resources = state.resources
-    resolver = Resolver(resources.jobs, resources.settlement, resources.operators, resources.environment)
-    return await _story(state, await resolver.resolve(job, wanted.action, wanted.task_id, key.id))
+    state = state_of(request)
+    job = await ops_acts.resolve(state, await job_of(request), wanted.action, wanted.task_id, key.id)
+    return json_answer(await story(state, job))
 
 
 async def cancel(request: Request) -> Response:
     """The job, canceled as its owner could: Conflict or CannotCancel as there."""
     key = await auth.require(request, Scope.OPS_WRITE)
     Query(request).check()
-    state, job = state_of(request), await _job(request)
-    resources = state.resources
-    await resources.operators.note("job_canceled", job=job.id, tenant=job.tenant, by=key.id)
-    canceled = await cancellation.cancel(
-        job,
-        resources.jobs,
-        resources.settlement,
-        resources.environment,
-        upstream_can=state.dialect.capabilities.cancel,
-    )
-    return await _story(state, canceled)
+    state = state_of(request)
+    return json_answer(await story(state, await ops_acts.cancel(state, await job_of(request), key.id)))
 
 
 async def show_account(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    return json_answer(await _account(state_of(request)))
+    return json_answer(await account(state_of(request)))
 
 
 async def park(request: Request) -> Response:
@@ -86,7 +74,7 @@ async def park(request: Request) -> Response:
     wanted = await ops_bodies.read(request, key, ParkRequest)
     state = state_of(request)
     await state.resources.operators.park(wanted.reason, key.id)
-    return json_answer(await _account(state))
+    return json_answer(await account(state))
 
 
 async def resume(request: Request) -> Response:
@@ -95,7 +83,7 @@ async def resume(request: Request) -> Response:
     Query(request).check()
     state = state_of(request)
     await state.resources.operators.resume(key.id)
-    return json_answer(await _account(state))
+    return json_answer(await account(state))
 
 
 async def pause(request: Request) -> Response:
@@ -121,14 +109,14 @@ async def events(request: Request) -> Response:
     """What operators should know, oldest first."""
     after, limit = await _page(request)
     found = await state_of(request).resources.operators.events(after, limit)
-    return _list(request, [_readable(row) for row in found.rows], found.more, limit)
+    return _list(request, [readable(row) for row in found.rows], found.more, limit)
 
 
 async def quarantine(request: Request) -> Response:
     """Genuine callbacks that could not be made sense of, oldest first."""
     after, limit = await _page(request)
     found = await state_of(request).resources.operators.quarantine(after, limit)
-    return _list(request, [_readable(row) for row in found.rows], found.more, limit)
+    return _list(request, [readable(row) for row in found.rows], found.more, limit)
 
 
 async def unknown(request: Request) -> Response:
@@ -168,12 +156,13 @@ async def _state(state: State) -> Response:
         "roles": {role.value: numbers for role, numbers in found.roles.items()},
         "unknown": found.unknown,
         "deadlines": found.deadlines,
-        "account": await _account(state),
+        "account": await account(state),
     }
     return json_answer(document)
 
 
-async def _job(request: Request) -> Job:
+async def job_of(request: Request) -> Job:
+    """The job in the path; NotFound."""
     name = request.path_params["job_id"]
     if not JOB_ID.match(name):
         raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
@@ -183,7 +172,8 @@ async def _job(request: Request) -> Job:
     return job
 
 
-async def _story(state: State, job: Job) -> Response:
+async def story(state: State, job: Job) -> dict[str, Any]:
+    """The job as operators see it, and what was noted with it."""
     shown = public(job)
     del shown["payload"]
     shown |= {
@@ -193,10 +183,10 @@ async def _story(state: State, job: Job) -> Response:
         "released_at": rfc3339(job.released_at),
     }
     audit = await state.resources.operators.audit(job)
-    return json_answer({"job": shown, "audit": [_readable(entry) for entry in audit]})
+    return {"job": shown, "audit": [readable(entry) for entry in audit]}
 
 
-async def _account(state: State) -> dict[str, Any]:
+async def account(state: State) -> dict[str, Any]:
     account, parking = await state.resources.operators.account_and_parking()
     return {
         "object": "account",
@@ -226,7 +216,7 @@ def _list(request: Request, data: Sequence[Mapping[str, Any]], more: bool, limit
     return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
 
 
-def _readable(entry: Mapping[str, str]) -> dict[str, Any]:
+def readable(entry: Mapping[str, str]) -> dict[str, Any]:
     """Times as elsewhere, and the number of a submission as one."""
     shown: dict[str, Any] = {**entry, "at": rfc3339(int(entry["at"]))}
     if "epoch" in entry:

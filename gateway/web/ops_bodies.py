@@ -43,6 +43,7 @@ _EXPECTED: Final = {
     "expires_in_hours": "whole hours from 1 to 87600, or null for never",
     "subscriber": "the id of an endpoint, or as GET /ops/api/subscribers/parked has it",
     "seconds": "whole seconds from 1 to 604800, or null for until it is resumed",
+    "number": "a whole number from 1 to 500",
     "all": "true or false",
     "overlap_seconds": "whole seconds from 0 to 604800",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +15,8 @@ from gateway.dispatch import Role
 from gateway.endpoints import Delivery
 from gateway.errors import InvalidRequest, NotFound, Problem
 from gateway.jobs import rfc3339
-from gateway.store.outgoing import Hindrance
 from gateway.tenants import Key, Scope
-from gateway.web import auth, deliveries, ops_bodies
+from gateway.web import auth, deliveries, ops_acts, ops_bodies
 from gateway.web.answers import json_answer
 from gateway.web.delivery_schemas import DELIVERY_ID
 from gateway.web.queries import Query
@@ -41,7 +40,7 @@ async def page(request: Request) -> Response:
 async def show(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    found = await _delivery(request)
+    found = await delivery_of(request)
     return json_answer({"tenant": found.tenant, **deliveries.public_delivery(found)})
 
 
@@ -49,14 +48,7 @@ async def redeliver(request: Request) -> Response:
     """202 and the delivery, which is sent as soon as its lane has room; also if that is left alone."""
     key = await auth.require(request, Scope.OPS_WRITE)
     Query(request).check()
-    resources = state_of(request).resources
-    delivery = await _delivery(request)
-    found = await resources.deliveries.redeliver(delivery, resources.environment.new_ulid())
-    if isinstance(found, Hindrance):
-        raise deliveries.hindered(found, delivery)
-    await resources.operators.note(
-        "delivery_sent_again", delivery=delivery.id, tenant=delivery.tenant, by=key.id
-    )
+    found = await ops_acts.redeliver(state_of(request), await delivery_of(request), key.id)
     return json_answer({"tenant": found.tenant, **deliveries.public_delivery(found)}, 202)
 
 
@@ -105,8 +97,14 @@ async def _note_resumed(state: State, names: list[str], key: Key) -> None:
 
 
 async def _parked(state: State, limit: int) -> Response:
+    data, more = await parked_rows(state, limit)
+    return json_answer({"object": "list", "data": data, "has_more": more, "next": None})
+
+
+async def parked_rows(state: State, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    """At most `limit` subscribers that are left alone, and whether there are more."""
     found = await state.resources.lanes.parked(limit + 1)
-    data = [
+    rows = [
         {
             "object": "subscriber",
             "id": one.lane,
@@ -117,10 +115,11 @@ async def _parked(state: State, limit: int) -> Response:
         }
         for one in found[:limit]
     ]
-    return json_answer({"object": "list", "data": data, "has_more": len(found) > limit, "next": None})
+    return rows, len(found) > limit
 
 
-async def _delivery(request: Request) -> Delivery:
+async def delivery_of(request: Request) -> Delivery:
+    """The delivery in the path, of any tenant; NotFound."""
     name = request.path_params["delivery_id"]
     found = await state_of(request).resources.deliveries.find(name) if _DELIVERY_ID.fullmatch(name) else None
     if found is None:

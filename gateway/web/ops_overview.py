@@ -27,19 +27,28 @@ async def overview(request: Request) -> Response:
     """Depth, age, slots, counts and what is wrong: in one round trip to Redis, at whatever depth."""
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    state = state_of(request)
-    gauges = await state.resources.gauges.read()
-    durable = not await durability.faults(state.resources.redis)
-    return json_answer(_document(state, gauges, durable))
+    return json_answer(await look(state_of(request)))
 
 
 async def workers(request: Request) -> Response:
     """The worker processes that were heard of in the last minute."""
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
-    resources = state_of(request).resources
+    data = await worker_rows(state_of(request))
+    return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
+
+
+async def look(state: State) -> dict[str, Any]:
+    """The whole service, as the answer has it."""
+    gauges = await state.resources.gauges.read()
+    return _document(state, gauges, not await durability.faults(state.resources.redis))
+
+
+async def worker_rows(state: State) -> list[dict[str, Any]]:
+    """Those that were heard of in the last minute."""
+    resources = state.resources
     now = resources.environment.now_ms()
-    data = [
+    return [
         {
             "object": "worker",
             "id": worker.id,
@@ -53,7 +62,6 @@ async def workers(request: Request) -> Response:
         }
         for worker in await resources.workers.all()
     ]
-    return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
 
 
 def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:

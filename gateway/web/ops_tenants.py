@@ -40,7 +40,7 @@ async def page(request: Request) -> Response:
     state = state_of(request)
     found, more = await state.resources.operators.tenants.page(after, limit)
     following = f"/ops/api/tenants?after={found[-1].name}&limit={limit}" if more and found else None
-    data = [_public(state, tenant) for tenant in found]
+    data = [public(state, tenant) for tenant in found]
     return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
 
 
@@ -52,14 +52,14 @@ async def create(request: Request) -> Response:
     state = state_of(request)
     changes = wanted.model_dump(exclude_unset=True, exclude={"tenant"})
     made = await state.resources.operators.tenants.change(wanted.tenant, changes, key.id)
-    return json_answer(_public(state, made), 201, {"location": f"/ops/api/tenants/{made.name}"})
+    return json_answer(public(state, made), 201, {"location": f"/ops/api/tenants/{made.name}"})
 
 
 async def show(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
     state = state_of(request)
-    return json_answer(_public(state, await state.resources.operators.tenants.read(name_of(request))))
+    return json_answer(public(state, await state.resources.operators.tenants.read(name_of(request))))
 
 
 async def change(request: Request) -> Response:
@@ -71,7 +71,7 @@ async def change(request: Request) -> Response:
     state = state_of(request)
     changes = wanted.model_dump(exclude_unset=True)
     changed = await state.resources.operators.tenants.change(name_of(request), changes, key.id)
-    return json_answer(_public(state, changed))
+    return json_answer(public(state, changed))
 
 
 async def pause(request: Request) -> Response:
@@ -81,7 +81,7 @@ async def pause(request: Request) -> Response:
     wanted = await ops_bodies.read(request, key, ParkRequest)
     state = state_of(request)
     paused = await state.resources.operators.tenants.pause(name_of(request), wanted.reason, key.id)
-    return json_answer(_public(state, paused))
+    return json_answer(public(state, paused))
 
 
 async def resume(request: Request) -> Response:
@@ -89,7 +89,7 @@ async def resume(request: Request) -> Response:
     Query(request).check()
     state = state_of(request)
     return json_answer(
-        _public(state, await state.resources.operators.tenants.resume(name_of(request), key.id))
+        public(state, await state.resources.operators.tenants.resume(name_of(request), key.id))
     )
 
 
@@ -98,7 +98,7 @@ async def keys(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
     found = await state_of(request).resources.client_keys.of_tenant(name_of(request))
-    data = [_public_key(key) for key in found]
+    data = [public_key(key) for key in found]
     return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
 
 
@@ -142,7 +142,7 @@ async def revoke_key(request: Request) -> Response:
     state, key = state_of(request), await _key(request)
     await state.resources.operators.note("key_revoked", key=key.id, tenant=key.tenant, by=by.id)
     await state.resources.client_keys.revoke(key.id, state.resources.environment.now_ms())
-    return json_answer(_public_key(await _key(request)))
+    return json_answer(public_key(await _key(request)))
 
 
 async def _made(state: State, key: Key, text: str, by: Key, until: int | None = None) -> Response:
@@ -153,7 +153,7 @@ async def _made(state: State, key: Key, text: str, by: Key, until: int | None = 
     await resources.client_keys.add(key, until)
     keyring = resources.keyring
     secret = tenant_secret(keyring, keyring.active_kid, key.tenant)
-    return json_answer(_public_key(key) | {"key": text, "signing_secret": secret}, 201)
+    return json_answer(public_key(key) | {"key": text, "signing_secret": secret}, 201)
 
 
 async def _key(request: Request) -> Key:
@@ -171,7 +171,8 @@ def name_of(request: Request) -> str:
     return name
 
 
-def _public(state: State, tenant: Tenant) -> dict[str, Any]:
+def public(state: State, tenant: Tenant) -> dict[str, Any]:
+    """The tenant as operators see it."""
     settings = state.resources.settings
     return {
         "object": "tenant",
@@ -202,7 +203,8 @@ def _public(state: State, tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _public_key(key: Key) -> dict[str, Any]:
+def public_key(key: Key) -> dict[str, Any]:
+    """The key without its secret."""
     return {
         "object": "key",
         "id": key.id,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field
 
 from gateway.web.ops_schemas import Count, OpsRequest
-from gateway.web.schemas import Answer, Delivery, Timestamp
+from gateway.web.schemas import Answer, Delivery, DeliverySummary, Timestamp
 
 #: An endpoint, or a host of jobs' own callback URLs.
 SUBSCRIBER: Final = "^(ep_[0-9A-HJKMNP-TV-Z]{26}|url-[0-9a-f]{20})$"
@@ -27,6 +27,10 @@ class ResumeSubscribers(OpsRequest):
 
     subscriber: str | None = Field(default=None, pattern=SUBSCRIBER, description="As the list has it.")
     all: bool = Field(default=False, description="Up to a thousand, those first that wait the shortest.")
+
+
+class OpsDeliverySummary(DeliverySummary):
+    tenant: str
 
 
 class OpsDelivery(Delivery):

@@ -54,6 +54,7 @@ write(KEYS[1], order.fields)
 redis.call('HSET', KEYS[1], 'bytes', order.bytes)
 if ARGV[2] ~= '' then redis.call('SET', KEYS[1] .. ':payload', ARGV[2]) end
 count('job', order.state, 1)
+redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
 index('job', order.name, order.tenant, order.state)
 if order.deadline then redis.call('ZADD', P .. 'deadlines', order.deadline, order.name) end
 enter('submit', order.ticket, now, false, order.priority)

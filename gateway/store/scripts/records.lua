@@ -20,8 +20,10 @@ local function index(kind, name, tenant, state, from)
   redis.call('ZADD', jobs .. state, 0, name) -- equal scores: ordered by id, which is ordered by time
 end
 
--- Deliveries by state, of a tenant and of a lane, in the order in which they were made.
+-- Deliveries by state, of a tenant and of a lane, in the order in which they were made; and those that were given up,
+-- of all tenants, in {gw}:dead by when (`move`).
 local function index_delivery(id, tenant, lane, state, from, created)
+  if from then redis.call('ZREM', P .. 'dead', id) end
   for _, stem in ipairs({ P .. 'tenant:' .. tenant .. ':deliveries:', P .. 'lane:' .. lane .. ':deliveries:' }) do
     if from then redis.call('ZREM', stem .. from, id) end
     if state then redis.call('ZADD', stem .. state, created, id) end
@@ -222,7 +224,7 @@ local function step_taken(name, tenant, type, now)
   end
 end
 
--- order: {kind, name, event, moves = {from = to}, final = {state = true}, unknown = state, by,
+-- order: {kind, name, event, moves = {from = to}, final = {state = true}, unknown = state, dead = state, by,
 --         expect = {field = value or ""},
 --         set = {}, add = {field = by}, unset = {field, ...}, at, steps = {state = type of its event},
 --         tells = {state = type of the event that clients hear}}
@@ -255,6 +257,7 @@ local function move(key, order, now)
     else
       local made = redis.call('HMGET', key, 'lane', 'created_at')
       index_delivery(order.name, tenant, made[1], target, state, made[2])
+      if target == order.dead then redis.call('ZADD', P .. 'dead', now, order.name) end
     end
   end
   if order.kind == 'job' then

@@ -121,7 +121,7 @@ async def test_counts_follow_the_jobs_and_the_tally_only_grows(
         await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, tally=["submissions|accepted"]))
     found = await read(redis)
     assert {name: n for name, n in found.counts.items() if n} == {"job:submitted": 1}
-    assert found.tally == {"submissions|accepted": 2}
+    assert found.tally == {"jobs_accepted": 1, "submissions|accepted": 2}
 
 
 async def test_a_server_that_takes_writes_is_ready_and_keeps_nothing_of_the_question(redis: Redis) -> None:

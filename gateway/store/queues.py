@@ -1,0 +1,88 @@
+"""The waiting lines of a role, as operators see them: those of the longest waits, and parked ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis.asyncio import Redis
+
+from gateway.dispatch import Role
+from gateway.store import keys
+from gateway.store.client import store_errors
+
+#: So many of the longest waiting tickets are looked at to find the lanes, of which there can be any number.
+LOOKED_AT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """`waiting`: tickets in it, the longest of those looked at for `oldest_seconds`. `in_flight`: slots that
+    it holds, of `cap` at most (None: as many as the role lets any lane). `weight`: of its turns.
+    `parked_until`: ms; inf: until it is resumed; None: it takes part."""
+
+    lane: str
+    waiting: int
+    oldest_seconds: float
+    in_flight: int
+    cap: int | None
+    weight: int
+    parked_until: float | None
+
+
+class RedisQueues:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def lanes(self, role: Role, limit: int) -> list[LaneRow]:
+        """At most `limit`, those of the longest waits first, then parked ones."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zrange(keys.waiting(role), 0, LOOKED_AT - 1, withscores=True)
+                pipe.zrange(keys.parked(role), 0, limit - 1, withscores=True)
+                (seconds, _), tickets, parked = await pipe.execute()
+            oldest: dict[str, float] = {}
+            for ticket, since in tickets:
+                oldest.setdefault(ticket.partition("|")[0], max(0.0, seconds - since / 1000))
+            names = list(dict.fromkeys([*oldest, *(lane for lane, _ in parked)]))[:limit]
+            return await self._rows(role, names, oldest, dict(parked))
+
+    async def named(self, role: Role, names: Sequence[str]) -> list[LaneRow]:
+        """These lanes, in this order; how long anybody waits there is not looked up: 0."""
+        with store_errors():
+            until = await self._redis.zmscore(keys.parked(role), list(names)) if names else []
+            parked = {
+                name: float(score) for name, score in zip(names, until, strict=True) if score is not None
+            }
+            return await self._rows(role, list(names), {}, parked)
+
+    async def _rows(
+        self, role: Role, names: list[str], oldest: dict[str, float], parked: dict[str, float]
+    ) -> list[LaneRow]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zcard(keys.lane(role, name))
+                pipe.hget(keys.in_flight(role), name)
+                pipe.hget(keys.caps(role), name)
+                pipe.hget(keys.weights(role), name)
+            flat = await pipe.execute()
+        return [
+            LaneRow(
+                lane=name,
+                waiting=flat[4 * at],
+                oldest_seconds=oldest.get(name, 0.0),
+                in_flight=int(flat[4 * at + 1] or 0),
+                cap=None if flat[4 * at + 2] is None else int(flat[4 * at + 2]),
+                weight=int(flat[4 * at + 3] or 1),
+                parked_until=parked.get(name),
+            )
+            for at, name in enumerate(names)
+        ]
+
+
+def shown_until(until: float | None) -> int | None:
+    """Milliseconds, None for no end."""
+    return int(until) if until is not None and math.isfinite(until) else None

@@ -1,0 +1,34 @@
+-- sample(KEYS = {history}, ARGV = {least ms between two samples, how many are kept})
+--
+-- How the service does now, appended to its history; what was counted is kept as it stands, so that any two samples
+-- tell what happened between them. Nothing when the newest sample is younger than that.
+--
+-- Returns 1 when there is a new one.
+local now = now_ms()
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if last and now - tonumber(string.match(last[1], '%d+')) < tonumber(ARGV[1]) then return 0 end
+
+local function sum(tally, name)
+  local total = 0
+  for field, number in pairs(tally) do
+    if string.sub(field, 1, #name + 1) == name .. '|' then total = total + number end
+  end
+  return total
+end
+
+local tally, flat = {}, redis.call('HGETALL', P .. 'tally')
+for i = 1, #flat, 2 do tally[flat[i]] = tonumber(flat[i + 1]) end
+local oldest = redis.call('ZRANGE', P .. 'submit:waiting', 0, 0, 'WITHSCORES')[2]
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*',
+  'waiting', redis.call('ZCARD', P .. 'submit:waiting'),
+  'oldest_ms', oldest and math.max(0, now - oldest) or 0,
+  'in_flight', redis.call('ZCARD', P .. 'submit:slots'),
+  'owed', redis.call('ZCARD', P .. 'deliver:waiting') + redis.call('ZCARD', P .. 'deliver:due'),
+  'accepted', tally.jobs_accepted or 0,
+  'completed', tally['jobs_finished|completed'] or 0,
+  'finished', sum(tally, 'jobs_finished'),
+  'attempts', sum(tally, 'delivery_attempts'),
+  'delivered', tally['delivery_attempts|succeeded'] or 0,
+  'callbacks', sum(tally, 'callbacks'),
+  'callback_lost', sum(tally, 'callback_lost') + (tally.callback_lost or 0))
+return 1
