@@ -46,6 +46,7 @@ def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float
     rows.add_column(overflow="fold")
     rows.add_row("API", f"{plan.url}/v1/jobs")
     rows.add_row("docs", f"{plan.url}/docs")
+    rows.add_row("ops", f"{plan.url}/ops  (sign in with the demo key)")
     rows.add_row("metrics", f"{plan.url}/metrics")
     if plan.sandbox_url:
         rows.add_row("sandbox", f"{plan.sandbox_url}  (the upstream: renders for real, costs nothing)")

@@ -52,9 +52,14 @@ class RedisEndpointStore:
         return str(await self._scripts.run("register", names, [orders.dump(order)]))
 
     async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        found = await self.find(endpoint_id)
+        return found if found and found.tenant == tenant else None
+
+    async def find(self, endpoint_id: str) -> Endpoint | None:
+        """The endpoint, of whichever tenant."""
         with store_errors():
             fields = await self._redis.hgetall(keys.endpoint(endpoint_id))  # type: ignore[misc]
-        return endpoint_from(fields) if fields and fields["tenant"] == tenant else None
+        return endpoint_from(fields) if fields else None
 
     async def of(self, tenant: str) -> list[Endpoint]:
         with store_errors():

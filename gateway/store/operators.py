@@ -154,6 +154,14 @@ class RedisOperatorStore:
         rows = [_given({"id": name, **fields}) for name, fields in found]
         return Entries(rows[:limit], more=len(rows) > limit)
 
+    async def newest_events(self, before: str | None, limit: int) -> Entries:
+        """The same, newest first, earlier than the entry `before`; `more` when older ones follow."""
+        last = f"({before}" if before else "+"
+        with store_errors():
+            found = await self._redis.xrevrange(EVENTS, last, "-", count=limit + 1)
+        rows = [_given({"id": name, **fields}) for name, fields in found]
+        return Entries(rows[:limit], more=len(rows) > limit)
+
     async def quarantine(self, after: str | None, limit: int) -> Entries:
         """Callbacks that were genuine but could not be made sense of; `raw`: the start of the body, what is
         no text in it as escapes."""

@@ -10,6 +10,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from gateway.dispatch import Role
+from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.client import store_errors
 
@@ -58,6 +59,15 @@ class RedisQueues:
                 name: float(score) for name, score in zip(names, until, strict=True) if score is not None
             }
             return await self._rows(role, list(names), {}, parked)
+
+    async def counts(self, tenant: str) -> dict[str, int]:
+        """How many jobs of the tenant are kept, by phase."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for phase in JobState:
+                    pipe.zcard(keys.tenant_jobs(tenant, phase))
+                found: list[int] = await pipe.execute()
+        return {phase.value: n for phase, n in zip(JobState, found, strict=True)}
 
     async def _rows(
         self, role: Role, names: list[str], oldest: dict[str, float], parked: dict[str, float]

@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from gateway.callback_journal import Journal, replay
 from gateway.delivery.guard import open_guard
@@ -44,6 +45,8 @@ from gateway.web import (
 )
 from gateway.web.drain import Drain
 from gateway.web.envelope import Envelope
+from gateway.web.pages.rendering import ASSETS
+from gateway.web.pages.routes import PAGES
 from gateway.web.rounds import Rounds
 from gateway.web.state import State
 from gateway.web.streams import Streams
@@ -124,6 +127,8 @@ def create_app(settings: Settings) -> Starlette:
         _route("/metrics", GET=ops.show_metrics),
         _route("/openapi.json", GET=openapi.show_document),
         *docs.ROUTES,
+        *(_route(path, **handlers) for path, handlers in PAGES.items()),
+        Mount("/ops/static", StaticFiles(directory=ASSETS)),
     ]
     traffic, drain = Traffic(), Drain()
     templates = {route.endpoint: route.path for route in routes if isinstance(route, Route)}

@@ -19,7 +19,7 @@ _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
 #: The only answers that may be kept by anybody.
-CACHEABLE: Final = "/docs"
+CACHEABLE: Final = ("/docs", "/ops/static/")
 
 
 class Envelope:

@@ -61,7 +61,7 @@ async def create(request: Request) -> Response:
     if posted.replayed:
         headers["idempotent-replayed"] = "true"
     if wait is None:
-        document = public(job, payload=checked.request.payload, queue=_queue(posted.place))
+        document = public(job, payload=checked.request.payload, queue=queue_of(posted.place))
         return json_answer(document, 202, headers | _look_again(posted.place))
     del raw, checked  # a client may wait for a minute, and they may be megabytes
     headers["preference-applied"] = f"wait={wait}"
@@ -157,13 +157,14 @@ async def _shown(
     """`going_on`: the status while the job is not final."""
     store = state.resources.jobs
     payload, [place] = await asyncio.gather(store.payload(job), store.places([job]))
-    document = public(job, payload=payload, queue=_queue(place))
+    document = public(job, payload=payload, queue=queue_of(place))
     if job.final:
         return json_answer(document, 200, headers)
     return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
 
 
-def _queue(place: Place | None) -> dict[str, int | None] | None:
+def queue_of(place: Place | None) -> dict[str, int | None] | None:
+    """Where a job waits, as the answer has it."""
     if place is None:
         return None
     return {
@@ -180,7 +181,7 @@ def _look_again(place: Place | None) -> dict[str, str]:
 
 
 def _without_payload(job: Job, place: Place | None) -> dict[str, Any]:
-    document = public(job, queue=_queue(place))
+    document = public(job, queue=queue_of(place))
     del document["payload"]
     return document
 

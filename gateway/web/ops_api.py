@@ -123,9 +123,17 @@ async def unknown(request: Request) -> Response:
     """Jobs whose outcome is unknown, the longest first."""
     after, limit = await _page(request, _UNKNOWN_ID)
     since, _, last = (after or "").partition("-")
-    resources = state_of(request).resources
-    found, more = await resources.operators.unknown((int(since), last) if after else None, limit)
-    data = [
+    found, more = await unknown_rows(state_of(request), (int(since), last) if after else None, limit)
+    return _list(request, found, more, limit)
+
+
+async def unknown_rows(
+    state: State, after: tuple[int, str] | None, limit: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """The jobs whose outcome is unknown, the longest first, and whether more follow."""
+    resources = state.resources
+    found, more = await resources.operators.unknown(after, limit)
+    rows = [
         {
             "id": f"{job.since}-{job.job_id}",
             "job": job.job_id,
@@ -137,7 +145,7 @@ async def unknown(request: Request) -> Response:
         }
         for job in found
     ]
-    return _list(request, data, more, limit)
+    return rows, more
 
 
 async def show_state(request: Request) -> Response:
@@ -148,8 +156,13 @@ async def show_state(request: Request) -> Response:
 
 
 async def _state(state: State) -> Response:
+    return json_answer(await standing(state))
+
+
+async def standing(state: State) -> dict[str, Any]:
+    """Everything under way, over all processes."""
     found = await state.resources.operators.state()
-    document: dict[str, Any] = {
+    return {
         "object": "state",
         "paused": {**found.paused, "at": rfc3339(int(found.paused["at"]))} if found.paused else None,
         "counts": found.counts,
@@ -158,7 +171,6 @@ async def _state(state: State) -> Response:
         "deadlines": found.deadlines,
         "account": await account(state),
     }
-    return json_answer(document)
 
 
 async def job_of(request: Request) -> Job:

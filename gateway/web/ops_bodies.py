@@ -58,14 +58,19 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
         try:
             wanted = model.model_validate_json(raw)
         except ValidationError as error:
-            found = error.errors(include_url=False)[:_MAX_TOLD]
-            raise InvalidRequest([_explain(detail, model) for detail in found]) from None
+            raise InvalidRequest(explain(error, model)) from None
     if isinstance(wanted, ResolveRequest):
-        _check_task(wanted)
+        check_task(wanted)
     return wanted
 
 
-def _check_task(wanted: ResolveRequest) -> None:
+def explain(error: ValidationError, model: type[OpsRequest]) -> list[Problem]:
+    """What is wrong, parameter by parameter."""
+    return [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_TOLD]]
+
+
+def check_task(wanted: ResolveRequest) -> None:
+    """A task goes with `bind`, and only with it."""
     binding = wanted.action is Action.BIND
     if binding and wanted.task_id is None:
         message = f"is required with bind; send {_EXPECTED['task_id']}"

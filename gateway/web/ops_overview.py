@@ -94,6 +94,9 @@ def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
             for role, found in gauges.roles.items()
         },
         "jobs": {phase.value: gauges.counts.get(f"job:{phase}", 0) for phase in JobState},
+        "finished": {
+            name.partition("|")[2]: n for name, n in gauges.tally.items() if name.startswith("jobs_finished|")
+        },
         "deliveries": {one.value: gauges.counts.get(f"delivery:{one}", 0) for one in DeliveryState},
         "account": {"parked": gauges.account_parked, "held": gauges.account_held, "slots": slots},
         "paused": gauges.paused,

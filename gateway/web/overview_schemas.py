@@ -60,6 +60,8 @@ class Overview(Answer):
     roles: dict[str, RoleOverview]
     jobs: dict[str, int]
     """By phase."""
+    finished: dict[str, int]
+    """Since the beginning, by how they ended."""
     deliveries: dict[str, int]
     """By state."""
     account: AccountOverview

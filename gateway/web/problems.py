@@ -78,16 +78,39 @@ class Refusal(HTTPException):
         self.problems = tuple(problems)
 
 
-async def answer_error(request: Request, error: Exception) -> Response:
-    """An error raised on purpose. `Conflict` and `NotFound` say what is the matter in `detail`."""
-    assert isinstance(error, GatewayError)
+class Told(NamedTuple):
+    """What is said of an error, in whatever form. `problems`: of the parts of the request at fault."""
+
+    status: int
+    title: str
+    detail: str
+    problems: Sequence[Problem] = ()
+
+
+def told(error: GatewayError | HTTPException) -> Told:
+    """The same as the answers of the API say, for those who read pages."""
+    if isinstance(error, GatewayError):
+        kind, detail, found = _said(error)
+        return Told(kind.status, kind.title, detail, found)
+    kind = REFUSALS[error.status_code]
+    detail = error.detail if isinstance(error, Refusal) else "there is no such page"
+    return Told(kind.status, kind.title, detail, error.problems if isinstance(error, Refusal) else ())
+
+
+def _said(error: GatewayError) -> tuple[Kind, str, Sequence[Problem]]:
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
-    headers: dict[str, str] = {}
-    found: Sequence[Problem] = ()
     detail = kind.title if kind is _INTERNAL else str(error)
     if isinstance(error, errors.InvalidRequest):
         found = error.problems
-        detail = f"{len(found)} problems, listed in errors" if len(found) > 1 else detail
+        return kind, f"{len(found)} problems, listed in errors" if len(found) > 1 else detail, found
+    return kind, detail, ()
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """An error raised on purpose. `Conflict` and `NotFound` say what is the matter in `detail`."""
+    assert isinstance(error, GatewayError)
+    kind, detail, found = _said(error)
+    headers: dict[str, str] = {}
     if isinstance(error, errors.LimitReached | errors.Unavailable):
         headers["retry-after"] = str(error.retry_after_seconds)
     if isinstance(error, errors.RateLimited) and isinstance(error.allowance, Allowance):

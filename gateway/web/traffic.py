@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """`requests`: by route (its template) and status; `callbacks`: by what became of them."""
+    """`requests`: by route (its template) and status; `callbacks`: by what became of them; `watchers`: the
+    pages of operators that are kept fresh."""
 
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     callbacks: Counter[str] = field(default_factory=Counter)
+    watchers: set[object] = field(default_factory=set)

@@ -1,0 +1,32 @@
+"""A page's handler, wrapped: who is not signed in is led there, and every refusal is a page too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway.errors import GatewayError
+from gateway.web import problems
+from gateway.web.pages.rendering import render
+from gateway.web.pages.sessions import FormRefused, SignIn
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def page(handler: Handler) -> Handler:
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except SignIn as away:
+            return RedirectResponse(away.location, 303)
+        except FormRefused as error:
+            told = problems.Told(403, "The form was not accepted, and nothing was changed", str(error))
+            return render(request, "refused.html", status=403, told=told)
+        except (GatewayError, HTTPException) as error:
+            told = problems.told(error)
+            return render(request, "refused.html", status=told.status, told=told)
+
+    return answered

@@ -1,0 +1,129 @@
+"""The pages of subscribers: those that are left alone, a tenant's endpoints and how each does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway import tenants
+from gateway.dispatch import Role
+from gateway.errors import Conflict, NotFound
+from gateway.jobs import rfc3339
+from gateway.lifecycle import DeliveryState
+from gateway.recoveries import Recovery, public_recovery
+from gateway.store.outgoing import Hindrance
+from gateway.web.endpoint_views import view, views
+from gateway.web.ops_deliveries import parked_rows
+from gateway.web.pages import forms
+from gateway.web.pages.rendering import render
+from gateway.web.pages.sessions import viewer_of
+from gateway.web.queries import Query
+from gateway.web.schemas import ENDPOINT_ID
+from gateway.web.state import state_of
+from gateway.web.subscriber_schemas import ParkSubscriber, ResumeSubscribers
+
+_MOST: Final = 100
+_HOURS: Final = 24
+_ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
+
+
+async def find(request: Request) -> Response:
+    viewer, state = await viewer_of(request), state_of(request)
+    query = Query(request, "tenant", "said")
+    asked = bool(request.query_params.get("tenant"))
+    tenant = query.text("tenant", tenants.TENANT, "the name of a tenant") if asked else None
+    query.check()
+    parked, more = await parked_rows(state, _MOST)
+    resources = state.resources
+    rows = await views(resources, await resources.endpoints.of(tenant)) if tenant else []
+    return render(request, "endpoints.html", viewer, tenant=tenant, endpoints=rows, parked=parked, more=more)
+
+
+async def show(request: Request) -> Response:
+    viewer, state = await viewer_of(request), state_of(request)
+    resources = state.resources
+    endpoint = await resources.endpoints.find(_id(request))
+    if endpoint is None:
+        raise NotFound("endpoint", _id(request))
+    return render(
+        request,
+        "endpoint.html",
+        viewer,
+        tenant=endpoint.tenant,
+        endpoint=await view(resources, endpoint),
+        recoveries=[public_recovery(one) for one in await resources.recoveries.of(endpoint.id)],
+        hours=_HOURS,
+    )
+
+
+async def park(request: Request) -> Response:
+    viewer, form = await forms.acting(request)
+    wanted = forms.parse(ParkSubscriber, form)
+    ms = None if wanted.seconds is None else wanted.seconds * 1000
+    resources = state_of(request).resources
+    await resources.lanes.park(Role.DELIVER, wanted.subscriber, ms)
+    told = {"subscriber": wanted.subscriber, "seconds": str(wanted.seconds or ""), "reason": wanted.reason}
+    await resources.operators.note("subscriber_parked", **told, by=viewer.key.id)
+    return RedirectResponse(_back(wanted.subscriber, "subscriber_parked"), 303)
+
+
+async def resume(request: Request) -> Response:
+    viewer, form = await forms.acting(request)
+    wanted = forms.parse(ResumeSubscribers, form)
+    if wanted.subscriber is None:
+        raise Conflict("it was not said which subscriber; go back and choose one")
+    resources = state_of(request).resources
+    await resources.lanes.resume(Role.DELIVER, wanted.subscriber)
+    told = {"number": "1", "subscriber": wanted.subscriber}
+    await resources.operators.note("subscribers_resumed", **told, by=viewer.key.id)
+    return RedirectResponse(_back(wanted.subscriber, "subscriber_resumed"), 303)
+
+
+async def recover(request: Request) -> Response:
+    """What was given up or held for the endpoint in the last day is sent again, below all else."""
+    viewer, _ = await forms.acting(request)
+    resources = state_of(request).resources
+    endpoint = await resources.endpoints.find(_id(request))
+    if endpoint is None:
+        raise NotFound("endpoint", _id(request))
+    now = resources.environment.now_ms()
+    recovery = Recovery(
+        id=f"rec_{resources.environment.new_ulid()}",
+        tenant=endpoint.tenant,
+        endpoint_id=endpoint.id,
+        since=now - _HOURS * 3_600_000,
+        until=now,
+        created_at=now,
+        states=(DeliveryState.DEAD, DeliveryState.HELD),
+    )
+    begun = await resources.recoveries.begin(recovery)
+    if isinstance(begun, Hindrance):
+        raise Conflict(_HINDERED.get(begun, "the endpoint is gone"))
+    told: dict[str, Any] = {
+        "endpoint": endpoint.id,
+        "tenant": endpoint.tenant,
+        "since": rfc3339(recovery.since),
+    }
+    await resources.operators.note("endpoint_recovered", **told, by=viewer.key.id)
+    return RedirectResponse(f"/ops/endpoints/{endpoint.id}?said=recovering", 303)
+
+
+_HINDERED: Final = {
+    Hindrance.DISABLED: "the endpoint is disabled; its owner must enable it first",
+    Hindrance.UNDER_WAY: "a recovery of this endpoint is under way already",
+}
+
+
+def _back(subscriber: str, said: str) -> str:
+    page = f"/ops/endpoints/{subscriber}" if subscriber.startswith("ep_") else "/ops/endpoints"
+    return f"{page}?said={said}"
+
+
+def _id(request: Request) -> str:
+    name: str = request.path_params["endpoint_id"]
+    if not _ENDPOINT_ID.fullmatch(name):
+        raise NotFound("endpoint", "of this form; ids look like ep_ and 26 letters and digits")
+    return name

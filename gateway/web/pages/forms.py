@@ -1,0 +1,51 @@
+"""What a browser's form sends: bounded, each field once."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from gateway.errors import InvalidRequest
+from gateway.web import bodies, ops_bodies
+from gateway.web.heads import headers_of
+from gateway.web.ops_schemas import OpsRequest
+from gateway.web.pages.sessions import FormRefused, Viewer, actor_of
+
+_MAX_BYTES: Final = 16_384
+_SECONDS: Final = 10.0
+_MAX_FIELDS: Final = 20
+_KIND: Final = b"application/x-www-form-urlencoded"
+
+Form = dict[str, str]
+M = TypeVar("M", bound=OpsRequest)
+
+
+async def read(request: Request) -> Form:
+    """The fields, stripped; those left empty are absent. FormRefused, or what `bodies.read` refuses."""
+    if headers_of(request).get(b"content-type", b"").partition(b";")[0].strip().lower() != _KIND:
+        raise FormRefused("send it as the page does, as a form")
+    raw = await bodies.read(request, _MAX_BYTES, _SECONDS)
+    try:
+        pairs = parse_qsl(raw.decode(), strict_parsing=bool(raw), max_num_fields=_MAX_FIELDS)
+    except (ValueError, UnicodeDecodeError):
+        raise FormRefused("it cannot be read; go back, load the page again and send it once more") from None
+    return {name: value.strip() for name, value in pairs if value.strip()}
+
+
+async def acting(request: Request) -> tuple[Viewer, Form]:
+    """Who sent the form, who may act, and what it says."""
+    form = await read(request)
+    viewer = await actor_of(request, form.pop("token", None))
+    return viewer, form
+
+
+def parse(model: type[M], form: Form) -> M:
+    """The form as the API's own request. InvalidRequest names every field that is wrong."""
+    values: dict[str, object] = dict(form)
+    try:
+        return model.model_validate_strings(values)
+    except ValidationError as error:
+        raise InvalidRequest(ops_bodies.explain(error, model)) from None

@@ -1,0 +1,145 @@
+"""The page of the whole service in one look, and the stream that keeps every page fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.errors import StoreUnavailable, Unavailable
+from gateway.store.gauges import Gauges
+from gateway.store.history import SAMPLE_MS, Sample
+from gateway.web.ops_overview import look, worker_rows
+from gateway.web.pages.rendering import render
+from gateway.web.pages.sessions import viewer_of
+from gateway.web.state import State, state_of
+
+_MINUTES: Final = 60
+_POINTS_MS: Final = 60_000
+_LOOK_SECONDS: Final = 2.0
+_REST: Final = 5  # of these looks, at least one is told, so that ages go on
+MOST_WATCHERS: Final = 200
+
+#: Where to go about each alarm.
+WHERE: Final = {
+    "ServicePaused": "/ops/upstream",
+    "AccountParked": "/ops/upstream",
+    "CallbackPathDead": "/ops/upstream",
+    "UnknownOld": "/ops/jobs?phase=unknown",
+    "QueueOld": "/ops/queue",
+    "DeliveriesOverdue": "/ops/queue?role=deliver",
+    "DeadLetters": "/ops/deliveries",
+}
+
+
+async def show(request: Request) -> Response:
+    viewer, state = await viewer_of(request), state_of(request)
+    overview, workers, samples = await asyncio.gather(
+        look(state), worker_rows(state), state.resources.history.read(_MINUTES * 60_000)
+    )
+    return render(
+        request,
+        "overview.html",
+        viewer,
+        overview=overview,
+        workers=workers,
+        where=WHERE,
+        plots=orjson.dumps(plots(samples)).decode(),
+    )
+
+
+def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
+    """Columns for the plots, a point a minute: `at` (s), rates a minute, and how it stood then."""
+    points = thinned(samples)
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in (
+            "at",
+            "accepted",
+            "completed",
+            "failed",
+            "waiting",
+            "in_flight",
+            "oldest",
+            "sent",
+            "refused",
+        )
+    }
+    for before, after in itertools.pairwise(points):
+        minutes = (after.at - before.at) / 60_000
+        completed = after.completed - before.completed
+        delivered = after.delivered - before.delivered
+        point = {
+            "at": after.at // 1000,
+            "accepted": (after.accepted - before.accepted) / minutes,
+            "completed": completed / minutes,
+            "failed": (after.finished - before.finished - completed) / minutes,
+            "waiting": after.waiting,
+            "in_flight": after.in_flight,
+            "oldest": after.oldest_ms / 1000,
+            "sent": delivered / minutes,
+            "refused": (after.attempts - before.attempts - delivered) / minutes,
+        }
+        for name, value in point.items():
+            columns[name].append(round(value, 2))
+    return columns
+
+
+def thinned(samples: Sequence[Sample]) -> list[Sample]:
+    """About one for each minute; all of them while there are few."""
+    if len(samples) * SAMPLE_MS < 15 * _POINTS_MS:
+        return list(samples)
+    kept: list[Sample] = []
+    for sample in samples:
+        if not kept or sample.at - kept[-1].at >= _POINTS_MS - SAMPLE_MS // 2:
+            kept.append(sample)
+    return kept
+
+
+async def live(request: Request) -> Response:
+    """An event stream that ticks when anything moved, and every ten seconds."""
+    await viewer_of(request)
+    state = state_of(request)
+    if len(state.traffic.watchers) >= MOST_WATCHERS:
+        raise Unavailable(f"{MOST_WATCHERS} pages are open already; close some")
+    headers = {"x-accel-buffering": "no"}
+    return StreamingResponse(_ticks(state), media_type="text/event-stream", headers=headers)
+
+
+async def _ticks(state: State) -> AsyncIterator[bytes]:
+    watcher = object()
+    state.traffic.watchers.add(watcher)
+    try:
+        yield b"retry: 2000\n\n"
+        last: object = None
+        quiet = 0
+        while not state.stopping.is_set():
+            try:
+                seen: object = _still(await state.resources.gauges.read())
+            except StoreUnavailable:
+                seen = "away"
+            quiet = 0 if seen != last else quiet + 1
+            if quiet % _REST == 0:
+                yield b"event: tick\ndata: 1\n\n"
+            last = seen
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(state.stopping.wait(), _LOOK_SECONDS)
+    finally:
+        state.traffic.watchers.discard(watcher)
+
+
+def _still(gauges: Gauges) -> tuple[object, ...]:
+    """What changes only when something happens: no clock, no age."""
+    roles = [(role, of.waiting, of.due, of.slots) for role, of in gauges.roles.items()]
+    bare = replace(gauges, roles={}, now=0, read_seconds=0, sweep_age_seconds=0, account_cut_seconds=0)
+    return (
+        *(roles, bare.counts, bare.tally, bare.account_parked, bare.account_slots, bare.account_held),
+        *(bare.paused, bare.workers, bare.parked_lanes),
+    )

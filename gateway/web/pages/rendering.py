@@ -1,0 +1,165 @@
+"""Templates to answers: what every page has, how numbers and times are shown, and what a browser may load."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from gateway.web.pages.sessions import Viewer
+from gateway.web.state import State, state_of
+
+ASSETS: Final = Path(__file__).parents[1] / "static" / "ops"
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "media-src {media}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
+_KILO: Final = 1000
+_BYTES: Final = 1024
+#: The pages that the navigation leads to, and how they are called.
+PAGES: Final[Mapping[str, str]] = {
+    "/ops": "Overview",
+    "/ops/queue": "Queue",
+    "/ops/jobs": "Jobs",
+    "/ops/tenants": "Tenants",
+    "/ops/deliveries": "Webhooks",
+    "/ops/endpoints": "Endpoints",
+    "/ops/upstream": "Upstream",
+    "/ops/log": "Log",
+}
+
+
+def render(
+    request: Request,
+    template: str,
+    viewer: Viewer | None = None,
+    *,
+    status: int = 200,
+    media: Iterable[str] = (),
+    **values: Any,
+) -> Response:
+    """`media`: URLs of videos that the page may show."""
+    path = request.url.path
+    here = max(
+        (page for page in PAGES if path == page or path.startswith(f"{page}/")), key=len, default="/ops"
+    )
+    text = _ENVIRONMENT.get_template(template).render(
+        viewer=viewer,
+        pages=PAGES,
+        here=here,
+        path=path,
+        now=_now(request),
+        query=request.query_params,
+        **values,
+    )
+    origins = " ".join(sorted({"'self'", *filter(None, map(_origin, media))}))
+    headers = {
+        "content-security-policy": _POLICY.format(media=origins),
+        "referrer-policy": "same-origin",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    return HTMLResponse(text, status, headers)
+
+
+def _now(request: Request) -> float:
+    state: State = state_of(request)
+    return state.resources.environment.now_ms() / 1000
+
+
+def _origin(url: str) -> str | None:
+    """What a policy can name; None for what is no address of the web."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or set(parts.netloc) & set(" ;,'\"@"):
+        return None
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time, to two units: 42 s, 3 min, 2 h 5 min, 4 d 3 h."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    units = [*_STEPS]
+    for at, (size, name) in enumerate(units):
+        whole, rest = divmod(int(seconds), size)
+        if whole:
+            below = units[at + 1] if at + 1 < len(units) else None
+            minor = rest // below[0] if below else 0
+            return f"{whole} {name} {minor} {below[1]}" if below and minor else f"{whole} {name}"
+    raise AssertionError("a minute or more has a unit")
+
+
+def size(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < _BYTES:
+            return f"{count:,.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= _BYTES
+    return f"{count:.1f} TB"
+
+
+def percent(part: float, whole: float) -> str:
+    return "–" if not whole else f"{100 * part / whole:.0f} %"
+
+
+def when(text: str | None) -> Markup:
+    """A time of the API as people read it; the script on the page adds how long ago that was."""
+    if text is None:
+        return Markup("–")
+    at = datetime.fromisoformat(text)
+    shown = at.strftime("%b %d, %H:%M:%S")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
+
+
+def seconds_of(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def asset(name: str) -> str:
+    """The address of a file of ours, new when the file is."""
+    return f"/ops/static/{name}?v={_DIGESTS[name]}"
+
+
+def address(path: str, **query: object) -> str:
+    """The path with what is given of the query."""
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+_DIGESTS: Final = {
+    str(file.relative_to(ASSETS)): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    for file in ASSETS.rglob("*")
+    if file.is_file()
+}
+_ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(_TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_ENVIRONMENT.filters |= {
+    "number": number,
+    "span": span,
+    "size": size,
+    "when": when,
+    "seconds_of": seconds_of,
+}
+_ENVIRONMENT.globals |= {"asset": asset, "address": address, "percent": percent}

@@ -1,0 +1,132 @@
+"""Who looks at a page: an operator's key, by `Authorization` or by the cookie that signing in with it gave.
+
+The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it opens what its key opens, as long as that
+is not revoked. To whoever makes a browser send a form it is worth nothing without the form's token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import ConfigurationError, ScopeMissing
+from gateway.tenants import Key, Scope
+from gateway.web import auth
+from gateway.web.heads import headers_of
+from gateway.web.state import State, state_of
+
+COOKIE: Final = "vgw_ops"
+HOURS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """`token`: what the forms of the pages carry; None for a key that came by `Authorization`, which no
+    browser sends by itself."""
+
+    key: Key
+    token: str | None
+
+    @property
+    def may_act(self) -> bool:
+        return Scope.OPS_WRITE in self.key.scopes
+
+
+class FormRefused(Exception):
+    """The form is not one of ours, or no longer; says what to do."""
+
+
+class SignIn(Exception):
+    """Nobody is signed in: to be answered with the way there, and back to `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.location = f"/ops/login?next={quote(path, safe='/')}"
+
+
+async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
+    """SignIn without a session or a key; ScopeMissing."""
+    if b"authorization" in headers_of(request):
+        return Viewer(await auth.require(request, scope), None)
+    cookie = request.cookies.get(COOKIE, "")
+    key = await _key_of(state_of(request), cookie)
+    if key is None:
+        query = f"?{request.url.query}" if request.url.query else ""
+        raise SignIn(f"{request.url.path}{query}" if request.method == "GET" else "/ops")
+    if scope not in key.scopes:
+        raise ScopeMissing(scope)
+    return Viewer(key, _token(state_of(request), cookie))
+
+
+async def actor_of(request: Request, token: str | None) -> Viewer:
+    """Who may change something: the form must be one of ours."""
+    viewer = await viewer_of(request, Scope.OPS_WRITE)
+    if viewer.token is not None:
+        if not hmac.compare_digest(viewer.token, token or ""):
+            raise FormRefused("this form has expired; go back, load the page again and send it once more")
+        refuse_foreign(request)
+    return viewer
+
+
+def refuse_foreign(request: Request) -> None:
+    """Forms are sent from our own pages alone."""
+    headers = headers_of(request)
+    origin, host = headers.get(b"origin"), headers.get(b"host", b"").decode("latin-1")
+    foreign = headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none")
+    if foreign or (origin is not None and urlsplit(origin.decode("latin-1")).netloc != host):
+        raise FormRefused("this form was sent from another site")
+
+
+async def sign_in(request: Request, text: str) -> str:
+    """The cookie's value. Unauthenticated, or ScopeMissing when the key is not an operator's."""
+    key = await auth.key_of(state_of(request), text)
+    if Scope.OPS_READ not in key.scopes:
+        raise ScopeMissing(Scope.OPS_READ)
+    keyring = state_of(request).resources.keyring
+    ends = state_of(request).resources.environment.now_ms() // 1000 + HOURS * 3600
+    body = f"{keyring.active_kid}.{key.id}.{ends}"
+    return f"{body}.{_mac(state_of(request), keyring.active_kid, body)}"
+
+
+def keep(request: Request, response: Response, cookie: str) -> None:
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=HOURS * 3600 if cookie else 0,
+        path="/ops",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+
+
+async def _key_of(state: State, cookie: str) -> Key | None:
+    body, _, mac = cookie.rpartition(".")
+    kid, _, rest = body.partition(".")
+    key_id, _, ends = rest.partition(".")
+    if not mac.isascii() or not ends.isdecimal():
+        return None
+    try:
+        if not hmac.compare_digest(_mac(state, kid, body), mac):
+            return None
+    except ConfigurationError:  # made under a key that is no longer in the ring
+        return None
+    now = state.resources.environment.now_ms()
+    if int(ends) * 1000 < now:
+        return None
+    key = await state.resources.client_keys.find(key_id)
+    return None if key is None or key.revoked_at is not None or key.expired(now) else key
+
+
+def _mac(state: State, kid: str, body: str) -> str:
+    return state.resources.keyring.derive(kid, "operator session", body).hex()
+
+
+def _token(state: State, cookie: str) -> str:
+    keyring = state.resources.keyring
+    return keyring.derive(keyring.active_kid, "operator form", cookie).hex()

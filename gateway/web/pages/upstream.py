@@ -1,0 +1,79 @@
+"""The page of the upstream: its account, its slots and answers; park, resume, pause everything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway.web.ops_api import account, standing
+from gateway.web.ops_overview import look
+from gateway.web.ops_schemas import ParkRequest
+from gateway.web.pages import forms
+from gateway.web.pages.rendering import render
+from gateway.web.pages.sessions import viewer_of
+from gateway.web.state import state_of
+
+_TALLIES = {
+    "submissions": "Submissions",
+    "callbacks": "Callbacks",
+    "jobs_finished": "Ends of jobs",
+    "resubmissions": "Resubmissions",
+    "quarantined": "Kept for people",
+}
+
+
+async def show(request: Request) -> Response:
+    viewer, state = await viewer_of(request), state_of(request)
+    overview, shown, now, gauges = await asyncio.gather(
+        look(state), account(state), standing(state), state.resources.gauges.read()
+    )
+    return render(
+        request,
+        "upstream.html",
+        viewer,
+        overview=overview,
+        account=shown,
+        standing=now,
+        tallies=_tallies(gauges.tally),
+    )
+
+
+def _tallies(tally: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Of each kind, how often each outcome was, the most frequent first."""
+    found: list[tuple[str, list[tuple[str, int]]]] = []
+    for name, title in _TALLIES.items():
+        rows = [(key.partition("|")[2], n) for key, n in tally.items() if key.startswith(f"{name}|")]
+        found.append((title, sorted(rows, key=lambda row: -row[1])))
+    return found
+
+
+async def park(request: Request) -> Response:
+    viewer, form = await forms.acting(request)
+    await _operators(request).park(forms.parse(ParkRequest, form).reason, viewer.key.id)
+    return RedirectResponse("/ops/upstream?said=parked", 303)
+
+
+async def resume(request: Request) -> Response:
+    viewer, _ = await forms.acting(request)
+    await _operators(request).resume(viewer.key.id)
+    return RedirectResponse("/ops/upstream?said=resumed", 303)
+
+
+async def pause_all(request: Request) -> Response:
+    viewer, form = await forms.acting(request)
+    wanted = forms.parse(ParkRequest, form)
+    await state_of(request).resources.lanes.pause_all(wanted.reason, viewer.key.id)
+    return RedirectResponse("/ops/upstream?said=paused", 303)
+
+
+async def resume_all(request: Request) -> Response:
+    viewer, _ = await forms.acting(request)
+    await state_of(request).resources.lanes.resume_all(viewer.key.id)
+    return RedirectResponse("/ops/upstream?said=resumed", 303)
+
+
+def _operators(request: Request) -> Any:
+    return state_of(request).resources.operators

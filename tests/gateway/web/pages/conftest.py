@@ -1,0 +1,44 @@
+"""A browser without a screen: it keeps cookies and sends forms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.tenants import Scope
+from tests.gateway.web.conftest import MakeKey, connected
+
+Send = Callable[..., Awaitable[httpx.Response]]
+_TOKEN = re.compile(r'name="token" value="([0-9a-f]+)"')
+
+
+async def sign_in(browser: httpx.AsyncClient, key: str, following: str = "/ops") -> httpx.Response:
+    return await browser.post("/ops/login", data={"key": key, "next": following})
+
+
+@pytest.fixture
+async def browser(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
+    """Signed in as an operator who may act."""
+    async with connected(app) as opened:
+        await sign_in(opened, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE]))
+        yield opened
+
+
+@pytest.fixture
+async def onlooker(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
+    """Signed in as one who may only look."""
+    async with connected(app) as opened:
+        await sign_in(opened, await make_key("platform", [Scope.OPS_READ]))
+        yield opened
+
+
+@pytest.fixture
+async def token(browser: httpx.AsyncClient) -> str:
+    """What the forms of this session carry."""
+    found = _TOKEN.search((await browser.get("/ops/upstream")).text)
+    assert found
+    return found[1]

@@ -1,0 +1,179 @@
+"""Who may look at the pages, and whose forms are believed."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.tenants import Scope
+from gateway.web.pages import sessions
+from gateway.web.pages.routes import PAGES
+from gateway.web.state import State
+from tests.gateway.web.conftest import MakeKey, connected
+from tests.gateway.web.pages.conftest import sign_in
+
+OPEN = {"/ops/login", "/ops/logout"}
+NAMES = {
+    "{job_id}": f"job_{'0' * 26}",
+    "{tenant}": "acme",
+    "{delivery_id}": f"dlv_{'0' * 26}_callback",
+    "{endpoint_id}": f"ep_{'0' * 26}",
+}
+
+
+def filled(path: str) -> str:
+    for name, value in NAMES.items():
+        path = path.replace(name, value)
+    return path
+
+
+LOOKS = [filled(path) for path, methods in PAGES.items() if "GET" in methods and path not in OPEN]
+ACTS = [filled(path) for path, methods in PAGES.items() if "POST" in methods and path not in OPEN]
+
+
+@pytest.mark.parametrize("path", LOOKS)
+async def test_whoever_is_not_signed_in_is_led_there_and_back(nobody: httpx.AsyncClient, path: str) -> None:
+    away = await nobody.get(path)
+    assert (away.status_code, away.headers["location"]) == (303, f"/ops/login?next={path}")
+
+
+@pytest.mark.parametrize("path", ACTS)
+async def test_nobody_acts_without_being_signed_in(nobody: httpx.AsyncClient, path: str) -> None:
+    away = await nobody.post(path, data={"reason": "x"})
+    assert (away.status_code, away.headers["location"]) == (303, "/ops/login?next=/ops")
+
+
+@pytest.mark.parametrize("path", LOOKS)
+async def test_a_client_s_key_opens_no_page(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 403
+
+
+@pytest.mark.parametrize("path", ACTS)
+async def test_who_may_only_look_cannot_act(onlooker: httpx.AsyncClient, path: str) -> None:
+    refused = await onlooker.post(path, data={"reason": "x"})
+    assert refused.status_code == 403
+    assert "ops:write" in refused.text
+
+
+@pytest.mark.parametrize("path", ACTS)
+async def test_a_form_without_the_session_s_token_changes_nothing(
+    browser: httpx.AsyncClient, path: str
+) -> None:
+    for sent in ({"reason": "x"}, {"reason": "x", "token": "0" * 64}):
+        refused = await browser.post(path, data=sent)
+        assert refused.status_code == 403
+        assert "nothing was changed" in refused.text
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+async def test_a_form_from_another_site_changes_nothing(
+    browser: httpx.AsyncClient, token: str, state: State, headers: dict[str, str]
+) -> None:
+    sent = {"reason": "x", "token": token}
+    assert (await browser.post("/ops/pause", data=sent, headers=headers)).status_code == 403
+    assert (await browser.post("/ops/login", data={"key": "x"}, headers=headers)).status_code == 403
+    assert (await state.resources.operators.state()).paused is None
+
+
+async def test_a_session_ends_with_its_key(app: Starlette, make_key: MakeKey, state: State) -> None:
+    key = await make_key("platform", [Scope.OPS_READ])
+    async with connected(app) as opened:
+        await sign_in(opened, key)
+        assert (await opened.get("/ops")).status_code == 200
+        await state.resources.client_keys.revoke(key.split("_")[1], 1)
+        assert (await opened.get("/ops")).status_code == 303
+
+
+async def test_signing_out_ends_it_in_the_browser(browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/ops")).status_code == 200
+    await browser.post("/ops/logout", data={"leave": "1"})
+    assert (await browser.get("/ops")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-1] + ("0" if text[-1] != "0" else "1"), lambda text: text[1:]]
+)
+async def test_a_cookie_that_was_tampered_with_opens_nothing(
+    browser: httpx.AsyncClient, nobody: httpx.AsyncClient, change: object
+) -> None:
+    assert callable(change)
+    cookie = change(browser.cookies[sessions.COOKIE])
+    answer = await nobody.get("/ops", headers={"Cookie": f"{sessions.COOKIE}={cookie}"})
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("cookie", ["", ".", "...", "a.b.c.d", "0.0.9999999999.é".encode().decode("latin-1")])
+async def test_a_cookie_that_is_none_opens_nothing(nobody: httpx.AsyncClient, cookie: str) -> None:
+    raw = f"{sessions.COOKIE}={cookie}".encode("latin-1")
+    assert (await nobody.get("/ops", headers={b"Cookie": raw})).status_code == 303
+
+
+async def test_a_session_does_not_last(browser: httpx.AsyncClient, state: State) -> None:
+    kid, key_id, _, _ = browser.cookies[sessions.COOKIE].split(".")
+    body = f"{kid}.{key_id}.1"
+    old = f"{body}.{state.resources.keyring.derive(kid, 'operator session', body).hex()}"
+    browser.cookies.clear()
+    assert (await browser.get("/ops", headers={"Cookie": f"{sessions.COOKIE}={old}"})).status_code == 303
+
+
+async def test_a_wrong_key_is_told_and_not_shown(nobody: httpx.AsyncClient, make_key: MakeKey) -> None:
+    for key in ("", "vgw_nonsense", f"vgw_{'0' * 12}_{'1' * 48}"):
+        refused = await sign_in(nobody, key)
+        assert (refused.status_code, sessions.COOKIE in refused.cookies) == (401, False)
+        assert not key or key not in refused.text
+    refused = await sign_in(nobody, await make_key("acme"))
+    assert refused.status_code == 403
+    assert "ops:read" in refused.text
+
+
+async def test_the_cookie_is_for_these_pages_and_for_no_script(
+    nobody: httpx.AsyncClient, make_key: MakeKey
+) -> None:
+    answer = await sign_in(nobody, await make_key("platform", [Scope.OPS_READ]))
+    [cookie] = answer.headers.get_list("set-cookie")
+    for part in ("HttpOnly", "Path=/ops", "SameSite=lax", "Max-Age=43200"):
+        assert part in cookie
+
+
+@pytest.mark.parametrize(
+    ("asked", "led"),
+    [
+        ("/ops/jobs?tenant=acme", "/ops/jobs?tenant=acme"),
+        ("https://evil.example", "/ops"),
+        ("//evil.example", "/ops"),
+        ("/ops//evil.example", "/ops"),
+        ("/ops/\r\nSet-Cookie: a=b", "/ops"),
+        ("/opsx", "/ops"),
+    ],
+)
+async def test_signing_in_leads_to_our_pages_alone(
+    nobody: httpx.AsyncClient, make_key: MakeKey, asked: str, led: str
+) -> None:
+    answer = await sign_in(nobody, await make_key("platform", [Scope.OPS_READ]), asked)
+    assert (answer.status_code, answer.headers["location"]) == (303, led)
+
+
+async def test_a_script_may_use_its_key_without_a_form_s_token(
+    app: Starlette, make_key: MakeKey, state: State
+) -> None:
+    async with connected(app, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])) as opened:
+        assert (await opened.post("/ops/pause", data={"reason": "by a script"})).status_code == 303
+    assert (await state.resources.operators.state()).paused
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{}", "application/json"),
+        (b"a" * 20_000, "application/x-www-form-urlencoded"),
+        (b"\xff\xfe", "application/x-www-form-urlencoded"),
+        (b"&".join(b"a=1" for _ in range(100)), "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_what_is_no_form_is_refused(browser: httpx.AsyncClient, content: bytes, kind: str) -> None:
+    answer = await browser.post("/ops/pause", content=content, headers={"Content-Type": kind})
+    assert answer.status_code in (403, 413)
+    assert answer.headers["content-type"].startswith("text/html")
