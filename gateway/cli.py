@@ -11,17 +11,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import keys_cli, ops_cli, tenants_cli
+from gateway.commands import audit_cli, keys_cli, ops_cli, tenants_cli
 from gateway.errors import GatewayError
 
 app = typer.Typer(
     help="Video generation jobs: accepted once, paid for once, told to you by a signed webhook.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and with them secrets
 )
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(tenants_cli.app, name="tenants")
+app.add_typer(audit_cli.app, name="audit")
 app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")

@@ -23,8 +23,8 @@ class Action(StrEnum):
 
 
 class OperatorLog(Protocol):
-    async def note(self, kind: str, **fields: str) -> None:
-        """Keep it among the operators' events."""
+    async def note(self, kind: str, *, by: str, **fields: str) -> None:
+        """Keep what an operator did."""
 
     async def owner(self, task_id: str) -> str | None:
         """The job that the task belongs to."""

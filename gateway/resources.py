@@ -17,6 +17,7 @@ from gateway.intake import Intake
 from gateway.keyring import Keyring
 from gateway.settings import Settings
 from gateway.settlement import Settlement
+from gateway.store.acts import RedisActs
 from gateway.store.changes import Changes
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
@@ -62,6 +63,7 @@ class Resources:
     intake: Intake
     settlement: Settlement
     operators: RedisOperatorStore
+    acts: RedisActs
     retention: RedisRetention
 
 
@@ -123,5 +125,6 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         operators=RedisOperatorStore(redis, scripts, roles),
-        retention=RedisRetention(redis, scripts, settings.retention_seconds),
+        acts=RedisActs(redis),
+        retention=RedisRetention(redis, scripts, settings.retention_seconds, settings.audit_days),
     )

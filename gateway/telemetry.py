@@ -1,19 +1,20 @@
 """Log lines: one JSON object each (or for people), with the same field names everywhere.
 
-Secrets are not filtered out here; they are never put in. Field names: `job`, `tenant`, `task`, `epoch`,
-`delivery`, `endpoint`, `event`, `reason`.
+Secrets are not filtered out here; they are never put in. Field names: `request` (the id of the HTTP request
+being served), `job`, `tenant`, `task`, `epoch`, `delivery`, `endpoint`, `event`, `reason`.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import orjson
 import structlog
 
+from gateway.context import REQUEST
 from gateway.settings import Settings
 
 
@@ -22,6 +23,7 @@ def configure(settings: Settings) -> None:
     level = getattr(logging, settings.log_level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _with_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -44,6 +46,12 @@ def configure(settings: Settings) -> None:
             ],
         ),
     )
+
+
+def _with_request(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if request := REQUEST.get():
+        line.setdefault("request", request)
+    return line
 
 
 class Outage:

@@ -39,6 +39,7 @@ class Retention:
         forgotten. Each batch is read anew: what it holds is gone or put off when it is done."""
         if not await self.store.lead(PAUSE_SECONDS * 0.9):
             return 0
+        await self.store.trim_audit()
         forgotten = 0
         while names := await self.store.expired(BATCH):
             for name in names:

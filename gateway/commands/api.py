@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from gateway.errors import GatewayError, Unavailable
 
 _MOST_ERROR_CHARACTERS = 600
+_PIECE_BYTES = 65_536
 
 
 def ask(method: str, url: str, key: str, body: Any = None, seconds: float = 15.0) -> dict[str, Any]:
@@ -26,6 +27,16 @@ def ask(method: str, url: str, key: str, body: Any = None, seconds: float = 15.0
     if not isinstance(found, dict):
         raise GatewayError(f"{method} {urlsplit(url).path} did not answer a JSON object")
     return found
+
+
+def lines(url: str, key: str, query: Mapping[str, str], seconds: float = 60.0) -> Iterator[bytes]:
+    """The pieces of what a GET answers, however long, as they come. Raises as `ask` does."""
+    with _answer("GET", f"{url}?{urlencode(query)}" if query else url, key, None, seconds) as response:
+        if response.status != 200:
+            reasons = _reasons(response.read().decode(errors="replace"))
+            raise GatewayError(f"GET {urlsplit(url).path} answered {response.status}: {reasons}")
+        while piece := response.read(_PIECE_BYTES):
+            yield piece
 
 
 def _reasons(text: str) -> str:

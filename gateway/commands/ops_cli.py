@@ -52,7 +52,7 @@ def tell(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) ->
 def show_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Tell a job's whole story."""
     found = call("GET", f"jobs/{job_id}/timeline", url, key)
-    tell(found, as_json, lambda: _rows(found["data"], ("at", "kind", "text"), rest=True))
+    tell(found, as_json, lambda: rows(found["data"], ("at", "kind", "text"), rest=True))
 
 
 @jobs.command("cancel")
@@ -84,7 +84,7 @@ def resolve_job(
 def unknown_jobs(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List the jobs whose outcome is unknown, the longest first."""
     found = call("GET", "unknown", url, key)
-    tell(found, as_json, lambda: _rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence")))
+    tell(found, as_json, lambda: rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence")))
 
 
 @deliveries.command("list")
@@ -102,7 +102,7 @@ def list_deliveries(
     tell(
         found,
         as_json,
-        lambda: _rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
+        lambda: rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
     )
 
 
@@ -123,7 +123,7 @@ def redeliver(
 def parked(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List those that are left alone."""
     found = call("GET", "subscribers/parked", url, key)
-    tell(found, as_json, lambda: _rows(found["data"], ("id", "tenant", "url", "parked_until", "waiting")))
+    tell(found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "parked_until", "waiting")))
 
 
 @subscribers.command("resume")
@@ -168,7 +168,7 @@ def _account(found: Mapping[str, Any], as_json: bool) -> None:
     tell(found, as_json, lambda: typer.echo(f"{state}, {found['slots']} slots{why}"))
 
 
-def _rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:
+def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:
     """`rest`: what else is there goes into a column of its own."""
     if not data:
         typer.echo("none")

@@ -34,6 +34,7 @@ class IntakeSettings(BaseSettings):
     retention_seconds: Seconds = Field(
         604_800, description="how long a finished job, its events and its idempotency key are kept"
     )
+    audit_days: float = Field(365, gt=0, description="how long what operators did is kept")
     prompt_max_characters: int = Field(5000, ge=1, le=5000, description="longest prompt")
     payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="longest payload")
     allow_private_media_urls: bool = Field(False, description="accept media URLs on private addresses")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import keys, orders
 from gateway.store.lua import Scripts
@@ -85,11 +86,11 @@ class Lanes:
 
     async def pause_all(self, reason: str, by: str) -> bool:
         """Send nothing more to the upstream, in any lane; what is under way goes on. False when it was so."""
-        return bool(await self._scripts.run("pause", [keys.PAUSED], [reason, by, self._all]))
+        return bool(await self._scripts.run("pause", [keys.PAUSED], [reason, by, REQUEST.get(), self._all]))
 
     async def resume_all(self, by: str) -> bool:
         """Send again. False when nothing was paused."""
-        return bool(await self._scripts.run("pause", [keys.PAUSED], ["", by, self._all]))
+        return bool(await self._scripts.run("pause", [keys.PAUSED], ["", by, REQUEST.get(), self._all]))
 
     async def health(self, lane: str) -> LaneHealth:
         """Of a lane of the deliver role: an endpoint's id, or a job's own callback URL's."""

@@ -55,6 +55,7 @@ _VERBS: Final = (
     "tell",
     "tenant",
     "transition",
+    "trim",
     "unregister",
 )
 # A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.

@@ -11,6 +11,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
+from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, PREFIX, Role, RoleLimits
 from gateway.jobs import Job
 from gateway.lifecycle import OnUnknown
@@ -125,16 +126,18 @@ class RedisOperatorStore:
 
     async def park(self, reason: str, by: str) -> None:
         """Nothing more is handed out for the upstream, not even a probe, until `resume`."""
-        await self._scripts.run("account", [account_key()], ["park", by, reason, self._dispatch])
+        await self._scripts.run(
+            "account", [account_key()], ["park", by, reason, REQUEST.get(), self._dispatch]
+        )
 
     async def resume(self, by: str) -> None:
         """What waits is sent again, whoever had parked the account."""
-        await self._scripts.run("account", [account_key()], ["resume", by, "", self._dispatch])
+        await self._scripts.run("account", [account_key()], ["resume", by, "", REQUEST.get(), self._dispatch])
 
-    async def note(self, kind: str, **fields: str) -> None:
-        """One more entry among the operators' events."""
+    async def note(self, kind: str, *, by: str, **fields: str) -> None:
+        """One more of the operators' acts, also among their events. `by`: the id of a key."""
         flat = [part for field in fields.items() for part in field]
-        await self._scripts.run("tell", [f"{PREFIX}none"], ["{}", kind, *flat])
+        await self._scripts.run("tell", [EVENTS], [kind, by, REQUEST.get(), *flat])
 
     async def owner(self, task_id: str) -> str | None:
         """The job that the task belongs to; None also when two jobs' callbacks named it."""

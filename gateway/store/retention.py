@@ -13,7 +13,6 @@ from gateway.store import keys, orders
 from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
 
-_FINISHED: Final = f"{PREFIX}finished"
 _LEAD: Final = f"{PREFIX}retention"
 _AGAIN_MS: Final = 3_600_000
 
@@ -22,10 +21,13 @@ class RedisRetention:
     """`{gw}:finished` lists the jobs that are final, by when they became so, in milliseconds of Redis' clock.
     Every call may raise StoreUnavailable, and may be made again."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, retention_seconds: float) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, retention_seconds: float, audit_days: float = 365
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._retention_ms = int(retention_seconds * 1000)
+        self._audit_ms = int(audit_days * 86_400_000)
 
     async def lead(self, seconds: float) -> bool:
         """True for one caller in this many seconds."""
@@ -36,12 +38,16 @@ class RedisRetention:
         with store_errors():
             seconds, microseconds = await self._redis.time()
             before = seconds * 1000 + microseconds // 1000 - self._retention_ms
-            found: list[str] = await self._redis.zrangebyscore(_FINISHED, "-inf", before, 0, limit)
+            found: list[str] = await self._redis.zrangebyscore(keys.FINISHED, "-inf", before, 0, limit)
         return found
 
     async def forget(self, job_id: str) -> bool:
         """Remove the job and all that belongs to it. False when it is kept a while longer, or gone."""
         return await self._run(job_id, later=False) == 1
+
+    async def trim_audit(self) -> None:
+        """Forget what operators did longer ago than that is kept."""
+        await self._scripts.run("trim", [keys.AUDIT], [self._audit_ms])
 
     async def put_off(self, job_id: str) -> None:
         """Look at it again in an hour."""

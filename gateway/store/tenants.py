@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from gateway.context import REQUEST
 from gateway.dispatch import Role
 from gateway.lifecycle import OnUnknown
 from gateway.store import keys, orders
@@ -61,6 +62,7 @@ class RedisTenants:
         return await self.read(tenant)
 
     async def _run(self, order: dict[str, Any]) -> None:
+        order["request"] = REQUEST.get()
         places = [keys.tenant_settings(order["tenant"]), keys.TENANTS]
         await self._scripts.run("tenant", places, [orders.dump(order), self._dispatch])
 

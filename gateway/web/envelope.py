@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.context import REQUEST
 from gateway.web import heads, problems
 from gateway.web.drain import Drain
 from gateway.web.traffic import Traffic
@@ -46,6 +47,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = self._request_id(scope)
+        REQUEST.set(request_id.decode())
         started = False
 
         async def sender(message: Message) -> None:
@@ -65,9 +67,7 @@ class Envelope:
         try:
             await self._app(scope, receive, sender)
         except Exception:
-            structlog.get_logger().exception(
-                "request_failed", request=request_id.decode(), route=self._route(scope)
-            )
+            structlog.get_logger().exception("request_failed", route=self._route(scope))
             if started:
                 raise
             await problems.internal(scope)(scope, receive, sender)

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from gateway.tenants import Scope
 from gateway.web import ops_schemas, overview_schemas, schemas
+from gateway.web.openapi_audit import audit
 from gateway.web.openapi_parts import JOB, Document, answer, change, operation, query
 from gateway.web.openapi_queues import queues
 from gateway.web.openapi_subscribers import subscribers
@@ -18,6 +19,7 @@ def operators() -> Document:
         **tenants(),
         **subscribers(),
         **queues(),
+        **audit(),
         "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/ops/api/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
         "/ops/api/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},

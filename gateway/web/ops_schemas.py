@@ -96,6 +96,25 @@ class OpsEvent(Entry):
     kind: str
 
 
+class Act(Entry):
+    """Something that an operator did, and what it was about."""
+
+    act: str
+    by: str
+    """The id of an operator's key."""
+    request: str | None = None
+    """The `X-Request-Id` of the request by which it was done."""
+
+
+class ActList(Answer):
+    object: Literal["list"]
+    data: list[Act]
+    """Newest first."""
+    has_more: bool
+    next: str | None
+    """Path of the next page."""
+
+
 class Quarantined(Entry):
     """A genuine callback that could not be made sense of."""
 
@@ -181,5 +200,5 @@ class ServiceState(Answer):
 
 REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest)
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(JobStory, Account, OpsEventList, QuarantineList, UnknownList, ServiceState),
+    *(JobStory, Account, OpsEventList, ActList, QuarantineList, UnknownList, ServiceState),
 )

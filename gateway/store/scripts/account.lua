@@ -1,4 +1,4 @@
--- account(KEYS = {account}, ARGV = {"park" | "resume", by, reason, roles})
+-- account(KEYS = {account}, ARGV = {"park" | "resume", by, reason, request, roles})
 --
 -- An operator parks the upstream's account, or lets it go on. What an operator parked stays parked: no probe is
 -- sent, until an operator resumes it, also when the upstream had refused it before. What waited meanwhile is
@@ -6,7 +6,7 @@
 --
 -- Returns 1 | 0: it was so already
 local NEVER = 9e15
-local now, by, reason = now_ms(), ARGV[2], ARGV[3]
+local now, by, reason, request = now_ms(), ARGV[2], ARGV[3], ARGV[4]
 local found = redis.call('HMGET', KEYS[1], 'parked_at', 'parked_by', 'reason')
 if ARGV[1] == 'park' then
   if found[2] == by and found[3] == reason then return 0 end
@@ -17,10 +17,12 @@ if ARGV[1] == 'park' then
     park(now, 0, 'operator', reason, by)
   end
   redis.call('HSET', KEYS[1], 'parked_by', by, 'probe_at', NEVER)
+  audit('account_parked', by, request, 'reason', reason)
   return 1
 end
 if not found[1] then return 0 end
 unpark(now, by)
+audit('account_resumed', by, request)
 redis.call('HDEL', KEYS[1], 'parked_by')
-dispatch_all(cjson.decode(ARGV[4]), now)
+dispatch_all(cjson.decode(ARGV[5]), now)
 return 1

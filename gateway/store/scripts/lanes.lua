@@ -27,6 +27,7 @@
 -- {gw}:paused, a hash of at, by and reason: nothing of the submit role is handed out.
 -- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
 local OPS_KEPT = 10000 -- what operators were told, the newest of it
+local AUDIT_MOST = 1000000 -- acts of operators
 local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is rung again long before
 local WAKE_CAP = 1000 -- tokens beyond the number of workers that could take one are of no use
 
@@ -38,6 +39,12 @@ end
 -- What operators should know of, oldest first, under {gw}:ops:events.
 local function ops_event(now, kind, ...)
   redis.call('XADD', P .. 'ops:events', 'MAXLEN', '~', OPS_KEPT, '*', 'kind', kind, 'at', now, ...)
+end
+
+-- What an operator did, oldest first, under {gw}:audit: who (the id of a key), and by which request. Trimmed by age
+-- alone (`trim`), but for a bound that nobody should reach.
+local function audit(act, by, request, ...)
+  redis.call('XADD', P .. 'audit', 'MAXLEN', '~', AUDIT_MOST, '*', 'act', act, 'by', by, 'request', request, ...)
 end
 
 local function lane_of(ticket)

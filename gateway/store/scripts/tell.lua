@@ -1,16 +1,8 @@
--- tell(KEYS = {a hash}, ARGV = {changes, kind, field, value, ...})
--- changes: {field = value, or "" to remove it}
+-- tell(KEYS = {events}, ARGV = {kind, by, request, field, value, ...})
 --
--- Writes what an operator changed and notes it among the operators' events, in the same step. Without changes it
--- is the note alone.
+-- Notes what an operator did, for good and among the operators' events.
 --
 -- Returns 1
-for field, value in pairs(cjson.decode(ARGV[1])) do
-  if value == '' then
-    redis.call('HDEL', KEYS[1], field)
-  else
-    redis.call('HSET', KEYS[1], field, value)
-  end
-end
-ops_event(now_ms(), unpack(ARGV, 2))
+audit(unpack(ARGV))
+ops_event(now_ms(), ARGV[1], 'by', ARGV[2], unpack(ARGV, 4))
 return 1

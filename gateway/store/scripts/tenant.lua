@@ -1,5 +1,5 @@
 -- tenant(KEYS = {the tenant's settings, tenants}, ARGV = {order, roles})
--- order: {tenant, by, set = {field = text}, unset = {field, ...}, pause = reason or "", or nil: leave it}
+-- order: {tenant, by, request, set = {field = text}, unset = {field, ...}, pause = reason or "", or nil: leave it}
 --
 -- Writes what an operator set for a tenant, and what follows from it in the submit role: weight, slots, and whether it
 -- is sent anything. Noted among the operators' events if anything changed, in the same step; asked again nothing does.
@@ -20,7 +20,13 @@ end
 
 for field, value in pairs(order.set) do change(field, value) end
 for _, field in ipairs(order.unset) do change(field, '') end
-if #changed > 0 then ops_event(now, 'tenant_changed', 'tenant', tenant, 'by', order.by, unpack(changed)) end
+
+local function told(act, ...)
+  ops_event(now, act, 'tenant', tenant, 'by', order.by, ...)
+  audit(act, order.by, order.request, 'tenant', tenant, ...)
+end
+
+if #changed > 0 then told('tenant_changed', unpack(changed)) end
 
 local own = redis.call('HMGET', KEYS[1], 'weight', 'in_flight', 'paused_at')
 for at, index in ipairs({ 'weights', 'caps' }) do
@@ -34,12 +40,12 @@ local acted = #changed > 0
 if order.pause and order.pause ~= '' and not own[3] then
   redis.call('HSET', KEYS[1], 'paused_at', now, 'paused_by', order.by, 'paused_reason', order.pause)
   park_lane('submit', tenant, '+inf')
-  ops_event(now, 'tenant_paused', 'tenant', tenant, 'reason', order.pause, 'by', order.by)
+  told('tenant_paused', 'reason', order.pause)
   acted = true
 elseif order.pause == '' and own[3] then
   redis.call('HDEL', KEYS[1], 'paused_at', 'paused_by', 'paused_reason')
   resume_lane('submit', tenant)
-  ops_event(now, 'tenant_resumed', 'tenant', tenant, 'by', order.by)
+  told('tenant_resumed')
   acted = true
 elseif not own[3] then
   reactivate('submit', tenant) -- its slots may be more than they were

@@ -160,7 +160,7 @@ async def test_a_task_that_nobody_named_has_no_owner(operators: RedisOperatorSto
 
 async def test_events_are_read_page_by_page(operators: RedisOperatorStore) -> None:
     for at in range(5):
-        await operators.note("noted", number=str(at), empty="")
+        await operators.note("noted", by="key1", number=str(at), empty="")
     first = await operators.events(None, 3)
     assert [row["number"] for row in first.rows] == ["0", "1", "2"]
     assert first.more
@@ -249,7 +249,7 @@ async def test_a_full_redis_still_takes_an_operator_s_word(
     await redis.config_set("maxmemory", "1")
     try:
         await operators.park("full", "key1")
-        await operators.note("noted")
+        await operators.note("noted", by="key1")
         await operators.tenants.change("acme", {"on_unknown": OnUnknown.HOLD}, "key1")
     finally:
         await redis.config_set("maxmemory", before)
