@@ -23,7 +23,7 @@ GRAVE = {"warning", "error", "exception", "critical"}
 NAME = re.compile(r"`([a-z_]+)`")
 #: As in: log `one`, `other`
 LOGGED = re.compile(r"\blog ((?:`[a-z_]+`(?:, )?)+)")
-TOLD = re.compile(r"""ops_event\(now, '([a-z_]+)'|\.note\(\s*"([a-z_]+)"|"(tenant_changed)\"""")
+TOLD = re.compile(r"""(?:ops_event\(now, |\btold\()'([a-z_]+)'|\.note\(\s*"([a-z_]+)\"""")
 
 
 def logged(path: Path) -> Iterator[tuple[str, str]]:

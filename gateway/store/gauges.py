@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -13,9 +13,11 @@ from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.memory import ratio_of
 from gateway.store.operators import UNKNOWNS, account_key
+from gateway.store.timings import Timing, timings_of
 from gateway.store.workers import SILENT_MS
 
 _MOST_WORKERS: Final = 1000
+_LOOKED_AT: Final = 200  # of the longest waiting deliveries, to find one whose subscriber is not left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,9 @@ class Gauges:
     `callback_path_age_seconds`: since callbacks were last proven to reach us. `account_slots`: how many tasks
     the upstream may hold, as a 429 left them `account_cut_seconds` ago; `account_held`: nothing is sent
     until the time that it named. `unknown_oldest_seconds`: the age of the longest unknown
-    outcome. `parked_lanes`: of subscribers. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it
-    has no such limit. `workers`: processes that were heard of lately; `paused`: nothing is sent, as an
+    outcome. `parked_lanes`: of subscribers; `due_seconds`: how long the longest delivery waits whose
+    subscriber is not left alone, of the longest 200. `memory_ratio`: of Redis' maxmemory, how much is used; 0
+    when it has no such limit. `workers`: processes heard of lately; `paused`: nothing is sent, as an
     operator said; `read_seconds`: what it took to read all this; `now`: Redis' clock, seconds since 1970."""
 
     counts: dict[str, int]
@@ -61,6 +64,9 @@ class Gauges:
     now: float = 0.0
     memory_bytes: int = 0
     redis_version: str = ""
+    timings: dict[str, Timing] = field(default_factory=dict)
+    due_seconds: float = 0.0
+    account_parked_seconds: float = 0.0
 
 
 class RedisGauges:
@@ -84,6 +90,8 @@ class RedisGauges:
                 pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
                 pipe.exists(keys.PAUSED)
                 pipe.info("server")
+                pipe.hgetall(keys.TIMINGS)
+                pipe.zrange(keys.waiting(Role.DELIVER), 0, _LOOKED_AT - 1, withscores=True)
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -94,13 +102,15 @@ class RedisGauges:
                 replies = await pipe.execute()
         took = self._monotonic() - began
         (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory = replies[:8]
-        parked_lanes, workers, paused, server = replies[8:12]
+        parked_lanes, workers, paused, server, timings, longest = replies[8:14]
         parked, slots, cut, hold = account
         now = (seconds + microseconds / 1e6) * 1000
+        if parked_lanes and longest:
+            longest = await self._sendable(longest)
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
-            roles=_roles(now, replies[12:]),
+            roles=_roles(now, replies[14:]),
             sweep_age_seconds=_since(now, swept),
             account_parked=parked is not None,
             account_slots=int(slots) if slots else None,
@@ -115,8 +125,18 @@ class RedisGauges:
             read_seconds=took,
             now=now / 1000,
             memory_bytes=int(memory["used_memory"]),
+            timings=timings_of(timings),
+            due_seconds=_age(now, longest),
+            account_parked_seconds=_age(now, [("", float(parked))]) if parked else 0.0,
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
+
+    async def _sendable(self, longest: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+        """Those of these tickets whose subscribers are not left alone."""
+        lanes = [ticket.partition("|")[0] for ticket, _ in longest]
+        with store_errors():
+            until = await self._redis.zmscore(keys.parked(Role.DELIVER), lanes)
+        return [one for one, parked in zip(longest, until, strict=True) if parked is None]
 
     async def ping(self) -> None:
         """StoreUnavailable when Redis does not answer or does not take writes."""

@@ -6,22 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.lua import Scripts
+from gateway.store.timings import timing_of
 
 SAMPLE_MS: Final = 15_000
 KEPT_MS: Final = 21_600_000
 _KEPT: Final = KEPT_MS // SAMPLE_MS
+_NUMBERS: Final = (
+    *("waiting", "oldest_ms", "in_flight", "owed", "accepted", "completed", "finished"),
+    *("attempts", "delivered", "callbacks", "callback_lost"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """`at`: ms. `waiting` jobs, the longest for `oldest_ms`; `in_flight` at the upstream; `owed` deliveries.
-    `accepted`, `completed`, `finished` (jobs), `attempts`, `delivered` (webhooks), `callbacks` and
-    `callback_lost` count from the beginning of the service."""
+    `accepted`, `completed`, `finished` (jobs), `attempts`, `delivered` (webhooks), `callbacks`,
+    `callback_lost` and `job_times` (how long jobs took, as of `Timing`) count from the beginning of the
+    service."""
 
     at: int
     waiting: int
@@ -35,6 +42,7 @@ class Sample:
     delivered: int
     callbacks: int
     callback_lost: int
+    job_times: tuple[int, ...] = ()
 
 
 class RedisHistory:
@@ -59,5 +67,6 @@ class RedisHistory:
 
 
 def _sample(name: str, fields: Mapping[str, str]) -> Sample:
-    numbers = {field: int(float(fields.get(field, 0))) for field in Sample.__slots__ if field != "at"}
-    return Sample(at=int(name.partition("-")[0]), **numbers)
+    numbers = {field: int(float(fields.get(field, 0))) for field in _NUMBERS}
+    times = timing_of(orjson.loads(fields.get("job_times", "{}"))).counts
+    return Sample(at=int(name.partition("-")[0]), **numbers, job_times=times)

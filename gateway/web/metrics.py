@@ -3,6 +3,7 @@ process' own."""
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
@@ -22,6 +24,7 @@ from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store.gauges import Gauges, RoleGauges
 from gateway.store.operators import slots_left
+from gateway.store.timings import BOUNDS
 from gateway.web.traffic import Traffic
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -34,6 +37,7 @@ _BY_OUTCOME: Final = {
     "delivery_attempts": "Attempts at subscribers, by outcome",
     "cancels": "Tasks that the upstream was asked to stop, by what it said",
     "quarantined": "Callbacks kept for people because they could not be made sense of, by why",
+    "leases_expired": "Leases that ran out and were handed out anew, by role: a worker died or hung",
     "resubmissions": "Jobs sent again after an unknown outcome, by who chose that: perhaps paid for twice",
     "rollback_seen": "Callbacks which prove that Redis lost what it had acknowledged, by what is missing",
 }
@@ -46,9 +50,20 @@ _SEEDED: Final = {
 _WHOLE: Final = {
     "jobs_accepted": "Jobs that were taken in",
     "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
+    "subscribers_parked": "How often a subscriber was left alone for a while",
     "late_results": "Results that came after their job had been given up",
     "duplicate_spend": "Jobs of which a task before the newest was finished too: paid for twice",
 }
+
+#: What the scripts time, by its name there: the metric, its label if it has one, and what it is.
+_TIMED: Final = (
+    (
+        *("wait:", "gateway_dispatch_wait_seconds", "role"),
+        "From entering a lane to being handed out: of a job, a look at a task, a webhook",
+    ),
+    ("job", "gateway_job_seconds", None, "From a job's acceptance to its end"),
+    ("confirm", "gateway_confirm_lag_seconds", None, "From the callback of a job's end to its end here"),
+)
 
 _PROCESS: Final = CollectorRegistry()
 ProcessCollector(registry=_PROCESS)
@@ -119,6 +134,7 @@ def _families(
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)
+        yield from _timings(gauges)
 
 
 def _own(traffic: Traffic) -> Iterator[Metric]:
@@ -167,6 +183,14 @@ def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
             "How long the longest due delivery has been waiting, those to parked subscribers included",
             max(deliver.oldest_seconds, deliver.overdue_seconds),
         ),
+        "gateway_deliveries_late_seconds": (
+            "The same, without those to parked subscribers",
+            max(gauges.due_seconds, deliver.overdue_seconds),
+        ),
+        "gateway_account_parked_seconds": (
+            "For how long the upstream's account has been parked; 0 while it is not",
+            gauges.account_parked_seconds,
+        ),
         "gateway_workers": ("Worker processes that were heard of in the last 15 s", gauges.workers),
         "gateway_paused": (
             "1 while nothing is sent to the upstream, as an operator said",
@@ -212,6 +236,17 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
         family = GaugeMetricFamily(name, meaning, labels=["role"])
         for role, of_role in gauges.roles.items():
             family.add_metric([role], value(of_role))
+        yield family
+
+
+def _timings(gauges: Gauges) -> Iterator[Metric]:
+    for stem, name, label, meaning in _TIMED:
+        family = HistogramMetricFamily(name, meaning, labels=[label] if label else [])
+        found = {key: one for key, one in gauges.timings.items() if key.startswith(stem)}
+        for key, timing in sorted(found.items()):
+            bounds = [f"{bound:g}" for bound in BOUNDS] + ["+Inf"]
+            buckets = list(zip(bounds, itertools.accumulate(timing.counts), strict=True))
+            family.add_metric([key.removeprefix(stem)] if label else [], buckets, timing.seconds)
         yield family
 
 

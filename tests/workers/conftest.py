@@ -163,7 +163,9 @@ class Rig:
         await self.sweeper.sweep()
 
     async def tally(self) -> dict[str, str]:
+        """What was counted since jobs were accepted."""
         found: dict[str, str] = await self.redis.hgetall(keys.TALLY)  # type: ignore[misc]
+        found.pop("jobs_accepted", None)
         return found
 
     async def endpoint(self, url: str, *events: EventType, tenant: str = "acme") -> Endpoint:

@@ -167,6 +167,7 @@ local function hand_out(role, limits, now)
       if role == 'submit' then serve(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
       redis.call('SET', r .. ':turn', served)
       redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)
+      observe('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
       redis.call('ZREM', r .. ':waiting', ticket)
       if again then
         redis.call('SADD', r .. ':retrying', ticket)

@@ -80,6 +80,7 @@ end
 local function open_breaker(who, key, parks, limits, now)
   local till = now + math.min(limits[6], limits[5] * 2 ^ math.min(parks, 30))
   park_lane('deliver', who[1], till)
+  redis.call('HINCRBY', P .. 'tally', 'subscribers_parked', 1)
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
     local total, failed = window_of(key, limits, now)

@@ -29,6 +29,10 @@
 local OPS_KEPT = 10000 -- what operators were told, the newest of it
 local AUDIT_MOST = 1000000 -- acts of operators
 local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is rung again long before
+local BOUNDS = { -- ms; as gateway/store/timings.py has them
+  5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000, 600000, 1800000, 3600000,
+  7200000, 21600000,
+}
 local WAKE_CAP = 1000 -- tokens beyond the number of workers that could take one are of no use
 
 local function now_ms()
@@ -39,6 +43,19 @@ end
 -- What operators should know of, oldest first, under {gw}:ops:events.
 local function ops_event(now, kind, ...)
   redis.call('XADD', P .. 'ops:events', 'MAXLEN', '~', OPS_KEPT, '*', 'kind', kind, 'at', now, ...)
+end
+
+-- One more of what is timed, in {gw}:timings: how many of each name took up to each bound, and their sum in ms.
+local function observe(name, ms)
+  local bucket = 'inf'
+  for _, bound in ipairs(BOUNDS) do
+    if ms <= bound then
+      bucket = bound
+      break
+    end
+  end
+  redis.call('HINCRBY', P .. 'timings', name .. '|' .. bucket, 1)
+  redis.call('HINCRBY', P .. 'timings', name .. '|sum', math.max(0, math.floor(ms)))
 end
 
 -- What an operator did, oldest first, under {gw}:audit: who (the id of a key), and by which request. Trimmed by age

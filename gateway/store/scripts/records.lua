@@ -57,7 +57,7 @@ local function tell_tenant(tenant, job, type)
 end
 
 -- The indexes by time that a job's new state puts it into or takes it out of.
-local function follow(order, target, now)
+local function follow(key, order, target, now)
   if target == order.unknown then
     redis.call('ZADD', P .. 'unknowns', now, order.name)
   else
@@ -65,6 +65,9 @@ local function follow(order, target, now)
   end
   if order.final[target] then
     redis.call('ZADD', P .. 'finished', now, order.name)
+    local times = redis.call('HMGET', key, 'created_at', 'called_back_at')
+    observe('job', now - tonumber(times[1] or now))
+    if times[2] then observe('confirm', now - tonumber(times[2])) end
     redis.call('ZREM', P .. 'deadlines', order.name)
   end
 end
@@ -249,7 +252,7 @@ local function move(key, order, now)
     count(order.kind, target, 1)
     index(order.kind, order.name, tenant, target, state)
     if order.kind == 'job' then
-      follow(order, target, now)
+      follow(key, order, target, now)
       local told = order.tells and order.tells[target]
       if told and tell_tenant(tenant, order.name, told) and order.steps[target] then
         step_taken(order.name, tenant, told, now)

@@ -14,4 +14,5 @@ local ring = redis.call('INCR', P .. role .. ':rings')
 redis.call('HSET', P .. role .. ':holders', ticket, ring)
 extend(role, ticket, tonumber(ARGV[4]), now)
 ring_bell(role, ticket, ring, now)
+redis.call('HINCRBY', P .. 'tally', 'leases_expired|' .. role, 1)
 return 1

@@ -18,12 +18,18 @@ end
 
 local tally, flat = {}, redis.call('HGETALL', P .. 'tally')
 for i = 1, #flat, 2 do tally[flat[i]] = tonumber(flat[i + 1]) end
+local times, timed = {}, redis.call('HGETALL', P .. 'timings')
+for i = 1, #timed, 2 do
+  local bound = string.match(timed[i], '^job|(.+)$')
+  if bound then times[bound] = tonumber(timed[i + 1]) end
+end
 local oldest = redis.call('ZRANGE', P .. 'submit:waiting', 0, 0, 'WITHSCORES')[2]
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*',
   'waiting', redis.call('ZCARD', P .. 'submit:waiting'),
   'oldest_ms', oldest and math.max(0, now - oldest) or 0,
   'in_flight', redis.call('ZCARD', P .. 'submit:slots'),
   'owed', redis.call('ZCARD', P .. 'deliver:waiting') + redis.call('ZCARD', P .. 'deliver:due'),
+  'job_times', cjson.encode(times),
   'accepted', tally.jobs_accepted or 0,
   'completed', tally['jobs_finished|completed'] or 0,
   'finished', sum(tally, 'jobs_finished'),

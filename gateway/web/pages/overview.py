@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from gateway.errors import StoreUnavailable, Unavailable
 from gateway.store.gauges import Gauges
 from gateway.store.history import SAMPLE_MS, Sample
+from gateway.store.timings import quantile
 from gateway.web.ops_overview import look, worker_rows
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
@@ -24,6 +25,10 @@ from gateway.web.state import State, state_of
 _MINUTES: Final = 60
 _POINTS_MS: Final = 60_000
 _LOOK_SECONDS: Final = 2.0
+_COLUMNS: Final = (
+    *("at", "accepted", "completed", "failed", "waiting", "in_flight", "oldest"),
+    *("usual", "slow", "sent", "refused"),
+)
 _REST: Final = 5  # of these looks, at least one is told, so that ages go on
 MOST_WATCHERS: Final = 200
 
@@ -58,25 +63,12 @@ async def show(request: Request) -> Response:
 def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
     """Columns for the plots, a point a minute: `at` (s), rates a minute, and how it stood then."""
     points = thinned(samples)
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            "at",
-            "accepted",
-            "completed",
-            "failed",
-            "waiting",
-            "in_flight",
-            "oldest",
-            "sent",
-            "refused",
-        )
-    }
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for before, after in itertools.pairwise(points):
         minutes = (after.at - before.at) / 60_000
         completed = after.completed - before.completed
         delivered = after.delivered - before.delivered
-        point = {
+        point: dict[str, float | None] = {
             "at": after.at // 1000,
             "accepted": (after.accepted - before.accepted) / minutes,
             "completed": completed / minutes,
@@ -84,11 +76,13 @@ def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
             "waiting": after.waiting,
             "in_flight": after.in_flight,
             "oldest": after.oldest_ms / 1000,
+            "usual": quantile(before.job_times, after.job_times, 0.5),
+            "slow": quantile(before.job_times, after.job_times, 0.95),
             "sent": delivered / minutes,
             "refused": (after.attempts - before.attempts - delivered) / minutes,
         }
         for name, value in point.items():
-            columns[name].append(round(value, 2))
+            columns[name].append(None if value is None else round(value, 2))
     return columns
 
 

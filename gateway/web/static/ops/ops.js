@@ -4,8 +4,8 @@
 (() => {
   const link = document.getElementById("link");
   const live = () => document.getElementById("live");
-  const HISTORY = { accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "at the upstream", oldest: "oldest", sent: "delivered", refused: "failed" };
-  const COLOURS = { accepted: "accent", completed: "good", failed: "bad", waiting: "warn", in_flight: "accent", oldest: "warn", sent: "good", refused: "bad" };
+  const HISTORY = { accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "at the upstream", oldest: "longest wait", usual: "half within", slow: "95 % within", sent: "delivered", refused: "failed" };
+  const COLOURS = { accepted: "accent", completed: "good", failed: "bad", waiting: "warn", in_flight: "accent", oldest: "warn", usual: "good", slow: "accent", sent: "good", refused: "bad" };
 
   const say = (state, title) => {
     if (!link) return;
