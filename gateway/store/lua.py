@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.environment import go_on
 from gateway.store.client import store_errors
+from gateway.store.composing import compose
 
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = (
@@ -74,7 +75,8 @@ class Scripts:
         parts = "".join((_FOLDER / name).read_text() for name in _PARTS)
         head = {verb: "" if verb == "accept" else _DRAINING for verb in _VERBS}
         self._sources = {
-            verb: (head[verb] + parts + (_FOLDER / f"{verb}.lua").read_text()).encode() for verb in _VERBS
+            verb: (head[verb] + compose(parts, (_FOLDER / f"{verb}.lua").read_text())).encode()
+            for verb in _VERBS
         }
         self._hashes = {
             verb: hashlib.sha1(source, usedforsecurity=False).hexdigest()

@@ -44,7 +44,7 @@ class Server:
         self._hashes = {}
         for verb, source in composed.items():
             virtual, found = _CLOCK.subn(_VIRTUAL, source)
-            if found != 1 or b"'TIME'" in virtual:
+            if found > 1 or b"'TIME'" in virtual:
                 raise AssertionError(f"{verb}: the scripts no longer take the time from now_ms alone")
             self._hashes[verb] = str(self.client.script_load(change(verb, virtual.decode())))
 
