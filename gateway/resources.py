@@ -103,7 +103,9 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         lanes=Lanes(scripts, roles),
         deliveries=RedisDeliveryStore(redis, scripts, roles),
         endpoints=RedisEndpointStore(redis, scripts),
-        recoveries=RedisRecoveries(redis, scripts, roles, settings.retention_seconds),
+        recoveries=RedisRecoveries(
+            redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
+        ),
         client_keys=RedisKeyStore(redis, environment.monotonic),
         gauges=RedisGauges(redis, environment.monotonic),
         history=RedisHistory(redis, scripts),

@@ -34,6 +34,9 @@ class DeliverySettings(BaseSettings):
         default_factory=lambda: list(DELIVERY_SCHEDULE),
         description="before the 2nd, 3rd, ... attempt; after the last one a delivery is dead",
     )
+    recovery_rate: float = Field(
+        50, ge=0, description="webhooks a second that a recovery sends again to one endpoint; 0: any number"
+    )
     delivery_until_seconds: Seconds = Field(
         259_200,
         description="how long after its event, or after it was sent again, a delivery is tried by itself",

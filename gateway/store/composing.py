@@ -1,7 +1,7 @@
 """A script made of a verb and of what it needs of the parts.
 
-Redis makes every function of a script anew each time that it runs, needed or not: for all of them that takes as
-long as thirty commands.
+Redis makes every function of a script anew each time that it runs, needed or not: for all of them that takes
+as long as thirty commands.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ class Step(NamedTuple):
 
 
 class RedisRecoveries:
-    """Every call may raise StoreUnavailable, and may be made again. `batch`: deliveries that one step makes
-    pending again; `most_waiting`: how many of an endpoint may wait for it to be made."""
+    """Every call may raise StoreUnavailable, and may be made again. `rate`: deliveries of an
+    endpoint that are made pending again in a second, 0: as many as it takes; `batch`: in one step, at most;
+    `most_waiting`: how many of an endpoint may wait for it to be made."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class RedisRecoveries:
         roles: orders.Roles,
         retention_seconds: float,
         *,
+        rate: float = 0,
         batch: int = 100,
         most_waiting: int = 200,
     ) -> None:
@@ -48,6 +50,7 @@ class RedisRecoveries:
         self._roles = roles
         self._keep_ms = int(retention_seconds * 1000)
         self._batch = batch
+        self._rate = rate
         self._most_waiting = most_waiting
 
     async def begin(self, recovery: Recovery) -> Recovery | Hindrance:
@@ -108,6 +111,7 @@ class RedisRecoveries:
             "done": RecoveryState.DONE,
             "canceled": RecoveryState.CANCELED,
             "batch": self._batch,
+            "rate": self._rate,
             "most_waiting": self._most_waiting,
             "keep_ms": self._keep_ms,
             "dispatch": orders.limits_of(self._roles, Role.DELIVER),

@@ -83,7 +83,7 @@ async def test_one_that_must_wait_holds_up_no_other_and_goes_on_later(
     first = await Recoverer(store(resources, batch=1, most_waiting=1)).advance()
     assert 2 < first < 28
     assert await state(resources, "ep_all") is await state(resources, "ep_two") is RecoveryState.RUNNING
-    assert await Recoverer(resources.recoveries).advance() == 28 - first
+    assert await Recoverer(store(resources)).advance() == 28 - first
     assert {(await post.read(one)).state for one in owed} == {DeliveryState.PENDING}
 
 

@@ -1,16 +1,17 @@
 -- recover(KEYS = {recovery}, ARGV = {order})
--- order: {event, moves, trigger, running, done, canceled, batch, most_waiting, keep_ms, dispatch = {role = limits}}
+-- order: {event, moves, trigger, running, done, canceled, batch, rate, most_waiting, keep_ms,
+--         dispatch = {role = limits}}
 --
 -- The next batch of a recovery: the oldest deliveries that it is about and has not seen yet are pending again, each in
 -- a new round, and wait in their lane after all else. How far it came is noted in the same step, so that a crash
 -- neither loses one nor sends it twice. Those that were made in the same millisecond go together, so that a batch may
 -- be larger by them. While `most_waiting` of the endpoint's wait already, nothing is done: what is sent again must
--- flood neither Redis nor the subscriber. It ends when nothing is left, or its endpoint is disabled or deleted;
+-- flood neither Redis nor the subscriber. At most `rate` are made in a second (0: any number), an interval at a time. It ends when nothing is left, or its endpoint is disabled or deleted;
 -- then its record is kept for `keep_ms`.
 --
 -- Returns {"moved" | "waiting" | "over", how many}
 local order, key, now = cjson.decode(ARGV[1]), KEYS[1], now_ms()
-local found = redis.call('HMGET', key, 'state', 'endpoint', 'until', 'states', 'cursor')
+local found = redis.call('HMGET', key, 'state', 'endpoint', 'until', 'states', 'cursor', 'stepped_at')
 if found[1] ~= order.running then return { 'over', 0 } end
 local lane, till, from = found[2], tonumber(found[3]), tonumber(found[5])
 
@@ -22,15 +23,15 @@ local function over(state, reason)
 end
 
 -- Where the batch ends: at the millisecond of its last delivery, and whether that is the end of all.
-local function last_of_batch(indexes)
+local function last_of_batch(indexes, most)
   local times = {}
   for _, index in ipairs(indexes) do
-    local flat = redis.call('ZRANGEBYSCORE', index, from, till, 'WITHSCORES', 'LIMIT', 0, order.batch)
+    local flat = redis.call('ZRANGEBYSCORE', index, from, till, 'WITHSCORES', 'LIMIT', 0, most)
     for i = 2, #flat, 2 do times[#times + 1] = tonumber(flat[i]) end
   end
-  if #times < order.batch then return till, true end
+  if #times < most then return till, true end
   table.sort(times)
-  return times[order.batch], false
+  return times[most], false
 end
 
 local function send_again(id, index)
@@ -58,11 +59,20 @@ elseif redis.call('ZCOUNT', P .. 'deliver:lane:' .. lane, RECOVERED, '+inf') >= 
   return { 'waiting', 0 }
 end
 
+local most = order.batch
+if order.rate > 0 then
+  -- what was not made while nobody stepped is not made up for
+  local since = math.min(now - tonumber(found[6] or now - 100), 1000)
+  most = math.min(most, math.floor(since * order.rate / 1000))
+  if most < 1 then return { 'waiting', 0 } end
+  redis.call('HSET', key, 'stepped_at', now)
+end
+
 local indexes = {}
 for _, state in ipairs(cjson.decode(found[4])) do
   indexes[#indexes + 1] = P .. 'lane:' .. lane .. ':deliveries:' .. state
 end
-local last, ended = last_of_batch(indexes)
+local last, ended = last_of_batch(indexes, most)
 local batch, moved = {}, 0
 for _, index in ipairs(indexes) do
   local flat = redis.call('ZRANGEBYSCORE', index, from, last, 'WITHSCORES')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -41,8 +42,8 @@ MakeStore = Callable[..., RedisRecoveries]
 def make_store(redis: Redis, scripts: Scripts) -> MakeStore:
     """`make_store(batch=..., most_waiting=...)`."""
 
-    def make(**limits: int) -> RedisRecoveries:
-        return RedisRecoveries(redis, scripts, ROLES, 3600, **limits)
+    def make(**limits: float) -> RedisRecoveries:
+        return RedisRecoveries(redis, scripts, ROLES, 3600, **limits)  # type: ignore[arg-type]
 
     return make
 
@@ -311,3 +312,29 @@ async def test_an_index_that_names_what_is_gone_holds_nothing_up(
 async def test_what_does_not_exist_is_over(store: RedisRecoveries, post: Post, redis: Redis) -> None:
     assert (await store.advance("rec_none")).over
     assert await redis.exists("{gw}:recovery:rec_none") == 0
+
+
+async def test_no_more_than_the_rate_are_pending_again_whoever_asks_and_however_often(
+    make_store: MakeStore, post: Post, redis: Redis
+) -> None:
+    await dead(post, *range(AT, AT + 600))
+    stores = [make_store(rate=100, most_waiting=10_000) for _ in range(3)]
+    await begun(stores[0])
+    start, moved = await redis.time(), 0
+    for at in range(60):
+        moved += (await stores[at % 3].advance("rec_1")).moved
+        await asyncio.sleep(0.005)
+    end = await redis.time()
+    took = end[0] - start[0] + (end[1] - start[1]) / 1e6
+    assert 10 <= moved <= 100 * took + 11  # what a tenth of a second gives is had at once
+
+
+async def test_what_was_not_made_while_nobody_stepped_is_not_made_up_for(
+    make_store: MakeStore, post: Post, redis: Redis
+) -> None:
+    await dead(post, *range(AT, AT + 300))
+    store = make_store(rate=50, most_waiting=10_000, batch=1000)
+    await begun(store)
+    await redis.hset("{gw}:recovery:rec_1", "stepped_at", "1")  # type: ignore[misc]
+    assert (await store.advance("rec_1")).moved == 50
+    assert (await store.advance("rec_1")).moved == 0
