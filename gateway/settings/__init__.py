@@ -20,6 +20,7 @@ from gateway.jobs import Deadlines
 from gateway.keyring import Keyring
 from gateway.settings.callbacks import CallbackSettings
 from gateway.settings.deliveries import DeliverySettings
+from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
@@ -32,7 +33,9 @@ _AGAIN_SHARE: Final = (
 )
 
 
-class Settings(DeliverySettings, IntakeSettings, CallbackSettings, UpstreamSettings, ProcessSettings):
+class Settings(
+    DeliverySettings, IntakeSettings, CallbackSettings, UpstreamSettings, EdgeSettings, ProcessSettings
+):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
 
     def keyring(self) -> Keyring:

@@ -45,6 +45,7 @@ from gateway.web import (
     sse,
 )
 from gateway.web.drain import Drain
+from gateway.web.edge import Edge
 from gateway.web.envelope import Envelope
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
@@ -166,7 +167,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain)],
+        middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain, Edge(settings))],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},
     )
     app.router.redirect_slashes = False

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.context import REQUEST
 from gateway.web import heads, problems
 from gateway.web.drain import Drain
+from gateway.web.edge import Edge
 from gateway.web.traffic import Traffic
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
-_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
 #: The only answers that may be kept by anybody.
@@ -34,11 +34,13 @@ class Envelope:
         routes: Mapping[Callable[..., Any], str],
         entropy: Callable[[int], bytes],
         drain: Drain,
+        edge: Edge,
     ) -> None:
         self._app = app
         self._traffic = traffic
         self._routes = routes
         self._drain = drain
+        self._edge = edge
         self._stem = entropy(6).hex()
         self._numbers = count(1)
 
@@ -56,7 +58,7 @@ class Envelope:
                 started = True
                 headers = message["headers"]
                 headers.append((b"x-request-id", request_id))
-                headers.append(_NOSNIFF)
+                headers += self._edge.headers(scope, headers)
                 if self._drain.begun:
                     headers.append(_CLOSE)
                 if not scope["path"].startswith(CACHEABLE):
@@ -65,9 +67,14 @@ class Envelope:
             await send(message)
 
         try:
+            if self._edge.refuses(scope):
+                await problems.misdirected(scope)(scope, receive, sender)
+                return
             await self._app(scope, receive, sender)
         except Exception:
-            structlog.get_logger().exception("request_failed", route=self._route(scope))
+            structlog.get_logger().exception(
+                "request_failed", request=request_id.decode(), route=self._route(scope)
+            )
             if started:
                 raise
             await problems.internal(scope)(scope, receive, sender)

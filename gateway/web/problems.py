@@ -141,6 +141,13 @@ def internal(scope: Mapping[str, Any]) -> Response:
     return _answer(scope, _INTERNAL, "this was logged, and is our fault; nothing accepted is lost", (), {})
 
 
+def misdirected(scope: Mapping[str, Any]) -> Response:
+    """Addressed to a host that this is not."""
+    message = "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
+    found = [Problem("Host", "not_one_of", message)]
+    return _answer(scope, REFUSALS[400], f"Host: {message}", found, {})
+
+
 def _answer(
     scope: Mapping[str, Any], kind: Kind, detail: str, found: Sequence[Problem], headers: dict[str, str]
 ) -> Response:

@@ -47,10 +47,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(redis_url: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def running(
+    redis_url: str, folder: Path, **more: str
+) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     port = free_port()
     headers = {"Authorization": f"Bearer vgw_{KEY_ID}_{SECRET}"}
-    process = subprocess.Popen([sys.executable, "-m", "gateway"], env=environment(redis_url, port, folder))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway"], env=environment(redis_url, port, folder) | more
+    )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:
             eventually(lambda: status(client, "/livez") == 200)
@@ -142,3 +146,16 @@ def test_it_stops_soon_although_somebody_waits_and_answers_them(redis_url: str, 
         process.wait(timeout=5)
         waiting.join(5)
         assert [answer.json()["status"] for answer in answers] == ["queued"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "believed"),
+    [("127.0.0.0/8", True), ("10.0.0.0/8,127.0.0.1/32", True), ("10.0.0.0/8", False), ("", False)],
+)
+def test_only_a_trusted_proxy_is_believed_that_a_request_came_over_https(
+    redis_url: str, tmp_path: Path, trusted: str, believed: bool
+) -> None:
+    more = {"GATEWAY_TRUSTED_PROXIES": trusted, "GATEWAY_HSTS_SECONDS": "60"}
+    with running(redis_url, tmp_path, **more) as (_, client):
+        answer = client.get("/livez", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
+    assert ("strict-transport-security" in answer.headers) is believed

@@ -1,0 +1,35 @@
+"""What the gateway believes of those in front of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
+
+from gateway.settings.types import networks, words
+
+
+def _hosts(found: list[str]) -> list[str]:
+    for host in found:
+        if "/" in host or "*" in host.removeprefix("*.") or not host.isascii():
+            raise ValueError(
+                f"{host} is not the name of a host; send names such as gateway.example.com, or *.example.com"
+            )
+    return [host.lower() for host in found]
+
+
+class EdgeSettings(BaseSettings):
+    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
+        default_factory=list,
+        description="hosts (comma-separated, *.example.com too) that requests may be addressed to, beside "
+        "the public URL's; empty: any. Probes and /metrics may use any",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(networks)] = Field(
+        default_factory=list,
+        description="networks (CIDR, comma-separated) of proxies whose X-Forwarded-Proto and -For are "
+        "believed",
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, description="Strict-Transport-Security for so long on answers over https; 0: none"
+    )
