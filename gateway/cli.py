@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import audit_cli, keys_cli, ops_cli, tenants_cli
+from gateway.commands import audit_cli, endpoints_cli, keys_cli, ops_cli, tenants_cli
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(tenants_cli.app, name="tenants")
 app.add_typer(audit_cli.app, name="audit")
+app.add_typer(endpoints_cli.app, name="endpoints")
 app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")
@@ -182,6 +184,33 @@ def status(
     from gateway.commands import status as looking
 
     looking.show(url, key, watch=watch, as_json=as_json)
+
+
+class Lanes(StrEnum):
+    SUBMIT = "submit"
+    CONFIRM = "confirm"
+    DELIVER = "deliver"
+
+
+@app.command()
+def top(
+    role: Annotated[
+        Lanes, typer.Option(help="Whose lanes: submit: tenants, deliver: subscribers, confirm: accounts.")
+    ] = Lanes.SUBMIT,
+    url: ops_cli.Url = ops_cli.LOCAL,
+    key: ops_cli.Key = "",
+    every: Annotated[float, typer.Option(min=0.5, help="Again every so many seconds.")] = 2,
+    once: Annotated[
+        bool, typer.Option("--once", help="And no more; so it is, too, when nobody looks on.")
+    ] = False,
+    as_json: ops_cli.AsJson = False,
+) -> None:
+    """Show who keeps the service busy: the lanes in which somebody waits the longest."""
+    if not key:
+        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
+    from gateway.commands import status as looking
+
+    looking.top(url, key, role.value, watch=None if once else every, as_json=as_json)
 
 
 def main() -> None:

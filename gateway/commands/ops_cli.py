@@ -48,6 +48,21 @@ def tell(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) ->
         people()
 
 
+@jobs.command("list")
+def list_jobs(
+    tenant: Annotated[str, typer.Option(help="Of this one.")],
+    phase: Annotated[str | None, typer.Option(help="In this phase: queued, submitted, failed, ...")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="The newest so many.")] = 20,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: AsJson = False,
+) -> None:
+    """A tenant's jobs, newest first."""
+    given = {"tenant": tenant, "limit": limit} | ({"phase": phase} if phase else {})
+    found = call("GET", f"jobs?{urlencode(given)}", url, key)
+    tell(found, as_json, lambda: rows(found["data"], ("id", "phase", "created_at", "finished_at", "spend")))
+
+
 @jobs.command("show")
 def show_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Tell a job's whole story."""

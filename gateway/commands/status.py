@@ -1,31 +1,60 @@
-"""`vidu-gateway status`: the whole service in one look, once or again and again."""
+"""`vidu-gateway status` and `top`: the whole service, or who keeps it busy, once or again and again."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 
 from gateway.commands.api import ask
-from gateway.commands.tables import status_table
+from gateway.commands.tables import status_table, top_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_LANES = 20
 
 
 def show(url: str, key: str, *, watch: float | None, as_json: bool) -> None:
     """GatewayError when the gateway refuses or does not answer."""
     where = f"{url.rstrip('/')}/ops/api/overview"
+    _look(lambda: ask("GET", where, key), status_table, watch=watch, as_json=as_json)
+
+
+def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) -> None:
+    """The lanes of a role in which somebody waits the longest. `watch`: None when nobody looks on."""
+    stem = f"{url.rstrip('/')}/ops/api"
+
+    def found() -> dict[str, Any]:
+        lanes = ask("GET", f"{stem}/lanes?role={role}&limit={_LANES}", key)["data"]
+        return {"overview": ask("GET", f"{stem}/overview", key), "role": role, "lanes": lanes}
+
+    _look(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
+
+
+def _look(
+    find: Callable[[], dict[str, Any]],
+    table: Callable[[dict[str, Any]], RenderableType],
+    *,
+    watch: float | None,
+    as_json: bool,
+) -> None:
     if as_json:
-        print(json.dumps(ask("GET", where, key)))  # noqa: T201  # for programs
+        print(json.dumps(find()))  # noqa: T201  # for programs
         return
     console = Console()
     if watch is None:
-        console.print(status_table(ask("GET", where, key)))
+        console.print(table(find()))
         return
-    with Live(status_table(ask("GET", where, key)), console=console, screen=False) as live:
+    with Live(table(find()), console=console, screen=False) as live:
         try:
             while True:
                 time.sleep(watch)
-                live.update(status_table(ask("GET", where, key)))
+                live.update(table(find()))
         except KeyboardInterrupt:
             return

@@ -33,6 +33,35 @@ def status_table(overview: Mapping[str, Any]) -> RenderableType:
     return outer
 
 
+def top_table(found: Mapping[str, Any]) -> RenderableType:
+    """Of the lanes of a role, and the overview."""
+    role = found["overview"]["roles"][found["role"]]
+    oldest = _time(role["oldest_seconds"])
+    slots = f"{role['slots_in_use']}/{role['slots']} slots"
+    head = f"{found['role']}: {role['waiting']:,} waiting, oldest {oldest}, {slots}"
+    table = Table("lane", "waiting", "oldest", "in flight", "weight", "", box=None, pad_edge=False)
+    for lane in found["lanes"]:
+        cap = "" if lane["cap"] is None else f"/{lane['cap']}"
+        table.add_row(
+            lane["lane"],
+            f"{lane['waiting']:,}",
+            _time(lane["oldest_seconds"]),
+            f"{lane['in_flight']}{cap}",
+            f"{lane['weight']}",
+            Text("parked", "yellow") if lane["parked"] else "",
+        )
+    outer = Table.grid()
+    for row in (
+        _alarms(found["overview"]["alarms"]),
+        "",
+        head,
+        "",
+        table if found["lanes"] else "nobody waits",
+    ):
+        outer.add_row(row)
+    return outer
+
+
 def _alarms(alarms: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not alarms:
         return Text("all is well", "green")

@@ -87,6 +87,7 @@ def create_app(settings: Settings) -> Starlette:
         _route("/v1/deliveries/{delivery_id}/redeliver", POST=deliveries.redeliver),
         _route("/callbacks/{token}", POST=callbacks.receive),
         _route("/callbacks/probe/{token}", GET=callbacks.probe),
+        _route("/ops/api/jobs", GET=ops_api.jobs_page),
         _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
         _route("/ops/api/jobs/{job_id}/timeline", GET=ops_api.timeline),
         _route("/ops/api/jobs/{job_id}/cancel", POST=ops_api.cancel),

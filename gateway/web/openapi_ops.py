@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from gateway.lifecycle import JobState
 from gateway.tenants import Scope
 from gateway.web import ops_schemas, overview_schemas, schemas
 from gateway.web.openapi_audit import audit
@@ -11,7 +12,7 @@ from gateway.web.openapi_parts import JOB, Document, answer, change, operation, 
 from gateway.web.openapi_queues import queues
 from gateway.web.openapi_subscribers import subscribers
 from gateway.web.openapi_tenants import tenants
-from gateway.web.ops_api import PAGE_DEFAULT, PAGE_MAX
+from gateway.web.ops_api import JOBS_DEFAULT, JOBS_MAX, PAGE_DEFAULT, PAGE_MAX
 
 
 def operators() -> Document:
@@ -20,6 +21,7 @@ def operators() -> Document:
         **subscribers(),
         **queues(),
         **audit(),
+        "/ops/api/jobs": {"get": _list_jobs()},
         "/ops/api/jobs/{job_id}": {"parameters": [JOB], "get": _show_job()},
         "/ops/api/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
         "/ops/api/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},
@@ -47,6 +49,21 @@ def operators() -> Document:
         "/ops/api/pause": {"post": _pause()},
         "/ops/api/resume": {"post": _resume()},
     }
+
+
+def _list_jobs() -> Document:
+    limit = {"type": "integer", "minimum": 1, "maximum": JOBS_MAX, "default": JOBS_DEFAULT}
+    tenant = query("tenant", "Of this one.", {"type": "string", "pattern": ops_schemas.TENANT})
+    parameters = [
+        tenant | {"required": True},
+        query("phase", "In this phase.", {"enum": list(JobState)}),
+        query("after", "Older than this one.", {"type": "string", "pattern": schemas.JOB_ID}),
+        query("limit", "At most so many.", limit),
+    ]
+    answers = {"200": answer("A page, newest first.", ops_schemas.OpsJobList)}
+    return operation(
+        "listJobsOfTenant", "A tenant's jobs", Scope.OPS_READ, answers, 400, parameters=parameters
+    )
 
 
 def _show_job() -> Document:

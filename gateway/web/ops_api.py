@@ -13,9 +13,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Problem
 from gateway.jobs import JOB_ID, Job, public, rfc3339
-from gateway.tenants import Scope
+from gateway.lifecycle import JobState
+from gateway.tenants import TENANT, Scope
 from gateway.web import auth, ops_acts, ops_bodies
 from gateway.web.answers import json_answer
 from gateway.web.jobs import told
@@ -25,6 +26,8 @@ from gateway.web.state import State, state_of
 
 PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1000
+JOBS_DEFAULT: Final = 20
+JOBS_MAX: Final = 100
 _ENTRY_ID: Final = re.compile(ENTRY_ID[:-1] + r"\Z")
 _UNKNOWN_ID: Final = re.compile(UNKNOWN_ID[:-1] + r"\Z")
 
@@ -34,6 +37,28 @@ async def show_job(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
     return json_answer(await story(state_of(request), await job_of(request)))
+
+
+async def jobs_page(request: Request) -> Response:
+    """A tenant's jobs, newest first, without their payloads."""
+    await auth.require(request, Scope.OPS_READ)
+    query = Query(request, "tenant", "phase", "after", "limit")
+    tenant = query.text("tenant", TENANT, "the name of a tenant")
+    phase = query.choice("phase", JobState)
+    after = query.text("after", JOB_ID, "the id of a job")
+    limit = query.whole("limit", 1, JOBS_MAX, JOBS_DEFAULT)
+    if tenant is None and not query.problems:
+        query.problems.append(Problem("tenant", "required", "say whose: tenant=NAME"))
+    query.check()
+    assert tenant is not None
+    states = [JobState(phase)] if phase else list(JobState)
+    found = await state_of(request).resources.jobs.page(tenant, states, after, limit)
+    data = [_seen(job) for job in found.jobs]
+    following = None
+    if found.more and data:
+        shown = f"&phase={phase}" if phase else ""
+        following = f"/ops/api/jobs?tenant={tenant}&after={data[-1]['id']}&limit={limit}{shown}"
+    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
 
 
 async def timeline(request: Request) -> Response:
@@ -186,16 +211,20 @@ async def job_of(request: Request) -> Job:
 
 async def story(state: State, job: Job) -> dict[str, Any]:
     """The job as operators see it, and what was noted with it."""
+    audit = await state.resources.operators.audit(job)
+    return {"job": _seen(job), "audit": [readable(entry) for entry in audit]}
+
+
+def _seen(job: Job) -> dict[str, Any]:
+    """The job as operators see it."""
     shown = public(job)
     del shown["payload"]
-    shown |= {
+    return shown | {
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,
         "released_at": rfc3339(job.released_at),
     }
-    audit = await state.resources.operators.audit(job)
-    return {"job": shown, "audit": [readable(entry) for entry in audit]}
 
 
 async def account(state: State) -> dict[str, Any]:

@@ -47,6 +47,15 @@ class OpsJob(JobSummary):
     """When the last byte of the newest submission was let go: from then on money may have been spent."""
 
 
+class OpsJobList(Answer):
+    object: Literal["list"]
+    data: list[OpsJob]
+    """Newest first."""
+    has_more: bool
+    next: str | None
+    """Path of the next page."""
+
+
 class AuditEntry(BaseModel):
     """Something that happened to the job."""
 
@@ -200,5 +209,5 @@ class ServiceState(Answer):
 
 REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest)
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(JobStory, Account, OpsEventList, ActList, QuarantineList, UnknownList, ServiceState),
+    *(OpsJobList, JobStory, Account, OpsEventList, ActList, QuarantineList, UnknownList, ServiceState),
 )

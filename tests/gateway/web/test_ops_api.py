@@ -18,6 +18,7 @@ from tests.gateway.web.conftest import BODY, MakeKey, connected
 NOBODY = f"/ops/api/jobs/job_{'0' * 26}"
 DELIVERY = f"dlv_{'0' * 26}_completed_{'0' * 26}"
 ROUTES = [
+    ("GET", "/ops/api/jobs?tenant=acme", Scope.OPS_READ),
     ("GET", NOBODY, Scope.OPS_READ),
     ("GET", f"{NOBODY}/timeline", Scope.OPS_READ),
     ("POST", f"{NOBODY}/cancel", Scope.OPS_WRITE),

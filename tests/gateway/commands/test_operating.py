@@ -1,0 +1,86 @@
+"""Looking on and acting from the command line, on a service of real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.tenants import Scope
+from tests.gateway.commands.test_doctor import run
+from tests.processes import ORDER, Machine, call, free_port, machine
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with machine(tmp_path_factory.mktemp("operating")) as made:
+        made.start_gateway()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(service: Machine) -> dict[str, str]:
+    key = service.make_key("ops", [Scope.OPS_READ, Scope.OPS_WRITE])
+    return {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
+
+
+@pytest.fixture(scope="module")
+def client(service: Machine) -> dict[str, str]:
+    return {"VIDU_GATEWAY_KEY": service.key, "VIDU_GATEWAY_URL": service.gateway}
+
+
+def test_who_keeps_the_service_busy_is_seen(service: Machine, operator: dict[str, str]) -> None:
+    assert run(service, "account", "pause", "--reason", "to see who waits", **operator)[0] == 0
+    names = [call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)[1]["id"] for _ in range(3)]
+    code, text = run(service, "top", **operator)  # nobody looks on: once, and no more
+    assert code == 0
+    assert "submit: 3 waiting" in text
+    assert "acme" in text
+    assert "AccountParked" in text
+    code, text = run(service, "top", "--role", "deliver", "--json", **operator)
+    assert (code, json.loads(text)["role"]) == (0, "deliver")
+    code, text = run(service, "jobs", "list", "--tenant", "acme", "--phase", "queued", **operator)
+    assert code == 0
+    assert all(name in text for name in names)
+    assert run(service, "jobs", "list", "--tenant", "nobody", **operator) == (0, "none\n")
+    assert run(service, "top", VIDU_GATEWAY_OPS_KEY="")[0] == 2
+
+
+def test_what_was_done_is_listed_and_exported(service: Machine, operator: dict[str, str]) -> None:
+    assert run(service, "account", "resume", **operator)[0] == 0
+    code, text = run(service, "audit", "list", **operator)
+    assert code == 0
+    assert "account_resumed" in text
+    code, text = run(service, "audit", "export", **operator)
+    assert code == 0
+    assert [json.loads(line)["act"] for line in text.splitlines()][-1] == "account_resumed"
+    assert run(service, "audit", "export", "--jobs", "--since", "2020-01-01", **operator)[0] == 0
+    code, text = run(service, "audit", "export", "--since", "yesterday", **operator)
+    assert (code, "since" in text, "Traceback" in text) == (1, True, False)
+
+
+def test_a_tenant_sees_to_its_endpoints(service: Machine, client: dict[str, str]) -> None:
+    assert run(service, "endpoints", "list", **client) == (0, "none\n")
+    hook = f"http://127.0.0.1:{free_port()}/hook"
+    made = call("POST", f"{service.gateway}/v1/endpoints", service.key, {"url": hook})[1]
+    for words in (("list",), ("show", made["id"])):
+        code, text = run(service, "endpoints", *words, **client)
+        assert (code, hook in text, " ok " in text) == (0, True, True)
+    code, text = run(service, "endpoints", "test", made["id"], **client)
+    assert (code, "connection_refused" in text) == (0, True)
+    assert "disabled" in run(service, "endpoints", "disable", made["id"], **client)[1]
+    assert " ok " in run(service, "endpoints", "enable", made["id"], **client)[1]
+    code, text = run(service, "endpoints", "recover", made["id"], "--since", made["created_at"], **client)
+    assert (code, "rec_" in text) == (0, True)
+    code, text = run(service, "endpoints", "show", "ep_none", **client)
+    assert (code, "Traceback" in text) == (1, False)
+    assert run(service, "endpoints", "list", VIDU_GATEWAY_KEY="")[0] == 2
+
+
+def test_a_shell_can_complete_the_commands(service: Machine) -> None:
+    code, text = run(service, "--show-completion", "bash")
+    assert code == 0
+    assert "vidu-gateway" in text or "gateway.cli" in text
