@@ -7,3 +7,5 @@ from typing import Final
 
 #: The id of the HTTP request; "" outside of one.
 REQUEST: Final = ContextVar("request", default="")
+#: The id of the trace of the job that is being worked on; "" without one.
+TRACE: Final = ContextVar("trace", default="")

@@ -62,7 +62,7 @@ class Delivery:
     `attempts`: how many were made. `url`: where to, when it is a job's own callback_url. `since`: how many
     were made when the present round began (a redelivery begins a new round of the schedule), `round_at` when
     that was (ms), `trigger` what began it: auto, manual or recovery. `next_attempt_at` (ms): None when there
-    is none.
+    is none. `trace`: the traceparent of its job, when it is taken up.
     """
 
     id: str
@@ -81,6 +81,7 @@ class Delivery:
     trigger: str = "auto"
     next_attempt_at: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
+    trace: str | None = None
 
 
 def callback_lane(tenant: str, url: str) -> str:

@@ -76,7 +76,7 @@ def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`id`: as `event_id` makes it. `body`: as it is sent, frozen."""
+    """`id`: as `event_id` makes it. `body`: as it is sent, frozen. `trace`: of its job."""
 
     id: str
     type: EventType
@@ -84,6 +84,7 @@ class Event:
     tenant: str
     created_at: int
     body: bytes
+    trace: str | None = None
 
 
 def make(job: Job, payload: str | None) -> Event:
@@ -113,4 +114,4 @@ def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
         data |= {"payload": None, "payload_omitted": True}
     body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
-    return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body)
+    return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

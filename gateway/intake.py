@@ -39,12 +39,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What a client may ask for beside the request. Seconds from acceptance; None: the service's own."""
+    """What a client may ask for beside the request. Seconds from acceptance; None: the service's own.
+    `trace`: its traceparent."""
 
     start_seconds: int | None = None
     total_seconds: int | None = None
     on_unknown: OnUnknown | None = None
     priority: Priority = Priority.NORMAL
+    trace: str | None = None
 
 
 class Posted(NamedTuple):
@@ -110,6 +112,7 @@ class Intake:
                 end_by=now + end_by,
                 on_unknown=options.on_unknown,
                 priority=options.priority,
+                trace=options.trace,
                 callback_url=checked.request.callback_url,
                 warnings=[
                     {"param": notice.param, "code": notice.code, "message": notice.message}
@@ -173,8 +176,10 @@ def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
     for name in ("seed", "videos"):
         if not given.get(name):
             given.pop(name, None)
-    if options != JobOptions():
-        given["options"] = asdict(options)
+    asked = asdict(options)
+    del asked["trace"]  # who asks again does so in another span
+    if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
+        given["options"] = asked
     return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -82,6 +82,7 @@ class Job:
     `claimed_at`: when a callback named a task that no answer to a submission has named since; `task_lost_at`:
     when such a task was found to be another job's, or may be. `watch_until`: we gave the job up, and until
     then a late result is still told. `lost`: leases that ran out before it was paid.
+    `trace`: the traceparent of the request that posted it, if there was one.
     `refusals`: submissions of it at which the upstream refused the account.
     """
 
@@ -127,6 +128,7 @@ class Job:
     cancel_refused: str | None = None
     watch_until: int | None = None
     late: dict[str, Any] | None = None
+    trace: str | None = None
 
     @property
     def tasks(self) -> list[str]:
@@ -182,7 +184,17 @@ _INTEGERS = (
     "cancel_wished_at",
     "watch_until",
 )
-_TEXTS = ("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused")
+_TEXTS = (
+    "trace",
+    "run",
+    "tenant",
+    "model",
+    "callback_url",
+    "task_id",
+    "idempotency",
+    "evidence",
+    "cancel_refused",
+)
 
 
 def to_fields(**values: object) -> dict[str, str | bytes | int | float]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from redis.asyncio import ConnectionPool, Redis
 
-from gateway import crash_points
+from gateway import crash_points, tracing
 from gateway.blobs import BlobStore
 from gateway.environment import Environment
 from gateway.intake import Intake
@@ -34,6 +34,7 @@ from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.tenant_events import RedisTenantEvents
 from gateway.store.workers import RedisWorkers
+from gateway.tracing import Tracer
 
 #: Objects born before the young are looked through, and how often before the older ones are: a request
 #: makes hundreds that die at once, and Python's 700 would stop us several times for each.
@@ -43,6 +44,7 @@ _COLLECT_AFTER: Final = (20_000, 20, 20)
 @dataclass(frozen=True, slots=True)
 class Resources:
     settings: Settings
+    tracer: Tracer
     environment: Environment
     keyring: Keyring
     redis: Redis
@@ -68,25 +70,30 @@ class Resources:
 
 
 @contextlib.asynccontextmanager
-async def open_resources(settings: Settings, *, retries: int) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, *, retries: int, service: str = "vidu-gateway"
+) -> AsyncIterator[Resources]:
     """`retries`: how often a command whose connection broke is sent again. The gateway answers 503 soon
     and retries little; a worker has nobody waiting and retries more."""
     pool = connection_pool(
         settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, retries=retries, connections=256
     )
     try:
-        resources = build(settings, pool)
+        resources = build(settings, pool, service)
         # What stands now stays for the life of the process. A collector that walks all of it again and again
         # stops the process for 50 ms each time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
-        yield resources
+        try:
+            yield resources
+        finally:
+            resources.tracer.close()
     finally:
         await pool.disconnect()
 
 
-def build(settings: Settings, pool: ConnectionPool) -> Resources:
+def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway") -> Resources:
     environment = Environment(reach=crash_points.parse(settings.crash_points))
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
@@ -95,6 +102,7 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
     blobs = BlobStore(settings.blob_dir)
     return Resources(
         settings=settings,
+        tracer=tracing.make(on=settings.otel, service=service),
         environment=environment,
         keyring=settings.keyring(),
         redis=redis,

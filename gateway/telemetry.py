@@ -1,7 +1,8 @@
 """Log lines: one JSON object each (or for people), with the same field names everywhere.
 
 Secrets are not filtered out here; they are never put in. Field names: `request` (the id of the HTTP request
-being served), `job`, `tenant`, `task`, `epoch`, `delivery`, `endpoint`, `event`, `reason`.
+being served), `trace` (of the job), `job`, `tenant`, `task`, `epoch`, `delivery`, `endpoint`, `event`,
+`reason`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import orjson
 import structlog
 
-from gateway.context import REQUEST
+from gateway.context import REQUEST, TRACE
 from gateway.settings import Settings
 
 
@@ -23,7 +24,7 @@ def configure(settings: Settings) -> None:
     level = getattr(logging, settings.log_level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        _with_request,
+        _with_context,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -48,9 +49,11 @@ def configure(settings: Settings) -> None:
     )
 
 
-def _with_request(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _with_context(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if request := REQUEST.get():
         line.setdefault("request", request)
+    if trace := TRACE.get():
+        line.setdefault("trace", trace)
     return line
 
 

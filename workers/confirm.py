@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Answer, JobStore, Move, Outcome
 from gateway.tickets import submit_ticket
+from gateway.tracing import UNTRACED, Tracer
 from gateway.upstream.base import (
     CancelDone,
     CancelRefused,
@@ -61,6 +62,7 @@ class Confirmer:
     upstream: Upstream
     environment: Environment
     settings: Settings
+    tracer: Tracer = UNTRACED
 
     async def confirm(self, ticket: Ticket) -> None:
         async with renewed(self.jobs, ticket, self.settings.lease_seconds):
@@ -70,7 +72,12 @@ class Confirmer:
         job = await self.jobs.begin_confirm(ticket)
         if job is None:
             await self.jobs.drop(ticket)
-        elif job.final:
+            return
+        with self.tracer.span("confirm", job.trace, {"job": job.id, "tenant": job.tenant}):
+            await self._decide(job, ticket)
+
+    async def _decide(self, job: Job, ticket: Ticket) -> None:
+        if job.final:
             await self._watch(job, ticket)
         elif job.state is JobState.QUEUED:  # a new submission will ask for a look of its own
             await self.jobs.drop(ticket)

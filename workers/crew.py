@@ -49,7 +49,10 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
     """Work until `stop` is set, then finish what is under way."""
     # Files are read and written in threads; Python's own number of them is small where cores are few.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "workers"))
-    async with open_resources(settings, retries=_RETRIES) as resources, _context(resources) as ctx:
+    async with (
+        open_resources(settings, retries=_RETRIES, service="vidu-gateway-workers") as resources,
+        _context(resources) as ctx,
+    ):
         pool = connection_pool(
             settings.redis_url,
             timeout_seconds=_BLOCKED_SECONDS,
@@ -145,10 +148,10 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             "upstream": upstream,
             "dispatcher": dispatcher,
             "submitter": Submitter(
-                r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings
+                r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
             "steps": StepTeller(r.jobs, r.deliveries),
-            "confirmer": Confirmer(r.jobs, r.settlement, upstream, r.environment, settings),
+            "confirmer": Confirmer(r.jobs, r.settlement, upstream, r.environment, settings, tracer=r.tracer),
             "messenger": Messenger(
                 r.deliveries,
                 r.endpoints,
@@ -157,6 +160,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 r.environment,
                 settings,
                 wake=dispatcher.soon,
+                tracer=r.tracer,
             ),
         }
 

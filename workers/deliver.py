@@ -24,6 +24,7 @@ from gateway.lifecycle import DeliveryEvent
 from gateway.settings import Settings
 from gateway.store.base import Answer
 from gateway.store.outgoing import DeliveryStore, EndpointStore
+from gateway.tracing import UNTRACED, Tracer
 from workers.persist import persist
 
 KEPT_ATTEMPTS: Final = 20
@@ -57,6 +58,7 @@ class Messenger:
     environment: Environment
     settings: Settings
     wake: Callable[[], None] = sleep_on
+    tracer: Tracer = UNTRACED
 
     async def deliver(self, ticket: Ticket) -> None:
         begun = await self.deliveries.begin(ticket)
@@ -77,17 +79,21 @@ class Messenger:
             await self._finish(ticket, gone, dead, "endpoint_deleted", None)
             return
         begun_at = self.environment.now_ms()
-        result = await self._attempt(url, delivery, endpoint, body)
-        await self._record(ticket, delivery, endpoint, result, begun_at)
+        about = {"job": delivery.job_id, "tenant": delivery.tenant, "delivery": delivery.id}
+        with self.tracer.span("deliver", delivery.trace, about) as trace:
+            result = await self._attempt(url, delivery, endpoint, body, trace)
+            await self._record(ticket, delivery, endpoint, result, begun_at)
 
     async def _attempt(
-        self, url: str, delivery: Delivery, endpoint: Endpoint | None, body: bytes
+        self, url: str, delivery: Delivery, endpoint: Endpoint | None, body: bytes, trace: str | None
     ) -> AttemptResult:
         try:
             secrets = self._secrets(delivery, endpoint)
         except ConfigurationError as error:  # its key was taken out of the keyring too early
             return AttemptResult(DeliveryOutcome.SECRET_MISSING, None, 0, str(error), None, url=url)
         ours = signing.sign(secrets, delivery.event_id, int(self.environment.clock()), body)
+        if trace is not None:
+            ours = {**ours, "traceparent": trace}
         added = endpoint.headers if endpoint else {}
         return await self.deliverer.post(url, headers.outgoing(added, ours), body)
 

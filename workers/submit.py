@@ -33,6 +33,7 @@ from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import AccountVerdict, Answer, JobStore, Move, Outcome
 from gateway.tickets import confirm_ticket
+from gateway.tracing import UNTRACED, About, Tracer
 from gateway.upstream.base import (
     Accepted,
     Busy,
@@ -71,12 +72,20 @@ class Submitter:
     environment: Environment
     settings: Settings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    tracer: Tracer = UNTRACED
 
     async def submit(self, ticket: Ticket) -> None:
         job = await self.jobs.claim(ticket, self.environment.entropy(8).hex())
         if job is None:
             await self._let_go(ticket)
             return
+        about: About = {"job": job.id, "tenant": job.tenant, "epoch": job.epoch}
+        if job.epoch == 1:
+            self.tracer.past("queue", job.trace, about, job.created_at, self.environment.now_ms())
+        with self.tracer.span("submit", job.trace, about):
+            await self._submit(job, ticket)
+
+    async def _submit(self, job: Job, ticket: Ticket) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
         if job.cancel_wished_at is not None:  # wished of a submission that turned out to be unpaid
             await self.settlement.cancel(job, [ticket, confirm_ticket(job)])

@@ -45,6 +45,9 @@ class ProcessSettings(BaseSettings):
         description="fault tests only: `name:n:kill`, `name:n:freeze=seconds` or `name:n:lose_reply`",
     )
 
+    otel: bool = Field(
+        False, description="export traces, as the OTEL_* variables say; needs the extra `otel`"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["json", "console"] = Field(
         "json", description="one JSON object a line, or for people"

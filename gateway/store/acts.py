@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from gateway.store import keys
 from gateway.store.audit import audit_of
 from gateway.store.client import store_errors
-from gateway.store.operators import Entries
+from gateway.store.operators import Entries, newest
 
 #: Read at once, of an export: what one holds in memory.
 BATCH: Final = 200
@@ -24,9 +24,7 @@ class RedisActs:
 
     async def page(self, before: str | None, limit: int) -> Entries:
         """The acts earlier than the entry `before`, newest first; `more` when older ones follow."""
-        last = f"({before}" if before else "+"
-        with store_errors():
-            found = await self._redis.xrevrange(keys.AUDIT, last, "-", count=limit + 1)
+        found = await newest(self._redis, keys.AUDIT, before, limit + 1)
         rows = [_act(name, fields) for name, fields in found]
         return Entries(rows[:limit], more=len(rows) > limit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -53,9 +54,9 @@ class RedisDeliveryStore:
         found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args, effect="begin_delivery")
         if not found or not found[0]:
             return None
-        delivery = delivery_from(ticket.name, orders.pairs(found[0]))
+        delivery, event = delivery_from(ticket.name, orders.pairs(found[0])), orders.pairs(found[1])
         endpoint = endpoint_from(orders.pairs(found[2])) if found[2] else None
-        return delivery, orders.pairs(found[1])["body"].encode(), endpoint
+        return replace(delivery, trace=event.get("trace")), event["body"].encode(), endpoint
 
     async def finish(
         self,

@@ -90,6 +90,7 @@ class RedisJobStore:
             start_by=job.start_by,
             end_by=job.end_by,
             on_unknown=job.on_unknown,
+            trace=job.trace,
             priority=None if job.priority is Priority.NORMAL else job.priority,
         )
         text = (payload or "").encode()
@@ -108,6 +109,12 @@ class RedisJobStore:
         with store_errors():
             fields = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
         return from_fields(job_id, fields) if fields else None
+
+    async def trace_of(self, job_id: str) -> str | None:
+        """The traceparent that the job was posted with."""
+        with store_errors():
+            found: str | None = await self._redis.hget(keys.job(job_id), "trace")  # type: ignore[misc]
+        return found
 
     async def payload(self, job: Job) -> str | None:
         if not job.payload_characters:

@@ -159,9 +159,7 @@ class RedisOperatorStore:
 
     async def newest_events(self, before: str | None, limit: int) -> Entries:
         """The same, newest first, earlier than the entry `before`; `more` when older ones follow."""
-        last = f"({before}" if before else "+"
-        with store_errors():
-            found = await self._redis.xrevrange(EVENTS, last, "-", count=limit + 1)
+        found = await newest(self._redis, EVENTS, before, limit + 1)
         rows = [_given({"id": name, **fields}) for name, fields in found]
         return Entries(rows[:limit], more=len(rows) > limit)
 
@@ -241,6 +239,19 @@ class RedisOperatorStore:
             return await self._redis.execute_command(  # type: ignore[no-untyped-call]
                 "XRANGE", stream, first, "+", "COUNT", limit + 1, **options
             )
+
+
+async def newest(
+    redis: Redis, stream: str, before: str | None, most: int
+) -> list[tuple[str, dict[str, str]]]:
+    """Entries of the stream, newest first, earlier than the entry `before`."""
+    if before is not None and not before.replace("-", "").strip("0"):
+        return []  # Redis knows nothing before its first id, and says so by an error
+    with store_errors():
+        found: list[tuple[str, dict[str, str]]] = await redis.xrevrange(
+            stream, f"({before}" if before else "+", "-", count=most
+        )
+    return found
 
 
 def _given(fields: Mapping[str, str]) -> dict[str, str]:

@@ -128,6 +128,7 @@ def owed(event: Event) -> dict[str, Any]:
         "pending": DeliveryState.PENDING,
         "held": DeliveryState.HELD,
         "ending": event.type in FINAL_TYPES,
+        "trace": event.trace or "",
     }
 
 

@@ -50,12 +50,16 @@ async def receive(request: Request) -> Response:
     signature = _signature(state, request, token)
     distrust = _distrust(state.resources.settings, signature)
     raw = body.replace(token.encode(), b"[token]")[:_MAX_RAW_BYTES]
-    if distrust is None:
-        await _keep(state, _read(state, ref, body, raw, signature))
-    else:
-        await _keep_distrusted(state, ref, raw[:_MAX_DISTRUSTED_BYTES], distrust)
-        if state.resources.settings.callback_signature == "required" and distrust is not Verdict.STALE:
-            raise Unauthenticated("this callback is not signed as it must be")
+    tracer = state.resources.tracer
+    trace = await state.resources.jobs.trace_of(ref.job_id) if tracer.on else None
+    with tracer.span("callback", trace, {"job": ref.job_id, "tenant": ref.tenant}):
+        if distrust is None:
+            await _keep(state, _read(state, ref, body, raw, signature))
+        else:
+            await _keep_distrusted(state, ref, raw[:_MAX_DISTRUSTED_BYTES], distrust)
+    strict = state.resources.settings.callback_signature == "required"
+    if strict and distrust is not None and distrust is not Verdict.STALE:
+        raise Unauthenticated("this callback is not signed as it must be")
     if refused is not None:
         raise refused
     return json_answer({"received": True})

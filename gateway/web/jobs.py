@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -55,7 +56,9 @@ async def create(request: Request) -> Response:
         if dry_run:
             return json_answer(await _dry_run(checked))
         state.memory.check()
-        posted = await state.resources.intake.accept(checked, key.tenant, idempotency, options)
+        with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
+            traced = replace(options, trace=trace)
+            posted = await state.resources.intake.accept(checked, key.tenant, idempotency, traced)
     job = posted.job
     headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
     if posted.replayed:

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from starlette.requests import Request
 
+from gateway import tracing
 from gateway.errors import Problem
 from gateway.intake import JobOptions
 from gateway.jobs import Priority
@@ -133,6 +134,7 @@ def job_options(request: Request, query: Query) -> JobOptions:
         seconds("Gateway-Total-Deadline"),
         word("Gateway-On-Unknown", OnUnknown),
         word("Gateway-Priority", Priority) or Priority.NORMAL,
+        tracing.read(headers.get(b"traceparent")),
     )
 
 

@@ -15,7 +15,7 @@ from tests.processes import Machine, free_port, machine, wait_for
 
 pytestmark = pytest.mark.processes
 
-DRAIN = {"GATEWAY_DRAIN_SECONDS": "1"}
+DRAIN = {"GATEWAY_DRAIN_SECONDS": "3"}  # a loaded machine looks late
 PAUSE_SECONDS = 0.005
 LOOK_SECONDS = 0.1
 

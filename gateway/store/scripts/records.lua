@@ -271,13 +271,14 @@ local function move(key, order, now)
   return { target == state and 'repeated' or 'moved', state, target }
 end
 
--- owed: {id, type, job_id, tenant, at, callback_url, callback_lane, pending, held, tells = true when the step itself
+-- owed: {id, type, job_id, tenant, at, trace = traceparent or "", callback_url, callback_lane, pending, held, tells = true when the step itself
 -- did not tell clients of it}. Makes the event and one
 -- delivery for each endpoint that wants it, and one for the job's own callback URL.
 local function make_deliveries(owed, body)
   local stem = string.sub(owed.id, 5)
   redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
     'created_at', owed.at, 'body', body)
+  if owed.trace ~= '' then redis.call('HSET', P .. 'event:' .. owed.id, 'trace', owed.trace) end
   if owed.tells then tell_tenant(owed.tenant, owed.job_id, owed.type) end
   local function add(name, lane, state, ...)
     local id = 'dlv_' .. stem .. '_' .. name

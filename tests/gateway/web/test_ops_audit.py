@@ -83,6 +83,15 @@ async def test_acts_are_turned_page_by_page(operator: httpx.AsyncClient, state: 
     assert seen == ["4", "3", "2", "1", "0"]
 
 
+@pytest.mark.parametrize("before", ["0-0", "00-0", "0-000"])
+async def test_nothing_is_before_the_beginning(
+    operator: httpx.AsyncClient, state: State, before: str
+) -> None:
+    await state.resources.operators.note("tried", by="key1")
+    assert (await operator.get(f"/ops/api/audit?before={before}")).json()["data"] == []
+    assert (await state.resources.operators.newest_events(before, 10)).rows == []
+
+
 async def test_acts_of_a_time_are_exported_line_by_line(operator: httpx.AsyncClient, state: State) -> None:
     for at in range(BATCH + 3):
         await state.resources.operators.note("tried", by="key1", number=str(at))
