@@ -21,6 +21,10 @@ if ARGV[1] == 'park' then
   return 1
 end
 if not found[1] then return 0 end
+-- whoever resumes it has mended it: what was refused need not wait for its time
+for _, ticket in ipairs(redis.call('SMEMBERS', REFUSED)) do
+  redis.call('ZADD', P .. 'submit:due', 'XX', 'LT', now, ticket)
+end
 unpark(now, by)
 audit('account_resumed', by, request)
 redis.call('HDEL', KEYS[1], 'parked_by')

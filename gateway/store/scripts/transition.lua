@@ -93,6 +93,7 @@ if result ~= 'fenced' then
     local began = tonumber(redis.call('HGET', key, 'submitting_at') or '0')
     local limits = order.dispatch.submit
     judge_account(order.account, began, limits[1], limits[6], now)
+    if order.account[1] == 'refused' and after.give_back then redis.call('SADD', REFUSED, after.give_back[2]) end
   end
   for _, name in ipairs(order.tally or {}) do redis.call('HINCRBY', P .. 'tally', name, 1) end
   dispatch_all(order.dispatch or {}, now)

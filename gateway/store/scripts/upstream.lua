@@ -3,6 +3,7 @@
 -- {gw}:account:main limits the submit role: slots (fewer after a 429), hold_until, and parked_at with reason, status,
 -- code and probe_at while the upstream refuses it.
 local ACCOUNT = P .. 'account:main'
+local REFUSED = ACCOUNT .. ':refused' -- tickets that were refused since it was parked, and wait for longer than others
 
 -- The upstream refused the account: nothing is sent any more but a probe now and then.
 local function park(now, status, code, reason, by)
@@ -15,6 +16,7 @@ end
 local function unpark(now, by)
   if redis.call('HDEL', ACCOUNT, 'parked_at') == 0 then return end
   redis.call('HDEL', ACCOUNT, 'status', 'code', 'reason', 'probe_at')
+  redis.call('DEL', REFUSED)
   ops_event(now, 'account_resumed', 'by', by)
 end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -28,5 +29,9 @@ def page(handler: Handler) -> Handler:
         except (GatewayError, HTTPException) as error:
             told = problems.told(error)
             return render(request, "refused.html", status=told.status, told=told)
+        except Exception:  # noqa: BLE001  # whatever it is, it is ours to log and to survive
+            structlog.get_logger().exception("page_failed", path=request.url.path)
+            told = problems.Told(500, "Something went wrong here", "This was logged, and is our fault.")
+            return render(request, "refused.html", status=500, told=told)
 
     return answered

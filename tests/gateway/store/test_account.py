@@ -285,3 +285,34 @@ async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothin
     await lanes.dispatch()
     assert (await operators.account()).slots == 2
     assert waiting.id in await rung(redis, Role.SUBMIT)
+
+
+async def put_off(jobs: RedisJobStore, job: Job) -> None:
+    """Refused, and to be tried again in an hour."""
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=REFUSED))
+
+
+async def test_what_was_refused_is_sent_at_once_when_an_operator_resumes_the_account(
+    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+) -> None:
+    crowd = [await begun(redis, jobs, await accept()) for _ in range(3)]
+    for job in crowd:
+        await put_off(jobs, job)
+    assert await redis.zcard(keys.due(Role.SUBMIT)) == 3
+    await operators.resume("key1")
+    assert await submitting(redis) == 3
+    assert await redis.zcard(keys.due(Role.SUBMIT)) == 0
+    assert not await redis.exists(f"{account_key()}:refused")
+
+
+async def test_what_a_probe_opens_leaves_what_was_refused_to_its_time(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accept: Accept
+) -> None:
+    first = await begun(redis, jobs, await accept())
+    await put_off(jobs, first)
+    second = await accept()
+    await make_probe_due(redis)
+    await lanes.dispatch()
+    await accepted(jobs, await begun(redis, jobs, second))
+    assert await redis.zcard(keys.due(Role.SUBMIT)) == 1  # it may have been the job that was refused
+    assert not await redis.exists(f"{account_key()}:refused")

@@ -51,6 +51,19 @@ async def test_what_is_not_there_is_a_page_that_says_so(browser: httpx.AsyncClie
     assert "There is no such thing" in page.text
 
 
+async def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_it(
+    browser: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("what only we should see")
+
+    monkeypatch.setattr(type(state.resources.gauges), "read", broken)
+    page = await browser.get("/ops")
+    assert page.status_code == 500
+    assert "our fault" in page.text
+    assert "only we" not in page.text
+
+
 @pytest.mark.parametrize("query", ["role=none", "role=submit&role=confirm", "pretty=1"])
 async def test_a_query_that_means_nothing_is_refused(browser: httpx.AsyncClient, query: str) -> None:
     assert (await browser.get(f"/ops/queue?{query}")).status_code == 400
