@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.dispatch import ACCOUNT
 from gateway.environment import ULID_DIGITS
 from gateway.lifecycle import FINAL, STATUS, JobState, OnUnknown, Status
 
@@ -82,7 +83,8 @@ class Job:
     `claimed_at`: when a callback named a task that no answer to a submission has named since; `task_lost_at`:
     when such a task was found to be another job's, or may be. `watch_until`: we gave the job up, and until
     then a late result is still told. `lost`: leases that ran out before it was paid.
-    `refusals`: submissions of it at which the upstream refused the account.
+    `refusals`: submissions of it at which the upstream refused the account. `account`: with which it was
+    handed out last, and for ever once money may have been spent; `elsewhere`: tasks that another one has.
     """
 
     id: str
@@ -127,6 +129,12 @@ class Job:
     cancel_refused: str | None = None
     watch_until: int | None = None
     late: dict[str, Any] | None = None
+    account: str = ACCOUNT
+    elsewhere: dict[str, str] = field(default_factory=dict)
+
+    def account_of(self, task_id: str) -> str:
+        """The account whose task it is, with which alone it can be looked at."""
+        return self.elsewhere.get(task_id, self.account)
 
     @property
     def tasks(self) -> list[str]:
@@ -159,7 +167,10 @@ class Job:
         return Spend.POSSIBLE if self.released_at is not None or self.resubmits else Spend.NONE
 
 
-_JSON = ("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late")
+_JSON = (
+    *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
+    "elsewhere",
+)
 _INTEGERS = (
     "created_at",
     "epoch",
@@ -182,7 +193,10 @@ _INTEGERS = (
     "cancel_wished_at",
     "watch_until",
 )
-_TEXTS = ("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused")
+_TEXTS = (
+    *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
+    "account",
+)
 
 
 def to_fields(**values: object) -> dict[str, str | bytes | int | float]:

@@ -12,6 +12,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from gateway import crash_points
 from gateway.blobs import BlobStore
+from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.intake import Intake
 from gateway.keyring import Keyring
@@ -99,7 +100,7 @@ def build(settings: Settings, pool: ConnectionPool) -> Resources:
         endpoints=RedisEndpointStore(redis, scripts),
         recoveries=RedisRecoveries(redis, scripts, roles, settings.retention_seconds),
         client_keys=RedisKeyStore(redis, environment.monotonic),
-        gauges=RedisGauges(redis, environment.monotonic),
+        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         workers=RedisWorkers(redis, scripts),
         changes=Changes(redis),
         tenant_events=RedisTenantEvents(redis),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role
+from gateway.dispatch import Role, RoleLimits
 from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.memory import ratio_of
-from gateway.store.operators import UNKNOWNS, account_key
+from gateway.store.operators import UNKNOWNS, seats_of, slots_left
 from gateway.store.workers import SILENT_MS
 
 _MOST_WORKERS: Final = 1000
@@ -33,24 +33,33 @@ class RoleGauges:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountGauges:
+    """Of one of the upstream's accounts. `slots`: how many tasks it may hold now, of `limit`; `in_flight`:
+    those that it holds; `held`: nothing is sent until the time that a 429 named."""
+
+    name: str
+    parked: bool
+    held: bool
+    slots: int
+    limit: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
     `sweep_age_seconds`: since the last sweep, or since the epoch when there was none, and so
-    `callback_path_age_seconds`: since callbacks were last proven to reach us. `account_slots`: how many tasks
-    the upstream may hold, as a 429 left them `account_cut_seconds` ago; `account_held`: nothing is sent
-    until the time that it named. `unknown_oldest_seconds`: the age of the longest unknown
-    outcome. `parked_lanes`: of subscribers. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it
-    has no such limit. `workers`: processes that were heard of lately; `paused`: nothing is sent, as an
-    operator said; `read_seconds`: what it took to read all this; `now`: Redis' clock, seconds since 1970."""
+    `callback_path_age_seconds`: since callbacks were last proven to reach us. `accounts`: those that the
+    settings name. `unknown_oldest_seconds`: the age of the longest unknown outcome. `parked_lanes`: of
+    subscribers. `memory_ratio`: of Redis' maxmemory, how much is used; 0 when it has no such limit.
+    `workers`: processes that were heard of lately; `paused`: nothing is sent, as an operator said;
+    `read_seconds`: what it took to read all this; `now`: Redis' clock, seconds since 1970."""
 
     counts: dict[str, int]
     tally: dict[str, int]
     roles: dict[Role, RoleGauges]
     sweep_age_seconds: float
-    account_parked: bool
-    account_slots: int | None
-    account_cut_seconds: float
-    account_held: bool
+    accounts: tuple[AccountGauges, ...]
     callback_path_age_seconds: float
     unknown_oldest_seconds: float
     memory_ratio: float
@@ -64,19 +73,20 @@ class Gauges:
 
 
 class RedisGauges:
-    def __init__(self, redis: Redis, monotonic: Callable[[], float]) -> None:
+    def __init__(self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits) -> None:
         self._redis = redis
         self._monotonic = monotonic
+        self._submit = submit
 
     async def read(self) -> Gauges:
-        began = self._monotonic()
+        began, accounts = self._monotonic(), self._submit.all_accounts
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.hgetall(keys.COUNTS)
                 pipe.hgetall(keys.TALLY)
                 pipe.get(keys.SWEPT)
-                pipe.hmget(account_key(), ["parked_at", "slots", "cut_at", "hold_until"])
+                pipe.hgetall(keys.SEATS)
                 pipe.hget(keys.CALLBACK_PATH, "last")
                 pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
@@ -84,6 +94,8 @@ class RedisGauges:
                 pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
                 pipe.exists(keys.PAUSED)
                 pipe.info("server")
+                for account in accounts:
+                    pipe.hmget(keys.account(account.name), ["parked_at", "slots", "cut_at", "hold_until"])
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -93,19 +105,17 @@ class RedisGauges:
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
         took = self._monotonic() - began
-        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory = replies[:8]
+        (seconds, microseconds), counts, tally, swept, taken, proven, unknown, memory = replies[:8]
         parked_lanes, workers, paused, server = replies[8:12]
-        parked, slots, cut, hold = account
+        roles_at = 12 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
+        roles = _roles(now, replies[roles_at:])
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
-            roles=_roles(now, replies[12:]),
+            roles=roles,
             sweep_age_seconds=_since(now, swept),
-            account_parked=parked is not None,
-            account_slots=int(slots) if slots else None,
-            account_cut_seconds=(now - float(cut or now)) / 1000,
-            account_held=float(hold or 0) > now,
+            accounts=self._accounts(now, replies[12:roles_at], roles[Role.SUBMIT].slots, taken),
             callback_path_age_seconds=_since(now, proven),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
@@ -116,6 +126,24 @@ class RedisGauges:
             now=now / 1000,
             memory_bytes=int(memory["used_memory"]),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
+        )
+
+    def _accounts(
+        self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
+    ) -> tuple[AccountGauges, ...]:
+        probe_ms = self._submit.probe_ms
+        return tuple(
+            AccountGauges(
+                limits.name,
+                parked=parked is not None,
+                held=float(hold or 0) > now,
+                slots=slots_left(
+                    limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
+                ),
+                limit=limits.slots,
+                in_flight=seats_of(limits.name, held, taken),
+            )
+            for limits, (parked, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)
         )
 
     async def ping(self) -> None:

@@ -18,6 +18,13 @@ DEADLINES = f"{PREFIX}deadlines"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
 
 
+SEATS = f"{PREFIX}submit:account_inflight"
+
+
+def account(name: str) -> str:
+    return f"{PREFIX}account:{name}"
+
+
 def job(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}"
 

@@ -30,10 +30,14 @@ class RoleOverview(Answer):
 
 
 class AccountOverview(Answer):
+    name: str
     parked: bool
     held: bool
     """Nothing is sent before the time that a 429 named."""
     slots: Count
+    """How many tasks it may hold now, of `limit`."""
+    limit: Count
+    in_flight: Count
 
 
 class CallbackOverview(Answer):
@@ -62,7 +66,7 @@ class Overview(Answer):
     """By phase."""
     deliveries: dict[str, int]
     """By state."""
-    account: AccountOverview
+    accounts: list[AccountOverview]
     paused: bool
     workers: Count
     callbacks: CallbackOverview

@@ -177,13 +177,14 @@ end
 
 -- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`; `epoch`: of the submission
 -- that it belongs to. `claimed_at` stands while the newest word of a task is only a callback's.
--- `by`: the operator who names it, if one does.
+-- `by`: the operator who names it, if one does; `account`: the one whose the task is.
 -- Returns whether it is new to the job, and nil when it is another job's.
-local function take_task(key, name, task, claimed, epoch, now, by)
+local function take_task(key, name, task, claimed, epoch, now, by, account)
   local known = redis.call('HMGET', key, 'task_id', 'earlier')
   -- whoever holds a token could name tasks without end
   if claimed and known[2] and #cjson.decode(known[2]) >= CLAIMS then return nil end
   if not bind(name, task, claimed, now) then return nil end
+  if account then note_account(key, task, account) end
   known = known[1]
   if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
     note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', by or 'answer')

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.blobs import BlobStore
-from gateway.dispatch import Role, RoleLimits
+from gateway.dispatch import ACCOUNT, Role, RoleLimits
 from gateway.environment import Environment
 from gateway.jobs import Job
 from gateway.operators import Resolver
@@ -165,14 +165,16 @@ class Stage:
         self.submitter = Submitter(
             self.jobs,
             self.settlement,
-            self.upstream,
+            {ACCOUNT: self.upstream},
             self.blobs,
             self.settings.keyring(),
             self.environment,
             self.settings,
             asyncio.Event(),
         )
-        self.confirmer = Confirmer(self.jobs, self.settlement, self.upstream, self.environment, self.settings)
+        self.confirmer = Confirmer(
+            self.jobs, self.settlement, {ACCOUNT: self.upstream}, self.environment, self.settings
+        )
         self.sweeper = Sweeper(
             self.jobs, self.settlement, self.lanes, self.blobs, self.environment, self.settings
         )
