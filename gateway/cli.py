@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import keys_cli, ops_cli, tenants_cli
+from gateway.commands import accounts_cli, keys_cli, ops_cli, tenants_cli
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app.add_typer(tenants_cli.app, name="tenants")
 app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")
-app.add_typer(ops_cli.account, name="account")
+app.add_typer(accounts_cli.accounts, name="accounts")
 
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]

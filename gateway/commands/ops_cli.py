@@ -23,7 +23,6 @@ LOCAL = "http://127.0.0.1:8080"
 jobs = typer.Typer(help="Jobs of any tenant: their story, and what to do about one.", no_args_is_help=True)
 deliveries = typer.Typer(help="Webhooks of any tenant: look at them, send them again.", no_args_is_help=True)
 subscribers = typer.Typer(help="Subscribers that are left alone for a while.", no_args_is_help=True)
-account = typer.Typer(help="The upstream's account: send nothing, or go on.", no_args_is_help=True)
 
 
 class Decision(StrEnum):
@@ -52,7 +51,7 @@ def tell(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) ->
 def show_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Tell a job's whole story."""
     found = call("GET", f"jobs/{job_id}/timeline", url, key)
-    tell(found, as_json, lambda: _rows(found["data"], ("at", "kind", "text"), rest=True))
+    tell(found, as_json, lambda: rows(found["data"], ("at", "kind", "text"), rest=True))
 
 
 @jobs.command("cancel")
@@ -84,7 +83,7 @@ def resolve_job(
 def unknown_jobs(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List the jobs whose outcome is unknown, the longest first."""
     found = call("GET", "unknown", url, key)
-    tell(found, as_json, lambda: _rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence")))
+    tell(found, as_json, lambda: rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence")))
 
 
 @deliveries.command("list")
@@ -102,7 +101,7 @@ def list_deliveries(
     tell(
         found,
         as_json,
-        lambda: _rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
+        lambda: rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
     )
 
 
@@ -123,7 +122,7 @@ def redeliver(
 def parked(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List those that are left alone."""
     found = call("GET", "subscribers/parked", url, key)
-    tell(found, as_json, lambda: _rows(found["data"], ("id", "tenant", "url", "parked_until", "waiting")))
+    tell(found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "parked_until", "waiting")))
 
 
 @subscribers.command("resume")
@@ -139,36 +138,7 @@ def resume_subscribers(
     tell(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still left alone"))
 
 
-@account.command("show")
-def show_account(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Show whether anything is sent, and why not."""
-    _account(call("GET", "account", url, key), as_json)
-
-
-@account.command("pause")
-def pause_account(
-    reason: Annotated[str, typer.Option(help="Why, for the other operators.")],
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: AsJson = False,
-) -> None:
-    """Send nothing to the upstream, not even a probe, until it is resumed."""
-    _account(call("POST", "account/park", url, key, {"reason": reason}), as_json)
-
-
-@account.command("resume")
-def resume_account(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send again."""
-    _account(call("POST", "account/resume", url, key), as_json)
-
-
-def _account(found: Mapping[str, Any], as_json: bool) -> None:
-    why = f", by {found['parked_by']}: {found['reason']}" if found["parked"] else ""
-    state = "parked" if found["parked"] else "open"
-    tell(found, as_json, lambda: typer.echo(f"{state}, {found['slots']} slots{why}"))
-
-
-def _rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:
+def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:
     """`rest`: what else is there goes into a column of its own."""
     if not data:
         typer.echo("none")

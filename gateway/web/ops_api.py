@@ -21,6 +21,7 @@ from gateway.tenants import Scope
 from gateway.web import auth, ops_bodies
 from gateway.web.answers import json_answer
 from gateway.web.jobs import told
+from gateway.web.ops_accounts import account_document
 from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest
 from gateway.web.queries import Query
 from gateway.web.state import State, state_of
@@ -71,31 +72,6 @@ async def cancel(request: Request) -> Response:
         upstream_can=state.dialect.capabilities.cancel,
     )
     return await _story(state, canceled)
-
-
-async def show_account(request: Request) -> Response:
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    return json_answer(await _account(state_of(request)))
-
-
-async def park(request: Request) -> Response:
-    """The account, parked: nothing is sent to the upstream until `resume`."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    wanted = await ops_bodies.read(request, key, ParkRequest)
-    state = state_of(request)
-    await state.resources.operators.park(wanted.reason, key.id)
-    return json_answer(await _account(state))
-
-
-async def resume(request: Request) -> Response:
-    """The account, not parked any more, whoever had parked it."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    state = state_of(request)
-    await state.resources.operators.resume(key.id)
-    return json_answer(await _account(state))
 
 
 async def pause(request: Request) -> Response:
@@ -168,7 +144,7 @@ async def _state(state: State) -> Response:
         "roles": {role.value: numbers for role, numbers in found.roles.items()},
         "unknown": found.unknown,
         "deadlines": found.deadlines,
-        "account": await _account(state),
+        "account": await account_document(state),
     }
     return json_answer(document)
 
@@ -190,26 +166,11 @@ async def _story(state: State, job: Job) -> Response:
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,
+        "account": job.account if job.epoch else None,
         "released_at": rfc3339(job.released_at),
     }
     audit = await state.resources.operators.audit(job)
     return json_answer({"job": shown, "audit": [_readable(entry) for entry in audit]})
-
-
-async def _account(state: State) -> dict[str, Any]:
-    account, parking = await state.resources.operators.account_and_parking()
-    return {
-        "object": "account",
-        "parked": account.parked_at is not None,
-        "parked_at": rfc3339(account.parked_at),
-        "parked_by": parking and parking.by,
-        "reason": account.reason,
-        "status": parking and parking.status,
-        "code": parking and parking.code,
-        "probe_at": rfc3339(parking.probe_at) if parking else None,
-        "hold_until": rfc3339(account.hold_until),
-        "slots": account.slots,
-    }
 
 
 async def _page(request: Request, form: re.Pattern[str] = _ENTRY_ID) -> tuple[str | None, int]:

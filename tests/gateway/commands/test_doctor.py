@@ -131,9 +131,9 @@ def test_the_status_is_one_look(service: Machine) -> None:
 def test_operators_act_from_the_command_line(service: Machine) -> None:
     key = service.make_key("ops", [Scope.OPS_READ, Scope.OPS_WRITE])
     where = {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
-    assert run(service, "account", "pause", "--reason", "a test", **where) == (
+    assert run(service, "accounts", "pause", "--reason", "a test", **where) == (
         0,
-        f"parked, 5 slots, by {key.split('_')[1]}: a test\n",
+        f"main is parked, 0 of 5 slots, by {key.split('_')[1]}: a test\n",
     )
     status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)
     assert status == 202
@@ -146,9 +146,13 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
     assert run(service, "subscribers", "parked", **where) == (0, "none\n")
     assert run(service, "subscribers", "resume", **where) == (0, "0 are still left alone\n")
-    assert run(service, "account", "resume", **where) == (0, "open, 5 slots\n")
-    code, text = run(service, "account", "show", "--json", **where)
+    assert run(service, "accounts", "resume", "main", **where) == (0, "main is open, 0 of 5 slots\n")
+    code, text = run(service, "accounts", "show", "--json", **where)
     assert json.loads(text)["parked"] is False
+    code, text = run(service, "accounts", "list", "--json", **where)
+    assert [account["name"] for account in json.loads(text)["data"]] == ["main"]
+    code, text = run(service, "accounts", "show", "nobodys", **where)
+    assert (code, "no account" in text) == (1, True)
 
 
 def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:
