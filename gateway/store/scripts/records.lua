@@ -184,18 +184,19 @@ local function take_task(key, name, task, claimed, epoch, now, by, account)
   -- whoever holds a token could name tasks without end
   if claimed and known[2] and #cjson.decode(known[2]) >= CLAIMS then return nil end
   if not bind(name, task, claimed, now) then return nil end
-  if account then note_account(key, task, account) end
   known = known[1]
   if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
     note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', by or 'answer')
   end
   if not claimed then
+    if account then note_account(key, task, account) end
     redis.call('HSET', key, 'answered:' .. epoch, task)
     redis.call('HDEL', key, 'claimed_at')
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end
   if claimed then
+    if account then note_account(key, task, account) end
     redis.call('HSET', key, 'claimed_at', now)
     note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end

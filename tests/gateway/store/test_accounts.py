@@ -205,6 +205,18 @@ async def test_what_may_have_been_paid_waits_for_its_own_account_and_nobody_behi
     assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 0
 
 
+async def test_a_second_submission_that_cost_nothing_makes_the_job_no_freer(redis: Redis) -> None:
+    both = desk(redis, main=1, second=1)
+    bound = await both.released(await both.accept())
+    await both.sent_again(bound)
+    again = await both.claimed(bound)
+    assert (again.account, again.released_at) == ("main", None)
+    await both.operators.park("no credit", "key1", "main")
+    await both.jobs.apply(again, Move(JobEvent.CLAIM_LOST, give_back_in_ms=0))
+    assert await both.accounts(bound) == ["main"]
+    assert await both.in_flight() == {"main": 0, "second": 0}
+
+
 async def test_what_waits_for_its_account_goes_before_new_work(redis: Redis) -> None:
     both = desk(redis, main=1, second=1)
     bound = await both.released(await both.accept())
