@@ -114,10 +114,10 @@ async def _settings(found: Settings) -> AsyncIterator[Finding]:
             *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: a Redis that could forget is let pass"),
             "leave it out in production",
         )
-    if found.upstream_tenant_slots > found.upstream_slots:
+    if found.upstream_tenant_slots > found.roles()[Role.SUBMIT].slots:
         yield Finding(
             *("settings", Level.WARNING, "a tenant may hold more slots than there are"),
-            "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most GATEWAY_UPSTREAM_SLOTS",
+            "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most the slots of all accounts",
         )
 
 

@@ -29,6 +29,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
+SECOND = '[{"name": "second", "key": "wrong-key-canary"}]'
+
+
 def run(service: Machine, *words: str, **more: str) -> tuple[int, str]:
     environment = {**os.environ, **service.environment, "COLUMNS": "160", **more}
     done = subprocess.run(
@@ -74,12 +77,13 @@ def test_a_service_that_is_well_has_nothing_wrong_with_it(service: Machine) -> N
     ("more", "check", "says"),
     [
         ({"GATEWAY_UPSTREAM_KEY": "wrong-key-canary"}, "upstream", "refuses the key"),
+        ({"GATEWAY_UPSTREAM_ACCOUNTS": SECOND}, "upstream", "refuses the key of account second"),
         ({"GATEWAY_UPSTREAM_URL": "http://127.0.0.1:1"}, "upstream", "no answer"),
         ({"GATEWAY_BLOB_DIR": "/nowhere/at/all"}, "files", "No such file"),
         ({"GATEWAY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}, "redis", "Redis"),
         ({"GATEWAY_UPSTREAM_SLOTS": "many"}, "settings", "GATEWAY_UPSTREAM_SLOTS"),
     ],
-    ids=["key", "upstream", "blobs", "redis", "setting"],
+    ids=["key", "second key", "upstream", "blobs", "redis", "setting"],
 )
 def test_what_is_wrong_is_named_with_a_way_out_and_no_secret(
     service: Machine, more: dict[str, str], check: str, says: str
