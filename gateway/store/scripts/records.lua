@@ -261,8 +261,9 @@ local function move(key, order, now)
   end
   if order.kind == 'job' then
     local epoch = redis.call('HGET', key, 'epoch') or 0
+    local account = order.run and redis.call('HGET', key, 'account') or ''
     note(key, now, 'event', order.event, 'from', state, 'to', target, 'epoch', epoch, 'by', order.by or '',
-      'why', order.why or '')
+      'why', order.why or '', 'account', account)
   end
   return { target == state and 'repeated' or 'moved', state, target }
 end

@@ -82,5 +82,7 @@ async def test_operators_see_whose_a_job_is_and_its_tenant_does_not(
     assert claimed
     await resources.jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1", hold_ms=-1))
     assert (await operator.get(f"/ops/api/jobs/{name}")).json()["job"]["account"] == "second"
+    story_of = (await operator.get(f"/ops/api/jobs/{name}/timeline")).json()["data"]
+    assert [entry["account"] for entry in story_of if "account" in entry] == ["second"]
     for path in (f"/v1/jobs/{name}", f"/v1/jobs/{name}/timeline", "/v1/jobs"):
         assert "second" not in (await client.get(path)).text
