@@ -6,7 +6,7 @@ how long it has been so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -28,11 +28,13 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What alarms follow from. `durable`: None when it is not known; `callbacks`: whether they are wanted."""
+    """What alarms follow from. `durable`: None when it is not known; `callbacks`: whether they are wanted;
+    `parked`: the names of those of the upstream's `accounts` that are."""
 
     durable: bool | None
     paused: bool
-    account_parked: bool
+    accounts: int
+    parked: Sequence[str]
     callbacks: bool
     callback_path_seconds: float
     unknown_seconds: float
@@ -69,10 +71,10 @@ def _all(now: Figures) -> Iterator[Alarm]:
         )
     elif now.lease_seconds > LEASE_SECONDS:
         yield Alarm("WorkerHangs", page, "work is overdue and nobody takes it over")
-    if now.account_parked:
-        yield Alarm(
-            "AccountParked", page, "nothing is sent: the upstream refused the account, or it was parked"
-        )
+    if now.parked:
+        names, all_of_them = ", ".join(now.parked), len(now.parked) >= now.accounts
+        what = "nothing is sent" if all_of_them else f"less is sent, nothing with {names}"
+        yield Alarm("AccountParked", page, f"{what}: the upstream refused account {names}, or it was parked")
     if now.paused:
         yield Alarm("ServicePaused", ticket, "nothing is sent: an operator paused the service")
     if now.callbacks and now.callback_path_seconds > CALLBACK_PATH_SECONDS:

@@ -25,6 +25,7 @@ _TYPES: Final = _NEEDED | {
     "claimed": (dict, type(None)),
     "raw": (str,),
     "nonce": (str, type(None)),
+    "account": (str,),
 }
 
 

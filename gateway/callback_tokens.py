@@ -1,7 +1,7 @@
 """The capability in a job's callback URL: it names the job and the attempt, and cannot be guessed.
 
-`{kid}.{tenant}.{job}.{epoch}.{mac}`, safe in a URL path, by its form at most 106 characters, verified
-without Redis.
+`{kid}.{tenant}.{job}.{epoch}.{mac}`, safe in a URL path, by its form at most 139 characters, verified
+without Redis. The epoch is followed by `~` and the account that was sent with, if that is not `main`.
 The upstream's own signature does not cover a callback's body, so this token is what tells a callback
 from a forgery; and it names the job even if the task's id was never recorded.
 """
@@ -13,12 +13,14 @@ import hmac
 import re
 from typing import Final, NamedTuple
 
+from gateway.dispatch import ACCOUNT
 from gateway.keyring import Keyring
 
 _MAC_BYTES: Final = 16
 _REFERENCE: Final = (
     r"(?P<kid>[a-z0-9]{1,8})\.(?P<tenant>[a-z0-9][a-z0-9_-]{0,31})"
     r"\.(?P<job>job_[0-9A-HJKMNP-TV-Z]{26})\.(?P<epoch>0|[1-9][0-9]{0,9})"
+    r"(?:~(?P<account>[a-z0-9][a-z0-9_-]{0,31}))?"
 )
 _PROBE: Final = re.compile(r"(?P<kid>[a-z0-9]{1,8})\.(?P<mac>[A-Za-z0-9_-]{22})")
 #: The form of a token, wherever it may stand in a text.
@@ -26,20 +28,21 @@ FORM: Final = re.compile(_REFERENCE + r"\.(?P<mac>[A-Za-z0-9_-]{22})")
 
 
 class CallbackRef(NamedTuple):
-    """What a verified token says: which attempt (epoch) of which job."""
+    """What a verified token says: which attempt (epoch) of which job, and with which account."""
 
     kid: str
     tenant: str
     job_id: str
     epoch: int
+    account: str = ACCOUNT
 
 
-def make(keyring: Keyring, tenant: str, job_id: str, epoch: int) -> str:
+def make(keyring: Keyring, tenant: str, job_id: str, epoch: int, account: str = ACCOUNT) -> str:
     """The token of one attempt, under the active key. Raises ValueError for parts that are not valid."""
-    ref = CallbackRef(keyring.active_kid, tenant, job_id, epoch)
-    token = f"{ref.kid}.{tenant}.{job_id}.{epoch}.{_mac(keyring, ref)}"
+    ref = CallbackRef(keyring.active_kid, tenant, job_id, epoch, account)
+    token = f"{ref.kid}.{tenant}.{job_id}.{_attempt(ref)}.{_mac(keyring, ref)}"
     if not FORM.fullmatch(token):
-        raise ValueError("tenant, job id or epoch is not of the right form for a callback token")
+        raise ValueError("tenant, job id, epoch or account is not of the right form for a callback token")
     return token
 
 
@@ -47,8 +50,9 @@ def verify(keyring: Keyring, token: str) -> CallbackRef | None:
     """Whose callback this is; None for whatever else anybody may send."""
     if not (match := FORM.fullmatch(token)):
         return None
-    ref = CallbackRef(match["kid"], match["tenant"], match["job"], int(match["epoch"]))
-    if ref.kid not in keyring:
+    account = match["account"] or ACCOUNT
+    ref = CallbackRef(match["kid"], match["tenant"], match["job"], int(match["epoch"]), account)
+    if ref.kid not in keyring or match["account"] == ACCOUNT:  # a token has one spelling
         return None
     # The text is compared, not its decoded bytes: one mac has exactly one spelling.
     return ref if hmac.compare_digest(_mac(keyring, ref).encode(), match["mac"].encode()) else None
@@ -69,7 +73,11 @@ def verify_probe(keyring: Keyring, token: str, minute: int) -> bool:
 
 
 def _mac(keyring: Keyring, ref: CallbackRef) -> str:
-    return _text(keyring.derive(ref.kid, "callback-token", ref.kid, ref.tenant, ref.job_id, str(ref.epoch)))
+    return _text(keyring.derive(ref.kid, "callback-token", ref.kid, ref.tenant, ref.job_id, _attempt(ref)))
+
+
+def _attempt(ref: CallbackRef) -> str:
+    return str(ref.epoch) if ref.account == ACCOUNT else f"{ref.epoch}~{ref.account}"
 
 
 def _probe_mac(keyring: Keyring, kid: str, minute: int) -> str:

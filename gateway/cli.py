@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import audit_cli, endpoints_cli, keys_cli, ops_cli, tenants_cli
+from gateway.commands import accounts_cli, audit_cli, endpoints_cli, keys_cli, ops_cli, tenants_cli
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app.add_typer(endpoints_cli.app, name="endpoints")
 app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")
-app.add_typer(ops_cli.account, name="account")
+app.add_typer(accounts_cli.accounts, name="accounts")
 
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]

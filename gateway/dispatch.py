@@ -20,7 +20,7 @@ PREFIX: Final = "{gw}:"
 #: The most jobs that one run of the dispatch script hands out: it blocks Redis while it runs.
 BATCH: Final = 20
 
-#: The lane of the confirm role: one upstream account, so far.
+#: The upstream's account that there always is.
 ACCOUNT: Final = "main"
 
 
@@ -51,13 +51,25 @@ class HealthLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """What may be sent with one of the upstream's accounts: `slots` tasks at once, `per_second` submissions
+    (0: any number), and of what any account may have, a share of `weight` (1 to 100)."""
+
+    name: str
+    slots: int
+    weight: int = 1
+    per_second: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RoleLimits:
     """`slots`: at once over all lanes; `lane_slots`: at once in one lane, unless it has a cap of its own;
     `lease_ms`: how long a dispatched piece of work may go unheard of before it is dispatched again;
     `per_second`: how many may be handed out in a second (0: as many as there are); `probe_ms`: between probes
     while the role's account is parked. `again_share`: of the slots, and of those of a lane, how many retries
     may hold; new work may hold all. At 1 retries go first instead. Of the deliver role: `tenant_slots`, at
-    once in all lanes of one tenant (0: as many as there are), and `health` of its lanes."""
+    once in all lanes of one tenant (0: as many as there are), and `health` of its lanes. Of the submit
+    role: `accounts`, whose slots are the role's; without any there is `main`, which has them all."""
 
     slots: int
     lane_slots: int
@@ -67,6 +79,11 @@ class RoleLimits:
     again_share: float = 1.0
     tenant_slots: int = 0
     health: HealthLimits = HealthLimits()
+    accounts: tuple[AccountLimits, ...] = ()
+
+    @property
+    def all_accounts(self) -> tuple[AccountLimits, ...]:
+        return self.accounts or (AccountLimits(ACCOUNT, self.slots),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.dispatch import ACCOUNT
 from gateway.environment import ULID_DIGITS
 from gateway.lifecycle import FINAL, STATUS, JobState, OnUnknown, Status
 
@@ -83,7 +84,8 @@ class Job:
     when such a task was found to be another job's, or may be. `watch_until`: we gave the job up, and until
     then a late result is still told. `lost`: leases that ran out before it was paid.
     `trace`: the traceparent of the request that posted it, if there was one.
-    `refusals`: submissions of it at which the upstream refused the account.
+    `refusals`: submissions of it at which the upstream refused the account. `account`: with which it was
+    handed out last, and for ever once money may have been spent; `elsewhere`: tasks that another one has.
     """
 
     id: str
@@ -129,6 +131,12 @@ class Job:
     watch_until: int | None = None
     late: dict[str, Any] | None = None
     trace: str | None = None
+    account: str = ACCOUNT
+    elsewhere: dict[str, str] = field(default_factory=dict)
+
+    def account_of(self, task_id: str) -> str:
+        """The account whose task it is, with which alone it can be looked at."""
+        return self.elsewhere.get(task_id, self.account)
 
     @property
     def tasks(self) -> list[str]:
@@ -161,7 +169,10 @@ class Job:
         return Spend.POSSIBLE if self.released_at is not None or self.resubmits else Spend.NONE
 
 
-_JSON = ("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late")
+_JSON = (
+    *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
+    "elsewhere",
+)
 _INTEGERS = (
     "created_at",
     "epoch",
@@ -185,15 +196,9 @@ _INTEGERS = (
     "watch_until",
 )
 _TEXTS = (
+    *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
+    "account",
     "trace",
-    "run",
-    "tenant",
-    "model",
-    "callback_url",
-    "task_id",
-    "idempotency",
-    "evidence",
-    "cancel_refused",
 )
 
 

@@ -12,6 +12,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from gateway import crash_points, tracing
 from gateway.blobs import BlobStore
+from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.intake import Intake
 from gateway.keyring import Keyring
@@ -115,7 +116,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
         ),
         client_keys=RedisKeyStore(redis, environment.monotonic),
-        gauges=RedisGauges(redis, environment.monotonic),
+        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         history=RedisHistory(redis, scripts),
         queues=RedisQueues(redis),
         workers=RedisWorkers(redis, scripts),

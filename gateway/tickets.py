@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dispatch import ACCOUNT, Role, Ticket
+from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job
 
 
@@ -11,4 +11,4 @@ def submit_ticket(job: Job) -> Ticket:
 
 
 def confirm_ticket(job: Job) -> Ticket:
-    return Ticket(Role.CONFIRM, ACCOUNT, job.id)
+    return Ticket(Role.CONFIRM, job.account, job.id)

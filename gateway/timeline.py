@@ -36,8 +36,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "owed": "a webhook became due",
     "attempt": "a webhook was sent",
 }
-#: What only operators are shown: ids of the upstream's tasks and of their keys.
-_OPERATORS_ONLY: Final = frozenset({"task", "by"})
+#: What only operators are shown: ids of the upstream's tasks and of their keys, and accounts.
+_OPERATORS_ONLY: Final = frozenset({"task", "by", "account"})
 _ATTEMPT: Final = ("number", "outcome", "status", "duration_ms", "trigger")
 
 

@@ -6,7 +6,7 @@ more than one task: the first that is finished ends it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ _JITTER: Final = 0.2
 _LATE_POLLS: Final = 10  # times the longest wait between polls, when a job was given up
 _LATE_SOON_MS: Final = 3_600_000  # longer than this ago
 
+_UNKNOWN_ACCOUNT: Final = Later("the task's account is not among this worker's settings")
 _FOREIGN: Final = Later("the task carries the mark of another job")
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
 _EMPTY = UpstreamError("upstream_no_output", "the upstream calls the task completed, but shows no video")
@@ -59,7 +60,7 @@ _CANCELED = UpstreamError("upstream_canceled", "the upstream canceled the task, 
 class Confirmer:
     jobs: JobStore
     settlement: Settlement
-    upstream: Upstream
+    upstreams: Mapping[str, Upstream]
     environment: Environment
     settings: Settings
     tracer: Tracer = UNTRACED
@@ -90,8 +91,15 @@ class Confirmer:
         else:  # unknown; or accepted, and its task was found to be another job's
             await self._seeker().seek(job, ticket)
 
+    def _upstream_of(self, job: Job, task_id: str) -> Upstream | None:
+        """None when this worker knows no such account: it can look at nothing of it."""
+        account = job.account_of(task_id)
+        if account not in self.upstreams:
+            structlog.get_logger().error("account_unknown", job=job.id, account=account)
+        return self.upstreams.get(account)
+
     def _seeker(self) -> EvidenceSeeker:
-        return EvidenceSeeker(self.jobs, self.settlement, self.upstream, self.environment, self.settings)
+        return EvidenceSeeker(self.jobs, self.settlement, self.upstreams, self.environment, self.settings)
 
     def _claim_left_ms(self, job: Job) -> int:
         """A callback alone named the task, and callbacks can be crossed: for a while an answer to a
@@ -119,7 +127,8 @@ class Confirmer:
         await self._judge(job, done or looks[0], ticket, looks)
 
     async def _query(self, job: Job, task_id: str) -> QueryOutcome:
-        outcome = await self.upstream.query(task_id)
+        upstream = self._upstream_of(job, task_id)
+        outcome = await upstream.query(task_id) if upstream else _UNKNOWN_ACCOUNT
         if isinstance(outcome, Found) and not is_of(job, outcome.snapshot):
             structlog.get_logger().error("task_of_another_job", job=job.id, task=task_id)
             return _FOREIGN
@@ -169,16 +178,19 @@ class Confirmer:
         done = [submit_ticket(job), ticket]
         answer = await self.settlement.succeed(job, snapshot, done, tally)
         await self._settled(job, answer, ticket)
-        if answer.outcome is Outcome.MOVED and self.upstream.capabilities.cancel:
+        if answer.outcome is Outcome.MOVED:
             for other in set(job.tasks) - {snapshot.task_id}:  # paid for already: no longer needed
-                await self.upstream.cancel(other)
+                upstream = self._upstream_of(job, other)
+                if upstream and upstream.capabilities.cancel:
+                    await upstream.cancel(other)
 
     def _how_it_was_seen(self, job: Job) -> list[str]:
         """Where there are callbacks, a poll that is the first to see an end means that one was lost."""
         return ["callback_lost|jobs"] if self.settings.public_url and job.called_back_at is None else []
 
     async def _ask_to_cancel(self, job: Job, task_id: str) -> None:
-        outcome = await self.upstream.cancel(task_id)
+        upstream = self._upstream_of(job, task_id)
+        outcome = await upstream.cancel(task_id) if upstream else _UNKNOWN_ACCOUNT
         if isinstance(outcome, CancelRefused):
             move = Move(
                 JobEvent.CANCEL_WISHED,

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
-from gateway.dispatch import Role, queue_name
+from gateway.dispatch import ACCOUNT, Role, queue_name
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.client import connection_pool
@@ -126,14 +126,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     guard = await open_guard(settings)
     dialect = dialects.make(settings.upstream_dialect)
     async with (
-        HttpUpstream(
-            dialect,
-            settings.upstream_url or dialect.home,
-            settings.upstream_key,
-            response_seconds=settings.upstream_timeout_seconds,
-            query_seconds=settings.upstream_query_seconds,
-            reach=resources.environment.reach,
-        ) as upstream,
+        contextlib.AsyncExitStack() as stack,
         Deliverer(
             guard,
             pool_size=settings.delivery_slots,
@@ -141,17 +134,30 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             reach=resources.environment.reach,
         ) as deliverer,
     ):
+        upstreams = {
+            account.limits.name: await stack.enter_async_context(
+                HttpUpstream(
+                    dialect,
+                    settings.upstream_url or dialect.home,
+                    account.key,
+                    response_seconds=settings.upstream_timeout_seconds,
+                    query_seconds=settings.upstream_query_seconds,
+                    reach=resources.environment.reach,
+                )
+            )
+            for account in settings.accounts()
+        }
         r = resources
         dispatcher = Dispatcher(r.lanes)
         yield {
             "jobs": r.jobs,
-            "upstream": upstream,
+            "upstream": upstreams[ACCOUNT],
             "dispatcher": dispatcher,
             "submitter": Submitter(
-                r.jobs, r.settlement, upstream, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
+                r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
             "steps": StepTeller(r.jobs, r.deliveries),
-            "confirmer": Confirmer(r.jobs, r.settlement, upstream, r.environment, settings, tracer=r.tracer),
+            "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
             "messenger": Messenger(
                 r.deliveries,
                 r.endpoints,

@@ -9,6 +9,7 @@ ends the wait in any case (`sweep`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,7 +49,7 @@ def evidence_ms(job: Job, settings: Settings) -> int:
 class EvidenceSeeker:
     jobs: JobStore
     settlement: Settlement
-    upstream: Upstream
+    upstreams: Mapping[str, Upstream]
     environment: Environment
     settings: Settings
 
@@ -121,15 +122,19 @@ class EvidenceSeeker:
     async def find(self, job: Job, ticket: Ticket) -> bool | None:
         """Whether the upstream's list shows the task of this submission; it is the job's from then on. None
         when the list cannot be read. Without a list there is nothing to be found."""
-        if not self.upstream.capabilities.listing:
+        upstream = self.upstreams.get(job.account)
+        if upstream is None:
+            structlog.get_logger().error("account_unknown", job=job.id, account=job.account)
+            return None
+        if not upstream.capabilities.listing:
             return False
         began = job.released_at or job.submitting_at or job.created_at
         since, until = began - _LIST_MARGIN_MS, self.environment.now_ms() + _LIST_MARGIN_MS
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant)
         try:
             async with asyncio.timeout(_LIST_SECONDS):
-                listing = await self.upstream.list_tasks(since, until)
-                found = listing if isinstance(listing, Later) else await self._marked(job, listing.tasks)
+                listing = await upstream.list_tasks(since, until)
+                found = listing if isinstance(listing, Later) else await _marked(upstream, job, listing.tasks)
         except TimeoutError:
             found = Later("the list took too long")
         if isinstance(found, Later):
@@ -149,23 +154,24 @@ class EvidenceSeeker:
         await self.jobs.postpone(ticket, 0, {})
         return True
 
-    async def _marked(self, job: Job, tasks: list[ListedTask]) -> str | Later | None:
-        """The task that carries the mark of one of the job's submissions. The list may not show marks, a look
-        at one task does; a prompt alone is no proof, for another job may have asked for the same. Later when
-        not every candidate could be looked at: then nothing is known."""
-        mark = f".{job.id}."
-        unmarked = []
-        for task in tasks:
-            if task.reference is None and task.prompt in (None, job.params.get("prompt")):
-                unmarked.append(task.task_id)
-            elif task.reference is not None and mark in task.reference:
-                return task.task_id
-        if len(unmarked) > _CANDIDATES:
-            return Later(f"{len(unmarked)} tasks of the list carry no mark")
-        for task_id in unmarked:
-            look = await self.upstream.query(task_id)
-            if isinstance(look, Later):
-                return look
-            if isinstance(look, Found) and look.snapshot.reference and mark in look.snapshot.reference:
-                return task_id
-        return None
+
+async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Later | None:
+    """The task that carries the mark of one of the job's submissions. The list may not show marks, a look
+    at one task does; a prompt alone is no proof, for another job may have asked for the same. Later when
+    not every candidate could be looked at: then nothing is known."""
+    mark = f".{job.id}."
+    unmarked = []
+    for task in tasks:
+        if task.reference is None and task.prompt in (None, job.params.get("prompt")):
+            unmarked.append(task.task_id)
+        elif task.reference is not None and mark in task.reference:
+            return task.task_id
+    if len(unmarked) > _CANDIDATES:
+        return Later(f"{len(unmarked)} tasks of the list carry no mark")
+    for task_id in unmarked:
+        look = await upstream.query(task_id)
+        if isinstance(look, Later):
+            return look
+        if isinstance(look, Found) and look.snapshot.reference and mark in look.snapshot.reference:
+            return task_id
+    return None

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, assert_never
 
@@ -62,11 +62,11 @@ _DEVIATIONS_POLLED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """`stopping`: set when the process is about to end."""
+    """`upstreams`: by account. `stopping`: set when the process is about to end."""
 
     jobs: JobStore
     settlement: Settlement
-    upstream: Upstream
+    upstreams: Mapping[str, Upstream]
     blobs: BlobStore
     keyring: Keyring
     environment: Environment
@@ -114,10 +114,13 @@ class Submitter:
             return Rejected(lost)
         except TimeoutError:
             raise BlobStoreUnavailable("the folder of inline media is too slow") from None
-        token = callback_tokens.make(self.keyring, job.tenant, job.id, job.epoch)
+        upstream = self.upstreams.get(job.account)
+        if upstream is None:  # another worker, with newer settings or older ones, handed it out
+            raise Fenced(f"this worker knows no account {job.account}")
+        token = callback_tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
         public = self.settings.public_url
         gate = Gatekeeper(self.jobs, self.environment, job)
-        sending = self.upstream.submit(
+        sending = upstream.submit(
             params,
             model=job.model,
             callback_url=f"{public}/callbacks/{token}" if public else None,
@@ -151,7 +154,7 @@ class Submitter:
     async def _record(self, job: Job, outcome: SubmitOutcome, ticket: Ticket) -> Answer:
         match outcome:
             case Accepted():
-                move = self._accepted(outcome)
+                move = self._accepted(job, outcome)
                 answer = await self._apply(job, move)
                 if answer.outcome is not Outcome.FENCED:
                     return answer
@@ -163,12 +166,14 @@ class Submitter:
                     )
                 return answer
             case Busy():
-                wait = max(outcome.retry_after_seconds or 0, self._busy_seconds(job))
+                wait = self._busy_seconds(job)
+                if not (outcome.reached and self._others):  # else that account alone is to be spared
+                    wait = max(outcome.retry_after_seconds or 0, wait)
                 if not outcome.reached:
                     back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable")
                     return await self._send_back(job, replace(back, why=_reason(outcome)))
                 held = min(outcome.retry_after_seconds or 0, _ACCOUNT_HOLD_SECONDS)
-                verdict = AccountVerdict("busy", int(held * 1000))
+                verdict = AccountVerdict("busy", int(held * 1000), account=job.account)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
                 return await self._send_back(job, replace(back, why=_reason(outcome)))
             case Refused():
@@ -177,6 +182,7 @@ class Submitter:
                     job=job.id,
                     tenant=job.tenant,
                     epoch=job.epoch,
+                    account=job.account,
                     status=outcome.status,
                     code=outcome.error.code,
                     reason=outcome.error.message,
@@ -186,9 +192,13 @@ class Submitter:
                     status=outcome.status,
                     code=outcome.error.code,
                     reason=outcome.error.message,
+                    account=job.account,
                 )
-                # Later each time, so that another job is the next probe: the refusal may be this job's own.
+                # Later each time, so that another job is the next probe: the refusal may be this job's own,
+                # and then it must not park one account after the other.
                 wait = _BEHIND * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
+                if self._others and not job.refusals:
+                    wait = self._busy_seconds(job)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "account_refused", verdict)
                 return await self._send_back(job, replace(back, add={"refusals": 1}, why=_reason(outcome)))
             case Rejected():
@@ -228,13 +238,13 @@ class Submitter:
             tally=["submissions|unknown"],
         )
 
-    def _accepted(self, outcome: Accepted) -> Move:
+    def _accepted(self, job: Job, outcome: Accepted) -> Move:
         snapshot = outcome.snapshot
         over = snapshot is not None and snapshot.status is not TaskStatus.IN_PROGRESS
         return Move(
             JobEvent.UPSTREAM_ACCEPTED,
             task=outcome.task_id,
-            account=AccountVerdict("accepted"),
+            account=AccountVerdict("accepted", account=job.account),
             hold_ms=-1,
             poll_in_ms=0 if over else int(self.settings.poll_first_seconds * 1000),
             typical=None
@@ -256,6 +266,11 @@ class Submitter:
     async def _apply(self, job: Job, move: Move) -> Answer:
         fenced = replace(move, expect={"epoch": job.epoch, "run": job.run})
         return await persist(lambda: self.jobs.apply(job, fenced), self.environment)
+
+    @property
+    def _others(self) -> bool:
+        """Whether a job that one account did not take may be sent with another."""
+        return len(self.upstreams) > 1
 
     def _busy_seconds(self, job: Job) -> float:
         return full_jitter(

@@ -18,6 +18,7 @@ from typing import Final
 
 from gateway import callback_tokens, settings
 from gateway.commands import api
+from gateway.dispatch import ACCOUNT, Role
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
@@ -27,7 +28,7 @@ from gateway.store.gauges import RedisGauges
 from gateway.store.lua import Scripts
 from gateway.store.workers import RedisWorkers
 from gateway.upstream import dialects
-from gateway.upstream.base import Later
+from gateway.upstream.base import Later, QueryOutcome
 from gateway.upstream.http import HttpUpstream
 
 _CHECK_SECONDS: Final = 15.0
@@ -113,16 +114,16 @@ async def _settings(found: Settings) -> AsyncIterator[Finding]:
             *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: a Redis that could forget is let pass"),
             "leave it out in production",
         )
-    if found.upstream_tenant_slots > found.upstream_slots:
+    if found.upstream_tenant_slots > found.roles()[Role.SUBMIT].slots:
         yield Finding(
             *("settings", Level.WARNING, "a tenant may hold more slots than there are"),
-            "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most GATEWAY_UPSTREAM_SLOTS",
+            "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most the slots of all accounts",
         )
 
 
 async def _redis(found: Settings) -> AsyncIterator[Finding]:
     async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
-        gauges = await RedisGauges(redis, Environment().monotonic).read()
+        gauges = await RedisGauges(redis, Environment().monotonic, found.roles()[Role.SUBMIT]).read()
         text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
         for fault in await durability.faults(redis):
@@ -137,7 +138,7 @@ async def _redis(found: Settings) -> AsyncIterator[Finding]:
 
 async def _workers(found: Settings) -> AsyncIterator[Finding]:
     async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
-        gauges = await RedisGauges(redis, Environment().monotonic).read()
+        gauges = await RedisGauges(redis, Environment().monotonic, found.roles()[Role.SUBMIT]).read()
         processes = await RedisWorkers(redis, Scripts(redis)).all()
     if gauges.sweep_age_seconds > _SWEEP_SECONDS:
         text = "none runs: nothing is sent, confirmed or delivered"
@@ -176,20 +177,25 @@ async def _callbacks(found: Settings) -> AsyncIterator[Finding]:
 async def _upstream(found: Settings) -> AsyncIterator[Finding]:
     dialect = dialects.make(found.upstream_dialect)
     url = found.upstream_url or dialect.home
-    async with HttpUpstream(dialect, url, found.upstream_key, query_seconds=8.0) as upstream:
-        outcome = await upstream.query("doctor")
+    for account in found.accounts():
+        async with HttpUpstream(dialect, url, account.key, query_seconds=8.0) as upstream:
+            outcome = await upstream.query("doctor")
+        yield _of_account(account.limits.name, url, outcome)
+
+
+def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
+    setting = "GATEWAY_UPSTREAM_KEY" if name == ACCOUNT else f"the key of {name} in GATEWAY_UPSTREAM_ACCOUNTS"
     if not isinstance(outcome, Later):
-        yield Finding("upstream", Level.OK, f"{url} answers and takes the key")
-    elif outcome.reason.startswith(_REFUSED):
-        yield Finding(
-            *("upstream", Level.ERROR, f"{url} refuses the key: {outcome.reason}"),
-            "mend GATEWAY_UPSTREAM_KEY, or the account's balance or permissions",
+        return Finding("upstream", Level.OK, f"{url} answers and takes the key of account {name}")
+    if outcome.reason.startswith(_REFUSED):
+        return Finding(
+            *("upstream", Level.ERROR, f"{url} refuses the key of account {name}: {outcome.reason}"),
+            f"mend {setting}, or the account's balance or permissions",
         )
-    else:
-        yield Finding(
-            *("upstream", Level.ERROR, f"{url}: {outcome.reason}"),
-            "look at the network, at GATEWAY_UPSTREAM_URL and GATEWAY_UPSTREAM_DIALECT",
-        )
+    return Finding(
+        *("upstream", Level.ERROR, f"{url}: {outcome.reason}"),
+        "look at the network, at GATEWAY_UPSTREAM_URL and GATEWAY_UPSTREAM_DIALECT",
+    )
 
 
 async def _files(found: Settings) -> AsyncIterator[Finding]:

@@ -23,7 +23,6 @@ LOCAL = "http://127.0.0.1:8080"
 jobs = typer.Typer(help="Jobs of any tenant: their story, and what to do about one.", no_args_is_help=True)
 deliveries = typer.Typer(help="Webhooks of any tenant: look at them, send them again.", no_args_is_help=True)
 subscribers = typer.Typer(help="Subscribers that are left alone for a while.", no_args_is_help=True)
-account = typer.Typer(help="The upstream's account: send nothing, or go on.", no_args_is_help=True)
 
 
 class Decision(StrEnum):
@@ -152,35 +151,6 @@ def resume_subscribers(
     body = {"subscriber": subscriber} if subscriber else {"all": True}
     found = call("POST", "subscribers/resume", url, key, body)
     tell(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still left alone"))
-
-
-@account.command("show")
-def show_account(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Show whether anything is sent, and why not."""
-    _account(call("GET", "account", url, key), as_json)
-
-
-@account.command("pause")
-def pause_account(
-    reason: Annotated[str, typer.Option(help="Why, for the other operators.")],
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: AsJson = False,
-) -> None:
-    """Send nothing to the upstream, not even a probe, until it is resumed."""
-    _account(call("POST", "account/park", url, key, {"reason": reason}), as_json)
-
-
-@account.command("resume")
-def resume_account(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send again."""
-    _account(call("POST", "account/resume", url, key), as_json)
-
-
-def _account(found: Mapping[str, Any], as_json: bool) -> None:
-    why = f", by {found['parked_by']}: {found['reason']}" if found["parked"] else ""
-    state = "parked" if found["parked"] else "open"
-    tell(found, as_json, lambda: typer.echo(f"{state}, {found['slots']} slots{why}"))
 
 
 def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:

@@ -87,8 +87,7 @@ def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _counts(overview: Mapping[str, Any]) -> Table:
-    account = overview["account"]
-    state = "parked" if account["parked"] else "held" if account["held"] else "open"
+    accounts = "; ".join(map(_account, overview["accounts"]))
     redis = overview["redis"]
     rows = {
         "jobs": ", ".join(f"{number:,} {phase}" for phase, number in overview["jobs"].items() if number)
@@ -97,7 +96,7 @@ def _counts(overview: Mapping[str, Any]) -> Table:
             f"{number:,} {one}" for one, number in overview["deliveries"].items() if number
         )
         or "none",
-        "account": f"{state}, {account['slots']} slots" + (", SERVICE PAUSED" if overview["paused"] else ""),
+        "accounts": accounts + (", SERVICE PAUSED" if overview["paused"] else ""),
         "workers": f"{overview['workers']}",
         "redis": f"{redis['version']}, {redis['memory_bytes'] / 1e6:,.0f} MB, {redis['read_ms']:.1f} ms",
     }
@@ -105,6 +104,11 @@ def _counts(overview: Mapping[str, Any]) -> Table:
     for name, text in rows.items():
         table.add_row(Text(name, "dim"), text)
     return table
+
+
+def _account(account: Mapping[str, Any]) -> str:
+    state = "parked" if account["parked"] else "held" if account["held"] else "open"
+    return f"{account['name']} {state}, {account['in_flight']}/{account['slots']} slots"
 
 
 def _time(seconds: float) -> str:

@@ -17,7 +17,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--data-dir", type=Path, required=True, help="ledger and results")
-    parser.add_argument("--key", required=True, help="the only key that is accepted")
+    parser.add_argument("--key", required=True, help="the key that is accepted")
+    parser.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME=KEY",
+        help="one more key, with tasks of its own; may be repeated",
+    )
     parser.add_argument("--render", choices=["full", "none"], default="full")
     parser.add_argument("--callback-style", choices=["none", "vtrix", "vidu"], default="none")
     parser.add_argument(
@@ -42,6 +49,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     given = vars(_arguments())
     host, port = given.pop("host"), given.pop("port")
+    given["accounts"] = dict(account.split("=", 1) for account in given.pop("account"))
     make_server(build_app(Options(**given)), host, port).run()
 
 

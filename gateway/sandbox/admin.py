@@ -81,6 +81,20 @@ async def chances(request: Request) -> Response:
     return json(sandbox.chances.shown() | {"known": KNOWN})
 
 
+async def accounts(request: Request) -> Response:
+    """POST {"account": "second", "refuse": "402"}: every creation with its key, until refuse is null."""
+    sandbox: Sandbox = request.app.state.sandbox
+    if request.method == "POST":
+        try:
+            wish = _document(await request.body())
+            if not isinstance(wish, dict):
+                raise Refused("BadRequest", 'send {"account": NAME, "refuse": FAULT or null}')
+            sandbox.accounts.refuse(wish.get("account"), wish.get("refuse"))
+        except Refused as refused:
+            return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
+    return json({"accounts": sandbox.accounts.shown()})
+
+
 def _document(body: bytes) -> object:
     try:
         return orjson.loads(body)
@@ -92,5 +106,6 @@ ROUTES = [
     Route("/admin/ledger", ledger),
     Route("/admin/tasks", tasks),
     Route("/admin/faults", faults, methods=["GET", "POST", "DELETE"]),
+    Route("/admin/accounts", accounts, methods=["GET", "POST"]),
     Route("/admin/chances", chances, methods=["GET", "POST", "DELETE"]),
 ]

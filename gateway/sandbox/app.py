@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway.environment import Environment
 from gateway.sandbox import admin, vidu_list, vidu_routes
 from gateway.sandbox.answers import envelope, json, refusal
-from gateway.sandbox.creation import check_key, create
+from gateway.sandbox.creation import account_of, check_key, create
 from gateway.sandbox.options import Options
 from gateway.sandbox.refusals import Refused
 from gateway.sandbox.service import Sandbox
@@ -58,15 +58,18 @@ def build_app(options: Options, environment: Environment | None = None) -> Starl
 async def poll(request: Request) -> Response:
     sandbox: Sandbox = request.app.state.sandbox
     task_id = request.path_params["task_id"]
+    account = account_of(request, VTRIX)
     try:
-        check_key(request, VTRIX)
-        task = sandbox.look(task_id, "vtrix")
+        task = sandbox.look(task_id, "vtrix", check_key(request, VTRIX))
         if task is None:
             raise Refused("TaskNotFound", "no such task", 404)
     except Refused as refused:
-        sandbox.ledger.write("get", dialect="vtrix", task_id=task_id, reply=refused.status, status=None)
+        facts = {"dialect": "vtrix", "account": account, "task_id": task_id}
+        sandbox.ledger.write("get", **facts, reply=refused.status, status=None)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    sandbox.ledger.write("get", dialect="vtrix", task_id=task_id, reply=200, status=task.status)
+    sandbox.ledger.write(
+        "get", dialect="vtrix", account=account, task_id=task_id, reply=200, status=task.status
+    )
     return json(envelope(task, sandbox.studio.progress(task)))
 
 

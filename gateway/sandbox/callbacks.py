@@ -125,7 +125,8 @@ class Caller:
         """The key that made the task; behind a reseller that is one which its clients do not have."""
         if call.forgery:
             return _FORGERS_KEY
-        return self._options.key if task.dialect == "vidu" else self._options.callback_key
+        native = task.dialect == "vidu"
+        return self._options.key_of(task.account) if native else self._options.callback_key
 
 
 def _vtrix_body(task: Task) -> dict[str, Any]:

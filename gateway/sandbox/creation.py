@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.sandbox.accounts import MAIN
 from gateway.sandbox.answers import json
 from gateway.sandbox.checks import BODY_LIMIT, Order
 from gateway.sandbox.faults import CALLING, HIDING, REFUSING, Fault
@@ -31,7 +31,7 @@ class _Visit:
     sandbox: Sandbox
     request: Request
     wire: Wire
-    is_authorized: bool
+    account: str | None
     first_byte_ns: int
     last_byte_ns: int | None = None
     body: bytes = b""
@@ -41,12 +41,13 @@ class _Visit:
         self.sandbox.ledger.post(
             self.body,
             dialect=self.wire.name,
-            is_authorized=self.is_authorized,
+            is_authorized=self.account is not None,
             first_byte_ns=self.first_byte_ns,
             last_byte_ns=self.last_byte_ns,
             reply=reply,
             task_id=task.id if task else None,
             charged=task.cost if task else None,
+            account=self.account,
         )
 
     def strike(self, fault: Fault, order: Order | None = None, task: Task | None = None) -> None:
@@ -60,7 +61,7 @@ class _Visit:
 
 async def create(wire: Wire, request: Request) -> Response:
     sandbox: Sandbox = request.app.state.sandbox
-    visit = _Visit(sandbox, request, wire, is_authorized(request, wire), sandbox.ledger.now_ns())
+    visit = _Visit(sandbox, request, wire, account_of(request, wire), sandbox.ledger.now_ns())
     if early := sandbox.faults.early() or sandbox.chances.early():
         visit.strike(early)
         visit.record(None)
@@ -71,6 +72,8 @@ async def create(wire: Wire, request: Request) -> Response:
     try:
         order = await _checked(visit)
         faults = sandbox.chances.due() | sandbox.faults.due(order.prompt)
+        if refused := sandbox.accounts.refusing.get(visit.account or ""):
+            faults[refused.name] = refused
     except Refused as refused:
         visit.record(refused.status)
         return wire.refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
@@ -78,16 +81,17 @@ async def create(wire: Wire, request: Request) -> Response:
     return _refused(visit, order, refusing) if refusing else await _created(visit, order, faults)
 
 
-def is_authorized(request: Request, wire: Wire) -> bool:
+def account_of(request: Request, wire: Wire) -> str | None:
     sandbox: Sandbox = request.app.state.sandbox
-    expected = f"{wire.scheme} {sandbox.options.key}".encode()
-    return hmac.compare_digest(request.headers.get("authorization", "").encode("latin-1"), expected)
+    return sandbox.accounts.of(request.headers.get("authorization", ""), wire.scheme)
 
 
-def check_key(request: Request, wire: Wire) -> None:
-    """Raises Refused."""
-    if not is_authorized(request, wire):
+def check_key(request: Request, wire: Wire) -> str:
+    """The account whose key it is. Raises Refused."""
+    account = account_of(request, wire)
+    if account is None:
         raise Refused("Unauthorized", "the API key is missing or not valid", 401)
+    return account
 
 
 async def _read(visit: _Visit) -> bool:
@@ -129,7 +133,7 @@ async def _created(visit: _Visit, order: Order, faults: Mapping[str, Fault]) -> 
     """From here on the task is charged, whatever the caller gets to see."""
     sandbox = visit.sandbox
     base_url = str(visit.request.base_url).rstrip("/")
-    task = sandbox.create(order, base_url, faults, visit.wire.name)
+    task = sandbox.create(order, base_url, faults, visit.wire.name, visit.account or MAIN)
     hiding = next((faults[name] for name in HIDING if name in faults), None)
     visit.record(_status_of(hiding), task)
     for fault in faults.values():

@@ -56,13 +56,16 @@ class Ledger:
         reply: int | None,
         task_id: str | None = None,
         charged: str | None = None,
+        account: str | None = None,
     ) -> None:
-        """`reply`: the HTTP status, None when none is sent. `charged`: US dollars, None = nothing. The
-        times are those of the request's head and of the end of its body, None = it never came."""
+        """`reply`: the HTTP status, None when none is sent. `charged`: US dollars, None = nothing.
+        `account`: whose key it was. The times are those of the request's head and of the end of its body,
+        None = it never came."""
         self.write(
             "post",
             dialect=dialect,
             authorized=is_authorized,
+            account=account,
             complete=last_byte_ns is not None,
             first_byte_ns=first_byte_ns,
             last_byte_ns=last_byte_ns,

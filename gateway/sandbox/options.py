@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,12 +20,16 @@ class Options:
     for it: they call back natively, signed with `key`. `public_url` starts the addresses of results; without
     it they start with whatever the creation was addressed to.
 
+    `accounts`: further keys, by the names of their accounts; `key` is that of `main`. A task is seen with the
+    key that made it alone.
+
     `concurrency`: how many tasks of the vidu dialect run at once, None = all; 0 leaves every one waiting.
     `list_payload`: whether the vidu list of tasks shows their payload, which no document promises.
     """
 
     data_dir: Path
     key: str = field(repr=False)
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
     render: RenderMode = "full"
     callback_style: CallbackStyle = "none"
     callback_key: str = field(default="sandbox-callback-key", repr=False)
@@ -35,6 +40,9 @@ class Options:
     fsync: bool = False
     concurrency: int | None = None
     list_payload: bool = False
+
+    def key_of(self, account: str) -> str:
+        return self.accounts.get(account, self.key)
 
     @property
     def files_dir(self) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from gateway.environment import Environment
+from gateway.sandbox.accounts import MAIN, Accounts
 from gateway.sandbox.callbacks import Caller
 from gateway.sandbox.chances import Chances
 from gateway.sandbox.checks import Order
@@ -23,6 +24,7 @@ class Sandbox:
     def __init__(self, options: Options, environment: Environment) -> None:
         self.options = options
         self.environment = environment
+        self.accounts = Accounts({MAIN: options.key, **options.accounts})
         self.faults = FaultBook()
         self.chances = Chances()
         self.ledger = Ledger(options.ledger_path, environment, fsync=options.fsync)
@@ -33,16 +35,20 @@ class Sandbox:
         self.caller = Caller(options, environment, self.ledger, self._session, self.tasks)
         self.studio = Studio(options, environment, self._session, self.caller.announce)
 
-    def create(self, order: Order, base_url: str, faults: Mapping[str, Fault], dialect: Dialect) -> Task:
+    def create(
+        self, order: Order, base_url: str, faults: Mapping[str, Fault], dialect: Dialect, account: str
+    ) -> Task:
         """The task exists and costs from now on; `studio.begin` sets it going."""
-        task = new_task(order, self.options.public_url or base_url, faults, self.environment, dialect)
+        task = new_task(
+            order, self.options.public_url or base_url, faults, self.environment, dialect, account
+        )
         self.tasks[task.id] = task
         return task
 
-    def look(self, task_id: str, dialect: Dialect) -> Task | None:
-        """One poll of a task, as far as those who made it by this dialect may see it."""
+    def look(self, task_id: str, dialect: Dialect, account: str) -> Task | None:
+        """One poll of a task, as far as those who made it so, and with this account, may see it."""
         task = self.tasks.get(task_id)
-        if task is None or task.dialect != dialect:
+        if task is None or (task.dialect, task.account) != (dialect, account):
             return None
         task.polls += 1
         return None if "hidden" in task.faults and task.polls <= task.faults["hidden"].number() else task

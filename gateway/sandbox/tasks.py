@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.environment import Environment
+from gateway.sandbox.accounts import MAIN
 from gateway.sandbox.checks import Order
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.prices import cost_of
@@ -34,7 +35,8 @@ class Task:
     """`seed` and `seconds` as chosen where the order left them open. Times: seconds since the epoch.
 
     `foreign_id` is vidu's number for it: another account's for a task made through vtrix, and the task's own
-    `id` for one made through vidu. `status` is in vtrix's words, `state` in vidu's.
+    `id` for one made through vidu. `account`: whose key made it. `status` is in vtrix's words, `state` in
+    vidu's.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Task:
     cost: str
     base_url: str
     faults: Mapping[str, Fault]
+    account: str
     status: Status = "in_progress"
     is_queued: bool = False
     is_refunded: bool = False
@@ -91,6 +94,7 @@ def new_task(
     faults: Mapping[str, Fault],
     environment: Environment,
     dialect: Dialect = "vtrix",
+    account: str = MAIN,
 ) -> Task:
     """Draws what the order left to chance: seed 0 is any seed, duration 0 is 3 to 6 s by the seed."""
     number = str(9 * 10**17 + int.from_bytes(environment.entropy(7), "big") % 10**17)
@@ -107,6 +111,7 @@ def new_task(
         cost=cost_of(order.resolution, seconds),
         base_url=base_url,
         faults=faults,
+        account=account,
     )
 
 

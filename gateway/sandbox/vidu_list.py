@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.sandbox.answers import json
-from gateway.sandbox.creation import check_key
+from gateway.sandbox.creation import account_of, check_key
 from gateway.sandbox.refusals import Refused
 from gateway.sandbox.service import Sandbox
 from gateway.sandbox.tasks import State, Task
@@ -35,18 +35,19 @@ _ONCE = frozenset({"created_at.from", "created_at.to", "pager.pagesz", "pager.pa
 
 async def tasks(request: Request) -> Response:
     sandbox: Sandbox = request.app.state.sandbox
+    account = account_of(request, VIDU)
     try:
-        check_key(request, VIDU)
-        found, token = _page(sandbox, request.query_params)
+        found, token = _page(sandbox, request.query_params, check_key(request, VIDU))
     except Refused as refused:
-        sandbox.ledger.write("list", dialect="vidu", reply=refused.status, task_ids=None)
+        sandbox.ledger.write("list", dialect="vidu", account=account, reply=refused.status, task_ids=None)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    sandbox.ledger.write("list", dialect="vidu", reply=200, task_ids=[task.id for task in found])
+    shown = [task.id for task in found]
+    sandbox.ledger.write("list", dialect="vidu", account=account, reply=200, task_ids=shown)
     rows = [listed_body(task, with_payload=sandbox.options.list_payload) for task in found]
     return json({"next_page_token": token, "tasks": rows})
 
 
-def _page(sandbox: Sandbox, query: QueryParams) -> tuple[list[Task], str]:
+def _page(sandbox: Sandbox, query: QueryParams, account: str) -> tuple[list[Task], str]:
     """The tasks, and the token of what follows ("" for nothing). Raises Refused."""
     _check_keys(query)
     size, last = _size(query.get("pager.pagesz", "10")), _last(query.get("pager.page_token", ""))
@@ -64,7 +65,7 @@ def _page(sandbox: Sandbox, query: QueryParams) -> tuple[list[Task], str]:
     wanted = (
         task
         for task in newest_first
-        if task.dialect == "vidu"
+        if (task.dialect, task.account) == ("vidu", account)
         and since <= task.created_at <= until
         and (not states or task.state in states)
         and (not ids or task.id in ids)

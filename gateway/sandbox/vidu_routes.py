@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.sandbox.answers import json
-from gateway.sandbox.creation import check_key
+from gateway.sandbox.creation import account_of, check_key
 from gateway.sandbox.prices import credits_of
 from gateway.sandbox.refusals import Refused
 from gateway.sandbox.service import Sandbox
@@ -29,9 +29,9 @@ async def creations(request: Request) -> Response:
     try:
         task = _seen(request, task_id)
     except Refused as refused:
-        sandbox.ledger.write("get", dialect="vidu", task_id=task_id, reply=refused.status, status=None)
+        sandbox.ledger.write("get", **_asked(request), reply=refused.status, status=None)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    sandbox.ledger.write("get", dialect="vidu", task_id=task_id, reply=200, status=task.state)
+    sandbox.ledger.write("get", **_asked(request), reply=200, status=task.state)
     return json(vidu_body(task))
 
 
@@ -45,19 +45,19 @@ async def cancel(request: Request) -> Response:
         if not sandbox.cancel(task):
             raise Refused("BadRequest", "task state is scheduled, can not cancel")
     except Refused as refused:
-        sandbox.ledger.write("cancel", dialect="vidu", task_id=task_id, reply=refused.status)
+        sandbox.ledger.write("cancel", **_asked(request), reply=refused.status)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    sandbox.ledger.write("cancel", dialect="vidu", task_id=task_id, reply=200)
+    sandbox.ledger.write("cancel", **_asked(request), reply=200)
     return json({})
 
 
 async def credits_left(request: Request) -> Response:
     sandbox: Sandbox = request.app.state.sandbox
     try:
-        check_key(request, VIDU)
+        account = check_key(request, VIDU)
     except Refused as refused:
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    ours = [task for task in sandbox.tasks.values() if task.dialect == "vidu"]
+    ours = [task for task in sandbox.tasks.values() if (task.dialect, task.account) == ("vidu", account)]
     spent = sum((Decimal(task.cost) for task in ours if not task.is_refunded), Decimal(0))
     limit = sandbox.options.concurrency
     remains = {
@@ -70,13 +70,17 @@ async def credits_left(request: Request) -> Response:
     return json({"remains": [remains], "packages": []})
 
 
+def _asked(request: Request) -> dict[str, str | None]:
+    task_id: str = request.path_params["task_id"]
+    return {"dialect": "vidu", "account": account_of(request, VIDU), "task_id": task_id}
+
+
 def _seen(request: Request, task_id: str) -> Task:
     """Raises Refused: for what is no number even before the key is looked at, as the real one does."""
     sandbox: Sandbox = request.app.state.sandbox
     if not _NUMBER.fullmatch(task_id):
         raise Refused("CODEC", f"id is not a number: {task_id[:60]!r}")
-    check_key(request, VIDU)
-    task = sandbox.look(task_id, "vidu")
+    task = sandbox.look(task_id, "vidu", check_key(request, VIDU))
     if task is None:
         raise Refused("TaskNotFound", "no such task", 404)
     return task

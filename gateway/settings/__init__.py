@@ -71,12 +71,14 @@ class Settings(
         look = int(self.upstream_query_seconds * 1000) + lease
         attempt = int(self.delivery_timeout_seconds * 1000) + lease
         park = int(self.delivery_park_seconds * 1000)
+        accounts = tuple(account.limits for account in self.accounts())
         return {
             Role.SUBMIT: RoleLimits(
-                self.upstream_slots,
+                sum(account.slots for account in accounts),
                 self.upstream_tenant_slots,
                 lease,
                 probe_ms=int(self.account_retry_seconds * 1000),
+                accounts=accounts,
             ),
             Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look, self.queries_per_second),
             Role.DELIVER: RoleLimits(
@@ -104,6 +106,10 @@ def load() -> Settings:
         settings.keyring()
     except ConfigurationError as error:
         raise ConfigurationError(f"{_PREFIX}SECRET_KEYS: {error}") from None
+    try:
+        settings.accounts()
+    except ValueError as error:
+        raise ConfigurationError(f"{_PREFIX}UPSTREAM_ACCOUNTS: {error}") from None
     crash_points.read(settings.crash_points)
     return settings
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
-from gateway.dispatch import Ticket
+from gateway.dispatch import ACCOUNT, Ticket
 from gateway.events import Event
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState, OnUnknown
@@ -142,6 +142,7 @@ class Callback:
     a beginning. `distrusted`: its signature is missing, wrong or too old, so that it only makes a look due.
     `claimed`: the result in its body, to be kept when bodies are trusted. `raw`: its start, when it could
     not be read: quarantined. `nonce`: of its signature, to be used once. `label`: for the metrics.
+    `account`: with which the submission was made.
     """
 
     job_id: str
@@ -155,6 +156,7 @@ class Callback:
     claimed: dict[str, Any] | None = None
     raw: bytes = b""
     nonce: str | None = None
+    account: str = ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,24 +180,28 @@ class Budget:
 @dataclass(frozen=True, slots=True)
 class AccountVerdict:
     """`accepted`, `busy` (429: fewer slots, none before `retry_after_ms`) or `refused` (401, 402, 403: park).
-    `code`, `reason`: the upstream's own words, for operators."""
+    `code`, `reason`: the upstream's own words, for operators. `account`: which it was sent with."""
 
     kind: Literal["accepted", "busy", "refused"]
     retry_after_ms: int = 0
     status: int = 0
     code: str = ""
     reason: str = ""
+    account: str = ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The upstream's account. Times: ms. `slots`: how many tasks it may hold now (429 lowers it);
-    `parked_at`: since when it is parked, with `reason`; `hold_until`: nothing is sent before."""
+    """One of the upstream's accounts. Times: ms. `slots`: how many tasks it may hold now (429 lowers it);
+    `parked_at`: since when it is parked, with `reason`; `hold_until`: nothing is sent before; `in_flight`:
+    slots that are taken of it."""
 
     slots: int
     parked_at: int | None = None
     reason: str | None = None
     hold_until: int | None = None
+    in_flight: int = 0
+    name: str = ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role
+from gateway.dispatch import Role, RoleLimits
 from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.memory import ratio_of
-from gateway.store.operators import UNKNOWNS, account_key
+from gateway.store.operators import UNKNOWNS, seats_of, slots_left
 from gateway.store.timings import Timing, timings_of
 from gateway.store.workers import SILENT_MS
 
@@ -35,12 +35,26 @@ class RoleGauges:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountGauges:
+    """Of one of the upstream's accounts. `slots`: how many tasks it may hold now, of `limit`; `in_flight`:
+    those that it holds; `held`: nothing is sent until the time that a 429 named; `parked_seconds`: for
+    how long it has been parked."""
+
+    name: str
+    parked: bool
+    held: bool
+    slots: int
+    limit: int
+    in_flight: int
+    parked_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
     `sweep_age_seconds`: since the last sweep, or since the epoch when there was none, and so
-    `callback_path_age_seconds`: since callbacks were last proven to reach us. `account_slots`: how many tasks
-    the upstream may hold, as a 429 left them `account_cut_seconds` ago; `account_held`: nothing is sent
-    until the time that it named. `unknown_oldest_seconds`: the age of the longest unknown
+    `callback_path_age_seconds`: since callbacks were last proven to reach us. `accounts`: those that the
+    settings name. `unknown_oldest_seconds`: the age of the longest unknown
     outcome. `parked_lanes`: of subscribers; `due_seconds`: how long the longest delivery waits whose
     subscriber is not left alone, of the longest 200. `memory_ratio`: of Redis' maxmemory, how much is used; 0
     when it has no such limit. `workers`: processes heard of lately; `paused`: nothing is sent, as an
@@ -50,10 +64,7 @@ class Gauges:
     tally: dict[str, int]
     roles: dict[Role, RoleGauges]
     sweep_age_seconds: float
-    account_parked: bool
-    account_slots: int | None
-    account_cut_seconds: float
-    account_held: bool
+    accounts: tuple[AccountGauges, ...]
     callback_path_age_seconds: float
     unknown_oldest_seconds: float
     memory_ratio: float
@@ -66,23 +77,23 @@ class Gauges:
     redis_version: str = ""
     timings: dict[str, Timing] = field(default_factory=dict)
     due_seconds: float = 0.0
-    account_parked_seconds: float = 0.0
 
 
 class RedisGauges:
-    def __init__(self, redis: Redis, monotonic: Callable[[], float]) -> None:
+    def __init__(self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits) -> None:
         self._redis = redis
         self._monotonic = monotonic
+        self._submit = submit
 
     async def read(self) -> Gauges:
-        began = self._monotonic()
+        began, accounts = self._monotonic(), self._submit.all_accounts
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.hgetall(keys.COUNTS)
                 pipe.hgetall(keys.TALLY)
                 pipe.get(keys.SWEPT)
-                pipe.hmget(account_key(), ["parked_at", "slots", "cut_at", "hold_until"])
+                pipe.hgetall(keys.SEATS)
                 pipe.hget(keys.CALLBACK_PATH, "last")
                 pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
@@ -92,6 +103,8 @@ class RedisGauges:
                 pipe.info("server")
                 pipe.hgetall(keys.TIMINGS)
                 pipe.zrange(keys.waiting(Role.DELIVER), 0, _LOOKED_AT - 1, withscores=True)
+                for account in accounts:
+                    pipe.hmget(keys.account(account.name), ["parked_at", "slots", "cut_at", "hold_until"])
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -101,21 +114,19 @@ class RedisGauges:
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
         took = self._monotonic() - began
-        (seconds, microseconds), counts, tally, swept, account, proven, unknown, memory = replies[:8]
+        (seconds, microseconds), counts, tally, swept, taken, proven, unknown, memory = replies[:8]
         parked_lanes, workers, paused, server, timings, longest = replies[8:14]
-        parked, slots, cut, hold = account
+        roles_at = 14 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
         if parked_lanes and longest:
             longest = await self._sendable(longest)
+        roles = _roles(now, replies[roles_at:])
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
-            roles=_roles(now, replies[14:]),
+            roles=roles,
             sweep_age_seconds=_since(now, swept),
-            account_parked=parked is not None,
-            account_slots=int(slots) if slots else None,
-            account_cut_seconds=(now - float(cut or now)) / 1000,
-            account_held=float(hold or 0) > now,
+            accounts=self._accounts(now, replies[14:roles_at], roles[Role.SUBMIT].slots, taken),
             callback_path_age_seconds=_since(now, proven),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
@@ -127,7 +138,6 @@ class RedisGauges:
             memory_bytes=int(memory["used_memory"]),
             timings=timings_of(timings),
             due_seconds=_age(now, longest),
-            account_parked_seconds=_age(now, [("", float(parked))]) if parked else 0.0,
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 
@@ -137,6 +147,25 @@ class RedisGauges:
         with store_errors():
             until = await self._redis.zmscore(keys.parked(Role.DELIVER), lanes)
         return [one for one, parked in zip(longest, until, strict=True) if parked is None]
+
+    def _accounts(
+        self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
+    ) -> tuple[AccountGauges, ...]:
+        probe_ms = self._submit.probe_ms
+        return tuple(
+            AccountGauges(
+                limits.name,
+                parked=parked is not None,
+                held=float(hold or 0) > now,
+                slots=slots_left(
+                    limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
+                ),
+                limit=limits.slots,
+                in_flight=seats_of(limits.name, held, taken),
+                parked_seconds=0.0 if parked is None else _age(now, [("", float(parked))]),
+            )
+            for limits, (parked, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)
+        )
 
     async def ping(self) -> None:
         """StoreUnavailable when Redis does not answer or does not take writes."""

@@ -128,7 +128,8 @@ class RedisJobStore:
         if not waiting:
             return [None] * len(jobs)
         words = [word for job in waiting for word in (str(submit_ticket(job)), orders.kind_of_video(job))]
-        found = await self._scripts.run("place", [keys.lane(Role.SUBMIT, "any")], words)
+        accounts = orders.dump(orders.accounts_of(self._roles[Role.SUBMIT]))
+        found = await self._scripts.run("place", [keys.lane(Role.SUBMIT, "any")], [accounts, *words])
         places = {
             job.id: place_of(place, self._roles[Role.SUBMIT])
             for job, place in zip(waiting, found, strict=True)

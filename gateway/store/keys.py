@@ -23,6 +23,13 @@ HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
 
 
+SEATS = f"{PREFIX}submit:account_inflight"
+
+
+def account(name: str) -> str:
+    return f"{PREFIX}account:{name}"
+
+
 def job(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}"
 

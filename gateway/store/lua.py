@@ -21,7 +21,7 @@ from gateway.store.composing import compose
 
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = (
-    *("order.lua", "lanes.lua", "upstream.lua", "waiting.lua"),
+    *("order.lua", "accounts.lua", "lanes.lua", "upstream.lua", "waiting.lua"),
     *("handing_out.lua", "health.lua", "records.lua"),
 )
 _VERBS: Final = (

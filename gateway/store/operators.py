@@ -1,4 +1,4 @@
-"""What operators see and change: the upstream's account, a job's own story, what was noted or quarantined,
+"""What operators see and change: the upstream's accounts, a job's own story, what was noted or quarantined,
 and what a tenant chose."""
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
 from gateway.context import REQUEST
-from gateway.dispatch import ACCOUNT, PREFIX, Role, RoleLimits
+from gateway.dispatch import ACCOUNT, PREFIX, AccountLimits, Role
+from gateway.errors import NotFound
 from gateway.jobs import Job
 from gateway.lifecycle import OnUnknown
 from gateway.store import keys, orders
@@ -40,7 +41,7 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """Why the account is parked: `by` an operator (the id of the key) or "upstream"; `status`, `code`: the
+    """Why an account is parked: `by` an operator (the id of the key) or "upstream"; `status`, `code`: the
     upstream's refusal, if there was one; `probe_at` (ms): when the next job may try, None for never."""
 
     by: str
@@ -75,16 +76,17 @@ class Standing:
     paused: dict[str, str] | None = None
 
 
-def account_key() -> str:
-    return f"{PREFIX}account:{ACCOUNT}"
-
-
-def slots_left(limits: RoleLimits, stored: int | None, cut_ms_ago: float) -> int:
-    """How many tasks the upstream may hold now, as `slots_left` of scripts/upstream.lua has it: what a 429
-    left (`stored`, None: all), and one more for each interval since it."""
+def slots_left(slots: int, probe_ms: int, stored: int | None, cut_ms_ago: float) -> int:
+    """How many tasks an account may hold now, as `slots_left` of scripts/upstream.lua has it: what a 429
+    left (`stored`, None: all `slots`), and one more for each interval (`probe_ms`) since it."""
     if stored is None:
-        return limits.slots
-    return min(limits.slots, stored + math.floor(cut_ms_ago / limits.probe_ms))
+        return slots
+    return min(slots, stored + math.floor(cut_ms_ago / probe_ms))
+
+
+def seats_of(name: str, held: int, taken: Mapping[str, str]) -> int:
+    """How many slots are taken of an account. `held`: of all; `taken`: of those that are not `main`."""
+    return held - sum(map(int, taken.values())) if name == ACCOUNT else int(taken.get(name, 0))
 
 
 class RedisOperatorStore:
@@ -92,26 +94,49 @@ class RedisOperatorStore:
         self._redis = redis
         self._scripts = scripts
         self._limits = roles[Role.SUBMIT]
+        self.account_limits = self._limits.all_accounts
         self.tenants = RedisTenants(redis, scripts, roles)
         self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT))
 
-    async def account(self) -> Account:
-        account, _ = await self.account_and_parking()
+    async def account(self, name: str = ACCOUNT) -> Account:
+        account, _ = await self.account_and_parking(name)
         return account
 
-    async def account_and_parking(self) -> tuple[Account, Parking | None]:
+    async def account_and_parking(self, name: str = ACCOUNT) -> tuple[Account, Parking | None]:
+        """NotFound for a name that is not among the settings."""
+        for found in await self.accounts():
+            if found[0].name == name:
+                return found
+        raise NotFound("account", name)
+
+    async def accounts(self) -> list[tuple[Account, Parking | None]]:
+        """All that the settings name, `main` first, each with why it is parked, if it is."""
+        limits = self.account_limits
         with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.time()
-                pipe.hgetall(account_key())
-                (seconds, microseconds), found = await pipe.execute()
+                pipe.zcard(keys.slots(Role.SUBMIT))
+                pipe.hgetall(keys.SEATS)
+                for one in limits:
+                    pipe.hgetall(keys.account(one.name))
+                (seconds, microseconds), held, taken, *found = await pipe.execute()
         now = seconds * 1000 + microseconds // 1000
+        return [
+            self._standing(one, fields, seats_of(one.name, held, taken), now)
+            for one, fields in zip(limits, found, strict=True)
+        ]
+
+    def _standing(
+        self, limits: AccountLimits, found: Mapping[str, str], in_flight: int, now: int
+    ) -> tuple[Account, Parking | None]:
         cut_ms_ago = now - int(found.get("cut_at", now))
         account = Account(
-            slots=slots_left(self._limits, _whole(found.get("slots")), cut_ms_ago),
+            slots=slots_left(limits.slots, self._limits.probe_ms, _whole(found.get("slots")), cut_ms_ago),
             parked_at=_whole(found.get("parked_at")),
             reason=found.get("reason"),
             hold_until=_whole(found.get("hold_until")),
+            in_flight=in_flight,
+            name=limits.name,
         )
         return account, None if account.parked_at is None else self._parking(account.parked_at, found)
 
@@ -124,15 +149,17 @@ class RedisOperatorStore:
             probe_at=None if operator else int(found.get("probe_at", parked_at + self._limits.probe_ms)),
         )
 
-    async def park(self, reason: str, by: str) -> None:
-        """Nothing more is handed out for the upstream, not even a probe, until `resume`."""
-        await self._scripts.run(
-            "account", [account_key()], ["park", by, reason, REQUEST.get(), self._dispatch]
-        )
+    async def park(self, reason: str, by: str, name: str = ACCOUNT) -> None:
+        """Nothing more is sent with the account, not even a probe, until `resume`."""
+        await self._account("park", by, reason, name)
 
-    async def resume(self, by: str) -> None:
+    async def resume(self, by: str, name: str = ACCOUNT) -> None:
         """What waits is sent again, whoever had parked the account."""
-        await self._scripts.run("account", [account_key()], ["resume", by, "", REQUEST.get(), self._dispatch])
+        await self._account("resume", by, "", name)
+
+    async def _account(self, what: str, by: str, reason: str, name: str) -> None:
+        args: list[str | bytes] = [what, by, reason, REQUEST.get(), self._dispatch, name]
+        await self._scripts.run("account", [keys.account(name)], args)
 
     async def note(self, kind: str, *, by: str, **fields: str) -> None:
         """One more of the operators' acts, also among their events. `by`: the id of a key."""

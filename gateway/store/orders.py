@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.dispatch import BATCH, HealthLimits, Role, RoleLimits
+from gateway.dispatch import ACCOUNT, BATCH, HealthLimits, Role, RoleLimits
 from gateway.endpoints import callback_lane
 from gateway.events import FINAL_TYPES, TYPE_OF_STATE, Event
 from gateway.jobs import Job, born_at, to_fields
@@ -40,9 +40,11 @@ _TELLS: Final = {
 
 def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[Any]]:
     """The `dispatch` document of scripts/handing_out.lua: {role: [slots, slots of a lane, lease in ms, batch,
-    ms for one when there is a rate, ms between probes, share of retries]}; after it, in the deliver role,
-    what `health_limits` gives, and the slots of a tenant."""
+    ms for one when there is a rate, ms between probes, share of retries]}; after it, in the submit role, what
+    `accounts_of` gives, and in the deliver role what `health_limits` gives, and the slots of a tenant."""
     found = {role.value: _limits(roles[role]) for role in wanted}
+    if Role.SUBMIT in wanted:
+        found[Role.SUBMIT.value].append(accounts_of(roles[Role.SUBMIT]))
     if Role.DELIVER in wanted:
         deliver = roles[Role.DELIVER]
         found[Role.DELIVER.value] += [health_limits(deliver.health), deliver.tenant_slots or deliver.slots]
@@ -53,6 +55,14 @@ def _limits(limits: RoleLimits) -> list[Any]:
     interval = 1000 / limits.per_second if limits.per_second else 0
     times = [limits.lease_ms, BATCH, interval, limits.probe_ms]
     return [limits.slots, limits.lane_slots, *times, limits.again_share]
+
+
+def accounts_of(submit: RoleLimits) -> list[list[Any]]:
+    """The `accounts` of scripts/upstream.lua."""
+    return [
+        [one.name, one.slots, one.weight, 1000 / one.per_second if one.per_second else 0]
+        for one in submit.all_accounts
+    ]
 
 
 @cache
@@ -140,12 +150,16 @@ def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
         "why": move.why,
         "task": move.task,
         "task_epoch": job.epoch if move.task else None,
+        "task_account": job.account if move.task else None,
         "winner": move.winner,
         "beside": move.beside or None,
         "learn": None if move.learn_ms is None else [kind, move.learn_ms],
         "budget": None if move.budget is None else [job.tenant, move.budget.day, move.budget.most],
         "account": verdict
-        and [verdict.kind, verdict.retry_after_ms, str(verdict.status), verdict.code, verdict.reason],
+        and [
+            *(verdict.kind, verdict.retry_after_ms, str(verdict.status)),
+            *(verdict.code, verdict.reason, verdict.account),
+        ],
     }
 
 
@@ -165,6 +179,7 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         params={},
         created_at=born_at(job.id),
         epoch=callback.epoch,
+        account=None if callback.account == ACCOUNT else callback.account,
         released_at=born_at(job.id),
         submitting_at=born_at(job.id),
     )
@@ -182,8 +197,7 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         "hint": callback.label,
         "gap": limits.gap_ms,
         "submit": str(submit_ticket(job)),
-        "confirm": str(confirm_ticket(job)),
-        "confirm_lane": confirm_ticket(job).lane,
+        "account": callback.account,
         "first_poll_ms": limits.first_poll_ms,
         "born": born_at(job.id),
         "retention_ms": limits.retention_ms,

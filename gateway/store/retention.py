@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.dispatch import ACCOUNT, PREFIX, Role, Ticket
+from gateway.dispatch import PREFIX
 from gateway.events import EventType, event_id
 from gateway.lifecycle import FINAL, DeliveryState
 from gateway.store import keys, orders
@@ -62,7 +62,6 @@ class RedisRetention:
             "again_ms": _AGAIN_MS,
             "steps": list(orders.STEPS.values()),
             "events": [event_id(job_id, kind) for kind in EventType],
-            "confirm": str(Ticket(Role.CONFIRM, ACCOUNT, job_id)),
             "later": later,
         }
         answer: int = await self._scripts.run("forget", [keys.job(job_id)], [orders.dump(order)])

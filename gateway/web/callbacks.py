@@ -47,7 +47,7 @@ async def receive(request: Request) -> Response:
         body = await bodies.read(request, _MAX_BODY_BYTES, _BODY_SECONDS)
     except Refusal as refusal:
         refused = refusal
-    signature = _signature(state, request, token)
+    signature = _signature(state, request, token, ref)
     distrust = _distrust(state.resources.settings, signature)
     raw = body.replace(token.encode(), b"[token]")[:_MAX_RAW_BYTES]
     tracer = state.resources.tracer
@@ -80,12 +80,12 @@ def _forged(state: State) -> NotFound:
     return NotFound("callback", "of this address")
 
 
-def _signature(state: State, request: Request, token: str) -> Signature | None:
+def _signature(state: State, request: Request, token: str, ref: CallbackRef) -> Signature | None:
     """None when signatures are not looked at."""
     settings = state.resources.settings
     if settings.callback_signature == "off":
         return None
-    key = settings.callback_signature_key or settings.upstream_key
+    key = settings.callback_signature_key or settings.account_key(ref.account)
     return callback_signature.verify(
         key.get_secret_value().encode(),
         request.method,
@@ -120,6 +120,7 @@ def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Si
         claimed=callback_claims.read(state.resources.settings, hint.snapshot),
         raw=raw if unread else b"",
         nonce=signature.nonce if signature and not unread else None,
+        account=ref.account,
     )
 
 
@@ -127,9 +128,9 @@ async def _keep_distrusted(state: State, ref: CallbackRef, raw: bytes, verdict: 
     structlog.get_logger().warning(
         "callback_distrusted", job=ref.job_id, tenant=ref.tenant, epoch=ref.epoch, reason=verdict
     )
-    await _keep(
-        state, Callback(ref.job_id, ref.tenant, ref.epoch, label="distrusted", distrusted=True, raw=raw)
-    )
+    submission = ref.job_id, ref.tenant, ref.epoch
+    distrusted = Callback(*submission, "distrusted", distrusted=True, raw=raw, account=ref.account)
+    await _keep(state, distrusted)
 
 
 async def _keep(state: State, callback: Callback) -> None:

@@ -22,8 +22,7 @@ from prometheus_client.metrics_core import (
 
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
-from gateway.store.gauges import Gauges, RoleGauges
-from gateway.store.operators import slots_left
+from gateway.store.gauges import AccountGauges, Gauges, RoleGauges
 from gateway.store.timings import BOUNDS
 from gateway.web.traffic import Traffic
 
@@ -130,7 +129,8 @@ def _families(
         slots.add_metric([role], limit.slots)
     yield slots
     if gauges is not None:
-        yield from _single(gauges, limits[Role.SUBMIT])
+        yield from _single(gauges)
+        yield from _accounts(gauges)
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)
@@ -152,21 +152,41 @@ def _own(traffic: Traffic) -> Iterator[Metric]:
     yield callbacks
 
 
-def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
-    """`submit`: what the upstream's account lets through while nothing limits it further."""
-    account_slots = slots_left(submit, gauges.account_slots, gauges.account_cut_seconds * 1000)
+def _accounts(gauges: Gauges) -> Iterator[Metric]:
+    rows: dict[str, tuple[str, Callable[[AccountGauges], float]]] = {
+        "gateway_account_parked": (
+            "1 while nothing is sent with the account: the upstream refused it, or an operator parked it",
+            lambda account: int(account.parked),
+        ),
+        "gateway_account_held": (
+            "1 while nothing is sent with the account before the time that a 429 named",
+            lambda account: int(account.held),
+        ),
+        "gateway_account_slots": (
+            "Tasks that the account may hold now; a 429 lowers it",
+            lambda account: account.slots,
+        ),
+        "gateway_account_slots_limit": (
+            "Tasks that the account may hold while nothing lowers it",
+            lambda account: account.limit,
+        ),
+        "gateway_account_slots_in_use": ("Slots held of the account", lambda account: account.in_flight),
+        "gateway_account_parked_seconds": (
+            "For how long the account has been parked; 0 while it is not",
+            lambda account: account.parked_seconds,
+        ),
+    }
+    for name, (meaning, value) in rows.items():
+        family = GaugeMetricFamily(name, meaning, labels=["account"])
+        for account in gauges.accounts:
+            family.add_metric([account.name], value(account))
+        yield family
+
+
+def _single(gauges: Gauges) -> Iterator[Metric]:
     deliver = gauges.roles[Role.DELIVER]
     rows: dict[str, tuple[str, float]] = {
         "gateway_sweep_age_seconds": ("Since the last sweep by any worker", gauges.sweep_age_seconds),
-        "gateway_account_parked": (
-            "1 while nothing is sent to the upstream: it refused the account, or an operator parked it",
-            int(gauges.account_parked),
-        ),
-        "gateway_account_held": (
-            "1 while nothing is sent to the upstream before the time that its 429 named",
-            int(gauges.account_held),
-        ),
-        "gateway_account_slots": ("Tasks that the upstream may hold now; a 429 lowers it", account_slots),
         "gateway_callback_path_age_seconds": (
             "Since callbacks were last proven to reach us",
             gauges.callback_path_age_seconds,
@@ -186,10 +206,6 @@ def _single(gauges: Gauges, submit: RoleLimits) -> Iterator[Metric]:
         "gateway_deliveries_late_seconds": (
             "The same, without those to parked subscribers",
             max(gauges.due_seconds, deliver.overdue_seconds),
-        ),
-        "gateway_account_parked_seconds": (
-            "For how long the upstream's account has been parked; 0 while it is not",
-            gauges.account_parked_seconds,
         ),
         "gateway_workers": ("Worker processes that were heard of in the last 15 s", gauges.workers),
         "gateway_paused": (

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from gateway.lifecycle import JobState
 from gateway.tenants import Scope
 from gateway.web import ops_schemas, overview_schemas, schemas
+from gateway.web.openapi_accounts import accounts
 from gateway.web.openapi_audit import audit
 from gateway.web.openapi_parts import JOB, Document, answer, change, operation, query
 from gateway.web.openapi_queues import queues
@@ -26,9 +27,7 @@ def operators() -> Document:
         "/ops/api/jobs/{job_id}/timeline": {"parameters": [JOB], "get": _show_timeline()},
         "/ops/api/jobs/{job_id}/cancel": {"parameters": [JOB], "post": _cancel_job()},
         "/ops/api/jobs/{job_id}/resolve": {"parameters": [JOB], "post": _resolve_job()},
-        "/ops/api/account": {"get": _show_account()},
-        "/ops/api/account/park": {"post": _park_account()},
-        "/ops/api/account/resume": {"post": _resume_account()},
+        **accounts(),
         "/ops/api/events": {
             "get": _list_entries("listOperatorEvents", "What operators should know", ops_schemas.OpsEventList)
         },
@@ -91,21 +90,6 @@ def _resolve_job() -> Document:
         404,
         409,
     )
-
-
-def _show_account() -> Document:
-    answers = {"200": answer("The account.", ops_schemas.Account)}
-    return operation("showAccount", "The upstream's account", Scope.OPS_READ, answers, 400)
-
-
-def _park_account() -> Document:
-    answers = {"200": answer("Parked.", ops_schemas.Account)}
-    return change("parkAccount", "Send nothing to the upstream", answers, ops_schemas.ParkRequest)
-
-
-def _resume_account() -> Document:
-    answers = {"200": answer("Not parked.", ops_schemas.Account)}
-    return operation("resumeAccount", "Send to the upstream again", Scope.OPS_WRITE, answers, 400)
 
 
 def _show_state() -> Document:

@@ -20,6 +20,7 @@ from gateway.tenants import TENANT, Scope
 from gateway.web import auth, ops_acts, ops_bodies
 from gateway.web.answers import json_answer
 from gateway.web.jobs import told
+from gateway.web.ops_accounts import account_document
 from gateway.web.ops_schemas import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest
 from gateway.web.queries import Query
 from gateway.web.state import State, state_of
@@ -84,31 +85,6 @@ async def cancel(request: Request) -> Response:
     Query(request).check()
     state = state_of(request)
     return json_answer(await story(state, await ops_acts.cancel(state, await job_of(request), key.id)))
-
-
-async def show_account(request: Request) -> Response:
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    return json_answer(await account(state_of(request)))
-
-
-async def park(request: Request) -> Response:
-    """The account, parked: nothing is sent to the upstream until `resume`."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    wanted = await ops_bodies.read(request, key, ParkRequest)
-    state = state_of(request)
-    await state.resources.operators.park(wanted.reason, key.id)
-    return json_answer(await account(state))
-
-
-async def resume(request: Request) -> Response:
-    """The account, not parked any more, whoever had parked it."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    state = state_of(request)
-    await state.resources.operators.resume(key.id)
-    return json_answer(await account(state))
 
 
 async def pause(request: Request) -> Response:
@@ -194,7 +170,7 @@ async def standing(state: State) -> dict[str, Any]:
         "roles": {role.value: numbers for role, numbers in found.roles.items()},
         "unknown": found.unknown,
         "deadlines": found.deadlines,
-        "account": await account(state),
+        "account": await account_document(state),
     }
 
 
@@ -223,23 +199,8 @@ def _seen(job: Job) -> dict[str, Any]:
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,
+        "account": job.account if job.epoch else None,
         "released_at": rfc3339(job.released_at),
-    }
-
-
-async def account(state: State) -> dict[str, Any]:
-    account, parking = await state.resources.operators.account_and_parking()
-    return {
-        "object": "account",
-        "parked": account.parked_at is not None,
-        "parked_at": rfc3339(account.parked_at),
-        "parked_by": parking and parking.by,
-        "reason": account.reason,
-        "status": parking and parking.status,
-        "code": parking and parking.code,
-        "probe_at": rfc3339(parking.probe_at) if parking else None,
-        "hold_until": rfc3339(account.hold_until),
-        "slots": account.slots,
     }
 
 

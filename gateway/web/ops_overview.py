@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +14,6 @@ from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store import durability
 from gateway.store.gauges import Gauges
-from gateway.store.operators import slots_left
 from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.answers import json_answer
@@ -68,7 +68,6 @@ def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
     settings = state.resources.settings
     roles = settings.roles()
     now = state.resources.environment.now_ms()
-    slots = slots_left(roles[Role.SUBMIT], gauges.account_slots, gauges.account_cut_seconds * 1000)
     alarms = alarms_of(_figures(gauges, durable, now, callbacks=bool(settings.public_url)))
     return {
         "object": "overview",
@@ -98,7 +97,7 @@ def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
             name.partition("|")[2]: n for name, n in gauges.tally.items() if name.startswith("jobs_finished|")
         },
         "deliveries": {one.value: gauges.counts.get(f"delivery:{one}", 0) for one in DeliveryState},
-        "account": {"parked": gauges.account_parked, "held": gauges.account_held, "slots": slots},
+        "accounts": [asdict(account) for account in gauges.accounts],
         "paused": gauges.paused,
         "workers": gauges.workers,
         "callbacks": {
@@ -123,7 +122,8 @@ def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> 
     return Figures(
         durable=durable,
         paused=gauges.paused,
-        account_parked=gauges.account_parked,
+        accounts=len(gauges.accounts),
+        parked=[account.name for account in gauges.accounts if account.parked],
         callbacks=callbacks,
         callback_path_seconds=gauges.callback_path_age_seconds,
         unknown_seconds=gauges.unknown_oldest_seconds,

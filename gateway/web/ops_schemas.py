@@ -45,6 +45,8 @@ class OpsJob(JobSummary):
     task_id: str | None
     released_at: Timestamp | None
     """When the last byte of the newest submission was let go: from then on money may have been spent."""
+    account: str | None
+    """The upstream's account of the newest submission."""
 
 
 class OpsJobList(Answer):
@@ -72,11 +74,12 @@ class JobStory(Answer):
 
 
 class Account(Answer):
-    """The upstream's account."""
+    """One of the upstream's accounts."""
 
     object: Literal["account"]
+    name: str
     parked: bool
-    """Nothing is sent to the upstream."""
+    """Nothing is sent with it."""
     parked_at: Timestamp | None
     parked_by: str | None
     """The id of an operator's key, or `upstream`."""
@@ -89,7 +92,23 @@ class Account(Answer):
     hold_until: Timestamp | None
     """Nothing is sent before."""
     slots: Count
-    """How many tasks it may hold now."""
+    """How many tasks it may hold now; a 429 lowers it."""
+    limit: Count
+    """As its setting has it."""
+    in_flight: Count
+    """Slots that jobs hold of it."""
+    weight: Count
+    """Its share of the jobs that any account may have, beside the weights of the others."""
+    rate: float = Field(ge=0)
+    """Submissions in a second; 0: any number."""
+
+
+class AccountList(Answer):
+    object: Literal["list"]
+    data: list[Account]
+    """`main` first."""
+    has_more: bool
+    next: str | None
 
 
 class Entry(BaseModel):
@@ -209,5 +228,6 @@ class ServiceState(Answer):
 
 REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest)
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(OpsJobList, JobStory, Account, OpsEventList, ActList, QuarantineList, UnknownList, ServiceState),
+    *(OpsJobList, JobStory, Account, AccountList, OpsEventList, ActList),
+    *(QuarantineList, UnknownList, ServiceState),
 )

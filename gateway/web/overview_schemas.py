@@ -30,10 +30,16 @@ class RoleOverview(Answer):
 
 
 class AccountOverview(Answer):
+    name: str
     parked: bool
     held: bool
     """Nothing is sent before the time that a 429 named."""
     slots: Count
+    """How many tasks it may hold now, of `limit`."""
+    limit: Count
+    in_flight: Count
+    parked_seconds: float = Field(ge=0)
+    """For so long it has been parked."""
 
 
 class CallbackOverview(Answer):
@@ -64,7 +70,7 @@ class Overview(Answer):
     """Since the beginning, by how they ended."""
     deliveries: dict[str, int]
     """By state."""
-    account: AccountOverview
+    accounts: list[AccountOverview]
     paused: bool
     workers: Count
     callbacks: CallbackOverview

@@ -17,7 +17,8 @@ RULES = (ROOT / "deploy" / "prometheus" / "rules.yaml").read_text()
 WELL = Figures(
     durable=True,
     paused=False,
-    account_parked=False,
+    accounts=2,
+    parked=[],
     callbacks=True,
     callback_path_seconds=20,
     unknown_seconds=100,
@@ -34,7 +35,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"durable": False}, "RedisCouldForget"),
     ({"sweep_seconds": 31}, "NoWorker"),
     ({"lease_seconds": 61}, "WorkerHangs"),
-    ({"account_parked": True}, "AccountParked"),
+    ({"parked": ["main"]}, "AccountParked"),
     ({"paused": True}, "ServicePaused"),
     ({"callback_path_seconds": 301}, "CallbackPathDead"),
     ({"unknown_seconds": 2401}, "UnknownOld"),
@@ -58,8 +59,17 @@ def test_each_thing_that_is_wrong_is_named(ill: dict[str, Any], code: str) -> No
     assert alarm.text
 
 
+def test_a_parked_account_is_named_and_whether_another_sends() -> None:
+    [some] = alarms_of(replace(WELL, parked=["second"]))
+    assert some.text == (
+        "less is sent, nothing with second: the upstream refused account second, or it was parked"
+    )
+    [everything] = alarms_of(replace(WELL, parked=["main", "second"]))
+    assert everything.text.startswith("nothing is sent: the upstream refused account main, second")
+
+
 def test_the_gravest_come_first() -> None:
-    found = alarms_of(replace(WELL, dead=1, paused=True, account_parked=True))
+    found = alarms_of(replace(WELL, dead=1, paused=True, parked=["main"]))
     assert [alarm.severity for alarm in found] == [Severity.PAGE, Severity.TICKET, Severity.TICKET]
 
 

@@ -45,6 +45,20 @@ def test_the_mac_is_bound_to_every_part(part: str, replacement: str) -> None:
     assert verify(RING, TOKEN.replace(part, replacement, 1)) is None
 
 
+def test_the_account_is_named_unless_it_is_main_and_the_mac_is_bound_to_it() -> None:
+    assert make(RING, "acme", JOB, 3, "main") == TOKEN
+    token = make(RING, "acme", JOB, 3, "second")
+    assert f".{JOB}.3~second." in token
+    found = verify(RING, token)
+    assert found is not None
+    assert (found.epoch, found.account) == (3, "second")
+    for forged in ("~third", "~main", "", "~"):
+        assert verify(RING, token.replace("~second", forged)) is None
+    assert verify(RING, TOKEN.replace(".3.", ".3~main.")) is None
+    with pytest.raises(ValueError, match="account"):
+        make(RING, "acme", JOB, 3, "Second")
+
+
 @given(position=st.integers(0, len(TOKEN) - 1), character=st.characters())
 def test_a_token_with_one_character_changed_is_refused(position: int, character: str) -> None:
     forged = TOKEN[:position] + character + TOKEN[position + 1 :]

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.delivery.http import Deliverer
-from gateway.dispatch import Role, Ticket
+from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.environment import Environment
 from gateway.events import EventType
@@ -223,8 +223,8 @@ async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
             clock,
             chance,
             upstream,
-            Submitter(r.jobs, r.settlement, upstream, r.blobs, r.keyring, environment, settings),
-            Confirmer(r.jobs, r.settlement, upstream, environment, settings),
+            Submitter(r.jobs, r.settlement, {ACCOUNT: upstream}, r.blobs, r.keyring, environment, settings),
+            Confirmer(r.jobs, r.settlement, {ACCOUNT: upstream}, environment, settings),
             Messenger(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
             Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, environment, settings),
         )

@@ -61,4 +61,4 @@ enter('submit', order.ticket, now, false, order.priority)
 tell_tenant(order.tenant, order.name, order.step)
 if step_taken(order.name, order.tenant, order.step, now) then hand_out('deliver', order.deliver, now) end
 for role, limits in pairs(order.dispatch) do hand_out(role, limits, now) end
-return { 'accepted', order.name, allowance, place_of(order.ticket, order.video or '', now) }
+return { 'accepted', order.name, allowance, place_of(order.ticket, order.video or '', order.dispatch.submit[8], now) }

@@ -1,6 +1,6 @@
 -- callback(KEYS = {job}, ARGV = {order, raw})
 -- order: {name, tenant, epoch, task, terminal, working, distrusted, claimed, nonce, tally = {name, ...}, gap,
---         submit, confirm = their tickets, confirm_lane, first_poll_ms, born, retention_ms, armed = state, unknown, final,
+--         account, submit = its ticket, first_poll_ms, born, retention_ms, armed = state, unknown, final,
 --         accepted, seen, rollback = {event, moves}, stub = {state, fields}, steps, tells, dispatch = {role = limits}}
 --
 -- A callback whose token was verified, so that the upstream has a task for that submission whatever its body
@@ -11,14 +11,15 @@
 local order, raw = cjson.decode(ARGV[1]), ARGV[2]
 local key, now = KEYS[1], now_ms()
 
-local function look(ticket)
-  set_due('confirm', ticket, now)
+local function look()
+  set_due('confirm', confirm_of(order.name), now)
   dispatch_all(order.dispatch, now)
 end
 
 local function take_in()
   local found = redis.call('HMGET', key, 'state', 'epoch', 'released_at')
   local state, epoch, released = found[1], tonumber(found[2] or '0'), found[3]
+  local known = epoch
 
   if not state then
     if order.born + order.retention_ms < now then return 'expired' end
@@ -37,7 +38,7 @@ local function take_in()
       local told = order.tells[stub.state]
       if tell_tenant(order.tenant, order.name, told) then step_taken(order.name, order.tenant, told, now) end
       occupy('submit', order.submit)
-      look(order.confirm)
+      look()
     end
     return 'orphan'
   end
@@ -45,7 +46,7 @@ local function take_in()
   if raw ~= '' then quarantine(now, order.distrusted and 'distrusted' or 'unreadable', order, raw) end
   local again = order.nonce and not redis.call('SET', P .. 'nonce:' .. order.nonce, '1', 'NX', 'PX', NONCE_MS)
   if again or order.distrusted then
-    if not order.final[state] then look(order.confirm) end
+    if not order.final[state] then look() end
     return again and 'replayed' or 'repeated'
   end
 
@@ -77,12 +78,15 @@ local function take_in()
       ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
       if owner and owner ~= order.name and owner ~= NOBODY then
         if not answered then contest(task, owner, order.final, order.retention_ms, now) end
-        set_due('confirm', order.confirm_lane .. '|' .. owner, now)
+        set_due('confirm', confirm_of(owner), now)
       end
       effect, task = 'crossed', nil
     end
   end
 
+  -- What the record tells of a newer submission is not true, or costs nothing: this one's account is the job's.
+  local newest = effect ~= 'crossed' and (order.epoch > known or not released)
+  if newest and (not order.final[state] or watched(key, now)) then move_account(key, order.account) end
   local what = task and order.accepted or order.seen
   -- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
   if older and not task and state == order.armed and not released then what = order.rollback end
@@ -97,16 +101,16 @@ local function take_in()
   local result = outcome[1]
   if result == 'absorbed' then
     if not watched(key, now) then return effect or 'absorbed' end
-    if task then take_task(key, order.name, task, true, order.epoch, now) end
-    look(order.confirm)
+    if task then take_task(key, order.name, task, true, order.epoch, now, nil, order.account) end
+    look()
     return effect or 'late'
   end
-  if task then take_task(key, order.name, task, true, order.epoch, now) end
+  if task then take_task(key, order.name, task, true, order.epoch, now, nil, order.account) end
   if outcome[3] ~= state or task then occupy('submit', order.submit) end
   if order.working and not effect then
-    if result == 'moved' then set_due('confirm', order.confirm, now + order.first_poll_ms) end
+    if result == 'moved' then set_due('confirm', confirm_of(order.name), now + order.first_poll_ms) end
   else
-    look(order.confirm)
+    look()
   end
   return effect or result
 end

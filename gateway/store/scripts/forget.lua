@@ -1,5 +1,5 @@
 -- forget(KEYS = {job}, ARGV = {order})
--- order: {name, final = {state = true}, pending = state, retention_ms, again_ms, later, confirm = its ticket,
+-- order: {name, final = {state = true}, pending = state, retention_ms, again_ms, later,
 --         events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
 --
 -- Removes a job that has been final for longer than `retention_ms`, and all that stands under its name: its
@@ -37,6 +37,7 @@ local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + order.retention_ms > now then return not_yet(final_at) end
 if watched(key, now) then return not_yet() end
 
+local confirm = confirm_of(name)
 local deliveries, gone = {}, { key, key .. ':payload', key .. ':audit', key .. ':deliveries' }
 for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
   local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
@@ -79,5 +80,6 @@ for _, delivery in ipairs(deliveries) do
 end
 for _, step in ipairs(order.steps) do leave('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
 leave('submit', tenant .. '|' .. name)
-leave('confirm', order.confirm)
+redis.call('HDEL', REFUSED, tenant .. '|' .. name)
+leave('confirm', confirm)
 return 1

@@ -1,23 +1,6 @@
 -- handing_out.lua: a part, put before every script when it is loaded, after lanes.lua. Which ticket is next.
 local EVENTS = 'events-' -- before the tenant, in the name of the lane of its events
-
--- How many the upstream's account lets through now, and whether that one is a probe.
-local function account_room(slots, held, probe_ms, now)
-  local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at')
-  if found[1] then
-    local probe_at = tonumber(found[2] or found[1] + probe_ms)
-    return now >= probe_at and math.min(1, slots - held) or 0, true
-  end
-  if found[3] and now < tonumber(found[3]) then return 0, false end
-  return math.min(slots, slots_left(found[4], found[5], probe_ms, now) or slots) - held, false
-end
-
--- How many the role's rate lets through now; `interval`: milliseconds for one, and a second's worth at once, but
--- always one.
-local function rate_room(role, interval, now)
-  local tat = math.max(now, tonumber(redis.call('GET', P .. role .. ':tat') or '0'))
-  return math.floor((now + math.max(1000, interval) - tat) / interval), tat
-end
+local PINNED_SEEN = 50 -- of the tickets that wait for one account, how many are looked at
 
 -- Retries hold so many of the slots at most.
 local function part(share, slots)
@@ -40,18 +23,22 @@ local function tenant_full(r, lane, ticket, most)
   return tenant, tonumber(held or '0') >= most
 end
 
+-- How many slots the lane may hold. `special`: as for `choose`.
+local function cap_of(role, lane, limits, special)
+  local r, cap = P .. role, limits[2]
+  if not special then return cap end
+  local own = tonumber(redis.call('HGET', r .. ':caps', lane) or cap)
+  if redis.call('SISMEMBER', r .. ':probing', lane) == 1 then return 1 end
+  return role == 'submit' and own or math.min(cap, own)
+end
+
 -- The ticket of the lane whose turn it is, whether it takes from the retries' share, and of the deliver role whose
 -- it is. nil when none may go; then 'share' when only the share of all lanes, which `open` says is left, stands in
 -- its way, and 'tenant' when its tenant's slots do. `special`: some lane is probed, or has a cap or a
 -- weight of its own.
 local function choose(role, lane, limits, open, special)
   local r = P .. role
-  local key, cap, share = r .. ':lane:' .. lane, limits[2], limits[7]
-  if special then
-    local own = tonumber(redis.call('HGET', r .. ':caps', lane) or cap)
-    cap = role == 'submit' and own or math.min(cap, own)
-    if redis.call('SISMEMBER', r .. ':probing', lane) == 1 then cap = 1 end
-  end
+  local key, share, cap = r .. ':lane:' .. lane, limits[7], cap_of(role, lane, limits, special)
   if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end
   local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
   local ticket, rank, tenant, full = head[1], tonumber(head[2]), nil, false
@@ -133,22 +120,51 @@ local function forget_turns(r, nobody)
   redis.call('ZREMRANGEBYSCORE', r .. ':idle', '-inf', turn_of(r))
 end
 
+-- What waits for room in an account to which it is bound goes before what any account may have, unless its lane is
+-- parked or full. Returns how many.
+local function hand_out_pinned(rooms, room, limits, special, now)
+  local r, handed = P .. 'submit', 0
+  for _, one in ipairs(rooms) do
+    local line = one.room > 0 and redis.call('ZRANGE', PINNED .. ':' .. one.name, 0, PINNED_SEEN - 1) or {}
+    for _, ticket in ipairs(line) do
+      local lane = lane_of(ticket)
+      local free = tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') < cap_of('submit', lane, limits, special)
+      if one.room > 0 and handed < room and free and not redis.call('ZSCORE', r .. ':parked', lane) then
+        unpin(ticket)
+        redis.call('ZREM', r .. ':waiting', ticket)
+        take('submit', ticket, limits[3], now)
+        use_account(one, ticket, one.name, #rooms > 1)
+        handed = handed + 1
+      end
+    end
+  end
+  return handed
+end
+
+-- The ticket, whose turn it is, waits for the account to which its job is bound, and what is behind it goes on.
+local function set_aside(lane, ticket, account, now)
+  redis.call('ZREM', P .. 'submit:lane:' .. lane, ticket)
+  forget_order(lane)
+  pin(ticket, account, now)
+end
+
 -- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch, ms for one or 0, ms
--- between probes of a parked account, share of the slots that retries may hold}, and of the deliver role {..., those
--- of health.lua, slots of a tenant}; returns how many.
+-- between probes of a parked account, share of the slots that retries may hold}, of the submit role {..., accounts as
+-- of upstream.lua}, and of the deliver role {..., limits of health.lua, slots of a tenant}; returns how many.
 local function hand_out(role, limits, now)
-  local r = P .. role
-  local held = redis.call('ZCARD', r .. ':slots')
-  local room, handed, interval, tat, probing = math.min(limits[4], limits[1] - held), 0, limits[5], nil, false
-  if role == 'submit' then
+  local r, submit = P .. role, role == 'submit'
+  local room, handed, interval, tat, rooms = limits[4], 0, limits[5], nil, nil
+  if submit then
     local open
     if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
-    open, probing = account_room(limits[1], held, limits[6], now)
+    rooms, open = account_rooms(limits[8], limits[6], now)
     room = math.min(room, open)
+  else
+    room = math.min(room, limits[1] - redis.call('ZCARD', r .. ':slots'))
   end
   if interval > 0 and room > 0 then
     local open
-    open, tat = rate_room(role, interval, now)
+    open, tat = rate_room(redis.call('GET', r .. ':tat'), interval, now)
     room = math.min(room, open)
   end
   if room <= 0 then return 0 end
@@ -156,6 +172,7 @@ local function hand_out(role, limits, now)
   local share, open, nobody = limits[7], 0, false
   if limits[9] then relieve(r, limits[9]) end
   if share < 1 then open = part(share, limits[1]) - redis.call('SCARD', r .. ':retrying') end
+  if submit then handed = hand_out_pinned(rooms, room, limits, special, now) end
   while handed < room do
     local lane, served = next_lane(r, open > 0, limits[9])
     if not lane then
@@ -163,8 +180,14 @@ local function hand_out(role, limits, now)
       break
     end
     local ticket, again, tenant = choose(role, lane, limits, open > 0, special)
-    if ticket then
-      if role == 'submit' then serve(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
+    local account, own
+    if ticket and submit then account, own = account_for(ticket, rooms) end
+    if not ticket then
+      stand_aside(role, lane, served, again, tenant)
+    elseif submit and not account then
+      set_aside(lane, ticket, own, now)
+    else
+      if submit then serve(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
       redis.call('SET', r .. ':turn', served)
       redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)
       observe('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
@@ -175,15 +198,16 @@ local function hand_out(role, limits, now)
         open = open - 1
       end
       take(role, ticket, limits[3], now, tenant)
+      if submit then use_account(account, ticket, own, #rooms > 1) end
       handed = handed + 1
-    else
-      stand_aside(role, lane, served, again, tenant)
     end
   end
   forget_turns(r, nobody)
-  if role == 'submit' and handed > 0 then note_pace(now, handed) end
+  if submit and handed > 0 then
+    note_pace(now, handed)
+    note_used(rooms, limits[6], now)
+  end
   if tat and handed > 0 then redis.call('SET', r .. ':tat', tat + handed * interval) end
-  if probing and handed > 0 then redis.call('HSET', ACCOUNT, 'probe_at', now + limits[6]) end
   return handed
 end
 

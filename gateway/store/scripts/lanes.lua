@@ -1,4 +1,4 @@
--- lanes.lua: a part, put before every script when it is loaded, after order.lua. Time, lanes, slots and the doorbell.
+-- lanes.lua: a part, put before every script when it is loaded, after accounts.lua. Time, lanes, slots and the doorbell.
 --
 -- A role keeps, under {gw}:<role>:
 --   lane:<lane>  zset   ticket -> rank (retries, new work, what is recovered; each in order of arrival)
@@ -146,6 +146,7 @@ local function enter(role, ticket, now, again, priority)
     redis.call('SADD', r .. ':again', ticket)
     return
   end
+  if role == 'submit' and again then unpin(ticket) end
   redis.call('ZADD', r .. ':lane:' .. lane, rank_of(role, lane, again, priority), ticket)
   redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
   activate(role, lane, again)
@@ -200,6 +201,7 @@ local function free(role, ticket)
   local r, lane = P .. role, lane_of(ticket)
   if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
   redis.call('HDEL', r .. ':holders', ticket)
+  if role == 'submit' then unseat(ticket) end
   if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
   local tenant = redis.call('HGET', r .. ':tenants', lane)
   if tenant then
@@ -229,7 +231,10 @@ local function withdraw(role, ticket)
   redis.call('ZREM', r .. ':due', ticket)
   redis.call('ZREM', r .. ':waiting', ticket)
   redis.call('ZREM', r .. ':lane:' .. lane_of(ticket), ticket)
-  if role == 'submit' then forget_order(lane_of(ticket)) end
+  if role == 'submit' then
+    unpin(ticket)
+    forget_order(lane_of(ticket))
+  end
 end
 
 -- The ticket is done with: wherever it is, it is there no more.
@@ -245,6 +250,7 @@ local function occupy(role, ticket)
     redis.call('HINCRBY', r .. ':inflight', lane_of(ticket), 1)
   end
   redis.call('ZADD', r .. ':slots', '+inf', ticket)
+  if role == 'submit' then seat(ticket, account_of(record_of(ticket))) end
   withdraw(role, ticket)
 end
 

@@ -182,9 +182,9 @@ end
 
 -- Notes the task with the job, a second one beside the first. `claimed`: as of `bind`; `epoch`: of the submission
 -- that it belongs to. `claimed_at` stands while the newest word of a task is only a callback's.
--- `by`: the operator who names it, if one does.
+-- `by`: the operator who names it, if one does; `account`: the one whose the task is.
 -- Returns whether it is new to the job, and nil when it is another job's.
-local function take_task(key, name, task, claimed, epoch, now, by)
+local function take_task(key, name, task, claimed, epoch, now, by, account)
   local known = redis.call('HMGET', key, 'task_id', 'earlier')
   -- whoever holds a token could name tasks without end
   if claimed and known[2] and #cjson.decode(known[2]) >= CLAIMS then return nil end
@@ -194,12 +194,14 @@ local function take_task(key, name, task, claimed, epoch, now, by)
     note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', by or 'answer')
   end
   if not claimed then
+    if account then note_account(key, task, account) end
     redis.call('HSET', key, 'answered:' .. epoch, task)
     redis.call('HDEL', key, 'claimed_at')
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end
   if claimed then
+    if account then note_account(key, task, account) end
     redis.call('HSET', key, 'claimed_at', now)
     note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end
@@ -265,8 +267,9 @@ local function move(key, order, now)
   end
   if order.kind == 'job' then
     local epoch = redis.call('HGET', key, 'epoch') or 0
+    local account = order.run and redis.call('HGET', key, 'account') or ''
     note(key, now, 'event', order.event, 'from', state, 'to', target, 'epoch', epoch, 'by', order.by or '',
-      'why', order.why or '')
+      'why', order.why or '', 'account', account)
   end
   return { target == state and 'repeated' or 'moved', state, target }
 end

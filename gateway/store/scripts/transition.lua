@@ -3,9 +3,9 @@
 --   holder   = {role, ticket, ring}            only the newest dispatch of the ticket may do this
 --   run      = text                            who claims: asked again by the same, the claim stands
 --   budget   = {tenant, day, most}             done only when the tenant has resubmitted less than that on that day
---   task     = id, task_epoch                  the upstream's answer to our own request named it
+--   task     = id, task_epoch, task_account    the upstream's answer to our own request named it
 --   winner   = id                              done when the record moved: the task whose result it has
---   account  = {kind, ...}                     what `judge_account` takes, unless fenced
+--   account  = {kind, ...}                     what `judge_account` takes as its verdict, unless fenced
 --   after    = {give_back = {role, ticket, due in ms or nil}, hold = {role, ticket, lease_ms},
 --               end_hold = {role, ticket, in_ms},
 --               due = {role, ticket, in_ms, kind of video or nil, deviations}}
@@ -52,7 +52,7 @@ if result == 'absorbed' then
       outcome[1] = 'late'
     end
   elseif order.task and watched(key, now) then
-    take_task(key, order.name, order.task, false, order.task_epoch, now, order.by)
+    take_task(key, order.name, order.task, false, order.task_epoch, now, order.by, order.task_account)
     outcome[1] = 'late'
   end
   if outcome[1] ~= 'late' then after = {} end
@@ -60,7 +60,7 @@ if result == 'absorbed' then
 elseif result ~= 'moved' and result ~= 'repeated' then
   after = {}
 elseif order.task then
-  take_task(key, order.name, order.task, false, order.task_epoch, now, order.by)
+  take_task(key, order.name, order.task, false, order.task_epoch, now, order.by, order.task_account)
 end
 
 if result ~= 'fenced' then
@@ -91,9 +91,10 @@ if result ~= 'fenced' then
   if order.health then judge_lane(order.health, order.dispatch.deliver[8], now) end
   if order.account then
     local began = tonumber(redis.call('HGET', key, 'submitting_at') or '0')
-    local limits = order.dispatch.submit
-    judge_account(order.account, began, limits[1], limits[6], now)
-    if order.account[1] == 'refused' and after.give_back then redis.call('SADD', REFUSED, after.give_back[2]) end
+    judge_account(order.account, began, order.dispatch.submit, now)
+    if order.account[1] == 'refused' and after.give_back then
+      redis.call('HSET', REFUSED, after.give_back[2], order.account[6])
+    end
   end
   for _, name in ipairs(order.tally or {}) do redis.call('HINCRBY', P .. 'tally', name, 1) end
   dispatch_all(order.dispatch or {}, now)

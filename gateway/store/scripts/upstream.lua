@@ -1,23 +1,35 @@
--- upstream.lua: a part, put before every script when it is loaded, after lanes.lua. The upstream's account.
+-- upstream.lua: a part, put before every script when it is loaded, after lanes.lua. The upstream's accounts.
 --
--- {gw}:account:main limits the submit role: slots (fewer after a 429), hold_until, and parked_at with reason, status,
--- code and probe_at while the upstream refuses it.
-local ACCOUNT = P .. 'account:main'
-local REFUSED = ACCOUNT .. ':refused' -- tickets that were refused since it was parked, and wait for longer than others
+-- {gw}:account:<name> limits what of the submit role is sent with it: slots (fewer after a 429), hold_until, and
+-- parked_at with reason, status, code and probe_at while the upstream refuses it; tat, when the next is due if it has a
+-- rate (GCRA); turns, those that it was served where there are several (start-time fair queueing, as between lanes).
+-- {gw}:submit:account_turn: the turns of the account that was last served, where others join.
+-- accounts = {{name, slots, weight, ms for one or 0}, ...}: those that whoever hands out knows.
+local TURN = P .. 'submit:account_turn'
 
--- The upstream refused the account: nothing is sent any more but a probe now and then.
-local function park(now, status, code, reason, by)
-  if redis.call('HSETNX', ACCOUNT, 'parked_at', now) == 0 then return end
+-- The upstream refused the account: nothing is sent with it any more but a probe now and then.
+local function park(account, now, status, code, reason, by)
+  local key = account_key(account)
+  if redis.call('HSETNX', key, 'parked_at', now) == 0 then return end
   redis.call('HSET', P .. 'submit:pace', 'busy', 0) -- waiting.lua: the time until it is resumed is no pace
-  redis.call('HSET', ACCOUNT, 'status', status, 'code', code, 'reason', reason)
-  ops_event(now, 'account_parked', 'status', status, 'code', code, 'reason', reason, 'by', by)
+  redis.call('HSET', key, 'status', status, 'code', code, 'reason', reason)
+  ops_event(now, 'account_parked', 'account', account, 'status', status, 'code', code, 'reason', reason, 'by', by)
 end
 
-local function unpark(now, by)
-  if redis.call('HDEL', ACCOUNT, 'parked_at') == 0 then return end
-  redis.call('HDEL', ACCOUNT, 'status', 'code', 'reason', 'probe_at')
-  redis.call('DEL', REFUSED)
-  ops_event(now, 'account_resumed', 'by', by)
+local function unpark(account, now, by)
+  local key = account_key(account)
+  if redis.call('HDEL', key, 'parked_at') == 0 then return end
+  redis.call('HDEL', key, 'status', 'code', 'reason', 'probe_at')
+  excuse(account)
+  ops_event(now, 'account_resumed', 'account', account, 'by', by)
+end
+
+-- Whether none of the accounts sends anything but probes.
+local function all_parked(accounts)
+  for _, one in ipairs(accounts) do
+    if redis.call('HEXISTS', account_key(one[1]), 'parked_at') == 0 then return false end
+  end
+  return true
 end
 
 -- How many slots a 429 left, nil when all: one more for each interval that has passed since the cut, for the
@@ -26,39 +38,121 @@ local function slots_left(slots, cut_at, interval, now)
   return slots and tonumber(slots) + math.floor((now - tonumber(cut_at or now)) / interval)
 end
 
--- What a verdict means for the account. verdict = {kind, retry_after_ms, status, code, reason}; `began`: when
--- the submission did; `slots`: how many there are at most. Slots halve at a 429 and grow by one each time as many
--- submissions as there are slots were accepted, and with time.
-local function judge_account(verdict, began, slots, interval, now)
-  local kind = verdict[1]
-  local found = redis.call('HMGET', ACCOUNT, 'parked_at', 'slots', 'cut_at')
+-- What a verdict means for the account. verdict = {kind, retry_after_ms, status, code, reason, account}; `began`: when
+-- the submission did; `limits`: of the submit role (handing_out.lua). Slots halve at a 429 and grow by one each time as
+-- many submissions as there are slots were accepted, and with time.
+local function judge_account(verdict, began, limits, now)
+  local kind, account, interval = verdict[1], verdict[6], limits[6]
+  local key, slots = account_key(account), limits[1]
+  for _, one in ipairs(limits[8]) do
+    if one[1] == account then slots = one[2] end
+  end
+  local found = redis.call('HMGET', key, 'parked_at', 'slots', 'cut_at')
   local limit = slots_left(found[2], found[3], interval, now)
   if kind == 'refused' then
-    park(now, verdict[3], verdict[4], verdict[5], 'upstream')
+    park(account, now, verdict[3], verdict[4], verdict[5], 'upstream')
   elseif kind == 'busy' then
     if verdict[2] > 0 then
-      local hold = tonumber(redis.call('HGET', ACCOUNT, 'hold_until') or '0')
-      redis.call('HSET', ACCOUNT, 'hold_until', math.max(hold, now + verdict[2]))
+      local hold = tonumber(redis.call('HGET', key, 'hold_until') or '0')
+      redis.call('HSET', key, 'hold_until', math.max(hold, now + verdict[2]))
     end
     -- one cut for one crowd: what began before the last cut tells nothing of the slots since
     if not found[3] or began >= tonumber(found[3]) then
-      local held = redis.call('ZCARD', P .. 'submit:slots') + 1
-      redis.call('HSET', ACCOUNT, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
+      local held = seats_of(account) + 1
+      redis.call('HSET', key, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
         'cut_at', now, 'grown', 0)
     end
   else
     -- an answer to what was sent before the account was parked does not prove that it is open again,
     -- and what an operator parked, an operator resumes
-    if found[1] and began >= tonumber(found[1]) and redis.call('HEXISTS', ACCOUNT, 'parked_by') == 0 then
-      unpark(now, 'probe')
+    if found[1] and began >= tonumber(found[1]) and redis.call('HEXISTS', key, 'parked_by') == 0 then
+      unpark(account, now, 'probe')
     end
-    if limit and redis.call('HINCRBY', ACCOUNT, 'grown', 1) >= limit then
+    if limit and redis.call('HINCRBY', key, 'grown', 1) >= limit then
       if limit + 1 >= slots then
-        redis.call('HDEL', ACCOUNT, 'slots', 'grown', 'cut_at')
+        redis.call('HDEL', key, 'slots', 'grown', 'cut_at')
       else
-        redis.call('HINCRBY', ACCOUNT, 'slots', 1)
-        redis.call('HSET', ACCOUNT, 'grown', 0)
+        redis.call('HINCRBY', key, 'slots', 1)
+        redis.call('HSET', key, 'grown', 0)
       end
+    end
+  end
+end
+
+-- How many a rate lets through now: a second's worth at once, but always one. `interval`: milliseconds for one; `tat`:
+-- as it was noted last. Returns also from when on it counts.
+local function rate_room(tat, interval, now)
+  tat = math.max(now, tonumber(tat or '0'))
+  return math.floor((now + math.max(1000, interval) - tat) / interval), tat
+end
+
+-- How many the account lets through now, and whether that one is a probe. found = {parked_at, probe_at, hold_until,
+-- slots, cut_at}
+local function account_room(found, slots, held, probe_ms, now)
+  if found[1] then
+    local probe_at = tonumber(found[2] or found[1] + probe_ms)
+    return now >= probe_at and math.min(1, slots - held) or 0, true
+  end
+  if found[3] and now < tonumber(found[3]) then return 0, false end
+  return math.min(slots, slots_left(found[4], found[5], probe_ms, now) or slots) - held, false
+end
+
+-- What each of the accounts lets through now, as {{name =, room =, probing =, ...}, ...}, and their sum.
+local function account_rooms(accounts, probe_ms, now)
+  local rooms, sum = {}, 0
+  local turn = #accounts > 1 and tonumber(redis.call('GET', TURN) or '0') or 0
+  for _, one in ipairs(accounts) do
+    local name, interval, tat = one[1], one[4], nil
+    local found = redis.call('HMGET', account_key(name), 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at',
+      'tat', 'turns')
+    local room, probing = account_room(found, one[2], seats_of(name), probe_ms, now)
+    if interval > 0 then
+      local open
+      open, tat = rate_room(found[6], interval, now)
+      room = math.min(room, open)
+    end
+    room = math.max(0, room)
+    sum = sum + room
+    rooms[#rooms + 1] = { name = name, room = room, probing = probing, weight = one[3], interval = interval, tat = tat,
+      turns = math.max(turn, tonumber(found[7] or '0')), sent = 0 }
+  end
+  return rooms, sum
+end
+
+-- The account that the ticket is to be sent with: the one to which its job is bound, else the one whose turn it is, a
+-- probe before all. nil when that has no room; then whose it is.
+local function account_for(ticket, rooms)
+  local own, pinned = pinned_to(ticket)
+  local best
+  for _, one in ipairs(rooms) do
+    if one.room > 0 and (not pinned or one.name == own) then
+      local sooner = not best or (one.probing and not best.probing)
+      if sooner or (one.probing == best.probing and one.turns < best.turns) then best = one end
+    end
+  end
+  return best, own
+end
+
+-- The ticket, which holds a slot, is sent with that account. `own`: with which it was sent before.
+local function use_account(one, ticket, own, several)
+  local record = record_of(ticket)
+  seat(ticket, one.name)
+  if own ~= one.name and redis.call('EXISTS', record) == 1 then write_account(record, one.name) end
+  if several then
+    redis.call('SET', TURN, one.turns)
+    one.turns = one.turns + 1 / one.weight
+  end
+  one.room, one.sent = one.room - 1, one.sent + 1
+end
+
+-- What was handed out is noted with the accounts: turns, rates and probes.
+local function note_used(rooms, probe_ms, now)
+  for _, one in ipairs(rooms) do
+    if one.sent > 0 then
+      local key = account_key(one.name)
+      if #rooms > 1 then redis.call('HSET', key, 'turns', one.turns) end
+      if one.tat then redis.call('HSET', key, 'tat', one.tat + one.sent * one.interval) end
+      if one.probing then redis.call('HSET', key, 'probe_at', now + probe_ms) end
     end
   end
 end

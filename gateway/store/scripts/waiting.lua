@@ -19,10 +19,10 @@ local function break_pace()
   redis.call('HSET', PACE, 'busy', 0)
 end
 
--- What is known of the place of a ticket of the submit role, as texts: {ahead in its lane, in the lane, weight, cap or
+-- `accounts`: as of upstream.lua. What is known of the place of a ticket of the submit role, as texts: {ahead in its lane, in the lane, weight, cap or
 -- "", waiting in all, other lanes that take part, ms of one or "", since the last in ms, mean duration of its kind of
 -- video or "", whether nothing is sent}. {} when it does not wait.
-local function place_of(ticket, kind, now)
+local function place_of(ticket, kind, accounts, now)
   local r, lane = P .. 'submit', lane_of(ticket)
   local rank = redis.call('ZRANK', r .. ':lane:' .. lane, ticket)
   if not rank then return {} end
@@ -30,7 +30,7 @@ local function place_of(ticket, kind, now)
   local others = redis.call('ZCARD', r .. ':fair')
   if redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
   local still = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
-    or redis.call('HEXISTS', ACCOUNT, 'parked_at') == 1
+    or all_parked(accounts)
   return {
     tostring(rank),
     tostring(redis.call('ZCARD', r .. ':lane:' .. lane)),

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -132,8 +131,8 @@ async def _ticks(state: State) -> AsyncIterator[bytes]:
 def _still(gauges: Gauges) -> tuple[object, ...]:
     """What changes only when something happens: no clock, no age."""
     roles = [(role, of.waiting, of.due, of.slots) for role, of in gauges.roles.items()]
-    bare = replace(gauges, roles={}, now=0, read_seconds=0, sweep_age_seconds=0, account_cut_seconds=0)
     return (
-        *(roles, bare.counts, bare.tally, bare.account_parked, bare.account_slots, bare.account_held),
-        *(bare.paused, bare.workers, bare.parked_lanes),
+        *(roles, gauges.counts, gauges.tally),
+        *((one.name, one.parked, one.held, one.slots) for one in gauges.accounts),
+        *(gauges.paused, gauges.workers, gauges.parked_lanes),
     )

@@ -1,4 +1,4 @@
-"""The page of the upstream: its account, its slots and answers; park, resume, pause everything."""
+"""The page of the upstream: its accounts, slots and answers; park, resume, pause everything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.web.ops_api import account, standing
+from gateway.web.ops_accounts import documents, name_of
+from gateway.web.ops_api import standing
 from gateway.web.ops_overview import look
 from gateway.web.ops_schemas import ParkRequest
 from gateway.web.pages import forms
@@ -28,14 +29,14 @@ _TALLIES = {
 async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     overview, shown, now, gauges = await asyncio.gather(
-        look(state), account(state), standing(state), state.resources.gauges.read()
+        look(state), documents(state), standing(state), state.resources.gauges.read()
     )
     return render(
         request,
         "upstream.html",
         viewer,
         overview=overview,
-        account=shown,
+        accounts=shown,
         standing=now,
         tallies=_tallies(gauges.tally),
     )
@@ -52,13 +53,14 @@ def _tallies(tally: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
 
 async def park(request: Request) -> Response:
     viewer, form = await forms.acting(request)
-    await _operators(request).park(forms.parse(ParkRequest, form).reason, viewer.key.id)
+    name = name_of(request, state_of(request))
+    await _operators(request).park(forms.parse(ParkRequest, form).reason, viewer.key.id, name)
     return RedirectResponse("/ops/upstream?said=parked", 303)
 
 
 async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
-    await _operators(request).resume(viewer.key.id)
+    await _operators(request).resume(viewer.key.id, name_of(request, state_of(request)))
     return RedirectResponse("/ops/upstream?said=resumed", 303)
 
 

@@ -29,6 +29,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
+SECOND = '[{"name": "second", "key": "wrong-key-canary"}]'
+
+
 def run(service: Machine, *words: str, **more: str) -> tuple[int, str]:
     environment = {**os.environ, **service.environment, "COLUMNS": "160", **more}
     done = subprocess.run(
@@ -74,12 +77,13 @@ def test_a_service_that_is_well_has_nothing_wrong_with_it(service: Machine) -> N
     ("more", "check", "says"),
     [
         ({"GATEWAY_UPSTREAM_KEY": "wrong-key-canary"}, "upstream", "refuses the key"),
+        ({"GATEWAY_UPSTREAM_ACCOUNTS": SECOND}, "upstream", "refuses the key of account second"),
         ({"GATEWAY_UPSTREAM_URL": "http://127.0.0.1:1"}, "upstream", "no answer"),
         ({"GATEWAY_BLOB_DIR": "/nowhere/at/all"}, "files", "No such file"),
         ({"GATEWAY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}, "redis", "Redis"),
         ({"GATEWAY_UPSTREAM_SLOTS": "many"}, "settings", "GATEWAY_UPSTREAM_SLOTS"),
     ],
-    ids=["key", "upstream", "blobs", "redis", "setting"],
+    ids=["key", "second key", "upstream", "blobs", "redis", "setting"],
 )
 def test_what_is_wrong_is_named_with_a_way_out_and_no_secret(
     service: Machine, more: dict[str, str], check: str, says: str
@@ -131,9 +135,9 @@ def test_the_status_is_one_look(service: Machine) -> None:
 def test_operators_act_from_the_command_line(service: Machine) -> None:
     key = service.make_key("ops", [Scope.OPS_READ, Scope.OPS_WRITE])
     where = {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
-    assert run(service, "account", "pause", "--reason", "a test", **where) == (
+    assert run(service, "accounts", "pause", "--reason", "a test", **where) == (
         0,
-        f"parked, 5 slots, by {key.split('_')[1]}: a test\n",
+        f"main is parked, 0 of 5 slots, by {key.split('_')[1]}: a test\n",
     )
     status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)
     assert status == 202
@@ -146,9 +150,13 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
     assert run(service, "subscribers", "parked", **where) == (0, "none\n")
     assert run(service, "subscribers", "resume", **where) == (0, "0 are still left alone\n")
-    assert run(service, "account", "resume", **where) == (0, "open, 5 slots\n")
-    code, text = run(service, "account", "show", "--json", **where)
+    assert run(service, "accounts", "resume", "main", **where) == (0, "main is open, 0 of 5 slots\n")
+    code, text = run(service, "accounts", "show", "--json", **where)
     assert json.loads(text)["parked"] is False
+    code, text = run(service, "accounts", "list", "--json", **where)
+    assert [account["name"] for account in json.loads(text)["data"]] == ["main"]
+    code, text = run(service, "accounts", "show", "nobodys", **where)
+    assert (code, "no account" in text) == (1, True)
 
 
 def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +103,7 @@ async def running(
     retry_seconds: float = 0.01,
     concurrency: int | None = None,
     list_payload: bool = False,
+    accounts: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Running]:
     options = Options(
         folder,
@@ -113,6 +114,7 @@ async def running(
         callback_retry_seconds=retry_seconds,
         concurrency=concurrency,
         list_payload=list_payload,
+        accounts=accounts or {},
     )
     app = build_app(options)
     server = make_server(app, "127.0.0.1", 0)

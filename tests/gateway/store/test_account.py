@@ -13,7 +13,7 @@ from gateway.store.base import Account, AccountVerdict, CallbackLimits, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.lua import Scripts
-from gateway.store.operators import RedisOperatorStore, account_key
+from gateway.store.operators import RedisOperatorStore
 from tests.gateway.store.conftest import Accept, held, rung
 
 SLOTS = 4
@@ -140,7 +140,7 @@ async def test_an_accepted_probe_opens_the_account_and_what_waits_follows_in_the
     await make_probe_due(redis)
     await lanes.dispatch()
     await accepted(jobs, await begun(redis, jobs, first))
-    assert await operators.account() == Account(slots=SLOTS)
+    assert await operators.account() == Account(slots=SLOTS, in_flight=2)
     assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
     assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "probe")]
 
@@ -212,7 +212,7 @@ async def test_slots_grow_by_one_each_time_as_many_were_accepted(
         await end(jobs, job)
         seen.append((await operators.account()).slots)
     assert seen == [2, 2, 3, 3, 3, 4, 4]
-    assert await redis.hgetall(account_key()) == {}  # type: ignore[misc]
+    assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
 
 
 async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
@@ -222,7 +222,7 @@ async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
     waiting = await accept()
     assert await lanes.dispatch() == 0
     assert (await operators.account()).hold_until is not None
-    await redis.hset(account_key(), "hold_until", "1")  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), "hold_until", "1")  # type: ignore[misc]
     assert await lanes.dispatch() == 1
     assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
 
@@ -281,7 +281,7 @@ async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothin
     assert (await operators.account()).slots == 1
     assert waiting.id not in await rung(redis, Role.SUBMIT)
     seconds, _ = await redis.time()
-    await redis.hset(account_key(), "cut_at", str((seconds - 31) * 1000))  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), "cut_at", str((seconds - 31) * 1000))  # type: ignore[misc]
     await lanes.dispatch()
     assert (await operators.account()).slots == 2
     assert waiting.id in await rung(redis, Role.SUBMIT)
@@ -302,7 +302,7 @@ async def test_what_was_refused_is_sent_at_once_when_an_operator_resumes_the_acc
     await operators.resume("key1")
     assert await submitting(redis) == 3
     assert await redis.zcard(keys.due(Role.SUBMIT)) == 0
-    assert not await redis.exists(f"{account_key()}:refused")
+    assert not await redis.exists("{gw}:submit:refused")
 
 
 async def test_what_a_probe_opens_leaves_what_was_refused_to_its_time(
@@ -315,4 +315,4 @@ async def test_what_a_probe_opens_leaves_what_was_refused_to_its_time(
     await lanes.dispatch()
     await accepted(jobs, await begun(redis, jobs, second))
     assert await redis.zcard(keys.due(Role.SUBMIT)) == 1  # it may have been the job that was refused
-    assert not await redis.exists(f"{account_key()}:refused")
+    assert not await redis.exists("{gw}:submit:refused")

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role
+from gateway.dispatch import ACCOUNT, AccountLimits, Role
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
 from gateway.store.base import Move
 from gateway.store.client import connection_pool
-from gateway.store.gauges import Gauges, RedisGauges, RoleGauges
+from gateway.store.gauges import AccountGauges, Gauges, RedisGauges, RoleGauges
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.memory import ratio_of
-from gateway.store.operators import UNKNOWNS, account_key
-from tests.gateway.store.conftest import Accept, held
+from gateway.store.operators import UNKNOWNS
+from tests.gateway.store.conftest import ROLES, Accept, held
 
 
 async def read(redis: Redis) -> Gauges:
-    return await RedisGauges(redis, time.monotonic).read()
+    return await RedisGauges(redis, time.monotonic, ROLES[Role.SUBMIT]).read()
+
+
+async def only(redis: Redis) -> AccountGauges:
+    [account] = (await read(redis)).accounts
+    return account
 
 
 async def test_an_empty_store_shows_zeros(redis: Redis) -> None:
@@ -84,11 +90,27 @@ async def test_the_age_of_the_callbacks_way_is_large_until_it_is_proven(redis: R
 
 
 async def test_the_account_is_parked_from_the_moment_that_it_is(redis: Redis) -> None:
-    found = await read(redis)
-    assert (found.account_parked, found.account_slots) == (False, None)
-    await redis.hset(account_key(), mapping={"parked_at": 1, "slots": 2})  # type: ignore[misc]
-    found = await read(redis)
-    assert (found.account_parked, found.account_slots) == (True, 2)
+    assert await only(redis) == AccountGauges("main", parked=False, held=False, slots=4, limit=4, in_flight=0)
+    seconds, _ = await redis.time()
+    refused = {"parked_at": 1, "slots": 2, "cut_at": seconds * 1000}
+    await redis.hset(keys.account(ACCOUNT), mapping=refused)  # type: ignore[misc]
+    found = await only(redis)
+    assert replace(found, parked_seconds=0) == AccountGauges(
+        "main", parked=True, held=False, slots=2, limit=4, in_flight=0
+    )
+    assert found.parked_seconds == pytest.approx(seconds, abs=5)
+
+
+async def test_each_account_is_told_with_what_is_held_of_it(redis: Redis) -> None:
+    accounts = (AccountLimits("main", 3), AccountLimits("second", 2))
+    submit = replace(ROLES[Role.SUBMIT], accounts=accounts)
+    await redis.zadd(keys.slots(Role.SUBMIT), dict.fromkeys(("acme|job_1", "acme|job_2", "acme|job_3"), 1))
+    await redis.hset(keys.SEATS, "second", "2")  # type: ignore[misc]
+    found = await RedisGauges(redis, time.monotonic, submit).read()
+    assert [(one.name, one.in_flight, one.limit) for one in found.accounts] == [
+        ("main", 1, 3),
+        ("second", 2, 2),
+    ]
 
 
 async def test_the_age_of_the_longest_unknown_outcome_is_told(redis: Redis) -> None:
@@ -125,13 +147,13 @@ async def test_counts_follow_the_jobs_and_the_tally_only_grows(
 
 
 async def test_a_server_that_takes_writes_is_ready_and_keeps_nothing_of_the_question(redis: Redis) -> None:
-    await RedisGauges(redis, time.monotonic).ping()
+    await RedisGauges(redis, time.monotonic, ROLES[Role.SUBMIT]).ping()
     assert await redis.keys("*") == []
 
 
 async def test_a_server_that_is_away_is_told_in_our_own_words() -> None:
     pool = connection_pool("redis://127.0.0.1:1/0", timeout_seconds=1, retries=0, connections=2)
-    gauges = RedisGauges(Redis(connection_pool=pool), time.monotonic)
+    gauges = RedisGauges(Redis(connection_pool=pool), time.monotonic, ROLES[Role.SUBMIT])
     with pytest.raises(StoreUnavailable):
         await gauges.ping()
     with pytest.raises(StoreUnavailable):
@@ -143,18 +165,10 @@ async def test_a_server_that_is_away_is_told_in_our_own_words() -> None:
 async def test_the_account_is_held_until_the_time_that_the_upstream_named(
     redis: Redis, ahead: int, on: bool
 ) -> None:
-    assert not (await read(redis)).account_held
+    assert not (await only(redis)).held
     seconds, _ = await redis.time()
-    await redis.hset(account_key(), "hold_until", str((seconds + ahead) * 1000))  # type: ignore[misc]
-    assert (await read(redis)).account_held is on
-
-
-async def test_the_age_of_the_cut_goes_with_the_slots(redis: Redis) -> None:
-    assert (await read(redis)).account_cut_seconds == 0
-    seconds, _ = await redis.time()
-    cut = {"slots": 2, "cut_at": (seconds - 600) * 1000}
-    await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
-    assert (await read(redis)).account_cut_seconds == pytest.approx(600, abs=5)
+    await redis.hset(keys.account(ACCOUNT), "hold_until", str((seconds + ahead) * 1000))  # type: ignore[misc]
+    assert (await only(redis)).held is on
 
 
 async def test_lanes_of_subscribers_that_are_parked_are_counted(redis: Redis, lanes: Lanes) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role
+from gateway.dispatch import ACCOUNT, Role
 from gateway.lifecycle import JobEvent, OnUnknown
+from gateway.store import keys
 from gateway.store.base import Account, AccountVerdict, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
@@ -18,7 +19,6 @@ from gateway.store.operators import (
     UNKNOWNS,
     Parking,
     RedisOperatorStore,
-    account_key,
 )
 from gateway.tickets import submit_ticket
 from tests.gateway.store.conftest import ROLES, Accept, held, rung
@@ -37,7 +37,7 @@ async def kinds(operators: RedisOperatorStore) -> list[tuple[str, str]]:
 
 async def long_ago(redis: Redis) -> None:
     """The account was parked so long ago that a probe would be due."""
-    await redis.hset(account_key(), "parked_at", "1000")  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), "parked_at", "1000")  # type: ignore[misc]
 
 
 async def test_an_account_of_which_nothing_is_known_has_all_its_slots(operators: RedisOperatorStore) -> None:
@@ -106,9 +106,9 @@ async def test_a_resumed_account_sends_what_waited(
     await operators.park("maintenance", "key1")
     job = await accept()
     await operators.resume("key2")
-    assert await operators.account() == Account(slots=4)
+    assert await operators.account() == Account(slots=4, in_flight=1)
     assert await rung(redis, Role.SUBMIT) == [job.id]
-    assert await redis.hgetall(account_key()) == {}  # type: ignore[misc]
+    assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
     assert await kinds(operators) == [("account_parked", "key1"), ("account_resumed", "key2")]
 
 
@@ -121,14 +121,14 @@ async def test_what_is_done_twice_is_told_once(operators: RedisOperatorStore) ->
 
 
 async def test_fewer_slots_and_a_pause_are_told(redis: Redis, operators: RedisOperatorStore) -> None:
-    await redis.hset(account_key(), mapping={"slots": 2, "hold_until": 77})  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), mapping={"slots": 2, "hold_until": 77})  # type: ignore[misc]
     assert await operators.account() == Account(slots=2, hold_until=77)
 
 
 async def test_more_slots_than_are_configured_now_are_not_told(
     redis: Redis, operators: RedisOperatorStore
 ) -> None:
-    await redis.hset(account_key(), "slots", "9")  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), "slots", "9")  # type: ignore[misc]
     assert (await operators.account()).slots == 4
 
 
@@ -272,7 +272,7 @@ async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
     account, parking = await operators.account_and_parking()
     assert account.parked_at is not None
     assert parking == Parking("upstream", 402, "NoCredit", account.parked_at + 30_000)
-    await redis.hset(account_key(), "probe_at", "77")  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), "probe_at", "77")  # type: ignore[misc]
     _, parking = await operators.account_and_parking()
     assert parking == Parking("upstream", 402, "NoCredit", 77)
 
@@ -291,5 +291,5 @@ async def test_slots_come_back_one_an_interval_since_the_cut(
 ) -> None:
     now, _ = await redis.time()
     cut = {"slots": 1, "cut_at": (now - seconds) * 1000}
-    await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
+    await redis.hset(keys.account(ACCOUNT), mapping=cut)  # type: ignore[misc]
     assert (await operators.account()).slots == slots

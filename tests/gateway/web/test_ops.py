@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.settings import Settings
 from gateway.store import keys
-from gateway.store.operators import account_key
 from gateway.tenants import Key, Scope, digest_of, new_key
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, connected, serving
@@ -148,7 +147,7 @@ async def test_metrics_tell_phases_queues_slots_and_traffic(
     assert found["gateway_lease_overdue_seconds", "submit"] == 0
     assert found["gateway_sweep_age_seconds",] > 1e9  # no worker has ever run
     assert found["gateway_redis_durable",] == 0
-    assert (found["gateway_account_parked",], found["gateway_account_slots",]) == (0, 5)
+    assert (found["gateway_account_parked", "main"], found["gateway_account_slots", "main"]) == (0, 5)
     assert found["gateway_callback_path_age_seconds",] > 1e9  # no callback has ever come
     assert found["gateway_unknown_oldest_age_seconds",] == 0
     assert 0 <= found["gateway_redis_memory_ratio",] < 1
@@ -159,28 +158,28 @@ async def test_metrics_tell_phases_queues_slots_and_traffic(
 async def test_a_parked_account_shows_with_the_slots_that_a_busy_upstream_left(
     state: State, nobody: httpx.AsyncClient
 ) -> None:
-    await state.resources.redis.hset(account_key(), mapping={"parked_at": 1, "slots": 2})  # type: ignore[misc]
+    await state.resources.redis.hset(keys.account("main"), mapping={"parked_at": 1, "slots": 2})  # type: ignore[misc]
     found = samples((await nobody.get("/metrics")).text)
-    assert (found["gateway_account_parked",], found["gateway_account_slots",]) == (1, 2)
+    assert (found["gateway_account_parked", "main"], found["gateway_account_slots", "main"]) == (1, 2)
 
 
 async def test_slots_that_came_back_since_the_cut_and_a_hold_show(
     state: State, nobody: httpx.AsyncClient
 ) -> None:
-    assert samples((await nobody.get("/metrics")).text)["gateway_account_held",] == 0
+    assert samples((await nobody.get("/metrics")).text)["gateway_account_held", "main"] == 0
     redis, interval = state.resources.redis, state.resources.settings.account_retry_seconds
     seconds, _ = await redis.time()
     cut = {"slots": 1, "cut_at": int((seconds - 2.5 * interval) * 1000), "hold_until": (seconds + 60) * 1000}
-    await redis.hset(account_key(), mapping=cut)  # type: ignore[misc]
+    await redis.hset(keys.account("main"), mapping=cut)  # type: ignore[misc]
     found = samples((await nobody.get("/metrics")).text)
-    assert (found["gateway_account_held",], found["gateway_account_slots",]) == (1, 3)
+    assert (found["gateway_account_held", "main"], found["gateway_account_slots", "main"]) == (1, 3)
 
 
 async def test_more_slots_than_are_configured_now_do_not_show(
     state: State, nobody: httpx.AsyncClient
 ) -> None:
-    await state.resources.redis.hset(account_key(), "slots", "9")  # type: ignore[misc]
-    assert samples((await nobody.get("/metrics")).text)["gateway_account_slots",] == 5
+    await state.resources.redis.hset(keys.account("main"), "slots", "9")  # type: ignore[misc]
+    assert samples((await nobody.get("/metrics")).text)["gateway_account_slots", "main"] == 5
 
 
 async def test_what_must_never_happen_shows_before_it_does(state: State, nobody: httpx.AsyncClient) -> None:

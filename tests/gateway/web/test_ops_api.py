@@ -9,7 +9,8 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway.resources import Resources
-from gateway.store.operators import QUARANTINE, UNKNOWNS, account_key
+from gateway.store import keys
+from gateway.store.operators import QUARANTINE, UNKNOWNS
 from gateway.tenants import Scope
 from gateway.tickets import submit_ticket
 from gateway.web import ops_schemas
@@ -26,6 +27,10 @@ ROUTES = [
     ("GET", "/ops/api/account", Scope.OPS_READ),
     ("POST", "/ops/api/account/park", Scope.OPS_WRITE),
     ("POST", "/ops/api/account/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/accounts", Scope.OPS_READ),
+    ("GET", "/ops/api/accounts/main", Scope.OPS_READ),
+    ("POST", "/ops/api/accounts/main/park", Scope.OPS_WRITE),
+    ("POST", "/ops/api/accounts/main/resume", Scope.OPS_WRITE),
     ("GET", "/ops/api/events", Scope.OPS_READ),
     ("GET", "/ops/api/audit", Scope.OPS_READ),
     ("GET", "/ops/api/audit.jsonl", Scope.OPS_READ),
@@ -233,7 +238,7 @@ async def test_a_refused_account_tells_how_it_was_refused_and_when_it_is_tried_a
     operator: httpx.AsyncClient, resources: Resources
 ) -> None:
     refused = {"parked_at": 1000, "reason": "top up", "status": 402, "code": "NoCredit", "probe_at": 31_000}
-    await resources.redis.hset(account_key(), mapping=refused)  # type: ignore[misc]
+    await resources.redis.hset(keys.account("main"), mapping=refused)  # type: ignore[misc]
     answer = await operator.get("/ops/api/account")
     ops_schemas.Account.model_validate_json(answer.content)
     names = ("parked_by", "status", "code", "probe_at")

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from gateway.blobs import BlobStore
 from gateway.delivery.http import AttemptResult, DeliveryOutcome
-from gateway.dispatch import Role, deserialize
+from gateway.dispatch import ACCOUNT, Role, deserialize
 from gateway.errors import StoreUnavailable
 from gateway.intake import Intake
 from gateway.jobs import Deadlines
@@ -114,7 +114,7 @@ class Machine:
         self.jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
         self.lanes = Lanes(scripts, roles)
         settlement = Settlement(self.jobs, blobs, environment, int(settings.late_watch_seconds * 1000))
-        door = Door(self.upstream, self.process)
+        doors = {ACCOUNT: Door(self.upstream, self.process)}
         deliveries = RedisDeliveryStore(redis, scripts, roles)
         post: Any = Post(self.process, self.subscriber)
         self.intake = Intake(
@@ -129,8 +129,8 @@ class Machine:
         self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
         self.crew = {
             "jobs": self.jobs,
-            "submitter": Submitter(self.jobs, settlement, door, blobs, keyring, environment, settings),
-            "confirmer": Confirmer(self.jobs, settlement, door, environment, settings),
+            "submitter": Submitter(self.jobs, settlement, doors, blobs, keyring, environment, settings),
+            "confirmer": Confirmer(self.jobs, settlement, doors, environment, settings),
             "steps": StepTeller(self.jobs, deliveries),
             "messenger": Messenger(
                 deliveries, RedisEndpointStore(redis, scripts), post, keyring, environment, settings

@@ -175,10 +175,23 @@ EVIDENCE: Final = (
     Mutant(
         "token_of_any_submission",
         "gateway/callback_tokens.py",
-        "ref.tenant, ref.job_id, str(ref.epoch)))",
+        "ref.tenant, ref.job_id, _attempt(ref)))",
         "ref.tenant, ref.job_id))",
         "who has seen one callback URL can make that of the next submission",
         (named("gateway/callback_tokens", "the_mac_is_bound_to_every_part"),),
+    ),
+    Mutant(
+        "looked_at_with_any_key",
+        "gateway/jobs.py",
+        "self.elsewhere.get(task_id, self.account)",
+        "self.account",
+        "a task that another account has is not found, and its job is given up though it was paid for",
+        (
+            named(
+                "gateway/store/accounts",
+                "a_task_of_an_earlier_submission_stays_with_the_account_that_made_it",
+            ),
+        ),
     ),
     Mutant(
         "text_is_compared",

@@ -221,10 +221,53 @@ SUBMISSION: Final = (
     Mutant(
         "account_not_parked",
         "gateway/store/scripts/upstream.lua",
-        "    park(now, verdict[3], verdict[4], verdict[5], 'upstream')\n",
+        "    park(account, now, verdict[3], verdict[4], verdict[5], 'upstream')\n",
         "",
         "an account out of credit is asked for every job that waits, and may be blocked for that",
         (named("gateway/store/account", "a_refused_account_lets_nothing_more_out_and_says_why"),),
+    ),
+    Mutant(
+        "refusal_parks_main",
+        "gateway/store/scripts/upstream.lua",
+        "    park(account, now, verdict[3]",
+        "    park(MAIN, now, verdict[3]",
+        "the account without credit is asked for every job, and the one that pays is not asked at all",
+        (named("gateway/store/accounts", "the_event_says_which_account_it_was"),),
+    ),
+    Mutant(
+        "paid_by_another_account",
+        "gateway/store/scripts/upstream.lua",
+        "(not pinned or one.name == own)",
+        "one.name",
+        "one account has a task that nobody looks at any more, and another pays for the job again",
+        (
+            named(
+                "gateway/store/accounts",
+                "what_may_have_been_paid_waits_for_its_own_account_and_nobody_behind_it",
+            ),
+            named("promises/properties/jobs"),
+        ),
+    ),
+    Mutant(
+        "resubmission_is_free",
+        "gateway/store/scripts/accounts.lua",
+        "for i = 2, 6 do spent",
+        "for i = 2, 5 do spent",
+        "a job that is sent again without proof may be paid for by two accounts",
+        (
+            named(
+                "gateway/store/accounts",
+                "a_second_submission_that_cost_nothing_makes_the_job_no_freer",
+            ),
+        ),
+    ),
+    Mutant(
+        "slot_of_no_account",
+        "gateway/store/scripts/lanes.lua",
+        "  if role == 'submit' then unseat(ticket) end\n",
+        "",
+        "an account counts slots that nobody holds, until it has none left",
+        (named("gateway/store/accounts", "one_at_a_time_they_are_shared_out_by_weight_too"),),
     ),
     Mutant(
         "busy_cuts_no_slots",

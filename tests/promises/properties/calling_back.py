@@ -10,7 +10,7 @@ from gateway.store.base import Callback
 from tests.promises.properties import callbacks
 from tests.promises.properties.ground import NUMBER, TWICE
 from tests.promises.properties.hands import pick
-from tests.promises.properties.stage import GAP
+from tests.promises.properties.stage import ACCOUNTS, GAP
 from tests.promises.properties.submitting import Submitting
 
 #: The task that a callback names: of the job, a new one, another job's, or none.
@@ -45,7 +45,8 @@ class CallingBack(Submitting):
         if number % 3:
             return
         if ahead or (job.state == "submitting" and not job.this.released):
-            self._call_back(job.name, job.epoch + ahead, name, kind, None, False, False)
+            account = ACCOUNTS[number % 2]
+            self._call_back(job.name, job.epoch + ahead, name, kind, None, False, False, account)
 
     @rule(
         number=NUMBER, name=NAMES, kind=KINDS, distrusted=st.sampled_from([False] * 4 + [True]), twice=TWICE
@@ -59,9 +60,20 @@ class CallingBack(Submitting):
             self._call_back(self.stage.environment.new_job_id(), 1, name, kind, None, distrusted, twice)
 
     def _call_back(
-        self, job_id: str, epoch: int, name: str, kind: str, nonce: str | None, distrusted: bool, twice: bool
+        self,
+        job_id: str,
+        epoch: int,
+        name: str,
+        kind: str,
+        nonce: str | None,
+        distrusted: bool,
+        twice: bool,
+        account: str | None = None,
     ) -> None:
+        """`account`: in the token, where the submission is not one of those that were sent here."""
         job = self.model.jobs.get(job_id)
+        account = account or self.sent.get((job_id, epoch)) or ACCOUNTS[epoch % 2]
+        before_tasks = job.tasks if job else []
         callback = Callback(
             job_id,
             self.tenants.get(job_id, "acme"),
@@ -73,6 +85,7 @@ class CallingBack(Submitting):
             distrusted=distrusted,
             raw=b"not json" if kind == "unreadable" else b"",
             nonce=nonce,
+            account=account,
         )
         self.model.heard(self.ms, int(GAP * 1000))
         self.tenants.setdefault(job_id, "acme")
@@ -80,6 +93,8 @@ class CallingBack(Submitting):
         before = job.state if job else "none"
         got = self.again(lambda: self.stage.jobs.callback(callback), twice)
         assert got == expected, f"a callback for a job that was {before}"
+        if (found := self.model.jobs.get(job_id)) is not None:
+            self.own(found, before_tasks, account)
 
     def of_jobs_that_run(self) -> list[tuple[str, int]]:
         """Submissions whose callbacks may still change something; now and then, it is any."""

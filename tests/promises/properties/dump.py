@@ -29,7 +29,8 @@ return found
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """One role. `lanes`: lane -> tickets in order; `ranks`: of all of these; times in ms."""
+    """One role. `lanes`: lane -> tickets in order; `ranks`: of all of these; times in ms. `accounts`: of
+    slots that are not of `main`; `pinned`: tickets that wait for an account, and `lines` of each account."""
 
     lanes: dict[str, list[str]] = field(default_factory=dict)
     waiting: dict[str, float] = field(default_factory=dict)
@@ -50,6 +51,10 @@ class Lanes:
     tenant_inflight: dict[str, str] = field(default_factory=dict)
     crowds: dict[str, dict[str, float]] = field(default_factory=dict)
     relieved: set[str] = field(default_factory=set)
+    accounts: dict[str, str] = field(default_factory=dict)
+    account_inflight: dict[str, str] = field(default_factory=dict)
+    pinned: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def cap(self, lane: str, slots: int) -> int:
         """How many slots the lane may hold, in a role where a lane has so many."""
@@ -62,7 +67,8 @@ class Lanes:
 
     @property
     def in_lanes(self) -> set[str]:
-        return {ticket for tickets in self.lanes.values() for ticket in tickets}
+        """Those that wait for their account, too."""
+        return {ticket for tickets in self.lanes.values() for ticket in tickets} | set(self.pinned)
 
     def of_lane(self, lane: str) -> int:
         return sum(ticket.startswith(f"{lane}|") for ticket in self.slots)
@@ -98,7 +104,8 @@ class Dump:
         got: dict[str, Any] = {}
         for name in ("waiting", "due", "slots", "fair", "blocked", "parked"):
             got[name] = self.keys.get(head + name, {})
-        for name in ("holders", "inflight", "caps", "retries", "tenants", "tenant_inflight"):
+        hashes = ("holders", "inflight", "caps", "retries", "tenants", "tenant_inflight")
+        for name in (*hashes, "accounts", "account_inflight", "pinned"):
             got[name] = self.keys.get(head + name, {})
         for name in ("again", "probing", "retrying", "relieved"):
             got[name] = set(self.keys.get(head + name, ()))
@@ -107,6 +114,9 @@ class Dump:
             ranks={ticket: rank for ranks in lanes.values() for ticket, rank in ranks.items()},
             crowds={
                 key[len(head) + 6 :]: v for key, v in self.keys.items() if key.startswith(f"{head}crowd:")
+            },
+            lines={
+                key[len(head) + 7 :]: v for key, v in self.keys.items() if key.startswith(f"{head}pinned:")
             },
             **got,
         )

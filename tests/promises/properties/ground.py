@@ -36,7 +36,8 @@ class Ground(RuleBasedStateMachine):
         self.model = Model(int(RETENTION * 1000))
         self.hands: list[Hands] = []
         self.stale: list[Ticket] = []
-        self.sent: set[tuple[str, int]] = set()  # submissions of which a callback may come
+        self.sent: dict[tuple[str, int], str] = {}  # of which a callback may come: with which account
+        self.owners: dict[tuple[str, str], str] = {}  # (job, task) -> the account that has it
         self.tenants: dict[str, str] = {}
         self.gone: list[str] = []  # jobs that were forgotten
         self.runs = 0
@@ -81,6 +82,11 @@ class Ground(RuleBasedStateMachine):
         assert found is not None
         return found
 
+    def own(self, job: ModelJob, before: list[str], account: str) -> None:
+        """The tasks that the job has now and had not before are that account's."""
+        for task in set(job.tasks) - set(before):
+            self.owners[job.name, task] = account
+
     def new_task(self) -> str:
         self.named += 1
         return f"task{self.named}"
@@ -93,4 +99,5 @@ class Ground(RuleBasedStateMachine):
         for role in Role:
             kept = self.model.kept if role is Role.SUBMIT else set()
             invariants.check_lanes(self.look.role(role), role, self.stage.roles[role], kept)
+        invariants.check_accounts(self.look.role(Role.SUBMIT), self.stage.roles[Role.SUBMIT])
         invariants.check_jobs(self.look, self.model, self.ms)

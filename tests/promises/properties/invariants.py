@@ -30,7 +30,8 @@ def check_lanes(
     assert {lane: int(n) for lane, n in lanes.inflight.items()} == by_lane, f"{role}: inflight is miscounted"
     unheld = held - set(lanes.holders) - kept
     assert all(lanes.slots[ticket] == math.inf for ticket in unheld), f"{role}: leased to nobody"
-    assert len(lanes.holders) <= limits.slots, f"{role}: more than its slots"
+    asked = {ticket for ticket in lanes.holders if role is not Role.SUBMIT or lanes.slots[ticket] < math.inf}
+    assert len(asked) <= limits.slots, f"{role}: more than its slots"
     holding = Counter(ticket.partition("|")[0] for ticket in lanes.holders)
     caps = {lane: min(limits.lane_slots, int(lanes.caps.get(lane, 99))) for lane in holding}
     assert all(n <= caps[lane] for lane, n in holding.items()), f"{role}: more than a lane's slots"
@@ -39,6 +40,21 @@ def check_lanes(
         if by_lane[lane] < lanes.cap(lane, limits.lane_slots) and not _share_is_full(lanes, lane, limits):
             waits = lane in lanes.parked or lane in lanes.blocked or lane in lanes.crowded
             assert waits or lane in lanes.fair, f"{role}: {lane} waits, has room, and nobody will serve it"
+
+
+def check_accounts(lanes: Lanes, limits: RoleLimits) -> None:
+    """Each slot is one account's, none hands out more than it has; who waits for one is in its line alone."""
+    assert set(lanes.accounts) <= set(lanes.slots), "a slot of an account that nobody holds"
+    taken = {name: int(n) for name, n in lanes.account_inflight.items()}
+    assert taken == Counter(lanes.accounts.values()), "the slots of accounts are miscounted"
+    lines = {ticket: account for account, line in lanes.lines.items() for ticket in line}
+    assert lines == lanes.pinned, "a ticket waits for an account in another's line"
+    assert not set(lines) & {ticket for line in lanes.lanes.values() for ticket in line}
+    leased = Counter(
+        lanes.accounts.get(ticket, "main") for ticket in lanes.holders if lanes.slots[ticket] < math.inf
+    )
+    for account in limits.all_accounts:
+        assert leased[account.name] <= account.slots, f"{account.name}: more than its slots"
 
 
 def _check_shares(lanes: Lanes, role: Role, limits: RoleLimits) -> None:
@@ -123,7 +139,8 @@ def _check_place(dump: Dump, job: ModelJob) -> None:
     else:
         assert places == [True, False, False], f"{job.state}: the upstream's task fills no slot"
     if job.state in ("submitted", "unknown"):
-        confirm, look = dump.role(Role.CONFIRM), f"main|{job.name}"
+        confirm = dump.role(Role.CONFIRM)
+        look = f"{dump.hash(f'job:{job.name}').get('account', 'main')}|{job.name}"
         waits = look in confirm.due or look in confirm.in_lanes or look in confirm.slots
         assert waits, f"nobody will look at a job that is {job.state}"
 

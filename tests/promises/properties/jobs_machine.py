@@ -86,8 +86,15 @@ class JobsMachine(CallingBack):
         def show(task: str) -> str:
             return main if task == newest else others
 
-        self.stage.upstream.show = lambda task: shown(task, show(task))
+        for upstream in self.stage.upstreams.values():
+            upstream.show = lambda task: shown(task, show(task))
+            upstream.queried.clear()
         self.again(lambda: self.stage.confirmer._confirm(ticket), twice)
+        for account, upstream in self.stage.upstreams.items():
+            for task in upstream.queried:
+                owner = self.owners.get((ticket.name, task))
+                assert owner == account, f"{owner}'s {task} was looked at with the key of {account}"
+                self.seen[f"looked at with {account}"] += 1
         if job is not None:
             Looker(self.model, show, self.ms).look(job)
         self.seen[f"looked at {job.state if job else 'nothing'}"] += 1
@@ -134,8 +141,10 @@ class JobsMachine(CallingBack):
             return
         assert not refused
         if task is not None:
+            before = job.tasks
             job.accepted(self.ms)
             self.model.bind(job, task, self.ms, answered_to=job.epoch)
+            self.own(job, before, found.account)
         elif action is Action.RESUBMIT:
             job.resubmit(self.ms)
         else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.dispatch import BATCH, Role, RoleLimits
+from gateway.dispatch import BATCH, AccountLimits, Role, RoleLimits
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import orders
@@ -24,27 +25,43 @@ SUBMIT: Final = "{gw}:submit:*"
 PROBE_MS: Final = 30_000
 PER_SECOND: Final = 4
 TENANTS: Final = ("a", "b", "c")
-LIMITS: Final = RoleLimits(slots=6, lane_slots=3, lease_ms=15_000, per_second=PER_SECOND, probe_ms=PROBE_MS)
+ACCOUNTS: Final = (AccountLimits("main", 4), AccountLimits("second", 2, weight=2, per_second=2))
+LIMITS: Final = RoleLimits(
+    slots=6, lane_slots=3, lease_ms=15_000, per_second=PER_SECOND, probe_ms=PROBE_MS, accounts=ACCOUNTS
+)
 #: One of a crowd, so that lanes wait for slots and not for the rate.
 NUMBER = st.integers(0, 20)
 
 
+@dataclass
+class ModelAccount:
+    """What the documents say of one account. Times: ms. `limit`: slots that a 429 left."""
+
+    limits: AccountLimits
+    limit: int
+    cut_at: int | None = None
+    parked_at: int | None = None
+    hold_until: int = 0
+    probes: list[int] = field(default_factory=list)
+
+    def slots(self, now: int) -> int:
+        """Of those that a 429 took, one comes back with each interval."""
+        grown = 0 if self.cut_at is None else (now - self.cut_at) // PROBE_MS
+        return min(self.limits.slots, self.limit + grown)
+
+
 class LanesMachine(RuleBasedStateMachine):
-    """The submit role with a rate, whose jobs are claimed, answered and given back at once."""
+    """The submit role with a rate and two accounts: jobs are claimed, answered and given back at once."""
 
     def __init__(self, server: Server, folder: Path, seen: Counter[str]) -> None:
         super().__init__()
         self.server, self.seen = server, seen
         self.stage = Stage(server, folder, seen, {Role.SUBMIT: LIMITS})
         self.inside: set[str] = set()
-        self.handed: list[int] = []  # when, in ms
-        self.probes: list[int] = []
-        self.parked_at: int | None = None
-        self.hold_until = 0
-        self.limit = LIMITS.slots
-        self.cut_at: int | None = None
+        self.handed: list[tuple[int, str]] = []  # when, in ms, and with which account
+        self.accounts = {one.name: ModelAccount(one, one.slots) for one in ACCOUNTS}
         self.began: dict[str, int] = {}
-        self.parked_before = False
+        self.last: dict[str, str] = {}  # job -> the account that it was sent with last
         self.look = dump.read(server, SUBMIT)
 
     @property
@@ -86,92 +103,111 @@ class LanesMachine(RuleBasedStateMachine):
             job = Job(ticket.name, ticket.lane, JobState.SUBMITTING, "m", {}, 0)
         else:
             self.began[job.id] = job.submitting_at or 0
+        account = self.server.client.hget(f"{{gw}}:job:{job.id}", "account") or "main"
+        self.seen["failover"] += self.last.get(job.id, account) != account
+        self.last[job.id] = account
         self.before()
-        outcome = now(self.stage.jobs.apply(job, self._move(job, kind))).outcome
+        outcome = now(self.stage.jobs.apply(job, self._move(job, kind, account))).outcome
         done = kind == "done" and outcome == "moved"
         if done:
             self.inside.discard(str(ticket))
         self.seen[f"{kind} {outcome}"] += 1
-        self._verdict(kind, self.began[job.id])
+        self._verdict(kind, self.began[job.id], account)
         self.after()
 
-    def _move(self, job: Job, kind: str) -> Move:
+    def _move(self, job: Job, kind: str, account: str) -> Move:
         back: dict[str, Any] = {"unset": ["released_at"], "give_back_in_ms": 0}
         match kind:
             case "accepted":
-                return Move(JobEvent.UPSTREAM_ACCEPTED, account=AccountVerdict("accepted"), hold_ms=-1)
-            case "busy":
-                return Move(JobEvent.UPSTREAM_BUSY, account=AccountVerdict("busy"), **back)
-            case "later":
-                return Move(JobEvent.UPSTREAM_BUSY, account=AccountVerdict("busy", 10_000), **back)
+                verdict = AccountVerdict("accepted", account=account)
+                return Move(JobEvent.UPSTREAM_ACCEPTED, account=verdict, hold_ms=-1)
+            case "busy" | "later":
+                verdict = AccountVerdict("busy", 10_000 if kind == "later" else 0, account=account)
+                return Move(JobEvent.UPSTREAM_BUSY, account=verdict, **back)
             case "refused":
-                return Move(JobEvent.UPSTREAM_BUSY, account=AccountVerdict("refused", status=401), **back)
+                verdict = AccountVerdict("refused", status=401, account=account)
+                return Move(JobEvent.UPSTREAM_BUSY, account=verdict, **back)
             case "back":
                 return Move(JobEvent.CLAIM_LOST, **back)
             case _:
                 place = held(self.look, Role.SUBMIT)
                 return Move(JobEvent.UPSTREAM_REJECTED, done=[t for t in place if t.name == job.id])
 
-    def _verdict(self, kind: str, began: int) -> None:
-        """What it means for the account: halved once for a crowd, one more after a slotful of successes."""
+    def _verdict(self, kind: str, began: int, name: str) -> None:
+        """What it means for that account alone: halved once for a crowd, one more after a slotful of
+        successes."""
+        account = self.accounts[name]
         if kind in ("busy", "later"):
             if kind == "later":
-                self.hold_until = self.ms + 10_000
-            if self.cut_at is None or began >= self.cut_at:
-                before, self.cut_at = self.account_slots(), self.ms
-                self.limit = self.stored_slots()
-                assert self.limit <= max(1, before // 2), "a 429 did not halve the slots"
-        elif kind == "refused" and self.parked_at is None:
-            self.parked_at, self.probes = self.ms, []
+                account.hold_until = self.ms + 10_000
+            if account.cut_at is None or began >= account.cut_at:
+                before, account.cut_at = account.slots(self.ms), self.ms
+                account.limit = self.stored_slots(account)
+                assert account.limit <= max(1, before // 2), "a 429 did not halve the slots"
+        elif kind == "refused" and account.parked_at is None:
+            account.parked_at, account.probes = self.ms, []
         elif kind == "accepted":
-            if self.parked_at is not None and began >= self.parked_at:
-                self.parked_at = None
-            before, self.limit = self.account_slots(), self.stored_slots()
-            assert self.account_slots() <= before + 1, "slots grow one at a time"
-        if self.stored_slots() == LIMITS.slots:
-            self.limit, self.cut_at = LIMITS.slots, None
+            if account.parked_at is not None and began >= account.parked_at:
+                account.parked_at = None
+            before, account.limit = account.slots(self.ms), self.stored_slots(account)
+            assert account.slots(self.ms) <= before + 1, "slots grow one at a time"
+        for other in self.accounts.values():
+            if self.stored_slots(other) == other.limits.slots:
+                other.limit, other.cut_at = other.limits.slots, None
+            assert other.limit == self.stored_slots(other), "another account's 429 took its slots"
 
-    def account_slots(self) -> int:
-        """Of those that a 429 took, one comes back with each interval."""
-        grown = 0 if self.cut_at is None else (self.ms - self.cut_at) // PROBE_MS
-        return min(LIMITS.slots, self.limit + grown)
+    def stored_slots(self, account: ModelAccount) -> int:
+        limits = account.limits
+        return int(self.server.client.hget(f"{{gw}}:account:{limits.name}", "slots") or limits.slots)
 
-    def stored_slots(self) -> int:
-        return int(self.server.client.hget("{gw}:account:main", "slots") or LIMITS.slots)
+    @property
+    def some_are_parked(self) -> bool:
+        return any(account.parked_at is not None for account in self.accounts.values())
 
     # -- what one hand-out may do
 
     def before(self) -> None:
         self.look = dump.read(self.server, SUBMIT)
-        self.parked_before = self.parked_at is not None
 
     def after(self) -> None:
         """Compares the slots with what they were: who was served, and whether they might be."""
         old, new = self.look.role(Role.SUBMIT), dump.read(self.server, SUBMIT).role(Role.SUBMIT)
         rung = [t for t, ring in new.holders.items() if old.holders.get(t) != ring]
-        self.handed += [self.ms] * len(rung)
-        if rung:
-            assert self.ms >= self.hold_until or self.parked_at is not None, "sent while told to wait"
-            assert len(rung) <= BATCH
-            assert len(new.slots) <= self.account_slots() or self.parked_at is not None, (
-                "more than the account's"
-            )
-        if self.parked_at is not None and rung:
-            self.probes.append(self.ms)
-            assert len(rung) == 1, "more than a probe while the account is parked"
-            last = self.probes[-2] if len(self.probes) > 1 else self.parked_at
-            assert self.ms - last >= PROBE_MS, "probes too close to each other"
-            self.seen["probe"] += 1
-        recent = Counter(self.handed[-60:])
+        assert len(rung) <= BATCH
+        sent = Counter(new.accounts.get(ticket, "main") for ticket in rung)
+        held_now = Counter(new.accounts.get(ticket, "main") for ticket in new.slots)
+        for name, many in sent.items():
+            self.handed += [(self.ms, name)] * many
+            self._may_send(self.accounts[name], many, held_now[name])
+            self.seen[f"sent with {name}"] += 1
+        self._within_rate([at for at, _ in self.handed], PER_SECOND)
+        self._within_rate([at for at, name in self.handed if name == "second"], ACCOUNTS[1].per_second)
+
+    def _may_send(self, account: ModelAccount, many: int, held_now: int) -> None:
+        if account.parked_at is None:
+            assert self.ms >= account.hold_until, "sent while told to wait"
+            assert held_now <= account.slots(self.ms), "more than the account's"
+            return
+        account.probes.append(self.ms)
+        assert many == 1, "more than a probe while the account is parked"
+        last = account.probes[-2] if len(account.probes) > 1 else account.parked_at
+        assert self.ms - last >= PROBE_MS, "probes too close to each other"
+        self.seen["probe"] += 1
+        self.seen["probe beside others"] += len(self.accounts) > sum(
+            other.parked_at is not None for other in self.accounts.values()
+        )
+
+    def _within_rate(self, handed: list[int], per_second: float) -> None:
+        recent = Counter(handed[-60:])
         for start in recent:
             inside = sum(n for at, n in recent.items() if start <= at <= self.ms)
-            allowed = PER_SECOND * (1 + (self.ms - start) / 1000)
+            allowed = per_second * (1 + (self.ms - start) / 1000)
             assert inside <= allowed + 1e-6, f"{inside} in {self.ms - start} ms"
 
     @rule()
     def slots_come_back_with_time(self) -> None:
         """Whatever a 429 took: the few that are left may be held by jobs which nobody hears of."""
-        if self.parked_at is not None:
+        if self.some_are_parked:
             return
         for tenant in TENANTS:
             self.enter(tenant, 3)
@@ -185,7 +221,7 @@ class LanesMachine(RuleBasedStateMachine):
     @rule()
     def all_lanes_are_served_alike(self) -> None:
         """While each of them waits all the time, turns differ by one at most."""
-        if self.parked_at is not None:
+        if self.some_are_parked:
             return
         tickets = dict.fromkeys(TENANTS, 0)
         for tenant in TENANTS:
@@ -223,4 +259,5 @@ class LanesMachine(RuleBasedStateMachine):
         self.look = dump.read(self.server, SUBMIT)
         lanes = self.look.role(Role.SUBMIT)
         invariants.check_lanes(lanes, Role.SUBMIT, LIMITS)
+        invariants.check_accounts(lanes, LIMITS)
         assert set(lanes.slots) | lanes.in_lanes | set(lanes.due) == self.inside

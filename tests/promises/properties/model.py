@@ -25,14 +25,14 @@ RANK = {
 
 @dataclass
 class Epoch:
-    """One submission. `released`: its last byte was let go. `unpaid`: an answer to it, or its own worker,
-    proved that there is no task. `proof`: a callback proved that there is one. `foreign`: our record knew
-    nothing of it."""
+    """One submission. `released`: its last byte was let go. `unpaid`: an answer, or its own worker, proved
+    that there is no task; `proof`: a callback, that there is. `foreign`: not in our record."""
 
     released: bool = False
     unpaid: bool = False
     proof: bool = False
     foreign: bool = False
+    account: str = ""
 
     @property
     def may_be_paid(self) -> bool:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from pydantic import SecretStr
+
 from gateway.blobs import BlobStore
 from gateway.dispatch import Role, RoleLimits
 from gateway.environment import Environment
@@ -37,6 +39,7 @@ from gateway.upstream.base import (
     Missing,
     QueryOutcome,
     SubmitOutcome,
+    Upstream,
 )
 from tests.conftest import new_settings
 from tests.promises.crashes.faults import EPOCH
@@ -58,7 +61,9 @@ NOT_VISIBLE: Final = 60.0
 POISON_LIMIT: Final = 3
 RESUBMIT_MAX: Final = 1
 DAY_BUDGET: Final = 1
-SLOTS: Final = 3
+SLOTS: Final = 2
+SECOND: Final = '[{"name": "second", "key": "k", "slots": 1}]'
+ACCOUNTS: Final = ("main", "second")
 TENANT_SLOTS: Final = 2
 
 
@@ -110,11 +115,13 @@ class ScriptedUpstream:
 
     capabilities: Capabilities = field(default_factory=lambda: Capabilities(cancel=True))
     show: Callable[[str], QueryOutcome] = field(default=lambda _: Missing())
+    queried: list[str] = field(default_factory=list)
 
     async def submit(self, *_: object, **__: object) -> SubmitOutcome:
         raise AssertionError("the test sends by itself")
 
     async def query(self, task_id: str) -> QueryOutcome:
+        self.queried.append(task_id)
         return self.show(task_id)
 
     async def cancel(self, task_id: str) -> CancelOutcome:
@@ -161,18 +168,19 @@ class Stage:
         self.retention = RedisRetention(redis, scripts, self.settings.retention_seconds)
         self.blobs = BlobStore(self.settings.blob_dir)
         self.settlement = Settlement(self.jobs, self.blobs, self.environment, WATCH_MS)
-        self.upstream = ScriptedUpstream()
+        self.upstreams = {name: ScriptedUpstream() for name in ACCOUNTS}
+        upstreams: dict[str, Upstream] = dict(self.upstreams)
         self.submitter = Submitter(
             self.jobs,
             self.settlement,
-            self.upstream,
+            upstreams,
             self.blobs,
             self.settings.keyring(),
             self.environment,
             self.settings,
             asyncio.Event(),
         )
-        self.confirmer = Confirmer(self.jobs, self.settlement, self.upstream, self.environment, self.settings)
+        self.confirmer = Confirmer(self.jobs, self.settlement, upstreams, self.environment, self.settings)
         self.sweeper = Sweeper(
             self.jobs, self.settlement, self.lanes, self.blobs, self.environment, self.settings
         )
@@ -188,6 +196,7 @@ def settings_of(folder: Path) -> Settings:
     return new_settings("redis://127.0.0.1:1/0", folder).model_copy(
         update={
             "upstream_slots": SLOTS,
+            "upstream_accounts": SecretStr(SECOND),
             "upstream_tenant_slots": TENANT_SLOTS,
             "lease_seconds": LEASE,
             "unknown_grace_seconds": GRACE,

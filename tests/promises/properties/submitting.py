@@ -16,7 +16,7 @@ from gateway.store.base import Accepted
 from tests.promises.properties import dump
 from tests.promises.properties.ground import NUMBER, TWICE, Ground
 from tests.promises.properties.hands import Hands, answer_of, held, pick
-from tests.promises.properties.model import ModelJob
+from tests.promises.properties.model import Epoch, ModelJob
 from tests.promises.properties.stage import LEASE, now
 
 #: What a job takes at least, beside what its client sent.
@@ -153,12 +153,24 @@ class Submitting(Ground):
         elif job.state != "queued":
             assert got is None
         else:
+            last = job.epochs.get(job.epoch)
             job.claim(run, self.ms)
             assert got is not None
             assert got.epoch == job.epoch
+            self._choose(job, got.account, last)
             if keep:
                 self.hands.append(Hands(ticket, got, run))
                 self.stale.append(ticket)
+
+    def _choose(self, job: ModelJob, account: str, last: Epoch | None) -> None:
+        """Whatever a job may have been paid by is all that may send it; and else any account."""
+        job.this.account = account
+        if last is not None and last.account not in ("", account):
+            self.seen["failover"] += 1
+        payers = {epoch.account for epoch in job.epochs.values() if epoch.may_be_paid}
+        assert payers <= {account}, f"{account} is to send what {payers} may have been paid for"
+        if payers:
+            self.seen[f"bound to {account}"] += 1
 
     @precondition(lambda self: self.hands)
     @rule(number=NUMBER, twice=TWICE)
@@ -172,7 +184,7 @@ class Submitting(Ground):
             assert allowed == (job is not None and job.release(hands.job.epoch, hands.run, self.ms))
             hands.released = allowed
         if allowed and job is not None:
-            self.sent.add((job.name, hands.job.epoch))
+            self.sent[job.name, hands.job.epoch] = hands.job.account
             assert job.paid_at_most <= 1 + job.resubmits, "it may be paid for more often than its owner chose"
 
     @precondition(lambda self: any(hands.released for hands in self.hands))
@@ -198,6 +210,7 @@ class Submitting(Ground):
         self.hands.remove(hands)
         self.seen[f"answer {kind}"] += 1
         job, epoch = self.model.jobs.get(hands.job.id), hands.job.epoch
+        before = job.tasks if job else []
         if job is None:
             assert got.outcome == "missing"
             return
@@ -206,6 +219,7 @@ class Submitting(Ground):
                 expected = job.accepted(self.ms)
                 if expected in ("moved", "repeated", "late"):
                     self.model.bind(job, task, self.ms, answered_to=epoch)
+                    self.own(job, [known for known in before if known != task], hands.job.account)
             case "rejected":
                 expected = job.reject(epoch, hands.run, self.ms)
             case "unknown":
@@ -219,6 +233,8 @@ class Submitting(Ground):
     def _stands_back(self, job: ModelJob, hands: Hands) -> None:
         """Behind whom the account was refused, longer each time: another job is the next probe."""
         seconds = 1.5 * self.stage.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
+        if not job.refusals:  # the first time it goes to the other account, soon
+            seconds = self.stage.submitter._busy_seconds(hands.job)
         due = dump.read(self.server).role(Role.SUBMIT).due
         assert due[str(hands.ticket)] == self.ms + int(seconds * 1000)
         job.refusals += 1

@@ -14,6 +14,7 @@ from gateway.store.base import Effect, Outcome
 from tests.promises.crashes.store import Server
 from tests.promises.properties.jobs_machine import JobsMachine
 from tests.promises.properties.profile import effort
+from tests.promises.properties.stage import ACCOUNTS
 from tests.promises.properties.tours import TOURS
 
 #: Every outcome and effect, and every branch that is easily missed.
@@ -25,6 +26,7 @@ MUST_HAPPEN = (
         f"looked at {state}"
         for state in ("submitted", "completed", "failed", "unknown", "queued", "canceled")
     }
+    | {"failover", *(f"{what} {name}" for what in ("bound to", "looked at with") for name in ACCOUNTS)}
     | {"forgotten", "full", "heavy", "let go moved", "mismatch", "replayed key", "sent again"}
 )
 

@@ -22,6 +22,7 @@ def test_lanes_lose_nothing_and_serve_alike_within_every_limit(redis_url: str, t
     run_state_machine_as_test(machine, settings=effort(12, 40))
     server.close()
     wanted = {"probe", "came back", "served alike", "later moved", "done moved", "accepted moved"}
+    wanted |= {"failover", "sent with main", "sent with second", "probe beside others"}
     missing = wanted - set(seen)
     assert not missing, f"never happened: {missing}"
 

@@ -10,6 +10,7 @@ from gateway.operators import Action
 from tests.promises.properties.hands import held
 from tests.promises.properties.jobs_machine import JobsMachine
 from tests.promises.properties.model import MOST_CLAIMS
+from tests.promises.properties.stage import ACCOUNTS
 
 _ENDED: Final = ("completed", "completed", True)
 
@@ -178,7 +179,8 @@ def callbacks_name_tasks_without_end(machine: JobsMachine) -> None:
 def no_answer_outweighs_a_proof(machine: JobsMachine) -> None:
     _begin(machine)
     for kind in ("busy", "refused", "rejected", "let go"):
-        machine.server.client.delete("{gw}:account:main")  # what the answer before says of the account holds
+        for account in ACCOUNTS:  # what the answer before says of the account holds
+            machine.server.client.delete(f"{{gw}}:account:{account}")
         machine.accept("acme", None, "body", (3600, 7200), None, False, False, False, False)
         machine.holds()
         machine.send(0, "silence")
@@ -234,6 +236,23 @@ def an_epoch_is_handed_out_twice(machine: JobsMachine) -> None:
     assert len(machine.jobs("submitting")) == 2
 
 
+def what_may_have_been_paid_is_sent_again_with_its_own_account(machine: JobsMachine) -> None:
+    """Each of two accounts has a job whose answer was lost, and people choose to send both again."""
+    _begin(machine, None, None)
+    for _ in range(2):
+        machine.send(0, "unknown")
+        machine.holds()
+    for _ in range(2):
+        machine.resolve(0, Action.RESUBMIT, True)
+        machine.holds()
+    for _ in range(2):
+        machine.dispatch()
+        machine.send(0, "accepted")
+        machine.holds()
+    first, second = machine.jobs("submitted")
+    assert {first.this.account, second.this.account} == set(ACCOUNTS)
+
+
 TOURS: Final[tuple[Callable[[JobsMachine], None], ...]] = (
     unknown_jobs_are_sent_again_within_the_budget,
     an_answer_comes_when_its_job_is_forgotten,
@@ -247,4 +266,5 @@ TOURS: Final[tuple[Callable[[JobsMachine], None], ...]] = (
     no_answer_outweighs_a_proof,
     a_worker_knows_late_that_nothing_was_sent,
     an_epoch_is_handed_out_twice,
+    what_may_have_been_paid_is_sent_again_with_its_own_account,
 )

@@ -144,12 +144,12 @@ async def test_everything_is_paused_and_resumed(browser: httpx.AsyncClient, toke
 
 
 async def test_the_account_is_parked_and_resumed(browser: httpx.AsyncClient, token: str) -> None:
-    refused = await browser.post("/ops/upstream/park", data={"token": token})
+    refused = await browser.post("/ops/accounts/main/park", data={"token": token})
     assert (refused.status_code, "<code>reason</code>" in refused.text) == (422, True)
-    await browser.post("/ops/upstream/park", data={"token": token, "reason": "unpaid"})
+    await browser.post("/ops/accounts/main/park", data={"token": token, "reason": "unpaid"})
     assert "unpaid" in (await browser.get("/ops/upstream")).text
     assert "AccountParked" in (await browser.get("/ops")).text
-    await browser.post("/ops/upstream/resume", data={"token": token})
+    await browser.post("/ops/accounts/main/resume", data={"token": token})
     assert "AccountParked" not in (await browser.get("/ops")).text
 
 

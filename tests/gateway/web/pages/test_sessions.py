@@ -17,6 +17,7 @@ OPEN = {"/ops/login", "/ops/logout"}
 NAMES = {
     "{job_id}": f"job_{'0' * 26}",
     "{tenant}": "acme",
+    "{account}": "main",
     "{delivery_id}": f"dlv_{'0' * 26}_callback",
     "{endpoint_id}": f"ep_{'0' * 26}",
 }
