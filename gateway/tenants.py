@@ -22,8 +22,8 @@ class Tenant:
 
     `title`: for people. `weight`: its share of the upstream, while others wait, is in proportion to it;
     `in_flight`: tasks of it at the upstream at once; `queue_max`: jobs of it that may wait; `rate`: jobs that
-    it may post in a second, `burst`: at once. `paused_at` (ms): since when nothing of it is sent, `paused_by`
-    an operator.
+    it may post in a second, `burst`: at once; `networks`: CIDRs that its webhooks may go to besides.
+    `paused_at` (ms): since when nothing of it is sent, `paused_by` an operator.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Tenant:
     queue_max: int | None = None
     rate: float | None = None
     burst: int | None = None
+    networks: tuple[str, ...] | None = None
     paused_at: int | None = None
     paused_by: str | None = None
     paused_reason: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import structlog
 
 from gateway.backoff import JITTER, delivery_delay, retry_after
 from gateway.delivery import headers, signing
+from gateway.delivery.addresses import Network
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.http import Deliverer
 from gateway.delivery.secrets import signing_secrets, tenant_secret
@@ -47,9 +48,15 @@ def sleep_on() -> None:
     """What happens when a retry is due soon and nobody waits for it."""
 
 
+async def of_nobody(_: str) -> tuple[Network, ...]:
+    """Where no tenant has networks of its own."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Messenger:
-    """`wake`: called when a retry is due within a second."""
+    """`wake`: called when a retry is due within a second. `networks`: those that a tenant's webhooks may go
+    to besides."""
 
     deliveries: DeliveryStore
     endpoints: EndpointStore
@@ -59,6 +66,7 @@ class Messenger:
     settings: Settings
     wake: Callable[[], None] = sleep_on
     tracer: Tracer = UNTRACED
+    networks: Callable[[str], Awaitable[tuple[Network, ...]]] = of_nobody
 
     async def deliver(self, ticket: Ticket) -> None:
         begun = await self.deliveries.begin(ticket)
@@ -95,7 +103,8 @@ class Messenger:
         if trace is not None:
             ours = {**ours, "traceparent": trace}
         added = endpoint.headers if endpoint else {}
-        return await self.deliverer.post(url, headers.outgoing(added, ours), body)
+        also = await self.networks(delivery.tenant)
+        return await self.deliverer.post(url, headers.outgoing(added, ours), body, also)
 
     async def _record(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,7 +20,7 @@ app = typer.Typer(help="Tenants: what each may do, and whether it is sent anythi
 
 Name = Annotated[str, typer.Argument(help="The tenant's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-SETTINGS: Final = ("title", "on_unknown", "weight", "in_flight", "queue_max", "rate", "burst")
+SETTINGS: Final = ("title", "on_unknown", "weight", "in_flight", "queue_max", "rate", "burst", "networks")
 _MOST: Final = 10_000_000
 
 
@@ -45,6 +46,10 @@ def change(
     burst: Annotated[
         int | None, typer.Option(min=1, max=_MOST, help="Of which so many at once, after a pause.")
     ] = None,
+    networks: Annotated[
+        str | None,
+        typer.Option(help="Networks (CIDR, with commas between) that its webhooks may go to besides."),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="For people.")] = None,
     unset: Annotated[
         list[str] | None,
@@ -65,6 +70,7 @@ def change(
         "queue_max": queue_max,
         "rate": rate,
         "burst": burst,
+        "networks": _networks(networks),
     }
     changes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     for name in [one.replace("-", "_") for one in unset or ()]:
@@ -127,6 +133,18 @@ def resume(
     from gateway.commands import tenants
 
     _tell(tenants.resume(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+
+
+def _networks(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        for part in found:
+            ip_network(part)
+    except ValueError as error:
+        raise ConfigurationError(f"--networks: {error}") from None
+    return found or None
 
 
 def _tell(tenant: Tenant, *, as_json: bool) -> None:

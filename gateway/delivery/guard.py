@@ -4,7 +4,7 @@
 after every name lookup and for every literal, so a name that changes its mind between a check and the dial
 (rebinding) gains nothing. Of a name every address must be permitted, or none of them is dialled.
 
-* internal mode (default): the allowed networks and nothing else.
+* internal mode (default): the allowed networks and nothing else; for a tenant its own, too (`allowing`).
 * public mode: addresses of the public Internet over https, and the allowed networks.
 * In neither, whatever the allowed networks say: link-local, multicast, unspecified and metadata addresses,
   and the places where the gateway and its Redis listen. An address that hides another needs both permitted.
@@ -12,8 +12,9 @@ after every name lookup and for every literal, so a name that changes its mind b
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Final
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery import addresses
-from gateway.delivery.addresses import Address, Lookup, OwnPlaces
+from gateway.delivery.addresses import Address, Lookup, Network, OwnPlaces
 from gateway.delivery.names import NameService
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
@@ -36,6 +37,8 @@ _REDIS_PORT: Final = 6379
 _NUMERIC: Final = socket.AddressInfo.AI_NUMERICHOST | socket.AddressInfo.AI_NUMERICSERV
 # Whether the dial under way is for plain http. True where nobody said so: the stricter of the two.
 _plain_http: ContextVar[bool] = ContextVar("plain_http", default=True)
+# Networks that may be dialled besides, for the tenant on whose behalf it is.
+_also: ContextVar[tuple[Network, ...]] = ContextVar("also", default=())
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
@@ -48,6 +51,17 @@ class Refusal(StrEnum):
     OWN = "points to {place}, port {port}, which is kept from webhooks"
     MANY = f"points to {{place}}, which has more than {MAX_ADDRESSES} addresses; give it fewer"
     PLAIN = "is plain http to a public address; send an https:// URL"
+
+
+@contextlib.contextmanager
+def allowing(networks: tuple[Network, ...]) -> Iterator[None]:
+    """In the block these networks are allowed too: those of one tenant. A connection that is made here must
+    be kept for nobody else."""
+    token = _also.set(networks)
+    try:
+        yield
+    finally:
+        _also.reset(token)
 
 
 class TooManyAddresses(AddressRefused):
@@ -158,7 +172,8 @@ class Guard:
         if self._own.are_named(name, port):
             return Refusal.OWN
         # With no network allowed every address of a name is public, whichever it is.
-        return Refusal.PLAIN if plain and self._public and not (self._allowed or self._plain_public) else None
+        some = self._allowed or _also.get()
+        return Refusal.PLAIN if plain and self._public and not (some or self._plain_public) else None
 
     def _refusal(self, text: str, port: int, plain: bool) -> Refusal | None:
         if not self._opens(port):
@@ -176,7 +191,7 @@ class Guard:
     def _refusal_of(self, address: Address, plain: bool) -> Refusal | None:
         if addresses.within(address, addresses.NEVER):
             return Refusal.NETWORK
-        if addresses.within(address, self._allowed):
+        if addresses.within(address, self._allowed) or addresses.within(address, _also.get()):
             return None
         if not (self._public and addresses.is_public(address)):
             return Refusal.NETWORK

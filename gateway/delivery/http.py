@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from gateway.delivery.addresses import Network
 from gateway.delivery.attempts import (
     HINT_CHARACTERS,
     AttemptResult,
@@ -36,6 +37,7 @@ from gateway.delivery.guard import (
     SystemResolver,
     TooManyAddresses,
     VettingResolver,
+    allowing,
 )
 from gateway.delivery.headers import kept_of_reply, printable
 from gateway.delivery.lines import Line, give_up_after, line_of_try
@@ -139,22 +141,28 @@ class Deliverer:
         give_up_after(raw, self._total_seconds)
         return raw
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
-        """Makes one attempt. Raises nothing that a subscriber can cause; cancellation passes through."""
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, also: tuple[Network, ...] = ()
+    ) -> AttemptResult:
+        """Makes one attempt. Raises nothing that a subscriber can cause; cancellation passes through.
+        `also`: networks that may be dialled besides; then its connection is its own and is not kept."""
         clock = asyncio.get_running_loop().time
         started = clock()
         await self._reach("deliver.before")
-        last, retried = await self._attempt(url, headers, body)
+        with allowing(also):
+            last, retried = await self._attempt(url, headers, body, self._dialling if also else self._keeping)
         await self._reach("deliver.after")
         duration_ms = round((clock() - started) * 1000)
         return last.result(duration_ms, retried, url)
 
-    async def _attempt(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[Try, bool]:
+    async def _attempt(
+        self, url: str, headers: Mapping[str, str], body: bytes, session: aiohttp.ClientSession
+    ) -> tuple[Try, bool]:
         clock = asyncio.get_running_loop().time
         if url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
             return Try(Watch(_MONOTONIC)), False
         deadline = clock() + self._total_seconds
-        first = await self._try(self._keeping, url, headers, body, deadline)
+        first = await self._try(session, url, headers, body, deadline)
         if not first.unheard():
             return first, False
         # A kept connection was closed as we took it: the subscriber is there. Else it gets a moment.

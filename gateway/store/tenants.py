@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from gateway.context import REQUEST
 from gateway.dispatch import Role
+from gateway.environment import Environment
 from gateway.lifecycle import OnUnknown
 from gateway.store import keys, orders
 from gateway.store.client import redis_at, store_errors
 from gateway.store.lua import Scripts
 from gateway.tenants import Tenant
 
+Network = IPv4Network | IPv6Network
+REMEMBERED_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 5.0
+_MOST_KNOWN: Final = 10_000
 
 
 class RedisTenants:
@@ -26,12 +31,28 @@ class RedisTenants:
         self._redis = redis
         self._scripts = scripts
         self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT) if roles else {})
+        self._monotonic = Environment().monotonic
+        self._known: dict[str, tuple[float, tuple[Network, ...]]] = {}
 
     async def read(self, tenant: str) -> Tenant:
         """Also one of which nothing is known yet: everything is as the service does."""
         with store_errors():
             fields = await self._redis.hgetall(keys.tenant_settings(tenant))  # type: ignore[misc]
         return tenant_from(tenant, fields)
+
+    async def networks(self, tenant: str) -> tuple[Network, ...]:
+        """Those that its webhooks may go to besides, as they were `REMEMBERED_SECONDS` ago at most."""
+        now = self._monotonic()
+        at, found = self._known.get(tenant, (-REMEMBERED_SECONDS, ()))
+        if now - at < REMEMBERED_SECONDS:
+            return found
+        with store_errors():
+            text: str | None = await self._redis.hget(keys.tenant_settings(tenant), "networks")  # type: ignore[misc]
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        found = tuple(map(ip_network, text.split(","))) if text else ()
+        self._known[tenant] = now, found
+        return found
 
     async def page(self, after: str | None, limit: int) -> tuple[list[Tenant], bool]:
         """In the order of their names, later than `after`, and whether more follow."""
@@ -47,7 +68,7 @@ class RedisTenants:
 
     async def change(self, tenant: str, changes: Mapping[str, object], by: str) -> Tenant:
         """Only what is named; None: as the service does. `by` is told to operators, in the same step."""
-        wanted = {name: str(value) for name, value in changes.items() if value is not None}
+        wanted = {name: _text(value) for name, value in changes.items() if value is not None}
         gone = [name for name, value in changes.items() if value is None]
         await self._run({"tenant": tenant, "by": by, "set": wanted, "unset": gone})
         return await self.read(tenant)
@@ -67,6 +88,10 @@ class RedisTenants:
         await self._scripts.run("tenant", places, [orders.dump(order), self._dispatch])
 
 
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
     def whole(field: str) -> int | None:
         return int(fields[field]) if field in fields else None
@@ -81,6 +106,7 @@ def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
         queue_max=whole("queue_max"),
         rate=float(fields["rate"]) if "rate" in fields else None,
         burst=whole("burst"),
+        networks=tuple(fields["networks"].split(",")) if "networks" in fields else None,
         paused_at=whole("paused_at"),
         paused_by=fields.get("paused_by"),
         paused_reason=fields.get("paused_reason"),

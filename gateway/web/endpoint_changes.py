@@ -42,7 +42,7 @@ async def change(request: Request) -> Response:
     wanted = await read(request, key, EndpointChange)
     state = state_of(request)
     resources, named = state.resources, wanted.model_fields_set
-    warnings = await resolved(state.guard, wanted.url) if "url" in named else []
+    warnings = await resolved(state, key.tenant, wanted.url) if "url" in named else []
     now = resources.environment.now_ms()
     before, after = await _write(
         request, key, lambda found: _changed(found, wanted, now), "disabled" in named
@@ -156,7 +156,8 @@ async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
         }
     )
     ours = signing.sign(_secrets(state.resources.keyring, endpoint, now), event_id, now // 1000, body)
-    result = await state.deliverer.post(endpoint.url, outgoing(endpoint.headers, ours), body)
+    also = await state.resources.operators.tenants.networks(endpoint.tenant)
+    result = await state.deliverer.post(endpoint.url, outgoing(endpoint.headers, ours), body, also)
     attempt = {"at": rfc3339(now), **result.public(), "hint": _hint(result)}
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.delivery.guard import Guard
+from gateway.delivery.guard import allowing
 from gateway.delivery.secrets import endpoint_secret
 from gateway.endpoints import Endpoint
 from gateway.errors import Conflict, InvalidRequest, NotFound
@@ -22,7 +22,7 @@ from gateway.web.endpoint_schemas import EndpointRequest
 from gateway.web.endpoint_views import told, view, views
 from gateway.web.queries import Query
 from gateway.web.schemas import ENDPOINT_ID
-from gateway.web.state import state_of
+from gateway.web.state import State, state_of
 from gateway.web.targets import check_resolved_target
 
 MAX_ENDPOINTS: Final = 50
@@ -37,7 +37,7 @@ async def create(request: Request) -> Response:
     wanted = await read(request, key, EndpointRequest)
     state = state_of(request)
     resources = state.resources
-    warnings = await resolved(state.guard, wanted.url)
+    warnings = await resolved(state, key.tenant, wanted.url)
     endpoint = Endpoint(
         id=resources.environment.new_endpoint_id(),
         tenant=key.tenant,
@@ -100,13 +100,15 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
     """The request's body as the model. InvalidRequest names everything that is wrong with it."""
     state = state_of(request)
     async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
-        return parse(raw, model, state.guard)
+        with allowing(await state.resources.operators.tenants.networks(key.tenant)):
+            return parse(raw, model, state.guard)
 
 
-async def resolved(guard: Guard, url: str) -> list[Notice]:
+async def resolved(state: State, tenant: str, url: str) -> list[Notice]:
     """What to warn of. InvalidRequest for a name whose addresses are never dialled: looked up last, and only
     for what is right otherwise, because it takes time."""
-    fault, warning = await check_resolved_target(guard, "url", url)
+    with allowing(await state.resources.operators.tenants.networks(tenant)):
+        fault, warning = await check_resolved_target(state.guard, "url", url)
     if fault is not None:
         raise InvalidRequest([fault])
     return [] if warning is None else [warning]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import cancellation, generation
+from gateway.delivery.guard import allowing
 from gateway.errors import NotFound
 from gateway.intake import Checked
 from gateway.jobs import JOB_ID, Job, public
@@ -52,7 +53,8 @@ async def create(request: Request) -> Response:
     async with JsonBody(request, key.tenant, state.budget, most, seconds) as raw:
         checked = await state.resources.intake.check(raw)
         if checked.request.callback_url is not None:
-            check_target(state.guard, "callback_url", checked.request.callback_url)
+            with allowing(await state.resources.operators.tenants.networks(key.tenant)):
+                check_target(state.guard, "callback_url", checked.request.callback_url)
         if dry_run:
             return json_answer(await _dry_run(checked))
         state.memory.check()

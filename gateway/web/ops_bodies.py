@@ -38,6 +38,7 @@ _EXPECTED: Final = {
     "queue_max": "a whole number from 1, or null for what the service does",
     "rate": "jobs in a second, 0 for any number, or null for what the service does",
     "burst": "a whole number from 1, or null for what the service does",
+    "networks": 'a list of 1 to 50 networks such as ["10.1.0.0/16"], or null for those of the service alone',
     "name": "what the key is for, for people",
     "scopes": f"a list of {', '.join(Scope)}, or null for jobs and endpoints",
     "expires_in_hours": "whole hours from 1 to 87600, or null for never",

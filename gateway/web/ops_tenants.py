@@ -186,6 +186,7 @@ def public(state: State, tenant: Tenant) -> dict[str, Any]:
         "queue_max": tenant.queue_max,
         "rate": tenant.rate,
         "burst": tenant.burst,
+        "networks": None if tenant.networks is None else list(tenant.networks),
         "defaults": {
             "weight": 1,
             "in_flight": settings.upstream_tenant_slots,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from gateway.lifecycle import OnUnknown
 from gateway.tenants import Scope
@@ -16,6 +17,13 @@ MAX_WHOLE: Final = 10_000_000
 MAX_OVERLAP_SECONDS: Final = 604_800
 MAX_HOURS: Final = 87_600
 KEY_ID: Final = "^[0-9a-f]{12}$"
+
+
+def _networks(found: list[str]) -> list[str]:
+    for text in found:
+        ip_network(text)
+    return found
+
 
 Whole = Annotated[int, Field(ge=1, le=MAX_WHOLE)]
 
@@ -46,6 +54,12 @@ class TenantChange(OpsRequest):
         default=None, ge=0, le=MAX_WHOLE, description="Jobs that it may post in a second; 0: any number."
     )
     burst: Whole | None = Field(default=None, description="Of which so many at once, after a pause.")
+    networks: Annotated[list[str], Field(min_length=1, max_length=50), AfterValidator(_networks)] | None = (
+        Field(
+            default=None,
+            description="Networks (CIDR) that its webhooks may go to beside those of the service.",
+        )
+    )
 
 
 class NewTenantRequest(TenantChange):
@@ -102,6 +116,8 @@ class TenantSettings(Answer):
     queue_max: int | None
     rate: float | None
     burst: int | None
+    networks: list[str] | None
+    """That its webhooks may go to beside those of the service."""
     defaults: TenantDefaults
     paused: TenantPaused | None
     """While nothing of it is sent to the upstream."""

@@ -89,3 +89,14 @@ def test_a_name_that_no_tenant_can_have_is_refused(redis_url: str, tenant: str) 
         tenants.show(redis_url, tenant)
     with pytest.raises(ConfigurationError, match="no name for a tenant"):
         tenants.change(redis_url, tenant, {"weight": 2})
+
+
+@pytest.mark.usefixtures("empty_redis")
+def test_networks_of_its_own_are_set_and_taken_back(redis_url: str) -> None:
+    where = ("--redis-url", redis_url, "--json")
+    shown = json.loads(run("set", "acme", "--networks", "10.1.0.0/16, fd00::/8", *where)[1])
+    assert shown["networks"] == ["10.1.0.0/16", "fd00::/8"]
+    assert json.loads(run("set", "acme", "--unset", "networks", *where)[1])["networks"] is None
+    found = CliRunner().invoke(app, ["tenants", "set", "acme", "--networks", "10.1.0.1/16", *where])
+    assert isinstance(found.exception, ConfigurationError)
+    assert "--networks" in str(found.exception)

@@ -234,3 +234,29 @@ async def test_when_keys_were_used_is_kept_now_and_then_and_at_the_end(
     found = await store.lookup(key_id)
     assert found
     assert found.last_used_at == 5
+
+
+async def test_a_tenant_s_own_networks_are_for_its_webhooks_alone(
+    operator: httpx.AsyncClient, client: httpx.AsyncClient, stranger: httpx.AsyncClient, state: State
+) -> None:
+    hook, order = {"url": "http://10.77.0.1:9000/hook"}, {**BODY, "callback_url": "http://10.77.0.1:9000/x"}
+    assert (await client.post("/v1/endpoints", json=hook)).status_code == 422
+    made = await operator.patch("/ops/api/tenants/acme", json={"networks": ["10.77.0.0/16", "fd00::/8"]})
+    assert made.json()["networks"] == ["10.77.0.0/16", "fd00::/8"]
+    state.resources.operators.tenants._known.clear()  # as when five seconds have passed
+    assert (await client.post("/v1/endpoints", json=hook)).status_code == 201
+    assert (await client.post("/v1/jobs", json=order)).status_code == 202
+    assert (await stranger.post("/v1/endpoints", json=hook)).status_code == 422
+    assert (await stranger.post("/v1/jobs", json=order)).status_code == 422
+    metadata = {"url": "http://169.254.169.254/latest"}
+    await operator.patch("/ops/api/tenants/acme", json={"networks": ["0.0.0.0/0"]})
+    state.resources.operators.tenants._known.clear()
+    assert (await client.post("/v1/endpoints", json=metadata)).status_code == 422
+    gone = await operator.patch("/ops/api/tenants/acme", json={"networks": None})
+    assert gone.json()["networks"] is None
+
+
+@pytest.mark.parametrize("networks", [["10.0.0.1/8"], ["nonsense"], [], "10.0.0.0/8", [7]])
+async def test_what_is_no_list_of_networks_is_refused(operator: httpx.AsyncClient, networks: object) -> None:
+    refused = await operator.patch("/ops/api/tenants/acme", json={"networks": networks})
+    assert (refused.status_code, refused.json()["errors"][0]["param"]) == (422, "networks")
