@@ -33,7 +33,7 @@ def client(service: Machine) -> dict[str, str]:
 
 
 def test_who_keeps_the_service_busy_is_seen(service: Machine, operator: dict[str, str]) -> None:
-    assert run(service, "account", "pause", "--reason", "to see who waits", **operator)[0] == 0
+    assert run(service, "accounts", "pause", "--reason", "to see who waits", **operator)[0] == 0
     names = [call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)[1]["id"] for _ in range(3)]
     code, text = run(service, "top", **operator)  # nobody looks on: once, and no more
     assert code == 0
@@ -50,7 +50,7 @@ def test_who_keeps_the_service_busy_is_seen(service: Machine, operator: dict[str
 
 
 def test_what_was_done_is_listed_and_exported(service: Machine, operator: dict[str, str]) -> None:
-    assert run(service, "account", "resume", **operator)[0] == 0
+    assert run(service, "accounts", "resume", **operator)[0] == 0
     code, text = run(service, "audit", "list", **operator)
     assert code == 0
     assert "account_resumed" in text
