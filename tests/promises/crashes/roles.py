@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from gateway.blobs import BlobStore
+from gateway.delivery.addresses import Network
 from gateway.delivery.http import AttemptResult, DeliveryOutcome
 from gateway.dispatch import ACCOUNT, Role, deserialize
 from gateway.errors import StoreUnavailable
@@ -79,7 +80,9 @@ class Post:
     process: SimulatedProcess
     subscriber: Subscriber
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, also: tuple[Network, ...] = ()
+    ) -> AttemptResult:
         try:
             await self.process.reach("deliver.before")
             await asyncio.sleep(0.1)
