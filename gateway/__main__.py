@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 import uvicorn
 
-from gateway import settings, telemetry
+from gateway import settings, telemetry, tracing
 from gateway.callback_journal import Journal
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
@@ -69,6 +69,7 @@ def main() -> int:
     try:
         loaded = settings.load()
         telemetry.configure(loaded)
+        tracing.check(on=loaded.otel)
         asyncio.run(durability.check(loaded))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())

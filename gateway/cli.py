@@ -6,13 +6,13 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from gateway.commands import accounts_cli, audit_cli, endpoints_cli, keys_cli, ops_cli, tenants_cli
+from gateway.dispatch import Role
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -186,17 +186,11 @@ def status(
     looking.show(url, key, watch=watch, as_json=as_json)
 
 
-class Lanes(StrEnum):
-    SUBMIT = "submit"
-    CONFIRM = "confirm"
-    DELIVER = "deliver"
-
-
 @app.command()
 def top(
     role: Annotated[
-        Lanes, typer.Option(help="Whose lanes: submit: tenants, deliver: subscribers, confirm: accounts.")
-    ] = Lanes.SUBMIT,
+        Role, typer.Option(help="Whose lanes: submit: tenants, deliver: subscribers, confirm: accounts.")
+    ] = Role.SUBMIT,
     url: ops_cli.Url = ops_cli.LOCAL,
     key: ops_cli.Key = "",
     every: Annotated[float, typer.Option(min=0.5, help="Again every so many seconds.")] = 2,

@@ -96,19 +96,28 @@ class Traced:
         self._provider.shutdown()
 
 
+def check(*, on: bool) -> None:
+    """ConfigurationError when spans are wanted and the extra is not there."""
+    if not on:
+        return
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace  # noqa: F401
+    except ImportError:
+        message = "GATEWAY_OTEL: the extra is not installed: pip install 'vidu-gateway[otel]'"
+        raise ConfigurationError(message) from None
+
+
 def make(*, on: bool, service: str) -> Tracer:
-    """`service`: the name under which this process' spans are shown. ConfigurationError without the extra."""
+    """`service`: the name under which this process' spans are shown. ConfigurationError as of `check`."""
+    check(on=on)
     if not on:
         return UNTRACED
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        raise ConfigurationError(
-            "GATEWAY_OTEL: the extra is not installed: pip install 'vidu-gateway[otel]'"
-        ) from None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Traced(provider)

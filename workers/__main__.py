@@ -10,7 +10,7 @@ import sys
 import uvloop
 
 from gateway import settings as settings_module
-from gateway import telemetry
+from gateway import telemetry, tracing
 from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
@@ -30,6 +30,7 @@ def main() -> int:
     roles = parser.parse_args().role or list(Role)
     try:
         settings = settings_module.load()
+        tracing.check(on=settings.otel)
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # before there is a log
         return 2

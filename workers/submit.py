@@ -44,6 +44,7 @@ from gateway.upstream.base import (
     Unknown,
     Upstream,
     UpstreamError,
+    reason_of,
 )
 from workers.evidence import evidence_ms
 from workers.gatekeeper import Gatekeeper
@@ -99,7 +100,10 @@ class Submitter:
             return
         answer = await self._record(job, outcome, ticket)
         log.info(
-            "submitted", outcome=type(outcome).__name__.lower(), became=answer.after, reason=_reason(outcome)
+            "submitted",
+            outcome=type(outcome).__name__.lower(),
+            became=answer.after,
+            reason=reason_of(outcome),
         )
 
     async def _attempt(self, job: Job) -> SubmitOutcome:
@@ -171,11 +175,11 @@ class Submitter:
                     wait = max(outcome.retry_after_seconds or 0, wait)
                 if not outcome.reached:
                     back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable")
-                    return await self._send_back(job, replace(back, why=_reason(outcome)))
+                    return await self._send_back(job, replace(back, why=reason_of(outcome)))
                 held = min(outcome.retry_after_seconds or 0, _ACCOUNT_HOLD_SECONDS)
                 verdict = AccountVerdict("busy", int(held * 1000), account=job.account)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
-                return await self._send_back(job, replace(back, why=_reason(outcome)))
+                return await self._send_back(job, replace(back, why=reason_of(outcome)))
             case Refused():
                 structlog.get_logger().error(
                     "account_refused",
@@ -200,11 +204,11 @@ class Submitter:
                 if self._others and not job.refusals:
                     wait = self._busy_seconds(job)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "account_refused", verdict)
-                return await self._send_back(job, replace(back, add={"refusals": 1}, why=_reason(outcome)))
+                return await self._send_back(job, replace(back, add={"refusals": 1}, why=reason_of(outcome)))
             case Rejected():
                 return await self._rejected(job, outcome.error, [ticket, confirm_ticket(job)])
             case Unknown():
-                return await self._apply(job, replace(self._lost(job), why=_reason(outcome)))
+                return await self._apply(job, replace(self._lost(job), why=reason_of(outcome)))
             case _:
                 assert_never(outcome)
 
@@ -289,15 +293,3 @@ def _back_to_lane(event: JobEvent, seconds: float, label: str, account: AccountV
         account=account,
         tally=[f"submissions|{label}"],
     )
-
-
-def _reason(outcome: SubmitOutcome) -> str | None:
-    match outcome:
-        case Busy() | Unknown():
-            return outcome.reason
-        case Refused() | Rejected():
-            return f"{outcome.error.code}: {outcome.error.message}"
-        case Accepted():
-            return None
-        case _:
-            assert_never(outcome)

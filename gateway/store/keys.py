@@ -110,10 +110,6 @@ def slots(role: Role) -> str:
     return f"{PREFIX}{role}:slots"
 
 
-def fair(role: Role) -> str:
-    return f"{PREFIX}{role}:fair"
-
-
 def in_flight(role: Role) -> str:
     return f"{PREFIX}{role}:inflight"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, assert_never
 
 #: Awaited when all of a paid request but its last byte has been handed to the network. Raising from
 #: it keeps the last byte back for ever: the upstream then holds an incomplete request, which it
@@ -95,6 +95,19 @@ class Unknown:
 
 
 SubmitOutcome = Accepted | Busy | Refused | Rejected | Unknown
+
+
+def reason_of(outcome: SubmitOutcome) -> str | None:
+    """The upstream's own words, or what stood in the way."""
+    match outcome:
+        case Busy() | Unknown():
+            return outcome.reason
+        case Refused() | Rejected():
+            return f"{outcome.error.code}: {outcome.error.message}"
+        case Accepted():
+            return None
+        case _:
+            assert_never(outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway import cancellation
+from gateway.dispatch import Role
 from gateway.endpoints import Delivery
 from gateway.jobs import Job
 from gateway.operators import Action, Resolver
@@ -49,6 +50,21 @@ async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
         "delivery_sent_again", delivery=delivery.id, tenant=delivery.tenant, by=by
     )
     return found
+
+
+async def park_subscriber(state: State, subscriber: str, seconds: int | None, reason: str, by: str) -> None:
+    """Send it nothing for so long; None: until it is resumed."""
+    await state.resources.lanes.park(Role.DELIVER, subscriber, None if seconds is None else seconds * 1000)
+    told = {"subscriber": subscriber, "seconds": str(seconds or ""), "reason": reason}
+    await state.resources.operators.note("subscriber_parked", **told, by=by)
+
+
+async def resume_subscribers(state: State, names: Sequence[str], by: str) -> None:
+    """Go on at once, as if nothing had ever failed."""
+    for name in names:
+        await state.resources.lanes.resume(Role.DELIVER, name)
+    told = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
+    await state.resources.operators.note("subscribers_resumed", **told, by=by)
 
 
 async def redeliver_all(state: State, wanted: Sequence[Delivery], by: str) -> Counter[str]:

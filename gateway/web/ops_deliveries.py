@@ -11,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import tenants
-from gateway.dispatch import Role
 from gateway.endpoints import Delivery
 from gateway.errors import InvalidRequest, NotFound, Problem
 from gateway.jobs import rfc3339
-from gateway.tenants import Key, Scope
+from gateway.tenants import Scope
 from gateway.web import auth, deliveries, ops_acts, ops_bodies
 from gateway.web.answers import json_answer
 from gateway.web.delivery_schemas import DELIVERY_ID
@@ -67,10 +66,7 @@ async def park(request: Request) -> Response:
     Query(request).check()
     wanted = await ops_bodies.read(request, key, ParkSubscriber)
     state = state_of(request)
-    ms = None if wanted.seconds is None else wanted.seconds * 1000
-    await state.resources.lanes.park(Role.DELIVER, wanted.subscriber, ms)
-    told = {"subscriber": wanted.subscriber, "seconds": str(wanted.seconds or ""), "reason": wanted.reason}
-    await state.resources.operators.note("subscriber_parked", **told, by=key.id)
+    await ops_acts.park_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, key.id)
     return await _parked(state, PAGE_MAX)
 
 
@@ -85,15 +81,8 @@ async def resume(request: Request) -> Response:
     state = state_of(request)
     lanes = state.resources.lanes
     names = [wanted.subscriber] if wanted.subscriber else [one.lane for one in await lanes.parked(PAGE_MAX)]
-    for name in names:
-        await lanes.resume(Role.DELIVER, name)
-    await _note_resumed(state, names, key)
+    await ops_acts.resume_subscribers(state, names, key.id)
     return await _parked(state, PAGE_MAX)
-
-
-async def _note_resumed(state: State, names: list[str], key: Key) -> None:
-    told = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
-    await state.resources.operators.note("subscribers_resumed", **told, by=key.id)
 
 
 async def _parked(state: State, limit: int) -> Response:

@@ -50,7 +50,7 @@ async def recover(request: Request) -> Response:
     )
     begun = await state.resources.recoveries.begin(recovery)
     if isinstance(begun, Hindrance):
-        raise _hindered(begun, endpoint.id)
+        raise hindered(begun, endpoint.id)
     return json_answer(public_recovery(begun), 202, {"location": f"/v1/recoveries/{begun.id}"})
 
 
@@ -105,7 +105,8 @@ def _time(name: str, text: str, found: list[Problem]) -> int | None:
         return None
 
 
-def _hindered(why: Hindrance, endpoint_id: str) -> GatewayError:
+def hindered(why: Hindrance, endpoint_id: str) -> GatewayError:
+    """Why nothing is recovered."""
     match why:
         case Hindrance.MISSING | Hindrance.DELETED:
             return NotFound("endpoint", endpoint_id)

@@ -9,18 +9,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway import tenants
-from gateway.dispatch import Role
 from gateway.errors import Conflict, NotFound
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 from gateway.recoveries import Recovery, public_recovery
 from gateway.store.outgoing import Hindrance
+from gateway.web import ops_acts
 from gateway.web.endpoint_views import view, views
 from gateway.web.ops_deliveries import parked_rows
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.queries import Query
+from gateway.web.recoveries import hindered
 from gateway.web.schemas import ENDPOINT_ID
 from gateway.web.state import state_of
 from gateway.web.subscriber_schemas import ParkSubscriber, ResumeSubscribers
@@ -62,11 +63,8 @@ async def show(request: Request) -> Response:
 async def park(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     wanted = forms.parse(ParkSubscriber, form)
-    ms = None if wanted.seconds is None else wanted.seconds * 1000
-    resources = state_of(request).resources
-    await resources.lanes.park(Role.DELIVER, wanted.subscriber, ms)
-    told = {"subscriber": wanted.subscriber, "seconds": str(wanted.seconds or ""), "reason": wanted.reason}
-    await resources.operators.note("subscriber_parked", **told, by=viewer.key.id)
+    state, by = state_of(request), viewer.key.id
+    await ops_acts.park_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, by)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_parked"), 303)
 
 
@@ -75,10 +73,7 @@ async def resume(request: Request) -> Response:
     wanted = forms.parse(ResumeSubscribers, form)
     if wanted.subscriber is None:
         raise Conflict("it was not said which subscriber; go back and choose one")
-    resources = state_of(request).resources
-    await resources.lanes.resume(Role.DELIVER, wanted.subscriber)
-    told = {"number": "1", "subscriber": wanted.subscriber}
-    await resources.operators.note("subscribers_resumed", **told, by=viewer.key.id)
+    await ops_acts.resume_subscribers(state_of(request), [wanted.subscriber], viewer.key.id)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_resumed"), 303)
 
 
@@ -101,20 +96,14 @@ async def recover(request: Request) -> Response:
     )
     begun = await resources.recoveries.begin(recovery)
     if isinstance(begun, Hindrance):
-        raise Conflict(_HINDERED.get(begun, "the endpoint is gone"))
+        raise hindered(begun, endpoint.id)
     told: dict[str, Any] = {
         "endpoint": endpoint.id,
         "tenant": endpoint.tenant,
         "since": rfc3339(recovery.since),
     }
-    await resources.operators.note("endpoint_recovered", **told, by=viewer.key.id)
+    await resources.operators.note("recovery_begun", **told, by=viewer.key.id)
     return RedirectResponse(f"/ops/endpoints/{endpoint.id}?said=recovering", 303)
-
-
-_HINDERED: Final = {
-    Hindrance.DISABLED: "the endpoint is disabled; its owner must enable it first",
-    Hindrance.UNDER_WAY: "a recovery of this endpoint is under way already",
-}
 
 
 def _back(subscriber: str, said: str) -> str:

@@ -24,7 +24,6 @@ _POLICY: Final = (
     "media-src {media}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
-_KILO: Final = 1000
 _BYTES: Final = 1024
 #: The pages that the navigation leads to, and how they are called.
 PAGES: Final[Mapping[str, str]] = {
@@ -127,10 +126,6 @@ def when(text: str | None) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
 
 
-def seconds_of(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
 def asset(name: str) -> str:
     """The address of a file of ours, new when the file is."""
     return f"/ops/static/{name}?v={_DIGESTS[name]}"
@@ -160,6 +155,5 @@ _ENVIRONMENT.filters |= {
     "span": span,
     "size": size,
     "when": when,
-    "seconds_of": seconds_of,
 }
 _ENVIRONMENT.globals |= {"asset": asset, "address": address, "percent": percent}

@@ -159,3 +159,18 @@ def test_only_a_trusted_proxy_is_believed_that_a_request_came_over_https(
     with running(redis_url, tmp_path, **more) as (_, client):
         answer = client.get("/livez", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
     assert ("strict-transport-security" in answer.headers) is believed
+
+
+@pytest.mark.parametrize("module", ["gateway", "workers"])
+def test_spans_without_their_extra_stop_it_at_once_with_the_way_out(module: str, tmp_path: Path) -> None:
+    missing = "sys.modules['opentelemetry.sdk.trace'] = None"
+    program = (
+        f"import runpy, sys; {missing}; sys.argv = ['x']; runpy.run_module('{module}', run_name='__main__')"
+    )
+    chosen = environment("redis://127.0.0.1:1/0", 1, tmp_path) | {"GATEWAY_OTEL": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=chosen, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'vidu-gateway[otel]'" in done.stderr
+    assert "Traceback" not in done.stderr
