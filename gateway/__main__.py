@@ -14,13 +14,13 @@ import structlog
 import uvicorn
 
 from gateway import settings, telemetry, tracing
-from gateway.callback_journal import Journal
+from gateway.callbacks.journal import Journal
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.store import durability
 from gateway.web.app import create_app
-from gateway.web.protocol import HardenedProtocol
+from gateway.web.server.protocol import HardenedProtocol
 from gateway.web.state import State
 
 _STOP_SECONDS: Final = 10
@@ -68,9 +68,9 @@ class _Server(uvicorn.Server):
 def main() -> int:
     try:
         loaded = settings.load()
-        telemetry.configure(loaded)
+        telemetry.configure(loaded.log_level, loaded.log_format)
         tracing.check(on=loaded.otel)
-        asyncio.run(durability.check(loaded))
+        asyncio.run(durability.check(loaded.redis_url, loaded.durability))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())
         listeners = _listen(loaded.host, loaded.port)

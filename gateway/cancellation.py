@@ -11,11 +11,10 @@ from typing import Final
 
 from gateway.environment import Environment
 from gateway.errors import CannotCancel, Conflict, NotFound
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement, unpaid
 from gateway.store.base import JobStore, Move
-from gateway.tickets import confirm_ticket, submit_ticket
 
 _TRIES: Final = 5  # the job may move on while it is being canceled
 

@@ -116,3 +116,13 @@ def deserialize(raw: bytes) -> dict[str, Any]:
     record = from_json(raw)
     assert isinstance(record, dict)
     return record
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackLimits:
+    """In ms: `gap_ms` after which the way of callbacks counts as closed, `first_poll_ms` when nothing was
+    learned, `retention_ms` of finished jobs."""
+
+    gap_ms: int
+    first_poll_ms: int
+    retention_ms: int

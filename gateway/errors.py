@@ -24,13 +24,28 @@ Errors know nothing of HTTP: `gateway.web.problems` holds the one table from cla
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+#: Of a value that is quoted in a message.
+MAX_SHOWN_CHARACTERS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a request: where, what (a stable word), and the way out (a sentence)."""
+
+    param: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A request that is accepted, with something its client should know: where, what, and why."""
 
     param: str
     code: str
@@ -148,3 +163,23 @@ class AddressRefused(GatewayError, OSError):
 
 class ConfigurationError(GatewayError):
     """A setting is missing or wrong."""
+
+
+def not_one_of(value: str, expected: str) -> str:
+    """The message; `expected` is pydantic's "'540p', '720p' or '1080p'"."""
+    words = [word for word in expected.split("'") if word not in ("", ", ", " or ")]
+    message = f"{shown(value)} is not one of {', '.join(words)}"
+    near = difflib.get_close_matches(value[:MAX_SHOWN_CHARACTERS].lower(), words, n=1)
+    return f"{message}; did you mean {near[0]}?" if near else message
+
+
+def shown(value: object) -> str:
+    """The value as a client knows it, cut short; only the kind of what may be long or confidential."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= MAX_SHOWN_CHARACTERS:
+        return text
+    return "a string" if isinstance(value, str) else text[:MAX_SHOWN_CHARACTERS] + "..."

@@ -13,14 +13,14 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from gateway import clips, generation
+from gateway import generation
 from gateway.blobs import BlobStore
 from gateway.environment import Environment
-from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Problem
-from gateway.generation import GenerationRequest, Limits, Notice
+from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Notice, Problem
+from gateway.generation import GenerationRequest, Limits, clips
+from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown
-from gateway.media import InlineMedia
 from gateway.store.base import Allowance, JobStore, Place
 
 #: The upstream's limit for a body, in bytes; what we put around the parameters counts too.

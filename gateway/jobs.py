@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.dispatch import ACCOUNT
+from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.environment import ULID_DIGITS
 from gateway.lifecycle import FINAL, STATUS, JobState, OnUnknown, Status
 
@@ -167,6 +167,16 @@ class Job:
         if self.task_id or self.evidence or self.earlier:
             return Spend.CERTAIN
         return Spend.POSSIBLE if self.released_at is not None or self.resubmits else Spend.NONE
+
+
+def submit_ticket(job: Job) -> Ticket:
+    """Its place in the lane of its tenant."""
+    return Ticket(Role.SUBMIT, job.tenant, job.id)
+
+
+def confirm_ticket(job: Job) -> Ticket:
+    """Its place in the lane of its upstream account."""
+    return Ticket(Role.CONFIRM, job.account, job.id)
 
 
 _JSON = (

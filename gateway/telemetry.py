@@ -16,19 +16,18 @@ import orjson
 import structlog
 
 from gateway.context import REQUEST, TRACE
-from gateway.settings import Settings
 
 
-def configure(settings: Settings) -> None:
+def configure(log_level: str, log_format: str) -> None:
     """Once for each process, before anything is logged."""
-    level = getattr(logging, settings.log_level.upper())
+    level = getattr(logging, log_level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         _with_context,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    json = settings.log_format == "json"
+    json = log_format == "json"
     structlog.configure(
         processors=[*shared, *(_json(orjson.dumps) if json else _console())],
         wrapper_class=structlog.make_filtering_bound_logger(level),

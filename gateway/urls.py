@@ -34,6 +34,16 @@ _MAX_HOST_CHARACTERS = 253
 _NEVER_PUBLIC = (".localhost", ".local", ".localdomain", ".internal", ".home.arpa")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+#: A callback token wherever it stands in a text. Whoever has one can call back, so it is never logged.
+CALLBACK_TOKEN = re.compile(
+    r"(?P<kid>[a-z0-9]{1,8})\.(?P<tenant>[a-z0-9][a-z0-9_-]{0,31})"
+    r"\.(?P<job>job_[0-9A-HJKMNP-TV-Z]{26})\.(?P<epoch>0|[1-9][0-9]{0,9})"
+    r"(?:~(?P<account>[a-z0-9][a-z0-9_-]{0,31}))?"
+    r"\.(?P<mac>[A-Za-z0-9_-]{22})"
+)
+#: Of a URL that we call: a job's own callback_url, and an endpoint.
+MAX_CALLBACK_URL_CHARACTERS = 2048
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from gateway.embedded import valkey
+from gateway.local.valkey import valkey
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 

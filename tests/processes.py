@@ -18,10 +18,10 @@ from typing import Any
 
 import redis
 
-from gateway.child import Child
 from gateway.commands import keys
-from gateway.embedded import prepared
 from gateway.keyring import Keyring
+from gateway.local.process import Child
+from gateway.local.valkey import prepared
 from gateway.tenants import CLIENT_SCOPES, Scope
 from tests.nursery import MODULES, Hatchling, Nursery
 

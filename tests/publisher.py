@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 
 from gateway.endpoints import Endpoint
 from gateway.events import EventType
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.base import Outcome
-from gateway.tickets import confirm_ticket, submit_ticket
 from tests.processes import ORDER, Machine
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ MODULES = [
     for path in (ROOT / folder).rglob("*.py")
     if "sandbox" not in path.relative_to(ROOT).parts
 ]
-SCRIPTS = list((ROOT / "gateway" / "store" / "scripts").glob("*.lua"))
+SCRIPTS = list((ROOT / "gateway" / "store" / "scripts").rglob("*.lua"))
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 GRAVE = {"warning", "error", "exception", "critical"}
 NAME = re.compile(r"`([a-z_]+)`")

@@ -15,7 +15,7 @@ from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.store import durability
-from workers import crew
+from workers import runner
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # before there is a log
         return 2
-    telemetry.configure(settings)
+    telemetry.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(_run(settings, roles))
     except ConfigurationError as error:
@@ -48,9 +48,9 @@ async def _run(settings: Settings, roles: list[Role]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await durability.check_when_there(settings, stop)
+    await durability.check_when_there(settings.redis_url, settings.durability, stop)
     if not stop.is_set():
-        await crew.serve(settings, roles, stop)
+        await runner.serve(settings, roles, stop)
 
 
 if __name__ == "__main__":

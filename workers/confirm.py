@@ -14,12 +14,11 @@ import structlog
 
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
-from gateway.jobs import Job
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Answer, JobStore, Move, Outcome
-from gateway.tickets import submit_ticket
 from gateway.tracing import UNTRACED, Tracer
 from gateway.upstream.base import (
     CancelDone,
@@ -35,7 +34,7 @@ from gateway.upstream.base import (
 )
 from workers.evidence import EvidenceSeeker
 from workers.leases import renewed
-from workers.looks import is_done, is_of, is_working, risen
+from workers.task_status import is_done, is_of, is_working, risen
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a task may not be visible yet just after it was made
 _EMPTY_ANSWERS: Final = 3  # completed, but without a video: looked at again this often

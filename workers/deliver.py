@@ -24,9 +24,9 @@ from gateway.keyring import Keyring
 from gateway.lifecycle import DeliveryEvent
 from gateway.settings import Settings
 from gateway.store.base import Answer
-from gateway.store.outgoing import DeliveryStore, EndpointStore
+from gateway.store.delivery_base import DeliveryStore, EndpointStore
 from gateway.tracing import UNTRACED, Tracer
-from workers.persist import persist
+from workers.store_retry import persist
 
 KEPT_ATTEMPTS: Final = 20
 LOG_LIMIT_BYTES: Final = 32_768

@@ -17,13 +17,12 @@ import structlog
 
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
-from gateway.jobs import Job
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, OnUnknown
 from gateway.resolution import resubmit_move, unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Move, Outcome
-from gateway.tickets import submit_ticket
 from gateway.upstream.base import Found, Later, ListedTask, Upstream
 
 #: A look at the list soon, for a task that was made; and one at the end of the window.

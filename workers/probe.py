@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from gateway.environment import Environment
 from gateway.keyring import Keyring
 from gateway.telemetry import Outage
@@ -39,5 +39,5 @@ class Prober:
             await asyncio.sleep(self.gap_seconds / _PROBES_A_GAP)
 
     async def probe(self) -> bool:
-        token = callback_tokens.make_probe(self.keyring, int(self.environment.clock() // 60))
+        token = tokens.make_probe(self.keyring, int(self.environment.clock() // 60))
         return await self.upstream.probe(f"{self.public_url}/callbacks/probe/{token}")

@@ -20,19 +20,19 @@ from typing import Any, Final, assert_never
 
 import structlog
 
-from gateway import callback_tokens, generation
+from gateway import generation
 from gateway.backoff import full_jitter
 from gateway.blobs import BlobStore
+from gateway.callbacks import tokens
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable, Fenced, NotFound, StoreUnavailable
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket
 from gateway.keyring import Keyring
 from gateway.lifecycle import JobEvent
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import AccountVerdict, Answer, JobStore, Move, Outcome
-from gateway.tickets import confirm_ticket
 from gateway.tracing import UNTRACED, About, Tracer
 from gateway.upstream.base import (
     Accepted,
@@ -47,9 +47,9 @@ from gateway.upstream.base import (
     reason_of,
 )
 from workers.evidence import evidence_ms
-from workers.gatekeeper import Gatekeeper
 from workers.leases import renewed
-from workers.persist import persist
+from workers.release_gate import Gatekeeper
+from workers.store_retry import persist
 
 _BUSY_CAP_SECONDS: Final = 60.0
 _MEDIA_SECONDS: Final = 60.0
@@ -121,7 +121,7 @@ class Submitter:
         upstream = self.upstreams.get(job.account)
         if upstream is None:  # another worker, with newer settings or older ones, handed it out
             raise Fenced(f"this worker knows no account {job.account}")
-        token = callback_tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
+        token = tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
         public = self.settings.public_url
         gate = Gatekeeper(self.jobs, self.environment, job)
         sending = upstream.submit(

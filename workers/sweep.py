@@ -15,7 +15,7 @@ from gateway.blobs import BlobStore
 from gateway.dispatch import Role, Ticket
 from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable, StoreUnavailable
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resolution import unknown_error
 from gateway.settings import Settings
@@ -23,7 +23,6 @@ from gateway.settlement import Settlement, unpaid
 from gateway.store.base import JobStore, Move
 from gateway.store.lanes import Lanes
 from gateway.telemetry import Outage
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import UpstreamError
 from workers.evidence import evidence_ms, grace_seconds
 

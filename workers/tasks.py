@@ -13,7 +13,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
-from workers.steps import StepTeller
+from workers.step_events import StepTeller
 from workers.submit import Submitter
 
 

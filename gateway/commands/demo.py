@@ -24,7 +24,7 @@ from gateway.commands.receiver import Receiver, Webhook, receiving
 from gateway.commands.up import sample_names
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, GatewayError, Unavailable
-from gateway.machine import TICK_SECONDS, Machine
+from gateway.local.supervisor import TICK_SECONDS, Machine
 
 IMAGES: Final = 3
 _JOB_SECONDS: Final = 300.0

@@ -16,7 +16,8 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Final
 
-from gateway import callback_tokens, settings
+from gateway import settings
+from gateway.callbacks import tokens
 from gateway.commands import api
 from gateway.dispatch import ACCOUNT, Role
 from gateway.environment import Environment
@@ -24,8 +25,8 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
 from gateway.store import durability
 from gateway.store.client import redis_at
-from gateway.store.gauges import RedisGauges
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
+from gateway.store.snapshot import RedisGauges
 from gateway.store.workers import RedisWorkers
 from gateway.upstream import dialects
 from gateway.upstream.base import Later, QueryOutcome
@@ -161,7 +162,7 @@ async def _callbacks(found: Settings) -> AsyncIterator[Finding]:
             "set GATEWAY_PUBLIC_URL to where the upstream reaches the gateway",
         )
         return
-    token = callback_tokens.make_probe(found.keyring(), Environment().now_ms() // 60_000)
+    token = tokens.make_probe(found.keyring(), Environment().now_ms() // 60_000)
     url = f"{found.public_url}/callbacks/probe/{token}"
     status = await asyncio.to_thread(api.status, url, None, 5.0)
     if 200 <= status < 300:

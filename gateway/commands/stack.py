@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from gateway import embedded
-from gateway.child import Child
 from gateway.commands import api
 from gateway.errors import ConfigurationError
 from gateway.keyring import Keyring
-from gateway.machine import Machine
+from gateway.local import valkey
+from gateway.local.process import Child
+from gateway.local.supervisor import Machine
 from gateway.tenants import Scope
 
 LOOPBACK = "127.0.0.1"
@@ -89,7 +89,7 @@ def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
     _make_data_dir(plan.data_dir)
     with contextlib.ExitStack() as held:
         server, redis_url = held.enter_context(
-            embedded.prepared(plan.data_dir / "valkey", plan.logs / "valkey.log")
+            valkey.prepared(plan.data_dir / "valkey", plan.logs / "valkey.log")
         )
         write_private(plan.data_dir / REDIS_URL, redis_url)
         held.enter_context(machine.running())

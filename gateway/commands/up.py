@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gateway.commands import stack
 from gateway.environment import Environment
-from gateway.machine import Machine
+from gateway.local.supervisor import Machine
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 _PROMPT = "a slow walk through the picture"

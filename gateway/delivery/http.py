@@ -23,12 +23,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from gateway.delivery.addresses import Network
+from gateway.delivery.attempt_outcome import Try
 from gateway.delivery.attempts import (
     HINT_CHARACTERS,
     AttemptResult,
     DeliveryOutcome,
     Reply,
 )
+from gateway.delivery.connections import Line, give_up_after, line_of_try
 from gateway.delivery.guard import (
     MAX_ADDRESSES,
     MAX_WEBHOOK_URL_CHARACTERS,
@@ -40,10 +42,8 @@ from gateway.delivery.guard import (
     allowing,
 )
 from gateway.delivery.headers import kept_of_reply, printable
-from gateway.delivery.lines import Line, give_up_after, line_of_try
 from gateway.delivery.names import NameService
 from gateway.delivery.timing import Watch, WatchedHandshake, watching
-from gateway.delivery.tries import Try
 from gateway.environment import Environment, go_on
 from gateway.errors import AddressRefused
 from gateway.urls import url_fault

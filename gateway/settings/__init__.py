@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from gateway import crash_points
-from gateway.dispatch import HealthLimits, Role, RoleLimits
+from gateway.dispatch import CallbackLimits, HealthLimits, Role, RoleLimits
 from gateway.errors import ConfigurationError
 from gateway.generation import Limits
 from gateway.jobs import Deadlines
@@ -24,7 +24,6 @@ from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
-from gateway.store.base import CallbackLimits
 
 _PREFIX: Final = "GATEWAY_"
 _LONGEST_PARK: Final = 30  # times the first

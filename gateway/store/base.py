@@ -160,16 +160,6 @@ class Callback:
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackLimits:
-    """In ms: `gap_ms` after which the way of callbacks counts as closed, `first_poll_ms` when nothing was
-    learned, `retention_ms` of finished jobs."""
-
-    gap_ms: int
-    first_poll_ms: int
-    retention_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Budget:
     """At most `most` resubmissions of the tenant on `day` (UTC, as 2026-11-22)."""
 

@@ -13,12 +13,12 @@ from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_moves
-from gateway.store import keys, orders
+from gateway.store import arguments, keys
 from gateway.store.base import Answer, Outcome
 from gateway.store.client import store_errors
+from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
 from gateway.store.endpoints import endpoint_from
-from gateway.store.lua import Scripts
-from gateway.store.outgoing import DeliveryPage, DeliveryQuery, Hindrance
+from gateway.store.script_runner import Scripts
 
 #: All of a delivery's record but its log.
 _SUMMARY: Final = (
@@ -42,7 +42,7 @@ _SUMMARY: Final = (
 class RedisDeliveryStore:
     """`DeliveryStore` on Redis."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
         self._redis = redis
         self._scripts = scripts
         self._roles = roles
@@ -54,8 +54,11 @@ class RedisDeliveryStore:
         found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args, effect="begin_delivery")
         if not found or not found[0]:
             return None
-        delivery, event = delivery_from(ticket.name, orders.pairs(found[0])), orders.pairs(found[1])
-        endpoint = endpoint_from(orders.pairs(found[2])) if found[2] else None
+        delivery, event = (
+            delivery_from(ticket.name, arguments.pairs(found[0])),
+            arguments.pairs(found[1]),
+        )
+        endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
         return replace(delivery, trace=event.get("trace")), event["body"].encode(), endpoint
 
     async def finish(
@@ -82,7 +85,7 @@ class RedisDeliveryStore:
             "after": {"give_back": [ticket.role, str(ticket), retry_in_ms]} if again else {},
             "leave": [] if again else [[ticket.role, str(ticket)]],
             "tally": list(tally),
-            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if delivery.next_attempt_at is not None:
             order["set"]["next_attempt_at"] = str(delivery.next_attempt_at)
@@ -90,7 +93,7 @@ class RedisDeliveryStore:
         if health_ok is not None:
             order["health"] = [delivery.lane, delivery.endpoint_id or "", delivery.tenant, health_ok]
         outcome, before, after, _ = await self._scripts.run(
-            "transition", [keys.delivery(delivery.id)], [orders.dump(order), b""], effect=event
+            "transition", [keys.delivery(delivery.id)], [arguments.dump(order), b""], effect=event
         )
         return Answer(Outcome(outcome), before, after)
 
@@ -187,24 +190,26 @@ class RedisDeliveryStore:
             "asked": asked,
             "ticket": str(Ticket(Role.DELIVER, delivery.lane, delivery.id)),
             "trigger": "manual",
-            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if delivery.endpoint_id is not None:
             order["endpoint"] = keys.endpoint(delivery.endpoint_id)
         outcome, *found = await self._scripts.run(
-            "redeliver", [keys.delivery(delivery.id)], [orders.dump(order)]
+            "redeliver", [keys.delivery(delivery.id)], [arguments.dump(order)]
         )
-        return delivery_from(delivery.id, orders.pairs(found[0])) if found else Hindrance(outcome)
+        return delivery_from(delivery.id, arguments.pairs(found[0])) if found else Hindrance(outcome)
 
     async def make(self, ticket: Ticket, event: Event | None) -> None:
         order: dict[str, Any] = {
             "holder": [ticket.role, str(ticket), ticket.ring],
-            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if event is not None:
-            order["owed"] = orders.owed(event)
+            order["owed"] = arguments.owed(event)
         name, body = (event.id, event.body) if event else ("none", b"")
-        await self._scripts.run("make", [keys.event(name)], [orders.dump(order), body], effect="make_event")
+        await self._scripts.run(
+            "create_event", [keys.event(name)], [arguments.dump(order), body], effect="make_event"
+        )
 
 
 def _age(delivery: Delivery) -> tuple[int, str]:

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.settings import Settings
 from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
@@ -78,22 +77,22 @@ def _of_snapshots(info: dict[str, Any], settings: dict[str, str]) -> list[str]:
     return ["its last snapshot failed, and it takes no writes until one succeeds: is the disk full?"]
 
 
-async def check(settings: Settings) -> None:
+async def check(url: str, durability: str) -> None:
     """Once, before the gateway begins. ConfigurationError when Redis could forget, unless that is assumed to
     be all right, or when it refuses us. A Redis that does not answer is not judged: /readyz does it later."""
     try:
-        await _judge(settings)
+        await _judge(url, durability)
     except StoreUnavailable as error:
         structlog.get_logger().warning("store_away_at_start", reason=str(error))
 
 
-async def check_when_there(settings: Settings, stop: asyncio.Event) -> None:
+async def check_when_there(url: str, durability: str, stop: asyncio.Event) -> None:
     """The same for a process that can do nothing without Redis: waits for it until `stop` is set."""
     log = structlog.get_logger()
     waited = False
     while not stop.is_set():
         try:
-            await _judge(settings)
+            await _judge(url, durability)
         except StoreUnavailable as error:
             if not waited:
                 log.warning("store_away_at_start", reason=str(error))
@@ -107,9 +106,9 @@ async def check_when_there(settings: Settings, stop: asyncio.Event) -> None:
         return
 
 
-async def _judge(settings: Settings) -> None:
-    found = await _faults_at(settings.redis_url)
-    if found and settings.durability == "require":
+async def _judge(url: str, durability: str) -> None:
+    found = await _faults_at(url)
+    if found and durability == "require":
         sentences = "\n".join(f"  - {fault}" for fault in found)
         raise ConfigurationError(
             f"GATEWAY_REDIS_URL: this Redis could lose accepted jobs:\n{sentences}\n"

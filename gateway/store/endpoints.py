@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 
 from gateway import events
 from gateway.endpoints import Endpoint, PreviousSecret
-from gateway.store import keys, orders
+from gateway.store import arguments, keys
 from gateway.store.client import store_errors
-from gateway.store.lua import Scripts
-from gateway.store.outgoing import Written
+from gateway.store.delivery_base import Written
+from gateway.store.script_runner import Scripts
 
 
 class RedisEndpointStore:
@@ -49,7 +49,7 @@ class RedisEndpointStore:
         if endpoint.slots is not None:
             order["slots"] = endpoint.slots
         names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
-        return str(await self._scripts.run("register", names, [orders.dump(order)]))
+        return str(await self._scripts.run("register", names, [arguments.dump(order)]))
 
     async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
         found = await self.find(endpoint_id)

@@ -9,15 +9,15 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from gateway.dispatch import PREFIX, Role, Ticket
-from gateway.jobs import Job, Priority, from_fields
+from gateway.dispatch import PREFIX, CallbackLimits, Role, Ticket
+from gateway.jobs import Job, Priority, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
-from gateway.store import keys, orders
+from gateway.store import arguments, keys
+from gateway.store.admission import allowance_of, place_of, refusal_of
 from gateway.store.base import (
     Accepted,
     Answer,
     Callback,
-    CallbackLimits,
     Effect,
     Move,
     Outcome,
@@ -26,9 +26,7 @@ from gateway.store.base import (
     Witness,
 )
 from gateway.store.client import store_errors
-from gateway.store.lua import Scripts
-from gateway.store.queue import allowance_of, place_of, refusal_of
-from gateway.tickets import submit_ticket
+from gateway.store.script_runner import Scripts
 
 #: What a job takes beside what its client sent: the record, its events, indexes and deliveries.
 _RECORD_BYTES = 4096
@@ -39,14 +37,14 @@ class RedisJobStore:
     """`JobStore` on Redis. Times of leases and due work are Redis' own clock, read in the scripts."""
 
     def __init__(
-        self, redis: Redis, scripts: Scripts, roles: orders.Roles, callbacks: CallbackLimits
+        self, redis: Redis, scripts: Scripts, roles: arguments.Roles, callbacks: CallbackLimits
     ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._roles = roles
         self._callbacks = callbacks
-        self._dispatch_submit = orders.limits_of(roles, Role.SUBMIT)
-        self._deliver = orders.limits_of(roles, Role.DELIVER)[Role.DELIVER]
+        self._dispatch_submit = arguments.limits_of(roles, Role.SUBMIT)
+        self._deliver = arguments.limits_of(roles, Role.DELIVER)[Role.DELIVER]
 
     async def accept(
         self,
@@ -65,11 +63,11 @@ class RedisJobStore:
             "state": job.state,
             "ticket": f"{job.tenant}|{job.id}",
             "queue_max": queue_max,
-            "step": orders.STEPS[job.state],
+            "step": arguments.STEPS[job.state],
             "deliver": self._deliver,
             "dispatch": self._dispatch_submit,
             "priority": job.priority,
-            "video": orders.kind_of_video(job),
+            "video": arguments.kind_of_video(job),
         }
         if rate:
             order |= {"rate": rate, "burst": burst}
@@ -77,7 +75,7 @@ class RedisJobStore:
             order["deadline"] = min(job.start_by, job.end_by)
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
-        order["fields"] = orders.texts(
+        order["fields"] = arguments.texts(
             state=job.state,
             tenant=job.tenant,
             model=job.model,
@@ -97,7 +95,7 @@ class RedisJobStore:
         order["bytes"] = _RECORD_BYTES + len(text) + sum(map(len, order["fields"].values()))
         if bytes_max is not None:
             order["bytes_max"] = bytes_max
-        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [orders.dump(order), text])
+        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
         if outcome == "accepted":
             name, allowance, place = found
             return Accepted(name, False, place_of(place, self._roles[Role.SUBMIT]), allowance_of(allowance))
@@ -127,9 +125,11 @@ class RedisJobStore:
         waiting = [job for job in jobs if job.state is JobState.QUEUED]
         if not waiting:
             return [None] * len(jobs)
-        words = [word for job in waiting for word in (str(submit_ticket(job)), orders.kind_of_video(job))]
-        accounts = orders.dump(orders.accounts_of(self._roles[Role.SUBMIT]))
-        found = await self._scripts.run("place", [keys.lane(Role.SUBMIT, "any")], [accounts, *words])
+        words = [word for job in waiting for word in (str(submit_ticket(job)), arguments.kind_of_video(job))]
+        accounts = arguments.dump(arguments.accounts_of(self._roles[Role.SUBMIT]))
+        found = await self._scripts.run(
+            "queue_positions", [keys.lane(Role.SUBMIT, "any")], [accounts, *words]
+        )
         places = {
             job.id: place_of(place, self._roles[Role.SUBMIT])
             for job, place in zip(waiting, found, strict=True)
@@ -171,13 +171,13 @@ class RedisJobStore:
         return answer
 
     async def _apply(self, job: Job, move: Move, *, read: bool) -> tuple[Answer, Job | None]:
-        order = orders.job_order(job, move, self._roles) | {"read": read}
+        order = arguments.job_order(job, move, self._roles) | {"read": read}
         body = move.owed.body if move.owed else b""
         outcome, before, after, flat = await self._scripts.run(
-            "transition", [keys.job(job.id)], [orders.dump(order), body], effect=move.event
+            "transition", [keys.job(job.id)], [arguments.dump(order), body], effect=move.event
         )
         answer = Answer(Outcome(outcome), before, after)
-        return answer, from_fields(job.id, orders.pairs(flat)) if flat else None
+        return answer, from_fields(job.id, arguments.pairs(flat)) if flat else None
 
     async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
         unborn = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
@@ -208,7 +208,7 @@ class RedisJobStore:
         )
         if not found or not found[0]:
             return None
-        return from_fields(ticket.name, orders.pairs(found[0]))
+        return from_fields(ticket.name, arguments.pairs(found[0]))
 
     async def postpone(self, ticket: Ticket, in_ms: int, fields: dict[str, object]) -> None:
         await self._put_down(ticket, in_ms, "0", fields)
@@ -217,8 +217,8 @@ class RedisJobStore:
         await self._put_down(ticket, 0, "1", {})
 
     async def _put_down(self, ticket: Ticket, in_ms: int, leave: str, fields: dict[str, object]) -> None:
-        flat = [part for field in orders.texts(**fields).items() for part in field]
-        limits = orders.dump(orders.limits_of(self._roles, ticket.role))
+        flat = [part for field in arguments.texts(**fields).items() for part in field]
+        limits = arguments.dump(arguments.limits_of(self._roles, ticket.role))
         await self._scripts.run(
             "postpone",
             [keys.job(ticket.name)],
@@ -233,14 +233,14 @@ class RedisJobStore:
         return bool(found)
 
     async def callback(self, callback: Callback) -> Effect:
-        order = orders.callback_order(callback, self._roles, self._callbacks)
+        order = arguments.callback_order(callback, self._roles, self._callbacks)
         found = await self._scripts.run(
-            "callback", [keys.job(callback.job_id)], [orders.dump(order), callback.raw]
+            "callback", [keys.job(callback.job_id)], [arguments.dump(order), callback.raw]
         )
         return Effect(found)
 
     async def heard(self) -> None:
-        await self._scripts.run("heard", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])
+        await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])
 
     async def witness(self) -> Witness:
         with store_errors():
@@ -274,8 +274,8 @@ class RedisJobStore:
             return await self.read(name), True
         except (ValueError, KeyError, TypeError):
             structlog.get_logger().exception("record_unreadable", job=name)
-            await self._scripts.run("put_off", [keys.DEADLINES], [name, now + _UNREADABLE_MS])
+            await self._scripts.run("defer_deadline", [keys.DEADLINES], [name, now + _UNREADABLE_MS])
             return None, False
 
     async def put_off(self, job: Job, until_ms: int) -> None:
-        await self._scripts.run("put_off", [keys.DEADLINES], [job.id, until_ms])
+        await self._scripts.run("defer_deadline", [keys.DEADLINES], [job.id, until_ms])

@@ -8,8 +8,8 @@ from typing import Final
 
 from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
-from gateway.store import keys, orders
-from gateway.store.lua import Scripts
+from gateway.store import arguments, keys
+from gateway.store.script_runner import Scripts
 
 _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100
@@ -54,10 +54,10 @@ class ParkedLane:
 
 
 class Lanes:
-    def __init__(self, scripts: Scripts, roles: orders.Roles) -> None:
+    def __init__(self, scripts: Scripts, roles: arguments.Roles) -> None:
         self._scripts = scripts
         self._roles = roles
-        self._all = orders.dump(orders.limits_of(roles, *Role))
+        self._all = arguments.dump(arguments.limits_of(roles, *Role))
 
     async def dispatch(self) -> int:
         """Hand out what may run now, in every role; how many pieces of work that were."""
@@ -78,7 +78,7 @@ class Lanes:
 
     async def parked(self, limit: int) -> list[ParkedLane]:
         """Of the deliver role, those first that are tried again first."""
-        found = await self._scripts.run("parked", [_ANY], [limit])
+        found = await self._scripts.run("list_parked", [_ANY], [limit])
         return [
             ParkedLane(lane, float(until), waiting, tenant or None, url or None)
             for lane, until, waiting, tenant, url in found
@@ -94,9 +94,9 @@ class Lanes:
 
     async def health(self, lane: str) -> LaneHealth:
         """Of a lane of the deliver role: an endpoint's id, or a job's own callback URL's."""
-        limits = orders.dump(orders.health_limits(self._roles[Role.DELIVER].health))
+        limits = arguments.dump(arguments.health_limits(self._roles[Role.DELIVER].health))
         until, probing, since, total, failed, waiting, held = await self._scripts.run(
-            "lane", [_ANY], [lane, limits]
+            "lane_state", [_ANY], [lane, limits]
         )
         return LaneHealth(
             parked=until != "",
@@ -111,7 +111,7 @@ class Lanes:
 
     async def expired(self, role: Role) -> list[Ticket]:
         """Tickets whose lease ran out, at most 100 of them."""
-        flat = await self._scripts.run("expired", [_ANY], [role, _PASS])
+        flat = await self._scripts.run("expired_leases", [_ANY], [role, _PASS])
         return [
             Ticket.parse(role, text, int(ring or 0)) for text, ring in zip(flat[::2], flat[1::2], strict=True)
         ]
@@ -120,12 +120,12 @@ class Lanes:
         """Hand it to arq again under a new ring; False when somebody did already."""
         lease = self._roles[ticket.role].lease_ms
         args: list[str | int] = [ticket.role, str(ticket), ticket.ring, lease]
-        return bool(await self._scripts.run("ring", [_ANY], args))
+        return bool(await self._scripts.run("redispatch", [_ANY], args))
 
     async def lead(self, seconds: float) -> bool:
         """True for one caller in this many seconds."""
-        return bool(await self._scripts.run("lead", [keys.SWEEP], [int(seconds * 1000)]))
+        return bool(await self._scripts.run("acquire_leadership", [keys.SWEEP], [int(seconds * 1000)]))
 
     async def note_sweep(self) -> None:
         """Keep when the last pass came to its end, in milliseconds of the server's clock."""
-        await self._scripts.run("swept", [keys.SWEPT], [])
+        await self._scripts.run("note_sweep", [keys.SWEPT], [])

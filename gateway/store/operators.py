@@ -16,11 +16,11 @@ from gateway.dispatch import ACCOUNT, PREFIX, AccountLimits, Role
 from gateway.errors import NotFound
 from gateway.jobs import Job
 from gateway.lifecycle import OnUnknown
-from gateway.store import keys, orders
-from gateway.store.audit import audit_of
+from gateway.store import arguments, keys
 from gateway.store.base import Account
 from gateway.store.client import store_errors
-from gateway.store.lua import Scripts
+from gateway.store.job_history import audit_of
+from gateway.store.script_runner import Scripts
 from gateway.store.tenants import RedisTenants
 
 EVENTS: Final = f"{PREFIX}ops:events"
@@ -90,13 +90,13 @@ def seats_of(name: str, held: int, taken: Mapping[str, str]) -> int:
 
 
 class RedisOperatorStore:
-    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
         self._redis = redis
         self._scripts = scripts
         self._limits = roles[Role.SUBMIT]
         self.account_limits = self._limits.all_accounts
         self.tenants = RedisTenants(redis, scripts, roles)
-        self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT))
+        self._dispatch = arguments.dump(arguments.limits_of(roles, Role.SUBMIT))
 
     async def account(self, name: str = ACCOUNT) -> Account:
         account, _ = await self.account_and_parking(name)
@@ -164,7 +164,7 @@ class RedisOperatorStore:
     async def note(self, kind: str, *, by: str, **fields: str) -> None:
         """One more of the operators' acts, also among their events. `by`: the id of a key."""
         flat = [part for field in fields.items() for part in field]
-        await self._scripts.run("tell", [EVENTS], [kind, by, REQUEST.get(), *flat])
+        await self._scripts.run("note_audit", [EVENTS], [kind, by, REQUEST.get(), *flat])
 
     async def owner(self, task_id: str) -> str | None:
         """The job that the task belongs to; None also when two jobs' callbacks named it."""

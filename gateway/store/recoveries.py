@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from gateway.dispatch import PREFIX, Role
 from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_moves
 from gateway.recoveries import Recovery, RecoveryState
-from gateway.store import keys, orders
+from gateway.store import arguments, keys
 from gateway.store.client import store_errors
-from gateway.store.lua import Scripts
-from gateway.store.outgoing import Hindrance
+from gateway.store.delivery_base import Hindrance
+from gateway.store.script_runner import Scripts
 
 _RUNNING: Final = f"{PREFIX}recoveries"
 #: How many recoveries of an endpoint are kept.
@@ -38,7 +38,7 @@ class RedisRecoveries:
         self,
         redis: Redis,
         scripts: Scripts,
-        roles: orders.Roles,
+        roles: arguments.Roles,
         retention_seconds: float,
         *,
         rate: float = 0,
@@ -73,8 +73,8 @@ class RedisRecoveries:
             "most": KEPT,
         }
         names = [_key(recovery.id), keys.endpoint(recovery.endpoint_id)]
-        outcome, *found = await self._scripts.run("begin_recovery", names, [orders.dump(order)])
-        return recovery_from(recovery.id, orders.pairs(found[0])) if found else Hindrance(outcome)
+        outcome, *found = await self._scripts.run("begin_recovery", names, [arguments.dump(order)])
+        return recovery_from(recovery.id, arguments.pairs(found[0])) if found else Hindrance(outcome)
 
     async def read(self, tenant: str, recovery_id: str) -> Recovery | None:
         """The recovery, if it is this tenant's."""
@@ -114,9 +114,9 @@ class RedisRecoveries:
             "rate": self._rate,
             "most_waiting": self._most_waiting,
             "keep_ms": self._keep_ms,
-            "dispatch": orders.limits_of(self._roles, Role.DELIVER),
+            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
-        outcome, moved = await self._scripts.run("recover", [_key(recovery_id)], [orders.dump(order)])
+        outcome, moved = await self._scripts.run("recover", [_key(recovery_id)], [arguments.dump(order)])
         return Step(outcome == "moved", outcome == "over", moved)
 
 

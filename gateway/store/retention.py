@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from gateway.dispatch import PREFIX
 from gateway.events import EventType, event_id
 from gateway.lifecycle import FINAL, DeliveryState
-from gateway.store import keys, orders
+from gateway.store import arguments, keys
 from gateway.store.client import store_errors
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
 
 _LEAD: Final = f"{PREFIX}retention"
 _AGAIN_MS: Final = 3_600_000
@@ -31,7 +31,7 @@ class RedisRetention:
 
     async def lead(self, seconds: float) -> bool:
         """True for one caller in this many seconds."""
-        return bool(await self._scripts.run("lead", [_LEAD], [int(seconds * 1000)]))
+        return bool(await self._scripts.run("acquire_leadership", [_LEAD], [int(seconds * 1000)]))
 
     async def expired(self, limit: int) -> list[str]:
         """Jobs that have been final for longer than they are kept, oldest first."""
@@ -47,7 +47,7 @@ class RedisRetention:
 
     async def trim_audit(self) -> None:
         """Forget what operators did longer ago than that is kept."""
-        await self._scripts.run("trim", [keys.AUDIT], [self._audit_ms])
+        await self._scripts.run("trim_audit", [keys.AUDIT], [self._audit_ms])
 
     async def put_off(self, job_id: str) -> None:
         """Look at it again in an hour."""
@@ -60,9 +60,9 @@ class RedisRetention:
             "pending": DeliveryState.PENDING,
             "retention_ms": self._retention_ms,
             "again_ms": _AGAIN_MS,
-            "steps": list(orders.STEPS.values()),
+            "steps": list(arguments.STEPS.values()),
             "events": [event_id(job_id, kind) for kind in EventType],
             "later": later,
         }
-        answer: int = await self._scripts.run("forget", [keys.job(job_id)], [orders.dump(order)])
+        answer: int = await self._scripts.run("forget", [keys.job(job_id)], [arguments.dump(order)])
         return answer

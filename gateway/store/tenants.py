@@ -13,9 +13,9 @@ from gateway.context import REQUEST
 from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.lifecycle import OnUnknown
-from gateway.store import keys, orders
+from gateway.store import arguments, keys
 from gateway.store.client import redis_at, store_errors
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
 from gateway.tenants import Tenant
 
 Network = IPv4Network | IPv6Network
@@ -27,10 +27,10 @@ _MOST_KNOWN: Final = 10_000
 class RedisTenants:
     """`roles`: of a process that may hand out what a change lets go; without, the next tick does."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, roles: orders.Roles) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
         self._redis = redis
         self._scripts = scripts
-        self._dispatch = orders.dump(orders.limits_of(roles, Role.SUBMIT) if roles else {})
+        self._dispatch = arguments.dump(arguments.limits_of(roles, Role.SUBMIT) if roles else {})
         self._monotonic = Environment().monotonic
         self._known: dict[str, tuple[float, tuple[Network, ...]]] = {}
 
@@ -85,7 +85,7 @@ class RedisTenants:
     async def _run(self, order: dict[str, Any]) -> None:
         order["request"] = REQUEST.get()
         places = [keys.tenant_settings(order["tenant"]), keys.TENANTS]
-        await self._scripts.run("tenant", places, [orders.dump(order), self._dispatch])
+        await self._scripts.run("tenant", places, [arguments.dump(order), self._dispatch])
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.client import store_errors
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
 
 BEAT_SECONDS: Final = 5.0
 #: A process that was not heard of for so long does not count as one.

@@ -18,8 +18,8 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from gateway import callback_tokens
 from gateway.upstream.base import TaskStatus, UpstreamError
+from gateway.urls import CALLBACK_TOKEN
 
 FALLBACK_CODE = "upstream_error"
 NO_REASON = "the upstream gave no reason"
@@ -66,7 +66,7 @@ def _storable(value: object) -> object:
 
 def _without_token(text: str) -> str:
     # most texts are none, and the search is dear
-    return callback_tokens.FORM.sub("[token]", text) if ".job_" in text else text
+    return CALLBACK_TOKEN.sub("[token]", text) if ".job_" in text else text
 
 
 def read_text(value: object, limit: int) -> str:

@@ -16,45 +16,31 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.callback_journal import Journal, replay
+from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
-from gateway.store.memory import MemoryGauge
+from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
-from gateway.web import (
-    callbacks,
-    deliveries,
-    docs,
-    endpoint_changes,
-    endpoints,
-    jobs,
-    openapi,
-    ops,
-    ops_accounts,
-    ops_api,
-    ops_audit,
-    ops_deliveries,
-    ops_overview,
-    ops_queues,
-    ops_tenants,
-    problems,
-    recoveries,
-    sse,
-)
-from gateway.web.drain import Drain
-from gateway.web.edge import Edge
-from gateway.web.envelope import Envelope
+from gateway.web.api import callbacks, deliveries, endpoint_changes, endpoints, events, jobs, recoveries
+from gateway.web.http import problems
+from gateway.web.http.request_counts import Traffic
+from gateway.web.key_usage import Uses
+from gateway.web.openapi import document, swagger_ui
+from gateway.web.ops import accounts, audit, health, overview, queues, tenants
+from gateway.web.ops import deliveries as ops_deliveries
+from gateway.web.ops import jobs as ops_api
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
-from gateway.web.rounds import Rounds
+from gateway.web.server.drain import Drain
+from gateway.web.server.hosts import Edge
+from gateway.web.server.middleware import Envelope
 from gateway.web.state import State
-from gateway.web.streams import Streams
-from gateway.web.traffic import Traffic
-from gateway.web.uses import Uses
+from gateway.web.streams.hub import Streams
+from gateway.web.streams.keepalive import Rounds
 
 _THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
@@ -69,8 +55,8 @@ def create_app(settings: Settings) -> Starlette:
         _route("/v1/jobs/{job_id}/cancel", POST=jobs.cancel),
         _route("/v1/jobs/{job_id}/deliveries", GET=jobs.deliveries),
         _route("/v1/jobs/{job_id}/timeline", GET=jobs.timeline),
-        _route("/v1/jobs/{job_id}/events", GET=sse.of_job),
-        _route("/v1/events", GET=sse.of_tenant),
+        _route("/v1/jobs/{job_id}/events", GET=events.of_job),
+        _route("/v1/events", GET=events.of_tenant),
         _route("/v1/endpoints", POST=endpoints.create, GET=endpoints.page),
         _route(
             "/v1/endpoints/{endpoint_id}",
@@ -93,51 +79,51 @@ def create_app(settings: Settings) -> Starlette:
         _route("/ops/api/jobs/{job_id}/timeline", GET=ops_api.timeline),
         _route("/ops/api/jobs/{job_id}/cancel", POST=ops_api.cancel),
         _route("/ops/api/jobs/{job_id}/resolve", POST=ops_api.resolve),
-        _route("/ops/api/account", GET=ops_accounts.show),
-        _route("/ops/api/account/park", POST=ops_accounts.park),
-        _route("/ops/api/account/resume", POST=ops_accounts.resume),
-        _route("/ops/api/accounts", GET=ops_accounts.list_all),
-        _route("/ops/api/accounts/{account}", GET=ops_accounts.show),
-        _route("/ops/api/accounts/{account}/park", POST=ops_accounts.park),
-        _route("/ops/api/accounts/{account}/resume", POST=ops_accounts.resume),
+        _route("/ops/api/account", GET=accounts.show),
+        _route("/ops/api/account/park", POST=accounts.park),
+        _route("/ops/api/account/resume", POST=accounts.resume),
+        _route("/ops/api/accounts", GET=accounts.list_all),
+        _route("/ops/api/accounts/{account}", GET=accounts.show),
+        _route("/ops/api/accounts/{account}/park", POST=accounts.park),
+        _route("/ops/api/accounts/{account}/resume", POST=accounts.resume),
         _route("/ops/api/events", GET=ops_api.events),
-        _route("/ops/api/audit", GET=ops_audit.page),
-        _route("/ops/api/audit.jsonl", GET=ops_audit.export),
-        _route("/ops/api/jobs.jsonl", GET=ops_audit.export_jobs),
+        _route("/ops/api/audit", GET=audit.page),
+        _route("/ops/api/audit.jsonl", GET=audit.export),
+        _route("/ops/api/jobs.jsonl", GET=audit.export_jobs),
         _route("/ops/api/quarantine", GET=ops_api.quarantine),
         _route("/ops/api/unknown", GET=ops_api.unknown),
-        _route("/ops/api/tenants", GET=ops_tenants.page, POST=ops_tenants.create),
+        _route("/ops/api/tenants", GET=tenants.page, POST=tenants.create),
         _route(
             "/ops/api/tenants/{tenant}",
-            GET=ops_tenants.show,
-            PUT=ops_tenants.change,
-            PATCH=ops_tenants.change,
+            GET=tenants.show,
+            PUT=tenants.change,
+            PATCH=tenants.change,
         ),
-        _route("/ops/api/tenants/{tenant}/pause", POST=ops_tenants.pause),
-        _route("/ops/api/tenants/{tenant}/resume", POST=ops_tenants.resume),
-        _route("/ops/api/tenants/{tenant}/keys", GET=ops_tenants.keys, POST=ops_tenants.create_key),
-        _route("/ops/api/keys/{key_id}/rotate", POST=ops_tenants.rotate_key),
-        _route("/ops/api/keys/{key_id}/revoke", POST=ops_tenants.revoke_key),
+        _route("/ops/api/tenants/{tenant}/pause", POST=tenants.pause),
+        _route("/ops/api/tenants/{tenant}/resume", POST=tenants.resume),
+        _route("/ops/api/tenants/{tenant}/keys", GET=tenants.keys, POST=tenants.create_key),
+        _route("/ops/api/keys/{key_id}/rotate", POST=tenants.rotate_key),
+        _route("/ops/api/keys/{key_id}/revoke", POST=tenants.revoke_key),
         _route("/ops/api/deliveries", GET=ops_deliveries.page),
         _route("/ops/api/deliveries/{delivery_id}", GET=ops_deliveries.show),
         _route("/ops/api/deliveries/{delivery_id}/redeliver", POST=ops_deliveries.redeliver),
         _route("/ops/api/subscribers/parked", GET=ops_deliveries.parked),
         _route("/ops/api/subscribers/park", POST=ops_deliveries.park),
         _route("/ops/api/subscribers/resume", POST=ops_deliveries.resume),
-        _route("/ops/api/overview", GET=ops_overview.overview),
-        _route("/ops/api/workers", GET=ops_overview.workers),
-        _route("/ops/api/lanes", GET=ops_queues.lanes),
-        _route("/ops/api/history", GET=ops_queues.history),
-        _route("/ops/api/dead-letters", GET=ops_queues.dead),
-        _route("/ops/api/dead-letters/redeliver", POST=ops_queues.redeliver_dead),
+        _route("/ops/api/overview", GET=overview.overview),
+        _route("/ops/api/workers", GET=overview.workers),
+        _route("/ops/api/lanes", GET=queues.lanes),
+        _route("/ops/api/history", GET=queues.history),
+        _route("/ops/api/dead-letters", GET=queues.dead),
+        _route("/ops/api/dead-letters/redeliver", POST=queues.redeliver_dead),
         _route("/ops/api/state", GET=ops_api.show_state),
         _route("/ops/api/pause", POST=ops_api.pause),
         _route("/ops/api/resume", POST=ops_api.resume_all),
-        _route("/livez", GET=ops.livez),
-        _route("/readyz", GET=ops.readyz),
-        _route("/metrics", GET=ops.show_metrics),
-        _route("/openapi.json", GET=openapi.show_document),
-        *docs.ROUTES,
+        _route("/livez", GET=health.livez),
+        _route("/readyz", GET=health.readyz),
+        _route("/metrics", GET=health.show_metrics),
+        _route("/openapi.json", GET=document.show_document),
+        *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", StaticFiles(directory=ASSETS)),
     ]

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from gateway.errors import ScopeMissing, Unauthenticated
 from gateway.tenants import Key, Scope, digest_of, split_key
-from gateway.web.heads import headers_of
+from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
 
 _NOBODY: Final = digest_of("")

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from gateway.callback_journal import Journal
+from gateway.callbacks.journal import Journal
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import Deliverer
 from gateway.resources import Resources
-from gateway.store.memory import MemoryGauge
+from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
-from gateway.web.bodies import ByteBudget
-from gateway.web.rounds import Rounds
-from gateway.web.streams import Streams
-from gateway.web.traffic import Traffic
+from gateway.web.http.bodies import ByteBudget
+from gateway.web.http.request_counts import Traffic
+from gateway.web.streams.hub import Streams
+from gateway.web.streams.keepalive import Rounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from tests.benchmarks import bench
 from tests.benchmarks.load import request
 from tests.processes import ORDER, Machine, call, machine
@@ -53,7 +53,7 @@ def _tasks(scratch: Machine) -> dict[str, str]:
 
 
 def _callback(scratch: Machine, job: str, task: str, status: str) -> bytes:
-    token = callback_tokens.make(scratch.keyring, "acme", job, 1)
+    token = tokens.make(scratch.keyring, "acme", job, 1)
     return request(f"/callbacks/{token}", json.dumps({"id": task, "status": status}).encode(), "none")
 
 

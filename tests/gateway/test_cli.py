@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import valkey
 from gateway.keyring import Keyring
-
-from .test_embedded import eventually, is_gone
+from gateway.local.valkey import valkey
+from tests.gateway.local.test_valkey import eventually, is_gone
 
 
 def vidu_gateway(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

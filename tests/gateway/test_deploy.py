@@ -9,11 +9,10 @@ import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
 
-from gateway import embedded
-from gateway.child import Child
+from gateway.local import valkey
+from gateway.local.process import Child
 from gateway.settings import Settings
-
-from .test_embedded import eventually
+from tests.gateway.local.test_valkey import eventually
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -72,7 +71,7 @@ def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> 
 
 def test_the_server_starts_with_the_shipped_configuration(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    command = [embedded.server_program(), str(DEPLOY / "redis.conf")]
+    command = [valkey.server_program(), str(DEPLOY / "redis.conf")]
     command += ["--port", "0", "--unixsocket", str(path), "--dir", str(tmp_path)]
     child = Child("valkey", command, tmp_path / "log")
     child.start()

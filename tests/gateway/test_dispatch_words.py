@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.dispatch import ACCOUNT, PREFIX, Role, Ticket, deserialize, queue_name
-from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.jobs import confirm_ticket, submit_ticket
 from tests.gateway.store.conftest import new_job
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.callback_tokens import make
+from gateway.callbacks.tokens import make
 from gateway.environment import Environment
 from gateway.jobs import JOB_ID
 from gateway.keyring import Keyring

@@ -17,8 +17,8 @@ from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
 from gateway.store.base import Accepted
 from gateway.store.jobs import RedisJobStore
-from tests.gateway.generation_bodies import IMAGE, encoded
-from tests.gateway.media_samples import clip, data_uri, image
+from tests.gateway.generation.bodies import IMAGE, encoded
+from tests.gateway.generation.media_samples import clip, data_uri, image
 from tests.gateway.store.conftest import rung, store_parts
 
 INLINE = data_uri("image/png", image("png"))

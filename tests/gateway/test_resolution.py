@@ -8,13 +8,12 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.jobs import Job, Spend
+from gateway.jobs import Job, Spend, confirm_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resolution import UNKNOWN, UNNAMED, resubmit_move, unknown_error
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.base import Budget, Move, Outcome
-from gateway.tickets import confirm_ticket
 from tests.gateway.store.conftest import held, new_job, rung
 
 NEW_YEAR = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()

@@ -9,12 +9,11 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.jobs import Job, Spend, public
+from gateway.jobs import Job, Spend, confirm_ticket, public, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.base import Move, Outcome
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 from tests.gateway.store.conftest import held, new_job
 

@@ -10,10 +10,8 @@ import pytest
 
 SCRIPT = """
 import logging, structlog
-from pydantic import SecretStr
 from gateway import telemetry
-from gateway.settings import Settings
-telemetry.configure(Settings(secret_keys=SecretStr("k"), upstream_key=SecretStr("k"), log_format={form!r}))
+telemetry.configure("info", {form!r})
 structlog.get_logger().info("ours", job="job_1")
 logging.getLogger("uvicorn.error").error("theirs %s", "too")
 logging.getLogger("arq.worker").warning("unheard")

@@ -7,7 +7,7 @@ import json
 import pytest
 import redis
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from gateway.keyring import Keyring
 from tests.processes import Machine, call
 from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
@@ -39,7 +39,7 @@ def test_a_forged_token_is_a_404_and_reads_nothing(service: Machine, subscriber:
     eventually(lambda: job_of(service, job)["phase"] == "submitted")
     with redis.Redis.from_url(service.url, decode_responses=True) as client:
         before = client.hgetall(f"{{gw}}:job:{job}")
-        forged = callback_tokens.make(Keyring.parse(Keyring.generate()), "acme", job, 1)
+        forged = tokens.make(Keyring.parse(Keyring.generate()), "acme", job, 1)
         body = {"id": "d758n65e878c73cmdg20", "status": "completed"}
         for token in (forged, "x", forged[:-1] + "A"):
             assert call("POST", f"{service.gateway}/callbacks/{token}", "", body)[0] == 404
@@ -52,7 +52,7 @@ def test_a_callback_that_lies_about_the_result_is_looked_into(
     service.start_sandbox(task_seconds="1.5")
     job = post(service, subscriber)
     eventually(lambda: job_of(service, job)["phase"] == "submitted")
-    token = callback_tokens.make(service.keyring, "acme", job, 1)
+    token = tokens.make(service.keyring, "acme", job, 1)
     lie = {"id": "x", "status": "completed", "output": [{"content": [{"url": "https://evil.example.com/v"}]}]}
     assert call("POST", f"{service.gateway}/callbacks/{token}", "", lie)[0] == 200
     found = job_of(service, job, wait=30)

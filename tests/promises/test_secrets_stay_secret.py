@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from gateway.delivery.secrets import tenant_secret
 from gateway.tenants import Scope
 from tests.processes import ORDER, Machine, call, free_port, machine
@@ -111,7 +111,7 @@ def test_no_secret_is_told_to_anybody(service: Machine) -> None:
         _, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, {**order, "prompt": prompt})
         jobs.append(str(job["id"]))
     eventually(lambda: job_of(service, jobs[0])["status"] == "completed")
-    token = callback_tokens.make(service.keyring, "acme", jobs[0], 1)
+    token = tokens.make(service.keyring, "acme", jobs[0], 1)
     secrets = {
         "the client's key": service.key.rpartition("_")[2],
         "the operator's key": ops_key.rpartition("_")[2],

@@ -17,13 +17,12 @@ from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.environment import Environment
 from gateway.events import EventType
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import keys
 from gateway.store.base import Callback, Effect
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Found, QueryOutcome, SubmitOutcome
 from tests.gateway.delivery.subscriber import LOOPBACK
 from tests.gateway.store.conftest import held, new_job

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from gateway.dispatch import Role
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.settings import Settings
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import (
     Accepted,
     Busy,
@@ -81,7 +80,7 @@ async def test_the_token_says_which_account_was_sent_with(two: Two) -> None:
     job = await of_second(two)
     assert (job.state, job.account) == (JobState.SUBMITTED, "second")
     [sent] = two.second.released
-    ref = callback_tokens.verify(two.rig.resources.keyring, sent.reference)
+    ref = tokens.verify(two.rig.resources.keyring, sent.reference)
     assert ref is not None
     assert (ref.job_id, ref.epoch, ref.account) == (job.id, 1, "second")
     assert two.main.begun == []

@@ -9,13 +9,12 @@ from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import Job, public
+from gateway.jobs import Job, confirm_ticket, public, submit_ticket
 from gateway.lifecycle import JobEvent, JobState, Status
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.base import Move
 from gateway.store.jobs import RedisJobStore
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
 from tests.gateway.store.conftest import rung, store_parts
 from tests.workers.conftest import Rig

@@ -10,11 +10,10 @@ from gateway.cancellation import cancel
 from gateway.dispatch import Role
 from gateway.errors import CannotCancel, Conflict
 from gateway.events import EventType
-from gateway.jobs import Job, Spend
+from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import (
     Accepted,
     Busy,

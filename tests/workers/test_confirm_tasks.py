@@ -9,11 +9,10 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.tickets import confirm_ticket
 from gateway.upstream.base import (
     Accepted,
     CancelDone,

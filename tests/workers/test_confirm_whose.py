@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.dispatch import Role
+from gateway.jobs import confirm_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.tickets import confirm_ticket
 from gateway.upstream.base import Accepted, Capabilities, Found, ListedTask, Listing, Unknown
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig

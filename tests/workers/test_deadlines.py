@@ -8,11 +8,10 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import Job, Spend
+from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Busy, Found, Refused, Unknown, UpstreamError
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working

@@ -17,7 +17,7 @@ from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import keys
 from gateway.store.base import Answer
 from gateway.store.deliveries import RedisDeliveryStore
-from gateway.store.outgoing import Written
+from gateway.store.delivery_base import Written
 from tests.gateway.delivery.subscriber import reply, subscriber
 from tests.workers.conftest import Rig
 from tests.workers.test_deliver import answering, headers_of, only, slots_held

@@ -16,7 +16,7 @@ from gateway.store import keys
 from gateway.store.lanes import Dispatched, Lanes
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig, end, eventually
-from workers import crew, dispatcher
+from workers import dispatcher, runner
 from workers.dispatcher import Dispatcher
 
 _LONG = 60.0  # in place of a second: longer than any test waits
@@ -135,10 +135,10 @@ async def test_redis_being_away_ends_a_pass_and_never_the_dispatcher(
 async def test_every_worker_process_has_one_which_its_messenger_wakes(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "HttpUpstream", lambda *_, **__: rig.upstream)
-    async with crew._context(rig.resources) as ctx:
+    monkeypatch.setattr(runner, "HttpUpstream", lambda *_, **__: rig.upstream)
+    async with runner._context(rig.resources) as ctx:
         assert ctx["messenger"].wake == ctx["dispatcher"].soon
-        tasks = crew._background(rig.resources, ctx)
+        tasks = runner._background(rig.resources, ctx)
         assert "dispatch" in {task.get_name() for task in tasks}
         for task in tasks:
             await end(task)

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.dispatch import Role
-from gateway.jobs import Job, Spend
+from gateway.jobs import Job, Spend, confirm_ticket
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resolution import resubmit_move
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.tickets import confirm_ticket
 from gateway.upstream.base import (
     Accepted,
     Found,

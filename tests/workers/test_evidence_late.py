@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.dispatch import Role
+from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.store.base import Effect
-from gateway.tickets import submit_ticket
 from gateway.upstream.base import (
     Accepted,
     Found,

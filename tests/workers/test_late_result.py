@@ -10,11 +10,10 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import Job, public
+from gateway.jobs import Job, confirm_ticket, public
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.tickets import confirm_ticket
 from gateway.upstream.base import Found, Later, Missing, Snapshot, TaskStatus
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working

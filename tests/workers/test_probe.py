@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from tests.workers.conftest import Rig, end, eventually
 from workers.probe import Prober
 
@@ -26,14 +26,14 @@ async def test_a_probe_takes_the_way_of_callbacks_with_a_token_of_this_minute(ri
     base, _, token = url.rpartition("/")
     assert base == f"{PUBLIC}/callbacks/probe"
     minute = int(rig.clock() // 60)
-    assert callback_tokens.verify_probe(rig.resources.keyring, token, minute)
-    assert not callback_tokens.verify_probe(rig.resources.keyring, token, minute + 3)
+    assert tokens.verify_probe(rig.resources.keyring, token, minute)
+    assert not tokens.verify_probe(rig.resources.keyring, token, minute + 3)
 
 
 async def test_a_probe_is_no_callback_of_any_job(rig: Rig) -> None:
     await prober(rig).probe()
     token = rig.upstream.probed[0].rpartition("/")[2]
-    assert callback_tokens.verify(rig.resources.keyring, token) is None
+    assert tokens.verify(rig.resources.keyring, token) is None
 
 
 async def test_a_probe_that_is_not_answered_is_told_of(rig: Rig) -> None:

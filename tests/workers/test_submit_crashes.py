@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.dispatch import Role, Ticket
-from gateway.jobs import Job
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.store.base import Effect
-from gateway.tickets import submit_ticket
 from gateway.upstream.base import Accepted, Found, Unknown
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig

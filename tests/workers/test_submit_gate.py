@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.dispatch import Role, Ticket
-from gateway.jobs import Job
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store.base import Effect, Move
 from gateway.store.jobs import RedisJobStore
-from gateway.tickets import submit_ticket
 from gateway.upstream.base import Accepted, Busy, Rejected, Unknown, UpstreamError
 from tests.gateway.store.conftest import rung, store_parts
 from tests.workers.conftest import Clock, Rig, end

@@ -7,13 +7,13 @@ from math import inf
 
 import pytest
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from gateway.cancellation import cancel
 from gateway.dispatch import Role
 from gateway.events import EventType
+from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Busy, Refused, Rejected, Unknown, UpstreamError
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig
@@ -46,7 +46,7 @@ async def test_the_upstream_gets_the_params_and_a_callback_url_that_names_the_at
     assert (sent.params, sent.model) == (job.params, job.model)
     base, _, token = (sent.callback_url or "").rpartition("/")
     assert base == "http://127.0.0.1:8080/callbacks"
-    ref = callback_tokens.verify(rig.resources.keyring, token)
+    ref = tokens.verify(rig.resources.keyring, token)
     assert ref is not None
     assert (ref.tenant, ref.job_id, ref.epoch) == ("acme", job.id, 1)
 
@@ -58,7 +58,7 @@ async def test_without_a_public_url_there_is_no_callback_but_still_a_reference(r
     await hidden.submit(await rig.ticket(Role.SUBMIT, job.id))
     [sent] = rig.upstream.released
     assert sent.callback_url is None
-    assert callback_tokens.verify(rig.resources.keyring, sent.reference)
+    assert tokens.verify(rig.resources.keyring, sent.reference)
 
 
 async def test_a_busy_upstream_sends_the_job_back_to_its_lane_and_frees_the_slot(rig: Rig) -> None:
@@ -162,7 +162,7 @@ async def test_a_second_submission_of_the_same_job_carries_a_token_of_its_own(ri
     again = await rig.submit(job, Accepted("task_1"))
     assert (again.epoch, again.state) == (2, JobState.SUBMITTED)
     first, second = [submission.reference for submission in rig.upstream.released]
-    ref = callback_tokens.verify(rig.resources.keyring, second)
+    ref = tokens.verify(rig.resources.keyring, second)
     assert first != second
     assert ref is not None
     assert ref.epoch == 2

@@ -12,12 +12,12 @@ from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.upstream.base import Accepted, Busy, Found, Rejected, Unknown, UpstreamError
-from tests.gateway.media_samples import data_uri, image
+from tests.gateway.generation.media_samples import data_uri, image
 from tests.gateway.store.conftest import new_job
 from tests.workers.conftest import Rig
 from tests.workers.failing import FailingJobStore, Outage
 from tests.workers.scripted import completed
-from workers.persist import GIVE_UP_SECONDS, persist
+from workers.store_retry import GIVE_UP_SECONDS, persist
 from workers.submit import Submitter
 
 

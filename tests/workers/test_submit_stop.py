@@ -9,13 +9,12 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.errors import Fenced
-from gateway.jobs import Job, Spend
+from gateway.jobs import Job, Spend, submit_ticket
 from gateway.lifecycle import JobState
-from gateway.tickets import submit_ticket
 from gateway.upstream.base import Accepted, Unknown
 from tests.workers.conftest import Rig, eventually
 from tests.workers.scripted import nothing
-from workers.gatekeeper import Gatekeeper
+from workers.release_gate import Gatekeeper
 from workers.submit import Submitter
 
 

@@ -15,13 +15,12 @@ from structlog.testing import capture_logs
 from gateway.blobs import BlobStore
 from gateway.dispatch import Role, Ticket
 from gateway.errors import NotFound, StoreUnavailable
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import Answer, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import new_job, rung, store_parts
 from tests.workers.conftest import Rig, end, eventually

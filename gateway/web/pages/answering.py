@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.errors import GatewayError
-from gateway.web import problems
+from gateway.web.http import problems
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import FormRefused, SignIn
 

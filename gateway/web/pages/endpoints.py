@@ -13,18 +13,18 @@ from gateway.errors import Conflict, NotFound
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 from gateway.recoveries import Recovery, public_recovery
-from gateway.store.outgoing import Hindrance
-from gateway.web import ops_acts
-from gateway.web.endpoint_views import view, views
-from gateway.web.ops_deliveries import parked_rows
+from gateway.store.delivery_base import Hindrance
+from gateway.web.api.endpoint_views import view, views
+from gateway.web.api.recoveries import hindered
+from gateway.web.http.queries import Query
+from gateway.web.ops import actions
+from gateway.web.ops.deliveries import parked_rows
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.queries import Query
-from gateway.web.recoveries import hindered
-from gateway.web.schemas import ENDPOINT_ID
+from gateway.web.schemas.jobs import ENDPOINT_ID
+from gateway.web.schemas.subscribers import ParkSubscriber, ResumeSubscribers
 from gateway.web.state import state_of
-from gateway.web.subscriber_schemas import ParkSubscriber, ResumeSubscribers
 
 _MOST: Final = 100
 _HOURS: Final = 24
@@ -64,7 +64,7 @@ async def park(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     wanted = forms.parse(ParkSubscriber, form)
     state, by = state_of(request), viewer.key.id
-    await ops_acts.park_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, by)
+    await actions.park_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, by)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_parked"), 303)
 
 
@@ -73,7 +73,7 @@ async def resume(request: Request) -> Response:
     wanted = forms.parse(ResumeSubscribers, form)
     if wanted.subscriber is None:
         raise Conflict("it was not said which subscriber; go back and choose one")
-    await ops_acts.resume_subscribers(state_of(request), [wanted.subscriber], viewer.key.id)
+    await actions.resume_subscribers(state_of(request), [wanted.subscriber], viewer.key.id)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_resumed"), 303)
 
 

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.errors import InvalidRequest
-from gateway.web import bodies, ops_bodies
-from gateway.web.heads import headers_of
-from gateway.web.ops_schemas import OpsRequest
+from gateway.web.http import bodies
+from gateway.web.http.headers import headers_of
+from gateway.web.ops import bodies as ops_bodies
 from gateway.web.pages.sessions import FormRefused, Viewer, actor_of
+from gateway.web.schemas.ops import OpsRequest
 
 _MAX_BYTES: Final = 16_384
 _SECONDS: Final = 10.0

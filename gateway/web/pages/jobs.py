@@ -11,16 +11,16 @@ from starlette.responses import RedirectResponse, Response
 from gateway import tenants
 from gateway.jobs import JOB_ID, Job, public
 from gateway.lifecycle import JobState
-from gateway.web import ops_acts
-from gateway.web.deliveries import public_delivery
-from gateway.web.jobs import queue_of, told
-from gateway.web.ops_api import job_of, story, unknown_rows
-from gateway.web.ops_bodies import check_task
-from gateway.web.ops_schemas import ResolveRequest
+from gateway.web.api.deliveries import public_delivery
+from gateway.web.api.jobs import queue_of, told
+from gateway.web.http.queries import Query
+from gateway.web.ops import actions
+from gateway.web.ops.bodies import check_task
+from gateway.web.ops.jobs import job_of, story, unknown_rows
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.queries import Query
+from gateway.web.schemas.ops import ResolveRequest
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
@@ -89,7 +89,7 @@ async def show(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
-    job = await ops_acts.cancel(state_of(request), await job_of(request), viewer.key.id)
+    job = await actions.cancel(state_of(request), await job_of(request), viewer.key.id)
     said = "canceled" if job.final else "cancel_wished"
     return RedirectResponse(f"/ops/jobs/{job.id}?said={said}", 303)
 
@@ -99,7 +99,7 @@ async def resolve(request: Request) -> Response:
     wanted = forms.parse(ResolveRequest, form)
     check_task(wanted)
     state, job = state_of(request), await job_of(request)
-    await ops_acts.resolve(state, job, wanted.action, wanted.task_id, viewer.key.id)
+    await actions.resolve(state, job, wanted.action, wanted.task_id, viewer.key.id)
     return RedirectResponse(f"/ops/jobs/{job.id}?said=resolved", 303)
 
 

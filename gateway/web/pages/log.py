@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.jobs import rfc3339
-from gateway.web.ops_api import readable
-from gateway.web.ops_schemas import ENTRY_ID
+from gateway.web.http.queries import Query
+from gateway.web.ops.jobs import readable
 from gateway.web.pages.rendering import address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.queries import Query
+from gateway.web.schemas.ops import ENTRY_ID
 from gateway.web.state import state_of
 
 PAGE: Final = 100

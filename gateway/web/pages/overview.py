@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.errors import StoreUnavailable, Unavailable
-from gateway.store.gauges import Gauges
-from gateway.store.history import SAMPLE_MS, Sample
-from gateway.store.timings import quantile
-from gateway.web.ops_overview import look, worker_rows
+from gateway.store.histograms import quantile
+from gateway.store.samples import SAMPLE_MS, Sample
+from gateway.store.snapshot import Gauges
+from gateway.web.ops.overview import look, worker_rows
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.state import State, state_of

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.dispatch import Role
-from gateway.web.ops_overview import look
-from gateway.web.ops_queues import lane_rows
+from gateway.web.http.queries import Query
+from gateway.web.ops.overview import look
+from gateway.web.ops.queues import lane_rows
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.queries import Query
 from gateway.web.state import state_of
 
 LANES: Final = 100

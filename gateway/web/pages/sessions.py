@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gateway.errors import ConfigurationError, ScopeMissing
 from gateway.tenants import Key, Scope
 from gateway.web import auth
-from gateway.web.heads import headers_of
+from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
 
 COOKIE: Final = "vgw_ops"

@@ -10,13 +10,13 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway import tenants
 from gateway.dispatch import Role
-from gateway.web.endpoint_views import views
-from gateway.web.ops_schemas import ParkRequest
-from gateway.web.ops_tenants import name_of, public, public_key
+from gateway.web.api.endpoint_views import views
+from gateway.web.http.queries import Query
+from gateway.web.ops.tenants import name_of, public, public_key
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.queries import Query
+from gateway.web.schemas.ops import ParkRequest
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50

@@ -8,13 +8,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.web.ops_accounts import documents, name_of
-from gateway.web.ops_api import standing
-from gateway.web.ops_overview import look
-from gateway.web.ops_schemas import ParkRequest
+from gateway.web.ops.accounts import documents, name_of
+from gateway.web.ops.jobs import standing
+from gateway.web.ops.overview import look
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
+from gateway.web.schemas.ops import ParkRequest
 from gateway.web.state import state_of
 
 _TALLIES = {

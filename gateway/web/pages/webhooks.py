@@ -9,16 +9,16 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway import tenants
 from gateway.lifecycle import DeliveryState
-from gateway.store.outgoing import DeliveryQuery
-from gateway.web import ops_acts
-from gateway.web.deliveries import public_delivery
-from gateway.web.ops_deliveries import delivery_of
-from gateway.web.ops_queues import SKIP_MAX, dead_rows
+from gateway.store.delivery_base import DeliveryQuery
+from gateway.web.api.deliveries import public_delivery
+from gateway.web.http.queries import Query
+from gateway.web.ops import actions
+from gateway.web.ops.deliveries import delivery_of
+from gateway.web.ops.queues import SKIP_MAX, dead_rows
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.queries import Query
-from gateway.web.queue_schemas import RedeliverDead
+from gateway.web.schemas.queues import MOST_AT_ONCE, RedeliverDead
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
@@ -48,7 +48,7 @@ async def find(request: Request) -> Response:
         kinds=[one.value for one in DeliveryState],
         following=following,
         more=more,
-        most=ops_acts.MOST_AT_ONCE,
+        most=MOST_AT_ONCE,
     )
 
 
@@ -65,7 +65,7 @@ async def show(request: Request) -> Response:
 
 async def redeliver(request: Request) -> Response:
     viewer, form = await forms.acting(request)
-    delivery = await ops_acts.redeliver(state_of(request), await delivery_of(request), viewer.key.id)
+    delivery = await actions.redeliver(state_of(request), await delivery_of(request), viewer.key.id)
     back = f"/ops/jobs/{delivery.job_id}" if form.get("back") == "job" else f"/ops/deliveries/{delivery.id}"
     return RedirectResponse(f"{back}?said=sent_again", 303)
 
@@ -75,7 +75,7 @@ async def redeliver_dead(request: Request) -> Response:
     wanted = forms.parse(RedeliverDead, form)
     state = state_of(request)
     found, _ = await state.resources.deliveries.dead(0, wanted.number)
-    done = await ops_acts.redeliver_all(state, found, viewer.key.id)
+    done = await actions.redeliver_all(state, found, viewer.key.id)
     return RedirectResponse(f"/ops/deliveries?said=all_sent_again&number={done['sent']}", 303)
 
 

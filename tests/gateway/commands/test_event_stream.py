@@ -10,8 +10,7 @@ import pytest
 
 from gateway.commands.event_stream import EventStream, Message, Refused
 from gateway.errors import Unavailable
-
-from .streaming import Answer, event, gateway, message
+from tests.gateway.commands.streaming import Answer, event, gateway, message
 
 KEY = "vgw_0123456789ab_" + "0" * 48
 

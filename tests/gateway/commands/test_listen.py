@@ -15,9 +15,18 @@ from gateway.environment import Environment
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.events import EVENT_OF, EventType, make, make_late, make_step
 from gateway.lifecycle import JobState
+from tests.gateway.commands.streaming import (
+    JOB,
+    OTHER,
+    Answer,
+    Gateway,
+    Subscriber,
+    event,
+    gateway,
+    message,
+    subscriber,
+)
 from tests.gateway.store.conftest import new_job
-
-from .streaming import JOB, OTHER, Answer, Gateway, Subscriber, event, gateway, message, subscriber
 
 KEY = "vgw_0123456789ab_" + "0" * 48
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

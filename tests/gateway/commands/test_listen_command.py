@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from .streaming import JOB, Answer, gateway, message, process, subscriber
+from tests.gateway.commands.streaming import JOB, Answer, gateway, message, process, subscriber
 
 KEY = "vgw_0123456789ab_" + "0" * 48
 

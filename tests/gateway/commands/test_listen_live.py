@@ -11,9 +11,8 @@ from standardwebhooks import Webhook
 
 from gateway.commands import api
 from gateway.store import keys
+from tests.gateway.commands.streaming import process, subscriber
 from tests.processes import ORDER, Machine, free_port, machine
-
-from .streaming import process, subscriber
 
 
 def canceled(url: str, key: str) -> str:

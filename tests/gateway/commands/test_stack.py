@@ -13,7 +13,7 @@ from rich.console import Console
 from gateway.commands import stack
 from gateway.commands.stack import DemoKey, Plan
 from gateway.commands.up import _show, curl_line, sample_names
-from gateway.embedded import valkey
+from gateway.local.valkey import valkey
 from gateway.settings import load
 
 KEY = DemoKey("vgw_key", "whsec_secret")

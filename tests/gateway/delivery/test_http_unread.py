@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
+from gateway.delivery.connections import Line
 from gateway.delivery.guard import AddrInfo, Guard
 from gateway.delivery.http import Deliverer
-from gateway.delivery.lines import Line
 from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
 from tests.gateway.delivery.test_http_dial import Contexts, contexts
 

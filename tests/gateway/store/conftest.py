@@ -7,18 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role, RoleLimits, Ticket
+from gateway.dispatch import CallbackLimits, Role, RoleLimits, Ticket
 from gateway.environment import Environment
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
-from gateway.store.base import CallbackLimits
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
 
 Accept = Callable[..., Awaitable[Job]]
 ROLES = {

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Move, Outcome
@@ -19,7 +19,6 @@ from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.retention import RedisRetention
-from gateway.tickets import confirm_ticket, submit_ticket
 from tests.gateway.store.conftest import held, new_job
 
 ENVIRONMENT: Final = Environment()

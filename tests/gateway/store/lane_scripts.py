@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.store import lua
+from gateway.store import script_runner
 
 #: What the loader puts before every script.
-PARTS: Final = "".join((lua._FOLDER / name).read_text() for name in lua._PARTS)
+PARTS: Final = script_runner.shared_parts()
 
 ENTER: Final = """
 local kinds = { new = false, again = true, recovered = 'recovered' }

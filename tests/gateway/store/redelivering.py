@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.dispatch import Role
 from gateway.endpoints import Delivery, Endpoint
+from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
 from gateway.store.base import Move
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
-from gateway.tickets import confirm_ticket, submit_ticket
 from tests.gateway.store.conftest import held, new_job
 
 HOOK = "https://client.example.com/hook"

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import HealthLimits, Role
 from gateway.endpoints import Endpoint
 from gateway.events import EventType
-from gateway.store import orders
+from gateway.store import arguments
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.operators import EVENTS
 from tests.gateway.store.conftest import ROLES
@@ -35,9 +35,9 @@ class Subscriber:
 
     async def result(self, ok: bool, many: int = 1, *, after: int = 0) -> None:
         self.at += after
-        limits = orders.dump(orders.health_limits(self.limits))
+        limits = arguments.dump(arguments.health_limits(self.limits))
         for _ in range(many):
-            await self.call(JUDGE, orders.dump([self.lane, self.endpoint, "acme", ok]), limits, self.at)
+            await self.call(JUDGE, arguments.dump([self.lane, self.endpoint, "acme", ok]), limits, self.at)
 
     async def parked_for(self) -> int | None:
         until = await self.redis.zscore("{gw}:deliver:parked", self.lane)
@@ -47,7 +47,7 @@ class Subscriber:
         """Whether a delivery is handed out then."""
         self.at += after
         await self.call(ENTER, "deliver", f"{self.lane}|dlv_{self.at}", "new", self.at)
-        limits = orders.dump(orders.limits_of(ROLES, Role.DELIVER))
+        limits = arguments.dump(arguments.limits_of(ROLES, Role.DELIVER))
         handed: int = await self.call(DISPATCH, limits, self.at)
         for ticket in await self.redis.hkeys("{gw}:deliver:holders"):  # type: ignore[misc]
             await self.call(LEAVE, "deliver", ticket)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import ACCOUNT, Role, RoleLimits
+from gateway.dispatch import ACCOUNT, CallbackLimits, Role, RoleLimits
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Account, AccountVerdict, CallbackLimits, Move
+from gateway.store.base import Account, AccountVerdict, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts
 from gateway.store.operators import RedisOperatorStore
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import Accept, held, rung
 
 SLOTS = 4

@@ -7,16 +7,15 @@ from collections import Counter
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import AccountLimits, Role, RoleLimits
-from gateway.jobs import Job
+from gateway.dispatch import AccountLimits, CallbackLimits, Role, RoleLimits
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import AccountVerdict, Callback, CallbackLimits, Move
+from gateway.store.base import AccountVerdict, Callback, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts
 from gateway.store.operators import RedisOperatorStore
-from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import Accept, held, new_job, rung
 
 PINNED = "{gw}:submit:pinned"

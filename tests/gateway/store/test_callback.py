@@ -8,13 +8,12 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.jobs import Job, Spend
+from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.audit import audit_of
 from gateway.store.base import Callback, Effect, Move
+from gateway.store.job_history import audit_of
 from gateway.store.jobs import RedisJobStore
-from gateway.tickets import confirm_ticket, submit_ticket
 from tests.gateway.store.conftest import Accept, held, rung
 
 DAY = 86_400

@@ -9,12 +9,11 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.jobs import Spend
+from gateway.jobs import Spend, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Effect, Move
 from gateway.store.jobs import RedisJobStore
-from gateway.tickets import submit_ticket
 from tests.gateway.store.conftest import Accept, held, new_job
 from tests.gateway.store.test_callback import accepted, due, noted, owner, quarantined, read, sent, told
 

@@ -18,7 +18,7 @@ from redis.exceptions import (
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.jobs import RedisJobStore
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import new_job
 
 
@@ -75,7 +75,7 @@ async def test_a_script_that_the_server_does_not_know_is_sent_whole(redis: Redis
     await redis.script_flush()
     scripts = Scripts(redis)
     for _ in range(2):
-        assert await scripts.run("expired", ["{gw}:lanes"], ["submit", 10]) == []
+        assert await scripts.run("expired_leases", ["{gw}:lanes"], ["submit", 10]) == []
 
 
 async def test_a_server_that_is_full_is_unavailable(redis: Redis, jobs: RedisJobStore) -> None:

@@ -11,7 +11,7 @@ from gateway.endpoints import Delivery
 from gateway.lifecycle import DeliveryState
 from gateway.store import keys
 from gateway.store.deliveries import RedisDeliveryStore
-from gateway.store.outgoing import DeliveryQuery
+from gateway.store.delivery_base import DeliveryQuery
 
 ALL = tuple(DeliveryState)
 

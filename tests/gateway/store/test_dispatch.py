@@ -9,12 +9,12 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role, deserialize
 from gateway.errors import IdempotencyMismatch, LimitReached
+from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.tickets import confirm_ticket, submit_ticket
 from tests.gateway.store.conftest import Accept, held, new_job, rung
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,18 +10,10 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from gateway.embedded import prepared, valkey
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.settings import Settings
+from gateway.local.valkey import prepared, valkey
 from gateway.store import durability
 from gateway.store.client import connection_pool
-
-_KEYS = f"k1:{base64.b64encode(bytes(32)).decode()}"
-
-
-def settings(url: str, **more: object) -> Settings:
-    values = {"redis_url": url, "secret_keys": _KEYS, "upstream_key": "k"} | more
-    return Settings.model_validate(values)
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ async def weakened(redis: Redis) -> AsyncIterator[Redis]:
 
 async def test_every_weakness_is_told_at_once(weakened: Redis, redis_url: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
-        await durability.check(settings(redis_url))
+        await durability.check(redis_url, "require")
     assert "appendfsync is everysec" in str(refusal.value)
     assert "maxmemory-policy is allkeys-lru" in str(refusal.value)
     assert "maxmemory is 0: Redis grows until the kernel ends it" in str(refusal.value)
@@ -46,7 +37,7 @@ async def test_every_weakness_is_told_at_once(weakened: Redis, redis_url: str) -
 
 
 async def test_weakness_may_be_assumed_to_be_all_right(weakened: Redis, redis_url: str) -> None:
-    await durability.check(settings(redis_url, durability="assume"))
+    await durability.check(redis_url, "assume")
 
 
 async def test_snapshots_that_fail_and_stop_all_writes_are_told(tmp_path: Path) -> None:
@@ -70,23 +61,23 @@ async def test_snapshots_that_fail_and_stop_all_writes_are_told(tmp_path: Path) 
 
 async def test_the_server_that_we_start_ourselves_has_no_faults(tmp_path: Path) -> None:
     with valkey(tmp_path) as server:
-        await durability.check(settings(server.url))
+        await durability.check(server.url, "require")
 
 
 async def test_a_redis_that_is_away_does_not_keep_a_process_from_starting() -> None:
-    await durability.check(settings("redis://127.0.0.1:1/0"))
+    await durability.check("redis://127.0.0.1:1/0", "require")
 
 
 async def test_a_password_that_redis_refuses_is_a_wrong_setting_and_is_not_shown(redis_url: str) -> None:
     url = redis_url.replace("unix://", "unix://:a-wrong-secret@")
     with pytest.raises(ConfigurationError, match="GATEWAY_REDIS_URL") as refusal:
-        await durability.check(settings(url))
+        await durability.check(url, "require")
     assert "a-wrong-secret" not in str(refusal.value)
 
 
 async def test_a_database_that_redis_does_not_have_is_a_wrong_setting(redis_url: str) -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_REDIS_URL"):
-        await durability.check(settings(f"{redis_url}?db=9999"))
+        await durability.check(f"{redis_url}?db=9999", "require")
 
 
 async def test_a_process_that_needs_redis_waits_for_it_and_says_so_once(
@@ -94,7 +85,7 @@ async def test_a_process_that_needs_redis_waits_for_it_and_says_so_once(
 ) -> None:
     monkeypatch.setattr(durability, "_LOOK_AGAIN_SECONDS", 0.01)
     with capture_logs() as logged, prepared(tmp_path, tmp_path / "log") as (server, url):
-        waiting = asyncio.create_task(durability.check_when_there(settings(url), asyncio.Event()))
+        waiting = asyncio.create_task(durability.check_when_there(url, "require", asyncio.Event()))
         async with asyncio.timeout(10):
             while not logged:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -110,12 +101,12 @@ async def test_a_redis_that_could_forget_is_refused_also_when_it_was_waited_for(
     weakened: Redis, redis_url: str
 ) -> None:
     with pytest.raises(ConfigurationError):
-        await durability.check_when_there(settings(redis_url), asyncio.Event())
+        await durability.check_when_there(redis_url, "require", asyncio.Event())
 
 
 async def test_who_is_told_to_stop_waits_no_longer() -> None:
     stop = asyncio.Event()
-    waiting = asyncio.create_task(durability.check_when_there(settings("redis://127.0.0.1:1/0"), stop))
+    waiting = asyncio.create_task(durability.check_when_there("redis://127.0.0.1:1/0", "require", stop))
     stop.set()
     await asyncio.wait_for(waiting, 10)
 

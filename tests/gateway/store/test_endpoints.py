@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from gateway.endpoints import Endpoint, PreviousSecret
 from gateway.events import EventType
 from gateway.store import keys
+from gateway.store.delivery_base import Written
 from gateway.store.endpoints import RedisEndpointStore
-from gateway.store.lua import Scripts
-from gateway.store.outgoing import Written
+from gateway.store.script_runner import Scripts
 
 MADE = Endpoint(
     id="ep_1",

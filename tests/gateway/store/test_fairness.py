@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role, RoleLimits, Ticket
-from gateway.jobs import Job, Priority
+from gateway.dispatch import CallbackLimits, Role, RoleLimits, Ticket
+from gateway.jobs import Job, Priority, submit_ticket
 from gateway.lifecycle import JobEvent
-from gateway.store.base import CallbackLimits, Move
+from gateway.store.base import Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts
-from gateway.tickets import submit_ticket
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import new_job
 
 _ONE_SLOT = {role: RoleLimits(slots=1, lane_slots=1, lease_ms=60_000) for role in Role}

@@ -6,13 +6,13 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dispatch import BATCH, Role, RoleLimits
-from gateway.store import orders
+from gateway.store import arguments
 from gateway.store.lanes import LaneHealth, Lanes
-from gateway.store.lua import Scripts
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import ROLES, rung
 from tests.gateway.store.lane_scripts import DISPATCH, ENTER, LEAVE, SET_DUE, Call, caller
 
-LIMITS = orders.dump(orders.limits_of(ROLES, Role.DELIVER))
+LIMITS = arguments.dump(arguments.limits_of(ROLES, Role.DELIVER))
 
 
 @pytest.fixture

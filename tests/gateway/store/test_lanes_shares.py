@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dispatch import Role, RoleLimits
-from gateway.store import orders
+from gateway.store import arguments
 from gateway.store.lanes import Lanes
 from tests.gateway.store.conftest import rung
 from tests.gateway.store.lane_scripts import (
@@ -34,7 +34,7 @@ async def enter(call: Call, kind: str, *tickets: str, role: Role = Role.DELIVER)
 
 
 async def dispatch(call: Call, limits: RoleLimits, role: Role = Role.DELIVER, at: int = NOW) -> int:
-    handed: int = await call(DISPATCH, orders.dump(orders.limits_of({role: limits}, role)), at)
+    handed: int = await call(DISPATCH, arguments.dump(arguments.limits_of({role: limits}, role)), at)
     return handed
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role, RoleLimits
 from gateway.settings import Settings
-from gateway.store import orders
+from gateway.store import arguments
 from gateway.store.lanes import Lanes
 from tests.gateway.store.lane_scripts import DISPATCH, ENTER, GIVE_BACK, LEAVE, Call, caller
 
@@ -34,7 +34,9 @@ async def owe(call: Call, redis: Redis, tenant: str, *tickets: str, kind: str = 
 
 
 async def dispatch(call: Call, by: RoleLimits, at: int = NOW) -> int:
-    handed: int = await call(DISPATCH, orders.dump(orders.limits_of({Role.DELIVER: by}, Role.DELIVER)), at)
+    handed: int = await call(
+        DISPATCH, arguments.dump(arguments.limits_of({Role.DELIVER: by}, Role.DELIVER)), at
+    )
     return handed
 
 

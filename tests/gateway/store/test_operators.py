@@ -6,12 +6,12 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dispatch import ACCOUNT, Role
+from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobEvent, OnUnknown
 from gateway.store import keys
 from gateway.store.base import Account, AccountVerdict, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts
 from gateway.store.operators import (
     EVENTS,
     QUARANTINE,
@@ -20,7 +20,7 @@ from gateway.store.operators import (
     Parking,
     RedisOperatorStore,
 )
-from gateway.tickets import submit_ticket
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import ROLES, Accept, held, rung
 
 

@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 
 from gateway.lifecycle import OnUnknown
 from gateway.store import keys
-from gateway.store.lua import Scripts
 from gateway.store.operators import UNKNOWNS, RedisOperatorStore
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import ROLES, Accept
 
 

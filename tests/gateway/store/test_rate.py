@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role, RoleLimits
-from gateway.jobs import Job
+from gateway.dispatch import CallbackLimits, Role, RoleLimits
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import CallbackLimits, Move
+from gateway.store.base import Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts
-from gateway.tickets import confirm_ticket, submit_ticket
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import Accept, held
 
 LIMITS = CallbackLimits(90_000, 30_000, 604_800_000)

@@ -15,11 +15,11 @@ from gateway.lifecycle import DeliveryState
 from gateway.recoveries import Recovery, RecoveryState
 from gateway.store import keys
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.delivery_base import Hindrance
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
-from gateway.store.lua import Scripts
-from gateway.store.outgoing import Hindrance
 from gateway.store.recoveries import KEPT, RedisRecoveries, Step
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import ROLES, held, rung
 from tests.gateway.store.redelivering import ENDPOINT, HOOK, Post
 

@@ -12,10 +12,10 @@ from gateway.endpoints import Delivery
 from gateway.lifecycle import DeliveryState
 from gateway.store import keys
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.delivery_base import Hindrance
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.outgoing import Hindrance
 from tests.gateway.store.conftest import held, rung
 from tests.gateway.store.redelivering import ENDPOINT, ENDS, HOOK, Post
 

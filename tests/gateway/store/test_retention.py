@@ -18,8 +18,8 @@ from gateway.store import keys
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
-from gateway.store.lua import Scripts
 from gateway.store.retention import RedisRetention
+from gateway.store.script_runner import Scripts
 from tests.gateway.store.histories import (
     ENVIRONMENT,
     FINISHED,

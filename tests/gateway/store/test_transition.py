@@ -18,9 +18,9 @@ from gateway.lifecycle import (
     JobState,
 )
 from gateway.store import keys
-from gateway.store.audit import audit_of
 from gateway.store.base import Move, Outcome
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.job_history import audit_of
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import Accept, held, new_job
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import callback_tokens
+from gateway.callbacks import tokens
 from gateway.keyring import Keyring
 from gateway.upstream.answers import (
     is_plain_url,
@@ -177,7 +177,7 @@ def test_what_names_no_moment_is_none(value: object) -> None:
     assert read_moment(value) is None
 
 
-TOKEN = callback_tokens.make(Keyring({"k1": b"s" * 32}), "acme-2_x", f"job_{'0' * 26}", 12)
+TOKEN = tokens.make(Keyring({"k1": b"s" * 32}), "acme-2_x", f"job_{'0' * 26}", 12)
 
 
 @pytest.mark.parametrize(

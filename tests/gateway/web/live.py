@@ -12,7 +12,7 @@ import uvicorn
 
 from gateway.settings import Settings
 from gateway.web.app import create_app
-from gateway.web.protocol import HardenedProtocol
+from gateway.web.server.protocol import HardenedProtocol
 
 
 @contextmanager

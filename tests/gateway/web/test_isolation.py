@@ -15,9 +15,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.resources import Resources
 from gateway.settings import Settings
-from gateway.tickets import confirm_ticket, submit_ticket
 from gateway.web.app import create_app
 from tests.gateway.web.conftest import BODY, MakeKey, connected
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from gateway.embedded import valkey
+from gateway.local.valkey import valkey
 from gateway.tenants import digest_of
 from tests.conftest import KEYRING
 from tests.gateway.web.conftest import BODY

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.embedded import valkey
+from gateway.local.valkey import valkey
 from tests.promises.crashes.campaign import PAIRED, SCENARIOS, pairs, points, sample, singles
 from tests.promises.crashes.faults import Fault
 from tests.promises.crashes.invariants import explain, outcomes, violations

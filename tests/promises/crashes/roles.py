@@ -32,7 +32,7 @@ from tests.promises.crashes.store import Server, VirtualRedis, VirtualScripts
 from tests.promises.crashes.upstream import Door, Scenario, SimulatedUpstream, Subscriber
 from workers.confirm import Confirmer
 from workers.deliver import Messenger
-from workers.steps import StepTeller
+from workers.step_events import StepTeller
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS

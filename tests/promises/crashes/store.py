@@ -17,7 +17,7 @@ from redis import Redis
 from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
-from gateway.store.lua import Scripts, Word
+from gateway.store.script_runner import Scripts, Word, linked_scripts
 from tests.promises.crashes.faults import EPOCH, SimulatedProcess
 from tests.promises.crashes.loop import VirtualLoop
 
@@ -40,7 +40,7 @@ class Server:
         self.changed: Callable[[], None]
         self._until: dict[str, float] = {}
         self._due_ms: float | None = None  # None: not known since the last script
-        composed: dict[str, bytes] = vars(Scripts(_NoPool()))["_sources"]  # type: ignore[arg-type]
+        composed = {verb: script.source for verb, script in linked_scripts().items()}
         self._hashes = {}
         for verb, source in composed.items():
             virtual, found = _CLOCK.subn(_VIRTUAL, source)

@@ -18,7 +18,7 @@ from tests.promises.crashes.invariants import violations
 from tests.promises.crashes.loop import Deadlock, VirtualLoop
 from tests.promises.crashes.store import Server
 from tests.promises.crashes.world import run
-from workers.gatekeeper import Gatekeeper
+from workers.release_gate import Gatekeeper
 from workers.sweep import Sweeper
 
 

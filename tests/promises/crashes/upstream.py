@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway import callback_tokens
-from gateway.callback_tokens import CallbackRef
+from gateway.callbacks import tokens
+from gateway.callbacks.tokens import CallbackRef
 from gateway.keyring import Keyring
 from gateway.lifecycle import OnUnknown
 from gateway.store.base import Callback
@@ -92,7 +92,7 @@ class SimulatedUpstream:
             if self.scenario.refusals[self.answered - 1] is Refusal.BUSY:
                 return Busy("429", retry_after_seconds=3)
             return Rejected(UpstreamError("invalid", "the upstream does not like it"))
-        ref = callback_tokens.verify(self.keyring, reference)
+        ref = tokens.verify(self.keyring, reference)
         assert ref is not None
         loop = asyncio.get_running_loop()
         seen = self.audit(ref.job_id)

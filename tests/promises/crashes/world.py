@@ -12,7 +12,7 @@ import structlog
 
 from gateway.dispatch import PREFIX, Role, queue_name
 from gateway.store import keys
-from gateway.store.audit import audit_of
+from gateway.store.job_history import audit_of
 from tests.promises.crashes.faults import Fault, Plan, SimulatedProcess
 from tests.promises.crashes.loop import VirtualLoop, ignore_unawaited
 from tests.promises.crashes.roles import Machine, settings_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from gateway.embedded import prepared
+from gateway.local.valkey import prepared
 from tests.promises.faults.power_loss import PowerLoss, compiler
 
 pytestmark = pytest.mark.processes

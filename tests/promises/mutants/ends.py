@@ -52,7 +52,7 @@ ENDS: Final = (
     ),
     Mutant(
         "slot_is_given_back_twice",
-        "gateway/store/scripts/lanes.lua",
+        "gateway/store/scripts/lib/lanes.lua",
         "if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end",
         "redis.call('ZREM', r .. ':slots', ticket)",
         "a call that is repeated because its answer was lost frees the slot of another",
@@ -60,7 +60,7 @@ ENDS: Final = (
     ),
     Mutant(
         "slot_is_not_given_back",
-        "gateway/store/scripts/lanes.lua",
+        "gateway/store/scripts/lib/lanes.lua",
         "if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then",
         "if redis.call('HINCRBY', r .. ':inflight', lane, 0) <= 0 then",
         "each finished job takes a slot of its tenant along, until none is left",
@@ -71,7 +71,7 @@ ENDS: Final = (
     ),
     Mutant(
         "final_record_is_written_again",
-        "gateway/store/scripts/records.lua",
+        "gateway/store/scripts/lib/records.lua",
         "if target == state and order.final[state] then return { 'absorbed', state, state } end",
         "if target == '' and order.final[state] then return { 'absorbed', state, state } end",
         "what a client was told is not what it reads a minute later",
@@ -82,7 +82,7 @@ ENDS: Final = (
     ),
     Mutant(
         "completed_may_fail",
-        "gateway/store/scripts/records.lua",
+        "gateway/store/scripts/lib/records.lua",
         "local target = order.moves[state]\n",
         "local target = order.moves[state] or order.moves.submitted\n",
         "a job that was told to be completed fails afterwards",
@@ -198,7 +198,7 @@ ENDS: Final = (
     ),
     Mutant(
         "lane_is_not_fair",
-        "gateway/store/scripts/handing_out.lua",
+        "gateway/store/scripts/lib/dispatching.lua",
         "redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)",
         "redis.call('ZADD', r .. ':fair', served, lane)",
         "one tenant's thousand jobs hold up everybody else's one",

@@ -111,7 +111,7 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "a_task_may_be_two_jobs",
-        "gateway/store/scripts/records.lua",
+        "gateway/store/scripts/lib/records.lua",
         "  if owner and owner ~= job then\n    local record",
         "  if owner == '' then\n    local record",
         "two clients are given one video",
@@ -128,7 +128,7 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "callback_outranks_our_own_answer",
-        "gateway/store/scripts/records.lua",
+        "gateway/store/scripts/lib/records.lua",
         "if known and claimed and not note_earlier(key, nil, task) then return false end",
         "if known and not claimed then return note_earlier(key, nil, task) end",
         "who can write a body says which task is whose",
@@ -161,7 +161,7 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "earlier_answer_is_no_answer",
-        "gateway/store/scripts/records.lua",
+        "gateway/store/scripts/lib/records.lua",
         "for epoch = 1, tonumber(",
         "for epoch = 2, tonumber(",
         "a callback takes a task away that the upstream's own answer gave",
@@ -174,11 +174,11 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "token_of_any_submission",
-        "gateway/callback_tokens.py",
+        "gateway/callbacks/tokens.py",
         "ref.tenant, ref.job_id, _attempt(ref)))",
         "ref.tenant, ref.job_id))",
         "who has seen one callback URL can make that of the next submission",
-        (named("gateway/callback_tokens", "the_mac_is_bound_to_every_part"),),
+        (named("gateway/callbacks/tokens", "the_mac_is_bound_to_every_part"),),
     ),
     Mutant(
         "looked_at_with_any_key",
@@ -195,11 +195,11 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "text_is_compared",
-        "gateway/callback_signature.py",
+        "gateway/callbacks/signature.py",
         'if not hmac.compare_digest(right, found.get(_SIGNATURE, b"")):',
         'if not hmac.compare_digest(right.decode(), found.get(_SIGNATURE, b"").decode("latin-1")):',
         "one byte beyond ASCII is a 500, and the callback is lost",
-        (named("gateway/callback_signature"),),
+        (named("gateway/callbacks/signature"),),
     ),
     Mutant(
         "signature_used_for_ever",
@@ -211,11 +211,11 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "body_is_claimed_in_confirm_mode",
-        "gateway/callback_claims.py",
+        "gateway/callbacks/claims.py",
         'settings.callback_trust != "body" or snapshot is None',
         "snapshot is None",
         "one of the two locks before a body that is believed",
-        (named("gateway/callback_claims", "nothing_is_claimed_when_bodies_are_hints"),),
+        (named("gateway/callbacks/claims", "nothing_is_claimed_when_bodies_are_hints"),),
     ),
     Mutant(
         "body_is_believed_in_confirm_mode",
@@ -227,30 +227,30 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "acknowledged_before_it_is_kept",
-        "gateway/web/callbacks.py",
+        "gateway/web/api/callbacks.py",
         "            error.retry_after_seconds = _RETRY_SECONDS\n            raise\n",
         "            return\n",
         "a callback that met an outage of Redis is never sent again",
-        (named("gateway/web/callbacks", "a_callback_while_redis_is_away_is_asked_to_come_again"),),
+        (named("gateway/web/api/callbacks", "a_callback_while_redis_is_away_is_asked_to_come_again"),),
     ),
     Mutant(
         "journal_is_not_synced",
-        "gateway/callback_journal.py",
+        "gateway/callbacks/journal.py",
         "        rest = rest[os.write(file, rest) :]\n    os.fdatasync(file)\n",
         "        rest = rest[os.write(file, rest) :]\n",
         "a loss of power takes callbacks that were acknowledged",
         (
-            named("gateway/callback_journal", "an_append_returns_when_its_line_is_on_disk"),
-            named("gateway/callback_journal_faults", "a_sync_that_fails_is_a_failure"),
+            named("gateway/callbacks/journal", "an_append_returns_when_its_line_is_on_disk"),
+            named("gateway/callbacks/journal_faults", "a_sync_that_fails_is_a_failure"),
         ),
     ),
     Mutant(
         "journal_is_removed_before_it_is_replayed",
-        "gateway/callback_journal.py",
+        "gateway/callbacks/journal.py",
         "    log = structlog.get_logger().bind(file=path.name)\n",
         "    log = structlog.get_logger().bind(file=path.name)\n    path.unlink()\n",
         "an outage in the middle of a replay takes the rest of the file",
-        (named("gateway/callback_journal", "a_file_is_kept_until_all_of_it_was"),),
+        (named("gateway/callbacks/journal", "a_file_is_kept_until_all_of_it_was"),),
     ),
     Mutant(
         "rollback_is_overlooked",

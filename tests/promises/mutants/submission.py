@@ -9,7 +9,7 @@ from tests.promises.mutants.mutant import LAYER_1, Mutant, named, plan
 SUBMISSION: Final = (
     Mutant(
         "no_gate",
-        "workers/gatekeeper.py",
+        "workers/release_gate.py",
         "if not await self.jobs.release(self.job):",
         "if self.job.final:",
         "money is spent that no record knows of: whoever finds the job after a crash sends it again",
@@ -62,7 +62,7 @@ SUBMISSION: Final = (
         " or (found[4] or '') ~= ARGV[3] then",
         " then",
         "a Redis that was rolled back hands an epoch out twice, and both submissions are let go",
-        (named("workers/gate_fences", "of_two_claims_with_one_epoch_only_the_recorded_one_is_released"),),
+        (named("workers/release_gate", "of_two_claims_with_one_epoch_only_the_recorded_one_is_released"),),
     ),
     Mutant(
         "proof_does_not_outweigh_a_denial",
@@ -96,7 +96,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "no_self_fence",
-        "workers/gatekeeper.py",
+        "workers/release_gate.py",
         "if self.environment.monotonic() - began > _RELEASE_SECONDS:",
         "if self.environment.monotonic() - began < 0:",
         "a worker frozen in its release sends when it thaws, long after its job was called unknown",
@@ -180,7 +180,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "any_dispatch_may_act",
-        "gateway/store/scripts/lanes.lua",
+        "gateway/store/scripts/lib/lanes.lua",
         "return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(ring)",
         "return redis.call('HEXISTS', P .. role .. ':holders', ticket) == 1 or tostring(ring) == ''",
         "a worker that was thought dead acts for the one that took over",
@@ -196,7 +196,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "stop_cancels_what_is_paid",
-        "workers/gatekeeper.py",
+        "workers/release_gate.py",
         "self._closed = not self._entered\n",
         "self._closed = True\n",
         "every restart leaves submissions behind whose answers nobody waits for",
@@ -220,7 +220,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "account_not_parked",
-        "gateway/store/scripts/upstream.lua",
+        "gateway/store/scripts/lib/account_health.lua",
         "    park(account, now, verdict[3], verdict[4], verdict[5], 'upstream')\n",
         "",
         "an account out of credit is asked for every job that waits, and may be blocked for that",
@@ -228,7 +228,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "refusal_parks_main",
-        "gateway/store/scripts/upstream.lua",
+        "gateway/store/scripts/lib/account_health.lua",
         "    park(account, now, verdict[3]",
         "    park(MAIN, now, verdict[3]",
         "the account without credit is asked for every job, and the one that pays is not asked at all",
@@ -236,7 +236,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "paid_by_another_account",
-        "gateway/store/scripts/upstream.lua",
+        "gateway/store/scripts/lib/account_health.lua",
         "(not pinned or one.name == own)",
         "one.name",
         "one account has a task that nobody looks at any more, and another pays for the job again",
@@ -250,7 +250,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "resubmission_is_free",
-        "gateway/store/scripts/accounts.lua",
+        "gateway/store/scripts/lib/account_slots.lua",
         "for i = 2, 6 do spent",
         "for i = 2, 5 do spent",
         "a job that is sent again without proof may be paid for by two accounts",
@@ -263,7 +263,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "slot_of_no_account",
-        "gateway/store/scripts/lanes.lua",
+        "gateway/store/scripts/lib/lanes.lua",
         "  if role == 'submit' then unseat(ticket) end\n",
         "",
         "an account counts slots that nobody holds, until it has none left",
@@ -271,7 +271,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "busy_cuts_no_slots",
-        "gateway/store/scripts/upstream.lua",
+        "gateway/store/scripts/lib/account_health.lua",
         "if not found[3] or began >= tonumber(found[3]) then",
         "if found[3] and began < 0 then",
         "an upstream that says 429 is asked by as many as before",
@@ -279,7 +279,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "retry_after_holds_nobody",
-        "gateway/store/scripts/upstream.lua",
+        "gateway/store/scripts/lib/account_health.lua",
         "if verdict[2] > 0 then",
         "if verdict[2] < 0 then",
         "all other jobs run into the same 429",
@@ -287,7 +287,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "weights_are_ignored",
-        "gateway/store/scripts/handing_out.lua",
+        "gateway/store/scripts/lib/dispatching.lua",
         "return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')",
         "return 1",
         "a tenant that pays for three times as much of the upstream gets as little as all others",
@@ -295,7 +295,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "high_starves_low",
-        "gateway/store/scripts/order.lua",
+        "gateway/store/scripts/lib/ranks.lua",
         "low = 16 }",
         "low = 1e6 }",
         "a job of low priority is never sent while there are others",
@@ -303,7 +303,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "priorities_save_up_turns",
-        "gateway/store/scripts/order.lua",
+        "gateway/store/scripts/lib/ranks.lua",
         "  else\n    rank = turn\n  end\n",
         "  end\n",
         "a priority that was not used for a day goes before all others for as long",
@@ -311,7 +311,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "pause_is_ignored",
-        "gateway/store/scripts/handing_out.lua",
+        "gateway/store/scripts/lib/dispatching.lua",
         "    if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end\n",
         "",
         "an operator who stops everything before a change at the upstream stops nothing",
@@ -323,6 +323,6 @@ SUBMISSION: Final = (
         "  if passes then\n    tat = tat + one\n",
         "  do\n    tat = tat + one\n",
         "a client that asks too often is never let in again",
-        (named("gateway/store/queue", "a_refusal_costs_nothing_and_time_gives_the_allowance_back"),),
+        (named("gateway/store/admission", "a_refusal_costs_nothing_and_time_gives_the_allowance_back"),),
     ),
 )

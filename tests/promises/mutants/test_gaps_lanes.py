@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role, RoleLimits, Ticket
+from gateway.dispatch import CallbackLimits, Role, RoleLimits, Ticket
 from gateway.environment import Environment
-from gateway.jobs import Job
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
-from gateway.store.base import CallbackLimits, Move
+from gateway.store.base import Move
 from gateway.store.jobs import RedisJobStore
-from gateway.tickets import submit_ticket
 
 _ONE = dict.fromkeys(Role, RoleLimits(slots=1, lane_slots=1, lease_ms=60_000))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from gateway.store import lua
+from gateway.store import script_runner
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
 from tests.promises.mutants.mutant import DoesNotApply, Mutant
@@ -15,7 +15,7 @@ from tests.promises.mutants.mutants import MUTANTS
 from tests.promises.mutants.submission import SUBMISSION
 
 TREE = Path(__file__).parents[3]
-_PARTS = lua._PARTS
+SCRIPTS = TREE / "gateway" / "store" / "scripts"
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -25,15 +25,12 @@ def test_a_planted_bug_still_applies_and_compiles(name: str, redis_url: str) -> 
     if mutant.file.endswith(".py"):
         compile(planted, mutant.file, "exec")
         return
-    folder, file = (TREE / mutant.file).parent, Path(mutant.file).name
     with Redis.from_url(redis_url) as redis:
-        for path in folder.glob("*.lua"):
-            if path.name in _PARTS or (file not in _PARTS and path.name != file):
-                continue
-            texts = [
-                planted if name == file else (folder / name).read_text() for name in (*_PARTS, path.name)
-            ]
-            redis.script_load("".join(texts))
+        for path in SCRIPTS.glob("*.lua"):
+            if mutant.file.endswith(f"lib/{Path(mutant.file).name}") or TREE / mutant.file == path:
+                files = [*(SCRIPTS / "lib" / name for name in script_runner._PARTS), path]
+                texts = [planted if file == TREE / mutant.file else file.read_text() for file in files]
+                redis.script_load("".join(texts))
 
 
 @pytest.mark.parametrize("name", MUTANTS)

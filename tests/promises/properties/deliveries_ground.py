@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.lifecycle import DeliveryState
-from gateway.store.outgoing import Hindrance
+from gateway.store.delivery_base import Hindrance
 from gateway.store.recoveries import RedisRecoveries
 from tests.promises.crashes.store import Server
 from tests.promises.properties import dump, invariants

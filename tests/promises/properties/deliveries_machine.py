@@ -9,12 +9,11 @@ from hypothesis.stateful import precondition, rule
 
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery
-from gateway.jobs import Job
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobState
 from gateway.recoveries import Recovery, RecoveryState
-from gateway.store.outgoing import Hindrance, Written
+from gateway.store.delivery_base import Hindrance, Written
 from gateway.store.recoveries import Step
-from gateway.tickets import confirm_ticket, submit_ticket
 from tests.promises.properties import dump
 from tests.promises.properties.deliveries_ground import (
     ENDPOINTS,

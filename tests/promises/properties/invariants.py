@@ -9,7 +9,7 @@ from collections.abc import Mapping, Set
 from gateway.dispatch import Role, RoleLimits
 from gateway.events import FINAL_TYPES, EventType
 from gateway.lifecycle import JOB_TRANSITIONS, JobState
-from gateway.store.audit import audit_of
+from gateway.store.job_history import audit_of
 from tests.promises.properties.dump import Dump, Lanes
 from tests.promises.properties.model import FINAL, RANK, Model, ModelJob
 

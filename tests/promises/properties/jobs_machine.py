@@ -14,14 +14,14 @@ from gateway.endpoints import EVENTS_LANES
 from gateway.errors import CannotCancel, Conflict
 from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent
-from gateway.operators import Action
+from gateway.resolution import Action
 from tests.promises.properties import dump
 from tests.promises.properties.calling_back import CallingBack
 from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
 from tests.promises.properties.looks import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
-from workers.steps import StepTeller
+from workers.step_events import StepTeller
 
 
 class JobsMachine(CallingBack):

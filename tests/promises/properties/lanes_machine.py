@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.dispatch import BATCH, AccountLimits, Role, RoleLimits
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
-from gateway.store import orders
+from gateway.store import arguments
 from gateway.store.base import AccountVerdict, Move
 from tests.promises.crashes.store import Server
 from tests.promises.properties import dump, invariants
@@ -251,7 +251,7 @@ class LanesMachine(RuleBasedStateMachine):
         moves = {state.value: "failed" for state in JobState}
         lane, _, name = ticket.partition("|")
         job = Job(name, lane, JobState.QUEUED, "m", {}, 0)
-        order = orders.job_order(job, Move(JobEvent.POISONED), self.stage.roles)
+        order = arguments.job_order(job, Move(JobEvent.POISONED), self.stage.roles)
         return json.dumps(order | {"moves": moves, "leave": [["submit", ticket]], "dispatch": {}})
 
     @invariant()

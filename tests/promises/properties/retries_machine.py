@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.dispatch import HealthLimits, Role, RoleLimits
-from gateway.store import orders
+from gateway.store import arguments
 from tests.gateway.store.lane_scripts import ENTER, JUDGE, LEAVE, PARTS, SET_DUE
 from tests.promises.crashes.store import _CLOCK, _VIRTUAL, Server
 from tests.promises.properties import dump, invariants
@@ -42,7 +42,7 @@ class RetriesMachine(RuleBasedStateMachine):
         super().__init__()
         self.server, self.seen = server, seen
         self.stage = Stage(server, folder, seen, {Role.DELIVER: LIMITS})
-        self.limits = orders.dump(orders.limits_of(self.stage.roles, Role.DELIVER))
+        self.limits = arguments.dump(arguments.limits_of(self.stage.roles, Role.DELIVER))
         self.inside: set[str] = set()
         self.retrying: set[str] = set()  # tickets that were not handed out as new work
         self.leant: defaultdict[str, bool] = defaultdict(bool)
@@ -136,8 +136,8 @@ class RetriesMachine(RuleBasedStateMachine):
     def judge(self, lane: str, ok: bool, many: int, really: bool) -> None:
         if not really:
             return
-        verdict = orders.dump([lane, "", "acme", ok])
-        limits = orders.dump(orders.health_limits(HEALTH))
+        verdict = arguments.dump([lane, "", "acme", ok])
+        limits = arguments.dump(arguments.health_limits(HEALTH))
         for _ in range(many):
             self.call(JUDGE, verdict, limits, self.stage.now_ms())
 

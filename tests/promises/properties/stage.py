@@ -20,7 +20,7 @@ from gateway.blobs import BlobStore
 from gateway.dispatch import Role, RoleLimits
 from gateway.environment import Environment
 from gateway.jobs import Job
-from gateway.operators import Resolver
+from gateway.resolution import Resolver
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Answer, Callback, Effect, Move
@@ -28,9 +28,9 @@ from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.lua import Scripts, Word
 from gateway.store.operators import RedisOperatorStore
 from gateway.store.retention import RedisRetention
+from gateway.store.script_runner import Scripts, Word
 from gateway.upstream.base import (
     CancelOutcome,
     Capabilities,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.operators import Action
+from gateway.resolution import Action
 from tests.promises.crashes.store import Server
 from tests.promises.properties import dump
 from tests.promises.properties.hands import answer_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.dispatch import Role
-from gateway.operators import Action
+from gateway.resolution import Action
 from tests.promises.properties.hands import held
 from tests.promises.properties.jobs_machine import JobsMachine
 from tests.promises.properties.model import MOST_CLAIMS

@@ -8,13 +8,13 @@ import httpx
 import orjson
 import pytest
 
-from gateway.store.history import Sample
+from gateway.store.samples import Sample
 from gateway.web.pages import overview
 from gateway.web.pages.rendering import number, size, span
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY
+from tests.gateway.web.ops.test_queues import give_up
 from tests.gateway.web.pages.test_sessions import LOOKS, filled
-from tests.gateway.web.test_ops_queues import give_up
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 

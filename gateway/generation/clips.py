@@ -1,0 +1,97 @@
+"""How long and how large inline clips are, learnt in a child process that may crash.
+
+A container has to be demultiplexed to know, which is C code fed with a stranger's bytes. It runs in a
+short-lived process of its own (`clip_probe.py`) without our environment and with little memory
+and time, so that the worst a clip can do is to be refused. At most `_AT_ONCE` of them run for each event
+loop. Needs PyAV (the extra `media`); without it clips are accepted uninspected, with a notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from gateway.errors import Problem, Unavailable
+from gateway.generation.clip_probe import EXIT_NO_PYAV, FACTS
+from gateway.generation.media import InlineMedia, dimensions_fault
+
+TOLERANCE_SECONDS = 0.1  # a clip cut at 8 s ends with the frame after it
+_AT_ONCE = 2
+_WALL_SECONDS = 30.0  # the probe's own limit on CPU time strikes first, unless the machine is starved
+_PROBE = Path(__file__).with_name("clip_probe.py")
+_DEMUXER = {"mp4": "mov", "mov": "mov", "avi": "avi"}  # forced, so that no other of FFmpeg's can be reached
+_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@functools.cache
+def can_inspect() -> bool:
+    """Whether PyAV is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+async def inspect_clips(media: Sequence[InlineMedia]) -> list[Problem]:
+    """Everything wrong with the clips among `media`; images are passed over.
+
+    Takes about a tenth of a second a clip. Raises `Unavailable` when the inspection itself could not
+    be run, which says nothing about the clip.
+    """
+    problems: list[Problem] = []
+    for clip in media:
+        if clip.kind == "video" and can_inspect():
+            async with _gate():
+                facts = await _probe(clip)
+            fault = _fault(facts, clip.max_seconds)
+            if fault is not None:
+                problems.append(Problem(clip.param, *fault))
+    return problems
+
+
+def _gate() -> asyncio.Semaphore:
+    return _gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE))
+
+
+async def _probe(clip: InlineMedia) -> tuple[int, int, float] | None:
+    """Width, height and seconds as `clip_probe.FACTS` has them; None when the clip is unreadable."""
+    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    command = (sys.executable, "-I", str(_PROBE), _DEMUXER[clip.extension])
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=null, env=environment
+        )
+    except OSError as error:
+        raise Unavailable(f"the clip inspection could not be started: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(_WALL_SECONDS):
+            told, _ = await process.communicate(clip.raw)
+    except TimeoutError as error:
+        raise Unavailable("the clip inspection took too long on this machine") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode == EXIT_NO_PYAV:
+        raise Unavailable("the clip inspection could not load PyAV")
+    if process.returncode != 0 or len(told) != FACTS.size:
+        return None
+    width, height, seconds = FACTS.unpack(told)
+    return int(width), int(height), float(seconds)
+
+
+def _fault(facts: tuple[int, int, float] | None, max_seconds: float) -> tuple[str, str] | None:
+    if facts is None:
+        return "clip_unreadable", "can not be read; export it again, for instance as H.264 in mp4"
+    width, height, seconds = facts
+    if not width or not height:
+        return "clip_without_video", "has no video track; send a clip that shows something"
+    if seconds > max_seconds + TOLERANCE_SECONDS:
+        limits = "one clip of up to 8 s, or two of up to 5 s each"
+        return "clip_too_long", f"lasts {seconds:.1f} s and may last {max_seconds:g} s; send {limits}"
+    return dimensions_fault(width, height)

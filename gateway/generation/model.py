@@ -1,0 +1,172 @@
+"""The published parameters as one model: type, default and limit of each, and so the OpenAPI schema.
+
+Only what one value alone can break is here. The rest of the contract is in `gateway.generation.rules`,
+and refusals get their words in `gateway.generation.messages`. `gateway.generation.parse` runs all three.
+
+null: `videos: null` means no videos, as `[]` does. Any other null is refused: no other parameter of the
+published page has a meaning for it, and guessing "absent" would hide a client's mistake.
+Ours beyond the page: the lengths of URLs and of meta_data, so that a job stays small, and seed's range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from gateway.generation.media import MAX_URL_CHARACTERS, InlineMedia
+
+PUBLISHED_MODELS = ("viduq2_pro_reference",)
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5.0 is the integer 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _not_null(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("string_type", "null is not a string")
+    return value
+
+
+def _never_null(schema: JsonDict) -> None:
+    """None is how we say "not given"; a client can not send it, so the schema must not offer it."""
+    choices = schema.pop("anyOf")
+    assert isinstance(choices, list)
+    schema.update(next(choice for choice in choices if isinstance(choice, dict)))
+    del schema["default"]
+
+
+# Field before the validator, or the limits vanish from the JSON schema.
+Seconds = Annotated[int, Field(ge=0, le=10), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
+Corner = Annotated[int, Field(ge=1, le=4), BeforeValidator(_whole)]
+OptionalText = Annotated[str | None, BeforeValidator(_not_null)]
+ImageReference = Annotated[
+    str,
+    Field(
+        json_schema_extra={"pattern": r"^([hH][tT][tT][pP][sS]?://|data:image/(png|jpeg|jpg|webp);base64,)"}
+    ),
+]
+VideoReference = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "pattern": r"^([hH][tT][tT][pP][sS]?://|data:video/(mp4|quicktime|mov|x-msvideo|avi);base64,)"
+        }
+    ),
+]
+
+
+class GenerationRequest(BaseModel):
+    """Video generation from reference images and clips (Vidu Q2 Pro, "reference to video").
+
+    The parameters stand flat in the body. The upstream's own form,
+    `{"model": ..., "input": [{"params": {...}}]}` with exactly one element, is taken as well.
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "if": {"required": ["videos"], "properties": {"videos": {"type": "array", "minItems": 1}}},
+            "then": {"properties": {"images": {"maxItems": 4}}},
+            "examples": [
+                {
+                    "model": "viduq2_pro_reference",
+                    "images": ["https://cdn.example.com/hero.png"],
+                    "prompt": "The hero walks along the shore at dusk",
+                    "duration": 5,
+                }
+            ],
+        },
+    )
+
+    model: str = Field(description="The model.", json_schema_extra={"enum": list(PUBLISHED_MODELS)})
+    images: list[ImageReference] = Field(
+        min_length=1,
+        max_length=7,
+        repr=False,
+        description="1 to 7 reference images, 1 to 4 when a video is given: public URLs, or data URIs such "
+        "as `data:image/png;base64,...`. png, jpeg, jpg or webp; at least 128x128; aspect ratio within "
+        "1:4 to 4:1.",
+    )
+    videos: list[VideoReference] | None = Field(
+        default=None,
+        max_length=2,
+        repr=False,
+        description="One reference clip of up to 8 s, or two of up to 5 s: public URLs, or data URIs such as "
+        "`data:video/mp4;base64,...`. mp4, mov or avi; at least 128x128; aspect ratio within 1:4 to 4:1. "
+        "Length and size of a clip given as a URL are not checked here.",
+    )
+    prompt: str = Field(
+        min_length=1,
+        max_length=5000,
+        repr=False,
+        description="What the video shows. Not blank.",
+        json_schema_extra={"pattern": r"\S"},
+    )
+    bgm: bool = Field(default=False, description="Add background music. No effect when duration is 9 or 10.")
+    duration: Seconds = Field(default=5, description="Length in seconds; 0 lets the model choose.")
+    seed: Seed = Field(default=0, description="0, or left out: random.")
+    aspect_ratio: Literal["16:9", "9:16", "4:3", "3:4", "1:1"] = Field(default="16:9", description="Shape.")
+    resolution: Literal["540p", "720p", "1080p"] = Field(default="720p", description="Size.")
+    payload: OptionalText = Field(
+        default=None,
+        max_length=1_048_576,
+        repr=False,
+        description="Yours: given back with the job and its events, untouched.",
+        json_schema_extra=_never_null,
+    )
+    off_peak: bool = Field(
+        default=False,
+        description="Cheaper, within 48 hours. Temporarily unavailable: true is refused unless the operator "
+        "switched it on.",
+    )
+    watermark: bool = Field(
+        default=False,
+        description="Mark the video as AI-generated. `url` stays the plain video; `watermarked_url` is the "
+        "marked one.",
+    )
+    wm_position: Corner = Field(
+        default=3,
+        description="Where the watermark goes: 1 top-left, 2 top-right, 3 bottom-right, 4 bottom-left.",
+    )
+    wm_url: OptionalText = Field(
+        default=None,
+        max_length=MAX_URL_CHARACTERS,
+        repr=False,
+        description="URL of an image to use as the watermark; left out: the default one.",
+        json_schema_extra=_never_null,
+    )
+    meta_data: OptionalText = Field(
+        default=None,
+        max_length=65_536,
+        repr=False,
+        description="Metadata identifier: JSON, encoded as a string.",
+        json_schema_extra=_never_null,
+    )
+    callback_url: OptionalText = Field(
+        default=None,
+        max_length=2048,
+        repr=False,
+        description="Your URL, to which the job's final event is sent, signed with your tenant's secret.",
+        json_schema_extra=_never_null,
+    )
+
+    _inline: tuple[InlineMedia, ...] = PrivateAttr(default=())
+
+    @property
+    def inline_media(self) -> tuple[InlineMedia, ...]:
+        """The files that came inside the request, decoded; their clips are not inspected yet."""
+        return self._inline
+
+    def hold(self, media: Sequence[InlineMedia]) -> None:
+        """Keep the decoded files with the request. For `parse`, which has just checked them."""
+        self._inline = tuple(media)

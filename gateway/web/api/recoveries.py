@@ -1,0 +1,117 @@
+"""The routes of recoveries: have sent again what an endpoint was not told, and see how far that came."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Problem
+from gateway.jobs import rfc3339
+from gateway.lifecycle import DeliveryState
+from gateway.recoveries import MAX_AGE_MS, Recovery, public_recovery
+from gateway.store.delivery_base import Hindrance
+from gateway.web.api import deliveries, recovery_problems
+from gateway.web.api.endpoints import allowed, owned
+from gateway.web.http.answers import json_answer
+from gateway.web.http.bodies import JsonBody
+from gateway.web.http.queries import Query
+from gateway.web.schemas.deliveries import RECOVERY_ID, RecoveryRequest
+from gateway.web.state import State, state_of
+
+_RECOVERY_ID: Final = re.compile(RECOVERY_ID)
+_MAX_BODY_BYTES: Final = 65_536
+_BODY_SECONDS: Final = 10.0
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+
+
+async def recover(request: Request) -> Response:
+    """202 and the recovery. Conflict when the endpoint is disabled, or one of it runs already."""
+    key = await allowed(request)
+    endpoint = await owned(request, key)
+    state = state_of(request)
+    async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
+        wanted = recovery_problems.parse(raw)
+    environment = state.resources.environment
+    now = environment.now_ms()
+    since, until = _window(wanted, now, _oldest(state, now))
+    recovery = Recovery(
+        id=f"rec_{environment.new_ulid()}",
+        tenant=key.tenant,
+        endpoint_id=endpoint.id,
+        since=since,
+        until=until,
+        created_at=now,
+        states=tuple(DeliveryState(name) for name in dict.fromkeys(wanted.states)),
+    )
+    begun = await state.resources.recoveries.begin(recovery)
+    if isinstance(begun, Hindrance):
+        raise hindered(begun, endpoint.id)
+    return json_answer(public_recovery(begun), 202, {"location": f"/v1/recoveries/{begun.id}"})
+
+
+async def page(request: Request) -> Response:
+    """The endpoint's newest recoveries."""
+    key = await deliveries.reader(request)
+    Query(request).check()
+    endpoint = await owned(request, key)
+    found = await state_of(request).resources.recoveries.of(endpoint.id)
+    return json_answer({"object": "list", "data": [public_recovery(recovery) for recovery in found]})
+
+
+async def show(request: Request) -> Response:
+    key = await deliveries.reader(request)
+    Query(request).check()
+    name = request.path_params["recovery_id"]
+    if not _RECOVERY_ID.fullmatch(name):
+        raise NotFound("recovery", "of this form; ids look like rec_ and 26 letters and digits")
+    found = await state_of(request).resources.recoveries.read(key.tenant, name)
+    if found is None:
+        raise NotFound("recovery", name)
+    return json_answer(public_recovery(found))
+
+
+def _oldest(state: State, now: int) -> int:
+    """Where the past ends: what is older is not recovered, or was forgotten."""
+    return now - min(MAX_AGE_MS, int(state.resources.settings.retention_seconds * 1000))
+
+
+def _window(wanted: RecoveryRequest, now: int, oldest: int) -> tuple[int, int]:
+    """Both ends in ms, the later one now at most. InvalidRequest names every fault."""
+    found: list[Problem] = []
+    since = _time("since", wanted.since, found)
+    until = now if wanted.until is None else _time("until", wanted.until, found)
+    if since is not None and since < oldest:
+        message = f"is too long ago; send {rfc3339(oldest)} or later"
+        found.append(Problem("since", "out_of_range", message))
+    if since is not None and since > now:
+        found.append(Problem("since", "out_of_range", "is yet to come; send a time in the past"))
+    elif since is not None and until is not None and until < since:
+        found.append(Problem("until", "out_of_range", "is before since; send a later time, or leave it out"))
+    if since is None or until is None or found:
+        raise InvalidRequest(found)
+    return since, min(until, now)
+
+
+def _time(name: str, text: str, found: list[Problem]) -> int | None:
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MS
+    except ValueError:
+        found.append(Problem(name, "wrong_form", f"there is no such time; send {recovery_problems.TIME}"))
+        return None
+
+
+def hindered(why: Hindrance, endpoint_id: str) -> GatewayError:
+    """Why nothing is recovered."""
+    match why:
+        case Hindrance.MISSING | Hindrance.DELETED:
+            return NotFound("endpoint", endpoint_id)
+        case Hindrance.DISABLED:
+            return Conflict(deliveries.disabled(endpoint_id))
+        case Hindrance.UNDER_WAY:
+            listed = f"GET /v1/endpoints/{endpoint_id}/recoveries"
+            return Conflict(f"a recovery of this endpoint is running; wait for its end: {listed}")

@@ -1,0 +1,55 @@
+"""Every word that answers use for what is wrong, for the API's document. Tests hold it to what is emitted.
+
+All but the problem types may grow: a client must expect words that are not here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.web.http.problems import KINDS, REFUSALS, URN
+
+PROBLEM_TYPES: Final = sorted({URN + kind.name for kind in (*KINDS.values(), *REFUSALS.values())})
+
+#: `errors[].code`, in the order in which a request is looked at.
+FAULTS: Final = (
+    # headers, query, form of the body
+    *("wrong_form", "unknown_parameter", "given_twice", "idempotency_mismatch"),
+    *("not_json", "encoded", "not_a_length"),
+    # JSON
+    *(
+        "empty_body",
+        "not_utf8",
+        "byte_order_mark",
+        "invalid_json",
+        "duplicate_key",
+        "lone_surrogate",
+        "not_a_json_number",
+    ),
+    *("number_too_long", "number_out_of_range", "too_many_values", "nested_too_deeply"),
+    # parameters
+    *("not_an_object", "wire_form", "required", "wrong_type", "not_one_of", "out_of_range"),
+    *("too_few", "too_many", "too_long", "blank", "unknown_model", "too_many_images_with_video"),
+    *("off_peak_unavailable", "body_too_large", "not_yours_to_give"),
+    # URLs
+    *("url_scheme", "url_characters", "url_userinfo", "url_host", "url_port", "url_fragment"),
+    *("url_not_public", "address_refused"),
+    # media
+    *("bare_base64", "media_type", "base64", "media_unknown", "media_type_mismatch", "media_unreadable"),
+    *("media_truncated", "media_too_large", "media_too_small", "media_ratio", "animated_image"),
+    *("clip_unreadable", "clip_without_video", "clip_too_long"),
+)
+
+#: `warnings[].code` of what is accepted all the same: a job, an endpoint.
+WARNINGS: Final = (
+    *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
+    *("meta_data_not_json", "clip_not_inspected"),
+    *("name_unknown", "deliveries_held"),
+)
+
+#: `log[].outcome` of a delivery. In words of our own: the code that makes them loads an HTTP client.
+ATTEMPTS: Final = (
+    *("succeeded", "http_3xx", "http_4xx", "http_5xx", "gone", "throttled", "timeout"),
+    *("connection_refused", "connection_reset", "dns_error", "tls_error", "target_forbidden"),
+    *("invalid_url", "protocol_error", "secret_missing", "endpoint_deleted"),
+)

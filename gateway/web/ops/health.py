@@ -1,0 +1,50 @@
+"""Is it alive, is it ready, how is it doing. Needs no key and shows no secret; meant for a private bind."""
+
+from __future__ import annotations
+
+import contextlib
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import StoreUnavailable, Unavailable
+from gateway.store import durability
+from gateway.store.snapshot import Gauges
+from gateway.web.http.answers import json_answer
+from gateway.web.ops import metrics
+from gateway.web.state import state_of
+
+
+async def livez(_: Request) -> Response:
+    """The process runs. Depends on nothing, or an outage of Redis would restart every process."""
+    return json_answer({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Redis takes writes and could not forget them; StoreUnavailable otherwise, which names what is wrong."""
+    if request.app.state.drain.begun:
+        raise Unavailable("this process is about to end; others serve")
+    resources = state_of(request).resources
+    await resources.gauges.ping()
+    if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
+        raise StoreUnavailable(f"Redis could lose what it acknowledges: {'; '.join(found)}")
+    return json_answer({"status": "ok"})
+
+
+async def show_metrics(request: Request) -> Response:
+    """Prometheus' text. Without Redis: `gateway_redis_up 0` and what the process knows by itself."""
+    state = state_of(request)
+    gauges: Gauges | None = None
+    durable: bool | None = None
+    with contextlib.suppress(StoreUnavailable):
+        gauges = await state.resources.gauges.read()
+        durable = not await durability.faults(state.resources.redis)
+    text = metrics.render(
+        gauges,
+        durable,
+        state.resources.settings.roles(),
+        state.traffic,
+        now=state.resources.environment.now_ms() / 1000,
+        callbacks=bool(state.resources.settings.public_url),
+    )
+    return Response(text, media_type=metrics.MEDIA_TYPE)

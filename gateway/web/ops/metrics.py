@@ -1,0 +1,283 @@
+"""The metrics as Prometheus' text: the service's from Redis, true whichever process is asked, and this
+process' own."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from platform import python_version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from gateway.dispatch import Role, RoleLimits
+from gateway.lifecycle import DeliveryState, JobState
+from gateway.store.histograms import BOUNDS
+from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
+from gateway.web.http.request_counts import Traffic
+
+MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+#: What the scripts count by outcome, as `name|outcome`.
+_BY_OUTCOME: Final = {
+    "submissions": "Submissions, by what the upstream answered",
+    "jobs_finished": "Jobs, by how they ended",
+    "callbacks": "Genuine callbacks, by what they hinted at",
+    "delivery_attempts": "Attempts at subscribers, by outcome",
+    "cancels": "Tasks that the upstream was asked to stop, by what it said",
+    "quarantined": "Callbacks kept for people because they could not be made sense of, by why",
+    "leases_expired": "Leases that ran out and were handed out anew, by role: a worker died or hung",
+    "resubmissions": "Jobs sent again after an unknown outcome, by who chose that: perhaps paid for twice",
+    "rollback_seen": "Callbacks which prove that Redis lost what it had acknowledged, by what is missing",
+}
+#: Outcomes that are rare and grave. Shown from the start, so that the first one is seen to be a rise.
+_SEEDED: Final = {
+    "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
+    "rollback_seen": ("ahead", "orphan"),
+}
+#: What they count as a whole. Shown from the start, too.
+_WHOLE: Final = {
+    "jobs_accepted": "Jobs that were taken in",
+    "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
+    "subscribers_parked": "How often a subscriber was left alone for a while",
+    "late_results": "Results that came after their job had been given up",
+    "duplicate_spend": "Jobs of which a task before the newest was finished too: paid for twice",
+}
+
+#: What the scripts time, by its name there: the metric, its label if it has one, and what it is.
+_TIMED: Final = (
+    (
+        *("wait:", "gateway_dispatch_wait_seconds", "role"),
+        "From entering a lane to being handed out: of a job, a look at a task, a webhook",
+    ),
+    ("job", "gateway_job_seconds", None, "From a job's acceptance to its end"),
+    ("confirm", "gateway_confirm_lag_seconds", None, "From the callback of a job's end to its end here"),
+)
+
+_PROCESS: Final = CollectorRegistry()
+ProcessCollector(registry=_PROCESS)
+
+
+def render(
+    gauges: Gauges | None,
+    durable: bool | None,
+    limits: Mapping[Role, RoleLimits],
+    traffic: Traffic,
+    *,
+    now: float,
+    callbacks: bool,
+) -> bytes:
+    """`gauges`, `durable`: None when Redis is away. `now`: this process' clock, seconds since the epoch;
+    `callbacks`: whether the upstream is asked for them."""
+    registry = CollectorRegistry()
+    families = [*_families(gauges, durable, limits, traffic), *_process(gauges, now, callbacks=callbacks)]
+    registry.register(_Collected(families))
+    return generate_latest(registry) + generate_latest(_PROCESS)
+
+
+def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[Metric]:
+    """Of this process: what it is, and how it sees Redis."""
+    server = "" if gauges is None else gauges.redis_version
+    yield InfoMetricFamily(
+        "gateway_build",
+        "Versions of the gateway, of Python and of Redis or Valkey",
+        {"version": version("vidu-gateway"), "python": python_version(), "redis": server},
+    )
+    yield GaugeMetricFamily(
+        "gateway_callbacks_expected", "1 when the upstream is asked to call back", value=int(callbacks)
+    )
+    if gauges is not None:
+        yield GaugeMetricFamily(
+            "gateway_clock_skew_seconds", "This process' clock beyond Redis'", value=now - gauges.now
+        )
+        yield GaugeMetricFamily(
+            "gateway_redis_read_seconds",
+            "What it took to read the figures of this page",
+            value=gauges.read_seconds,
+        )
+
+
+class _Collected:
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _families(
+    gauges: Gauges | None, durable: bool | None, limits: Mapping[Role, RoleLimits], traffic: Traffic
+) -> Iterator[Metric]:
+    yield GaugeMetricFamily("gateway_redis_up", "1 when Redis answered", value=0 if gauges is None else 1)
+    if durable is not None:
+        yield GaugeMetricFamily(
+            "gateway_redis_durable", "1 when Redis keeps what it acknowledges", value=int(durable)
+        )
+    yield from _own(traffic)
+    slots = GaugeMetricFamily("gateway_slots", "Slots there are", labels=["role"])
+    for role, limit in limits.items():
+        slots.add_metric([role], limit.slots)
+    yield slots
+    if gauges is not None:
+        yield from _single(gauges)
+        yield from _accounts(gauges)
+        yield from _counts(gauges)
+        yield from _queues(gauges)
+        yield from _tallies(gauges)
+        yield from _timings(gauges)
+
+
+def _own(traffic: Traffic) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "gateway_http_requests", "Requests answered by this process", labels=["route", "status"]
+    )
+    for (route, status), number in sorted(traffic.requests.items()):
+        requests.add_metric([route, str(status)], number)
+    yield requests
+    callbacks = CounterMetricFamily(
+        "gateway_callback_requests", "Callbacks to this process, by effect", labels=["effect"]
+    )
+    for effect, number in sorted(traffic.callbacks.items()):
+        callbacks.add_metric([effect], number)
+    yield callbacks
+
+
+def _accounts(gauges: Gauges) -> Iterator[Metric]:
+    rows: dict[str, tuple[str, Callable[[AccountGauges], float]]] = {
+        "gateway_account_parked": (
+            "1 while nothing is sent with the account: the upstream refused it, or an operator parked it",
+            lambda account: int(account.parked),
+        ),
+        "gateway_account_held": (
+            "1 while nothing is sent with the account before the time that a 429 named",
+            lambda account: int(account.held),
+        ),
+        "gateway_account_slots": (
+            "Tasks that the account may hold now; a 429 lowers it",
+            lambda account: account.slots,
+        ),
+        "gateway_account_slots_limit": (
+            "Tasks that the account may hold while nothing lowers it",
+            lambda account: account.limit,
+        ),
+        "gateway_account_slots_in_use": ("Slots held of the account", lambda account: account.in_flight),
+        "gateway_account_parked_seconds": (
+            "For how long the account has been parked; 0 while it is not",
+            lambda account: account.parked_seconds,
+        ),
+    }
+    for name, (meaning, value) in rows.items():
+        family = GaugeMetricFamily(name, meaning, labels=["account"])
+        for account in gauges.accounts:
+            family.add_metric([account.name], value(account))
+        yield family
+
+
+def _single(gauges: Gauges) -> Iterator[Metric]:
+    deliver = gauges.roles[Role.DELIVER]
+    rows: dict[str, tuple[str, float]] = {
+        "gateway_sweep_age_seconds": ("Since the last sweep by any worker", gauges.sweep_age_seconds),
+        "gateway_callback_path_age_seconds": (
+            "Since callbacks were last proven to reach us",
+            gauges.callback_path_age_seconds,
+        ),
+        "gateway_unknown_oldest_age_seconds": (
+            "Age of the longest unknown outcome",
+            gauges.unknown_oldest_seconds,
+        ),
+        "gateway_deliveries_parked_lanes": (
+            "Subscribers to whom nothing is sent for a while, because almost all of it failed",
+            gauges.parked_lanes,
+        ),
+        "gateway_deliveries_oldest_due_seconds": (
+            "How long the longest due delivery has been waiting, those to parked subscribers included",
+            max(deliver.oldest_seconds, deliver.overdue_seconds),
+        ),
+        "gateway_deliveries_late_seconds": (
+            "The same, without those to parked subscribers",
+            max(gauges.due_seconds, deliver.overdue_seconds),
+        ),
+        "gateway_workers": ("Worker processes that were heard of in the last 15 s", gauges.workers),
+        "gateway_paused": (
+            "1 while nothing is sent to the upstream, as an operator said",
+            int(gauges.paused),
+        ),
+        "gateway_redis_memory_bytes": ("What Redis uses", gauges.memory_bytes),
+        "gateway_redis_memory_ratio": (
+            "Of Redis' maxmemory, how much is used; 0 when it has no such limit",
+            gauges.memory_ratio,
+        ),
+    }
+    for name, (meaning, value) in rows.items():
+        yield GaugeMetricFamily(name, meaning, value=value)
+
+
+def _counts(gauges: Gauges) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("gateway_jobs", "Jobs kept, by phase", labels=["phase"])
+    for phase in JobState:
+        jobs.add_metric([phase], gauges.counts.get(f"job:{phase}", 0))
+    yield jobs
+    deliveries = GaugeMetricFamily("gateway_deliveries", "Deliveries kept, by state", labels=["state"])
+    for state in DeliveryState:
+        deliveries.add_metric([state], gauges.counts.get(f"delivery:{state}", 0))
+    yield deliveries
+
+
+def _queues(gauges: Gauges) -> Iterator[Metric]:
+    rows: dict[str, tuple[str, Callable[[RoleGauges], float]]] = {
+        "gateway_queue_depth": ("Waiting in lanes", lambda role: role.waiting),
+        "gateway_queue_oldest_age_seconds": ("Age of the longest there", lambda role: role.oldest_seconds),
+        "gateway_due": ("To enter a lane later", lambda role: role.due),
+        "gateway_due_overdue_seconds": (
+            "How late the earliest of these is",
+            lambda role: role.overdue_seconds,
+        ),
+        "gateway_slots_in_use": ("Slots held", lambda role: role.slots),
+        "gateway_lease_overdue_seconds": (
+            "How long ago the earliest lease ran out",
+            lambda role: role.lease_overdue_seconds,
+        ),
+    }
+    for name, (meaning, value) in rows.items():
+        family = GaugeMetricFamily(name, meaning, labels=["role"])
+        for role, of_role in gauges.roles.items():
+            family.add_metric([role], value(of_role))
+        yield family
+
+
+def _timings(gauges: Gauges) -> Iterator[Metric]:
+    for stem, name, label, meaning in _TIMED:
+        family = HistogramMetricFamily(name, meaning, labels=[label] if label else [])
+        found = {key: one for key, one in gauges.timings.items() if key.startswith(stem)}
+        for key, timing in sorted(found.items()):
+            bounds = [f"{bound:g}" for bound in BOUNDS] + ["+Inf"]
+            buckets = list(zip(bounds, itertools.accumulate(timing.counts), strict=True))
+            family.add_metric([key.removeprefix(stem)] if label else [], buckets, timing.seconds)
+        yield family
+
+
+def _tallies(gauges: Gauges) -> Iterator[Metric]:
+    by_name: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for name, seeds in _SEEDED.items():
+        by_name[name] = dict.fromkeys(seeds, 0)
+    for tally, number in gauges.tally.items():
+        name, _, outcome = tally.partition("|")
+        by_name[name][outcome] = number
+    for name, meaning in _WHOLE.items():
+        yield CounterMetricFamily(f"gateway_{name}", meaning, value=sum(by_name.pop(name, {}).values()))
+    for name, outcomes in sorted(by_name.items()):
+        meaning = _BY_OUTCOME.get(name, f"Counted since the start: {name}")
+        family = CounterMetricFamily(f"gateway_{name}", meaning, labels=["outcome"])
+        for outcome, number in sorted(outcomes.items()):
+            family.add_metric([outcome], number)
+        yield family

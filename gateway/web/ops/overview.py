@@ -1,0 +1,137 @@
+"""The routes by which operators see the whole service in one look, and which workers there are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.dispatch import Role
+from gateway.jobs import rfc3339
+from gateway.lifecycle import DeliveryState, JobState
+from gateway.store import durability
+from gateway.store.snapshot import Gauges
+from gateway.tenants import Scope
+from gateway.web import auth
+from gateway.web.alarms import Figures, alarms_of
+from gateway.web.http.answers import json_answer
+from gateway.web.http.queries import Query
+from gateway.web.state import State, state_of
+
+_GUIDE = "docs/operations.md"
+
+
+async def overview(request: Request) -> Response:
+    """Depth, age, slots, counts and what is wrong: in one round trip to Redis, at whatever depth."""
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    return json_answer(await look(state_of(request)))
+
+
+async def workers(request: Request) -> Response:
+    """The worker processes that were heard of in the last minute."""
+    await auth.require(request, Scope.OPS_READ)
+    Query(request).check()
+    data = await worker_rows(state_of(request))
+    return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
+
+
+async def look(state: State) -> dict[str, Any]:
+    """The whole service, as the answer has it."""
+    gauges = await state.resources.gauges.read()
+    return _document(state, gauges, not await durability.faults(state.resources.redis))
+
+
+async def worker_rows(state: State) -> list[dict[str, Any]]:
+    """Those that were heard of in the last minute."""
+    resources = state.resources
+    now = resources.environment.now_ms()
+    return [
+        {
+            "object": "worker",
+            "id": worker.id,
+            "host": worker.host,
+            "pid": worker.pid,
+            "roles": list(worker.roles),
+            "version": worker.version,
+            "started_at": rfc3339(worker.started_at),
+            "last_seen_at": rfc3339(now - worker.seen_ms_ago),
+            "running": worker.running,
+        }
+        for worker in await resources.workers.all()
+    ]
+
+
+def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
+    settings = state.resources.settings
+    roles = settings.roles()
+    now = state.resources.environment.now_ms()
+    alarms = alarms_of(_figures(gauges, durable, now, callbacks=bool(settings.public_url)))
+    return {
+        "object": "overview",
+        "at": rfc3339(now),
+        "alarms": [
+            {
+                "code": alarm.code,
+                "severity": alarm.severity,
+                "text": alarm.text,
+                "runbook": f"{_GUIDE}#{alarm.code.lower()}",
+            }
+            for alarm in alarms
+        ],
+        "roles": {
+            role.value: {
+                "waiting": found.waiting,
+                "oldest_seconds": round(found.oldest_seconds, 1),
+                "due": found.due,
+                "overdue_seconds": round(found.overdue_seconds, 1),
+                "slots_in_use": found.slots,
+                "slots": roles[role].slots,
+            }
+            for role, found in gauges.roles.items()
+        },
+        "jobs": {phase.value: gauges.counts.get(f"job:{phase}", 0) for phase in JobState},
+        "finished": {
+            name.partition("|")[2]: n for name, n in gauges.tally.items() if name.startswith("jobs_finished|")
+        },
+        "deliveries": {one.value: gauges.counts.get(f"delivery:{one}", 0) for one in DeliveryState},
+        "accounts": [asdict(account) for account in gauges.accounts],
+        "paused": gauges.paused,
+        "workers": gauges.workers,
+        "callbacks": {
+            "expected": bool(settings.public_url),
+            "seen": sum(n for name, n in gauges.tally.items() if name.startswith("callbacks|")),
+            "lost": sum(n for name, n in gauges.tally.items() if name.startswith("callback_lost")),
+        },
+        "parked_subscribers": gauges.parked_lanes,
+        "unknown_oldest_seconds": round(gauges.unknown_oldest_seconds, 1),
+        "redis": {
+            "durable": durable,
+            "memory_bytes": gauges.memory_bytes,
+            "memory_ratio": round(gauges.memory_ratio, 4),
+            "version": gauges.redis_version,
+            "read_ms": round(gauges.read_seconds * 1000, 2),
+        },
+    }
+
+
+def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> Figures:
+    deliver = gauges.roles[Role.DELIVER]
+    return Figures(
+        durable=durable,
+        paused=gauges.paused,
+        accounts=len(gauges.accounts),
+        parked=[account.name for account in gauges.accounts if account.parked],
+        callbacks=callbacks,
+        callback_path_seconds=gauges.callback_path_age_seconds,
+        unknown_seconds=gauges.unknown_oldest_seconds,
+        queue_seconds=gauges.roles[Role.SUBMIT].oldest_seconds,
+        sweep_seconds=gauges.sweep_age_seconds,
+        lease_seconds=max(role.lease_overdue_seconds for role in gauges.roles.values()),
+        due_seconds=max(deliver.oldest_seconds, deliver.overdue_seconds),
+        dead=gauges.counts.get(f"delivery:{DeliveryState.DEAD}", 0),
+        memory_ratio=gauges.memory_ratio,
+        skew_seconds=now_ms / 1000 - gauges.now,
+    )

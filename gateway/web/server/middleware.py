@@ -1,0 +1,91 @@
+"""Around every request: an id, headers that hold for all answers, a count, and the last line of defence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.context import REQUEST
+from gateway.web.http import headers as heads
+from gateway.web.http import problems
+from gateway.web.http.request_counts import Traffic
+from gateway.web.server.drain import Drain
+from gateway.web.server.hosts import Edge
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_CLOSE: Final = (b"connection", b"close")
+#: The only answers that may be kept by anybody.
+CACHEABLE: Final = ("/docs", "/ops/static/")
+
+
+class Envelope:
+    """Pure ASGI. `routes`: the path template of every endpoint, which is what is counted and logged: a path
+    itself can hold a callback's token."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        traffic: Traffic,
+        routes: Mapping[Callable[..., Any], str],
+        entropy: Callable[[int], bytes],
+        drain: Drain,
+        edge: Edge,
+    ) -> None:
+        self._app = app
+        self._traffic = traffic
+        self._routes = routes
+        self._drain = drain
+        self._edge = edge
+        self._stem = entropy(6).hex()
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._request_id(scope)
+        REQUEST.set(request_id.decode())
+        started = False
+
+        async def sender(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = message["headers"]
+                headers.append((b"x-request-id", request_id))
+                headers += self._edge.headers(scope, headers)
+                if self._drain.begun:
+                    headers.append(_CLOSE)
+                if not scope["path"].startswith(CACHEABLE):
+                    headers.append(_NO_STORE)
+                self._traffic.requests[self._route(scope), message["status"]] += 1
+            await send(message)
+
+        try:
+            if self._edge.refuses(scope):
+                await problems.misdirected(scope)(scope, receive, sender)
+                return
+            await self._app(scope, receive, sender)
+        except Exception:
+            structlog.get_logger().exception(
+                "request_failed", request=request_id.decode(), route=self._route(scope)
+            )
+            if started:
+                raise
+            await problems.internal(scope)(scope, receive, sender)
+
+    def _request_id(self, scope: Scope) -> bytes:
+        given = heads.gather(scope).get(b"x-request-id")
+        if given is not None and _SANE_ID.match(given):
+            return given
+        return f"req_{self._stem}{next(self._numbers):x}".encode()
+
+    def _route(self, scope: Scope) -> str:
+        endpoint = scope.get("endpoint")
+        return self._routes.get(endpoint, "none") if endpoint else "none"

@@ -1,0 +1,276 @@
+"""The event streams of one process: what happens is read once for a tenant, and handed to all who listen.
+
+A feed reads its tenant's stream from where it stands (`read`) whenever it is told that there is more, so that
+nothing is lost with a word on the way. Each event's bytes are made once and shared by all listeners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+
+from gateway.errors import LimitReached, StoreUnavailable
+from gateway.store.event_log import START, Entry, RedisTenantEvents, place
+from gateway.store.notifications import Bell, Changes
+from gateway.telemetry import Outage
+
+#: What may wait for one client that does not read.
+QUEUE_MAX: Final = 1000
+PAGE: Final = 100
+#: What one client is sent at once, and all that is held for one that catches up, if no message is larger.
+PIECE_BYTES: Final = 65_536
+#: So many of a tenant's streams read what they missed at the same moment; the others wait for each other.
+_CATCH_UP_AT_ONCE: Final = 4
+_FEEDS_AT_ONCE: Final = 8
+_RETRY_SECONDS: Final = 0.5
+_FULL_RETRY_SECONDS: Final = 15
+
+
+class Message(NamedTuple):
+    """What goes out for one event. `place`: its id, to compare. `gap`: word of events that are lost."""
+
+    place: tuple[int, int]
+    type: str
+    block: bytes
+    gap: bool = False
+
+
+def message(entry: Entry, body: bytes) -> Message:
+    block = b"id: %s\nevent: %s\ndata: %s\n\n" % (entry.id.encode(), entry.type.encode(), body)
+    return Message(place(entry.id), entry.type, block)
+
+
+def gap(after: str, oldest: str) -> Message:
+    """Events after `after` and before `oldest` are not kept. It has no id: it is no place to go on from."""
+    told = "events are missing here: they are not kept any more; look at your jobs with GET /v1/jobs"
+    data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": told}}
+    return Message(place(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
+
+
+class Piece(NamedTuple):
+    """What goes out at once for the first `taken` of some entries."""
+
+    block: bytes
+    taken: int
+
+
+class Listener:
+    """One open stream. `types`: None for all; `job_id`: None for all of the tenant. `closed`: why nothing is
+    put into its queue any more."""
+
+    __slots__ = ("_queue", "bell", "closed", "job_id", "types")
+
+    def __init__(self, types: frozenset[str] | None = None, job_id: str | None = None) -> None:
+        self.types = types
+        self.job_id = job_id
+        self.bell = Bell()
+        self.closed: str | None = None
+        self._queue: list[Message] = []
+
+    def wants(self, kind: str) -> bool:
+        return self.types is None or kind in self.types
+
+    def offer(self, offered: Message) -> None:
+        if self.closed is None:
+            if len(self._queue) < QUEUE_MAX:
+                self._queue.append(offered)
+                self.bell.ring()
+            else:
+                self.close("you read too slowly")
+
+    def close(self, why: str) -> None:
+        self.closed = self.closed or why
+        self._queue = []
+        self.bell.ring()
+
+    def taken(self) -> list[Message]:
+        """All that waits; from then on it waits no more."""
+        taken, self._queue = self._queue, []
+        return taken
+
+
+class Feed:
+    """A tenant's events in this process. `read`: how far its stream was read, None at first; `offered`: how
+    far it was handed to the listeners; `users`: open streams, those that still catch up included; `turns`:
+    of those, held while something is read, and never while a client is waited for."""
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        self.read: str | None = None
+        self.offered = START
+        self.users = 0
+        self.turns = asyncio.Semaphore(_CATCH_UP_AT_ONCE)
+        self._of_all: set[Listener] = set()
+        self._of_job: dict[str, set[Listener]] = {}
+
+    @contextlib.contextmanager
+    def joined(self, listener: Listener) -> Iterator[None]:
+        """From now on the listener gets what is read."""
+        if listener.job_id is None:
+            self._of_all.add(listener)
+        else:
+            self._of_job.setdefault(listener.job_id, set()).add(listener)
+        try:
+            yield
+        finally:
+            self._of_all.discard(listener)
+            if listener.job_id is not None:
+                self._of_job[listener.job_id].discard(listener)
+                if not self._of_job[listener.job_id]:
+                    del self._of_job[listener.job_id]
+
+    def listeners(self, entry: Entry | None = None) -> list[Listener]:
+        """Who wants this one; or all."""
+        if entry is None:
+            return [*self._of_all, *(one for some in self._of_job.values() for one in some)]
+        return [
+            *(listener for listener in self._of_all if listener.wants(entry.type)),
+            *self._of_job.get(entry.job_id, ()),
+        ]
+
+
+class Streams:
+    """`async with streams:` reads for all feeds. `most`: open streams of one tenant."""
+
+    def __init__(self, changes: Changes, events: RedisTenantEvents, most: int) -> None:
+        self._changes = changes
+        self._events = events
+        self._most = most
+        self._feeds: dict[str, Feed] = {}
+        self._told: dict[str, None] = {}  # tenants with news, the first first
+        self._bell = Bell()
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> int:
+        return sum(feed.users for feed in list(self._feeds.values()))
+
+    async def __aenter__(self) -> Streams:
+        self._reading = asyncio.create_task(self._read_on(), name="event streams")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._reading is not None
+        # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
+        while not self._reading.done():
+            self._reading.cancel()
+            await asyncio.wait([self._reading], timeout=0.5)
+
+    @contextlib.asynccontextmanager
+    async def feed(self, tenant: str) -> AsyncIterator[Feed]:
+        """The tenant's feed, which is read as long as somebody uses it. LimitReached, StoreUnavailable."""
+        feed = self._feeds.get(tenant)
+        if feed is not None and feed.users >= self._most:
+            told = f"{self._most} event streams of this tenant are open; close one, or use one for all jobs"
+            raise LimitReached(told, _FULL_RETRY_SECONDS)
+        if feed is None:
+            feed = self._feeds[tenant] = Feed(tenant)
+            self._changes.follow(tenant, lambda: self._tell(tenant))
+        feed.users += 1
+        try:
+            if feed.read is None:
+                tail = await self._events.tail(tenant)
+                if feed.read is None:
+                    feed.read = feed.offered = tail
+            yield feed
+        finally:
+            feed.users -= 1
+            if feed.users == 0:
+                del self._feeds[tenant]
+                self._changes.unfollow(tenant)
+
+    async def piece(self, entries: Sequence[Entry]) -> Piece:
+        """As many of these as `PIECE_BYTES` hold, and one at least; nothing for a job that was forgotten."""
+        bodies = await self._events.bodies(entries)
+        blocks: list[bytes] = []
+        size = taken = 0
+        for entry, body in zip(entries, bodies, strict=True):
+            if body is not None:
+                block = message(entry, body).block
+                size += len(block)
+                if blocks and size > PIECE_BYTES:
+                    break
+                blocks.append(block)
+            taken += 1
+        return Piece(b"".join(blocks), taken)
+
+    def _tell(self, tenant: str) -> None:
+        self._told[tenant] = None
+        self._bell.ring()
+
+    async def _read_on(self) -> None:
+        outage = Outage("event_streams_stalled", "event_streams_go_on")
+        while True:
+            await self._bell.wait()
+            self._bell.was_rung()
+            while self._told:
+                names = list(self._told)[:_FEEDS_AT_ONCE]
+                for name in names:
+                    del self._told[name]
+                feeds = [feed for name in names if (feed := self._feeds.get(name)) and feed.read is not None]
+                try:
+                    await self._advance_all(feeds)
+                    outage.ends()
+                except StoreUnavailable as error:
+                    outage.begins(str(error))
+                    self._told.update(dict.fromkeys(names))
+                    await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _advance_all(self, feeds: Sequence[Feed]) -> None:
+        """Reads on, and ends the streams of a tenant with which that fails for a reason of ours."""
+        try:
+            await self._advance(feeds)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # nobody must wait in silence for what does not come
+            if len(feeds) > 1:  # one of them is at fault, and the others must not pay for it
+                for feed in feeds:
+                    await self._advance_all([feed])
+                return
+            for feed in feeds:
+                structlog.get_logger().exception("event_streams_failed", tenant=feed.tenant)
+                for listener in feed.listeners():
+                    listener.close("something went wrong here")
+
+    async def _advance(self, feeds: Sequence[Feed]) -> None:
+        """Read on, and hand out. Who joins in between either gets what was read or has read it already."""
+        if not feeds:
+            return
+        before = [(feed.tenant, feed.read or START) for feed in feeds]
+        pages = await self._events.after(before, PAGE)
+        wanted: list[tuple[Feed, Entry]] = []
+        for feed, page in zip(feeds, pages, strict=True):
+            if page:
+                feed.read = page[-1].id
+                wanted += ((feed, entry) for entry in page if feed.listeners(entry))
+        try:
+            bodies = await self._events.bodies([entry for _, entry in wanted])
+            for feed, page, (_, last) in zip(feeds, pages, before, strict=True):
+                if len(page) == PAGE:
+                    await self._far_behind(feed, last)
+        except Exception as error:
+            # Read again, but not what cannot be read: it would end every stream that its tenant opens.
+            if isinstance(error, StoreUnavailable) or len(feeds) > 1:
+                for feed, (_, last) in zip(feeds, before, strict=True):
+                    feed.read = last
+            raise
+        for (feed, entry), body in zip(wanted, bodies, strict=True):
+            if body is not None:
+                made = message(entry, body)
+                for listener in feed.listeners(entry):
+                    listener.offer(made)
+        for feed in feeds:
+            feed.offered = feed.read or START
+
+    async def _far_behind(self, feed: Feed, last: str) -> None:
+        """There is more to read, and perhaps so much that some of it was cut off before we came to it."""
+        self._tell(feed.tenant)
+        oldest = await self._events.missing_after(feed.tenant, last)
+        if oldest is not None:
+            for listener in feed.listeners():
+                listener.offer(gap(last, oldest))

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from gateway.errors import Problem, Unavailable
+from gateway.generation import clip_probe, clips
+from gateway.generation.clips import inspect_clips
+from gateway.generation.media import MIME_OF_EXTENSION, InlineMedia
+from tests.gateway.generation.media_samples import clip, image, sound
+
+
+def inline(raw: bytes, extension: str = "mp4", max_seconds: float = 8.0) -> InlineMedia:
+    return InlineMedia("videos[0]", "video", MIME_OF_EXTENSION[extension], extension, raw, max_seconds)
+
+
+async def only_code(media: InlineMedia) -> str | None:
+    problems = await inspect_clips([media])
+    assert len(problems) <= 1
+    return problems[0].code if problems else None
+
+
+@pytest.mark.parametrize(
+    ("extension", "flags"),
+    [("mp4", ""), ("mp4", "+faststart"), ("mp4", "frag_keyframe+empty_moov"), ("mov", ""), ("avi", "")],
+)
+async def test_a_good_clip_of_each_container_passes(extension: str, flags: str) -> None:
+    assert await only_code(inline(clip(2.0, container=extension, flags=flags), extension, 2.0)) is None
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "avi"])
+async def test_a_clip_of_nine_seconds_is_refused(extension: str) -> None:
+    (problem,) = await inspect_clips([inline(clip(9.0, container=extension), extension)])
+    assert (problem.param, problem.code) == ("videos[0]", "clip_too_long")
+    assert "9.0 s" in problem.message
+    assert "8 s" in problem.message
+
+
+async def test_a_clip_may_be_a_frame_too_long() -> None:
+    assert await only_code(inline(clip(2.1), max_seconds=2.0)) is None
+    assert await only_code(inline(clip(2.2), max_seconds=2.0)) == "clip_too_long"
+
+
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [
+        ((126, 128), "media_too_small"),
+        ((512, 128), None),
+        ((514, 128), "media_ratio"),
+        ((128, 514), "media_ratio"),
+    ],
+)
+async def test_a_clip_has_the_size_and_ratio_of_an_image(size: tuple[int, int], code: str | None) -> None:
+    assert await only_code(inline(clip(0.2, size))) == code
+
+
+async def test_every_bad_clip_is_told_and_images_are_passed_over() -> None:
+    bad = [
+        InlineMedia("images[0]", "image", "image/png", "png", image()),
+        inline(b"\0\0\0\x18ftypisom" + b"\0" * 500),
+        InlineMedia("videos[1]", "video", "video/mp4", "mp4", clip(6.0), 5.0),
+    ]
+    problems = await inspect_clips(bad)
+    assert [problem.param for problem in problems] == ["videos[0]", "videos[1]"]
+    assert problems[1].code == "clip_too_long"
+
+
+async def test_a_clip_cut_off_is_refused() -> None:
+    assert await only_code(inline(clip(2.0)[:500])) in ("clip_unreadable", "clip_without_video")
+    assert await only_code(inline(clip(2.0, container="avi")[:100], "avi")) is not None
+
+
+async def test_sound_alone_is_no_clip() -> None:
+    assert await only_code(inline(sound())) == "clip_without_video"
+
+
+async def test_another_demultiplexer_is_never_tried() -> None:
+    assert await only_code(inline(clip(1.0), "avi")) == "clip_unreadable"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import os; os.abort()",
+        "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass",
+        "print('not what was asked for')",
+        "raise MemoryError",
+    ],
+)
+async def test_a_demultiplexer_that_dies_or_babbles_is_a_refusal(
+    program: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    probe = tmp_path_factory.mktemp("probe") / "probe.py"
+    probe.write_text(program)
+    monkeypatch.setattr(clips, "_PROBE", probe)
+    assert await only_code(inline(clip())) == "clip_unreadable"
+
+
+async def test_a_machine_too_slow_is_not_the_clips_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    probe = tmp_path_factory.mktemp("probe") / "probe.py"
+    probe.write_text("import sys, time\nsys.stdin.buffer.read()\ntime.sleep(60)")
+    monkeypatch.setattr(clips, "_PROBE", probe)
+    monkeypatch.setattr(clips, "_WALL_SECONDS", 0.3)
+    with pytest.raises(Unavailable, match="too long"):
+        await inspect_clips([inline(clip())])
+
+
+async def test_a_probe_that_cannot_start_is_not_the_clips_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(Unavailable, match="could not be started"):
+        await inspect_clips([inline(clip())])
+
+
+async def test_a_probe_without_pyav_is_not_the_clips_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    probe = tmp_path_factory.mktemp("probe") / "probe.py"
+    probe.write_text(f"raise SystemExit({clip_probe.EXIT_NO_PYAV})")
+    monkeypatch.setattr(clips, "_PROBE", probe)
+    with pytest.raises(Unavailable, match="PyAV"):
+        await inspect_clips([inline(clip())])
+
+
+async def test_without_pyav_nothing_is_inspected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips, "can_inspect", lambda: False)
+    assert await inspect_clips([inline(b"anything")]) == []
+
+
+async def test_the_probe_sees_none_of_our_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("probe")
+    probe = folder / "probe.py"
+    probe.write_text(f"import os\nopen({str(folder / 'seen')!r}, 'w').write(str(dict(os.environ)))")
+    monkeypatch.setattr(clips, "_PROBE", probe)
+    monkeypatch.setenv("GATEWAY_UPSTREAM_KEY", "sesame")
+    await inspect_clips([inline(clip())])
+    assert "sesame" not in (folder / "seen").read_text()
+
+
+async def test_many_clips_at_once_all_get_their_answer() -> None:
+    answers = await asyncio.gather(*(inspect_clips([inline(clip(0.2))]) for _ in range(4)))
+    assert answers == [[], [], [], []]
+
+
+async def test_a_request_that_is_given_up_leaves_no_process_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("probe")
+    started, probe = folder / "started", folder / "probe.py"
+    os.mkfifo(started)
+    probe.write_text(f"import os, time\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    monkeypatch.setattr(clips, "_PROBE", probe)
+    asked: asyncio.Task[list[Problem]] = asyncio.create_task(inspect_clips([inline(clip())]))
+    pid = int(await asyncio.to_thread(started.read_text))
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not keep this limit")
+async def test_the_probe_cannot_take_more_memory_than_it_allows_itself() -> None:
+    program = "from gateway.clip_probe import _limit_ourselves\n_limit_ourselves()\nbytearray(2 * 2**30)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await process.communicate()
+    assert b"MemoryError" in told

@@ -1,0 +1,309 @@
+"""A tenant's events: what the scripts write of each step, in one durable step with it, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway import events
+from gateway.events import EVENT_OF, TYPE_OF_STATE, EventType
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
+from gateway.lifecycle import JobEvent, JobState, job_moves
+from gateway.store import keys
+from gateway.store.base import Callback, Move
+from gateway.store.event_log import START, Entry, RedisTenantEvents, place
+from gateway.store.jobs import RedisJobStore
+from tests.gateway.store.conftest import Accept, new_job
+
+
+@pytest.fixture
+def told(redis: Redis) -> RedisTenantEvents:
+    return RedisTenantEvents(redis)
+
+
+async def heard(told: RedisTenantEvents, tenant: str = "acme") -> list[tuple[str, str]]:
+    [page] = await told.after([(tenant, START)], 1000)
+    return [(entry.type, entry.job_id) for entry in page]
+
+
+async def submitted(jobs: RedisJobStore, job: Job) -> None:
+    await jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
+    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task=f"task-of-{job.id}"))
+
+
+def ended(job: Job) -> Move:
+    job = replace(job, state=JobState.CANCELED, finished_at=7)
+    return Move(JobEvent.CANCEL_REQUESTED, owed=events.make(job, None))
+
+
+async def test_an_accepted_job_is_told_once_however_often_it_is_posted(
+    told: RedisTenantEvents, jobs: RedisJobStore
+) -> None:
+    job = new_job(idempotency="a" * 64)
+    for _ in range(2):
+        await jobs.accept(job, None, "fingerprint", queue_max=10)
+    again = new_job(idempotency="a" * 64)
+    await jobs.accept(again, None, "fingerprint", queue_max=10)
+    assert await heard(told) == [("job.queued", job.id)]
+
+
+@pytest.mark.parametrize("event", list(JobEvent))
+@pytest.mark.parametrize("before", list(JobState))
+async def test_every_move_into_a_state_that_clients_hear_of_is_told_and_no_other_move(
+    told: RedisTenantEvents,
+    redis: Redis,
+    jobs: RedisJobStore,
+    accept: Accept,
+    before: JobState,
+    event: JobEvent,
+) -> None:
+    job = await accept()
+    await redis.hset(keys.job(job.id), "state", before)  # type: ignore[misc]
+    await jobs.apply(job, Move(event))
+    after = job_moves(event).get(before, before)
+    heard_of = after in TYPE_OF_STATE and after is not before and after is not JobState.QUEUED
+    expected = [(TYPE_OF_STATE[after].value, job.id)] if heard_of else []
+    assert (await heard(told))[1:] == expected
+
+
+async def test_a_job_that_is_queued_again_is_not_told_again(
+    told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accept()
+    await jobs.apply(job, Move(JobEvent.CLAIMED))
+    await jobs.apply(job, Move(JobEvent.CLAIM_LOST))
+    assert await heard(told) == [("job.queued", job.id)]
+
+
+async def test_a_callback_that_moves_a_job_is_told(
+    told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accept()
+    await jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}, fields={"released_at": 1}))
+    for _ in range(2):
+        await jobs.callback(Callback(job.id, "acme", 1, "test", task_id="t-1", working=True))
+    assert await heard(told) == [("job.queued", job.id), ("job.submitted", job.id)]
+
+
+async def test_a_job_that_redis_lost_and_a_callback_brought_back_is_told(
+    told: RedisTenantEvents, jobs: RedisJobStore
+) -> None:
+    job = new_job()
+    await jobs.callback(Callback(job.id, "acme", 1, "test", task_id="t-1", working=True))
+    assert await heard(told) == [("job.submitted", job.id)]
+
+
+async def test_a_late_result_is_told_once(
+    told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis, accept: Accept
+) -> None:
+    job = await accept()
+    await redis.hset(keys.job(job.id), "state", "failed")  # type: ignore[misc]
+    late = replace(job, state=JobState.FAILED, late={"output": None})
+    move = Move(JobEvent.LATE_SUCCESS, beside=True, owed=events.make_late(late, None, 9))
+    for _ in range(2):
+        await jobs.apply(late, move)
+    assert (await heard(told))[1:] == [("job.late_result", job.id)]
+    [_, entry] = (await told.after([("acme", START)], 10))[0]
+    assert await told.bodies([entry]) == [events.make_late(late, None, 9).body]
+
+
+async def test_an_end_is_told_once_although_it_is_owed_too(
+    told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await accept()
+    for _ in range(2):
+        await jobs.apply(job, ended(job))
+    assert (await heard(told))[1:] == [("job.canceled", job.id)]
+
+
+async def test_a_story_is_what_was_told_of_the_job_in_order_and_only_its_tenant_s(
+    told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job, other = await accept(), await accept()
+    await submitted(jobs, job)
+    await submitted(jobs, other)
+    story = await told.story("acme", job.id)
+    assert story is not None
+    assert story.job.state is JobState.SUBMITTED
+    [page] = await told.after([("acme", START)], 10)
+    assert story.told == [entry for entry in page if entry.job_id == job.id]
+    assert await told.story("other", job.id) is None
+    assert await told.story("acme", new_job().id) is None
+
+
+async def test_pages_follow_each_other_for_many_tenants_at_once(
+    told: RedisTenantEvents, accept: Accept
+) -> None:
+    ours = [(await accept()).id for _ in range(5)]
+    theirs = [(await accept("other")).id for _ in range(2)]
+    first, other, nobody = await told.after([("acme", START), ("other", START), ("nobody", START)], 3)
+    assert [entry.job_id for entry in first] == ours[:3]
+    assert [entry.job_id for entry in other] == theirs
+    assert nobody == []
+    [rest] = await told.after([("acme", first[-1].id)], 3)
+    assert [entry.job_id for entry in rest] == ours[3:]
+    assert await told.tail("acme") == rest[-1].id
+    assert await told.tail("nobody") == START
+
+
+async def test_what_is_missing_is_known(told: RedisTenantEvents, redis: Redis, accept: Accept) -> None:
+    assert await told.missing_after("acme", START) is None
+    assert await told.missing_after("acme", "5-0") == START
+    for _ in range(4):
+        await accept()
+    [page] = await told.after([("acme", START)], 10)
+    ids = [entry.id for entry in page]
+    for last in (START, "5-0", *ids):
+        assert await told.missing_after("acme", last) is None
+    await redis.xtrim(keys.tenant_events("acme"), maxlen=2, approximate=False)
+    assert await told.missing_after("acme", ids[0]) == ids[2]
+    assert await told.missing_after("acme", ids[2]) is None
+    assert await told.missing_after("acme", "99999999999999-0") == ids[3]
+    await redis.xtrim(keys.tenant_events("acme"), maxlen=0, approximate=False)
+    assert await told.missing_after("acme", ids[0]) == ids[3]
+    assert await told.missing_after("acme", ids[3]) is None
+
+
+async def test_a_forgotten_job_is_no_gap_for_who_heard_of_it(
+    told: RedisTenantEvents, redis: Redis, accept: Accept
+) -> None:
+    for _ in range(4):
+        await accept()
+    [page] = await told.after([("acme", START)], 10)
+    ids = [entry.id for entry in page]
+    await redis.xdel(keys.tenant_events("acme"), ids[0], ids[1])
+    assert await told.missing_after("acme", ids[1]) is None
+    assert await told.missing_after("acme", ids[0]) == ids[2]
+    await redis.xdel(keys.tenant_events("acme"), ids[3])
+    assert await told.missing_after("acme", ids[2]) == ids[3]  # who was away for so long has missed it
+    assert await told.missing_after("acme", ids[3]) is None
+    await redis.xdel(keys.tenant_events("acme"), ids[2])
+    assert await told.missing_after("acme", ids[3]) is None
+
+
+async def test_what_was_forgotten_meanwhile_is_a_gap_though_something_older_is_kept(
+    told: RedisTenantEvents, redis: Redis, accept: Accept
+) -> None:
+    for _ in range(4):
+        await accept()
+    [page] = await told.after([("acme", START)], 10)
+    ids = [entry.id for entry in page]
+    await redis.xdel(keys.tenant_events("acme"), ids[2])
+    assert await told.missing_after("acme", ids[1]) == ids[3]
+    assert await told.missing_after("acme", ids[2]) is None
+
+
+async def test_a_full_stream_that_was_cut_is_a_gap_though_jobs_were_forgotten_before(
+    told: RedisTenantEvents, redis: Redis, accept: Accept
+) -> None:
+    for _ in range(2):
+        await accept()
+    [page] = await told.after([("acme", START)], 10)
+    await redis.xdel(keys.tenant_events("acme"), page[0].id)
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(10_001):
+            pipe.xadd(keys.tenant_events("acme"), {"type": "job.queued", "job": f"job_{number}"})
+        pipe.xtrim(keys.tenant_events("acme"), maxlen=10_000, approximate=False)
+        pipe.xrange(keys.tenant_events("acme"), count=1)
+        *_, oldest = await pipe.execute()
+    assert await told.missing_after("acme", page[1].id) == oldest[0][0]
+
+
+async def test_only_so_many_are_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+    job = await accept()
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(11_000):
+            pipe.xadd(keys.tenant_events("acme"), {"type": "job.queued", "job": f"job_{number}"})
+        await pipe.execute()
+    await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
+    assert 10_000 <= await redis.xlen(keys.tenant_events("acme")) < 10_500
+
+
+async def test_of_a_step_the_job_is_told_as_it_was_then_and_of_its_end_the_frozen_bytes(
+    told: RedisTenantEvents, jobs: RedisJobStore
+) -> None:
+    job = new_job(payload_characters=4)
+    await jobs.accept(job, "mine", "fingerprint", queue_max=10)
+    await jobs.apply(job, ended(job))
+    [page] = await told.after([("acme", START)], 10)
+    queued, canceled = await told.bodies(page)
+    record = await jobs.read(job.id)
+    assert record is not None
+    assert queued == events.make_step(record, EventType.QUEUED, "mine").body
+    assert canceled == ended(job).owed.body  # type: ignore[union-attr]
+
+
+async def test_a_payload_that_an_event_leaves_out_is_not_fetched(
+    told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis
+) -> None:
+    long = "x" * (EVENT_PAYLOAD_CHARACTERS + 1)
+    job = new_job(payload_characters=len(long))
+    await jobs.accept(job, long, "fingerprint", queue_max=10)
+    await redis.delete(keys.payload(job.id))
+    await redis.rpush(keys.payload(job.id), "a GET of this is an error")  # type: ignore[misc]
+    expected = events.make_step(job, EventType.QUEUED, long).body
+    assert await told.bodies([Entry("1-0", "job.queued", job.id)]) == [expected]
+    assert b'"payload_omitted":true' in expected
+
+
+async def test_many_events_are_read_together_and_never_one_by_one(
+    told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = [new_job(payload_characters=size) for size in (None, 0, 4, EVENT_PAYLOAD_CHARACTERS)]
+    payloads = [None if job.payload_characters is None else "y" * job.payload_characters for job in some]
+    for job, payload in zip(some, payloads, strict=True):
+        await jobs.accept(job, payload, "fingerprint", queue_max=10)
+    unfrozen = new_job(payload_characters=4)
+    await jobs.accept(unfrozen, "mine", "fingerprint", queue_max=10)
+    await redis.hset(keys.job(unfrozen.id), mapping={"state": "failed", "finished_at": 7})  # type: ignore[misc]
+    record = await jobs.read(unfrozen.id)
+    assert record is not None
+    entries = [Entry(f"{number}-0", "job.queued", job.id) for number, job in enumerate(some)]
+    entries.append(Entry("9-0", "job.failed", unfrozen.id))
+
+    def alone(*command: object, **_: object) -> None:
+        pytest.fail(f"asked for by itself: {command}")
+
+    monkeypatch.setattr(redis, "execute_command", alone)
+    assert await told.bodies(entries) == [
+        *(
+            events.make_step(job, EventType.QUEUED, payload).body
+            for job, payload in zip(some, payloads, strict=True)
+        ),
+        events.make(record, "mine").body,
+    ]
+
+
+async def test_an_end_without_its_event_is_made_of_the_record(
+    told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis, accept: Accept
+) -> None:
+    job = await accept()
+    await redis.hset(keys.job(job.id), mapping={"state": "failed", "finished_at": 7})  # type: ignore[misc]
+    record = await jobs.read(job.id)
+    assert record is not None
+    entries = [Entry("1-0", EVENT_OF[JobState.FAILED], job.id), Entry("2-0", "job.completed", job.id)]
+    assert await told.bodies(entries) == [events.make(record, None).body, None]
+
+
+async def test_what_cannot_be_told_holds_up_nothing(
+    told: RedisTenantEvents, redis: Redis, accept: Accept
+) -> None:
+    broken, newer, good = await accept(), await accept(), await accept()
+    await redis.hset(keys.job(broken.id), "params", "{")  # type: ignore[misc]
+    entries = [
+        Entry("1-0", "job.queued", broken.id),
+        Entry("2-0", "job.paused", newer.id),
+        Entry("3-0", "job.queued", new_job().id),
+        Entry("4-0", "job.queued", good.id),
+    ]
+    bodies = await told.bodies(entries)
+    assert bodies[:3] == [None, None, None]
+    assert bodies[3] is not None
+    assert await told.bodies([]) == []
+
+
+def test_places_are_compared_as_numbers() -> None:
+    assert place("9-0") < place("10-0") < place("10-2") < place("10-10")
+    assert place("10") == place("10-0")

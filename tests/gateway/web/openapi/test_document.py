@@ -1,0 +1,149 @@
+"""The API's document and the page that shows it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import httpx
+import orjson
+import pytest
+from openapi_spec_validator import validate
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway import events, generation
+from gateway.delivery import signing
+from gateway.events import EventType
+from gateway.lifecycle import DeliveryState, JobState, OnUnknown
+from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.http.queries import MAX_DEADLINE_SECONDS
+from gateway.web.openapi.document import document
+from gateway.web.pages.routes import PAGES
+from gateway.web.schemas import jobs
+from tests.gateway.test_jobs import FULL
+
+
+def test_the_document_is_valid() -> None:
+    validate(document())
+
+
+def test_every_route_and_method_is_documented(app: Starlette) -> None:
+    served = {
+        (route.path, method.lower())
+        for route in app.routes
+        if isinstance(route, Route) and route.path not in ("/docs", "/openapi.json", *PAGES)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    documented = {
+        (path, method)
+        for path, item in document()["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    assert documented == served
+
+
+def test_every_operation_tells_its_problems_and_its_key() -> None:
+    for item in document()["paths"].values():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            problems = {int(status) for status in operation["responses"]} & set(range(400, 600))
+            assert 500 in problems
+            assert (401 in problems) == bool(operation["security"])
+
+
+def test_limits_and_enums_are_those_of_the_code() -> None:
+    shapes = document()["components"]["schemas"]
+    duration = shapes["GenerationRequest"]["properties"]["duration"]
+    assert (duration["minimum"], duration["maximum"]) == (0, 10)
+    assert shapes["JobState"]["enum"] == list(JobState)
+
+
+async def test_the_document_is_served(nobody: httpx.AsyncClient) -> None:
+    assert (await nobody.get("/openapi.json")).json() == document()
+
+
+async def test_the_page_asks_nothing_of_any_other_host(nobody: httpx.AsyncClient) -> None:
+    page = await nobody.get("/docs")
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert links
+    for link in links:
+        assert link.startswith(("/", "data:"))
+        if link.startswith("/"):
+            assert (await nobody.get(link)).status_code == 200
+
+
+async def test_the_licence_of_the_page_is_served_with_it(nobody: httpx.AsyncClient) -> None:
+    assert "Apache License" in (await nobody.get("/docs/swagger-ui/LICENSE")).text
+
+
+async def test_no_path_leads_out_of_the_folder(nobody: httpx.AsyncClient) -> None:
+    for path in ("/docs/../app.py", "/docs/%2e%2e/app.py", "/docs/..%2fapp.py", "/docs/swagger-ui"):
+        assert (await nobody.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("name", JOB_EXAMPLES)
+def test_an_example_is_a_request_that_is_accepted(name: str) -> None:
+    _, notices = generation.parse(orjson.dumps(JOB_EXAMPLES[name]["value"]), generation.Limits())
+    assert notices == []
+
+
+def test_one_example_shows_every_parameter() -> None:
+    assert JOB_EXAMPLES["everything"]["value"].keys() == generation.GenerationRequest.model_fields.keys()
+
+
+def test_every_event_is_documented_with_the_headers_that_are_signed() -> None:
+    sent = signing.sign([f"whsec_{'A' * 32}"], "evt_1", 1_795_350_000, b"{}")
+    webhooks = document()["webhooks"]
+    assert webhooks.keys() == set(EventType)
+    for item in webhooks.values():
+        assert {parameter["name"] for parameter in item["post"]["parameters"]} == {
+            name.lower() for name in sent
+        }
+
+
+def test_a_late_result_is_an_event_of_the_documented_shape() -> None:
+    late = {"at": "2026-11-22T08:00:00.123Z", "task_id": "task-1", "usage": None, "metadata": None}
+    found = replace(FULL, late={**late, "output": [{"content": [{"type": "video", "url": "https://x"}]}]})
+    event = jobs.Event.model_validate_json(events.make_late(found, None, 1_795_334_400_007).body)
+    assert event.type is EventType.LATE_RESULT
+    assert event.data.late_result is not None
+
+
+def test_what_a_job_may_ask_for_in_headers_is_documented_with_its_limits() -> None:
+    parameters = {one["name"]: one for one in document()["paths"]["/v1/jobs"]["post"]["parameters"]}
+    for name in ("Gateway-Start-Deadline", "Gateway-Total-Deadline"):
+        schema = parameters[name]["schema"]
+        assert (schema["minimum"], schema["maximum"]) == (1, MAX_DEADLINE_SECONDS)
+    assert parameters["Gateway-On-Unknown"]["schema"]["enum"] == list(OnUnknown)
+
+
+def test_what_operators_do_has_a_tag_of_its_own_and_needs_their_scopes() -> None:
+    for path, item in document()["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters" and path.startswith("/ops/api/"):
+                assert operation["tags"] == ["operators"]
+                scope = "ops:read" if method == "get" else "ops:write"
+                assert scope in operation["description"]
+
+
+@pytest.mark.parametrize("payload", [None, "short", "x" * 20_000])
+def test_an_event_has_the_documented_shape(payload: str | None) -> None:
+    jobs.Event.model_validate_json(events.make(FULL, payload).body)
+    shape = document()["components"]["schemas"]["EventJob"]
+    assert "default" not in shape["properties"]["payload_omitted"]
+    assert shape["required"] == [name for name in shape["properties"] if name != "payload_omitted"]
+
+
+def test_the_terms_tell_the_schedule_that_is_kept() -> None:
+    text = document()["info"]["description"]
+    assert "5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h, 24 h" in text
+    for word in (*DeliveryState, "webhook-id", "410", "at least once"):
+        assert word in text

@@ -1,0 +1,284 @@
+"""What operators see and change, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.jobs import submit_ticket
+from gateway.resources import Resources
+from gateway.store import keys
+from gateway.store.operators import QUARANTINE, UNKNOWNS
+from gateway.tenants import Scope
+from gateway.web.schemas import ops
+from tests.gateway.web.conftest import BODY, MakeKey, connected
+
+NOBODY = f"/ops/api/jobs/job_{'0' * 26}"
+DELIVERY = f"dlv_{'0' * 26}_completed_{'0' * 26}"
+ROUTES = [
+    ("GET", "/ops/api/jobs?tenant=acme", Scope.OPS_READ),
+    ("GET", NOBODY, Scope.OPS_READ),
+    ("GET", f"{NOBODY}/timeline", Scope.OPS_READ),
+    ("POST", f"{NOBODY}/cancel", Scope.OPS_WRITE),
+    ("POST", f"{NOBODY}/resolve", Scope.OPS_WRITE),
+    ("GET", "/ops/api/account", Scope.OPS_READ),
+    ("POST", "/ops/api/account/park", Scope.OPS_WRITE),
+    ("POST", "/ops/api/account/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/accounts", Scope.OPS_READ),
+    ("GET", "/ops/api/accounts/main", Scope.OPS_READ),
+    ("POST", "/ops/api/accounts/main/park", Scope.OPS_WRITE),
+    ("POST", "/ops/api/accounts/main/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/events", Scope.OPS_READ),
+    ("GET", "/ops/api/audit", Scope.OPS_READ),
+    ("GET", "/ops/api/audit.jsonl", Scope.OPS_READ),
+    ("GET", "/ops/api/jobs.jsonl", Scope.OPS_READ),
+    ("GET", "/ops/api/quarantine", Scope.OPS_READ),
+    ("GET", "/ops/api/unknown", Scope.OPS_READ),
+    ("GET", "/ops/api/tenants", Scope.OPS_READ),
+    ("POST", "/ops/api/tenants", Scope.OPS_WRITE),
+    ("GET", "/ops/api/tenants/acme", Scope.OPS_READ),
+    ("PUT", "/ops/api/tenants/acme", Scope.OPS_WRITE),
+    ("PATCH", "/ops/api/tenants/acme", Scope.OPS_WRITE),
+    ("POST", "/ops/api/tenants/acme/pause", Scope.OPS_WRITE),
+    ("POST", "/ops/api/tenants/acme/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/tenants/acme/keys", Scope.OPS_READ),
+    ("POST", "/ops/api/tenants/acme/keys", Scope.OPS_WRITE),
+    ("POST", "/ops/api/keys/0a0b0c0d0e0f/rotate", Scope.OPS_WRITE),
+    ("POST", "/ops/api/keys/0a0b0c0d0e0f/revoke", Scope.OPS_WRITE),
+    ("GET", "/ops/api/deliveries?tenant=acme", Scope.OPS_READ),
+    ("GET", f"/ops/api/deliveries/{DELIVERY}", Scope.OPS_READ),
+    ("POST", f"/ops/api/deliveries/{DELIVERY}/redeliver", Scope.OPS_WRITE),
+    ("GET", "/ops/api/subscribers/parked", Scope.OPS_READ),
+    ("POST", "/ops/api/subscribers/park", Scope.OPS_WRITE),
+    ("POST", "/ops/api/subscribers/resume", Scope.OPS_WRITE),
+    ("GET", "/ops/api/overview", Scope.OPS_READ),
+    ("GET", "/ops/api/workers", Scope.OPS_READ),
+    ("GET", "/ops/api/lanes", Scope.OPS_READ),
+    ("GET", "/ops/api/history", Scope.OPS_READ),
+    ("GET", "/ops/api/dead-letters", Scope.OPS_READ),
+    ("POST", "/ops/api/dead-letters/redeliver", Scope.OPS_WRITE),
+    ("GET", "/ops/api/state", Scope.OPS_READ),
+    ("POST", "/ops/api/pause", Scope.OPS_WRITE),
+    ("POST", "/ops/api/resume", Scope.OPS_WRITE),
+]
+
+
+@pytest.fixture
+async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
+    """Of a tenant that owns no job."""
+    async with connected(app, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])) as opened:
+        yield opened
+
+
+async def told(operator: httpx.AsyncClient) -> list[tuple[str, ...]]:
+    """Kinds of the operators' events, each with what it is about."""
+    answer = await operator.get("/ops/api/events")
+    rows = ops.OpsEventList.model_validate_json(answer.content).model_dump()["data"]
+    return [(row["kind"], row.get("action") or row.get("reason") or row.get("tenant", "")) for row in rows]
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
+async def test_every_route_needs_its_scope(
+    app: Starlette, nobody: httpx.AsyncClient, make_key: MakeKey, method: str, path: str, scope: Scope
+) -> None:
+    assert (await nobody.request(method, path)).status_code == 401
+    others = [other for other in Scope if other is not scope]
+    async with connected(app, await make_key("acme", others)) as wrong:
+        answer = await wrong.request(method, path)
+    assert answer.status_code == 403
+    assert scope in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("method", "path", "_"), ROUTES)
+async def test_a_query_that_means_nothing_is_refused(
+    operator: httpx.AsyncClient, method: str, path: str, _: Scope
+) -> None:
+    answer = await operator.request(method, f"{path}{'&' if '?' in path else '?'}pretty=1")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["param"] == "pretty"
+
+
+@pytest.mark.parametrize("name", [f"job_{'0' * 26}", "job_1", "job_%2e%2e"])
+async def test_a_job_that_is_not_there_is_404(operator: httpx.AsyncClient, name: str) -> None:
+    assert (await operator.get(f"/ops/api/jobs/{name}")).status_code == 404
+    answer = await operator.post(f"/ops/api/jobs/{name}/resolve", json={"action": "fail"})
+    assert answer.status_code == 404
+
+
+async def test_a_paused_service_takes_jobs_and_sends_none_until_it_is_resumed(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    paused = await operator.post("/ops/api/pause", json={"reason": "the upstream changes"})
+    state = ops.ServiceState.model_validate_json(paused.content)
+    assert state.paused
+    assert state.paused.reason == "the upstream changes"
+    posted = await client.post("/v1/jobs", json=BODY)
+    assert posted.status_code == 202
+    assert posted.json()["queue"] == {"position": 0, "ahead_estimate": 0, "eta_seconds": None}
+    again = await operator.post("/ops/api/pause", json={"reason": "another reason"})
+    assert again.json()["paused"]["reason"] == "the upstream changes"
+    resumed = ops.ServiceState.model_validate_json((await operator.post("/ops/api/resume")).content)
+    assert (resumed.paused, resumed.roles["submit"].slots) == (None, 1)
+    assert (await client.get(posted.headers["location"])).json()["queue"] is None
+    assert [kind for kind, _ in await told(operator)][-2:] == ["service_paused", "service_resumed"]
+
+
+async def test_an_operator_cancels_a_job_of_any_tenant(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    posted = (await client.post("/v1/jobs", json=BODY)).json()
+    canceled = await operator.post(f"/ops/api/jobs/{posted['id']}/cancel")
+    assert (canceled.status_code, canceled.json()["job"]["phase"]) == (200, "canceled")
+    assert (await client.get(posted["links"]["self"])).json()["status"] == "canceled"
+    assert [kind for kind, _ in await told(operator)] == ["job_canceled"]
+
+
+async def test_a_parked_account_sends_nothing_until_it_is_resumed(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    parked = await operator.post("/ops/api/account/park", json={"reason": "the invoice"})
+    found = ops.Account.model_validate_json(parked.content)
+    assert (found.parked, found.reason, found.slots) == (True, "the invoice", 5)
+    await client.post("/v1/jobs", json=BODY)
+    assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["waiting"] == 1
+    resumed = await operator.post("/ops/api/account/resume")
+    assert resumed.json() == (await operator.get("/ops/api/account")).json()
+    assert {resumed.json()[name] for name in ("reason", "parked_at", "parked_by", "probe_at")} == {None}
+    assert resumed.json()["parked"] is False
+    assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["slots"] == 1
+    assert await told(operator) == [("account_parked", "the invoice"), ("account_resumed", "")]
+
+
+async def test_a_change_is_told_with_the_id_of_the_key(
+    app: Starlette, make_key: MakeKey, operator: httpx.AsyncClient
+) -> None:
+    key = await make_key("platform", [Scope.OPS_WRITE])
+    async with connected(app, key) as other:
+        await other.post("/ops/api/account/park", json={"reason": "x"})
+    assert (await operator.get("/ops/api/account")).json()["parked_by"] == key.split("_")[1]
+    [event] = (await operator.get("/ops/api/events")).json()["data"]
+    assert event["by"] == key.split("_")[1]
+    assert key.split("_")[2] not in str(event)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "code", "message"),
+    [
+        (f"{NOBODY}/resolve", {}, "action", "required", "send one of bind, resubmit, fail"),
+        (f"{NOBODY}/resolve", {"action": "resubmits"}, "action", "not_one_of", "did you mean resubmit?"),
+        (f"{NOBODY}/resolve", {"action": None}, "action", "wrong_type", "send one of bind"),
+        (f"{NOBODY}/resolve", {"action": "bind"}, "task_id", "required", "the upstream's id of the task"),
+        (f"{NOBODY}/resolve", {"action": "bind", "task_id": ""}, "task_id", "wrong_form", "visible ASCII"),
+        (f"{NOBODY}/resolve", {"action": "bind", "task_id": "a b"}, "task_id", "wrong_form", "visible ASCII"),
+        (f"{NOBODY}/resolve", {"action": "bind", "task_id": 7}, "task_id", "wrong_type", "not 7"),
+        (
+            f"{NOBODY}/resolve",
+            {"action": "fail", "task_id": "t"},
+            "task_id",
+            "unknown_parameter",
+            "bind alone",
+        ),
+        (f"{NOBODY}/resolve", {"action": "fail", "task": "t"}, "task", "unknown_parameter", "mean task_id?"),
+        (f"{NOBODY}/resolve", [], "", "not_an_object", "one JSON object"),
+        ("/ops/api/account/park", {}, "reason", "required", "a sentence"),
+        ("/ops/api/account/park", {"reason": ""}, "reason", "blank", "a sentence"),
+        ("/ops/api/account/park", {"reason": "x" * 257}, "reason", "too_long", "257 characters"),
+        ("/ops/api/account/park", {"reason": "x", "zzz": 1}, "zzz", "unknown_parameter", "send reason"),
+        ("/ops/api/tenants/acme", {}, "on_unknown", "required", "hold, resubmit, manual, or null"),
+        ("/ops/api/tenants/acme", {"on_unknown": "holds"}, "on_unknown", "not_one_of", "mean hold?"),
+        ("/ops/api/tenants/acme", {"on_unknown": True}, "on_unknown", "wrong_type", "not true"),
+    ],
+)
+async def test_a_wrong_body_is_told_what_to_send_instead(
+    operator: httpx.AsyncClient, path: str, body: object, param: str, code: str, message: str
+) -> None:
+    method = "PUT" if "tenants" in path else "POST"
+    answer = await operator.request(method, path, json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    (error,) = answer.json()["errors"]
+    assert (error["param"], error["code"]) == (param, code)
+    assert message in error["message"]
+    assert await told(operator) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [("after=x", "after"), ("after=1-0%0a", "after"), ("limit=0", "limit"), ("limit=1001", "limit")],
+)
+@pytest.mark.parametrize("path", ["/ops/api/events", "/ops/api/quarantine", "/ops/api/unknown"])
+async def test_a_page_that_cannot_be_is_refused(
+    operator: httpx.AsyncClient, path: str, query: str, param: str
+) -> None:
+    answer = await operator.get(f"{path}?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["param"] == param
+
+
+async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, resources: Resources) -> None:
+    for number in range(3):
+        raw = b"\xff%d" % number
+        await resources.redis.xadd(QUARANTINE, {"at": 7, "why": "unreadable", "epoch": 2, "raw": raw})
+    first = (await operator.get("/ops/api/quarantine?limit=2")).json()
+    ops.QuarantineList.model_validate(first)
+    assert [entry["raw"] for entry in first["data"]] == ["\\xff0", "\\xff1"]
+    assert (first["has_more"], first["data"][0]["epoch"]) == (True, 2)
+    rest = (await operator.get(first["next"])).json()
+    assert ([entry["raw"] for entry in rest["data"]], rest["has_more"], rest["next"]) == (
+        ["\\xff2"],
+        False,
+        None,
+    )
+
+
+async def test_a_refused_account_tells_how_it_was_refused_and_when_it_is_tried_again(
+    operator: httpx.AsyncClient, resources: Resources
+) -> None:
+    refused = {"parked_at": 1000, "reason": "top up", "status": 402, "code": "NoCredit", "probe_at": 31_000}
+    await resources.redis.hset(keys.account("main"), mapping=refused)  # type: ignore[misc]
+    answer = await operator.get("/ops/api/account")
+    ops.Account.model_validate_json(answer.content)
+    names = ("parked_by", "status", "code", "probe_at")
+    assert [answer.json()[name] for name in names] == [
+        *("upstream", 402, "NoCredit", "1970-01-01T00:00:31.000Z")
+    ]
+
+
+async def test_unknown_jobs_are_listed_with_the_policy_that_holds_for_them(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, resources: Resources
+) -> None:
+    policies: list[dict[str, str]] = [{"Gateway-On-Unknown": "manual"}, {}, {}]
+    answers = [await client.post("/v1/jobs", json=BODY, headers=policy) for policy in policies]
+    made = [answer.json()["id"] for answer in answers]
+    await resources.redis.zadd(UNKNOWNS, dict.fromkeys(made, 1000))
+    first = (await operator.get("/ops/api/unknown?limit=2")).json()
+    ops.UnknownList.model_validate(first)
+    assert first["has_more"]
+    rest = (await operator.get(first["next"])).json()
+    assert (rest["has_more"], rest["next"]) == (False, None)
+    rows = [*first["data"], *rest["data"]]
+    assert {row["job"]: row["on_unknown"] for row in rows} == dict(
+        zip(made, ("manual", "hold", "hold"), strict=True)
+    )
+    assert {(row["tenant"], row["since"], row["evidence"]) for row in rows} == {
+        ("acme", "1970-01-01T00:00:01.000Z", None)
+    }
+
+
+async def test_the_state_is_back_to_zero_when_all_is_done(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, resources: Resources
+) -> None:
+    name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
+    state = ops.ServiceState.model_validate_json((await operator.get("/ops/api/state")).content)
+    assert state.counts == {"job:queued": 1}
+    assert state.roles["submit"].slots == 1
+    assert state.deadlines == 1
+    job = await resources.jobs.read(name)
+    assert job is not None
+    await resources.settlement.cancel(job, [submit_ticket(job)])
+    state = ops.ServiceState.model_validate_json((await operator.get("/ops/api/state")).content)
+    assert {n for role in state.roles.values() for n in role.model_dump().values()} == {0}
+    assert (state.unknown, state.deadlines) == (0, 0)

@@ -1,0 +1,76 @@
+"""The whole service in one look."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.dispatch import Role
+from gateway.environment import Environment
+from gateway.tenants import Scope
+from gateway.web.schemas import overview
+from gateway.web.state import State
+from tests.gateway.web.conftest import BODY, MakeKey, connected
+from workers.heartbeat import Pulse
+
+
+@pytest.fixture
+async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
+    async with connected(app, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])) as opened:
+        yield opened
+
+
+async def look(operator: httpx.AsyncClient) -> overview.Overview:
+    answer = await operator.get("/ops/api/overview")
+    return overview.Overview.model_validate_json(answer.content)
+
+
+def codes(found: overview.Overview) -> list[str]:
+    """But for what is always wrong with the server of these tests."""
+    return [alarm.code for alarm in found.alarms if alarm.code != "RedisCouldForget"]
+
+
+async def test_depth_slots_and_counts_are_there_and_what_is_wrong(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
+) -> None:
+    assert codes(await look(operator)) == ["NoWorker", "CallbackPathDead"]
+    await state.resources.lanes.note_sweep()
+    await state.resources.jobs.heard()
+    for _ in range(8):
+        await client.post("/v1/jobs", json=BODY)
+    found = await look(operator)
+    assert codes(found) == []
+    submit = found.roles["submit"]
+    assert (submit.waiting, submit.slots_in_use, submit.slots) == (3, 5, 5)
+    assert (found.jobs["queued"], found.workers, found.paused) == (8, 0, False)
+    await operator.post("/ops/api/account/park", json={"reason": "the invoice"})
+    await operator.post("/ops/api/pause", json={"reason": "a while"})
+    assert codes(await look(operator)) == ["AccountParked", "ServicePaused"]
+
+
+async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
+    operator: httpx.AsyncClient, state: State
+) -> None:
+    workers, environment = state.resources.workers, Environment()
+    one = Pulse(workers, [Role.SUBMIT, Role.DELIVER], environment, lambda: 3)
+    other = Pulse(workers, list(Role), environment, lambda: 0)
+    for pulse in (one, other):
+        await workers.beat(pulse._id, pulse._fields | {"running": pulse._running()})
+    listed = overview.WorkerList.model_validate_json((await operator.get("/ops/api/workers")).content)
+    assert {(tuple(worker.roles), worker.running) for worker in listed.data} == {
+        (("submit", "deliver"), 3),
+        (("submit", "confirm", "deliver"), 0),
+    }
+    assert (await look(operator)).workers == 2
+    await other.end()
+    assert (await look(operator)).workers == 1
+    redis = state.resources.redis
+    await redis.zincrby("{gw}:workers", -20_000, one._id)
+    assert (await look(operator)).workers == 0
+    assert len((await operator.get("/ops/api/workers")).json()["data"]) == 1
+    await redis.zincrby("{gw}:workers", -60_000, one._id)
+    await workers.leave("nobody")
+    assert await redis.exists(f"{{gw}}:worker:{one._id}") == 0

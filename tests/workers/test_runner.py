@@ -1,0 +1,176 @@
+"""All the workers of a process together: from queued to told, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.worker import func
+from redis.exceptions import RedisError
+from structlog.testing import capture_logs
+
+from gateway.dispatch import Role
+from gateway.lifecycle import DeliveryState, JobState
+from gateway.upstream.base import Accepted, Found
+from tests.gateway.delivery.subscriber import reply, subscriber
+from tests.workers.conftest import Rig, end, eventually
+from tests.workers.scripted import completed
+from workers import runner
+from workers.arq_worker import WakeWorker
+from workers.sweep import Sweeper
+
+Served = asyncio.Task[None]
+
+
+@pytest.fixture(autouse=True)
+def scripted_upstream(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of the door to the network."""
+    monkeypatch.setattr(runner, "HttpUpstream", lambda *_, **__: rig.upstream)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    rig: Rig, roles: Sequence[Role] = tuple(Role)
+) -> AsyncIterator[tuple[Served, asyncio.Event]]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner.serve(rig.submitter.settings, roles, stop))
+    try:
+        yield task, stop
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=2)
+        await end(task)
+
+
+async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_told(rig: Rig) -> None:
+    rig.upstream.verdicts.append(Accepted("task_1", completed()))
+    rig.upstream.looks.append(Found(completed()))
+    async with subscriber(reply(200)) as served, serving(rig):
+        job = await rig.accept(callback_url=served.url)
+
+        async def told() -> bool:
+            return [one.state for one in await rig.deliveries(job)] == [DeliveryState.DELIVERED]
+
+        await eventually(told)
+    assert len(served.requests) == 1
+    assert (await rig.read(job)).state is JobState.COMPLETED
+    assert len(rig.upstream.released) == 1
+    assert await rig.redis.zcard("{gw}:submit:slots") == 0
+
+
+async def test_a_crew_of_one_role_leaves_the_others_work_alone(rig: Rig) -> None:
+    rig.upstream.verdicts.append(Accepted("task_1", completed()))
+    async with serving(rig, [Role.SUBMIT]):
+        job = await rig.accept()
+
+        async def submitted() -> bool:
+            return (await rig.read(job)).state is JobState.SUBMITTED
+
+        await eventually(submitted)
+        assert (await rig.ticket(Role.CONFIRM, job.id)).name == job.id
+    assert rig.upstream.queried == []
+
+
+async def test_a_crew_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> None:
+    sent, answer = asyncio.Event(), asyncio.Event()
+
+    async def answer_late() -> None:
+        sent.set()
+        await answer.wait()
+
+    rig.upstream.after_gate = answer_late
+    rig.upstream.verdicts.append(Accepted("task_1"))
+    async with serving(rig) as (task, stop):
+        job = await rig.accept()
+        await asyncio.wait_for(sent.wait(), 10)
+        stop.set()
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        answer.set()
+        await asyncio.wait_for(task, 10)
+    after = await rig.read(job)
+    assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
+    assert len(rig.upstream.begun) == 1
+
+
+class Queue(WakeWorker):
+    """One that Redis leaves alone for as many looks as it is told."""
+
+    def __init__(self, redis: ArqRedis, away: int) -> None:
+        super().__init__([func(_nothing, name="nothing")], queue_name="q", redis_pool=redis)
+        self.left = away
+        self.working = asyncio.Event()
+
+    async def main(self) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            await self.pool.set("{gw}:fill", "x")  # what a full or read-only server refuses
+        self.working.set()
+        await asyncio.Event().wait()
+
+
+async def _nothing(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+    """Never run."""
+
+
+async def test_an_outage_of_the_queue_is_told_when_it_begins_and_when_it_ends(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PAUSE_SECONDS", 0.01)
+    probes = iter([None, RedisError("away"), RedisError("away"), None])
+
+    async def probe(*_: object) -> None:
+        if fault := next(probes):
+            raise fault
+
+    async def refuse(*_: object) -> None:
+        raise RedisError("away")
+
+    redis = ArqRedis(connection_pool=rig.redis.connection_pool)
+    monkeypatch.setattr(redis, "delete", probe)
+    monkeypatch.setattr(redis, "set", refuse)
+    queue = Queue(redis, away=1)
+    with capture_logs() as logged:
+        running = asyncio.create_task(runner._keep_running(queue))
+        await asyncio.wait_for(queue.working.wait(), 10)
+        await end(running)
+    assert [(line["event"], line["queue"]) for line in logged] == [("queue_away", "q"), ("queue_back", "q")]
+
+
+async def test_an_idle_crew_stops_at_once(rig: Rig) -> None:
+    async with serving(rig) as (task, stop):
+        await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.wait([task], timeout=5)
+        assert task.done()
+
+
+async def test_a_part_that_ends_by_itself_ends_the_crew_with_its_fault(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(_: Sweeper) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(Sweeper, "run", break_down)
+    with pytest.raises(ValueError, match="a fault of ours"):
+        await asyncio.wait_for(runner.serve(rig.submitter.settings, [Role.SUBMIT], asyncio.Event()), 10)
+
+
+async def test_a_crew_stops_although_a_part_of_it_did_not_hear_the_first_cancel(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def be_deaf_once(_: Sweeper) -> None:  # as asyncio.wait_for of Python 3.11 is now and then
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Sweeper, "run", be_deaf_once)
+    async with serving(rig, [Role.SUBMIT]) as (task, stop):
+        await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.wait([task], timeout=4)
+        assert task.done()

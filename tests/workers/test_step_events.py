@@ -1,0 +1,137 @@
+"""Events of the steps on a job's way: made when an endpoint wants them, once, by whoever comes first."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from gateway.dispatch import Role, Ticket
+from gateway.endpoints import EVENTS_LANES
+from gateway.events import EventType
+from gateway.jobs import Job
+from gateway.lifecycle import JobState
+from gateway.store import keys
+from gateway.upstream.base import Accepted, Found, Unknown
+from tests.workers.conftest import Rig
+from tests.workers.scripted import completed
+from workers.step_events import StepTeller
+
+
+async def tell(rig: Rig, job: Job, kind: EventType) -> None:
+    ticket = await rig.ticket(Role.DELIVER, f"{job.id}:{kind}")
+    assert ticket.lane == f"{EVENTS_LANES}{job.tenant}"
+    await StepTeller(rig.resources.jobs, rig.resources.deliveries).tell(ticket)
+
+
+async def types(rig: Rig, job: Job) -> list[EventType]:
+    return sorted(delivery.event_type for delivery in await rig.deliveries(job))
+
+
+async def body(rig: Rig, job: Job, kind: EventType) -> dict[str, object]:
+    name = f"evt_{job.id.removeprefix('job_')}_{kind.removeprefix('job.')}"
+    text = await rig.redis.hget(keys.event(name), "body")  # type: ignore[misc]
+    found: dict[str, object] = orjson.loads(text or "null")
+    return found
+
+
+async def tickets(rig: Rig) -> int:
+    """How many wait or run in the lane of events."""
+    waiting: list[str] = await rig.redis.zrange(keys.lane(Role.DELIVER, f"{EVENTS_LANES}acme"), 0, -1)
+    running: list[str] = await rig.redis.zrange(keys.slots(Role.DELIVER), 0, -1)
+    return len(waiting) + sum(name.startswith(EVENTS_LANES) for name in running)
+
+
+async def test_a_job_that_was_accepted_is_told_to_those_who_want_it_only(rig: Rig) -> None:
+    wanting = await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
+    await rig.endpoint("https://b.example.com/hook", EventType.COMPLETED)
+    job = await rig.accept(callback_url="https://c.example.com/hook")
+    await tell(rig, job, EventType.QUEUED)
+    [delivery] = await rig.deliveries(job)
+    assert (delivery.endpoint_id, delivery.event_type) == (wanting.id, EventType.QUEUED)
+    assert await tickets(rig) == 0
+
+
+async def test_nothing_is_made_where_nobody_wants_it(rig: Rig) -> None:
+    await rig.endpoint("https://b.example.com/hook")
+    await rig.submit(await rig.accept(), Accepted("task_1"))
+    assert await tickets(rig) == 0
+
+
+async def test_a_submission_is_told_by_whatever_proved_it(rig: Rig) -> None:
+    await rig.endpoint("https://a.example.com/hook", EventType.SUBMITTED)
+    answered = await rig.submit(await rig.accept(), Accepted("task_1"))
+    called_back = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(called_back, "task_2")
+    for job in (answered, called_back):
+        await tell(rig, job, EventType.SUBMITTED)
+        assert await types(rig, job) == [EventType.SUBMITTED]
+
+
+async def test_a_step_is_told_as_it_was_even_when_the_job_is_over_by_then(rig: Rig) -> None:
+    rig_endpoint = await rig.endpoint("https://a.example.com/hook", EventType.QUEUED, EventType.SUBMITTED)
+    assert rig_endpoint.wanted == (EventType.QUEUED, EventType.SUBMITTED)
+    job = await rig.submit(await rig.accept(), Accepted("task_1"))
+    job = await rig.confirm(job, Found(completed()))
+    assert job.state is JobState.COMPLETED
+    for kind, status in ((EventType.QUEUED, "queued"), (EventType.SUBMITTED, "in_progress")):
+        await tell(rig, job, kind)
+        told = await body(rig, job, kind)
+        data = told["data"]
+        assert isinstance(data, dict)
+        assert (told["type"], data["status"], data["output"], data["finished_at"]) == (
+            kind,
+            status,
+            None,
+            None,
+        )
+    queued = (await body(rig, job, EventType.QUEUED))["data"]
+    assert isinstance(queued, dict)
+    assert (queued["spend"], queued["submitted_at"], queued["started_at"]) == ("none", None, None)
+
+
+async def test_a_step_that_comes_again_is_told_once(rig: Rig) -> None:
+    await rig.endpoint("https://a.example.com/hook", EventType.SUBMITTED)
+    job = await rig.submit(await rig.accept(), Accepted("task_1"))
+    await tell(rig, job, EventType.SUBMITTED)
+    frozen = await body(rig, job, EventType.SUBMITTED)
+    await rig.redis.zadd(keys.due(Role.DELIVER), {f"{EVENTS_LANES}acme|{job.id}:job.submitted": 1})
+    await rig.resources.lanes.dispatch()
+    await tell(rig, job, EventType.SUBMITTED)
+    assert await types(rig, job) == [EventType.SUBMITTED]
+    assert await body(rig, job, EventType.SUBMITTED) == frozen
+    assert await tickets(rig) == 0
+
+
+async def test_a_worker_that_lost_its_ticket_makes_nothing(rig: Rig) -> None:
+    await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
+    job = await rig.accept()
+    ticket = await rig.ticket(Role.DELIVER, f"{job.id}:job.queued")
+    stale = Ticket(ticket.role, ticket.lane, ticket.name, ticket.ring - 1)
+    await StepTeller(rig.resources.jobs, rig.resources.deliveries).tell(stale)
+    assert await rig.deliveries(job) == []
+    assert await tickets(rig) == 1
+
+
+async def test_of_a_job_that_is_gone_nothing_is_told_and_its_ticket_is_done_with(rig: Rig) -> None:
+    await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
+    job = await rig.accept()
+    await rig.redis.delete(keys.job(job.id))
+    await tell(rig, job, EventType.QUEUED)
+    assert await tickets(rig) == 0
+
+
+@pytest.mark.parametrize("wildcard", ["*", "job.*"])
+async def test_a_wildcard_wants_every_step(rig: Rig, wildcard: str) -> None:
+    await rig.endpoint("https://a.example.com/hook", wildcard)  # type: ignore[arg-type]
+    job = await rig.submit(await rig.accept(), Accepted("task_1"))
+    for kind in (EventType.QUEUED, EventType.SUBMITTED):
+        await tell(rig, job, kind)
+    await rig.confirm(job, Found(completed()))
+    assert await types(rig, job) == ["job.completed", "job.queued", "job.submitted"]
+
+
+async def test_once_its_endpoint_is_forgotten_no_step_is_told(rig: Rig) -> None:
+    endpoint = await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
+    await rig.resources.endpoints.delete(endpoint)
+    await rig.accept()
+    assert await tickets(rig) == 0

@@ -1,0 +1,201 @@
+"""The workers of one process: an arq worker for each role it plays, the sweep, and their orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import func
+from redis.exceptions import RedisError
+
+from gateway.delivery.guard import open_guard
+from gateway.delivery.http import Deliverer
+from gateway.dispatch import ACCOUNT, Role, queue_name
+from gateway.resources import Resources, open_resources
+from gateway.settings import Settings
+from gateway.store.client import connection_pool
+from gateway.telemetry import Outage
+from gateway.upstream import dialects
+from gateway.upstream.http import HttpUpstream
+from workers.arq_worker import WakeWorker
+from workers.confirm import Confirmer
+from workers.deliver import Messenger
+from workers.dispatcher import Dispatcher
+from workers.heartbeat import Pulse
+from workers.probe import Prober
+from workers.recoveries import Recoverer
+from workers.retention import Retention
+from workers.sample_recorder import Sampler
+from workers.step_events import StepTeller
+from workers.submit import Submitter
+from workers.sweep import Sweeper
+from workers.tasks import FUNCTIONS
+
+_RETRIES: Final = 5
+_IDLE_SECONDS: Final = 2.0  # between looks at the queue when no bell rings
+_BLOCKED_SECONDS: Final = 10.0  # a reply to a blocking command may take longer than one to any other
+_SLACK_SECONDS: Final = 150  # beyond the call itself, for recording its outcome while Redis is away
+_PAUSE_SECONDS: Final = 0.5
+_THREADS: Final = 64
+
+
+async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then finish what is under way."""
+    # Files are read and written in threads; Python's own number of them is small where cores are few.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "workers"))
+    async with (
+        open_resources(settings, retries=_RETRIES, service="vidu-gateway-workers") as resources,
+        _context(resources) as ctx,
+    ):
+        pool = connection_pool(
+            settings.redis_url,
+            timeout_seconds=_BLOCKED_SECONDS,
+            retries=_RETRIES,
+            connections=512,
+            decode=False,
+        )
+        workers = [_worker(settings, role, pool, ctx) for role in roles]
+        tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
+        pulse = Pulse(
+            resources.workers,
+            roles,
+            resources.environment,
+            lambda: sum(worker.job_counter for worker in workers),
+        )
+        tasks.append(asyncio.create_task(pulse.run(), name="pulse"))
+        tasks += _background(resources, ctx)
+        structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
+        try:
+            await _until(stop, tasks)
+        finally:  # also when a part failed: what is under way may have been paid for
+            ctx["submitter"].stopping.set()
+            await asyncio.gather(
+                *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
+            )
+            await _end(tasks)
+            await pulse.end()
+            await pool.disconnect()
+
+
+def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[None]]:
+    """What every worker process does besides its roles; any number of processes may do it."""
+    r = resources
+    sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, r.settings)
+    tasks = [
+        asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
+        asyncio.create_task(sweeper.run(), name="sweep"),
+        asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
+        asyncio.create_task(Sampler(r.history).run(), name="history"),
+        asyncio.create_task(Retention(r.retention).run(), name="retention"),
+        asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
+    ]
+    if r.settings.public_url:
+        gap = r.settings.callback_gap_seconds
+        prober = Prober(ctx["upstream"], r.keyring, r.environment, r.settings.public_url, gap)
+        tasks.append(asyncio.create_task(prober.run(), name="probe"))
+    return tasks
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """asyncio.wait_for, which redis uses, loses a cancel now and then on Python 3.11: it is repeated."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_PAUSE_SECONDS)
+
+
+async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Returns when asked to stop; a part that ended by itself is a fault, and is raised."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done:
+        task.result()
+
+
+@contextlib.asynccontextmanager
+async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
+    settings = resources.settings
+    guard = await open_guard(settings)
+    dialect = dialects.make(settings.upstream_dialect)
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        Deliverer(
+            guard,
+            pool_size=settings.delivery_slots,
+            total_seconds=settings.delivery_timeout_seconds,
+            reach=resources.environment.reach,
+        ) as deliverer,
+    ):
+        upstreams = {
+            account.limits.name: await stack.enter_async_context(
+                HttpUpstream(
+                    dialect,
+                    settings.upstream_url or dialect.home,
+                    account.key,
+                    response_seconds=settings.upstream_timeout_seconds,
+                    query_seconds=settings.upstream_query_seconds,
+                    reach=resources.environment.reach,
+                )
+            )
+            for account in settings.accounts()
+        }
+        r = resources
+        dispatcher = Dispatcher(r.lanes)
+        yield {
+            "jobs": r.jobs,
+            "upstream": upstreams[ACCOUNT],
+            "dispatcher": dispatcher,
+            "submitter": Submitter(
+                r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
+            ),
+            "steps": StepTeller(r.jobs, r.deliveries),
+            "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
+            "messenger": Messenger(
+                r.deliveries,
+                r.endpoints,
+                deliverer,
+                r.keyring,
+                r.environment,
+                settings,
+                wake=dispatcher.soon,
+                tracer=r.tracer,
+                networks=r.operators.tenants.networks,
+            ),
+        }
+
+
+def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> WakeWorker:
+    slots = settings.roles()[role].slots
+    timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    redis = ArqRedis(pool, default_queue_name=queue_name(role))
+    return WakeWorker(
+        [func(FUNCTIONS[role], name=role, timeout=timeout)],
+        queue_name=queue_name(role),
+        redis_pool=redis,
+        ctx=ctx,
+        handle_signals=False,
+        max_jobs=slots,
+        poll_delay=_IDLE_SECONDS,
+    )
+
+
+async def _keep_running(worker: WakeWorker) -> None:
+    """arq's loop ends when Redis is away for too long; it is begun again until Redis is back."""
+    outage = Outage("queue_away", "queue_back", queue=worker.queue_name)
+    while True:
+        try:
+            # Nobody deletes anything here: it is a write, which tells whether the queue can be worked on.
+            await worker.pool.delete(f"{worker.queue_name}:probe")
+            outage.ends()
+            await worker.main()
+        except (RedisError, OSError) as error:
+            outage.begins(type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
