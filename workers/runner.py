@@ -167,7 +167,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 settings,
                 wake=dispatcher.soon,
                 tracer=r.tracer,
-                networks=r.operators.tenants.networks,
+                networks=r.tenants.networks,
             ),
         }
 
