@@ -123,7 +123,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
         recoveries=RedisRecoveries(
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
         ),
-        client_keys=RedisKeyStore(redis, environment.monotonic),
+        client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         history=RedisHistory(redis, scripts),
         queues=RedisQueues(redis),
