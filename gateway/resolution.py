@@ -66,11 +66,13 @@ class Action(StrEnum):
     FAIL = "fail"  #: wait no longer
 
 
-class OperatorLog(Protocol):
+class Audit(Protocol):
     async def note(self, kind: str, *, by: str, **fields: str) -> None:
         """Keep what an operator did."""
 
-    async def owner(self, task_id: str) -> str | None:
+
+class TaskOwners(Protocol):
+    async def owner_of(self, task_id: str) -> str | None:
         """The job that the task belongs to."""
 
 
@@ -78,7 +80,8 @@ class OperatorLog(Protocol):
 class Resolver:
     jobs: JobStore
     settlement: Settlement
-    log: OperatorLog
+    audit: Audit
+    tasks: TaskOwners
     environment: Environment
 
     async def resolve(self, job: Job, action: Action, task_id: str | None, by: str) -> Job:
@@ -90,12 +93,14 @@ class Resolver:
             raise Conflict(f"the job is {job.state}; only one whose outcome is unknown is for you to resolve")
         if action is Action.RESUBMIT and job.evidence:
             raise Conflict("the upstream accepted the job, as a callback proves: name its task, or fail it")
-        if task_id is not None and (owner := await self.log.owner(task_id)) not in (None, job.id):
+        if task_id is not None and (owner := await self.tasks.owner_of(task_id)) not in (None, job.id):
             raise Conflict(f"the task {task_id} is that of {owner}")
-        await self.log.note("job_resolved", job=job.id, action=action, task=task_id or "", by=by)
+        await self.audit.note("job_resolved", job=job.id, action=action, task=task_id or "", by=by)
         answer = await self._carry_out(job, action, task_id, by)
         if answer.outcome not in (Outcome.MOVED, Outcome.REPEATED):
-            await self.log.note("job_not_resolved", job=job.id, action=action, outcome=answer.outcome, by=by)
+            await self.audit.note(
+                "job_not_resolved", job=job.id, action=action, outcome=answer.outcome, by=by
+            )
             raise Conflict(f"the job moved on meanwhile, and was left as it is: {answer.after}")
         fresh = await self.jobs.read(job.id)
         if fresh is None:

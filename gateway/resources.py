@@ -18,22 +18,26 @@ from gateway.intake import Intake
 from gateway.keyring import Keyring
 from gateway.settings import Settings
 from gateway.settlement import Settlement
+from gateway.store.accounts import RedisAccounts
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.event_log import RedisTenantEvents
+from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lane_views import RedisQueues
 from gateway.store.lanes import Lanes
 from gateway.store.notifications import Changes
-from gateway.store.operator_audit import RedisActs
-from gateway.store.operators import RedisOperatorStore
+from gateway.store.operator_audit import RedisAudit
+from gateway.store.ops_log import RedisOpsLog
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.samples import RedisHistory
 from gateway.store.script_runner import Scripts
 from gateway.store.snapshot import RedisGauges
+from gateway.store.tenants import RedisTenants
+from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.store.workers import RedisWorkers
 from gateway.tracing import Tracer
 
@@ -65,8 +69,12 @@ class Resources:
     blobs: BlobStore
     intake: Intake
     settlement: Settlement
-    operators: RedisOperatorStore
-    acts: RedisActs
+    accounts: RedisAccounts
+    tenants: RedisTenants
+    ops_log: RedisOpsLog
+    unknown_jobs: RedisUnknownJobs
+    job_history: RedisJobHistory
+    audit: RedisAudit
     retention: RedisRetention
 
 
@@ -115,7 +123,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
         recoveries=RedisRecoveries(
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
         ),
-        client_keys=RedisKeyStore(redis, environment.monotonic),
+        client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         history=RedisHistory(redis, scripts),
         queues=RedisQueues(redis),
@@ -135,7 +143,11 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
             settings.tenant_burst,
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
-        operators=RedisOperatorStore(redis, scripts, roles),
-        acts=RedisActs(redis),
+        accounts=RedisAccounts(redis, scripts, roles),
+        tenants=RedisTenants(redis, scripts, roles),
+        ops_log=RedisOpsLog(redis, scripts),
+        unknown_jobs=RedisUnknownJobs(redis),
+        job_history=RedisJobHistory(redis),
+        audit=RedisAudit(redis),
         retention=RedisRetention(redis, scripts, settings.retention_seconds, settings.audit_days),
     )

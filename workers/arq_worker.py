@@ -15,54 +15,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import structlog
-from arq.constants import job_key_prefix
 from arq.jobs import deserialize_job_raw
 from arq.worker import Worker
 
 from gateway.dispatch import deserialize
+from gateway.store.client import store_errors
+from gateway.store.script_runner import Scripts
 
-#: The first of the queue, with their records, removed. Asked again because the answer was lost, it gives the
-#: same: KEYS[2] remembers the last claim of this worker. A full Redis lets it through.
-_CLAIM: Final = f"""#!lua flags=allow-oom
-local last = redis.call('HMGET', KEYS[2], 'claim', 'found')
-if last[1] == ARGV[1] then return cjson.decode(last[2]) end
-local found = {{}}
-for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
-  redis.call('ZREM', KEYS[1], name)
-  local record = redis.call('GET', '{job_key_prefix}' .. name)
-  redis.call('DEL', '{job_key_prefix}' .. name)
-  if record then
-    found[#found + 1] = name
-    found[#found + 1] = record
-  end
-end
-if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('DEL', KEYS[1] .. ':wake') end -- for work that is taken
-if #found > 0 then
-  redis.call('HSET', KEYS[2], 'claim', ARGV[1], 'found', cjson.encode(found))
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
-end
-return found
-"""
-#: Back to where they were, with their bell. ARGV: for how long, and name, record, ...
-_PUT_BACK: Final = f"""#!lua flags=allow-oom
-for i = 2, #ARGV, 2 do
-  redis.call('SET', '{job_key_prefix}' .. ARGV[i], ARGV[i + 1], 'PX', ARGV[1])
-  redis.call('ZADD', KEYS[1], string.match(ARGV[i], '%d+$'), ARGV[i])
-  redis.call('RPUSH', KEYS[1] .. ':wake', '1')
-end
-"""
 _REMEMBERED_MS: Final = 60_000  # far longer than a claim is asked for again
-_RUNNABLE_MS: Final = 604_800_000  # as in scripts/lanes.lua
 
 
 class WakeWorker(Worker):
-    """An arq worker of one role."""
+    """An arq worker of one role. StoreUnavailable out of `main`: Redis was away for too long."""
 
     _claiming = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scripts = Scripts(self.pool)
 
     async def main(self) -> None:
         wake, memory = f"{self.queue_name}:wake", f"{self.queue_name}:claim:{os.urandom(8).hex()}"
@@ -78,29 +52,25 @@ class WakeWorker(Worker):
                 )
 
     async def _block(self, wake: str) -> None:
-        waiting = self.pool.blpop([wake], timeout=int(self.poll_delay_s))
-        assert isinstance(waiting, Awaitable)
-        await waiting
+        with store_errors():
+            waiting = self.pool.blpop([wake], timeout=int(self.poll_delay_s))
+            assert isinstance(waiting, Awaitable)
+            await waiting
 
     async def _take_up(self, memory: str) -> bool:
         """Starts what waits, as far as there is room; whether that was all."""
         self._claiming, room = True, self.max_jobs - self.job_counter
         try:
-            script = self.pool.register_script(_CLAIM)
             args = (os.urandom(16).hex(), room, _REMEMBERED_MS)
-            found: list[bytes] = await script(keys=[self.queue_name, memory], args=args)
+            found: list[bytes] = await self.scripts.run("claim_arq_jobs", [self.queue_name, memory], args)
             if found and not self.allow_pick_jobs:  # asked to stop meanwhile: others may have it
-                await self._put_back(found)
+                await self.scripts.run("put_back_arq_jobs", [self.queue_name], found)
                 return False
             for name, record in zip(found[::2], found[1::2], strict=True):
                 self._start(name.decode(), record)
             return len(found) < 2 * room
         finally:
             self._claiming = False
-
-    async def _put_back(self, found: Sequence[bytes]) -> None:
-        script = self.pool.register_script(_PUT_BACK)
-        await script(keys=[self.queue_name], args=(_RUNNABLE_MS, *found))
 
     def _start(self, name: str, record: bytes) -> None:
         self.job_counter += 1

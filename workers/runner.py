@@ -12,14 +12,14 @@ from typing import Any, Final
 import structlog
 from arq.connections import ArqRedis
 from arq.worker import func
-from redis.exceptions import RedisError
 
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
 from gateway.dispatch import ACCOUNT, Role, queue_name
+from gateway.errors import StoreUnavailable
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
-from gateway.store.client import connection_pool
+from gateway.store.client import connection_pool, store_errors
 from gateway.telemetry import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
@@ -167,7 +167,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 settings,
                 wake=dispatcher.soon,
                 tracer=r.tracer,
-                networks=r.operators.tenants.networks,
+                networks=r.tenants.networks,
             ),
         }
 
@@ -192,10 +192,11 @@ async def _keep_running(worker: WakeWorker) -> None:
     outage = Outage("queue_away", "queue_back", queue=worker.queue_name)
     while True:
         try:
-            # Nobody deletes anything here: it is a write, which tells whether the queue can be worked on.
-            await worker.pool.delete(f"{worker.queue_name}:probe")
+            with store_errors():
+                # Nothing is deleted here: it is a write, which tells whether the queue can be worked on.
+                await worker.pool.delete(f"{worker.queue_name}:probe")
             outage.ends()
             await worker.main()
-        except (RedisError, OSError) as error:
-            outage.begins(type(error).__name__)
+        except StoreUnavailable as error:
+            outage.begins(str(error))
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from redis.asyncio import Redis
-
 from gateway.delivery.secrets import tenant_secret
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, NotFound
 from gateway.keyring import Keyring
-from gateway.store.client import connection_pool
+from gateway.store.client import redis_at
 from gateway.store.client_keys import RedisKeyStore
+from gateway.store.script_runner import Scripts
 from gateway.tenants import TENANT, Key, Scope, mint
 
 T = TypeVar("T")
@@ -98,10 +97,7 @@ def revoke(redis_url: str, key_id: str) -> None:
 
 def _with_store(redis_url: str, call: Callable[[RedisKeyStore], Awaitable[T]]) -> T:
     async def run() -> T:
-        pool = connection_pool(redis_url, timeout_seconds=_TIMEOUT_SECONDS, retries=1, connections=2)
-        try:
-            return await call(RedisKeyStore(Redis(connection_pool=pool), Environment().monotonic))
-        finally:
-            await pool.disconnect()
+        async with redis_at(redis_url, _TIMEOUT_SECONDS) as redis:
+            return await call(RedisKeyStore(redis, Scripts(redis), Environment().monotonic))
 
     return asyncio.run(run())

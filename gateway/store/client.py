@@ -23,8 +23,12 @@ from redis.exceptions import (
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 
-#: Answers of a server that is there but cannot serve just now: full, read-only, unable to persist, starting.
-_PASSING = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
+#: Answers of a server that is there but cannot serve just now: full, read-only, unable to persist, starting,
+#: or no longer the primary for a command that blocks.
+_PASSING = (
+    *("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"),
+    "UNBLOCKED",
+)
 
 
 def connection_pool(

@@ -7,8 +7,9 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from gateway.store import keys
+from gateway.store import arguments, keys
 from gateway.store.client import store_errors
+from gateway.store.script_runner import Scripts
 from gateway.tenants import Key, Scope
 
 #: How long a key is remembered, and so how long a revoked one may still work, in seconds.
@@ -17,32 +18,34 @@ _REMEMBERED_KEYS: Final = 10_000
 
 
 class RedisKeyStore:
-    def __init__(self, redis: Redis, monotonic: Callable[[], float]) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, monotonic: Callable[[], float]) -> None:
         self._redis = redis
+        self._scripts = scripts
         self._monotonic = monotonic
         self._remembered: dict[str, tuple[float, Key]] = {}
         self._used: dict[str, int] = {}
 
     async def add(self, key: Key, until: int | None = None) -> None:
-        """`until` (ms): when the key that it replaces expires."""
-        fields: dict[str, str | int] = {
+        """In one step that may be repeated. `until` (ms): when the key that it replaces expires."""
+        fields: dict[str, object] = {
             "tenant": key.tenant,
             "scopes": " ".join(sorted(key.scopes)),
             "digest": key.digest,
             "name": key.name,
             "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "replaces": key.replaces,
         }
-        more = {"expires_at": key.expires_at, "replaces": key.replaces}
-        fields |= {name: value for name, value in more.items() if value is not None}
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(keys.client_key(key.id), mapping=fields)
-                pipe.sadd(keys.KEYS, key.id)
-                pipe.sadd(keys.tenant_keys(key.tenant), key.id)
-                pipe.zadd(keys.TENANTS, {key.tenant: 0}, nx=True)
-                if key.replaces is not None and until is not None:
-                    pipe.hset(keys.client_key(key.replaces), "expires_at", str(until))
-                await pipe.execute()
+        order = {
+            "id": key.id,
+            "tenant": key.tenant,
+            "fields": {name: str(value) for name, value in fields.items() if value is not None},
+        }
+        names = [keys.client_key(key.id), keys.KEYS, keys.tenant_keys(key.tenant), keys.TENANTS]
+        if key.replaces is not None and until is not None:
+            names.append(keys.client_key(key.replaces))
+            order["replaced_until"] = str(until)  # a text: a number could lose digits in Lua
+        await self._scripts.run("add_key", names, [arguments.dump(order)])
 
     async def find(self, key_id: str) -> Key | None:
         """The key with this id; one that was revoked says so for itself."""

@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
+from redis.asyncio import Redis
 
+from gateway.jobs import Job
 from gateway.lifecycle import JobState
+from gateway.store import keys
+from gateway.store.client import store_errors
 
 
-def audit_of(created_at: int, noted: Sequence[str]) -> list[dict[str, str]]:
+class RedisJobHistory:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def read(self, job: Job) -> list[dict[str, str]]:
+        """Everything that happened to the job, oldest first: at (ms), event, from, to, epoch, ..."""
+        with store_errors():
+            found: list[str] = await self._redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
+        return history_of(job.created_at, found)
+
+
+def history_of(created_at: int, noted: Sequence[str]) -> list[dict[str, str]]:
     """Oldest first: at (ms), event, from, to, epoch, ... That the job was accepted is told by its record
     alone; one that was rebuilt from a callback says so in its first entry."""
     entries = [

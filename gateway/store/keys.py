@@ -19,10 +19,11 @@ AUDIT = f"{PREFIX}audit"
 FINISHED = f"{PREFIX}finished"
 TIMINGS = f"{PREFIX}timings"
 DEAD = f"{PREFIX}dead"
+UNKNOWNS = f"{PREFIX}unknowns"
+OPS_EVENTS = f"{PREFIX}ops:events"
+QUARANTINE = f"{PREFIX}quarantine"
 HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
-
-
 SEATS = f"{PREFIX}submit:account_inflight"
 
 
@@ -32,6 +33,10 @@ def account(name: str) -> str:
 
 def job(job_id: str) -> str:
     return f"{PREFIX}job:{job_id}"
+
+
+def task(task_id: str) -> str:
+    return f"{PREFIX}task:{task_id}"
 
 
 def payload(job_id: str) -> str:

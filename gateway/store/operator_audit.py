@@ -1,4 +1,4 @@
-"""What operators did, and what happened to jobs, for those who look back: page by page, or all of a time."""
+"""The audit of what operators did, by page or time range, and the histories of jobs that ended in one."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.client import store_errors
-from gateway.store.job_history import audit_of
-from gateway.store.operators import Entries, newest
+from gateway.store.job_history import history_of
+from gateway.store.ops_log import Entries, newest
 
 #: Read at once, of an export: what one holds in memory.
 BATCH: Final = 200
 
 
-class RedisActs:
+class RedisAudit:
     """Every call may raise StoreUnavailable. Times: ms."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def page(self, before: str | None, limit: int) -> Entries:
-        """The acts earlier than the entry `before`, newest first; `more` when older ones follow."""
+        """The audit entries earlier than the entry `before`, newest first; `more` when older ones follow."""
         found = await newest(self._redis, keys.AUDIT, before, limit + 1)
-        rows = [_act(name, fields) for name, fields in found]
+        rows = [_entry(name, fields) for name, fields in found]
         return Entries(rows[:limit], more=len(rows) > limit)
 
     async def between(self, since: int, until: int) -> AsyncIterator[list[dict[str, str]]]:
-        """Batches of acts, oldest first."""
+        """Batches of audit entries, oldest first."""
         first: str | int = since
         while True:
             with store_errors():
                 found = await self._redis.xrange(keys.AUDIT, first, until, count=BATCH)
             if not found:
                 return
-            yield [_act(name, fields) for name, fields in found]
+            yield [_entry(name, fields) for name, fields in found]
             first = f"({found[-1][0]}"
 
     async def of_jobs(self, since: int, until: int) -> AsyncIterator[list[dict[str, str]]]:
@@ -49,13 +49,13 @@ class RedisActs:
                 )
             if not found:
                 return
-            yield await self._stories([name for name, _ in found])
+            yield await self._histories([name for name, _ in found])
             last = int(found[-1][1])
             # some of the same millisecond may follow
             same = sum(int(at) == last for _, at in found)
             skip, start = (skip + same, last) if last == start else (same, last)
 
-    async def _stories(self, names: Sequence[str]) -> list[dict[str, str]]:
+    async def _histories(self, names: Sequence[str]) -> list[dict[str, str]]:
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
@@ -66,10 +66,12 @@ class RedisActs:
         for at, name in enumerate(names):
             (tenant, created), noted = found[2 * at : 2 * at + 2]
             if tenant is not None:
-                lines += [{"job": name, "tenant": tenant, **entry} for entry in audit_of(int(created), noted)]
+                lines += [
+                    {"job": name, "tenant": tenant, **entry} for entry in history_of(int(created), noted)
+                ]
         return lines
 
 
-def _act(name: str, fields: Mapping[str, str]) -> dict[str, str]:
+def _entry(name: str, fields: Mapping[str, str]) -> dict[str, str]:
     given = {field: value for field, value in fields.items() if value != ""}
     return {"id": name, "at": name.partition("-")[0], **given}

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.dispatch import Role, RoleLimits
+from gateway.dispatch import PREFIX, Role, RoleLimits
 from gateway.store import keys
+from gateway.store.accounts import slots_left, slots_taken
 from gateway.store.client import store_errors
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
-from gateway.store.operators import UNKNOWNS, seats_of, slots_left
 from gateway.store.workers import SILENT_MS
 
 _MOST_WORKERS: Final = 1000
@@ -79,6 +79,19 @@ class Gauges:
     due_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything under way. `counts`: {"job:queued": n, "delivery:pending": n, ...}. `roles`: for each role
+    what is in its lanes, due, due again, and held: slots, their holders, and their sum over lanes.
+    `paused`: {"at" (ms), "by", "reason"} while nothing is sent to the upstream."""
+
+    counts: dict[str, int]
+    roles: dict[Role, dict[str, int]]
+    unknown: int
+    deadlines: int
+    paused: dict[str, str] | None = None
+
+
 class RedisGauges:
     def __init__(self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits) -> None:
         self._redis = redis
@@ -95,7 +108,7 @@ class RedisGauges:
                 pipe.get(keys.SWEPT)
                 pipe.hgetall(keys.SEATS)
                 pipe.hget(keys.CALLBACK_PATH, "last")
-                pipe.zrange(UNKNOWNS, 0, 0, withscores=True)
+                pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
                 pipe.zcard(keys.parked(Role.DELIVER))
                 pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
@@ -141,6 +154,38 @@ class RedisGauges:
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 
+    async def standing(self) -> Standing:
+        """Everything under way, over all processes, in one consistent step."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hgetall(keys.COUNTS)
+                pipe.zcard(keys.UNKNOWNS)
+                pipe.zcard(keys.DEADLINES)
+                pipe.hgetall(keys.PAUSED)
+                for role in Role:
+                    pipe.zcard(keys.waiting(role))
+                    pipe.zcard(keys.due(role))
+                    pipe.scard(f"{PREFIX}{role}:again")
+                    pipe.zcard(keys.slots(role))
+                    pipe.hlen(f"{PREFIX}{role}:holders")
+                    pipe.hvals(f"{PREFIX}{role}:inflight")
+                replies = await pipe.execute()
+        counts, unknown, deadlines, paused = replies[:4]
+        roles = {}
+        for at, role in enumerate(Role):
+            waiting, due, again, slots, holders, inflight = replies[4 + 6 * at : 10 + 6 * at]
+            roles[role] = {
+                "waiting": waiting,
+                "due": due,
+                "again": again,
+                "slots": slots,
+                "holders": holders,
+                "inflight": sum(map(int, inflight)),
+            }
+        return Standing(
+            {name: int(n) for name, n in counts.items()}, roles, unknown, deadlines, paused or None
+        )
+
     async def _sendable(self, longest: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
         """Those of these tickets whose subscribers are not left alone."""
         lanes = [ticket.partition("|")[0] for ticket, _ in longest]
@@ -161,7 +206,7 @@ class RedisGauges:
                     limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
                 ),
                 limit=limits.slots,
-                in_flight=seats_of(limits.name, held, taken),
+                in_flight=slots_taken(limits.name, held, taken),
                 parked_seconds=0.0 if parked is None else _age(now, [("", float(parked))]),
             )
             for limits, (parked, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)

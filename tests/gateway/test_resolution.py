@@ -108,5 +108,5 @@ async def test_a_newer_submission_fences_it(resources: Resources) -> None:
 async def test_the_audit_names_the_operator(resources: Resources) -> None:
     job = await unknown(resources)
     await resubmit(resources, job, None, "key1")
-    *_, last = await resources.operators.audit(job)
+    *_, last = await resources.job_history.read(job)
     assert (last["event"], last["by"]) == ("resubmit_chosen", "key1")

@@ -143,7 +143,7 @@ async def test_a_job_that_both_refuse_waits_for_longer_so_that_others_are_the_pr
 async def test_a_busy_account_is_spared_for_as_long_as_it_said_and_its_job_is_not(two: Two) -> None:
     job = await two.rig.submit(await two.rig.accept(), Busy("429", retry_after_seconds=500))
     assert await two.rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(1, abs=0.9)
-    account = await two.rig.resources.operators.account("main")
+    account, _ = await two.rig.resources.accounts.read("main")
     assert account.hold_until is not None
     await two.rig.make_due(Role.SUBMIT, str(submit_ticket(job)))
     two.second.verdicts.append(Accepted("task_1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from gateway.local.valkey import valkey
 from gateway.settings import Settings
 from gateway.store.client import connection_pool
 from gateway.store.jobs import RedisJobStore
+from gateway.store.script_runner import Word
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import new_job
 from tests.workers.conftest import Rig, end, eventually
 from workers import runner
-from workers.arq_worker import _CLAIM, WakeWorker
+from workers.arq_worker import WakeWorker
 
 Work = Callable[[Ticket], Awaitable[None]]
 
@@ -195,12 +196,12 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
     async with worker(rig, submits) as made:
         with monkeypatch.context() as broken:
 
-            def break_down(*_: object) -> None:
+            async def break_down(*_: object) -> None:
                 raise RedisConnectionError("gone")
 
-            broken.setattr(made.pool, "register_script", break_down)
+            broken.setattr(made.scripts, "_exchange", break_down)
             for _ in range(made.max_jobs):
-                with pytest.raises(RedisConnectionError):
+                with pytest.raises(StoreUnavailable):
                     await made.main()
         async with running(made):
             begun = asyncio.create_task(submits.begun.get())
@@ -217,22 +218,16 @@ class Counted:
 
     def __init__(self, made: WakeWorker, before: Callable[[], Awaitable[None]] | None = None) -> None:
         self.rooms: list[int] = []
-        self._register, self._before = made.pool.register_script, before
-        made.pool.register_script = self._counting  # type: ignore[method-assign,assignment]
+        self._run, self._before = made.scripts.run, before
+        made.scripts.run = self._counting  # type: ignore[method-assign]
 
-    def _counting(self, text: Any) -> Any:
-        script = self._register(text)
-        if text is not _CLAIM:
-            return script
-
-        async def run(keys: list[str], args: list[Any]) -> Any:
-            self.rooms.append(args[1])
-            found = await script(keys=keys, args=args)
+    async def _counting(self, verb: str, keys: Sequence[str], args: Sequence[Word], **_: Any) -> Any:
+        found = await self._run(verb, keys, args)
+        if verb == "claim_arq_jobs":
+            self.rooms.append(int(args[1]))
             if self._before:
                 await self._before()
-            return found
-
-        return run
+        return found
 
 
 def wide(rig: Rig, slots: int) -> tuple[Settings, RedisJobStore]:
@@ -306,10 +301,19 @@ async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
 async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_finds_nothing(rig: Rig) -> None:
     await rig.accept()
     async with worker(rig, Submits(nothing)) as made:
-        script = made.pool.register_script(_CLAIM)
         for claim, length in (("first", 2), ("first", 2), ("second", 0)):
-            found = await script(keys=[made.queue_name, "memory"], args=[claim, 5, 60_000])
+            found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], [claim, 5, 60_000])
             assert len(found) == length
+
+
+async def test_what_is_put_back_twice_is_there_once(rig: Rig) -> None:
+    await rig.accept()
+    async with worker(rig, Submits(nothing)) as made:
+        found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], ["first", 5, 60_000])
+        for _ in range(2):
+            assert await made.scripts.run("put_back_arq_jobs", [made.queue_name], found) == 1
+        again = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], ["second", 5, 60_000])
+        assert again == found
 
 
 async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:

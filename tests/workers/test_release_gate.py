@@ -83,6 +83,6 @@ async def test_a_job_that_draws_refusals_goes_behind_others_each_time(rig: Rig) 
     for _ in range(3):
         await rig.submit(job, Refused(NO, 403))
         waits.append(await rig.due_in(Role.SUBMIT, submit_ticket(job)))
-        await rig.resources.operators.resume("ops")
+        await rig.resources.accounts.resume("ops")
         await rig.make_due(Role.SUBMIT, str(submit_ticket(job)))
     assert waits == [pytest.approx(seconds, abs=5) for seconds in (45, 90, 180)]

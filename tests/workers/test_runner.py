@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,9 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
+from gateway.errors import StoreUnavailable
 from gateway.lifecycle import DeliveryState, JobState
+from gateway.store.client import connection_pool
 from gateway.upstream.base import Accepted, Found
 from tests.gateway.delivery.subscriber import reply, subscriber
 from tests.workers.conftest import Rig, end, eventually
@@ -108,7 +110,7 @@ class Queue(WakeWorker):
     async def main(self) -> None:
         self.left -= 1
         if self.left >= 0:
-            await self.pool.set("{gw}:fill", "x")  # what a full or read-only server refuses
+            raise StoreUnavailable("Redis cannot serve: READONLY")
         self.working.set()
         await asyncio.Event().wait()
 
@@ -127,18 +129,42 @@ async def test_an_outage_of_the_queue_is_told_when_it_begins_and_when_it_ends(
         if fault := next(probes):
             raise fault
 
-    async def refuse(*_: object) -> None:
-        raise RedisError("away")
-
     redis = ArqRedis(connection_pool=rig.redis.connection_pool)
     monkeypatch.setattr(redis, "delete", probe)
-    monkeypatch.setattr(redis, "set", refuse)
     queue = Queue(redis, away=1)
     with capture_logs() as logged:
         running = asyncio.create_task(runner._keep_running(queue))
         await asyncio.wait_for(queue.working.wait(), 10)
         await end(running)
     assert [(line["event"], line["queue"]) for line in logged] == [("queue_away", "q"), ("queue_back", "q")]
+
+
+async def test_a_failover_that_wakes_a_blocked_worker_by_an_error_is_an_outage(rig: Rig) -> None:
+    pool = connection_pool(rig.submitter.settings.redis_url, timeout_seconds=10, retries=0, connections=4)
+    made = WakeWorker(
+        [func(_nothing, name="nothing")],
+        queue_name="{gw}:submit:arq",
+        redis_pool=ArqRedis(connection_pool=pool),
+        handle_signals=False,
+    )
+
+    async def is_blocked() -> bool:
+        return any(client["cmd"] == "blpop" for client in await rig.redis.client_list())
+
+    with capture_logs() as logged:
+        running = asyncio.create_task(runner._keep_running(made))
+        await eventually(is_blocked)
+        [blocked] = [client["id"] for client in await rig.redis.client_list() if client["cmd"] == "blpop"]
+        await rig.redis.client_unblock(blocked, error=True)
+        await eventually(lambda: told(logged, "queue_back"))
+        assert not running.done()
+        await end(running)
+    assert [line["event"] for line in logged] == ["queue_away", "queue_back"]
+    await pool.disconnect()
+
+
+async def told(logged: Sequence[Mapping[str, Any]], event: str) -> bool:
+    return any(line["event"] == event for line in logged)
 
 
 async def test_an_idle_crew_stops_at_once(rig: Rig) -> None:

@@ -155,7 +155,7 @@ async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
         }
     )
     ours = signing.sign(_secrets(state.resources.keyring, endpoint, now), event_id, now // 1000, body)
-    also = await state.resources.operators.tenants.networks(endpoint.tenant)
+    also = await state.resources.tenants.networks(endpoint.tenant)
     result = await state.deliverer.post(endpoint.url, outgoing(endpoint.headers, ours), body, also)
     attempt = {"at": rfc3339(now), **result.public(), "hint": _hint(result)}
     return {

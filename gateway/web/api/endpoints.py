@@ -99,14 +99,14 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
     """The request's body as the model. InvalidRequest names everything that is wrong with it."""
     state = state_of(request)
     async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
-        with allowing(await state.resources.operators.tenants.networks(key.tenant)):
+        with allowing(await state.resources.tenants.networks(key.tenant)):
             return parse(raw, model, state.guard)
 
 
 async def resolved(state: State, tenant: str, url: str) -> list[Notice]:
     """What to warn of. InvalidRequest for a name whose addresses are never dialled: looked up last, and only
     for what is right otherwise, because it takes time."""
-    with allowing(await state.resources.operators.tenants.networks(tenant)):
+    with allowing(await state.resources.tenants.networks(tenant)):
         fault, warning = await check_resolved_target(state.guard, "url", url)
     if fault is not None:
         raise InvalidRequest([fault])

@@ -53,7 +53,7 @@ async def create(request: Request) -> Response:
     async with JsonBody(request, key.tenant, state.budget, most, seconds) as raw:
         checked = await state.resources.intake.check(raw)
         if checked.request.callback_url is not None:
-            with allowing(await state.resources.operators.tenants.networks(key.tenant)):
+            with allowing(await state.resources.tenants.networks(key.tenant)):
                 check_target(state.guard, "callback_url", checked.request.callback_url)
         if dry_run:
             return json_answer(await _dry_run(checked))
@@ -141,7 +141,7 @@ async def timeline(request: Request) -> Response:
 async def told(state: State, job: Job, *, operator: bool) -> dict[str, Any]:
     """The job's timeline."""
     resources = state.resources
-    audit, owed = await asyncio.gather(resources.operators.audit(job), resources.deliveries.of_job(job.id))
+    audit, owed = await asyncio.gather(resources.job_history.read(job), resources.deliveries.of_job(job.id))
     return story(job, audit, owed, operator=operator)
 
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from gateway.dispatch import ACCOUNT
 from gateway.errors import NotFound
 from gateway.jobs import rfc3339
+from gateway.store.accounts import Pause
 from gateway.store.base import Account
-from gateway.store.operators import Parking
 from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.http.answers import json_answer
@@ -33,7 +33,7 @@ async def list_all(request: Request) -> Response:
 
 
 async def documents(state: State) -> list[dict[str, Any]]:
-    return [_view(state, *found) for found in await state.resources.operators.accounts()]
+    return [_view(state, *found) for found in await state.resources.accounts.all()]
 
 
 async def show(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def park(request: Request) -> Response:
     state = state_of(request)
     name = name_of(request, state)
     wanted = await bodies.read(request, key, ParkRequest)
-    await state.resources.operators.park(wanted.reason, key.id, name)
+    await state.resources.accounts.pause(wanted.reason, key.id, name)
     return json_answer(await account_document(state, name))
 
 
@@ -60,24 +60,24 @@ async def resume(request: Request) -> Response:
     Query(request).check()
     state = state_of(request)
     name = name_of(request, state)
-    await state.resources.operators.resume(key.id, name)
+    await state.resources.accounts.resume(key.id, name)
     return json_answer(await account_document(state, name))
 
 
 async def account_document(state: State, name: str = ACCOUNT) -> dict[str, Any]:
-    return _view(state, *await state.resources.operators.account_and_parking(name))
+    return _view(state, *await state.resources.accounts.read(name))
 
 
 def name_of(request: Request, state: State) -> str:
     """The account in the path, `main` without one. NotFound for an account that the settings do not name."""
     name: str = request.path_params.get("account", ACCOUNT)
-    if all(one.name != name for one in state.resources.operators.account_limits):
+    if all(one.name != name for one in state.resources.accounts.limits):
         raise NotFound("account", "of this name among the gateway's settings")
     return name
 
 
-def _view(state: State, account: Account, parking: Parking | None) -> dict[str, Any]:
-    limits = next(one for one in state.resources.operators.account_limits if one.name == account.name)
+def _view(state: State, account: Account, parking: Pause | None) -> dict[str, Any]:
+    limits = next(one for one in state.resources.accounts.limits if one.name == account.name)
     return {
         "object": "account",
         "name": account.name,

@@ -22,7 +22,7 @@ _SIDE_BY_SIDE: Final = 8
 async def cancel(state: State, job: Job, by: str) -> Job:
     """The job, canceled as its owner could: Conflict or CannotCancel as there."""
     resources = state.resources
-    await resources.operators.note("job_canceled", job=job.id, tenant=job.tenant, by=by)
+    await resources.ops_log.note("job_canceled", job=job.id, tenant=job.tenant, by=by)
     return await cancellation.cancel(
         job,
         resources.jobs,
@@ -34,8 +34,8 @@ async def cancel(state: State, job: Job, by: str) -> Job:
 
 async def resolve(state: State, job: Job, action: Action, task_id: str | None, by: str) -> Job:
     """The job after the decision; Conflict when it is not unknown."""
-    resources = state.resources
-    resolver = Resolver(resources.jobs, resources.settlement, resources.operators, resources.environment)
+    r = state.resources
+    resolver = Resolver(r.jobs, r.settlement, r.ops_log, r.unknown_jobs, r.environment)
     return await resolver.resolve(job, action, task_id, by)
 
 
@@ -44,7 +44,7 @@ async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
     found = await _send_again(state, delivery)
     if isinstance(found, Hindrance):
         raise deliveries.hindered(found, delivery)
-    await state.resources.operators.note(
+    await state.resources.ops_log.note(
         "delivery_sent_again", delivery=delivery.id, tenant=delivery.tenant, by=by
     )
     return found
@@ -54,7 +54,7 @@ async def park_subscriber(state: State, subscriber: str, seconds: int | None, re
     """Send it nothing for so long; None: until it is resumed."""
     await state.resources.lanes.park(Role.DELIVER, subscriber, None if seconds is None else seconds * 1000)
     told = {"subscriber": subscriber, "seconds": str(seconds or ""), "reason": reason}
-    await state.resources.operators.note("subscriber_parked", **told, by=by)
+    await state.resources.ops_log.note("subscriber_parked", **told, by=by)
 
 
 async def resume_subscribers(state: State, names: Sequence[str], by: str) -> None:
@@ -62,7 +62,7 @@ async def resume_subscribers(state: State, names: Sequence[str], by: str) -> Non
     for name in names:
         await state.resources.lanes.resume(Role.DELIVER, name)
     told = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
-    await state.resources.operators.note("subscribers_resumed", **told, by=by)
+    await state.resources.ops_log.note("subscribers_resumed", **told, by=by)
 
 
 async def redeliver_all(state: State, wanted: Sequence[Delivery], by: str) -> Counter[str]:
@@ -76,7 +76,7 @@ async def redeliver_all(state: State, wanted: Sequence[Delivery], by: str) -> Co
         done[found.value if isinstance(found, Hindrance) else "sent"] += 1
 
     await asyncio.gather(*(one(delivery) for delivery in wanted))
-    await state.resources.operators.note("deliveries_sent_again", number=str(done["sent"]), by=by)
+    await state.resources.ops_log.note("deliveries_sent_again", number=str(done["sent"]), by=by)
     return done
 
 

@@ -35,7 +35,7 @@ async def page(request: Request) -> Response:
     before = query.text("before", _ENTRY_ID, "the id of an entry")
     limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
     query.check()
-    found = await state_of(request).resources.acts.page(before, limit)
+    found = await state_of(request).resources.audit.page(before, limit)
     data = [readable(row) for row in found.rows]
     following = f"/ops/api/audit?before={data[-1]['id']}&limit={limit}" if found.more else None
     return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
@@ -44,13 +44,13 @@ async def page(request: Request) -> Response:
 async def export(request: Request) -> Response:
     """What operators did in a time, oldest first, an act a line."""
     since, until = await _window(request)
-    return _lines(state_of(request).resources.acts.between(since, until))
+    return _lines(state_of(request).resources.audit.between(since, until))
 
 
 async def export_jobs(request: Request) -> Response:
     """What happened to the jobs that ended in a time, a change a line."""
     since, until = await _window(request)
-    return _lines(state_of(request).resources.acts.of_jobs(since, until))
+    return _lines(state_of(request).resources.audit.of_jobs(since, until))
 
 
 async def _window(request: Request) -> tuple[int, int]:

@@ -110,14 +110,14 @@ async def resume_all(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """What operators should know, oldest first."""
     after, limit = await _page(request)
-    found = await state_of(request).resources.operators.events(after, limit)
+    found = await state_of(request).resources.ops_log.events(after, limit)
     return _list(request, [readable(row) for row in found.rows], found.more, limit)
 
 
 async def quarantine(request: Request) -> Response:
     """Genuine callbacks that could not be made sense of, oldest first."""
     after, limit = await _page(request)
-    found = await state_of(request).resources.operators.quarantine(after, limit)
+    found = await state_of(request).resources.ops_log.quarantine(after, limit)
     return _list(request, [readable(row) for row in found.rows], found.more, limit)
 
 
@@ -134,7 +134,7 @@ async def unknown_rows(
 ) -> tuple[list[dict[str, Any]], bool]:
     """The jobs whose outcome is unknown, the longest first, and whether more follow."""
     resources = state.resources
-    found, more = await resources.operators.unknown(after, limit)
+    found, more = await resources.unknown_jobs.page(after, limit)
     rows = [
         {
             "id": f"{job.since}-{job.job_id}",
@@ -163,7 +163,7 @@ async def _state(state: State) -> Response:
 
 async def standing(state: State) -> dict[str, Any]:
     """Everything under way, over all processes."""
-    found = await state.resources.operators.state()
+    found = await state.resources.gauges.standing()
     return {
         "object": "state",
         "paused": {**found.paused, "at": rfc3339(int(found.paused["at"]))} if found.paused else None,
@@ -188,7 +188,7 @@ async def job_of(request: Request) -> Job:
 
 async def story(state: State, job: Job) -> dict[str, Any]:
     """The job as operators see it, and what was noted with it."""
-    audit = await state.resources.operators.audit(job)
+    audit = await state.resources.job_history.read(job)
     return {"job": _seen(job), "audit": [readable(entry) for entry in audit]}
 
 

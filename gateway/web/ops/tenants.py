@@ -33,7 +33,7 @@ async def page(request: Request) -> Response:
     limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
     query.check()
     state = state_of(request)
-    found, more = await state.resources.operators.tenants.page(after, limit)
+    found, more = await state.resources.tenants.page(after, limit)
     following = f"/ops/api/tenants?after={found[-1].name}&limit={limit}" if more and found else None
     data = [public(state, tenant) for tenant in found]
     return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
@@ -46,7 +46,7 @@ async def create(request: Request) -> Response:
     wanted = await bodies.read(request, key, NewTenantRequest)
     state = state_of(request)
     changes = wanted.model_dump(exclude_unset=True, exclude={"tenant"})
-    made = await state.resources.operators.tenants.change(wanted.tenant, changes, key.id)
+    made = await state.resources.tenants.change(wanted.tenant, changes, key.id)
     return json_answer(public(state, made), 201, {"location": f"/ops/api/tenants/{made.name}"})
 
 
@@ -54,7 +54,7 @@ async def show(request: Request) -> Response:
     await auth.require(request, Scope.OPS_READ)
     Query(request).check()
     state = state_of(request)
-    return json_answer(public(state, await state.resources.operators.tenants.read(name_of(request))))
+    return json_answer(public(state, await state.resources.tenants.read(name_of(request))))
 
 
 async def change(request: Request) -> Response:
@@ -65,7 +65,7 @@ async def change(request: Request) -> Response:
     wanted = await bodies.read(request, key, model)
     state = state_of(request)
     changes = wanted.model_dump(exclude_unset=True)
-    changed = await state.resources.operators.tenants.change(name_of(request), changes, key.id)
+    changed = await state.resources.tenants.change(name_of(request), changes, key.id)
     return json_answer(public(state, changed))
 
 
@@ -75,7 +75,7 @@ async def pause(request: Request) -> Response:
     Query(request).check()
     wanted = await bodies.read(request, key, ParkRequest)
     state = state_of(request)
-    paused = await state.resources.operators.tenants.pause(name_of(request), wanted.reason, key.id)
+    paused = await state.resources.tenants.pause(name_of(request), wanted.reason, key.id)
     return json_answer(public(state, paused))
 
 
@@ -83,9 +83,7 @@ async def resume(request: Request) -> Response:
     key = await auth.require(request, Scope.OPS_WRITE)
     Query(request).check()
     state = state_of(request)
-    return json_answer(
-        public(state, await state.resources.operators.tenants.resume(name_of(request), key.id))
-    )
+    return json_answer(public(state, await state.resources.tenants.resume(name_of(request), key.id)))
 
 
 async def keys(request: Request) -> Response:
@@ -135,14 +133,14 @@ async def revoke_key(request: Request) -> Response:
     by = await auth.require(request, Scope.OPS_WRITE)
     Query(request).check()
     state, key = state_of(request), await _key(request)
-    await state.resources.operators.note("key_revoked", key=key.id, tenant=key.tenant, by=by.id)
+    await state.resources.ops_log.note("key_revoked", key=key.id, tenant=key.tenant, by=by.id)
     await state.resources.client_keys.revoke(key.id, state.resources.environment.now_ms())
     return json_answer(public_key(await _key(request)))
 
 
 async def _made(state: State, key: Key, text: str, by: Key, until: int | None = None) -> Response:
     resources = state.resources
-    await resources.operators.note(
+    await resources.ops_log.note(
         "key_made", key=key.id, tenant=key.tenant, scopes=" ".join(sorted(key.scopes)), by=by.id
     )
     await resources.client_keys.add(key, until)

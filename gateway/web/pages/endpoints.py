@@ -102,7 +102,7 @@ async def recover(request: Request) -> Response:
         "tenant": endpoint.tenant,
         "since": rfc3339(recovery.since),
     }
-    await resources.operators.note("recovery_begun", **told, by=viewer.key.id)
+    await resources.ops_log.note("recovery_begun", **told, by=viewer.key.id)
     return RedirectResponse(f"/ops/endpoints/{endpoint.id}?said=recovering", 303)
 
 

@@ -31,7 +31,7 @@ async def show(request: Request) -> Response:
     kind = query.choice("of", KINDS) or "events"
     before = query.text("before", _ENTRY, "the id of an entry")
     query.check()
-    read = resources.acts.page if kind == "acts" else resources.operators.newest_events
+    read = resources.audit.page if kind == "acts" else resources.ops_log.newest_events
     found = await read(before, PAGE)
     following = address("/ops/log", of=kind, before=found.rows[-1]["id"]) if found.more else None
     rows = [_row(row) for row in found.rows]

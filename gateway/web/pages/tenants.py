@@ -27,7 +27,7 @@ async def show_all(request: Request) -> Response:
     query = Query(request, "after", "said")
     after = query.text("after", tenants.TENANT, "the name of a tenant")
     query.check()
-    found, more = await state.resources.operators.tenants.page(after, PAGE)
+    found, more = await state.resources.tenants.page(after, PAGE)
     rows = await state.resources.queues.named(Role.SUBMIT, [tenant.name for tenant in found])
     return render(
         request,
@@ -45,7 +45,7 @@ async def show(request: Request) -> Response:
     name = name_of(request)
     resources = state.resources
     tenant, [lane], keys, endpoints, counts = await asyncio.gather(
-        resources.operators.tenants.read(name),
+        resources.tenants.read(name),
         resources.queues.named(Role.SUBMIT, [name]),
         resources.client_keys.of_tenant(name),
         resources.endpoints.of(name),
@@ -78,7 +78,7 @@ async def resume(request: Request) -> Response:
 
 
 def _tenants(state: State) -> Any:
-    return state.resources.operators.tenants
+    return state.resources.tenants
 
 
 def _limits(shown: dict[str, Any]) -> list[tuple[str, Any, Any]]:

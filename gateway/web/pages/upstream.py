@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -54,13 +53,15 @@ def _tallies(tally: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
 async def park(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     name = name_of(request, state_of(request))
-    await _operators(request).park(forms.parse(ParkRequest, form).reason, viewer.key.id, name)
+    await state_of(request).resources.accounts.pause(
+        forms.parse(ParkRequest, form).reason, viewer.key.id, name
+    )
     return RedirectResponse("/ops/upstream?said=parked", 303)
 
 
 async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
-    await _operators(request).resume(viewer.key.id, name_of(request, state_of(request)))
+    await state_of(request).resources.accounts.resume(viewer.key.id, name_of(request, state_of(request)))
     return RedirectResponse("/ops/upstream?said=resumed", 303)
 
 
@@ -75,7 +76,3 @@ async def resume_all(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
     await state_of(request).resources.lanes.resume_all(viewer.key.id)
     return RedirectResponse("/ops/upstream?said=resumed", 303)
-
-
-def _operators(request: Request) -> Any:
-    return state_of(request).resources.operators

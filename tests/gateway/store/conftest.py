@@ -12,12 +12,15 @@ from gateway.environment import Environment
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
+from gateway.store.accounts import RedisAccounts
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.ops_log import RedisOpsLog
 from gateway.store.script_runner import Scripts
+from gateway.store.tenants import RedisTenants
 
 Accept = Callable[..., Awaitable[Job]]
 ROLES = {
@@ -60,6 +63,21 @@ def endpoints(redis: Redis, scripts: Scripts) -> RedisEndpointStore:
 @pytest.fixture
 def lanes(scripts: Scripts) -> Lanes:
     return Lanes(scripts, ROLES)
+
+
+@pytest.fixture
+def accounts(redis: Redis, scripts: Scripts) -> RedisAccounts:
+    return RedisAccounts(redis, scripts, ROLES)
+
+
+@pytest.fixture
+def ops_log(redis: Redis, scripts: Scripts) -> RedisOpsLog:
+    return RedisOpsLog(redis, scripts)
+
+
+@pytest.fixture
+def tenants(redis: Redis, scripts: Scripts) -> RedisTenants:
+    return RedisTenants(redis, scripts, ROLES)
 
 
 def store_parts(resources: Resources) -> tuple[Redis, Scripts, Mapping[Role, RoleLimits], CallbackLimits]:

@@ -10,9 +10,8 @@ from redis.asyncio import Redis
 from gateway.dispatch import HealthLimits, Role
 from gateway.endpoints import Endpoint
 from gateway.events import EventType
-from gateway.store import arguments
+from gateway.store import arguments, keys
 from gateway.store.endpoints import RedisEndpointStore
-from gateway.store.operators import EVENTS
 from tests.gateway.store.conftest import ROLES
 from tests.gateway.store.lane_scripts import DISPATCH, ENTER, JUDGE, LEAVE, Call, caller
 
@@ -54,7 +53,7 @@ class Subscriber:
         return handed > 0
 
     async def told(self) -> list[dict[str, Any]]:
-        return [fields for _, fields in await self.redis.xrange(EVENTS)]
+        return [fields for _, fields in await self.redis.xrange(keys.OPS_EVENTS)]
 
     async def kinds(self) -> list[str]:
         return [fields["kind"] for fields in await self.told()]

@@ -9,10 +9,10 @@ from gateway.dispatch import ACCOUNT, CallbackLimits, Role, RoleLimits
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
+from gateway.store.accounts import RedisAccounts
 from gateway.store.base import Account, AccountVerdict, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.operators import RedisOperatorStore
 from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import Accept, held, rung
 
@@ -37,8 +37,8 @@ def lanes(scripts: Scripts) -> Lanes:
 
 
 @pytest.fixture
-def operators(redis: Redis, scripts: Scripts) -> RedisOperatorStore:
-    return RedisOperatorStore(redis, scripts, ROLES)
+def accounts(redis: Redis, scripts: Scripts) -> RedisAccounts:
+    return RedisAccounts(redis, scripts, ROLES)
 
 
 async def begun(redis: Redis, jobs: RedisJobStore, job: Job) -> Job:
@@ -83,14 +83,14 @@ async def submitting(redis: Redis) -> int:
 
 
 async def test_a_refused_account_lets_nothing_more_out_and_says_why(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
     await refused(jobs, first)
     await accept()
     assert await submitting(redis) == 0
     assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 2
-    account = await operators.account()
+    account, _ = await accounts.read()
     assert (account.reason, account.parked_at is not None) == ("top up", True)
     [(_, row)] = await redis.xrange("{gw}:ops:events")
     assert (row["kind"], row["status"], row["code"]) == ("account_parked", "402", "CreditInsufficient")
@@ -132,7 +132,7 @@ async def test_a_probe_that_is_refused_leaves_the_account_parked_for_another_int
 
 
 async def test_an_accepted_probe_opens_the_account_and_what_waits_follows_in_the_same_step(
-    redis: Redis, jobs: RedisJobStore, lanes: Lanes, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
     await refused(jobs, first)
@@ -140,19 +140,19 @@ async def test_an_accepted_probe_opens_the_account_and_what_waits_follows_in_the
     await make_probe_due(redis)
     await lanes.dispatch()
     await accepted(jobs, await begun(redis, jobs, first))
-    assert await operators.account() == Account(slots=SLOTS, in_flight=2)
+    assert await accounts.read() == (Account(slots=SLOTS, in_flight=2), None)
     assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
     assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "probe")]
 
 
 async def test_an_answer_to_what_was_sent_before_the_parking_proves_nothing(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
     await refused(jobs, first)
     await began_at(redis, second, 1)
     await accepted(jobs, second)
-    assert (await operators.account()).parked_at is not None
+    assert (await accounts.read())[0].parked_at is not None
 
 
 async def test_no_probe_goes_out_while_no_slot_is_free(
@@ -168,41 +168,41 @@ async def test_no_probe_goes_out_while_no_slot_is_free(
 
 
 async def test_what_an_operator_resumes_is_handed_out_at_once(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
     await refused(jobs, first)
-    await operators.resume("key1")
+    await accounts.resume("key1")
     assert (await rung(redis, Role.SUBMIT))[-1] == first.id
     assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "key1")]
 
 
 async def test_a_crowd_that_meets_a_busy_upstream_halves_the_slots_once(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     crowd = [await begun(redis, jobs, await accept()) for _ in range(SLOTS)]
     for job in crowd:
         await began_at(redis, job, 1)
         await busy(jobs, job)
-    assert (await operators.account()).slots == 2
+    assert (await accounts.read())[0].slots == 2
     for _ in range(3):
         await accept()
     assert await submitting(redis) == 2
 
 
 async def test_what_began_after_the_cut_and_is_turned_away_cuts_again_down_to_one(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     for slots in (1, 1):
         await busy(jobs, await begun(redis, jobs, await accept()))
-        assert (await operators.account()).slots == slots
+        assert (await accounts.read())[0].slots == slots
     await accept()
     await accept()
     assert await submitting(redis) == 1
 
 
 async def test_slots_grow_by_one_each_time_as_many_were_accepted(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     await busy(jobs, await begun(redis, jobs, await accept()))
     seen = []
@@ -210,31 +210,31 @@ async def test_slots_grow_by_one_each_time_as_many_were_accepted(
         job = await begun(redis, jobs, await accept())
         await accepted(jobs, job)
         await end(jobs, job)
-        seen.append((await operators.account()).slots)
+        seen.append((await accounts.read())[0].slots)
     assert seen == [2, 2, 3, 3, 3, 4, 4]
     assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
 
 
 async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
-    redis: Redis, jobs: RedisJobStore, lanes: Lanes, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accounts: RedisAccounts, accept: Accept
 ) -> None:
     await busy(jobs, await begun(redis, jobs, await accept()), retry_after_ms=60_000)
     waiting = await accept()
     assert await lanes.dispatch() == 0
-    assert (await operators.account()).hold_until is not None
+    assert (await accounts.read())[0].hold_until is not None
     await redis.hset(keys.account(ACCOUNT), "hold_until", "1")  # type: ignore[misc]
     assert await lanes.dispatch() == 1
     assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
 
 
 async def test_a_shorter_time_does_not_undo_a_longer_one(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
     await busy(jobs, first, retry_after_ms=60_000)
-    longer = (await operators.account()).hold_until
+    longer = (await accounts.read())[0].hold_until
     await busy(jobs, second, retry_after_ms=1_000)
-    assert (await operators.account()).hold_until == longer
+    assert (await accounts.read())[0].hold_until == longer
 
 
 async def test_a_parked_account_changes_nothing_about_looks(
@@ -248,12 +248,12 @@ async def test_a_parked_account_changes_nothing_about_looks(
 
 
 async def test_a_verdict_of_a_submission_that_was_overtaken_is_not_heard(
-    jobs: RedisJobStore, redis: Redis, operators: RedisOperatorStore, accept: Accept
+    jobs: RedisJobStore, redis: Redis, accounts: RedisAccounts, accept: Accept
 ) -> None:
     job = await begun(redis, jobs, await accept())
     late = Move(JobEvent.UPSTREAM_BUSY, expect={"epoch": 0}, give_back_in_ms=0, account=REFUSED)
     await jobs.apply(job, late)
-    assert (await operators.account()).parked_at is None
+    assert (await accounts.read())[0].parked_at is None
 
 
 async def test_a_job_that_waits_for_the_account_is_still_a_job_that_waits(
@@ -270,7 +270,7 @@ async def test_a_job_that_waits_for_the_account_is_still_a_job_that_waits(
 
 
 async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothing_is_accepted(
-    redis: Redis, jobs: RedisJobStore, lanes: Lanes, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
     await busy(jobs, first)
@@ -278,12 +278,12 @@ async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothin
     await jobs.apply(held_by_an_unknown, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
     waiting = await accept()
     await lanes.dispatch()
-    assert (await operators.account()).slots == 1
+    assert (await accounts.read())[0].slots == 1
     assert waiting.id not in await rung(redis, Role.SUBMIT)
     seconds, _ = await redis.time()
     await redis.hset(keys.account(ACCOUNT), "cut_at", str((seconds - 31) * 1000))  # type: ignore[misc]
     await lanes.dispatch()
-    assert (await operators.account()).slots == 2
+    assert (await accounts.read())[0].slots == 2
     assert waiting.id in await rung(redis, Role.SUBMIT)
 
 
@@ -293,13 +293,13 @@ async def put_off(jobs: RedisJobStore, job: Job) -> None:
 
 
 async def test_what_was_refused_is_sent_at_once_when_an_operator_resumes_the_account(
-    redis: Redis, jobs: RedisJobStore, operators: RedisOperatorStore, accept: Accept
+    redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     crowd = [await begun(redis, jobs, await accept()) for _ in range(3)]
     for job in crowd:
         await put_off(jobs, job)
     assert await redis.zcard(keys.due(Role.SUBMIT)) == 3
-    await operators.resume("key1")
+    await accounts.resume("key1")
     assert await submitting(redis) == 3
     assert await redis.zcard(keys.due(Role.SUBMIT)) == 0
     assert not await redis.exists("{gw}:submit:refused")

@@ -11,10 +11,11 @@ from gateway.dispatch import AccountLimits, CallbackLimits, Role, RoleLimits
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
+from gateway.store.accounts import RedisAccounts
 from gateway.store.base import AccountVerdict, Callback, Move
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.operators import RedisOperatorStore
+from gateway.store.ops_log import RedisOpsLog
 from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import Accept, held, new_job, rung
 
@@ -37,7 +38,7 @@ class Desk:
         self.roles = roles(*accounts, lane_slots=lane_slots)
         self.jobs = RedisJobStore(redis, scripts, self.roles, CallbackLimits(90_000, 30_000, 604_800_000))
         self.lanes = Lanes(scripts, self.roles)
-        self.operators = RedisOperatorStore(redis, scripts, self.roles)
+        self.upstream = RedisAccounts(redis, scripts, self.roles)
 
     async def accept(self, tenant: str = "acme") -> Job:
         job = new_job(tenant)
@@ -76,7 +77,7 @@ class Desk:
         return [(await self.read(job)).account for job in jobs]
 
     async def in_flight(self) -> dict[str, int]:
-        return {account.name: account.in_flight for account, _ in await self.operators.accounts()}
+        return {account.name: account.in_flight for account, _ in await self.upstream.all()}
 
 
 def desk(redis: Redis, main: int = 2, second: int = 2, **more: int) -> Desk:
@@ -127,7 +128,7 @@ async def test_a_refused_account_is_parked_alone_and_its_job_goes_to_another(red
     await both.refuse(await both.released(job))
     await both.lanes.dispatch()
     assert await both.accounts(job) == ["second"]
-    assert [(found.name, found.parked_at is not None) for found, _ in await both.operators.accounts()] == [
+    assert [(found.name, found.parked_at is not None) for found, _ in await both.upstream.all()] == [
         ("main", True),
         ("second", False),
     ]
@@ -140,7 +141,7 @@ async def test_the_event_says_which_account_it_was(redis: Redis) -> None:
     both = desk(redis)
     await both.accept()
     await both.refuse(await both.released(await both.accept()))
-    [event] = (await both.operators.events(None, 10)).rows
+    [event] = (await RedisOpsLog(redis, Scripts(redis)).events(None, 10)).rows
     assert (event["kind"], event["account"]) == ("account_parked", "second")
 
 
@@ -149,7 +150,7 @@ async def test_a_busy_account_is_slowed_down_alone(redis: Redis) -> None:
     jobs = [await both.accept() for _ in range(8)]
     mine = [job for job in jobs if (await both.read(job)).account == "main"]
     await both.refuse(await both.released(mine[0]), "busy", retry_after_ms=60_000)
-    main, second = [found for found, _ in await both.operators.accounts()]
+    main, second = [found for found, _ in await both.upstream.all()]
     assert (main.slots, main.hold_until is not None) == (2, True)
     assert (second.slots, second.hold_until) == (4, None)
 
@@ -189,7 +190,7 @@ async def test_what_may_have_been_paid_waits_for_its_own_account_and_nobody_behi
     both = desk(redis, main=1, second=1)
     bound = await both.released(await both.accept())
     assert bound.account == "main"
-    await both.operators.park("no credit", "key1", "main")
+    await both.upstream.pause("no credit", "key1", "main")
     await both.sent_again(bound)
     behind = await both.accept()
     await both.lanes.dispatch()
@@ -197,7 +198,7 @@ async def test_what_may_have_been_paid_waits_for_its_own_account_and_nobody_behi
     assert await redis.hgetall(PINNED) == {str(submit_ticket(bound)): "main"}  # type: ignore[misc]
     assert (await both.read(bound)).state is JobState.QUEUED
     assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 1
-    await both.operators.resume("key1", "main")
+    await both.upstream.resume("key1", "main")
     again = await both.claimed(bound)
     assert (again.account, again.epoch) == ("main", 2)
     assert not await redis.exists(PINNED, f"{PINNED}:main")
@@ -210,7 +211,7 @@ async def test_a_second_submission_that_cost_nothing_makes_the_job_no_freer(redi
     await both.sent_again(bound)
     again = await both.claimed(bound)
     assert (again.account, again.released_at) == ("main", None)
-    await both.operators.park("no credit", "key1", "main")
+    await both.upstream.pause("no credit", "key1", "main")
     await both.jobs.apply(again, Move(JobEvent.CLAIM_LOST, give_back_in_ms=0))
     assert await both.accounts(bound) == ["main"]
     assert await both.in_flight() == {"main": 0, "second": 0}
@@ -219,11 +220,11 @@ async def test_a_second_submission_that_cost_nothing_makes_the_job_no_freer(redi
 async def test_what_waits_for_its_account_goes_before_new_work(redis: Redis) -> None:
     both = desk(redis, main=1, second=1)
     bound = await both.released(await both.accept())
-    await both.operators.park("no credit", "key1", "main")
+    await both.upstream.pause("no credit", "key1", "main")
     await both.sent_again(bound)
     await both.accept()
     new = await both.accept("other")
-    await both.operators.resume("key1", "main")
+    await both.upstream.resume("key1", "main")
     assert (await both.claimed(bound)).account == "main"
     assert new.id not in await rung(redis, Role.SUBMIT)
 
@@ -231,12 +232,12 @@ async def test_what_waits_for_its_account_goes_before_new_work(redis: Redis) -> 
 async def test_a_tenant_that_is_paused_or_full_is_so_for_what_is_bound_too(redis: Redis) -> None:
     both = desk(redis, main=2, second=2, lane_slots=1)
     bound = await both.released(await both.accept())
-    await both.operators.park("no credit", "key1", "main")
+    await both.upstream.pause("no credit", "key1", "main")
     await both.sent_again(bound)
     assert await redis.hget(PINNED, str(submit_ticket(bound))) == "main"  # type: ignore[misc]
     full = await both.accept()
     assert await both.accounts(full) == ["second"]
-    await both.operators.resume("key1", "main")
+    await both.upstream.resume("key1", "main")
     assert await both.in_flight() == {"main": 0, "second": 1}
     await both.lanes.park(Role.SUBMIT, "acme", 60_000)
     await both.jobs.apply(full, Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(full)]))
@@ -248,7 +249,7 @@ async def test_a_tenant_that_is_paused_or_full_is_so_for_what_is_bound_too(redis
 async def test_a_bound_job_that_is_canceled_is_in_no_line_any_more(redis: Redis) -> None:
     both = desk(redis, main=1, second=1)
     bound = await both.released(await both.accept())
-    await both.operators.park("no credit", "key1", "main")
+    await both.upstream.pause("no credit", "key1", "main")
     await both.sent_again(bound)
     await both.jobs.apply(bound, Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(bound)]))
     assert not await redis.exists(PINNED, f"{PINNED}:main", keys.waiting(Role.SUBMIT))
@@ -259,7 +260,7 @@ async def test_with_the_account_gone_from_the_settings_a_bound_job_waits(redis: 
     await both.accept()
     bound = await both.released(await both.accept())
     assert bound.account == "second"
-    await both.operators.park("it goes", "key1", "second")
+    await both.upstream.pause("it goes", "key1", "second")
     await both.sent_again(bound)
     alone = Desk(redis, AccountLimits("main", 5))
     new = await alone.accept()
@@ -272,7 +273,7 @@ async def test_an_unpaid_job_of_an_account_that_is_gone_is_sent_with_another(red
     await both.accept()
     job = await both.claimed(await both.accept())
     assert job.account == "second"
-    await both.operators.park("it goes", "key1", "second")
+    await both.upstream.pause("it goes", "key1", "second")
     await both.jobs.apply(job, Move(JobEvent.CLAIM_LOST, give_back_in_ms=0))
     alone = Desk(redis, AccountLimits("main", 5))
     await alone.lanes.dispatch()

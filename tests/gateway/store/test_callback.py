@@ -12,7 +12,7 @@ from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Callback, Effect, Move
-from gateway.store.job_history import audit_of
+from gateway.store.job_history import history_of
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import Accept, held, rung
 
@@ -258,7 +258,7 @@ async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore
     job = await sent(redis, jobs, accept)
     await jobs.callback(told(job))
     noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
-    entries = [entry["event"] for entry in audit_of(job.created_at, noted)]
+    entries = [entry["event"] for entry in history_of(job.created_at, noted)]
     assert entries == ["accepted", "claimed", "released", "upstream_accepted", "task_named", "callback"]
 
 

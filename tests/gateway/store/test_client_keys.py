@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.client_keys import REMEMBERED_SECONDS, RedisKeyStore
+from gateway.store.script_runner import Scripts
 from gateway.tenants import CLIENT_SCOPES, Key, Scope, digest_of
 
 MADE = Key("0a0b0c", "acme", frozenset(CLIENT_SCOPES), digest_of("secret"), "ci", 1_795_334_400_007)
@@ -28,14 +29,37 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(redis: Redis, clock: Clock) -> RedisKeyStore:
-    return RedisKeyStore(redis, clock)
+def store(redis: Redis, scripts: Scripts, clock: Clock) -> RedisKeyStore:
+    return RedisKeyStore(redis, scripts, clock)
 
 
 async def test_a_key_is_found_as_it_was_added(store: RedisKeyStore) -> None:
     await store.add(MADE)
     assert await store.find("0a0b0c") == MADE
     assert await store.all() == [MADE]
+
+
+async def test_a_key_that_is_added_again_is_as_it_became_since(store: RedisKeyStore, redis: Redis) -> None:
+    """A script whose answer was lost runs twice."""
+    old = replace(MADE, id="0d0e0f")
+    made = replace(MADE, replaces=old.id)
+    await store.add(old)
+    await store.add(made, until=1_795_334_500_007)
+    await store.revoke(made.id, 7)
+    await redis.hset(keys.client_key(old.id), "expires_at", "8")  # type: ignore[misc]
+    before = {name: await redis.dump(name) for name in await redis.keys("*")}
+    await store.add(made, until=1_795_334_500_007)
+    assert {name: await redis.dump(name) for name in await redis.keys("*")} == before
+
+
+async def test_a_rotation_lists_the_new_key_and_ends_the_old_one_in_one_step(
+    store: RedisKeyStore, redis: Redis
+) -> None:
+    old, made = replace(MADE, id="0d0e0f"), replace(MADE, replaces="0d0e0f", expires_at=1_795_334_600_007)
+    await store.add(old)
+    await store.add(made, until=1_795_334_500_007)
+    assert await store.of_tenant("acme") == [made, replace(old, expires_at=1_795_334_500_007)]
+    assert await redis.zrange(keys.TENANTS, 0, -1) == ["acme"]
 
 
 async def test_a_key_without_scopes_is_kept_too(store: RedisKeyStore) -> None:
@@ -73,11 +97,11 @@ async def test_a_revoked_key_is_refused_at_once_where_it_was_revoked(store: Redi
 
 
 async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(
-    store: RedisKeyStore, redis: Redis, clock: Clock
+    store: RedisKeyStore, redis: Redis, scripts: Scripts, clock: Clock
 ) -> None:
     await store.add(MADE)
     await store.find("0a0b0c")
-    await RedisKeyStore(redis, clock).revoke("0a0b0c", 7)
+    await RedisKeyStore(redis, scripts, clock).revoke("0a0b0c", 7)
     clock.seconds += REMEMBERED_SECONDS
     found = await store.find("0a0b0c")
     assert found is not None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import orjson
 from redis.asyncio import Redis
 
+from gateway.dispatch import Role
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
 from gateway.store.base import Move
-from gateway.store.job_history import audit_of
+from gateway.store.job_history import RedisJobHistory, history_of
 from gateway.store.jobs import RedisJobStore
-from tests.gateway.store.conftest import Accept
+from gateway.store.unknown_jobs import RedisUnknownJobs
+from tests.gateway.store.conftest import Accept, held
 
 _MOST = 500
 
@@ -18,12 +20,14 @@ _MOST = 500
 async def test_a_job_that_waits_has_no_list_and_an_audit_all_the_same(redis: Redis, accept: Accept) -> None:
     job = await accept()
     assert not await redis.exists(keys.job_audit(job.id))
-    assert audit_of(job.created_at, []) == [{"at": str(job.created_at), "event": "accepted", "to": "queued"}]
+    assert history_of(job.created_at, []) == [
+        {"at": str(job.created_at), "event": "accepted", "to": "queued"}
+    ]
 
 
 async def test_a_job_that_was_rebuilt_was_never_accepted() -> None:
     noted = [orjson.dumps({"at": 7, "event": "rebuilt", "to": "submitted", "epoch": 1}).decode()]
-    assert audit_of(1, noted) == [{"at": "7", "event": "rebuilt", "to": "submitted", "epoch": "1"}]
+    assert history_of(1, noted) == [{"at": "7", "event": "rebuilt", "to": "submitted", "epoch": "1"}]
 
 
 async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its_end(
@@ -33,7 +37,7 @@ async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its
     many = [orjson.dumps({"at": n, "event": "looked", "n": n}) for n in range(_MOST)]
     await redis.rpush(keys.job_audit(job.id), *many)  # type: ignore[misc]
     await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
-    audit = audit_of(job.created_at, await redis.lrange(keys.job_audit(job.id), 0, -1))  # type: ignore[misc]
+    audit = history_of(job.created_at, await redis.lrange(keys.job_audit(job.id), 0, -1))  # type: ignore[misc]
     assert len(audit) == _MOST + 1
     assert [entry["event"] for entry in (audit[0], audit[1], audit[-1])] == [
         "accepted",
@@ -42,3 +46,25 @@ async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its
     ]
     assert {"n": str(_MOST // 2 - 1)}.items() <= audit[_MOST // 2].items()
     assert {"n": str(_MOST // 2 + 1)}.items() <= audit[_MOST // 2 + 1].items()
+
+
+async def test_the_audit_tells_what_happened_to_the_job_in_order(
+    jobs: RedisJobStore, redis: Redis, accept: Accept
+) -> None:
+    job = await accept()
+    claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
+    assert claimed
+    await jobs.release(claimed)
+    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="task-1", hold_ms=-1, by="key1"))
+    audit = await RedisJobHistory(redis).read(job)
+    named = [(entry["event"], entry.get("from"), entry.get("to")) for entry in audit]
+    assert ("claimed", "queued", "submitting") in named
+    assert named[-3:] == [
+        ("released", None, None),
+        ("upstream_accepted", "submitting", "submitted"),
+        ("task_named", None, None),
+    ]
+    assert audit[-1]["task"] == "task-1"
+    assert [entry.get("by") for entry in audit[-3:]] == [None, "key1", "key1"]
+    assert {entry["epoch"] for entry in audit[-2:]} == {"1"}
+    assert await RedisUnknownJobs(redis).owner_of("task-1") == job.id

@@ -63,5 +63,10 @@ def test_nothing_is_defined_twice(verb: str) -> None:
     assert len(names) == len(set(names))
 
 
+def test_what_every_worker_runs_all_the_time_pays_for_no_function_of_the_parts() -> None:
+    for verb in ("claim_arq_jobs", "put_back_arq_jobs"):
+        assert b"local function" not in script_runner.linked_scripts()[verb].source
+
+
 def _read(name: str) -> str:
     return (script_runner._FOLDER / name).read_text()

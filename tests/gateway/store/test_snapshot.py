@@ -17,7 +17,6 @@ from gateway.store.client import connection_pool
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.memory_watermark import ratio_of
-from gateway.store.operators import UNKNOWNS
 from gateway.store.snapshot import AccountGauges, Gauges, RedisGauges, RoleGauges
 from tests.gateway.store.conftest import ROLES, Accept, held
 
@@ -116,7 +115,7 @@ async def test_each_account_is_told_with_what_is_held_of_it(redis: Redis) -> Non
 async def test_the_age_of_the_longest_unknown_outcome_is_told(redis: Redis) -> None:
     assert (await read(redis)).unknown_oldest_seconds == 0
     seconds, _ = await redis.time()
-    await redis.zadd(UNKNOWNS, {"job_2": seconds * 1000, "job_1": (seconds - 600) * 1000})
+    await redis.zadd(keys.UNKNOWNS, {"job_2": seconds * 1000, "job_1": (seconds - 600) * 1000})
     assert (await read(redis)).unknown_oldest_seconds == pytest.approx(600, abs=5)
 
 

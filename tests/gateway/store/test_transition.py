@@ -20,7 +20,7 @@ from gateway.lifecycle import (
 from gateway.store import keys
 from gateway.store.base import Move, Outcome
 from gateway.store.deliveries import RedisDeliveryStore
-from gateway.store.job_history import audit_of
+from gateway.store.job_history import history_of
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import Accept, held, new_job
 
@@ -159,7 +159,7 @@ async def test_every_move_is_an_entry_of_the_job_s_audit(
     await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t1"))
     noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
-    assert [entry["event"] for entry in audit_of(job.created_at, noted)] == [
+    assert [entry["event"] for entry in history_of(job.created_at, noted)] == [
         "accepted",
         "claimed",
         "upstream_accepted",

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.dispatch import PREFIX, Role, queue_name
 from gateway.store import keys
-from gateway.store.job_history import audit_of
+from gateway.store.job_history import history_of
 from tests.promises.crashes.faults import Fault, Plan, SimulatedProcess
 from tests.promises.crashes.loop import VirtualLoop, ignore_unawaited
 from tests.promises.crashes.roles import Machine, settings_of
@@ -182,7 +182,7 @@ class World:
     # -- the end
 
     def _audit(self, job_id: str) -> list[dict[str, str]]:
-        return audit_of(0, self.server.client.lrange(keys.job_audit(job_id), 0, -1))
+        return history_of(0, self.server.client.lrange(keys.job_audit(job_id), 0, -1))
 
     def _quiet(self) -> bool:
         if self.upstream.calls or any(machine.process.frozen for machine in self.machines):

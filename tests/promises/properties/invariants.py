@@ -9,7 +9,7 @@ from collections.abc import Mapping, Set
 from gateway.dispatch import Role, RoleLimits
 from gateway.events import FINAL_TYPES, EventType
 from gateway.lifecycle import JOB_TRANSITIONS, JobState
-from gateway.store.job_history import audit_of
+from gateway.store.job_history import history_of
 from tests.promises.properties.dump import Dump, Lanes
 from tests.promises.properties.model import FINAL, RANK, Model, ModelJob
 
@@ -99,7 +99,7 @@ def check_jobs(dump: Dump, model: Model, now: int) -> None:
     for name, job in model.jobs.items():
         _check_record(records[name], job)
         _check_place(dump, job)
-        _check_audit(audit_of(0, dump.keys.get(f"{{gw}}:job:{name}:audit", [])), job)
+        _check_audit(history_of(0, dump.keys.get(f"{{gw}}:job:{name}:audit", [])), job)
         _check_told(dump, job)
     _check_indexes(dump, model)
     _check_usage(dump, records)

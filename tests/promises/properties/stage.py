@@ -28,9 +28,10 @@ from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.operators import RedisOperatorStore
+from gateway.store.ops_log import RedisOpsLog
 from gateway.store.retention import RedisRetention
 from gateway.store.script_runner import Scripts, Word
+from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.upstream.base import (
     CancelOutcome,
     Capabilities,
@@ -164,7 +165,6 @@ class Stage:
         self.lanes = Lanes(scripts, self.roles)
         self.deliveries = RedisDeliveryStore(redis, scripts, self.roles)
         self.endpoints = RedisEndpointStore(redis, scripts)
-        self.operators = RedisOperatorStore(redis, scripts, self.roles)
         self.retention = RedisRetention(redis, scripts, self.settings.retention_seconds)
         self.blobs = BlobStore(self.settings.blob_dir)
         self.settlement = Settlement(self.jobs, self.blobs, self.environment, WATCH_MS)
@@ -184,7 +184,13 @@ class Stage:
         self.sweeper = Sweeper(
             self.jobs, self.settlement, self.lanes, self.blobs, self.environment, self.settings
         )
-        self.resolver = Resolver(self.jobs, self.settlement, self.operators, self.environment)
+        self.resolver = Resolver(
+            self.jobs,
+            self.settlement,
+            RedisOpsLog(redis, scripts),
+            RedisUnknownJobs(redis),
+            self.environment,
+        )
 
     def now_ms(self) -> int:
         return self.environment.now_ms()

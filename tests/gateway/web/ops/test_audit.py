@@ -74,7 +74,7 @@ async def test_what_changed_nothing_is_not_an_act(operator: httpx.AsyncClient) -
 
 async def test_acts_are_turned_page_by_page(operator: httpx.AsyncClient, state: State) -> None:
     for at in range(5):
-        await state.resources.operators.note("tried", by="key1", number=str(at))
+        await state.resources.ops_log.note("tried", by="key1", number=str(at))
     page = (await operator.get("/ops/api/audit?limit=2")).json()
     seen = [act["number"] for act in page["data"]]
     while page["next"]:
@@ -87,14 +87,14 @@ async def test_acts_are_turned_page_by_page(operator: httpx.AsyncClient, state: 
 async def test_nothing_is_before_the_beginning(
     operator: httpx.AsyncClient, state: State, before: str
 ) -> None:
-    await state.resources.operators.note("tried", by="key1")
+    await state.resources.ops_log.note("tried", by="key1")
     assert (await operator.get(f"/ops/api/audit?before={before}")).json()["data"] == []
-    assert (await state.resources.operators.newest_events(before, 10)).rows == []
+    assert (await state.resources.ops_log.newest_events(before, 10)).rows == []
 
 
 async def test_acts_of_a_time_are_exported_line_by_line(operator: httpx.AsyncClient, state: State) -> None:
     for at in range(BATCH + 3):
-        await state.resources.operators.note("tried", by="key1", number=str(at))
+        await state.resources.ops_log.note("tried", by="key1", number=str(at))
     answer = await operator.get("/ops/api/audit.jsonl")
     assert answer.headers["content-type"] == "application/jsonl"
     assert [line["number"] for line in lines(answer)] == [str(at) for at in range(BATCH + 3)]
@@ -122,7 +122,7 @@ async def test_no_job_is_left_out_or_told_twice_however_many_ended_together(stat
     for at, name in enumerate(names):
         await redis.hset(keys.job(name), mapping={"tenant": "acme", "created_at": "1"})  # type: ignore[misc]
         await redis.zadd(keys.FINISHED, {name: 1000 if at % 50 else 1000 + at // 400})
-    told = [line["job"] async for batch in state.resources.acts.of_jobs(0, 5000) for line in batch]
+    told = [line["job"] async for batch in state.resources.audit.of_jobs(0, 5000) for line in batch]
     assert sorted(told) == names
 
 
@@ -145,10 +145,10 @@ async def test_acts_are_forgotten_after_their_time_and_not_before(state: State) 
     resources = state.resources
     for at in range(300):  # what is trimmed is trimmed by the hundred
         await resources.redis.xadd(keys.AUDIT, {"act": "old", "by": "key1"}, id=f"{at + 1}-1")
-    await resources.operators.note("new", by="key1")
+    await resources.ops_log.note("new", by="key1")
     await RedisRetention(resources.redis, resources.scripts, 60, audit_days=1).trim_audit()
-    left = await resources.acts.page(None, 1000)
+    left = await resources.audit.page(None, 1000)
     assert left.rows[0]["act"] == "new"
     assert len(left.rows) < 150
     await RedisRetention(resources.redis, resources.scripts, 60, audit_days=40_000).trim_audit()
-    assert (await resources.acts.page(None, 1000)).rows[0]["act"] == "new"
+    assert (await resources.audit.page(None, 1000)).rows[0]["act"] == "new"

@@ -11,7 +11,6 @@ from starlette.applications import Starlette
 from gateway.jobs import submit_ticket
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.operators import QUARANTINE, UNKNOWNS
 from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from tests.gateway.web.conftest import BODY, MakeKey, connected
@@ -221,7 +220,7 @@ async def test_a_page_that_cannot_be_is_refused(
 async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, resources: Resources) -> None:
     for number in range(3):
         raw = b"\xff%d" % number
-        await resources.redis.xadd(QUARANTINE, {"at": 7, "why": "unreadable", "epoch": 2, "raw": raw})
+        await resources.redis.xadd(keys.QUARANTINE, {"at": 7, "why": "unreadable", "epoch": 2, "raw": raw})
     first = (await operator.get("/ops/api/quarantine?limit=2")).json()
     ops.QuarantineList.model_validate(first)
     assert [entry["raw"] for entry in first["data"]] == ["\\xff0", "\\xff1"]
@@ -253,7 +252,7 @@ async def test_unknown_jobs_are_listed_with_the_policy_that_holds_for_them(
     policies: list[dict[str, str]] = [{"Gateway-On-Unknown": "manual"}, {}, {}]
     answers = [await client.post("/v1/jobs", json=BODY, headers=policy) for policy in policies]
     made = [answer.json()["id"] for answer in answers]
-    await resources.redis.zadd(UNKNOWNS, dict.fromkeys(made, 1000))
+    await resources.redis.zadd(keys.UNKNOWNS, dict.fromkeys(made, 1000))
     first = (await operator.get("/ops/api/unknown?limit=2")).json()
     ops.UnknownList.model_validate(first)
     assert first["has_more"]

@@ -167,15 +167,15 @@ async def test_a_job_that_moves_on_meanwhile_is_left_as_it_is_and_that_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = await make_unknown()
-    operators = app.state.gateway.resources.operators
-    note = operators.note
+    log = app.state.gateway.resources.ops_log
+    note = log.note
 
     async def noted_late(kind: str, **fields: str) -> None:
         await note(kind, **fields)
         if kind == "job_resolved":
             await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t", hold_ms=-1))
 
-    monkeypatch.setattr(operators, "note", noted_late)
+    monkeypatch.setattr(log, "note", noted_late)
     answer = await operator.post(f"/ops/api/jobs/{job.id}/resolve", json={"action": "resubmit"})
     assert answer.status_code == 409
     assert "moved on" in answer.json()["detail"]

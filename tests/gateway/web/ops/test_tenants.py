@@ -243,14 +243,14 @@ async def test_a_tenant_s_own_networks_are_for_its_webhooks_alone(
     assert (await client.post("/v1/endpoints", json=hook)).status_code == 422
     made = await operator.patch("/ops/api/tenants/acme", json={"networks": ["10.77.0.0/16", "fd00::/8"]})
     assert made.json()["networks"] == ["10.77.0.0/16", "fd00::/8"]
-    state.resources.operators.tenants._known.clear()  # as when five seconds have passed
+    state.resources.tenants._known.clear()  # as when five seconds have passed
     assert (await client.post("/v1/endpoints", json=hook)).status_code == 201
     assert (await client.post("/v1/jobs", json=order)).status_code == 202
     assert (await stranger.post("/v1/endpoints", json=hook)).status_code == 422
     assert (await stranger.post("/v1/jobs", json=order)).status_code == 422
     metadata = {"url": "http://169.254.169.254/latest"}
     await operator.patch("/ops/api/tenants/acme", json={"networks": ["0.0.0.0/0"]})
-    state.resources.operators.tenants._known.clear()
+    state.resources.tenants._known.clear()
     assert (await client.post("/v1/endpoints", json=metadata)).status_code == 422
     gone = await operator.patch("/ops/api/tenants/acme", json={"networks": None})
     assert gone.json()["networks"] is None

@@ -76,7 +76,7 @@ async def test_what_others_wrote_is_shown_as_text(
     made = await client.post(
         "/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook", "description": HOSTILE}
     )
-    await state.resources.operators.tenants.change("acme", {"title": HOSTILE}, "test")
+    await state.resources.tenants.change("acme", {"title": HOSTILE}, "test")
     await browser.post("/ops/tenants/acme/pause", data={"token": token, "reason": HOSTILE})
     endpoint = made.json()["id"]
     for path in (f"jobs/{job['id']}", f"endpoints/{endpoint}", "tenants", "tenants/acme", "log"):
@@ -140,7 +140,7 @@ async def test_everything_is_paused_and_resumed(browser: httpx.AsyncClient, toke
     assert "the upstream moves" in page
     assert "ServicePaused" in (await browser.get("/ops")).text
     await browser.post("/ops/resume", data={"token": token})
-    assert (await state.resources.operators.state()).paused is None
+    assert (await state.resources.gauges.standing()).paused is None
 
 
 async def test_the_account_is_parked_and_resumed(browser: httpx.AsyncClient, token: str) -> None:
@@ -161,7 +161,7 @@ async def test_a_tenant_is_paused_and_resumed(
         assert "acme" in (await browser.get(path)).text
     assert "too much" in (await browser.get("/ops/tenants/acme")).text
     await browser.post("/ops/tenants/acme/resume", data={"token": token})
-    assert (await state.resources.operators.tenants.read("acme")).paused_at is None
+    assert (await state.resources.tenants.read("acme")).paused_at is None
 
 
 async def test_dead_letters_are_sent_again_one_or_all(

@@ -1,0 +1,114 @@
+"""The upstream's accounts on Redis: how much each may hold now, and whether it is paused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from gateway.context import REQUEST
+from gateway.dispatch import ACCOUNT, AccountLimits, Role
+from gateway.errors import NotFound
+from gateway.store import arguments, keys
+from gateway.store.base import Account
+from gateway.store.client import store_errors
+from gateway.store.script_runner import Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why an account is paused. `by`: the id of an operator's key, or "upstream". `status`, `code`: the
+    upstream's refusal, if there was one. `probe_at` (ms): when the next job may try, None for never."""
+
+    by: str
+    status: int | None
+    code: str | None
+    probe_at: int | None
+
+
+def slots_left(slots: int, probe_ms: int, stored: int | None, cut_ms_ago: float) -> int:
+    """How many tasks an account may hold now, computed as in scripts/lib/account_health.lua: what a 429 left
+    (`stored`, None: all `slots`), and one more for each interval (`probe_ms`) since it."""
+    if stored is None:
+        return slots
+    return min(slots, stored + math.floor(cut_ms_ago / probe_ms))
+
+
+def slots_taken(name: str, held: int, taken: Mapping[str, str]) -> int:
+    """How many slots of an account are taken. `held`: of all accounts; `taken`: of each but `main`."""
+    return held - sum(map(int, taken.values())) if name == ACCOUNT else int(taken.get(name, 0))
+
+
+class RedisAccounts:
+    """`limits`: the accounts that the settings name, `main` first."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._probe_ms = roles[Role.SUBMIT].probe_ms
+        self.limits = roles[Role.SUBMIT].all_accounts
+        self._dispatch = arguments.dump(arguments.limits_of(roles, Role.SUBMIT))
+
+    async def read(self, name: str = ACCOUNT) -> tuple[Account, Pause | None]:
+        """NotFound for a name that is not among the settings."""
+        for found in await self.all():
+            if found[0].name == name:
+                return found
+        raise NotFound("account", name)
+
+    async def all(self) -> list[tuple[Account, Pause | None]]:
+        """Each account, in the order of `limits`, with why it is paused."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.time()
+                pipe.zcard(keys.slots(Role.SUBMIT))
+                pipe.hgetall(keys.SEATS)
+                for one in self.limits:
+                    pipe.hgetall(keys.account(one.name))
+                (seconds, microseconds), held, taken, *found = await pipe.execute()
+        now = seconds * 1000 + microseconds // 1000
+        return [
+            self._account(one, fields, slots_taken(one.name, held, taken), now)
+            for one, fields in zip(self.limits, found, strict=True)
+        ]
+
+    async def pause(self, reason: str, by: str, name: str = ACCOUNT) -> None:
+        """Nothing more is sent with the account, not even a probe, until `resume`."""
+        await self._run("park", by, reason, name)
+
+    async def resume(self, by: str, name: str = ACCOUNT) -> None:
+        """What waits is sent again, whoever had paused the account."""
+        await self._run("resume", by, "", name)
+
+    async def _run(self, what: str, by: str, reason: str, name: str) -> None:
+        args: list[str | bytes] = [what, by, reason, REQUEST.get(), self._dispatch, name]
+        await self._scripts.run("account", [keys.account(name)], args)
+
+    def _account(
+        self, limits: AccountLimits, found: Mapping[str, str], in_flight: int, now: int
+    ) -> tuple[Account, Pause | None]:
+        cut_ms_ago = now - int(found.get("cut_at", now))
+        account = Account(
+            slots=slots_left(limits.slots, self._probe_ms, _whole(found.get("slots")), cut_ms_ago),
+            parked_at=_whole(found.get("parked_at")),
+            reason=found.get("reason"),
+            hold_until=_whole(found.get("hold_until")),
+            in_flight=in_flight,
+            name=limits.name,
+        )
+        return account, None if account.parked_at is None else self._pause(account.parked_at, found)
+
+    def _pause(self, since: int, found: Mapping[str, str]) -> Pause:
+        operator, refused = found.get("parked_by"), found.get("status", "0") != "0"
+        return Pause(
+            by=operator or "upstream",
+            status=int(found["status"]) if refused else None,
+            code=(found.get("code") or None) if refused else None,
+            probe_at=None if operator else int(found.get("probe_at", since + self._probe_ms)),
+        )
+
+
+def _whole(text: str | None) -> int | None:
+    return None if text is None else int(text)
