@@ -21,7 +21,7 @@ $(READY): requirements-dev.lock pyproject.toml
 
 setup: $(READY) ## install everything into .venv
 
-extras: ## fetch Chromium and promtool for the tests, where possible
+extras: ## fetch Chromium, promtool and luacheck, where possible
 	@sh tests/install_extras.sh
 
 demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook
@@ -39,11 +39,13 @@ faults: $(READY) ## kill, freeze, cut off and cut power under load (SCALE=1 SEED
 mutants: $(READY) ## plant bugs in copies of the tree; each must be caught
 	@$(BIN)/python -m tests.promises.mutants $(ARGS)
 
-check: $(READY) ## format, lint, types, import contracts, lock files
+check: $(READY) ## format, lint, types, import contracts, Lua, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@sh tests/install_extras.sh luacheck
+	@$(BIN)/python -m tests.check_lua
 	@$(BIN)/python tests/check_locks.py
 
 fix: $(READY) ## format, and mend what ruff can

@@ -1,7 +1,17 @@
 #!/bin/sh
-# Fetches what some tests need beside Python, when it is missing and this machine lets us: Debian's Chromium for the
-# browser tests, and the promtool of its package prometheus for the alerts. Says so when it cannot.
-may() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && apt-get update -qq >/dev/null 2>&1; }
+# install_extras.sh [chromium] [promtool] [luacheck]: fetches what tests and checks need beside Python, when it is missing
+# and this machine lets us; without a name, all of it. Debian's Chromium is for the browser tests, the promtool of its
+# package prometheus for the alerts, its package lua-check for the scripts. Says so when it cannot.
+updated=
+may() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    [ -n "$updated" ] || apt-get update -qq >/dev/null 2>&1 || return 1
+    updated=yes
+}
+
+install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
+}
 
 fetch_chromium() {
     for name in chromium chromium-browser google-chrome; do
@@ -9,7 +19,7 @@ fetch_chromium() {
     done
     may || return 1
     echo "Installing chromium for the browser tests"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1
+    install chromium
 }
 
 # Unpacked, not installed: the package would start a server.
@@ -22,5 +32,18 @@ fetch_promtool() {
     mkdir -p .promtool/usr/bin && cp "$scratch/unpacked/usr/bin/promtool" .promtool/usr/bin/ && rm -rf "$scratch"
 }
 
-fetch_chromium || echo "NOTE: no chromium on this machine and none could be installed: the browser tests will be SKIPPED"
-fetch_promtool || echo "NOTE: no promtool on this machine and none could be fetched: the alerts will NOT BE TESTED"
+fetch_luacheck() {
+    if command -v luacheck >/dev/null 2>&1; then return 0; fi
+    may || return 1
+    echo "Installing luacheck for the check of the scripts"
+    install lua-check
+}
+
+missed_chromium="no chromium on this machine and none could be installed: the browser tests will be SKIPPED"
+missed_promtool="no promtool on this machine and none could be fetched: the alerts will NOT BE TESTED"
+missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
+
+[ $# -gt 0 ] || set -- chromium promtool luacheck
+for extra in "$@"; do
+    "fetch_$extra" || eval "echo \"NOTE: \$missed_$extra\""
+done

@@ -23,6 +23,7 @@ from gateway.sandbox.service import Sandbox
 from gateway.sandbox.studio import PLACEHOLDER
 from gateway.sandbox.wires import VIDU, VTRIX
 
+#: Reference images of our own for demos, and the film that stands for every result when none is rendered.
 SAMPLES = Path(__file__).parent / "samples"
 _RESULT_NAME = re.compile(r"[0-9a-f]{32}(-marked\.mp4|\.mp4|\.jpg)", re.ASCII)
 

@@ -35,6 +35,11 @@ def compose(parts: str, verb: str) -> str:
     return "".join(pieces[at].text for at in sorted(kept)) + verb
 
 
+def piece_names(parts: str) -> frozenset[str]:
+    """Every name that a piece of `parts` gives to a script."""
+    return frozenset().union(*(piece.names for piece in _pieces(parts)))
+
+
 def _pieces(parts: str) -> Iterator[_Piece]:
     for text in _BEGINNING.split(_COMMENT.sub("", parts))[1:]:
         found = _NAMES.match(text)

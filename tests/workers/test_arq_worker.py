@@ -27,7 +27,7 @@ from gateway.store.client import connection_pool
 from gateway.store.jobs import RedisJobStore
 from gateway.store.script_runner import Word
 from gateway.upstream.base import Accepted, Busy
-from tests.gateway.store.conftest import new_job
+from tests.gateway.store.conftest import fill, new_job
 from tests.workers.conftest import Rig, end, eventually
 from workers import runner
 from workers.arq_worker import WakeWorker
@@ -377,13 +377,3 @@ async def test_what_was_handed_over_before_redis_was_full_is_run(tmp_path: Path)
         with pytest.raises(OutOfMemoryError):
             await redis.set("ballast", "one more")
         await pool.disconnect()
-
-
-async def fill(redis: ArqRedis) -> None:
-    size, number = 1_000_000, 0
-    while size:
-        try:
-            await redis.set(f"ballast:{number}", bytes(size))
-            number += 1
-        except OutOfMemoryError:
-            size //= 10

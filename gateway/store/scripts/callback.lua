@@ -61,7 +61,6 @@ local function take_in()
     if not order.final[state] then
       redis.call('HSET', key, 'epoch', order.epoch)
       redis.call('HSETNX', key, 'released_at', now)
-      epoch = order.epoch
     end
     move(key, { kind = 'job', name = order.name, event = order.rollback[1], moves = order.rollback[2],
       final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)

@@ -1,17 +1,21 @@
--- claim_arq_jobs(KEYS = {arq queue, last claim of this worker}, ARGV = {id of the claim, how many at most, memory in ms})
+-- claim_arq_jobs: takes the first jobs off an arq queue, with their records, for a worker to run.
 --
--- Takes the first jobs off an arq queue, with their records, for a worker to run. The same claim made again, because
--- its answer was lost, gets the same answer, as long as the memory of it lasts.
+-- KEYS  queue: of arq; memory: of this worker's last claim
+-- ARGV  claim: an id, how many jobs at most, how long the memory lasts (ms)
+--
+-- The same claim made again, because its answer was lost, gets the same answer as long as the memory lasts.
 --
 -- Returns {name of a job, its record, ...}
-local last = redis.call('HMGET', KEYS[2], 'claim', 'found')
-if last[1] == ARGV[1] then return cjson.decode(last[2]) end
+local queue, memory = KEYS[1], KEYS[2]
+local claim, most, lasts_ms = ARGV[1], ARGV[2], ARGV[3]
+local last = redis.call('HMGET', memory, 'claim', 'found')
+if last[1] == claim then return cjson.decode(last[2]) end
 
 local found = {}
-for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
+for _, name in ipairs(redis.call('ZRANGE', queue, 0, most - 1)) do
   local record_key = 'arq:job:' .. name
   local record = redis.call('GET', record_key)
-  redis.call('ZREM', KEYS[1], name)
+  redis.call('ZREM', queue, name)
   redis.call('DEL', record_key)
   if record then
     found[#found + 1] = name
@@ -19,9 +23,9 @@ for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
   end
 end
 -- Nothing waits any more: the tokens on the wake list are for work that is taken.
-if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('DEL', KEYS[1] .. ':wake') end
+if redis.call('EXISTS', queue) == 0 then redis.call('DEL', queue .. ':wake') end
 if #found > 0 then
-  redis.call('HSET', KEYS[2], 'claim', ARGV[1], 'found', cjson.encode(found))
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))
+  redis.call('PEXPIRE', memory, lasts_ms)
 end
 return found

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
 from gateway.dispatch import CallbackLimits, Role, RoleLimits, Ticket
 from gateway.environment import Environment
@@ -121,3 +122,14 @@ async def rung(redis: Redis, role: Role) -> list[str]:
     """The names of the work that arq may run now, in the order of dispatch."""
     ids = [text.split("|")[1] for text in await redis.zrange(f"{{gw}}:{role}:arq", 0, -1)]
     return [text.rpartition(":")[0] for text in sorted(ids, key=lambda text: int(text.rpartition(":")[2]))]
+
+
+async def fill(redis: Redis) -> None:
+    """Until not even a small value goes in any more."""
+    size, number = 1_000_000, 0
+    while size:
+        try:
+            await redis.set(f"ballast:{number}", bytes(size))
+            number += 1
+        except OutOfMemoryError:
+            size //= 10

@@ -21,7 +21,7 @@ from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from tests.gateway.store.conftest import Accept, held, new_job
+from tests.gateway.store.conftest import Accept, fill, held, new_job
 
 HOOK = "https://client.example.com/hook"
 
@@ -33,17 +33,6 @@ async def redis(tmp_path: Path) -> AsyncIterator[Redis]:
         pool = connection_pool(server.url, timeout_seconds=5, retries=0, connections=64)
         yield Redis(connection_pool=pool)
         await pool.disconnect()
-
-
-async def fill(redis: Redis) -> None:
-    """Until not even a small value goes in any more."""
-    size, number = 1_000_000, 0
-    while size:
-        try:
-            await redis.set(f"ballast:{number}", bytes(size))
-            number += 1
-        except OutOfMemoryError:
-            size //= 10
 
 
 @pytest.fixture
