@@ -1,4 +1,4 @@
-"""The operations guide names every warning in the log and every ops event, and no log event that is not there."""
+"""The operations guide names every warning in the log and every ops event, and no log event that is gone."""
 
 from __future__ import annotations
 
