@@ -91,7 +91,7 @@ def test_every_command_works_in_the_order_of_the_page(tmp_path: Path) -> None:
             known = {"ENDPOINT": endpoint["id"], "JOB": job}
             known["DELIVERY"] = delivered(made, endpoint["id"], 1)
             told = "".join(run(made, block, **known) for block in rest)
-            assert "had before:" in subscriber.line_with("had before:", job.removeprefix("job_"))
+            assert "duplicate:" in subscriber.line_with("duplicate:", job.removeprefix("job_"))
             assert delivered(made, endpoint["id"], 2) == known["DELIVERY"]
     for part in (
         '"disabled_at":null',

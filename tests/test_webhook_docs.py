@@ -1,6 +1,6 @@
-"""docs/webhooks.md says what is so: what is sent and signed, what the examples hold, what can be called.
+"""docs/webhooks.md is true: what is sent and signed, what the examples hold, which routes exist.
 
-`python -m tests.test_webhook_docs` draws anew what is drawn from the code.
+`python -m tests.test_webhook_docs` draws the parts that come from the code.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ async def wire_block() -> str:
     head, body = await on_the_wire()
     shown = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
     return (
-        f"```http\n{head.strip()}\n```\n\nIts body, here with line ends and spaces to read it by:\n\n"
+        f"```http\n{head.strip()}\n```\n\nIts body, here with line breaks and spaces for reading:\n\n"
         f"```json\n{shown}\n```\n"
     ).replace("\r\n", "\n")
 
 
 def snippet(path: str, name: str) -> str:
-    """The part of an example between its two marks, without word to our own tools."""
+    """The part of an example between its two marks, without comments for our own tools."""
     text = (DOCS / path).read_text()
     found = re.search(rf"^[ \t]*(?:#|//) begin: {name}\n(.*?)^[ \t]*(?:#|//) end: {name}$", text, re.S | re.M)
     assert found, f"{path} marks no part {name}"
@@ -106,7 +106,8 @@ def schedule() -> str:
 
 
 def reserved() -> str:
-    return ", ".join(f"`{name}`" for name in sorted(RESERVED))
+    names = ", ".join(f"`{name}`" for name in sorted(RESERVED))
+    return "\n  ".join(("", *textwrap.wrap(names, 116, break_on_hyphens=False), ""))
 
 
 async def drawn(page: str) -> str:
@@ -152,14 +153,16 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in line] for line in lines]
 
 
-INPUTS = "| | secret | `webhook-id` | `webhook-timestamp` | body |"
+def inputs() -> dict[str, list[str]]:
+    """Name -> secret, id, timestamp, body."""
+    bodies = {name: rest for name, *rest in rows("| | `webhook-timestamp` | body |")}
+    return {name: rest + bodies[name] for name, *rest in rows("| | secret | `webhook-id` |")}
 
 
 def test_the_documented_signatures_are_what_the_documented_inputs_give() -> None:
-    inputs = {name: rest for name, *rest in rows(INPUTS)}
-    right = dict(rows("| | right is |"))
-    assert list(inputs) == list(right) == list("ABCDE")
-    for name, (secret, webhook_id, timestamp, body) in inputs.items():
+    right = dict(rows("| | expected signature |"))
+    assert list(inputs()) == list(right) == list("ABCDE")
+    for name, (secret, webhook_id, timestamp, body) in inputs().items():
         assert signature(secret, webhook_id, timestamp, body.encode()) == right[name]
         assert (
             signing.sign([secret], webhook_id, int(timestamp), body.encode())["webhook-signature"]
@@ -168,7 +171,7 @@ def test_the_documented_signatures_are_what_the_documented_inputs_give() -> None
 
 
 def test_each_documented_mistake_gives_the_signature_that_is_said_to_come_of_it() -> None:
-    secret, webhook_id, timestamp, text = next(rest for name, *rest in rows(INPUTS) if name == "A")
+    secret, webhook_id, timestamp, text = inputs()["A"]
     body = text.encode()
     made = [
         signature(secret, webhook_id, timestamp, body, secret.removeprefix("whsec_").encode()),
@@ -178,13 +181,13 @@ def test_each_documented_mistake_gives_the_signature_that_is_said_to_come_of_it(
         signature(secret, webhook_id, str(int(timestamp) + 1), body),
         signature(secret, webhook_id[:-1] + webhook_id[-1].upper(), timestamp, body),
     ]
-    assert [given for given, _ in rows("| with A you get | because |")] == made
+    assert [given for given, _ in rows("| for A you get | because |")] == made
 
 
 def test_the_verification_by_hand_takes_the_right_ones_and_refuses_every_mistake() -> None:
     is_genuine: Any = example("verify_by_hand")["is_genuine"]
-    for name, secret, webhook_id, timestamp, body in rows(INPUTS):
-        right = dict(rows("| | right is |"))[name]
+    for name, (secret, webhook_id, timestamp, body) in inputs().items():
+        right = dict(rows("| | expected signature |"))[name]
         headers = {"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": right}
         now, sent = int(timestamp), body.encode()
         for several in (right, f"v1,AAAA {right}", f"v1a,AAAA {right} v1,BBBB"):
@@ -194,7 +197,7 @@ def test_the_verification_by_hand_takes_the_right_ones_and_refuses_every_mistake
         assert not is_genuine(secret, headers, sent, now - 301)
         assert not is_genuine("whsec_", headers, sent, now)
         assert not is_genuine(secret, headers | {"webhook-timestamp": "soon"}, sent, now)
-        for wrong, _ in rows("| with A you get | because |"):
+        for wrong, _ in rows("| for A you get | because |"):
             assert not is_genuine(secret, headers | {"webhook-signature": wrong}, sent, now)
 
 
@@ -221,7 +224,7 @@ def test_the_numbers_are_those_of_the_settings(settings: Settings) -> None:
     assert settings.delivery_overload_seconds == 60
     assert JITTER == 0.2
     assert set(OVERLOADED) == {"throttled", "timeout"}
-    assert f"longer than\n  {EVENT_PAYLOAD_CHARACTERS} characters" in page
+    assert f"of more than {EVENT_PAYLOAD_CHARACTERS} characters" in " ".join(page.split())
 
 
 def test_every_variable_that_is_named_is_a_setting() -> None:
@@ -254,7 +257,7 @@ def test_every_route_that_is_called_is_there(settings: Settings) -> None:
 def test_every_option_of_listen_is_documented_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shown = CliRunner().invoke(command_line, ["listen", "--help"]).stdout
-    told = {first.split()[0] for first, _ in rows("| option | |")}
+    told = {first.split()[0] for first, _ in rows("| option | meaning |")}
     assert told == set(re.findall(r"--\w+", shown)) - {"--help"}
 
 

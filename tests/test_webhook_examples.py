@@ -223,7 +223,7 @@ def test_it_is_worked_on_once_and_a_body_too_large_is_not_read(
     with started(command_of(kind), tmp_path) as running:
         headers = signed()
         assert [running.post(headers), running.post(headers)] == [204, 204]
-        assert running.line_with("had before:", headers["webhook-id"])
+        assert running.line_with("duplicate:", headers["webhook-id"])
         large = b" " * 1_048_577
         # Python's server answers before it reads: a body on its way would break the connection.
         sent = b"" if kind == "subscriber.py" else large

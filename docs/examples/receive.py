@@ -1,4 +1,4 @@
-"""A subscriber in twenty lines: verify a webhook, then believe it.
+"""A subscriber in twenty lines: verify a webhook, then trust it.
 
 python docs/examples/receive.py PORT SIGNING_SECRET     (needs the package standardwebhooks)
 """
@@ -22,14 +22,14 @@ class Receiver(BaseHTTPRequestHandler):
             print("refused:", error, flush=True)
             self.send_response(401)
         else:
-            # Delivery is at least once: remember webhook-id, and pass over one that you have seen.
-            told = event["data"].get("id"), event["data"].get("output")  # a test event has neither
-            print("verified:", self.headers["webhook-id"], event["type"], *told, flush=True)
+            # Delivery is at least once: remember webhook-id and skip duplicates.
+            shown = event["data"].get("id"), event["data"].get("output")  # a test event has neither
+            print("verified:", self.headers["webhook-id"], event["type"], *shown, flush=True)
             self.send_response(204)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Quiet: what matters is printed above."""
+        """Silent: what matters is printed above."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A subscriber as it should be: verify, keep, answer, and only then work.
+"""A robust subscriber: verify, keep, answer, and only then work.
 
 WEBHOOK_SECRET=whsec_... python docs/examples/subscriber.py [PORT]     (needs the package standardwebhooks)
 """
@@ -32,7 +32,7 @@ class Subscriber(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         if length > MOST_BYTES:
             return self.answer(413)
-        body = self.rfile.read(length)  # the bytes as they came: parsed and written anew, they would differ
+        body = self.rfile.read(length)  # the raw bytes: parsed and serialized again, they would differ
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             WEBHOOK.verify(body, headers)
@@ -40,8 +40,8 @@ class Subscriber(BaseHTTPRequestHandler):
             print("refused:", error, flush=True)
             return self.answer(401)
         new = keep(headers["webhook-id"], body)
-        print("kept:" if new else "had before:", headers["webhook-id"], flush=True)
-        return self.answer(204)  # before the work is done: the gateway waits 15 s at most
+        print("kept:" if new else "duplicate:", headers["webhook-id"], flush=True)
+        return self.answer(204)  # before the work: the gateway waits 15 s at most
         # end: receive
 
     def answer(self, status: int) -> None:
@@ -50,7 +50,7 @@ class Subscriber(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Quiet: what matters is printed above."""
+        """Silent: what matters is printed above."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def inbox() -> Iterator[sqlite3.Connection]:
 
 # begin: keep
 def keep(webhook_id: str, body: bytes) -> bool:
-    """Durably, before the 2xx. False: it was kept before, for a webhook may come twice."""
+    """Stores it durably, before the 2xx. False: it is a duplicate, because a webhook may come twice."""
     with inbox() as opened:
         done = opened.execute("INSERT OR IGNORE INTO inbox (id, body) VALUES (?, ?)", (webhook_id, body))
     something_new.set()
@@ -70,7 +70,7 @@ def keep(webhook_id: str, body: bytes) -> bool:
 
 
 def work() -> None:
-    """What was kept and is not done: also after a restart, and after the work itself failed."""
+    """Works on what is kept and not done, also after a restart and after a failure."""
     while True:
         something_new.clear()
         with inbox() as opened:
@@ -78,8 +78,8 @@ def work() -> None:
         for webhook_id, body in waiting:
             try:
                 act_on(json.loads(body))
-            except Exception as error:  # noqa: BLE001  # one bad event must not hold up the others
-                print("failed, and tried again later:", webhook_id, error, flush=True)
+            except Exception as error:  # noqa: BLE001  # one bad event must not block the others
+                print("failed, will retry:", webhook_id, error, flush=True)
                 continue
             with inbox() as opened:
                 opened.execute("UPDATE inbox SET done = 1 WHERE id = ?", (webhook_id,))
@@ -90,8 +90,8 @@ def work() -> None:
 
 
 def act_on(event: dict[str, Any]) -> None:
-    """Your work goes here: fetch the video at once, its URLs may end after an hour."""
-    if not event["type"].startswith("job."):  # a test event, or a kind that is not known yet
+    """Your work goes here. Download the video at once: its URLs may expire after an hour."""
+    if not event["type"].startswith("job."):  # a test event, or a type that is not known yet
         return
     print("done:", event["type"], event["data"]["id"], flush=True)
 

@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 
 # begin: verify
 def verify(secret: str, headers: Mapping[str, str], body: bytes) -> Any:
-    """The event, if it is genuine and fresh; else an exception. `body`: the bytes as they came."""
+    """The event, if it is genuine and fresh; otherwise an exception. `body`: the raw bytes."""
     lowered = {name.lower(): value for name, value in headers.items()}
     return Webhook(secret).verify(body, lowered)
 

@@ -13,26 +13,25 @@ from gateway.settings.types import Seconds, or_none, words
 
 class CallbackSettings(BaseSettings):
     callback_trust: Literal["confirm", "body"] = Field(
-        "confirm", description="body: believe a callback's own result when the task cannot be looked at"
+        "confirm", description="`body`: trust a callback's own result when the task cannot be polled."
     )
     result_hosts: Annotated[list[str], NoDecode, BeforeValidator(words)] = Field(
-        default_factory=list, description="hosts of results that are believed from a callback's body"
+        default_factory=list, description="Hosts of results that are trusted in a callback's body."
     )
     callback_signature: Literal["off", "optional", "required"] = Field(
-        "off", description="whether the vidu signature of callbacks is verified"
+        "off", description="Check of the vidu signature: `off`, `optional` or `required`."
     )
     callback_signature_key: Annotated[SecretStr | None, BeforeValidator(or_none)] = Field(
         None,
-        description="API key that made the tasks, with which callbacks are signed; empty: the upstream's",
+        description="API key that callbacks are signed with. Empty: the upstream key.",
     )
     callback_journal_dir: Annotated[Path | None, BeforeValidator(or_none)] = Field(
-        None, description="folder that keeps callbacks while Redis is away; empty: they are answered 503"
+        None, description="Folder that keeps callbacks while Redis is down. Empty: they get a 503."
     )
     claim_wait_seconds: Seconds = Field(
         30,
-        description="how long a task that only a callback named waits for word to the contrary before its "
-        "result is believed",
+        description="Wait before we trust a task that only a callback named.",
     )
     callback_gap_seconds: Seconds = Field(
-        90, description="the way by which callbacks come counts as open for so long after it was last proven"
+        90, description="How long the callback path counts as open after its last proof."
     )

@@ -13,39 +13,37 @@ from gateway.settings.types import Seconds, networks, words
 
 class DeliverySettings(BaseSettings):
     delivery_networks: Annotated[list[str], NoDecode, BeforeValidator(networks)] = Field(
-        default_factory=list, description="networks (CIDR, comma-separated) that webhooks may go to"
+        default_factory=list, description="Networks (CIDR) that webhooks may go to."
     )
-    delivery_public: bool = Field(False, description="webhooks may go to public addresses too")
+    delivery_public: bool = Field(False, description="Webhooks may go to public addresses too.")
     delivery_allow_http: bool = Field(
-        False, description="public addresses may be sent to over http too; allowed networks always may"
+        False, description="Allow http to public addresses; allowed networks always may use it."
     )
     delivery_ports: Annotated[
         list[Annotated[int, Field(ge=1, le=65535)]], NoDecode, BeforeValidator(words)
     ] = Field(
         default_factory=list,
-        description="ports that webhooks may go to; empty: all but those of well-known services that are no "
-        "web servers",
+        description="Ports that webhooks may go to. Empty: all but well-known non-web ones.",
     )
-    delivery_slots: int = Field(100, ge=1, description="deliveries at once")
-    delivery_endpoint_slots: int = Field(8, ge=1, description="of which one endpoint may hold")
-    delivery_tenant_slots: int = Field(50, ge=1, description="of which one tenant may hold")
-    delivery_timeout_seconds: Seconds = Field(15, description="for one attempt, in all")
+    delivery_slots: int = Field(100, ge=1, description="Attempts in flight at once.")
+    delivery_endpoint_slots: int = Field(8, ge=1, description="Attempts in flight at once to one endpoint.")
+    delivery_tenant_slots: int = Field(50, ge=1, description="Attempts in flight at once for one tenant.")
+    delivery_timeout_seconds: Seconds = Field(15, description="Timeout of one attempt, as a whole.")
     delivery_schedule_seconds: Annotated[list[Seconds], NoDecode, BeforeValidator(words)] = Field(
         default_factory=lambda: list(DELIVERY_SCHEDULE),
-        description="before the 2nd, 3rd, ... attempt; after the last one a delivery is dead",
+        description="Waits before retries.",
     )
     recovery_rate: float = Field(
-        50, ge=0, description="webhooks a second that a recovery sends again to one endpoint; 0: any number"
+        50, ge=0, description="Webhooks per second that a recovery sends to an endpoint. 0: no limit."
     )
     delivery_until_seconds: Seconds = Field(
         259_200,
-        description="how long after its event, or after it was sent again, a delivery is tried by itself",
+        description="No automatic retry later than this after the event or redelivery.",
     )
     delivery_park_seconds: Seconds = Field(
         30,
-        description="how long a subscriber is left alone when most attempts fail; up to 30 times as long "
-        "when it goes on",
+        description="First pause when a circuit breaker opens; grows up to 30 times.",
     )
     delivery_overload_seconds: float = Field(
-        60, ge=0, description="least wait after a time-out, 429 or 503 of a subscriber"
+        60, ge=0, description="Shortest wait after a timeout, 429 or 503 of a subscriber."
     )

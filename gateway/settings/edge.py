@@ -22,14 +22,12 @@ def _hosts(found: list[str]) -> list[str]:
 class EdgeSettings(BaseSettings):
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
         default_factory=list,
-        description="hosts (comma-separated, *.example.com too) that requests may be addressed to, beside "
-        "the public URL's; empty: any. Probes and /metrics may use any",
+        description="Hosts that requests may address, besides the public URL's. Empty: any.",
     )
     trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(networks)] = Field(
         default_factory=list,
-        description="networks (CIDR, comma-separated) of proxies whose X-Forwarded-Proto and -For are "
-        "believed",
+        description="Networks (CIDR) of proxies whose X-Forwarded-Proto and -For we trust.",
     )
     hsts_seconds: int = Field(
-        0, ge=0, description="Strict-Transport-Security for so long on answers over https; 0: none"
+        0, ge=0, description="max-age of Strict-Transport-Security on https answers. 0: no header."
     )

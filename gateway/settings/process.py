@@ -13,42 +13,50 @@ from gateway.settings.types import BaseUrl, RedisUrl, Seconds
 
 class ProcessSettings(BaseSettings):
     redis_url: RedisUrl = Field(
-        "redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey: redis://, rediss:// or unix://"
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="Redis or Valkey URL: redis://, rediss:// or unix://.",
     )
     redis_timeout_seconds: Seconds = Field(
-        0.8, description="for one answer of Redis; the gateway says 503 then, workers ask again"
+        0.8, description="Timeout of one Redis call; then the gateway answers 503, workers retry."
     )
-    host: str = Field("127.0.0.1", description="address that the gateway listens on")
-    port: int = Field(8080, ge=1, le=65535, description="port that the gateway listens on")
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port that the gateway listens on.")
     drain_seconds: float = Field(
         5,
         ge=0,
         le=600,
-        description="from SIGTERM, when the gateway is not ready any more, to taking no more connections",
+        description="From SIGTERM, when /readyz turns 503, until no new connections are taken.",
     )
     public_url: BaseUrl = Field(
-        "", description="base of the callback_url that the upstream gets; empty: no callbacks, polling alone"
+        "", description="Base URL for the upstream's callbacks. Empty: no callbacks, polling only."
     )
-    blob_dir: Path = Field(Path("blobs"), description="folder of inline media, shared by gateway and workers")
+    blob_dir: Path = Field(
+        Path("blobs"), description="Folder for inline media, shared by gateways and workers."
+    )
     secret_keys: SecretStr = Field(
-        description="keyring `kid:base64,...`, first one active: callback tokens and webhook secrets"
+        description="Keyring `kid:base64,...`, active key first: callback tokens, webhook secrets."
     )
     durability: Literal["require", "assume"] = Field(
-        "require", description="assume: start although Redis does not look durable"
+        "require", description="`assume`: start even if Redis could lose writes. Never in production."
     )
 
-    lease_seconds: Seconds = Field(15, description="a worker that is silent for longer has lost its work")
-    confirm_slots: int = Field(20, ge=1, description="GETs to the upstream at once")
+    lease_seconds: Seconds = Field(
+        15, description="How long a worker may be silent before its work passes to another."
+    )
+    confirm_slots: int = Field(20, ge=1, description="Polls of the upstream in flight at once.")
 
     crash_points: str = Field(
         "",
-        description="fault tests only: `name:n:kill`, `name:n:freeze=seconds` or `name:n:lose_reply`",
+        description="Fault tests only: `name:n:kill`, `name:n:freeze=seconds`, `name:n:lose_reply`.",
     )
 
     otel: bool = Field(
-        False, description="export traces, as the OTEL_* variables say; needs the extra `otel`"
+        False, description="Export traces as the OTEL_* variables say; needs the extra `otel`."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level that is logged."
+    )
     log_format: Literal["json", "console"] = Field(
-        "json", description="one JSON object a line, or for people"
+        "json", description="`json`: one object per line. `console`: easier to read in a terminal."
     )

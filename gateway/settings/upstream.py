@@ -14,46 +14,62 @@ from gateway.settings.types import BaseUrl, Seconds
 
 
 class UpstreamSettings(BaseSettings):
-    upstream_dialect: Literal["vtrix", "vidu"] = Field("vtrix", description="the upstream's wire format")
-    upstream_url: BaseUrl = Field("", description="base URL of the upstream; empty: the dialect's own")
-    upstream_key: SecretStr = Field(min_length=1, description="API key of the upstream")
-    upstream_slots: int = Field(5, ge=1, description="tasks at the upstream at once, of account main")
-    upstream_weight: int = Field(1, ge=1, le=100, description="share of account main, if there are more")
+    upstream_dialect: Literal["vtrix", "vidu"] = Field(
+        "vtrix", description="Wire format of the upstream: `vtrix` or `vidu`."
+    )
+    upstream_url: BaseUrl = Field("", description="Base URL of the upstream. Empty: the dialect's own.")
+    upstream_key: SecretStr = Field(min_length=1, description="API key of the upstream, for account `main`.")
+    upstream_slots: int = Field(
+        5, ge=1, description="Tasks that account `main` may have at the upstream at once."
+    )
+    upstream_weight: int = Field(
+        1, ge=1, le=100, description="Share of account `main` when there are several accounts."
+    )
     upstream_rate: float = Field(
-        0, ge=0, allow_inf_nan=False, description="submissions in a second, of account main; 0: any number"
+        0, ge=0, allow_inf_nan=False, description="Submissions per second with account `main`. 0: no limit."
     )
     upstream_accounts: SecretStr = Field(
         SecretStr(""),
-        description="further accounts: a JSON list of name, key, weight, slots and rate, or a file of that",
+        description="More accounts: JSON list of name, key, weight, slots, rate, or its path.",
     )
-    upstream_tenant_slots: int = Field(5, ge=1, description="of which one tenant may hold")
-    upstream_timeout_seconds: Seconds = Field(60, description="for the answer to a submission")
-    upstream_query_seconds: Seconds = Field(10, description="for the answer to a look at a task")
-    off_peak: bool = Field(False, description="accept off_peak=true")
-    queries_per_second: float = Field(50, ge=0, description="looks at tasks, in all; 0: no limit")
+    upstream_tenant_slots: int = Field(
+        5, ge=1, description="Tasks that one tenant may have at the upstream at once."
+    )
+    upstream_timeout_seconds: Seconds = Field(
+        60, description="Timeout of a submission; after it the outcome is unknown."
+    )
+    upstream_query_seconds: Seconds = Field(10, description="Timeout of a poll.")
+    off_peak: bool = Field(False, description="Accept jobs with off_peak=true.")
+    queries_per_second: float = Field(
+        50, ge=0, description="Polls per second, over all workers. 0: no limit."
+    )
     poll_first_seconds: Seconds = Field(
-        30, description="from the submission to the first poll, until typical durations are learned"
+        30, description="From submission to first poll, until typical durations are known."
     )
-    poll_min_seconds: Seconds = Field(10, description="between polls, at first")
-    poll_max_seconds: Seconds = Field(60, description="between polls, at most")
-    busy_retry_seconds: Seconds = Field(2, description="base of the back-off when the upstream is busy")
+    poll_min_seconds: Seconds = Field(10, description="Interval between polls, at first.")
+    poll_max_seconds: Seconds = Field(60, description="Interval between polls, at most.")
+    busy_retry_seconds: Seconds = Field(2, description="Base of the back-off when the upstream is busy.")
     account_retry_seconds: Seconds = Field(
-        30, description="between probes of an account that the upstream refused (401, 402, 403)"
+        30, description="Interval of probes after the upstream refused an account (401, 402, 403)."
     )
-    unknown_grace_seconds: Seconds = Field(1800, description="how long an unknown outcome waits for evidence")
+    unknown_grace_seconds: Seconds = Field(
+        1800, description="How long an unknown outcome waits for evidence."
+    )
     on_unknown: OnUnknown = Field(
-        OnUnknown.HOLD, description="then: hold (fail, never pay twice), resubmit or manual"
+        OnUnknown.HOLD, description="After that: `hold` (fail, never pay twice), `resubmit` or `manual`."
     )
-    resubmit_max: int = Field(1, ge=0, description="resubmissions of one job, under resubmit")
-    resubmit_day_budget: int = Field(10, ge=0, description="resubmissions of one tenant in a day (UTC)")
+    resubmit_max: int = Field(1, ge=0, description="Resubmissions of one job, under `resubmit`.")
+    resubmit_day_budget: int = Field(10, ge=0, description="Resubmissions per tenant and day (UTC).")
     job_deadline_seconds: Seconds = Field(
-        7200, description="from the submission to giving up on the upstream"
+        7200, description="From submission until we give up on the upstream."
     )
-    off_peak_deadline_seconds: Seconds = Field(180_000, description="the same for off_peak jobs")
+    off_peak_deadline_seconds: Seconds = Field(180_000, description="The same for jobs with off_peak=true.")
     late_watch_seconds: float = Field(
-        86_400, ge=0, description="how long a job that we gave up is watched for a late result"
+        86_400, ge=0, description="How long a job we gave up is still polled for a late result."
     )
-    poison_limit: int = Field(10, ge=1, description="workers that may die with a job before it fails")
+    poison_limit: int = Field(
+        10, ge=1, description="Workers that may die with an unpaid job before it fails."
+    )
 
     def accounts(self) -> tuple[UpstreamAccount, ...]:
         """`main` first. ValueError as of `accounts.parse`."""

@@ -64,23 +64,22 @@ def alarms_of(now: Figures) -> list[Alarm]:
 def _all(now: Figures) -> Iterator[Alarm]:
     page, ticket = Severity.PAGE, Severity.TICKET
     if now.durable is False:
-        yield Alarm("RedisCouldForget", page, "Redis is not set to keep what it acknowledges")
+        yield Alarm("RedisCouldForget", page, "Redis writes are not durable")
     if now.sweep_seconds > SWEEP_SECONDS:
         yield Alarm(
-            "NoWorker", page, "no worker has swept for a while: nothing is sent, confirmed or delivered"
+            "NoWorker", page, "no worker has run a sweep for a while: nothing is sent, confirmed or delivered"
         )
     elif now.lease_seconds > LEASE_SECONDS:
-        yield Alarm("WorkerHangs", page, "work is overdue and nobody takes it over")
+        yield Alarm("WorkerHangs", page, "work is overdue and no worker takes it over")
     if now.parked:
         names, all_of_them = ", ".join(now.parked), len(now.parked) >= now.accounts
-        what = "nothing is sent" if all_of_them else f"less is sent, nothing with {names}"
-        yield Alarm("AccountParked", page, f"{what}: the upstream refused account {names}, or it was parked")
+        what = "nothing is sent" if all_of_them else f"nothing is sent with {names}"
+        why = f"the upstream refused account {names}, or an operator paused it"
+        yield Alarm("AccountParked", page, f"{what}: {why}")
     if now.paused:
         yield Alarm("ServicePaused", ticket, "nothing is sent: an operator paused the service")
     if now.callbacks and now.callback_path_seconds > CALLBACK_PATH_SECONDS:
-        yield Alarm(
-            "CallbackPathDead", page, "callbacks cannot reach us: results are found by polling, later"
-        )
+        yield Alarm("CallbackPathDead", page, "callbacks cannot reach us: polling finds results later")
     if now.unknown_seconds > UNKNOWN_SECONDS:
         yield Alarm("UnknownOld", page, f"an outcome has been unknown for {_time(now.unknown_seconds)}")
     if now.queue_seconds > QUEUE_SECONDS:
@@ -88,11 +87,15 @@ def _all(now: Figures) -> Iterator[Alarm]:
     if now.due_seconds > DUE_SECONDS:
         yield Alarm("DeliveriesOverdue", ticket, f"a due webhook has waited for {_time(now.due_seconds)}")
     if now.dead > 0:
-        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks were given up")
+        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks failed their last attempt")
     if now.memory_ratio > MEMORY_RATIO:
         yield Alarm("RedisNearlyFull", ticket, f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
     if abs(now.skew_seconds) > SKEW_SECONDS:
-        yield Alarm("ClockSkew", ticket, f"this clock and Redis' are {abs(now.skew_seconds):.1f} s apart")
+        yield Alarm(
+            "ClockSkew",
+            ticket,
+            f"the clocks of this gateway and Redis differ by {abs(now.skew_seconds):.1f} s",
+        )
 
 
 def _time(seconds: float) -> str:

@@ -47,7 +47,7 @@ def watched(patient: Machine) -> Iterator[Watched]:
         seen.page.goto(f"{patient.gateway}/ops")
         seen.page.get_by_label("Key").fill(key)
         seen.page.get_by_role("button", name="Sign in").click()
-        expect(seen.page.get_by_text("Nothing needs you.")).to_be_visible()
+        expect(seen.page.get_by_text("No active alerts.")).to_be_visible()
         yield seen
 
 
@@ -85,11 +85,11 @@ def test_from_an_alarm_to_a_repaired_job(patient: Machine, subscriber: Subscribe
     # The alarm shows by itself, and leads to where something can be done about it.
     alarm = page.locator("#alarm-AccountParked")
     expect(alarm).to_be_visible()
-    alarm.get_by_role("link", name="Look").click()
+    alarm.get_by_role("link", name="Open").click()
     expect(page.get_by_text("HTTP 402")).to_be_visible()
     assert job_of(patient, waits)["status"] == "queued"
-    confirm(page, "Resume the account", "Resume the account")
-    expect(page.get_by_text("What waits is sent to the upstream again.")).to_be_visible()
+    confirm(page, "Resume account", "Resume account")
+    expect(page.get_by_text("Sending resumed.")).to_be_visible()
     for job in (waits, refused):
         assert job_of(patient, job, wait=30)["status"] == "completed"
 
@@ -100,7 +100,7 @@ def test_from_an_alarm_to_a_repaired_job(patient: Machine, subscriber: Subscribe
     page.locator(f"tr#{lost}").get_by_role("link").first.click()
     expect(page.get_by_text("the answer was lost: whether it was paid for is not known")).to_be_visible()
     [task] = [fact["task_id"] for fact in patient.ledger("post") if f".{lost}." in fact["callback_token"]]
-    page.get_by_role("button", name="Name its task").click()
+    page.get_by_role("button", name="Bind task").click()
     page.get_by_label("Task id").fill(task)
     page.get_by_label("Task id").press("Enter")
     expect(page.locator(".lead .badge.completed")).to_be_visible()
@@ -111,15 +111,15 @@ def test_from_an_alarm_to_a_repaired_job(patient: Machine, subscriber: Subscribe
 
     # The webhook that was given up: sent again, with the same id.
     page.get_by_role("link", name="Overview").click()
-    page.locator("#alarm-DeadLetters").get_by_role("link", name="Look").click()
+    page.locator("#alarm-DeadLetters").get_by_role("link", name="Open").click()
     page.get_by_role("link", name="job.completed").click()
     expect(page.get_by_text("answered 410 Gone")).to_be_visible()
-    confirm(page, "Send again", "Send again")
+    confirm(page, "Redeliver", "Redeliver")
     expect(page.locator(".lead .badge.delivered")).to_be_visible()
     assert len(subscriber.events_of(unheard)) == 1
 
     page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_text("Nothing needs you.")).to_be_visible()
+    expect(page.get_by_text("No active alerts.")).to_be_visible()
     page.get_by_role("link", name="Log").click()
     for act in ("account resumed", "job resolved", "delivery sent again"):
         expect(page.get_by_text(act)).to_be_visible()
@@ -132,23 +132,23 @@ def test_a_form_is_filled_in_without_a_mouse_and_nothing_takes_it_away(
 ) -> None:
     page = watched.page
     page.goto(f"{patient.gateway}/ops/upstream")
-    page.get_by_role("button", name="Pause everything").focus()
+    page.get_by_role("button", name="Pause service").focus()
     page.keyboard.press("Enter")
-    reason = page.locator(".ask:popover-open").get_by_label("Why")
+    reason = page.locator(".ask:popover-open").get_by_label("Reason")
     reason.focus()
     page.keyboard.type("the upstream moves")
     job = order(patient, subscriber)  # things go on behind the form
     assert job_of(patient, job, wait=30)["status"] == "completed"
-    expect(page.get_by_role("status", name=re.compile("held"))).to_have_count(0)
-    expect(page.locator("#link")).to_have_text("held")
+    expect(page.get_by_role("status", name=re.compile("paused"))).to_have_count(0)
+    expect(page.locator("#link")).to_have_text("paused")
     expect(reason).to_have_value("the upstream moves")
     page.keyboard.press("Escape")
     expect(reason).to_be_hidden()
-    page.get_by_role("button", name="Pause everything").focus()
+    page.get_by_role("button", name="Pause service").focus()
     page.keyboard.press("Enter")
     reason.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Everything is paused")).to_be_visible()
+    expect(page.get_by_text("The service is paused")).to_be_visible()
     assert watched.complaints == []
 
 

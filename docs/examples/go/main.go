@@ -1,4 +1,4 @@
-// A subscriber in Go: verify a webhook, then believe it.
+// A subscriber in Go: verify a webhook, then trust it.
 //
 //	WEBHOOK_SECRET=whsec_... go run . [PORT]
 package main
@@ -29,12 +29,12 @@ type event struct {
 
 type subscriber struct {
 	webhook *standardwebhooks.Webhook
-	seen    sync.Map // of a real service: a table with a unique key
+	seen    sync.Map // in a real service: a table with a unique key
 }
 
 // begin: receive
 func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The bytes as they came: decoded and encoded again, they would differ.
+	// The raw bytes: decoded and encoded again, they would differ.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBytes))
 	if err != nil {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -51,19 +51,19 @@ func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.Header.Get("webhook-id")
-	if _, before := s.seen.LoadOrStore(id, true); before { // a webhook may come twice
-		fmt.Println("had before:", id)
+	if _, duplicate := s.seen.LoadOrStore(id, true); duplicate { // a webhook may come twice
+		fmt.Println("duplicate:", id)
 	} else {
 		go fmt.Println("verified:", id, e.Type, e.Data.ID) // your work goes here
 	}
-	w.WriteHeader(http.StatusNoContent) // before the work is done: the gateway waits 15 s at most
+	w.WriteHeader(http.StatusNoContent) // before the work: the gateway waits 15 s at most
 }
 
 // end: receive
 
 func main() {
 	secret := os.Getenv("WEBHOOK_SECRET")
-	if secret == "" { // the library takes an empty one, with which anybody can sign
+	if secret == "" { // the library accepts an empty one, with which anybody can sign
 		log.Fatal("WEBHOOK_SECRET is not set")
 	}
 	webhook, err := standardwebhooks.NewWebhook(secret)

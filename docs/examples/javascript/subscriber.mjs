@@ -1,16 +1,16 @@
-// A subscriber in JavaScript (Node 18 or newer): verify a webhook, then believe it.
+// A subscriber in JavaScript (Node 18 or newer): verify a webhook, then trust it.
 //
 // npm ci && WEBHOOK_SECRET=whsec_... node subscriber.mjs [PORT]
 import { createServer } from "node:http";
 import { Webhook } from "standardwebhooks";
 
 const MOST_BYTES = 1_048_576;
-const webhook = new Webhook(process.env.WEBHOOK_SECRET ?? ""); // throws when there is no secret
-const seen = new Set(); // of a real service: a table with a unique key
+const webhook = new Webhook(process.env.WEBHOOK_SECRET ?? ""); // throws without a secret
+const seen = new Set(); // in a real service: a table with a unique key
 
 // begin: receive
 async function receive(request, response) {
-  const body = await bytesOf(request); // as they came: JSON.stringify(JSON.parse(body)) would differ
+  const body = await bytesOf(request); // the raw bytes: JSON.stringify(JSON.parse(body)) would differ
   if (body === null) return response.writeHead(413, { connection: "close" }).end();
   let event;
   try {
@@ -20,8 +20,8 @@ async function receive(request, response) {
     return response.writeHead(401).end();
   }
   const id = request.headers["webhook-id"];
-  response.writeHead(204).end(); // before the work is done: the gateway waits 15 s at most
-  if (seen.has(id)) return console.log("had before:", id); // a webhook may come twice
+  response.writeHead(204).end(); // before the work: the gateway waits 15 s at most
+  if (seen.has(id)) return console.log("duplicate:", id); // a webhook may come twice
   seen.add(id);
   console.log("verified:", id, event.type, event.data.id); // your work goes here
 }

@@ -19,7 +19,7 @@ from gateway.web.state import state_of
 
 PAGE: Final = 100
 #: What there is to look back at, and how it is called.
-KINDS: Final = {"events": "What happened", "acts": "What operators did"}
+KINDS: Final = {"events": "Ops events", "acts": "Audit"}
 _ENTRY: Final = re.compile(ENTRY_ID[:-1] + r"\Z")
 _TIMES: Final = frozenset({"until", "hold_until", "since", "valid_until"})
 _PLAIN: Final = frozenset({"id", "at", "kind", "act"})

@@ -27,10 +27,10 @@ async def sign_in(request: Request) -> Response:
     try:
         cookie = await sessions.sign_in(request, form.get("key", ""))
     except Unauthenticated:
-        why = "This is not a key of this service, or it was revoked or has expired."
+        why = "This key is not valid here, or it was revoked or has expired."
         return render(request, "login.html", status=401, refused=why, next=following)
     except ScopeMissing as error:
-        why = f"The key may not look at these pages: it lacks {error.scope}."
+        why = f"This key cannot open these pages: it lacks the scope {error.scope}."
         return render(request, "login.html", status=403, refused=why, next=following)
     response = RedirectResponse(following, 303)
     sessions.keep(request, response, cookie)

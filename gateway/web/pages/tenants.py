@@ -85,13 +85,13 @@ def _limits(shown: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """What it may do: in words, as set for it, and as the service does."""
     words = {
         "weight": "weight",
-        "in_flight": "jobs at the upstream at once",
-        "queue_max": "jobs that may wait",
-        "rate": "jobs a second that it may post",
-        "burst": "of them at once",
+        "in_flight": "jobs at the upstream",
+        "queue_max": "waiting jobs",
+        "rate": "posted jobs per second",
+        "burst": "burst of posted jobs",
     }
     return [(text, _any(shown[name]), _any(shown["defaults"][name])) for name, text in words.items()]
 
 
 def _any(limit: float | None) -> float | str | None:
-    return "any number" if limit == 0 else limit
+    return "no limit" if limit == 0 else limit

@@ -19,9 +19,9 @@ from gateway.web.state import state_of
 _TALLIES = {
     "submissions": "Submissions",
     "callbacks": "Callbacks",
-    "jobs_finished": "Ends of jobs",
+    "jobs_finished": "Finished jobs",
     "resubmissions": "Resubmissions",
-    "quarantined": "Kept for people",
+    "quarantined": "Quarantine",
 }
 
 

@@ -62,7 +62,7 @@ def test_each_thing_that_is_wrong_is_named(ill: dict[str, Any], code: str) -> No
 def test_a_parked_account_is_named_and_whether_another_sends() -> None:
     [some] = alarms_of(replace(WELL, parked=["second"]))
     assert some.text == (
-        "less is sent, nothing with second: the upstream refused account second, or it was parked"
+        "nothing is sent with second: the upstream refused account second, or an operator paused it"
     )
     [everything] = alarms_of(replace(WELL, parked=["main", "second"]))
     assert everything.text.startswith("nothing is sent: the upstream refused account main, second")

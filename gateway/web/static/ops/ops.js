@@ -1,27 +1,27 @@
 "use strict";
-// Keeps a page fresh: an event stream tells when something moved, and the page is fetched anew and merged in, so that
-// focus, open dialogues and scroll positions stay.
+// Live updates: an event stream says when something changed; the page is fetched again and merged in, so that focus, open
+// dialogs and scroll positions stay.
 (() => {
   const link = document.getElementById("link");
   const live = () => document.getElementById("live");
-  const HISTORY = { accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "at the upstream", oldest: "longest wait", usual: "half within", slow: "95 % within", sent: "delivered", refused: "failed" };
+  const HISTORY = { accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "at the upstream", oldest: "oldest waiting", usual: "median", slow: "95th percentile", sent: "delivered", refused: "failed" };
   const COLOURS = { accepted: "accent", completed: "good", failed: "bad", waiting: "warn", in_flight: "accent", oldest: "warn", usual: "good", slow: "accent", sent: "good", refused: "bad" };
 
   const say = (state, title) => {
     if (!link) return;
     link.className = `state ${state}`;
-    link.textContent = state === "away" ? "not connected" : state === "held" ? "held" : "live";
+    link.textContent = state === "away" ? "offline" : state === "held" ? "paused" : "live";
     link.title = title;
   };
 
-  // What people are in the middle of is not taken from under their hands.
+  // Never update under an open form or a playing video.
   const busy = () => document.querySelector(":popover-open") || (document.activeElement && document.activeElement.closest("main") && /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) || playing();
   const playing = () => [...document.querySelectorAll("video")].some((video) => !video.paused);
 
   const refresh = () => {
     if (document.hidden || !live()) return;
-    if (busy()) { say("held", "Not kept fresh while you fill in a form or watch a video"); return; }
-    say("", "This page is kept fresh");
+    if (busy()) { say("held", "Updates are paused while you fill in a form or watch a video"); return; }
+    say("", "Live updates");
     htmx.trigger(live(), "tick");
   };
 
@@ -29,7 +29,7 @@
     const source = new EventSource("/ops/live");
     source.addEventListener("tick", refresh);
     source.onerror = () => {
-      say("away", "The gateway does not answer; the page shows how it was");
+      say("away", "The gateway does not answer. The page shows the last known state.");
       if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
     };
     addEventListener("pagehide", () => source.close(), { once: true });
@@ -95,7 +95,7 @@
   const redraw = () => { for (const plot of plots.values()) plot.destroy(); plots.clear(); draw(); };
 
   document.addEventListener("DOMContentLoaded", () => {
-    // plots and videos keep what they hold
+    // charts and videos keep their state
     Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.dataset && "keep" in old.dataset);
     ago();
     draw();
@@ -105,7 +105,7 @@
   document.addEventListener("htmx:afterSettle", () => {
     ago();
     draw();
-    // From where a video may be loaded is said with the page: one that was merged in later needs the page anew.
+    // The page's policy names the origins of its videos: a video that was merged in later needs a fresh page.
     if (document.querySelector("video:not([src])")) location.reload();
   });
   document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });

@@ -96,7 +96,7 @@ async def test_a_job_s_page_tells_its_story_and_cancels_it(
     done = await browser.post(f"/ops/jobs/{name}/cancel", data={"token": token})
     assert done.headers["location"] == f"/ops/jobs/{name}?said=canceled"
     after = (await browser.get(done.headers["location"])).text
-    assert "The job is canceled." in after
+    assert "Job canceled." in after
     assert "/cancel" not in after
     again = await browser.post(f"/ops/jobs/{name}/resolve", data={"token": token, "action": "fail"})
     assert (again.status_code, "only one whose outcome is unknown" in again.text) == (409, True)
@@ -136,7 +136,7 @@ async def test_a_result_may_be_played_from_where_it_lies_and_from_nowhere_else(
 async def test_everything_is_paused_and_resumed(browser: httpx.AsyncClient, token: str, state: State) -> None:
     await browser.post("/ops/pause", data={"token": token, "reason": "the upstream moves"})
     page = (await browser.get("/ops/upstream")).text
-    assert "Everything is paused" in page
+    assert "The service is paused" in page
     assert "the upstream moves" in page
     assert "ServicePaused" in (await browser.get("/ops")).text
     await browser.post("/ops/resume", data={"token": token})
@@ -175,7 +175,7 @@ async def test_dead_letters_are_sent_again_one_or_all(
     assert one.headers["location"] == f"/ops/deliveries/{first}?said=sent_again"
     rest = await browser.post("/ops/deliveries/redeliver", data={"token": token, "number": "50"})
     assert rest.headers["location"] == "/ops/deliveries?said=all_sent_again&number=1"
-    assert "Nothing was given up" in (await browser.get("/ops/deliveries")).text
+    assert "No dead letters" in (await browser.get("/ops/deliveries")).text
     assert first in (await browser.get("/ops/deliveries?tenant=acme&state=pending")).text
 
 
@@ -186,7 +186,7 @@ async def test_an_endpoint_is_parked_resumed_and_recovered(
     name = made.json()["id"]
     sent = {"token": token, "subscriber": name}
     await browser.post("/ops/subscribers/park", data={**sent, "reason": "it asked us to"})
-    assert "Left alone" in (await browser.get("/ops/endpoints")).text
+    assert "No paused subscribers" not in (await browser.get("/ops/endpoints")).text
     assert name in (await browser.get("/ops/endpoints?tenant=acme")).text
     assert (await state.resources.lanes.health(name)).parked
     await browser.post("/ops/subscribers/resume", data=sent)
@@ -214,12 +214,12 @@ async def test_who_waits_is_seen_lane_by_lane(
     await browser.post("/ops/pause", data={"token": token, "reason": "to see them wait"})
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
     assert 'id="lane-acme"' in (await browser.get("/ops/queue")).text
-    assert "0 ahead of it in its lane" in (await browser.get(f"/ops/jobs/{name}")).text
+    assert "0 jobs ahead in its lane" in (await browser.get(f"/ops/jobs/{name}")).text
 
 
 async def test_those_who_may_only_look_are_shown_no_button(onlooker: httpx.AsyncClient) -> None:
     page = (await onlooker.get("/ops/upstream")).text
-    assert "Pause everything" not in page
+    assert "Pause service" not in page
 
 
 async def test_the_assets_are_ours_and_may_be_kept(browser: httpx.AsyncClient) -> None:
