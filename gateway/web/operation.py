@@ -36,9 +36,10 @@ class Reply:
 class Operation:
     """One method of one path.
 
-    `scopes`: a key with any of them may call it. Empty: no key is needed, and the handler gets the request alone.
-    `problems`: statuses of errors, besides those that every operation of its kind has. `hints`: names of query
-    parameters that people try here, and what to do instead. `head`: whether a GET also answers HEAD.
+    `scopes`: a key with any of them may call it. Empty: no key is needed, and the handler gets the request
+    alone. `problems`: statuses of errors, besides those that every operation of its kind has. `hints`: names
+    of query parameters that people try here, and what to do instead. `head`: whether a GET also answers HEAD.
+    `body`: a model; or the JSON schema of a body that the handler reads in its own way.
     """
 
     method: str
@@ -53,7 +54,7 @@ class Operation:
     query: tuple[Param[Any], ...] = ()
     headers: tuple[Param[Any], ...] = ()
     hints: Mapping[str, str] = field(default_factory=dict)
-    body: type[BaseModel] | None = None
+    body: type[BaseModel] | Document | None = None
     body_required: bool = True
     examples: Document = field(default_factory=dict)
     problems: tuple[int, ...] = ()

@@ -43,9 +43,10 @@ class Wrong(Exception):
 class Param(Generic[T]):
     """One query parameter or header.
 
-    `schema`: its JSON schema. `read`: parses its text, or raises Wrong. `default`: the value when it is absent.
-    `missing`: the message when it is absent and must not be. `repeatable`: a header that may come more than
-    once; its texts are joined with commas. `serialization`: OpenAPI's `style` and `explode`, if not the default.
+    `schema`: its JSON schema. `read`: parses its text, or raises Wrong. `default`: the value when it is
+    absent. `missing`: the message when it is absent and must not be. `repeatable`: a header that may come
+    more than once; its texts are joined with commas. `serialization`: OpenAPI's `style` and `explode`, if
+    not the default.
     """
 
     name: str

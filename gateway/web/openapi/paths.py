@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from gateway.tenants import Scope
 from gateway.web.http.params import Param
-from gateway.web.openapi.parts import REFERENCE
 from gateway.web.operation import Document, Operation, Reply
 from gateway.web.schemas import deliveries, jobs, ops, tenants
 
+REFERENCE: Final = "#/components/schemas/{model}"
 _OF_EVERY_KEYED: Final = (400, 401, 403, 405, 500, 503)
 _OF_EVERY_BODY: Final = (408, 413, 415, 422)
 _OF_EVERY_OPEN: Final = (500,)
@@ -59,12 +59,12 @@ def _described(operation: Operation) -> Document:
     }
     if description := _description(operation):
         made["description"] = description
-    parameters = [_parameter(param, "query") for param in operation.query]
-    parameters += [_parameter(param, "header") for param in operation.headers]
+    parameters = [parameter(param, "query") for param in operation.query]
+    parameters += [parameter(param, "header") for param in operation.headers]
     if parameters:
         made["parameters"] = parameters
     if operation.body is not None:
-        content = {"schema": reference(operation.body)}
+        content = {"schema": _schema(operation.body)}
         if operation.examples:
             content["examples"] = operation.examples
         made["requestBody"] = {
@@ -85,7 +85,7 @@ def _problems(operation: Operation) -> Document:
     statuses |= set(_OF_EVERY_KEYED if operation.scopes else _OF_EVERY_OPEN)
     if operation.scopes and "{" in operation.path:
         statuses.add(404)
-    if operation.body is not None:
+    if isinstance(operation.body, type):
         statuses |= set(_OF_EVERY_BODY)
     return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)}
 
@@ -93,14 +93,18 @@ def _problems(operation: Operation) -> Document:
 def _reply(reply: Reply) -> Document:
     made: Document = {"description": reply.description}
     if reply.schema is not None:
-        schema = reply.schema if isinstance(reply.schema, dict) else reference(reply.schema)
-        made["content"] = {reply.media_type: {"schema": schema}}
+        made["content"] = {reply.media_type: {"schema": _schema(reply.schema)}}
     if reply.headers:
         made["headers"] = dict(reply.headers)
     return made
 
 
-def reference(model: type[BaseModel] | type[Any]) -> Document:
+def _schema(shape: Any) -> Document:
+    """`shape`: a model or a TypedDict, or a schema already."""
+    return shape if isinstance(shape, dict) else reference(shape)
+
+
+def reference(model: type[Any]) -> Document:
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
@@ -109,7 +113,7 @@ def _in_path(name: str) -> Document:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _parameter(param: Param[Any], place: str) -> Document:
+def parameter(param: Param[Any], place: str) -> Document:
     made: Document = {
         "name": param.name,
         "in": place,
@@ -125,7 +129,7 @@ def models(operations: Iterable[Operation]) -> tuple[list[type[BaseModel]], list
     bodies: dict[type[BaseModel], None] = {}
     answers: dict[Any, None] = {}
     for operation in operations:
-        if operation.body is not None:
+        if isinstance(operation.body, type):
             bodies[operation.body] = None
         for reply in operation.replies.values():
             if reply.schema is not None and not isinstance(reply.schema, Mapping):
