@@ -24,12 +24,14 @@ _Served = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A documented answer. `schema`: a TypedDict, a model, or a JSON schema; None: no body."""
+    """A documented answer. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: instead of
+    it, the TypedDict of each line, when the answer is JSON Lines."""
 
     description: str
     schema: Any = None
     headers: Mapping[str, Document] = field(default_factory=dict)
     media_type: str = "application/json"
+    lines: Any = None
 
 
 @dataclass(frozen=True, slots=True)

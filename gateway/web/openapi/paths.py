@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from gateway.tenants import Scope
+from gateway.web.http.answers import BYTES, JSON_LINES
 from gateway.web.http.params import Param
 from gateway.web.operation import Document, Operation, Reply
 from gateway.web.schemas import deliveries, jobs, ops, tenants
@@ -94,6 +95,9 @@ def _reply(reply: Reply) -> Document:
     made: Document = {"description": reply.description}
     if reply.schema is not None:
         made["content"] = {reply.media_type: {"schema": _schema(reply.schema)}}
+    if reply.lines is not None:  # generators of clients do not know JSON Lines, and take it as bytes
+        binary = {"type": "string", "format": "binary"}
+        made["content"] = {JSON_LINES: {"schema": _schema(reply.lines)}, BYTES: {"schema": binary}}
     if reply.headers:
         made["headers"] = dict(reply.headers)
     return made
@@ -132,6 +136,7 @@ def models(operations: Iterable[Operation]) -> tuple[list[type[BaseModel]], list
         if isinstance(operation.body, type):
             bodies[operation.body] = None
         for reply in operation.replies.values():
-            if reply.schema is not None and not isinstance(reply.schema, Mapping):
-                answers[reply.schema] = None
+            for model in (reply.schema, reply.lines):
+                if model is not None and not isinstance(model, Mapping):
+                    answers[model] = None
     return list(bodies), list(answers)
