@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import orjson
 
@@ -33,6 +33,12 @@ def born_at(job_id: str) -> int:
     return value
 
 
+@overload
+def rfc3339(ms: int) -> str: ...
+@overload
+def rfc3339(ms: None) -> None: ...
+@overload
+def rfc3339(ms: int | None) -> str | None: ...
 def rfc3339(ms: int | None) -> str | None:
     """Milliseconds since the epoch as `2026-11-22T08:00:00.123Z`."""
     return None if ms is None else f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
