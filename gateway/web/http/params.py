@@ -217,9 +217,11 @@ def flag(name: str, description: str) -> Param[bool]:
     return Param(name, description, {"type": "string", "enum": list(FLAGS)}, read, default=False)
 
 
-def text(
-    name: str, description: str, pattern: str, meaning: str, *, missing: str | None = None
-) -> Param[str | None]:
+@overload
+def text(name: str, description: str, pattern: str, meaning: str) -> Param[str | None]: ...
+@overload
+def text(name: str, description: str, pattern: str, meaning: str, *, missing: str) -> Param[str]: ...
+def text(name: str, description: str, pattern: str, meaning: str, *, missing: str | None = None) -> Param[Any]:
     """A text of the form `pattern` (`^...$`), which is called `meaning` in errors."""
     form = re.compile(pattern.removesuffix("$") + r"\Z")
 
