@@ -25,11 +25,12 @@ from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
-from gateway.web.api import callbacks, deliveries, endpoint_changes, endpoints, events, jobs, recoveries
+from gateway.web.api.routes import API
 from gateway.web.http import problems
 from gateway.web.http.request_counts import Traffic
 from gateway.web.key_usage import Uses
 from gateway.web.openapi import document, swagger_ui
+from gateway.web.operation import routes
 from gateway.web.ops import accounts, audit, health, overview, queues, tenants
 from gateway.web.ops import deliveries as ops_deliveries
 from gateway.web.ops import jobs as ops_api
@@ -49,31 +50,8 @@ _TESTS_AT_ONCE: Final = 50
 
 def create_app(settings: Settings) -> Starlette:
     """Starts and goes on without Redis; what needs it answers 503 until it is there."""
-    routes: list[BaseRoute] = [
-        _route("/v1/jobs", POST=jobs.create, GET=jobs.page),
-        _route("/v1/jobs/{job_id}", GET=jobs.show),
-        _route("/v1/jobs/{job_id}/cancel", POST=jobs.cancel),
-        _route("/v1/jobs/{job_id}/deliveries", GET=jobs.deliveries),
-        _route("/v1/jobs/{job_id}/timeline", GET=jobs.timeline),
-        _route("/v1/jobs/{job_id}/events", GET=events.of_job),
-        _route("/v1/events", GET=events.of_tenant),
-        _route("/v1/endpoints", POST=endpoints.create, GET=endpoints.page),
-        _route(
-            "/v1/endpoints/{endpoint_id}",
-            GET=endpoints.show,
-            PATCH=endpoint_changes.change,
-            DELETE=endpoints.delete,
-        ),
-        _route("/v1/endpoints/{endpoint_id}/rotate", POST=endpoint_changes.rotate),
-        _route("/v1/endpoints/{endpoint_id}/test", POST=endpoint_changes.test),
-        _route("/v1/endpoints/{endpoint_id}/recover", POST=recoveries.recover),
-        _route("/v1/endpoints/{endpoint_id}/recoveries", GET=recoveries.page),
-        _route("/v1/recoveries/{recovery_id}", GET=recoveries.show),
-        _route("/v1/deliveries", GET=deliveries.page),
-        _route("/v1/deliveries/{delivery_id}", GET=deliveries.show),
-        _route("/v1/deliveries/{delivery_id}/redeliver", POST=deliveries.redeliver),
-        _route("/callbacks/{token}", POST=callbacks.receive),
-        _route("/callbacks/probe/{token}", GET=callbacks.probe),
+    served: list[BaseRoute] = [
+        *routes(API),
         _route("/ops/api/jobs", GET=ops_api.jobs_page),
         _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
         _route("/ops/api/jobs/{job_id}/timeline", GET=ops_api.timeline),
@@ -128,7 +106,7 @@ def create_app(settings: Settings) -> Starlette:
         Mount("/ops/static", StaticFiles(directory=ASSETS)),
     ]
     traffic, drain = Traffic(), Drain()
-    templates = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
+    templates = {route.endpoint: route.path for route in served if isinstance(route, Route)}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -157,7 +135,7 @@ def create_app(settings: Settings) -> Starlette:
             yield
 
     app = Starlette(
-        routes=routes,
+        routes=served,
         lifespan=lifespan,
         middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain, Edge(settings))],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},

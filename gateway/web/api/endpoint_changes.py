@@ -1,4 +1,4 @@
-"""The routes that change an endpoint, give it a new secret, and try it."""
+"""The operations that change an endpoint, rotate its secret, and send it a test event."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from gateway.keyring import Keyring
 from gateway.store.delivery_base import Written
 from gateway.tenants import Key
 from gateway.web.api.endpoint_views import told, view
-from gateway.web.api.endpoints import allowed, owned, read, resolved
+from gateway.web.api.endpoints import owned, read, resolved
 from gateway.web.http.answers import json_answer
 from gateway.web.http.headers import headers_of
+from gateway.web.http.params import Params
 from gateway.web.schemas.endpoints import EndpointChange, RotateRequest
 from gateway.web.state import State, state_of
 
@@ -35,9 +36,8 @@ _DISABLED: Final = "its owner disabled it"
 _MESSAGE: Final = "This is a test of the endpoint; no job stands behind it."
 
 
-async def change(request: Request) -> Response:
+async def change(request: Request, key: Key, _: Params) -> Response:
     """200 and the endpoint as it is now. What is not named stays as it is."""
-    key = await allowed(request)
     wanted = await read(request, key, EndpointChange)
     state = state_of(request)
     resources, named = state.resources, wanted.model_fields_set
@@ -54,9 +54,8 @@ async def change(request: Request) -> Response:
     return json_answer({**shown, "warnings": told(warnings)})
 
 
-async def rotate(request: Request) -> Response:
+async def rotate(request: Request, key: Key, _params: Params) -> Response:
     """200 and the endpoint with its new secret. The ones from before sign too, for a while."""
-    key = await allowed(request)
     wanted = await read(request, key, RotateRequest) if _has_body(request) else RotateRequest()
     state = state_of(request)
     keyring, now = state.resources.keyring, state.resources.environment.now_ms()
@@ -65,10 +64,10 @@ async def rotate(request: Request) -> Response:
     return json_answer({**await view(state.resources, after), "secret": secret})
 
 
-async def test(request: Request) -> Response:
-    """200 and what became of one POST of a test event, which is signed and sent as events are. It is no
+async def test(request: Request, key: Key, _: Params) -> Response:
+    """200 and the outcome of one POST of a test event, which is signed and sent as events are. It is no
     delivery: it is not repeated, and neither counts for the endpoint's health nor disables it."""
-    endpoint = await owned(request, await allowed(request))
+    endpoint = await owned(request, key)
     state = state_of(request)
     if endpoint.id in state.testing:
         raise Conflict("a test of this endpoint is under way; wait for its answer")

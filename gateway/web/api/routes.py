@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.events import EventType
 from gateway.generation import GenerationRequest
 from gateway.tenants import Scope
-from gateway.web.api import jobs
+from gateway.web.api import callbacks, events, jobs
 from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
+from gateway.web.streams.keepalive import BEAT_SECONDS
 
 _READ: Final = (Scope.JOBS_READ,)
 _WRITE: Final = (Scope.JOBS_WRITE,)
@@ -25,7 +28,8 @@ _WAITED: Final[dict[str, Document]] = {
     },
 }
 _AGAIN: Final = {"Retry-After": RETRY_AFTER}
-
+#: What a new job may request in headers.
+_OPTIONS: Final = (jobs.START_DEADLINE, jobs.TOTAL_DEADLINE, jobs.ON_UNKNOWN, jobs.PRIORITY)
 JOBS: Final = (
     Operation(
         "POST", "/v1/jobs", "createJob", "Create a job", jobs.create,
@@ -34,10 +38,7 @@ JOBS: Final = (
             202: Reply("Accepted. The job will not be lost.", schemas.Job, {**_WAITED, **_AGAIN}),
         },
         _WRITE,
-        headers=(
-            jobs.IDEMPOTENCY_KEY, jobs.START_DEADLINE, jobs.TOTAL_DEADLINE,
-            jobs.ON_UNKNOWN, jobs.PRIORITY, jobs.PREFER,
-        ),
+        headers=(jobs.IDEMPOTENCY_KEY, *_OPTIONS, jobs.PREFER),
         hints={
             "wait": "to wait, send the header Prefer: wait=N",
             "dry_run": "to check a job without creating it, POST it to /v1/jobs/check",
@@ -48,7 +49,9 @@ JOBS: Final = (
         "POST", "/v1/jobs/check", "checkJob", "Check a job without creating it", jobs.check,
         {200: Reply("The job would be accepted.", schemas.DryRun)},
         _WRITE,
-        description="Checks every published limit. Nothing is kept, and nothing is spent.",
+        description="Checks the body and the options against every published limit. Nothing is kept, and "
+        "nothing is spent.",
+        headers=_OPTIONS,
         body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
     ),
     Operation(
@@ -85,4 +88,63 @@ JOBS: Final = (
         _READ,
     ),
 )  # fmt: skip
-API: Final[tuple[Operation, ...]] = (*JOBS,)
+
+_MESSAGES: Final = f"""\
+Server-sent events. Each message is an event as webhooks carry it: `event` is its type, `data` is its body,
+and `id` is its position in the tenant's events. To continue from there, send it as `Last-Event-ID`. The event
+of a finished job has the same bytes as its webhook. A message `gap` says that events are missing because they
+are no longer kept. A comment with the current position is sent every {BEAT_SECONDS:g} s. The stream ends if
+the service restarts, if the client reads too slowly, or if its key is revoked: reconnect with the last `id`.
+"""
+#: The schema of each message, as tools read an event stream.
+_MESSAGE: Final[Document] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": [*EventType, "gap"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Event"},
+        },
+    },
+}
+
+
+def _stream(description: str) -> Reply:
+    return Reply(f"{_MESSAGES}\n{description}", _MESSAGE, media_type="text/event-stream")
+
+
+STREAMS: Final = (
+    Operation(
+        "GET", "/v1/jobs/{job_id}/events", "streamJobEvents", "Stream the events of a job", events.of_job,
+        {
+            200: _stream("It begins with the job's events so far, and ends when the job is finished."),
+            204: Reply("The job is finished, and no event came after that position: do not reconnect."),
+        },
+        _READ, query=(events.AFTER,), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
+    ),
+    Operation(
+        "GET", "/v1/events", "streamEvents", "Stream the events of all jobs", events.of_tenant,
+        {200: _stream("Without a position to continue from, it begins with the next event.")},
+        _READ,
+        query=(events.TYPES, events.AFTER), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
+    ),
+)  # fmt: skip
+
+CALLBACKS: Final = (
+    Operation(
+        "POST", "/callbacks/{token}", "receiveCallback", "For the upstream: report that a task changed",
+        callbacks.receive,
+        {200: Reply("Kept. The result is requested from the upstream separately.", schemas.Received)},
+        tag="callbacks", body={}, body_required=False, problems=(400, 404, 408, 413, 503),
+    ),
+    Operation(
+        "GET", "/callbacks/probe/{token}", "probeCallbacks",
+        "For the service itself: check whether callbacks can reach it", callbacks.probe,
+        {204: Reply("They can, and this is recorded.")},
+        tag="callbacks", problems=(404, 503),
+    ),
+)  # fmt: skip
+
+API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *WEBHOOKS, *CALLBACKS)

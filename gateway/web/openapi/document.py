@@ -1,4 +1,4 @@
-"""The API's document (OpenAPI 3.1), by hand: the paths are literals, every schema comes from a model."""
+"""The API's document (OpenAPI 3.1): the paths are made from the operations, the schemas from their models."""
 
 from __future__ import annotations
 
@@ -10,33 +10,17 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.generation import GenerationRequest
+from gateway.web.api.routes import API
 from gateway.web.http.answers import json_answer
-from gateway.web.openapi.parts import REFERENCE, Document, problem, statuses
-from gateway.web.openapi.paths import paths
+from gateway.web.openapi.ops import operators
+from gateway.web.openapi.parts import health
+from gateway.web.openapi.paths import REFERENCE, models, paths
+from gateway.web.openapi.problems import problems
 from gateway.web.openapi.webhooks import terms, webhooks
-from gateway.web.schemas import deliveries, endpoints, jobs, ops, overview, queues, subscribers, tenants
+from gateway.web.operation import Document
+from gateway.web.schemas import deliveries, jobs, ops, overview, queues, subscribers, tenants
 
-_REQUESTS: Final[tuple[type[BaseModel], ...]] = (
-    GenerationRequest,
-    *endpoints.REQUESTS,
-    *deliveries.REQUESTS,
-    *ops.REQUESTS,
-    *tenants.REQUESTS,
-    *queues.REQUESTS,
-    *subscribers.REQUESTS,
-)
-_ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(jobs.Job, jobs.JobList, jobs.Timeline, jobs.DryRun, jobs.DeliveryList),
-    *endpoints.ANSWERS,
-    *deliveries.ANSWERS,
-    *(jobs.Event, jobs.Received, jobs.Health, jobs.Problem),
-    *ops.ANSWERS,
-    *tenants.ANSWERS,
-    *overview.ANSWERS,
-    *queues.ANSWERS,
-    *subscribers.ANSWERS,
-)
+_OF_OPERATORS: Final = (ops, tenants, overview, queues, subscribers)
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
 Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
@@ -54,9 +38,15 @@ async def show_document(_: Request) -> Response:
 
 
 def document() -> Document:
+    requests, answers = models(API)
+    for schemas in _OF_OPERATORS:
+        requests += getattr(schemas, "REQUESTS", ())
+        answers += schemas.ANSWERS
+    # Webhooks and errors are no operation's; the rest is what operators get.
+    answers += (jobs.Event, jobs.Problem, jobs.Health, jobs.Timeline, deliveries.DeliveryPage)
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((model, "validation") for model in _REQUESTS),
-        *((model, "serialization") for model in _ANSWERS),
+        *((model, "validation") for model in requests),
+        *((model, "serialization") for model in answers),
     ]
     _, definitions = models_json_schema(wanted, ref_template=REFERENCE)
     return {
@@ -69,11 +59,11 @@ def document() -> Document:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in _TAGS],
-        "paths": paths(),
+        "paths": {**paths(API), **operators(), **health()},
         "webhooks": webhooks(),
         "components": {
             "schemas": definitions["$defs"],
-            "responses": {f"Problem{status}": problem(status) for status in statuses()},
+            "responses": problems(),
             "securitySchemes": {
                 "key": {
                     "type": "http",

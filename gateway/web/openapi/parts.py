@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel
 
 from gateway.tenants import Scope
-from gateway.web.http.problems import KINDS, MEDIA_TYPE, REFUSALS
-from gateway.web.schemas import jobs
+from gateway.web.api.deliveries import FILTERS
+from gateway.web.openapi.paths import REFERENCE, parameter
+from gateway.web.operation import Document as Document
+from gateway.web.schemas import deliveries, jobs
 
-Document = dict[str, Any]
-
-REFERENCE: Final = "#/components/schemas/{model}"
 _TAGS: Final = {
     Scope.JOBS_WRITE: "jobs",
     Scope.JOBS_READ: "jobs",
@@ -56,23 +55,8 @@ def answer(meaning: str, *models: type[BaseModel], headers: Document | None = No
     return made if headers is None else {**made, "headers": headers}
 
 
-def statuses() -> list[int]:
-    return sorted({kind.status for kind in (*KINDS.values(), *REFUSALS.values())})
-
-
 def problems(*statuses: int) -> Document:
     return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)}
-
-
-def problem(status: int) -> Document:
-    titles = {kind.title for kind in (*KINDS.values(), *REFUSALS.values()) if kind.status == status}
-    made: Document = {
-        "description": "; ".join(sorted(titles)) + ".",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model=jobs.Problem.__name__)}}},
-    }
-    if status in (429, 503):
-        made["headers"] = {"Retry-After": RETRY_AFTER}
-    return made
 
 
 def path(name: str, pattern: str) -> Document:
@@ -83,27 +67,39 @@ def query(name: str, meaning: str, schema: Document) -> Document:
     return {"name": name, "in": "query", "description": meaning, "schema": schema}
 
 
-def header(name: str, meaning: str, schema: Document) -> Document:
-    return {"name": name, "in": "header", "description": meaning, "schema": schema}
-
-
-RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer"}}
-LOCATION: Final = {"Location": {"description": "Its path.", "schema": {"type": "string"}}}
-WAITED: Final = {
-    **LOCATION,
-    "Preference-Applied": {
-        "description": "`wait=N`: that `Prefer` was heard.",
-        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
-    },
-    "Idempotent-Replayed": {
-        "description": "`true`: this is the earlier job of the same key and body.",
-        "schema": {"type": "string", "enum": ["true"]},
-    },
-}
-ACCEPTED: Final = {**WAITED, "Retry-After": RETRY_AFTER}
 JOB: Final = path("job_id", jobs.JOB_ID)
-ENDPOINT: Final = path("endpoint_id", jobs.ENDPOINT_ID)
-TOKEN: Final = path("token", "^[A-Za-z0-9_.-]{1,250}$")
+DELIVERY: Final = path("delivery_id", deliveries.DELIVERY_ID)
+
+
+def filters() -> list[Document]:
+    """The parameters of lists of deliveries."""
+    return [parameter(param, "query") for param in FILTERS]
+
+
+def health() -> Document:
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    metrics = {
+        "operationId": "metrics",
+        "summary": "Metrics for Prometheus",
+        "tags": ["operations"],
+        "security": [],
+        "responses": {"200": {"description": "Metrics.", "content": text}, **problems(500)},
+    }
+    return {
+        "/livez": {"get": _health("livez", "Whether the process runs", {})},
+        "/readyz": {"get": _health("readyz", "Whether jobs can be accepted", problems(503))},
+        "/metrics": {"get": metrics},
+    }
+
+
+def _health(name: str, summary: str, more: Document) -> Document:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["operations"],
+        "security": [],
+        "responses": {"200": answer("Yes.", jobs.Health), **problems(500), **more},
+    }
 
 
 def change(name: str, summary: str, answers: Document, body: type[BaseModel], *statuses: int) -> Document:

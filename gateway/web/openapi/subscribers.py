@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gateway.tenants import Scope
-from gateway.web.openapi.deliveries import DELIVERY, filters
-from gateway.web.openapi.parts import Document, answer, change, operation, query
+from gateway.web.openapi.parts import DELIVERY, Document, answer, change, filters, operation, query
 from gateway.web.ops.deliveries import PAGE_MAX
 from gateway.web.schemas import deliveries, ops
 from gateway.web.schemas import subscribers as subscriber_schemas

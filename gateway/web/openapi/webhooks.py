@@ -6,7 +6,8 @@ from typing import Final
 
 from gateway.backoff import DELIVERY_SCHEDULE
 from gateway.events import EventType
-from gateway.web.openapi.parts import REFERENCE, Document
+from gateway.web.openapi.paths import reference
+from gateway.web.operation import Document
 from gateway.web.schemas import jobs
 
 _SUMMARIES: Final = {
@@ -39,7 +40,7 @@ def webhooks() -> Document:
 
 
 def _event(kind: EventType) -> Document:
-    schema = {"$ref": REFERENCE.format(model=jobs.Event.__name__)}
+    schema = reference(jobs.Event)
     return {
         "operationId": f"on_{kind.name.lower()}",
         "summary": _SUMMARIES[kind],

@@ -10,7 +10,6 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import tenants
 from gateway.endpoints import Delivery
 from gateway.errors import InvalidRequest, NotFound, Problem
 from gateway.jobs import rfc3339
@@ -18,24 +17,30 @@ from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.api import deliveries
 from gateway.web.http.answers import json_answer
+from gateway.web.http.params import Reader, text
 from gateway.web.http.queries import Query
 from gateway.web.ops import actions, bodies
 from gateway.web.schemas.deliveries import DELIVERY_ID
+from gateway.web.schemas.ops import TENANT as TENANT_NAME
 from gateway.web.schemas.subscribers import ParkSubscriber, ResumeSubscribers
 from gateway.web.state import State, state_of
 
 PAGE_MAX: Final = 1000
+TENANT: Final = text(
+    "tenant",
+    "Of this one.",
+    TENANT_NAME,
+    "the name of a tenant",
+    missing="say whose: tenant=NAME",
+)
 _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 
 
 async def page(request: Request) -> Response:
     """A tenant's deliveries, newest first, without their logs."""
     await auth.require(request, Scope.OPS_READ)
-    query = Query(request, "tenant", *deliveries.FILTERS)
-    tenant = query.text("tenant", tenants.TENANT, "the name of a tenant")
-    if tenant is None:
-        query.problems.append(Problem("tenant", "required", "say whose: tenant=NAME"))
-    return await deliveries.listed(request, query, tenant or "", "/ops/api/deliveries")
+    params = Reader((TENANT, *deliveries.FILTERS)).read(request)
+    return await deliveries.listed(request, params, params[TENANT] or "", "/ops/api/deliveries")
 
 
 async def show(request: Request) -> Response:

@@ -157,12 +157,12 @@ async def test_a_wrong_query_is_refused_by_its_name(client: httpx.AsyncClient, p
     assert [error["param"] for error in answer.json()["errors"]] == [param]
 
 
-async def test_a_dry_run_says_what_would_happen_and_keeps_nothing(
+async def test_a_check_says_what_would_happen_and_keeps_nothing(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     before = await resources.redis.dbsize()
     body = {**BODY, "duration": 10, "bgm": True, "payload": "mine"}
-    answer = await client.post("/v1/jobs?dry_run=1", json=body)
+    answer = await client.post("/v1/jobs/check", json=body)
     assert answer.status_code == 200
     found = schemas.DryRun.model_validate_json(answer.content)
     assert [warning.code for warning in found.warnings] == ["bgm_no_effect"]
@@ -171,9 +171,22 @@ async def test_a_dry_run_says_what_would_happen_and_keeps_nothing(
     assert await resources.redis.dbsize() == before
 
 
-async def test_a_dry_run_refuses_what_a_run_would_refuse(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/v1/jobs?dry_run=true", json={**BODY, "duration": 11})
+async def test_a_check_refuses_what_a_post_would_refuse(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/jobs/check", json={**BODY, "duration": 11})
     assert answer.status_code == 422
+    assert answer.json() == (await client.post("/v1/jobs", json={**BODY, "duration": 11})).json()
+
+
+@pytest.mark.parametrize("value", ["1", "0", "true"])
+async def test_a_post_that_asks_for_a_dry_run_makes_no_job_and_is_shown_the_check(
+    client: httpx.AsyncClient, value: str
+) -> None:
+    answer = await client.post(f"/v1/jobs?dry_run={value}", json=BODY)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["param"], error["code"]) == ("dry_run", "unknown_parameter")
+    assert error["message"] == "to check a job without creating it, POST it to /v1/jobs/check"
+    assert (await client.get("/v1/jobs")).json()["data"] == []
 
 
 @pytest.mark.parametrize("path", ["{}", "{}/deliveries"])
@@ -291,6 +304,6 @@ async def test_inline_media_go_to_the_blob_store_and_a_replay_leaves_none_behind
     await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": "a"})
     folder = resources.settings.blob_dir
     assert [path.name for path in folder.glob("job_*")] == [first.json()["id"]]
-    dry = await client.post("/v1/jobs?dry_run=1", json=body)
-    assert dry.json()["upstream_params"]["images"][0].startswith("inline png, ")
+    checked = await client.post("/v1/jobs/check", json=body)
+    assert checked.json()["upstream_params"]["images"][0].startswith("inline png, ")
     assert len(list(folder.glob("job_*"))) == 1

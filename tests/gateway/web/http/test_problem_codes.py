@@ -92,7 +92,7 @@ async def test_what_is_no_json_is_refused_with_listed_codes(client: httpx.AsyncC
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
-        ("/v1/jobs?x=1&dry_run=2&dry_run=1", {"Idempotency-Key": "", "Prefer": "wait=x"}),
+        ("/v1/jobs?x=1&wait=2&wait=1", {"Idempotency-Key": "", "Prefer": "wait=x"}),
         ("/v1/jobs", {"Content-Type": "text/plain"}),
         ("/v1/jobs", {"Content-Encoding": "gzip"}),
         ("/v1/jobs", {"Content-Length": "-1"}),

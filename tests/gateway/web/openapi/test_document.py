@@ -15,9 +15,8 @@ from starlette.routing import Route
 from gateway import events, generation
 from gateway.delivery import signing
 from gateway.events import EventType
-from gateway.lifecycle import DeliveryState, JobState, OnUnknown
+from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
-from gateway.web.http.queries import MAX_DEADLINE_SECONDS
 from gateway.web.openapi.document import document
 from gateway.web.pages.routes import PAGES
 from gateway.web.schemas import jobs
@@ -115,14 +114,6 @@ def test_a_late_result_is_an_event_of_the_documented_shape() -> None:
     event = jobs.Event.model_validate_json(events.make_late(found, None, 1_795_334_400_007).body)
     assert event.type is EventType.LATE_RESULT
     assert event.data.late_result is not None
-
-
-def test_what_a_job_may_ask_for_in_headers_is_documented_with_its_limits() -> None:
-    parameters = {one["name"]: one for one in document()["paths"]["/v1/jobs"]["post"]["parameters"]}
-    for name in ("Gateway-Start-Deadline", "Gateway-Total-Deadline"):
-        schema = parameters[name]["schema"]
-        assert (schema["minimum"], schema["maximum"]) == (1, MAX_DEADLINE_SECONDS)
-    assert parameters["Gateway-On-Unknown"]["schema"]["enum"] == list(OnUnknown)
 
 
 def test_what_operators_do_has_a_tag_of_its_own_and_needs_their_scopes() -> None:
