@@ -1,4 +1,4 @@
-"""Query parameters, read strictly: every fault at once, each under its name. Operations use `params` instead."""
+"""Query parameters, read strictly: every fault at once, each under its name. `params` replaces it."""
 
 from __future__ import annotations
 
