@@ -1,7 +1,7 @@
 """What an operator should look at now, from the figures of the service. Pure.
 
-The same lines are drawn in deploy/prometheus/rules.yaml, whose alerts have the same names and also ask for
-how long it has been so.
+deploy/prometheus/rules.yaml has the same thresholds; its alerts have the same names, and also require that
+the condition lasts.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ SKEW_SECONDS: Final = 2
 
 
 class Severity(StrEnum):
-    PAGE = "page"  #: somebody should be woken
-    TICKET = "ticket"  #: it can wait for the morning
+    PAGE = "page"  #: wake somebody
+    TICKET = "ticket"  #: it can wait until the morning
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What alarms follow from. `durable`: None when it is not known; `callbacks`: whether they are wanted;
-    `parked`: the names of those of the upstream's `accounts` that are."""
+    """What alarms follow from. `durable`: None if unknown; `callbacks`: whether they are on; `accounts`: how
+    many the upstream has for us; `paused_accounts`: the names of those that are paused."""
 
     durable: bool | None
     paused: bool
     accounts: int
-    parked: Sequence[str]
+    paused_accounts: Sequence[str]
     callbacks: bool
     callback_path_seconds: float
     unknown_seconds: float
@@ -57,29 +57,30 @@ class Alarm:
 
 
 def alarms_of(now: Figures) -> list[Alarm]:
-    """The gravest first."""
+    """Most severe first."""
     return sorted(_all(now), key=lambda alarm: alarm.severity is not Severity.PAGE)
 
 
 def _all(now: Figures) -> Iterator[Alarm]:
     page, ticket = Severity.PAGE, Severity.TICKET
     if now.durable is False:
-        yield Alarm("RedisCouldForget", page, "Redis is not set to keep what it acknowledges")
+        yield Alarm("RedisCouldForget", page, "Redis is not configured for durable writes")
     if now.sweep_seconds > SWEEP_SECONDS:
         yield Alarm(
-            "NoWorker", page, "no worker has swept for a while: nothing is sent, confirmed or delivered"
+            "NoWorker", page, "no worker has run a sweep for a while: nothing is sent, confirmed or delivered"
         )
     elif now.lease_seconds > LEASE_SECONDS:
-        yield Alarm("WorkerHangs", page, "work is overdue and nobody takes it over")
-    if now.parked:
-        names, all_of_them = ", ".join(now.parked), len(now.parked) >= now.accounts
+        yield Alarm("WorkerHangs", page, "work is overdue and no worker takes it over")
+    if now.paused_accounts:
+        names, all_of_them = ", ".join(now.paused_accounts), len(now.paused_accounts) >= now.accounts
         what = "nothing is sent" if all_of_them else f"less is sent, nothing with {names}"
-        yield Alarm("AccountParked", page, f"{what}: the upstream refused account {names}, or it was parked")
+        why = f"the upstream refused account {names}, or an operator paused it"
+        yield Alarm("AccountParked", page, f"{what}: {why}")
     if now.paused:
         yield Alarm("ServicePaused", ticket, "nothing is sent: an operator paused the service")
     if now.callbacks and now.callback_path_seconds > CALLBACK_PATH_SECONDS:
         yield Alarm(
-            "CallbackPathDead", page, "callbacks cannot reach us: results are found by polling, later"
+            "CallbackPathDead", page, "callbacks do not reach us: results are found later, by polling"
         )
     if now.unknown_seconds > UNKNOWN_SECONDS:
         yield Alarm("UnknownOld", page, f"an outcome has been unknown for {_time(now.unknown_seconds)}")
@@ -88,11 +89,11 @@ def _all(now: Figures) -> Iterator[Alarm]:
     if now.due_seconds > DUE_SECONDS:
         yield Alarm("DeliveriesOverdue", ticket, f"a due webhook has waited for {_time(now.due_seconds)}")
     if now.dead > 0:
-        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks were given up")
+        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks are dead letters")
     if now.memory_ratio > MEMORY_RATIO:
         yield Alarm("RedisNearlyFull", ticket, f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
     if abs(now.skew_seconds) > SKEW_SECONDS:
-        yield Alarm("ClockSkew", ticket, f"this clock and Redis' are {abs(now.skew_seconds):.1f} s apart")
+        yield Alarm("ClockSkew", ticket, f"our clock and Redis' differ by {abs(now.skew_seconds):.1f} s")
 
 
 def _time(seconds: float) -> str:

@@ -31,9 +31,7 @@ from gateway.web.http.request_counts import Traffic
 from gateway.web.key_usage import Uses
 from gateway.web.openapi import document, swagger_ui
 from gateway.web.operation import routes
-from gateway.web.ops import accounts, audit, health, overview, queues, tenants
-from gateway.web.ops import deliveries as ops_deliveries
-from gateway.web.ops import jobs as ops_api
+from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
 from gateway.web.server.drain import Drain
@@ -52,54 +50,7 @@ def create_app(settings: Settings) -> Starlette:
     """Starts and goes on without Redis; what needs it answers 503 until it is there."""
     served: list[BaseRoute] = [
         *routes(API),
-        _route("/ops/api/jobs", GET=ops_api.jobs_page),
-        _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
-        _route("/ops/api/jobs/{job_id}/timeline", GET=ops_api.timeline),
-        _route("/ops/api/jobs/{job_id}/cancel", POST=ops_api.cancel),
-        _route("/ops/api/jobs/{job_id}/resolve", POST=ops_api.resolve),
-        _route("/ops/api/account", GET=accounts.show),
-        _route("/ops/api/account/park", POST=accounts.park),
-        _route("/ops/api/account/resume", POST=accounts.resume),
-        _route("/ops/api/accounts", GET=accounts.list_all),
-        _route("/ops/api/accounts/{account}", GET=accounts.show),
-        _route("/ops/api/accounts/{account}/park", POST=accounts.park),
-        _route("/ops/api/accounts/{account}/resume", POST=accounts.resume),
-        _route("/ops/api/events", GET=ops_api.events),
-        _route("/ops/api/audit", GET=audit.page),
-        _route("/ops/api/audit.jsonl", GET=audit.export),
-        _route("/ops/api/jobs.jsonl", GET=audit.export_jobs),
-        _route("/ops/api/quarantine", GET=ops_api.quarantine),
-        _route("/ops/api/unknown", GET=ops_api.unknown),
-        _route("/ops/api/tenants", GET=tenants.page, POST=tenants.create),
-        _route(
-            "/ops/api/tenants/{tenant}",
-            GET=tenants.show,
-            PUT=tenants.change,
-            PATCH=tenants.change,
-        ),
-        _route("/ops/api/tenants/{tenant}/pause", POST=tenants.pause),
-        _route("/ops/api/tenants/{tenant}/resume", POST=tenants.resume),
-        _route("/ops/api/tenants/{tenant}/keys", GET=tenants.keys, POST=tenants.create_key),
-        _route("/ops/api/keys/{key_id}/rotate", POST=tenants.rotate_key),
-        _route("/ops/api/keys/{key_id}/revoke", POST=tenants.revoke_key),
-        _route("/ops/api/deliveries", GET=ops_deliveries.page),
-        _route("/ops/api/deliveries/{delivery_id}", GET=ops_deliveries.show),
-        _route("/ops/api/deliveries/{delivery_id}/redeliver", POST=ops_deliveries.redeliver),
-        _route("/ops/api/subscribers/parked", GET=ops_deliveries.parked),
-        _route("/ops/api/subscribers/park", POST=ops_deliveries.park),
-        _route("/ops/api/subscribers/resume", POST=ops_deliveries.resume),
-        _route("/ops/api/overview", GET=overview.overview),
-        _route("/ops/api/workers", GET=overview.workers),
-        _route("/ops/api/lanes", GET=queues.lanes),
-        _route("/ops/api/history", GET=queues.history),
-        _route("/ops/api/dead-letters", GET=queues.dead),
-        _route("/ops/api/dead-letters/redeliver", POST=queues.redeliver_dead),
-        _route("/ops/api/state", GET=ops_api.show_state),
-        _route("/ops/api/pause", POST=ops_api.pause),
-        _route("/ops/api/resume", POST=ops_api.resume_all),
-        _route("/livez", GET=health.livez),
-        _route("/readyz", GET=health.readyz),
-        _route("/metrics", GET=health.show_metrics),
+        *routes(OPS),
         _route("/openapi.json", GET=document.show_document),
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),

@@ -24,8 +24,8 @@ _Served = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A documented answer. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: instead of
-    it, the TypedDict of each line, when the answer is JSON Lines."""
+    """A documented answer. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: instead
+    of it, the TypedDict of each line, when the answer is JSON Lines."""
 
     description: str
     schema: Any = None

@@ -221,7 +221,9 @@ def flag(name: str, description: str) -> Param[bool]:
 def text(name: str, description: str, pattern: str, meaning: str) -> Param[str | None]: ...
 @overload
 def text(name: str, description: str, pattern: str, meaning: str, *, missing: str) -> Param[str]: ...
-def text(name: str, description: str, pattern: str, meaning: str, *, missing: str | None = None) -> Param[Any]:
+def text(
+    name: str, description: str, pattern: str, meaning: str, *, missing: str | None = None
+) -> Param[Any]:
     """A text of the form `pattern` (`^...$`), which is called `meaning` in errors."""
     form = re.compile(pattern.removesuffix("$") + r"\Z")
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.web.api.routes import API
 from gateway.web.http.answers import json_answer
-from gateway.web.openapi.ops import operators
-from gateway.web.openapi.parts import health
 from gateway.web.openapi.paths import REFERENCE, models, paths
 from gateway.web.openapi.problems import problems
 from gateway.web.openapi.webhooks import terms, webhooks
 from gateway.web.operation import Document
-from gateway.web.schemas import deliveries, jobs, ops, overview, queues, subscribers, tenants
+from gateway.web.ops.routes import OPS
+from gateway.web.schemas import jobs
 
-_OF_OPERATORS: Final = (ops, tenants, overview, queues, subscribers)
+#: What webhooks and errors hold.
+_OF_NO_OPERATION: Final = (jobs.Event, jobs.Problem)
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
 Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
@@ -38,17 +38,12 @@ async def show_document(_: Request) -> Response:
 
 
 def document() -> Document:
-    requests, answers = models(API)
-    for schemas in _OF_OPERATORS:
-        requests += getattr(schemas, "REQUESTS", ())
-        answers += schemas.ANSWERS
-    # Webhooks and errors are no operation's; the rest is what operators get.
-    answers += (jobs.Event, jobs.Problem, jobs.Health, jobs.Timeline, deliveries.DeliveryPage)
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((model, "validation") for model in requests),
-        *((model, "serialization") for model in answers),
+    bodies, answers = models((*API, *OPS))
+    wanted: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        *((model.__name__, "validation", TypeAdapter(model)) for model in bodies),
+        *((model.__name__, "serialization", TypeAdapter(model)) for model in (*answers, *_OF_NO_OPERATION)),
     ]
-    _, definitions = models_json_schema(wanted, ref_template=REFERENCE)
+    _, definitions = TypeAdapter.json_schemas(wanted, ref_template=REFERENCE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,7 +54,7 @@ def document() -> Document:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in _TAGS],
-        "paths": {**paths(API), **operators(), **health()},
+        "paths": paths((*API, *OPS)),
         "webhooks": webhooks(),
         "components": {
             "schemas": definitions["$defs"],

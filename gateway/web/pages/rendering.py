@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.web.http.params import Param
 from gateway.web.pages.sessions import Viewer
 from gateway.web.state import State, state_of
 
@@ -23,6 +24,8 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "media-src {media}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+#: What was done just now, for the page to say it.
+SAID: Final[Param[str | None]] = Param("said", "What was done.", {"type": "string"}, str, None)
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 _BYTES: Final = 1024
 #: The pages that the navigation leads to, and how they are called.
