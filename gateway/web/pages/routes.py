@@ -1,4 +1,4 @@
-"""Every page for operators on one screen."""
+"""Every page for operators."""
 
 from __future__ import annotations
 

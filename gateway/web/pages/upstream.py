@@ -18,9 +18,9 @@ from gateway.web.state import state_of
 _TALLIES: Final = {
     "submissions": "Submissions",
     "callbacks": "Callbacks",
-    "jobs_finished": "Ends of jobs",
+    "jobs_finished": "Finished jobs",
     "resubmissions": "Resubmissions",
-    "quarantined": "Kept for people",
+    "quarantined": "Quarantined",
 }
 
 
