@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal, cast, overload
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -17,7 +17,8 @@ from gateway.store.delivery_base import DeliveryQuery, Hindrance
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Param, Params, choice, refusal, text, whole
-from gateway.web.schemas.deliveries import DELIVERY_ID
+from gateway.web.schemas import jobs
+from gateway.web.schemas.deliveries import DELIVERY_ID, DeliveryPage
 from gateway.web.schemas.jobs import ENDPOINT_ID, JOB_ID
 from gateway.web.state import state_of
 
@@ -64,8 +65,13 @@ async def listed(request: Request, params: Params, tenant: str, path: str) -> Re
             given = {"tenant": tenant, **given}
         named = {name: value for name, value in given.items() if value is not None}
         following = f"{path}?{urlencode(named)}"
-    data = [public_delivery(delivery, log=False) for delivery in mine]
-    return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
+    page: DeliveryPage = {
+        "object": "list",
+        "data": [public_delivery(delivery, log=False) for delivery in mine],
+        "has_more": more,
+        "next": following,
+    }
+    return json_answer(page)
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
@@ -84,9 +90,13 @@ async def redeliver(request: Request, key: Key, _: Params) -> Response:
     return json_answer(public_delivery(found), 202, {"location": f"/v1/deliveries/{found.id}"})
 
 
-def public_delivery(delivery: Delivery, *, log: bool = True) -> dict[str, Any]:
+@overload
+def public_delivery(delivery: Delivery) -> jobs.Delivery: ...
+@overload
+def public_delivery(delivery: Delivery, *, log: Literal[False]) -> jobs.DeliverySummary: ...
+def public_delivery(delivery: Delivery, *, log: bool = True) -> jobs.Delivery | jobs.DeliverySummary:
     """The delivery as its owner sees it."""
-    document = {
+    summary: jobs.DeliverySummary = {
         "id": delivery.id,
         "object": "delivery",
         "state": delivery.state,
@@ -100,7 +110,11 @@ def public_delivery(delivery: Delivery, *, log: bool = True) -> dict[str, Any]:
         "trigger": delivery.trigger,
         "next_attempt_at": rfc3339(delivery.next_attempt_at),
     }
-    return {**document, "log": delivery.log} if log else document
+    if not log:
+        return summary
+    # The workers gave the log its shape when they stored it.
+    whole: jobs.Delivery = {**summary, "log": cast(list[jobs.Attempt], delivery.log)}
+    return whole
 
 
 async def _owned(request: Request, key: Key) -> Delivery:

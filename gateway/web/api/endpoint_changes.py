@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from starlette.requests import Request
@@ -25,6 +25,7 @@ from gateway.web.api.endpoints import owned, read, resolved
 from gateway.web.http.answers import json_answer
 from gateway.web.http.headers import headers_of
 from gateway.web.http.params import Params
+from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas.endpoints import EndpointChange, RotateRequest
 from gateway.web.state import State, state_of
 
@@ -51,7 +52,8 @@ async def change(request: Request, key: Key, _: Params) -> Response:
     held = shown["health"]["held"]
     if before.disabled_at is not None and after.disabled_at is None and held:
         warnings.append(_still_held(after, held))
-    return json_answer({**shown, "warnings": told(warnings)})
+    changed: schemas.ChangedEndpoint = {**shown, "warnings": told(warnings)}
+    return json_answer(changed)
 
 
 async def rotate(request: Request, key: Key, _params: Params) -> Response:
@@ -61,7 +63,8 @@ async def rotate(request: Request, key: Key, _params: Params) -> Response:
     keyring, now = state.resources.keyring, state.resources.environment.now_ms()
     _, after = await _write(request, key, lambda found: _rotated(found, keyring, wanted.overlap_seconds, now))
     secret = endpoint_secret(keyring, after.kid, after.id, after.version)
-    return json_answer({**await view(state.resources, after), "secret": secret})
+    rotated: schemas.RotatedEndpoint = {**await view(state.resources, after), "secret": secret}
+    return json_answer(rotated)
 
 
 async def test(request: Request, key: Key, _: Params) -> Response:
@@ -143,7 +146,7 @@ def _has_body(request: Request) -> bool:
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
-async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
+async def _test(state: State, endpoint: Endpoint) -> schemas.TestResult:
     environment = state.resources.environment
     event_id, now = f"evt_test_{environment.new_ulid()}", environment.now_ms()
     body = orjson.dumps(
@@ -160,7 +163,7 @@ async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,
         "event": event_id,
-        "attempt": attempt,
+        "attempt": cast(schemas.TestAttempt, attempt),  # in the form in which deliveries keep theirs
     }
 
 

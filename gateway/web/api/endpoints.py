@@ -19,6 +19,7 @@ from gateway.web.api.webhook_urls import check_resolved_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.params import Params
+from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas.endpoints import EndpointRequest
 from gateway.web.schemas.jobs import ENDPOINT_ID
 from gateway.web.state import State, state_of
@@ -51,15 +52,20 @@ async def create(request: Request, key: Key, _: Params) -> Response:
         raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
     secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
     headers = {"location": f"/v1/endpoints/{endpoint.id}"}
-    shown = await view(resources, endpoint)
-    return json_answer({**shown, "warnings": told(warnings), "secret": secret}, 201, headers)
+    created: schemas.CreatedEndpoint = {
+        **await view(resources, endpoint),
+        "warnings": told(warnings),
+        "secret": secret,
+    }
+    return json_answer(created, 201, headers)
 
 
 async def page(request: Request, key: Key, _: Params) -> Response:
     """All of the tenant's endpoints; there are never many."""
     resources = state_of(request).resources
     found = await resources.endpoints.of(key.tenant)
-    return json_answer({"object": "list", "data": await views(resources, found)})
+    listed: schemas.EndpointList = {"object": "list", "data": await views(resources, found)}
+    return json_answer(listed)
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:

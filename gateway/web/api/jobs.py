@@ -1,4 +1,4 @@
-"""The routes of jobs: post one, look at it or wait for it, list them, cancel, see its webhooks."""
+"""The operations of jobs: create, check, get, wait, list and cancel them; their webhooks and timeline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,13 +16,14 @@ from gateway import cancellation, generation, tracing
 from gateway.delivery.guard import allowing
 from gateway.errors import NotFound
 from gateway.intake import Checked, JobOptions
-from gateway.jobs import JOB_ID, Job, Priority, public
+from gateway.job_view import public, summary
+from gateway.jobs import JOB_ID, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown, Status, states_of
 from gateway.store.base import Place
 from gateway.tenants import Key
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.long_poll import until_final
-from gateway.web.api.timeline import story
+from gateway.web.api.timeline import timeline_of
 from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
@@ -174,8 +175,13 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     if found.more and found.jobs:
         shown = f"&status={status}" if status else ""
         following = f"/v1/jobs?after={found.jobs[-1].id}&limit={limit}{shown}"
-    data = [_without_payload(job, place) for job, place in zip(found.jobs, places, strict=True)]
-    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+    listed: schemas.JobList = {
+        "object": "list",
+        "data": [summary(job, queue_of(place)) for job, place in zip(found.jobs, places, strict=True)],
+        "has_more": found.more,
+        "next": following,
+    }
+    return json_answer(listed)
 
 
 async def cancel(request: Request, key: Key, _: Params) -> Response:
@@ -197,8 +203,11 @@ async def deliveries(request: Request, key: Key, _: Params) -> Response:
     """What is and was owed to subscribers for the job, with every attempt."""
     job = await _owned(request, key.tenant)
     found = await state_of(request).resources.deliveries.of_job(job.id)
-    data = [public_delivery(delivery) for delivery in found]
-    return json_answer({"object": "list", "data": data})
+    listed: schemas.DeliveryList = {
+        "object": "list",
+        "data": [public_delivery(delivery) for delivery in found],
+    }
+    return json_answer(listed)
 
 
 async def timeline(request: Request, key: Key, _: Params) -> Response:
@@ -207,11 +216,11 @@ async def timeline(request: Request, key: Key, _: Params) -> Response:
     return json_answer(await told(state_of(request), job, operator=False))
 
 
-async def told(state: State, job: Job, *, operator: bool) -> dict[str, Any]:
+async def told(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
     """The job's timeline."""
     resources = state.resources
     audit, owed = await asyncio.gather(resources.operators.audit(job), resources.deliveries.of_job(job.id))
-    return story(job, audit, owed, operator=operator)
+    return timeline_of(job, audit, owed, operator=operator)
 
 
 async def _owned(request: Request, tenant: str) -> Job:
@@ -237,7 +246,7 @@ async def _shown(
     return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
 
 
-def queue_of(place: Place | None) -> dict[str, int | None] | None:
+def queue_of(place: Place | None) -> schemas.Queue | None:
     """Where a job waits, as the answer has it."""
     if place is None:
         return None
@@ -254,13 +263,7 @@ def _look_again(place: Place | None) -> dict[str, str]:
     return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}
 
 
-def _without_payload(job: Job, place: Place | None) -> dict[str, Any]:
-    document = public(job, queue=queue_of(place))
-    del document["payload"]
-    return document
-
-
-async def _dry_run(checked: Checked) -> dict[str, Any]:
+async def _dry_run(checked: Checked) -> schemas.DryRun:
     async def described(raw: bytes, extension: str) -> str:
         return f"inline {extension}, {len(raw)} bytes"
 

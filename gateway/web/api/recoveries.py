@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Problem
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
-from gateway.recoveries import MAX_AGE_MS, Recovery, public_recovery
+from gateway.recoveries import MAX_AGE_MS, Recovery
 from gateway.store.delivery_base import Hindrance
 from gateway.tenants import Key
 from gateway.web.api import deliveries, recovery_problems
@@ -20,6 +20,7 @@ from gateway.web.api.endpoints import owned
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.params import Params
+from gateway.web.schemas import deliveries as schemas
 from gateway.web.schemas.deliveries import RECOVERY_ID, RecoveryRequest
 from gateway.web.state import State, state_of
 
@@ -58,7 +59,11 @@ async def page(request: Request, key: Key, _: Params) -> Response:
     """The endpoint's newest recoveries."""
     endpoint = await owned(request, key)
     found = await state_of(request).resources.recoveries.of(endpoint.id)
-    return json_answer({"object": "list", "data": [public_recovery(recovery) for recovery in found]})
+    listed: schemas.RecoveryList = {
+        "object": "list",
+        "data": [public_recovery(recovery) for recovery in found],
+    }
+    return json_answer(listed)
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
@@ -69,6 +74,24 @@ async def show(request: Request, key: Key, _: Params) -> Response:
     if found is None:
         raise NotFound("recovery", name)
     return json_answer(public_recovery(found))
+
+
+def public_recovery(recovery: Recovery) -> schemas.Recovery:
+    """The recovery as its owner sees it."""
+    return {
+        "id": recovery.id,
+        "object": "recovery",
+        "endpoint": recovery.endpoint_id,
+        "state": recovery.state,
+        "reason": recovery.reason,
+        "since": rfc3339(recovery.since),
+        "until": rfc3339(recovery.until),
+        "states": list(recovery.states),
+        "total": recovery.total,
+        "done": recovery.done,
+        "created_at": rfc3339(recovery.created_at),
+        "finished_at": rfc3339(recovery.finished_at),
+    }
 
 
 def _oldest(state: State, now: int) -> int:

@@ -23,12 +23,12 @@ from gateway.web.schemas import jobs
 _OF_NO_OPERATION: Final = (jobs.Event, jobs.Problem)
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
-Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
-signed webhook.
+Video generation from reference images, as jobs. A job that is accepted is not lost, is paid for at most once,
+and ends with a signed webhook.
 
-Post a job, keep its `id`, and wait (`Prefer: wait=60`, `?wait=60`) or register an endpoint and be told.
-Send an `Idempotency-Key` with every job: a request that is sent again with it makes no second job, for as
-long as the first one is kept.
+Create a job, keep its `id`, and wait for it (`Prefer: wait=60`, `?wait=60`), or register an endpoint to
+receive its events. Send an `Idempotency-Key` with every job: if the request is repeated with the same key, no
+second job is created, for as long as the first one is kept.
 
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params
 from gateway.web.ops import actions
 from gateway.web.ops.filters import TENANT
+from gateway.web.schemas import subscribers as schemas
 from gateway.web.schemas.deliveries import DELIVERY_ID
 from gateway.web.state import state_of
 
@@ -37,9 +38,14 @@ async def redeliver(request: Request, key: Key, _: Params) -> Response:
     return json_answer(view(found), 202)
 
 
-def view(delivery: Delivery, *, log: bool = True) -> dict[str, Any]:
+def view(delivery: Delivery) -> schemas.OpsDelivery:
     """The delivery as operators see it."""
-    return {"tenant": delivery.tenant, **deliveries.public_delivery(delivery, log=log)}
+    return {**deliveries.public_delivery(delivery), "tenant": delivery.tenant}
+
+
+def summary(delivery: Delivery) -> schemas.OpsDeliverySummary:
+    """The delivery as operators see it in lists, without its log."""
+    return {**deliveries.public_delivery(delivery, log=False), "tenant": delivery.tenant}
 
 
 async def delivery_of(request: Request) -> Delivery:

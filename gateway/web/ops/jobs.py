@@ -5,13 +5,14 @@ Every change is kept in the audit, with the id of the operator's key.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import NotFound
-from gateway.jobs import JOB_ID, Job, public, rfc3339
+from gateway.job_view import summary
+from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
 from gateway.tenants import Key
 from gateway.web.api.jobs import AFTER, LIMIT, told
@@ -45,7 +46,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     if found.more and data:
         shown = f"&phase={phase}" if phase else ""
         following = f"/ops/api/jobs?tenant={tenant}&after={data[-1]['id']}&limit={limit}{shown}"
-    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+    return json_answer(schemas.OpsJobList(object="list", data=data, has_more=found.more, next=following))
 
 
 async def timeline(request: Request, key: Key, _: Params) -> Response:
@@ -110,17 +111,16 @@ async def job_of(request: Request) -> Job:
     return job
 
 
-async def with_history(state: State, job: Job) -> dict[str, Any]:
+async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
     """The job as operators see it, and its history."""
     audit = await state.resources.operators.audit(job)
     return {"job": view(job), "audit": [entry(row, schemas.JobHistoryEntry) for row in audit]}
 
 
-def view(job: Job) -> dict[str, Any]:
+def view(job: Job) -> schemas.OpsJob:
     """The job as operators see it."""
-    shown = public(job)
-    del shown["payload"]
-    return shown | {
+    return {
+        **summary(job),
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,

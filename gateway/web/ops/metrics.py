@@ -82,7 +82,8 @@ def render(
     now: float,
     callbacks: bool,
 ) -> bytes:
-    """`gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since the epoch. `callbacks`: whether the upstream is asked for them."""
+    """`gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since the epoch.
+    `callbacks`: whether the upstream is asked for them."""
     registry = CollectorRegistry()
     families = [*_families(gauges, durable, limits, traffic), *_process(gauges, now, callbacks=callbacks)]
     registry.register(_Collected(families))

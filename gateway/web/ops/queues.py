@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, choice, whole
 from gateway.web.ops import actions, bodies, deliveries
 from gateway.web.schemas import queues as schemas
+from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
 LANES_MAX: Final = 200
@@ -51,12 +52,12 @@ async def dead(request: Request, key: Key, params: Params) -> Response:
     skip, limit = params[SKIP], params[DEAD_LIMIT]
     data, more = await dead_rows(state_of(request), skip, limit)
     following = f"/ops/api/dead-letters?skip={skip + limit}&limit={limit}" if more else None
-    return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
+    return json_answer(schemas.DeadLetters(object="list", data=data, has_more=more, next=following))
 
 
-async def dead_rows(state: State, skip: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
+async def dead_rows(state: State, skip: int, limit: int) -> tuple[list[OpsDeliverySummary], bool]:
     found, more = await state.resources.deliveries.dead(skip, limit)
-    return [deliveries.view(one, log=False) for one in found], more
+    return [deliveries.summary(one) for one in found], more
 
 
 async def redeliver_dead(request: Request, key: Key, _: Params) -> Response:

@@ -11,10 +11,10 @@ from starlette.responses import RedirectResponse, Response
 from gateway.errors import Conflict, NotFound
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
-from gateway.recoveries import Recovery, public_recovery
+from gateway.recoveries import Recovery
 from gateway.store.delivery_base import Hindrance
 from gateway.web.api.endpoint_views import view, views
-from gateway.web.api.recoveries import hindered
+from gateway.web.api.recoveries import hindered, public_recovery
 from gateway.web.http.params import Reader
 from gateway.web.ops import actions
 from gateway.web.ops.subscribers import paused_rows

@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.jobs import Job, public
+from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.jobs import AFTER, queue_of, told
@@ -21,7 +21,7 @@ from gateway.web.pages.filters import TENANT
 from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.schemas.jobs import JOB_ID
-from gateway.web.schemas.ops import ResolveRequest
+from gateway.web.schemas.ops import OpsJob, ResolveRequest
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
@@ -37,12 +37,12 @@ async def find(request: Request) -> Response:
     if query[_JOB]:
         return RedirectResponse(f"/ops/jobs/{query[_JOB]}", 303)
     tenant, phase = query[TENANT], query[PHASE]
-    jobs: list[dict[str, Any]] = []
+    jobs: list[OpsJob] = []
     following = None
     if tenant:
         states = [phase] if phase else list(JobState)
         found = await state.resources.jobs.page(tenant, states, query[AFTER], PAGE)
-        jobs = [_row(job) for job in found.jobs]
+        jobs = [view(job) for job in found.jobs]
         if found.more and jobs:
             following = address("/ops/jobs", tenant=tenant, phase=phase, after=jobs[-1]["id"])
     unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MOST_UNKNOWN)
@@ -99,10 +99,6 @@ async def resolve(request: Request) -> Response:
     state, job = state_of(request), await job_of(request)
     await actions.resolve(state, job, wanted.action, wanted.task_id, viewer.key.id)
     return RedirectResponse(f"/ops/jobs/{job.id}?said=resolved", 303)
-
-
-def _row(job: Job) -> dict[str, Any]:
-    return public(job) | {"task_id": job.task_id}
 
 
 def _can_cancel(state: State, job: Job) -> bool:

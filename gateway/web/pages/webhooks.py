@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,13 +12,14 @@ from gateway.store.delivery_base import DeliveryQuery
 from gateway.web.api.deliveries import STATE
 from gateway.web.http.params import Param, Reader
 from gateway.web.ops import actions
-from gateway.web.ops.deliveries import delivery_of, view
+from gateway.web.ops.deliveries import delivery_of, summary, view
 from gateway.web.ops.queues import SKIP, dead_rows
 from gateway.web.pages import forms
 from gateway.web.pages.filters import TENANT
 from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.schemas.queues import MOST_AT_ONCE, RedeliverDead
+from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
@@ -74,7 +75,7 @@ async def redeliver_dead(request: Request) -> Response:
     return RedirectResponse(f"/ops/deliveries?said=all_sent_again&number={done['sent']}", 303)
 
 
-async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> list[dict[str, Any]]:
+async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> list[OpsDeliverySummary]:
     """The newest; the API has the older ones."""
     wanted = DeliveryQuery(
         tenant=tenant,
@@ -85,4 +86,4 @@ async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> l
         limit=PAGE,
     )
     found = await state.resources.deliveries.page(wanted)
-    return [view(one, log=False) for one in found.deliveries]
+    return [summary(one) for one in found.deliveries]

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from gateway.lifecycle import OnUnknown
 from gateway.resolution import Action
-from gateway.web.schemas.jobs import Answer, JobSummary, Timestamp
+from gateway.web.schemas.jobs import Count, JobSummary, Timestamp
 from gateway.web.schemas.shape import open_shape, shape
 
 ENTRY_ID: Final = "^[0-9]{1,15}-[0-9]{1,15}$"
@@ -17,7 +17,6 @@ UNKNOWN_ID: Final = "^[0-9]{1,15}-job_[0-9A-HJKMNP-TV-Z]{26}$"
 TENANT: Final = "^[a-z0-9][a-z0-9_-]{0,31}$"
 TASK_ID: Final = "^[!-~]{1,128}$"
 
-Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 EntryId = Annotated[str, Field(pattern=ENTRY_ID)]
 
@@ -42,6 +41,7 @@ class PauseRequest(OpsRequest):
     reason: str = Field(min_length=1, max_length=256, description="The reason, for other operators.")
 
 
+@shape
 class OpsJob(JobSummary):
     """The job, with what its owner does not see."""
 
@@ -55,7 +55,8 @@ class OpsJob(JobSummary):
     """The upstream's account of the newest submission."""
 
 
-class OpsJobList(Answer):
+@shape
+class OpsJobList(TypedDict):
     object: Literal["list"]
     data: list[OpsJob]
     """Newest first."""
@@ -80,7 +81,8 @@ class JobHistoryLine(JobHistoryEntry):
     tenant: str
 
 
-class JobWithHistory(Answer):
+@shape
+class JobWithHistory(TypedDict):
     job: OpsJob
     audit: list[JobHistoryEntry]
     """The job's history, oldest entry first."""

@@ -7,8 +7,8 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from gateway.web.alarms import Severity
-from gateway.web.schemas.jobs import Timestamp
-from gateway.web.schemas.ops import Amount, Count
+from gateway.web.schemas.jobs import Count, Timestamp
+from gateway.web.schemas.ops import Amount
 from gateway.web.schemas.shape import shape
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from gateway.web.schemas.jobs import Answer, Timestamp
-from gateway.web.schemas.ops import Amount, Count, OpsRequest
+from gateway.web.schemas.jobs import Count, Timestamp
+from gateway.web.schemas.ops import Amount, OpsRequest
 from gateway.web.schemas.shape import shape
 from gateway.web.schemas.subscribers import OpsDeliverySummary
 
@@ -77,7 +77,8 @@ class History(TypedDict):
     """Oldest first."""
 
 
-class DeadLetters(Answer):
+@shape
+class DeadLetters(TypedDict):
     object: Literal["list"]
     data: list[OpsDeliverySummary]
     """Newest first."""

@@ -7,8 +7,8 @@ from typing import Final, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from gateway.web.schemas.jobs import Delivery, DeliverySummary, Timestamp
-from gateway.web.schemas.ops import Count, OpsRequest
+from gateway.web.schemas.jobs import Count, Delivery, DeliverySummary, Timestamp
+from gateway.web.schemas.ops import OpsRequest
 from gateway.web.schemas.shape import shape
 
 #: An endpoint, or a host of jobs' own callback URLs.
@@ -38,10 +38,12 @@ class ResumeSubscribers(OpsRequest):
     )
 
 
+@shape
 class OpsDeliverySummary(DeliverySummary):
     tenant: str
 
 
+@shape
 class OpsDelivery(Delivery):
     tenant: str
 

@@ -19,7 +19,7 @@ from gateway.web.schemas import ops
 from gateway.web.schemas import overview as overview_schemas
 from tests.gateway.store.conftest import held
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 
 CANARY = "second-key-canary"
 
@@ -38,7 +38,7 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
 
 async def test_all_accounts_are_listed_without_their_keys(operator: httpx.AsyncClient) -> None:
     answer = await operator.get("/ops/api/accounts")
-    found = checked(answer, ops.AccountList)["data"]
+    found = parsed(ops.AccountList, answer.content)["data"]
     assert [(one["name"], one["limit"], one["weight"], one["rate"]) for one in found] == [
         ("main", 5, 1, 0),
         ("second", 4, 3, 2),
@@ -50,7 +50,7 @@ async def test_one_is_paused_and_resumed_and_the_other_is_not(operator: httpx.As
     paused = await operator.post("/ops/api/accounts/second/pause", json={"reason": "the invoice"})
     assert (paused.json()["name"], paused.json()["paused"]) == ("second", True)
     assert not (await operator.get("/ops/api/accounts/main")).json()["paused"]
-    overview = checked(await operator.get("/ops/api/overview"), overview_schemas.Overview)
+    overview = parsed(overview_schemas.Overview, (await operator.get("/ops/api/overview")).content)
     assert {one["name"]: one["paused"] for one in overview["accounts"]} == {"main": False, "second": True}
     [alarm] = [alarm for alarm in overview["alarms"] if alarm["code"] == "AccountParked"]
     assert "account second" in alarm["text"]
@@ -76,7 +76,7 @@ async def test_operators_see_whose_a_job_is_and_its_tenant_does_not(
 ) -> None:
     await operator.post("/ops/api/accounts/main/pause", json={"reason": "the invoice"})
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
-    found = checked(await operator.get(f"/ops/api/jobs/{name}"), ops.JobWithHistory)
+    found = parsed(ops.JobWithHistory, (await operator.get(f"/ops/api/jobs/{name}")).content)
     assert found["job"]["account"] is None
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, name), "run-1")
     assert claimed

@@ -19,7 +19,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_every_act_is_noted_with_who_did_it_and_by_which_request(operator:
         done = await operator.post(path, json=body, headers={"X-Request-Id": f"night-{at}"})
         assert done.is_success, done.text
     answer = await operator.get("/ops/api/audit")
-    found = checked(answer, ops.AuditList)["data"][::-1]
+    found = parsed(ops.AuditList, answer.content)["data"][::-1]
     assert [(entry["act"], entry["by"], entry["request"]) for entry in found] == [
         (name, by, f"night-{at}") for at, (_, _, name) in enumerate(ACTS)
     ]

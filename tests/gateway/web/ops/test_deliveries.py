@@ -16,7 +16,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import subscribers
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_any_tenant_s_deliveries_are_listed_shown_and_sent_again(
     assert [one["id"] for one in page["data"]] == [delivery]
     assert (await operator.get("/ops/api/deliveries?tenant=zeta")).json()["data"] == []
     shown = await operator.get(f"/ops/api/deliveries/{delivery}")
-    assert checked(shown, subscribers.OpsDelivery)["tenant"] == "acme"
+    assert parsed(subscribers.OpsDelivery, shown.content)["tenant"] == "acme"
     redis = state.resources.redis
     await redis.delete("{gw}:deliver:holders", "{gw}:deliver:slots")  # as if its attempt had ended
     again = await operator.post(f"/ops/api/deliveries/{delivery}/redeliver")
@@ -67,10 +67,9 @@ async def test_a_delivery_that_is_not_there_is_404(operator: httpx.AsyncClient, 
     assert (await operator.post(f"/ops/api/deliveries/{name}/redeliver")).status_code == 404
 
 
-async def listed(operator: httpx.AsyncClient) -> list[dict[str, Any]]:
+async def listed(operator: httpx.AsyncClient) -> list[subscribers.Subscriber]:
     answer = await operator.get("/ops/api/subscribers/paused")
-    found: list[dict[str, Any]] = checked(answer, subscribers.SubscriberList)["data"]
-    return found
+    return parsed(subscribers.SubscriberList, answer.content)["data"]
 
 
 async def test_a_paused_subscriber_gets_nothing_until_it_is_resumed(

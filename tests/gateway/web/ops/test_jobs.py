@@ -17,7 +17,7 @@ from gateway.web.operation import Operation
 from gateway.web.ops.routes import OPS
 from gateway.web.schemas import ops
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 
 NOBODY = f"/ops/api/jobs/job_{'0' * 26}"
 #: What stands in paths and in queries that must be there.
@@ -46,7 +46,8 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
 async def told(operator: httpx.AsyncClient) -> list[tuple[str, ...]]:
     """Kinds of the operators' events, each with what it is about."""
     answer = await operator.get("/ops/api/events")
-    rows = checked(answer, ops.OpsEventList)["data"]
+    parsed(ops.OpsEventList, answer.content)
+    rows = answer.json()["data"]
     return [(row["kind"], row.get("action") or row.get("reason") or row.get("tenant", "")) for row in rows]
 
 
@@ -82,13 +83,14 @@ async def test_a_paused_service_takes_jobs_and_sends_none_until_it_is_resumed(
     client: httpx.AsyncClient, operator: httpx.AsyncClient
 ) -> None:
     paused = await operator.post("/ops/api/pause", json={"reason": "the upstream changes"})
-    assert checked(paused, ops.ServiceState)["paused"]["reason"] == "the upstream changes"
+    parsed(ops.ServiceState, paused.content)
+    assert paused.json()["paused"]["reason"] == "the upstream changes"
     posted = await client.post("/v1/jobs", json=BODY)
     assert posted.status_code == 202
     assert posted.json()["queue"] == {"position": 0, "ahead_estimate": 0, "eta_seconds": None}
     again = await operator.post("/ops/api/pause", json={"reason": "another reason"})
     assert again.json()["paused"]["reason"] == "the upstream changes"
-    resumed = checked(await operator.post("/ops/api/resume"), ops.ServiceState)
+    resumed = parsed(ops.ServiceState, (await operator.post("/ops/api/resume")).content)
     assert (resumed["paused"], resumed["roles"]["submit"]["slots"]) == (None, 1)
     assert (await client.get(posted.headers["location"])).json()["queue"] is None
     assert [kind for kind, _ in await told(operator)][-2:] == ["service_paused", "service_resumed"]
@@ -108,7 +110,7 @@ async def test_a_paused_account_sends_nothing_until_it_is_resumed(
     client: httpx.AsyncClient, operator: httpx.AsyncClient
 ) -> None:
     paused = await operator.post("/ops/api/accounts/main/pause", json={"reason": "the invoice"})
-    found = checked(paused, ops.Account)
+    found = parsed(ops.Account, paused.content)
     assert (found["paused"], found["reason"], found["slots"]) == (True, "the invoice", 5)
     await client.post("/v1/jobs", json=BODY)
     assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["waiting"] == 1
@@ -190,7 +192,9 @@ async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, 
     for number in range(3):
         raw = b"\xff%d" % number
         await resources.redis.xadd(QUARANTINE, {"at": 7, "why": "unreadable", "epoch": 2, "raw": raw})
-    first = checked(await operator.get("/ops/api/quarantine?limit=2"), ops.QuarantineList)
+    answer = await operator.get("/ops/api/quarantine?limit=2")
+    parsed(ops.QuarantineList, answer.content)
+    first = answer.json()
     assert [entry["raw"] for entry in first["data"]] == ["\\xff0", "\\xff1"]
     assert (first["has_more"], first["data"][0]["epoch"]) == (True, 2)
     rest = (await operator.get(first["next"])).json()
@@ -207,7 +211,7 @@ async def test_a_refused_account_tells_how_it_was_refused_and_when_it_is_tried_a
     refused = {"parked_at": 1000, "reason": "top up", "status": 402, "code": "NoCredit", "probe_at": 31_000}
     await resources.redis.hset(keys.account("main"), mapping=refused)  # type: ignore[misc]
     answer = await operator.get("/ops/api/accounts/main")
-    checked(answer, ops.Account)
+    parsed(ops.Account, answer.content)
     names = ("paused_by", "status", "code", "probe_at")
     assert [answer.json()[name] for name in names] == [
         *("upstream", 402, "NoCredit", "1970-01-01T00:00:31.000Z")
@@ -221,7 +225,9 @@ async def test_unknown_jobs_are_listed_with_the_policy_that_holds_for_them(
     answers = [await client.post("/v1/jobs", json=BODY, headers=policy) for policy in policies]
     made = [answer.json()["id"] for answer in answers]
     await resources.redis.zadd(UNKNOWNS, dict.fromkeys(made, 1000))
-    first = checked(await operator.get("/ops/api/unknown?limit=2"), ops.UnknownList)
+    answer = await operator.get("/ops/api/unknown?limit=2")
+    parsed(ops.UnknownList, answer.content)
+    first = answer.json()
     assert first["has_more"]
     rest = (await operator.get(first["next"])).json()
     assert (rest["has_more"], rest["next"]) == (False, None)
@@ -238,13 +244,13 @@ async def test_the_state_is_back_to_zero_when_all_is_done(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, resources: Resources
 ) -> None:
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
-    state = checked(await operator.get("/ops/api/state"), ops.ServiceState)
+    state = parsed(ops.ServiceState, (await operator.get("/ops/api/state")).content)
     assert state["counts"] == {"job:queued": 1}
     assert state["roles"]["submit"]["slots"] == 1
     assert state["deadlines"] == 1
     job = await resources.jobs.read(name)
     assert job is not None
     await resources.settlement.cancel(job, [submit_ticket(job)])
-    state = checked(await operator.get("/ops/api/state"), ops.ServiceState)
+    state = parsed(ops.ServiceState, (await operator.get("/ops/api/state")).content)
     assert {n for role in state["roles"].values() for n in role.values()} == {0}
     assert (state["unknown"], state["deadlines"]) == (0, 0)

@@ -15,7 +15,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import overview
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 from workers.heartbeat import Pulse
 
 
@@ -26,7 +26,7 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
 
 
 async def look(operator: httpx.AsyncClient) -> Any:
-    return checked(await operator.get("/ops/api/overview"), overview.Overview)
+    return parsed(overview.Overview, (await operator.get("/ops/api/overview")).content)
 
 
 def codes(found: Any) -> list[str]:
@@ -60,7 +60,7 @@ async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
     other = Pulse(workers, list(Role), environment, lambda: 0)
     for pulse in (one, other):
         await workers.beat(pulse._id, pulse._fields | {"running": pulse._running()})
-    listed = checked(await operator.get("/ops/api/workers"), overview.WorkerList)
+    listed = parsed(overview.WorkerList, (await operator.get("/ops/api/workers")).content)
     assert {(tuple(worker["roles"]), worker["running"]) for worker in listed["data"]} == {
         (("submit", "deliver"), 3),
         (("submit", "confirm", "deliver"), 0),

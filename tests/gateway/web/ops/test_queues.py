@@ -17,7 +17,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import queues
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_what_was_given_up_is_listed_over_all_tenants_and_sent_again(
 ) -> None:
     first = await give_up(client, state.resources)
     second = await give_up(stranger, state.resources)
-    page = checked(await operator.get("/ops/api/dead-letters"), queues.DeadLetters)
+    page = parsed(queues.DeadLetters, (await operator.get("/ops/api/dead-letters")).content)
     assert {(one["id"], one["tenant"]) for one in page["data"]} == {(first, "acme"), (second, "other")}
     short = (await operator.get("/ops/api/dead-letters?limit=1")).json()
     assert short["has_more"]
@@ -55,7 +55,7 @@ async def test_what_was_given_up_is_listed_over_all_tenants_and_sent_again(
     assert {one["id"] for one in [*short["data"], *rest]} == {first, second}
     done = await operator.post("/ops/api/dead-letters/redeliver", json={"number": 500})
     assert done.status_code == 202
-    assert checked(done, queues.Redelivery) == {
+    assert parsed(queues.Redelivery, done.content) == {
         "object": "redelivery",
         "sent": 2,
         "hindered": {},
@@ -76,7 +76,7 @@ async def test_lines_are_shown_for_each_role(client: httpx.AsyncClient, operator
     for _ in range(3):
         await client.post("/v1/jobs", json=BODY)
     answer = await operator.get("/ops/api/lanes")
-    [lane] = checked(answer, queues.LaneList)["data"]
+    [lane] = parsed(queues.LaneList, answer.content)["data"]
     assert (lane["lane"], lane["waiting"], lane["paused"]) == ("acme", 3, False)
     assert (await operator.get("/ops/api/lanes?role=deliver")).json()["data"] == []
     assert (await operator.get("/ops/api/lanes?role=other")).status_code == 400
@@ -89,5 +89,5 @@ async def test_the_history_is_what_was_sampled(
     await client.post("/v1/jobs", json=BODY)
     await state.resources.history.sample()
     answer = await operator.get("/ops/api/history?minutes=5")
-    [sample] = checked(answer, queues.History)["data"]
+    [sample] = parsed(queues.History, answer.content)["data"]
     assert (sample["accepted"], sample["finished"]) == (1, 0)

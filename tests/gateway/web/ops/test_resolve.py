@@ -17,8 +17,8 @@ from gateway.store.base import Move
 from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
 from tests.gateway.web.ops.test_jobs import told
+from tests.gateway.web.parsing import parsed
 
 MakeUnknown = Callable[[], Awaitable[Job]]
 
@@ -53,7 +53,7 @@ async def test_an_operator_sees_the_job_of_any_tenant_and_its_whole_story(
 ) -> None:
     job = await make_unknown()
     answer = await operator.get(f"/ops/api/jobs/{job.id}")
-    found = checked(answer, ops.JobWithHistory)
+    found = parsed(ops.JobWithHistory, answer.content)
     seen = [found["job"][name] for name in ("id", "tenant", "phase", "epoch", "spend")]
     assert seen == [job.id, "acme", "unknown", 1, "possible"]
     assert found["job"]["released_at"] is not None
@@ -74,7 +74,8 @@ async def test_a_callback_that_cannot_be_read_is_shown_as_it_came(
     token = tokens.make(resources.keyring, "acme", job.id, 1)
     assert (await operator.post(f"/callbacks/{token}", content=b"\xff{not json")).status_code == 200
     answer = await operator.get("/ops/api/quarantine")
-    [entry] = checked(answer, ops.QuarantineList)["data"]
+    parsed(ops.QuarantineList, answer.content)
+    [entry] = answer.json()["data"]
     assert (entry["job"], entry["tenant"], entry["epoch"]) == (job.id, "acme", 1)
     assert entry["raw"] == "\\xff{not json"
     assert token not in answer.text

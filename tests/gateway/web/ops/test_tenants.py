@@ -16,7 +16,7 @@ from gateway.web.key_usage import Uses
 from gateway.web.schemas import tenants
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.answers import checked
+from tests.gateway.web.parsing import parsed
 
 _DAY_MS = 86_400_000
 
@@ -35,23 +35,23 @@ async def told(operator: httpx.AsyncClient) -> list[dict[str, Any]]:
 async def test_a_tenant_is_made_changed_and_listed(operator: httpx.AsyncClient) -> None:
     made = await operator.post("/ops/api/tenants", json={"tenant": "acme", "title": "Acme", "weight": 3})
     assert (made.status_code, made.headers["location"]) == (201, "/ops/api/tenants/acme")
-    first = checked(made, tenants.TenantSettings)
+    first = parsed(tenants.TenantSettings, made.content)
     assert [first[name] for name in ("title", "weight", "rate")] == ["Acme", 3, None]
     assert first["defaults"]["weight"] == 1
     changed = await operator.patch("/ops/api/tenants/acme", json={"rate": 2.5, "burst": 10, "weight": None})
-    shown = checked(changed, tenants.TenantSettings)
+    shown = parsed(tenants.TenantSettings, changed.content)
     assert [shown[name] for name in ("title", "weight", "rate", "burst")] == ["Acme", None, 2.5, 10]
     assert (await operator.get("/ops/api/tenants/acme")).json() == changed.json()
     page = (await operator.get("/ops/api/tenants?limit=1")).json()
     assert ([one["tenant"] for one in page["data"]], page["has_more"]) == (["acme"], True)
-    rest = checked(await operator.get(page["next"]), tenants.TenantList)
+    rest = parsed(tenants.TenantList, (await operator.get(page["next"])).content)
     assert [one["tenant"] for one in rest["data"]] == ["platform"]  # by its key
     assert [event["kind"] for event in await told(operator)] == ["tenant_changed", "tenant_changed"]
 
 
 async def test_what_a_tenant_chose_is_changed_and_taken_back(operator: httpx.AsyncClient) -> None:
     path = "/ops/api/tenants/acme"
-    first = checked(await operator.get(path), tenants.TenantSettings)
+    first = parsed(tenants.TenantSettings, (await operator.get(path)).content)
     assert (first["on_unknown"], first["on_unknown_default"]) == (None, "hold")
     for chosen in ("resubmit", "manual", None):
         answer = await operator.patch(path, json={"on_unknown": chosen})
@@ -152,7 +152,7 @@ async def test_a_key_is_made_used_and_revoked(
 ) -> None:
     made = await operator.post("/ops/api/tenants/acme/keys", json={"name": "billing"})
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
-    key = checked(made, tenants.NewClientKey)
+    key = parsed(tenants.NewClientKey, made.content)
     assert (key["scopes"], key["expires_at"], key["name"]) == (sorted(CLIENT_SCOPES), None, "billing")
     async with connected(app, key["key"]) as client:
         assert (await client.get("/v1/jobs")).status_code == 200
@@ -192,7 +192,7 @@ async def test_a_key_is_replaced_and_goes_on_for_the_overlap(
         await operator.post("/ops/api/tenants/acme/keys", json={"name": "ci", "scopes": ["jobs:read"]})
     ).json()
     answer = await operator.post(f"/ops/api/keys/{old['id']}/rotate", json={"overlap_seconds": 3600})
-    new = checked(answer, tenants.NewClientKey)
+    new = parsed(tenants.NewClientKey, answer.content)
     assert (new["replaces"], new["scopes"]) == (old["id"], ["jobs:read"])
     assert (new["name"], new["tenant"]) == ("ci", "acme")
     state.resources.client_keys._remembered.clear()  # as five seconds later
