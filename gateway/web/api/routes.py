@@ -96,7 +96,6 @@ of a finished job has the same bytes as its webhook. A message `gap` says that e
 are no longer kept. A comment with the current position is sent every {BEAT_SECONDS:g} s. The stream ends if
 the service restarts, if the client reads too slowly, or if its key is revoked: reconnect with the last `id`.
 """
-#: The schema of each message, as tools read an event stream.
 _MESSAGE: Final[Document] = {
     "type": "object",
     "properties": {
@@ -109,10 +108,12 @@ _MESSAGE: Final[Document] = {
         },
     },
 }
+#: Some tools read an event stream message by message, and others as one text.
+_STREAM: Final[Document] = {"anyOf": [_MESSAGE, {"type": "string"}]}
 
 
 def _stream(description: str) -> Reply:
-    return Reply(f"{_MESSAGES}\n{description}", _MESSAGE, media_type="text/event-stream")
+    return Reply(f"{_MESSAGES}\n{description}", _STREAM, media_type="text/event-stream")
 
 
 STREAMS: Final = (
