@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from gateway import events
 from gateway.events import EventType
-from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 
 #: With a tenant's name, the lane of its events that are yet to be made, in the deliver role.
@@ -92,20 +91,3 @@ def callback_lane(tenant: str, url: str) -> str:
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     digest = hashlib.sha256(f"{tenant} {parts.scheme}://{host}:{port}".encode()).hexdigest()
     return f"url-{digest[:20]}"
-
-
-def public_endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    """The endpoint as its owner sees it; the secret is not part of it."""
-    return {
-        "id": endpoint.id,
-        "object": "endpoint",
-        "url": endpoint.url,
-        "events": list(endpoint.events or events.FINAL_TYPES),
-        "description": endpoint.description,
-        "headers": endpoint.headers,
-        "schedule": None if endpoint.schedule is None else list(endpoint.schedule),
-        "slots": endpoint.slots,
-        "created_at": rfc3339(endpoint.created_at),
-        "disabled_at": rfc3339(endpoint.disabled_at),
-        "disabled_reason": endpoint.disabled_reason,
-    }

@@ -19,7 +19,7 @@
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
 
-Errors know nothing of HTTP: `gateway.web.problems` holds the one table from class to status.
+Errors know nothing of HTTP: `gateway.web.http.problem_types` holds the one table from class to status.
 """
 
 from __future__ import annotations

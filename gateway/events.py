@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, public, rfc3339
+from gateway import job_view
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
 
 
@@ -110,8 +111,10 @@ def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
 
 
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
-    data = public(job, payload=payload)
+    data: job_view.Job | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
-        data |= {"payload": None, "payload_omitted": True}
+        data = {**job_view.public(job), "payload_omitted": True}
+    else:
+        data = job_view.public(job, payload=payload)
     body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
     return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

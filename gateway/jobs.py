@@ -1,4 +1,4 @@
-"""The job: the record that the service keeps, and the form in which clients see it."""
+"""The job: the record that the service keeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import orjson
 
@@ -21,9 +21,6 @@ JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}\Z")
 #: A webhook's body stays small: a longer payload is left out of it and is to be had by GET.
 EVENT_PAYLOAD_CHARACTERS: Final = 16_384
 
-#: The published page says nothing of how long a video can be fetched; this is the shortest that is known.
-RESULT_LIFETIME_MS: Final = 3_600_000
-
 
 def born_at(job_id: str) -> int:
     """When the id was made, in milliseconds since the epoch: its first ten digits."""
@@ -33,6 +30,12 @@ def born_at(job_id: str) -> int:
     return value
 
 
+@overload
+def rfc3339(ms: int) -> str: ...
+@overload
+def rfc3339(ms: None) -> None: ...
+@overload
+def rfc3339(ms: int | None) -> str | None: ...
 def rfc3339(ms: int | None) -> str | None:
     """Milliseconds since the epoch as `2026-11-22T08:00:00.123Z`."""
     return None if ms is None else f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
@@ -238,48 +241,3 @@ def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
     if "priority" in fields:
         values["priority"] = Priority(fields["priority"])
     return Job(id=job_id, state=JobState(fields["state"]), **values)
-
-
-def _cancel(job: Job) -> dict[str, Any] | None:
-    if job.cancel_wished_at is None:
-        return None
-    return {"requested_at": rfc3339(job.cancel_wished_at), "refused": job.cancel_refused}
-
-
-def public(job: Job, *, payload: str | None = None, queue: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The job as its owner sees it: the published response's fields unchanged, and ours. `queue`: where it
-    waits, if it does."""
-    expires_at = None
-    if job.state is JobState.COMPLETED and job.finished_at is not None:
-        expires_at = job.finished_at + RESULT_LIFETIME_MS
-    return {
-        "id": job.id,
-        "object": "job",
-        "status": job.status,
-        "phase": job.state,
-        "progress": 1.0 if job.state is JobState.COMPLETED else job.progress,
-        "model": job.model,
-        "created_at": rfc3339(job.created_at),
-        "started_at": rfc3339(job.submitting_at),
-        "submitted_at": rfc3339(job.submitted_at),
-        "finished_at": rfc3339(job.finished_at),
-        "expires_at_estimate": rfc3339(expires_at),
-        "output": job.output,
-        "usage": job.usage,
-        "metadata": job.metadata,
-        "error": job.error,
-        "payload": payload,
-        "callback_url": job.callback_url,
-        "warnings": job.warnings,
-        "spend": job.spend,
-        "resubmissions": job.resubmits,
-        "on_unknown": job.on_unknown,
-        "unknown_since": rfc3339(job.unknown_at) if job.state is JobState.UNKNOWN else None,
-        "start_deadline": rfc3339(job.start_by),
-        "total_deadline": rfc3339(job.end_by),
-        "cancel": _cancel(job),
-        "late_result": job.late,
-        "priority": job.priority,
-        "queue": queue,
-        "links": {"self": f"/v1/jobs/{job.id}", "cancel": f"/v1/jobs/{job.id}/cancel"},
-    }

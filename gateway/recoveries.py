@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 
 #: The states of deliveries that can be recovered; by default, all of them are.
@@ -38,21 +37,3 @@ class Recovery:
     done: int = 0
     finished_at: int | None = None
     reason: str | None = None
-
-
-def public_recovery(recovery: Recovery) -> dict[str, Any]:
-    """The recovery as its owner sees it."""
-    return {
-        "id": recovery.id,
-        "object": "recovery",
-        "endpoint": recovery.endpoint_id,
-        "state": recovery.state,
-        "reason": recovery.reason,
-        "since": rfc3339(recovery.since),
-        "until": rfc3339(recovery.until),
-        "states": list(recovery.states),
-        "total": recovery.total,
-        "done": recovery.done,
-        "created_at": rfc3339(recovery.created_at),
-        "finished_at": rfc3339(recovery.finished_at),
-    }

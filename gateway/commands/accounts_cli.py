@@ -22,7 +22,7 @@ Reason = Annotated[str, typer.Option(help="Why, for the other operators.")]
 def list_accounts(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List them: whether anything is sent with each, and how much is under way."""
     found = call("GET", "accounts", url, key)
-    columns = ("name", "parked", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
+    columns = ("name", "paused", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
     tell(found, as_json, lambda: rows(found["data"], columns))
 
 
@@ -37,7 +37,7 @@ def pause_account(
     reason: Reason, name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False
 ) -> None:
     """Send nothing with an account, not even a probe, until it is resumed."""
-    _told(call("POST", f"{_path(name)}/park", url, key, {"reason": reason}), as_json)
+    _told(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
 
 
 @accounts.command("resume")
@@ -51,7 +51,7 @@ def _path(name: str) -> str:
 
 
 def _told(found: Mapping[str, Any], as_json: bool) -> None:
-    why = f", by {found['parked_by']}: {found['reason']}" if found["parked"] else ""
-    state = "parked" if found["parked"] else "open"
+    why = f", by {found['paused_by']}: {found['reason']}" if found["paused"] else ""
+    state = "paused" if found["paused"] else "open"
     slots = f"{found['in_flight']} of {found['slots']} slots"
     tell(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))

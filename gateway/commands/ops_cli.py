@@ -22,7 +22,7 @@ LOCAL = "http://127.0.0.1:8080"
 
 jobs = typer.Typer(help="Jobs of any tenant: their story, and what to do about one.", no_args_is_help=True)
 deliveries = typer.Typer(help="Webhooks of any tenant: look at them, send them again.", no_args_is_help=True)
-subscribers = typer.Typer(help="Subscribers that are left alone for a while.", no_args_is_help=True)
+subscribers = typer.Typer(help="Subscribers: pause one, list paused ones, resume them.", no_args_is_help=True)
 
 
 class Decision(StrEnum):
@@ -133,11 +133,28 @@ def redeliver(
         tell(found, as_json, lambda found=found: typer.echo(f"{found['id']} is {found['state']}"))  # type: ignore[misc]
 
 
-@subscribers.command("parked")
-def parked(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """List those that are left alone."""
-    found = call("GET", "subscribers/parked", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "parked_until", "waiting")))
+@subscribers.command("paused")
+def paused_subscribers(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
+    """List paused subscribers."""
+    found = call("GET", "subscribers/paused", url, key)
+    tell(found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting")))
+
+
+@subscribers.command("pause")
+def pause_subscriber(
+    subscriber: Annotated[str, typer.Argument(help="The id of an endpoint, or an id as the list has it.")],
+    reason: Annotated[str, typer.Option(help="The reason, for other operators.")],
+    seconds: Annotated[
+        int | None, typer.Option(min=1, max=604_800, help="How long (default: until it is resumed).")
+    ] = None,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send nothing to a subscriber. What it is owed waits."""
+    body = {"subscriber": subscriber, "reason": reason, "seconds": seconds}
+    found = call("POST", "subscribers/pause", url, key, body)
+    tell(found, as_json, lambda: typer.echo(f"{subscriber} is paused, {len(found['data'])} are in all"))
 
 
 @subscribers.command("resume")
@@ -150,7 +167,7 @@ def resume_subscribers(
     """Send to one of them again, or to all."""
     body = {"subscriber": subscriber} if subscriber else {"all": True}
     found = call("POST", "subscribers/resume", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still left alone"))
+    tell(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still paused"))
 
 
 def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:

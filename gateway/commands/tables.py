@@ -48,7 +48,7 @@ def top_table(found: Mapping[str, Any]) -> RenderableType:
             _time(lane["oldest_seconds"]),
             f"{lane['in_flight']}{cap}",
             f"{lane['weight']}",
-            Text("parked", "yellow") if lane["parked"] else "",
+            Text("paused", "yellow") if lane["paused"] else "",
         )
     outer = Table.grid()
     for row in (
@@ -107,7 +107,7 @@ def _counts(overview: Mapping[str, Any]) -> Table:
 
 
 def _account(account: Mapping[str, Any]) -> str:
-    state = "parked" if account["parked"] else "held" if account["held"] else "open"
+    state = "paused" if account["paused"] else "held" if account["held"] else "open"
     return f"{account['name']} {state}, {account['in_flight']}/{account['slots']} slots"
 
 

@@ -1,7 +1,7 @@
 """What an operator should look at now, from the figures of the service. Pure.
 
-The same lines are drawn in deploy/prometheus/rules.yaml, whose alerts have the same names and also ask for
-how long it has been so.
+deploy/prometheus/rules.yaml has the same thresholds; its alerts have the same names, and also require that
+the condition lasts.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ SKEW_SECONDS: Final = 2
 
 
 class Severity(StrEnum):
-    PAGE = "page"  #: somebody should be woken
-    TICKET = "ticket"  #: it can wait for the morning
+    PAGE = "page"  #: wake somebody
+    TICKET = "ticket"  #: it can wait until the morning
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What alarms follow from. `durable`: None when it is not known; `callbacks`: whether they are wanted;
-    `parked`: the names of those of the upstream's `accounts` that are."""
+    """What alarms follow from. `durable`: None if unknown; `callbacks`: whether they are on; `accounts`: how
+    many the upstream has for us; `paused_accounts`: the names of those that are paused."""
 
     durable: bool | None
     paused: bool
     accounts: int
-    parked: Sequence[str]
+    paused_accounts: Sequence[str]
     callbacks: bool
     callback_path_seconds: float
     unknown_seconds: float
@@ -57,7 +57,7 @@ class Alarm:
 
 
 def alarms_of(now: Figures) -> list[Alarm]:
-    """The gravest first."""
+    """Most severe first."""
     return sorted(_all(now), key=lambda alarm: alarm.severity is not Severity.PAGE)
 
 
@@ -71,8 +71,8 @@ def _all(now: Figures) -> Iterator[Alarm]:
         )
     elif now.lease_seconds > LEASE_SECONDS:
         yield Alarm("WorkerHangs", page, "work is overdue and no worker takes it over")
-    if now.parked:
-        names, all_of_them = ", ".join(now.parked), len(now.parked) >= now.accounts
+    if now.paused_accounts:
+        names, all_of_them = ", ".join(now.paused_accounts), len(now.paused_accounts) >= now.accounts
         what = "nothing is sent" if all_of_them else f"nothing is sent with {names}"
         why = f"the upstream refused account {names}, or an operator paused it"
         yield Alarm("AccountParked", page, f"{what}: {why}")
@@ -87,7 +87,7 @@ def _all(now: Figures) -> Iterator[Alarm]:
     if now.due_seconds > DUE_SECONDS:
         yield Alarm("DeliveriesOverdue", ticket, f"a due webhook has waited for {_time(now.due_seconds)}")
     if now.dead > 0:
-        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks failed their last attempt")
+        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks are dead letters")
     if now.memory_ratio > MEMORY_RATIO:
         yield Alarm("RedisNearlyFull", ticket, f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
     if abs(now.skew_seconds) > SKEW_SECONDS:

@@ -25,14 +25,13 @@ from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
-from gateway.web.api import callbacks, deliveries, endpoint_changes, endpoints, events, jobs, recoveries
+from gateway.web.api.routes import API
 from gateway.web.http import problems
 from gateway.web.http.request_counts import Traffic
 from gateway.web.key_usage import Uses
 from gateway.web.openapi import document, swagger_ui
-from gateway.web.ops import accounts, audit, health, overview, queues, tenants
-from gateway.web.ops import deliveries as ops_deliveries
-from gateway.web.ops import jobs as ops_api
+from gateway.web.operation import routes
+from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
 from gateway.web.server.drain import Drain
@@ -49,86 +48,16 @@ _TESTS_AT_ONCE: Final = 50
 
 def create_app(settings: Settings) -> Starlette:
     """Starts and goes on without Redis; what needs it answers 503 until it is there."""
-    routes: list[BaseRoute] = [
-        _route("/v1/jobs", POST=jobs.create, GET=jobs.page),
-        _route("/v1/jobs/{job_id}", GET=jobs.show),
-        _route("/v1/jobs/{job_id}/cancel", POST=jobs.cancel),
-        _route("/v1/jobs/{job_id}/deliveries", GET=jobs.deliveries),
-        _route("/v1/jobs/{job_id}/timeline", GET=jobs.timeline),
-        _route("/v1/jobs/{job_id}/events", GET=events.of_job),
-        _route("/v1/events", GET=events.of_tenant),
-        _route("/v1/endpoints", POST=endpoints.create, GET=endpoints.page),
-        _route(
-            "/v1/endpoints/{endpoint_id}",
-            GET=endpoints.show,
-            PATCH=endpoint_changes.change,
-            DELETE=endpoints.delete,
-        ),
-        _route("/v1/endpoints/{endpoint_id}/rotate", POST=endpoint_changes.rotate),
-        _route("/v1/endpoints/{endpoint_id}/test", POST=endpoint_changes.test),
-        _route("/v1/endpoints/{endpoint_id}/recover", POST=recoveries.recover),
-        _route("/v1/endpoints/{endpoint_id}/recoveries", GET=recoveries.page),
-        _route("/v1/recoveries/{recovery_id}", GET=recoveries.show),
-        _route("/v1/deliveries", GET=deliveries.page),
-        _route("/v1/deliveries/{delivery_id}", GET=deliveries.show),
-        _route("/v1/deliveries/{delivery_id}/redeliver", POST=deliveries.redeliver),
-        _route("/callbacks/{token}", POST=callbacks.receive),
-        _route("/callbacks/probe/{token}", GET=callbacks.probe),
-        _route("/ops/api/jobs", GET=ops_api.jobs_page),
-        _route("/ops/api/jobs/{job_id}", GET=ops_api.show_job),
-        _route("/ops/api/jobs/{job_id}/timeline", GET=ops_api.timeline),
-        _route("/ops/api/jobs/{job_id}/cancel", POST=ops_api.cancel),
-        _route("/ops/api/jobs/{job_id}/resolve", POST=ops_api.resolve),
-        _route("/ops/api/account", GET=accounts.show),
-        _route("/ops/api/account/park", POST=accounts.park),
-        _route("/ops/api/account/resume", POST=accounts.resume),
-        _route("/ops/api/accounts", GET=accounts.list_all),
-        _route("/ops/api/accounts/{account}", GET=accounts.show),
-        _route("/ops/api/accounts/{account}/park", POST=accounts.park),
-        _route("/ops/api/accounts/{account}/resume", POST=accounts.resume),
-        _route("/ops/api/events", GET=ops_api.events),
-        _route("/ops/api/audit", GET=audit.page),
-        _route("/ops/api/audit.jsonl", GET=audit.export),
-        _route("/ops/api/jobs.jsonl", GET=audit.export_jobs),
-        _route("/ops/api/quarantine", GET=ops_api.quarantine),
-        _route("/ops/api/unknown", GET=ops_api.unknown),
-        _route("/ops/api/tenants", GET=tenants.page, POST=tenants.create),
-        _route(
-            "/ops/api/tenants/{tenant}",
-            GET=tenants.show,
-            PUT=tenants.change,
-            PATCH=tenants.change,
-        ),
-        _route("/ops/api/tenants/{tenant}/pause", POST=tenants.pause),
-        _route("/ops/api/tenants/{tenant}/resume", POST=tenants.resume),
-        _route("/ops/api/tenants/{tenant}/keys", GET=tenants.keys, POST=tenants.create_key),
-        _route("/ops/api/keys/{key_id}/rotate", POST=tenants.rotate_key),
-        _route("/ops/api/keys/{key_id}/revoke", POST=tenants.revoke_key),
-        _route("/ops/api/deliveries", GET=ops_deliveries.page),
-        _route("/ops/api/deliveries/{delivery_id}", GET=ops_deliveries.show),
-        _route("/ops/api/deliveries/{delivery_id}/redeliver", POST=ops_deliveries.redeliver),
-        _route("/ops/api/subscribers/parked", GET=ops_deliveries.parked),
-        _route("/ops/api/subscribers/park", POST=ops_deliveries.park),
-        _route("/ops/api/subscribers/resume", POST=ops_deliveries.resume),
-        _route("/ops/api/overview", GET=overview.overview),
-        _route("/ops/api/workers", GET=overview.workers),
-        _route("/ops/api/lanes", GET=queues.lanes),
-        _route("/ops/api/history", GET=queues.history),
-        _route("/ops/api/dead-letters", GET=queues.dead),
-        _route("/ops/api/dead-letters/redeliver", POST=queues.redeliver_dead),
-        _route("/ops/api/state", GET=ops_api.show_state),
-        _route("/ops/api/pause", POST=ops_api.pause),
-        _route("/ops/api/resume", POST=ops_api.resume_all),
-        _route("/livez", GET=health.livez),
-        _route("/readyz", GET=health.readyz),
-        _route("/metrics", GET=health.show_metrics),
+    served: list[BaseRoute] = [
+        *routes(API),
+        *routes(OPS),
         _route("/openapi.json", GET=document.show_document),
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", StaticFiles(directory=ASSETS)),
     ]
     traffic, drain = Traffic(), Drain()
-    templates = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
+    templates = {route.endpoint: route.path for route in served if isinstance(route, Route)}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -157,7 +86,7 @@ def create_app(settings: Settings) -> Starlette:
             yield
 
     app = Starlette(
-        routes=routes,
+        routes=served,
         lifespan=lifespan,
         middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain, Edge(settings))],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},

@@ -16,14 +16,15 @@ _NOBODY: Final = digest_of("")
 _SEND: Final = "send Authorization: Bearer with a key of this service, vgw_..."
 
 
-async def require(request: Request, scope: Scope) -> Key:
-    """The key of this request. Unauthenticated (absent, unknown, revoked) or ScopeMissing."""
+async def require(request: Request, *scopes: Scope) -> Key:
+    """The key of this request, if it has any of the scopes. Unauthenticated (absent, unknown, revoked), or
+    ScopeMissing, which names the first."""
     scheme, _, text = headers_of(request).get(b"authorization", b"").partition(b" ")
     if scheme.lower() != b"bearer":
         raise Unauthenticated(_SEND)
     key = await key_of(state_of(request), text.decode("latin-1"))
-    if scope not in key.scopes:
-        raise ScopeMissing(scope)
+    if key.scopes.isdisjoint(scopes):
+        raise ScopeMissing(scopes[0])
     return key
 
 

@@ -1,4 +1,4 @@
-"""When keys were used last, kept now and then: no request waits for it, and losing some is harmless."""
+"""Stores when keys were last used, once a minute: no request waits for it, and losing some is harmless."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS: Final = 60.0
 
 
 class Uses:
-    """`async with Uses(keys):` keeps them once a minute, and at the end."""
+    """`async with Uses(keys):` stores them once a minute, and at the end."""
 
     def __init__(self, keys: RedisKeyStore, seconds: float = _SECONDS) -> None:
         self._keys, self._seconds = keys, seconds
@@ -37,5 +37,5 @@ class Uses:
             await self._flush()
 
     async def _flush(self) -> None:
-        with contextlib.suppress(StoreUnavailable):  # whoever still uses the key is noted next time
+        with contextlib.suppress(StoreUnavailable):  # the next use of the key is stored next time
             await self._keys.flush_uses()

@@ -1,42 +1,10 @@
-"""Endpoints as their owners see them, and the lanes of webhooks that have none."""
+"""The lanes of webhooks that have no endpoint."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.endpoints import Endpoint, callback_lane, public_endpoint
-from gateway.events import FINAL_TYPES, EventType
-
-ENDPOINT = Endpoint(
-    "ep_1",
-    "acme",
-    "https://a.example.com/hook",
-    (EventType.FAILED,),
-    "k1",
-    1_795_334_400_007,
-    description="d",
-)
-
-
-def test_the_public_form_has_exactly_these_fields_and_no_secret() -> None:
-    assert public_endpoint(ENDPOINT) == {
-        "id": "ep_1",
-        "object": "endpoint",
-        "url": "https://a.example.com/hook",
-        "events": ["job.failed"],
-        "description": "d",
-        "headers": {},
-        "schedule": None,
-        "slots": None,
-        "created_at": "2026-11-22T08:00:00.007Z",
-        "disabled_at": None,
-        "disabled_reason": None,
-    }
-
-
-def test_an_endpoint_that_names_no_events_gets_those_of_the_end() -> None:
-    everything = Endpoint("ep_1", "acme", "https://a.example.com/hook", (), "k1", 1)
-    assert public_endpoint(everything)["events"] == list(FINAL_TYPES)
+from gateway.endpoints import callback_lane
 
 
 @pytest.mark.parametrize(

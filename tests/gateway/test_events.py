@@ -9,7 +9,8 @@ import pytest
 
 from gateway import events
 from gateway.events import EVENT_OF, EventType
-from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, public
+from gateway.job_view import public
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.lifecycle import FINAL, JobState
 from tests.gateway.store.conftest import new_job
 

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.jobs import Job, Spend, confirm_ticket, public, submit_ticket
+from gateway.job_view import public
+from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys

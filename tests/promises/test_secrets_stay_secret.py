@@ -75,7 +75,7 @@ class Ear:
                 pass
 
     def look_everywhere(self, job: str, endpoint: str) -> None:
-        for path in ("overview", "state", "account", "events", "quarantine", "unknown", "audit", "workers"):
+        for path in ("overview", "state", "accounts", "events", "quarantine", "unknown", "audit", "workers"):
             self.ask("GET", f"/ops/api/{path}", self.ops_key)
         for path in ("tenants", "tenants/acme", "tenants/acme/keys", "lanes", "dead-letters", "audit.jsonl"):
             self.ask("GET", f"/ops/api/{path}", self.ops_key)
@@ -83,7 +83,7 @@ class Ear:
             self.ask("GET", f"/ops/api/{path}", self.ops_key)
         for path in ("", "/queue", "/jobs?tenant=acme", f"/jobs/{job}", "/tenants/acme", "/deliveries"):
             self.ask("GET", f"/ops{path}", self.ops_key)
-        for path in (f"/endpoints/{endpoint}", "/upstream", "/log", "/log?of=acts", "/login"):
+        for path in (f"/endpoints/{endpoint}", "/upstream", "/log", "/log?of=audit", "/login"):
             self.ask("GET", f"/ops{path}", self.ops_key)
         for path in ("/metrics", "/livez", "/readyz", "/openapi.json", "/nothing"):
             self.ask("GET", path, "")

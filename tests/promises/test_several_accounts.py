@@ -55,10 +55,10 @@ def assert_each_task_is_its_own_account_s(machine: Machine) -> None:
     assert looked == {task: {paid[task]} for task in looked}
 
 
-def parked(machine: Machine) -> dict[str, bool]:
+def paused(machine: Machine) -> dict[str, bool]:
     key = machine.make_key("platform", [Scope.OPS_READ])
     _, found, _ = call("GET", f"{machine.gateway}/ops/api/accounts", key)
-    return {account["name"]: account["parked"] for account in found["data"]}
+    return {account["name"]: account["paused"] for account in found["data"]}
 
 
 def test_with_one_account_out_of_credit_all_jobs_end_by_the_other(
@@ -73,14 +73,14 @@ def test_with_one_account_out_of_credit_all_jobs_end_by_the_other(
     assert two.charges() == dict.fromkeys(jobs, 1)
     assert set(payers(two).values()) == {"second"}
     assert any(fact["account"] == "main" and fact["reply"] == 402 for fact in two.ledger("post"))
-    assert parked(two) == {"main": True, "second": False}
+    assert paused(two) == {"main": True, "second": False}
     refuse(two, "main", None)  # the next probe opens it
     for _ in range(50):
         if "main" in payers(two).values():
             break
         post(two, subscriber)
         time.sleep(0.2)
-    assert not parked(two)["main"]
+    assert not paused(two)["main"]
     assert_each_task_is_its_own_account_s(two)
 
 

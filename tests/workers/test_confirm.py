@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import Job, confirm_ticket, public, submit_ticket
+from gateway.job_view import public
+from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState, Status
 from gateway.resources import Resources
 from gateway.store import keys

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.events import EventType
-from gateway.jobs import Job, confirm_ticket, public
+from gateway.job_view import public
+from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.store.base import Effect

@@ -24,6 +24,7 @@ from gateway.upstream.base import Hint, TaskStatus
 from gateway.web.http import bodies
 from gateway.web.http.answers import json_answer
 from gateway.web.http.problems import Refusal
+from gateway.web.schemas.jobs import Received
 from gateway.web.state import State, state_of
 
 _MAX_BODY_BYTES: Final = 256 * 1024
@@ -63,7 +64,8 @@ async def receive(request: Request) -> Response:
         raise Unauthenticated("this callback is not signed as it must be")
     if refused is not None:
         raise refused
-    return json_answer({"received": True})
+    received: Received = {"received": True}
+    return json_answer(received)
 
 
 async def probe(request: Request) -> Response:

@@ -1,54 +1,51 @@
-"""The routes of deliveries: look at what is and was owed, and have one sent again."""
+"""The operations of deliveries: what is and was owed to subscribers, and redelivery."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal, cast, overload
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.endpoints import Delivery
-from gateway.errors import Conflict, GatewayError, NotFound, Problem, ScopeMissing
-from gateway.jobs import JOB_ID, rfc3339
+from gateway.errors import Conflict, GatewayError, NotFound, Problem
+from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 from gateway.store.delivery_base import DeliveryQuery, Hindrance
-from gateway.tenants import Key, Scope
-from gateway.web import auth
+from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
-from gateway.web.http.problems import Refusal
-from gateway.web.http.queries import Query
-from gateway.web.schemas.deliveries import DELIVERY_ID
-from gateway.web.schemas.jobs import ENDPOINT_ID
+from gateway.web.http.params import Param, Params, choice, refusal, text, whole
+from gateway.web.schemas import jobs
+from gateway.web.schemas.deliveries import DELIVERY_ID, DeliveryPage
+from gateway.web.schemas.jobs import ENDPOINT_ID, JOB_ID
 from gateway.web.state import state_of
 
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
-FILTERS: Final = ("state", "endpoint", "job", "after", "limit")
+STATE: Final = choice("state", "Only deliveries in this state.", DeliveryState)
+ENDPOINT: Final = text("endpoint", "Only deliveries to this endpoint.", ENDPOINT_ID, "the id of an endpoint")
+JOB: Final = text("job", "Only deliveries of this job.", JOB_ID, "the id of a job")
+AFTER: Final = text("after", "Only deliveries older than this one.", DELIVERY_ID, "the id of a delivery")
+LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
+FILTERS: Final[tuple[Param[Any], ...]] = (STATE, ENDPOINT, JOB, AFTER, LIMIT)
 _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
-_ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 
 
-async def page(request: Request) -> Response:
+async def page(request: Request, key: Key, params: Params) -> Response:
     """The tenant's deliveries, newest first, without their logs."""
-    key = await reader(request)
-    return await listed(request, Query(request, *FILTERS), key.tenant, "/v1/deliveries")
+    return await listed(request, params, key.tenant, "/v1/deliveries")
 
 
-async def listed(request: Request, query: Query, tenant: str, path: str) -> Response:
-    """A page of a tenant's deliveries. `path`: where the next one is asked for."""
-    state = query.choice("state", DeliveryState)
-    endpoint = query.text("endpoint", _ENDPOINT_ID, "the id of an endpoint")
-    job = query.text("job", JOB_ID, "the id of a job")
-    after = query.text("after", _DELIVERY_ID, "the id of a delivery")
-    limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
-    query.check()
+async def listed(request: Request, params: Params, tenant: str, path: str) -> Response:
+    """A page of a tenant's deliveries. `path`: where the next one is requested."""
+    state, after, limit = params[STATE], params[AFTER], params[LIMIT]
     wanted = DeliveryQuery(
         tenant=tenant,
-        states=[DeliveryState(state)] if state else list(DeliveryState),
-        lane=endpoint,
-        job_id=job,
+        states=[state] if state else list(DeliveryState),
+        lane=params[ENDPOINT],
+        job_id=params[JOB],
         after=None if after is None else await _cursor(request, tenant, after),
         limit=limit,
     )
@@ -57,27 +54,34 @@ async def listed(request: Request, query: Query, tenant: str, path: str) -> Resp
     mine = [delivery for delivery in found.deliveries if delivery.tenant == tenant]
     more, following = found.more and bool(mine), None
     if more:
-        given = {"after": mine[-1].id, "limit": limit, "state": state, "endpoint": endpoint, "job": job}
+        given = {
+            "after": mine[-1].id,
+            "limit": limit,
+            "state": state,
+            "endpoint": params[ENDPOINT],
+            "job": params[JOB],
+        }
         if not path.startswith("/v1/"):
             given = {"tenant": tenant, **given}
         named = {name: value for name, value in given.items() if value is not None}
         following = f"{path}?{urlencode(named)}"
-    data = [public_delivery(delivery, log=False) for delivery in mine]
-    return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
+    page: DeliveryPage = {
+        "object": "list",
+        "data": [public_delivery(delivery, log=False) for delivery in mine],
+        "has_more": more,
+        "next": following,
+    }
+    return json_answer(page)
 
 
-async def show(request: Request) -> Response:
+async def show(request: Request, key: Key, _: Params) -> Response:
     """The delivery, with its newest attempts."""
-    key = await reader(request)
-    Query(request).check()
     return json_answer(public_delivery(await _owned(request, key)))
 
 
-async def redeliver(request: Request) -> Response:
-    """202 and the delivery, which is pending and sent as soon as its lane has room. Conflict when its
-    endpoint gets nothing any more, or while an attempt is under way."""
-    key = await auth.require(request, Scope.ENDPOINTS_WRITE)
-    Query(request).check()
+async def redeliver(request: Request, key: Key, _: Params) -> Response:
+    """202 and the delivery, which is pending and sent as soon as its lane has room. Conflict if its endpoint
+    is disabled or deleted, or while an attempt is under way."""
     resources = state_of(request).resources
     delivery = await _owned(request, key)
     found = await resources.deliveries.redeliver(delivery, resources.environment.new_ulid())
@@ -86,17 +90,13 @@ async def redeliver(request: Request) -> Response:
     return json_answer(public_delivery(found), 202, {"location": f"/v1/deliveries/{found.id}"})
 
 
-async def reader(request: Request) -> Key:
-    """The key of who may look: who reads jobs sees their deliveries, and so does who keeps endpoints."""
-    try:
-        return await auth.require(request, Scope.ENDPOINTS_WRITE)
-    except ScopeMissing:  # whoever has neither is told of the lesser one
-        return await auth.require(request, Scope.JOBS_READ)
-
-
-def public_delivery(delivery: Delivery, *, log: bool = True) -> dict[str, Any]:
+@overload
+def public_delivery(delivery: Delivery) -> jobs.Delivery: ...
+@overload
+def public_delivery(delivery: Delivery, *, log: Literal[False]) -> jobs.DeliverySummary: ...
+def public_delivery(delivery: Delivery, *, log: bool = True) -> jobs.Delivery | jobs.DeliverySummary:
     """The delivery as its owner sees it."""
-    document = {
+    summary: jobs.DeliverySummary = {
         "id": delivery.id,
         "object": "delivery",
         "state": delivery.state,
@@ -110,7 +110,11 @@ def public_delivery(delivery: Delivery, *, log: bool = True) -> dict[str, Any]:
         "trigger": delivery.trigger,
         "next_attempt_at": rfc3339(delivery.next_attempt_at),
     }
-    return {**document, "log": delivery.log} if log else document
+    if not log:
+        return summary
+    # The workers gave the log its shape when they stored it.
+    whole: jobs.Delivery = {**summary, "log": cast(list[jobs.Attempt], delivery.log)}
+    return whole
 
 
 async def _owned(request: Request, key: Key) -> Delivery:
@@ -128,7 +132,7 @@ async def _cursor(request: Request, tenant: str, after: str) -> Delivery:
     found = await state_of(request).resources.deliveries.read(tenant, after)
     if found is None:
         message = "is not, or no longer, the id of such a delivery; begin without it"
-        raise Refusal(400, "wrong: after", [Problem("after", "wrong_form", message)])
+        raise refusal(Problem("after", "wrong_form", message))
     return found
 
 

@@ -1,10 +1,10 @@
-"""The routes that change an endpoint, give it a new secret, and try it."""
+"""The operations that change an endpoint, rotate its secret, and send it a test event."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from starlette.requests import Request
@@ -21,9 +21,11 @@ from gateway.keyring import Keyring
 from gateway.store.delivery_base import Written
 from gateway.tenants import Key
 from gateway.web.api.endpoint_views import told, view
-from gateway.web.api.endpoints import allowed, owned, read, resolved
+from gateway.web.api.endpoints import owned, read, resolved
 from gateway.web.http.answers import json_answer
 from gateway.web.http.headers import headers_of
+from gateway.web.http.params import Params
+from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas.endpoints import EndpointChange, RotateRequest
 from gateway.web.state import State, state_of
 
@@ -35,9 +37,8 @@ _DISABLED: Final = "its owner disabled it"
 _MESSAGE: Final = "This is a test of the endpoint; no job stands behind it."
 
 
-async def change(request: Request) -> Response:
+async def change(request: Request, key: Key, _: Params) -> Response:
     """200 and the endpoint as it is now. What is not named stays as it is."""
-    key = await allowed(request)
     wanted = await read(request, key, EndpointChange)
     state = state_of(request)
     resources, named = state.resources, wanted.model_fields_set
@@ -51,24 +52,25 @@ async def change(request: Request) -> Response:
     held = shown["health"]["held"]
     if before.disabled_at is not None and after.disabled_at is None and held:
         warnings.append(_still_held(after, held))
-    return json_answer({**shown, "warnings": told(warnings)})
+    changed: schemas.ChangedEndpoint = {**shown, "warnings": told(warnings)}
+    return json_answer(changed)
 
 
-async def rotate(request: Request) -> Response:
+async def rotate(request: Request, key: Key, _params: Params) -> Response:
     """200 and the endpoint with its new secret. The ones from before sign too, for a while."""
-    key = await allowed(request)
     wanted = await read(request, key, RotateRequest) if _has_body(request) else RotateRequest()
     state = state_of(request)
     keyring, now = state.resources.keyring, state.resources.environment.now_ms()
     _, after = await _write(request, key, lambda found: _rotated(found, keyring, wanted.overlap_seconds, now))
     secret = endpoint_secret(keyring, after.kid, after.id, after.version)
-    return json_answer({**await view(state.resources, after), "secret": secret})
+    rotated: schemas.RotatedEndpoint = {**await view(state.resources, after), "secret": secret}
+    return json_answer(rotated)
 
 
-async def test(request: Request) -> Response:
-    """200 and what became of one POST of a test event, which is signed and sent as events are. It is no
+async def test(request: Request, key: Key, _: Params) -> Response:
+    """200 and the outcome of one POST of a test event, which is signed and sent as events are. It is no
     delivery: it is not repeated, and neither counts for the endpoint's health nor disables it."""
-    endpoint = await owned(request, await allowed(request))
+    endpoint = await owned(request, key)
     state = state_of(request)
     if endpoint.id in state.testing:
         raise Conflict("a test of this endpoint is under way; wait for its answer")
@@ -144,7 +146,7 @@ def _has_body(request: Request) -> bool:
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
-async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
+async def _test(state: State, endpoint: Endpoint) -> schemas.TestResult:
     environment = state.resources.environment
     event_id, now = f"evt_test_{environment.new_ulid()}", environment.now_ms()
     body = orjson.dumps(
@@ -161,7 +163,7 @@ async def _test(state: State, endpoint: Endpoint) -> dict[str, Any]:
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,
         "event": event_id,
-        "attempt": attempt,
+        "attempt": cast(schemas.TestAttempt, attempt),  # in the form in which deliveries keep theirs
     }
 
 

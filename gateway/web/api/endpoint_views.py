@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import cast
 
-from gateway.endpoints import Endpoint, public_endpoint
+from gateway import events
+from gateway.endpoints import Endpoint
 from gateway.errors import Notice
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
@@ -14,63 +15,70 @@ from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.lanes import LaneHealth
+from gateway.web.schemas import endpoints as schemas
+from gateway.web.schemas.jobs import Warning  # noqa: A004 - its name in the document
 
-_KEPT: Final = (DeliveryState.HELD, DeliveryState.DEAD)
 
-
-async def views(resources: Resources, endpoints: Sequence[Endpoint]) -> list[dict[str, Any]]:
+async def views(resources: Resources, endpoints: Sequence[Endpoint]) -> list[schemas.Endpoint]:
     """One for each endpoint, in their order."""
     healths = asyncio.gather(*(resources.lanes.health(endpoint.id) for endpoint in endpoints))
     kept, found = await asyncio.gather(_kept(resources, endpoints), healths)
     now = resources.environment.now_ms()
     return [
-        {
-            **public_endpoint(endpoint),
-            "older_secrets": [
-                {"valid_until": rfc3339(secret.until)} for secret in endpoint.previous if secret.until > now
-            ],
-            "health": {**_health(endpoint, health), **counts},
-        }
-        for endpoint, health, counts in zip(endpoints, found, kept, strict=True)
+        _view(endpoint, health, held, dead, now)
+        for endpoint, health, (held, dead) in zip(endpoints, found, kept, strict=True)
     ]
 
 
-async def view(resources: Resources, endpoint: Endpoint) -> dict[str, Any]:
+async def view(resources: Resources, endpoint: Endpoint) -> schemas.Endpoint:
     (found,) = await views(resources, [endpoint])
     return found
 
 
-def told(warnings: Sequence[Notice]) -> list[dict[str, str]]:
-    """What an answer says under `warnings`."""
+def told(warnings: Sequence[Notice]) -> list[Warning]:
+    """The `warnings` of an answer."""
     return [{"param": one.param, "code": one.code, "message": one.message} for one in warnings]
 
 
-async def _kept(resources: Resources, endpoints: Sequence[Endpoint]) -> list[Mapping[str, int]]:
-    """How many of each one's deliveries wait to be asked for."""
+def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int) -> schemas.Endpoint:
+    return {
+        "id": endpoint.id,
+        "object": "endpoint",
+        "url": endpoint.url,
+        "events": cast(list[schemas.Filter], list(endpoint.events or events.FINAL_TYPES)),
+        "description": endpoint.description,
+        "headers": endpoint.headers,
+        "schedule": None if endpoint.schedule is None else list(endpoint.schedule),
+        "slots": endpoint.slots,
+        "created_at": rfc3339(endpoint.created_at),
+        "disabled_at": rfc3339(endpoint.disabled_at),
+        "disabled_reason": endpoint.disabled_reason,
+        "older_secrets": [
+            {"valid_until": rfc3339(secret.until)} for secret in endpoint.previous if secret.until > now
+        ],
+        "health": {
+            "status": _status(endpoint, health),
+            "attempts": health.total,
+            "failed": health.failed,
+            "failing_since": rfc3339(health.failing_since),
+            "parked_until": rfc3339(health.parked_until),
+            "waiting": health.waiting,
+            "in_flight": health.in_flight,
+            "held": held,
+            "dead": dead,
+        },
+    }
+
+
+async def _kept(resources: Resources, endpoints: Sequence[Endpoint]) -> list[tuple[int, int]]:
+    """How many deliveries of each endpoint are held, and how many are dead."""
     with store_errors():
         async with resources.redis.pipeline(transaction=False) as pipe:
             for endpoint in endpoints:
-                for state in _KEPT:
-                    pipe.zcard(keys.lane_deliveries(endpoint.id, state))
+                pipe.zcard(keys.lane_deliveries(endpoint.id, DeliveryState.HELD))
+                pipe.zcard(keys.lane_deliveries(endpoint.id, DeliveryState.DEAD))
             found: list[int] = await pipe.execute()
-    names = [state.value for state in _KEPT]
-    width = len(names)
-    return [
-        dict(zip(names, found[at : at + width], strict=True))
-        for at in range(0, width * len(endpoints), width)
-    ]
-
-
-def _health(endpoint: Endpoint, health: LaneHealth) -> dict[str, Any]:
-    return {
-        "status": _status(endpoint, health),
-        "attempts": health.total,
-        "failed": health.failed,
-        "failing_since": rfc3339(health.failing_since),
-        "parked_until": rfc3339(health.parked_until),
-        "waiting": health.waiting,
-        "in_flight": health.in_flight,
-    }
+    return list(zip(found[::2], found[1::2], strict=True))
 
 
 def _status(endpoint: Endpoint, health: LaneHealth) -> str:

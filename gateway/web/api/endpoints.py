@@ -1,4 +1,4 @@
-"""The routes of endpoints: register a URL for webhooks, look at them, forget one."""
+"""The operations of endpoints: register a URL for webhooks, read them, delete one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gateway.delivery.guard import allowing
 from gateway.delivery.secrets import endpoint_secret
 from gateway.endpoints import Endpoint
 from gateway.errors import Conflict, InvalidRequest, NotFound, Notice
-from gateway.tenants import Key, Scope
-from gateway.web import auth
+from gateway.tenants import Key
 from gateway.web.api.endpoint_problems import M, parse
 from gateway.web.api.endpoint_views import told, view, views
 from gateway.web.api.webhook_urls import check_resolved_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
-from gateway.web.http.queries import Query
+from gateway.web.http.params import Params
+from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas.endpoints import EndpointRequest
 from gateway.web.schemas.jobs import ENDPOINT_ID
 from gateway.web.state import State, state_of
@@ -30,9 +30,8 @@ _MAX_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 10.0
 
 
-async def create(request: Request) -> Response:
+async def create(request: Request, key: Key, _: Params) -> Response:
     """201 and the endpoint with its secret, which is shown this once."""
-    key = await allowed(request)
     wanted = await read(request, key, EndpointRequest)
     state = state_of(request)
     resources = state.resources
@@ -53,35 +52,32 @@ async def create(request: Request) -> Response:
         raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
     secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
     headers = {"location": f"/v1/endpoints/{endpoint.id}"}
-    shown = await view(resources, endpoint)
-    return json_answer({**shown, "warnings": told(warnings), "secret": secret}, 201, headers)
+    created: schemas.CreatedEndpoint = {
+        **await view(resources, endpoint),
+        "warnings": told(warnings),
+        "secret": secret,
+    }
+    return json_answer(created, 201, headers)
 
 
-async def page(request: Request) -> Response:
+async def page(request: Request, key: Key, _: Params) -> Response:
     """All of the tenant's endpoints; there are never many."""
-    key = await allowed(request)
     resources = state_of(request).resources
     found = await resources.endpoints.of(key.tenant)
-    return json_answer({"object": "list", "data": await views(resources, found)})
+    listed: schemas.EndpointList = {"object": "list", "data": await views(resources, found)}
+    return json_answer(listed)
 
 
-async def show(request: Request) -> Response:
-    endpoint = await owned(request, await allowed(request))
+async def show(request: Request, key: Key, _: Params) -> Response:
+    endpoint = await owned(request, key)
     return json_answer(await view(state_of(request).resources, endpoint))
 
 
-async def delete(request: Request) -> Response:
+async def delete(request: Request, key: Key, _: Params) -> Response:
     """204. What is still owed to the endpoint is not sent any more."""
-    endpoint = await owned(request, await allowed(request))
+    endpoint = await owned(request, key)
     await state_of(request).resources.endpoints.delete(endpoint)
     return Response(status_code=204)
-
-
-async def allowed(request: Request) -> Key:
-    """The key of who may do as the owner does. There is no query in any of these routes."""
-    key = await auth.require(request, Scope.ENDPOINTS_WRITE)
-    Query(request).check()
-    return key
 
 
 async def owned(request: Request, key: Key) -> Endpoint:

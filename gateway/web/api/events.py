@@ -1,300 +1,87 @@
-"""The routes of event streams: server-sent events of one job, or of all of a tenant's, with replay.
-
-The task of the request is the only one of a stream: it sleeps by its listener's bell, or to the next beat.
-"""
+"""The operations of event streams: server-sent events of one job, or of all jobs of a tenant, with replay."""
 
 from __future__ import annotations
 
-import abc
-import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from gateway import tenants
-from gateway.errors import NotFound, Problem, Unavailable
-from gateway.events import ALL, EVENT_OF, EventType
+from gateway.errors import NotFound
+from gateway.events import ALL, EventType
 from gateway.jobs import JOB_ID
-from gateway.store.event_log import START, Entry, Story, place
 from gateway.tenants import Key
-from gateway.web import auth
-from gateway.web.http.headers import headers_of
-from gateway.web.http.queries import Query
-from gateway.web.state import state_of
-from gateway.web.streams.hub import PAGE, PIECE_BYTES, Feed, Listener, Message, gap
+from gateway.web.api.event_stream import JobStream, TenantStream
+from gateway.web.http.params import Param, Params, Wrong, text
+from gateway.web.streams.hub import Listener
 
-MEDIA_TYPE: Final = "text/event-stream"
-RETRY_MS: Final = 2000
-PLACE: Final = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?\Z")
-MOST_TYPES: Final = 20
-_TYPES: Final = re.compile(rf"[a-z_.*]{{1,32}}(,[a-z_.*]{{1,32}}){{0,{MOST_TYPES - 1}}}\Z")
-_HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"x-accel-buffering", b"no"),  # nginx would keep it until there is more
-]
-_ENDS: Final = frozenset(EVENT_OF.values())
-#: Made at once, at most, of what a client missed: what does not fit into the piece is made again.
-_MOST_MADE: Final = 32
+_MOST_TYPES: Final = 20
+_LIST: Final = re.compile(rf"[a-z_.*]{{1,32}}(,[a-z_.*]{{1,32}}){{0,{_MOST_TYPES - 1}}}\Z")
+_PLACE: Final = "^[0-9]{1,15}(-[0-9]{1,15})?$"
 
 
-async def of_tenant(request: Request) -> Response:
-    """The events of the tenant's jobs from now on, or from after `Last-Event-ID`; some `?types=` or all."""
-    key = await _reader(request)
-    query = Query(request, "types", "after")
-    types = _types(query)
-    after = _after(request, query)
-    query.check()
-    return _TenantStream(request, key, Listener(types), after)
-
-
-async def of_job(request: Request) -> Response:
-    """What happened to a job, then what happens, until it is final."""
-    key = await _reader(request)
-    query = Query(request, "after")
-    after = _after(request, query)
-    query.check()
-    name = request.path_params["job_id"]
-    if not JOB_ID.match(name):
-        raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
-    return _JobStream(request, key, Listener(job_id=name), after)
-
-
-async def _reader(request: Request) -> Key:
-    if request.method != "GET":  # a HEAD would have to wait for events that it may not be told
-        raise HTTPException(405, headers={"allow": "GET"})
-    return await auth.require(request, tenants.Scope.JOBS_READ)
-
-
-def _types(query: Query) -> frozenset[str] | None:
-    text = query.text("types", _TYPES, f"a list of up to {MOST_TYPES} types with commas between")
-    if text is None:
-        return None
+def _types(text: str) -> frozenset[str] | None:
+    """The types of events; None: all."""
+    if not _LIST.match(text):
+        raise Wrong("wrong_form", f"is not a list of up to {_MOST_TYPES} types with commas between")
     wanted = frozenset(text.split(","))
     if wanted & ALL:
         return None
     if unknown := sorted(wanted - set(EventType)):
-        problem = f"there is no {', '.join(unknown)}; send some of {', '.join(EventType)}, or job.*"
-        query.problems.append(Problem("types", "not_one_of", problem))
+        message = f"there is no {', '.join(unknown)}; send some of {', '.join(EventType)}, or job.*"
+        raise Wrong("not_one_of", message)
     return wanted
 
 
-def _after(request: Request, query: Query) -> str | None:
-    """Where to go on: the header wins, for a client that comes back asks the same URL again."""
-    asked = query.text("after", PLACE, "the id of an event: <ms>-<number>")
-    given = headers_of(request).get(b"last-event-id")
-    if not given:
-        return asked
-    text = given.decode("latin-1")
-    if not PLACE.match(text):
-        problem = Problem("Last-Event-ID", "wrong_form", "send the id of an event as it came: <ms>-<number>")
-        query.problems.append(problem)
-        return None
-    return text
+def _last_id(text: str) -> str | None:
+    """An EventSource that has no id yet may send an empty one."""
+    if text and not re.fullmatch(_PLACE, text):
+        raise Wrong("wrong_form", "send the id of an event as it came: <ms>-<number>")
+    return text or None
 
 
-class _Ended(Exception):
-    """The stream is over; says why, for the client's eyes, unless nobody is there any more."""
+TYPES: Final[Param[frozenset[str] | None]] = Param(
+    "types",
+    "Only events of these types, separated by commas.",
+    {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": _MOST_TYPES,
+        "items": {"type": "string", "enum": [*sorted(ALL), *EventType]},
+    },
+    _types,
+    None,
+    serialization={"style": "form", "explode": False},
+)
+AFTER: Final = text(
+    "after",
+    "Only events after this one; `0`: from the oldest event that is kept.",
+    _PLACE,
+    "the id of an event: <ms>-<number>",
+)
+LAST_EVENT_ID: Final[Param[str | None]] = Param(
+    "Last-Event-ID",
+    "Only events after this one. It takes precedence over `after`.",
+    {"type": "string", "pattern": _PLACE},
+    _last_id,
+    None,
+)
 
 
-class _Stream(Response, abc.ABC):
-    """One open stream. Raises before its answer began what becomes an error answer."""
-
-    def __init__(self, request: Request, key: Key, listener: Listener, after: str | None) -> None:
-        self._request = request
-        self._key = key
-        self._listener = listener
-        self._after = after
-        self._state = state_of(request)
-        self._last = START
-        self._beats = 0
-        self._fit = 1  # so many events went into a piece
-        self._send: Send
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._send = send
-        if self._state.stopping.is_set():
-            raise Unavailable("this process is about to end; ask again")
-        async with self._state.streams.feed(self._key.tenant) as feed:
-            with self._state.rounds.include(self._listener.bell):
-                await self._run(feed)
-
-    @abc.abstractmethod
-    async def _run(self, feed: Feed) -> None:
-        """All that the client gets."""
-
-    async def _begin(self, status: int = 200) -> None:
-        headers = list(_HEADERS) if status == 200 else []
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    @contextlib.asynccontextmanager
-    async def _until_ended(self) -> AsyncIterator[None]:
-        """Ends the answer as it should end, so that its client sees an end and comes back for the rest."""
-        why = ""
-        try:
-            yield
-        except _Ended as ended:
-            why = str(ended)
-        except Unavailable:
-            why = "the service cannot go on just now"
-        body = f": {why}; come back with Last-Event-ID\n\n".encode() if why else b""
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def _write(self, block: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": block, "more_body": True})
-
-    async def _hand_over(self, messages: Sequence[Message]) -> None:
-        """Those that the client did not have yet, not too many at once: it may read slowly."""
-        blocks: list[bytes] = []
-        size = 0
-        for one in messages:
-            if one.place <= place(self._last) and not one.gap:
-                continue
-            if not one.gap:
-                self._last = f"{one.place[0]}-{one.place[1]}"
-            blocks.append(one.block)
-            size += len(one.block)
-            if size >= PIECE_BYTES:
-                await self._write(b"".join(blocks))
-                blocks, size = [], 0
-        if blocks:
-            await self._write(b"".join(blocks))
-
-    async def _tell_some(self, feed: Feed, entries: list[Entry]) -> None:
-        """The first of what the client missed, which leave the list. It may be slow: no turn is held then."""
-        tried = entries[: self._fit]
-        async with feed.turns, self._state.rounds.reading:  # so that it queues nobody but its own tenant
-            block, taken = await self._state.streams.piece(tried)
-        self._fit = taken if taken < len(tried) else min(2 * self._fit, _MOST_MADE)
-        if block:
-            await self._write(block)
-        self._last = max(self._last, entries[taken - 1].id, key=place)
-        del entries[:taken]
-
-    async def _live(self, feed: Feed) -> None:
-        bell = self._listener.bell
-        while True:
-            bell.was_rung()
-            messages = self._listener.taken()
-            await self._hand_over(messages)
-            if self._listener.job_id and any(one.type in _ENDS for one in messages):
-                return
-            if bell.was_beaten():
-                await self._beat(feed.offered)
-            self._see_whether_it_goes_on()
-            await bell.wait()
-
-    def _see_whether_it_goes_on(self) -> None:
-        if self._listener.closed is not None:
-            raise _Ended(self._listener.closed)
-        if self._state.stopping.is_set():
-            raise _Ended("this process is about to end")
-
-    async def _beat(self, offered: str) -> None:
-        """Sees to client and key, and tells the client how far it is although nothing may have been for it:
-        all up to `offered` was put into the queue, if it was meant to be."""
-        if await self._request.is_disconnected():
-            raise _Ended
-        self._beats += 1
-        if self._beats % 2 == 0:
-            await self._check_key()
-        if not self._listener.bell.rung:  # so that the queue is empty
-            self._last = max(self._last, offered, key=place)
-        await self._write(f": {self._beats}\nid: {self._last}\n\n".encode())
-
-    async def _check_key(self) -> None:
-        with contextlib.suppress(Unavailable):
-            async with self._state.rounds.reading:
-                key = await self._state.resources.client_keys.find(self._key.id)
-            if key is None or key.revoked_at is not None or tenants.Scope.JOBS_READ not in key.scopes:
-                raise _Ended("the key was revoked")
+async def of_tenant(request: Request, key: Key, params: Params) -> Response:
+    """The events of the tenant's jobs from now on, or from after `Last-Event-ID`; some `?types=` or all."""
+    return TenantStream(request, key, Listener(params[TYPES]), _after(params))
 
 
-class _TenantStream(_Stream):
-    async def _run(self, feed: Feed) -> None:
-        lost = await self._start()
-        await self._begin()
-        async with self._until_ended():
-            await self._write(f"retry: {RETRY_MS}\nid: {self._last}\n\n".encode())
-            if lost is not None:
-                await self._write(lost.block)
-            await self._replay(feed)
-            with feed.joined(self._listener):
-                await self._live(feed)
-
-    async def _start(self) -> Message | None:
-        """Finds where to begin; returns word of a gap when what came after is not all kept."""
-        events, tenant = self._state.resources.tenant_events, self._key.tenant
-        async with self._state.rounds.reading:
-            if self._after is None:
-                self._last = await events.tail(tenant)
-                return None
-            self._last = self._after
-            if place(self._after) == place(START):
-                return None
-            oldest = await events.missing_after(tenant, self._after)
-            if oldest is None:
-                return None
-            if place(oldest) < place(self._after):
-                self._last = oldest  # of a future that this Redis does not have
-            return gap(self._after, oldest)
-
-    async def _replay(self, feed: Feed) -> None:
-        """Until the feed is no further than its client. Nothing waits meanwhile, however slowly it reads."""
-        while place(self._last) < place(feed.read or START):
-            async with feed.turns, self._state.rounds.reading:
-                [page] = await self._state.resources.tenant_events.after([(feed.tenant, self._last)], PAGE)
-            if not page:
-                return
-            missed = [entry for entry in page if self._listener.wants(entry.type)]
-            while missed:
-                await self._tell_some(feed, missed)
-                await self._see_to_itself()
-            self._last = max(self._last, page[-1].id, key=place)
-            await self._see_to_itself()
-
-    async def _see_to_itself(self) -> None:
-        self._see_whether_it_goes_on()
-        if self._listener.bell.was_beaten():
-            await self._beat(self._last)
+async def of_job(request: Request, key: Key, params: Params) -> Response:
+    """What happened to a job, then what happens, until it is final."""
+    name = request.path_params["job_id"]
+    if not JOB_ID.match(name):
+        raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
+    return JobStream(request, key, Listener(job_id=name), _after(params))
 
 
-class _JobStream(_Stream):
-    async def _run(self, feed: Feed) -> None:
-        with feed.joined(self._listener):
-            story = await self._story(feed)
-            entries = _unheard(story, self._after, feed.offered)
-            if story.job.final and not entries:
-                await self._begin(204)  # which tells an EventSource not to come back
-                await self._send({"type": "http.response.body"})
-                return
-            await self._begin()
-            async with self._until_ended():
-                await self._write(b"retry: %d\n\n" % RETRY_MS)
-                while entries:
-                    await self._tell_some(feed, entries)
-                if story.told:
-                    self._last = story.told[-1].id
-                if not story.job.final:
-                    await self._live(feed)
-
-    async def _story(self, feed: Feed) -> Story:
-        name = self._listener.job_id or ""
-        async with feed.turns, self._state.rounds.reading:
-            story = await self._state.resources.tenant_events.story(feed.tenant, name)
-        if story is None:
-            raise NotFound("job", name)
-        return story
-
-
-def _unheard(story: Story, after: str | None, tail: str) -> list[Entry]:
-    """What the client did not hear of the job yet. Of one that ended when nobody was told, its end."""
-    entries = [entry for entry in story.told if after is None or place(entry.id) > place(after)]
-    job = story.job
-    if after is None and job.final and not any(entry.type in _ENDS for entry in entries):
-        entries.append(Entry(tail, EVENT_OF[job.state], job.id))
-    return entries
+def _after(params: Params) -> str | None:
+    """Where to continue: the header wins, because a client that reconnects requests the same URL again."""
+    return params[LAST_EVENT_ID] or params[AFTER]

@@ -1,113 +1,192 @@
-"""The routes of jobs: post one, look at it or wait for it, list them, cancel, see its webhooks."""
+"""The operations of jobs: create, check, get, wait, list and cancel them; their webhooks and timeline."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import cancellation, generation
+from gateway import cancellation, generation, tracing
 from gateway.delivery.guard import allowing
 from gateway.errors import NotFound
-from gateway.intake import Checked
-from gateway.jobs import JOB_ID, Job, public
-from gateway.lifecycle import JobState, Status, states_of
+from gateway.intake import Checked, JobOptions
+from gateway.job_view import public, summary
+from gateway.jobs import JOB_ID, Job, Priority
+from gateway.lifecycle import JobState, OnUnknown, Status, states_of
 from gateway.store.base import Place
-from gateway.tenants import Scope
-from gateway.web import auth
+from gateway.tenants import Key
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.long_poll import until_final
-from gateway.web.api.timeline import story
+from gateway.web.api.timeline import timeline_of
 from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
-from gateway.web.http.queries import MAX_WAIT_SECONDS, Query, idempotency_key, job_options, preferred_wait
+from gateway.web.http.headers import headers_of
+from gateway.web.http.params import WHOLE, Param, Params, Wrong, choice, seconds, text, whole
 from gateway.web.http.rate_headers import rate_headers
+from gateway.web.schemas import jobs as schemas
 from gateway.web.state import State, state_of
 
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
+MAX_WAIT_SECONDS: Final = 60
+_MAX_DEADLINE_SECONDS: Final = 604_800
+_MAX_IDEMPOTENCY_KEY: Final = 255
 #: When to look again at a job that is not final, in seconds: a video takes minutes, a queue may take hours.
 LOOK_AGAIN: Final = 5
 LOOK_AGAIN_MAX: Final = 300
 
 
-async def create(request: Request) -> Response:
-    """202 and the job; 200 when it became final while the client waited, or for a dry run."""
-    key = await auth.require(request, Scope.JOBS_WRITE)
-    query = Query(request, "dry_run", wait="to wait, send the header Prefer: wait=N")
-    dry_run = query.flag("dry_run")
-    idempotency = idempotency_key(request, query)
-    options = job_options(request, query)
-    wait = preferred_wait(request, query)
-    query.check()
-    state = state_of(request)
-    most, seconds = (
-        state.resources.settings.body_max_bytes,
-        state.resources.settings.body_timeout_seconds,
+def _visible(text: str) -> str:
+    if _VISIBLE.match(text):
+        return text
+    raise Wrong("wrong_form", f"send 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
+
+
+def _wait(text: str) -> int | None:
+    """The N of `wait=N`. Other preferences are ignored, as RFC 7240 asks."""
+    for preference in text.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            number = value.strip().strip('"')
+            if WHOLE.match(number) and int(number) <= MAX_WAIT_SECONDS:
+                return int(number)
+            message = f"send wait=N, N whole seconds from 0 to {MAX_WAIT_SECONDS}"
+            raise Wrong("out_of_range", message)
+    return None
+
+
+_KEY_PATTERN: Final = f"^[!-~]{{1,{_MAX_IDEMPOTENCY_KEY}}}$"
+_VISIBLE: Final = re.compile(_KEY_PATTERN.removesuffix("$") + r"\Z")
+IDEMPOTENCY_KEY: Final[Param[str | None]] = Param(
+    "Idempotency-Key",
+    "A request with the same key and body returns the same job, with `Idempotent-Replayed: true`. A "
+    "request with the same key and another body is refused. The key is kept as long as the job.",
+    {"type": "string", "pattern": _KEY_PATTERN},
+    _visible,
+    None,
+)
+START_DEADLINE: Final = seconds(
+    "Gateway-Start-Deadline",
+    "Seconds from now. The job fails, at no cost, if it has not been sent to the upstream by then.",
+    _MAX_DEADLINE_SECONDS,
+)
+TOTAL_DEADLINE: Final = seconds(
+    "Gateway-Total-Deadline",
+    "Seconds from now. The job fails if it has not finished by then; it may have been charged.",
+    _MAX_DEADLINE_SECONDS,
+)
+ON_UNKNOWN: Final = choice(
+    "Gateway-On-Unknown",
+    "What to do if the upstream's answer to the submission was lost and no evidence of a task arrived: "
+    "`hold` fails the job and never pays twice, `resubmit` sends it again and may pay twice, `manual` leaves "
+    "the decision to an operator. Default: your tenant's setting.",
+    OnUnknown,
+)
+PRIORITY: Final = choice(
+    "Gateway-Priority",
+    "Order among your own waiting jobs: for every `low` job, 4 `normal` and 16 `high` jobs are sent, so "
+    "none is starved. It does not change your tenant's share of the upstream.",
+    Priority,
+    Priority.NORMAL,
+)
+PREFER: Final[Param[int | None]] = Param(
+    "Prefer",
+    f"`wait=N`: wait up to N seconds for the job to finish, from 0 to {MAX_WAIT_SECONDS}.",
+    {"type": "string"},
+    _wait,
+    None,
+    repeatable=True,
+)
+WAIT: Final = whole(
+    "wait", "Maximum number of seconds to wait for the job to finish.", 0, MAX_WAIT_SECONDS, 0
+)
+STATUS: Final = choice("status", "Only jobs with this status.", Status)
+AFTER: Final = text("after", "Only jobs older than this one.", schemas.JOB_ID, "the id of a job")
+LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
+
+
+async def create(request: Request, key: Key, params: Params) -> Response:
+    """202 and the job; 200 when it became final while the client waited."""
+    options = JobOptions(
+        params[START_DEADLINE],
+        params[TOTAL_DEADLINE],
+        params[ON_UNKNOWN],
+        params[PRIORITY],
+        tracing.read(headers_of(request).get(b"traceparent")),
     )
-    async with JsonBody(request, key.tenant, state.budget, most, seconds) as raw:
-        checked = await state.resources.intake.check(raw)
-        if checked.request.callback_url is not None:
-            with allowing(await state.resources.tenants.networks(key.tenant)):
-                check_target(state.guard, "callback_url", checked.request.callback_url)
-        if dry_run:
-            return json_answer(await _dry_run(checked))
+    state = state_of(request)
+    async with _checked(request, state, key.tenant) as checked:
         state.memory.check()
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
-            posted = await state.resources.intake.accept(checked, key.tenant, idempotency, traced)
-    job = posted.job
+            posted = await state.resources.intake.accept(checked, key.tenant, params[IDEMPOTENCY_KEY], traced)
+    job, wait = posted.job, params[PREFER]
     headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
     if posted.replayed:
         headers["idempotent-replayed"] = "true"
     if wait is None:
         document = public(job, payload=checked.request.payload, queue=queue_of(posted.place))
         return json_answer(document, 202, headers | _look_again(posted.place))
-    del raw, checked  # a client may wait for a minute, and they may be megabytes
+    del checked  # a client may wait for a minute, and it may be megabytes
     headers["preference-applied"] = f"wait={wait}"
     return await _shown(state, await until_final(request, job, wait), headers, 202)
 
 
-async def show(request: Request) -> Response:
+async def check(request: Request, key: Key, _: Params) -> Response:
+    """What the upstream would get for this body, and the warnings. Nothing is kept, and nothing is spent."""
+    async with _checked(request, state_of(request), key.tenant) as checked:
+        return json_answer(await _dry_run(checked))
+
+
+@contextlib.asynccontextmanager
+async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator[Checked]:
+    """The request's body, checked against every published limit. InvalidRequest names every problem."""
+    settings = state.resources.settings
+    most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
+    async with JsonBody(request, tenant, state.budget, most, in_seconds) as raw:
+        checked = await state.resources.intake.check(raw)
+        if checked.request.callback_url is not None:
+            with allowing(await state.resources.tenants.networks(tenant)):
+                check_target(state.guard, "callback_url", checked.request.callback_url)
+        yield checked
+
+
+async def show(request: Request, key: Key, params: Params) -> Response:
     """The job, at once or when it is final; after `?wait=N` seconds at the latest."""
-    key = await auth.require(request, Scope.JOBS_READ)
-    query = Query(request, "wait")
-    wait = query.whole("wait", 0, MAX_WAIT_SECONDS, 0)
-    query.check()
-    job = await until_final(request, await _owned(request, key.tenant), wait)
+    job = await until_final(request, await _owned(request, key.tenant), params[WAIT])
     return await _shown(state_of(request), job)
 
 
-async def page(request: Request) -> Response:
+async def page(request: Request, key: Key, params: Params) -> Response:
     """The tenant's jobs, newest first, without their payloads."""
-    key = await auth.require(request, Scope.JOBS_READ)
-    query = Query(request, "status", "after", "limit")
-    status = query.choice("status", Status)
-    after = query.text("after", JOB_ID, "the id of a job")
-    limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
-    query.check()
-    states = states_of(Status(status)) if status else list(JobState)
+    status, limit = params[STATUS], params[LIMIT]
+    states = states_of(status) if status else list(JobState)
     store = state_of(request).resources.jobs
-    found = await store.page(key.tenant, states, after, limit)
+    found = await store.page(key.tenant, states, params[AFTER], limit)
     places = await store.places(found.jobs)
     following = None
     if found.more and found.jobs:
         shown = f"&status={status}" if status else ""
         following = f"/v1/jobs?after={found.jobs[-1].id}&limit={limit}{shown}"
-    data = [_without_payload(job, place) for job, place in zip(found.jobs, places, strict=True)]
-    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+    listed: schemas.JobList = {
+        "object": "list",
+        "data": [summary(job, queue_of(place)) for job, place in zip(found.jobs, places, strict=True)],
+        "has_more": found.more,
+        "next": following,
+    }
+    return json_answer(listed)
 
 
-async def cancel(request: Request) -> Response:
+async def cancel(request: Request, key: Key, _: Params) -> Response:
     """200 and the job as canceled; 202 when the upstream is to be asked. CannotCancel when it offers none,
     Conflict when the job ended otherwise."""
-    key = await auth.require(request, Scope.JOBS_WRITE)
-    Query(request).check()
     state = state_of(request)
     resources = state.resources
     job = await cancellation.cancel(
@@ -120,29 +199,28 @@ async def cancel(request: Request) -> Response:
     return await _shown(state, job, going_on=202)
 
 
-async def deliveries(request: Request) -> Response:
+async def deliveries(request: Request, key: Key, _: Params) -> Response:
     """What is and was owed to subscribers for the job, with every attempt."""
-    key = await auth.require(request, Scope.JOBS_READ)
-    Query(request).check()
     job = await _owned(request, key.tenant)
     found = await state_of(request).resources.deliveries.of_job(job.id)
-    data = [public_delivery(delivery) for delivery in found]
-    return json_answer({"object": "list", "data": data})
+    listed: schemas.DeliveryList = {
+        "object": "list",
+        "data": [public_delivery(delivery) for delivery in found],
+    }
+    return json_answer(listed)
 
 
-async def timeline(request: Request) -> Response:
+async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to the job, oldest first."""
-    key = await auth.require(request, Scope.JOBS_READ)
-    Query(request).check()
     job = await _owned(request, key.tenant)
     return json_answer(await told(state_of(request), job, operator=False))
 
 
-async def told(state: State, job: Job, *, operator: bool) -> dict[str, Any]:
+async def told(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
     """The job's timeline."""
     resources = state.resources
     audit, owed = await asyncio.gather(resources.job_history.read(job), resources.deliveries.of_job(job.id))
-    return story(job, audit, owed, operator=operator)
+    return timeline_of(job, audit, owed, operator=operator)
 
 
 async def _owned(request: Request, tenant: str) -> Job:
@@ -168,7 +246,7 @@ async def _shown(
     return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
 
 
-def queue_of(place: Place | None) -> dict[str, int | None] | None:
+def queue_of(place: Place | None) -> schemas.Queue | None:
     """Where a job waits, as the answer has it."""
     if place is None:
         return None
@@ -185,13 +263,7 @@ def _look_again(place: Place | None) -> dict[str, str]:
     return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}
 
 
-def _without_payload(job: Job, place: Place | None) -> dict[str, Any]:
-    document = public(job, queue=queue_of(place))
-    del document["payload"]
-    return document
-
-
-async def _dry_run(checked: Checked) -> dict[str, Any]:
+async def _dry_run(checked: Checked) -> schemas.DryRun:
     async def described(raw: bytes, extension: str) -> str:
         return f"inline {extension}, {len(raw)} bytes"
 

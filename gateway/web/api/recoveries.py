@@ -1,4 +1,4 @@
-"""The routes of recoveries: have sent again what an endpoint was not told, and see how far that came."""
+"""The operations of recoveries: redeliver what an endpoint missed, and see the progress."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from starlette.responses import Response
 from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Problem
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
-from gateway.recoveries import MAX_AGE_MS, Recovery, public_recovery
+from gateway.recoveries import MAX_AGE_MS, Recovery
 from gateway.store.delivery_base import Hindrance
+from gateway.tenants import Key
 from gateway.web.api import deliveries, recovery_problems
-from gateway.web.api.endpoints import allowed, owned
+from gateway.web.api.endpoints import owned
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
-from gateway.web.http.queries import Query
+from gateway.web.http.params import Params
+from gateway.web.schemas import deliveries as schemas
 from gateway.web.schemas.deliveries import RECOVERY_ID, RecoveryRequest
 from gateway.web.state import State, state_of
 
@@ -29,9 +31,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
 
-async def recover(request: Request) -> Response:
-    """202 and the recovery. Conflict when the endpoint is disabled, or one of it runs already."""
-    key = await allowed(request)
+async def recover(request: Request, key: Key, _: Params) -> Response:
+    """202 and the recovery. Conflict if the endpoint is disabled, or if one of it is running already."""
     endpoint = await owned(request, key)
     state = state_of(request)
     async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
@@ -54,18 +55,18 @@ async def recover(request: Request) -> Response:
     return json_answer(public_recovery(begun), 202, {"location": f"/v1/recoveries/{begun.id}"})
 
 
-async def page(request: Request) -> Response:
+async def page(request: Request, key: Key, _: Params) -> Response:
     """The endpoint's newest recoveries."""
-    key = await deliveries.reader(request)
-    Query(request).check()
     endpoint = await owned(request, key)
     found = await state_of(request).resources.recoveries.of(endpoint.id)
-    return json_answer({"object": "list", "data": [public_recovery(recovery) for recovery in found]})
+    listed: schemas.RecoveryList = {
+        "object": "list",
+        "data": [public_recovery(recovery) for recovery in found],
+    }
+    return json_answer(listed)
 
 
-async def show(request: Request) -> Response:
-    key = await deliveries.reader(request)
-    Query(request).check()
+async def show(request: Request, key: Key, _: Params) -> Response:
     name = request.path_params["recovery_id"]
     if not _RECOVERY_ID.fullmatch(name):
         raise NotFound("recovery", "of this form; ids look like rec_ and 26 letters and digits")
@@ -73,6 +74,24 @@ async def show(request: Request) -> Response:
     if found is None:
         raise NotFound("recovery", name)
     return json_answer(public_recovery(found))
+
+
+def public_recovery(recovery: Recovery) -> schemas.Recovery:
+    """The recovery as its owner sees it."""
+    return {
+        "id": recovery.id,
+        "object": "recovery",
+        "endpoint": recovery.endpoint_id,
+        "state": recovery.state,
+        "reason": recovery.reason,
+        "since": rfc3339(recovery.since),
+        "until": rfc3339(recovery.until),
+        "states": list(recovery.states),
+        "total": recovery.total,
+        "done": recovery.done,
+        "created_at": rfc3339(recovery.created_at),
+        "finished_at": rfc3339(recovery.finished_at),
+    }
 
 
 def _oldest(state: State, now: int) -> int:

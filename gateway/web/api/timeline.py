@@ -1,12 +1,13 @@
-"""A job's whole story in the order of time: what was noted with it, and each attempt to tell of it. Pure."""
+"""A job's timeline: its history, and each webhook and attempt. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gateway.endpoints import Delivery
 from gateway.jobs import Job, rfc3339
+from gateway.web.schemas.jobs import Timeline, TimelineEntry
 
 #: What is said of each kind of entry, for people. Its name is the event's.
 TEXTS: Final[Mapping[str, str]] = {
@@ -41,15 +42,16 @@ _OPERATORS_ONLY: Final = frozenset({"task", "by", "account"})
 _ATTEMPT: Final = ("number", "outcome", "status", "duration_ms", "trigger")
 
 
-def story(
+def timeline_of(
     job: Job, audit: Sequence[Mapping[str, str]], deliveries: Iterable[Delivery], *, operator: bool
-) -> dict[str, Any]:
+) -> Timeline:
     """`audit`: oldest first, as the store gives it. Entries: {at, kind, text, ...}, in the order of time."""
     entries = [_noted(entry, operator) for entry in audit]
     for delivery in deliveries:
         entries += _told(delivery)
     entries.sort(key=lambda entry: entry["at"])  # stable: what was noted in one step stays in its order
-    return {"object": "timeline", "job": job.id, "status": job.status, "polls": job.polls, "data": entries}
+    data = cast(list[TimelineEntry], entries)  # what else an entry has depends on its kind
+    return {"object": "timeline", "job": job.id, "status": job.status, "polls": job.polls, "data": data}
 
 
 def _noted(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.web.http.problems import KINDS, REFUSALS, URN
+from gateway.web.http.problem_types import KINDS, REFUSALS, URN
 
 PROBLEM_TYPES: Final = sorted({URN + kind.name for kind in (*KINDS.values(), *REFUSALS.values())})
 
@@ -38,13 +38,6 @@ FAULTS: Final = (
     *("bare_base64", "media_type", "base64", "media_unknown", "media_type_mismatch", "media_unreadable"),
     *("media_truncated", "media_too_large", "media_too_small", "media_ratio", "animated_image"),
     *("clip_unreadable", "clip_without_video", "clip_too_long"),
-)
-
-#: `warnings[].code` of what is accepted all the same: a job, an endpoint.
-WARNINGS: Final = (
-    *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
-    *("meta_data_not_json", "clip_not_inspected"),
-    *("name_unknown", "deliveries_held"),
 )
 
 #: `log[].outcome` of a delivery. In words of our own: the code that makes them loads an HTTP client.

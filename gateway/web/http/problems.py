@@ -1,8 +1,6 @@
-"""Errors as answers: one table from our errors to a status, one from HTTP's own refusals to a title.
+"""Errors as answers.
 
-Every error answer is `application/problem+json` (RFC 9457): `{type, title, status, detail, errors}`, where
-`errors` is `[{param, code, message}]`, empty when no part of the request is at fault. `type` is a stable
-URN, `urn:vidu-gateway:problem:<name>`; the names are the two tables below.
+`problem_types` has the tables from our errors and from HTTP's own refusals to a status and a title.
 """
 
 from __future__ import annotations
@@ -19,55 +17,13 @@ from starlette.responses import Response
 from gateway import errors
 from gateway.errors import GatewayError, Problem
 from gateway.store.base import Allowance
+from gateway.web.http import problem_document
+from gateway.web.http.problem_document import MEDIA_TYPE, problem
+from gateway.web.http.problem_types import INTERNAL, KINDS, REFUSALS, Kind
 from gateway.web.http.rate_headers import rate_headers
 
-MEDIA_TYPE: Final = "application/problem+json"
 #: In a request's scope: its body was read to the end, so that the connection can be used again.
 BODY_READ: Final = "gateway.body_read"
-URN: Final = "urn:vidu-gateway:problem:"
-
-
-class Kind(NamedTuple):
-    status: int
-    name: str
-    title: str
-
-
-_INTERNAL: Final = Kind(500, "internal", "Something went wrong here")
-
-KINDS: Final[Mapping[type[GatewayError], Kind]] = {
-    errors.InvalidRequest: Kind(422, "invalid-request", "The request cannot be accepted"),
-    errors.MalformedBody: Kind(400, "malformed-body", "The body cannot be read"),
-    errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
-    errors.IdempotencyMismatch: Kind(422, "idempotency-mismatch", "The key was used with another request"),
-    errors.Unauthenticated: Kind(401, "unauthenticated", "A valid key is needed"),
-    errors.ScopeMissing: Kind(403, "scope-missing", "The key does not permit this"),
-    errors.NotFound: Kind(404, "not-found", "There is no such thing"),
-    errors.Conflict: Kind(409, "conflict", "This cannot be done now"),
-    errors.CannotCancel: Kind(409, "cannot-cancel-upstream", "The upstream offers no cancel"),
-    errors.Fenced: Kind(409, "conflict", "This cannot be done now"),
-    errors.LimitReached: Kind(429, "limit-reached", "A limit is reached"),
-    errors.RateLimited: Kind(429, "rate-limited", "Too many in too short a time"),
-    errors.Unavailable: Kind(503, "unavailable", "The service cannot serve just now"),
-    errors.StoreUnavailable: Kind(503, "unavailable", "The service cannot serve just now"),
-    errors.StoreFull: Kind(503, "unavailable", "The service cannot serve just now"),
-    errors.BlobStoreUnavailable: Kind(503, "unavailable", "The service cannot serve just now"),
-    errors.AddressRefused: Kind(422, "address-refused", "The address may not be dialled"),
-    errors.ConfigurationError: _INTERNAL,
-    GatewayError: _INTERNAL,
-}
-
-REFUSALS: Final[Mapping[int, Kind]] = {
-    kind.status: kind
-    for kind in (
-        Kind(400, "bad-request", "A header or query parameter is wrong"),
-        Kind(404, "not-found", "There is no such thing"),
-        Kind(405, "method-not-allowed", "This method is not served here"),
-        Kind(408, "body-too-slow", "The body did not arrive in time"),
-        Kind(413, "body-too-large", "The body is too large"),
-        Kind(415, "unsupported-media-type", "The body is not in a form that is read here"),
-    )
-}
 
 
 class Refusal(HTTPException):
@@ -99,11 +55,18 @@ def told(error: GatewayError | HTTPException) -> Told:
 
 def _said(error: GatewayError) -> tuple[Kind, str, Sequence[Problem]]:
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
-    detail = kind.title if kind is _INTERNAL else str(error)
+    detail = kind.title if kind is INTERNAL else str(error)
     if isinstance(error, errors.InvalidRequest):
         found = error.problems
         return kind, f"{len(found)} problems, listed in errors" if len(found) > 1 else detail, found
     return kind, detail, ()
+
+
+def document_of(error: GatewayError | Refusal) -> problem_document.Problem:
+    """The body of its answer."""
+    if isinstance(error, Refusal):
+        return problem(REFUSALS[error.status_code], error.detail, error.problems)
+    return problem(*_said(error))
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -138,7 +101,7 @@ def _way_out(status: int, headers: Mapping[str, str]) -> str:
 
 def internal(scope: Mapping[str, Any]) -> Response:
     """Whatever nobody thought of; it tells nothing of what happened inside."""
-    return _answer(scope, _INTERNAL, "this was logged, and is our fault; nothing accepted is lost", (), {})
+    return _answer(scope, INTERNAL, "this was logged, and is our fault; nothing accepted is lost", (), {})
 
 
 def misdirected(scope: Mapping[str, Any]) -> Response:
@@ -151,13 +114,7 @@ def misdirected(scope: Mapping[str, Any]) -> Response:
 def _answer(
     scope: Mapping[str, Any], kind: Kind, detail: str, found: Sequence[Problem], headers: dict[str, str]
 ) -> Response:
-    document = {
-        "type": URN + kind.name,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-        "errors": [{"param": p.param, "code": p.code, "message": p.message} for p in found],
-    }
+    document = problem(kind, detail, found)
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
         # Nobody is going to read the rest of the body, which may be long: the connection ends here.
         headers["connection"] = "close"

@@ -1,50 +1,34 @@
-"""The API's document (OpenAPI 3.1), by hand: the paths are literals, every schema comes from a model."""
+"""The API's document (OpenAPI 3.1): the paths are made from the operations, the schemas from their models."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.generation import GenerationRequest
+from gateway.web.api.routes import API
 from gateway.web.http.answers import json_answer
-from gateway.web.openapi.parts import REFERENCE, Document, problem, statuses
-from gateway.web.openapi.paths import paths
+from gateway.web.openapi.paths import REFERENCE, models, paths
+from gateway.web.openapi.problems import problems
 from gateway.web.openapi.webhooks import terms, webhooks
-from gateway.web.schemas import deliveries, endpoints, jobs, ops, overview, queues, subscribers, tenants
+from gateway.web.operation import Document
+from gateway.web.ops.routes import OPS
+from gateway.web.schemas import jobs
 
-_REQUESTS: Final[tuple[type[BaseModel], ...]] = (
-    GenerationRequest,
-    *endpoints.REQUESTS,
-    *deliveries.REQUESTS,
-    *ops.REQUESTS,
-    *tenants.REQUESTS,
-    *queues.REQUESTS,
-    *subscribers.REQUESTS,
-)
-_ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(jobs.Job, jobs.JobList, jobs.Timeline, jobs.DryRun, jobs.DeliveryList),
-    *endpoints.ANSWERS,
-    *deliveries.ANSWERS,
-    *(jobs.Event, jobs.Received, jobs.Health, jobs.Problem),
-    *ops.ANSWERS,
-    *tenants.ANSWERS,
-    *overview.ANSWERS,
-    *queues.ANSWERS,
-    *subscribers.ANSWERS,
-)
+#: What webhooks and errors hold.
+_OF_NO_OPERATION: Final = (jobs.Event, jobs.Problem)
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
-Video generation from reference images, as a job: accepted once, paid for at most once, told to you by a
-signed webhook.
+Video generation from reference images, as jobs. A job that is accepted is not lost, is paid for at most once,
+and ends with a signed webhook.
 
-Post a job, keep its `id`, and wait (`Prefer: wait=60`, `?wait=60`) or register an endpoint and be told.
-Send an `Idempotency-Key` with every job: a request that is sent again with it makes no second job, for as
-long as the first one is kept.
+Create a job, keep its `id`, and wait for it (`Prefer: wait=60`, `?wait=60`), or register an endpoint to
+receive its events. Send an `Idempotency-Key` with every job: if the request is repeated with the same key, no
+second job is created, for as long as the first one is kept.
 
 """
 
@@ -54,11 +38,12 @@ async def show_document(_: Request) -> Response:
 
 
 def document() -> Document:
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((model, "validation") for model in _REQUESTS),
-        *((model, "serialization") for model in _ANSWERS),
+    bodies, answers = models((*API, *OPS))
+    wanted: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        *((model.__name__, "validation", TypeAdapter(model)) for model in bodies),
+        *((model.__name__, "serialization", TypeAdapter(model)) for model in (*answers, *_OF_NO_OPERATION)),
     ]
-    _, definitions = models_json_schema(wanted, ref_template=REFERENCE)
+    _, definitions = TypeAdapter.json_schemas(wanted, ref_template=REFERENCE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -69,11 +54,11 @@ def document() -> Document:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in _TAGS],
-        "paths": paths(),
+        "paths": paths((*API, *OPS)),
         "webhooks": webhooks(),
         "components": {
             "schemas": definitions["$defs"],
-            "responses": {f"Problem{status}": problem(status) for status in statuses()},
+            "responses": problems(),
             "securitySchemes": {
                 "key": {
                     "type": "http",

@@ -1,36 +1,39 @@
-"""What subscribers get, for the API's document: the events, and the terms they come on."""
+"""The events that subscribers receive, for the API's document, and how they are delivered."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gateway.backoff import DELIVERY_SCHEDULE
 from gateway.events import EventType
-from gateway.web.openapi.parts import REFERENCE, Document
+from gateway.web.openapi.paths import reference
+from gateway.web.operation import Document
 from gateway.web.schemas import jobs
 
 _SUMMARIES: Final = {
     EventType.QUEUED: "The job was accepted",
-    EventType.SUBMITTED: "The upstream works on it",
-    EventType.COMPLETED: "The video is there",
-    EventType.FAILED: "There will be no video",
+    EventType.SUBMITTED: "The upstream has accepted the job",
+    EventType.COMPLETED: "The video is ready",
+    EventType.FAILED: "The job failed",
     EventType.CANCELED: "The job was canceled",
-    EventType.LATE_RESULT: "There is a video after all, of a job that had failed",
+    EventType.LATE_RESULT: "A job that had failed has a video after all",
 }
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 
 
 def terms() -> str:
-    """One paragraph on webhooks for people."""
-    waits = ", ".join(map(_told, DELIVERY_SCHEDULE))
+    """How webhooks are delivered, in one paragraph."""
+    waits = ", ".join(map(_unit, DELIVERY_SCHEDULE))
     return f"""\
-Webhooks follow Standard Webhooks. Each comes at least once, perhaps twice and in any order: keep the
-`webhook-id`, and pass over one that you have had. Verify the signature over the bytes as they came: with your
-tenant's signing secret for a job's `callback_url`, with the endpoint's own secret for an endpoint. Any 2xx is
-success; a redirect (3xx) is a failure and is not followed; 410 disables the endpoint. After a failure it is
-sent again, as the operator did not set otherwise after {waits}, each 20 % more or less, and
-never sooner than a `Retry-After`. A delivery is `pending` while it is owed, `delivered` after a 2xx, `dead`
-after the last attempt failed, and `held` while its endpoint is disabled.
+Webhooks follow Standard Webhooks. Each event is delivered at least once, possibly twice and in any order:
+store the `webhook-id`, and ignore an event that you already have. Verify the signature over the bytes as
+received: with your tenant's signing secret for a job's `callback_url`, with the endpoint's own secret for an
+endpoint. Any 2xx is success; a redirect (3xx) is a failure and is not followed; 410 disables the endpoint.
+After a failure the event is sent again after {waits},
+unless the operator chose otherwise, each 20 % more or less, and never sooner than a `Retry-After`. A delivery
+is `pending` while it is owed, `delivered` after a 2xx, `dead` after the last attempt failed, and `held` while
+its endpoint is disabled.
 """
 
 
@@ -39,26 +42,26 @@ def webhooks() -> Document:
 
 
 def _event(kind: EventType) -> Document:
-    schema = {"$ref": REFERENCE.format(model=jobs.Event.__name__)}
+    schema = reference(jobs.Event)
     return {
-        "operationId": f"on_{kind.name.lower()}",
+        "operationId": "on" + "".join(part.capitalize() for part in re.split("[._]", kind)),
         "summary": _SUMMARIES[kind],
         "tags": ["webhooks"],
         "security": [],
         "parameters": [
-            _header("webhook-id", "The event's id, the same in every attempt.", {"type": "string"}),
-            _header("webhook-timestamp", "When this attempt was signed: Unix seconds.", {"type": "integer"}),
+            _header("webhook-id", "The id of the event. The same in every attempt.", {"type": "string"}),
+            _header("webhook-timestamp", "Time of this attempt, in Unix seconds.", {"type": "integer"}),
             _header(
                 "webhook-signature",
-                "`v1,` and Base64; several, with spaces between, while a key changes.",
+                "`v1,` and Base64. Several, separated by spaces, while a secret is rotated.",
                 {"type": "string"},
             ),
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
-            "2XX": {"description": "Taken; it is not sent again."},
-            "410": {"description": "Nobody is here any more: the endpoint is disabled."},
-            "default": {"description": "A failure; it is sent again later."},
+            "2XX": {"description": "Accepted. The event is not sent again."},
+            "410": {"description": "The subscriber is gone. The endpoint is disabled."},
+            "default": {"description": "A failure. The event is sent again later."},
         },
     }
 
@@ -67,7 +70,7 @@ def _header(name: str, meaning: str, schema: Document) -> Document:
     return {"name": name, "in": "header", "required": True, "description": meaning, "schema": schema}
 
 
-def _told(seconds: float) -> str:
+def _unit(seconds: float) -> str:
     """7200.0 -> 2 h."""
     size, unit = next(pair for pair in _UNITS if seconds >= pair[0])
     return f"{seconds / size:g} {unit}"

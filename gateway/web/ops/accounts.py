@@ -1,11 +1,9 @@
-"""The routes by which operators see the upstream's accounts, park one and let it go on.
+"""The operations by which operators see the upstream's accounts, pause one and resume it.
 
-`/ops/api/account` is `/ops/api/accounts/main`. Keys are never shown.
+Keys are never shown.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,78 +13,70 @@ from gateway.errors import NotFound
 from gateway.jobs import rfc3339
 from gateway.store.accounts import Pause
 from gateway.store.base import Account
-from gateway.tenants import Scope
-from gateway.web import auth
+from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
-from gateway.web.http.queries import Query
+from gateway.web.http.params import Params
 from gateway.web.ops import bodies
-from gateway.web.schemas.ops import ParkRequest
+from gateway.web.schemas import ops as schemas
 from gateway.web.state import State, state_of
 
 
-async def list_all(request: Request) -> Response:
+async def page(request: Request, key: Key, _: Params) -> Response:
     """Every account that the settings name, `main` first."""
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    data = await documents(state_of(request))
-    return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
+    data = await views(state_of(request))
+    return json_answer(schemas.AccountList(object="list", data=data, has_more=False, next=None))
 
 
-async def documents(state: State) -> list[dict[str, Any]]:
-    return [_view(state, *found) for found in await state.resources.accounts.all()]
-
-
-async def show(request: Request) -> Response:
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
+async def show(request: Request, key: Key, _: Params) -> Response:
     state = state_of(request)
-    return json_answer(await account_document(state, name_of(request, state)))
+    return json_answer(await view(state, name_of(request, state)))
 
 
-async def park(request: Request) -> Response:
-    """The account, parked: nothing is sent with it until `resume`."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
+async def pause(request: Request, key: Key, _: Params) -> Response:
+    """The account, paused: nothing is sent with it until it is resumed."""
     state = state_of(request)
     name = name_of(request, state)
-    wanted = await bodies.read(request, key, ParkRequest)
+    wanted = await bodies.read(request, key, schemas.PauseRequest)
     await state.resources.accounts.pause(wanted.reason, key.id, name)
-    return json_answer(await account_document(state, name))
+    return json_answer(await view(state, name))
 
 
-async def resume(request: Request) -> Response:
-    """The account, not parked any more, whoever had parked it."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
+async def resume(request: Request, key: Key, _: Params) -> Response:
+    """The account, no longer paused, whether an operator or the upstream's refusal had paused it."""
     state = state_of(request)
     name = name_of(request, state)
     await state.resources.accounts.resume(key.id, name)
-    return json_answer(await account_document(state, name))
+    return json_answer(await view(state, name))
 
 
-async def account_document(state: State, name: str = ACCOUNT) -> dict[str, Any]:
+async def views(state: State) -> list[schemas.Account]:
+    """Every account, `main` first."""
+    return [_view(state, *found) for found in await state.resources.accounts.all()]
+
+
+async def view(state: State, name: str = ACCOUNT) -> schemas.Account:
     return _view(state, *await state.resources.accounts.read(name))
 
 
 def name_of(request: Request, state: State) -> str:
-    """The account in the path, `main` without one. NotFound for an account that the settings do not name."""
-    name: str = request.path_params.get("account", ACCOUNT)
+    """The account in the path. NotFound for an account that the settings do not name."""
+    name: str = request.path_params["account"]
     if all(one.name != name for one in state.resources.accounts.limits):
         raise NotFound("account", "of this name among the gateway's settings")
     return name
 
 
-def _view(state: State, account: Account, parking: Pause | None) -> dict[str, Any]:
+def _view(state: State, account: Account, parking: Pause | None) -> schemas.Account:
     limits = next(one for one in state.resources.accounts.limits if one.name == account.name)
     return {
         "object": "account",
         "name": account.name,
-        "parked": account.parked_at is not None,
-        "parked_at": rfc3339(account.parked_at),
-        "parked_by": parking and parking.by,
+        "paused": account.parked_at is not None,
+        "paused_at": rfc3339(account.parked_at),
+        "paused_by": parking.by if parking else None,
         "reason": account.reason,
-        "status": parking and parking.status,
-        "code": parking and parking.code,
+        "status": parking.status if parking else None,
+        "code": parking.code if parking else None,
         "probe_at": rfc3339(parking.probe_at) if parking else None,
         "hold_until": rfc3339(account.hold_until),
         "slots": account.slots,

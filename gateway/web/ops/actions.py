@@ -1,4 +1,4 @@
-"""What operators do, for the routes of the API and for the pages alike: noted first, then done."""
+"""What operators do, for the API and the pages alike."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gateway.store.delivery_base import Hindrance
 from gateway.web.api import deliveries
 from gateway.web.state import State
 
-_SIDE_BY_SIDE: Final = 8
+_AT_ONCE: Final = 8
 
 
 async def cancel(state: State, job: Job, by: str) -> Job:
-    """The job, canceled as its owner could: Conflict or CannotCancel as there."""
+    """The job, canceled as its owner could cancel it: Conflict or CannotCancel as there."""
     resources = state.resources
     await resources.ops_log.note("job_canceled", job=job.id, tenant=job.tenant, by=by)
     return await cancellation.cancel(
@@ -33,15 +33,15 @@ async def cancel(state: State, job: Job, by: str) -> Job:
 
 
 async def resolve(state: State, job: Job, action: Action, task_id: str | None, by: str) -> Job:
-    """The job after the decision; Conflict when it is not unknown."""
+    """The job after the decision; Conflict if its outcome is not unknown."""
     r = state.resources
     resolver = Resolver(r.jobs, r.settlement, r.ops_log, r.unknown_jobs, r.environment)
     return await resolver.resolve(job, action, task_id, by)
 
 
 async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
-    """The delivery, pending; Conflict when that cannot be."""
-    found = await _send_again(state, delivery)
+    """The delivery, pending; Conflict if it cannot be redelivered."""
+    found = await _redeliver(state, delivery)
     if isinstance(found, Hindrance):
         raise deliveries.hindered(found, delivery)
     await state.resources.ops_log.note(
@@ -50,29 +50,29 @@ async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
     return found
 
 
-async def park_subscriber(state: State, subscriber: str, seconds: int | None, reason: str, by: str) -> None:
-    """Send it nothing for so long; None: until it is resumed."""
+async def pause_subscriber(state: State, subscriber: str, seconds: int | None, reason: str, by: str) -> None:
+    """Send it nothing for this long; None: until it is resumed."""
     await state.resources.lanes.park(Role.DELIVER, subscriber, None if seconds is None else seconds * 1000)
-    told = {"subscriber": subscriber, "seconds": str(seconds or ""), "reason": reason}
-    await state.resources.ops_log.note("subscriber_parked", **told, by=by)
+    fields = {"subscriber": subscriber, "seconds": str(seconds or ""), "reason": reason}
+    await state.resources.ops_log.note("subscriber_parked", **fields, by=by)
 
 
 async def resume_subscribers(state: State, names: Sequence[str], by: str) -> None:
-    """Go on at once, as if nothing had ever failed."""
+    """Send to them again at once, as if nothing had ever failed."""
     for name in names:
         await state.resources.lanes.resume(Role.DELIVER, name)
-    told = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
-    await state.resources.ops_log.note("subscribers_resumed", **told, by=by)
+    fields = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
+    await state.resources.ops_log.note("subscribers_resumed", **fields, by=by)
 
 
 async def redeliver_all(state: State, wanted: Sequence[Delivery], by: str) -> Counter[str]:
-    """How many of them are sent again: `sent`, and of the others how many were hindered by what."""
+    """How many are redelivered: `sent`; and how many are not, by reason."""
     done: Counter[str] = Counter()
-    slots = asyncio.Semaphore(_SIDE_BY_SIDE)
+    slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(delivery: Delivery) -> None:
         async with slots:
-            found = await _send_again(state, delivery)
+            found = await _redeliver(state, delivery)
         done[found.value if isinstance(found, Hindrance) else "sent"] += 1
 
     await asyncio.gather(*(one(delivery) for delivery in wanted))
@@ -80,5 +80,5 @@ async def redeliver_all(state: State, wanted: Sequence[Delivery], by: str) -> Co
     return done
 
 
-async def _send_again(state: State, delivery: Delivery) -> Delivery | Hindrance:
+async def _redeliver(state: State, delivery: Delivery) -> Delivery | Hindrance:
     return await state.resources.deliveries.redeliver(delivery, state.resources.environment.new_ulid())

@@ -1,4 +1,4 @@
-"""The bodies that operators send, and their refusals: with the codes that jobs have, and the way out."""
+"""The bodies that operators send: read strictly; every error has a stable code and says what to send."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _MAX_SHOWN_CHARACTERS: Final = 64
 _EXPECTED: Final = {
     "action": f"one of {', '.join(Action)}",
     "task_id": "the upstream's id of the task: 1 to 128 visible ASCII characters",
-    "reason": "a sentence for the other operators",
-    "on_unknown": f"one of {', '.join(OnUnknown)}, or null for what the service does",
-    "tenant": "a name of 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -",
+    "reason": "a sentence for other operators",
+    "on_unknown": f"one of {', '.join(OnUnknown)}, or null for the service's default",
+    "tenant": "a name of 1 to 32 of a-z, 0-9, _ and -, not starting with _ or -",
     "title": "a name for people, or null for none",
-    "weight": "a whole number from 1 to 100, or null for what the service does",
-    "in_flight": "a whole number from 1, or null for what the service does",
-    "queue_max": "a whole number from 1, or null for what the service does",
-    "rate": "jobs in a second, 0 for any number, or null for what the service does",
-    "burst": "a whole number from 1, or null for what the service does",
-    "networks": 'a list of 1 to 50 networks such as ["10.1.0.0/16"], or null for those of the service alone',
+    "weight": "a whole number from 1 to 100, or null for the service's default",
+    "in_flight": "a whole number from 1, or null for the service's default",
+    "queue_max": "a whole number from 1, or null for the service's default",
+    "rate": "jobs per second, 0 for unlimited, or null for the service's default",
+    "burst": "a whole number from 1, or null for the service's default",
+    "networks": 'a list of 1 to 50 networks such as ["10.1.0.0/16"], or null for those of the service only',
     "name": "what the key is for, for people",
     "scopes": f"a list of {', '.join(Scope)}, or null for jobs and endpoints",
     "expires_in_hours": "whole hours from 1 to 87600, or null for never",
-    "subscriber": "the id of an endpoint, or as GET /ops/api/subscribers/parked has it",
+    "subscriber": "the id of an endpoint, or an id as GET /ops/api/subscribers/paused lists it",
     "seconds": "whole seconds from 1 to 604800, or null for until it is resumed",
     "number": "a whole number from 1 to 500",
     "all": "true or false",
@@ -52,9 +52,7 @@ _EXPECTED: Final = {
 async def read(request: Request, key: Key, model: type[M]) -> M:
     """The request's body as the model. InvalidRequest names every field that is wrong."""
     async with JsonBody(request, key.tenant, state_of(request).budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
-        strict_json.loads(
-            raw
-        )  # refuses what the model's own reader would let pass, such as a key given twice
+        strict_json.loads(raw)  # refuses what pydantic would let pass, such as a key given twice
         try:
             wanted = model.model_validate_json(raw)
         except ValidationError as error:
@@ -70,18 +68,18 @@ def explain(error: ValidationError, model: type[OpsRequest]) -> list[Problem]:
 
 
 def check_task(wanted: ResolveRequest) -> None:
-    """A task goes with `bind`, and only with it."""
+    """A task is required with `bind`, and refused without it."""
     binding = wanted.action is Action.BIND
     if binding and wanted.task_id is None:
         message = f"is required with bind; send {_EXPECTED['task_id']}"
         raise InvalidRequest([Problem("task_id", "required", message)])
     if not binding and wanted.task_id is not None:
-        raise InvalidRequest([Problem("task_id", "unknown_parameter", "goes with bind alone; leave it out")])
+        raise InvalidRequest([Problem("task_id", "unknown_parameter", "is only for bind; leave it out")])
 
 
 def _explain(detail: ErrorDetails, model: type[OpsRequest]) -> Problem:
     if not detail["loc"]:
-        return Problem("", "not_an_object", "send one JSON object that holds the parameters")
+        return Problem("", "not_an_object", "send one JSON object with the parameters")
     name = str(detail["loc"][0])
     return Problem(name[:_MAX_SHOWN_CHARACTERS], *_fault(name, detail, model))
 

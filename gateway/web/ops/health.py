@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, how is it doing. Needs no key and shows no secret; meant for a private bind."""
+"""Liveness, readiness and metrics. They need no key and show no secret; keep them on a private network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gateway.web.ops import metrics
 from gateway.web.state import state_of
 
 
-async def livez(_: Request) -> Response:
-    """The process runs. Depends on nothing, or an outage of Redis would restart every process."""
+async def live(_: Request) -> Response:
+    """The process runs. It depends on nothing, or an outage of Redis would restart every process."""
     return json_answer({"status": "ok"})
 
 
-async def readyz(request: Request) -> Response:
-    """Redis takes writes and could not forget them; StoreUnavailable otherwise, which names what is wrong."""
+async def ready(request: Request) -> Response:
+    """Redis takes writes, and they are durable. StoreUnavailable otherwise, which names what is wrong."""
     if request.app.state.drain.begun:
-        raise Unavailable("this process is about to end; others serve")
+        raise Unavailable("this process is about to stop; others serve")
     resources = state_of(request).resources
     await resources.gauges.ping()
     if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
@@ -32,7 +32,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def show_metrics(request: Request) -> Response:
-    """Prometheus' text. Without Redis: `gateway_redis_up 0` and what the process knows by itself."""
+    """Text for Prometheus. Without Redis: `gateway_redis_up 0`, and what the process knows by itself."""
     state = state_of(request)
     gauges: Gauges | None = None
     durable: bool | None = None

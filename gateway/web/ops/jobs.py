@@ -1,141 +1,91 @@
-"""The routes of operators: a job's whole story and its resolution, the upstream's account, what was noted or
-quarantined, and whether anything is under way.
+"""The operations by which operators see jobs of all tenants, cancel one, and decide what became of one.
 
-They see the jobs of all tenants. Every change is kept among the operators' events, with the id of the key.
+Every change is kept in the audit, with the id of the operator's key.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import NotFound, Problem
-from gateway.jobs import JOB_ID, Job, public, rfc3339
+from gateway.errors import NotFound
+from gateway.job_view import summary
+from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
-from gateway.tenants import TENANT, Scope
-from gateway.web import auth
-from gateway.web.api.jobs import told
+from gateway.tenants import Key
+from gateway.web.api.jobs import AFTER, LIMIT, told
 from gateway.web.http.answers import json_answer
-from gateway.web.http.queries import Query
+from gateway.web.http.params import Params, choice, text
 from gateway.web.ops import actions, bodies
-from gateway.web.ops.accounts import account_document
-from gateway.web.schemas.ops import ENTRY_ID, UNKNOWN_ID, ParkRequest, ResolveRequest
+from gateway.web.ops.entries import entry
+from gateway.web.ops.filters import LIMIT as ENTRY_LIMIT
+from gateway.web.ops.filters import TENANT
+from gateway.web.schemas import ops as schemas
 from gateway.web.state import State, state_of
 
-PAGE_DEFAULT: Final = 100
-PAGE_MAX: Final = 1000
-JOBS_DEFAULT: Final = 20
-JOBS_MAX: Final = 100
-_ENTRY_ID: Final = re.compile(ENTRY_ID[:-1] + r"\Z")
-_UNKNOWN_ID: Final = re.compile(UNKNOWN_ID[:-1] + r"\Z")
+PHASE: Final = choice("phase", "Only jobs in this phase.", JobState)
+UNKNOWN_AFTER: Final = text(
+    "after", "Only jobs unknown for less time than this entry.", schemas.UNKNOWN_ID, "the id of an entry"
+)
 
 
-async def show_job(request: Request) -> Response:
-    """The job of any tenant, and everything that happened to it."""
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    return json_answer(await story(state_of(request), await job_of(request)))
+async def show(request: Request, key: Key, _: Params) -> Response:
+    """The job of any tenant, and its history."""
+    return json_answer(await with_history(state_of(request), await job_of(request)))
 
 
-async def jobs_page(request: Request) -> Response:
+async def page(request: Request, key: Key, params: Params) -> Response:
     """A tenant's jobs, newest first, without their payloads."""
-    await auth.require(request, Scope.OPS_READ)
-    query = Query(request, "tenant", "phase", "after", "limit")
-    tenant = query.text("tenant", TENANT, "the name of a tenant")
-    phase = query.choice("phase", JobState)
-    after = query.text("after", JOB_ID, "the id of a job")
-    limit = query.whole("limit", 1, JOBS_MAX, JOBS_DEFAULT)
-    if tenant is None and not query.problems:
-        query.problems.append(Problem("tenant", "required", "say whose: tenant=NAME"))
-    query.check()
-    assert tenant is not None
-    states = [JobState(phase)] if phase else list(JobState)
-    found = await state_of(request).resources.jobs.page(tenant, states, after, limit)
-    data = [_seen(job) for job in found.jobs]
+    tenant, phase, limit = params[TENANT], params[PHASE], params[LIMIT]
+    states = [phase] if phase else list(JobState)
+    found = await state_of(request).resources.jobs.page(tenant, states, params[AFTER], limit)
+    data = [view(job) for job in found.jobs]
     following = None
     if found.more and data:
         shown = f"&phase={phase}" if phase else ""
         following = f"/ops/api/jobs?tenant={tenant}&after={data[-1]['id']}&limit={limit}{shown}"
-    return json_answer({"object": "list", "data": data, "has_more": found.more, "next": following})
+    return json_answer(schemas.OpsJobList(object="list", data=data, has_more=found.more, next=following))
 
 
-async def timeline(request: Request) -> Response:
+async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to a job of any tenant, oldest first, with who did it."""
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
     return json_answer(await told(state_of(request), await job_of(request), operator=True))
 
 
-async def resolve(request: Request) -> Response:
-    """The job after an operator decided; Conflict when it is not unknown."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    wanted = await bodies.read(request, key, ResolveRequest)
+async def resolve(request: Request, key: Key, _: Params) -> Response:
+    """The job after an operator's decision. Conflict if its outcome is not unknown."""
+    wanted = await bodies.read(request, key, schemas.ResolveRequest)
     state = state_of(request)
     job = await actions.resolve(state, await job_of(request), wanted.action, wanted.task_id, key.id)
-    return json_answer(await story(state, job))
+    return json_answer(await with_history(state, job))
 
 
-async def cancel(request: Request) -> Response:
-    """The job, canceled as its owner could: Conflict or CannotCancel as there."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
+async def cancel(request: Request, key: Key, _: Params) -> Response:
+    """The job, canceled as its owner could cancel it: Conflict or CannotCancel as there."""
     state = state_of(request)
-    return json_answer(await story(state, await actions.cancel(state, await job_of(request), key.id)))
+    job = await actions.cancel(state, await job_of(request), key.id)
+    return json_answer(await with_history(state, job))
 
 
-async def pause(request: Request) -> Response:
-    """Everything under way; nothing more is sent to the upstream until `resume_all`."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    wanted = await bodies.read(request, key, ParkRequest)
-    state = state_of(request)
-    await state.resources.lanes.pause_all(wanted.reason, key.id)
-    return await _state(state)
-
-
-async def resume_all(request: Request) -> Response:
-    """Everything under way; what waits is sent again."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    state = state_of(request)
-    await state.resources.lanes.resume_all(key.id)
-    return await _state(state)
-
-
-async def events(request: Request) -> Response:
-    """What operators should know, oldest first."""
-    after, limit = await _page(request)
-    found = await state_of(request).resources.ops_log.events(after, limit)
-    return _list(request, [readable(row) for row in found.rows], found.more, limit)
-
-
-async def quarantine(request: Request) -> Response:
-    """Genuine callbacks that could not be made sense of, oldest first."""
-    after, limit = await _page(request)
-    found = await state_of(request).resources.ops_log.quarantine(after, limit)
-    return _list(request, [readable(row) for row in found.rows], found.more, limit)
-
-
-async def unknown(request: Request) -> Response:
-    """Jobs whose outcome is unknown, the longest first."""
-    after, limit = await _page(request, _UNKNOWN_ID)
+async def unknown(request: Request, key: Key, params: Params) -> Response:
+    """Jobs whose outcome is unknown, longest unknown first."""
+    after, limit = params[UNKNOWN_AFTER], params[ENTRY_LIMIT]
     since, _, last = (after or "").partition("-")
-    found, more = await unknown_rows(state_of(request), (int(since), last) if after else None, limit)
-    return _list(request, found, more, limit)
+    data, more = await unknown_rows(state_of(request), (int(since), last) if after else None, limit)
+    following = f"/ops/api/unknown?after={data[-1]['id']}&limit={limit}" if more and data else None
+    return json_answer(schemas.UnknownList(object="list", data=data, has_more=more, next=following))
 
 
 async def unknown_rows(
     state: State, after: tuple[int, str] | None, limit: int
-) -> tuple[list[dict[str, Any]], bool]:
-    """The jobs whose outcome is unknown, the longest first, and whether more follow."""
+) -> tuple[list[schemas.UnknownJob], bool]:
+    """Jobs whose outcome is unknown, longest unknown first, and whether more follow. `after`: since when (ms)
+    the last one of the page before is unknown, and its id."""
     resources = state.resources
     found, more = await resources.unknown_jobs.page(after, limit)
-    rows = [
+    rows: list[schemas.UnknownJob] = [
         {
             "id": f"{job.since}-{job.job_id}",
             "job": job.job_id,
@@ -150,31 +100,6 @@ async def unknown_rows(
     return rows, more
 
 
-async def show_state(request: Request) -> Response:
-    """Everything under way, over all processes: all zeros once all jobs are final and told."""
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    return await _state(state_of(request))
-
-
-async def _state(state: State) -> Response:
-    return json_answer(await standing(state))
-
-
-async def standing(state: State) -> dict[str, Any]:
-    """Everything under way, over all processes."""
-    found = await state.resources.gauges.standing()
-    return {
-        "object": "state",
-        "paused": {**found.paused, "at": rfc3339(int(found.paused["at"]))} if found.paused else None,
-        "counts": found.counts,
-        "roles": {role.value: numbers for role, numbers in found.roles.items()},
-        "unknown": found.unknown,
-        "deadlines": found.deadlines,
-        "account": await account_document(state),
-    }
-
-
 async def job_of(request: Request) -> Job:
     """The job in the path; NotFound."""
     name = request.path_params["job_id"]
@@ -186,42 +111,19 @@ async def job_of(request: Request) -> Job:
     return job
 
 
-async def story(state: State, job: Job) -> dict[str, Any]:
-    """The job as operators see it, and what was noted with it."""
+async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
+    """The job as operators see it, and its history."""
     audit = await state.resources.job_history.read(job)
-    return {"job": _seen(job), "audit": [readable(entry) for entry in audit]}
+    return {"job": view(job), "audit": [entry(row, schemas.JobHistoryEntry) for row in audit]}
 
 
-def _seen(job: Job) -> dict[str, Any]:
+def view(job: Job) -> schemas.OpsJob:
     """The job as operators see it."""
-    shown = public(job)
-    del shown["payload"]
-    return shown | {
+    return {
+        **summary(job),
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,
         "account": job.account if job.epoch else None,
         "released_at": rfc3339(job.released_at),
     }
-
-
-async def _page(request: Request, form: re.Pattern[str] = _ENTRY_ID) -> tuple[str | None, int]:
-    await auth.require(request, Scope.OPS_READ)
-    query = Query(request, "after", "limit")
-    after = query.text("after", form, "the id of an entry")
-    limit = query.whole("limit", 1, PAGE_MAX, PAGE_DEFAULT)
-    query.check()
-    return after, limit
-
-
-def _list(request: Request, data: Sequence[Mapping[str, Any]], more: bool, limit: int) -> Response:
-    following = f"{request.url.path}?after={data[-1]['id']}&limit={limit}" if more and data else None
-    return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
-
-
-def readable(entry: Mapping[str, str]) -> dict[str, Any]:
-    """Times as elsewhere, and the number of a submission as one."""
-    shown: dict[str, Any] = {**entry, "at": rfc3339(int(entry["at"]))}
-    if "epoch" in entry:
-        shown["epoch"] = int(entry["epoch"])
-    return shown

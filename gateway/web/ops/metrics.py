@@ -1,5 +1,5 @@
-"""The metrics as Prometheus' text: the service's from Redis, true whichever process is asked, and this
-process' own."""
+"""The metrics as text for Prometheus: those of the service, which come from Redis and are the same in every
+process, and those of this process."""
 
 from __future__ import annotations
 
@@ -28,40 +28,45 @@ from gateway.web.http.request_counts import Traffic
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
-#: What the scripts count by outcome, as `name|outcome`.
+#: What the scripts count by outcome, as `name|outcome`, and what it means.
 _BY_OUTCOME: Final = {
-    "submissions": "Submissions, by what the upstream answered",
-    "jobs_finished": "Jobs, by how they ended",
-    "callbacks": "Genuine callbacks, by what they hinted at",
-    "delivery_attempts": "Attempts at subscribers, by outcome",
-    "cancels": "Tasks that the upstream was asked to stop, by what it said",
-    "quarantined": "Callbacks kept for people because they could not be made sense of, by why",
-    "leases_expired": "Leases that ran out and were handed out anew, by role: a worker died or hung",
-    "resubmissions": "Jobs sent again after an unknown outcome, by who chose that: perhaps paid for twice",
-    "rollback_seen": "Callbacks which prove that Redis lost what it had acknowledged, by what is missing",
+    "submissions": "Submissions, by the upstream's answer",
+    "jobs_finished": "Finished jobs, by outcome",
+    "callbacks": "Genuine callbacks, by what they reported",
+    "delivery_attempts": "Attempts to deliver to subscribers, by outcome",
+    "cancels": "Tasks that the upstream was asked to stop, by its answer",
+    "quarantined": "Callbacks in quarantine because they could not be understood, by reason",
+    "leases_expired": "Leases that ran out, by role: a worker died or hung",
+    "resubmissions": "Jobs sent again after an unknown outcome, by who chose it: they may be paid for twice",
+    "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
 }
-#: Outcomes that are rare and grave. Shown from the start, so that the first one is seen to be a rise.
+#: Rare and severe outcomes. Shown from the start, so that the first one is visible as an increase.
 _SEEDED: Final = {
     "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
     "rollback_seen": ("ahead", "orphan"),
 }
-#: What they count as a whole. Shown from the start, too.
+#: What they count without an outcome. Also shown from the start.
 _WHOLE: Final = {
-    "jobs_accepted": "Jobs that were taken in",
+    "jobs_accepted": "Accepted jobs",
     "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
-    "subscribers_parked": "How often a subscriber was left alone for a while",
-    "late_results": "Results that came after their job had been given up",
-    "duplicate_spend": "Jobs of which a task before the newest was finished too: paid for twice",
+    "subscribers_parked": "How often a subscriber was paused",
+    "late_results": "Results that came after their job had failed",
+    "duplicate_spend": "Jobs of which an earlier task finished too: they were paid for twice",
 }
 
-#: What the scripts time, by its name there: the metric, its label if it has one, and what it is.
+#: What the scripts time, by its name there: the metric, its label if it has one, and its meaning.
 _TIMED: Final = (
     (
         *("wait:", "gateway_dispatch_wait_seconds", "role"),
-        "From entering a lane to being handed out: of a job, a look at a task, a webhook",
+        "From entering a lane to being dispatched: of a job, a poll, a webhook",
     ),
-    ("job", "gateway_job_seconds", None, "From a job's acceptance to its end"),
-    ("confirm", "gateway_confirm_lag_seconds", None, "From the callback of a job's end to its end here"),
+    ("job", "gateway_job_seconds", None, "From accepting a job to its end"),
+    (
+        "confirm",
+        "gateway_confirm_lag_seconds",
+        None,
+        "From the callback that reports a job's end to its end here",
+    ),
 )
 
 _PROCESS: Final = CollectorRegistry()
@@ -77,7 +82,7 @@ def render(
     now: float,
     callbacks: bool,
 ) -> bytes:
-    """`gauges`, `durable`: None when Redis is away. `now`: this process' clock, seconds since the epoch;
+    """`gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since the epoch.
     `callbacks`: whether the upstream is asked for them."""
     registry = CollectorRegistry()
     families = [*_families(gauges, durable, limits, traffic), *_process(gauges, now, callbacks=callbacks)]
@@ -86,7 +91,7 @@ def render(
 
 
 def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[Metric]:
-    """Of this process: what it is, and how it sees Redis."""
+    """About this process, and its view of Redis."""
     server = "" if gauges is None else gauges.redis_version
     yield InfoMetricFamily(
         "gateway_build",
@@ -98,11 +103,11 @@ def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[
     )
     if gauges is not None:
         yield GaugeMetricFamily(
-            "gateway_clock_skew_seconds", "This process' clock beyond Redis'", value=now - gauges.now
+            "gateway_clock_skew_seconds", "This process' clock minus Redis' clock", value=now - gauges.now
         )
         yield GaugeMetricFamily(
             "gateway_redis_read_seconds",
-            "What it took to read the figures of this page",
+            "Time it took to read the figures of this page",
             value=gauges.read_seconds,
         )
 
@@ -121,10 +126,10 @@ def _families(
     yield GaugeMetricFamily("gateway_redis_up", "1 when Redis answered", value=0 if gauges is None else 1)
     if durable is not None:
         yield GaugeMetricFamily(
-            "gateway_redis_durable", "1 when Redis keeps what it acknowledges", value=int(durable)
+            "gateway_redis_durable", "1 when Redis is configured for durable writes", value=int(durable)
         )
     yield from _own(traffic)
-    slots = GaugeMetricFamily("gateway_slots", "Slots there are", labels=["role"])
+    slots = GaugeMetricFamily("gateway_slots", "Slots in all", labels=["role"])
     for role, limit in limits.items():
         slots.add_metric([role], limit.slots)
     yield slots
@@ -155,7 +160,7 @@ def _own(traffic: Traffic) -> Iterator[Metric]:
 def _accounts(gauges: Gauges) -> Iterator[Metric]:
     rows: dict[str, tuple[str, Callable[[AccountGauges], float]]] = {
         "gateway_account_parked": (
-            "1 while nothing is sent with the account: the upstream refused it, or an operator parked it",
+            "1 while nothing is sent with the account: the upstream refused it, or an operator paused it",
             lambda account: int(account.parked),
         ),
         "gateway_account_held": (
@@ -167,12 +172,12 @@ def _accounts(gauges: Gauges) -> Iterator[Metric]:
             lambda account: account.slots,
         ),
         "gateway_account_slots_limit": (
-            "Tasks that the account may hold while nothing lowers it",
+            "Tasks that the account may hold at most, as configured",
             lambda account: account.limit,
         ),
         "gateway_account_slots_in_use": ("Slots held of the account", lambda account: account.in_flight),
         "gateway_account_parked_seconds": (
-            "For how long the account has been parked; 0 while it is not",
+            "How long the account has been paused; 0 while it is not",
             lambda account: account.parked_seconds,
         ),
     }
@@ -186,35 +191,35 @@ def _accounts(gauges: Gauges) -> Iterator[Metric]:
 def _single(gauges: Gauges) -> Iterator[Metric]:
     deliver = gauges.roles[Role.DELIVER]
     rows: dict[str, tuple[str, float]] = {
-        "gateway_sweep_age_seconds": ("Since the last sweep by any worker", gauges.sweep_age_seconds),
+        "gateway_sweep_age_seconds": ("Time since the last sweep by any worker", gauges.sweep_age_seconds),
         "gateway_callback_path_age_seconds": (
-            "Since callbacks were last proven to reach us",
+            "Time since callbacks were last proven to reach us",
             gauges.callback_path_age_seconds,
         ),
         "gateway_unknown_oldest_age_seconds": (
-            "Age of the longest unknown outcome",
+            "Age of the oldest unknown outcome",
             gauges.unknown_oldest_seconds,
         ),
         "gateway_deliveries_parked_lanes": (
-            "Subscribers to whom nothing is sent for a while, because almost all of it failed",
+            "Paused subscribers: most of what was sent to them failed, or an operator paused them",
             gauges.parked_lanes,
         ),
         "gateway_deliveries_oldest_due_seconds": (
-            "How long the longest due delivery has been waiting, those to parked subscribers included",
+            "How long the oldest due delivery has been waiting, including those to paused subscribers",
             max(deliver.oldest_seconds, deliver.overdue_seconds),
         ),
         "gateway_deliveries_late_seconds": (
-            "The same, without those to parked subscribers",
+            "The same, without those to paused subscribers",
             max(gauges.due_seconds, deliver.overdue_seconds),
         ),
-        "gateway_workers": ("Worker processes that were heard of in the last 15 s", gauges.workers),
+        "gateway_workers": ("Worker processes that reported in the last 15 s", gauges.workers),
         "gateway_paused": (
-            "1 while nothing is sent to the upstream, as an operator said",
+            "1 while an operator keeps the service paused",
             int(gauges.paused),
         ),
-        "gateway_redis_memory_bytes": ("What Redis uses", gauges.memory_bytes),
+        "gateway_redis_memory_bytes": ("Memory that Redis uses", gauges.memory_bytes),
         "gateway_redis_memory_ratio": (
-            "Of Redis' maxmemory, how much is used; 0 when it has no such limit",
+            "Used part of Redis' maxmemory; 0 if it has no such limit",
             gauges.memory_ratio,
         ),
     }
@@ -223,11 +228,11 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
 
 
 def _counts(gauges: Gauges) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily("gateway_jobs", "Jobs kept, by phase", labels=["phase"])
+    jobs = GaugeMetricFamily("gateway_jobs", "Stored jobs, by phase", labels=["phase"])
     for phase in JobState:
         jobs.add_metric([phase], gauges.counts.get(f"job:{phase}", 0))
     yield jobs
-    deliveries = GaugeMetricFamily("gateway_deliveries", "Deliveries kept, by state", labels=["state"])
+    deliveries = GaugeMetricFamily("gateway_deliveries", "Stored deliveries, by state", labels=["state"])
     for state in DeliveryState:
         deliveries.add_metric([state], gauges.counts.get(f"delivery:{state}", 0))
     yield deliveries
@@ -235,14 +240,17 @@ def _counts(gauges: Gauges) -> Iterator[Metric]:
 
 def _queues(gauges: Gauges) -> Iterator[Metric]:
     rows: dict[str, tuple[str, Callable[[RoleGauges], float]]] = {
-        "gateway_queue_depth": ("Waiting in lanes", lambda role: role.waiting),
-        "gateway_queue_oldest_age_seconds": ("Age of the longest there", lambda role: role.oldest_seconds),
-        "gateway_due": ("To enter a lane later", lambda role: role.due),
+        "gateway_queue_depth": ("Tickets that wait in lanes", lambda role: role.waiting),
+        "gateway_queue_oldest_age_seconds": (
+            "Age of the oldest of them",
+            lambda role: role.oldest_seconds,
+        ),
+        "gateway_due": ("Tickets that enter a lane later", lambda role: role.due),
         "gateway_due_overdue_seconds": (
             "How late the earliest of these is",
             lambda role: role.overdue_seconds,
         ),
-        "gateway_slots_in_use": ("Slots held", lambda role: role.slots),
+        "gateway_slots_in_use": ("Slots in use", lambda role: role.slots),
         "gateway_lease_overdue_seconds": (
             "How long ago the earliest lease ran out",
             lambda role: role.lease_overdue_seconds,

@@ -1,9 +1,6 @@
-"""The routes by which operators see the whole service in one look, and which workers there are."""
+"""The operations by which operators see the whole service at a glance, and its workers."""
 
 from __future__ import annotations
-
-from dataclasses import asdict
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,40 +9,36 @@ from gateway.dispatch import Role
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store import durability
-from gateway.store.snapshot import Gauges
-from gateway.tenants import Scope
-from gateway.web import auth
-from gateway.web.alarms import Figures, alarms_of
+from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
+from gateway.tenants import Key
+from gateway.web.alarms import Alarm, Figures, alarms_of
 from gateway.web.http.answers import json_answer
-from gateway.web.http.queries import Query
+from gateway.web.http.params import Params
+from gateway.web.schemas import overview as schemas
 from gateway.web.state import State, state_of
 
 _GUIDE = "docs/operations.md"
 
 
-async def overview(request: Request) -> Response:
-    """Depth, age, slots, counts and what is wrong: in one round trip to Redis, at whatever depth."""
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
-    return json_answer(await look(state_of(request)))
+async def show(request: Request, key: Key, _: Params) -> Response:
+    """Depth, age, slots, counts and alarms: one round trip to Redis, whatever the depth."""
+    return json_answer(await read(state_of(request)))
 
 
-async def workers(request: Request) -> Response:
-    """The worker processes that were heard of in the last minute."""
-    await auth.require(request, Scope.OPS_READ)
-    Query(request).check()
+async def workers(request: Request, key: Key, _: Params) -> Response:
+    """The worker processes that reported in the last minute."""
     data = await worker_rows(state_of(request))
-    return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
+    return json_answer(schemas.WorkerList(object="list", data=data, has_more=False, next=None))
 
 
-async def look(state: State) -> dict[str, Any]:
-    """The whole service, as the answer has it."""
+async def read(state: State) -> schemas.Overview:
+    """The whole service at a glance."""
     gauges = await state.resources.gauges.read()
-    return _document(state, gauges, not await durability.faults(state.resources.redis))
+    return _view(state, gauges, not await durability.faults(state.resources.redis))
 
 
-async def worker_rows(state: State) -> list[dict[str, Any]]:
-    """Those that were heard of in the last minute."""
+async def worker_rows(state: State) -> list[schemas.Worker]:
+    """Those that reported in the last minute."""
     resources = state.resources
     now = resources.environment.now_ms()
     return [
@@ -64,7 +57,7 @@ async def worker_rows(state: State) -> list[dict[str, Any]]:
     ]
 
 
-def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
+def _view(state: State, gauges: Gauges, durable: bool) -> schemas.Overview:
     settings = state.resources.settings
     roles = settings.roles()
     now = state.resources.environment.now_ms()
@@ -72,32 +65,14 @@ def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
     return {
         "object": "overview",
         "at": rfc3339(now),
-        "alarms": [
-            {
-                "code": alarm.code,
-                "severity": alarm.severity,
-                "text": alarm.text,
-                "runbook": f"{_GUIDE}#{alarm.code.lower()}",
-            }
-            for alarm in alarms
-        ],
-        "roles": {
-            role.value: {
-                "waiting": found.waiting,
-                "oldest_seconds": round(found.oldest_seconds, 1),
-                "due": found.due,
-                "overdue_seconds": round(found.overdue_seconds, 1),
-                "slots_in_use": found.slots,
-                "slots": roles[role].slots,
-            }
-            for role, found in gauges.roles.items()
-        },
+        "alarms": [_alarm(alarm) for alarm in alarms],
+        "roles": {role.value: _role(found, roles[role].slots) for role, found in gauges.roles.items()},
         "jobs": {phase.value: gauges.counts.get(f"job:{phase}", 0) for phase in JobState},
         "finished": {
             name.partition("|")[2]: n for name, n in gauges.tally.items() if name.startswith("jobs_finished|")
         },
         "deliveries": {one.value: gauges.counts.get(f"delivery:{one}", 0) for one in DeliveryState},
-        "accounts": [asdict(account) for account in gauges.accounts],
+        "accounts": [_account(account) for account in gauges.accounts],
         "paused": gauges.paused,
         "workers": gauges.workers,
         "callbacks": {
@@ -105,7 +80,7 @@ def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
             "seen": sum(n for name, n in gauges.tally.items() if name.startswith("callbacks|")),
             "lost": sum(n for name, n in gauges.tally.items() if name.startswith("callback_lost")),
         },
-        "parked_subscribers": gauges.parked_lanes,
+        "paused_subscribers": gauges.parked_lanes,
         "unknown_oldest_seconds": round(gauges.unknown_oldest_seconds, 1),
         "redis": {
             "durable": durable,
@@ -117,13 +92,45 @@ def _document(state: State, gauges: Gauges, durable: bool) -> dict[str, Any]:
     }
 
 
+def _alarm(alarm: Alarm) -> schemas.AlarmShown:
+    return {
+        "code": alarm.code,
+        "severity": alarm.severity,
+        "text": alarm.text,
+        "runbook": f"{_GUIDE}#{alarm.code.lower()}",
+    }
+
+
+def _role(role: RoleGauges, slots: int) -> schemas.RoleOverview:
+    return {
+        "waiting": role.waiting,
+        "oldest_seconds": round(role.oldest_seconds, 1),
+        "due": role.due,
+        "overdue_seconds": round(role.overdue_seconds, 1),
+        "slots_in_use": role.slots,
+        "slots": slots,
+    }
+
+
+def _account(account: AccountGauges) -> schemas.AccountOverview:
+    return {
+        "name": account.name,
+        "paused": account.parked,
+        "held": account.held,
+        "slots": account.slots,
+        "limit": account.limit,
+        "in_flight": account.in_flight,
+        "paused_seconds": account.parked_seconds,
+    }
+
+
 def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> Figures:
     deliver = gauges.roles[Role.DELIVER]
     return Figures(
         durable=durable,
         paused=gauges.paused,
         accounts=len(gauges.accounts),
-        parked=[account.name for account in gauges.accounts if account.parked],
+        paused_accounts=[account.name for account in gauges.accounts if account.parked],
         callbacks=callbacks,
         callback_path_seconds=gauges.callback_path_age_seconds,
         unknown_seconds=gauges.unknown_oldest_seconds,

@@ -1,8 +1,8 @@
-"""The routes by which operators see waiting lines, the history and dead letters, to be sent again."""
+"""The operations by which operators see lanes, the history and dead letters, and redeliver dead letters."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,78 +11,67 @@ from gateway.dispatch import Role
 from gateway.jobs import rfc3339
 from gateway.store.lane_views import LaneRow, shown_until
 from gateway.store.samples import KEPT_MS, SAMPLE_MS, Sample
-from gateway.tenants import Scope
-from gateway.web import auth
-from gateway.web.api import deliveries
+from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
-from gateway.web.http.queries import Query
-from gateway.web.ops import actions, bodies
-from gateway.web.schemas.queues import RedeliverDead
+from gateway.web.http.params import Params, choice, whole
+from gateway.web.ops import actions, bodies, deliveries
+from gateway.web.schemas import queues as schemas
+from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
 LANES_MAX: Final = 200
 DEAD_MAX: Final = 200
 SKIP_MAX: Final = 100_000
 MINUTES_MAX: Final = KEPT_MS // 60_000
+ROLE: Final = choice("role", "The role whose lanes are listed.", Role, Role.SUBMIT)
+LANES_LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, LANES_MAX, LANES_MAX)
+MINUTES: Final = whole("minutes", "How many minutes to look back.", 1, MINUTES_MAX, 60)
+SKIP: Final = whole("skip", "How many of the newest to leave out.", 0, SKIP_MAX, 0)
+DEAD_LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, DEAD_MAX, 50)
 
 
-async def lanes(request: Request) -> Response:
-    """The lanes of a role in which somebody waits the longest, and those that are parked."""
-    await auth.require(request, Scope.OPS_READ)
-    query = Query(request, "role", "limit")
-    role = query.choice("role", Role) or Role.SUBMIT
-    limit = query.whole("limit", 1, LANES_MAX, LANES_MAX)
-    query.check()
-    data = await lane_rows(state_of(request), Role(role), limit)
-    return json_answer({"object": "list", "data": data, "has_more": False, "next": None})
+async def lanes(request: Request, key: Key, params: Params) -> Response:
+    """The lanes of a role with the longest wait, then those that are paused."""
+    data = await lane_rows(state_of(request), params[ROLE], params[LANES_LIMIT])
+    return json_answer(schemas.LaneList(object="list", data=data, has_more=False, next=None))
 
 
-async def lane_rows(state: State, role: Role, limit: int) -> list[dict[str, Any]]:
+async def lane_rows(state: State, role: Role, limit: int) -> list[schemas.LaneShown]:
     return [_lane(row) for row in await state.resources.queues.lanes(role, limit)]
 
 
-async def history(request: Request) -> Response:
+async def history(request: Request, key: Key, params: Params) -> Response:
     """Samples of the last minutes, oldest first."""
-    await auth.require(request, Scope.OPS_READ)
-    query = Query(request, "minutes")
-    minutes = query.whole("minutes", 1, MINUTES_MAX, 60)
-    query.check()
-    found = await state_of(request).resources.history.read(minutes * 60_000)
+    found = await state_of(request).resources.history.read(params[MINUTES] * 60_000)
     data = [_sample(sample) for sample in found]
-    return json_answer({"object": "history", "every_seconds": SAMPLE_MS // 1000, "data": data})
+    return json_answer(schemas.History(object="history", every_seconds=SAMPLE_MS // 1000, data=data))
 
 
-async def dead(request: Request) -> Response:
-    """What was given up, of all tenants, the newest first, without logs."""
-    await auth.require(request, Scope.OPS_READ)
-    query = Query(request, "skip", "limit")
-    skip = query.whole("skip", 0, SKIP_MAX, 0)
-    limit = query.whole("limit", 1, DEAD_MAX, 50)
-    query.check()
+async def dead(request: Request, key: Key, params: Params) -> Response:
+    """Dead letters of all tenants, newest first, without logs."""
+    skip, limit = params[SKIP], params[DEAD_LIMIT]
     data, more = await dead_rows(state_of(request), skip, limit)
     following = f"/ops/api/dead-letters?skip={skip + limit}&limit={limit}" if more else None
-    return json_answer({"object": "list", "data": data, "has_more": more, "next": following})
+    return json_answer(schemas.DeadLetters(object="list", data=data, has_more=more, next=following))
 
 
-async def dead_rows(state: State, skip: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
+async def dead_rows(state: State, skip: int, limit: int) -> tuple[list[OpsDeliverySummary], bool]:
     found, more = await state.resources.deliveries.dead(skip, limit)
-    rows = [{"tenant": one.tenant, **deliveries.public_delivery(one, log=False)} for one in found]
-    return rows, more
+    return [deliveries.summary(one) for one in found], more
 
 
-async def redeliver_dead(request: Request) -> Response:
-    """202 and what became of the newest of what was given up."""
-    key = await auth.require(request, Scope.OPS_WRITE)
-    Query(request).check()
-    wanted = await bodies.read(request, key, RedeliverDead)
+async def redeliver_dead(request: Request, key: Key, _: Params) -> Response:
+    """202, and how many of the newest dead letters are redelivered."""
+    wanted = await bodies.read(request, key, schemas.RedeliverDead)
     state = state_of(request)
     found, more = await state.resources.deliveries.dead(0, wanted.number)
     done = await actions.redeliver_all(state, found, key.id)
     sent = done.pop("sent", 0)
-    return json_answer({"object": "redelivery", "sent": sent, "hindered": dict(done), "has_more": more}, 202)
+    answer = schemas.Redelivery(object="redelivery", sent=sent, hindered=dict(done), has_more=more)
+    return json_answer(answer, 202)
 
 
-def _lane(row: LaneRow) -> dict[str, Any]:
+def _lane(row: LaneRow) -> schemas.LaneShown:
     return {
         "object": "lane",
         "lane": row.lane,
@@ -91,12 +80,12 @@ def _lane(row: LaneRow) -> dict[str, Any]:
         "in_flight": row.in_flight,
         "cap": row.cap,
         "weight": row.weight,
-        "parked": row.parked_until is not None,
-        "parked_until": rfc3339(shown_until(row.parked_until)),
+        "paused": row.parked_until is not None,
+        "paused_until": rfc3339(shown_until(row.parked_until)),
     }
 
 
-def _sample(sample: Sample) -> dict[str, Any]:
+def _sample(sample: Sample) -> schemas.SampleShown:
     return {
         "at": rfc3339(sample.at),
         "waiting": sample.waiting,

@@ -1,4 +1,4 @@
-"""A page's handler, wrapped: who is not signed in is led there, and every refusal is a page too."""
+"""Wraps the handler of a page: who is not signed in is sent to the login, and every error is a page too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page(handler: Handler) -> Handler:
         except (GatewayError, HTTPException) as error:
             told = problems.told(error)
             return render(request, "refused.html", status=told.status, told=told)
-        except Exception:  # noqa: BLE001  # whatever it is, it is ours to log and to survive
+        except Exception:  # noqa: BLE001  # whatever it is, it is our fault: log it, and go on
             structlog.get_logger().exception("page_failed", path=request.url.path)
             told = problems.Told(500, "Something went wrong here", "This was logged, and is our fault.")
             return render(request, "refused.html", status=500, told=told)

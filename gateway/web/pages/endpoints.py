@@ -1,46 +1,44 @@
-"""The pages of subscribers: those that are left alone, a tenant's endpoints and how each does."""
+"""The pages of subscribers: those that are paused, a tenant's endpoints and how each does."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway import tenants
 from gateway.errors import Conflict, NotFound
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
-from gateway.recoveries import Recovery, public_recovery
+from gateway.recoveries import Recovery
 from gateway.store.delivery_base import Hindrance
 from gateway.web.api.endpoint_views import view, views
-from gateway.web.api.recoveries import hindered
-from gateway.web.http.queries import Query
+from gateway.web.api.recoveries import hindered, public_recovery
+from gateway.web.http.params import Reader
 from gateway.web.ops import actions
-from gateway.web.ops.deliveries import parked_rows
+from gateway.web.ops.subscribers import paused_rows
 from gateway.web.pages import forms
-from gateway.web.pages.rendering import render
+from gateway.web.pages.filters import TENANT
+from gateway.web.pages.rendering import SAID, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.schemas.jobs import ENDPOINT_ID
-from gateway.web.schemas.subscribers import ParkSubscriber, ResumeSubscribers
+from gateway.web.schemas.subscribers import PauseSubscriber, ResumeSubscribers
 from gateway.web.state import state_of
 
 _MOST: Final = 100
 _HOURS: Final = 24
 _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
+_QUERY: Final = Reader((TENANT, SAID), blank_is_absent=True)
 
 
 async def find(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
-    query = Query(request, "tenant", "said")
-    asked = bool(request.query_params.get("tenant"))
-    tenant = query.text("tenant", tenants.TENANT, "the name of a tenant") if asked else None
-    query.check()
-    parked, more = await parked_rows(state, _MOST)
+    tenant = _QUERY.read(request)[TENANT]
+    paused, more = await paused_rows(state, _MOST)
     resources = state.resources
     rows = await views(resources, await resources.endpoints.of(tenant)) if tenant else []
-    return render(request, "endpoints.html", viewer, tenant=tenant, endpoints=rows, parked=parked, more=more)
+    return render(request, "endpoints.html", viewer, tenant=tenant, endpoints=rows, paused=paused, more=more)
 
 
 async def show(request: Request) -> Response:
@@ -60,25 +58,25 @@ async def show(request: Request) -> Response:
     )
 
 
-async def park(request: Request) -> Response:
+async def pause(request: Request) -> Response:
     viewer, form = await forms.acting(request)
-    wanted = forms.parse(ParkSubscriber, form)
+    wanted = forms.parse(PauseSubscriber, form)
     state, by = state_of(request), viewer.key.id
-    await actions.park_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, by)
-    return RedirectResponse(_back(wanted.subscriber, "subscriber_parked"), 303)
+    await actions.pause_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, by)
+    return RedirectResponse(_back(wanted.subscriber, "subscriber_paused"), 303)
 
 
 async def resume(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     wanted = forms.parse(ResumeSubscribers, form)
     if wanted.subscriber is None:
-        raise Conflict("it was not said which subscriber; go back and choose one")
+        raise Conflict("no subscriber was chosen; go back and choose one")
     await actions.resume_subscribers(state_of(request), [wanted.subscriber], viewer.key.id)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_resumed"), 303)
 
 
 async def recover(request: Request) -> Response:
-    """What was given up or held for the endpoint in the last day is sent again, below all else."""
+    """The endpoint's dead and held deliveries of the last day are redelivered, after everything else."""
     viewer, _ = await forms.acting(request)
     resources = state_of(request).resources
     endpoint = await resources.endpoints.find(_id(request))
@@ -97,12 +95,10 @@ async def recover(request: Request) -> Response:
     begun = await resources.recoveries.begin(recovery)
     if isinstance(begun, Hindrance):
         raise hindered(begun, endpoint.id)
-    told: dict[str, Any] = {
-        "endpoint": endpoint.id,
-        "tenant": endpoint.tenant,
-        "since": rfc3339(recovery.since),
-    }
-    await resources.ops_log.note("recovery_begun", **told, by=viewer.key.id)
+    since = rfc3339(recovery.since)
+    await resources.ops_log.note(
+        "recovery_begun", endpoint=endpoint.id, tenant=endpoint.tenant, since=since, by=viewer.key.id
+    )
     return RedirectResponse(f"/ops/endpoints/{endpoint.id}?said=recovering", 303)
 
 

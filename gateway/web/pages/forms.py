@@ -1,4 +1,4 @@
-"""What a browser's form sends: bounded, each field once."""
+"""Forms of browsers, read within limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ M = TypeVar("M", bound=OpsRequest)
 
 
 async def read(request: Request) -> Form:
-    """The fields, stripped; those left empty are absent. FormRefused, or what `bodies.read` refuses."""
+    """The fields, stripped; empty ones are absent. Raises FormRefused, or what `bodies.read` raises."""
     if headers_of(request).get(b"content-type", b"").partition(b";")[0].strip().lower() != _KIND:
         raise FormRefused("send it as the page does, as a form")
     raw = await bodies.read(request, _MAX_BYTES, _SECONDS)
@@ -37,14 +37,14 @@ async def read(request: Request) -> Form:
 
 
 async def acting(request: Request) -> tuple[Viewer, Form]:
-    """Who sent the form, who may act, and what it says."""
+    """Who sent the form, if they may act, and its fields."""
     form = await read(request)
     viewer = await actor_of(request, form.pop("token", None))
     return viewer, form
 
 
 def parse(model: type[M], form: Form) -> M:
-    """The form as the API's own request. InvalidRequest names every field that is wrong."""
+    """The form as a request body of the API. InvalidRequest names every wrong field."""
     values: dict[str, object] = dict(form)
     try:
         return model.model_validate_strings(values)

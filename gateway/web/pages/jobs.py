@@ -1,4 +1,4 @@
-"""The pages of jobs: find one, see its whole story, cancel it, or decide what became of it."""
+"""The pages of jobs: find one, see its timeline, cancel it, or decide what became of it."""
 
 from __future__ import annotations
 
@@ -8,42 +8,41 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway import tenants
-from gateway.jobs import JOB_ID, Job, public
+from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.web.api.deliveries import public_delivery
-from gateway.web.api.jobs import queue_of, told
-from gateway.web.http.queries import Query
+from gateway.web.api.jobs import AFTER, queue_of, told
+from gateway.web.http.params import Reader, text
 from gateway.web.ops import actions
 from gateway.web.ops.bodies import check_task
-from gateway.web.ops.jobs import job_of, story, unknown_rows
+from gateway.web.ops.jobs import PHASE, job_of, unknown_rows, view
 from gateway.web.pages import forms
-from gateway.web.pages.rendering import address, render
+from gateway.web.pages.filters import TENANT
+from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.schemas.ops import ResolveRequest
+from gateway.web.schemas.jobs import JOB_ID
+from gateway.web.schemas.ops import OpsJob, ResolveRequest
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
 _MOST_UNKNOWN: Final = 100
+_JOB: Final = text("job", "The job to look at.", JOB_ID, "the id of a job")
+_QUERY: Final = Reader((TENANT, PHASE, AFTER, _JOB, SAID), blank_is_absent=True)
 
 
 async def find(request: Request) -> Response:
     """A tenant's jobs, newest first; without a tenant, those whose outcome is unknown."""
     viewer, state = await viewer_of(request), state_of(request)
-    query = Query(request, "tenant", "phase", "after", "job", "said")
-    wanted = query.text("job", JOB_ID, "the id of a job") if request.query_params.get("job") else None
-    tenant = _given(request, query)
-    phase = query.choice("phase", JobState) if request.query_params.get("phase") else None
-    after = query.text("after", JOB_ID, "the id of a job")
-    query.check()
-    if wanted:
-        return RedirectResponse(f"/ops/jobs/{wanted}", 303)
-    jobs: list[dict[str, Any]] = []
+    query = _QUERY.read(request)
+    if query[_JOB]:
+        return RedirectResponse(f"/ops/jobs/{query[_JOB]}", 303)
+    tenant, phase = query[TENANT], query[PHASE]
+    jobs: list[OpsJob] = []
     following = None
     if tenant:
-        states = [JobState(phase)] if phase else list(JobState)
-        found = await state.resources.jobs.page(tenant, states, after, PAGE)
-        jobs = [_row(job) for job in found.jobs]
+        states = [phase] if phase else list(JobState)
+        found = await state.resources.jobs.page(tenant, states, query[AFTER], PAGE)
+        jobs = [view(job) for job in found.jobs]
         if found.more and jobs:
             following = address("/ops/jobs", tenant=tenant, phase=phase, after=jobs[-1]["id"])
     unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MOST_UNKNOWN)
@@ -63,8 +62,7 @@ async def find(request: Request) -> Response:
 async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     job = await job_of(request)
-    document, timeline, owed, [place] = await asyncio.gather(
-        story(state, job),
+    timeline, owed, [place] = await asyncio.gather(
         told(state, job, operator=True),
         state.resources.deliveries.of_job(job.id),
         state.resources.jobs.places([job]),
@@ -75,7 +73,7 @@ async def show(request: Request) -> Response:
         "job.html",
         viewer,
         media=videos,
-        job=document["job"],
+        job=view(job),
         timeline=timeline,
         videos=videos,
         queue=queue_of(place),
@@ -103,16 +101,6 @@ async def resolve(request: Request) -> Response:
     return RedirectResponse(f"/ops/jobs/{job.id}?said=resolved", 303)
 
 
-def _given(request: Request, query: Query) -> str | None:
-    if not request.query_params.get("tenant"):  # a form sends what was left empty
-        return None
-    return query.text("tenant", tenants.TENANT, "the name of a tenant")
-
-
-def _row(job: Job) -> dict[str, Any]:
-    return public(job) | {"task_id": job.task_id}
-
-
 def _can_cancel(state: State, job: Job) -> bool:
     return not job.final and (job.released_at is None or state.dialect.capabilities.cancel)
 
@@ -127,5 +115,5 @@ def _videos(job: Job) -> list[str]:
 
 
 def _params(job: Job) -> dict[str, Any]:
-    """What the upstream is asked for; files of ours by their names alone."""
+    """What the upstream is asked for; our own files are shown by their names."""
     return {name: value for name, value in job.params.items() if value is not None}

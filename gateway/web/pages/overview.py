@@ -1,4 +1,4 @@
-"""The page of the whole service in one look, and the stream that keeps every page fresh."""
+"""The page of the whole service at a glance, and the event stream that keeps every page fresh."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from gateway.errors import StoreUnavailable, Unavailable
 from gateway.store.histograms import quantile
 from gateway.store.samples import SAMPLE_MS, Sample
 from gateway.store.snapshot import Gauges
-from gateway.web.ops.overview import look, worker_rows
+from gateway.web.ops import overview as ops_overview
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.state import State, state_of
 
 _MINUTES: Final = 60
 _POINTS_MS: Final = 60_000
-_LOOK_SECONDS: Final = 2.0
+_READ_SECONDS: Final = 2.0
 _COLUMNS: Final = (
     *("at", "accepted", "completed", "failed", "waiting", "in_flight", "oldest"),
     *("usual", "slow", "sent", "refused"),
 )
-_REST: Final = 5  # of these looks, at least one is told, so that ages go on
+_QUIET_READS: Final = 5  # after this many reads without a change there is a tick, so that ages go on
 MOST_WATCHERS: Final = 200
 
-#: Where to go about each alarm.
+#: The page that helps with each alarm.
 WHERE: Final = {
     "ServicePaused": "/ops/upstream",
     "AccountParked": "/ops/upstream",
@@ -46,7 +46,9 @@ WHERE: Final = {
 async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     overview, workers, samples = await asyncio.gather(
-        look(state), worker_rows(state), state.resources.history.read(_MINUTES * 60_000)
+        ops_overview.read(state),
+        ops_overview.worker_rows(state),
+        state.resources.history.read(_MINUTES * 60_000),
     )
     return render(
         request,
@@ -60,7 +62,7 @@ async def show(request: Request) -> Response:
 
 
 def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
-    """Columns for the plots, a point a minute: `at` (s), rates a minute, and how it stood then."""
+    """Columns for the plots, one point per minute: `at` (s), rates per minute, and figures at that time."""
     points = thinned(samples)
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for before, after in itertools.pairwise(points):
@@ -86,7 +88,7 @@ def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
-    """About one for each minute; all of them while there are few."""
+    """About one per minute; all of them while there are few."""
     if len(samples) * SAMPLE_MS < 15 * _POINTS_MS:
         return list(samples)
     kept: list[Sample] = []
@@ -97,7 +99,7 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 
 
 async def live(request: Request) -> Response:
-    """An event stream that ticks when anything moved, and every ten seconds."""
+    """An event stream that ticks when anything changed, and every ten seconds."""
     await viewer_of(request)
     state = state_of(request)
     if len(state.traffic.watchers) >= MOST_WATCHERS:
@@ -119,17 +121,17 @@ async def _ticks(state: State) -> AsyncIterator[bytes]:
             except StoreUnavailable:
                 seen = "away"
             quiet = 0 if seen != last else quiet + 1
-            if quiet % _REST == 0:
+            if quiet % _QUIET_READS == 0:
                 yield b"event: tick\ndata: 1\n\n"
             last = seen
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(state.stopping.wait(), _LOOK_SECONDS)
+                await asyncio.wait_for(state.stopping.wait(), _READ_SECONDS)
     finally:
         state.traffic.watchers.discard(watcher)
 
 
 def _still(gauges: Gauges) -> tuple[object, ...]:
-    """What changes only when something happens: no clock, no age."""
+    """What changes only when something happens: no times and no ages."""
     roles = [(role, of.waiting, of.due, of.slots) for role, of in gauges.roles.items()]
     return (
         *(roles, gauges.counts, gauges.tally),

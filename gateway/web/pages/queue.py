@@ -1,4 +1,4 @@
-"""The page of the waiting lines, lane by lane."""
+"""The page of the lanes of a role."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.dispatch import Role
-from gateway.web.http.queries import Query
-from gateway.web.ops.overview import look
-from gateway.web.ops.queues import lane_rows
-from gateway.web.pages.rendering import render
+from gateway.web.http.params import Reader
+from gateway.web.ops import overview
+from gateway.web.ops.queues import ROLE, lane_rows
+from gateway.web.pages.rendering import SAID, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.state import state_of
 
 LANES: Final = 100
 #: What the lanes of a role are.
 OF_ROLE: Final = {Role.SUBMIT: "tenant", Role.CONFIRM: "account", Role.DELIVER: "subscriber"}
+_QUERY: Final = Reader((ROLE, SAID), blank_is_absent=True)
 
 
 async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
-    query = Query(request, "role", "said")
-    role = Role(query.choice("role", Role) or Role.SUBMIT)
-    query.check()
-    overview, rows = await asyncio.gather(look(state), lane_rows(state, role, LANES))
+    role = _QUERY.read(request)[ROLE]
+    figures, rows = await asyncio.gather(overview.read(state), lane_rows(state, role, LANES))
     return render(
         request,
         "queue.html",
         viewer,
-        overview=overview,
+        overview=figures,
         role=role.value,
         roles={one.value: OF_ROLE[one] for one in Role},
         lanes=rows,

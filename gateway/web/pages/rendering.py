@@ -1,4 +1,4 @@
-"""Templates to answers: what every page has, how numbers and times are shown, and what a browser may load."""
+"""Renders templates: what every page has, how numbers and times are shown, and what a browser may load."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.web.http.params import Param
 from gateway.web.pages.sessions import Viewer
 from gateway.web.state import State, state_of
 
@@ -23,9 +24,11 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "media-src {media}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+#: What was done just now, for the page to say it.
+SAID: Final[Param[str | None]] = Param("said", "What was done.", {"type": "string"}, str, None)
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 _BYTES: Final = 1024
-#: The pages that the navigation leads to, and how they are called.
+#: The pages of the navigation and their titles.
 PAGES: Final[Mapping[str, str]] = {
     "/ops": "Overview",
     "/ops/queue": "Queue",
@@ -76,7 +79,7 @@ def _now(request: Request) -> float:
 
 
 def _origin(url: str) -> str | None:
-    """What a policy can name; None for what is no address of the web."""
+    """The origin as a policy names it; None if it is not an http URL."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or set(parts.netloc) & set(" ;,'\"@"):
         return None
@@ -118,7 +121,7 @@ def percent(part: float, whole: float) -> str:
 
 
 def when(text: str | None) -> Markup:
-    """A time of the API as people read it; the script on the page adds how long ago that was."""
+    """A time of the API for people; the script on the page adds how long ago that was."""
     if text is None:
         return Markup("–")
     at = datetime.fromisoformat(text)
@@ -127,12 +130,12 @@ def when(text: str | None) -> Markup:
 
 
 def asset(name: str) -> str:
-    """The address of a file of ours, new when the file is."""
+    """The URL of a static file, which changes when the file does."""
     return f"/ops/static/{name}?v={_DIGESTS[name]}"
 
 
 def address(path: str, **query: object) -> str:
-    """The path with what is given of the query."""
+    """The path with those query parameters that have a value."""
     given = {name: value for name, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(given)}" if given else path
 

@@ -1,4 +1,4 @@
-"""Every page for operators on one screen."""
+"""Every page for operators."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "/ops/endpoints": {"GET": endpoints.find},
         "/ops/endpoints/{endpoint_id}": {"GET": endpoints.show},
         "/ops/endpoints/{endpoint_id}/recover": {"POST": endpoints.recover},
-        "/ops/subscribers/park": {"POST": endpoints.park},
+        "/ops/subscribers/pause": {"POST": endpoints.pause},
         "/ops/subscribers/resume": {"POST": endpoints.resume},
         "/ops/upstream": {"GET": upstream.show},
-        "/ops/accounts/{account}/park": {"POST": upstream.park},
+        "/ops/accounts/{account}/pause": {"POST": upstream.pause},
         "/ops/accounts/{account}/resume": {"POST": upstream.resume},
         "/ops/pause": {"POST": upstream.pause_all},
         "/ops/resume": {"POST": upstream.resume_all},

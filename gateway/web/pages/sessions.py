@@ -1,7 +1,7 @@
-"""Who looks at a page: an operator's key, by `Authorization` or by the cookie that signing in with it gave.
+"""Who looks at a page: an operator's key, from `Authorization` or from the cookie of a login with it.
 
-The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it opens what its key opens, as long as that
-is not revoked. To whoever makes a browser send a form it is worth nothing without the form's token.
+The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it opens what its key opens, until the key is
+revoked. A form needs its token besides, so that another site cannot make a browser send one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ HOURS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """`token`: what the forms of the pages carry; None for a key that came by `Authorization`, which no
-    browser sends by itself."""
+    """`token`: what the forms of the pages carry; None for a key from `Authorization`, which no browser sends
+    by itself."""
 
     key: Key
     token: str | None
@@ -38,11 +38,11 @@ class Viewer:
 
 
 class FormRefused(Exception):
-    """The form is not one of ours, or no longer; says what to do."""
+    """The form is not one of ours, or has expired; the message says what to do."""
 
 
 class SignIn(Exception):
-    """Nobody is signed in: to be answered with the way there, and back to `path`."""
+    """Nobody is signed in: redirect to the login, which leads back to `path`."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -50,7 +50,7 @@ class SignIn(Exception):
 
 
 async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
-    """SignIn without a session or a key; ScopeMissing."""
+    """The viewer. SignIn if there is no session and no key; ScopeMissing."""
     if b"authorization" in headers_of(request):
         return Viewer(await auth.require(request, scope), None)
     cookie = request.cookies.get(COOKIE, "")
@@ -64,7 +64,7 @@ async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
 
 
 async def actor_of(request: Request, token: str | None) -> Viewer:
-    """Who may change something: the form must be one of ours."""
+    """The viewer, who may change something; the form must be one of ours."""
     viewer = await viewer_of(request, Scope.OPS_WRITE)
     if viewer.token is not None:
         if not hmac.compare_digest(viewer.token, token or ""):
@@ -74,7 +74,7 @@ async def actor_of(request: Request, token: str | None) -> Viewer:
 
 
 def refuse_foreign(request: Request) -> None:
-    """Forms are sent from our own pages alone."""
+    """Only our own pages may send forms."""
     headers = headers_of(request)
     origin, host = headers.get(b"origin"), headers.get(b"host", b"").decode("latin-1")
     foreign = headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none")
@@ -83,7 +83,7 @@ def refuse_foreign(request: Request) -> None:
 
 
 async def sign_in(request: Request, text: str) -> str:
-    """The cookie's value. Unauthenticated, or ScopeMissing when the key is not an operator's."""
+    """The cookie's value. Unauthenticated, or ScopeMissing if the key is not an operator's."""
     key = await auth.key_of(state_of(request), text)
     if Scope.OPS_READ not in key.scopes:
         raise ScopeMissing(Scope.OPS_READ)

@@ -1,4 +1,4 @@
-"""Signing in to the pages with an operator's key, and out."""
+"""Login to the pages with an operator's key, and logout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.errors import ScopeMissing, Unauthenticated
 from gateway.web.pages import forms, sessions
 from gateway.web.pages.rendering import render
 
-#: Where to go afterwards: a page of ours, whatever the link said.
+#: Where to go afterwards: only a page of ours.
 _NEXT: Final = re.compile(r"/ops(/[A-Za-z0-9_./-]*)?(\?[A-Za-z0-9_.=&%-]*)?\Z")
 
 

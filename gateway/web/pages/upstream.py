@@ -1,40 +1,39 @@
-"""The page of the upstream: its accounts, slots and answers; park, resume, pause everything."""
+"""The page of the upstream: its accounts, slots and answers; pause and resume an account, or everything."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.web.ops.accounts import documents, name_of
-from gateway.web.ops.jobs import standing
-from gateway.web.ops.overview import look
+from gateway.web.ops import accounts, overview, service
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.schemas.ops import ParkRequest
+from gateway.web.schemas.ops import PauseRequest
 from gateway.web.state import state_of
 
-_TALLIES = {
+_TALLIES: Final = {
     "submissions": "Submissions",
     "callbacks": "Callbacks",
     "jobs_finished": "Finished jobs",
     "resubmissions": "Resubmissions",
-    "quarantined": "Quarantine",
+    "quarantined": "Quarantined",
 }
 
 
 async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
-    overview, shown, now, gauges = await asyncio.gather(
-        look(state), documents(state), standing(state), state.resources.gauges.read()
+    figures, shown, now, gauges = await asyncio.gather(
+        overview.read(state), accounts.views(state), service.current(state), state.resources.gauges.read()
     )
     return render(
         request,
         "upstream.html",
         viewer,
-        overview=overview,
+        overview=figures,
         accounts=shown,
         standing=now,
         tallies=_tallies(gauges.tally),
@@ -42,7 +41,7 @@ async def show(request: Request) -> Response:
 
 
 def _tallies(tally: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Of each kind, how often each outcome was, the most frequent first."""
+    """For each kind, how often there was each outcome, most frequent first."""
     found: list[tuple[str, list[tuple[str, int]]]] = []
     for name, title in _TALLIES.items():
         rows = [(key.partition("|")[2], n) for key, n in tally.items() if key.startswith(f"{name}|")]
@@ -50,24 +49,24 @@ def _tallies(tally: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
     return found
 
 
-async def park(request: Request) -> Response:
+async def pause(request: Request) -> Response:
     viewer, form = await forms.acting(request)
-    name = name_of(request, state_of(request))
-    await state_of(request).resources.accounts.pause(
-        forms.parse(ParkRequest, form).reason, viewer.key.id, name
-    )
-    return RedirectResponse("/ops/upstream?said=parked", 303)
+    state = state_of(request)
+    name = accounts.name_of(request, state)
+    await state.resources.accounts.pause(forms.parse(PauseRequest, form).reason, viewer.key.id, name)
+    return RedirectResponse("/ops/upstream?said=account_paused", 303)
 
 
 async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
-    await state_of(request).resources.accounts.resume(viewer.key.id, name_of(request, state_of(request)))
+    state = state_of(request)
+    await state.resources.accounts.resume(viewer.key.id, accounts.name_of(request, state))
     return RedirectResponse("/ops/upstream?said=resumed", 303)
 
 
 async def pause_all(request: Request) -> Response:
     viewer, form = await forms.acting(request)
-    wanted = forms.parse(ParkRequest, form)
+    wanted = forms.parse(PauseRequest, form)
     await state_of(request).resources.lanes.pause_all(wanted.reason, viewer.key.id)
     return RedirectResponse("/ops/upstream?said=paused", 303)
 

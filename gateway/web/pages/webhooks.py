@@ -1,37 +1,38 @@
-"""The pages of deliveries: what was given up, a tenant's, one with its attempts; send them again."""
+"""The pages of deliveries: dead letters, a tenant's deliveries, one with its attempts; redeliver them."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway import tenants
 from gateway.lifecycle import DeliveryState
 from gateway.store.delivery_base import DeliveryQuery
-from gateway.web.api.deliveries import public_delivery
-from gateway.web.http.queries import Query
+from gateway.web.api.deliveries import STATE
+from gateway.web.http.params import Param, Reader
 from gateway.web.ops import actions
-from gateway.web.ops.deliveries import delivery_of
-from gateway.web.ops.queues import SKIP_MAX, dead_rows
+from gateway.web.ops.deliveries import delivery_of, summary, view
+from gateway.web.ops.queues import SKIP, dead_rows
 from gateway.web.pages import forms
-from gateway.web.pages.rendering import address, render
+from gateway.web.pages.filters import TENANT
+from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.schemas.queues import MOST_AT_ONCE, RedeliverDead
+from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
+#: How many were redelivered just now, for the page to say it.
+_NUMBER: Final[Param[str | None]] = Param("number", "How many.", {"type": "string"}, str, None)
+_QUERY: Final = Reader((TENANT, STATE, SKIP, SAID, _NUMBER), blank_is_absent=True)
 
 
 async def find(request: Request) -> Response:
-    """What was given up of all tenants; or a tenant's deliveries."""
+    """The dead letters of all tenants, or a tenant's deliveries."""
     viewer, state = await viewer_of(request), state_of(request)
-    query = Query(request, "tenant", "state", "skip", "said", "number")
-    tenant = query.text("tenant", tenants.TENANT, "the name of a tenant") if _has(request, "tenant") else None
-    kind = query.choice("state", DeliveryState) if _has(request, "state") else None
-    skip = query.whole("skip", 0, SKIP_MAX, 0)
-    query.check()
+    query = _QUERY.read(request)
+    tenant, kind, skip = query[TENANT], query[STATE], query[SKIP]
     following = None
     if tenant is None:
         rows, more = await dead_rows(state, skip, PAGE)
@@ -55,12 +56,7 @@ async def find(request: Request) -> Response:
 async def show(request: Request) -> Response:
     viewer = await viewer_of(request)
     delivery = await delivery_of(request)
-    return render(
-        request,
-        "delivery.html",
-        viewer,
-        delivery={"tenant": delivery.tenant, **public_delivery(delivery)},
-    )
+    return render(request, "delivery.html", viewer, delivery=view(delivery))
 
 
 async def redeliver(request: Request) -> Response:
@@ -79,20 +75,15 @@ async def redeliver_dead(request: Request) -> Response:
     return RedirectResponse(f"/ops/deliveries?said=all_sent_again&number={done['sent']}", 303)
 
 
-async def _of_tenant(state: State, tenant: str, kind: str | None) -> list[dict[str, Any]]:
-    """The newest; for older ones there is the API, which turns pages."""
+async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> list[OpsDeliverySummary]:
+    """The newest; the API has the older ones."""
     wanted = DeliveryQuery(
         tenant=tenant,
-        states=[DeliveryState(kind)] if kind else list(DeliveryState),
+        states=[kind] if kind else list(DeliveryState),
         lane=None,
         job_id=None,
         after=None,
         limit=PAGE,
     )
     found = await state.resources.deliveries.page(wanted)
-    return [{"tenant": one.tenant, **public_delivery(one, log=False)} for one in found.deliveries]
-
-
-def _has(request: Request, name: str) -> bool:
-    """A form sends what was left empty, too."""
-    return bool(request.query_params.get(name))
+    return [summary(one) for one in found.deliveries]

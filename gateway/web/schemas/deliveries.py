@@ -1,14 +1,16 @@
-"""The shapes of deliveries in lists, and of recoveries, for the routes and for the API's document."""
+"""The schemas of lists of deliveries, and of recoveries."""
 
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from gateway.lifecycle import DeliveryState
 from gateway.recoveries import RecoveryState
-from gateway.web.schemas.jobs import ENDPOINT_ID, Answer, DeliverySummary, Timestamp
+from gateway.web.schemas.jobs import ENDPOINT_ID, Count, DeliverySummary, Timestamp
+from gateway.web.schemas.shape import shape
 
 _ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
 DELIVERY_ID: Final = f"^dlv_{_ULID}_[a-z_]{{1,32}}_(callback|{_ULID})$"
@@ -21,7 +23,8 @@ TIME: Final = (
 _Time = Annotated[str, Field(pattern=TIME, json_schema_extra={"format": "date-time"})]
 
 
-class DeliveryPage(Answer):
+@shape
+class DeliveryPage(TypedDict):
     object: Literal["list"]
     data: list[DeliverySummary]
     """Newest first, without the logs of their attempts."""
@@ -34,44 +37,44 @@ class RecoveryRequest(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     since: _Time = Field(
-        description="Deliveries that were made then or later: at most 14 days ago, or as long ago as jobs "
-        "are kept.",
+        description="Deliveries that were created at this time or later: at most 14 days ago, or as long as "
+        "jobs are kept.",
         examples=["2026-11-22T08:00:00Z"],
     )
     until: _Time | None = Field(
-        default=None, description="Deliveries that were made then or earlier; without it, and at most: now."
+        default=None,
+        description="Deliveries that were created at this time or earlier. Default and maximum: now.",
     )
     states: list[Literal["dead", "held"]] = Field(
-        default=["dead", "held"], min_length=1, max_length=2, description="Which of them."
+        default=["dead", "held"], min_length=1, max_length=2, description="Only deliveries in these states."
     )
 
 
-class Recovery(Answer):
-    """What an endpoint was not told is sent again, in the background, after all else that it is owed."""
+@shape
+class Recovery(TypedDict):
+    """The redelivery of what an endpoint missed. It runs in the background, after everything else that the
+    endpoint is owed."""
 
-    id: str = Field(pattern=RECOVERY_ID)
+    id: Annotated[str, Field(pattern=RECOVERY_ID)]
     object: Literal["recovery"]
-    endpoint: str = Field(pattern=ENDPOINT_ID)
+    endpoint: Annotated[str, Field(pattern=ENDPOINT_ID)]
     state: RecoveryState
-    """`done`: all of it is pending again; the deliveries themselves tell what came of it. `canceled`: the
-    endpoint was disabled or deleted before, as `reason` says; what was not seen to stays as it was."""
+    """`done`: all of its deliveries are pending again; each delivery shows its own outcome. `canceled`: the
+    endpoint was disabled or deleted before that, as `reason` says; the other deliveries are unchanged."""
     reason: str | None
     since: Timestamp
     until: Timestamp
     states: list[DeliveryState]
-    total: int = Field(ge=0)
-    """Deliveries there were to send again when it began."""
-    done: int = Field(ge=0)
-    """Deliveries that are pending again since."""
+    total: Count
+    """Number of deliveries to send again when it began."""
+    done: Count
+    """Number of deliveries that are pending again."""
     created_at: Timestamp
     finished_at: Timestamp | None
 
 
-class RecoveryList(Answer):
+@shape
+class RecoveryList(TypedDict):
     object: Literal["list"]
     data: list[Recovery]
     """The newest 20, newest first."""
-
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (RecoveryRequest,)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (DeliveryPage, Recovery, RecoveryList)

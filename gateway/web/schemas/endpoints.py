@@ -1,15 +1,18 @@
-"""The shapes of what endpoints are asked for and shown as, for the routes and for the API's document."""
+"""The schemas of requests and answers about endpoints."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from gateway.delivery.headers import MAX_HEADERS
+from gateway.job_view import extensible
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS
 from gateway.web.http import problem_codes
-from gateway.web.schemas.jobs import ENDPOINT_ID, Answer, Timestamp, Warning  # noqa: A004 - its name in the document
+from gateway.web.schemas.jobs import ENDPOINT_ID, Count, Timestamp, Warning  # noqa: A004 - its name in the document
+from gateway.web.schemas.shape import open_shape, shape
 
 MAX_WAITS: Final = 20
 MAX_WAIT_SECONDS: Final = 604_800
@@ -29,7 +32,6 @@ Filter = Literal[
     "*",
 ]
 Wait = Annotated[float, Field(ge=1, le=MAX_WAIT_SECONDS)]
-Count = Annotated[int, Field(ge=0)]
 
 
 #: `health.status`; there may be more tomorrow.
@@ -37,7 +39,7 @@ HEALTH: Final = ("ok", "failing", "parked", "probing", "disabled")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """Of a change: what is not named stays as it is, which no default could tell."""
+    """Of a change: a field that is left out stays as it is, which no default can express."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
@@ -47,7 +49,7 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=MAX_CALLBACK_URL_CHARACTERS,
-        description="Where events are POSTed to: http or https.",
+        description="The URL that events are POSTed to: http or https.",
         examples=["https://video.example.com/webhooks"],
         json_schema_extra={"pattern": "^[hH][tT][tT][pP][sS]?://"},
     ),
@@ -56,16 +58,17 @@ Filters = Annotated[
     list[Filter],
     Field(
         max_length=8,
-        description="Which events; `*` and `job.*`: all. None named: how a job ends (`job.completed`, "
+        description="Which events; `*` and `job.*`: all. An empty list: the final ones (`job.completed`, "
         "`job.failed`, `job.canceled`, `job.late_result`).",
     ),
 ]
-Description = Annotated[str, Field(max_length=256, description="For people.")]
+Description = Annotated[str, Field(max_length=256, description="A note for people.")]
 Headers = Annotated[
     dict[str, str],
     Field(
         max_length=MAX_HEADERS,
-        description="Sent with each webhook, such as a token of your own. Ours can not be replaced.",
+        description="Sent with each webhook, for example a token of your own. The service's headers cannot "
+        "be replaced.",
         examples=[{"X-Team": "video"}],
     ),
 ]
@@ -73,13 +76,14 @@ Schedule = Annotated[
     list[Wait] | None,
     Field(
         max_length=MAX_WAITS,
-        description="Seconds before attempts 2, 3, ...; none: one attempt alone; null: the service's own.",
+        description="Seconds before attempts 2, 3, ... An empty list: only one attempt. null: the service's "
+        "schedule.",
         examples=[[5, 60, 3600]],
     ),
 ]
 Slots = Annotated[
     int | None,
-    Field(ge=1, le=MAX_SLOTS, description="Attempts at once, at most; null: as many as the service has."),
+    Field(ge=1, le=MAX_SLOTS, description="Maximum number of concurrent attempts. null: the service's."),
 ]
 
 
@@ -97,7 +101,7 @@ class EndpointRequest(EndpointBody):
 
 
 class EndpointChange(EndpointBody):
-    """What is to be otherwise. What is not named stays; what can be null goes back to the service's own."""
+    """The changes. A field that is left out stays as it is; null resets a field to the service's setting."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
@@ -109,7 +113,7 @@ class EndpointChange(EndpointBody):
     slots: Slots = None
     disabled: bool = Field(
         default=False,
-        description="true: nothing is sent, and what is owed is held; false: it is sent events again.",
+        description="true: nothing is sent, and deliveries are held. false: events are sent again.",
     )
 
 
@@ -118,51 +122,54 @@ class RotateRequest(EndpointBody):
         default=OVERLAP_SECONDS,
         ge=0,
         le=MAX_OVERLAP_SECONDS,
-        description="How long webhooks are signed with the secrets from before as well. 0: with the new one "
-        "alone from now on, as after a leak.",
+        description="How long webhooks are also signed with the older secrets. 0: only with the new one from "
+        "now on, for example after a leak.",
     )
 
 
-class EndpointHealth(Answer):
-    """How the attempts of the last minutes went."""
+@shape
+class EndpointHealth(TypedDict):
+    """The outcome of the attempts of the last minutes."""
 
-    status: str = Field(json_schema_extra={"x-extensible-enum": list(HEALTH)})
-    """`ok`; `failing`: the newest attempts failed; `parked`: so many failed that nothing is tried until
-    `parked_until`; `probing`: one attempt finds out whether it is back; `disabled`."""
+    status: Annotated[str, extensible(HEALTH)]
+    """`ok`. `failing`: the newest attempts failed. `parked`: so many failed that nothing is sent until
+    `parked_until`. `probing`: one attempt finds out whether the endpoint is back. `disabled`."""
     attempts: Count
-    """Of the last minutes."""
+    """In the last minutes."""
     failed: Count
     failing_since: Timestamp | None
-    """The first failure after the last success. An endpoint that fails for days is disabled."""
+    """Time of the first failure after the last success. An endpoint that fails for days is disabled."""
     parked_until: Timestamp | None
     waiting: Count
-    """Deliveries that could be tried now, were there a slot for them."""
+    """Deliveries that are due and wait for a free slot."""
     in_flight: Count
     held: Count
-    """Deliveries that were kept while it was disabled. They wait until they are asked for."""
+    """Deliveries that were held while it was disabled. They wait for a redelivery or a recovery."""
     dead: Count
-    """Deliveries whose last attempt failed. They can be sent again."""
+    """Deliveries whose last attempt failed. They can be redelivered."""
 
 
-class OlderSecret(Answer):
-    """A secret from before a rotation, with which webhooks are signed too."""
+@shape
+class OlderSecret(TypedDict):
+    """A secret from before a rotation. Webhooks are also signed with it."""
 
     valid_until: Timestamp
 
 
-class Endpoint(Answer):
-    """A URL that is told of jobs."""
+@shape
+class Endpoint(TypedDict):
+    """A URL that receives events of jobs."""
 
-    id: str = Field(pattern=ENDPOINT_ID)
+    id: Annotated[str, Field(pattern=ENDPOINT_ID)]
     object: Literal["endpoint"]
     url: str
     events: list[Filter]
     description: str
     headers: dict[str, str]
     schedule: list[float] | None
-    """null: the service's own."""
+    """null: the service's schedule."""
     slots: int | None
-    """null: as many as the service has for each."""
+    """null: the service's number."""
     created_at: Timestamp
     disabled_at: Timestamp | None
     disabled_reason: str | None
@@ -171,31 +178,36 @@ class Endpoint(Answer):
     health: EndpointHealth
 
 
+@shape
 class ChangedEndpoint(Endpoint):
     warnings: list[Warning]
 
 
+@shape
 class CreatedEndpoint(ChangedEndpoint):
     """The endpoint with its secret."""
 
     secret: str
-    """Verifies webhooks (Standard Webhooks). Shown this once."""
+    """Verifies webhooks (Standard Webhooks). Shown only once."""
 
 
+@shape
 class RotatedEndpoint(Endpoint):
     """The endpoint with its new secret."""
 
     secret: str
-    """Shown this once."""
+    """Shown only once."""
 
 
-class EndpointList(Answer):
+@shape
+class EndpointList(TypedDict):
     object: Literal["list"]
     data: list[Endpoint]
 
 
-class Timings(Answer):
-    """In milliseconds; null: it was not done, or did not come to its end."""
+@shape
+class Timings(TypedDict):
+    """In milliseconds. null: not done, or not completed."""
 
     dns: float | None
     connect: float | None
@@ -203,44 +215,34 @@ class Timings(Answer):
     first_byte: float | None
 
 
-class TestAttempt(BaseModel):
+@open_shape
+class TestAttempt(TypedDict):
     """One POST of a test event."""
-
-    __test__ = False  # no test of ours, for pytest
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     at: Timestamp
     url: str
-    outcome: str = Field(json_schema_extra={"x-extensible-enum": list(problem_codes.ATTEMPTS)})
+    outcome: Annotated[str, extensible(problem_codes.ATTEMPTS)]
     status: int | None
-    """What the endpoint answered, if it did."""
+    """The status that the endpoint answered, if it did."""
     duration_ms: int
     timings: Timings
     reused: bool
-    """It went over a connection that was open already."""
+    """An open connection was reused."""
     retried: bool
-    """The first connection failed, and a second one was made."""
+    """The first connection failed, and a second one was opened."""
     response_headers: dict[str, str]
     excerpt: str
-    """The start of the answer's body."""
+    """The start of the response body."""
     hint: str | None
     """What to do about it."""
 
 
-class TestResult(Answer):
-    """What became of a test event."""
-
-    __test__ = False
+@shape
+class TestResult(TypedDict):
+    """The outcome of a test event."""
 
     delivered: bool
-    """It answered 2xx."""
+    """The endpoint answered 2xx."""
     event: str
     """The `webhook-id`."""
     attempt: TestAttempt
-
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (EndpointRequest, EndpointChange, RotateRequest)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(Endpoint, ChangedEndpoint, CreatedEndpoint, RotatedEndpoint, EndpointList),
-    TestResult,
-)

@@ -1,21 +1,24 @@
-"""The shapes of what operators ask for and get, for the routes and for the API's document."""
+"""The schemas of what operators request and get: jobs, accounts, logs and the state of the service."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from gateway.lifecycle import OnUnknown
 from gateway.resolution import Action
-from gateway.web.schemas.jobs import Answer, JobSummary, Timestamp
+from gateway.web.schemas.jobs import Count, JobSummary, Timestamp
+from gateway.web.schemas.shape import open_shape, shape
 
 ENTRY_ID: Final = "^[0-9]{1,15}-[0-9]{1,15}$"
 UNKNOWN_ID: Final = "^[0-9]{1,15}-job_[0-9A-HJKMNP-TV-Z]{26}$"
 TENANT: Final = "^[a-z0-9][a-z0-9_-]{0,31}$"
 TASK_ID: Final = "^[!-~]{1,128}$"
 
-Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+EntryId = Annotated[str, Field(pattern=ENTRY_ID)]
 
 
 class OpsRequest(BaseModel):
@@ -24,32 +27,36 @@ class OpsRequest(BaseModel):
 
 class ResolveRequest(OpsRequest):
     action: Action = Field(
-        description="`bind`: the task was found by hand; `resubmit`: send the job again, which may pay "
-        "for it twice; `fail`: wait no longer."
+        description="`bind`: you found the task by hand; `resubmit`: send the job again, which may pay "
+        "for it twice; `fail`: stop waiting."
     )
     task_id: str | None = Field(
-        default=None, pattern=TASK_ID, description="The task, with `bind` and only then."
+        default=None,
+        pattern=TASK_ID,
+        description="The upstream's task. Only with `bind`, and required there.",
     )
 
 
-class ParkRequest(OpsRequest):
-    reason: str = Field(min_length=1, max_length=256, description="Why, for the other operators.")
+class PauseRequest(OpsRequest):
+    reason: str = Field(min_length=1, max_length=256, description="The reason, for other operators.")
 
 
+@shape
 class OpsJob(JobSummary):
-    """The job, and what its owner is not shown."""
+    """The job, with what its owner does not see."""
 
     tenant: str
     epoch: int
     """How often it was submitted."""
     task_id: str | None
     released_at: Timestamp | None
-    """When the last byte of the newest submission was let go: from then on money may have been spent."""
+    """When the last byte of the newest submission was sent. From then on money may have been spent."""
     account: str | None
     """The upstream's account of the newest submission."""
 
 
-class OpsJobList(Answer):
+@shape
+class OpsJobList(TypedDict):
     object: Literal["list"]
     data: list[OpsJob]
     """Newest first."""
@@ -58,52 +65,62 @@ class OpsJobList(Answer):
     """Path of the next page."""
 
 
-class AuditEntry(BaseModel):
+@open_shape
+class JobHistoryEntry(TypedDict):
     """Something that happened to the job."""
-
-    model_config = ConfigDict(extra="allow")
 
     at: Timestamp
     event: str
 
 
-class JobStory(Answer):
+@open_shape
+class JobHistoryLine(JobHistoryEntry):
+    """Something that happened to one of the jobs."""
+
+    job: str
+    tenant: str
+
+
+@shape
+class JobWithHistory(TypedDict):
     job: OpsJob
-    audit: list[AuditEntry]
-    """Oldest first."""
+    audit: list[JobHistoryEntry]
+    """The job's history, oldest entry first."""
 
 
-class Account(Answer):
+@shape
+class Account(TypedDict):
     """One of the upstream's accounts."""
 
     object: Literal["account"]
     name: str
-    parked: bool
+    paused: bool
     """Nothing is sent with it."""
-    parked_at: Timestamp | None
-    parked_by: str | None
+    paused_at: Timestamp | None
+    paused_by: str | None
     """The id of an operator's key, or `upstream`."""
     reason: str | None
     status: int | None
-    """The upstream's refusal, if there was one."""
+    """The upstream's status code, if the upstream refused the account."""
     code: str | None
     probe_at: Timestamp | None
-    """When the next job may try; null while an operator keeps it parked."""
+    """When the next job is sent with it as a test; null while an operator keeps it paused."""
     hold_until: Timestamp | None
-    """Nothing is sent before."""
+    """Nothing is sent before this time."""
     slots: Count
-    """How many tasks it may hold now; a 429 lowers it."""
+    """How many tasks it may hold now. A 429 lowers it."""
     limit: Count
-    """As its setting has it."""
+    """How many tasks it may hold at most, as configured."""
     in_flight: Count
     """Slots that jobs hold of it."""
     weight: Count
-    """Its share of the jobs that any account may have, beside the weights of the others."""
-    rate: float = Field(ge=0)
-    """Submissions in a second; 0: any number."""
+    """Its share of the jobs that any account may send, relative to the weights of the others."""
+    rate: Amount
+    """Submissions a second; 0: unlimited."""
 
 
-class AccountList(Answer):
+@shape
+class AccountList(TypedDict):
     object: Literal["list"]
     data: list[Account]
     """`main` first."""
@@ -111,47 +128,51 @@ class AccountList(Answer):
     next: str | None
 
 
-class Entry(BaseModel):
-    model_config = ConfigDict(extra="allow")
+@open_shape
+class Entry(TypedDict):
+    id: EntryId
+    at: Timestamp
 
-    id: str = Field(pattern=ENTRY_ID)
-    at: Timestamp | None
 
-
+@open_shape
 class OpsEvent(Entry):
     """Something that operators should know."""
 
     kind: str
 
 
-class Act(Entry):
-    """Something that an operator did, and what it was about."""
+@open_shape
+class AuditEntry(Entry):
+    """Something that an operator did, and to what."""
 
     act: str
     by: str
     """The id of an operator's key."""
-    request: str | None = None
-    """The `X-Request-Id` of the request by which it was done."""
+    request: NotRequired[str]
+    """The `X-Request-Id` of the request that did it."""
 
 
-class ActList(Answer):
+@open_shape
+class Quarantined(Entry):
+    """A genuine callback that could not be understood."""
+
+    why: str
+    raw: NotRequired[str]
+    """The start of its body. Bytes that are not text are shown as escapes."""
+
+
+@shape
+class AuditList(TypedDict):
     object: Literal["list"]
-    data: list[Act]
+    data: list[AuditEntry]
     """Newest first."""
     has_more: bool
     next: str | None
     """Path of the next page."""
 
 
-class Quarantined(Entry):
-    """A genuine callback that could not be made sense of."""
-
-    why: str
-    raw: str | None = None
-    """The start of its body; what is no text in it shows as escapes."""
-
-
-class OpsEventList(Answer):
+@shape
+class OpsEventList(TypedDict):
     object: Literal["list"]
     data: list[OpsEvent]
     """Oldest first."""
@@ -160,7 +181,8 @@ class OpsEventList(Answer):
     """Path of the next page."""
 
 
-class QuarantineList(Answer):
+@shape
+class QuarantineList(TypedDict):
     object: Literal["list"]
     data: list[Quarantined]
     """Oldest first."""
@@ -169,23 +191,23 @@ class QuarantineList(Answer):
     """Path of the next page."""
 
 
-class UnknownJob(BaseModel):
+@shape
+class UnknownJob(TypedDict):
     """A job whose outcome is unknown."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    id: str = Field(pattern=UNKNOWN_ID)
+    id: Annotated[str, Field(pattern=UNKNOWN_ID)]
     job: str
     tenant: str
     epoch: int
     since: Timestamp
     on_unknown: OnUnknown
-    """What becomes of it when the grace window has passed."""
+    """What happens when the grace window has passed."""
     evidence: str | None
     """What proves that the upstream accepted it."""
 
 
-class UnknownList(Answer):
+@shape
+class UnknownList(TypedDict):
     object: Literal["list"]
     data: list[UnknownJob]
     """Longest unknown first."""
@@ -194,40 +216,40 @@ class UnknownList(Answer):
     """Path of the next page."""
 
 
-class RoleState(Answer):
-    """Of one role: what waits, what is due later, what became due while it was held, and what is held."""
+@shape
+class RoleState(TypedDict):
+    """The tickets of one role."""
 
     waiting: Count
+    """In lanes."""
     due: Count
+    """To enter a lane later."""
     again: Count
+    """That became due while they held a slot."""
     slots: Count
     holders: Count
     inflight: Count
 
 
-class Paused(Answer):
+@shape
+class Paused(TypedDict):
     at: Timestamp
     by: str
     """The id of an operator's key."""
     reason: str
 
 
-class ServiceState(Answer):
+@shape
+class ServiceState(TypedDict):
     object: Literal["state"]
     paused: Paused | None
-    """While nothing is sent to the upstream, because an operator said so."""
+    """While an operator keeps the service paused: nothing is sent to the upstream."""
     counts: dict[str, int]
     """Jobs and deliveries by state: `job:queued`, `delivery:pending`, ..."""
     roles: dict[str, RoleState]
     unknown: Count
     """Jobs whose outcome is unknown."""
     deadlines: Count
-    """Jobs that have a deadline ahead."""
+    """Jobs whose deadline is still ahead."""
     account: Account
-
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (ResolveRequest, ParkRequest)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    *(OpsJobList, JobStory, Account, AccountList, OpsEventList, ActList),
-    *(QuarantineList, UnknownList, ServiceState),
-)
+    """The account `main`."""

@@ -1,85 +1,93 @@
-"""The shapes of what operators see in one look."""
+"""The schemas of the overview and of the workers."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from gateway.web.alarms import Severity
-from gateway.web.schemas.jobs import Answer, Timestamp
-from gateway.web.schemas.ops import Count
+from gateway.web.schemas.jobs import Count, Timestamp
+from gateway.web.schemas.ops import Amount
+from gateway.web.schemas.shape import shape
 
 
-class AlarmShown(Answer):
+@shape
+class AlarmShown(TypedDict):
     code: str
-    """The name of the alert, and of its entry in the guide for operators."""
+    """The name of the alert, and of its section in the guide for operators."""
     severity: Severity
     text: str
     runbook: str
 
 
-class RoleOverview(Answer):
+@shape
+class RoleOverview(TypedDict):
     waiting: Count
-    oldest_seconds: float = Field(ge=0)
+    oldest_seconds: Amount
     due: Count
-    """To enter a lane later."""
-    overdue_seconds: float = Field(ge=0)
+    """Tickets that enter a lane later."""
+    overdue_seconds: Amount
     slots_in_use: Count
     slots: Count
 
 
-class AccountOverview(Answer):
+@shape
+class AccountOverview(TypedDict):
     name: str
-    parked: bool
+    paused: bool
     held: bool
     """Nothing is sent before the time that a 429 named."""
     slots: Count
     """How many tasks it may hold now, of `limit`."""
     limit: Count
     in_flight: Count
-    parked_seconds: float = Field(ge=0)
-    """For so long it has been parked."""
+    paused_seconds: Amount
+    """How long it has been paused."""
 
 
-class CallbackOverview(Answer):
+@shape
+class CallbackOverview(TypedDict):
     expected: bool
     seen: Count
-    """Genuine ones, since the beginning."""
+    """Genuine callbacks, since the service was first started."""
     lost: Count
-    """Ends that a poll found although callbacks are on."""
+    """Jobs whose end was found by a poll although callbacks are on."""
 
 
-class RedisOverview(Answer):
+@shape
+class RedisOverview(TypedDict):
     durable: bool
     memory_bytes: Count
-    memory_ratio: float = Field(ge=0)
+    memory_ratio: Amount
     version: str
-    read_ms: float = Field(ge=0)
+    read_ms: Amount
 
 
-class Overview(Answer):
+@shape
+class Overview(TypedDict):
     object: Literal["overview"]
     at: Timestamp
     alarms: list[AlarmShown]
-    """The gravest first."""
+    """Most severe first."""
     roles: dict[str, RoleOverview]
     jobs: dict[str, int]
     """By phase."""
     finished: dict[str, int]
-    """Since the beginning, by how they ended."""
+    """By outcome, since the service was first started."""
     deliveries: dict[str, int]
     """By state."""
     accounts: list[AccountOverview]
     paused: bool
     workers: Count
     callbacks: CallbackOverview
-    parked_subscribers: Count
-    unknown_oldest_seconds: float = Field(ge=0)
+    paused_subscribers: Count
+    unknown_oldest_seconds: Amount
     redis: RedisOverview
 
 
-class Worker(Answer):
+@shape
+class Worker(TypedDict):
     object: Literal["worker"]
     id: str
     host: str
@@ -89,14 +97,12 @@ class Worker(Answer):
     started_at: Timestamp
     last_seen_at: Timestamp
     running: Count
-    """Pieces of work in hand."""
+    """Tasks that it works on."""
 
 
-class WorkerList(Answer):
+@shape
+class WorkerList(TypedDict):
     object: Literal["list"]
     data: list[Worker]
     has_more: bool
     next: str | None
-
-
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (Overview, WorkerList)

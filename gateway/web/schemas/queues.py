@@ -1,55 +1,60 @@
-"""The shapes of waiting lines, of the service's history, and of what was given up."""
+"""The schemas of lanes, of the service's history, and of dead letters."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from gateway.web.schemas.jobs import Answer, Timestamp
-from gateway.web.schemas.ops import Count, OpsRequest
+from gateway.web.schemas.jobs import Count, Timestamp
+from gateway.web.schemas.ops import Amount, OpsRequest
+from gateway.web.schemas.shape import shape
 from gateway.web.schemas.subscribers import OpsDeliverySummary
 
-#: Deliveries that one request sends again.
+#: Deliveries that one request redelivers.
 MOST_AT_ONCE: Final = 500
 
 
 class RedeliverDead(OpsRequest):
-    number: int = Field(ge=1, le=MOST_AT_ONCE, description="So many of the newest at most.")
+    number: int = Field(ge=1, le=MOST_AT_ONCE, description="How many at most. The newest come first.")
 
 
-class LaneShown(Answer):
+@shape
+class LaneShown(TypedDict):
     """The waiting line of a tenant (submit), an account (confirm) or a subscriber (deliver)."""
 
     object: Literal["lane"]
     lane: str
     waiting: Count
-    oldest_seconds: float = Field(ge=0)
+    oldest_seconds: Amount
     in_flight: Count
     """Slots that it holds."""
     cap: int | None
-    """At most so many, where that is not the role's own number."""
-    weight: int = Field(ge=1)
+    """Maximum number of slots, if it differs from the role's."""
+    weight: Annotated[int, Field(ge=1)]
     """Its share is in proportion to it."""
-    parked: bool
-    parked_until: Timestamp | None
-    """null: until it is resumed, if it is parked."""
+    paused: bool
+    paused_until: Timestamp | None
+    """null: until it is resumed, if it is paused."""
 
 
-class LaneList(Answer):
+@shape
+class LaneList(TypedDict):
     object: Literal["list"]
     data: list[LaneShown]
-    """Those in which somebody waits the longest first."""
+    """Lanes with the longest wait first."""
     has_more: bool
     next: str | None
 
 
-class SampleShown(Answer):
-    """How it stood at a time. What was counted counts from the beginning of the service."""
+@shape
+class SampleShown(TypedDict):
+    """The figures at one time. Counters count from the first start of the service."""
 
     at: Timestamp
     waiting: Count
-    oldest_seconds: float = Field(ge=0)
+    oldest_seconds: Amount
     in_flight: Count
     """Jobs at the upstream."""
     owed: Count
@@ -64,29 +69,29 @@ class SampleShown(Answer):
     callback_lost: Count
 
 
-class History(Answer):
+@shape
+class History(TypedDict):
     object: Literal["history"]
     every_seconds: Count
     data: list[SampleShown]
     """Oldest first."""
 
 
-class DeadLetters(Answer):
+@shape
+class DeadLetters(TypedDict):
     object: Literal["list"]
     data: list[OpsDeliverySummary]
-    """The newest first."""
+    """Newest first."""
     has_more: bool
     next: str | None
+    """Path of the next page."""
 
 
-class Redelivery(Answer):
+@shape
+class Redelivery(TypedDict):
     object: Literal["redelivery"]
     sent: Count
     hindered: dict[str, int]
-    """How many were not, by why."""
+    """How many could not be redelivered, by reason."""
     has_more: bool
-    """More was given up than was looked at."""
-
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (RedeliverDead,)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (LaneList, History, DeadLetters, Redelivery)
+    """There are more dead letters than were looked at."""

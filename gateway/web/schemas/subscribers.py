@@ -1,62 +1,72 @@
-"""The shapes of subscribers as operators see and park them."""
+"""The schemas of subscribers and deliveries as operators see, pause and resume them."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from gateway.web.schemas.jobs import Answer, Delivery, DeliverySummary, Timestamp
-from gateway.web.schemas.ops import Count, OpsRequest
+from gateway.web.schemas.jobs import Count, Delivery, DeliverySummary, Timestamp
+from gateway.web.schemas.ops import OpsRequest
+from gateway.web.schemas.shape import shape
 
 #: An endpoint, or a host of jobs' own callback URLs.
 SUBSCRIBER: Final = "^(ep_[0-9A-HJKMNP-TV-Z]{26}|url-[0-9a-f]{20})$"
 MAX_SECONDS: Final = 604_800
 
 
-class ParkSubscriber(OpsRequest):
-    subscriber: str = Field(pattern=SUBSCRIBER, description="Id of an endpoint, or as the list has it.")
-    seconds: int | None = Field(
-        default=None, ge=1, le=MAX_SECONDS, description="For how long; null: until it is resumed."
+class PauseSubscriber(OpsRequest):
+    subscriber: str = Field(
+        pattern=SUBSCRIBER,
+        description="Id of an endpoint, or an id as `GET /ops/api/subscribers/paused` lists it.",
     )
-    reason: str = Field(min_length=1, max_length=256, description="Why, for the other operators.")
+    seconds: int | None = Field(
+        default=None, ge=1, le=MAX_SECONDS, description="How long; null: until it is resumed."
+    )
+    reason: str = Field(min_length=1, max_length=256, description="The reason, for other operators.")
 
 
 class ResumeSubscribers(OpsRequest):
-    """One, or all."""
+    """One subscriber, or all."""
 
-    subscriber: str | None = Field(default=None, pattern=SUBSCRIBER, description="As the list has it.")
-    all: bool = Field(default=False, description="Up to a thousand, those first that wait the shortest.")
+    subscriber: str | None = Field(
+        default=None, pattern=SUBSCRIBER, description="Id of the subscriber, as the list has it."
+    )
+    all: bool = Field(
+        default=False, description="Resume up to 1000, those first that would resume soonest anyway."
+    )
 
 
+@shape
 class OpsDeliverySummary(DeliverySummary):
     tenant: str
 
 
+@shape
 class OpsDelivery(Delivery):
     tenant: str
 
 
-class Subscriber(Answer):
+@shape
+class Subscriber(TypedDict):
     """An endpoint, or a host of jobs' own callback URLs, to which nothing is sent for a while."""
 
     object: Literal["subscriber"]
     id: str
     tenant: str | None
     url: str | None
-    """Of an endpoint."""
-    parked_until: Timestamp | None
+    """The endpoint's URL, if it is an endpoint."""
+    paused_until: Timestamp | None
     """null: until it is resumed."""
     waiting: Count
-    """Deliveries that wait there."""
+    """Deliveries that wait for it."""
 
 
-class SubscriberList(Answer):
+@shape
+class SubscriberList(TypedDict):
     object: Literal["list"]
     data: list[Subscriber]
+    """Those first that are retried first."""
     has_more: bool
     next: str | None
-
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (ParkSubscriber, ResumeSubscribers)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (SubscriberList, OpsDelivery)

@@ -1,16 +1,18 @@
-"""The shapes of tenants and keys, as operators set and see them."""
+"""The schemas of tenants and keys, as operators set and see them."""
 
 from __future__ import annotations
 
 from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
 
 from gateway.lifecycle import OnUnknown
 from gateway.tenants import Scope
-from gateway.web.schemas.jobs import Answer, Timestamp
+from gateway.web.schemas.jobs import Timestamp
 from gateway.web.schemas.ops import TENANT, OpsRequest
+from gateway.web.schemas.shape import shape
 
 MAX_WEIGHT: Final = 100
 MAX_WHOLE: Final = 10_000_000
@@ -28,42 +30,35 @@ def _networks(found: list[str]) -> list[str]:
 Whole = Annotated[int, Field(ge=1, le=MAX_WHOLE)]
 
 
-class TenantRequest(OpsRequest):
-    on_unknown: OnUnknown | None = Field(
-        description="What becomes of a job whose outcome stays unknown, unless the job says so itself; "
-        "null: what the service does."
-    )
-
-
 class TenantChange(OpsRequest):
-    """What is left out stays as it is; null: as the service does."""
+    """What is left out stays as it is; null: the service's default."""
 
-    title: str | None = Field(default=None, min_length=1, max_length=128, description="For people.")
+    title: str | None = Field(default=None, min_length=1, max_length=128, description="A name for people.")
     on_unknown: OnUnknown | None = Field(
-        default=None, description="What becomes of its jobs whose outcome stays unknown."
+        default=None, description="What happens to its jobs whose outcome stays unknown."
     )
     weight: int | None = Field(
         default=None,
         ge=1,
         le=MAX_WEIGHT,
-        description="While others wait, its share of the upstream is in proportion to it.",
+        description="Its share of the upstream is in proportion to it while others wait.",
     )
-    in_flight: Whole | None = Field(default=None, description="Tasks of it at the upstream at once.")
-    queue_max: Whole | None = Field(default=None, description="Jobs of it that may wait.")
+    in_flight: Whole | None = Field(default=None, description="Maximum number of its tasks at the upstream.")
+    queue_max: Whole | None = Field(default=None, description="Maximum number of its jobs that wait.")
     rate: float | None = Field(
-        default=None, ge=0, le=MAX_WHOLE, description="Jobs that it may post in a second; 0: any number."
+        default=None, ge=0, le=MAX_WHOLE, description="Jobs that it may create per second; 0: unlimited."
     )
-    burst: Whole | None = Field(default=None, description="Of which so many at once, after a pause.")
+    burst: Whole | None = Field(default=None, description="How many of them at once, after a pause.")
     networks: Annotated[list[str], Field(min_length=1, max_length=50), AfterValidator(_networks)] | None = (
         Field(
             default=None,
-            description="Networks (CIDR) that its webhooks may go to beside those of the service.",
+            description="Networks (CIDR) that its webhooks may go to, besides those of the service.",
         )
     )
 
 
 class NewTenantRequest(TenantChange):
-    tenant: str = Field(pattern=TENANT, description="Its name, for ever.")
+    tenant: str = Field(pattern=TENANT, description="Its name. It cannot be changed later.")
 
 
 class KeyRequest(OpsRequest):
@@ -71,28 +66,34 @@ class KeyRequest(OpsRequest):
     scopes: list[Scope] | None = Field(
         default=None,
         max_length=len(Scope),
-        description="What it may do; without: jobs and endpoints. Give no operator's scope that you lack.",
+        description="What it may do. Default: jobs and endpoints. An operator's scope can only be given by a "
+        "key that has it.",
     )
     expires_in_hours: int | None = Field(
-        default=None, ge=1, le=MAX_HOURS, description="After which it opens nothing any more."
+        default=None, ge=1, le=MAX_HOURS, description="Hours until it expires; null: never."
     )
 
 
 class KeyRotation(OpsRequest):
     overlap_seconds: int = Field(
-        default=86_400, ge=0, le=MAX_OVERLAP_SECONDS, description="For which the old key goes on."
+        default=86_400,
+        ge=0,
+        le=MAX_OVERLAP_SECONDS,
+        description="Seconds for which the old key stays valid.",
     )
 
 
-class TenantPaused(Answer):
+@shape
+class TenantPaused(TypedDict):
     at: Timestamp
     by: str | None
     """The id of an operator's key."""
     reason: str | None
 
 
-class TenantDefaults(Answer):
-    """What the service does where nothing was set."""
+@shape
+class TenantDefaults(TypedDict):
+    """The service's defaults."""
 
     weight: int
     in_flight: int
@@ -101,8 +102,9 @@ class TenantDefaults(Answer):
     burst: int
 
 
-class TenantSettings(Answer):
-    """What was set for a tenant; null: as the service does."""
+@shape
+class TenantSettings(TypedDict):
+    """The settings of a tenant; null: the service's default."""
 
     object: Literal["tenant"]
     tenant: str
@@ -110,20 +112,21 @@ class TenantSettings(Answer):
     created_at: Timestamp | None
     on_unknown: OnUnknown | None
     on_unknown_default: OnUnknown
-    """What the service does."""
+    """The service's default."""
     weight: int | None
     in_flight: int | None
     queue_max: int | None
     rate: float | None
     burst: int | None
     networks: list[str] | None
-    """That its webhooks may go to beside those of the service."""
+    """Networks that its webhooks may go to, besides those of the service."""
     defaults: TenantDefaults
     paused: TenantPaused | None
-    """While nothing of it is sent to the upstream."""
+    """While the tenant is paused: none of its jobs is sent to the upstream."""
 
 
-class TenantList(Answer):
+@shape
+class TenantList(TypedDict):
     object: Literal["list"]
     data: list[TenantSettings]
     """In the order of their names."""
@@ -132,37 +135,34 @@ class TenantList(Answer):
     """Path of the next page."""
 
 
-class ClientKey(Answer):
+@shape
+class ClientKey(TypedDict):
     object: Literal["key"]
-    id: str = Field(pattern=KEY_ID)
+    id: Annotated[str, Field(pattern=KEY_ID)]
     tenant: str
     name: str
     scopes: list[Scope]
     created_at: Timestamp
     expires_at: Timestamp | None
     last_used_at: Timestamp | None
-    """To about a minute."""
+    """Accurate to about a minute."""
     revoked_at: Timestamp | None
     replaces: str | None
-    """The key that it was made for in a rotation."""
+    """The key that it replaced in a rotation."""
 
 
+@shape
 class NewClientKey(ClientKey):
     key: str
-    """The key itself, shown this once."""
+    """The key itself, shown only once."""
     signing_secret: str
     """Verifies the webhooks to a job's `callback_url`."""
 
 
-class KeyList(Answer):
+@shape
+class KeyList(TypedDict):
     object: Literal["list"]
     data: list[ClientKey]
-    """The oldest first."""
+    """Oldest first."""
     has_more: bool
     next: str | None
-
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (
-    *(TenantRequest, TenantChange, NewTenantRequest, KeyRequest, KeyRotation),
-)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (TenantSettings, TenantList, KeyList, ClientKey, NewClientKey)

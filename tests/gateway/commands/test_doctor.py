@@ -137,7 +137,7 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     where = {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
     assert run(service, "accounts", "pause", "--reason", "a test", **where) == (
         0,
-        f"main is parked, 0 of 5 slots, by {key.split('_')[1]}: a test\n",
+        f"main is paused, 0 of 5 slots, by {key.split('_')[1]}: a test\n",
     )
     status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)
     assert status == 202
@@ -148,11 +148,11 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     assert (code, "the job is canceled" in text) == (1, True)
     assert run(service, "jobs", "unknown", **where) == (0, "none\n")
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
-    assert run(service, "subscribers", "parked", **where) == (0, "none\n")
+    assert run(service, "subscribers", "paused", **where) == (0, "none\n")
     assert run(service, "subscribers", "resume", **where) == (0, "0 are still left alone\n")
     assert run(service, "accounts", "resume", "main", **where) == (0, "main is open, 0 of 5 slots\n")
     code, text = run(service, "accounts", "show", "--json", **where)
-    assert json.loads(text)["parked"] is False
+    assert json.loads(text)["paused"] is False
     code, text = run(service, "accounts", "list", "--json", **where)
     assert [account["name"] for account in json.loads(text)["data"]] == ["main"]
     code, text = run(service, "accounts", "show", "nobodys", **where)

@@ -18,7 +18,7 @@ WELL = Figures(
     durable=True,
     paused=False,
     accounts=2,
-    parked=[],
+    paused_accounts=[],
     callbacks=True,
     callback_path_seconds=20,
     unknown_seconds=100,
@@ -35,7 +35,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"durable": False}, "RedisCouldForget"),
     ({"sweep_seconds": 31}, "NoWorker"),
     ({"lease_seconds": 61}, "WorkerHangs"),
-    ({"parked": ["main"]}, "AccountParked"),
+    ({"paused_accounts": ["main"]}, "AccountParked"),
     ({"paused": True}, "ServicePaused"),
     ({"callback_path_seconds": 301}, "CallbackPathDead"),
     ({"unknown_seconds": 2401}, "UnknownOld"),
@@ -59,17 +59,17 @@ def test_each_thing_that_is_wrong_is_named(ill: dict[str, Any], code: str) -> No
     assert alarm.text
 
 
-def test_a_parked_account_is_named_and_whether_another_sends() -> None:
-    [some] = alarms_of(replace(WELL, parked=["second"]))
+def test_a_paused_account_is_named_and_whether_another_sends() -> None:
+    [some] = alarms_of(replace(WELL, paused_accounts=["second"]))
     assert some.text == (
-        "nothing is sent with second: the upstream refused account second, or an operator paused it"
+        "less is sent, nothing with second: the upstream refused account second, or an operator paused it"
     )
-    [everything] = alarms_of(replace(WELL, parked=["main", "second"]))
+    [everything] = alarms_of(replace(WELL, paused_accounts=["main", "second"]))
     assert everything.text.startswith("nothing is sent: the upstream refused account main, second")
 
 
 def test_the_gravest_come_first() -> None:
-    found = alarms_of(replace(WELL, dead=1, paused=True, parked=["main"]))
+    found = alarms_of(replace(WELL, dead=1, paused=True, paused_accounts=["main"]))
     assert [alarm.severity for alarm in found] == [Severity.PAGE, Severity.TICKET, Severity.TICKET]
 
 

@@ -50,7 +50,7 @@ def leftovers(state: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield f"{role}.{name}", number
     yield "unknown", state["unknown"]
     yield "deadlines", state["deadlines"]
-    yield "account parked", int(state["account"]["parked"])
+    yield "account paused", int(state["account"]["paused"])
 
 
 def _forgeries(found: Evidence) -> Iterator[Violation]:

@@ -116,7 +116,7 @@ def good() -> Evidence:
                 "roles": {"submit": {"waiting": 0, "slots": 0}},
                 "unknown": 0,
                 "deadlines": 0,
-                "account": {"parked": False},
+                "account": {"paused": False},
             },
             "events": {"data": [{"kind": "account_parked"}]},
             "leaks": [],

@@ -242,7 +242,7 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a secret in a log": ("I15", "", lambda f: f.final.update(leaks=["gateway1.log"])),
     "a slot that was kept": ("I16", "", lambda f: f.final["state"]["roles"]["submit"].update(slots=1)),
     "a count that is wrong": ("I16", "", lambda f: f.final["state"]["counts"].update({"job:completed": 2})),
-    "an account that stays parked": ("I16", "", lambda f: f.final["state"]["account"].update(parked=True)),
+    "an account that stays paused": ("I16", "", lambda f: f.final["state"]["account"].update(paused=True)),
     "a rollback that was none": ("I17", "", lambda f: _story(f).insert(3, step(1003, "rollback_seen"))),
     "operators told of a rollback": (
         "I17",

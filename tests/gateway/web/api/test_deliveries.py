@@ -16,6 +16,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import deliveries, jobs
 from tests.gateway.store.redelivering import Post
 from tests.gateway.web.conftest import MakeKey, connected
+from tests.gateway.web.parsing import parsed
 
 AT = 1_795_334_400_000
 ONE = Endpoint("ep_" + "1" * 26, "acme", "https://one.example.com/hook", (), "k1", AT)
@@ -39,10 +40,10 @@ async def listed(client: httpx.AsyncClient, query: str = "") -> list[str]:
     while path:
         answer = await client.get(path)
         assert answer.status_code == 200, answer.text
-        page = deliveries.DeliveryPage.model_validate_json(answer.content)
-        assert page.has_more == (page.next is not None)
-        found += [one.id for one in page.data]
-        path = page.next
+        page = parsed(deliveries.DeliveryPage, answer.content)
+        assert page["has_more"] == (page["next"] is not None)
+        found += [one["id"] for one in page["data"]]
+        path = page["next"]
     return found
 
 
@@ -129,8 +130,8 @@ async def test_a_dead_delivery_is_sent_again_at_once(
     answer = await client.post(f"/v1/deliveries/{first.id}/redeliver")
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/v1/deliveries/{first.id}"
-    shown = jobs.Delivery.model_validate_json(answer.content)
-    assert (shown.state, shown.since, shown.trigger) == (DeliveryState.PENDING, 1, "manual")
+    shown = parsed(jobs.Delivery, answer.content)
+    assert (shown["state"], shown["since"], shown["trigger"]) == (DeliveryState.PENDING, 1, "manual")
     assert (await client.get(answer.headers["location"])).json() == answer.json()
     assert await resources.redis.zscore(keys.slots(Role.DELIVER), f"{ONE.id}|{first.id}")
 
@@ -202,6 +203,6 @@ async def test_a_job_s_own_list_tells_the_same(client: httpx.AsyncClient, post: 
     first, second = await post.owe_all(AT)
     await post.attempt(first, "dead")
     answer = await client.get(f"/v1/jobs/{first.job_id}/deliveries")
-    jobs.DeliveryList.model_validate_json(answer.content)
+    parsed(jobs.DeliveryList, answer.content)
     expected = [(await client.get(f"/v1/deliveries/{one.id}")).json() for one in (first, second)]
     assert answer.json()["data"] == expected

@@ -16,6 +16,7 @@ from gateway.store.delivery_base import Written
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.web.schemas import endpoints as schemas
 from tests.gateway.web.api.registering import URL, keep, known, look_up_by, mixed, register, unknown
+from tests.gateway.web.parsing import parsed
 
 EVERYTHING: dict[str, Any] = {
     "url": URL,
@@ -54,7 +55,7 @@ async def test_what_is_named_changes_and_all_else_stays(
     made = await register(client, **EVERYTHING)
     answer = await client.patch(made["path"], json=changes)
     assert answer.status_code == 200
-    schemas.ChangedEndpoint.model_validate_json(answer.content)
+    parsed(schemas.ChangedEndpoint, answer.content)
     shown = (await client.get(made["path"])).json()
     assert {**shown, "warnings": []} == answer.json()
     assert shown == {name: value for name, value in made.items() if name in shown} | changes

@@ -112,10 +112,10 @@ async def test_a_header_that_is_sent_twice_is_refused(
 
 async def test_everything_wrong_is_told_at_once(client: httpx.AsyncClient) -> None:
     headers = {START: "x", TOTAL: "0", POLICY: "no", "Idempotency-Key": "a b", "Prefer": "wait=900"}
-    answer = await client.post("/v1/jobs?dry_run=7&x=1", json=BODY, headers=headers)
+    answer = await client.post("/v1/jobs?wait=7&x=1", json=BODY, headers=headers)
     assert answer.status_code == 400
     named = {error["param"] for error in answer.json()["errors"]}
-    assert named == {START, TOTAL, POLICY, "Idempotency-Key", "Prefer", "dry_run", "x"}
+    assert named == {START, TOTAL, POLICY, "Idempotency-Key", "Prefer", "wait", "x"}
 
 
 @pytest.mark.parametrize(("name", "value"), [(START, "60"), (TOTAL, "60"), (POLICY, "hold")])
@@ -129,13 +129,14 @@ async def test_the_same_key_with_another_option_is_another_request(
     assert (await post(client, **{"Idempotency-Key": "k"})).status_code == 422
 
 
-async def test_a_dry_run_checks_the_options_too(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/v1/jobs?dry_run=1", json=BODY, headers={POLICY: "no"})
+async def test_a_check_reads_the_options_too(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/jobs/check", json=BODY, headers={POLICY: "no"})
     assert answer.status_code == 400
 
 
-async def test_a_mistyped_option_is_not_passed_over_in_silence(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/v1/jobs?dry_run=1", json=BODY, headers={"Gateway-On-Unknwon": "hold"})
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/check"])
+async def test_a_mistyped_option_is_not_ignored_in_silence(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.post(path, json=BODY, headers={"Gateway-On-Unknwon": "hold"})
     assert answer.status_code == 400
     [error] = answer.json()["errors"]
     assert (error["param"], error["message"]) == ("gateway-on-unknwon", "did you mean Gateway-On-Unknown?")

@@ -14,6 +14,7 @@ from gateway.store.base import Move
 from gateway.upstream.base import Snapshot, TaskStatus
 from gateway.web.schemas import jobs as schemas
 from tests.gateway.web.conftest import BODY
+from tests.gateway.web.parsing import parsed
 
 MISSING = "job_" + "0" * 26
 
@@ -66,12 +67,12 @@ async def test_answers_match_the_published_schema_exactly(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     job = await post(client, duration=9, bgm=True, payload="x")
-    schemas.Job.model_validate_json((await client.get(job["links"]["self"])).content)
+    parsed(schemas.Job, (await client.get(job["links"]["self"])).content)
     await complete(resources, job["id"])
-    seen = schemas.Job.model_validate_json((await client.get(job["links"]["self"])).content)
-    assert seen.progress == 1.0
-    assert [warning.code for warning in seen.warnings] == ["bgm_no_effect"]
-    schemas.JobList.model_validate_json((await client.get("/v1/jobs")).content)
+    seen = parsed(schemas.Job, (await client.get(job["links"]["self"])).content)
+    assert seen["progress"] == 1.0
+    assert [warning["code"] for warning in seen["warnings"]] == ["bgm_no_effect"]
+    parsed(schemas.JobList, (await client.get("/v1/jobs")).content)
 
 
 async def test_every_problem_is_told_at_once(client: httpx.AsyncClient) -> None:
@@ -80,7 +81,7 @@ async def test_every_problem_is_told_at_once(client: httpx.AsyncClient) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     params = [error["param"] for error in answer.json()["errors"]]
     assert params == ["model", "images", "prompt", "duration", "promt"]
-    schemas.Problem.model_validate_json(answer.content)
+    parsed(schemas.Problem, answer.content)
 
 
 async def test_the_same_key_and_body_give_the_same_job(client: httpx.AsyncClient) -> None:
@@ -157,23 +158,36 @@ async def test_a_wrong_query_is_refused_by_its_name(client: httpx.AsyncClient, p
     assert [error["param"] for error in answer.json()["errors"]] == [param]
 
 
-async def test_a_dry_run_says_what_would_happen_and_keeps_nothing(
+async def test_a_check_says_what_would_happen_and_keeps_nothing(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     before = await resources.redis.dbsize()
     body = {**BODY, "duration": 10, "bgm": True, "payload": "mine"}
-    answer = await client.post("/v1/jobs?dry_run=1", json=body)
+    answer = await client.post("/v1/jobs/check", json=body)
     assert answer.status_code == 200
-    found = schemas.DryRun.model_validate_json(answer.content)
-    assert [warning.code for warning in found.warnings] == ["bgm_no_effect"]
-    assert found.upstream_params["duration"] == 10
-    assert "payload" not in found.upstream_params
+    found = parsed(schemas.DryRun, answer.content)
+    assert [warning["code"] for warning in found["warnings"]] == ["bgm_no_effect"]
+    assert found["upstream_params"]["duration"] == 10
+    assert "payload" not in found["upstream_params"]
     assert await resources.redis.dbsize() == before
 
 
-async def test_a_dry_run_refuses_what_a_run_would_refuse(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/v1/jobs?dry_run=true", json={**BODY, "duration": 11})
+async def test_a_check_refuses_what_a_post_would_refuse(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/jobs/check", json={**BODY, "duration": 11})
     assert answer.status_code == 422
+    assert answer.json() == (await client.post("/v1/jobs", json={**BODY, "duration": 11})).json()
+
+
+@pytest.mark.parametrize("value", ["1", "0", "true"])
+async def test_a_post_that_asks_for_a_dry_run_makes_no_job_and_is_shown_the_check(
+    client: httpx.AsyncClient, value: str
+) -> None:
+    answer = await client.post(f"/v1/jobs?dry_run={value}", json=BODY)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["param"], error["code"]) == ("dry_run", "unknown_parameter")
+    assert error["message"] == "to check a job without creating it, POST it to /v1/jobs/check"
+    assert (await client.get("/v1/jobs")).json()["data"] == []
 
 
 @pytest.mark.parametrize("path", ["{}", "{}/deliveries"])
@@ -242,9 +256,9 @@ async def test_a_final_job_shows_what_is_owed_for_it(client: httpx.AsyncClient, 
     assert (await client.get(f"/v1/jobs/{job['id']}/deliveries")).json() == {"object": "list", "data": []}
     await complete(resources, job["id"])
     answer = await client.get(f"/v1/jobs/{job['id']}/deliveries")
-    (delivery,) = schemas.DeliveryList.model_validate_json(answer.content).data
-    assert (delivery.state, delivery.event.type) == ("pending", "job.completed")
-    assert delivery.url == "https://hooks.example.com/x"
+    (delivery,) = parsed(schemas.DeliveryList, answer.content)["data"]
+    assert (delivery["state"], delivery["event"]["type"]) == ("pending", "job.completed")
+    assert delivery["url"] == "https://hooks.example.com/x"
 
 
 async def test_who_waits_hears_of_the_end_at_once(client: httpx.AsyncClient, resources: Resources) -> None:
@@ -291,6 +305,6 @@ async def test_inline_media_go_to_the_blob_store_and_a_replay_leaves_none_behind
     await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": "a"})
     folder = resources.settings.blob_dir
     assert [path.name for path in folder.glob("job_*")] == [first.json()["id"]]
-    dry = await client.post("/v1/jobs?dry_run=1", json=body)
-    assert dry.json()["upstream_params"]["images"][0].startswith("inline png, ")
+    checked = await client.post("/v1/jobs/check", json=body)
+    assert checked.json()["upstream_params"]["images"][0].startswith("inline png, ")
     assert len(list(folder.glob("job_*"))) == 1

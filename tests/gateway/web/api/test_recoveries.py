@@ -18,6 +18,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import deliveries
 from tests.gateway.store.redelivering import Post
 from tests.gateway.web.conftest import MakeKey, add_key, connected, serving
+from tests.gateway.web.parsing import parsed
 
 DAY_MS = 86_400_000
 ONE = Endpoint("ep_" + "1" * 26, "acme", "https://one.example.com/hook", (), "k1", 1)
@@ -47,17 +48,17 @@ async def test_what_was_not_told_is_sent_again_in_the_background(
         await post.attempt(one, became)
     answer = await client.post(PATH, json={"since": ago(resources, 2500)})
     assert answer.status_code == 202
-    begun = deliveries.Recovery.model_validate_json(answer.content)
-    assert answer.headers["location"] == f"/v1/recoveries/{begun.id}"
-    assert (begun.state, begun.total, begun.done, begun.endpoint) == ("running", 2, 0, ONE.id)
-    assert (begun.states, begun.until) == (["dead", "held"], begun.created_at)
-    step = await resources.recoveries.advance(begun.id)
+    begun = parsed(deliveries.Recovery, answer.content)
+    assert answer.headers["location"] == f"/v1/recoveries/{begun['id']}"
+    assert (begun["state"], begun["total"], begun["done"], begun["endpoint"]) == ("running", 2, 0, ONE.id)
+    assert (begun["states"], begun["until"]) == (["dead", "held"], begun["created_at"])
+    step = await resources.recoveries.advance(begun["id"])
     assert (step.moved, step.over) == (2, True)
-    shown = deliveries.Recovery.model_validate_json((await client.get(answer.headers["location"])).content)
-    assert (shown.state, shown.total, shown.done, shown.reason) == ("done", 2, 2, None)
-    assert shown.finished_at is not None
-    listed = deliveries.RecoveryList.model_validate_json((await client.get(LIST)).content)
-    assert listed.data == [shown]
+    shown = parsed(deliveries.Recovery, (await client.get(answer.headers["location"])).content)
+    assert (shown["state"], shown["total"], shown["done"], shown["reason"]) == ("done", 2, 2, None)
+    assert shown["finished_at"] is not None
+    listed = parsed(deliveries.RecoveryList, (await client.get(LIST)).content)
+    assert listed["data"] == [shown]
     states = [(await post.read(one)).state for one in (before, owed, kept)]
     assert states == ["dead", "pending", "pending"]
     found = (await client.get(f"/v1/deliveries/{owed.id}")).json()

@@ -1,4 +1,4 @@
-"""A job's whole story, from what was noted."""
+"""A job's timeline, from its history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.endpoints import Delivery
 from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import DeliveryState, JobEvent, JobState
-from gateway.web.api.timeline import TEXTS, story
+from gateway.web.api.timeline import TEXTS, timeline_of
 
 AT = 1_795_334_400_000
 JOB = Job("job_1", "acme", JobState.COMPLETED, "m", {}, AT, polls=3)
@@ -53,32 +53,34 @@ def delivery(*attempts: int) -> Delivery:
 
 
 def test_everything_is_there_in_the_order_of_time() -> None:
-    told = story(JOB, audit(), [delivery(500, 204)], operator=True)
-    assert [entry["kind"] for entry in told["data"]] == [
+    told = timeline_of(JOB, audit(), [delivery(500, 204)], operator=True)
+    entries = [dict(entry) for entry in told["data"]]
+    assert [entry["kind"] for entry in entries] == [
         *("accepted", "claimed", "upstream_accepted", "task_named", "callback", "owed", "attempt", "attempt")
     ]
-    times = [entry["at"] for entry in told["data"]]
+    times = [str(entry["at"]) for entry in entries]
     assert times == sorted(times)
     assert (told["job"], told["status"], told["polls"]) == ("job_1", "completed", 3)
-    assert told["data"][1]["phase_before"] == "queued"
-    assert told["data"][-1]["status"] == 204
-    assert "excerpt" not in told["data"][-1]
+    assert entries[1]["phase_before"] == "queued"
+    assert entries[-1]["status"] == 204
+    assert "excerpt" not in entries[-1]
 
 
 def test_operators_see_who_did_it_and_clients_only_that_an_operator_did() -> None:
     for operator, by, named in ((True, "0a0b0c", True), (False, "operator", False)):
-        entries = story(JOB, audit(), [], operator=operator)["data"]
-        assert entries[2]["by"] == by
+        entries = timeline_of(JOB, audit(), [], operator=operator)["data"]
+        assert dict(entries[2])["by"] == by
         assert ("task" in entries[3]) is named
 
 
 def test_a_kind_that_is_new_is_shown_as_it_is() -> None:
-    [entry] = story(JOB, [{"at": f"{AT}", "event": "new_kind"}], [], operator=False)["data"]
+    [entry] = timeline_of(JOB, [{"at": f"{AT}", "event": "new_kind"}], [], operator=False)["data"]
     assert entry["text"] == "new_kind"
 
 
-def test_a_job_of_which_nothing_was_told_has_a_story_all_the_same() -> None:
-    assert story(replace(JOB, polls=0), audit()[:1], [], operator=False)["data"][0]["kind"] == "accepted"
+def test_a_job_of_which_nothing_was_told_has_a_timeline_all_the_same() -> None:
+    [entry] = timeline_of(replace(JOB, polls=0), audit()[:1], [], operator=False)["data"]
+    assert entry["kind"] == "accepted"
 
 
 def test_every_kind_has_words() -> None:

@@ -10,9 +10,10 @@ from starlette.applications import Starlette
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.web.http.problems import KINDS, REFUSALS
+from gateway.web.http.problem_types import KINDS, REFUSALS
 from gateway.web.schemas import jobs
 from gateway.web.state import State
+from tests.gateway.web.parsing import parsed
 
 
 def family(cls: type[GatewayError]) -> Iterator[type[GatewayError]]:
@@ -42,8 +43,8 @@ def test_no_purposeful_error_but_a_wrong_setting_is_a_500() -> None:
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
-    problem = jobs.Problem.model_validate_json(answer.content)
-    assert (problem.type, problem.detail) == (
+    problem = parsed(jobs.Problem, answer.content)
+    assert (problem["type"], problem["detail"]) == (
         "urn:vidu-gateway:problem:not-found",
         "there is no such path; see /docs",
     )
@@ -53,7 +54,7 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client: htt
     answer = await client.put("/v1/jobs")
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
-    assert jobs.Problem.model_validate_json(answer.content).detail == "use GET or POST"
+    assert parsed(jobs.Problem, answer.content)["detail"] == "use GET or POST"
 
 
 async def test_an_unforeseen_error_is_a_500_that_tells_nothing_and_is_logged(

@@ -15,13 +15,14 @@ from starlette.routing import Route
 from gateway import events, generation
 from gateway.delivery import signing
 from gateway.events import EventType
-from gateway.lifecycle import DeliveryState, JobState, OnUnknown
+from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
-from gateway.web.http.queries import MAX_DEADLINE_SECONDS
+from gateway.web.http.problem_types import KINDS, REFUSALS, URN
 from gateway.web.openapi.document import document
 from gateway.web.pages.routes import PAGES
 from gateway.web.schemas import jobs
 from tests.gateway.test_jobs import FULL
+from tests.gateway.web.parsing import parsed
 
 
 def test_the_document_is_valid() -> None:
@@ -112,17 +113,9 @@ def test_every_event_is_documented_with_the_headers_that_are_signed() -> None:
 def test_a_late_result_is_an_event_of_the_documented_shape() -> None:
     late = {"at": "2026-11-22T08:00:00.123Z", "task_id": "task-1", "usage": None, "metadata": None}
     found = replace(FULL, late={**late, "output": [{"content": [{"type": "video", "url": "https://x"}]}]})
-    event = jobs.Event.model_validate_json(events.make_late(found, None, 1_795_334_400_007).body)
-    assert event.type is EventType.LATE_RESULT
-    assert event.data.late_result is not None
-
-
-def test_what_a_job_may_ask_for_in_headers_is_documented_with_its_limits() -> None:
-    parameters = {one["name"]: one for one in document()["paths"]["/v1/jobs"]["post"]["parameters"]}
-    for name in ("Gateway-Start-Deadline", "Gateway-Total-Deadline"):
-        schema = parameters[name]["schema"]
-        assert (schema["minimum"], schema["maximum"]) == (1, MAX_DEADLINE_SECONDS)
-    assert parameters["Gateway-On-Unknown"]["schema"]["enum"] == list(OnUnknown)
+    event = parsed(jobs.Event, events.make_late(found, None, 1_795_334_400_007).body)
+    assert event["type"] is EventType.LATE_RESULT
+    assert event["data"]["late_result"] is not None
 
 
 def test_what_operators_do_has_a_tag_of_its_own_and_needs_their_scopes() -> None:
@@ -136,7 +129,7 @@ def test_what_operators_do_has_a_tag_of_its_own_and_needs_their_scopes() -> None
 
 @pytest.mark.parametrize("payload", [None, "short", "x" * 20_000])
 def test_an_event_has_the_documented_shape(payload: str | None) -> None:
-    jobs.Event.model_validate_json(events.make(FULL, payload).body)
+    parsed(jobs.Event, events.make(FULL, payload).body)
     shape = document()["components"]["schemas"]["EventJob"]
     assert "default" not in shape["properties"]["payload_omitted"]
     assert shape["required"] == [name for name in shape["properties"] if name != "payload_omitted"]
@@ -147,3 +140,14 @@ def test_the_terms_tell_the_schedule_that_is_kept() -> None:
     assert "5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h, 24 h" in text
     for word in (*DeliveryState, "webhook-id", "410", "at least once"):
         assert word in text
+
+
+def test_every_type_of_problem_has_an_example_at_its_status() -> None:
+    shown = set()
+    for name, response in document()["components"]["responses"].items():
+        for kind, example in response["content"]["application/problem+json"]["examples"].items():
+            problem = parsed(jobs.Problem, orjson.dumps(example["value"]))
+            assert (problem["type"], f"Problem{problem['status']}") == (URN + kind, name)
+            assert problem["title"] in response["description"]
+            shown.add((problem["type"], problem["status"]))
+    assert shown == {(URN + kind.name, kind.status) for kind in (*KINDS.values(), *REFUSALS.values())}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import orjson
 import pytest
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 
 from gateway.jobs import confirm_ticket, submit_ticket
@@ -18,6 +19,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
+from tests.gateway.web.parsing import parsed
 
 
 @pytest.fixture
@@ -41,13 +43,13 @@ async def end(client: httpx.AsyncClient, resources: Resources) -> str:
 ACTS = [
     ("/ops/api/pause", {"reason": "x"}, "service_paused"),
     ("/ops/api/resume", None, "service_resumed"),
-    ("/ops/api/account/park", {"reason": "x"}, "account_parked"),
-    ("/ops/api/account/resume", None, "account_resumed"),
+    ("/ops/api/accounts/main/pause", {"reason": "x"}, "account_parked"),
+    ("/ops/api/accounts/main/resume", None, "account_resumed"),
     ("/ops/api/tenants", {"tenant": "acme", "weight": 3}, "tenant_changed"),
     ("/ops/api/tenants/acme/pause", {"reason": "x"}, "tenant_paused"),
     ("/ops/api/tenants/acme/resume", None, "tenant_resumed"),
     ("/ops/api/tenants/acme/keys", {"name": "a service"}, "key_made"),
-    ("/ops/api/subscribers/park", {"subscriber": f"url-{'0' * 20}", "reason": "x"}, "subscriber_parked"),
+    ("/ops/api/subscribers/pause", {"subscriber": f"url-{'0' * 20}", "reason": "x"}, "subscriber_parked"),
     ("/ops/api/subscribers/resume", {"all": True}, "subscribers_resumed"),
     ("/ops/api/dead-letters/redeliver", {"number": 1}, "deliveries_sent_again"),
 ]
@@ -59,8 +61,8 @@ async def test_every_act_is_noted_with_who_did_it_and_by_which_request(operator:
         done = await operator.post(path, json=body, headers={"X-Request-Id": f"night-{at}"})
         assert done.is_success, done.text
     answer = await operator.get("/ops/api/audit")
-    found = ops.ActList.model_validate_json(answer.content).data[::-1]
-    assert [(act.act, act.by, act.request) for act in found] == [
+    found = parsed(ops.AuditList, answer.content)["data"][::-1]
+    assert [(entry["act"], entry["by"], entry["request"]) for entry in found] == [
         (name, by, f"night-{at}") for at, (_, _, name) in enumerate(ACTS)
     ]
 
@@ -68,7 +70,7 @@ async def test_every_act_is_noted_with_who_did_it_and_by_which_request(operator:
 async def test_what_changed_nothing_is_not_an_act(operator: httpx.AsyncClient) -> None:
     for _ in range(2):
         await operator.post("/ops/api/pause", json={"reason": "x"})
-    await operator.post("/ops/api/account/resume")
+    await operator.post("/ops/api/accounts/main/resume")
     assert [act["act"] for act in (await operator.get("/ops/api/audit")).json()["data"]] == ["service_paused"]
 
 
@@ -97,6 +99,7 @@ async def test_acts_of_a_time_are_exported_line_by_line(operator: httpx.AsyncCli
         await state.resources.ops_log.note("tried", by="key1", number=str(at))
     answer = await operator.get("/ops/api/audit.jsonl")
     assert answer.headers["content-type"] == "application/jsonl"
+    TypeAdapter(list[ops.AuditEntry]).validate_python(lines(answer))
     assert [line["number"] for line in lines(answer)] == [str(at) for at in range(BATCH + 3)]
     past = await operator.get("/ops/api/audit.jsonl?since=2020-01-01&until=2020-01-02T00:00:00Z")
     assert (past.status_code, past.content) == (200, b"")
@@ -107,6 +110,7 @@ async def test_what_happened_to_jobs_is_exported_too(
 ) -> None:
     first, second = await end(client, state.resources), await end(stranger, state.resources)
     found = lines(await operator.get("/ops/api/jobs.jsonl"))
+    TypeAdapter(list[ops.JobHistoryLine]).validate_python(found)
     told = [(line["job"], line["tenant"], line["event"]) for line in found]
     assert told == [
         (first, "acme", "accepted"),
@@ -114,6 +118,14 @@ async def test_what_happened_to_jobs_is_exported_too(
         (second, "other", "accepted"),
         (second, "other", "cancel_requested"),
     ]
+
+
+async def test_an_export_comes_as_bytes_for_who_asks_for_bytes(operator: httpx.AsyncClient) -> None:
+    await operator.post("/ops/api/pause", json={"reason": "x"})
+    as_lines = await operator.get("/ops/api/audit.jsonl")
+    as_bytes = await operator.get("/ops/api/audit.jsonl", headers={"Accept": "application/octet-stream"})
+    assert as_bytes.headers["content-type"] == "application/octet-stream"
+    assert as_bytes.content == as_lines.content != b""
 
 
 @pytest.mark.parametrize("crowd", [BATCH - 1, BATCH, BATCH + 1, 2 * BATCH + 5])

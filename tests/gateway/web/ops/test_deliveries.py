@@ -1,4 +1,4 @@
-"""Deliveries of any tenant, and subscribers that are left alone, over HTTP."""
+"""Deliveries of any tenant, and paused subscribers, over HTTP."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import subscribers
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
+from tests.gateway.web.parsing import parsed
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ async def test_any_tenant_s_deliveries_are_listed_shown_and_sent_again(
     assert [one["id"] for one in page["data"]] == [delivery]
     assert (await operator.get("/ops/api/deliveries?tenant=zeta")).json()["data"] == []
     shown = await operator.get(f"/ops/api/deliveries/{delivery}")
-    assert subscribers.OpsDelivery.model_validate_json(shown.content).tenant == "acme"
+    assert parsed(subscribers.OpsDelivery, shown.content)["tenant"] == "acme"
     redis = state.resources.redis
     await redis.delete("{gw}:deliver:holders", "{gw}:deliver:slots")  # as if its attempt had ended
     again = await operator.post(f"/ops/api/deliveries/{delivery}/redeliver")
@@ -67,25 +68,25 @@ async def test_a_delivery_that_is_not_there_is_404(operator: httpx.AsyncClient, 
 
 
 async def listed(operator: httpx.AsyncClient) -> list[subscribers.Subscriber]:
-    answer = await operator.get("/ops/api/subscribers/parked")
-    return subscribers.SubscriberList.model_validate_json(answer.content).data
+    answer = await operator.get("/ops/api/subscribers/paused")
+    return parsed(subscribers.SubscriberList, answer.content)["data"]
 
 
-async def test_a_subscriber_is_left_alone_and_told_of_everything_afterwards(
+async def test_a_paused_subscriber_gets_nothing_until_it_is_resumed(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
     made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})
     endpoint = made.json()["id"]
-    parked = await operator.post(
-        "/ops/api/subscribers/park", json={"subscriber": endpoint, "reason": "they asked"}
+    paused = await operator.post(
+        "/ops/api/subscribers/pause", json={"subscriber": endpoint, "reason": "they asked"}
     )
-    assert parked.status_code == 200
+    assert paused.status_code == 200
     posted = (await client.post("/v1/jobs", json=BODY)).json()
     job = await state.resources.jobs.read(posted["id"])
     assert job
     await state.resources.settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)])
     [one] = await listed(operator)
-    assert (one.id, one.tenant, one.url, one.parked_until, one.waiting) == (
+    assert tuple(one[name] for name in ("id", "tenant", "url", "paused_until", "waiting")) == (
         *(endpoint, "acme", "http://127.0.0.1:9000/hook", None, 1),
     )
     assert await state.resources.redis.zcard("{gw}:deliver:slots") == 0
@@ -95,14 +96,12 @@ async def test_a_subscriber_is_left_alone_and_told_of_everything_afterwards(
     assert await kinds(operator) == ["subscriber_parked", "subscribers_resumed"]
 
 
-async def test_after_an_outage_of_our_own_all_are_told_again(
-    operator: httpx.AsyncClient, state: State
-) -> None:
+async def test_after_an_outage_of_our_own_all_are_resumed(operator: httpx.AsyncClient, state: State) -> None:
     for number in range(5):
         await state.resources.lanes.park(Role.DELIVER, f"url-{number:020x}", 60_000 * (number + 1))
     found = await listed(operator)
-    assert [one.id for one in found] == [f"url-{number:020x}" for number in range(5)]
-    assert all(one.parked_until for one in found)
+    assert [one["id"] for one in found] == [f"url-{number:020x}" for number in range(5)]
+    assert all(one["paused_until"] for one in found)
     left = await operator.post("/ops/api/subscribers/resume", json={"all": True})
     assert left.json()["data"] == []
 
@@ -113,8 +112,8 @@ async def test_after_an_outage_of_our_own_all_are_told_again(
         ("resume", {}, "subscriber"),
         ("resume", {"all": True, "subscriber": f"url-{0:020x}"}, "subscriber"),
         ("resume", {"subscriber": "ep_1"}, "subscriber"),
-        ("park", {"subscriber": f"url-{0:020x}"}, "reason"),
-        ("park", {"subscriber": f"url-{0:020x}", "reason": "x", "seconds": 0}, "seconds"),
+        ("pause", {"subscriber": f"url-{0:020x}"}, "reason"),
+        ("pause", {"subscriber": f"url-{0:020x}", "reason": "x", "seconds": 0}, "seconds"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_by_its_name(

@@ -91,8 +91,8 @@ async def test_on_a_redis_that_could_forget_it_is_not_ready_and_says_why(
         ("POST", "/v1/endpoints"),
         ("GET", "/v1/endpoints"),
         ("GET", f"/ops/api/jobs/job_{'0' * 26}"),
-        ("GET", "/ops/api/account"),
-        ("POST", "/ops/api/account/resume"),
+        ("GET", "/ops/api/accounts/main"),
+        ("POST", "/ops/api/accounts/main/resume"),
         ("GET", "/ops/api/events"),
         ("GET", "/ops/api/quarantine"),
         ("GET", "/ops/api/unknown"),
@@ -125,8 +125,8 @@ async def test_a_redis_that_does_not_answer_is_503_within_a_second(settings: Set
             assert (await nobody.get("/readyz")).status_code == 503
 
 
-async def test_a_dry_run_needs_no_redis_once_the_key_is_known(lost: httpx.AsyncClient) -> None:
-    assert (await lost.post("/v1/jobs?dry_run=1", json=BODY)).status_code == 200
+async def test_a_check_needs_no_redis_once_the_key_is_known(lost: httpx.AsyncClient) -> None:
+    assert (await lost.post("/v1/jobs/check", json=BODY)).status_code == 200
 
 
 async def test_metrics_tell_phases_queues_slots_and_traffic(

@@ -143,10 +143,10 @@ async def test_everything_is_paused_and_resumed(browser: httpx.AsyncClient, toke
     assert (await state.resources.gauges.standing()).paused is None
 
 
-async def test_the_account_is_parked_and_resumed(browser: httpx.AsyncClient, token: str) -> None:
-    refused = await browser.post("/ops/accounts/main/park", data={"token": token})
+async def test_the_account_is_paused_and_resumed(browser: httpx.AsyncClient, token: str) -> None:
+    refused = await browser.post("/ops/accounts/main/pause", data={"token": token})
     assert (refused.status_code, "<code>reason</code>" in refused.text) == (422, True)
-    await browser.post("/ops/accounts/main/park", data={"token": token, "reason": "unpaid"})
+    await browser.post("/ops/accounts/main/pause", data={"token": token, "reason": "unpaid"})
     assert "unpaid" in (await browser.get("/ops/upstream")).text
     assert "AccountParked" in (await browser.get("/ops")).text
     await browser.post("/ops/accounts/main/resume", data={"token": token})
@@ -179,13 +179,13 @@ async def test_dead_letters_are_sent_again_one_or_all(
     assert first in (await browser.get("/ops/deliveries?tenant=acme&state=pending")).text
 
 
-async def test_an_endpoint_is_parked_resumed_and_recovered(
+async def test_an_endpoint_is_paused_resumed_and_recovered(
     browser: httpx.AsyncClient, client: httpx.AsyncClient, token: str, state: State
 ) -> None:
     made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})
     name = made.json()["id"]
     sent = {"token": token, "subscriber": name}
-    await browser.post("/ops/subscribers/park", data={**sent, "reason": "it asked us to"})
+    await browser.post("/ops/subscribers/pause", data={**sent, "reason": "it asked us to"})
     assert "No paused subscribers" not in (await browser.get("/ops/endpoints")).text
     assert name in (await browser.get("/ops/endpoints?tenant=acme")).text
     assert (await state.resources.lanes.health(name)).parked

@@ -1,0 +1,245 @@
+"""The job as clients see it: its shape in answers and webhooks, and the functions that make it.
+
+The shapes are checked by mypy where they are made, and describe themselves in the API's document. Nothing is
+validated at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, NotRequired, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict, is_typeddict
+
+from gateway import jobs
+from gateway.jobs import Priority, Spend, rfc3339
+from gateway.lifecycle import JobState, OnUnknown, Status
+
+JOB_ID: Final = "^job_[0-9A-HJKMNP-TV-Z]{26}$"
+
+#: The published page does not say how long a video can be fetched; this is the shortest time that is known.
+RESULT_LIFETIME_MS: Final = 3_600_000
+
+#: `code` of a warning.
+WARNINGS: Final = (
+    *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
+    *("meta_data_not_json", "clip_not_inspected"),
+    *("name_unknown", "deliveries_held"),
+)
+
+
+def _inherit_descriptions(schema: dict[str, Any], model: type[Any]) -> None:
+    """pydantic reads the docstrings of a TypedDict's own fields, and not those of its bases."""
+    for base in getattr(model, "__orig_bases__", ()):
+        if is_typeddict(base):
+            for name, field in TypeAdapter(base).json_schema()["properties"].items():
+                if "description" in field:
+                    schema["properties"][name].setdefault("description", field["description"])
+
+
+#: Of a TypedDict: no other key than these; the docstring below a field describes it.
+shape: Final = with_config(
+    ConfigDict(extra="forbid", use_attribute_docstrings=True, json_schema_extra=_inherit_descriptions)
+)
+#: The same; other keys may come.
+open_shape: Final = with_config(
+    ConfigDict(extra="allow", use_attribute_docstrings=True, json_schema_extra=_inherit_descriptions)
+)
+
+
+def extensible(words: Sequence[str]) -> Any:
+    """A word that is one of these today; there may be more tomorrow."""
+    return Field(json_schema_extra={"x-extensible-enum": list(words)})
+
+
+Timestamp = Annotated[
+    str, Field(examples=["2026-11-22T08:00:00.123Z"], json_schema_extra={"format": "date-time"})
+]
+JobId = Annotated[str, Field(pattern=JOB_ID)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@shape
+class Warning(TypedDict):  # noqa: A001 - its name in the document
+    """Something that the client should know about a request that is accepted."""
+
+    param: str
+    code: Annotated[str, extensible(WARNINGS)]
+    message: str
+
+
+@open_shape
+class Content(TypedDict):
+    type: str
+    url: str
+    """The plain video."""
+    watermarked_url: NotRequired[Annotated[str | None, Field(json_schema_extra={"default": None})]]
+    """The marked video, if `watermark` was requested and the upstream provided one."""
+
+
+@open_shape
+class OutputGroup(TypedDict):
+    content: list[Content]
+
+
+@shape
+class JobError(TypedDict):
+    code: str
+    error_message: str
+
+
+@shape
+class Cancel(TypedDict):
+    """The owner's request to cancel the job, made after it was sent to the upstream."""
+
+    requested_at: Timestamp
+    refused: str | None
+    """Why the upstream did not stop it, if it did not."""
+
+
+@shape
+class LateResult(TypedDict):
+    """What the upstream made after the job had failed here. It may have been charged."""
+
+    at: Timestamp
+    task_id: str
+    output: list[OutputGroup]
+    usage: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+
+
+@shape
+class Queue(TypedDict):
+    position: Annotated[int, Field(ge=0, description="Number of your jobs ahead of this one.")]
+    ahead_estimate: Annotated[
+        int, Field(ge=0, description="Estimated number of jobs of all tenants ahead of this one.")
+    ]
+    eta_seconds: Annotated[
+        int | None,
+        Field(ge=0, description="Estimated time until it is sent. null: not known yet, or nothing is sent."),
+    ]
+
+
+@shape
+class Links(TypedDict):
+    self: str
+    cancel: str
+
+
+@shape
+class JobSummary(TypedDict):
+    """A job as lists show it."""
+
+    id: JobId
+    object: Literal["job"]
+    status: Status
+    """Never goes backwards."""
+    phase: JobState
+    """The internal state, finer than `status`."""
+    progress: Annotated[float | None, Field(ge=0, le=1)]
+    model: str
+    created_at: Timestamp
+    started_at: Timestamp | None
+    submitted_at: Timestamp | None
+    finished_at: Timestamp | None
+    expires_at_estimate: Timestamp | None
+    """Until when `output` can be fetched, as far as is known: an hour after `finished_at`. null unless
+    completed."""
+    output: list[OutputGroup] | None
+    """The videos. Their URLs may expire after an hour: fetch them at once, and never store the URLs."""
+    usage: dict[str, Any] | None
+    """The price: `cost` in USD as a decimal string, `discount`."""
+    metadata: dict[str, Any] | None
+    error: JobError | None
+    callback_url: str | None
+    warnings: list[Warning]
+    spend: Spend
+    """Whether the upstream has been paid, as far as is known. `none`: certainly not. `possible`: the job was
+    sent and the answer was lost. `certain`: the upstream has a task for it."""
+    resubmissions: Count
+    """How often it was sent again after an unknown outcome. Each may have been paid for."""
+    on_unknown: OnUnknown | None
+    """The value of `Gateway-On-Unknown`; null: the tenant's setting, or else the service's."""
+    unknown_since: Timestamp | None
+    """Since when `phase` is `unknown`. It ends after the grace window, or at the total deadline."""
+    start_deadline: Timestamp | None
+    """The job fails, at no cost, if it has not been sent by then."""
+    total_deadline: Timestamp | None
+    """The job fails if it has not finished by then."""
+    cancel: Cancel | None
+    late_result: LateResult | None
+    """Reported by `job.late_result`. `status` stays failed, because a final state never changes."""
+    priority: Priority
+    queue: Queue | None
+    """While the job waits."""
+    links: Links
+
+
+@shape
+class Job(JobSummary):
+    """A request for a video, and its progress."""
+
+    payload: str | None
+    """Your own text, unchanged."""
+
+
+@shape
+class EventJob(Job):
+    """The job as an event carries it."""
+
+    payload_omitted: NotRequired[Literal[True]]
+    """The payload is too long for an event: get the job to read it."""
+
+
+def public(job: jobs.Job, *, payload: str | None = None, queue: Queue | None = None) -> Job:
+    """The job as its owner sees it: the published response's fields unchanged, and ours. `queue`: where it
+    waits, if it does."""
+    expires_at = None
+    if job.state is JobState.COMPLETED and job.finished_at is not None:
+        expires_at = job.finished_at + RESULT_LIFETIME_MS
+    return {
+        "id": job.id,
+        "object": "job",
+        "status": job.status,
+        "phase": job.state,
+        "progress": 1.0 if job.state is JobState.COMPLETED else job.progress,
+        "model": job.model,
+        "created_at": rfc3339(job.created_at),
+        "started_at": rfc3339(job.submitting_at),
+        "submitted_at": rfc3339(job.submitted_at),
+        "finished_at": rfc3339(job.finished_at),
+        "expires_at_estimate": rfc3339(expires_at),
+        # What the upstream sent, and what is stored as JSON, was given its shape when it was stored.
+        "output": cast(list[OutputGroup] | None, job.output),
+        "usage": job.usage,
+        "metadata": job.metadata,
+        "error": cast(JobError | None, job.error),
+        "payload": payload,
+        "callback_url": job.callback_url,
+        "warnings": cast(list[Warning], job.warnings),
+        "spend": job.spend,
+        "resubmissions": job.resubmits,
+        "on_unknown": job.on_unknown,
+        "unknown_since": rfc3339(job.unknown_at) if job.state is JobState.UNKNOWN else None,
+        "start_deadline": rfc3339(job.start_by),
+        "total_deadline": rfc3339(job.end_by),
+        "cancel": _cancel(job),
+        "late_result": cast(LateResult | None, job.late),
+        "priority": job.priority,
+        "queue": queue,
+        "links": {"self": f"/v1/jobs/{job.id}", "cancel": f"/v1/jobs/{job.id}/cancel"},
+    }
+
+
+def summary(job: jobs.Job, queue: Queue | None = None) -> JobSummary:
+    """The job without its payload."""
+    whole: dict[str, Any] = {**public(job, queue=queue)}
+    del whole["payload"]
+    return cast(JobSummary, whole)
+
+
+def _cancel(job: jobs.Job) -> Cancel | None:
+    if job.cancel_wished_at is None:
+        return None
+    return {"requested_at": rfc3339(job.cancel_wished_at), "refused": job.cancel_refused}

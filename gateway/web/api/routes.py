@@ -1,0 +1,151 @@
+"""Every operation of the API for clients, one row each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.events import EventType
+from gateway.generation import GenerationRequest
+from gateway.tenants import Scope
+from gateway.web.api import callbacks, events, jobs
+from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.api.webhook_routes import WEBHOOKS
+from gateway.web.operation import LOCATION, RETRY_AFTER, Document, Operation, Reply
+from gateway.web.schemas import jobs as schemas
+from gateway.web.streams.keepalive import BEAT_SECONDS
+
+_READ: Final = (Scope.JOBS_READ,)
+_WRITE: Final = (Scope.JOBS_WRITE,)
+_WAITED: Final[dict[str, Document]] = {
+    **LOCATION,
+    "Preference-Applied": {
+        "description": "`wait=N` if the `Prefer` header was applied.",
+        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` if this is the earlier job of the same key and body.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+_AGAIN: Final = {"Retry-After": RETRY_AFTER}
+#: What a new job may request in headers.
+_OPTIONS: Final = (jobs.START_DEADLINE, jobs.TOTAL_DEADLINE, jobs.ON_UNKNOWN, jobs.PRIORITY)
+JOBS: Final = (
+    Operation(
+        "POST", "/v1/jobs", "createJob", "Create a job", jobs.create,
+        {
+            200: Reply("The job finished while the client waited.", schemas.Job, _WAITED),
+            202: Reply("Accepted. The job will not be lost.", schemas.Job, {**_WAITED, **_AGAIN}),
+        },
+        _WRITE,
+        headers=(jobs.IDEMPOTENCY_KEY, *_OPTIONS, jobs.PREFER),
+        hints={
+            "wait": "to wait, send the header Prefer: wait=N",
+            "dry_run": "to check a job without creating it, POST it to /v1/jobs/check",
+        },
+        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
+    ),
+    Operation(
+        "POST", "/v1/jobs/check", "checkJob", "Check a job without creating it", jobs.check,
+        {200: Reply("The job would be accepted.", schemas.DryRun)},
+        _WRITE,
+        description="Checks the body and the options against every published limit. Nothing is kept, and "
+        "nothing is spent.",
+        headers=_OPTIONS,
+        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
+    ),
+    Operation(
+        "GET", "/v1/jobs", "listJobs", "List jobs, newest first", jobs.page,
+        {200: Reply("A page of jobs.", schemas.JobList)},
+        _READ, query=(jobs.STATUS, jobs.AFTER, jobs.LIMIT),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}", "getJob", "Get a job, or wait until it is finished", jobs.show,
+        {200: Reply("The job.", schemas.Job)},
+        _READ, query=(jobs.WAIT,),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/cancel", "cancelJob", "Cancel a job", jobs.cancel,
+        {
+            200: Reply("The job is canceled.", schemas.Job),
+            202: Reply(
+                "It was sent already, so the upstream is asked to stop it; `cancel` has its answer.",
+                schemas.Job, _AGAIN,
+            ),
+        },
+        _WRITE, problems=(409,),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/deliveries", "listJobDeliveries", "List the webhooks of a job",
+        jobs.deliveries,
+        {200: Reply("All deliveries of the job.", schemas.DeliveryList)},
+        _READ,
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/timeline", "getJobTimeline", "Get everything that happened to a job",
+        jobs.timeline,
+        {200: Reply("The timeline, oldest entry first.", schemas.Timeline)},
+        _READ,
+    ),
+)  # fmt: skip
+
+_MESSAGES: Final = f"""\
+Server-sent events. Each message is an event as webhooks carry it: `event` is its type, `data` is its body,
+and `id` is its position in the tenant's events. To continue from there, send it as `Last-Event-ID`. The event
+of a finished job has the same bytes as its webhook. A message `gap` says that events are missing because they
+are no longer kept. A comment with the current position is sent every {BEAT_SECONDS:g} s. The stream ends if
+the service restarts, if the client reads too slowly, or if its key is revoked: reconnect with the last `id`.
+"""
+_MESSAGE: Final[Document] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": [*EventType, "gap"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Event"},
+        },
+    },
+}
+#: Some tools read an event stream message by message, and others as one text.
+_STREAM: Final[Document] = {"anyOf": [_MESSAGE, {"type": "string"}]}
+
+
+def _stream(description: str) -> Reply:
+    return Reply(f"{_MESSAGES}\n{description}", _STREAM, media_type="text/event-stream")
+
+
+STREAMS: Final = (
+    Operation(
+        "GET", "/v1/jobs/{job_id}/events", "streamJobEvents", "Stream the events of a job", events.of_job,
+        {
+            200: _stream("It begins with the job's events so far, and ends when the job is finished."),
+            204: Reply("The job is finished, and no event came after that position: do not reconnect."),
+        },
+        _READ, query=(events.AFTER,), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
+    ),
+    Operation(
+        "GET", "/v1/events", "streamEvents", "Stream the events of all jobs", events.of_tenant,
+        {200: _stream("Without a position to continue from, it begins with the next event.")},
+        _READ,
+        query=(events.TYPES, events.AFTER), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
+    ),
+)  # fmt: skip
+
+CALLBACKS: Final = (
+    Operation(
+        "POST", "/callbacks/{token}", "receiveCallback", "For the upstream: report that a task changed",
+        callbacks.receive,
+        {200: Reply("Kept. The result is requested from the upstream separately.", schemas.Received)},
+        tag="callbacks", body={}, body_required=False, problems=(400, 404, 408, 413, 503),
+    ),
+    Operation(
+        "GET", "/callbacks/probe/{token}", "probeCallbacks",
+        "For the service itself: check whether callbacks can reach it", callbacks.probe,
+        {204: Reply("They can, and this is recorded.")},
+        tag="callbacks", problems=(404, 503),
+    ),
+)  # fmt: skip
+
+API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *WEBHOOKS, *CALLBACKS)

@@ -1,0 +1,123 @@
+"""The operations of webhooks: endpoints, deliveries and recoveries, one row each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.tenants import Scope
+from gateway.web.api import deliveries, endpoint_changes, endpoints, recoveries
+from gateway.web.operation import LOCATION, Operation, Reply
+from gateway.web.schemas import deliveries as delivery_schemas
+from gateway.web.schemas import endpoints as schemas
+from gateway.web.schemas import jobs
+
+_WRITE: Final = (Scope.ENDPOINTS_WRITE,)
+#: A key that reads jobs may see their deliveries, and so may a key that manages endpoints.
+_READ: Final = (Scope.JOBS_READ, Scope.ENDPOINTS_WRITE)
+ENDPOINTS: Final = (
+    Operation(
+        "POST", "/v1/endpoints", "createEndpoint", "Create an endpoint: a URL for webhooks", endpoints.create,
+        {201: Reply("Created.", schemas.CreatedEndpoint, LOCATION)},
+        _WRITE, body=schemas.EndpointRequest, problems=(409,),
+    ),
+    Operation(
+        "GET", "/v1/endpoints", "listEndpoints", "List endpoints", endpoints.page,
+        {200: Reply("All endpoints.", schemas.EndpointList)},
+        _WRITE,
+    ),
+    Operation(
+        "GET", "/v1/endpoints/{endpoint_id}", "getEndpoint", "Get an endpoint and its health", endpoints.show,
+        {200: Reply("The endpoint.", schemas.Endpoint)},
+        _WRITE,
+    ),
+    Operation(
+        "PATCH", "/v1/endpoints/{endpoint_id}", "updateEndpoint", "Change, disable or enable an endpoint",
+        endpoint_changes.change,
+        {200: Reply("The changed endpoint.", schemas.ChangedEndpoint)},
+        _WRITE, body=schemas.EndpointChange,
+    ),
+    Operation(
+        "DELETE", "/v1/endpoints/{endpoint_id}", "deleteEndpoint", "Delete an endpoint", endpoints.delete,
+        {204: Reply("Deleted. Deliveries that it was still owed are not sent.")},
+        _WRITE,
+    ),
+    Operation(
+        "POST", "/v1/endpoints/{endpoint_id}/rotate", "rotateEndpointSecret",
+        "Give an endpoint a new signing secret", endpoint_changes.rotate,
+        {
+            200: Reply(
+                "The endpoint with its new secret. Webhooks are signed with both secrets until the old one "
+                "expires.",
+                schemas.RotatedEndpoint,
+            )
+        },
+        _WRITE, body=schemas.RotateRequest, body_required=False, problems=(409,),
+    ),
+    Operation(
+        "POST", "/v1/endpoints/{endpoint_id}/test", "sendTestEvent", "Send a test event to an endpoint",
+        endpoint_changes.test,
+        {
+            200: Reply(
+                "The outcome. An event of the type `endpoint.test` was sent, signed like every event. It is "
+                "not repeated, and does not count for the endpoint's health.",
+                schemas.TestResult,
+            )
+        },
+        _WRITE, problems=(409, 429),
+    ),
+)  # fmt: skip
+
+DELIVERIES: Final = (
+    Operation(
+        "GET", "/v1/deliveries", "listDeliveries", "List deliveries, newest first", deliveries.page,
+        {200: Reply("A page of deliveries.", delivery_schemas.DeliveryPage)},
+        _READ, tag="webhooks", query=deliveries.FILTERS,
+    ),
+    Operation(
+        "GET", "/v1/deliveries/{delivery_id}", "getDelivery", "Get a delivery", deliveries.show,
+        {200: Reply("The delivery, with its newest attempts.", jobs.Delivery)},
+        _READ, tag="webhooks",
+    ),
+    Operation(
+        "POST", "/v1/deliveries/{delivery_id}/redeliver", "redeliverDelivery", "Send a delivery again, now",
+        deliveries.redeliver,
+        {
+            202: Reply(
+                "The delivery is pending. It is sent as soon as its endpoint has a free slot; while nothing "
+                "is sent to the endpoint because it fails too often, it waits for that to end. Its schedule "
+                "starts again.",
+                jobs.Delivery, LOCATION,
+            )
+        },
+        _WRITE, tag="webhooks",
+        description="Works in any state: a delivery that waits for its next attempt is sent now instead. The "
+        "event's id and bytes stay the same. 409 while an attempt is in progress, and if the endpoint is "
+        "disabled or deleted.",
+        problems=(409,),
+    ),
+)  # fmt: skip
+
+RECOVERIES: Final = (
+    Operation(
+        "POST", "/v1/endpoints/{endpoint_id}/recover", "recoverEndpoint",
+        "Redeliver what an endpoint missed in a time range", recoveries.recover,
+        {202: Reply("The recovery runs in the background.", delivery_schemas.Recovery, LOCATION)},
+        _WRITE, tag="webhooks",
+        description="Deliveries are sent in parts, oldest first, after everything else that the endpoint is "
+        "owed. 409 while another recovery of the endpoint is running, and if the endpoint is disabled.",
+        body=delivery_schemas.RecoveryRequest, problems=(409,),
+    ),
+    Operation(
+        "GET", "/v1/endpoints/{endpoint_id}/recoveries", "listRecoveries",
+        "List the recoveries of an endpoint", recoveries.page,
+        {200: Reply("The newest recoveries.", delivery_schemas.RecoveryList)},
+        _READ, tag="webhooks",
+    ),
+    Operation(
+        "GET", "/v1/recoveries/{recovery_id}", "getRecovery", "Get a recovery", recoveries.show,
+        {200: Reply("The recovery.", delivery_schemas.Recovery)},
+        _READ, tag="webhooks",
+    ),
+)  # fmt: skip
+
+WEBHOOKS: Final = (*ENDPOINTS, *DELIVERIES, *RECOVERIES)

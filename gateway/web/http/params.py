@@ -1,0 +1,235 @@
+"""Query parameters and request headers: each is described once, read strictly, and has a type.
+
+A handler asks `params[LIMIT]` and gets an int. Every fault of a request is reported at once, each under the
+name of its parameter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar, overload
+
+from starlette.requests import Request
+
+from gateway.errors import Problem
+from gateway.web.http.headers import Headers, headers_of, occurrences
+from gateway.web.http.problems import Refusal
+
+T = TypeVar("T")
+W = TypeVar("W", bound=StrEnum)
+
+Schema = Mapping[str, Any]
+
+FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
+WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
+_MAX_PROBLEMS: Final = 20
+_MAX_NAME_CHARACTERS: Final = 64
+_OPTIONS: Final = "gateway-"
+
+
+class Wrong(Exception):
+    """A value that cannot be accepted: a stable code, and how to mend it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Param(Generic[T]):
+    """One query parameter or header.
+
+    `schema`: its JSON schema. `read`: parses its text, or raises Wrong. `default`: the value when it is
+    absent. `missing`: the message when it is absent and must not be. `repeatable`: a header that may come
+    more than once; its texts are joined with commas. `serialization`: OpenAPI's `style` and `explode`, if
+    not the default.
+    """
+
+    name: str
+    description: str
+    schema: Schema
+    read: Callable[[str], T]
+    default: T
+    missing: str | None = None
+    repeatable: bool = False
+    serialization: Schema = field(default_factory=dict)
+
+
+class Params:
+    """The parameters of one request, checked."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[Param[Any], Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, param: Param[T]) -> T:
+        value: T = self._values.get(param, param.default)
+        return value
+
+
+_NONE: Final = Params({})
+
+
+class Reader:
+    """Reads the parameters of one operation. `hints`: names that people try here, and what to do instead.
+    `blank_is_absent`: for HTML forms, which send fields that were left empty."""
+
+    def __init__(
+        self,
+        query: Sequence[Param[Any]] = (),
+        headers: Sequence[Param[Any]] = (),
+        *,
+        hints: Mapping[str, str] | None = None,
+        blank_is_absent: bool = False,
+    ) -> None:
+        self._query = {param.name: param for param in query}
+        self._headers = [(param.name.lower().encode(), param) for param in headers]
+        self._options = {
+            param.name.lower(): param.name for param in headers if param.name.lower().startswith(_OPTIONS)
+        }
+        self._required = [param for param in query if param.missing is not None]
+        self._hints = hints or {}
+        self._blank_is_absent = blank_is_absent
+
+    def read(self, request: Request) -> Params:
+        """Raises Refusal (400) that names every fault."""
+        if not (request.scope["query_string"] or self._headers or self._required):
+            return _NONE
+        values: dict[Param[Any], Any] = {}
+        problems: list[Problem] = []
+        for param, text in self._given(request, problems):
+            try:
+                values[param] = param.read(text)
+            except Wrong as wrong:
+                problems.append(Problem(param.name, wrong.code, str(wrong)))
+        named = {problem.param for problem in problems}
+        problems += [
+            Problem(param.name, "required", str(param.missing))
+            for param in self._required
+            if param not in values and param.name not in named
+        ]
+        if problems:
+            raise refusal(*problems)
+        return Params(values)
+
+    def _given(self, request: Request, problems: list[Problem]) -> Iterator[tuple[Param[Any], str]]:
+        if request.scope["query_string"]:
+            yield from self._of_query(request, problems)
+        if self._headers:
+            yield from self._of_headers(request, problems)
+
+    def _of_query(self, request: Request, problems: list[Problem]) -> Iterator[tuple[Param[Any], str]]:
+        seen: set[str] = set()
+        for name, value in request.query_params.multi_items():
+            if name not in self._query:
+                problems.append(Problem(name[:_MAX_NAME_CHARACTERS], "unknown_parameter", self._hint(name)))
+            elif name in seen:
+                problems.append(Problem(name, "given_twice", "is given twice; send it once"))
+            elif value or not self._blank_is_absent:
+                yield self._query[name], value
+            seen.add(name)
+
+    def _hint(self, name: str) -> str:
+        way_out = f"use {', '.join(self._query)}" if self._query else "there is none"
+        return self._hints.get(name, f"is not a parameter here; {way_out}")
+
+    def _of_headers(self, request: Request, problems: list[Problem]) -> Iterator[tuple[Param[Any], str]]:
+        headers = headers_of(request)
+        for raw, param in self._headers:
+            if raw not in headers:
+                continue
+            if param.repeatable:
+                yield param, ",".join(request.headers.getlist(param.name))
+            elif occurrences(request.scope, raw) > 1:
+                problems.append(Problem(param.name, "given_twice", "is given twice; send it once"))
+            else:
+                yield param, headers[raw].decode("latin-1").strip(" \t")
+        if self._options:
+            problems += self._mistyped(headers)
+
+    def _mistyped(self, headers: Headers) -> Iterator[Problem]:
+        """A mistyped option would be ignored in silence, and options are about money."""
+        for raw in headers:
+            name = raw.decode("latin-1")
+            if name.startswith(_OPTIONS) and name not in self._options:
+                near = difflib.get_close_matches(name, self._options, 1)
+                known = ", ".join(self._options.values())
+                way_out = f"did you mean {self._options[near[0]]}?" if near else f"known are {known}"
+                yield Problem(name[:_MAX_NAME_CHARACTERS], "unknown_parameter", way_out)
+
+
+def refusal(*problems: Problem) -> Refusal:
+    """The answer 400 that names these parameters."""
+    told = problems[:_MAX_PROBLEMS]
+    return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in told))}", told)
+
+
+def whole(name: str, description: str, low: int, high: int, default: int) -> Param[int]:
+    """A whole number from `low` to `high`."""
+    schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
+    return Param(name, description, schema, _whole(low, high, "a whole number"), default)
+
+
+def seconds(name: str, description: str, high: int) -> Param[int | None]:
+    """Whole seconds from 1 to `high`; None when absent."""
+    schema = {"type": "integer", "minimum": 1, "maximum": high}
+    return Param(name, description, schema, _whole(1, high, "whole seconds"), None)
+
+
+def _whole(low: int, high: int, what: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if WHOLE.match(text) and low <= int(text) <= high:
+            return int(text)
+        raise Wrong("out_of_range", f"send {what} from {low} to {high}")
+
+    return read
+
+
+@overload
+def choice(name: str, description: str, words: type[W]) -> Param[W | None]: ...
+@overload
+def choice(name: str, description: str, words: type[W], default: W) -> Param[W]: ...
+def choice(name: str, description: str, words: type[W], default: W | None = None) -> Param[Any]:
+    """A member of an enumeration."""
+    schema: dict[str, Any] = {"type": "string", "enum": [word.value for word in words]}
+    if default is not None:
+        schema["default"] = default.value
+
+    def read(text: str) -> W:
+        if text in schema["enum"]:
+            return words(text)
+        raise Wrong("not_one_of", f"send one of {', '.join(words)}")
+
+    return Param(name, description, schema, read, default)
+
+
+def flag(name: str, description: str) -> Param[bool]:
+    def read(text: str) -> bool:
+        if text in FLAGS:
+            return FLAGS[text]
+        raise Wrong("not_one_of", f"send one of {', '.join(FLAGS)}")
+
+    return Param(name, description, {"type": "string", "enum": list(FLAGS)}, read, default=False)
+
+
+@overload
+def text(name: str, description: str, pattern: str, meaning: str) -> Param[str | None]: ...
+@overload
+def text(name: str, description: str, pattern: str, meaning: str, *, missing: str) -> Param[str]: ...
+def text(
+    name: str, description: str, pattern: str, meaning: str, *, missing: str | None = None
+) -> Param[Any]:
+    """A text of the form `pattern` (`^...$`), which is called `meaning` in errors."""
+    form = re.compile(pattern.removesuffix("$") + r"\Z")
+
+    def read(given: str) -> str:
+        if form.match(given):
+            return given
+        raise Wrong("wrong_form", f"is not {meaning}")
+
+    return Param(name, description, {"type": "string", "pattern": pattern}, read, None, missing)

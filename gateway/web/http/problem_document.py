@@ -1,0 +1,53 @@
+"""The body of an error: `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from gateway import errors
+from gateway.job_view import extensible, shape
+from gateway.web.http.problem_codes import FAULTS, PROBLEM_TYPES
+from gateway.web.http.problem_types import URN, Kind
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@shape
+class Fault(TypedDict):
+    """One thing that is wrong with the request: where, what, and how to fix it."""
+
+    param: str
+    code: Annotated[str, extensible(FAULTS)]
+    message: str
+
+
+@shape
+class Problem(TypedDict):
+    """An error (RFC 9457)."""
+
+    type: Annotated[
+        str,
+        Field(
+            examples=["urn:vidu-gateway:problem:invalid-request"],
+            json_schema_extra={"enum": list(PROBLEM_TYPES)},
+        ),
+    ]
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault]
+    """Empty if no part of the request is at fault."""
+
+
+def problem(kind: Kind, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:
+    return {
+        "type": URN + kind.name,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "errors": [{"param": one.param, "code": one.code, "message": one.message} for one in faults],
+    }

@@ -1,0 +1,106 @@
+"""An HTTP operation, written once: its route, the check of its key, its parameters and its documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.tenants import Key, Scope
+from gateway.web import auth
+from gateway.web.http.params import Param, Params, Reader
+
+Document = dict[str, Any]
+Handler = Callable[[Request, Key, Params], Awaitable[Response]]
+OpenHandler = Callable[[Request], Awaitable[Response]]
+_Served = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A documented answer. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: instead
+    of it, the TypedDict of each line, when the answer is JSON Lines."""
+
+    description: str
+    schema: Any = None
+    headers: Mapping[str, Document] = field(default_factory=dict)
+    media_type: str = "application/json"
+    lines: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    `scopes`: a key with any of them may call it. Empty: no key is needed, and the handler gets the request
+    alone. `problems`: statuses of errors, besides those that every operation of its kind has. `hints`: names
+    of query parameters that people try here, and what to do instead. `head`: whether a GET also answers HEAD.
+    `body`: a model; or the JSON schema of a body that the handler reads in its own way.
+    """
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    handler: Handler | OpenHandler
+    replies: Mapping[int, Reply]
+    scopes: tuple[Scope, ...] = ()
+    tag: str = ""
+    description: str = ""
+    query: tuple[Param[Any], ...] = ()
+    headers: tuple[Param[Any], ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
+    body: type[BaseModel] | Document | None = None
+    body_required: bool = True
+    examples: Document = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+    head: bool = True
+
+
+RETRY_AFTER: Final = {
+    "description": "Seconds to wait before the next request.",
+    "schema": {"type": "integer"},
+}
+LOCATION: Final = {"Location": {"description": "Path of the resource.", "schema": {"type": "string"}}}
+
+
+def routes(operations: Iterable[Operation]) -> list[Route]:
+    """One route a path, so that a 405 names every method it has."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [_route(path, by_method) for path, by_method in by_path.items()]
+
+
+def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
+    served = {method: _served(operation) for method, operation in by_method.items()}
+    if "GET" in served and by_method["GET"].head:
+        served["HEAD"] = served["GET"]
+
+    async def dispatch(request: Request) -> Response:
+        serve = served.get(request.method)
+        if serve is None:  # a HEAD: Starlette lets it through wherever there is a GET
+            raise HTTPException(405, headers={"allow": ", ".join(served)})
+        return await serve(request)
+
+    return Route(path, dispatch, methods=list(served))
+
+
+def _served(operation: Operation) -> _Served:
+    if not operation.scopes:
+        return cast(OpenHandler, operation.handler)
+    handler = cast(Handler, operation.handler)
+    scopes = operation.scopes
+    read = Reader(operation.query, operation.headers, hints=operation.hints).read
+
+    async def serve(request: Request) -> Response:
+        key = await auth.require(request, *scopes)
+        return await handler(request, key, read(request))
+
+    return serve

@@ -1,0 +1,103 @@
+"""The operations by which operators create, rotate and revoke the keys of tenants."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.delivery.secrets import tenant_secret
+from gateway.errors import InvalidRequest, NotFound, Problem
+from gateway.jobs import rfc3339
+from gateway.tenants import CLIENT_SCOPES, Key, mint
+from gateway.web.http.answers import json_answer
+from gateway.web.http.params import Params
+from gateway.web.ops import bodies
+from gateway.web.ops.tenants import name_of
+from gateway.web.schemas import tenants as schemas
+from gateway.web.state import State, state_of
+
+_HOUR_MS: Final = 3_600_000
+
+
+async def page(request: Request, key: Key, _: Params) -> Response:
+    """The tenant's keys without their secrets, oldest first."""
+    found = await state_of(request).resources.client_keys.of_tenant(name_of(request))
+    data = [view(one) for one in found]
+    return json_answer(schemas.KeyList(object="list", data=data, has_more=False, next=None))
+
+
+async def create(request: Request, key: Key, _: Params) -> Response:
+    """201 and the key, shown only once."""
+    wanted = await bodies.read(request, key, schemas.KeyRequest)
+    scopes = wanted.scopes or list(CLIENT_SCOPES)
+    if beyond := [scope for scope in scopes if scope not in CLIENT_SCOPES and scope not in key.scopes]:
+        message = f"your own key does not have {', '.join(beyond)}; leave it out"
+        raise InvalidRequest([Problem("scopes", "not_yours_to_give", message)])
+    state, tenant = state_of(request), name_of(request)
+    environment = state.resources.environment
+    now = environment.now_ms()
+    ends = None if wanted.expires_in_hours is None else now + wanted.expires_in_hours * _HOUR_MS
+    made, secret = mint(environment.entropy, now, tenant, scopes, wanted.name, expires_at=ends)
+    return await _added(state, made, secret, key.id)
+
+
+async def rotate(request: Request, key: Key, _: Params) -> Response:
+    """201 and a key like this one, shown only once. This one stays valid for the overlap."""
+    wanted = await bodies.read(request, key, schemas.KeyRotation)
+    state, old = state_of(request), await _key_of(request)
+    if beyond := sorted(set(old.scopes) - set(CLIENT_SCOPES) - set(key.scopes)):
+        message = f"the key has {', '.join(beyond)}, which yours does not have"
+        raise InvalidRequest([Problem("key_id", "not_yours_to_give", message)])
+    environment = state.resources.environment
+    now = environment.now_ms()
+    until = now + wanted.overlap_seconds * 1000
+    made, secret = mint(environment.entropy, now, old.tenant, old.scopes, old.name, replaces=old.id)
+    return await _added(state, made, secret, key.id, min(until, old.expires_at or until))
+
+
+async def revoke(request: Request, key: Key, _: Params) -> Response:
+    """The key, which is refused everywhere within five seconds."""
+    state, revoked = state_of(request), await _key_of(request)
+    await state.resources.ops_log.note("key_revoked", key=revoked.id, tenant=revoked.tenant, by=key.id)
+    await state.resources.client_keys.revoke(revoked.id, state.resources.environment.now_ms())
+    return json_answer(view(await _key_of(request)))
+
+
+async def _added(state: State, made: Key, secret: str, by: str, until: int | None = None) -> Response:
+    """`until`: when the key expires that this one replaces."""
+    resources = state.resources
+    await resources.ops_log.note(
+        "key_made", key=made.id, tenant=made.tenant, scopes=" ".join(sorted(made.scopes)), by=by
+    )
+    await resources.client_keys.add(made, until)
+    keyring = resources.keyring
+    signing_secret = tenant_secret(keyring, keyring.active_kid, made.tenant)
+    answer: schemas.NewClientKey = {**view(made), "key": secret, "signing_secret": signing_secret}
+    return json_answer(answer, 201)
+
+
+async def _key_of(request: Request) -> Key:
+    """The key in the path; NotFound."""
+    key_id = request.path_params["key_id"]
+    found = await state_of(request).resources.client_keys.lookup(key_id)
+    if found is None:
+        raise NotFound("key", key_id)
+    return found
+
+
+def view(key: Key) -> schemas.ClientKey:
+    """The key without its secret."""
+    return {
+        "object": "key",
+        "id": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": rfc3339(key.created_at),
+        "expires_at": rfc3339(key.expires_at),
+        "last_used_at": rfc3339(key.last_used_at),
+        "revoked_at": rfc3339(key.revoked_at),
+        "replaces": key.replaces,
+    }

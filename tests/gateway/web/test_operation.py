@@ -1,0 +1,90 @@
+"""What an operation becomes: a route, with its check of the key and of the parameters."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.tenants import Key, Scope
+from gateway.web.api.routes import API
+from gateway.web.http.params import Params, whole
+from gateway.web.operation import Operation, routes
+from gateway.web.pages.routes import PAGES
+from tests.gateway.web.conftest import MakeKey, connected
+
+LIMIT = whole("limit", "At most.", 1, 10, 5)
+
+
+async def open_to_all(_: Request) -> Response:
+    return Response(b"open")
+
+
+async def keyed(_: Request, key: Key, params: Params) -> Response:
+    return Response(f"{key.tenant} {params[LIMIT]}".encode())
+
+
+OPERATIONS = (
+    Operation("GET", "/open", "getOpen", "", open_to_all, {}),
+    Operation("GET", "/stream", "streamOpen", "", open_to_all, {}, head=False),
+    Operation("GET", "/keyed", "getKeyed", "", keyed, {}, (Scope.JOBS_READ,), query=(LIMIT,)),
+    Operation("PUT", "/keyed", "putKeyed", "", keyed, {}, (Scope.JOBS_WRITE, Scope.OPS_WRITE)),
+)
+
+
+@pytest.fixture
+def client(app: Starlette) -> httpx.AsyncClient:
+    """Of an application that has these operations and no others."""
+    app.router.routes[:] = routes(OPERATIONS)
+    return connected(app)
+
+
+def test_every_route_is_made_from_an_operation(app: Starlette) -> None:
+    apart = ("/docs", "/openapi.json", *PAGES)
+    served = {
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, Route) and route.path not in apart
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    # The operations of operators have no rows yet.
+    served = {one for one in served if one[1].startswith(("/v1/", "/callbacks/"))}
+    assert served == {(operation.method, operation.path) for operation in API}
+
+
+def test_an_id_names_one_operation() -> None:
+    assert len({operation.id for operation in API}) == len(API)
+
+
+async def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.delete("/keyed")
+    assert answer.status_code == 405
+    assert answer.json()["detail"] == "use GET or PUT"
+
+
+async def test_head_goes_where_get_goes_unless_it_is_a_stream(client: httpx.AsyncClient) -> None:
+    assert (await client.head("/open")).status_code == 200
+    answer = await client.head("/stream")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert (await client.get("/stream")).status_code == 200
+
+
+async def test_the_handler_gets_the_key_and_the_parameters(app: Starlette, make_key: MakeKey) -> None:
+    app.router.routes[:] = routes(OPERATIONS)
+    async with connected(app, await make_key(scopes=[Scope.JOBS_READ])) as client:
+        assert (await client.get("/keyed?limit=7")).text == "acme 7"
+        assert (await client.get("/keyed")).text == "acme 5"
+        assert (await client.get("/keyed?limit=11")).status_code == 400
+        assert (await client.put("/keyed")).status_code == 403
+    async with connected(app, await make_key(scopes=[Scope.OPS_WRITE])) as client:
+        assert (await client.put("/keyed")).status_code == 200
+        assert (await client.put("/keyed?limit=7")).status_code == 400
+
+
+async def test_a_key_is_needed_before_a_parameter_is_looked_at(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/keyed?limit=11")).status_code == 401
