@@ -36,8 +36,8 @@ from gateway.store.base import AccountVerdict, Answer, JobStore, Move, Outcome
 from gateway.tracing import UNTRACED, About, Tracer
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
-    Refused,
     Rejected,
     SubmitOutcome,
     TaskStatus,
@@ -180,7 +180,7 @@ class Submitter:
                 verdict = AccountVerdict("busy", int(held * 1000), account=job.account)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
                 return await self._send_back(job, replace(back, why=reason_of(outcome)))
-            case Refused():
+            case AccountRefused():
                 structlog.get_logger().error(
                     "account_refused",
                     job=job.id,

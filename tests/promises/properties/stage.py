@@ -34,7 +34,7 @@ from gateway.store.script_runner import Scripts, Word
 from gateway.upstream.base import (
     CancelOutcome,
     Capabilities,
-    Later,
+    Inconclusive,
     Listing,
     Missing,
     QueryOutcome,
@@ -125,9 +125,9 @@ class ScriptedUpstream:
         return self.show(task_id)
 
     async def cancel(self, task_id: str) -> CancelOutcome:
-        return Later("not now")
+        return Inconclusive("not now")
 
-    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Later:
+    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Inconclusive:
         return Listing([])
 
     async def probe(self, *_: object) -> bool:
