@@ -57,23 +57,24 @@ def _with_context(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMap
 
 
 class Outage:
-    """Logs once when something goes away (`gone`, a warning with its reason) and once when it is `back`."""
+    """Logs a failure once when it begins (event `gone`, a warning with its reason) and once when it is over
+    (event `back`), however often it is reported in between."""
 
     def __init__(self, gone: str, back: str, **fields: object) -> None:
         self._gone = gone
         self._back = back
         self._fields = fields
-        self._on = False
+        self._failing = False
 
-    def begins(self, reason: str) -> None:
-        if not self._on:
+    def failed(self, reason: str) -> None:
+        if not self._failing:
             structlog.get_logger().warning(self._gone, reason=reason, **self._fields)
-        self._on = True
+        self._failing = True
 
-    def ends(self) -> None:
-        if self._on:
+    def recovered(self) -> None:
+        if self._failing:
             structlog.get_logger().info(self._back, **self._fields)
-        self._on = False
+        self._failing = False
 
 
 def _configure_libraries(level: int, formatter: logging.Formatter) -> None:

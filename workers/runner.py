@@ -194,8 +194,8 @@ async def _keep_running(worker: WakeWorker) -> None:
         try:
             # Nobody deletes anything here: it is a write, which tells whether the queue can be worked on.
             await worker.pool.delete(f"{worker.queue_name}:probe")
-            outage.ends()
+            outage.recovered()
             await worker.main()
         except (RedisError, OSError) as error:
-            outage.begins(type(error).__name__)
+            outage.failed(type(error).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)
