@@ -19,7 +19,7 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Answer, JobStore, Move, Outcome
-from gateway.tracing import UNTRACED, Tracer
+from gateway.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import (
     CancelDone,
     CancelRefused,
@@ -62,7 +62,7 @@ class Confirmer:
     upstreams: Mapping[str, Upstream]
     environment: Environment
     settings: Settings
-    tracer: Tracer = UNTRACED
+    tracer: Tracer = NO_TRACER
 
     async def confirm(self, ticket: Ticket) -> None:
         async with renewed(self.jobs, ticket, self.settings.lease_seconds):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.upstream.base import Gate
 
 PIECE_BYTES = 64 * 1024
@@ -33,7 +33,7 @@ class GatedBody:
         limit: asyncio.Timeout,
         *,
         answer_seconds: float,
-        reach: Callable[[str], Awaitable[None]] = go_on,
+        reach: Callable[[str], Awaitable[None]] = no_crash_point,
     ) -> None:
         self.passed = False
         self.gate_error: BaseException | None = None

@@ -17,7 +17,7 @@ from types import TracebackType
 import httpx
 from pydantic import SecretStr
 
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.upstream.answers import is_plain_url
 from gateway.upstream.base import (
     Busy,
@@ -78,7 +78,7 @@ class HttpUpstream:
         upload_seconds: float = 60.0,
         response_seconds: float = 60.0,
         query_seconds: float = 10.0,
-        reach: Callable[[str], Awaitable[None]] = go_on,
+        reach: Callable[[str], Awaitable[None]] = no_crash_point,
     ) -> None:
         self.capabilities = dialect.capabilities
         self._dialect = dialect

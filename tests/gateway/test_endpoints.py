@@ -34,7 +34,7 @@ def test_the_public_form_has_exactly_these_fields_and_no_secret() -> None:
     }
 
 
-def test_an_endpoint_that_names_no_events_gets_those_of_the_end() -> None:
+def test_an_endpoint_without_event_filters_gets_the_final_events() -> None:
     everything = Endpoint("ep_1", "acme", "https://a.example.com/hook", (), "k1", 1)
     assert public_endpoint(everything)["events"] == list(FINAL_TYPES)
 
@@ -63,5 +63,5 @@ def test_tenants_do_not_share_the_lane_of_a_host() -> None:
     assert callback_lane("acme", url) != callback_lane("zeta", url)
 
 
-def test_a_lane_s_name_never_holds_what_a_ticket_is_split_by() -> None:
+def test_a_lane_name_never_contains_the_separator_of_tickets() -> None:
     assert "|" not in callback_lane("acme", "https://client.example.com/a|b")

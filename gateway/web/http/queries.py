@@ -134,7 +134,7 @@ def job_options(request: Request, query: Query) -> JobOptions:
         seconds("Gateway-Total-Deadline"),
         word("Gateway-On-Unknown", OnUnknown),
         word("Gateway-Priority", Priority) or Priority.NORMAL,
-        tracing.read(headers.get(b"traceparent")),
+        tracing.read_traceparent(headers.get(b"traceparent")),
     )
 
 

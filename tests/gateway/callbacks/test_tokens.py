@@ -97,5 +97,5 @@ def test_every_token_that_is_made_can_be_verified(tenant: str, job: str, epoch: 
     ("tenant", "job", "epoch"), [("A", JOB, 1), ("a.b", JOB, 1), ("acme", "job_1", 1), ("acme", JOB, -1)]
 )
 def test_a_token_that_could_not_be_verified_is_not_made(tenant: str, job: str, epoch: int) -> None:
-    with pytest.raises(ValueError, match="right form"):
+    with pytest.raises(ValueError, match="does not have the form"):
         make(RING, tenant, job, epoch)
