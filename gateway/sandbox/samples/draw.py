@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gateway.sandbox.render.film import shoot
+from gateway.sandbox.render.film import render_film
 from gateway.sandbox.render.script import Script
 from gateway.sandbox.samples.dusk_hills import dusk_hills
 from gateway.sandbox.samples.lantern_street import lantern_street
@@ -46,7 +46,7 @@ def _placeholder(folder: Path) -> None:
             film=str(folder / "placeholder.mp4"),
             cover=str(Path(cover_folder, "cover.jpg")),
         )
-        shoot(script, lambda done: None)
+        render_film(script, lambda done: None)
 
 
 if __name__ == "__main__":

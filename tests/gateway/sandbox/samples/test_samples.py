@@ -8,7 +8,7 @@ from PIL import Image, ImageChops
 from gateway.sandbox.app import SAMPLES
 from gateway.sandbox.samples.draw import PICTURES
 from gateway.sandbox.samples.paper import HEIGHT, WIDTH
-from gateway.sandbox.studio import PLACEHOLDER
+from gateway.sandbox.task_runner import PLACEHOLDER
 from tests.gateway.sandbox.render.films import look
 
 
@@ -19,7 +19,7 @@ def test_a_sample_is_a_small_file_of_a_good_size(path: Path) -> None:
         assert (image.format, image.size) == ("JPEG", (1280, 960))
 
 
-def test_the_samples_are_those_that_are_drawn() -> None:
+def test_every_sample_has_its_program() -> None:
     assert sorted(path.stem for path in SAMPLES.glob("*.jpg")) == sorted(PICTURES)
 
 
