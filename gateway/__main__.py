@@ -69,7 +69,7 @@ def main() -> int:
     try:
         loaded = settings.load()
         telemetry.configure(loaded.log_level, loaded.log_format)
-        tracing.check(on=loaded.otel)
+        tracing.check_installed(on=loaded.otel)
         asyncio.run(durability.check(loaded.redis_url, loaded.durability))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())

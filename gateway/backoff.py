@@ -1,6 +1,6 @@
-"""How long to wait before trying again: for the upstream, and for a subscriber over days.
+"""How long to wait before the next attempt: for the upstream, and for a subscriber over several days.
 
-Pure: randomness and the time of day are parameters. All times are seconds.
+No I/O and no clock: randomness and the current time are parameters. All times are in seconds.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ DELIVERY_SCHEDULE: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 7200.0, 21600.0, 43
 JITTER: Final = 0.2
 RETRY_AFTER_CAP_SECONDS: Final = 36_000.0
 OVERLOADED: Final = frozenset({"throttled", "timeout"})
-"""Outcomes that say the subscriber has too much to do, rather than that it is broken."""
+"""Outcomes that mean that the subscriber is overloaded, not broken."""
 
 _SHORTEST_SECONDS: Final = 0.1
 _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 
 
 def full_jitter(attempt: int, *, base_seconds: float, cap_seconds: float, random: Random) -> float:
-    """Anywhere up to min(cap, base * 2^(attempt-1)), never under 0.1 s; attempt 1 is the first failure."""
-    doublings = min(max(attempt - 1, 0), 62)  # an attempt number out of bounds must not overflow
+    """A random wait up to min(cap, base * 2^(attempt-1)), at least 0.1 s. Attempt 1 is the first failure."""
+    doublings = min(max(attempt - 1, 0), 62)  # an extreme attempt number must not overflow
     return max(_SHORTEST_SECONDS, random() * min(cap_seconds, base_seconds * (1 << doublings)))
 
 
@@ -40,35 +40,38 @@ def delivery_delay(
     random: Random,
     *,
     overload_floor_seconds: float = 60.0,
-    left_seconds: float = math.inf,
+    remaining_seconds: float = math.inf,
 ) -> float | None:
-    """The wait after `attempts_made` (1, 2, ...) failures of a delivery; None: give up.
+    """The wait after `attempts_made` (1, 2, ...) failed attempts of a delivery; None: give up.
 
-    The schedule's wait +-20 %. An overloaded subscriber is left alone for at least the floor (an operator
-    who sets a shorter schedule sets the floor with it). Retry-After only ever makes it later, up to 10 h.
-    What would come later than `left_seconds` is not tried; chance alone makes nothing come later than that.
+    The wait is that of the schedule, +-20 %. For an overloaded subscriber it is at least the floor (an
+    operator who sets a shorter schedule lowers the floor too). Retry-After can only make it longer, up to
+    10 h. Returns None if the attempt would come after `remaining_seconds`; the random part alone never
+    exceeds them.
     """
     if attempts_made > len(schedule) or outcome == "gone":
         return None
     wait = schedule[attempts_made - 1]
-    delay = _roll(wait * (1 - JITTER), wait * (1 + JITTER), left_seconds, random)
+    delay = _random_wait(wait * (1 - JITTER), wait * (1 + JITTER), remaining_seconds, random)
     if outcome in OVERLOADED:
-        # The jitter of a floor is upwards alone: a crowd that timed out together must not return together.
+        # The floor needs jitter too, but only upwards: many attempts that timed out together must not all
+        # come back together.
         floor = overload_floor_seconds
-        delay = max(delay, _roll(floor, floor * (1 + JITTER), left_seconds, random))
+        delay = max(delay, _random_wait(floor, floor * (1 + JITTER), remaining_seconds, random))
     delay = max(delay, min(retry_after_seconds or 0.0, RETRY_AFTER_CAP_SECONDS))
-    return delay if delay <= left_seconds else None
+    return delay if delay <= remaining_seconds else None
 
 
-def _roll(least: float, most: float, left: float, random: Random) -> float:
-    latest = max(least, min(most, left))
-    return min(latest, least + (latest - least) * random())
+def _random_wait(shortest: float, longest: float, remaining: float, random: Random) -> float:
+    """Between `shortest` and `longest`; not above `remaining`, unless `shortest` is."""
+    latest = max(shortest, min(longest, remaining))
+    return min(latest, shortest + (latest - shortest) * random())
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """The seconds that a Retry-After header asks for: whole, fractional, or until a date (past: 0.0).
+    """The seconds that a Retry-After header asks for: a number, or a date (0.0 if it has passed).
 
-    `now` is in seconds since the epoch. Anything else, including a negative number, is None.
+    `now`: seconds since the epoch. None for any other value, such as a negative number.
     """
     text = (value or "").strip()
     if _DELTA_SECONDS.fullmatch(text):

@@ -1,10 +1,11 @@
-"""Files that came inside requests, in a folder beside Redis: `<folder>/<job id>/<sha256>.<extension>`.
+"""Stores files that were sent inside requests, in a folder: `<folder>/<job id>/<sha256>.<extension>`.
 
-A file is on disk, with its folder entries, before `put` answers, so that an accepted job can never miss
-it. Its name is the hash of its content: a repeated `put` changes nothing, and a damaged file is found out
-when it is read. Everything runs in threads; errors of the file system become `BlobStoreUnavailable`.
+A file and its folder entries are on disk before `put` returns, so an accepted job can never miss its files.
+The name is the hash of the content: a repeated `put` changes nothing, and damage is detected when the file is
+read. All file operations run in threads; their errors become `BlobStoreUnavailable`.
 
-A marker file tells the folder from another in its place, such as the one under a volume that is not mounted.
+A marker file shows that the folder is the right one, and not, for example, the empty mount point of a volume
+that is not mounted.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ from gateway.errors import BlobStoreUnavailable, NotFound
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _REFERENCE = re.compile(rf"blob:({_JOB_ID.pattern})/(([0-9a-f]{{64}})\.{_EXTENSION.pattern})")
-_SWEPT_AT_ONCE = 500
+_SWEEP_BATCH = 500
 MARKER: Final = ".vidu-gateway-blobs"
 
 IsLive = Callable[[list[str]], Awaitable[set[str]]]
 
 
 class BlobStore:
-    """A directory of blobs, which every process of the service must see under its own path."""
+    """A folder of blobs. All processes of the service must share it."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] | None = None) -> None:
-        """`clock`: seconds since the epoch, as the file system counts them."""
+        """`clock`: seconds since the epoch; it must agree with the clock of the file system."""
         self._folder = folder
         self._clock = clock or Environment().clock
 
     async def put(self, job_id: str, raw: bytes, extension: str) -> str:
-        """Keep a file for a job, durably. Returns its reference, `blob:<job_id>/<sha256>.<extension>`."""
+        """Stores a file for a job durably. Returns its reference, `blob:<job_id>/<sha256>.<extension>`."""
         if not _JOB_ID.fullmatch(job_id) or not _EXTENSION.fullmatch(extension):
             raise ValueError("a blob needs a job id and an extension of plain letters and digits")
         return await asyncio.to_thread(self._put, job_id, raw, extension)
 
     async def read(self, reference: str) -> bytes:
-        """The file. Raises `NotFound` for what was dropped, never was, or is damaged, `BlobStoreUnavailable`
-        when the whole folder is missing."""
+        """The content of a file. `NotFound` if it was dropped, never existed or is damaged;
+        `BlobStoreUnavailable` if the whole folder is missing."""
         matched = _REFERENCE.fullmatch(reference)
         if matched is None:
             raise NotFound("blob", reference)
@@ -58,23 +59,23 @@ class BlobStore:
         return await asyncio.to_thread(self._read, self._folder / job_id / name, digest, reference)
 
     async def drop(self, job_id: str) -> None:
-        """Forget all of a job's files. Nothing happens when there are none."""
+        """Deletes all files of a job, if there are any."""
         if _JOB_ID.fullmatch(job_id):
             await asyncio.to_thread(self._drop, job_id)
 
     async def sweep(self, is_live: IsLive, older_than_seconds: float) -> int:
-        """Drop the files of jobs which are not live (any more); how many jobs' there were.
+        """Deletes the files of jobs that are not live, and returns the number of these jobs.
 
-        `is_live` gets job ids and returns those that are. The age must be longer than accepting a job can
-        take: until then its files are there and the job is not.
+        `is_live`: gets job ids and returns those of live jobs. `older_than_seconds` must be longer than
+        accepting a job can take, because its files are stored before the job.
         """
         before = self._clock() - older_than_seconds
         found = await asyncio.to_thread(self._older_than, before)
         dropped = 0
-        for at in range(0, len(found), _SWEPT_AT_ONCE):
-            some = found[at : at + _SWEPT_AT_ONCE]
-            live = await is_live(some)
-            for job_id in some:
+        for at in range(0, len(found), _SWEEP_BATCH):
+            batch = found[at : at + _SWEEP_BATCH]
+            live = await is_live(batch)
+            for job_id in batch:
                 if job_id not in live:
                     await self.drop(job_id)
                     dropped += 1
@@ -83,18 +84,18 @@ class BlobStore:
     def _put(self, job_id: str, raw: bytes, extension: str) -> str:
         folder = self._folder / job_id
         name = f"{_hash(raw)}.{extension}"
-        with _telling_errors("written"):
+        with _errors_as_unavailable("written"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._folder / MARKER).touch(mode=0o600)
             if not (folder / name).exists():
                 _write(folder / name, raw)
-            # Also for a file that is there already: whoever wrote it may not have come so far.
+            # Also for a file that exists already: its writer may have died before this point.
             _sync_folder(folder)
             _sync_folder(self._folder)
         return f"blob:{job_id}/{name}"
 
     def _read(self, path: Path, digest: str, reference: str) -> bytes:
-        with _telling_errors("read"):
+        with _errors_as_unavailable("read"):
             try:
                 raw = path.read_bytes()
             except FileNotFoundError:
@@ -108,15 +109,15 @@ class BlobStore:
         if not (self._folder / MARKER).exists():
             structlog.get_logger().error("blob_folder_missing", folder=str(self._folder.absolute()))
             raise BlobStoreUnavailable(
-                "GATEWAY_BLOB_DIR: the folder of inline media is not there, or not the gateway's"
+                "GATEWAY_BLOB_DIR: the folder of inline media is missing, or is not the gateway's"
             )
 
     def _drop(self, job_id: str) -> None:
-        with _telling_errors("removed"), contextlib.suppress(FileNotFoundError):
+        with _errors_as_unavailable("removed"), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._folder / job_id)
 
     def _older_than(self, before: float) -> list[str]:
-        with _telling_errors("listed"):
+        with _errors_as_unavailable("listed"):
             if not self._folder.exists():
                 return []
             with os.scandir(self._folder) as entries:
@@ -134,7 +135,7 @@ def _hash(raw: bytes) -> str:
 
 
 def _write(path: Path, raw: bytes) -> None:
-    """Write the whole file under another name, then rename: no reader ever sees a part of it."""
+    """Writes the file under a temporary name and renames it, so that no reader ever sees a part of it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with open(descriptor, "wb") as file:
@@ -148,7 +149,7 @@ def _write(path: Path, raw: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # which has no way to sync a folder
+    if os.name == "nt":  # Windows cannot sync a folder
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -158,7 +159,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _telling_errors(done: str) -> Iterator[None]:
+def _errors_as_unavailable(done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

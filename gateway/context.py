@@ -1,11 +1,11 @@
-"""What is being served just now, for whoever writes a log line or notes an act on its behalf."""
+"""What the current task is serving, for log lines and for the operators' audit."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Final
 
-#: The id of the HTTP request; "" outside of one.
+#: The id of the HTTP request; "" outside a request.
 REQUEST: Final = ContextVar("request", default="")
-#: The id of the trace of the job that is being worked on; "" without one.
+#: The id of the trace of the current job; "" if there is none.
 TRACE: Final = ContextVar("trace", default="")

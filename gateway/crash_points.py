@@ -1,5 +1,5 @@
-"""Named crash points, for fault tests: at the n-th time that one is reached, the process dies, freezes, or
-does not hear Redis' answer.
+"""Named crash points for fault tests. The n-th time that the process reaches one, it dies, freezes, or loses
+the answer of Redis.
 
 `GATEWAY_CRASH_POINTS=release.after:1:kill,accept.after:3:lose_reply,claimed.before:1:freeze=2.5`
 """
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.errors import ConfigurationError, StoreUnavailable
 
 Reach = Callable[[str], Awaitable[None]]
@@ -33,16 +33,16 @@ class Fault(NamedTuple):
     seconds: float = 0.0
 
 
-def read(text: str) -> dict[tuple[str, int], Fault]:
-    """What is to happen, by point and by the time that it is reached. ConfigurationError."""
+def parse(text: str) -> dict[tuple[str, int], Fault]:
+    """The faults of the setting, by (point, n-th time it is reached). ConfigurationError."""
     return dict(_fault(part.strip()) for part in text.split(",") if part.strip())
 
 
-def parse(text: str) -> Reach:
-    """What `Environment.reach` is to be; without a text, nothing ever happens. ConfigurationError."""
-    faults = read(text)
+def make_reach(text: str) -> Reach:
+    """The function for `Environment.reach`. If the text is empty, it does nothing. ConfigurationError."""
+    faults = parse(text)
     if not faults:
-        return go_on
+        return no_crash_point
     structlog.get_logger().warning("crash_points_set", points=text, note="this process is made to fail")
     reached: Counter[str] = Counter()
 
@@ -50,7 +50,7 @@ def parse(text: str) -> Reach:
         reached[point] += 1
         fault = faults.get((point, reached[point]))
         if fault is not None:
-            _strike(point, fault)
+            _trigger(point, fault)
 
     return reach
 
@@ -58,12 +58,12 @@ def parse(text: str) -> Reach:
 def _fault(part: str) -> tuple[tuple[str, int], Fault]:
     found = _POINT.fullmatch(part)
     if not found:
-        raise _wrong(part, f"is not {_FORM}")
+        raise _invalid(part, f"is not {_FORM}")
     name, action, seconds = found["name"], found["action"], found["seconds"]
     if action not in ("kill", "freeze", "lose_reply") or (seconds is not None) != (action == "freeze"):
-        raise _wrong(part, f"is not {_FORM}")
+        raise _invalid(part, f"is not {_FORM}")
     if action == "lose_reply" and not name.endswith(".after"):
-        raise _wrong(part, "can lose a reply only at a point that ends in .after")
+        raise _invalid(part, "can lose a reply only at a point that ends in .after")
     return (name, int(found["time"])), Fault(action, _seconds(part, seconds) if seconds else 0.0)
 
 
@@ -73,20 +73,20 @@ def _seconds(part: str, text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise _wrong(part, "has no positive number of seconds")
+        raise _invalid(part, "has no positive number of seconds")
     return seconds
 
 
-def _wrong(part: str, what: str) -> ConfigurationError:
+def _invalid(part: str, what: str) -> ConfigurationError:
     return ConfigurationError(f"GATEWAY_CRASH_POINTS: {part!r} {what}")
 
 
-def _strike(point: str, fault: Fault) -> None:
+def _trigger(point: str, fault: Fault) -> None:
     structlog.get_logger().warning("crash_point", point=point, action=fault.action)
     match fault.action:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "freeze":
-            time.sleep(fault.seconds)  # all of the process: its leases must run out, too
+            time.sleep(fault.seconds)  # blocks the whole process, so that its leases run out too
         case _:
             raise StoreUnavailable(f"the reply was lost at {point}")

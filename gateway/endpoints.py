@@ -1,4 +1,4 @@
-"""Who is told: a tenant's endpoints, what is owed to them, and what became of each attempt."""
+"""The records of webhooks: a tenant's endpoints and the deliveries to them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gateway import events
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryState
 
-#: With a tenant's name, the lane of its events that are yet to be made, in the deliver role.
+#: Followed by a tenant's name: the lane, in the deliver role, of its events that must still be created.
 EVENTS_LANES: Final = "events-"
 
 
 @dataclass(frozen=True, slots=True)
 class PreviousSecret:
-    """A secret from before a rotation: webhooks are signed with it too, until `until` (ms)."""
+    """A secret from before a rotation. Webhooks are also signed with it until `until` (ms)."""
 
     kid: str
     version: int
@@ -28,9 +28,9 @@ class PreviousSecret:
 class Endpoint:
     """A subscriber's registered URL. Its secret is derived (`kid`, `version`), never stored.
 
-    `events`: filters as given, types or a wildcard; empty: the final ones. `headers`: sent with each webhook.
-    `schedule`: its own waits before attempts 2, 3, ... in seconds. `slots`: how many attempts at once, if not
-    as many as others. `previous`: newest first.
+    `events`: the filters as the client sent them, types or a wildcard; empty: the final events. `headers`:
+    sent with each webhook. `schedule`: its own waits before attempts 2, 3, ... in seconds. `slots`: its own
+    limit of parallel attempts. `previous`: newest first.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Endpoint:
 
     @property
     def wanted(self) -> tuple[EventType, ...]:
-        """The types of events that it gets."""
+        """The types of events that the endpoint gets."""
         return events.expand(self.events)
 
 
@@ -58,10 +58,10 @@ class Endpoint:
 class Delivery:
     """One event owed to one endpoint, or to a job's own callback_url (then `endpoint_id` is None).
 
-    `attempts`: how many were made. `url`: where to, when it is a job's own callback_url. `since`: how many
-    were made when the present round began (a redelivery begins a new round of the schedule), `round_at` when
-    that was (ms), `trigger` what began it: auto, manual or recovery. `next_attempt_at` (ms): None when there
-    is none. `trace`: the traceparent of its job, when it is taken up.
+    `attempts`: how many were made. `url`: the target, if it is a job's own callback_url. A redelivery starts
+    a new round of the schedule: `since`: how many attempts were made before the current round; `round_at`:
+    when the round started (ms); `trigger`: what started it: auto, manual or recovery. `next_attempt_at` (ms):
+    None if there is none. `trace`: the traceparent of its job; only set while a worker handles the delivery.
     """
 
     id: str
@@ -84,8 +84,8 @@ class Delivery:
 
 
 def callback_lane(tenant: str, url: str) -> str:
-    """The lane of deliveries to jobs' own callback URLs: one for each tenant and host, so that a slow
-    host holds up nobody but itself."""
+    """The lane of deliveries to jobs' own callback URLs. Each tenant and host has its own lane, so that a
+    slow host does not hold up others."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")  # in lower case, without userinfo
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)

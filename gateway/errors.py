@@ -1,20 +1,21 @@
-"""Every exception that the service raises on purpose, drawn as a tree.
+"""Every exception that the service raises on purpose, as a tree.
 
 * GatewayError
-  x InvalidRequest            what the client sent cannot be accepted; carries every Problem found
-    + MalformedBody           the body is not one JSON document at all
-    + BodyTooLarge            the upstream would not take a body of this size
+  x InvalidRequest            the request cannot be accepted; has every Problem that was found
+    + MalformedBody           the body is not one JSON document
+    + BodyTooLarge            the upstream would not accept a body of this size
     + IdempotencyMismatch     the key was used before with another body
-  x Unauthenticated           no key, or one that is not known or was revoked
-  x ScopeMissing              the key is good, but not for this
-  x NotFound                  no such job, endpoint or delivery, or not this tenant's
+  x Unauthenticated           no key, or an unknown or revoked one
+  x ScopeMissing              the key is valid, but not for this
+  x NotFound                  no such job, endpoint or delivery, or it belongs to another tenant
   x Conflict
     + CannotCancel            money may have been spent, and the upstream offers no cancel
     + Fenced                  another worker holds the record now; the caller must stop
-  x LimitReached              a quota of the tenant; try again later
+  x LimitReached              a quota of the tenant is used up; try again later
+    + RateLimited             the tenant posts too fast
   x Unavailable
-    + StoreUnavailable        Redis did not answer; whether it acted is not known
-    + StoreFull               Redis' memory is nearly used up: nothing new is accepted, all else goes on
+    + StoreUnavailable        Redis did not answer; the command may have been executed or not
+    + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
     + BlobStoreUnavailable    the folder of inline media cannot be written or read
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
@@ -30,13 +31,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: Of a value that is quoted in a message.
+#: The longest quote of a value in a message.
 MAX_SHOWN_CHARACTERS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a request: where, what (a stable word), and the way out (a sentence)."""
+    """One fault of a request: where it is, a stable code, and a message that says what to do instead."""
 
     param: str
     code: str
@@ -45,7 +46,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A request that is accepted, with something its client should know: where, what, and why."""
+    """Something that the client of an accepted request should know: where, a stable code, and a message."""
 
     param: str
     code: str
@@ -57,7 +58,7 @@ class GatewayError(Exception):
 
 
 class InvalidRequest(GatewayError):
-    """The request cannot be accepted; `problems` names every reason at once."""
+    """The request cannot be accepted; `problems` has every reason at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(f"{p.param}: {p.message}" if p.param else p.message for p in problems))
@@ -69,7 +70,7 @@ class MalformedBody(InvalidRequest):
 
 
 class BodyTooLarge(InvalidRequest):
-    """The upstream would not take a body of this size."""
+    """The upstream would not accept a body of this size."""
 
 
 class IdempotencyMismatch(InvalidRequest):
@@ -78,18 +79,18 @@ class IdempotencyMismatch(InvalidRequest):
     def __init__(self, job_id: str) -> None:
         message = (
             f"was used before for {job_id} with another body or other Gateway-* headers; send a new key, or "
-            "exactly that request again"
+            "exactly the same request"
         )
         super().__init__([Problem("Idempotency-Key", "idempotency_mismatch", message)])
         self.job_id = job_id
 
 
 class Unauthenticated(GatewayError):
-    """No key was sent, or it is not known, or it was revoked."""
+    """No key was sent, or the key is unknown or revoked."""
 
 
 class ScopeMissing(GatewayError):
-    """The key is good, but lacks a scope."""
+    """The key is valid, but lacks a scope."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"this key lacks the scope {scope}")
@@ -97,7 +98,7 @@ class ScopeMissing(GatewayError):
 
 
 class NotFound(GatewayError):
-    """No such record, or not one of this tenant's: the two are not told apart."""
+    """There is no such record, or it belongs to another tenant; a client cannot see which."""
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"no {kind} {name}")
@@ -106,15 +107,15 @@ class NotFound(GatewayError):
 
 
 class Conflict(GatewayError):
-    """The record is not in a state for this."""
+    """The state of the record does not allow this."""
 
 
 class CannotCancel(Conflict):
-    """The job was handed to the upstream, which cannot take it back."""
+    """The job was sent to the upstream, which cannot cancel it."""
 
 
 class Fenced(Conflict):
-    """The record moved on under another worker: whoever holds an old epoch must stop."""
+    """Another worker has changed the record: a worker with an old epoch must stop."""
 
 
 class LimitReached(GatewayError):
@@ -126,7 +127,8 @@ class LimitReached(GatewayError):
 
 
 class RateLimited(LimitReached):
-    """The tenant posts faster than it may. `allowance`: what it is left with (gateway/store/base.py)."""
+    """The tenant posts too fast. `allowance`: what it may still post (`Allowance` in
+    gateway/store/base.py)."""
 
     def __init__(self, message: str, retry_after_seconds: int, allowance: object) -> None:
         super().__init__(message, retry_after_seconds)
@@ -134,13 +136,13 @@ class RateLimited(LimitReached):
 
 
 class Unavailable(GatewayError):
-    """Something the service depends on does not answer; nothing was lost."""
+    """A dependency of the service does not answer; nothing was lost."""
 
     retry_after_seconds = 2
 
 
 class StoreUnavailable(Unavailable):
-    """Redis did not answer in time. The command may have been carried out or not."""
+    """Redis did not answer in time. It may or may not have executed the command."""
 
 
 class StoreFull(Unavailable):
@@ -149,7 +151,7 @@ class StoreFull(Unavailable):
     retry_after_seconds = 30
 
     def __init__(self, ratio: float) -> None:
-        super().__init__(f"the store is {ratio:.0%} full; post again when jobs have been worked off")
+        super().__init__(f"the store is {ratio:.0%} full; post again when other jobs are finished")
         self.ratio = ratio
 
 
@@ -158,7 +160,7 @@ class BlobStoreUnavailable(Unavailable):
 
 
 class AddressRefused(GatewayError, OSError):
-    """The address that was about to be dialled is not one that may be dialled."""
+    """The address may not be dialled."""
 
 
 class ConfigurationError(GatewayError):
@@ -166,7 +168,7 @@ class ConfigurationError(GatewayError):
 
 
 def not_one_of(value: str, expected: str) -> str:
-    """The message; `expected` is pydantic's "'540p', '720p' or '1080p'"."""
+    """The message for a wrong enumeration value. `expected`: pydantic's "'540p', '720p' or '1080p'"."""
     words = [word for word in expected.split("'") if word not in ("", ", ", " or ")]
     message = f"{shown(value)} is not one of {', '.join(words)}"
     near = difflib.get_close_matches(value[:MAX_SHOWN_CHARACTERS].lower(), words, n=1)
@@ -174,7 +176,7 @@ def not_one_of(value: str, expected: str) -> str:
 
 
 def shown(value: object) -> str:
-    """The value as a client knows it, cut short; only the kind of what may be long or confidential."""
+    """The value as JSON, for a message. If it may be long or confidential, only its kind."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Accepting a job: everything is checked before anything is kept, and one durable step keeps it.
+"""Accepts a job: everything is checked before anything is stored, and one durable step stores it.
 
-Data flow: raw body -> `check` (all problems at once) -> `accept`: inline media to the blob store, then
-one script that claims the idempotency key, writes the job, queues it and dispatches it when there is room.
+Data flow: raw body -> `check` (all problems at once) -> `accept`: stores inline media in the blob store, then
+one script claims the idempotency key, writes the job, queues it, and dispatches it if a slot is free.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.store.base import Allowance, JobStore, Place
 
-#: The upstream's limit for a body, in bytes; what we put around the parameters counts too.
+#: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000
 _ENVELOPE_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that may be accepted. `media`: the files inside it."""
+    """A request that passed all checks. `media`: the files inside it."""
 
     request: GenerationRequest
     media: Sequence[InlineMedia]
@@ -39,8 +39,10 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What a client may ask for beside the request. Seconds from acceptance; None: the service's own.
-    `trace`: its traceparent."""
+    """What a client can set beside the request itself, with Gateway-* headers.
+
+    Seconds count from acceptance; None: the default of the service. `trace`: the client's traceparent.
+    """
 
     start_seconds: int | None = None
     total_seconds: int | None = None
@@ -50,7 +52,8 @@ class JobOptions:
 
 
 class Posted(NamedTuple):
-    """`replayed`: it is an earlier job, for the key was used before with this body."""
+    """The job of a POST. `replayed`: it is an earlier job, because the idempotency key was used before with
+    the same body."""
 
     job: Job
     replayed: bool
@@ -71,7 +74,8 @@ class Intake:
     burst: int = 1
 
     async def check(self, raw: bytes) -> Checked:
-        """Raises MalformedBody, InvalidRequest or BodyTooLarge; costs and keeps nothing."""
+        """Checks a body and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+        Unavailable."""
         request, notices = generation.parse(raw, self.limits)
         if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
             _check_upstream_size(request)
@@ -89,10 +93,10 @@ class Intake:
         idempotency_key: str | None,
         options: JobOptions = JobOptions(),  # frozen
     ) -> Posted:
-        """The job, new or earlier, and where it waits.
+        """Stores the job, or finds the earlier one of this key. Also returns its queue position.
 
-        Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable it is not
-        known whether the job was accepted; asking again with the same key finds out.
+        Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
+        or may not be accepted; a repeated request with the same key finds out.
         """
         job_id = self.environment.new_job_id()
         fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
@@ -118,7 +122,7 @@ class Intake:
                     {"param": notice.param, "code": notice.code, "message": notice.message}
                     for notice in checked.notices
                 ],
-                idempotency=_claim(idempotency_key),
+                idempotency=_key_digest(idempotency_key),
                 payload_characters=None if payload is None else len(payload),
             )
             accepted = await self.jobs.accept(
@@ -130,7 +134,7 @@ class Intake:
                 rate=self.rate,
                 burst=self.burst,
             )
-        except (InvalidRequest, LimitReached):  # certainly not kept; after StoreUnavailable it may have been
+        except (InvalidRequest, LimitReached):  # certainly not stored, unlike after StoreUnavailable
             if inline:
                 await self.blobs.drop(job_id)
             raise
@@ -143,7 +147,7 @@ class Intake:
         return Posted(earlier, True, place)
 
     def _deadlines(self, request: GenerationRequest, options: JobOptions) -> tuple[int, int]:
-        """In ms from now: to have been sent, to be over."""
+        """In ms from now: the deadline for the submission, and that for the whole job."""
         slow = self.deadlines.off_peak_seconds if request.off_peak else 0
         total = options.total_seconds or self.deadlines.total_seconds + slow
         start = min(options.start_seconds or self.deadlines.start_seconds, total)
@@ -165,24 +169,24 @@ class Intake:
 def _check_upstream_size(request: GenerationRequest) -> None:
     size = len(orjson.dumps(generation.upstream_params(request))) + _ENVELOPE_BYTES
     if size > UPSTREAM_BODY_BYTES:
-        message = f"the upstream takes bodies of {UPSTREAM_BODY_BYTES} bytes, and this one would have {size}"
-        raise BodyTooLarge([Problem("", "body_too_large", f"{message}; give large media as URLs instead")])
+        message = f"the upstream accepts at most {UPSTREAM_BODY_BYTES} bytes, and this body would have {size}"
+        raise BodyTooLarge([Problem("", "body_too_large", f"{message}; send large media as URLs instead")])
 
 
 def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
-    """The same for requests that mean the same: however they are written down, and with seed 0 or an empty
-    list of videos or without."""
+    """A digest that is equal for requests with the same meaning. The form of the JSON does not matter, and
+    seed 0 and an empty list of videos count as absent."""
     given = request.model_dump(exclude_unset=True)
     for name in ("seed", "videos"):
         if not given.get(name):
             given.pop(name, None)
     asked = asdict(options)
-    del asked["trace"]  # who asks again does so in another span
+    del asked["trace"]  # a repeated request has another span
     if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
         given["options"] = asked
     return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _claim(key: str | None) -> str | None:
-    """A client's key as it stands in Redis: of fixed length, whatever was sent."""
+def _key_digest(key: str | None) -> str | None:
+    """The idempotency key as it is stored in Redis: a digest has a fixed length, whatever was sent."""
     return None if key is None else hashlib.sha256(key.encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""The service's secrets, each with a name, so that they can be replaced while old ones still count.
+"""The secrets of the service. Each has a name, so that a key can be replaced while old ones still work.
 
-A keyring is one setting, `kid1:base64,kid0:base64`: the first key is the active one, the others only
-verify and derive what was made under them. To rotate, put a new key in front. Every webhook secret and
-callback token is derived from a key, so none of them is ever stored.
+A keyring is one setting, `kid1:base64,kid0:base64`. The first key is the active one; the others only verify
+and derive what was made with them. To rotate, put a new key in front. Webhook secrets and callback tokens are
+derived from a key, so they are never stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENTROPY: Final = Environment().entropy
 
 
 class Keyring:
-    """Named secrets. Shows their names only, wherever it is printed."""
+    """Named secrets. Its `repr` shows only their names."""
 
     __slots__ = ("_secrets", "active_kid")
 
@@ -34,34 +34,34 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str) -> Keyring:
-        """Reads the setting. Raises ConfigurationError, which names the entry but never the secret."""
+        """Reads the setting. ConfigurationError; it names the entry but never the secret."""
         secrets: dict[str, bytes] = {}
         for position, entry in enumerate(text.split(","), start=1):
             kid, _, encoded = entry.strip().partition(":")
             if not _KID.fullmatch(kid) or not encoded:
-                # An entry without a colon may be a bare secret, so not even its start is shown.
+                # An entry without a colon may be a bare secret, so the message must not quote it.
                 raise ConfigurationError(
-                    f"key {position} is not of the form kid:base64, kid of [a-z0-9]{{1,8}}"
+                    f"key {position} does not have the form kid:base64, with a kid of [a-z0-9]{{1,8}}"
                 )
             if kid in secrets:
-                raise ConfigurationError(f"key {position} has the name of an earlier one, {kid}")
+                raise ConfigurationError(f"key {position} has the same name as an earlier one, {kid}")
             secrets[kid] = _decode(encoded, position)
         return cls(secrets)
 
     @staticmethod
     def generate(entropy: Callable[[int], bytes] = _ENTROPY) -> str:
-        """A new key under a new name, as `parse` reads it."""
+        """A new key with a new name, in the form that `parse` reads."""
         return f"{entropy(3).hex()}:{base64.b64encode(entropy(MIN_SECRET_BYTES)).decode()}"
 
     def derive(self, kid: str, *parts: str | bytes) -> bytes:
-        """32 bytes, HMAC-SHA256 over the parts; the first part names the purpose.
+        """32 bytes: HMAC-SHA256 over the parts. The first part names the purpose.
 
-        Each part is preceded by its length: ("ab", "c") and ("a", "bc") differ. Raises ConfigurationError
-        when the key is not in the ring (any more).
+        Each part is preceded by its length, so ("ab", "c") and ("a", "bc") differ. ConfigurationError if the
+        key is not in the keyring, or not any more.
         """
         secret = self._secrets.get(kid)
         if secret is None:
-            raise ConfigurationError(f"the keyring has no key {kid}, under which something was made")
+            raise ConfigurationError(f"the keyring has no key {kid}, which was used for an existing record")
         encoded = [_DOMAIN, *(part.encode() if isinstance(part, str) else part for part in parts)]
         message = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
         return hmac.digest(secret, message, "sha256")

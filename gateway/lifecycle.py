@@ -1,11 +1,11 @@
-"""The life of a job and the life of a delivery, and nothing else.
+"""The state machines of jobs and deliveries.
 
-Rule 1: every state, and every move between states, is a row in this file.
-Rule 2: this file knows nothing of HTTP, Redis or the upstream; it imports only the standard library.
-Rule 3: no other module writes a state. It names the event that happened; the store compares and sets, with
-the rows of that event (`moves`) sent along.
+Rule 1: every state, and every transition between states, is a row in this file.
+Rule 2: this file does not know HTTP, Redis or the upstream; it imports only the standard library.
+Rule 3: no other module writes a state. It names the event that happened, and passes the rows of that event
+(`job_transitions`, `delivery_transitions`) to the store, which compares and sets.
 
-Expected repeats are rows, not ifs: a callback and a poll may both report the same success.
+Expected repetitions are rows, not ifs: a callback and a poll may both report the same success.
 """
 
 from __future__ import annotations
@@ -17,50 +17,49 @@ from typing import Any, Final
 
 
 class JobState(StrEnum):
-    """Where a job is. Each says who moves it on, and what a crash in it means."""
+    """The state of a job. Each comment says what ends the state, and what a crash in it means."""
 
-    #: Stored and answered 202; waits in its tenant's lane. A worker's claim moves it on. No crash loses it.
+    #: Stored and answered with 202; waits in its tenant's lane. Ends when a worker claims the job. A crash
+    #: does not lose it.
     QUEUED = "queued"
-    #: A worker holds it under a lease and an epoch. If the worker dies before the last byte of the paid
-    #: request was released, the job is queued again for free; after that it becomes unknown.
+    #: A worker holds the job with a lease and an epoch. If the worker dies before it released the last byte
+    #: of the paid request, the job is queued again at no cost; after that it becomes unknown.
     SUBMITTING = "submitting"
-    #: The last byte left and no verdict came back, so money may have been spent. Evidence (a late answer, a
-    #: callback, the upstream's list, an operator) moves it on, or the end of the grace window does, as its
-    #: owner chose (`OnUnknown`). By itself only a late answer that proves it unpaid sends it back.
+    #: The last byte was sent, but no clear answer came back, so money may have been spent. Ends with evidence
+    #: (a late answer, a callback, the upstream's list, an operator), or at the end of the grace window as the
+    #: owner chose (`OnUnknown`). Without a choice, only a late answer that proves it unpaid queues it again.
     UNKNOWN = "unknown"
-    #: The upstream has a task for it. A callback or a poll, confirmed by a GET, moves it on.
+    #: The upstream has a task for the job. Ends with a callback or a poll, confirmed by a GET.
     SUBMITTED = "submitted"
     #: The upstream made the video. Final.
     COMPLETED = "completed"
     #: The upstream refused or failed, or a deadline passed. Final.
     FAILED = "failed"
-    #: Its owner canceled it: before any money was spent, or by the upstream's own cancel. Final.
+    #: The owner canceled it: before any money was spent, or by the upstream's own cancel. Final.
     CANCELED = "canceled"
 
 
 class JobEvent(StrEnum):
     """What happens to a job."""
 
-    CLAIMED = "claimed"  #: a worker begins a submission
-    CLAIM_LOST = "claim_lost"  #: that worker stopped before releasing the request: provably unpaid
+    CLAIMED = "claimed"  #: a worker starts a submission
+    CLAIM_LOST = "claim_lost"  #: that worker stopped before it released the request: certainly unpaid
     UPSTREAM_BUSY = "upstream_busy"  #: refused without a task: safe to send again
     UPSTREAM_ACCEPTED = "upstream_accepted"  #: a task exists
     UPSTREAM_REJECTED = "upstream_rejected"  #: refused for good, without a task
-    OUTCOME_LOST = "outcome_lost"  #: released, and no verdict
-    CALLBACK_SEEN = "callback_seen"  #: a callback that names no task of ours to look at
-    ROLLBACK_SEEN = (
-        "rollback_seen"  #: a genuine callback of a submission that our record does not reckon with
-    )
-    RESUBMIT_CHOSEN = "resubmit_chosen"  #: the owner's policy, or an operator: pay again rather than fail
+    OUTCOME_LOST = "outcome_lost"  #: the request was released, and the outcome is not known
+    CALLBACK_SEEN = "callback_seen"  #: a callback that names no task of ours to poll
+    ROLLBACK_SEEN = "rollback_seen"  #: a genuine callback of a submission that our record does not have
+    RESUBMIT_CHOSEN = "resubmit_chosen"  #: the owner's policy or an operator: pay again instead of failing
     UPSTREAM_SUCCEEDED = "upstream_succeeded"
     UPSTREAM_FAILED = "upstream_failed"
-    UPSTREAM_CANCELED = "upstream_canceled"  #: the upstream stopped the task, as its owner wished
-    LATE_SUCCESS = "late_success"  #: the task of a job that we had given up was finished after all
-    CANCEL_REQUESTED = "cancel_requested"  #: while nothing was paid
-    CANCEL_WISHED = "cancel_wished"  #: money may have been spent: the upstream is asked, when it can be
-    START_DEADLINE_PASSED = "start_deadline_passed"  #: nothing was paid, and now nothing will be
+    UPSTREAM_CANCELED = "upstream_canceled"  #: the upstream stopped the task, as the owner asked
+    LATE_SUCCESS = "late_success"  #: the task finished after we had given up the job
+    CANCEL_REQUESTED = "cancel_requested"  #: nothing was paid yet
+    CANCEL_WISHED = "cancel_wished"  #: money may have been spent: the upstream is asked to cancel, if it can
+    START_DEADLINE_PASSED = "start_deadline_passed"  #: nothing was paid, and nothing will be
     DEADLINE_PASSED = "deadline_passed"
-    POISONED = "poisoned"  #: too many workers died with it in their hands, before anything was paid
+    POISONED = "poisoned"  #: too many workers died while they held it, before anything was paid
 
 
 S, E = JobState, JobEvent
@@ -71,13 +70,13 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.CLAIMED: S.SUBMITTING,
             E.CANCEL_REQUESTED: S.CANCELED,
             E.START_DEADLINE_PASSED: S.FAILED,
-            # An earlier submission of it was accepted after all: it must not be sent again.
+            # An earlier submission of the job was accepted after all: do not send it again.
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
             E.CALLBACK_SEEN: S.UNKNOWN,
             E.ROLLBACK_SEEN: S.UNKNOWN,
         },
         S.SUBMITTING: {
-            # The next three only while the last byte is held back: who asks for them has the store compare
+            # The next three only before the last byte is released: their callers let the store compare
             # `released_at` too (`settlement.unpaid`).
             E.CANCEL_REQUESTED: S.CANCELED,
             E.START_DEADLINE_PASSED: S.FAILED,
@@ -92,7 +91,7 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.CALLBACK_SEEN: S.SUBMITTING,
         },
         S.UNKNOWN: {
-            # Late news of this very submission: its last byte was held back, or there is no task.
+            # A late result of this same submission: its last byte was not sent, or there is no task.
             E.CLAIM_LOST: S.QUEUED,
             E.UPSTREAM_BUSY: S.QUEUED,
             E.UPSTREAM_ACCEPTED: S.SUBMITTED,
@@ -101,7 +100,7 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
             E.CALLBACK_SEEN: S.UNKNOWN,
             E.ROLLBACK_SEEN: S.UNKNOWN,
             E.CANCEL_WISHED: S.UNKNOWN,
-            # Never back to queued by itself: we may have paid for a task that we cannot name.
+            # Never queued again automatically: we may have paid for a task whose id we do not know.
             E.RESUBMIT_CHOSEN: S.QUEUED,
             E.DEADLINE_PASSED: S.FAILED,
         },
@@ -142,16 +141,16 @@ JOB_TRANSITIONS: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = Mapping
 
 
 class OnUnknown(StrEnum):
-    """What a job's owner wants when its grace window ends without evidence."""
+    """What the owner of a job wants if its grace window ends without evidence."""
 
     HOLD = "hold"  #: fail: never pay twice
-    RESUBMIT = "resubmit"  #: send it again, within a count and a budget: it may be paid for twice
+    RESUBMIT = "resubmit"  #: send it again, within a count and a budget: it may be paid twice
     MANUAL = "manual"  #: wait for an operator
 
 
 class Status(StrEnum):
-    """A job's public status. It never goes backwards: a job is in progress from the moment that a task is
-    known to exist; until then it can still be sent back to its lane. `phase` tells the finer truth."""
+    """The public status of a job. It never goes backwards: a job is in progress only when a task is known to
+    exist, because until then the job can go back to its lane. `phase` in the API is more exact."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -174,9 +173,9 @@ STATUS: Final[Mapping[JobState, Status]] = MappingProxyType(
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery is. "Delivered" is true of a delivery, never of a job: a job has many endpoints."""
+    """The state of a delivery. A delivery can be "delivered", a job cannot: it may have many endpoints."""
 
-    PENDING = "pending"  #: owed; waiting for its first or next attempt
+    PENDING = "pending"  #: waiting for its first or next attempt
     DELIVERED = "delivered"  #: the endpoint answered 2xx
     DEAD = "dead"  #: the last attempt failed; kept with its newest attempts
     HELD = "held"  #: its endpoint is disabled; kept
@@ -209,27 +208,27 @@ DELIVERY_TRANSITIONS: Final[Mapping[DeliveryState, Mapping[DeliveryEvent, Delive
     }
 )
 
-#: The states that nothing leaves, derived: every row of theirs leads back to themselves.
+#: The final states, derived from the table: all of their rows lead back to the same state.
 FINAL: Final = frozenset(state for state, rows in JOB_TRANSITIONS.items() if set(rows.values()) <= {state})
 
 
-def job_moves(event: JobEvent) -> dict[JobState, JobState]:
-    """Every move that `event` can make, as {from: to}: what the store compares and sets."""
+def job_transitions(event: JobEvent) -> dict[JobState, JobState]:
+    """Every transition that `event` can cause, as {from: to}. The store compares and sets with these."""
     return {state: rows[event] for state, rows in JOB_TRANSITIONS.items() if event in rows}
 
 
-def delivery_moves(event: DeliveryEvent) -> dict[DeliveryState, DeliveryState]:
-    """Every move that `event` can make, as {from: to}."""
+def delivery_transitions(event: DeliveryEvent) -> dict[DeliveryState, DeliveryState]:
+    """Every transition that `event` can cause, as {from: to}."""
     return {state: rows[event] for state, rows in DELIVERY_TRANSITIONS.items() if event in rows}
 
 
 def states_of(status: Status) -> list[JobState]:
-    """The inner states that show as this public status."""
+    """The internal states that have this public status."""
     return [state for state, shown in STATUS.items() if shown is status]
 
 
 def diagrams() -> str:
-    """Both machines as mermaid; docs/lifecycle.md holds this text, and a test keeps the two the same."""
+    """Both state machines as mermaid. docs/lifecycle.md contains this text, and a test compares the two."""
     return "\n".join(
         [
             "```mermaid",

@@ -1,4 +1,4 @@
-"""A recovery: what an endpoint was not told between two times is sent again, in the background."""
+"""A recovery: sends the events again, in the background, that an endpoint did not get in a time range."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from gateway.lifecycle import DeliveryState
 
 #: The states of deliveries that can be recovered; by default, all of them are.
 RECOVERABLE: Final = (DeliveryState.DEAD, DeliveryState.HELD)
-#: So far back a recovery can reach, or as far as finished jobs are kept, which may be less.
+#: The oldest start of a recovery. Finished jobs may be kept for a shorter time, which is then the limit.
 MAX_AGE_MS: Final = 14 * 86_400_000
 
 
 class RecoveryState(StrEnum):
     RUNNING = "running"
-    DONE = "done"  #: all that it found is pending again; what became of each, its delivery tells
-    CANCELED = "canceled"  #: its endpoint was disabled or deleted before
+    DONE = "done"  #: all deliveries that it found are pending again; their own state shows the result
+    CANCELED = "canceled"  #: its endpoint was disabled or deleted before it was done
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Of the deliveries of one endpoint that were made from `since` to `until` (both included) and are in one
-    of `states`. Times: ms. `total`: how many they were when it began; `done`: how many are pending again."""
+    """Redelivers the deliveries of one endpoint that were created from `since` to `until` (both inclusive)
+    and are in one of `states`.
+
+    Times: ms. `total`: the number of these deliveries at the start; `done`: how many are pending again.
+    """
 
     id: str
     tenant: str

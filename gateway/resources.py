@@ -103,7 +103,7 @@ async def open_resources(
 
 
 def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway") -> Resources:
-    environment = Environment(reach=crash_points.parse(settings.crash_points))
+    environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
@@ -111,7 +111,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
     blobs = BlobStore(settings.blob_dir)
     return Resources(
         settings=settings,
-        tracer=tracing.make(on=settings.otel, service=service),
+        tracer=tracing.make_tracer(on=settings.otel, service=service),
         environment=environment,
         keyring=settings.keyring(),
         redis=redis,

@@ -19,7 +19,7 @@ from gateway.dispatch import Ticket
 from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable
 from gateway.jobs import Job, rfc3339
-from gateway.lifecycle import JobEvent, JobState, job_moves
+from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.store.base import Answer, JobStore, Move, Outcome
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
@@ -123,7 +123,7 @@ class Settlement:
 
     async def _settle(self, job: Job, move: Move) -> Answer:
         """`move` with all that every end has: its time, its event, and that nothing changed meanwhile."""
-        target = job_moves(move.event).get(job.state, job.state)
+        target = job_transitions(move.event).get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
         owed = None
         if target is not job.state:

@@ -1,13 +1,13 @@
-"""JSON read strictly: one meaning for every document, and a bounded cost for every byte.
+"""Reads JSON strictly: every accepted document has one meaning, and the cost of reading it is limited.
 
-The standard library takes more than JSON (NaN, 1e999, UTF-16), gives some documents a meaning which
-no two readers share (duplicate keys, lone surrogates) and answers others with errors that are not a
-ValueError (deep nesting). Here all of these are refused with `MalformedBody`, always as one problem
-whose `param` is empty.
+The standard library accepts more than JSON (NaN, 1e999, UTF-16). It accepts documents that other readers
+understand differently (duplicate keys, lone surrogates), and raises errors that are not ValueErrors for
+others (deep nesting). This module refuses all of these with `MalformedBody`, always as one problem with an
+empty `param`.
 
 Codes: `not_utf8`, `byte_order_mark`, `empty_body`, `invalid_json`, `duplicate_key`, `not_a_json_number`,
 `number_too_long`, `number_out_of_range`, `lone_surrogate`, `nested_too_deeply`, `too_many_values`.
-Messages tell a position where one is known, and never quote the document but for a duplicate key.
+Messages give the position if it is known. They never quote the document, except for a duplicate key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import math
 from gateway.errors import MalformedBody, Problem
 
 MAX_DEPTH = 32
-MAX_VALUES = 100_000  # a document of 20 MB could hold millions, and stop the event loop for seconds
+MAX_VALUES = 100_000  # 20 MB could hold millions of values and block the event loop for seconds
 MAX_INTEGER_DIGITS = 20
 MAX_FLOAT_CHARACTERS = 100
 _SHOWN_KEY_CHARACTERS = 40
@@ -27,50 +27,50 @@ _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
-    """The value of one JSON document in UTF-8. Raises `MalformedBody`, and nothing else."""
+    """The value of one JSON document in UTF-8. Raises only `MalformedBody`."""
     text = _text(raw)
-    _refuse_crowd(raw, max_depth)
+    _check_size(raw, max_depth)
     try:
         value: object = _DECODER.decode(text)
     except RecursionError:
         raise _too_deep(max_depth) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise _refused("invalid_json", f"the body is not valid JSON: {error.msg} at {where}") from None
+        raise _malformed("invalid_json", f"the body is not valid JSON: {error.msg} at {where}") from None
     if b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw) and _has_lone_surrogate(value):
         message = (
-            "a \\ud800-\\udfff escape stands alone; send both halves of the pair, or the character itself"
+            "a \\ud800-\\udfff escape has no partner; send both halves of the pair, or the character itself"
         )
-        raise _refused("lone_surrogate", message)
+        raise _malformed("lone_surrogate", message)
     return value
 
 
 def _text(raw: bytes) -> str:
     if raw.startswith(b"\xef\xbb\xbf"):
-        raise _refused("byte_order_mark", "the body starts with a byte order mark; send UTF-8 without one")
+        raise _malformed("byte_order_mark", "the body starts with a byte order mark; send UTF-8 without one")
     if b"\0" in raw[:4]:
-        raise _refused("not_utf8", "the body looks like UTF-16 or UTF-32; send it as UTF-8")
+        raise _malformed("not_utf8", "the body looks like UTF-16 or UTF-32; send it as UTF-8")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         message = f"the body is not UTF-8 at byte {error.start}; send it as UTF-8"
-        raise _refused("not_utf8", message) from None
+        raise _malformed("not_utf8", message) from None
     if not text or text.isspace():
-        raise _refused("empty_body", "the body is empty; send one JSON document")
+        raise _malformed("empty_body", "the body is empty; send one JSON document")
     return text
 
 
-def _refuse_crowd(raw: bytes, max_depth: int) -> None:
-    """Refuse too many values and too deep nesting before anything is built of them.
+def _check_size(raw: bytes, max_depth: int) -> None:
+    """Refuses too many values and too deep nesting before any object is created.
 
-    Only bytes methods that run in C: an ordinary document costs three counts and ends there; one that
-    could break a limit has its strings cut away and its brackets peeled, one level a round.
+    It uses only methods of bytes, which run in C. An ordinary document needs three counts. For a document
+    that could exceed a limit, it removes the strings, and then the innermost brackets again and again.
     """
     brackets = raw.count(b"[") + raw.count(b"{")
     if brackets <= max_depth and raw.count(b",") <= MAX_VALUES:
         return
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if plain.count(b'"') > 4 * MAX_VALUES + 4:  # a value has two strings at most
+    if plain.count(b'"') > 4 * MAX_VALUES + 4:  # a value has at most two strings: its key and itself
         raise _too_many_values()
     pieces = plain.split(b'"')
     bare = b"".join(pieces[::2])
@@ -79,13 +79,14 @@ def _refuse_crowd(raw: bytes, max_depth: int) -> None:
     nest = bare.translate(_ANY_BRACKET_TO_SQUARE, _ALL_BUT_BRACKETS)
     for _ in range(max_depth):
         nest = nest.replace(b"[]", b"")
-    # What never closes is left to the parser, which knows the place.
+    # Unclosed brackets are left to the parser, which reports their position.
     if b"[]" in nest:
         raise _too_deep(max_depth)
 
 
 def _too_many_values() -> MalformedBody:
-    return _refused("too_many_values", f"the body has more than {MAX_VALUES} values; send a smaller document")
+    message = f"the body has more than {MAX_VALUES} values; send a smaller document"
+    return _malformed("too_many_values", message)
 
 
 def _has_lone_surrogate(value: object) -> bool:
@@ -105,14 +106,14 @@ def _has_lone_surrogate(value: object) -> bool:
     return False
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
                 shown = json.dumps(key[:_SHOWN_KEY_CHARACTERS])
-                raise _refused("duplicate_key", f"the key {shown} stands twice in one object; send it once")
+                raise _malformed("duplicate_key", f"the key {shown} is twice in one object; send it once")
             seen.add(key)
     return found
 
@@ -120,34 +121,34 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _integer(digits: str) -> int:
     if len(digits) - digits.startswith("-") > MAX_INTEGER_DIGITS:
         message = f"an integer has more than {MAX_INTEGER_DIGITS} digits; send a smaller one, or a string"
-        raise _refused("number_too_long", message)
+        raise _malformed("number_too_long", message)
     return int(digits)
 
 
-def _finite(digits: str) -> float:
+def _float(digits: str) -> float:
     if len(digits) > MAX_FLOAT_CHARACTERS:
         message = f"a number is longer than {MAX_FLOAT_CHARACTERS} characters; send fewer digits"
-        raise _refused("number_too_long", message)
+        raise _malformed("number_too_long", message)
     value = float(digits)
     if math.isinf(value):
-        raise _refused("number_out_of_range", "a number is too large for a double; send a smaller one")
+        raise _malformed("number_out_of_range", "a number is too large for a double; send a smaller one")
     return value
 
 
 def _not_a_number(name: str) -> float:
-    raise _refused("not_a_json_number", f"{name} is not JSON; send a number, or leave the field out")
+    raise _malformed("not_a_json_number", f"{name} is not JSON; send a number, or leave the field out")
 
 
 def _too_deep(max_depth: int) -> MalformedBody:
     message = f"the body is nested more than {max_depth} levels deep; send a flatter document"
-    return _refused("nested_too_deeply", message)
+    return _malformed("nested_too_deeply", message)
 
 
-def _refused(code: str, message: str) -> MalformedBody:
+def _malformed(code: str, message: str) -> MalformedBody:
     return MalformedBody([Problem("", code, message)])
 
 
-# Made once: json.loads would make a decoder for every call that has hooks.
+# Created once: json.loads would create a decoder in every call that has hooks.
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_not_a_number
+    object_pairs_hook=_object_of, parse_int=_integer, parse_float=_float, parse_constant=_not_a_number
 )

@@ -1,8 +1,7 @@
-"""Log lines: one JSON object each (or for people), with the same field names everywhere.
+"""Configures logging: each line is one JSON object (or readable text), with the same field names everywhere.
 
-Secrets are not filtered out here; they are never put in. Field names: `request` (the id of the HTTP request
-being served), `trace` (of the job), `job`, `tenant`, `task`, `epoch`, `delivery`, `endpoint`, `event`,
-`reason`.
+This module does not filter secrets: no code may log them. Field names: `request` (the id of the current HTTP
+request), `trace` (of the job), `job`, `tenant`, `task`, `epoch`, `delivery`, `endpoint`, `event`, `reason`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from gateway.context import REQUEST, TRACE
 
 
 def configure(log_level: str, log_format: str) -> None:
-    """Once for each process, before anything is logged."""
+    """Call it once in each process, before anything is logged."""
     level = getattr(logging, log_level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -57,33 +56,34 @@ def _with_context(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMap
 
 
 class Outage:
-    """Logs once when something goes away (`gone`, a warning with its reason) and once when it is `back`."""
+    """Logs a failure once when it begins (event `gone`, a warning with its reason) and once when it is over
+    (event `back`), however often it is reported in between."""
 
     def __init__(self, gone: str, back: str, **fields: object) -> None:
         self._gone = gone
         self._back = back
         self._fields = fields
-        self._on = False
+        self._failing = False
 
-    def begins(self, reason: str) -> None:
-        if not self._on:
+    def failed(self, reason: str) -> None:
+        if not self._failing:
             structlog.get_logger().warning(self._gone, reason=reason, **self._fields)
-        self._on = True
+        self._failing = True
 
-    def ends(self) -> None:
-        if self._on:
+    def recovered(self) -> None:
+        if self._failing:
             structlog.get_logger().info(self._back, **self._fields)
-        self._on = False
+        self._failing = False
 
 
 def _configure_libraries(level: int, formatter: logging.Formatter) -> None:
-    """What libraries log through the standard library looks like what we log ourselves."""
+    """Log lines of libraries, which use the standard library, get the same format as ours."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger("arq").setLevel(logging.ERROR)  # it warns of each outage that we log ourselves
+    logging.getLogger("arq").setLevel(logging.ERROR)  # it repeats warnings that we log ourselves
 
 
 def _json(dumps: Callable[..., str | bytes]) -> list[Any]:
@@ -91,7 +91,7 @@ def _json(dumps: Callable[..., str | bytes]) -> list[Any]:
 
 
 def _console() -> list[Any]:
-    # The default formatter shows local variables, and with them secrets.
+    # The default formatter shows local variables, which may be secrets.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 

@@ -1,4 +1,4 @@
-"""Client keys: who may do what, for which tenant. Only hashes of keys are kept."""
+"""Tenants and their client keys, which say who may do what. Only hashes of keys are stored."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _KEY: Final = re.compile(r"vgw_([0-9a-f]{12})_([0-9a-f]{48})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who owns keys, jobs and endpoints, and what operators set for it; None: as the service does.
+    """The owner of keys, jobs and endpoints, and what operators set for it; None: the service's default.
 
-    `title`: for people. `weight`: its share of the upstream, while others wait, is in proportion to it;
-    `in_flight`: tasks of it at the upstream at once; `queue_max`: jobs of it that may wait; `rate`: jobs that
-    it may post in a second, `burst`: at once; `networks`: CIDRs that its webhooks may go to besides.
-    `paused_at` (ms): since when nothing of it is sent, `paused_by` an operator.
+    `title`: a name for people. `weight`: its share of the upstream, in proportion, while other tenants wait
+    too; `in_flight`: the most tasks at the upstream at once; `queue_max`: the most waiting jobs; `rate`: jobs
+    per second that it may post; `burst`: jobs that it may post at once; `networks`: CIDRs that its webhooks
+    may go to in addition. `paused_at` (ms): since when nothing of it is sent; `paused_by`: the operator.
     """
 
     name: str
@@ -49,15 +49,17 @@ class Scope(StrEnum):
     OPS_WRITE = "ops:write"
 
 
-#: What an ordinary client needs.
+#: The scopes that an ordinary client needs.
 CLIENT_SCOPES: Final = (Scope.JOBS_WRITE, Scope.JOBS_READ, Scope.ENDPOINTS_WRITE)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A client key as stored: `digest` is the SHA-256 of its secret part (192 random bits, so that a
-    slow hash would add nothing). Times: ms. `replaces`: the key that it was made for in a rotation;
-    `last_used_at`: to the minute."""
+    """A client key as it is stored. Times: ms.
+
+    `digest`: the SHA-256 of its secret part; that has 192 random bits, so a slow hash would add nothing.
+    `replaces`: the key that it replaces, after a rotation; `last_used_at`: to the minute.
+    """
 
     id: str
     tenant: str
@@ -70,8 +72,8 @@ class Key:
     replaces: str | None = None
     last_used_at: int | None = None
 
-    def opens(self, secret: str) -> bool:
-        """Whether this secret is the key's, compared in constant time; never once it was revoked."""
+    def matches(self, secret: str) -> bool:
+        """Whether this is the secret of the key, compared in constant time. False if the key was revoked."""
         same = hmac.compare_digest(self.digest, digest_of(secret))
         return same and self.revoked_at is None
 
@@ -84,13 +86,13 @@ def digest_of(secret: str) -> str:
 
 
 def split_key(text: str) -> tuple[str, str] | None:
-    """The id and the secret of `vgw_<id>_<secret>`, or None when the text is no key."""
+    """The id and the secret of `vgw_<id>_<secret>`; None if the text is not a key."""
     found = _KEY.match(text)
     return (found[1], found[2]) if found else None
 
 
 def new_key(entropy: Callable[[int], bytes]) -> tuple[str, str, str]:
-    """A fresh key: its id, its secret, and the whole text to hand over."""
+    """A new key: its id, its secret, and the whole text for the client."""
     key_id, secret = entropy(6).hex(), entropy(24).hex()
     return key_id, secret, f"vgw_{key_id}_{secret}"
 
@@ -105,7 +107,7 @@ def mint(
     expires_at: int | None = None,
     replaces: str | None = None,
 ) -> tuple[Key, str]:
-    """A fresh key as it is to be stored, and its text, which is nowhere else."""
+    """A new key as it is stored, and its text, which is not stored anywhere."""
     key_id, secret, text = new_key(entropy)
     key = Key(key_id, tenant, frozenset(scopes), digest_of(secret), name, now, None, expires_at, replaces)
     return key, text

@@ -1,8 +1,9 @@
-"""One trace for a job, from the request that posted it to the webhooks that tell of it (W3C Trace Context).
+"""One trace for each job, from the request that posted it to its webhooks (W3C Trace Context).
 
-A client's `traceparent` is kept with its job, and every log line about the job carries the trace's id. With
-the extra `otel` and `GATEWAY_OTEL=1` each step is a span of that trace, sent to where the `OTEL_*` variables
-say; without, the client's own span is passed on as it came. The upstream is told of none of it.
+The client's `traceparent` is stored with its job, and every log line about the job has the id of the trace.
+With the extra `otel` and `GATEWAY_OTEL=1`, each step is a span of that trace, and the `OTEL_*` variables say
+where to send the spans. Otherwise the client's own `traceparent` is passed on unchanged. Nothing of this is
+sent to the upstream.
 """
 
 from __future__ import annotations
@@ -20,52 +21,58 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
 
-#: version 00, trace and span not all zeros, flags.
+#: Version 00; trace and span ids that are not all zeros; flags.
 _PARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _MS: Final = 1_000_000  # ns
-#: What a step is about: job, tenant, ...
-About = Mapping[str, str | int]
+#: The attributes of a step: job, tenant, ...
+Attributes = Mapping[str, str | int]
 
 
-def read(header: bytes | None) -> str | None:
-    """The client's `traceparent`. One that is malformed is passed over, as the standard asks."""
+def read_traceparent(header: bytes | None) -> str | None:
+    """The client's `traceparent`. A malformed one is ignored, as the standard demands."""
     return header.decode() if header is not None and _PARENT.match(header) else None
 
 
 class Tracer(Protocol):
     on: bool
 
-    def span(self, name: str, parent: str | None, about: About) -> AbstractContextManager[str | None]:
-        """A step of the trace of `parent` (a new trace without), until the block ends; its own traceparent.
-        Log lines in the block carry the trace's id."""
+    def span(
+        self, name: str, parent: str | None, attributes: Attributes
+    ) -> AbstractContextManager[str | None]:
+        """A step of the trace of `parent`, or of a new trace; it ends with the block. Yields its traceparent.
+        Log lines in the block have the id of the trace."""
 
-    def past(self, name: str, parent: str | None, about: About, since_ms: int, until_ms: int) -> None:
-        """A step that is over already."""
+    def add_finished(
+        self, name: str, parent: str | None, attributes: Attributes, since_ms: int, until_ms: int
+    ) -> None:
+        """Records a step that has already ended."""
 
     def close(self) -> None:
-        """Send what is not sent yet."""
+        """Sends the remaining spans."""
 
 
-class Untraced:
-    """Passes on what came."""
+class NoTracer:
+    """Records no spans and passes on the client's traceparent."""
 
     on = False
 
     @contextlib.contextmanager
-    def span(self, name: str, parent: str | None, about: About) -> Iterator[str | None]:
-        with _named(parent):
+    def span(self, name: str, parent: str | None, attributes: Attributes) -> Iterator[str | None]:
+        with _trace_in_logs(parent):
             yield parent
 
-    def past(self, name: str, parent: str | None, about: About, since_ms: int, until_ms: int) -> None: ...
+    def add_finished(
+        self, name: str, parent: str | None, attributes: Attributes, since_ms: int, until_ms: int
+    ) -> None: ...
 
     def close(self) -> None: ...
 
 
-UNTRACED: Final = Untraced()
+NO_TRACER: Final = NoTracer()
 
 
-class Traced:
-    """Spans by the OpenTelemetry SDK."""
+class OpenTelemetryTracer:
+    """Records spans with the OpenTelemetry SDK."""
 
     on = True
 
@@ -74,12 +81,12 @@ class Traced:
         self._tracer = provider.get_tracer("vidu-gateway")
 
     @contextlib.contextmanager
-    def span(self, name: str, parent: str | None, about: About) -> Iterator[str | None]:
-        span = self._tracer.start_span(name, _context(parent), attributes=about)
+    def span(self, name: str, parent: str | None, attributes: Attributes) -> Iterator[str | None]:
+        span = self._tracer.start_span(name, _context(parent), attributes=attributes)
         found = span.get_span_context()
         own = f"00-{found.trace_id:032x}-{found.span_id:016x}-{int(found.trace_flags):02x}"
         try:
-            with _named(own):
+            with _trace_in_logs(own):
                 yield own
         except BaseException as error:
             span.set_attribute("error.type", type(error).__name__)
@@ -87,17 +94,19 @@ class Traced:
         finally:
             span.end()
 
-    def past(self, name: str, parent: str | None, about: About, since_ms: int, until_ms: int) -> None:
+    def add_finished(
+        self, name: str, parent: str | None, attributes: Attributes, since_ms: int, until_ms: int
+    ) -> None:
         start = since_ms * _MS
-        span = self._tracer.start_span(name, _context(parent), attributes=about, start_time=start)
+        span = self._tracer.start_span(name, _context(parent), attributes=attributes, start_time=start)
         span.end(max(start, until_ms * _MS))
 
     def close(self) -> None:
         self._provider.shutdown()
 
 
-def check(*, on: bool) -> None:
-    """ConfigurationError when spans are wanted and the extra is not there."""
+def check_installed(*, on: bool) -> None:
+    """ConfigurationError if tracing is on and the extra is not installed."""
     if not on:
         return
     try:
@@ -108,11 +117,12 @@ def check(*, on: bool) -> None:
         raise ConfigurationError(message) from None
 
 
-def make(*, on: bool, service: str) -> Tracer:
-    """`service`: the name under which this process' spans are shown. ConfigurationError as of `check`."""
-    check(on=on)
+def make_tracer(*, on: bool, service: str) -> Tracer:
+    """`service`: the service name of this process in its spans. ConfigurationError as in
+    `check_installed`."""
+    check_installed(on=on)
     if not on:
-        return UNTRACED
+        return NO_TRACER
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -120,11 +130,11 @@ def make(*, on: bool, service: str) -> Tracer:
 
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Traced(provider)
+    return OpenTelemetryTracer(provider)
 
 
 @contextlib.contextmanager
-def _named(traceparent: str | None) -> Iterator[None]:
+def _trace_in_logs(traceparent: str | None) -> Iterator[None]:
     token = TRACE.set(traceparent.split("-")[1] if traceparent else "")
     try:
         yield

@@ -1,13 +1,12 @@
-"""Which URLs a client may send: their syntax, and whether their host can be public at all.
+"""Checks URLs that a client sends: their syntax, and whether their host can be public.
 
-Nothing is resolved or fetched here. Who dials a URL decides about the address actually dialled; this
-only refuses early what can never work, so that it costs nothing. Syntax: RFC 3986, in ASCII.
-Names that are private by definition: RFC 6761 (localhost), 6762 (.local), 8375 (home.arpa), and
-`.internal` (reserved by ICANN in 2024).
+It resolves and fetches nothing. It only refuses early what can never work; the code that dials a URL decides
+about the real address. Syntax: RFC 3986, in ASCII. Names that are private by definition: RFC 6761
+(localhost), 6762 (.local), 8375 (home.arpa), and `.internal` (reserved by ICANN in 2024).
 
-Codes: `too_long`, `url_scheme`, `url_characters`, `url_userinfo`, `url_host`, `url_port`,
-`url_fragment`, `url_not_public`. Messages may name the host, never the path or the query: a query
-often carries a signature.
+Codes: `too_long`, `url_scheme`, `url_characters`, `url_userinfo`, `url_host`, `url_port`, `url_fragment`,
+`url_not_public`. Messages may contain the host, but never the path or the query: a query often contains a
+signature.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-# Nearly every URL there is, in one match; whatever it does not take is looked at part by part.
+# Matches almost every valid URL at once. All others are checked part by part.
 _PLAIN = re.compile(
     r"https?://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,3}[a-z]{2,24})(?:/[!$-;=?-\[\]-~]*)?",
     re.IGNORECASE,
@@ -34,14 +33,14 @@ _MAX_HOST_CHARACTERS = 253
 _NEVER_PUBLIC = (".localhost", ".local", ".localdomain", ".internal", ".home.arpa")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
-#: A callback token wherever it stands in a text. Whoever has one can call back, so it is never logged.
+#: A callback token anywhere in a text. Its owner can send callbacks, so it is never logged.
 CALLBACK_TOKEN = re.compile(
     r"(?P<kid>[a-z0-9]{1,8})\.(?P<tenant>[a-z0-9][a-z0-9_-]{0,31})"
     r"\.(?P<job>job_[0-9A-HJKMNP-TV-Z]{26})\.(?P<epoch>0|[1-9][0-9]{0,9})"
     r"(?:~(?P<account>[a-z0-9][a-z0-9_-]{0,31}))?"
     r"\.(?P<mac>[A-Za-z0-9_-]{22})"
 )
-#: Of a URL that we call: a job's own callback_url, and an endpoint.
+#: The limit for URLs that we call: a job's own callback_url, and an endpoint's URL.
 MAX_CALLBACK_URL_CHARACTERS = 2048
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -50,9 +49,9 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def url_fault(
     url: str, *, max_characters: int, public: bool = False, fragment: bool = True
 ) -> tuple[str, str] | None:
-    """Code and message of the first thing wrong with an http(s) URL, or None.
+    """Code and message of the first fault of an http(s) URL, or None.
 
-    `public`: refuse hosts that are private by their very spelling. `fragment`: allow a `#...` part.
+    `public`: refuse hosts that are private by their name or address. `fragment`: allow a `#...` part.
     """
     if len(url) > max_characters:
         return "too_long", f"has {len(url)} characters; send a URL of at most {max_characters}"
@@ -64,13 +63,13 @@ def url_fault(
         return "url_scheme", "must start with http:// or https://"
     if _FORBIDDEN.search(url):
         hint = 'percent-encode spaces, \\, <, >, " and everything beyond ASCII (host names: punycode)'
-        return "url_characters", f"has characters that a URL can not hold; {hint}"
+        return "url_characters", f"has characters that a URL cannot have; {hint}"
     parts = _PARTS.fullmatch(url, scheme.end())
     if parts is None:
-        return "url_host", "has no readable host; send https://host/path"
+        return "url_host", "has no valid host; send https://host/path"
     userinfo, host, port, rest = parts.groups()
     if userinfo is not None:
-        return "url_userinfo", "holds a user name or password before @; send a URL without credentials"
+        return "url_userinfo", "has a user name or password before @; send a URL without credentials"
     if port is not None and not (_PORT.fullmatch(port) and 0 < int(port[1:]) < 65536):
         return "url_port", "has a port that is not a number from 1 to 65535; correct it or leave it out"
     if not fragment and rest is not None and "#" in rest:
@@ -85,23 +84,25 @@ def _host_fault(host: str, public: bool) -> tuple[str, str] | None:
     except ValueError:
         return (
             "url_host",
-            "has a host that is no valid IP address; write IPv4 as four decimal numbers, IPv6 without a zone",
+            "has an invalid IP address as host; write IPv4 as four decimal numbers, and IPv6 without a zone",
         )
     if address is not None:
         if public and not _is_public(address):
-            return "url_not_public", f"points to {host}, which the upstream can not reach; send a public URL"
+            return "url_not_public", f"points to {host}, which the upstream cannot reach; send a public URL"
         return None
     if len(name) > _MAX_HOST_CHARACTERS or not _NAME.fullmatch(name):
         return "url_host", "has no valid host name; send https://host/path"
     if public and _is_local_name(name):
-        return "url_not_public", f"points to {host}, which the upstream can not reach; send a public URL"
+        return "url_not_public", f"points to {host}, which the upstream cannot reach; send a public URL"
     return None
 
 
 def _address(name: str) -> _Address | None:
-    """The address a host spells, None for a name. ValueError for the odd spellings of IPv4 (`127.1`,
-    `0x7f000001`), which some resolvers take and some do not, and for an IPv6 zone, which is a matter of
-    one machine."""
+    """The IP address of a host, None for a name.
+
+    ValueError for unusual spellings of IPv4 (`127.1`, `0x7f000001`), which only some resolvers accept, and
+    for an IPv6 zone, which has a meaning only on one machine.
+    """
     if name.startswith("["):
         if "%" in name:
             raise ValueError("an address with a zone")
@@ -122,5 +123,5 @@ def _is_public(address: _Address) -> bool:
 
 
 def _is_local_name(name: str) -> bool:
-    """A name without a dot, or under a domain which the public DNS never holds."""
+    """Whether a name has no dot, or belongs to a domain that is never in the public DNS."""
     return "." not in name or name.lower().endswith(_NEVER_PUBLIC)

@@ -30,7 +30,7 @@ def main() -> int:
     roles = parser.parse_args().role or list(Role)
     try:
         settings = settings_module.load()
-        tracing.check(on=settings.otel)
+        tracing.check_installed(on=settings.otel)
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # before there is a log
         return 2

@@ -19,12 +19,12 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Answer, JobStore, Move, Outcome
-from gateway.tracing import UNTRACED, Tracer
+from gateway.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import (
     CancelDone,
     CancelRefused,
     Found,
-    Later,
+    Inconclusive,
     Missing,
     QueryOutcome,
     Snapshot,
@@ -44,8 +44,8 @@ _JITTER: Final = 0.2
 _LATE_POLLS: Final = 10  # times the longest wait between polls, when a job was given up
 _LATE_SOON_MS: Final = 3_600_000  # longer than this ago
 
-_UNKNOWN_ACCOUNT: Final = Later("the task's account is not among this worker's settings")
-_FOREIGN: Final = Later("the task carries the mark of another job")
+_UNKNOWN_ACCOUNT: Final = Inconclusive("the task's account is not among this worker's settings")
+_FOREIGN: Final = Inconclusive("the task carries the mark of another job")
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
 _EMPTY = UpstreamError("upstream_no_output", "the upstream calls the task completed, but shows no video")
 _LATE = UpstreamError(
@@ -62,7 +62,7 @@ class Confirmer:
     upstreams: Mapping[str, Upstream]
     environment: Environment
     settings: Settings
-    tracer: Tracer = UNTRACED
+    tracer: Tracer = NO_TRACER
 
     async def confirm(self, ticket: Ticket) -> None:
         async with renewed(self.jobs, ticket, self.settings.lease_seconds):
@@ -147,7 +147,7 @@ class Confirmer:
                     await self._believe(job, snapshot, ticket)
                 else:
                     await self._give_up(job, ticket, _LOST)
-            case Later():
+            case Inconclusive():
                 structlog.get_logger().warning("query_unanswered", job=job.id, reason=outcome.reason)
                 await self._wait(job, ticket, {}, at_least=outcome.retry_after_seconds or 0)
 

@@ -25,7 +25,7 @@ from gateway.lifecycle import DeliveryEvent
 from gateway.settings import Settings
 from gateway.store.base import Answer
 from gateway.store.delivery_base import DeliveryStore, EndpointStore
-from gateway.tracing import UNTRACED, Tracer
+from gateway.tracing import NO_TRACER, Tracer
 from workers.store_retry import persist
 
 KEPT_ATTEMPTS: Final = 20
@@ -65,7 +65,7 @@ class Messenger:
     environment: Environment
     settings: Settings
     wake: Callable[[], None] = sleep_on
-    tracer: Tracer = UNTRACED
+    tracer: Tracer = NO_TRACER
     networks: Callable[[str], Awaitable[tuple[Network, ...]]] = of_nobody
 
     async def deliver(self, ticket: Ticket) -> None:
@@ -173,7 +173,7 @@ class Messenger:
             retry_after(result.retry_after, self.environment.clock()),
             random,
             overload_floor_seconds=self.settings.delivery_overload_seconds,
-            left_seconds=left,
+            remaining_seconds=left,
         )
 
     def _left_seconds(self, delivery: Delivery) -> float:

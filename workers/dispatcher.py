@@ -36,9 +36,9 @@ class Dispatcher:
             self._woken.clear()  # first: what is scheduled from here on may not be in the store's answer
             try:
                 seconds = await self.dispatch()
-                outage.ends()
+                outage.recovered()
             except StoreUnavailable as error:
-                outage.begins(str(error))
+                outage.failed(str(error))
                 seconds = IDLE_SECONDS
             await asyncio.sleep(LEAST_SECONDS)
             await self._wait(seconds - LEAST_SECONDS)

@@ -23,7 +23,7 @@ from gateway.resolution import resubmit_move, unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Move, Outcome
-from gateway.upstream.base import Found, Later, ListedTask, Upstream
+from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
 
 #: A look at the list soon, for a task that was made; and one at the end of the window.
 _FIRST_LIST_SECONDS: Final = 60.0
@@ -133,10 +133,14 @@ class EvidenceSeeker:
         try:
             async with asyncio.timeout(_LIST_SECONDS):
                 listing = await upstream.list_tasks(since, until)
-                found = listing if isinstance(listing, Later) else await _marked(upstream, job, listing.tasks)
+                found = (
+                    listing
+                    if isinstance(listing, Inconclusive)
+                    else await _marked(upstream, job, listing.tasks)
+                )
         except TimeoutError:
-            found = Later("the list took too long")
-        if isinstance(found, Later):
+            found = Inconclusive("the list took too long")
+        if isinstance(found, Inconclusive):
             log.warning("list_unanswered", reason=found.reason)
             return None
         if found is None:
@@ -154,7 +158,7 @@ class EvidenceSeeker:
         return True
 
 
-async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Later | None:
+async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Inconclusive | None:
     """The task that carries the mark of one of the job's submissions. The list may not show marks, a look
     at one task does; a prompt alone is no proof, for another job may have asked for the same. Later when
     not every candidate could be looked at: then nothing is known."""
@@ -166,10 +170,10 @@ async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str 
         elif task.reference is not None and mark in task.reference:
             return task.task_id
     if len(unmarked) > _CANDIDATES:
-        return Later(f"{len(unmarked)} tasks of the list carry no mark")
+        return Inconclusive(f"{len(unmarked)} tasks of the list carry no mark")
     for task_id in unmarked:
         look = await upstream.query(task_id)
-        if isinstance(look, Later):
+        if isinstance(look, Inconclusive):
             return look
         if isinstance(look, Found) and look.snapshot.reference and mark in look.snapshot.reference:
             return task_id

@@ -33,9 +33,9 @@ class Prober:
         outage = Outage("callback_path_shut", "callback_path_open", url=self.public_url)
         while True:
             if await self.probe():
-                outage.ends()
+                outage.recovered()
             else:
-                outage.begins("our own callback route does not answer by the public URL")
+                outage.failed("our own callback route does not answer by the public URL")
             await asyncio.sleep(self.gap_seconds / _PROBES_A_GAP)
 
     async def probe(self) -> bool:

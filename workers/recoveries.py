@@ -33,9 +33,9 @@ class Recoverer:
             try:
                 names = await self.store.running()
                 await self._advance(names)
-                outage.ends()
+                outage.recovered()
             except StoreUnavailable as error:
-                outage.begins(str(error))
+                outage.failed(str(error))
             await asyncio.sleep(STEP_SECONDS if names else PAUSE_SECONDS)
 
     async def advance(self) -> int:

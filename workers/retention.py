@@ -29,9 +29,9 @@ class Retention:
         while True:
             try:
                 await self.sweep()
-                outage.ends()
+                outage.recovered()
             except StoreUnavailable as error:
-                outage.begins(str(error))
+                outage.failed(str(error))
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def sweep(self) -> int:

@@ -195,8 +195,8 @@ async def _keep_running(worker: WakeWorker) -> None:
             with store_errors():
                 # Nothing is deleted here: it is a write, which tells whether the queue can be worked on.
                 await worker.pool.delete(f"{worker.queue_name}:probe")
-            outage.ends()
+            outage.recovered()
             await worker.main()
         except StoreUnavailable as error:
-            outage.begins(str(error))
+            outage.failed(str(error))
             await asyncio.sleep(_PAUSE_SECONDS)

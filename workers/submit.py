@@ -33,11 +33,11 @@ from gateway.lifecycle import JobEvent
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import AccountVerdict, Answer, JobStore, Move, Outcome
-from gateway.tracing import UNTRACED, About, Tracer
+from gateway.tracing import NO_TRACER, Attributes, Tracer
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
-    Refused,
     Rejected,
     SubmitOutcome,
     TaskStatus,
@@ -73,16 +73,16 @@ class Submitter:
     environment: Environment
     settings: Settings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    tracer: Tracer = UNTRACED
+    tracer: Tracer = NO_TRACER
 
     async def submit(self, ticket: Ticket) -> None:
         job = await self.jobs.claim(ticket, self.environment.entropy(8).hex())
         if job is None:
             await self._let_go(ticket)
             return
-        about: About = {"job": job.id, "tenant": job.tenant, "epoch": job.epoch}
+        about: Attributes = {"job": job.id, "tenant": job.tenant, "epoch": job.epoch}
         if job.epoch == 1:
-            self.tracer.past("queue", job.trace, about, job.created_at, self.environment.now_ms())
+            self.tracer.add_finished("queue", job.trace, about, job.created_at, self.environment.now_ms())
         with self.tracer.span("submit", job.trace, about):
             await self._submit(job, ticket)
 
@@ -180,7 +180,7 @@ class Submitter:
                 verdict = AccountVerdict("busy", int(held * 1000), account=job.account)
                 back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
                 return await self._send_back(job, replace(back, why=reason_of(outcome)))
-            case Refused():
+            case AccountRefused():
                 structlog.get_logger().error(
                     "account_refused",
                     job=job.id,

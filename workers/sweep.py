@@ -62,9 +62,9 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
-                outage.ends()
+                outage.recovered()
             except StoreUnavailable as error:
-                outage.begins(str(error))
+                outage.failed(str(error))
             await asyncio.sleep(TICK_SECONDS)
 
     async def run_blobs(self) -> None:

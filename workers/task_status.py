@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.jobs import Job
-from gateway.upstream.base import Found, Later, QueryOutcome, Snapshot, TaskStatus
+from gateway.upstream.base import Found, Inconclusive, QueryOutcome, Snapshot, TaskStatus
 
 
 def is_of(job: Job, snapshot: Snapshot) -> bool:
@@ -24,7 +24,7 @@ def is_done(look: QueryOutcome) -> bool:
 
 def is_working(look: QueryOutcome) -> bool:
     """Whether the task may still be finished."""
-    return isinstance(look, Later) or (
+    return isinstance(look, Inconclusive) or (
         isinstance(look, Found) and look.snapshot.status is TaskStatus.IN_PROGRESS
     )
 

@@ -1,7 +1,7 @@
-"""The result that a callback's body claims, as far as it may be believed at all.
+"""Reads the result that a callback's body claims, if the operator allows to trust it.
 
-The token in the URL proves who was given it, not who wrote the body: a result is believed only when the
-operator said so (`callback_trust=body`), and only with addresses at hosts that the operator named.
+The token in the URL proves who was given the URL, not who wrote the body. So a result counts only if the
+operator allowed it (`callback_trust=body`), and only if all its URLs are at hosts that the operator named.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _MAX_URL_CHARACTERS: Final = 2048
 
 
 def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None:
-    """`{"status", "output", "usage", "metadata", "error"}` of a task that ended, or None."""
+    """`{"status", "output", "usage", "metadata", "error"}` of a finished task; None if it does not count."""
     if settings.callback_trust != "body" or snapshot is None or snapshot.status is TaskStatus.IN_PROGRESS:
         return None
     if snapshot.status is TaskStatus.COMPLETED and not _has_result(snapshot):
         return None
     urls = (*_urls(snapshot.output), *_urls(snapshot.metadata))
-    if not all(_is_believed(settings, url) for url in urls):
+    if not all(_is_trusted(settings, url) for url in urls):
         return None
     error = snapshot.error
     return {
@@ -37,28 +37,28 @@ def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None
 
 
 def _has_result(snapshot: Snapshot) -> bool:
-    """A cover alone is no result."""
+    """Whether there is a video URL; a cover alone is not a result."""
     groups = [group.get("content") for group in snapshot.output]
     return any("url" in item for items in groups if isinstance(items, list) for item in items)
 
 
 def _urls(value: object, name: str = "") -> Iterator[str]:
-    """Whatever a reader might take for an address: by the name it stands under, or by its own look."""
+    """Every text that a client might use as a URL, judging by the name of its field or by its own form."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _urls(item, str(key))
     elif isinstance(value, list):
         for item in value:
             yield from _urls(item, name)
-    elif isinstance(value, str) and (name.lower().endswith("url") or _looks_like_one(value)):
+    elif isinstance(value, str) and (name.lower().endswith("url") or _looks_like_url(value)):
         yield value
 
 
-def _looks_like_one(text: str) -> bool:
+def _looks_like_url(text: str) -> bool:
     return text.lstrip().lower().startswith(("http:", "https:", "//"))
 
 
-def _is_believed(settings: Settings, url: str) -> bool:
+def _is_trusted(settings: Settings, url: str) -> bool:
     schemes = ("https", "http") if settings.allow_private_media_urls else ("https",)
     if url_fault(url, max_characters=_MAX_URL_CHARACTERS) is not None:
         return False

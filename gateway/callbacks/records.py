@@ -1,4 +1,4 @@
-"""A verified callback: as one line of JSON and back, and the warning when one is out of place."""
+"""Converts a verified callback to a line of JSON and back, and warns of a callback that is out of place."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import structlog
 from gateway.jobs import JOB_ID
 from gateway.store.base import Callback, Effect
 
-#: None of these comes as long as Redis keeps what it acknowledged and tasks are named right.
-_STRANGE: Final = (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)
-_NEEDED: Final[dict[str, tuple[type, ...]]] = {
+#: These cannot happen as long as Redis keeps what it acknowledged and the upstream names the right task.
+_UNEXPECTED: Final = (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)
+_REQUIRED: Final[dict[str, tuple[type, ...]]] = {
     "job_id": (str,),
     "tenant": (str,),
     "epoch": (int,),
     "label": (str,),
 }
-_TYPES: Final = _NEEDED | {
+_TYPES: Final = _REQUIRED | {
     "task_id": (str, type(None)),
     "terminal": (bool,),
     "working": (bool,),
@@ -33,27 +33,27 @@ _TYPES: Final = _NEEDED | {
 
 
 def to_line(callback: Callback) -> bytes:
-    """The newline included; `raw` in base64."""
+    """One line of JSON with its newline; `raw` is in Base64."""
     fields = {**asdict(callback), "raw": base64.b64encode(callback.raw).decode()}
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def from_line(line: bytes) -> Callback:
-    """Raises ValueError for anything that `to_line` did not make: a line may have met a failing disk."""
+    """The reverse of `to_line`. ValueError for any other line: a failing disk may have damaged it."""
     fields: Any = orjson.loads(line)
-    if not isinstance(fields, dict) or not _NEEDED.keys() <= fields.keys() <= _TYPES.keys():
+    if not isinstance(fields, dict) or not _REQUIRED.keys() <= fields.keys() <= _TYPES.keys():
         raise ValueError("not the fields of a callback")
     for name, value in fields.items():
         if type(value) not in _TYPES[name]:
-            raise ValueError(f"{name} is of a wrong type")
+            raise ValueError(f"{name} has the wrong type")
     if not JOB_ID.match(fields["job_id"]) or fields["epoch"] < 0:
         raise ValueError("not a submission of a job")
     return Callback(**{**fields, "raw": base64.b64decode(fields.get("raw", ""), validate=True)})
 
 
-def warn_of(callback: Callback, effect: Effect) -> None:
-    """Logs `callback_out_of_place` when the effect is a strange one, whichever way the callback took."""
-    if effect in _STRANGE:
+def warn_if_unexpected(callback: Callback, effect: Effect) -> None:
+    """Logs `callback_out_of_place` if a callback had an unexpected effect, directly or by a replay."""
+    if effect in _UNEXPECTED:
         structlog.get_logger().warning(
             "callback_out_of_place",
             job=callback.job_id,

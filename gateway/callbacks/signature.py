@@ -1,12 +1,12 @@
-"""Vidu's signature on a callback: HMAC-SHA256 over method, path, query and chosen headers, not over the body.
+"""Vidu's signature of a callback: HMAC-SHA256 over method, path, query and chosen headers, not over the body.
+
+The signed text has these lines, each followed by a newline, also the last one:
 
     METHOD, PATH, QUERY, access key, Date, then `name:value` for each name in X-HMAC-SIGNED-HEADERS
 
-each with a newline behind it, the last one too.
-
-It is Apache APISIX's `hmac-auth` under another name. Names are found in any case and signed as they are
-listed. `Date` and the nonce must be among them, or the signature could be used for ever. Everything here is
-bytes, so that no header, whatever stands in it, can raise.
+The scheme is Apache APISIX's `hmac-auth` with other header names. Header names are matched in any case, and
+signed in the case of the list. `Date` and the nonce must be in the list, or the signature could be reused
+forever. This module handles bytes only, so that no header value can make it raise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 ACCESS_KEY: Final = b"vidu"
-#: How far `Date` may be from our clock.
+#: The largest allowed difference between `Date` and our clock.
 TOLERANCE_SECONDS: Final = 300
 _PREFIX: Final = b"x-hmac-"
 _DATE: Final = b"date"
@@ -38,17 +38,17 @@ _NONCE_FORM: Final = re.compile(rb"[!-~]{1,128}")
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Verdict(StrEnum):
+class SignatureStatus(StrEnum):
     VALID = "valid"
-    ABSENT = "absent"  #: it was not signed at all
-    WRONG = "wrong"  #: not made with this key for this request, or it leaves `Date` or the nonce uncovered
-    STALE = "stale"  #: right, but its `Date` is too far from now, or is none
+    ABSENT = "absent"  #: the request was not signed
+    WRONG = "wrong"  #: not made with this key for this request, or it does not cover `Date` and the nonce
+    STALE = "stale"  #: correct, but its `Date` is invalid or too far from now
 
 
 class Signature(NamedTuple):
-    """`nonce`: to be used once; only of a valid signature."""
+    """The result of a check. `nonce`: may be used once; only set if the signature is valid."""
 
-    verdict: Verdict
+    status: SignatureStatus
     nonce: str | None = None
 
 
@@ -61,7 +61,7 @@ def sign(
     signed: Headers,
     access_key: bytes = ACCESS_KEY,
 ) -> bytes:
-    """In base64. `signed`: (name as listed, value), in the order listed."""
+    """The signature in Base64. `signed`: (name, value) of each listed header, as listed and in that order."""
     head = (method.encode(), path.encode(), query.encode(), access_key, date)
     text = b"\n".join(head) + b"\n" + b"".join(b"%b:%b\n" % pair for pair in signed)
     return base64.b64encode(hmac.digest(key, text, "sha256"))
@@ -76,10 +76,13 @@ def verify(
     now: float,
     access_key: bytes = ACCESS_KEY,
 ) -> Signature:
-    """`path`, `query`: of the URL that the upstream was given, not of what a proxy made of it; `headers`: as
-    they came, those that came twice included; `now`: seconds since the epoch. Never raises."""
+    """Checks the signature of a request. Never raises.
+
+    `path`, `query`: those of the URL that we gave to the upstream, not those that a proxy made of it.
+    `headers`: as they came, with repeated ones. `now`: seconds since the epoch.
+    """
     if not any(name.lower().startswith(_PREFIX) for name, _ in headers):
-        return Signature(Verdict.ABSENT)
+        return Signature(SignatureStatus.ABSENT)
     found = _unambiguous(headers)
     signed = _signed(found)
     if (
@@ -88,29 +91,29 @@ def verify(
         or found.get(_ACCESS_KEY) != access_key
         or not _NONCE_FORM.fullmatch(found[_NONCE])
     ):
-        return Signature(Verdict.WRONG)
+        return Signature(SignatureStatus.WRONG)
     right = sign(key, method, path, query, found[_DATE], signed, access_key)
     if not hmac.compare_digest(right, found.get(_SIGNATURE, b"")):
-        return Signature(Verdict.WRONG)
+        return Signature(SignatureStatus.WRONG)
     if not _is_near(found[_DATE], now):
-        return Signature(Verdict.STALE)
-    return Signature(Verdict.VALID, found[_NONCE].decode())
+        return Signature(SignatureStatus.STALE)
+    return Signature(SignatureStatus.VALID, found[_NONCE].decode())
 
 
 def _unambiguous(headers: Headers) -> dict[bytes, bytes]:
-    """By name in lower case, without those that came twice: two readers could mean two values by them."""
+    """Headers by lower-case name, without repeated ones: two readers could take different values of them."""
     found: dict[bytes, bytes] = {}
-    twice: set[bytes] = set()
+    repeated: set[bytes] = set()
     for name, value in headers:
         lower = name.lower()
         if lower in found:
-            twice.add(lower)
+            repeated.add(lower)
         found[lower] = value
-    return {name: value for name, value in found.items() if name not in twice}
+    return {name: value for name, value in found.items() if name not in repeated}
 
 
 def _signed(found: Mapping[bytes, bytes]) -> Headers | None:
-    """The listed headers as they are signed; None when one is missing, or one that must be listed is not."""
+    """The listed headers as they are signed; None if a header is missing, or a required one is not listed."""
     listed = found.get(_LISTED, b"").split(b";", _MAX_LISTED)
     values = [(name, found.get(name.lower())) for name in listed]
     signed = [(name, value) for name, value in values if value is not None and b"\n" not in value]
@@ -126,6 +129,6 @@ def _is_near(date: bytes, now: float) -> bool:
         return False
     try:
         moment = parsedate_to_datetime(date.decode())
-    except ValueError:  # of the right form, but no day of the calendar
+    except ValueError:  # it has the right form, but is not a day of the calendar
         return False
     return abs(moment.timestamp() - now) <= TOLERANCE_SECONDS

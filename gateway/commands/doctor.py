@@ -29,7 +29,7 @@ from gateway.store.script_runner import Scripts
 from gateway.store.snapshot import RedisGauges
 from gateway.store.workers import RedisWorkers
 from gateway.upstream import dialects
-from gateway.upstream.base import Later, QueryOutcome
+from gateway.upstream.base import Inconclusive, QueryOutcome
 from gateway.upstream.http import HttpUpstream
 
 _CHECK_SECONDS: Final = 15.0
@@ -186,7 +186,7 @@ async def _upstream(found: Settings) -> AsyncIterator[Finding]:
 
 def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
     setting = "GATEWAY_UPSTREAM_KEY" if name == ACCOUNT else f"the key of {name} in GATEWAY_UPSTREAM_ACCOUNTS"
-    if not isinstance(outcome, Later):
+    if not isinstance(outcome, Inconclusive):
         return Finding("upstream", Level.OK, f"{url} answers and takes the key of account {name}")
     if outcome.reason.startswith(_REFUSED):
         return Finding(

@@ -1,4 +1,4 @@
-"""What an address is: public or special, ours or another's, and which one it hides.
+"""Classifies IP addresses: public or special, our own or not, and which IPv4 addresses they contain.
 
 The lists are our own: Python's `is_global` differs between releases and lets many special addresses pass.
 """
@@ -16,16 +16,16 @@ from gateway.environment import Environment
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-#: From a name and a port to the addresses of the name. OSError: it has none, or nobody can tell now.
+#: From a name and a port to the addresses of the name. OSError: it has none, or the lookup failed.
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 
 def networks(*texts: str) -> tuple[Network, ...]:
-    """ValueError for what is no network in CIDR form."""
+    """Networks in CIDR form. ValueError for any other text."""
     return tuple(ip_network(text) for text in texts)
 
 
-#: Closed whatever the operator opens.
+#: Always forbidden, even if the operator allows them.
 NEVER: Final = networks(
     *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
     *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),  # metadata: Alibaba, Azure, Oracle
@@ -38,7 +38,7 @@ _NOT_PUBLIC: Final = networks(
     *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
     *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
 )
-#: Ports of well-known services that are no web servers, or that must never get a POST from a stranger.
+#: Ports of well-known services that are not web servers, or that must never get a POST from a stranger.
 CLOSED_PORTS: Final = frozenset(
     [
         *(7, 9, 13, 17, 19),  # echo, discard, daytime, quotes, characters
@@ -70,15 +70,15 @@ def within(address: Address, some: Iterable[Network]) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Of the public Internet; `NEVER` is not looked at."""
+    """Whether the address is on the public Internet. Does not check `NEVER`."""
     return (address.version == 4 or address in _GLOBAL_UNICAST) and not within(address, _NOT_PUBLIC)
 
 
 def read_address(text: str) -> Address:
-    """The address that is dialled in the end. ValueError for what is none.
+    """The address that is really dialled. ValueError for a text that is not an address.
 
-    A v4-mapped or NAT64 address is but a spelling of the IPv4 address in its last 32 bits. The zone (`%1`)
-    is left out: it tells the interface, not the address, and would make two of one in every comparison.
+    A v4-mapped or NAT64 address is only another spelling of the IPv4 address in its last 32 bits. The zone
+    (`%1`) is removed: it names the interface, not the address, and would make equal addresses differ.
     """
     address = ip_address(text)
     if isinstance(address, IPv4Address):
@@ -89,9 +89,9 @@ def read_address(text: str) -> Address:
 
 
 def carried(address: Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that tunnels would unpack: 6to4, Teredo, ISATAP, v4-compatible, v4-translated.
+    """The IPv4 addresses inside a tunnel address: 6to4, Teredo, ISATAP, v4-compatible, v4-translated.
 
-    All must be permitted then: the outer address alone would hide the inner ones.
+    They must all be permitted as well: the outer address would hide them.
     """
     if isinstance(address, IPv4Address) or address == _LOOPBACK:
         return ()
@@ -104,7 +104,7 @@ def carried(address: Address) -> tuple[IPv4Address, ...]:
 
 
 def is_of_this_machine(address: Address) -> bool:
-    """Whether what is sent to the address stays on this machine; a verdict holds for some seconds."""
+    """Whether packets to the address stay on this machine. The answer is cached for some seconds."""
     return address.is_loopback or _stays_here(address, _MONOTONIC() // _VERDICT_SECONDS)
 
 
@@ -112,20 +112,21 @@ def is_of_this_machine(address: Address) -> bool:
 def _stays_here(address: Address, _: float) -> bool:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
-        # To itself a machine speaks from the very address it speaks to. Connecting UDP sends nothing.
+        # If the target is this machine, the system uses the target as the source address too. Connecting a
+        # UDP socket sends nothing.
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((str(address), 9))
             return ip_address(probe.getsockname()[0]) == address
-    except OSError:  # no way there at all, or no such family on this machine
+    except OSError:  # there is no route, or this machine does not have the address family
         return False
 
 
 class OwnPlaces:
-    """Hosts and ports where this service itself listens, and its Redis: no webhook goes there.
+    """Hosts and ports where this service and its Redis listen. No webhook may go there.
 
-    `addresses`: compared by the addresses of the host, and when these are of this machine, by any way to
-    this machine. `names`: compared by name alone. Until the name of a place could be looked up, every address
-    with its port counts as ours: a webhook too late is better than one to our own Redis.
+    `addresses`: compared by the addresses of the host; if one of these is this machine, any address of this
+    machine counts. `names`: compared by name only. Until the name of a place was looked up, every address
+    with its port counts as ours: a late webhook is better than a webhook to our own Redis.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class OwnPlaces:
         return any(place.port == port and place.holds(address) for place in self._places)
 
     async def learn(self, port: int, look_up: Lookup) -> None:
-        """Looks up the names of the places with this port, each once a minute at most. Raises nothing."""
+        """Looks up the names of the places with this port, each at most once a minute. Never raises."""
         for place in self._places:
             if place.port == port:
                 await place.learn(look_up)
@@ -168,10 +169,10 @@ class _Place:
         now = asyncio.get_running_loop().time()
         if not self._is_a_name or now < self._look_at:
             return
-        self._look_at = now + _LOOK_SOON_SECONDS  # set before the wait, so that one of many callers asks
+        self._look_at = now + _LOOK_SOON_SECONDS  # set before the wait, so that only one of many callers asks
         try:
             found = await look_up(self._host, self.port)
-        except OSError:  # what was known before still holds
+        except OSError:  # keep the addresses that were known before
             return
         if not found:
             return

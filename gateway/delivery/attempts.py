@@ -1,4 +1,4 @@
-"""What an attempt can come to, and what is kept of it."""
+"""The possible results of an attempt, and what the log keeps of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DECODER: Final = codecs.getincrementaldecoder("utf-8")
 
 
 class DeliveryOutcome(StrEnum):
-    """How an attempt ended. `gone` (410) asks that the endpoint be disabled at once."""
+    """How an attempt ended. `gone` (410): the subscriber asks to disable its endpoint at once."""
 
     SUCCEEDED = "succeeded"
     HTTP_3XX = "http_3xx"
@@ -54,11 +54,12 @@ _BY_CLASS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """One attempt, as logged. `excerpt`: the reply's start, safe to print; `retry_after`: the raw header.
+    """One attempt, as logged. `excerpt`: the start of the reply, safe to print; `retry_after`: the raw
+    header.
 
-    `timings`, `reused` (a kept connection): of the last try; `retried`: there were two. `headers`: some of
-    the reply's, safe to print. `hint`: what the subscriber may do about it. `disables`: why it must be sent
-    no more, when it asked for that. `url`: where it went.
+    `timings`, `reused` (a kept connection): of the last request; `retried`: there were two requests.
+    `headers`: some of the reply's, safe to print. `hint`: what the subscriber can do about the problem.
+    `disables`: the reason, if the subscriber asked for no more webhooks. `url`: the target.
     """
 
     outcome: DeliveryOutcome
@@ -75,7 +76,7 @@ class AttemptResult:
     url: str = ""
 
     def public(self) -> dict[str, Any]:
-        """The attempt as an endpoint's owner sees it."""
+        """The attempt as the API shows it to the owner of the endpoint."""
         return {
             "url": self.url,
             "outcome": self.outcome.value,
@@ -92,7 +93,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a subscriber answered. `headers`: all, in any case; `kept`: some of them, safe to print."""
+    """A subscriber's reply. `headers`: all of them, matched in any case; `kept`: some, safe to print."""
 
     status: int
     headers: Mapping[str, str]
@@ -100,11 +101,11 @@ class Reply:
     body: bytearray
 
     def retry_after(self) -> str | None:
-        """The header as it came, as far as it can mean anything."""
+        """The raw header, truncated to the length that a valid value can have."""
         return self.headers.get("Retry-After", "")[:_RETRY_AFTER_LIMIT] or None
 
     def hint(self) -> str | None:
-        """What the subscriber may do so that it gets its webhooks."""
+        """What the subscriber can do to get its webhooks."""
         if self.status // 100 != 3:
             return None
         place = printable(self.headers.get("Location", ""))[:HINT_CHARACTERS]
@@ -112,7 +113,7 @@ class Reply:
         return f"{advice}: {place}" if place else advice
 
     def disables(self) -> str | None:
-        """Why the subscriber must be sent no more, when it asked for that."""
+        """The reason, if the subscriber asked for no more webhooks."""
         if self.status == 410:
             return _GONE
         asked = self.headers.get("webhook-delivery", "").strip().lower()
@@ -120,15 +121,15 @@ class Reply:
 
 
 def outcome_of_status(status: int) -> DeliveryOutcome:
-    """The outcome that a final status code stands for; codes that HTTP does not know are protocol errors."""
+    """The outcome for a final status code; codes that HTTP does not define are protocol errors."""
     return _BY_STATUS.get(status) or _BY_CLASS.get(status // 100, DeliveryOutcome.PROTOCOL_ERROR)
 
 
 def excerpt(body: bytes | bytearray) -> str:
-    """The first 2 KiB of a reply as text that is safe to print and to store."""
+    """The first 2 KiB of a reply as text that is safe to print and store."""
     cut = len(body) > EXCERPT_LIMIT_BYTES
     try:
-        # A character that the cut goes through is dropped; it does not make the reply a binary one.
+        # A character that was truncated in the middle is dropped; it does not make the reply binary.
         text = _DECODER().decode(bytes(body[:EXCERPT_LIMIT_BYTES]), final=not cut)
     except UnicodeDecodeError:
         text = "\0"

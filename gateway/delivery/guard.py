@@ -1,13 +1,13 @@
-"""Which addresses a webhook may be sent to, judged on the address that is about to be dialled.
+"""Decides which addresses a webhook may be sent to. It checks the address that is about to be dialled.
 
 `TCPConnector(socket_factory=guard, resolver=VettingResolver(guard))`: aiohttp asks the factory for a socket
-after every name lookup and for every literal, so a name that changes its mind between a check and the dial
-(rebinding) gains nothing. Of a name every address must be permitted, or none of them is dialled.
+after every name lookup and for every literal address. So a name that resolves differently between a check and
+the dial (DNS rebinding) gains nothing. All addresses of a name must be permitted, or none of them is dialled.
 
-* internal mode (default): the allowed networks and nothing else; for a tenant its own, too (`allowing`).
-* public mode: addresses of the public Internet over https, and the allowed networks.
-* In neither, whatever the allowed networks say: link-local, multicast, unspecified and metadata addresses,
-  and the places where the gateway and its Redis listen. An address that hides another needs both permitted.
+* Internal mode (default): only the allowed networks; for a tenant also its own (`allowing`).
+* Public mode: addresses of the public Internet over https, and the allowed networks.
+* Never, even inside an allowed network: link-local, multicast, unspecified and metadata addresses, and the
+  places where the gateway and its Redis listen. If an address contains another, both must be permitted.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from gateway.settings import Settings
 from gateway.urls import url_fault
 
 MAX_WEBHOOK_URL_CHARACTERS: Final = 2_048
-#: Of one name. Far more than anybody needs, and few enough to judge each of them at every lookup.
+#: Of one name. Far more than anybody needs, and few enough to check each of them at every lookup.
 MAX_ADDRESSES: Final = 32
 _WEB_PORTS: Final = {"http": 80, "https": 443}
 _REDIS_PORT: Final = 6379
 _NUMERIC: Final = socket.AddressInfo.AI_NUMERICHOST | socket.AddressInfo.AI_NUMERICSERV
-# Whether the dial under way is for plain http. True where nobody said so: the stricter of the two.
+# Whether the current dial is for plain http. The default is True, the stricter choice.
 _plain_http: ContextVar[bool] = ContextVar("plain_http", default=True)
-# Networks that may be dialled besides, for the tenant on whose behalf it is.
+# Networks that may be dialled in addition, for the tenant of the current dial.
 _also: ContextVar[tuple[Network, ...]] = ContextVar("also", default=())
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
 
 class Refusal(StrEnum):
-    """Why a place may not be dialled, worded to follow the name of a URL's field."""
+    """Why a URL may not be dialled, worded to follow the name of its field."""
 
     PORT = "names port {port}, which is not one of the ports that webhooks may go to"
     NETWORK = "points to {place}, which is not in the networks that webhooks may go to"
-    OWN = "points to {place}, port {port}, which is kept from webhooks"
+    OWN = "points to {place}, port {port}, which webhooks may not go to"
     MANY = f"points to {{place}}, which has more than {MAX_ADDRESSES} addresses; give it fewer"
     PLAIN = "is plain http to a public address; send an https:// URL"
 
 
 @contextlib.contextmanager
 def allowing(networks: tuple[Network, ...]) -> Iterator[None]:
-    """In the block these networks are allowed too: those of one tenant. A connection that is made here must
-    be kept for nobody else."""
+    """Also allows these networks of one tenant inside the block. A connection that is made in the block must
+    not be reused for anybody else."""
     token = _also.set(networks)
     try:
         yield
@@ -65,15 +65,15 @@ def allowing(networks: tuple[Network, ...]) -> Iterator[None]:
 
 
 class TooManyAddresses(AddressRefused):
-    """The name has more addresses than are judged."""
+    """The name has more addresses than the limit."""
 
 
 class Guard:
-    """A socket factory that raises AddressRefused for what may not be dialled.
+    """A socket factory that raises AddressRefused for an address that may not be dialled.
 
     `allowed_networks`: CIDRs; `allowed_ports`: None for all but `addresses.CLOSED_PORTS`; `plain_public`:
-    public addresses over http too; `own`: where the service itself listens. Raises ConfigurationError for a
-    bad CIDR.
+    allow http to public addresses; `own`: where the service itself listens. ConfigurationError for an invalid
+    CIDR.
     """
 
     def __init__(
@@ -99,24 +99,24 @@ class Guard:
     def __call__(self, info: AddrInfo) -> socket.socket:
         family, kind, proto, _, (host, port, *_) = info
         if not self.permits(host, port, plain=_plain_http.get()):
-            # One text for every address: the dialler loses the type of errors whose texts differ.
+            # The same text for every address: aiohttp loses the type of the errors if their texts differ.
             raise AddressRefused("this address may not be dialled")
         return socket.socket(family, kind, proto)
 
     async def about_to_dial(self, url: str) -> None:
-        """To be awaited by the task that then dials a well-written URL. A socket factory is not told whether
-        that is for http, and cannot wait for a lookup of where our own places are now."""
+        """Await it in the task that then dials a valid URL. It tells the socket factory whether the scheme is
+        http, and looks up our own places, because the factory itself cannot wait."""
         _, port, plain = _parts(url)
         _plain_http.set(plain)
         await self._own.learn(port, self._look_up)
 
     def permits(self, address: str, port: int, *, plain: bool = False) -> bool:
-        """Whether this literal address and port may be dialled; `plain`: by http."""
+        """Whether this literal address and port may be dialled. `plain`: over http."""
         return self._refusal(address, port, plain) is None
 
     def vet(self, host: str, port: int, answers: Iterable[str]) -> None:
-        """AddressRefused when one of the addresses that the name has may not be dialled, or the name not;
-        TooManyAddresses before any is judged."""
+        """AddressRefused if the name or one of its addresses may not be dialled. TooManyAddresses, before any
+        address is checked, if there are too many."""
         answers = list(answers)
         if len(answers) > MAX_ADDRESSES:
             raise TooManyAddresses(f"a name with more than {MAX_ADDRESSES} addresses is not dialled")
@@ -125,14 +125,14 @@ class Guard:
             raise AddressRefused("this address may not be dialled")
 
     async def learn(self) -> None:
-        """Looks up where the service itself listens. To be called once at the start; raises nothing."""
+        """Looks up where the service itself listens. Call it once at the start. Never raises."""
         await self._own.learn_all(self._look_up)
 
     def check_literal(self, url: str) -> str | None:
-        """What is wrong with a subscriber's URL as far as can be told without a lookup; None: nothing.
+        """What is wrong with a subscriber's URL, without a name lookup; None: nothing.
 
-        For a quick refusal at registration, worded to follow the field's name. The addresses of a name are
-        judged by `check_resolved`, and again when they are dialled.
+        Used to refuse a registration early; worded to follow the field's name. The addresses of a name are
+        checked by `check_resolved`, and again when they are dialled.
         """
         if fault := url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
             return fault[1]
@@ -140,16 +140,16 @@ class Guard:
         if _is_address(host):
             refusal = self._refusal(host, port, plain)
         elif _is_address(host.rstrip(".")):
-            return "has an IP address that ends in a dot, which is never dialled; leave the dot out"
+            return "has an IP address that ends in a dot, which is never dialled; remove the dot"
         else:
             refusal = self._name_refusal(host, port, plain)
         return None if refusal is None else refusal.format(place=host, port=port)
 
     async def check_resolved(self, url: str) -> str | None:
-        """`check_literal`, and then the same for every address that the name has now; None: nothing is wrong.
+        """`check_literal`, and then a check of every address that the name has now; None: nothing is wrong.
 
-        OSError: the name cannot be looked up now, so that nothing is known but that the URL is well written.
-        The answer does not hold the addresses: names of the inner network are not told to clients.
+        OSError: the name could not be looked up; only the syntax of the URL was checked. The answer does not
+        contain the addresses, because clients must not learn about the internal network.
         """
         if fault := url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
             return fault[1]
@@ -171,7 +171,7 @@ class Guard:
             return Refusal.PORT
         if self._own.are_named(name, port):
             return Refusal.OWN
-        # With no network allowed every address of a name is public, whichever it is.
+        # If no network is allowed, every permitted address of a name is public.
         some = self._allowed or _also.get()
         return Refusal.PLAIN if plain and self._public and not (some or self._plain_public) else None
 
@@ -202,7 +202,7 @@ class Guard:
 
 
 class SystemResolver(AbstractResolver):
-    """A `NameService` in the form that a connector takes."""
+    """A `NameService` with the interface that a connector needs."""
 
     def __init__(self, names: NameService | None = None) -> None:
         self._names = names or NameService()
@@ -220,8 +220,8 @@ class SystemResolver(AbstractResolver):
 
 
 class VettingResolver(AbstractResolver):
-    """Looks names up and refuses those of which one address may not be dialled. The scheme is not known here:
-    the socket factory has the last word on each address."""
+    """Looks up names and refuses a name if one of its addresses may not be dialled. It does not know the
+    scheme: the socket factory makes the final decision for each address."""
 
     def __init__(self, guard: Guard, resolver: AbstractResolver | None = None) -> None:
         self._guard = guard
@@ -231,7 +231,7 @@ class VettingResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         answers = await self._resolver.resolve(host, port, family)
-        if not answers:  # the connector does not expect it
+        if not answers:  # the connector does not expect an empty list
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         self._guard.vet(host, port, [answer["host"] for answer in answers])
         return answers
@@ -241,7 +241,7 @@ class VettingResolver(AbstractResolver):
 
 
 async def open_guard(settings: Settings) -> Guard:
-    """The guard of a process, which knows where this service listens. ConfigurationError for a bad URL."""
+    """The guard of a process; it knows where this service listens. ConfigurationError for an invalid URL."""
     guard = Guard(
         settings.delivery_networks,
         settings.delivery_public,
@@ -254,10 +254,10 @@ async def open_guard(settings: Settings) -> Guard:
 
 
 def own_places(settings: Settings) -> OwnPlaces:
-    """The gateway's listening address, what the upstream reaches it by, and Redis.
+    """The gateway's listening address, its public URL, and Redis.
 
-    On 80 and 443 one address often serves many names, subscribers' too, through an ingress: there
-    the name of GATEWAY_PUBLIC_URL decides, not its address.
+    On ports 80 and 443, one address often serves many names through an ingress, also those of subscribers.
+    For these ports, only the name of GATEWAY_PUBLIC_URL counts, not its address.
     """
     places, names = [(settings.host, settings.port)], []
     try:
@@ -275,7 +275,7 @@ def own_places(settings: Settings) -> OwnPlaces:
 
 
 def _parts(url: str) -> tuple[str, int, bool]:
-    """Host, port, and whether it is plain http. ValueError for a port that is none."""
+    """Host, port, and whether the scheme is http. ValueError for an invalid port."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme], parts.scheme == "http"
 

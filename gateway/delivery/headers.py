@@ -1,4 +1,4 @@
-"""Headers of webhooks: what an endpoint may add to ours, and what is kept of a reply's."""
+"""Headers of webhooks: those that an endpoint may add, and those of a reply that are logged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEPT_VALUE_CHARACTERS: Final = 256
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[!-~](?:[\t -~]*[!-~])?")
-#: What we set, what one connection is about (RFC 9110, 7.6.1), and what changes how the body is to be read.
+#: Headers that we set, that belong to one connection (RFC 9110, 7.6.1), or that change how a body is read.
 RESERVED: Final = frozenset(
     {
         *("content-type", "content-length", "content-encoding", "host", "user-agent", "accept-encoding"),
@@ -23,8 +23,8 @@ RESERVED: Final = frozenset(
     }
 )
 _RESERVED_START: Final = "webhook-"
-# Controls, the invisible characters that reorder or hide text, and halves of characters, which no JSON can
-# hold; tab and line ends are text.
+# Control characters, invisible characters that reorder or hide text, and surrogates, which JSON cannot hold.
+# Tabs and line ends are allowed.
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff]"
@@ -34,37 +34,37 @@ _UNSAFE: Final = re.compile(
 def fault_of_header(name: str, value: str) -> str | None:
     """What is wrong with a header that an endpoint adds, worded to follow its name; None: nothing."""
     if not _TOKEN.fullmatch(name):
-        return "is no header name; use letters, digits and hyphens"
+        return "is not a header name; use letters, digits and hyphens"
     if _is_reserved(name):
-        return "is set by the gateway and can not be given"
+        return "is set by the gateway and cannot be changed"
     if not _VALUE.fullmatch(value):
         return "must have a value of printable ASCII characters, without spaces around it"
     return None
 
 
 def fault_of_headers(headers: Mapping[str, str]) -> str | None:
-    """What is wrong with all of them together, worded to follow the field's name; None: nothing."""
+    """What is wrong with all headers together, worded to follow the field's name; None: nothing."""
     if len(headers) > MAX_HEADERS:
         return f"has {len(headers)} headers; send at most {MAX_HEADERS}"
     if sum(map(_size, headers.items())) > MAX_HEADERS_BYTES:
-        return f"takes more than {MAX_HEADERS_BYTES} bytes in all"
+        return f"has more than {MAX_HEADERS_BYTES} bytes in total"
     if len({name.lower() for name in headers}) < len(headers):
-        return "names a header twice; upper and lower case make no difference"
+        return "has the same header twice; upper and lower case make no difference"
     return None
 
 
 def outgoing(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
-    """The headers of an attempt: what the endpoint adds, and ours, which win."""
+    """The headers of an attempt: those that the endpoint adds, and ours, which take precedence."""
     kept = {name: value for name, value in added.items() if fault_of_header(name, value) is None}
     return kept | dict(ours)
 
 
 def printable(text: str) -> str:
-    """The text with a question mark for each character that is not safe to print and to store."""
+    """The text with a question mark for each character that is not safe to print and store."""
     return _UNSAFE.sub("?", text)
 
 
-def kept_of_reply(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def loggable_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The first headers of a reply for the log: names in lower case, values safe to print; no cookies."""
     kept: dict[str, str] = {}
     left = KEPT_BYTES
@@ -84,5 +84,5 @@ def _is_reserved(name: str) -> bool:
 
 
 def _size(header: tuple[str, str]) -> int:
-    """On the wire: `name: value` and the end of the line."""
+    """Bytes on the wire: `name: value` and the end of the line."""
     return sum(len(part.encode(errors="replace")) for part in header) + 4

@@ -1,10 +1,12 @@
-"""One POST of a webhook, against a receiver that may be slow, broken or hostile.
+"""Sends one attempt of a webhook to a receiver that may be slow, broken or hostile.
 
-A failed attempt is a result and never an exception. Redirects are not followed, cookies not kept, proxies
-of the environment not used, replies not decompressed; every address is judged by the guard as it is dialled.
+A failed attempt is a result, never an exception. Redirects are not followed, cookies are not kept, proxies of
+the environment are not used, and replies are not decompressed. The guard checks every address when it is
+dialled.
 
-A try that ended before any of a reply came, because the name or the connection failed, is made once more
-within a second, as part of the same attempt. One that timed out is not: its request may be at work.
+If a request fails before any part of a reply arrived, because the lookup or the connection failed, it is
+repeated once within a second, as part of the same attempt. A request that timed out is not repeated: the
+subscriber may still be working on it.
 """
 
 from __future__ import annotations
@@ -23,36 +25,33 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from gateway.delivery.addresses import Network
-from gateway.delivery.attempt_outcome import Try
 from gateway.delivery.attempts import (
-    HINT_CHARACTERS,
     AttemptResult,
     DeliveryOutcome,
     Reply,
 )
-from gateway.delivery.connections import Line, give_up_after, line_of_try
+from gateway.delivery.connections import ConnectionHolder, current_holder, limit_unacknowledged
+from gateway.delivery.failures import broke_in_reply, hint_of_error, outcome_of_error
 from gateway.delivery.guard import (
-    MAX_ADDRESSES,
     MAX_WEBHOOK_URL_CHARACTERS,
     AddrInfo,
     Guard,
     SystemResolver,
-    TooManyAddresses,
     VettingResolver,
     allowing,
 )
-from gateway.delivery.headers import kept_of_reply, printable
+from gateway.delivery.headers import loggable_headers
 from gateway.delivery.names import NameService
-from gateway.delivery.timing import Watch, WatchedHandshake, watching
-from gateway.environment import Environment, go_on
-from gateway.errors import AddressRefused
+from gateway.delivery.request_result import RequestResult
+from gateway.delivery.timing import Stopwatch, TimedHandshake, current_stopwatch
+from gateway.environment import Environment, no_crash_point
 from gateway.urls import url_fault
 
 __all__ = ["AttemptResult", "Deliverer", "DeliveryOutcome"]
 
 READ_LIMIT_BYTES: Final = 16_384
 _ONE_PIECE_BYTES: Final = 1_048_576
-# Common servers close an idle connection after 5 s: giving it up first avoids POSTing into the closing.
+# Common servers close an idle connection after 5 s. Closing it earlier avoids a POST on a closing connection.
 _KEEPALIVE_SECONDS: Final = 4.0
 _HEADERS: Final = {
     "User-Agent": f"vidu-gateway/{version('vidu-gateway')}",
@@ -60,16 +59,16 @@ _HEADERS: Final = {
     "Content-Type": "application/json",
 }
 _RANDOM: Final = Environment().random
-# The loop's own clock may count whole milliseconds, and be that of the turn that it is in.
+# Not the event loop's clock: that may count whole milliseconds, and stand still during one loop iteration.
 _MONOTONIC: Final = Environment().monotonic
 
 
 class Deliverer:
     """A pool of kept connections to subscribers. Use as `async with Deliverer(guard) as deliverer`.
 
-    `pool_size`: connections in all, at least the number of attempts in flight; `connect_seconds`: TCP and TLS
-    for one address; `total_seconds`: the deadline of an attempt as a whole, lookup and reply included;
-    `again_seconds`: least and most before the second try.
+    `pool_size`: all connections, at least the number of attempts in flight; `connect_seconds`: TCP and TLS
+    for one address; `total_seconds`: the deadline of a whole attempt, with lookup and reply;
+    `retry_seconds`: the shortest and longest wait before the second request of an attempt.
     """
 
     def __init__(
@@ -79,10 +78,10 @@ class Deliverer:
         pool_size: int = 100,
         connect_seconds: float = 3.0,
         total_seconds: float = 15.0,
-        again_seconds: tuple[float, float] = (0.2, 0.8),
+        retry_seconds: tuple[float, float] = (0.2, 0.8),
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
-        reach: Callable[[str], Awaitable[None]] = go_on,
+        reach: Callable[[str], Awaitable[None]] = no_crash_point,
         random: Callable[[], float] = _RANDOM,
     ) -> None:
         self._guard = guard
@@ -91,19 +90,20 @@ class Deliverer:
         self._pool_size = pool_size
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._total_seconds = total_seconds
-        self._again = again_seconds
+        self._retry_seconds = retry_seconds
         self._ssl = ssl_context or ssl.create_default_context()
-        self._ssl.sslobject_class = WatchedHandshake
+        self._ssl.sslobject_class = TimedHandshake
         self._resolver = resolver
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # Two tries that wait in vain for a lookup's turn both end within the attempt.
-            names = self._resolver or SystemResolver(NameService(patience_seconds=self._total_seconds / 3))
+            # A third of the deadline: two requests that wait for a lookup in vain both end within the
+            # attempt.
+            names = self._resolver or SystemResolver(NameService(max_wait_seconds=self._total_seconds / 3))
             self._names = VettingResolver(self._guard, names)
             stack.push_async_callback(self._names.close)
             self._keeping = await stack.enter_async_context(self._session(keep=True))
-            # A second try must not be given another connection of those that the subscriber has just closed.
+            # A second request must not get another kept connection that the subscriber has just closed.
             self._dialling = await stack.enter_async_context(self._session(keep=False))
             self._open = stack.pop_all()
         return self
@@ -123,29 +123,31 @@ class Deliverer:
                 force_close=not keep,
                 ssl=self._ssl,
             ),
-            request_class=_LinedRequest,
+            request_class=_HeldRequest,
             timeout=self._timeout,
             headers=_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             read_bufsize=READ_LIMIT_BYTES,
-            trace_configs=[_traces()],
+            trace_configs=[_trace_config()],
         )
 
     def _socket(self, info: AddrInfo) -> socket.socket:
-        watch = watching.get()
-        if watch is not None:
-            watch.dialling()
+        stopwatch = current_stopwatch.get()
+        if stopwatch is not None:
+            stopwatch.dial_started()
         raw = self._guard(info)
-        give_up_after(raw, self._total_seconds)
+        limit_unacknowledged(raw, self._total_seconds)
         return raw
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, also: tuple[Network, ...] = ()
     ) -> AttemptResult:
-        """Makes one attempt. Raises nothing that a subscriber can cause; cancellation passes through.
-        `also`: networks that may be dialled besides; then its connection is its own and is not kept."""
+        """Makes one attempt. Nothing that a subscriber does raises; a cancellation is raised.
+
+        `also`: networks that may be dialled in addition; the connection is then not kept for later attempts.
+        """
         clock = asyncio.get_running_loop().time
         started = clock()
         await self._reach("deliver.before")
@@ -157,67 +159,71 @@ class Deliverer:
 
     async def _attempt(
         self, url: str, headers: Mapping[str, str], body: bytes, session: aiohttp.ClientSession
-    ) -> tuple[Try, bool]:
+    ) -> tuple[RequestResult, bool]:
+        """The result of the last request, and whether it was the second one."""
         clock = asyncio.get_running_loop().time
         if url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
-            return Try(Watch(_MONOTONIC)), False
+            return RequestResult(Stopwatch(_MONOTONIC)), False
         deadline = clock() + self._total_seconds
-        first = await self._try(session, url, headers, body, deadline)
-        if not first.unheard():
+        first = await self._request(session, url, headers, body, deadline)
+        if not first.may_be_repeated():
             return first, False
-        # A kept connection was closed as we took it: the subscriber is there. Else it gets a moment.
-        stale = first.watch.reused and first.outcome is DeliveryOutcome.CONNECTION_RESET
-        least, most = self._again
-        pause = 0.0 if stale else least + (most - least) * self._random()
+        # If a kept connection was closed just when we used it, the subscriber is up: no need to wait.
+        stale = first.stopwatch.reused and first.outcome is DeliveryOutcome.CONNECTION_RESET
+        shortest, longest = self._retry_seconds
+        pause = 0.0 if stale else shortest + (longest - shortest) * self._random()
         if clock() + pause >= deadline:
             return first, False
         await asyncio.sleep(pause)
-        return await self._try(self._dialling, url, headers, body, deadline), True
+        return await self._request(self._dialling, url, headers, body, deadline), True
 
-    async def _try(
+    async def _request(
         self,
         session: aiohttp.ClientSession,
         url: str,
         headers: Mapping[str, str],
         body: bytes,
         deadline: float,
-    ) -> Try:
-        # Larger ones go out in pieces: aiohttp warns that bytes in one piece hold up the event loop.
+    ) -> RequestResult:
+        # A larger body is sent in pieces: aiohttp warns that large bytes block the event loop.
         data = body if len(body) <= _ONE_PIECE_BYTES else io.BytesIO(body)
         await self._guard.about_to_dial(url)
-        watch, line = Watch(_MONOTONIC), Line()
+        stopwatch, holder = Stopwatch(_MONOTONIC), ConnectionHolder()
         reply: Reply | None = None
-        tokens = watching.set(watch), line_of_try.set(line)
+        tokens = current_stopwatch.set(stopwatch), current_holder.set(holder)
         try:
             async with (
                 asyncio.timeout_at(deadline),
                 session.post(
-                    url, data=data, headers=headers, allow_redirects=False, trace_request_ctx=watch
+                    url, data=data, headers=headers, allow_redirects=False, trace_request_ctx=stopwatch
                 ) as response,
             ):
-                watch.answered()
-                # The status decides, whatever becomes of the body: it is read for the log alone.
-                kept = kept_of_reply(response.headers.items())
+                stopwatch.reply_started()
+                # The status alone decides. The body is only read for the log, so it may break off.
+                kept = loggable_headers(response.headers.items())
                 reply = Reply(response.status, response.headers, kept, bytearray())
                 await _read_start(response.content, reply.body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if reply is None:
-                return Try(watch, None, outcome_of_error(error), _hint_of(error), _broke_off(error))
+                outcome, partial = outcome_of_error(error), broke_in_reply(error)
+                return RequestResult(stopwatch, None, outcome, hint_of_error(error), partial)
         finally:
-            watching.reset(tokens[0])
-            line_of_try.reset(tokens[1])
-            line.let_go()
-        return Try(watch, reply)
+            current_stopwatch.reset(tokens[0])
+            current_holder.reset(tokens[1])
+            holder.release()
+        return RequestResult(stopwatch, reply)
 
 
-class _LinedRequest(aiohttp.ClientRequest):
+class _HeldRequest(aiohttp.ClientRequest):
+    """Gives its connection to the current `ConnectionHolder`."""
+
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        if line := line_of_try.get():
-            line.given(conn.transport)
+        if holder := current_holder.get():
+            holder.assign(conn.transport)
         response = await super().send(conn)
         try:
-            # The body is written in the next turn of the loop, and uvloop sends only at the end of that. No
-            # reply is read before, for till then nothing counts as unsent and the connection would be kept.
+            # The body is written in the next loop iteration, and uvloop sends it at the end of that one. Do
+            # not read a reply earlier: until then nothing counts as unsent, and the connection would be kept.
             for _ in range(2):
                 await asyncio.sleep(0)
         except BaseException:
@@ -226,67 +232,25 @@ class _LinedRequest(aiohttp.ClientRequest):
         return response
 
 
-def _traces() -> aiohttp.TraceConfig:
-    """Tells the watch that a request was given as its context what becomes of its connection."""
+def _trace_config() -> aiohttp.TraceConfig:
+    """Reports the steps of a request to the stopwatch that was passed as its trace context."""
 
-    def told(mark: Callable[[Watch], None]) -> Callable[..., Awaitable[None]]:
-        async def tell(_: aiohttp.ClientSession, context: Any, __: object) -> None:
-            mark(context.trace_request_ctx)
+    def reported_as(step: Callable[[Stopwatch], None]) -> Callable[..., Awaitable[None]]:
+        async def report(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+            step(context.trace_request_ctx)
 
-        return tell
+        return report
 
     traces = aiohttp.TraceConfig()
-    traces.on_dns_resolvehost_start.append(told(Watch.looking_up))
-    traces.on_dns_resolvehost_end.append(told(Watch.looked_up))
-    traces.on_connection_create_end.append(told(Watch.connected))
-    traces.on_connection_reuseconn.append(told(Watch.reuse))
-    traces.on_request_headers_sent.append(told(Watch.asked))
+    traces.on_dns_resolvehost_start.append(reported_as(Stopwatch.lookup_started))
+    traces.on_dns_resolvehost_end.append(reported_as(Stopwatch.lookup_ended))
+    traces.on_connection_create_end.append(reported_as(Stopwatch.connected))
+    traces.on_connection_reuseconn.append(reported_as(Stopwatch.connection_reused))
+    traces.on_request_headers_sent.append(reported_as(Stopwatch.request_sent))
     return traces
 
 
-def outcome_of_error(error: Exception) -> DeliveryOutcome:
-    """The outcome that one of aiohttp's many exceptions stands for."""
-    match error:
-        case TimeoutError():
-            return DeliveryOutcome.TIMEOUT
-        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
-            return DeliveryOutcome.TLS_ERROR
-        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
-            return DeliveryOutcome.TARGET_FORBIDDEN
-        case aiohttp.ClientConnectorDNSError():
-            return DeliveryOutcome.DNS_ERROR
-        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()):
-            return DeliveryOutcome.CONNECTION_RESET
-        case aiohttp.ClientConnectorError():
-            return DeliveryOutcome.CONNECTION_REFUSED
-        case aiohttp.InvalidURL():
-            return DeliveryOutcome.INVALID_URL
-        case aiohttp.ServerDisconnectedError() | OSError():
-            return DeliveryOutcome.CONNECTION_RESET
-        case _:
-            return DeliveryOutcome.PROTOCOL_ERROR
-
-
-def _hint_of(error: Exception) -> str | None:
-    match error:
-        case aiohttp.ClientConnectorCertificateError(
-            certificate_error=ssl.SSLCertVerificationError() as fault
-        ):
-            return printable(f"the certificate was refused: {fault.verify_message}")[:HINT_CHARACTERS]
-        case aiohttp.ClientConnectorError(os_error=TooManyAddresses()):
-            return f"the name has more than {MAX_ADDRESSES} addresses; give it fewer"
-        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
-            return "webhooks may not go to this address: its network, its port, http, or the gateway itself"
-        case _:
-            return None
-
-
-def _broke_off(error: Exception) -> bool:
-    # Set to what was read of the reply's head, if anything was, before the connection was closed.
-    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
-
-
 async def _read_start(content: aiohttp.StreamReader, body: bytearray) -> None:
-    # A body within the limit is read to its end, because only then its connection can be used again.
+    # Read a body within the limit to its end: only then its connection can be reused.
     while len(body) < READ_LIMIT_BYTES and (piece := await content.read(READ_LIMIT_BYTES - len(body))):
         body += piece

@@ -1,6 +1,6 @@
-"""The lookup of names, so that those of one subscriber that hang hold up nobody else's.
+"""Looks up names, so that a subscriber whose lookups hang does not hold up the others.
 
-The event loop's own lookup will not do: uvloop's runs in libuv's four threads, two at once in a process.
+The event loop's own lookup is not good enough: uvloop uses libuv's four threads, two at a time per process.
 """
 
 from __future__ import annotations
@@ -16,100 +16,104 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 _LOOKUP_SECONDS: Final = 3.0
-_PATIENCE_SECONDS: Final = 5.0
+_MAX_WAIT_SECONDS: Final = 5.0
 _THREADS: Final = 64
-_OF_ONE_DOMAIN: Final = 4
-# Under these a country gives out names, as in co.uk. Any short label would do for who has a short domain.
+_THREADS_PER_DOMAIN: Final = 4
+# Second-level labels under which a country registers names, as in co.uk. A rule such as "any short label"
+# would be wrong: the owner of a short domain could then get many threads.
 _SHARED_IN_COUNTRIES: Final = frozenset(("co", "com", "net", "org", "edu", "gov", "ac", "ne", "or", "go"))
 
 Found = tuple[socket.AddressFamily, int, str]  # family, protocol, address
 
 
 class NameService:
-    """The system's lookup of names, each in a thread of its own.
+    """The system's name lookup, each in its own thread.
 
-    A lookup cannot be ended: one that hangs keeps its thread until the system gives it up, whoever still
-    waits. Hence the bounds: `threads` in all, `of_one_domain` for the names of one domain, one for a name.
-    `patience_seconds`: how long a lookup waits for its turn before it fails like one that nobody answers.
+    A lookup cannot be stopped: if it hangs, it keeps its thread until the system ends it, even if nobody
+    waits for it any more. So the threads are limited: `threads` in total, `threads_per_domain` for the names
+    of one domain, and one for each name. `max_wait_seconds`: how long a lookup waits for a free thread before
+    it fails as if no name server answered.
     """
 
     def __init__(
         self,
         threads: int = _THREADS,
-        of_one_domain: int = _OF_ONE_DOMAIN,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        threads_per_domain: int = _THREADS_PER_DOMAIN,
+        max_wait_seconds: float = _MAX_WAIT_SECONDS,
     ) -> None:
         self._threads = asyncio.Semaphore(threads)
-        self._of_one_domain = of_one_domain
-        self._patience = patience_seconds
-        # Each is kept by the lookups that hold it or wait for it.
+        self._threads_per_domain = threads_per_domain
+        self._max_wait_seconds = max_wait_seconds
+        # A semaphore lives as long as a lookup holds it or waits for it.
         self._domains: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._under_way: dict[tuple[str, int], asyncio.Task[list[Found]]] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[list[Found]]] = {}
 
     async def __call__(self, name: str, port: int) -> list[str]:
-        """The addresses of the name, within seconds; OSError when there are none or nobody can tell now."""
+        """The addresses of the name, within 3 seconds. OSError if it has none or the lookup failed."""
         async with asyncio.timeout(_LOOKUP_SECONDS):
             return [address for _, _, address in await self.find(name)]
 
     async def find(self, name: str, family: int = socket.AF_UNSPEC) -> list[Found]:
-        """OSError: it has no address, or nobody can tell now. Who gives up ends it for nobody else."""
+        """The addresses of the name. OSError if it has none or the lookup failed. Callers share a lookup of
+        the same name; a caller that is cancelled does not stop it for the others."""
         key = (name.lower(), family)
-        lookup = self._under_way.get(key)
+        lookup = self._running.get(key)
         if lookup is None:
             lookup = asyncio.create_task(self._look_up(name, family), name=f"lookup {name}")
-            self._under_way[key] = lookup
+            self._running[key] = lookup
             lookup.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(lookup)
 
     async def close(self) -> None:
-        """Ends the waiting for lookups, not the lookups."""
-        lookups = list(self._under_way.values())
+        """Stops waiting for lookups. Their threads run on."""
+        lookups = list(self._running.values())
         for lookup in lookups:
             lookup.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
 
     async def _look_up(self, name: str, family: int) -> list[Found]:
-        async with AsyncExitStack() as turn:
+        async with AsyncExitStack() as permits:
             try:
-                async with asyncio.timeout(self._patience):
-                    await turn.enter_async_context(self._turn_of(domain_of(name)))
-                    await turn.enter_async_context(self._threads)
+                async with asyncio.timeout(self._max_wait_seconds):
+                    await permits.enter_async_context(self._domain_threads(domain_of(name)))
+                    await permits.enter_async_context(self._threads)
             except TimeoutError:
-                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups are under way") from None
-            return await _in_a_thread(f"lookup {name}", partial(_ask, name, family))
+                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups are running") from None
+            return await _in_a_thread(f"lookup {name}", partial(_getaddrinfo, name, family))
 
-    def _turn_of(self, domain: str) -> asyncio.Semaphore:
-        turn = self._domains.get(domain)
-        if turn is None:
-            turn = self._domains[domain] = asyncio.Semaphore(self._of_one_domain)
-        return turn
+    def _domain_threads(self, domain: str) -> asyncio.Semaphore:
+        threads = self._domains.get(domain)
+        if threads is None:
+            threads = self._domains[domain] = asyncio.Semaphore(self._threads_per_domain)
+        return threads
 
     def _forget(self, key: tuple[str, int], lookup: asyncio.Task[list[Found]]) -> None:
-        del self._under_way[key]
+        del self._running[key]
         if not lookup.cancelled():
-            lookup.exception()  # told to those who still wait; there may be nobody
+            lookup.exception()  # mark it as retrieved: there may be no caller left that would
 
 
 def domain_of(name: str) -> str:
-    """The part of a name that belongs to one owner, as far as its form tells: `hooks.example` of
-    `a.b.hooks.example`, `hooks.co.uk` of `a.hooks.co.uk`."""
+    """The part of a name that belongs to one owner, judging by its form: `hooks.example` for
+    `a.b.hooks.example`, `hooks.co.uk` for `a.hooks.co.uk`."""
     labels = name.rstrip(".").lower().split(".")
     shared = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SHARED_IN_COUNTRIES
     return ".".join(labels[-3 if shared else -2 :])
 
 
-def _ask(name: str, family: int) -> list[Found]:
-    # AI_ADDRCONFIG: what this machine could not dial anyway is neither judged nor dialled.
+def _getaddrinfo(name: str, family: int) -> list[Found]:
+    # AI_ADDRCONFIG leaves out address families that this machine cannot dial.
     flags = socket.AddressInfo.AI_ADDRCONFIG
     try:
         found = socket.getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM, flags=flags)
-    except UnicodeError as error:  # Python's own codec of host names, before the lookup
+    except UnicodeError as error:  # raised by Python's own codec for host names, before the lookup
         raise socket.gaierror(socket.EAI_NONAME, str(error)) from None
     return [(kind, proto, str(address[0])) for kind, _, proto, _, address in found]
 
 
 async def _in_a_thread(name: str, work: Callable[[], list[Found]]) -> list[Found]:
-    """No executor: Python waits for the threads of one before a process can end, and these may hang."""
+    """Runs `work` in a daemon thread. An executor would not do: Python waits for its threads before the
+    process ends, and these may hang."""
     done: Future[list[Found]] = Future()
 
     def run() -> None:
@@ -117,11 +121,11 @@ async def _in_a_thread(name: str, work: Callable[[], list[Found]]) -> list[Found
             return
         try:
             done.set_result(work())
-        except Exception as error:  # noqa: BLE001 - told to who waits
+        except Exception as error:  # noqa: BLE001 - raised again for the caller
             done.set_exception(error)
 
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
-    except RuntimeError as error:  # the system has no thread left
+    except RuntimeError as error:  # the system cannot start another thread
         raise socket.gaierror(socket.EAI_AGAIN, str(error)) from None
     return await asyncio.wrap_future(done)

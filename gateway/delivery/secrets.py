@@ -1,6 +1,6 @@
-"""The secrets that webhooks are signed with, derived from the keyring whenever they are needed.
+"""The secrets that sign webhooks. They are derived from the keyring each time they are needed.
 
-Nothing is stored but the key's name and a version; a leak of Redis leaks no webhook secret.
+Redis stores only the name of the key and a version, so a leak of Redis does not leak webhook secrets.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from gateway.keyring import Keyring
 
 
 def signing_secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]:
-    """What an endpoint's webhooks are signed with at `now` (ms): its secret, then those from before a
-    rotation that are still valid. ConfigurationError when the key of its secret is in the keyring no more."""
+    """The secrets that sign an endpoint's webhooks at `now` (ms): the current one, then those from before a
+    rotation that are still valid. ConfigurationError if the key of the current one left the keyring."""
     current = endpoint_secret(keyring, endpoint.kid, endpoint.id, endpoint.version)
-    # One whose key is gone can not be made again, and need not: the current one is known to the owner.
+    # A previous secret whose key is gone cannot be derived. It is not needed: the owner has the current one.
     previous = [
         endpoint_secret(keyring, former.kid, endpoint.id, former.version)
         for former in endpoint.previous
@@ -25,12 +25,12 @@ def signing_secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]
 
 
 def endpoint_secret(keyring: Keyring, kid: str, endpoint_id: str, version: int) -> str:
-    """`whsec_` and the base64 of 32 bytes; rotating an endpoint's secret is counting `version` up."""
+    """`whsec_` and 32 bytes in Base64. Rotating an endpoint's secret means increasing `version`."""
     return _secret(keyring.derive(kid, "endpoint-secret", endpoint_id, str(version)))
 
 
 def tenant_secret(keyring: Keyring, kid: str, tenant: str) -> str:
-    """The same for a tenant's webhooks that go to a job's own callback_url, which has no endpoint."""
+    """The secret for a tenant's webhooks to a job's own callback_url, which has no endpoint."""
     return _secret(keyring.derive(kid, "tenant-secret", tenant))
 
 

@@ -1,4 +1,4 @@
-"""Signs a webhook as Standard Webhooks 1.0 says: for each attempt anew, over the bytes that are sent."""
+"""Signs a webhook as defined by Standard Webhooks 1.0: each attempt, over the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def sign(secrets: Sequence[str], event_id: str, timestamp: int, body: bytes) -> 
     """The three headers of one attempt.
 
     `secrets`: the current one first, then those still valid after a rotation, each as `whsec_...`;
-    `timestamp`: unix seconds of this attempt, of which verifiers tolerate 300; `body`: UTF-8.
-    Raises ValueError when there is no secret, or when a dot in the id would make the signed text ambiguous.
+    `timestamp`: unix seconds of this attempt; verifiers accept a difference of 300; `body`: UTF-8.
+    ValueError if there is no secret, or if a dot in the id would make the signed text ambiguous.
     """
     if not secrets or "." in event_id:
         raise ValueError("a webhook needs a secret, and an event id without dots")
-    # The library reads the clock digits of whatever zone it is given as if they were UTC's.
+    # The library ignores the zone of the datetime and treats it as UTC, so it must be UTC.
     moment = datetime.fromtimestamp(timestamp, UTC)
     text = body.decode()
     return {

@@ -1,8 +1,8 @@
-"""How long the steps of one try took: the lookup, the dial, the handshake, the wait for the reply.
+"""Measures the steps of one request: name lookup, dial, TLS handshake, wait for the reply.
 
-A `Watch` is told of each step as it happens. It never raises, for it is told in the midst of the network
-library's work. aiohttp's traces tell of the lookup and of the connection as a whole; that a dial began is
-told by who makes the socket, that a handshake began by the TLS object, both through the context.
+A `Stopwatch` is notified of each step as it happens. It never raises, because this happens inside the network
+library. The traces of aiohttp report the lookup and the connection as a whole. The socket factory reports the
+start of a dial, and the TLS object the start of a handshake; both find the stopwatch through the context.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """In ms. None: it was not done (a kept connection is not dialled), or did not come to its end.
+    """In ms. None: the step was not done (a kept connection is not dialled), or did not finish.
 
-    `connect`: from the first address dialled to the connection that was made; `first_byte`: from the request
+    `connect`: from dialling the first address to the established connection; `first_byte`: from the request
     to the head of the reply.
     """
 
@@ -28,8 +28,8 @@ class Timings:
     first_byte: float | None = None
 
 
-class Watch:
-    """`clock`: seconds. `reused`: whether the try was given a kept connection."""
+class Stopwatch:
+    """`clock`: seconds. `reused`: whether the request got a kept connection."""
 
     __slots__ = ("_at", "_clock", "reused")
 
@@ -38,58 +38,58 @@ class Watch:
         self._at: dict[str, float] = {}
         self.reused = False
 
-    def looking_up(self) -> None:
-        self._at["looking_up"] = self._clock()
+    def lookup_started(self) -> None:
+        self._at["lookup_started"] = self._clock()
 
-    def looked_up(self) -> None:
-        self._at["looked_up"] = self._clock()
+    def lookup_ended(self) -> None:
+        self._at["lookup_ended"] = self._clock()
 
-    def dialling(self) -> None:
-        """One of perhaps several addresses: the first counts, for the others are dialled beside it."""
-        self._at.setdefault("dialling", self._clock())
+    def dial_started(self) -> None:
+        """Called for each address of a name. The first call counts; the others are dialled in parallel."""
+        self._at.setdefault("dial_started", self._clock())
 
-    def shaking_hands(self) -> None:
-        """Told again when another address is tried after a handshake that failed."""
-        self._at["shaking_hands"] = self._clock()
+    def handshake_started(self) -> None:
+        """Called again if another address is dialled after a failed handshake: the last call counts."""
+        self._at["handshake_started"] = self._clock()
 
     def connected(self) -> None:
         self._at["connected"] = self._clock()
 
-    def reuse(self) -> None:
+    def connection_reused(self) -> None:
         self.reused = True
 
-    def asked(self) -> None:
-        self._at["asked"] = self._clock()
+    def request_sent(self) -> None:
+        self._at["request_sent"] = self._clock()
 
-    def answered(self) -> None:
-        self._at["answered"] = self._clock()
+    def reply_started(self) -> None:
+        self._at["reply_started"] = self._clock()
 
     def timings(self) -> Timings:
-        made = "shaking_hands" if "shaking_hands" in self._at else "connected"
+        tcp_connected = "handshake_started" if "handshake_started" in self._at else "connected"
         return Timings(
-            dns=self._between("looking_up", "looked_up"),
-            connect=self._between("dialling", made),
-            tls=self._between("shaking_hands", "connected"),
-            first_byte=self._between("asked", "answered"),
+            dns=self._between("lookup_started", "lookup_ended"),
+            connect=self._between("dial_started", tcp_connected),
+            tls=self._between("handshake_started", "connected"),
+            first_byte=self._between("request_sent", "reply_started"),
         )
 
-    def _between(self, begun: str, ended: str) -> float | None:
-        start, end = self._at.get(begun), self._at.get(ended)
+    def _between(self, first: str, last: str) -> float | None:
+        start, end = self._at.get(first), self._at.get(last)
         return None if start is None or end is None else round((end - start) * 1000, 1)
 
 
-#: The watch of the try that is being made.
-watching: Final[ContextVar[Watch | None]] = ContextVar("watching", default=None)
+#: The stopwatch of the request that runs in this context.
+current_stopwatch: Final[ContextVar[Stopwatch | None]] = ContextVar("current_stopwatch", default=None)
 
 
-class WatchedHandshake(ssl.SSLObject):
-    """For `SSLContext.sslobject_class`. It is called again for each flight that comes in."""
+class TimedHandshake(ssl.SSLObject):
+    """For `SSLContext.sslobject_class`. OpenSSL calls `do_handshake` again for each flight that arrives."""
 
-    _begun = False
+    _started = False
 
     def do_handshake(self) -> None:
-        watch = watching.get()
-        if watch is not None and not self._begun:
-            self._begun = True
-            watch.shaking_hands()
+        stopwatch = current_stopwatch.get()
+        if stopwatch is not None and not self._started:
+            self._started = True
+            stopwatch.handshake_started()
         super().do_handshake()

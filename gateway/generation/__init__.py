@@ -1,11 +1,11 @@
-"""A generation request: read from a body, told to the upstream, stored without its inline files.
+"""A generation request: parses it from a body, and converts it for the upstream and for storage.
 
-`parse` tells every problem at once: the model (`generation_request`) refuses what one value alone can
-break, the rules (`generation_rules`) what takes two fields, a setting or a look into a file. The length
-and size of inline clips take a child process, so they are asked for apart, by `clips.inspect_clips`.
+`parse` reports every problem at once. The model (`gateway.generation.model`) checks each value alone. The
+rules (`gateway.generation.rules`) check what depends on two fields, on a setting or on the bytes of a file.
+The length and size of inline clips need a child process, so `clips.inspect_clips` checks them separately.
 
-Stored params hold a reference (`blob:...`) in place of each inline file. No client can smuggle one in: a
-media reference is an http(s) URL or a data URI, or it is refused.
+Stored parameters hold a reference (`blob:...`) in place of each inline file. A client cannot send such a
+reference itself: a media reference must be an http(s) URL or a data URI.
 """
 
 from __future__ import annotations
@@ -33,16 +33,20 @@ __all__ = [
 ]
 
 _REFERENCE_PREFIX = "blob:"
-_OURS = frozenset({"model", "payload", "callback_url"})  # `model` stands beside the params on the wire
+#: Not sent with the parameters: `model` is sent beside them, the others belong to the gateway.
+_OURS = frozenset({"model", "payload", "callback_url"})
 
 
-#: Every parameter and its place on the published page.
-_PARAMETERS = {name: place for place, name in enumerate(GenerationRequest.model_fields)}
+#: Every parameter and its position in the published documentation.
+_PARAMETERS = {name: position for position, name in enumerate(GenerationRequest.model_fields)}
 
 
 def parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, list[Notice]]:
-    """A request out of a body. Raises `MalformedBody` when it is not JSON, else `InvalidRequest` with every
-    problem at once, but for those of clips (`clips.inspect_clips`)."""
+    """Parses a body into a request and notices.
+
+    Raises `MalformedBody` if the body is not JSON, or `InvalidRequest` with every problem at once, except
+    those of clips (see `clips.inspect_clips`).
+    """
     fields, problems = flat_fields(strict_json.loads(raw), _PARAMETERS)
     found = examine(fields, limits)
     problems += found.problems
@@ -52,14 +56,17 @@ def parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, list[Notice]]:
         problems += messages.explain(error, fields)
     else:
         if not problems:
-            request.hold(found.inline)
+            request.attach_inline(found.inline)
             return request, found.notices
     raise InvalidRequest(_in_page_order(problems))
 
 
 def upstream_params(request: GenerationRequest) -> dict[str, object]:
-    """What the upstream is told beside the model: the parameters which the client set and which say
-    something. `duration` 0 does say something; no videos, seed 0 and off_peak false do not."""
+    """The parameters to send to the upstream beside the model: those that the client set.
+
+    Left out, because they mean the same as absent: an empty `videos`, seed 0 and off_peak false. A
+    `duration` of 0 has a meaning and is sent.
+    """
     given = request.model_fields_set
     params = {name: getattr(request, name) for name in _PARAMETERS if name in given and name not in _OURS}
     for name in ("videos", "seed", "off_peak"):
@@ -71,8 +78,8 @@ def upstream_params(request: GenerationRequest) -> dict[str, object]:
 async def detach_media(
     request: GenerationRequest, put: Callable[[bytes, str], Awaitable[str]]
 ) -> dict[str, object]:
-    """`upstream_params` with every inline file given to `put(raw, extension)` and replaced by the
-    reference (`blob:...`) which that returns: small, and fit to be stored with the job."""
+    """The `upstream_params`, small enough to store with the job: every inline file is replaced by a
+    reference (`blob:...`). `put(raw, extension)` stores a file and returns its reference."""
     params = upstream_params(request)
     references = {media.param: await put(media.raw, media.extension) for media in request.inline_media}
     for name in ("images", "videos"):
@@ -85,7 +92,7 @@ async def detach_media(
 async def attach_media(
     params: Mapping[str, object], read: Callable[[str], Awaitable[bytes]]
 ) -> dict[str, object]:
-    """The reverse of `detach_media`: every reference replaced by the data URI of the file it names."""
+    """The reverse of `detach_media`: replaces every reference by the data URI of its file."""
     attached = dict(params)
     for name in ("images", "videos"):
         stored = params.get(name)
@@ -102,11 +109,11 @@ async def _attached(reference: str, read: Callable[[str], Awaitable[bytes]]) -> 
 
 
 def _in_page_order(problems: list[Problem]) -> list[Problem]:
-    """Each problem once, ordered as the published page orders the parameters."""
+    """Each problem once, in the order of the parameters in the published documentation."""
 
     def key(problem: Problem) -> tuple[int, str]:
-        place = _PARAMETERS.get(problem.param.partition("[")[0])
-        return (len(_PARAMETERS), "") if place is None else (place, problem.param)
+        position = _PARAMETERS.get(problem.param.partition("[")[0])
+        return (len(_PARAMETERS), "") if position is None else (position, problem.param)
 
     first: dict[tuple[str, str], Problem] = {}
     for problem in problems:

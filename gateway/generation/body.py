@@ -1,7 +1,7 @@
-"""From the body a client sent to one flat set of known parameters.
+"""Reads a client's JSON body into one flat set of known parameters.
 
-Two forms are taken: the published page's, with all parameters flat, and the upstream's own wire form,
-`{"model": M, "input": [{"params": {...}}]}`. Problems name the parameters flat in both.
+It accepts two forms: the flat form of the published documentation, and the upstream's own wire form,
+`{"model": M, "input": [{"params": {...}}]}`. Problems always use the flat parameter names.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from collections.abc import Collection
 
 from gateway.errors import InvalidRequest, Problem
 
-_MAX_TOLD = 20  # unknown names explained one by one; a body may hold a hundred thousand
+_MAX_EXPLAINED = 20  # unknown names explained one by one; a body may hold a hundred thousand
 _MAX_SHOWN_CHARACTERS = 64
 _WIRE_FORM = '{"model": ..., "input": [{"params": {...}}]}'
 _HINTS = {
     "movement_amplitude": "has no effect on this model; leave it out",
-    "audio": "is no parameter of this model, which makes no speech; use bgm for background music",
-    "subjects": "is no parameter of this call; put the reference pictures into images",
-    "authorization": "is a header, never a part of the body; send Authorization: Bearer <your gateway key>",
+    "audio": "is not a parameter of this model, which makes no speech; use bgm for background music",
+    "subjects": "is not a parameter of this call; put the reference pictures into images",
+    "authorization": "is a header, not part of the body; send Authorization: Bearer <your gateway key>",
 }
 
 
 def flat_fields(body: object, known: Collection[str]) -> tuple[dict[str, object], list[Problem]]:
-    """The parameters of `body` that are in `known`, and a problem for everything else in it. Raises
-    `InvalidRequest` when there is no telling what the parameters are."""
+    """The parameters of `body` that are in `known`, and a problem for each of the others.
+
+    Raises `InvalidRequest` if the body has neither of the two forms.
+    """
     if not isinstance(body, dict):
         raise InvalidRequest([Problem("", "not_an_object", "send one JSON object that holds the parameters")])
     fields, problems = _unwrapped(body) if "input" in body else (body, [])
@@ -36,7 +38,7 @@ def flat_fields(body: object, known: Collection[str]) -> tuple[dict[str, object]
 
 
 def _unwrapped(body: dict[str, object]) -> tuple[dict[str, object], list[Problem]]:
-    """The flat form of the wire form. What stands beside `input` and `params` counts as a parameter."""
+    """Converts the wire form to the flat form. Fields beside `input` and `params` count as parameters."""
     outer = {name: value for name, value in body.items() if name != "input"}
     wrapped = body["input"]
     if not isinstance(wrapped, list) or len(wrapped) != 1 or not isinstance(wrapped[0], dict):
@@ -48,7 +50,7 @@ def _unwrapped(body: dict[str, object]) -> tuple[dict[str, object], list[Problem
         raise InvalidRequest([Problem("input[0].params", "wire_form", message)])
     outer.update((name, value) for name, value in wrapped[0].items() if name != "params")
     problems = [
-        Problem(name, "given_twice", "stands both outside and inside params, and differs; send it once")
+        Problem(name, "given_twice", "is both outside and inside params, with different values; send it once")
         for name in outer.keys() & params.keys()
         if outer[name] != params[name]
     ]
@@ -58,12 +60,11 @@ def _unwrapped(body: dict[str, object]) -> tuple[dict[str, object], list[Problem
 def _explain_unknown(unknown: list[str], known: Collection[str]) -> list[Problem]:
     problems = [
         Problem(name[:_MAX_SHOWN_CHARACTERS], "unknown_parameter", _hint(name, known))
-        for name in unknown[:_MAX_TOLD]
+        for name in unknown[:_MAX_EXPLAINED]
     ]
-    if len(unknown) > _MAX_TOLD:
-        message = (
-            f"{len(unknown) - _MAX_TOLD} more names are not parameters; the parameters are {_list(known)}"
-        )
+    if len(unknown) > _MAX_EXPLAINED:
+        more = len(unknown) - _MAX_EXPLAINED
+        message = f"{more} more names are not parameters; the parameters are {_list(known)}"
         problems.append(Problem("", "unknown_parameter", message))
     return problems
 

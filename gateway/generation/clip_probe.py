@@ -1,9 +1,9 @@
-"""The child process of `gateway.generation.clips`: reads one clip on stdin and tells its size and length.
+"""The child process of `gateway.generation.clips`: reads one clip on stdin and prints its size and length.
 
-`python -I clip_probe.py <demuxer>`; stdout gets one `FACTS` struct: width and height (pixels, 0 without a
-picture), seconds (0 when the container does not tell). Every failure is an exit code other than 0: the
-parent needs no reason, and a demultiplexer that was led astray could not be trusted to give one. Run by
-path and isolated, so it must import nothing of this package.
+`python -I clip_probe.py <demuxer>` writes one `FACTS` struct to stdout: width and height (pixels, 0 if there
+is no video stream) and seconds (0 if the container does not say). Every failure is an exit code other than 0.
+It gives no reason: the parent needs none, and a misled demultiplexer could not be trusted to give one. It
+runs by its path and isolated, so it must not import anything of this package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 
 EXIT_NO_PYAV = 78
 FACTS = struct.Struct("!IId")
-_MEMORY_BYTES = 1536 * 2**20  # of address space, of which PyAV's libraries and their threads take half
+_MEMORY_BYTES = 1536 * 2**20  # address space; PyAV's libraries and their threads use half of it
 _CPU_SECONDS = 5
 
 
@@ -47,7 +47,7 @@ def _limit_ourselves() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    # macOS knows this limit and refuses to set it.
+    # macOS has this limit but refuses to set it.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
 

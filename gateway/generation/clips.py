@@ -1,9 +1,9 @@
-"""How long and how large inline clips are, learnt in a child process that may crash.
+"""Checks the length and size of inline clips, in a child process that may crash.
 
-A container has to be demultiplexed to know, which is C code fed with a stranger's bytes. It runs in a
-short-lived process of its own (`clip_probe.py`) without our environment and with little memory
-and time, so that the worst a clip can do is to be refused. At most `_AT_ONCE` of them run for each event
-loop. Needs PyAV (the extra `media`); without it clips are accepted uninspected, with a notice.
+This needs a demultiplexer: C code that reads untrusted bytes. It runs in its own short-lived process
+(`clip_probe.py`), without our environment and with little memory and time, so a malicious clip can at worst
+get itself refused. At most `_MAX_PROBES` run at once in one event loop. Needs PyAV (the extra `media`);
+without it, clips are accepted without inspection, with a notice.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gateway.generation.clip_probe import EXIT_NO_PYAV, FACTS
 from gateway.generation.media import InlineMedia, dimensions_fault
 
 TOLERANCE_SECONDS = 0.1  # a clip cut at 8 s ends with the frame after it
-_AT_ONCE = 2
-_WALL_SECONDS = 30.0  # the probe's own limit on CPU time strikes first, unless the machine is starved
+_MAX_PROBES = 2
+_WALL_SECONDS = 30.0  # the probe's own limit on CPU time applies first, unless the machine is overloaded
 _PROBE = Path(__file__).with_name("clip_probe.py")
-_DEMUXER = {"mp4": "mov", "mov": "mov", "avi": "avi"}  # forced, so that no other of FFmpeg's can be reached
+_DEMUXER = {"mp4": "mov", "mov": "mov", "avi": "avi"}  # forced, so that a clip cannot choose another one
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -37,10 +37,10 @@ def can_inspect() -> bool:
 
 
 async def inspect_clips(media: Sequence[InlineMedia]) -> list[Problem]:
-    """Everything wrong with the clips among `media`; images are passed over.
+    """A problem for each bad clip in `media`; images are ignored.
 
-    Takes about a tenth of a second a clip. Raises `Unavailable` when the inspection itself could not
-    be run, which says nothing about the clip.
+    Takes about 0.1 s for each clip. Raises `Unavailable` if the inspection itself could not run, which says
+    nothing about the clip.
     """
     problems: list[Problem] = []
     for clip in media:
@@ -54,11 +54,11 @@ async def inspect_clips(media: Sequence[InlineMedia]) -> list[Problem]:
 
 
 def _gate() -> asyncio.Semaphore:
-    return _gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE))
+    return _gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_MAX_PROBES))
 
 
 async def _probe(clip: InlineMedia) -> tuple[int, int, float] | None:
-    """Width, height and seconds as `clip_probe.FACTS` has them; None when the clip is unreadable."""
+    """Width, height and seconds as in `clip_probe.FACTS`; None if the clip cannot be read."""
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     command = (sys.executable, "-I", str(_PROBE), _DEMUXER[clip.extension])
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -70,7 +70,7 @@ async def _probe(clip: InlineMedia) -> tuple[int, int, float] | None:
         raise Unavailable(f"the clip inspection could not be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(_WALL_SECONDS):
-            told, _ = await process.communicate(clip.raw)
+            output, _ = await process.communicate(clip.raw)
     except TimeoutError as error:
         raise Unavailable("the clip inspection took too long on this machine") from error
     finally:
@@ -79,18 +79,18 @@ async def _probe(clip: InlineMedia) -> tuple[int, int, float] | None:
             await process.wait()
     if process.returncode == EXIT_NO_PYAV:
         raise Unavailable("the clip inspection could not load PyAV")
-    if process.returncode != 0 or len(told) != FACTS.size:
+    if process.returncode != 0 or len(output) != FACTS.size:
         return None
-    width, height, seconds = FACTS.unpack(told)
+    width, height, seconds = FACTS.unpack(output)
     return int(width), int(height), float(seconds)
 
 
 def _fault(facts: tuple[int, int, float] | None, max_seconds: float) -> tuple[str, str] | None:
     if facts is None:
-        return "clip_unreadable", "can not be read; export it again, for instance as H.264 in mp4"
+        return "clip_unreadable", "cannot be read; export it again, for instance as H.264 in mp4"
     width, height, seconds = facts
     if not width or not height:
-        return "clip_without_video", "has no video track; send a clip that shows something"
+        return "clip_without_video", "has no video track; send a clip that has one"
     if seconds > max_seconds + TOLERANCE_SECONDS:
         limits = "one clip of up to 8 s, or two of up to 5 s each"
         return "clip_too_long", f"lasts {seconds:.1f} s and may last {max_seconds:g} s; send {limits}"

@@ -1,12 +1,12 @@
-"""Inline images and clips: prove from their first bytes what they are, and check every published limit.
+"""Checks media references: the type of inline images and clips, and every published limit.
 
-A reference is a URL or a data URI with one of the exact prefixes of `PREFIXES`. Of a data URI the
-Base64 is read strictly, the kind is sniffed by magic bytes and must be the declared one, and an image's
-size is read from its header. No pixel is ever decoded, so that no picture can be a bomb. What is in a
-clip's container takes a demultiplexer: `gateway.generation.clips`.
+A reference is a URL, or a data URI with one of the exact prefixes in `PREFIXES`. For a data URI, the Base64
+is decoded strictly, the magic bytes must match the declared type, and the size of an image is read from its
+header. Pixels are never decoded, so a decompression bomb does no harm. The length and size of a clip need a
+demultiplexer: see `gateway.generation.clips`.
 
-Limits (published page): images png, jpeg, jpg, webp; clips mp4, mov, avi; both at least 128x128, with an
-aspect ratio within 1:4 to 4:1, the ends allowed. URLs are checked by syntax alone and never downloaded.
+Limits (published documentation): images png, jpeg, jpg, webp; clips mp4, mov, avi; both at least 128x128,
+with an aspect ratio from 1:4 to 4:1, inclusive. URLs are checked by syntax only and never downloaded.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Kind = Literal["image", "video"]
 
 MIN_PIXELS = 128
 MAX_RATIO = 4
-MAX_URL_CHARACTERS = 8192  # pre-signed URLs are long; a body of one URL is still not a way to fill Redis
-_HEADER_BYTES = 256 * 1024  # a JPEG may put that much before its size; and no more is searched
+MAX_URL_CHARACTERS = 8192  # pre-signed URLs are long, but a URL must not be able to fill Redis
+_HEADER_BYTES = 256 * 1024  # a JPEG may have this much before its size; we do not search further
 
 #: The media type we send upstream for each kind of file we store.
 MIME_OF_EXTENSION = {
@@ -53,16 +53,16 @@ _EXAMPLE: dict[Kind, str] = {
     "video": "data:video/mp4;base64,AAAA...",
 }
 _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/]{32}")
-# Brands of ISO files that hold a picture or sound alone.
+# Brands of ISO files that hold only a picture or only sound.
 _NOT_CLIPS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"M4A ", b"M4B "})
-_QUICKTIME_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip"})  # before `ftyp` was invented
+_QUICKTIME_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip"})  # of files older than `ftyp`
 
 
 @dataclass(frozen=True, slots=True)
 class InlineMedia:
-    """One file that came inside the request. `param` names its place, such as `images[2]`.
+    """One file that was sent inside the request. `param`: its position, such as `images[2]`.
 
-    `max_seconds`: how long a clip may be, which depends on how many there are; 0 for an image.
+    `max_seconds`: the longest allowed length of a clip, which depends on the number of clips; 0 for an image.
     """
 
     param: str
@@ -83,8 +83,10 @@ def check(
     max_seconds: float,
     problems: list[Problem],
 ) -> InlineMedia | None:
-    """Check one image or clip, adding what is wrong to `problems`. The file itself when it is inline
-    and in order, else None. `max_bytes` is the limit of the decoded file."""
+    """Checks one image or clip and appends what is wrong to `problems`.
+
+    Returns the file if it is inline and valid, else None. `max_bytes`: the limit of the decoded file.
+    """
     if reference[:5].lower() != "data:":
         fault = _not_inline_fault(reference, kind, private_urls)
         if fault is not None:
@@ -105,12 +107,12 @@ def check(
 
 
 def data_uri(mime: str, raw: bytes) -> str:
-    """The file as a reference that an upstream takes."""
+    """The file as a data URI, which an upstream accepts."""
     return f"data:{mime};base64,{binascii.b2a_base64(raw, newline=False).decode()}"
 
 
 def dimensions_fault(width: int, height: int) -> tuple[str, str] | None:
-    """Code and message when a picture of `width` x `height` pixels is too small or too narrow."""
+    """Code and message if `width` x `height` pixels are too small or too narrow, else None."""
     if min(width, height) < MIN_PIXELS:
         return "media_too_small", f"is {width}x{height}; send at least {MIN_PIXELS}x{MIN_PIXELS} pixels"
     if max(width, height) > MAX_RATIO * min(width, height):
@@ -119,7 +121,7 @@ def dimensions_fault(width: int, height: int) -> tuple[str, str] | None:
 
 
 def sniff(head: bytes) -> str | None:
-    """The extension which the first 16 bytes prove, or None. Any ISO clip that is not QuickTime is `mp4`."""
+    """The extension that the first 16 bytes prove, or None. Any ISO clip that is not QuickTime is `mp4`."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -149,13 +151,14 @@ def _not_inline_fault(reference: str, kind: Kind, private_urls: bool) -> tuple[s
 def _decoded(reference: str, start: int, max_bytes: int) -> tuple[bytes, tuple[str, str] | None]:
     at_least = (len(reference) - start) // 4 * 3 - 2
     if at_least > max_bytes:
-        return b"", ("media_too_large", f"holds over {max_bytes} bytes; make it smaller, or send a URL")
+        return b"", ("media_too_large", f"has more than {max_bytes} bytes; make it smaller, or send a URL")
     try:
         raw = binascii.a2b_base64(reference[start:], strict_mode=True)
     except ValueError as error:
-        return b"", ("base64", f"is not strict Base64 ({error}); send no line breaks, and the padding")
+        message = f"is not strict Base64 ({error}); send it without line breaks and with padding"
+        return b"", ("base64", message)
     if len(raw) > max_bytes:
-        return b"", ("media_too_large", f"holds {len(raw)} bytes; send at most {max_bytes}, or a URL")
+        return b"", ("media_too_large", f"has {len(raw)} bytes; send at most {max_bytes}, or a URL")
     return raw, None
 
 
@@ -164,12 +167,12 @@ def _content_fault(raw: bytes, kind: Kind, extension: str) -> tuple[str, str] | 
     if proved is None:
         return (
             "media_unknown",
-            f"is none of {_list_kinds(kind)} by its first bytes; convert it to one of these",
+            f"is not one of {_list_kinds(kind)}, judging by its first bytes; convert it to one of these",
         )
     # Players and cameras write QuickTime and MP4 brands into each other's files.
     if proved != extension and {proved, extension} != {"mp4", "mov"}:
         message = f"is declared {MIME_OF_EXTENSION[extension]}, but is {MIME_OF_EXTENSION[proved]}"
-        return "media_type_mismatch", f"{message}; declare what it is"
+        return "media_type_mismatch", f"{message}; declare the real type"
     if kind == "video":
         return None
     width, height = imagesize.get(io.BytesIO(raw[:_HEADER_BYTES]), exif_rotation=False)

@@ -1,8 +1,8 @@
-"""The model's refusals in words that tell the way out.
+"""Converts the validation errors of the model into problems that say what to send instead.
 
-pydantic says what is wrong; a client needs to know what to send instead. Codes: `required`,
-`wrong_type`, `not_one_of`, `out_of_range`, `too_few`, `too_many`, `too_long`, `blank`.
-Values are quoted only where they are short and harmless: numbers, words of an enumeration.
+pydantic only says what is wrong. Codes: `required`, `wrong_type`, `not_one_of`, `out_of_range`, `too_few`,
+`too_many`, `too_long`, `blank`. A message quotes a value only if it is short and harmless: a number, or a
+word in place of an enumeration value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RANGES = {
     "wm_position": "send 1 top-left, 2 top-right, 3 bottom-right or 4 bottom-left",
 }
 _COUNTS = {
-    "images": "send 1 to 7, or 1 to 4 when a video is given",
+    "images": "send 1 to 7, or 1 to 4 together with a video",
     "videos": "send one clip of up to 8 s, or two of up to 5 s each",
 }
 _MAY_HOLD_JSON = frozenset({"payload", "meta_data"})
@@ -47,7 +47,7 @@ _REQUIRED = frozenset({"model", "images", "prompt"})
 
 
 def explain(error: ValidationError, fields: Mapping[str, object]) -> list[Problem]:
-    """One problem for each error of the model. `fields` is what the model was made from."""
+    """One problem for each error of the model. `fields`: the values that the model was created from."""
     return [_explain(detail, fields) for detail in error.errors(include_url=False)]
 
 

@@ -1,11 +1,12 @@
-"""The published parameters as one model: type, default and limit of each, and so the OpenAPI schema.
+"""The published parameters as one model: type, default and limit of each. It is also the OpenAPI schema.
 
-Only what one value alone can break is here. The rest of the contract is in `gateway.generation.rules`,
-and refusals get their words in `gateway.generation.messages`. `gateway.generation.parse` runs all three.
+This module has only the rules about a single value. The other rules are in `gateway.generation.rules`, the
+error messages in `gateway.generation.messages`. `gateway.generation.parse` runs all three.
 
-null: `videos: null` means no videos, as `[]` does. Any other null is refused: no other parameter of the
-published page has a meaning for it, and guessing "absent" would hide a client's mistake.
-Ours beyond the page: the lengths of URLs and of meta_data, so that a job stays small, and seed's range.
+`videos: null` means no videos, like `[]`. Any other null is refused: the published documentation gives it no
+meaning for other parameters, and treating it as "absent" would hide a client's mistake. Our own limits,
+beyond the documentation: the length of URLs and of meta_data, so that a job stays small, and the range of
+seed.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ def _not_null(value: object) -> object:
 
 
 def _never_null(schema: JsonDict) -> None:
-    """None is how we say "not given"; a client can not send it, so the schema must not offer it."""
+    """Removes null from the schema: None is our "not given", and a client must not send it."""
     choices = schema.pop("anyOf")
     assert isinstance(choices, list)
     schema.update(next(choice for choice in choices if isinstance(choice, dict)))
     del schema["default"]
 
 
-# Field before the validator, or the limits vanish from the JSON schema.
+# `Field` must come before the validator, or the limits disappear from the JSON schema.
 Seconds = Annotated[int, Field(ge=0, le=10), BeforeValidator(_whole)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
 Corner = Annotated[int, Field(ge=1, le=4), BeforeValidator(_whole)]
@@ -65,8 +66,8 @@ VideoReference = Annotated[
 class GenerationRequest(BaseModel):
     """Video generation from reference images and clips (Vidu Q2 Pro, "reference to video").
 
-    The parameters stand flat in the body. The upstream's own form,
-    `{"model": ..., "input": [{"params": {...}}]}` with exactly one element, is taken as well.
+    The parameters are flat in the body. The upstream's own form,
+    `{"model": ..., "input": [{"params": {...}}]}` with exactly one element, is accepted as well.
     """
 
     model_config = ConfigDict(
@@ -93,8 +94,8 @@ class GenerationRequest(BaseModel):
         min_length=1,
         max_length=7,
         repr=False,
-        description="1 to 7 reference images, 1 to 4 when a video is given: public URLs, or data URIs such "
-        "as `data:image/png;base64,...`. png, jpeg, jpg or webp; at least 128x128; aspect ratio within "
+        description="1 to 7 reference images, or 1 to 4 together with a video: public URLs, or data URIs "
+        "such as `data:image/png;base64,...`. png, jpeg, jpg or webp; at least 128x128; aspect ratio from "
         "1:4 to 4:1.",
     )
     videos: list[VideoReference] | None = Field(
@@ -102,8 +103,8 @@ class GenerationRequest(BaseModel):
         max_length=2,
         repr=False,
         description="One reference clip of up to 8 s, or two of up to 5 s: public URLs, or data URIs such as "
-        "`data:video/mp4;base64,...`. mp4, mov or avi; at least 128x128; aspect ratio within 1:4 to 4:1. "
-        "Length and size of a clip given as a URL are not checked here.",
+        "`data:video/mp4;base64,...`. mp4, mov or avi; at least 128x128; aspect ratio from 1:4 to 4:1. "
+        "The length and size of a clip that is given as a URL are not checked here.",
     )
     prompt: str = Field(
         min_length=1,
@@ -114,25 +115,25 @@ class GenerationRequest(BaseModel):
     )
     bgm: bool = Field(default=False, description="Add background music. No effect when duration is 9 or 10.")
     duration: Seconds = Field(default=5, description="Length in seconds; 0 lets the model choose.")
-    seed: Seed = Field(default=0, description="0, or left out: random.")
+    seed: Seed = Field(default=0, description="0, or no value: random.")
     aspect_ratio: Literal["16:9", "9:16", "4:3", "3:4", "1:1"] = Field(default="16:9", description="Shape.")
     resolution: Literal["540p", "720p", "1080p"] = Field(default="720p", description="Size.")
     payload: OptionalText = Field(
         default=None,
         max_length=1_048_576,
         repr=False,
-        description="Yours: given back with the job and its events, untouched.",
+        description="Your own text: returned unchanged with the job and in its events.",
         json_schema_extra=_never_null,
     )
     off_peak: bool = Field(
         default=False,
-        description="Cheaper, within 48 hours. Temporarily unavailable: true is refused unless the operator "
-        "switched it on.",
+        description="Cheaper, finished within 48 hours. Temporarily unavailable: true is refused unless the "
+        "operator enabled it.",
     )
     watermark: bool = Field(
         default=False,
-        description="Mark the video as AI-generated. `url` stays the plain video; `watermarked_url` is the "
-        "marked one.",
+        description="Mark the video as AI-generated. `url` is still the video without the mark; "
+        "`watermarked_url` is the marked one.",
     )
     wm_position: Corner = Field(
         default=3,
@@ -142,7 +143,7 @@ class GenerationRequest(BaseModel):
         default=None,
         max_length=MAX_URL_CHARACTERS,
         repr=False,
-        description="URL of an image to use as the watermark; left out: the default one.",
+        description="URL of an image to use as the watermark. Without it, the default watermark is used.",
         json_schema_extra=_never_null,
     )
     meta_data: OptionalText = Field(
@@ -156,7 +157,7 @@ class GenerationRequest(BaseModel):
         default=None,
         max_length=2048,
         repr=False,
-        description="Your URL, to which the job's final event is sent, signed with your tenant's secret.",
+        description="Your URL. The job's final event is sent to it, signed with your tenant's secret.",
         json_schema_extra=_never_null,
     )
 
@@ -164,9 +165,9 @@ class GenerationRequest(BaseModel):
 
     @property
     def inline_media(self) -> tuple[InlineMedia, ...]:
-        """The files that came inside the request, decoded; their clips are not inspected yet."""
+        """The files that were sent inside the request, decoded. Clips are not inspected yet."""
         return self._inline
 
-    def hold(self, media: Sequence[InlineMedia]) -> None:
-        """Keep the decoded files with the request. For `parse`, which has just checked them."""
+    def attach_inline(self, media: Sequence[InlineMedia]) -> None:
+        """Stores the decoded files with the request. Only `parse` calls this, after it checked them."""
         self._inline = tuple(media)

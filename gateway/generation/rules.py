@@ -1,11 +1,10 @@
-"""The rules of the contract which the model alone can not tell: two fields, a setting, a file's bytes.
+"""The rules that the model alone cannot check: they need two fields, a setting or the bytes of a file.
 
-`examine` looks at the parameters as they came, whether or not their types are right, so that a request
-with a wrong type still hears of all its other problems. A value of the wrong type is passed over: the
-model refuses it.
+`examine` reads the parameters as they came, even if some have the wrong type, so that the client learns about
+all other problems too. It skips values of the wrong type: the model refuses them.
 
-Rules, by the published page: at most 4 images with a video; a video may last 8 s, two 5 s each. Ours: the
-lengths of payload and prompt may be lowered by settings; a prompt is counted in code points.
+Published rules: at most 4 images together with a video; one video of up to 8 s, or two of up to 5 s each. Our
+own rules: settings may lower the limits of payload and prompt; a prompt is counted in code points.
 """
 
 from __future__ import annotations
@@ -29,9 +28,11 @@ _LENGTHS_WITHOUT_BGM = (9, 10)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What settings may change. The character limits may only be lowered: the published ones hold too.
+    """The limits that settings can change. Settings can only lower the character limits, because the
+    published ones apply as well.
 
-    `inline_max_bytes`: of each inline file, decoded. `models`: more names than the published one.
+    `inline_max_bytes`: the limit of each inline file, decoded. `models`: the accepted model names, which may
+    include more than the published one.
     """
 
     off_peak: bool = False
@@ -45,7 +46,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Findings:
-    """The parameters of one request, and what the rules found in them."""
+    """The parameters of one request, and what the rules found."""
 
     fields: Mapping[str, object]
     limits: Limits
@@ -56,12 +57,12 @@ class Findings:
     def refuse(self, param: str, code: str, message: str) -> None:
         self.problems.append(Problem(param, code, message))
 
-    def mention(self, param: str, code: str, message: str) -> None:
+    def notify(self, param: str, code: str, message: str) -> None:
         self.notices.append(Notice(param, code, message))
 
 
 def examine(fields: Mapping[str, object], limits: Limits) -> Findings:
-    """Everything that these rules find in the parameters of one request."""
+    """Applies all rules to the parameters of one request."""
     found = Findings(fields, limits)
     for name, value in fields.items():
         rule = _RULES.get(name)
@@ -79,7 +80,7 @@ def _images(found: Findings, images: object) -> None:
     if not isinstance(images, list):
         return
     if _clip_count(found) and MAX_IMAGES_WITH_VIDEO < len(images) <= MAX_IMAGES:
-        message = f"{len(images)} images; send at most {MAX_IMAGES_WITH_VIDEO} when a video is given"
+        message = f"{len(images)} images; send at most {MAX_IMAGES_WITH_VIDEO} together with a video"
         found.refuse("images", "too_many_images_with_video", message)
     _references(found, images[:MAX_IMAGES], "images", "image", 0.0)
 
@@ -115,7 +116,7 @@ def _references(
             found.inline.append(inline)
             if kind == "video" and not clips.can_inspect():
                 message = "length and size were not checked: PyAV is not installed on the gateway"
-                found.mention(inline.param, "clip_not_inspected", message)
+                found.notify(inline.param, "clip_not_inspected", message)
 
 
 def _prompt(found: Findings, prompt: object) -> None:
@@ -127,8 +128,8 @@ def _prompt(found: Findings, prompt: object) -> None:
     elif len(prompt) > most:
         found.refuse("prompt", "too_long", f"has {len(prompt)} characters; shorten it to at most {most}")
     elif len(prompt) > long:
-        message = f"has {len(prompt)} characters; what is beyond {long} may be ignored"
-        found.mention("prompt", "prompt_long", message)
+        message = f"has {len(prompt)} characters; the part after {long} may be ignored"
+        found.notify("prompt", "prompt_long", message)
 
 
 def _bgm(found: Findings, bgm: object) -> None:
@@ -137,10 +138,10 @@ def _bgm(found: Findings, bgm: object) -> None:
         return
     if duration in _LENGTHS_WITHOUT_BGM:
         message = "has no effect when duration is 9 or 10; choose 8 or less to hear music"
-        found.mention("bgm", "bgm_no_effect", message)
+        found.notify("bgm", "bgm_no_effect", message)
     elif duration == 0:
         message = "may have no effect: the model chooses the duration, and at 9 or 10 s there is no music"
-        found.mention("bgm", "bgm_may_not_apply", message)
+        found.notify("bgm", "bgm_may_not_apply", message)
 
 
 def _payload(found: Findings, payload: object) -> None:
@@ -156,11 +157,11 @@ def _off_peak(found: Findings, off_peak: object) -> None:
 
 
 def _wm_position(found: Findings, _position: object) -> None:
-    _mention_missing_watermark(found, "wm_position")
+    _notify_missing_watermark(found, "wm_position")
 
 
 def _wm_url(found: Findings, url: object) -> None:
-    _mention_missing_watermark(found, "wm_url")
+    _notify_missing_watermark(found, "wm_url")
     public = not found.limits.allow_private_media_urls
     if isinstance(url, str):
         fault = url_fault(url, max_characters=media.MAX_URL_CHARACTERS, public=public)
@@ -168,11 +169,10 @@ def _wm_url(found: Findings, url: object) -> None:
             found.refuse("wm_url", *fault)
 
 
-def _mention_missing_watermark(found: Findings, param: str) -> None:
+def _notify_missing_watermark(found: Findings, param: str) -> None:
     if found.fields.get("watermark") is not True:
-        found.mention(
-            param, "watermark_off", "has no effect without a watermark; send watermark: true with it"
-        )
+        message = "has no effect without a watermark; send watermark: true with it"
+        found.notify(param, "watermark_off", message)
 
 
 def _meta_data(found: Findings, meta_data: object) -> None:
@@ -182,7 +182,7 @@ def _meta_data(found: Findings, meta_data: object) -> None:
         strict_json.loads(meta_data.encode())
     except MalformedBody:
         message = "is not JSON; the upstream expects JSON encoded as a string"
-        found.mention("meta_data", "meta_data_not_json", message)
+        found.notify("meta_data", "meta_data_not_json", message)
 
 
 def _callback_url(found: Findings, url: object) -> None:

@@ -1,8 +1,8 @@
-"""Whether the bytes of a png, jpg or webp are all there, and are one still picture.
+"""Checks that a png, jpg or webp file is complete and is a still picture.
 
-Looks at the structure alone and decodes nothing. An animated picture is refused rather than sent: which
-of its frames becomes the reference is for nobody to say. Sources: PNG (W3C, third edition),
-ITU-T T.81 annex B, the WebP container specification.
+It reads only the structure and decodes nothing. An animated picture is refused, because nobody can say which
+of its frames the upstream would use. Sources: PNG (W3C, third edition), ITU-T T.81 annex B, the WebP
+container specification.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _MAX_CHUNKS_BEFORE_PIXELS = 1000
 _WEBP_ANIMATION_FLAG = 0x02
 
 _ANIMATED = ("animated_image", "is animated; send a still picture, or the animation as a clip in videos")
-_TRUNCATED = ("media_truncated", "ends too early; send the whole file")
+_TRUNCATED = ("media_truncated", "ends too early; send the complete file")
 
 
 def still_image_fault(raw: bytes, extension: str) -> tuple[str, str] | None:
-    """Code and message of what is wrong, or None. `extension`: png, jpg or webp, proved by magic bytes."""
+    """Code and message of the fault, or None. `extension`: png, jpg or webp, proved by the magic bytes."""
     if extension == "png":
         return _png_fault(raw)
     if extension == "webp":
@@ -37,7 +37,7 @@ def _png_fault(raw: bytes) -> tuple[str, str] | None:
         if name == b"IDAT":
             return None if raw.find(b"IEND", at) >= 0 else _TRUNCATED
         at += 12 + length
-    return "media_unreadable", "has too many parts before its pixels; export the image again"
+    return "media_unreadable", "has too many chunks before its pixels; export the image again"
 
 
 def _webp_fault(raw: bytes) -> tuple[str, str] | None:

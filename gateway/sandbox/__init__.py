@@ -1,5 +1,6 @@
-"""The simulated upstream: it speaks vtrix and vidu, refuses what the real ones would, and renders real video.
+"""The simulated upstream. It speaks vtrix and vidu, refuses what the real ones refuse, and renders real
+video.
 
-It shares no rule with the gateway (only the injected clock and randomness), so that it can judge it: its
-checks and its ledger are its own.
+It shares only the injected clock and randomness with the gateway, and no rules: its checks and its ledger are
+its own, so that tests can check the gateway against them.
 """

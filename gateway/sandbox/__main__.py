@@ -16,32 +16,32 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
-    parser.add_argument("--data-dir", type=Path, required=True, help="ledger and results")
-    parser.add_argument("--key", required=True, help="the key that is accepted")
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder of the ledger and the results")
+    parser.add_argument("--key", required=True, help="the API key of the account main")
     parser.add_argument(
         "--account",
         action="append",
         default=[],
         metavar="NAME=KEY",
-        help="one more key, with tasks of its own; may be repeated",
+        help="another account with its own key and tasks; may be repeated",
     )
     parser.add_argument("--render", choices=["full", "none"], default="full")
     parser.add_argument("--callback-style", choices=["none", "vtrix", "vidu"], default="none")
     parser.add_argument(
-        "--callback-key", default="sandbox-callback-key", help="signs callbacks of style vidu"
+        "--callback-key", default="sandbox-callback-key", help="the key that signs callbacks of style vidu"
     )
     parser.add_argument("--callback-retry-seconds", type=float, default=1.0)
     parser.add_argument("--processes", type=int, default=1, help="videos rendered at the same time")
-    parser.add_argument("--task-seconds", type=float, default=0.0, help="how long a task takes at the least")
-    parser.add_argument("--public-url", help="what the addresses of results start with")
-    parser.add_argument("--fsync", action="store_true", help="make every ledger line survive a power cut")
+    parser.add_argument("--task-seconds", type=float, default=0.0, help="the shortest time that a task takes")
+    parser.add_argument("--public-url", help="the start of the URLs of results")
+    parser.add_argument("--fsync", action="store_true", help="make every ledger line survive a power failure")
     parser.add_argument(
         "--concurrency",
         type=int,
-        help="tasks of the vidu dialect that run at once; the others wait (default: all run)",
+        help="tasks of the vidu dialect that run at once; the others wait (default: no limit)",
     )
     parser.add_argument(
-        "--list-payload", action="store_true", help="let the vidu list of tasks show their payload"
+        "--list-payload", action="store_true", help="show the payload of tasks in the vidu list"
     )
     return parser.parse_args()
 

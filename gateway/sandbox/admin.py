@@ -1,4 +1,7 @@
-"""For tests and demos: read the ledger and the tasks, order faults. Not protected: keep it internal."""
+"""Admin routes for tests and demos: read the ledger and the tasks, and set faults.
+
+They are not protected by a key: do not expose them.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from starlette.routing import Route
 
 from gateway.sandbox.answers import envelope, json, refusal
 from gateway.sandbox.faults import KNOWN, parse
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.refusals import RequestRefused
 from gateway.sandbox.service import Sandbox
 from gateway.sandbox.tasks import Task
 
 
 async def ledger(request: Request) -> Response:
-    """?kind= and ?task= narrow it."""
+    """The ledger, filtered by `?kind=` and `?task=`."""
     sandbox: Sandbox = request.app.state.sandbox
     query = request.query_params
     return json(await asyncio.to_thread(sandbox.ledger.read, query.get("kind"), query.get("task")))
@@ -30,27 +33,27 @@ async def tasks(request: Request) -> Response:
 
 
 def _summary(sandbox: Sandbox, task: Task) -> dict[str, Any]:
-    return envelope(task, sandbox.studio.progress(task)) | {
+    return envelope(task, sandbox.runner.progress(task)) | {
         "dialect": task.dialect,
         "state": task.state,
         "charged": task.cost,
         "refunded": task.cost if task.is_refunded else None,
-        "payload": task.order.payload,
-        "callback_url": task.order.callback_url,
+        "payload": task.spec.payload,
+        "callback_url": task.spec.callback_url,
         "faults": sorted(task.faults),
         "polls": task.polls,
     }
 
 
 async def faults(request: Request) -> Response:
-    """POST {"fault": "429", "count": 3} strikes the next three creations; "slow=2" carries a value."""
+    """POST {"fault": "429", "count": 3} applies to the next three creations. "slow=2" has a value."""
     sandbox: Sandbox = request.app.state.sandbox
     if request.method == "DELETE":
         sandbox.faults.clear()
     elif request.method == "POST":
         try:
             _queue(sandbox, await request.body())
-        except Refused as refused:
+        except RequestRefused as refused:
             return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
     return json({"queued": sandbox.faults.queued(), "known": KNOWN})
 
@@ -58,39 +61,41 @@ async def faults(request: Request) -> Response:
 def _queue(sandbox: Sandbox, body: bytes) -> None:
     wish = _document(body)
     if not isinstance(wish, dict) or not isinstance(wish.get("fault"), str):
-        raise Refused("BadRequest", 'send {"fault": NAME, "count": N}')
+        raise RequestRefused("BadRequest", 'send {"fault": NAME, "count": N}')
     count = wish.get("count", 1)
     if type(count) is not int or count < 1:
-        raise Refused("FieldInvalid", "count must be an integer of at least 1")
+        raise RequestRefused("FieldInvalid", "count must be an integer of at least 1")
     sandbox.faults.queue(parse(wish["fault"]), count)
 
 
 async def chances(request: Request) -> Response:
-    """POST {"lost_callback": 0.3, "slow=2": 0.1, "seed": 7}: from now on every creation draws for each."""
+    """POST {"lost_callback": 0.3, "slow=2": 0.1, "seed": 7} sets the chance of each fault for every creation
+    from now on."""
     sandbox: Sandbox = request.app.state.sandbox
     if request.method == "DELETE":
-        sandbox.chances.clear()
+        sandbox.random_faults.clear()
     elif request.method == "POST":
         try:
             wish = _document(await request.body())
             if not isinstance(wish, dict):
-                raise Refused("BadRequest", 'send {NAME: CHANCE, ..., "seed": N}')
-            sandbox.chances.set(wish, int.from_bytes(sandbox.environment.entropy(4), "big"))
-        except Refused as refused:
+                raise RequestRefused("BadRequest", 'send {NAME: CHANCE, ..., "seed": N}')
+            sandbox.random_faults.set(wish, int.from_bytes(sandbox.environment.entropy(4), "big"))
+        except RequestRefused as refused:
             return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
-    return json(sandbox.chances.shown() | {"known": KNOWN})
+    return json(sandbox.random_faults.shown() | {"known": KNOWN})
 
 
 async def accounts(request: Request) -> Response:
-    """POST {"account": "second", "refuse": "402"}: every creation with its key, until refuse is null."""
+    """POST {"account": "second", "refuse": "402"} refuses every creation of the account, until refuse is
+    null."""
     sandbox: Sandbox = request.app.state.sandbox
     if request.method == "POST":
         try:
             wish = _document(await request.body())
             if not isinstance(wish, dict):
-                raise Refused("BadRequest", 'send {"account": NAME, "refuse": FAULT or null}')
+                raise RequestRefused("BadRequest", 'send {"account": NAME, "refuse": FAULT or null}')
             sandbox.accounts.refuse(wish.get("account"), wish.get("refuse"))
-        except Refused as refused:
+        except RequestRefused as refused:
             return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
     return json({"accounts": sandbox.accounts.shown()})
 

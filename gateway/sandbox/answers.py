@@ -1,4 +1,4 @@
-"""What the vtrix dialect answers and calls back with, in the shapes seen in the wild."""
+"""The answers and callback bodies of the vtrix dialect, in the shapes seen from the real upstream."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def json(document: object, status: int = 200, headers: dict[str, str] | None = N
 
 
 def retry_after(fault: Fault) -> dict[str, str] | None:
-    """The headers of a refusal that names a time."""
+    """The Retry-After header, if the fault has a value."""
     is_timed = fault.name.removesuffix("_after") in ("429", "503")
     return {"Retry-After": fault.value} if fault.value and is_timed else None
 
@@ -45,7 +45,7 @@ def refusal(code: str, message: str, status: int, request_id: str) -> Response:
 
 
 def refusal_by(fault: Fault, request_id: str) -> Response:
-    """The answer of a fault that is an answer of its own; `_after` at its end changes nothing."""
+    """The answer that the fault stands for; the answer is the same with `_after` at the end of its name."""
     status, body = _REFUSALS[fault.name.removesuffix("_after")]
     if fault.name == "no_id" and fault.value == "string":
         body = {"error": "the request was not accepted"}
@@ -53,7 +53,7 @@ def refusal_by(fault: Fault, request_id: str) -> Response:
 
 
 def envelope(task: Task, progress: float) -> dict[str, Any]:
-    """The vtrix task. `progress` 0..1 is told only while it is in progress."""
+    """The task in the vtrix format. `progress`, 0 to 1, is only sent while the task is in progress."""
     body: dict[str, Any] = {
         "id": task.id,
         "created_at": int(task.created_at),
@@ -74,7 +74,8 @@ def envelope(task: Task, progress: float) -> dict[str, Any]:
 
 
 def _error(failure: tuple[str | int, str]) -> dict[str, Any]:
-    """A number with `error_message` as published; a word or leading zeros with `message`, as siblings do."""
+    """A numeric code comes with `error_message`, as published. A text code comes with `message`, as in other
+    models of the same upstream."""
     code, message = failure
     return {"code": code, "error_message" if isinstance(code, int) else "message": message}
 

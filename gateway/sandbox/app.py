@@ -1,4 +1,4 @@
-"""Every route of the sandbox."""
+"""The ASGI application of the sandbox, with all its routes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from gateway.sandbox import admin, vidu_list, vidu_routes
 from gateway.sandbox.answers import envelope, json, refusal
 from gateway.sandbox.creation import account_of, check_key, create
 from gateway.sandbox.options import Options
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.refusals import RequestRefused
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.studio import PLACEHOLDER
-from gateway.sandbox.wires import VIDU, VTRIX
+from gateway.sandbox.task_runner import PLACEHOLDER
+from gateway.sandbox.wire_formats import VIDU, VTRIX
 
 #: Reference images of our own for demos, and the film that stands for every result when none is rendered.
 SAMPLES = Path(__file__).parent / "samples"
@@ -61,21 +61,21 @@ async def poll(request: Request) -> Response:
     task_id = request.path_params["task_id"]
     account = account_of(request, VTRIX)
     try:
-        task = sandbox.look(task_id, "vtrix", check_key(request, VTRIX))
+        task = sandbox.poll(task_id, "vtrix", check_key(request, VTRIX))
         if task is None:
-            raise Refused("TaskNotFound", "no such task", 404)
-    except Refused as refused:
+            raise RequestRefused("TaskNotFound", "no such task", 404)
+    except RequestRefused as refused:
         facts = {"dialect": "vtrix", "account": account, "task_id": task_id}
         sandbox.ledger.write("get", **facts, reply=refused.status, status=None)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
     sandbox.ledger.write(
         "get", dialect="vtrix", account=account, task_id=task_id, reply=200, status=task.status
     )
-    return json(envelope(task, sandbox.studio.progress(task)))
+    return json(envelope(task, sandbox.runner.progress(task)))
 
 
 async def result(request: Request) -> Response:
-    """A finished file; Range and HEAD are understood."""
+    """A finished file; supports Range and HEAD."""
     sandbox: Sandbox = request.app.state.sandbox
     name = request.path_params["name"]
     if name == PLACEHOLDER:

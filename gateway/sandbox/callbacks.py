@@ -1,7 +1,7 @@
-"""Calls back on changes of a task: natively for the vidu dialect, else in the style that was chosen.
+"""Sends callbacks when a task changes: native ones for the vidu dialect, else in the configured style.
 
-Told are every change (vidu) or the end (vtrix; its answer to the creation has said the rest). The end is
-tried again three times when the answer is not 2xx.
+The vidu style sends every change, the vtrix style only the end (its answer to the creation shows the rest).
+The final callback is sent again up to three times if the answer is not 2xx.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import aiohttp
 
 from gateway.environment import Environment
 from gateway.sandbox.answers import envelope
-from gateway.sandbox.callback_plan import Call, plan_of_change
+from gateway.sandbox.callback_plan import PlannedCallback, plan_callbacks
 from gateway.sandbox.ledger import Ledger, token_of
 from gateway.sandbox.options import CallbackStyle, Options
 from gateway.sandbox.signing import signed_headers
@@ -26,8 +26,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _FORGERS_KEY = "a-key-that-made-no-task"
 
 
-class Caller:
-    """`tasks`: all there are, oldest first."""
+class CallbackSender:
+    """`tasks`: all tasks of the sandbox, oldest first."""
 
     def __init__(
         self,
@@ -42,32 +42,32 @@ class Caller:
         self._ledger = ledger
         self._session = session
         self._tasks = tasks
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._running: dict[asyncio.Task[None], str] = {}
 
-    def announce(self, task: Task) -> None:
-        """Tell of the state the task is in now, in the background. Nobody to tell is fine."""
-        style, url = self._style_of(task), task.order.callback_url
+    def send_state(self, task: Task) -> None:
+        """Sends the current state of the task in the background, if it has a callback URL."""
+        style, url = self._style_of(task), task.spec.callback_url
         if style == "none" or not url or (style == "vtrix" and not task.has_ended):
             return
-        plan = plan_of_change(task, _vtrix_body if style == "vtrix" else vidu_body, self._newest_but(task))
-        for fault in plan.struck:
+        plan = plan_callbacks(task, _vtrix_body if style == "vtrix" else vidu_body, self._newest_but(task))
+        for fault in plan.applied:
             self._ledger.fault(
-                fault, task_id=task.id, payload=task.order.payload, callback_token=token_of(url)
+                fault, task_id=task.id, payload=task.spec.payload, callback_token=token_of(url)
             )
         if plan.steps:
             calls = asyncio.create_task(self._follow(task, plan.steps))
-            self._under_way[calls] = task.id
-            calls.add_done_callback(self._under_way.pop)
+            self._running[calls] = task.id
+            calls.add_done_callback(self._running.pop)
 
-    async def told(self, task: Task) -> None:
-        """Returns when nothing about the task is under way."""
-        waited = [calls for calls, task_id in self._under_way.items() if task_id == task.id]
-        await asyncio.gather(*waited)
+    async def wait_for(self, task: Task) -> None:
+        """Waits until no callback of the task is being sent."""
+        running = [calls for calls, task_id in self._running.items() if task_id == task.id]
+        await asyncio.gather(*running)
 
     async def close(self) -> None:
-        for calls in list(self._under_way):
+        for calls in list(self._running):
             calls.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     def _style_of(self, task: Task) -> CallbackStyle:
         return "vidu" if task.dialect == "vidu" else self._options.callback_style
@@ -76,11 +76,11 @@ class Caller:
         others = (other for other in reversed(self._tasks.values()) if other.dialect == task.dialect)
         return next((other for other in others if other is not task), None)
 
-    async def _follow(self, task: Task, steps: list[list[Call]]) -> None:
+    async def _follow(self, task: Task, steps: list[list[PlannedCallback]]) -> None:
         for step in steps:
             await asyncio.gather(*(self._call(task, call) for call in step))
 
-    async def _call(self, task: Task, call: Call) -> None:
+    async def _call(self, task: Task, call: PlannedCallback) -> None:
         if call.delay:
             await asyncio.sleep(call.delay)
         for attempt in range(1, call.attempts + 1):
@@ -106,8 +106,8 @@ class Caller:
             if attempt < call.attempts:
                 await asyncio.sleep(self._options.callback_retry_seconds)
 
-    async def _post(self, task: Task, call: Call) -> dict[str, Any]:
-        """`reply`: the HTTP status, or None with the kind of `error`."""
+    async def _post(self, task: Task, call: PlannedCallback) -> dict[str, Any]:
+        """`reply`: the HTTP status; or None, with the type of the exception as `error`."""
         headers = {"Content-Type": "application/json"}
         if self._style_of(task) == "vidu":
             date = formatdate(self._environment.clock(), usegmt=True)
@@ -121,8 +121,9 @@ class Caller:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return {"reply": None, "error": type(error).__name__}
 
-    def _key_for(self, task: Task, call: Call) -> str:
-        """The key that made the task; behind a reseller that is one which its clients do not have."""
+    def _key_for(self, task: Task, call: PlannedCallback) -> str:
+        """The key that created the task. For the vtrix dialect it is the reseller's, which clients do not
+        have."""
         if call.forgery:
             return _FORGERS_KEY
         native = task.dialect == "vidu"

@@ -1,4 +1,4 @@
-"""Fetches references that were given as URLs, into files, within a time and a size."""
+"""Downloads references that are URLs to files, with limits of time and size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMITS = {"Image": 50 * 2**20, "Video": 100 * 2**20}
 
 
 async def download(session: aiohttp.ClientSession, url: str, path: Path, kind: str) -> None:
-    """`kind`: Image or Video. Raises TaskFailed with {kind}DownloadFailure."""
+    """`kind`: Image or Video. TaskFailed with the code {kind}DownloadFailure."""
     try:
         async with session.get(url, timeout=_TIMEOUT) as reply:
             if reply.status != 200:

@@ -1,7 +1,7 @@
-"""Bad days on demand: by a marker in the prompt, by the admin route for the next creations, or by chance.
+"""Faults on demand: by a marker in the prompt, by the admin route for the next creations, or at random.
 
-A marker reads [[fault:NAME]], [[fault:NAME=VALUE]] or [[fault:NAME*COUNT]]; several may stand in one prompt.
-With a count, only the first COUNT creations of that same prompt are struck.
+A marker is [[fault:NAME]], [[fault:NAME=VALUE]] or [[fault:NAME*COUNT]]; one prompt may have several. With a
+count, the fault applies only to the first COUNT creations with the same prompt.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.refusals import RequestRefused
 
 _REFUSING: Final[Mapping[str, str]] = {
-    "reset_early": "reset the connection before the body is read (a marker: after), nothing created",
+    "reset_early": "reset the connection before the body is read (by a marker: after), nothing created",
     "drop": "drop the connection without an answer, nothing created",
     "400": "refuse: a bad request",
     "401": "refuse: the key is not valid",
@@ -40,33 +40,33 @@ _HIDING: Final[Mapping[str, str]] = {
     "500_after": "create and charge the task, then answer 500",
     "503_after": "create and charge the task, then answer 503; =N adds Retry-After: N",
 }
-_BENDING: Final[Mapping[str, str]] = {
+_CHANGING: Final[Mapping[str, str]] = {
     "slow": "create the task at once, answer after =N seconds",
-    "instant": "the answer to the creation is terminal already",
+    "instant": "the answer to the creation shows the finished task",
     "failed_task": "the task fails; =CODE is its error code, as a string",
     "no_url": "the task completes without a result",
-    "unknown_status": "the task is seen in a status that was never published, until it ends",
+    "unknown_status": "the task shows a status that was never published, until it ends",
     "hidden": "the first =N polls of the task answer 404",
-    "early_callback": "the callback of the end arrives before the creation is answered",
+    "early_callback": "the final callback arrives before the creation is answered",
 }
-_CALLING: Final[Mapping[str, str]] = {
-    "lost_callback": "the callback of the end is never sent",
-    "crossed_callback": "the callback of the end has the body of the newest other task, if there is one",
-    "oversize_callback": "the callback of the end has a body of 300 kB instead",
-    "garbled_callback": "the callback of the end has a body that is not JSON instead",
-    "callback_without_id": "the callback of the end names no task",
-    "duplicate_callback": "the callback of the end is sent twice",
-    "late_callback": "the callback of the end is sent =N seconds later",
-    "reordered_callback": "the callback of the start is sent after that of the end",
-    "forged_callback": "before the callback of the end come three with tokens that nobody made",
+_CALLBACK_FAULTS: Final[Mapping[str, str]] = {
+    "lost_callback": "the final callback is never sent",
+    "crossed_callback": "the final callback has the body of the newest other task, if there is one",
+    "oversize_callback": "the final callback has a body of 300 kB instead",
+    "garbled_callback": "the final callback has a body that is not JSON instead",
+    "callback_without_id": "the final callback names no task",
+    "duplicate_callback": "the final callback is sent twice",
+    "late_callback": "the final callback is sent =N seconds later",
+    "reordered_callback": "the callback of the start is sent after the final one",
+    "forged_callback": "three callbacks with invalid tokens are sent before the final one",
 }
-KNOWN: Final[Mapping[str, str]] = {**_REFUSING, **_HIDING, **_BENDING, **_CALLING}
-#: Nothing is created. The first of them that is due strikes alone.
+KNOWN: Final[Mapping[str, str]] = {**_REFUSING, **_HIDING, **_CHANGING, **_CALLBACK_FAULTS}
+#: Nothing is created. If several are due, only the first one applies, and no other fault.
 REFUSING: Final = tuple(_REFUSING)
-#: A task is created and charged, and the caller does not get to see it. The first that is due strikes.
+#: A task is created and charged, but the client does not see it. If several are due, the first one applies.
 HIDING: Final = tuple(_HIDING)
-#: They strike when the task calls back, which it may never do.
-CALLING: Final = frozenset(_CALLING)
+#: They apply when the task sends a callback, which may never happen.
+CALLBACK_FAULTS: Final = frozenset(_CALLBACK_FAULTS)
 
 _NUMERIC = frozenset({"slow", "hidden", "late_callback"})
 _OPTIONAL_NUMERIC = frozenset({"429", "503", "429_after", "503_after"})
@@ -76,7 +76,7 @@ _SHAPE = re.compile(r"([a-z0-9_]+)(?:=([A-Za-z0-9_.-]{1,40}))?(?:\*([0-9]{1,6}))
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`count`: how many creations it strikes; None = all with that prompt. `by`: who asked for it."""
+    """`count`: how many creations it applies to; None: all with that prompt. `by`: how it was requested."""
 
     name: str
     value: str | None = None
@@ -88,10 +88,10 @@ class Fault:
 
 
 def parse(text: str) -> Fault:
-    """What stands after `fault:`. Raises Refused, naming the known faults."""
+    """Reads the text after `fault:`. RequestRefused, with a list of the known faults."""
     shape = _SHAPE.fullmatch(text.strip())
     if shape is None or shape[1] not in KNOWN:
-        raise Refused("FieldInvalid", f"unknown fault {text[:60]!r}; known are: {', '.join(KNOWN)}")
+        raise RequestRefused("FieldInvalid", f"unknown fault {text[:60]!r}; the faults: {', '.join(KNOWN)}")
     name, value, count = shape.groups()
     if name in _NUMERIC or (name in _OPTIONAL_NUMERIC and value):
         _check_number(name, value)
@@ -100,7 +100,7 @@ def parse(text: str) -> Fault:
 
 def _check_number(name: str, value: str | None) -> None:
     if value is not None and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", value) is None:
-        raise Refused("FieldInvalid", f"fault {name} takes a number, as in {name}=2")
+        raise RequestRefused("FieldInvalid", f"fault {name} needs a number, as in {name}=2")
 
 
 def markers(prompt: str) -> list[Fault]:
@@ -108,37 +108,38 @@ def markers(prompt: str) -> list[Fault]:
 
 
 def without_markers(prompt: str) -> str:
-    """The words a caption shows."""
+    """The prompt as a caption shows it."""
     return _MARKER.sub(" ", prompt)
 
 
-class FaultBook:
-    """Which faults were ordered for the next creation. Counts live as long as the process."""
+class FaultQueue:
+    """The faults for the next creations. Counts are kept as long as the process runs."""
 
     def __init__(self) -> None:
-        self._struck: Counter[tuple[str, str]] = Counter()
+        self._applied: Counter[tuple[str, str]] = Counter()
         self._queued: deque[list[Any]] = deque()
 
     def early(self) -> Fault | None:
-        """The one fault that strikes before the body of a creation is read; counts it."""
+        """Takes `reset_early` from the queue if it is next: it applies before the body of a creation is
+        read."""
         return self._take() if self._queued and self._queued[0][0].name == "reset_early" else None
 
     def due(self, prompt: str) -> dict[str, Fault]:
-        """By name, for one creation; counts it. Raises Refused for an unknown marker."""
+        """The faults of one creation, by name; counts it. RequestRefused for an unknown marker."""
         due: dict[str, Fault] = {}
         for fault in markers(prompt):
-            place = prompt, fault.name
-            if fault.count is None or self._struck[place] < fault.count:
+            counter = prompt, fault.name
+            if fault.count is None or self._applied[counter] < fault.count:
                 due[fault.name] = fault
             if fault.count is not None:
-                self._struck[place] += 1
+                self._applied[counter] += 1
         if self._queued and self._queued[0][0].name != "reset_early":
-            ordered = self._take()
-            due[ordered.name] = ordered
+            queued = self._take()
+            due[queued.name] = queued
         return due
 
     def queue(self, fault: Fault, count: int) -> None:
-        """Strike the next `count` creations, after those that were queued before."""
+        """Applies the fault to the next `count` creations, after the faults that are already queued."""
         self._queued.append([replace(fault, by="order"), count])
 
     def queued(self) -> list[dict[str, Any]]:
@@ -146,7 +147,7 @@ class FaultBook:
 
     def clear(self) -> None:
         self._queued.clear()
-        self._struck.clear()
+        self._applied.clear()
 
     def _take(self) -> Fault:
         head = self._queued[0]

@@ -1,7 +1,8 @@
-"""The append-only record of what the sandbox saw, did and charged: one JSON line a fact, flushed at once.
+"""The append-only record of what the sandbox received, did and charged: one line of JSON for each fact.
 
-Kinds: `post` (also of bodies that never became whole), `get`, `list`, `cancel`, `refund`, `callback` (one
-attempt) and `fault` (when it strikes). Tests judge by it: exactly one charged post for each job.
+Kinds: `post` (also with an incomplete body), `get`, `list`, `cancel`, `refund`, `callback` (one attempt) and
+`fault` (when it applies). Each line is flushed at once. Tests rely on it: there must be exactly one charged
+post for each job.
 """
 
 from __future__ import annotations
@@ -58,9 +59,9 @@ class Ledger:
         charged: str | None = None,
         account: str | None = None,
     ) -> None:
-        """`reply`: the HTTP status, None when none is sent. `charged`: US dollars, None = nothing.
-        `account`: whose key it was. The times are those of the request's head and of the end of its body,
-        None = it never came."""
+        """`reply`: the HTTP status; None if no answer is sent. `charged`: US dollars; None: nothing.
+        `account`: the account of the key. `first_byte_ns`: when the head of the request arrived;
+        `last_byte_ns`: when the end of its body arrived, None if it never did."""
         self.write(
             "post",
             dialect=dialect,
@@ -79,11 +80,11 @@ class Ledger:
         )
 
     def fault(self, fault: Fault, **facts: Any) -> None:
-        """`facts`: whom it struck, as far as that is known: task_id, payload, callback_token."""
+        """`facts`: what the fault applied to, as far as it is known: task_id, payload, callback_token."""
         self.write("fault", fault=fault.name, value=fault.value, by=fault.by, **facts)
 
     def read(self, kind: str | None = None, task_id: str | None = None) -> list[dict[str, Any]]:
-        """Oldest first, straight from the file."""
+        """The lines of the file, oldest first."""
         lines = (orjson.loads(line) for line in self._path.read_bytes().splitlines())
         return [
             line
@@ -96,13 +97,13 @@ class Ledger:
 
 
 def token_of(callback_url: str) -> str | None:
-    """The last segment of the path: which job the caller says it is for."""
+    """The last segment of the path of a callback URL; it identifies the job for the gateway."""
     path = callback_url.split("?", 1)[0]
     return path.rsplit("/", 1)[-1] or None
 
 
 def _seen(pattern: re.Pattern[bytes], body: bytes) -> str | None:
-    """The value of a key, also in a body that was cut off and so is no JSON document."""
+    """The value of a key, even in a truncated body that is not valid JSON."""
     found = pattern.search(body)
     if found is None:
         return None

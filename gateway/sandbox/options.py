@@ -1,4 +1,4 @@
-"""What a sandbox is started with."""
+"""The options of a sandbox."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ CallbackStyle = Literal["none", "vtrix", "vidu"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`task_seconds`: how long a task takes at the least; with `render="none"` it is the simulated time.
+    """`task_seconds`: the shortest time that a task takes; with `render="none"`, the simulated time.
 
-    `callback_style`: none, as the published page promises none; vtrix, the task's envelope, unsigned; vidu,
-    a forwarded body with a foreign id, signed with `callback_key`. Tasks made by the vidu dialect do not ask
-    for it: they call back natively, signed with `key`. `public_url` starts the addresses of results; without
-    it they start with whatever the creation was addressed to.
+    `callback_style`, for tasks of the vtrix dialect: none, because the published documentation promises no
+    callbacks; vtrix: the task's envelope, unsigned; vidu: a forwarded body with a foreign id, signed with
+    `callback_key`. Tasks of the vidu dialect always send native callbacks, signed with their account's key.
+    `public_url`: the start of the URLs of results; the default is the URL that the creation was sent to.
 
-    `accounts`: further keys, by the names of their accounts; `key` is that of `main`. A task is seen with the
-    key that made it alone.
+    `key`: the key of the account `main`; `accounts`: the keys of other accounts, by name. A task is visible
+    only to the account that created it.
 
-    `concurrency`: how many tasks of the vidu dialect run at once, None = all; 0 leaves every one waiting.
-    `list_payload`: whether the vidu list of tasks shows their payload, which no document promises.
+    `concurrency`: how many tasks of the vidu dialect run at once; None: no limit; 0: all of them wait.
+    `list_payload`: whether the vidu list of tasks shows their payload; no documentation promises it.
     """
 
     data_dir: Path

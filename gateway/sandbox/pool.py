@@ -1,7 +1,7 @@
-"""A bounded pool of render processes: started when first needed, replaced when one dies.
+"""A limited pool of render processes. A process is started when it is needed, and replaced if it dies.
 
-A child reads one script a line and answers with lines of progress and one of the outcome. It ends by
-itself when the sandbox does, however that happens: its next read or write fails.
+A child reads one script per line, and answers with lines of progress and one line with the outcome. It ends
+by itself when the sandbox ends in any way, because its next read or write fails.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SILENCE_SECONDS = 60.0
 
 
 class RenderChild:
-    """One process. Not to be used again after a TaskFailed that says it died."""
+    """One render process. After it has died, it cannot be used again (`is_alive`)."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -44,7 +44,7 @@ class RenderChild:
         return self._process.returncode is None
 
     async def render(self, script: Script, on_progress: Callable[[float], None]) -> None:
-        """Returns when the files are there. Raises TaskFailed."""
+        """Returns when the files exist. TaskFailed."""
         writer, reader = self._process.stdin, self._process.stdout
         assert writer is not None
         assert reader is not None
@@ -52,16 +52,16 @@ class RenderChild:
             writer.write(orjson.dumps(asdict(script), option=orjson.OPT_APPEND_NEWLINE))
             await writer.drain()
             while line := await asyncio.wait_for(reader.readline(), _SILENCE_SECONDS):
-                news = orjson.loads(line)
-                if "error" in news:
-                    raise TaskFailed(*news["error"])
-                if news.get("done"):
+                message = orjson.loads(line)
+                if "error" in message:
+                    raise TaskFailed(*message["error"])
+                if message.get("done"):
                     return
-                on_progress(news["progress"])
+                on_progress(message["progress"])
         except (TimeoutError, OSError):
-            pass  # silent for too long, or its pipe broke: as good as dead
+            pass  # it was silent for too long, or its pipe broke: treat it as dead
         await self.stop()
-        raise TaskFailed("InternalServiceFailure", "the renderer stopped before the video was whole")
+        raise TaskFailed("InternalServiceFailure", "the renderer stopped before the video was complete")
 
     async def stop(self) -> None:
         if self.is_alive:
@@ -73,7 +73,7 @@ class RenderChild:
 
 class RenderPool:
     def __init__(self, processes: int) -> None:
-        self._places = asyncio.Semaphore(processes)
+        self._limit = asyncio.Semaphore(processes)
         self._idle: list[RenderChild] = []
         self._busy: set[RenderChild] = set()
 
@@ -81,9 +81,9 @@ class RenderPool:
         return [child.pid for child in (*self._idle, *self._busy)]
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[RenderChild]:
-        """Waits for a free place; yields its process. One that is left in mid-render is not used again."""
-        async with self._places:
+    async def acquire(self) -> AsyncIterator[RenderChild]:
+        """Waits for a free process and yields it. A process whose render was cancelled is not reused."""
+        async with self._limit:
             child = await self._take()
             self._busy.add(child)
             try:

@@ -1,7 +1,7 @@
-"""What a task costs: invented figures, in the shape and of the size of the real ones.
+"""The price of a task. The figures are invented, but have the form and size of the real ones.
 
-A task is charged when it is created, for the seconds that it will last. A failed task is not
-refunded, unless its owner cancelled it before anybody worked on it.
+A task is charged when it is created, for the seconds that its video will last. A failed task is not refunded,
+unless its owner cancelled it before it was started.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _DOLLARS_A_CREDIT = Decimal("0.005")
 
 
 def cost_of(resolution: str, seconds: int) -> str:
-    """US dollars with four decimals, as the upstream writes `usage.cost`: "0.2750"."""
+    """US dollars with four decimals, in the form of the upstream's `usage.cost`: "0.2750"."""
     return str(DOLLARS_A_SECOND[resolution] * seconds)
 
 
 def credits_of(cost: str) -> int:
-    """The same in the credits of the vidu dialect."""
+    """The cost in credits, which the vidu dialect uses."""
     return int(Decimal(cost) / _DOLLARS_A_CREDIT)

@@ -1,13 +1,13 @@
-"""The two ways in which the sandbox says no: to a request, and to a task that it had accepted.
+"""The two errors of the sandbox: a refused request, and a failed task.
 
-They are the sandbox's own, and not in the gateway's tree of errors: the sandbox plays the upstream and
-shares nothing with what it judges.
+They are not in the gateway's tree of errors: the sandbox plays the upstream and shares nothing with the
+gateway that it tests.
 """
 
 from __future__ import annotations
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The request breaks a published limit. `code` is one of the upstream's reasons; `status` is HTTP's."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 class TaskFailed(Exception):
-    """An accepted task cannot be finished. `code` is what the task's error will carry."""
+    """An accepted task cannot be finished. `code`: the code of the task's error."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The sandbox on uvicorn, with what an ASGI app can not do by itself: end a connection in bad manners."""
+"""Runs the sandbox on uvicorn. It can do what an ASGI app cannot: drop, reset or truncate a connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class _DroppableProtocol(HttpToolsProtocol):
-    """Hands each request the transport it came by, as `request.state.transport`."""
+    """Gives each request its transport, as `request.state.transport`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -23,22 +23,22 @@ class _DroppableProtocol(HttpToolsProtocol):
 
 
 def drop_connection(request: Request) -> Response:
-    """The caller sees its connection end with no answer. The response returned goes nowhere."""
+    """Closes the connection without an answer. The returned response is never sent."""
     _transport(request).abort()
     return Response(status_code=500)
 
 
 def reset_connection(request: Request) -> Response:
-    """As dropped, but always with a TCP reset, also when everything that was sent has been read."""
+    """Like `drop_connection`, but always with a TCP reset, even if everything that was sent has been read."""
     transport = _transport(request)
-    no_farewell = struct.pack("ii", 1, 0)
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_farewell)
+    reset_on_close = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_on_close)
     transport.abort()
     return Response(status_code=500)
 
 
-class CutShort(Response):
-    """Promises all of its body, sends half of it, and closes the connection."""
+class TruncatedResponse(Response):
+    """Declares the length of its whole body, sends half of it, and closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -55,7 +55,7 @@ def _transport(request: Request) -> asyncio.Transport:
 
 
 def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """Port 0 takes a free one; see `server.servers` once it is started."""
+    """Port 0 chooses a free port; `server.servers` shows it after the start."""
     config = uvicorn.Config(
         app,
         host=host,

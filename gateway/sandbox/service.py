@@ -1,4 +1,7 @@
-"""The sandbox as one object: its tasks, faults, ledger, studio and caller. The routes only translate."""
+"""The sandbox as one object: its tasks, faults and ledger, and what runs its tasks and sends its callbacks.
+
+The routes only translate between HTTP and this object.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +11,44 @@ import aiohttp
 
 from gateway.environment import Environment
 from gateway.sandbox.accounts import MAIN, Accounts
-from gateway.sandbox.callbacks import Caller
-from gateway.sandbox.chances import Chances
-from gateway.sandbox.checks import Order
-from gateway.sandbox.faults import Fault, FaultBook
+from gateway.sandbox.callbacks import CallbackSender
+from gateway.sandbox.checks import TaskSpec
+from gateway.sandbox.faults import Fault, FaultQueue
 from gateway.sandbox.ledger import Ledger, token_of
 from gateway.sandbox.options import Options
-from gateway.sandbox.studio import Studio
+from gateway.sandbox.random_faults import RandomFaults
+from gateway.sandbox.task_runner import TaskRunner
 from gateway.sandbox.tasks import Dialect, Task, new_task
 
 
 class Sandbox:
-    """Make it inside the running loop, close it there."""
+    """Create and close it inside the running event loop."""
 
     def __init__(self, options: Options, environment: Environment) -> None:
         self.options = options
         self.environment = environment
         self.accounts = Accounts({MAIN: options.key, **options.accounts})
-        self.faults = FaultBook()
-        self.chances = Chances()
+        self.faults = FaultQueue()
+        self.random_faults = RandomFaults()
         self.ledger = Ledger(options.ledger_path, environment, fsync=options.fsync)
         self.tasks: dict[str, Task] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=100), cookie_jar=aiohttp.DummyCookieJar()
         )
-        self.caller = Caller(options, environment, self.ledger, self._session, self.tasks)
-        self.studio = Studio(options, environment, self._session, self.caller.announce)
+        self.callbacks = CallbackSender(options, environment, self.ledger, self._session, self.tasks)
+        self.runner = TaskRunner(options, environment, self._session, self.callbacks.send_state)
 
     def create(
-        self, order: Order, base_url: str, faults: Mapping[str, Fault], dialect: Dialect, account: str
+        self, spec: TaskSpec, base_url: str, faults: Mapping[str, Fault], dialect: Dialect, account: str
     ) -> Task:
-        """The task exists and costs from now on; `studio.begin` sets it going."""
-        task = new_task(
-            order, self.options.public_url or base_url, faults, self.environment, dialect, account
-        )
+        """Creates and charges a task; `runner.start` then starts it."""
+        task = new_task(spec, self.options.public_url or base_url, faults, self.environment, dialect, account)
         self.tasks[task.id] = task
         return task
 
-    def look(self, task_id: str, dialect: Dialect, account: str) -> Task | None:
-        """One poll of a task, as far as those who made it so, and with this account, may see it."""
+    def poll(self, task_id: str, dialect: Dialect, account: str) -> Task | None:
+        """Counts one poll of a task. None if there is no such task of this dialect and account, or if a fault
+        hides it."""
         task = self.tasks.get(task_id)
         if task is None or (task.dialect, task.account) != (dialect, account):
             return None
@@ -54,11 +56,11 @@ class Sandbox:
         return None if "hidden" in task.faults and task.polls <= task.faults["hidden"].number() else task
 
     def cancel(self, task: Task) -> bool:
-        """Stops and refunds a task that nobody works on yet; False for any other."""
-        if not self.studio.withdraw(task):
+        """Stops and refunds a task that has not started yet; False for any other."""
+        if not self.runner.cancel_unstarted(task):
             return False
-        token = token_of(task.order.callback_url)
-        payload = task.order.payload
+        token = token_of(task.spec.callback_url)
+        payload = task.spec.payload
         self.ledger.write(
             "refund", task_id=task.id, refunded=task.cost, payload=payload, callback_token=token
         )
@@ -68,7 +70,7 @@ class Sandbox:
         return self.environment.entropy(8).hex()
 
     async def close(self) -> None:
-        await self.studio.close()
-        await self.caller.close()
+        await self.runner.close()
+        await self.callbacks.close()
         await self._session.close()
         self.ledger.close()

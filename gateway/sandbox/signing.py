@@ -1,4 +1,4 @@
-"""The signature on a vidu callback. Like the real one it does not cover the body."""
+"""The signature of a vidu callback. Like the real one, it does not cover the body."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def signature(
     signed: Sequence[tuple[str, str]],
     access_key: str = ACCESS_KEY,
 ) -> str:
-    """Base64 of HMAC-SHA256. `signed`: (name as listed, value), in the order listed."""
+    """HMAC-SHA256 in Base64. `signed`: (name, value) of each listed header, as listed and in that order."""
     text = "\n".join([method, path, query, access_key, date]) + "\n"
     text += "".join(f"{name}:{value}\n" for name, value in signed)
     return base64.b64encode(hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()).decode()
 
 
 def signed_headers(key: str, url: str, date: str, nonce: str) -> dict[str, str]:
-    """What is sent with a POST to `url`; `date` as HTTP writes it."""
+    """The headers of a signed POST to `url`. `date`: in the form of an HTTP date."""
     parts = urlsplit(url)
     signed = [("Date", date), (_NONCE, nonce)]
     return {

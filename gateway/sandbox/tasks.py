@@ -1,4 +1,4 @@
-"""One task as the sandbox holds it, in memory only: a restart forgets the tasks, never the ledger."""
+"""A task of the sandbox. Tasks are only in memory: a restart loses them, but not the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from gateway.environment import Environment
 from gateway.sandbox.accounts import MAIN
-from gateway.sandbox.checks import Order
+from gateway.sandbox.checks import TaskSpec
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.prices import cost_of
 from gateway.sandbox.render.script import frame_size
@@ -23,7 +23,7 @@ State = Literal["created", "queueing", "processing", "success", "failed"]
 
 @dataclass(slots=True)
 class Files:
-    """Names under /files; None where there is no such file."""
+    """File names below /files; None: there is no such file."""
 
     film: str
     marked: str | None = None
@@ -32,18 +32,18 @@ class Files:
 
 @dataclass(slots=True)
 class Task:
-    """`seed` and `seconds` as chosen where the order left them open. Times: seconds since the epoch.
+    """Times: seconds since the epoch. `seed`, `seconds`: the chosen values, if the spec left them open.
 
-    `foreign_id` is vidu's number for it: another account's for a task made through vtrix, and the task's own
-    `id` for one made through vidu. `account`: whose key made it. `status` is in vtrix's words, `state` in
-    vidu's.
+    `foreign_id`: vidu's number of the task; for a task of the vtrix dialect, that of the reseller's own task;
+    for one of the vidu dialect, the same as `id`. `account`: the account that created it. `status`: in the
+    words of vtrix; `state`: in those of vidu.
     """
 
     id: str
     foreign_id: str
     dialect: Dialect
     created_at: float
-    order: Order
+    spec: TaskSpec
     seed: int
     seconds: int
     cost: str
@@ -63,7 +63,7 @@ class Task:
 
     @property
     def size(self) -> tuple[int, int]:
-        return frame_size(self.order.resolution, self.order.aspect_ratio)
+        return frame_size(self.spec.resolution, self.spec.aspect_ratio)
 
     @property
     def has_ended(self) -> bool:
@@ -78,37 +78,37 @@ class Task:
         return "queueing" if self.is_queued else "created"
 
     def link(self, name: str) -> str:
-        """Where one of its files is to be had."""
+        """The URL of one of its files."""
         return f"{self.base_url}/files/{name}"
 
     def end(self, now: float, files: Files | None, failure: tuple[str | int, str] | None = None) -> None:
         self.status = "failed" if failure else "completed"
         self.files, self.failure, self.finished_at = files, failure, now
-        self.order = self.order.without_media()
+        self.spec = self.spec.without_media()
         self.ended.set()
 
 
 def new_task(
-    order: Order,
+    spec: TaskSpec,
     base_url: str,
     faults: Mapping[str, Fault],
     environment: Environment,
     dialect: Dialect = "vtrix",
     account: str = MAIN,
 ) -> Task:
-    """Draws what the order left to chance: seed 0 is any seed, duration 0 is 3 to 6 s by the seed."""
+    """Chooses what the spec leaves open: for seed 0 any seed, for duration 0 from 3 to 6 s, by the seed."""
     number = str(9 * 10**17 + int.from_bytes(environment.entropy(7), "big") % 10**17)
-    seed = order.seed or 1 + int(environment.random() * (2**31 - 2))
-    seconds = order.duration or random.Random(seed).randint(3, 6)
+    seed = spec.seed or 1 + int(environment.random() * (2**31 - 2))
+    seconds = spec.duration or random.Random(seed).randint(3, 6)
     return Task(
         id=number if dialect == "vidu" else _new_id(environment),
         foreign_id=number,
         dialect=dialect,
         created_at=environment.clock(),
-        order=order,
+        spec=spec,
         seed=seed,
         seconds=seconds,
-        cost=cost_of(order.resolution, seconds),
+        cost=cost_of(spec.resolution, seconds),
         base_url=base_url,
         faults=faults,
         account=account,
@@ -116,6 +116,6 @@ def new_task(
 
 
 def _new_id(environment: Environment) -> str:
-    """20 characters of [0-9a-v]: four bytes of time, eight of chance."""
+    """20 characters of [0-9a-v]: four bytes of time, eight random bytes."""
     raw = int(environment.clock()).to_bytes(4, "big") + environment.entropy(8)
     return base64.b32hexencode(raw).decode().rstrip("=").lower()

@@ -1,4 +1,5 @@
-"""What the vidu dialect answers and calls back with, also about a vtrix task that a reseller forwards."""
+"""The answers and callback bodies of the vidu dialect; also for callbacks of vtrix tasks that are
+forwarded."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def refusal(code: str, message: str, status: int, request_id: str) -> Response:
 
 
 def refusal_by(fault: Fault, request_id: str) -> Response:
-    """The answer of a fault that is an answer of its own; `_after` at its end changes nothing."""
+    """The answer that the fault stands for; the answer is the same with `_after` at the end of its name."""
     status, reason, message = _REFUSALS[fault.name.removesuffix("_after")]
     return json(_envelope(reason, message, status, request_id), status, retry_after(fault))
 
@@ -45,37 +46,37 @@ def _envelope(reason: str, message: str, status: int, trace_id: str) -> dict[str
 
 
 def created_body(task: Task) -> dict[str, Any]:
-    """The answer to a creation: what was asked for, and what was made of it."""
-    order = task.order
+    """The answer to a creation: the parameters and the new task."""
+    spec = task.spec
     return {
         "task_id": task.id,
         "state": _state(task),
         "model": VIDU_MODEL,
-        "images": _addresses(order.images),
-        "videos": _addresses(order.videos),
-        "prompt": order.prompt,
+        "images": _addresses(spec.images),
+        "videos": _addresses(spec.videos),
+        "prompt": spec.prompt,
         "duration": task.seconds,
         "seed": task.seed,
-        "aspect_ratio": order.aspect_ratio,
-        "resolution": order.resolution,
+        "aspect_ratio": spec.aspect_ratio,
+        "resolution": spec.resolution,
         "movement_amplitude": "auto",
-        "payload": order.payload,
+        "payload": spec.payload,
         "off_peak": False,
         "credits": credits_of(task.cost),
-        "watermark": order.watermark,
+        "watermark": spec.watermark,
         "created_at": timestamp(task.created_at),
     }
 
 
 def vidu_body(task: Task) -> dict[str, Any]:
-    """The answer to a query, and every callback."""
+    """The body of a poll's answer and of every callback."""
     return {
         "id": task.foreign_id,
         "state": _state(task),
         "err_code": str(task.failure[0]) if task.failure else "",
         "credits": 0 if task.is_refunded else credits_of(task.cost),
-        "payload": task.order.payload,
-        "bgm": task.order.bgm,
+        "payload": task.spec.payload,
+        "bgm": task.spec.bgm,
         "off_peak": False,
         "creations": _creations(task) if task.status == "completed" else [],
     }
@@ -85,10 +86,10 @@ def listed_body(task: Task, *, with_payload: bool) -> dict[str, Any]:
     """A row of the list."""
     row = vidu_body(task) | {
         "model": VIDU_MODEL,
-        "prompt": task.order.prompt,
+        "prompt": task.spec.prompt,
         "duration": task.seconds,
-        "aspect_ratio": task.order.aspect_ratio,
-        "resolution": task.order.resolution,
+        "aspect_ratio": task.spec.aspect_ratio,
+        "resolution": task.spec.resolution,
         "created_at": timestamp(task.created_at),
     }
     if not with_payload:
@@ -97,7 +98,7 @@ def listed_body(task: Task, *, with_payload: bool) -> dict[str, Any]:
 
 
 def timestamp(seconds: float) -> str:
-    """As in "2026-01-20T06:52:02.323Z"."""
+    """RFC 3339, as in "2026-01-20T06:52:02.323Z"."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -107,7 +108,7 @@ def _state(task: Task) -> str:
 
 
 def _addresses(references: tuple[Reference, ...]) -> list[str]:
-    """Inline media are not sent back: an answer of 20 MB helps nobody."""
+    """Only the URLs: inline media would make an answer of up to 20 MB."""
     return [reference.url for reference in references if reference.url]
 
 

@@ -1,7 +1,7 @@
-"""GET /ent/v2/tasks: what was created in a time, newest first, by the page.
+"""GET /ent/v2/tasks: the tasks created in a time range, newest first, in pages.
 
-Filters: created_at.from and created_at.to (RFC 3339; the last 7 days when absent), states, task_ids and
-model_versions (each repeated or with commas). Pages: pager.pagesz and pager.page_token.
+Filters: created_at.from and created_at.to (RFC 3339; default: the last 7 days), states, task_ids and
+model_versions (each repeated, or separated by commas). Pages: pager.pagesz and pager.page_token.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from starlette.responses import Response
 
 from gateway.sandbox.answers import json
 from gateway.sandbox.creation import account_of, check_key
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.refusals import RequestRefused
 from gateway.sandbox.service import Sandbox
 from gateway.sandbox.tasks import State, Task
 from gateway.sandbox.vidu_answers import listed_body, refusal
-from gateway.sandbox.wires import VIDU
+from gateway.sandbox.wire_formats import VIDU
 
 _WINDOW_SECONDS = 7 * 24 * 3600.0
 _PAGE_SIZES = range(10, 101)
@@ -38,7 +38,7 @@ async def tasks(request: Request) -> Response:
     account = account_of(request, VIDU)
     try:
         found, token = _page(sandbox, request.query_params, check_key(request, VIDU))
-    except Refused as refused:
+    except RequestRefused as refused:
         sandbox.ledger.write("list", dialect="vidu", account=account, reply=refused.status, task_ids=None)
         return refusal(refused.code, refused.message, refused.status, sandbox.new_request_id())
     shown = [task.id for task in found]
@@ -48,7 +48,7 @@ async def tasks(request: Request) -> Response:
 
 
 def _page(sandbox: Sandbox, query: QueryParams, account: str) -> tuple[list[Task], str]:
-    """The tasks, and the token of what follows ("" for nothing). Raises Refused."""
+    """The tasks of the page, and the token of the next page ("" if there is none). RequestRefused."""
     _check_keys(query)
     size, last = _size(query.get("pager.pagesz", "10")), _last(query.get("pager.page_token", ""))
     now = sandbox.environment.clock()
@@ -56,11 +56,11 @@ def _page(sandbox: Sandbox, query: QueryParams, account: str) -> tuple[list[Task
     until = _moment(query, "created_at.to", float("inf"))
     states, ids, versions = (_values(query, name) for name in ("states", "task_ids", "model_versions"))
     if not states <= _STATES:
-        raise Refused("FieldInvalid", f"states are of {', '.join(sorted(_STATES))}")
+        raise RequestRefused("FieldInvalid", f"states must be of {', '.join(sorted(_STATES))}")
     newest_first: Iterator[Task] = reversed(sandbox.tasks.values())
     if last:
         if last not in sandbox.tasks:
-            raise Refused("FieldInvalid", "pager.page_token is of a page that is gone")
+            raise RequestRefused("FieldInvalid", "pager.page_token is of a page that does not exist any more")
         newest_first = islice(dropwhile(lambda task: task.id != last, newest_first), 1, None)
     wanted = (
         task
@@ -79,14 +79,14 @@ def _page(sandbox: Sandbox, query: QueryParams, account: str) -> tuple[list[Task
 def _check_keys(query: QueryParams) -> None:
     for name in query:
         if name not in _FILTERS and name not in _ONCE:
-            raise Refused("FieldUnwanted", f"unknown parameter {name[:60]!r}")
+            raise RequestRefused("FieldUnwanted", f"unknown parameter {name[:60]!r}")
         if name in _ONCE and len(query.getlist(name)) > 1:
-            raise Refused("FieldInvalid", f"{name} is given more than once")
+            raise RequestRefused("FieldInvalid", f"{name} is given more than once")
 
 
 def _size(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 5 and int(text) in _PAGE_SIZES):
-        raise Refused("FieldInvalid", "pager.pagesz must be an integer from 10 to 100")
+        raise RequestRefused("FieldInvalid", "pager.pagesz must be an integer from 10 to 100")
     return int(text)
 
 
@@ -99,7 +99,9 @@ def _moment(query: QueryParams, name: str, default: float) -> float:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise Refused("FieldInvalid", f"{name} must be a time with its zone, as in 2026-01-20T06:52:02.323Z")
+        raise RequestRefused(
+            "FieldInvalid", f"{name} must be a time with its zone, as in 2026-01-20T06:52:02.323Z"
+        )
     return moment.timestamp()
 
 
@@ -112,7 +114,7 @@ def _token(task_id: str) -> str:
 
 
 def _last(token: str) -> str:
-    """The last task of the page before; "" for the first page."""
+    """The last task of the previous page; "" for the first page."""
     if not token:
         return ""
     try:
@@ -120,5 +122,5 @@ def _last(token: str) -> str:
     except (binascii.Error, ValueError):
         word = task_id = ""
     if word != "after" or not task_id:
-        raise Refused("FieldInvalid", "pager.page_token is none of ours")
+        raise RequestRefused("FieldInvalid", "pager.page_token is invalid")
     return task_id

@@ -109,7 +109,7 @@ def load() -> Settings:
         settings.accounts()
     except ValueError as error:
         raise ConfigurationError(f"{_PREFIX}UPSTREAM_ACCOUNTS: {error}") from None
-    crash_points.read(settings.crash_points)
+    crash_points.parse(settings.crash_points)
     return settings
 
 

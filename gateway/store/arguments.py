@@ -13,7 +13,7 @@ from gateway.dispatch import ACCOUNT, BATCH, CallbackLimits, HealthLimits, Role,
 from gateway.endpoints import callback_lane
 from gateway.events import FINAL_TYPES, TYPE_OF_STATE, Event
 from gateway.jobs import Job, born_at, confirm_ticket, submit_ticket, to_fields
-from gateway.lifecycle import FINAL, DeliveryState, JobEvent, JobState, job_moves
+from gateway.lifecycle import FINAL, DeliveryState, JobEvent, JobState, job_transitions
 from gateway.store.base import Callback, Move
 
 Roles = Mapping[Role, RoleLimits]
@@ -24,13 +24,14 @@ _FINAL_JOB: Final = {state.value: True for state in FINAL}
 #: Steps on a job's way, and the types of their events; how it ends is told by the step itself.
 STEPS: Final = {state.value: kind.value for state, kind in TYPE_OF_STATE.items() if kind not in FINAL_TYPES}
 _MOVES: Final = {
-    event: {before.value: after.value for before, after in job_moves(event).items()} for event in JobEvent
+    event: {before.value: after.value for before, after in job_transitions(event).items()}
+    for event in JobEvent
 }
 #: What clients hear of the states that an event can lead to.
 _TELLS: Final = {
     event: {
         after.value: TYPE_OF_STATE[after].value
-        for before, after in job_moves(event).items()
+        for before, after in job_transitions(event).items()
         if after in TYPE_OF_STATE and after is not before
     }
     for event in JobEvent

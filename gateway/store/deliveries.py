@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event, EventType
-from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_moves
+from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_transitions
 from gateway.store import arguments, keys
 from gateway.store.base import Answer, Outcome
 from gateway.store.client import store_errors
@@ -76,7 +76,7 @@ class RedisDeliveryStore:
             "kind": "delivery",
             "name": delivery.id,
             "event": event,
-            "moves": {before.value: after.value for before, after in delivery_moves(event).items()},
+            "moves": {before.value: after.value for before, after in delivery_transitions(event).items()},
             "final": {},
             "dead": DeliveryState.DEAD,
             "holder": [ticket.role, str(ticket), ticket.ring],
@@ -184,7 +184,7 @@ class RedisDeliveryStore:
             "kind": "delivery",
             "name": delivery.id,
             "event": event,
-            "moves": {before.value: after.value for before, after in delivery_moves(event).items()},
+            "moves": {before.value: after.value for before, after in delivery_transitions(event).items()},
             "final": {},
             "unset": ["next_attempt_at"],
             "asked": asked,

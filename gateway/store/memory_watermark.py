@@ -68,13 +68,13 @@ class MemoryGauge:
         while True:
             try:
                 await self.read()
-                away.ends()
+                away.recovered()
                 if self._full:
-                    full.begins(f"Redis' memory is {self._ratio:.0%} used")
+                    full.failed(f"Redis' memory is {self._ratio:.0%} used")
                 else:
-                    full.ends()
+                    full.recovered()
             except (RedisError, OSError) as error:
-                away.begins(type(error).__name__)
+                away.failed(type(error).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -135,12 +135,12 @@ class Changes:
                             await pubsub.ping()  # raises when the connection died without a word
                         elif message["type"] == "subscribe":
                             # Again when the client mended the connection by itself: words may be lost.
-                            outage.ends()
+                            outage.recovered()
                             await self._look()
                         elif message["type"] == "message":
                             self._heard(message["data"])
             except (RedisError, OSError) as error:
-                outage.begins(type(error).__name__)
+                outage.failed(type(error).__name__)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     def _heard(self, text: str) -> None:

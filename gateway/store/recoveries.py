@@ -9,7 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, Role
-from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_moves
+from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_transitions
 from gateway.recoveries import Recovery, RecoveryState
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
@@ -105,7 +105,7 @@ class RedisRecoveries:
         event = DeliveryEvent.REDELIVERY_REQUESTED
         order: dict[str, Any] = {
             "event": event,
-            "moves": {before.value: after.value for before, after in delivery_moves(event).items()},
+            "moves": {before.value: after.value for before, after in delivery_transitions(event).items()},
             "trigger": "recovery",
             "running": RecoveryState.RUNNING,
             "done": RecoveryState.DONE,

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.store.client import store_errors
 from gateway.store.script_linker import compose
 
@@ -58,7 +58,7 @@ def linked_scripts() -> Mapping[str, LinkedScript]:
 class Scripts:
     """`run("verb", keys, args)` is one atomic, durable step. `reach`: the crash points around each."""
 
-    def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = go_on) -> None:
+    def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = no_crash_point) -> None:
         self._pool: Any = redis.connection_pool
         self._reach = reach
         self._scripts = linked_scripts()

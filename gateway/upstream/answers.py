@@ -1,12 +1,12 @@
-"""What the upstream says, value by value, brought into our own form.
+"""Reads single values of upstream answers and converts them to the gateway's own form.
 
-Every function takes one decoded JSON value of any type and raises nothing: what cannot be used is left
-out. The upstream's pages, its own client and the clients of others disagree about most of these
-values, so each function accepts every form seen and gives one.
+Every function takes one decoded JSON value of any type. None of them raises: a value that cannot be used
+is left out. The upstream's documentation, its own client and third-party clients disagree about most of
+these values, so each function accepts every form seen so far and returns one.
 
-Text from the upstream ends up in our API, our logs and on the operators' page: it is made printable
-and cut here, once. Our callback token goes to the upstream with each submission: where it comes back, it is
-taken out, or clients could call back in the upstream's name.
+Text from the upstream appears in our API, in our logs and on the operator pages. This module makes it
+printable and truncates it, once for all of them. It also removes our callback token wherever the upstream
+echoes it: a client that saw the token could send callbacks in the upstream's name.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def read_storable(document: object) -> object:
-    """The same without our token, but where `read_reference` looks for it: in the `payload` of the document,
-    or of its `tasks`. Integers over 64 bits become text: extras are passed on as they came, and our own
-    writer of JSON would refuse a job's record for such a number in one of them."""
+    """A copy of the document that is safe to store: without our token, and without integers over 64 bits.
+
+    The token stays where `read_reference` needs it: in the `payload` of the document and of its `tasks`.
+    Integers over 64 bits become text. Unknown fields are stored as they came, and our JSON writer would
+    refuse the whole job record because of one such number.
+    """
     if not isinstance(document, dict):
         return _storable(document)
     kept = {name: _storable(value) for name, value in document.items() if name not in ("payload", "tasks")}
@@ -65,17 +68,17 @@ def _storable(value: object) -> object:
 
 
 def _without_token(text: str) -> str:
-    # most texts are none, and the search is dear
+    # The regular expression is slow and most texts hold no token: check for a cheap substring first.
     return CALLBACK_TOKEN.sub("[token]", text) if ".job_" in text else text
 
 
 def read_text(value: object, limit: int) -> str:
-    """One printable line of at most `limit` characters without our token; "" when it is not a string."""
+    """One printable line of at most `limit` characters, without our token; "" if it is not a string."""
     return _without_token(_line(value, limit))[:limit]
 
 
 def _line(value: object, limit: int) -> str:
-    """Printable, and longer than `limit` perhaps: what is cut there might be a token."""
+    """A printable line. It may be longer than `limit`: truncating here could cut a token in half."""
     if not isinstance(value, str):
         return ""
     line = " ".join(value[: 4 * limit].split())
@@ -83,17 +86,17 @@ def _line(value: object, limit: int) -> str:
 
 
 def read_code(value: object) -> str:
-    """An error's code as text: `"002014001"` keeps its zeros, 1027 becomes "1027", others ""."""
+    """An error code as text: `"002014001"` keeps its zeros, 1027 becomes "1027", other types give ""."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return read_text(value, MAX_CODE_CHARACTERS)
 
 
 def read_error(value: object) -> UpstreamError | None:
-    """The value of an `error` field: a string, or an object with a code and a message.
+    """Reads an `error` field: a string, or an object with a code and a message.
 
-    None when it tells of no error: absent, empty, or all zero, as servers write it which always send
-    every field.
+    Returns None if there is no error: the field is absent, empty, or all zero (some servers always send
+    every field).
     """
     if isinstance(value, str):
         message = read_text(value, MAX_MESSAGE_CHARACTERS)
@@ -108,8 +111,10 @@ def read_error(value: object) -> UpstreamError | None:
 
 
 def read_refusal(status: int, document: object) -> UpstreamError:
-    """Why a request was refused, from the body of an answer that is not 2xx; `document` is None
-    when it was not JSON. Always something: what the body does not tell, the HTTP status does."""
+    """Why the upstream refused a request, from the body of an answer that is not 2xx.
+
+    `document` is None if the body was not JSON. If the body gives no reason, the HTTP status is the reason.
+    """
     body = document if isinstance(document, dict) else {}
     error = read_error(body.get("error"))
     if error:
@@ -136,7 +141,7 @@ def _first_message(fields: Mapping[str, object], *names: str) -> str:
 
 
 def read_task_id(fields: Mapping[str, object]) -> str | None:
-    """The task's id, opaque: from `id` or else `task_id`, 1 to 128 printable characters."""
+    """The task's id from `id`, or else from `task_id`: opaque, 1 to 128 printable characters."""
     for name in ("id", "task_id"):
         value = fields.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -151,18 +156,18 @@ def _is_opaque_id(value: str) -> bool:
 
 
 def read_reference(fields: Mapping[str, object]) -> str | None:
-    """Our own mark from `payload`. Another's may be long: cut, it is still not ours."""
+    """Our own mark from `payload`. Somebody else's payload is truncated, which cannot turn it into ours."""
     return _line(fields.get("payload"), MAX_REFERENCE_CHARACTERS)[:MAX_REFERENCE_CHARACTERS] or None
 
 
 def read_status_word(fields: Mapping[str, object]) -> str:
-    """The upstream's own word for the state: from `status` or else `state`; "" when it tells none."""
+    """The upstream's own word for the state, from `status` or else `state`; "" if it has neither."""
     words = (read_text(fields.get(name), MAX_CODE_CHARACTERS) for name in ("status", "state"))
     return next((word for word in words if word), "")
 
 
 def read_status(word: str, error: UpstreamError | None) -> TaskStatus:
-    """An unknown word counts as in progress. A task which completed *with* an error has failed."""
+    """An unknown word counts as in progress. A task that completed *with* an error has failed."""
     known = word.lower()
     if known in _COMPLETED:
         return TaskStatus.FAILED if error else TaskStatus.COMPLETED
@@ -170,14 +175,15 @@ def read_status(word: str, error: UpstreamError | None) -> TaskStatus:
 
 
 def read_progress(value: object) -> float | None:
-    """0 to 1; None for what is not a number."""
+    """The progress, limited to 0 to 1; None if the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
     return float(min(max(value, 0), 1))
 
 
 def read_usage(value: object) -> dict[str, object] | None:
-    """`cost`: USD as a decimal string, never through a float of ours; `discount`: a number as it came."""
+    """The usage fields that we know. `cost`: USD as a decimal string, never converted through a float by us;
+    `discount`: the number as it came."""
     if not isinstance(value, dict):
         return None
     usage: dict[str, object] = {}
@@ -198,15 +204,17 @@ def _decimal_text(value: object) -> str | None:
         number = Decimal(text) if len(text) <= 32 else None
     except InvalidOperation:
         return None
-    # An exponent costs a character and can ask for a gigabyte of zeros.
+    # A short exponent such as 1e999999999 would expand to a gigabyte of zeros.
     if number is None or not number.is_finite() or abs(number.adjusted()) > 18:
         return None
     return format(number, "f")
 
 
 def read_output(value: object) -> list[dict[str, object]]:
-    """The published groups `[{"content": [{"type", "url", ...}]}]`, from an array of groups, one bare
-    group, or bare items. Groups in which nothing can be used are left out."""
+    """The published groups `[{"content": [{"type", "url", ...}]}]`.
+
+    Accepts an array of groups, one bare group, or bare items. Leaves out groups with no usable item.
+    """
     groups = value if isinstance(value, list) else [value]
     return [{"content": items} for items in map(_read_group, groups) if items]
 
@@ -220,8 +228,8 @@ def _read_group(group: object) -> list[dict[str, object]]:
 
 
 def _read_item(item: object) -> dict[str, object] | None:
-    """The item with all its extras. An address that nobody should follow is not handed on: a bad
-    `url` drops the item, a bad `watermarked_url` or `cover_url` only that field."""
+    """The item with all its fields, known or not, but without unsafe URLs: a bad `url` drops the whole
+    item, a bad `watermarked_url` or `cover_url` only that field."""
     if not isinstance(item, dict):
         return None
     kept = {name: value for name, value in item.items() if not name.endswith("url") or is_plain_url(value)}
@@ -233,7 +241,7 @@ def _read_item(item: object) -> dict[str, object] | None:
 
 
 def is_plain_url(value: object) -> bool:
-    """Whether it is an absolute http or https URL, without userinfo, blanks or control characters."""
+    """Whether the value is an absolute http or https URL without userinfo, spaces or control characters."""
     if not isinstance(value, str) or len(value) > MAX_URL_CHARACTERS:
         return False
     if not value.isprintable() or " " in value or "\\" in value:
@@ -247,8 +255,10 @@ def is_plain_url(value: object) -> bool:
 
 
 def read_moment(value: object) -> int | None:
-    """Milliseconds since the epoch, from RFC 3339 text with an offset, or from seconds (or, when they are
-    too many to be seconds, milliseconds) as a number."""
+    """Milliseconds since the epoch, from RFC 3339 text with an offset, or from a number.
+
+    A number means seconds, or milliseconds if it is too large for a date in seconds. None for anything else.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool):
         milliseconds = value if value >= _LEAST_MILLISECONDS else value * 1000
         return int(milliseconds) if 0 < milliseconds < _MOST_MILLISECONDS else None
@@ -261,8 +271,11 @@ def read_moment(value: object) -> int | None:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, at most a day. A date is measured against the answer's own `date`, so that
-    neither clock matters; without one it tells nothing. Header names are in lower case."""
+    """Seconds to wait from `retry-after`, at most a day. Header names are in lower case.
+
+    A date is compared with the answer's own `date` header, so that our clock does not matter. Without that
+    header, or without a valid value, returns None.
+    """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
         return min(float(value), MAX_RETRY_AFTER_SECONDS)

@@ -1,7 +1,7 @@
-"""What the service asks of an upstream, and every answer it must be ready for.
+"""The interface of an upstream: the requests that the gateway sends, and every outcome it must handle.
 
-A dialect (`vtrix.py`, `vidu.py`) is pure: our words to its wire format and back. `http.py` is the one door to
-the network. `Upstream` is what the workers see of both.
+A dialect (`vtrix.py`, `vidu.py`) translates between our types and one wire format; it does no I/O. Only
+`http.py` uses the network. The workers see both through the protocol `Upstream`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, assert_never
 
-#: Awaited when all of a paid request but its last byte has been handed to the network. Raising from
-#: it keeps the last byte back for ever: the upstream then holds an incomplete request, which it
-#: cannot act on.
+#: Awaited when a paid request has been sent except for its last byte. If it raises, the last byte is never
+#: sent: the upstream holds an incomplete request and cannot act on it.
 Gate = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamError:
-    """Why the upstream refused or failed: its own `code` (always a string) and its text."""
+    """Why the upstream refused a request or failed a task: its own `code` (always a string) and text."""
 
     code: str
     message: str
@@ -36,10 +35,10 @@ class TaskStatus(StrEnum):
 class Snapshot:
     """A task as the upstream shows it at one moment.
 
-    `progress`: 0 to 1, when told. `output`: the published groups, `[{"content": [{"type", "url", ...}]}]`.
-    `usage`: `{"cost": decimal string in USD, "discount": number}`, when told. `raw_status`: the
-    upstream's own word, kept because an unknown one counts as in progress. `reference`: our own mark, where
-    the upstream echoes it: a task that echoes another job's is not this job's task.
+    `progress`: 0 to 1, if the upstream sent it. `output`: the published groups,
+    `[{"content": [{"type", "url", ...}]}]`. `usage`: `{"cost": decimal string in USD, "discount": number}`,
+    if sent. `raw_status`: the upstream's own word; it is kept because an unknown word counts as in progress.
+    `reference`: our own mark, if the upstream echoes it; a task with another job's mark is not this job's.
     """
 
     task_id: str
@@ -55,7 +54,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The task exists and is (or will be) charged. `snapshot` when the answer already told its state."""
+    """The task exists and is (or will be) charged. `snapshot`: its state, if the answer already shows it."""
 
     task_id: str
     snapshot: Snapshot | None = None
@@ -63,8 +62,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Provably no task: send again later. `retry_after_seconds` when the upstream named a time;
-    `reached` is False when the request never arrived (no connection, gate not passed)."""
+    """There is certainly no task, and the same request may succeed later.
+
+    `retry_after_seconds`: the wait that the upstream asked for, if any. `reached`: False if the complete
+    request never arrived (no connection, or the gate was not passed).
+    """
 
     reason: str
     retry_after_seconds: float | None = None
@@ -72,8 +74,9 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The account, not the job, was refused (401, 402, 403): no task; every other job would fare the same."""
+class AccountRefused:
+    """The upstream refused the account, not the job (401, 402, 403). There is no task, and every other job
+    sent with this account would be refused as well."""
 
     error: UpstreamError
     status: int
@@ -81,28 +84,28 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """No task, and the same request would be refused again: the job has failed."""
+    """There is no task, and the same request would be refused again: the job has failed."""
 
     error: UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The last byte left and no verdict came back: a task may exist and may have been charged.
-    The request must not be sent again before there is evidence."""
+    """The last byte was sent, but no clear answer came back: a task may exist and may have been charged.
+    Do not send the request again without evidence that there is no task."""
 
     reason: str
 
 
-SubmitOutcome = Accepted | Busy | Refused | Rejected | Unknown
+SubmitOutcome = Accepted | Busy | AccountRefused | Rejected | Unknown
 
 
 def reason_of(outcome: SubmitOutcome) -> str | None:
-    """The upstream's own words, or what stood in the way."""
+    """The upstream's own reason, or what went wrong on the way; None if the task was accepted."""
     match outcome:
         case Busy() | Unknown():
             return outcome.reason
-        case Refused() | Rejected():
+        case AccountRefused() | Rejected():
             return f"{outcome.error.code}: {outcome.error.message}"
         case Accepted():
             return None
@@ -117,39 +120,42 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """404: not visible yet, or lost."""
+    """404: the task is not visible yet, or it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """No answer that tells anything: ask again."""
+class Inconclusive:
+    """There was no answer, or none that says anything about the task: ask again later."""
 
     reason: str
     retry_after_seconds: float | None = None
 
 
-QueryOutcome = Found | Missing | Later
+QueryOutcome = Found | Missing | Inconclusive
 
 
 @dataclass(frozen=True, slots=True)
 class CancelDone:
-    """The upstream stopped the task, or it was stopped before."""
+    """The upstream stopped the task now, or had stopped it before."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRefused:
-    """The upstream said no (the task is under way, or over): it runs on."""
+    """The upstream did not stop the task, because it is running or finished."""
 
     reason: str
 
 
-CancelOutcome = CancelDone | CancelRefused | Missing | Later
+CancelOutcome = CancelDone | CancelRefused | Missing | Inconclusive
 
 
 @dataclass(frozen=True, slots=True)
 class ListedTask:
-    """A row of the upstream's list. `created_at`: ms since the epoch, when told. `reference`: our mark, when
-    echoed; else `model` and `prompt` are what a task may be known by."""
+    """A row of the upstream's task list.
+
+    `created_at`: ms since the epoch, if sent. `reference`: our mark, if echoed. Without a mark, only `model`
+    and `prompt` can identify a task.
+    """
 
     task_id: str
     created_at: int | None = None
@@ -160,7 +166,8 @@ class ListedTask:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Every task of the time asked for. `next_page` is None on the last page (and always from `Upstream`)."""
+    """The tasks created in the requested time range. `next_page` is None on the last page, and always None
+    from `Upstream`, which reads all pages."""
 
     tasks: list[ListedTask]
     next_page: str | None = None
@@ -168,9 +175,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a callback's body claims. Unsigned, so never more than a hint; every field may be absent.
-    `foreign` is true when the body is in another system's words, so that its task id is not ours to poll.
-    `snapshot`: the body as a task, when it is terminal and can be read as one."""
+    """What a callback's body claims. The body is not signed, so it is never more than a hint.
+
+    Every field may be absent. `foreign`: True if the body has another system's format; its task id is then
+    not one that we can poll. `snapshot`: the task, if the body shows one in a final state.
+    """
 
     task_id: str | None = None
     status: TaskStatus | None = None
@@ -180,7 +189,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a dialect's upstream can do besides creating and showing tasks."""
+    """What an upstream can do besides creating and showing tasks."""
 
     cancel: bool = False
     listing: bool = False
@@ -190,40 +199,41 @@ class Dialect(Protocol):
     """One wire format. No I/O, no clock."""
 
     name: str
-    #: Where its vendor serves it.
+    #: The vendor's own base URL.
     home: str
     capabilities: Capabilities
 
     def create_request(
         self, params: Mapping[str, object], *, model: str, callback_url: str | None, reference: str
     ) -> tuple[str, bytes]:
-        """Path and body of the paid POST. `reference` is our own mark, which some upstreams echo."""
+        """Path and body of the paid POST. `reference`: our own mark, which some upstreams echo."""
 
     def query_path(self, task_id: str) -> str:
         """Path of the GET that shows a task."""
 
     def headers(self, key: str) -> dict[str, str]:
-        """Authentication of every request."""
+        """The authentication headers of every request."""
 
     def read_created(self, status: int, headers: Mapping[str, str], body: bytes) -> SubmitOutcome:
-        """The verdict on a POST whose answer arrived whole."""
+        """The outcome of a create request whose answer arrived complete."""
 
     def read_task(self, status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
-        """The verdict on a GET whose answer arrived whole."""
+        """The outcome of a poll whose answer arrived complete."""
 
     def read_callback(self, body: bytes) -> Hint:
-        """What the callback claims; an empty Hint when it cannot be read. Never raises."""
+        """What the callback claims; an empty `Hint` if it cannot be read. Never raises."""
 
     def cancel_request(self, task_id: str) -> tuple[str, bytes]:
         """Path and body of the POST that stops a task. Only with `capabilities.cancel`."""
 
     def read_canceled(self, status: int, headers: Mapping[str, str], body: bytes) -> CancelOutcome:
-        """The verdict on a cancel whose answer arrived whole."""
+        """The outcome of a cancel request whose answer arrived complete."""
 
     def list_path(self, since_ms: int, until_ms: int, page: str | None) -> str:
-        """Path and query of the GET that lists that time's tasks. Only with `capabilities.listing`."""
+        """Path and query of the GET that lists the tasks created in a time range. Only with
+        `capabilities.listing`."""
 
-    def read_list(self, status: int, headers: Mapping[str, str], body: bytes) -> Listing | Later:
+    def read_list(self, status: int, headers: Mapping[str, str], body: bytes) -> Listing | Inconclusive:
         """One page of the list."""
 
 
@@ -241,16 +251,16 @@ class Upstream(Protocol):
         reference: str,
         gate: Gate,
     ) -> SubmitOutcome:
-        """Create a task, paying for it. Raises only what `gate` raises."""
+        """Creates a task and pays for it. Raises only what `gate` raises."""
 
     async def query(self, task_id: str) -> QueryOutcome:
-        """Look at a task. Never raises for anything the upstream does."""
+        """Polls a task. Never raises for anything the upstream does."""
 
     async def cancel(self, task_id: str) -> CancelOutcome:
-        """Stop a task. Safe to repeat. Never raises for anything the upstream does."""
+        """Stops a task. Safe to repeat. Never raises for anything the upstream does."""
 
-    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Later:
-        """All tasks made in that time (a bounded number of pages; more than that is `Later`)."""
+    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Inconclusive:
+        """All tasks created in that time range. `Inconclusive` if there are more pages than the limit."""
 
     async def probe(self, url: str) -> bool:
-        """Whether a GET of this URL of our own is answered 2xx: the way by which callbacks come is open."""
+        """Whether a GET of this URL, one of our own, is answered with 2xx: if so, callbacks can reach us."""

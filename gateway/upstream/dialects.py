@@ -1,4 +1,4 @@
-"""The dialects by their names."""
+"""Creates a dialect by its name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The body of a paid POST: all of it but the last byte, then the gate, then the last byte.
+"""The body of a paid POST: everything but the last byte, then the gate, then the last byte.
 
-With an explicit content-length, a body that lacks its last byte is an incomplete request for any
-HTTP server, and without its closing brace it is incomplete JSON too: until the gate is passed, the
-upstream cannot have acted on it.
+The request has an explicit content-length. Without its last byte, any HTTP server sees an incomplete
+request, and the JSON lacks its closing brace. So the upstream cannot act on it until the gate is passed.
 """
 
 from __future__ import annotations
@@ -10,20 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.upstream.base import Gate
 
 PIECE_BYTES = 64 * 1024
 
 
 class GatedBody:
-    """Iterated once, by the transport. It is an iterator and no generator: a transport which gives up
-    in the middle leaves nothing suspended behind.
+    """The body as an iterator of pieces; the transport iterates it once.
 
-    `limit` is the timeout around the whole exchange, moved from here because only here is known which
-    part of the exchange is going on: none for the gate, `answer_seconds` from then on. `passed` tells
-    whether the last byte may have left; `gate_error` is what the gate raised. `reach` is awaited at the
-    crash points around the last byte.
+    It is not a generator: a transport that stops in the middle leaves no suspended frame behind.
+
+    `limit`: the timeout around the whole exchange. This class moves it, because only this class knows which
+    part is running: there is no limit during the gate, and `answer_seconds` after it. `passed`: whether the
+    last byte may have been sent. `gate_error`: what the gate raised. `reach`: awaited at the crash points
+    around the last byte.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class GatedBody:
         limit: asyncio.Timeout,
         *,
         answer_seconds: float,
-        reach: Callable[[str], Awaitable[None]] = go_on,
+        reach: Callable[[str], Awaitable[None]] = no_crash_point,
     ) -> None:
         self.passed = False
         self.gate_error: BaseException | None = None
@@ -50,7 +50,7 @@ class GatedBody:
     async def __anext__(self) -> bytes:
         start, last = self._sent, len(self._content) - 1
         if start > last:
-            # Asked for more, the transport has handed all it got to the network.
+            # The transport asks for more only after it has sent everything it got before.
             await self._reach("submit.last_byte.after")
             raise StopAsyncIteration
         if start == last:
@@ -59,8 +59,8 @@ class GatedBody:
         return self._content[start : self._sent]
 
     async def _pass_gate(self) -> None:
-        """Once the gate has said yes nothing asks again: a process which is frozen right behind it
-        sends the last byte when it thaws."""
+        """The gate is asked once. A process that is frozen right after it still sends the last byte when
+        it continues."""
         self._limit.reschedule(None)
         try:
             await self._gate()

@@ -1,12 +1,12 @@
-"""The dialect of Vidu's own platform API: pure, no I/O and no clock.
+"""The dialect of Vidu's own platform API: no I/O, no clock.
 
     POST /ent/v2/reference2video       {"model": M, ...}  -> {"task_id", "state", "credits", ...}
     GET  /ent/v2/tasks/{id}/creations  -> {"id", "state", "err_code", "credits", "payload", "creations"}
     POST /ent/v2/tasks/{id}/cancel     {"id"}             -> {}
     GET  /ent/v2/tasks?created_at.from=...                -> {"next_page_token", "tasks"}
 
-Errors are `{"code", "reason", "message"}`. A POST is charged and has no idempotency key: the HTTP status
-decides whether there may be a task, and the reason what kind of a refusal it is.
+Errors are `{"code", "reason", "message"}`. A POST is charged and has no idempotency key. The HTTP status
+decides whether a task may exist; the reason decides what kind of refusal it is.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from gateway.upstream.answers import (
 )
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
     CancelDone,
     CancelOutcome,
     CancelRefused,
     Capabilities,
     Hint,
-    Later,
+    Inconclusive,
     ListedTask,
     Listing,
     Missing,
     QueryOutcome,
-    Refused,
     Rejected,
     SubmitOutcome,
     Unknown,
@@ -47,12 +47,12 @@ from gateway.upstream.base import (
 from gateway.upstream.requests import path_segment, sent_params
 from gateway.upstream.snapshots import (
     ACCOUNT_STATUSES,
-    System,
+    BodyFormat,
     decode,
-    later,
+    inconclusive,
+    initial_snapshot,
     read_callback,
-    read_look,
-    told_at_once,
+    read_poll,
 )
 
 _PAGE_TASKS = 100
@@ -62,9 +62,9 @@ _MAX_MODEL_CHARACTERS = 128
 _WIRE_MODELS = {"viduq2_pro_reference": "viduq2-pro"}
 _OUR_MODELS = {wire: ours for ours, wire in _WIRE_MODELS.items()}
 
-#: After these there is no task. All others, among them 408, 409, 425, 499 and 5xx, do not say.
+#: Statuses after which there is no task. All others, such as 408, 409, 425, 499 and 5xx, do not say.
 _NO_TASK = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
-#: Reasons that do not say either, whatever the status beside them.
+#: Reasons after which a task may exist, whatever the status is.
 _UNCLEAR = frozenset({"Canceled", "Conflict", "InternalServiceFailure"})
 _BUSY = frozenset({"OperationInProcess", "QuotaExceeded", "SystemThrottling", "TooManyRequests"})
 _ACCOUNT = frozenset({"CreditInsufficient", "Forbidden", "ModelUnavailable", "Unauthorized"})
@@ -73,7 +73,7 @@ _MISSING = frozenset({"CreationNotFound", "NotFound", "TaskNotFound"})
 
 @dataclass(slots=True)
 class ViduDialect:
-    """Vidu's words, which leave nothing to be set."""
+    """Vidu's wire format. It has no options."""
 
     name: str = field(default="vidu", init=False)
     home: str = field(default="https://api.vidu.com", init=False)
@@ -93,35 +93,35 @@ class ViduDialect:
         return {"authorization": f"Token {key}"}
 
     def read_created(self, status: int, headers: Mapping[str, str], body: bytes) -> SubmitOutcome:
-        """Header names in lower case. Without an id a 2xx is no verdict, whatever else it tells."""
+        """Header names are in lower case. A 2xx without an id is `Unknown`, whatever else the body says."""
         document = decode(body)
         if 200 <= status < 300:
             task_id = read_task_id(document) if isinstance(document, dict) else None
             if task_id is None:
                 return Unknown(f"{status} without an id")
-            return Accepted(task_id, told_at_once(System.VIDU, document))
+            return Accepted(task_id, initial_snapshot(BodyFormat.VIDU, document))
         error = read_refusal(status, document)
         if status not in _NO_TASK or error.code in _UNCLEAR:
             return Unknown(f"{status}: {error.message}")
         if error.code in _ACCOUNT:
-            return Refused(error, status)
+            return AccountRefused(error, status)
         if status == 429 or error.code in _BUSY:
             return Busy(f"{status}: {error.message}", read_retry_after(headers))
-        return Refused(error, status) if status in ACCOUNT_STATUSES else Rejected(error)
+        return AccountRefused(error, status) if status in ACCOUNT_STATUSES else Rejected(error)
 
     def read_task(self, status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
-        return read_look(System.VIDU, status, headers, body)
+        return read_poll(BodyFormat.VIDU, status, headers, body)
 
     def read_callback(self, body: bytes) -> Hint:
-        """Takes Vidu's own body; a Vtrix envelope is foreign."""
-        return read_callback(System.VIDU, body)
+        """Vidu's own body is native; a Vtrix envelope is foreign."""
+        return read_callback(BodyFormat.VIDU, body)
 
     def cancel_request(self, task_id: str) -> tuple[str, bytes]:
         return f"/ent/v2/tasks/{path_segment(task_id)}/cancel", orjson.dumps({"id": task_id})
 
     def read_canceled(self, status: int, headers: Mapping[str, str], body: bytes) -> CancelOutcome:
-        """Header names in lower case. Done is only what says so: an empty object, or that it was
-        canceled before."""
+        """Header names are in lower case. `CancelDone` only if the answer says so: an empty object, or a
+        refusal because the task was canceled before."""
         document = decode(body)
         if 200 <= status < 300 and isinstance(document, dict) and "reason" not in document:
             return CancelDone()
@@ -132,7 +132,7 @@ class ViduDialect:
             return CancelDone()
         clear = status in _NO_TASK and status != 429 and status not in ACCOUNT_STATUSES
         if not clear or error.code in _UNCLEAR | _BUSY | _ACCOUNT:
-            return later(status, headers, document)
+            return inconclusive(status, headers, document)
         return CancelRefused(f"{status}: {error.message}")
 
     def list_path(self, since_ms: int, until_ms: int, page: str | None) -> str:
@@ -145,25 +145,25 @@ class ViduDialect:
             query["pager.page_token"] = page
         return f"/ent/v2/tasks?{urlencode(query)}"
 
-    def read_list(self, status: int, headers: Mapping[str, str], body: bytes) -> Listing | Later:
-        """A list of which not every row can be read is none: what is absent from a list counts as
-        evidence."""
+    def read_list(self, status: int, headers: Mapping[str, str], body: bytes) -> Listing | Inconclusive:
+        """`Inconclusive` if any row cannot be read: a task that is absent from the list counts as evidence,
+        so the list must be complete."""
         document = decode(body)
         if not 200 <= status < 300:
-            return later(status, headers, document)
+            return inconclusive(status, headers, document)
         if not isinstance(document, dict) or "tasks" not in document:
-            return Later(f"{status} without a list of tasks")
+            return Inconclusive(f"{status} without a list of tasks")
         rows, token = document["tasks"], document.get("next_page_token")
         tasks = [_read_row(row) for row in rows] if isinstance(rows, list) else []
         known = [task for task in tasks if task is not None]
-        whole = isinstance(rows, list | None) and len(known) == len(tasks)
-        if not whole or not isinstance(token, str | None) or len(token or "") > _MAX_TOKEN_CHARACTERS:
-            return Later(f"{status} with a list that cannot be read")
+        complete = isinstance(rows, list | None) and len(known) == len(tasks)
+        if not complete or not isinstance(token, str | None) or len(token or "") > _MAX_TOKEN_CHARACTERS:
+            return Inconclusive(f"{status} with a list that cannot be read")
         return Listing(known, token or None)
 
 
 def _read_row(row: object) -> ListedTask | None:
-    """The prompt is kept to the letter: it is compared, and never shown."""
+    """The prompt is not cleaned: it is only compared, never shown."""
     task_id = read_task_id(row) if isinstance(row, dict) else None
     if task_id is None or not isinstance(row, dict):
         return None

@@ -1,10 +1,11 @@
-"""The dialect of the Vtrix "generation" protocol: pure, no I/O and no clock.
+"""The dialect of the Vtrix "generation" protocol: no I/O, no clock.
 
     POST /model/v1/generation            {"model": M, "input": [{"params": {...}}]} -> {"id", "status", ...}
     GET  /model/v1/generation/task/{id}  {"id", "status", "progress"?, "output"?, "usage"?, "error"?, ...}
 
-The published page lists the parameters flat; the wire nests them. There is no idempotency key, no cancel
-and no list, and a POST is charged: whatever is neither a task's id nor a plain refusal is `Unknown`.
+The published documentation lists the parameters flat; the vendor's client nests them. A POST is charged, and
+there is no idempotency key, no cancel and no list. So an answer that holds neither a task id nor a clear
+refusal is `Unknown`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from gateway.errors import ConfigurationError
 from gateway.upstream.answers import read_error, read_refusal, read_retry_after, read_task_id
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
     CancelOutcome,
     CancelRefused,
     Capabilities,
     Hint,
-    Later,
+    Inconclusive,
     Listing,
     QueryOutcome,
-    Refused,
     Rejected,
     SubmitOutcome,
     Unknown,
@@ -34,14 +35,14 @@ from gateway.upstream.base import (
 from gateway.upstream.requests import path_segment, sent_params
 from gateway.upstream.snapshots import (
     ACCOUNT_STATUSES,
-    System,
+    BodyFormat,
     decode,
+    initial_snapshot,
     read_callback,
-    read_look,
-    told_at_once,
+    read_poll,
 )
 
-#: 4xx that do not say whether the request was acted on: timeout, conflict, too early, gone away.
+#: 4xx that do not say whether a task was created: timeout, conflict, too early, client closed the request.
 _UNCLEAR = frozenset({408, 409, 425, 499})
 _NO_CANCEL = "vtrix cannot cancel a task"
 _NO_LIST = "vtrix has no list of tasks"
@@ -49,8 +50,11 @@ _NO_LIST = "vtrix has no list of tasks"
 
 @dataclass(slots=True)
 class VtrixDialect:
-    """`nested`: whether the parameters stand under `input[0].params`, as the vendor's client sends
-    them, or flat beside the model. `task_path` has `{id}` where the task's id goes."""
+    """The wire format of Vtrix.
+
+    `nested`: whether the parameters are in `input[0].params`, as the vendor's client sends them, or flat
+    beside the model. `task_path`: a path with `{id}` in place of the task's id.
+    """
 
     nested: bool = True
     create_path: str = "/model/v1/generation"
@@ -81,13 +85,14 @@ class VtrixDialect:
         return {"authorization": f"Bearer {key}"}
 
     def read_created(self, status: int, headers: Mapping[str, str], body: bytes) -> SubmitOutcome:
-        """Header names in lower case. A verdict of "no task" needs a status or an error that says so."""
+        """Header names are in lower case. Only a status or an error that says so proves that there is no
+        task."""
         document = decode(body)
         if 200 <= status < 300:
             return _read_accepted(status, document)
         error = read_refusal(status, document)
         if status in ACCOUNT_STATUSES:
-            return Refused(error, status)
+            return AccountRefused(error, status)
         if status == 429:
             return Busy(f"429: {error.message}", read_retry_after(headers))
         if 400 <= status < 500 and status not in _UNCLEAR:
@@ -95,11 +100,11 @@ class VtrixDialect:
         return Unknown(f"{status}: {error.message}")
 
     def read_task(self, status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
-        return read_look(System.VTRIX, status, headers, body)
+        return read_poll(BodyFormat.VTRIX, status, headers, body)
 
     def read_callback(self, body: bytes) -> Hint:
-        """Takes our upstream's envelope and Vidu's own body, which it may merely pass on."""
-        return read_callback(System.VTRIX, body)
+        """Reads the Vtrix envelope, and Vidu's own body, which Vtrix may forward unchanged."""
+        return read_callback(BodyFormat.VTRIX, body)
 
     def cancel_request(self, task_id: str) -> tuple[str, bytes]:
         raise NotImplementedError(_NO_CANCEL)
@@ -110,8 +115,8 @@ class VtrixDialect:
     def list_path(self, since_ms: int, until_ms: int, page: str | None) -> str:
         raise NotImplementedError(_NO_LIST)
 
-    def read_list(self, status: int, headers: Mapping[str, str], body: bytes) -> Listing | Later:
-        return Later(_NO_LIST)
+    def read_list(self, status: int, headers: Mapping[str, str], body: bytes) -> Listing | Inconclusive:
+        return Inconclusive(_NO_LIST)
 
 
 def _read_accepted(status: int, document: object) -> SubmitOutcome:
@@ -119,6 +124,6 @@ def _read_accepted(status: int, document: object) -> SubmitOutcome:
         return Unknown(f"{status} with a body that cannot be read")
     task_id = read_task_id(document)
     if task_id is not None:
-        return Accepted(task_id, told_at_once(System.VTRIX, document))
+        return Accepted(task_id, initial_snapshot(BodyFormat.VTRIX, document))
     error = read_error(document.get("error"))
     return Rejected(error) if error else Unknown(f"{status} with neither an id nor an error")

@@ -1,8 +1,8 @@
-"""One exchange over HTTP/1.1: a request out, and its whole answer or the reason why there is none.
+"""One HTTP/1.1 exchange: sends a request and returns the complete answer, or the reason why there is none.
 
-The transports of httpx are used without a client around them: no redirects, no cookies, no retries and
-no proxies from the environment. They share one TLS context, for a context takes 26 ms to make and a
-transport next to nothing: a whole submit on loopback costs 1 to 1.5 ms of CPU, server included.
+It uses the transports of httpx without a client: no redirects, no cookies, no retries and no proxies from
+the environment. All transports share one TLS context, because creating one takes 26 ms. A transport itself
+is cheap: a whole submit on loopback costs 1 to 1.5 ms of CPU, including the server.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pydantic import SecretStr
 from gateway.errors import ConfigurationError
 
 MAX_ANSWER_BYTES = 256 * 1024
-#: Below the idle limit of common servers (5 s and more), so that it is we who close an idle connection.
+#: Shorter than the idle limit of common servers (5 s and more), so that our side closes idle connections.
 _IDLE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Header names in lower case; the body's bytes as they came."""
+class RawAnswer:
+    """A complete HTTP answer. Header names are in lower case; the body is not decoded."""
 
     status: int
     headers: dict[str, str]
@@ -41,8 +41,11 @@ def single_use(tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
 
 
 def pooled(tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    """Unbounded: who may look at once is decided by dispatch, and a wait in here would look like a slow
-    upstream."""
+    """A transport that keeps and reuses connections.
+
+    The number of connections is not limited: dispatch already limits how many polls run at once, and a wait
+    for a free connection would look like a slow upstream.
+    """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS)
     return _transport(tls, limits)
 
@@ -60,8 +63,11 @@ def request(
     length: int | None = None,
     connect_seconds: float,
 ) -> httpx.Request:
-    """A request with our own headers beside `headers`. With a `length` it has a JSON body of so many bytes,
-    and its connection is not used again. Raises `httpx.InvalidURL`."""
+    """A request with `headers` and our own headers.
+
+    `length`: if given, the body is JSON of this many bytes, and the connection is not reused.
+    Raises `httpx.InvalidURL`.
+    """
     target = httpx.URL(url)
     sent = httpx.Headers(headers)
     sent.update(
@@ -76,7 +82,7 @@ def request(
         sent.update(
             {"content-type": "application/json", "content-length": str(length), "connection": "close"}
         )
-    # One read or write has no limit of its own: the deadline around the whole has.
+    # A single read or write has no limit of its own; the deadline around the whole exchange limits them.
     limits = {"connect": connect_seconds, "pool": None, "read": None, "write": None}
     stream = httpx.ByteStream(body) if isinstance(body, bytes) else body
     return httpx.Request(method, target, headers=sent, stream=stream, extensions={"timeout": limits})
@@ -88,13 +94,14 @@ async def exchange(
     limit: asyncio.Timeout,
     *,
     max_bytes: int = MAX_ANSWER_BYTES,
-    answered: Callable[[], Awaitable[None]] | None = None,
-) -> Answer | str:
-    """The whole answer; or why there is none. `answered` is awaited once it is here, outside the limit;
-    an `OSError` from there is a lost answer.
+    on_answer: Callable[[], Awaitable[None]] | None = None,
+) -> RawAnswer | str:
+    """The complete answer, or the reason why there is none.
 
-    The reason names the failure and quotes none of its text: h11 quotes header values, and one of
-    them is the key.
+    `on_answer`: awaited after the answer has arrived, outside the time limit; if it raises `OSError`, the
+    answer counts as lost.
+
+    The reason is the type of the error, never its text: h11 quotes header values, and one of them is the key.
     """
     try:
         async with limit:
@@ -103,15 +110,15 @@ async def exchange(
                 body = await _read(response, max_bytes)
             finally:
                 await response.aclose()
-        if answered and body is not None:
-            await answered()
+        if on_answer and body is not None:
+            await on_answer()
     except (httpx.HTTPError, OSError, AttributeError, RuntimeError) as error:
-        # The last two are what anyio and uvloop raise when a connection is cut just as it was made.
+        # anyio and uvloop raise the last two if a connection breaks right after it was made.
         return type(error).__name__
     if body is None:
         return f"more than {max_bytes} bytes"
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, body)
+    return RawAnswer(response.status_code, headers, body)
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes | None:
@@ -124,7 +131,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes | None:
 
 
 def checked_base(base_url: str) -> str:
-    """Raises `ConfigurationError` for a base URL that leads nowhere."""
+    """The base URL without a trailing slash. Raises `ConfigurationError` for a URL that cannot be used."""
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
@@ -138,8 +145,8 @@ def checked_base(base_url: str) -> str:
 
 
 def checked_key(key: SecretStr) -> SecretStr:
-    """Raises `ConfigurationError` for a key which no header can carry."""
+    """The key itself. Raises `ConfigurationError` for a key that a header cannot carry."""
     text = key.get_secret_value()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigurationError("the upstream's key must be visible ASCII characters, without blanks")
+        raise ConfigurationError("the upstream's key must be visible ASCII characters without spaces")
     return key

@@ -39,7 +39,7 @@ async def key_of(state: State, text: str) -> Key:
         # An unknown key takes as long to refuse as a wrong one.
         hmac.compare_digest(_NOBODY, digest_of(secret))
         raise Unauthenticated("this key is not known, or was revoked")
-    if not key.opens(secret):
+    if not key.matches(secret):
         raise Unauthenticated("this key is not known, or was revoked")
     now = state.resources.environment.now_ms()
     if key.expired(now):

@@ -33,7 +33,7 @@ def test_the_window_doubles_up_to_the_cap(attempt: int, seconds: float) -> None:
     assert full_jitter(attempt, base_seconds=2, cap_seconds=60, random=highest) == seconds
 
 
-def test_the_wait_is_never_under_a_tenth_of_a_second() -> None:
+def test_the_wait_is_at_least_a_tenth_of_a_second() -> None:
     assert full_jitter(1, base_seconds=2, cap_seconds=60, random=lowest) == 0.1
 
 
@@ -48,7 +48,7 @@ def test_the_schedule_is_followed_and_then_the_delivery_is_given_up() -> None:
 
 
 @given(made=st.integers(1, 10), roll=dice)
-def test_the_jitter_is_a_fifth_either_way(made: int, roll: float) -> None:
+def test_the_jitter_is_a_fifth_in_both_directions(made: int, roll: float) -> None:
     delay = delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, lambda: roll)
     assert delay is not None
     assert 0.8 <= delay / DELIVERY_SCHEDULE[made - 1] <= 1.2
@@ -62,7 +62,7 @@ def test_an_overloaded_subscriber_is_left_alone_for_a_minute(outcome: str, made:
     assert delay >= 60
 
 
-def test_a_crowd_that_was_turned_away_together_does_not_come_back_together() -> None:
+def test_attempts_that_failed_together_do_not_come_back_together() -> None:
     assert delivery_delay((5,), 1, "timeout", None, highest) == pytest.approx(72)
 
 
@@ -76,7 +76,7 @@ def test_the_overloaded_outcomes_are_outcomes_of_a_delivery() -> None:
     assert set(DeliveryOutcome) >= OVERLOADED
 
 
-def test_a_subscriber_that_is_gone_is_not_tried_again() -> None:
+def test_a_subscriber_that_is_gone_gets_no_more_attempts() -> None:
     assert delivery_delay(DELIVERY_SCHEDULE, 1, DeliveryOutcome.GONE, None, middle) is None
 
 
@@ -103,16 +103,16 @@ def test_retry_after_does_not_cut_a_longer_wait_short() -> None:
         (5.0, "http_5xx", None, -1.0, None),
     ],
 )
-def test_nothing_is_tried_later_than_what_is_left(
+def test_there_is_no_attempt_after_the_remaining_time(
     wait: float, outcome: str, asked: float | None, left: float, delay: float | None
 ) -> None:
-    found = delivery_delay((wait,), 1, outcome, asked, middle, left_seconds=left)
+    found = delivery_delay((wait,), 1, outcome, asked, middle, remaining_seconds=left)
     assert found == (None if delay is None else pytest.approx(delay))
 
 
 @given(made=st.integers(1, 10), roll=dice, left=st.floats(0, 200_000))
-def test_chance_alone_costs_no_attempt(made: int, roll: float, left: float) -> None:
-    delay = delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, lambda: roll, left_seconds=left)
+def test_jitter_alone_costs_no_attempt(made: int, roll: float, left: float) -> None:
+    delay = delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, lambda: roll, remaining_seconds=left)
     earliest = DELIVERY_SCHEDULE[made - 1] * 0.8
     assert (delay is None) == (left < earliest)
     assert delay is None or earliest <= delay <= left + 1e-6
@@ -128,7 +128,7 @@ def test_retry_after_as_a_date() -> None:
     assert retry_after("Mon, 21 Sep 2026 14:15:00", NOW) == pytest.approx(1_790_000_100 - NOW)
 
 
-def test_a_date_that_is_past_asks_for_nothing() -> None:
+def test_a_past_date_asks_for_no_wait() -> None:
     assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT", NOW) == 0
 
 
@@ -154,5 +154,5 @@ def test_any_other_retry_after_is_ignored(header: str | None) -> None:
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255), max_size=64))
-def test_no_retry_after_raises(header: str) -> None:
+def test_reading_retry_after_never_raises(header: str) -> None:
     assert (retry_after(header, NOW) or 0.0) >= 0

@@ -24,7 +24,7 @@ def blobs(folder: Path) -> BlobStore:
     return BlobStore(folder)
 
 
-async def test_what_was_put_is_read_by_its_reference(blobs: BlobStore) -> None:
+async def test_a_stored_file_is_read_by_its_reference(blobs: BlobStore) -> None:
     reference = await blobs.put(JOB, RAW, "png")
     assert reference == f"blob:{JOB}/{DIGEST}.png"
     assert await blobs.read(reference) == RAW
@@ -35,12 +35,12 @@ async def test_another_process_reads_it_too(blobs: BlobStore, folder: Path) -> N
     assert await BlobStore(folder).read(reference) == RAW
 
 
-async def test_the_same_file_twice_is_kept_once(blobs: BlobStore, folder: Path) -> None:
+async def test_the_same_file_is_stored_once(blobs: BlobStore, folder: Path) -> None:
     assert await blobs.put(JOB, RAW, "png") == await blobs.put(JOB, RAW, "png")
     assert [path.name for path in (folder / JOB).iterdir()] == [f"{DIGEST}.png"]
 
 
-async def test_dropping_a_job_forgets_its_files_alone(blobs: BlobStore) -> None:
+async def test_dropping_a_job_deletes_only_its_files(blobs: BlobStore) -> None:
     mine, other = await blobs.put(JOB, RAW, "png"), await blobs.put("job_other", RAW, "png")
     await blobs.drop(JOB)
     await blobs.drop(JOB)
@@ -78,13 +78,13 @@ async def test_no_extension_leads_out_of_the_folder(blobs: BlobStore, extension:
         f"blob:{JOB}/{'0' * 64}.png",
     ],
 )
-async def test_what_is_no_reference_of_a_kept_file_is_not_found(blobs: BlobStore, reference: str) -> None:
+async def test_an_invalid_reference_is_not_found(blobs: BlobStore, reference: str) -> None:
     await blobs.put(JOB, RAW, "png")
     with pytest.raises(NotFound):
         await blobs.read(reference)
 
 
-async def test_a_folder_that_is_another_s_is_unavailable_and_not_an_absent_file(
+async def test_a_wrong_folder_is_unavailable_and_not_a_missing_file(
     blobs: BlobStore, folder: Path, tmp_path: Path
 ) -> None:
     reference = await blobs.put(JOB, RAW, "png")
@@ -95,14 +95,14 @@ async def test_a_folder_that_is_another_s_is_unavailable_and_not_an_absent_file(
         assert str(tmp_path) not in str(caught.value)
 
 
-async def test_a_damaged_file_is_not_handed_out(blobs: BlobStore, folder: Path) -> None:
+async def test_a_damaged_file_is_not_returned(blobs: BlobStore, folder: Path) -> None:
     reference = await blobs.put(JOB, RAW, "png")
     (folder / JOB / f"{DIGEST}.png").write_bytes(RAW[:-1])
     with pytest.raises(NotFound, match="undamaged"):
         await blobs.read(reference)
 
 
-async def test_a_folder_that_cannot_be_made_is_told_without_its_path(tmp_path: Path) -> None:
+async def test_the_error_for_a_folder_that_cannot_be_made_does_not_contain_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BlobStoreUnavailable, match="Not a directory") as caught:
         await BlobStore(tmp_path / "file" / "blobs").put(JOB, RAW, "png")
@@ -121,13 +121,13 @@ async def test_a_failed_write_leaves_nothing_behind(
     assert list((folder / JOB).iterdir()) == []
 
 
-async def test_reading_what_is_no_file_is_unavailable(blobs: BlobStore, folder: Path) -> None:
+async def test_reading_something_that_is_not_a_file_is_unavailable(blobs: BlobStore, folder: Path) -> None:
     (folder / JOB / f"{DIGEST}.png").mkdir(parents=True)
     with pytest.raises(BlobStoreUnavailable):
         await blobs.read(f"blob:{JOB}/{DIGEST}.png")
 
 
-async def test_a_sweep_drops_what_is_old_and_not_live(folder: Path) -> None:
+async def test_a_sweep_deletes_old_files_of_jobs_that_are_not_live(folder: Path) -> None:
     now = 1_800_000_000.0
     blobs = BlobStore(folder, clock=lambda: now)
     for job_id, age in {"job_live": 500, "job_gone": 500, "job_young": 50}.items():

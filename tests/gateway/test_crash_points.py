@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import crash_points
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.errors import ConfigurationError, StoreUnavailable
 
 #: Counts the turns of its event loop while it passes the point `release.after` three times.
@@ -22,7 +22,7 @@ from gateway import crash_points
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
-    reach = crash_points.parse(sys.argv[1])
+    reach = crash_points.make_reach(sys.argv[1])
     turns = 0
     async def turn():
         nonlocal turns
@@ -47,14 +47,14 @@ def run(points: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_process_is_killed_at_the_time_that_was_named() -> None:
+def test_a_process_is_killed_at_the_chosen_time() -> None:
     ended = run("release.after:2:kill")
     assert ended.returncode == -signal.SIGKILL
     assert len(ended.stdout.splitlines()) == 1
     assert "crash_point " in ended.stderr
 
 
-def test_a_process_freezes_whole_and_goes_on() -> None:
+def test_a_whole_process_freezes_and_continues() -> None:
     ended = run("release.after:2:freeze=0.3")
     assert ended.returncode == 0
     passes = [line.split() for line in ended.stdout.splitlines()]
@@ -69,8 +69,8 @@ def test_a_point_that_is_not_reached_does_nothing() -> None:
     assert len(ended.stdout.splitlines()) == 3
 
 
-async def test_a_reply_is_lost_once_and_comes_through_the_next_time() -> None:
-    reach = crash_points.parse("accept.after:2:lose_reply, transition.after:1:lose_reply")
+async def test_a_reply_is_lost_once() -> None:
+    reach = crash_points.make_reach("accept.after:2:lose_reply, transition.after:1:lose_reply")
     await reach("accept.after")
     with pytest.raises(StoreUnavailable, match=r"accept\.after"):
         await reach("accept.after")
@@ -80,7 +80,7 @@ async def test_a_reply_is_lost_once_and_comes_through_the_next_time() -> None:
 
 
 async def test_one_point_may_fail_several_times() -> None:
-    reach = crash_points.parse("accept.after:1:lose_reply,accept.after:2:lose_reply")
+    reach = crash_points.make_reach("accept.after:1:lose_reply,accept.after:2:lose_reply")
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             await reach("accept.after")
@@ -88,15 +88,15 @@ async def test_one_point_may_fail_several_times() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", ","])
-def test_without_any_nothing_is_called_and_nothing_is_said(text: str) -> None:
+def test_without_crash_points_nothing_is_called_and_nothing_is_logged(text: str) -> None:
     with capture_logs() as logged:
-        assert crash_points.parse(text) is go_on
+        assert crash_points.make_reach(text) is no_crash_point
     assert logged == []
 
 
-def test_that_a_process_is_made_to_fail_is_said_at_its_start() -> None:
+def test_a_process_with_crash_points_logs_them_at_its_start() -> None:
     with capture_logs() as logged:
-        crash_points.parse("release.after:1:kill")
+        crash_points.make_reach("release.after:1:kill")
     assert [(line["log_level"], line["points"]) for line in logged] == [("warning", "release.after:1:kill")]
 
 
@@ -125,6 +125,6 @@ def test_that_a_process_is_made_to_fail_is_said_at_its_start() -> None:
         "release.after:1:kill,nonsense",
     ],
 )
-def test_what_cannot_be_read_is_refused_and_names_the_setting(text: str) -> None:
+def test_an_invalid_setting_is_refused_and_named(text: str) -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_CRASH_POINTS"):
-        crash_points.parse(text)
+        crash_points.make_reach(text)

@@ -31,5 +31,5 @@ def test_tenants_do_not_share_the_lane_of_a_host() -> None:
     assert callback_lane("acme", url) != callback_lane("zeta", url)
 
 
-def test_a_lane_s_name_never_holds_what_a_ticket_is_split_by() -> None:
+def test_a_lane_name_never_contains_the_separator_of_tickets() -> None:
     assert "|" not in callback_lane("acme", "https://client.example.com/a|b")

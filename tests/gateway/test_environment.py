@@ -19,7 +19,7 @@ class Ticking:
         return self.seconds
 
 
-def test_ids_sort_by_time_of_birth() -> None:
+def test_ids_sort_by_creation_time() -> None:
     clock = Ticking(1_795_334_400.0)
     environment = Environment(clock=clock)
     ids = []
@@ -29,13 +29,13 @@ def test_ids_sort_by_time_of_birth() -> None:
     assert ids == sorted(ids)
 
 
-def test_ids_of_one_millisecond_rise_and_differ() -> None:
+def test_ids_of_one_millisecond_increase() -> None:
     environment = Environment(clock=Ticking(1_795_334_400.0))
     ids = [environment.new_job_id() for _ in range(1000)]
     assert ids == sorted(set(ids))
 
 
-def test_ids_rise_although_the_clock_falls_back() -> None:
+def test_ids_increase_even_if_the_clock_goes_back() -> None:
     clock = Ticking(1_795_334_400.0)
     environment = Environment(clock=clock)
     first = environment.new_ulid()
@@ -61,5 +61,5 @@ def test_ids_have_the_form_that_the_rest_of_the_service_knows() -> None:
     assert environment.new_endpoint_id().startswith("ep_")
 
 
-def test_the_clock_s_seconds_are_cut_to_whole_milliseconds() -> None:
+def test_the_time_is_truncated_to_milliseconds() -> None:
     assert Environment(clock=Ticking(1.9999)).now_ms() == 1999

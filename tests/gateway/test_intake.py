@@ -45,7 +45,9 @@ async def test_an_accepted_job_is_stored_as_it_was_answered_and_dispatched(resou
     assert await rung(resources.redis, Role.SUBMIT) == [job.id]
 
 
-async def test_the_client_s_payload_and_callback_url_are_not_for_the_upstream(resources: Resources) -> None:
+async def test_the_client_s_payload_and_callback_url_are_not_sent_to_the_upstream(
+    resources: Resources,
+) -> None:
     job, _ = await accept(resources, encoded(payload="secret", callback_url="https://c.example.com/x"))
     assert set(job.params) == {"images", "prompt"}
 
@@ -59,7 +61,7 @@ async def test_the_client_s_payload_and_callback_url_are_not_for_the_upstream(re
         {"duration": 7.0},
     ],
 )
-async def test_a_request_that_means_the_same_is_the_same_for_its_key(
+async def test_a_request_with_the_same_meaning_is_a_replay(
     resources: Resources, same: dict[str, object]
 ) -> None:
     first, *_ = await accept(resources, encoded(duration=7), "k")
@@ -72,7 +74,7 @@ async def test_a_request_that_means_the_same_is_the_same_for_its_key(
 @pytest.mark.parametrize(
     "other", [{"duration": 8}, {"seed": 1}, {"payload": "x"}, {"callback_url": "https://c.example.com/"}]
 )
-async def test_a_request_that_means_something_else_is_another(
+async def test_a_request_with_another_meaning_is_a_mismatch(
     resources: Resources, other: dict[str, object]
 ) -> None:
     await accept(resources, encoded(duration=7), "k")
@@ -80,7 +82,7 @@ async def test_a_request_that_means_something_else_is_another(
         await accept(resources, encoded(**{"duration": 7, **other}), "k")
 
 
-async def test_a_body_that_the_upstream_would_not_take_is_refused_before_it_is_kept(
+async def test_a_body_that_is_too_large_for_the_upstream_is_refused_before_it_is_stored(
     resources: Resources,
 ) -> None:
     room = UPSTREAM_BODY_BYTES - 4096 - len(encoded(images=[IMAGE], meta_data=""))
@@ -100,14 +102,14 @@ def padded(size: int) -> bytes:
     return encoded(images=[data_uri("image/png", raw + bytes(extra))])
 
 
-async def test_warnings_are_kept_with_the_job(resources: Resources) -> None:
+async def test_warnings_are_stored_with_the_job(resources: Resources) -> None:
     job, _ = await accept(resources, encoded(prompt="a" * 2001))
     stored = await resources.jobs.read(job.id)
     assert stored is not None
     assert [warning["param"] for warning in stored.warnings] == ["prompt"]
 
 
-async def test_an_inline_file_is_stored_beside_redis_under_a_reference(resources: Resources) -> None:
+async def test_an_inline_file_is_stored_outside_redis_under_a_reference(resources: Resources) -> None:
     job, _ = await accept(resources, encoded(images=[IMAGE, INLINE]))
     first, second = job.params["images"]
     assert first == IMAGE
@@ -127,7 +129,7 @@ async def test_the_same_key_and_body_give_the_same_job_again(resources: Resource
     assert files(resources) == kept
 
 
-async def test_a_replay_shows_the_job_as_it_is_by_now(resources: Resources) -> None:
+async def test_a_replay_shows_the_current_job(resources: Resources) -> None:
     first, *_ = await accept(resources, encoded(), "key-1")
     await resources.settlement.cancel(first, [])
     second, replayed = await accept(resources, encoded(), "key-1")
@@ -172,7 +174,7 @@ class LosingStore(RedisJobStore):
         raise StoreUnavailable("Redis does not answer")
 
 
-async def test_files_are_kept_when_nobody_knows_whether_the_job_was_accepted(resources: Resources) -> None:
+async def test_files_stay_if_it_is_unknown_whether_the_job_was_accepted(resources: Resources) -> None:
     losing = LosingStore(*store_parts(resources))
     intake = replace(resources.intake, jobs=losing)
     raw = encoded(images=[INLINE])
@@ -183,7 +185,7 @@ async def test_files_are_kept_when_nobody_knows_whether_the_job_was_accepted(res
     assert await resources.blobs.read(job.params["images"][0]) == image("png")
 
 
-async def test_a_bad_body_costs_and_keeps_nothing(resources: Resources) -> None:
+async def test_a_bad_body_stores_nothing(resources: Resources) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         await accept(resources, encoded(prompt="", seed="5", images=[INLINE]))
     assert {problem.param for problem in refusal.value.problems} == {"prompt", "seed"}
@@ -191,7 +193,7 @@ async def test_a_bad_body_costs_and_keeps_nothing(resources: Resources) -> None:
     assert await resources.redis.keys("*") == []
 
 
-async def test_a_clip_that_is_too_long_is_refused_before_it_is_kept(resources: Resources) -> None:
+async def test_a_clip_that_is_too_long_is_refused_before_it_is_stored(resources: Resources) -> None:
     long = data_uri("video/mp4", clip(9.0))
     with pytest.raises(InvalidRequest) as refusal:
         await accept(resources, encoded(videos=[long]))
@@ -216,7 +218,7 @@ def spans(job: Job) -> tuple[float, float]:
         (JobOptions(start_seconds=200_000), (93_600, 93_600)),
     ],
 )
-async def test_a_job_is_to_be_begun_and_over_in_the_time_that_was_asked_for(
+async def test_a_job_has_the_deadlines_that_were_asked_for(
     resources: Resources, options: JobOptions, expected: tuple[float, float]
 ) -> None:
     intake = resources.intake
@@ -225,7 +227,7 @@ async def test_a_job_is_to_be_begun_and_over_in_the_time_that_was_asked_for(
     assert await resources.jobs.read(job.id) == job
 
 
-async def test_an_off_peak_job_has_two_days_on_top(resources: Resources) -> None:
+async def test_an_off_peak_job_has_two_more_days(resources: Resources) -> None:
     intake = replace(resources.intake, limits=replace(resources.intake.limits, off_peak=True))
     checked = await intake.check(encoded(off_peak=True))
     job, *_ = await intake.accept(checked, "acme", None)
@@ -234,7 +236,7 @@ async def test_an_off_peak_job_has_two_days_on_top(resources: Resources) -> None
     assert spans(asked) == (60, 60)
 
 
-async def test_the_first_of_its_deadlines_is_on_record_with_the_job(resources: Resources) -> None:
+async def test_the_first_deadline_is_stored_with_the_job(resources: Resources) -> None:
     job, _ = await accept(resources, encoded())
     assert await resources.redis.zscore("{gw}:deadlines", job.id) == job.start_by
 
@@ -249,7 +251,7 @@ async def test_the_same_request_with_other_options_is_another(resources: Resourc
         await intake.accept(checked, "acme", "k")
 
 
-async def test_a_tenant_whose_jobs_take_too_many_bytes_waits_and_others_do_not(resources: Resources) -> None:
+async def test_a_tenant_whose_jobs_use_too_many_bytes_waits_and_others_do_not(resources: Resources) -> None:
     small = replace(resources.intake, bytes_max=20_000)
     raw = encoded(payload="x" * 10_000)
     await small.accept(await small.check(raw), "acme", None)

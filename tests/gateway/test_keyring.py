@@ -50,7 +50,7 @@ def test_different_keys_derive_different_ones() -> None:
     assert ring.derive("k1", "purpose") != ring.derive("k0", "purpose")
 
 
-def test_a_key_that_left_the_ring_is_a_configuration_error() -> None:
+def test_a_key_that_left_the_keyring_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="no key k9"):
         Keyring.parse(TEXT).derive("k9", "purpose")
 
@@ -83,7 +83,7 @@ def test_a_bad_setting_is_refused_without_showing_a_secret(text: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_keyring_shows_names_only() -> None:
+def test_a_keyring_shows_only_names() -> None:
     ring = Keyring.parse(TEXT)
     assert repr(ring) == str(ring) == "Keyring(k1, k0)"
 

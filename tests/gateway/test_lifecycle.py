@@ -17,7 +17,7 @@ from gateway.lifecycle import (
     JobState,
     Status,
     diagrams,
-    job_moves,
+    job_transitions,
     states_of,
 )
 
@@ -66,7 +66,7 @@ def test_an_unknown_outcome_is_queued_again_only_by_proof_that_it_is_unpaid_or_b
 
 def test_nothing_is_canceled_by_us_once_a_task_may_exist() -> None:
     unpaid = {JobState.QUEUED, JobState.SUBMITTING, JobState.CANCELED}
-    assert set(job_moves(JobEvent.CANCEL_REQUESTED)) == unpaid
+    assert set(job_transitions(JobEvent.CANCEL_REQUESTED)) == unpaid
 
 
 def test_every_state_shows_as_one_status() -> None:

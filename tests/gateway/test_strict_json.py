@@ -68,7 +68,7 @@ def refusal(raw: bytes) -> tuple[str, str]:
         (b"[" * 200_000, "too_many_values"),
     ],
 )
-def test_what_is_not_strict_json_is_refused(raw: bytes, code: str) -> None:
+def test_anything_that_is_not_strict_json_is_refused(raw: bytes, code: str) -> None:
     assert refusal(raw)[0] == code
 
 
@@ -89,30 +89,30 @@ def test_what_is_not_strict_json_is_refused(raw: bytes, code: str) -> None:
         (b'[{"a":1},{"a":2}]', [{"a": 1}, {"a": 2}]),
     ],
 )
-def test_what_is_strict_json_is_read(raw: bytes, value: object) -> None:
+def test_strict_json_is_read(raw: bytes, value: object) -> None:
     read = strict_json.loads(raw)
     if value is not None:
         assert read == value
 
 
-def test_the_depth_can_be_chosen() -> None:
+def test_the_depth_can_be_set() -> None:
     assert strict_json.loads(b"[[1]]", max_depth=2) == [[1]]
     with pytest.raises(MalformedBody):
         strict_json.loads(b"[[[1]]]", max_depth=2)
 
 
-def test_the_place_of_a_mistake_is_told_and_the_text_is_not() -> None:
+def test_an_error_has_its_position_and_does_not_quote_the_text() -> None:
     code, message = refusal(b'{"key":\n "sesame" "open"}')
     assert code == "invalid_json"
     assert "line 2 column 11" in message
     assert "sesame" not in message
 
 
-def test_the_byte_that_is_not_utf8_is_told() -> None:
+def test_the_error_names_the_byte_that_is_not_utf8() -> None:
     assert "byte 6" in refusal(b'{"a":"\xff"}')[1]
 
 
-def test_a_duplicate_key_is_named_in_short() -> None:
+def test_a_duplicate_key_is_quoted_in_short() -> None:
     raw = b'{"%s":1,"%s":2}' % (b"k" * 500, b"k" * 500)
     assert '"' + "k" * 40 + '"' in refusal(raw)[1]
 
@@ -124,7 +124,7 @@ def test_every_json_value_is_read_as_the_standard_library_reads_it(value: object
 
 
 @given(st.binary() | st.text(alphabet='{}[]",:\\u01dce.-+ \n').map(str.encode))
-def test_any_bytes_are_read_or_refused_and_never_more_loosely(raw: bytes) -> None:
+def test_random_bytes_are_never_read_less_strictly(raw: bytes) -> None:
     try:
         value = strict_json.loads(raw)
     except MalformedBody:
@@ -132,7 +132,7 @@ def test_any_bytes_are_read_or_refused_and_never_more_loosely(raw: bytes) -> Non
     assert json.loads(raw) == value
 
 
-def test_millions_of_empty_strings_are_refused_without_being_cut_apart() -> None:
+def test_millions_of_empty_strings_are_refused_without_splitting() -> None:
     with pytest.raises(MalformedBody) as refusal:
         strict_json.loads(b"[" * 40 + b'""' * 2_000_000)
     assert refusal.value.problems[0].code == "too_many_values"

@@ -29,7 +29,7 @@ def written(form: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stderr
 
 
-def test_each_line_is_a_json_object_also_a_library_s() -> None:
+def test_each_line_is_a_json_object_also_those_of_libraries() -> None:
     lines = [json.loads(line) for line in written("json").splitlines()]
     assert [line["event"] for line in lines] == ["ours", "theirs too", "failed", "theirs failed"]
     assert lines[0]["job"] == "job_1"

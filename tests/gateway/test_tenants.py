@@ -34,33 +34,33 @@ def test_a_new_key_is_an_id_and_a_secret_of_192_bits() -> None:
         lambda text: text[:-1] + "٣",
     ],
 )
-def test_what_only_looks_like_a_key_is_none(change: object) -> None:
+def test_a_text_that_only_resembles_a_key_is_none(change: object) -> None:
     assert callable(change)
     assert split_key(change(new_key(counting)[2])) is None
 
 
-def test_a_key_opens_with_its_own_secret_alone() -> None:
+def test_a_key_matches_only_its_own_secret() -> None:
     key_id, secret, _ = new_key(counting)
     key = Key(key_id, "acme", frozenset(CLIENT_SCOPES), digest_of(secret), "ci", 1)
-    assert key.opens(secret)
-    assert not key.opens(secret[::-1])
-    assert not key.opens("")
-    assert not key.opens(digest_of(secret))
+    assert key.matches(secret)
+    assert not key.matches(secret[::-1])
+    assert not key.matches("")
+    assert not key.matches(digest_of(secret))
 
 
-def test_a_revoked_key_opens_nothing() -> None:
+def test_a_revoked_key_matches_nothing() -> None:
     key_id, secret, _ = new_key(counting)
     key = Key(key_id, "acme", frozenset(CLIENT_SCOPES), digest_of(secret), "ci", 1)
-    assert not replace(key, revoked_at=2).opens(secret)
+    assert not replace(key, revoked_at=2).matches(secret)
 
 
-def test_the_stored_form_does_not_hold_the_secret() -> None:
+def test_the_stored_form_does_not_contain_the_secret() -> None:
     key_id, secret, _ = new_key(counting)
     key = Key(key_id, "acme", frozenset(), digest_of(secret), "ci", 1)
     assert secret not in repr(key)
 
 
-def test_an_ordinary_client_has_no_scope_of_the_operators() -> None:
+def test_an_ordinary_client_has_no_operator_scope() -> None:
     assert {Scope.OPS_READ, Scope.OPS_WRITE}.isdisjoint(CLIENT_SCOPES)
 
 

@@ -29,19 +29,19 @@ PARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
         b"\xff" * 55,
     ],
 )
-def test_what_is_no_traceparent_is_passed_over(header: bytes) -> None:
-    assert tracing.read(header) is None
+def test_a_malformed_traceparent_is_ignored(header: bytes) -> None:
+    assert tracing.read_traceparent(header) is None
 
 
-def test_a_traceparent_is_taken_as_it_is() -> None:
-    assert tracing.read(PARENT.encode()) == PARENT
-    assert tracing.read(None) is None
+def test_a_traceparent_is_kept_unchanged() -> None:
+    assert tracing.read_traceparent(PARENT.encode()) == PARENT
+    assert tracing.read_traceparent(None) is None
 
 
-def test_without_spans_what_came_is_passed_on_and_named_in_the_block() -> None:
-    with tracing.UNTRACED.span("step", PARENT, {}) as passed:
+def test_without_tracing_the_traceparent_is_passed_on_and_logged() -> None:
+    with tracing.NO_TRACER.span("step", PARENT, {}) as passed:
         assert (passed, TRACE.get()) == (PARENT, TRACE_ID)
-        with tracing.UNTRACED.span("other", None, {}) as none:
+        with tracing.NO_TRACER.span("other", None, {}) as none:
             assert (none, TRACE.get()) == (None, "")
         assert TRACE.get() == TRACE_ID
     assert TRACE.get() == ""
@@ -53,16 +53,18 @@ def spans() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def tracer(spans: InMemorySpanExporter) -> tracing.Traced:
+def tracer(spans: InMemorySpanExporter) -> tracing.OpenTelemetryTracer:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    return tracing.Traced(provider)
+    return tracing.OpenTelemetryTracer(provider)
 
 
-def test_a_span_is_a_child_of_its_parent(tracer: tracing.Traced, spans: InMemorySpanExporter) -> None:
+def test_a_span_is_a_child_of_its_parent(
+    tracer: tracing.OpenTelemetryTracer, spans: InMemorySpanExporter
+) -> None:
     with tracer.span("step", PARENT, {"job": "job_1", "epoch": 2}) as own:
         assert own is not None
-        assert tracing.read(own.encode()) == own
+        assert tracing.read_traceparent(own.encode()) == own
         assert TRACE.get() == TRACE_ID
     [span] = spans.get_finished_spans()
     assert span.context is not None
@@ -72,8 +74,8 @@ def test_a_span_is_a_child_of_its_parent(tracer: tracing.Traced, spans: InMemory
     assert dict(span.attributes or {}) == {"job": "job_1", "epoch": 2}
 
 
-def test_one_whose_client_did_not_sample_is_not_recorded_but_passed_on(
-    tracer: tracing.Traced, spans: InMemorySpanExporter
+def test_an_unsampled_traceparent_is_not_recorded_but_passed_on(
+    tracer: tracing.OpenTelemetryTracer, spans: InMemorySpanExporter
 ) -> None:
     with tracer.span("step", f"{PARENT[:-2]}00", {}) as own:
         assert own is not None
@@ -82,7 +84,9 @@ def test_one_whose_client_did_not_sample_is_not_recorded_but_passed_on(
     assert spans.get_finished_spans() == ()
 
 
-def test_a_failure_is_named_by_its_kind_alone(tracer: tracing.Traced, spans: InMemorySpanExporter) -> None:
+def test_only_the_type_of_a_failure_is_recorded(
+    tracer: tracing.OpenTelemetryTracer, spans: InMemorySpanExporter
+) -> None:
     with pytest.raises(ValueError, match="a secret"), tracer.span("step", None, {}):
         raise ValueError("a secret")
     [span] = spans.get_finished_spans()
@@ -90,9 +94,11 @@ def test_a_failure_is_named_by_its_kind_alone(tracer: tracing.Traced, spans: InM
     assert span.events == ()
 
 
-def test_what_is_past_has_its_own_times(tracer: tracing.Traced, spans: InMemorySpanExporter) -> None:
-    tracer.past("queue", PARENT, {"job": "job_1"}, 1_000, 5_000)
-    tracer.past("queue", PARENT, {"job": "job_1"}, 5_000, 4_000)  # clocks differ
+def test_a_finished_step_has_its_own_times(
+    tracer: tracing.OpenTelemetryTracer, spans: InMemorySpanExporter
+) -> None:
+    tracer.add_finished("queue", PARENT, {"job": "job_1"}, 1_000, 5_000)
+    tracer.add_finished("queue", PARENT, {"job": "job_1"}, 5_000, 4_000)  # clocks differ
     first, second = spans.get_finished_spans()
     assert (first.start_time, first.end_time) == (1_000_000_000, 5_000_000_000)
     assert second.end_time == second.start_time

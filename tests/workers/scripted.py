@@ -13,7 +13,7 @@ from gateway.upstream.base import (
     CancelOutcome,
     Capabilities,
     Gate,
-    Later,
+    Inconclusive,
     Listing,
     QueryOutcome,
     Snapshot,
@@ -48,7 +48,7 @@ class ScriptedUpstream:
     verdicts: deque[SubmitOutcome] = field(default_factory=deque)
     looks: deque[QueryOutcome] = field(default_factory=deque)
     cancels: deque[CancelOutcome] = field(default_factory=deque)
-    listings: deque[Listing | Later] = field(default_factory=deque)
+    listings: deque[Listing | Inconclusive] = field(default_factory=deque)
     probes: deque[bool] = field(default_factory=deque)
     capabilities: Capabilities = field(default_factory=Capabilities)
     begun: list[Submission] = field(default_factory=list)
@@ -95,7 +95,7 @@ class ScriptedUpstream:
         self.canceled.append(task_id)
         return self.cancels.popleft()
 
-    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Later:
+    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Inconclusive:
         self.listed.append((since_ms, until_ms))
         return self.listings.popleft()
 

@@ -13,20 +13,20 @@ from gateway.lifecycle import JobState
 from gateway.settings import Settings
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
     CancelDone,
     Capabilities,
     Found,
     ListedTask,
     Listing,
-    Refused,
     Unknown,
     UpstreamError,
 )
 from tests.workers.conftest import Rig
 from tests.workers.scripted import ScriptedUpstream, completed, working
 
-NO_CREDIT = Refused(UpstreamError("no_credit", "top up"), 402)
+NO_CREDIT = AccountRefused(UpstreamError("no_credit", "top up"), 402)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from gateway.upstream.base import (
     CancelRefused,
     Capabilities,
     Found,
-    Later,
+    Inconclusive,
     Missing,
     Snapshot,
     TaskStatus,
@@ -93,7 +93,7 @@ async def test_a_refused_cancel_is_told_and_the_job_goes_on(able: Rig) -> None:
     assert able.upstream.canceled == ["task_1"]
 
 
-@pytest.mark.parametrize("answer", [Later("503"), Missing()], ids=["later", "missing"])
+@pytest.mark.parametrize("answer", [Inconclusive("503"), Missing()], ids=["later", "missing"])
 async def test_a_cancel_without_an_answer_is_asked_again_at_the_next_look(
     able: Rig, answer: CancelOutcome
 ) -> None:

@@ -19,7 +19,7 @@ from gateway.upstream.base import (
     CancelRefused,
     Capabilities,
     Found,
-    Later,
+    Inconclusive,
     Missing,
     QueryOutcome,
     Snapshot,
@@ -56,7 +56,7 @@ def done(task: str) -> Found:
         ([WORKING, done("task_1")], "task_1"),
         ([FAILED, done("task_1")], "task_1"),
         ([Missing(), done("task_1")], "task_1"),
-        ([Later("503"), done("task_1")], "task_1"),
+        ([Inconclusive("503"), done("task_1")], "task_1"),
         ([done("task_2"), done("task_1")], "task_2"),
     ],
 )
@@ -73,7 +73,7 @@ async def test_the_first_task_that_is_finished_ends_the_job(
     assert delivery.event_type is EventType.COMPLETED
 
 
-@pytest.mark.parametrize("answer", [CancelDone(), CancelRefused("over"), Later("503"), Missing()])
+@pytest.mark.parametrize("answer", [CancelDone(), CancelRefused("over"), Inconclusive("503"), Missing()])
 async def test_the_other_task_is_canceled_where_that_is_possible_whatever_comes_of_it(
     rig: Rig, answer: Any
 ) -> None:
@@ -93,7 +93,7 @@ async def test_a_job_with_one_task_was_not_paid_for_twice(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "looks",
-    [[FAILED, WORKING], [WORKING, FAILED], [Missing(), WORKING], [FAILED, Later("503")]],
+    [[FAILED, WORKING], [WORKING, FAILED], [Missing(), WORKING], [FAILED, Inconclusive("503")]],
     ids=["newest failed", "earlier failed", "newest lost", "earlier silent"],
 )
 async def test_a_job_goes_on_while_any_of_its_tasks_is_at_work(rig: Rig, looks: list[QueryOutcome]) -> None:

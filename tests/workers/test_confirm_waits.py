@@ -10,7 +10,7 @@ from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.upstream.base import Found, Later, Missing, Unknown
+from gateway.upstream.base import Found, Inconclusive, Missing, Unknown
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
@@ -63,14 +63,14 @@ async def test_a_look_that_is_put_off_gives_its_slot_back(rig: Rig) -> None:
 
 async def test_an_upstream_that_cannot_say_is_asked_again(rig: Rig) -> None:
     job = await rig.submitted()
-    after = await rig.confirm(job, Later("503: away"))
+    after = await rig.confirm(job, Inconclusive("503: away"))
     assert (after.state, after.polls) == (JobState.SUBMITTED, 1)
     assert await due(rig, job) == pytest.approx(10, abs=3)
 
 
 async def test_an_upstream_that_names_a_time_is_asked_no_sooner(rig: Rig) -> None:
     job = await rig.submitted()
-    await rig.confirm(job, Later("429: slow down", retry_after_seconds=500))
+    await rig.confirm(job, Inconclusive("429: slow down", retry_after_seconds=500))
     assert await due(rig, job) == pytest.approx(500, abs=5)
 
 
@@ -104,8 +104,8 @@ async def test_a_video_that_shows_late_still_completes_the_job(rig: Rig) -> None
     assert (await rig.confirm(job, Found(completed()))).state is JobState.COMPLETED
 
 
-@pytest.mark.parametrize("look", [Found(working(0.99)), Later("503")], ids=["working", "silent"])
-async def test_a_task_that_does_not_end_fails_at_the_deadline(rig: Rig, look: Found | Later) -> None:
+@pytest.mark.parametrize("look", [Found(working(0.99)), Inconclusive("503")], ids=["working", "silent"])
+async def test_a_task_that_does_not_end_fails_at_the_deadline(rig: Rig, look: Found | Inconclusive) -> None:
     job = await rig.submitted()
     rig.clock.ahead = 7100
     assert (await rig.confirm(job, look)).state is JobState.SUBMITTED

@@ -12,7 +12,7 @@ from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.upstream.base import Accepted, Busy, Found, Refused, Unknown, UpstreamError
+from gateway.upstream.base import Accepted, AccountRefused, Busy, Found, Unknown, UpstreamError
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 from tests.workers.test_evidence import AFTER_GRACE, code, under
@@ -83,7 +83,7 @@ async def test_a_worker_that_has_not_let_go_of_the_last_byte_is_fenced_by_the_st
 
 
 async def test_a_job_that_waits_for_a_parked_account_still_has_its_start_deadline(rig: Rig) -> None:
-    job = await rig.submit(await accept(rig), Refused(UpstreamError("NoCredit", "top up"), 402))
+    job = await rig.submit(await accept(rig), AccountRefused(UpstreamError("NoCredit", "top up"), 402))
     after = await pass_deadline(rig, job, 1.1)
     assert (code(after), after.spend) == ("start_deadline_passed", Spend.NONE)
     assert await places(rig, job) == []

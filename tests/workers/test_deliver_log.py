@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
-from gateway.delivery.headers import kept_of_reply
+from gateway.delivery.headers import loggable_headers
 from gateway.endpoints import Delivery
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
@@ -27,7 +27,7 @@ def delivery(attempts: int = 0) -> Delivery:
 
 def entry(number: int, outcome: DeliveryOutcome, text: str = "", verdict: Verdict = FAILED) -> dict[str, Any]:
     """What a subscriber can bring into the log at most."""
-    headers = kept_of_reply((f"x-{at}-{text}", text) for at in range(99))
+    headers = loggable_headers((f"x-{at}-{text}", text) for at in range(99))
     result = AttemptResult(outcome, 302, 1, text, None, headers=headers, hint=text[:260])
     return entry_of(delivery(number), 0, verdict, result.public())
 

@@ -13,7 +13,7 @@ from gateway.store import keys
 from gateway.upstream.base import (
     Capabilities,
     Found,
-    Later,
+    Inconclusive,
     ListedTask,
     Listing,
     Missing,
@@ -110,7 +110,7 @@ async def test_the_list_is_looked_at_once_more_at_the_end_of_the_window(listing:
 @pytest.mark.usefixtures("open_way")
 async def test_a_list_that_cannot_be_read_is_no_reason_to_pay_again(listing: Rig) -> None:
     job = await unknown(listing, on_unknown=OnUnknown.RESUBMIT)
-    listing.upstream.listings.append(Later("503"))
+    listing.upstream.listings.append(Inconclusive("503"))
     listing.clock.ahead = AFTER_GRACE
     after = await listing.confirm(job)
     assert (after.state, after.resubmits) == (JobState.UNKNOWN, 0)

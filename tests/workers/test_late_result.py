@@ -15,7 +15,7 @@ from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.store.base import Effect
-from gateway.upstream.base import Found, Later, Missing, Snapshot, TaskStatus
+from gateway.upstream.base import Found, Inconclusive, Missing, Snapshot, TaskStatus
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
@@ -85,7 +85,7 @@ async def test_a_task_at_work_is_watched_on_and_after_an_hour_with_long_waits(ri
     assert await rig.confirm(job, Found(working(0.9))) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(60, abs=5)
     rig.clock.ahead += 3700
-    await rig.confirm(job, Later("503"))
+    await rig.confirm(job, Inconclusive("503"))
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(600, abs=5)
 
 

@@ -9,11 +9,16 @@ from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.base import Effect, Move
-from gateway.upstream.base import Accepted, Busy, Refused, Rejected, SubmitOutcome, UpstreamError
+from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, SubmitOutcome, UpstreamError
 from tests.workers.conftest import Rig
 
 NO = UpstreamError("no", "no")
-DENIALS: list[SubmitOutcome] = [Busy("429"), Busy("lost", reached=False), Refused(NO, 403), Rejected(NO)]
+DENIALS: list[SubmitOutcome] = [
+    Busy("429"),
+    Busy("lost", reached=False),
+    AccountRefused(NO, 403),
+    Rejected(NO),
+]
 
 
 async def test_of_two_claims_with_one_epoch_only_the_recorded_one_is_released(rig: Rig) -> None:
@@ -81,7 +86,7 @@ async def test_a_job_that_draws_refusals_goes_behind_others_each_time(rig: Rig) 
     job = await rig.accept()
     waits = []
     for _ in range(3):
-        await rig.submit(job, Refused(NO, 403))
+        await rig.submit(job, AccountRefused(NO, 403))
         waits.append(await rig.due_in(Role.SUBMIT, submit_ticket(job)))
         await rig.resources.accounts.resume("ops")
         await rig.make_due(Role.SUBMIT, str(submit_ticket(job)))

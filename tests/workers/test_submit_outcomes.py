@@ -14,7 +14,7 @@ from gateway.events import EventType
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
-from gateway.upstream.base import Accepted, Busy, Refused, Rejected, Unknown, UpstreamError
+from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, Unknown, UpstreamError
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
@@ -106,7 +106,7 @@ async def test_a_job_sent_back_to_its_lane_lets_the_next_one_go_in_the_same_step
 
 
 async def test_a_refused_account_is_parked_and_the_job_waits_in_its_lane(rig: Rig) -> None:
-    job = await rig.submit(await rig.accept(), Refused(UpstreamError("no_credit", "top up"), 402))
+    job = await rig.submit(await rig.accept(), AccountRefused(UpstreamError("no_credit", "top up"), 402))
     assert (job.state, job.error, job.released_at) == (JobState.QUEUED, None, None)
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(45, abs=5)
     assert await rig.lease(job) is None

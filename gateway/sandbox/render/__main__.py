@@ -1,4 +1,4 @@
-"""A render process: one script a line in, lines of progress and one of the outcome out.
+"""A render process. It reads one script per line, and writes lines of progress and one line of the outcome:
 
     {"progress": 0.25}      {"done": true}      {"error": [CODE, MESSAGE]}
 
@@ -19,31 +19,31 @@ import orjson
 from PIL import Image, UnidentifiedImageError
 
 from gateway.sandbox.media import check_image
-from gateway.sandbox.refusals import Refused
-from gateway.sandbox.render.film import shoot
+from gateway.sandbox.refusals import RequestRefused
+from gateway.sandbox.render.film import render_film
 from gateway.sandbox.render.script import Script
 
-_NEWS_EVERY_FRAMES = 4
-_POLITENESS = 5  # the machine also runs the services that wait for this
+_PROGRESS_EVERY_FRAMES = 4
+_NICENESS = 5  # the machine also runs the services that wait for the video
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the sandbox decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sandbox handles it
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    os.nice(_POLITENESS)
+    os.nice(_NICENESS)
     for line in sys.stdin.buffer:
-        _tell(_outcome(Script(**orjson.loads(line))))
+        _send(_outcome(Script(**orjson.loads(line))))
 
 
 def _outcome(script: Script) -> dict[str, Any]:
     try:
         for place, path in enumerate(script.images):
             check_image(Path(path).read_bytes(), f"images[{place}]")
-        shoot(script, lambda done: _progress(done, script.frames))
-    except Refused as refused:
+        render_film(script, lambda done: _progress(done, script.frames))
+    except RequestRefused as refused:
         return {"error": [refused.code, refused.message]}
     except BrokenPipeError:
-        os._exit(0)  # the sandbox is gone; nothing is left to flush to
+        os._exit(0)  # the sandbox is gone, so nobody can read the output
     except UnidentifiedImageError:
         return {
             "error": ["ImageFormatInvalid", "the picture of the watermark is not a png, jpeg or webp image"]
@@ -56,12 +56,12 @@ def _outcome(script: Script) -> dict[str, Any]:
 
 
 def _progress(done: int, frames: int) -> None:
-    if done % _NEWS_EVERY_FRAMES == 0:
-        _tell({"progress": done / frames})
+    if done % _PROGRESS_EVERY_FRAMES == 0:
+        _send({"progress": done / frames})
 
 
-def _tell(news: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(news, option=orjson.OPT_APPEND_NEWLINE))
+def _send(message: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
 
 

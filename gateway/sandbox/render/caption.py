@@ -1,4 +1,4 @@
-"""The prompt's words over the lower third: pages of two lines on a soft shade, fading in and out."""
+"""Draws the prompt over the lower third: pages of two lines on a soft shade, which fade in and out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ACCENT = (255, 178, 84)
 
 
 class Caption:
-    """Draws itself on a picture for a time in seconds. Empty text draws nothing."""
+    """Draws the text on a picture for a given time (seconds). An empty text draws nothing."""
 
     def __init__(self, text: str, width: int, height: int, seconds: float) -> None:
         unit = min(width, height)
@@ -44,7 +44,7 @@ def _smooth(share: float) -> float:
 
 
 def _pages(text: str, font: Font, width: int, most: int) -> list[list[str]]:
-    """Pages of lines that fit. What does not fit into `most` pages ends in dots."""
+    """Pages of lines that fit the width. A text that does not fit into `most` pages ends in dots."""
     lines = _wrapped(text, font, width)
     if len(lines) > most * _LINES:
         lines = lines[: most * _LINES]
@@ -70,7 +70,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _pieces(word: str, font: Font, width: int) -> list[str]:
-    """The word, cut where one line cannot hold it: also how scripts without spaces are wrapped."""
+    """The word, split if it is wider than a line. This also wraps languages that have no spaces."""
     if font.getlength(word) <= width:
         return [word]
     pieces, piece = [], ""
@@ -83,7 +83,7 @@ def _pieces(word: str, font: Font, width: int) -> list[str]:
 
 
 def _shade(width: int, height: int) -> Overlay:
-    """Darkness that grows towards the bottom, so that light words stand out on any picture."""
+    """A shade that gets darker towards the bottom, so that light text is readable on any picture."""
     tall = round(height * 0.42) & ~1
     ramp = Image.new("L", (1, tall))
     ramp.putdata([round(175 * _smooth(row / tall)) for row in range(tall)])

@@ -1,4 +1,4 @@
-"""A script shot and encoded: H.264 yuv420p at 24 frames a second, and AAC when there is music."""
+"""Renders and encodes a script: H.264 yuv420p at 24 frames per second, and AAC if there is music."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from gateway.sandbox.render.reel import Reel
 from gateway.sandbox.render.scenes import Camera, Clip, Scene, Still
 from gateway.sandbox.render.script import FPS, Script
 
-_THREADS = "2"  # fixed: x264's choices depend on it, and the same seed must give the same bytes
+_THREADS = "2"  # fixed, because the output of x264 depends on it and the same seed must give the same bytes
 _X264 = {"preset": "superfast", "crf": "21", "threads": _THREADS, "g": str(2 * FPS)}
 
 
-def shoot(script: Script, on_frame: Callable[[int], None]) -> None:
-    """Writes every file the script names. `on_frame(n)` is told after n frames were encoded.
+def render_film(script: Script, on_frame: Callable[[int], None]) -> None:
+    """Writes every file that the script names. Calls `on_frame(n)` after n frames were encoded.
 
-    A film appears under its name only when it is whole. Raises OSError or ValueError (PyAV's errors
-    are among them) when a reference cannot be read.
+    A film gets its final name only when it is complete. OSError or ValueError (which include PyAV's errors)
+    if a reference cannot be read.
     """
     frame = script.width, script.height
     reel = Reel(_scenes(script, frame), script.seconds)
@@ -60,7 +60,8 @@ def shoot(script: Script, on_frame: Callable[[int], None]) -> None:
 
 
 def _ahead(drawn: Callable[[int], Picture], count: int) -> Iterator[Picture]:
-    """Pictures in order, the next being drawn while the last is encoded: both leave Python's lock."""
+    """The pictures in order. The next one is drawn while the caller encodes the last one; both release the
+    GIL."""
     with ThreadPoolExecutor(max_workers=1) as artist:
         coming = artist.submit(drawn, 0)
         for number in range(1, count + 1):
@@ -81,7 +82,7 @@ def _scenes(script: Script, frame: tuple[int, int]) -> list[Scene]:
         try:
             scenes.append(Clip(path, frame, camera))
         except (av.FFmpegError, IndexError, ValueError):
-            continue  # a clip that cannot be decoded is left out; the images carry the film
+            continue  # a clip that cannot be decoded is left out; there is always at least one image
     return scenes
 
 
@@ -93,8 +94,8 @@ def _mark_image(script: Script) -> Image.Image | None:
 
 
 class _Encoder:
-    """One mp4 file being written beside its name. The sound, if any, goes in first and whole: the muxer
-    weaves it in between the pictures as they come."""
+    """Writes one mp4 file under a temporary name. The sound, if any, is added completely at the start; the
+    muxer interleaves it with the pictures."""
 
     def __init__(self, path: str, script: Script, sound: Sequence[av.AudioFrame]) -> None:
         self._path = Path(path)

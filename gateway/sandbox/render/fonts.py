@@ -1,7 +1,7 @@
-"""A font that can draw a given text: Pillow's built-in one, else the best of the usual folders.
+"""Finds a font that can draw a text: Pillow's built-in font, else the best one in the usual folders.
 
-No fontconfig. Characters that no font found here can draw are spelt without their accents if that
-helps, and dropped otherwise, so that a caption never shows boxes.
+It does not use fontconfig. A character that no font can draw is written without its accents if possible, or
+dropped otherwise, so that a caption never shows boxes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _FOLDERS = (
     "C:/Windows/Fonts",
 )
 _MOST_FILES = 400
-_LIKED = ("noto sans", "notosans", "dejavusans", "arialunicode", "liberationsans", "roboto")
-_DISLIKED = (
+_PREFERRED = ("noto sans", "notosans", "dejavusans", "arialunicode", "liberationsans", "roboto")
+_AVOIDED = (
     "bold",
     "mono",
     "italic",
@@ -44,7 +44,7 @@ _PROBE = 24
 
 
 def font_for(text: str, size: int) -> tuple[Font, str]:
-    """The font, and the text with only characters which that font can draw."""
+    """The font, and the text with only the characters that this font can draw."""
     built_in = _built_in(size)
     if _covers(built_in, text):
         return built_in, text
@@ -72,7 +72,7 @@ def _open(path: str, size: int) -> Font | None:
 
 
 def _blank(font: Font) -> bytes:
-    """How the font draws a character that no font has: its box."""
+    """How the font draws an unknown character: as a box."""
     return bytes(font.getmask("\U0010ffff"))
 
 
@@ -87,8 +87,8 @@ def _covers(font: Font, text: str) -> bool:
 
 def _rank(path: Path) -> tuple[int, int, str]:
     name = path.stem.lower()
-    liked = next((place for place, word in enumerate(_LIKED) if word in name), len(_LIKED))
-    return sum(word in name for word in _DISLIKED), liked, str(path)
+    rank = next((at for at, word in enumerate(_PREFERRED) if word in name), len(_PREFERRED))
+    return sum(word in name for word in _AVOIDED), rank, str(path)
 
 
 @cache
@@ -102,7 +102,7 @@ def _files() -> tuple[str, ...]:
 
 @cache
 def _best_file(wanted: frozenset[str]) -> str | None:
-    """The first file, in order of liking, that misses fewest of the wanted characters."""
+    """The font file that lacks the fewest of the wanted characters; of several, the most preferred."""
     best, fewest = None, len(wanted)
     for path in _files():
         font = _open(path, _PROBE)

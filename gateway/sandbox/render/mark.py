@@ -1,4 +1,4 @@
-"""The watermark: the published text, or a picture of the client's, in one of four corners."""
+"""The watermark: the published text, or the client's own picture, in one of four corners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background music: plucked chords over a soft bass, in a key and an order chosen by the seed."""
+"""Background music: plucked chords over a soft bass. The seed chooses the key and the pattern."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATTERNS = ((0, 2, 1, 3, 2, 1, 3, 2), (0, 1, 2, 3, 2, 3, 1, 2), (3, 1, 2, 0, 2,
 
 
 def music(seconds: int, seed: int) -> Iterator[av.AudioFrame]:
-    """Exactly `seconds` of mono sound, as frames for the AAC encoder."""
+    """Exactly `seconds` of mono sound, in frames for the AAC encoder."""
     samples = _mixed(seconds, random.Random(seed))
     for start in range(0, len(samples), _AAC_FRAME):
         part = samples[start : start + _AAC_FRAME]
@@ -51,7 +51,7 @@ def _mixed(seconds: int, dice: random.Random) -> array.array[int]:
 
 
 def _note(pitch: float, length: float) -> list[float]:
-    """A pluck: a quick start, a slow decay, and a second harmonic that dies sooner."""
+    """A plucked note: a fast attack, a slow decay, and a second harmonic that decays faster."""
     count = int(length * RATE)
     decay = 4.5 / count
     low, high = _ringing(pitch, decay, count), _ringing(2 * pitch, 3 * decay, count)
@@ -62,7 +62,8 @@ def _note(pitch: float, length: float) -> list[float]:
 
 
 def _ringing(pitch: float, decay: float, count: int) -> list[float]:
-    """exp(-decay n) sin(2 pi pitch n / RATE), by its recurrence: a tenth of the work of the formula."""
+    """exp(-decay n) sin(2 pi pitch n / RATE), computed by a recurrence: a tenth of the work of the
+    formula."""
     keep = math.exp(-decay)
     turn, damp = 2 * keep * math.cos(2 * math.pi * pitch / RATE), keep * keep
     before, now = 0.0, keep * math.sin(2 * math.pi * pitch / RATE)

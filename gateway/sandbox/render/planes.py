@@ -1,4 +1,4 @@
-"""A picture as the three planes of YUV 4:2:0 (BT.709), and the few things a film does with it."""
+"""A picture as the three planes of YUV 4:2:0 (BT.709), and the operations that a film needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Picture:
         return self.luma.size
 
     def view(self, box: Box, size: tuple[int, int]) -> Picture:
-        """The part inside `box` (pixels, fractions allowed: a slow pan must not jump), scaled to `size`."""
+        """The part inside `box`, scaled to `size`. The box is in pixels; fractions make a slow pan smooth."""
         half_box = (box[0] / 2, box[1] / 2, box[2] / 2, box[3] / 2)
         half = size[0] // 2, size[1] // 2
         return Picture(
@@ -49,7 +49,7 @@ class Picture:
         )
 
     def blend(self, other: Picture, share: float) -> Picture:
-        """`share` of the other picture, the rest of this one."""
+        """A mix: `share` (0 to 1) of the other picture, and the rest of this one."""
         return Picture(
             Image.blend(self.luma, other.luma, share),
             Image.blend(self.blue, other.blue, share),
@@ -66,7 +66,7 @@ class Picture:
         return frame
 
     def to_rgb(self) -> Image.Image:
-        """For stills shown to people, such as the cover."""
+        """An RGB image, for stills such as the cover."""
         frame = self.to_frame().reformat(format="rgb24", src_colorspace=Colorspace.ITU709)
         return image_of(frame)
 
@@ -78,7 +78,7 @@ def image_of(frame: av.VideoFrame) -> Image.Image:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """A translucent picture and where it goes. Left and top are even, so that chroma stays aligned."""
+    """A translucent picture and its position. Left and top are even, so that chroma stays aligned."""
 
     picture: Picture
     mask: Image.Image
@@ -94,7 +94,7 @@ class Overlay:
         return cls(Picture.from_rgb(even.convert("RGB")), mask, half_mask, left & ~1, top & ~1)
 
     def draw_on(self, target: Picture, opacity: float = 1.0) -> None:
-        """Changes `target`. `opacity` 0..1 multiplies the mask: that is a fade."""
+        """Draws on `target`, which is changed. `opacity`, 0 to 1, multiplies the mask, for fades."""
         if opacity <= 0:
             return
         mask, half_mask = self.mask, self.half_mask

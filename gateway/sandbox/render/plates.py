@@ -1,17 +1,18 @@
-"""From a reference image to the plate that the camera moves over: larger than the frame, never stretched."""
+"""Makes a plate of a reference image: the picture that the camera moves over. It is larger than the frame and
+never stretched."""
 
 from __future__ import annotations
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-ROOM = 1.25  # how much larger than the frame a plate is: room to pan and to zoom without upscaling
-_FAR = 1.7  # from here on, cropping a picture to the frame's shape would lose what it shows
+ROOM = 1.25  # the size of a plate relative to the frame: room to pan and zoom without upscaling
+_FAR = 1.7  # from this ratio on, cropping to the shape of the frame would lose too much of the picture
 _LANCZOS = Image.Resampling.LANCZOS
 _PAPER = (236, 232, 226)
 
 
 def opaque(image: Image.Image) -> Image.Image:
-    """Upright (EXIF), RGB, with paper behind what was transparent."""
+    """The image upright (EXIF), in RGB, with transparent parts on a paper colour."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         layer = upright.convert("RGBA")
@@ -21,7 +22,7 @@ def opaque(image: Image.Image) -> Image.Image:
 
 
 def plate(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Fill the frame where the shapes are near; else the whole picture as a card on its own blur."""
+    """Fills the frame if the shapes are similar; else shows the whole picture as a card on a blurred copy."""
     mismatch = (image.width / image.height) / (width / height)
     if 1 / _FAR < mismatch < _FAR:
         scale = max(width * ROOM / image.width, height * ROOM / image.height)
@@ -50,7 +51,7 @@ def _card(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _blurred(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Filled with the picture, soft and darker. Blurred small, because blurring large is slow."""
+    """The picture, blurred and darker, in the given size. It is blurred in a small size, which is faster."""
     small = ImageOps.fit(image, (max(2, width // 12), max(2, height // 12)), Image.Resampling.BILINEAR)
     soft = small.filter(ImageFilter.GaussianBlur(3)).point([level * 6 // 10 for level in range(256)] * 3)
     return soft.resize((width, height), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""The scenes in a row, each cross-faded into the next."""
+"""Plays scenes one after the other, with a cross-fade between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FADE_SHARE = 0.4
 
 
 class Reel:
-    """`scenes` share `seconds` equally; two neighbours are both seen during the fade between them."""
+    """`scenes` share `seconds` equally. During a fade, both neighbours are visible."""
 
     def __init__(self, scenes: Sequence[Scene], seconds: float) -> None:
         self._scenes = scenes
@@ -20,7 +20,7 @@ class Reel:
         self._fade = min(_LONGEST_FADE, self._length * _FADE_SHARE)
 
     def at(self, time: float) -> Picture:
-        """A picture of its own (the caller may draw on it), `time` seconds from the start."""
+        """A new picture, `time` seconds from the start. The caller may draw on it."""
         index = min(int(time / self._length), len(self._scenes) - 1)
         edge = (index + 1) * self._length
         if index + 1 < len(self._scenes) and time > edge - self._fade / 2:

@@ -17,22 +17,23 @@ _WIDE, _CLOSE = 1.02, 1.2
 
 
 class Scene(Protocol):
-    """Something to look at. `at` runs 0..1 over the scene; `elapsed` is the same in seconds, and only
-    ever grows from call to call."""
+    """One part of the film. `at` goes from 0 to 1 over the scene; `elapsed` is the same in seconds, and never
+    decreases from call to call."""
 
     def view(self, at: float, elapsed: float) -> Picture: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A straight move from one framing to another: centre x and y in 0..1 of the room there is, and zoom."""
+    """A straight move from one framing to another. A framing is the centre x and y (0 to 1 of the free room)
+    and the zoom."""
 
     start: tuple[float, float, float]
     end: tuple[float, float, float]
 
     @classmethod
     def moved_by(cls, dice: random.Random) -> Camera:
-        """A push in or a pull out, across the plate's spare length, towards a point off the centre."""
+        """A random zoom in or out, across the free room of the plate, to or from a point off the centre."""
         across = dice.choice((0.12, 0.88))
         wide = across, across, _WIDE
         close = 1 - across + dice.uniform(-0.1, 0.1), 0.5 + dice.uniform(-0.2, 0.2), _CLOSE
@@ -61,7 +62,7 @@ class Still:
 
 
 class Clip:
-    """A reference video: it plays, from its start, under a moving camera; its last frame stays."""
+    """A reference video, played from its start under a moving camera. Its last frame stays."""
 
     def __init__(self, path: str, frame: tuple[int, int], camera: Camera) -> None:
         self._frame = frame
@@ -81,7 +82,7 @@ class Clip:
             for decoded in self._container.decode(video=0):
                 yield float(decoded.time or 0.0), image_of(decoded)
         except av.FFmpegError:
-            return  # cut off in the middle: what came before is shown
+            return  # the clip is truncated: show what came before
 
     def _from(self, image: Image.Image) -> Picture:
         return Picture.from_rgb(plate(opaque(image), *self._frame))

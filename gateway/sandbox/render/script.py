@@ -1,7 +1,7 @@
-"""What the renderer is told: one film, with every choice already made.
+"""The instructions for the renderer: one film, with every choice already made.
 
-A script travels as one line of JSON from the sandbox to a child process. Media and results are paths.
-The same script and the same files give the same bytes (one machine, one version of the libraries).
+A script is sent as one line of JSON from the sandbox to a child process. Media and results are paths. The
+same script and the same files give the same bytes (on one machine, with one version of the libraries).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SHORT_SIDE = {"540p": 540, "720p": 720, "1080p": 1080}
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """`mark_position`: 1 top-left, then clockwise; None = no marked copy. Lengths in seconds."""
+    """`mark_position`: 1 top-left, then clockwise; None: no marked copy. Lengths are in seconds."""
 
     images: tuple[str, ...]
     videos: tuple[str, ...]

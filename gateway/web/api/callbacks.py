@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from gateway.callbacks import claims, records, tokens
 from gateway.callbacks import signature as callback_signature
-from gateway.callbacks.signature import Signature, Verdict
+from gateway.callbacks.signature import Signature, SignatureStatus
 from gateway.callbacks.tokens import CallbackRef
 from gateway.errors import NotFound, StoreUnavailable, Unauthenticated
 from gateway.settings import Settings
@@ -60,7 +60,7 @@ async def receive(request: Request) -> Response:
         else:
             await _keep_distrusted(state, ref, raw[:_MAX_DISTRUSTED_BYTES], distrust)
     strict = state.resources.settings.callback_signature == "required"
-    if strict and distrust is not None and distrust is not Verdict.STALE:
+    if strict and distrust is not None and distrust is not SignatureStatus.STALE:
         raise Unauthenticated("this callback is not signed as it must be")
     if refused is not None:
         raise refused
@@ -99,13 +99,13 @@ def _signature(state: State, request: Request, token: str, ref: CallbackRef) -> 
     )
 
 
-def _distrust(settings: Settings, signature: Signature | None) -> Verdict | None:
+def _distrust(settings: Settings, signature: Signature | None) -> SignatureStatus | None:
     """What is wrong with the signature, when it matters."""
-    if signature is None or signature.verdict is Verdict.VALID:
+    if signature is None or signature.status is SignatureStatus.VALID:
         return None
-    if signature.verdict is Verdict.ABSENT and settings.callback_signature == "optional":
+    if signature.status is SignatureStatus.ABSENT and settings.callback_signature == "optional":
         return None
-    return signature.verdict
+    return signature.status
 
 
 def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Signature | None) -> Callback:
@@ -127,9 +127,9 @@ def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Si
     )
 
 
-async def _keep_distrusted(state: State, ref: CallbackRef, raw: bytes, verdict: Verdict) -> None:
+async def _keep_distrusted(state: State, ref: CallbackRef, raw: bytes, status: SignatureStatus) -> None:
     structlog.get_logger().warning(
-        "callback_distrusted", job=ref.job_id, tenant=ref.tenant, epoch=ref.epoch, reason=verdict
+        "callback_distrusted", job=ref.job_id, tenant=ref.tenant, epoch=ref.epoch, reason=status
     )
     submission = ref.job_id, ref.tenant, ref.epoch
     distrusted = Callback(*submission, "distrusted", distrusted=True, raw=raw, account=ref.account)
@@ -148,4 +148,4 @@ async def _keep(state: State, callback: Callback) -> None:
         state.traffic.callbacks["journaled"] += 1
         return
     state.traffic.callbacks[effect] += 1
-    records.warn_of(callback, effect)
+    records.warn_if_unexpected(callback, effect)

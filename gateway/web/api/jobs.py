@@ -119,7 +119,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         params[TOTAL_DEADLINE],
         params[ON_UNKNOWN],
         params[PRIORITY],
-        tracing.read(headers_of(request).get(b"traceparent")),
+        tracing.read_traceparent(headers_of(request).get(b"traceparent")),
     )
     state = state_of(request)
     async with _checked(request, state, key.tenant) as checked:

@@ -215,9 +215,9 @@ class Streams:
                 feeds = [feed for name in names if (feed := self._feeds.get(name)) and feed.read is not None]
                 try:
                     await self._advance_all(feeds)
-                    outage.ends()
+                    outage.recovered()
                 except StoreUnavailable as error:
-                    outage.begins(str(error))
+                    outage.failed(str(error))
                     self._told.update(dict.fromkeys(names))
                     await asyncio.sleep(_RETRY_SECONDS)
 

@@ -59,7 +59,7 @@ def test_nothing_is_claimed_when_bodies_are_hints(settings: Settings, trusting: 
     assert read(trusting.model_copy(update={"callback_trust": "confirm"}), DONE) is None
 
 
-def test_nothing_is_claimed_of_a_task_that_runs_or_cannot_be_read(trusting: Settings) -> None:
+def test_nothing_is_claimed_for_a_task_that_is_running_or_cannot_be_read(trusting: Settings) -> None:
     assert read(trusting, None) is None
     assert read(trusting, replace(DONE, status=TaskStatus.IN_PROGRESS)) is None
 
@@ -90,18 +90,18 @@ def test_nothing_is_claimed_without_named_hosts_or_without_a_result(trusting: Se
         "https://cdn.example.com/" + "v" * 2048,
     ],
 )
-def test_one_address_elsewhere_spoils_the_claim(trusting: Settings, url: str) -> None:
+def test_one_url_at_another_host_voids_the_claim(trusting: Settings, url: str) -> None:
     assert read(trusting, with_video(url=url)) is None
     assert read(trusting, with_video(watermarked_url=url)) is None
     assert read(trusting, replace(DONE, metadata={"deep": [{"Preview_URL": url}]})) is None
 
 
-def test_an_address_is_known_by_its_look_too(trusting: Settings) -> None:
+def test_a_url_is_recognized_by_its_form_too(trusting: Settings) -> None:
     assert read(trusting, with_video(link=" HTTPS://evil.example/")) is None
     assert read(trusting, with_video(note="the hero walks")) is not None
 
 
-def test_plain_http_is_for_private_addresses(trusting: Settings) -> None:
+def test_plain_http_is_only_allowed_with_private_media_urls(trusting: Settings) -> None:
     private = trusting.model_copy(
         update={"allow_private_media_urls": True, "result_hosts": ["127.0.0.1", "::1"]}
     )

@@ -32,7 +32,7 @@ def journal(folder: Path) -> Journal:
     return Journal(folder, ENVIRONMENT)
 
 
-async def test_what_was_kept_is_replayed_in_order_and_then_gone(journal: Journal, folder: Path) -> None:
+async def test_kept_callbacks_are_replayed_in_order_and_then_removed(journal: Journal, folder: Path) -> None:
     given = [callback(number) for number in range(5)]
     for one in given:
         await journal.append(one)
@@ -62,7 +62,7 @@ async def test_an_append_returns_when_its_line_is_on_disk(
     assert synced == [to_line(given)]
 
 
-async def test_those_that_come_together_share_a_write(
+async def test_callbacks_that_arrive_together_share_a_write(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes: list[int] = []
@@ -75,7 +75,7 @@ async def test_those_that_come_together_share_a_write(
     assert store.kept == given
 
 
-async def test_one_who_goes_away_leaves_the_others_to_their_write(journal: Journal) -> None:
+async def test_a_cancelled_append_does_not_stop_the_others(journal: Journal) -> None:
     gone = asyncio.create_task(journal.append(callback(1)))
     stays = asyncio.create_task(journal.append(callback(2)))
     await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_while_redis_is_away_nothing_is_removed_and_files_do_not_multiply(
     assert journals(folder) == []
 
 
-async def test_a_file_is_kept_until_all_of_it_was(journal: Journal, folder: Path) -> None:
+async def test_a_file_stays_until_all_of_it_was_replayed(journal: Journal, folder: Path) -> None:
     given = [callback(number) for number in range(4)]
     for one in given:
         await journal.append(one)
@@ -116,7 +116,7 @@ async def test_a_file_is_kept_until_all_of_it_was(journal: Journal, folder: Path
     assert journals(folder) == []
 
 
-async def test_a_long_journal_is_cut_into_files(
+async def test_a_long_journal_is_split_into_files(
     journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callback_journal, "_FILE_BYTES", 1)
@@ -141,7 +141,7 @@ async def test_two_gateways_share_a_folder_and_each_callback_is_replayed_once(fo
     assert journals(folder) == []
 
 
-async def test_a_file_that_a_living_process_holds_is_left_to_it(folder: Path) -> None:
+async def test_a_file_of_a_running_process_is_left_alone(folder: Path) -> None:
     one, other = Journal(folder, Environment()), Journal(folder, Environment())
     await one.append(callback())
     store = Store()
@@ -152,7 +152,7 @@ async def test_a_file_that_a_living_process_holds_is_left_to_it(folder: Path) ->
     assert len(store.kept) == 1
 
 
-async def test_a_journal_goes_on_in_a_new_file_after_it_was_replayed(journal: Journal) -> None:
+async def test_a_journal_continues_in_a_new_file_after_a_replay(journal: Journal) -> None:
     store = Store()
     for number in range(3):
         await journal.append(callback(number))

@@ -45,7 +45,7 @@ async def test_a_torn_last_line_is_skipped_with_a_warning(journal: Journal, fold
     assert os.listdir(folder) == []
 
 
-async def test_an_unreadable_line_is_put_aside_and_holds_up_nobody(journal: Journal, folder: Path) -> None:
+async def test_an_unreadable_line_is_rejected_and_holds_up_no_other(journal: Journal, folder: Path) -> None:
     first, last = callback(1), callback(2)
     path = left_by_a_dead_process(folder, to_line(first) + b"\0\0\n{}\n" + to_line(last))
     store = Store()
@@ -55,7 +55,7 @@ async def test_an_unreadable_line_is_put_aside_and_holds_up_nobody(journal: Jour
     assert journals(folder) == []
 
 
-async def test_a_callback_that_the_store_chokes_on_is_put_aside_too(journal: Journal, folder: Path) -> None:
+async def test_a_callback_that_makes_the_store_fail_is_rejected_too(journal: Journal, folder: Path) -> None:
     for number in range(3):
         await journal.append(callback(number))
     (path,) = journals(folder)
@@ -82,7 +82,7 @@ def failing(after_bytes: int) -> Callable[[int, bytes], int]:
 
 
 @pytest.mark.parametrize("room", [0, 1, 100])
-async def test_a_disk_that_fails_is_told_and_what_was_acknowledged_stays(
+async def test_a_failing_disk_is_logged_and_acknowledged_callbacks_stay(
     journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     first, second, third = callback(1), callback(2), callback(3)
@@ -117,7 +117,7 @@ async def test_a_sync_that_fails_is_a_failure(journal: Journal, monkeypatch: pyt
     await journal.append(callback(2))
 
 
-async def test_a_full_journal_is_told_once_and_once_more_when_it_has_room(folder: Path) -> None:
+async def test_a_full_journal_is_logged_once_and_again_when_it_has_room(folder: Path) -> None:
     left_by_a_dead_process(folder, to_line(callback(1)))
     journal = Journal(folder, ENVIRONMENT, max_bytes=len(to_line(callback(2))) * 3 // 2)
     with capture_logs() as logged:
@@ -130,7 +130,7 @@ async def test_a_full_journal_is_told_once_and_once_more_when_it_has_room(folder
     assert told_of == ["callback_journal_full", "callback_journal_has_room"]
 
 
-async def test_a_disk_that_hangs_keeps_nobody_waiting_for_ever(
+async def test_an_append_fails_in_time_if_the_disk_hangs(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goes_on = threading.Event()
@@ -165,7 +165,7 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_for_ever(
         *((effect, False) for effect in (Effect.MOVED, Effect.REPEATED, Effect.ABSORBED, Effect.LATE)),
     ],
 )
-async def test_a_callback_out_of_place_is_told_of_though_it_was_replayed(
+async def test_a_replayed_callback_that_is_out_of_place_is_logged(
     journal: Journal, effect: Effect, warned: bool
 ) -> None:
     given = callback()
@@ -176,7 +176,7 @@ async def test_a_callback_out_of_place_is_told_of_though_it_was_replayed(
     assert told_of == ([(given.job_id, effect)] if warned else [])
 
 
-async def test_a_file_that_cannot_be_read_holds_up_nobody_and_is_told_once(
+async def test_an_unreadable_file_does_not_hold_up_others_and_is_logged_once(
     journal: Journal, folder: Path
 ) -> None:
     bad = folder / "0-not-a-file.jsonl"
@@ -197,7 +197,7 @@ async def test_a_file_that_cannot_be_read_holds_up_nobody_and_is_told_once(
     assert told_of[0]["reason"] == "0-not-a-file.jsonl: Is a directory"
 
 
-async def test_a_folder_that_was_taken_away_is_told_and_refuses(journal: Journal, folder: Path) -> None:
+async def test_a_removed_folder_is_logged_and_appends_are_refused(journal: Journal, folder: Path) -> None:
     os.rmdir(folder)
     with capture_logs() as logged:
         await replay_once(journal, Store())
@@ -239,7 +239,7 @@ def writing(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.processes
-async def test_whatever_was_acknowledged_before_a_sigkill_is_replayed(journal: Journal, folder: Path) -> None:
+async def test_everything_acknowledged_before_a_sigkill_is_replayed(journal: Journal, folder: Path) -> None:
     process = writing(folder)
     try:
         assert process.stdout is not None

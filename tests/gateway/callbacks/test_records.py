@@ -24,7 +24,7 @@ FULL = Callback(
 
 
 @pytest.mark.parametrize("given", [FULL, callback()], ids=["everything", "little"])
-def test_a_callback_survives_its_line(given: Callback) -> None:
+def test_a_callback_is_the_same_after_a_round_trip(given: Callback) -> None:
     line = to_line(given)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
@@ -58,6 +58,6 @@ def test_a_line_that_is_not_a_callback_is_refused(change: tuple[bytes, bytes]) -
 
 
 @pytest.mark.parametrize("line", [b"", b"\0" * 4096, b"null", b"[]", b"{}", b"[" * 100_000])
-def test_no_line_at_all_is_refused(line: bytes) -> None:
+def test_a_line_that_is_not_json_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError):
         from_line(line)

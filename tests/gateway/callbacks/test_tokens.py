@@ -20,7 +20,7 @@ RING = Keyring.parse(f"{NEW},{OLD}")
 TOKEN = make(RING, "acme", JOB, 3)
 
 
-def test_a_token_names_its_job_and_attempt() -> None:
+def test_a_token_names_its_job_and_submission() -> None:
     assert verify(RING, TOKEN) == CallbackRef("k1", "acme", JOB, 3)
 
 
@@ -29,11 +29,11 @@ def test_a_token_is_safe_in_a_url_path() -> None:
     assert TOKEN.startswith(f"k1.acme.{JOB}.3.")
 
 
-def test_a_token_made_under_the_old_key_is_still_good() -> None:
+def test_a_token_made_with_the_old_key_is_still_valid() -> None:
     assert verify(RING, make(Keyring.parse(OLD), "acme", JOB, 1)) == CallbackRef("k0", "acme", JOB, 1)
 
 
-def test_a_token_whose_key_left_the_ring_is_not() -> None:
+def test_a_token_whose_key_left_the_keyring_is_invalid() -> None:
     assert verify(Keyring.parse(OLD), TOKEN) is None
 
 
@@ -87,7 +87,7 @@ def test_no_text_raises(text: str) -> None:
     job=st.from_regex(r"job_[0-9A-HJKMNP-TV-Z]{26}", fullmatch=True),
     epoch=st.integers(0, 9_999_999_999),
 )
-def test_whatever_is_made_verifies(tenant: str, job: str, epoch: int) -> None:
+def test_every_token_that_is_made_can_be_verified(tenant: str, job: str, epoch: int) -> None:
     token = make(RING, tenant, job, epoch)
     assert verify(RING, token) == CallbackRef("k1", tenant, job, epoch)
     assert len(token) <= 106
@@ -96,6 +96,6 @@ def test_whatever_is_made_verifies(tenant: str, job: str, epoch: int) -> None:
 @pytest.mark.parametrize(
     ("tenant", "job", "epoch"), [("A", JOB, 1), ("a.b", JOB, 1), ("acme", "job_1", 1), ("acme", JOB, -1)]
 )
-def test_no_token_is_made_that_could_not_be_verified(tenant: str, job: str, epoch: int) -> None:
-    with pytest.raises(ValueError, match="right form"):
+def test_a_token_that_could_not_be_verified_is_not_made(tenant: str, job: str, epoch: int) -> None:
+    with pytest.raises(ValueError, match="does not have the form"):
         make(RING, tenant, job, epoch)

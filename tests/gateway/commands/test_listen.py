@@ -256,7 +256,7 @@ def test_the_events_are_those_that_an_endpoint_with_the_same_filter_gets(
         ({"key": "schlüssel"}, "the key has characters"),
         ({"forward": "127.0.0.1:3000"}, "--forward must start with http"),
         ({"url": "ftp://x"}, "--url must start with http"),
-        ({"url": "http://user:secret@x"}, "--url holds a user name"),
+        ({"url": "http://user:secret@x"}, "--url has a user name"),
         ({"filters": ("job.done",)}, "there is no job.done; there are job.queued"),
         ({"secret": "whsec_"}, "--secret must be"),
         ({"secret": "whsec_aGVsbG8="}, "--secret must be"),

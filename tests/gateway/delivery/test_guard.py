@@ -67,7 +67,7 @@ def test_link_local_and_metadata_are_refused_even_inside_an_allowed_network(addr
 
 
 @pytest.mark.parametrize("address", [*GOOD, *FORBIDDEN])
-def test_internal_mode_knows_nothing_but_the_allowed_networks(address: str) -> None:
+def test_internal_mode_permits_only_the_allowed_networks(address: str) -> None:
     inside = address in {"10.0.0.1", "10.255.255.255", "::ffff:10.0.0.1", "64:ff9b::a00:1"}
     assert INSIDE.permits(address, 80) == inside
     assert not Guard([]).permits(address, 80)
@@ -81,7 +81,7 @@ def test_an_allowed_network_opens_loopback() -> None:
     assert not guard.permits("10.0.0.1", 80)
 
 
-def test_public_mode_has_the_allowed_networks_too() -> None:
+def test_public_mode_permits_the_allowed_networks_too() -> None:
     guard = Guard(["10.1.0.0/16"], public=True)
     assert guard.permits("10.1.2.3", 80)
     assert not guard.permits("10.2.2.3", 80)
@@ -89,7 +89,7 @@ def test_public_mode_has_the_allowed_networks_too() -> None:
 
 
 @given(v4)
-def test_mapped_and_translated_spellings_inherit_the_verdict(address: IPv4Address) -> None:
+def test_mapped_and_translated_spellings_are_treated_like_the_plain_address(address: IPv4Address) -> None:
     for guard in (PUBLIC, INSIDE, EVERYTHING):
         verdict = guard.permits(str(address), 80)
         assert guard.permits(f"::ffff:{address}", 80) == verdict
@@ -97,7 +97,7 @@ def test_mapped_and_translated_spellings_inherit_the_verdict(address: IPv4Addres
 
 
 @given(v4, st.integers(0, 2**80 - 1), st.integers(0, 2**64 - 1))
-def test_a_tunnel_opens_no_address_that_is_closed(address: IPv4Address, low: int, middle: int) -> None:
+def test_a_tunnel_does_not_open_a_closed_address(address: IPv4Address, low: int, middle: int) -> None:
     spellings = [
         (0x2002 << 112) | (int(address) << 80) | low,
         (0x20010000 << 96) | (middle << 32) | (int(address) ^ 0xFFFFFFFF),
@@ -115,7 +115,7 @@ def test_nothing_under_the_zero_prefix_is_public(low: int) -> None:
 
 
 @given(v6)
-def test_whatever_is_public_is_global_unicast(address: IPv6Address) -> None:
+def test_every_public_address_is_global_unicast(address: IPv6Address) -> None:
     is_ipv4_spelled = int(address) >> 32 in (0xFFFF, 0x64FF9B << 64)
     if PUBLIC.permits(str(address), 80) and not is_ipv4_spelled:
         assert int(address) >> 125 == 1
@@ -123,7 +123,7 @@ def test_whatever_is_public_is_global_unicast(address: IPv6Address) -> None:
 
 
 @given(v4)
-def test_no_address_is_public_that_python_calls_special(address: IPv4Address) -> None:
+def test_an_address_that_python_calls_special_is_not_public(address: IPv4Address) -> None:
     special = (address.is_private, address.is_multicast, address.is_reserved, address.is_link_local)
     assert not (PUBLIC.permits(str(address), 80) and any(special))
 
@@ -140,23 +140,23 @@ def test_only_allowed_ports_are_dialled() -> None:
     assert not guard.permits("127.0.0.1", 8080)
 
 
-def test_allowed_ports_take_the_place_of_the_closed_ones() -> None:
+def test_allowed_ports_replace_the_closed_ones() -> None:
     assert Guard(["127.0.0.0/8"], allowed_ports={6379}).permits("127.0.0.1", 6379)
 
 
 @pytest.mark.parametrize("port", [22, 25, 53, 110, 143, 445, 587, 993, 2375, 5432, 6379, 10250, 11211, 27017])
-def test_ports_of_services_that_are_no_web_servers_are_closed(port: int) -> None:
+def test_ports_of_services_that_are_not_web_servers_are_closed(port: int) -> None:
     for guard in (PUBLIC, INSIDE, EVERYTHING):
         assert guard.permits("10.0.0.1" if guard is INSIDE else "8.8.8.8", 443)
         assert not guard.permits("10.0.0.1" if guard is INSIDE else "8.8.8.8", port)
 
 
 @pytest.mark.parametrize("port", [80, 443, 3000, 5000, 8000, 8080, 8443, 9000, 32768, 65535])
-def test_ports_where_web_servers_are_found_are_open(port: int) -> None:
+def test_common_ports_of_web_servers_are_open(port: int) -> None:
     assert PUBLIC.permits("8.8.8.8", port)
 
 
-def test_http_goes_to_allowed_networks_alone_unless_public_addresses_are_opened_to_it() -> None:
+def test_http_is_only_for_allowed_networks_unless_opened_for_public_addresses() -> None:
     mixed = Guard(["10.0.0.0/8"], public=True)
     assert mixed.permits("10.0.0.1", 80, plain=True)
     assert mixed.permits("8.8.8.8", 443)
@@ -168,12 +168,12 @@ def test_http_goes_to_allowed_networks_alone_unless_public_addresses_are_opened_
 @pytest.mark.parametrize(
     "text", ["", "hooks.example", "10.0.0", "10.0.0.1 ", "1.1.1.1.", "\u0661.1.1.1", "[::1]"]
 )
-def test_what_is_no_address_is_not_permitted(text: str) -> None:
+def test_a_text_that_is_not_an_address_is_not_permitted(text: str) -> None:
     assert not EVERYTHING.permits(text, 80)
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "10.0.0.0/33", "localhost", ""])
-def test_a_network_that_is_none_is_a_configuration_error(network: str) -> None:
+def test_an_invalid_network_is_a_configuration_error(network: str) -> None:
     with pytest.raises(ConfigurationError, match="CIDR"):
         Guard([network])
 
@@ -188,7 +188,7 @@ async def test_as_a_socket_factory_it_opens_a_socket_or_raises_an_oserror() -> N
     assert issubclass(AddressRefused, OSError)
 
 
-async def test_as_a_socket_factory_it_heeds_the_scheme_and_takes_http_where_none_was_told() -> None:
+async def test_as_a_socket_factory_it_checks_the_scheme_and_assumes_http() -> None:
     info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 443))
     with pytest.raises(AddressRefused):
         PUBLIC(info)
@@ -199,7 +199,7 @@ async def test_as_a_socket_factory_it_heeds_the_scheme_and_takes_http_where_none
         PUBLIC(info)
 
 
-async def test_of_two_dials_at_once_each_has_its_own_scheme() -> None:
+async def test_two_parallel_dials_have_their_own_schemes() -> None:
     async def dial(url: str) -> bool:
         await PUBLIC.about_to_dial(url)
         await asyncio.sleep(0)

@@ -69,13 +69,13 @@ def is_spelled_otherwise(address: IPv6Address) -> bool:
 
 
 @pytest.mark.parametrize("number", _edges_4)
-def test_the_edges_of_every_special_network_of_ipv4_are_where_the_registries_put_them(number: int) -> None:
+def test_the_edges_of_the_special_ipv4_networks_match_the_registries(number: int) -> None:
     address = IPv4Address(number)
     assert PUBLIC.permits(str(address), 443) == (not any(address in special for special in _special_4))
 
 
 @pytest.mark.parametrize("number", _edges_6)
-def test_the_edges_of_every_special_network_of_ipv6_are_where_the_registries_put_them(number: int) -> None:
+def test_the_edges_of_the_special_ipv6_networks_match_the_registries(number: int) -> None:
     address = IPv6Address(number)
     assert PUBLIC.permits(str(address), 443) == (not any(address in special for special in _special_6))
 
@@ -92,13 +92,13 @@ def test_an_ipv6_address_is_public_when_no_registry_calls_it_special(address: IP
 
 
 @given(v4 | v6)
-def test_what_is_never_dialled_is_refused_whatever_is_allowed(address: IPv4Address | IPv6Address) -> None:
+def test_a_forbidden_address_is_refused_whatever_is_allowed(address: IPv4Address | IPv6Address) -> None:
     if any(address in never for never in _never):
         assert not any(guard.permits(str(address), 443) for guard in GUARDS)
 
 
 @given(v4 | v6)
-def test_nothing_is_dialled_where_nothing_is_allowed(address: IPv4Address | IPv6Address) -> None:
+def test_nothing_is_dialled_if_nothing_is_allowed(address: IPv4Address | IPv6Address) -> None:
     assert not Guard([]).permits(str(address), 443)
 
 
@@ -121,7 +121,7 @@ TUNNELS: dict[str, Callable[[int, int], int]] = {
 
 @pytest.mark.parametrize("form", SPELLINGS)
 @given(v4, numbers, st.booleans())
-def test_a_spelling_has_the_verdict_of_the_address_it_spells(
+def test_every_spelling_is_treated_like_its_address(
     form: str, inner: IPv4Address, rest: int, plain: bool
 ) -> None:
     outer = IPv6Address(SPELLINGS[form](int(inner), rest))
@@ -133,7 +133,7 @@ def test_a_spelling_has_the_verdict_of_the_address_it_spells(
 @given(v4, numbers)
 @example(IPv4Address("169.254.169.254"), 0xFD12 << 112)
 @example(IPv4Address("127.0.0.1"), 0x2606_4700 << 96)
-def test_a_tunnel_opens_nothing_that_is_closed(form: str, inner: IPv4Address, rest: int) -> None:
+def test_no_form_of_tunnel_opens_a_closed_address(form: str, inner: IPv4Address, rest: int) -> None:
     outer = IPv6Address(TUNNELS[form](int(inner), rest))
     if outer == IPv6Address("::1"):  # not the v4-compatible 0.0.0.1: loopback has this address
         return
@@ -141,7 +141,7 @@ def test_a_tunnel_opens_nothing_that_is_closed(form: str, inner: IPv4Address, re
         assert guard.permits(str(inner), 80) or not guard.permits(str(outer), 80)
 
 
-def test_a_tunnel_into_an_allowed_network_is_open_when_it_is_allowed_itself() -> None:
+def test_a_tunnel_into_an_allowed_network_is_open_if_it_is_allowed_itself() -> None:
     guard = Guard(["10.0.0.0/8", "fd12::/16"])
     assert guard.permits("fd12::5efe:10.0.0.1", 80)
     assert not guard.permits("fd12::5efe:11.0.0.1", 80)
@@ -149,31 +149,31 @@ def test_a_tunnel_into_an_allowed_network_is_open_when_it_is_allowed_itself() ->
 
 
 @given(v6, st.sampled_from(["1", "eth0", "25"]))
-def test_a_zone_changes_no_verdict(address: IPv6Address, zone: str) -> None:
+def test_a_zone_changes_nothing(address: IPv6Address, zone: str) -> None:
     for guard in GUARDS:
         assert guard.permits(f"{address}%{zone}", 80) == guard.permits(str(address), 80)
     assert read_address(f"{address}%{zone}") == read_address(str(address))
 
 
 @given(v4 | v6)
-def test_long_and_capital_forms_change_no_verdict(address: IPv4Address | IPv6Address) -> None:
+def test_long_and_capital_forms_change_nothing(address: IPv4Address | IPv6Address) -> None:
     for guard in GUARDS:
         assert guard.permits(address.exploded.upper(), 80) == guard.permits(str(address), 80)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
-def test_loopback_is_of_this_machine(address: str) -> None:
+def test_loopback_is_this_machine(address: str) -> None:
     assert is_of_this_machine(ip_address(address))
 
 
 @pytest.mark.parametrize(
     "address", ["192.0.2.1", "8.8.8.8", "2001:db8::1", "255.255.255.255", "fe80::1", "::"]
 )
-def test_addresses_elsewhere_are_not_of_this_machine(address: str) -> None:
+def test_other_addresses_are_not_this_machine(address: str) -> None:
     assert not is_of_this_machine(ip_address(address))
 
 
-def test_the_address_of_a_network_card_is_of_this_machine() -> None:
+def test_the_address_of_a_network_interface_is_this_machine() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -183,7 +183,7 @@ def test_the_address_of_a_network_card_is_of_this_machine() -> None:
     assert is_of_this_machine(ip_address(own))
 
 
-def test_a_verdict_on_an_address_holds_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_answer_for_an_address_is_cached_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now, probes = 1e6, 0
     real = socket.socket
 

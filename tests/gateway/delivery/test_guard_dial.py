@@ -35,7 +35,7 @@ class Believing(Guard):
     def vet(self, host: str, port: int, answers: Iterable[str]) -> None: ...
 
 
-async def test_what_the_lookup_let_pass_is_judged_again_at_the_dial() -> None:
+async def test_an_address_that_passed_the_lookup_is_checked_again_at_the_dial() -> None:
     async with subscriber(reply(200)) as served:
         url = f"http://rebind.test:{served.port}/"
         assert await outcome(Believing(["127.0.0.2/32"]), url, "127.0.0.1") == "target_forbidden"
@@ -51,7 +51,7 @@ async def test_what_the_lookup_let_pass_is_judged_again_at_the_dial() -> None:
         *("0", "0.0.0.0", "localhost", "LOCALHOST.", "%31%32%37.0.0.1", "10.0.0.1@127.0.0.1"),
     ],
 )
-async def test_no_way_of_writing_a_closed_address_leads_to_it(host: str) -> None:
+async def test_no_spelling_of_a_closed_address_reaches_it(host: str) -> None:
     async with subscriber(reply(200)) as served:
         async with Deliverer(
             Guard(["10.0.0.0/8"], public=True, plain_public=True), total_seconds=5.0
@@ -61,7 +61,7 @@ async def test_no_way_of_writing_a_closed_address_leads_to_it(host: str) -> None
         assert served.connections == 0
 
 
-async def test_our_own_places_are_closed_beside_open_ones() -> None:
+async def test_our_own_places_are_closed_in_an_open_network() -> None:
     async with subscriber(reply(200)) as ours, subscriber(reply(200)) as served:
         guard = Guard(["127.0.0.0/8", "::1/128"], own=OwnPlaces([("127.0.0.1", ours.port)]))
         for host in ("hooks.test", "127.0.0.1", "[::ffff:127.0.0.1]"):
@@ -70,7 +70,7 @@ async def test_our_own_places_are_closed_beside_open_ones() -> None:
         assert ours.connections == 0
 
 
-async def test_our_own_name_is_closed_beside_others_of_its_address() -> None:
+async def test_our_own_name_is_closed_and_other_names_of_its_address_are_not() -> None:
     async with subscriber(reply(200)) as served:
         guard = Guard(["127.0.0.0/8"], own=OwnPlaces(names=[("gateway.test", served.port)]))
         assert await outcome(guard, f"http://Gateway.test.:{served.port}/", "127.0.0.1") == "target_forbidden"

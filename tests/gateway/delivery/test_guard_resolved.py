@@ -37,7 +37,7 @@ BOTH = guard_with(["10.0.0.0/8", "fd12::/16"], public=True)
 @pytest.mark.parametrize(
     "url", ["http://inside.example/", "https://inside.example:8443/x", "http://10.0.0.1/"]
 )
-async def test_a_name_with_good_addresses_alone_is_taken(url: str) -> None:
+async def test_a_name_with_only_good_addresses_is_accepted(url: str) -> None:
     assert await INSIDE.check_resolved(url) is None
 
 
@@ -49,8 +49,8 @@ async def test_a_name_with_good_addresses_alone_is_taken(url: str) -> None:
         ("http://metadata.google.internal/", "not in the networks"),
         ("http://mapped.example/", "not in the networks"),
         ("http://zoned.example/", "not in the networks"),
-        ("http://redis.example:7070/", "kept from webhooks"),
-        ("http://10.1.2.3:7070/", "kept from webhooks"),
+        ("http://redis.example:7070/", "which webhooks may not go to"),
+        ("http://10.1.2.3:7070/", "which webhooks may not go to"),
         ("http://inside.example:22/", "names port 22"),
         ("http://127.0.0.1/", "not in the networks"),
         ("http://u@inside.example/", "user name"),
@@ -61,7 +61,7 @@ async def test_a_name_with_one_bad_address_is_refused_at_registration(url: str, 
     assert problem in (await INSIDE.check_resolved(url) or "")
 
 
-async def test_the_refusal_of_a_name_does_not_tell_its_addresses() -> None:
+async def test_the_refusal_of_a_name_does_not_contain_its_addresses() -> None:
     assert "127.0.0.1" not in (await INSIDE.check_resolved("http://mixed.example/") or "")
 
 
@@ -72,19 +72,19 @@ async def test_http_to_a_name_is_refused_when_one_address_is_public() -> None:
 
 
 @pytest.mark.parametrize("name", ["unknown.example", "empty.example"])
-async def test_a_name_that_is_not_known_now_is_neither_good_nor_bad(name: str) -> None:
+async def test_a_name_that_cannot_be_looked_up_is_neither_good_nor_bad(name: str) -> None:
     with pytest.raises(OSError):
         await INSIDE.check_resolved(f"http://{name}/")
 
 
-async def test_the_place_of_our_own_is_looked_up_before_a_url_is_judged() -> None:
+async def test_our_own_place_is_looked_up_before_a_url_is_checked() -> None:
     guard = Guard(["10.0.0.0/8"], own=OwnPlaces([("redis.example", 7070)]), look_up=Names(**TABLE))
     assert await guard.check_resolved("http://10.0.0.1:7070/") is None
-    assert "kept from webhooks" in (await guard.check_resolved("http://10.1.2.3:7070/") or "")
+    assert "which webhooks may not go to" in (await guard.check_resolved("http://10.1.2.3:7070/") or "")
 
 
 @pytest.mark.parametrize("order", [["10.0.0.1", "127.0.0.1"], ["127.0.0.1", "10.0.0.1"]])
-async def test_of_a_mixed_answer_nothing_is_dialled(order: list[str]) -> None:
+async def test_nothing_of_a_mixed_answer_is_dialled(order: list[str]) -> None:
     with pytest.raises(AddressRefused, match="this address may not be dialled"):
         INSIDE.vet("mixed.example", 80, order)
 
@@ -109,7 +109,7 @@ class Answers(AbstractResolver):
         self.closed = True
 
 
-async def test_a_lookup_passes_good_answers_on_as_they_are() -> None:
+async def test_a_lookup_returns_good_answers_unchanged() -> None:
     answers = Answers("10.0.0.1", "10.0.0.2")
     found = await VettingResolver(INSIDE, answers).resolve("hooks.example", 80, socket.AF_UNSPEC)
     assert found == await answers.resolve("hooks.example", 80, socket.AF_UNSPEC)
@@ -120,17 +120,17 @@ async def test_a_lookup_with_one_bad_answer_fails() -> None:
         await VettingResolver(INSIDE, Answers("10.0.0.1", "8.8.8.8")).resolve("hooks.example", 80)
 
 
-async def test_a_lookup_without_an_answer_is_a_name_that_is_not_known() -> None:
+async def test_a_lookup_without_an_answer_is_an_unknown_name() -> None:
     with pytest.raises(socket.gaierror):
         await VettingResolver(INSIDE, Answers()).resolve("hooks.example", 80)
 
 
-async def test_a_lookup_judges_the_port_too() -> None:
+async def test_a_lookup_checks_the_port_too() -> None:
     with pytest.raises(AddressRefused):
         await VettingResolver(INSIDE, Answers("10.0.0.1")).resolve("hooks.example", 22)
 
 
-async def test_the_resolver_within_is_closed_with_the_outer_one() -> None:
+async def test_the_inner_resolver_is_closed_with_the_outer_one() -> None:
     answers = Answers("10.0.0.1")
     await VettingResolver(INSIDE, answers).close()
     assert answers.closed
@@ -139,7 +139,7 @@ async def test_the_resolver_within_is_closed_with_the_outer_one() -> None:
 MANY = [f"10.0.{n}.1" for n in range(33)]
 
 
-async def test_a_name_with_very_many_addresses_is_refused_before_any_is_judged(
+async def test_a_name_with_too_many_addresses_is_refused_before_any_is_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     INSIDE.vet("hooks.example", 80, MANY[:32])
@@ -152,7 +152,7 @@ async def test_a_name_with_very_many_addresses_is_refused_before_any_is_judged(
         await VettingResolver(INSIDE, Answers(*MANY)).resolve("hooks.example", 80)
 
 
-async def test_a_name_with_very_many_addresses_is_refused_at_registration() -> None:
+async def test_a_name_with_too_many_addresses_is_refused_at_registration() -> None:
     guard = Guard(["10.0.0.0/8"], look_up=Names(**{"hooks.example": MANY, "fewer.example": MANY[:32]}))
     assert "more than 32 addresses" in (await guard.check_resolved("http://hooks.example/") or "")
     assert await guard.check_resolved("http://fewer.example/") is None

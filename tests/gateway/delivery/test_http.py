@@ -18,7 +18,7 @@ from tests.gateway.delivery.subscriber import LOOPBACK, Script, reply, subscribe
 
 BODY = b'{"type":"job.completed"}'
 HEADERS = {"webhook-id": "evt_1"}
-PATIENT: dict[str, Any] = {"total_seconds": 5.0, "again_seconds": (0.0, 0.0)}
+PATIENT: dict[str, Any] = {"total_seconds": 5.0, "retry_seconds": (0.0, 0.0)}
 
 
 async def deliver(url: str, **options: Any) -> AttemptResult:
@@ -31,7 +31,7 @@ async def outcome_against(script: Script | bytes, **options: Any) -> AttemptResu
         return await deliver(served.url, **options)
 
 
-async def test_what_is_sent() -> None:
+async def test_the_request_that_is_sent() -> None:
     async with subscriber(reply(204)) as served:
         result = await deliver(served.url)
     head, body = served.requests[0]
@@ -44,7 +44,7 @@ async def test_what_is_sent() -> None:
     assert [line for line in lines if line.startswith("User-Agent: vidu-gateway/")]
 
 
-async def test_a_large_body_arrives_whole() -> None:
+async def test_a_large_body_arrives_complete() -> None:
     body = b"0123456789" * 300_000
     async with subscriber(reply(200)) as served, Deliverer(LOOPBACK) as deliverer:
         assert (await deliverer.post(served.url, HEADERS, body)).outcome == "succeeded"
@@ -105,7 +105,7 @@ async def test_no_more_connections_are_opened_than_the_pool_has() -> None:
     assert served.connections <= 3
 
 
-async def test_a_body_beyond_the_limit_is_left_unread_and_its_connection_closed() -> None:
+async def test_a_body_over_the_limit_is_not_read_and_its_connection_is_closed() -> None:
     sent = 0
 
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +121,7 @@ async def test_a_body_beyond_the_limit_is_left_unread_and_its_connection_closed(
     assert sent < 50_000_000
 
 
-async def test_a_gzip_bomb_stays_packed() -> None:
+async def test_a_gzip_bomb_is_not_decompressed() -> None:
     bomb = gzip.compress(b"\0" * 10_000_000)
     result = await outcome_against(reply(200, bomb, "Content-Encoding: gzip"))
     assert (result.outcome, result.excerpt) == ("succeeded", f"<{len(bomb)} bytes of binary>")
@@ -134,7 +134,7 @@ async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_drip_ends_at_the_one_deadline_and_keeps_its_status() -> None:
+async def test_a_slow_reply_ends_at_the_deadline_and_keeps_its_status() -> None:
     result = await outcome_against(drip, total_seconds=0.3)
     assert (result.outcome, result.status) == ("http_5xx", 500)
     assert set(result.excerpt) == {"x"}
@@ -181,7 +181,7 @@ async def test_a_close_without_an_answer_is_a_reset() -> None:
     assert (await outcome_against(close)).outcome == "connection_reset"
 
 
-async def test_a_body_that_breaks_off_does_not_change_the_verdict() -> None:
+async def test_a_truncated_body_does_not_change_the_outcome() -> None:
     async def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart")
         await writer.drain()
@@ -235,12 +235,12 @@ def test_no_answer_raises(answer: bytes) -> None:
 @pytest.mark.parametrize(
     ("header", "kept"), [("Retry-After: 120", "120"), ("Retry-After: " + "9" * 500, "9" * 64), ("X: y", None)]
 )
-async def test_retry_after_is_handed_on_as_it_came(header: str, kept: str | None) -> None:
+async def test_retry_after_is_returned_unchanged(header: str, kept: str | None) -> None:
     result = await outcome_against(reply(503, b"", header))
     assert result.retry_after == kept
 
 
-async def test_cancelling_is_not_an_outcome() -> None:
+async def test_a_cancellation_is_raised() -> None:
     async with subscriber(hang) as served, Deliverer(LOOPBACK) as deliverer:
         attempt = asyncio.create_task(deliverer.post(served.url, HEADERS, BODY))
         await served.asked.wait()

@@ -17,7 +17,7 @@ from tests.gateway.delivery.test_http_dial import AT_ONCE, Names
 
 
 async def deliver(url: str, **options: Any) -> AttemptResult:
-    async with Deliverer(LOOPBACK, **({"again_seconds": AT_ONCE} | options)) as deliverer:
+    async with Deliverer(LOOPBACK, **({"retry_seconds": AT_ONCE} | options)) as deliverer:
         return await deliverer.post(url, {}, b"{}")
 
 
@@ -44,14 +44,14 @@ def first(*, answered: bytes = b"", reset: bool = False, then: bytes = reply(200
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_connection_that_breaks_before_the_reply_is_made_once_more(reset: bool) -> None:
+async def test_a_connection_that_breaks_before_the_reply_is_made_again_once(reset: bool) -> None:
     async with subscriber(first(reset=reset)) as served:
         result = await deliver(served.url)
     assert (result.outcome, result.retried) == ("succeeded", True)
     assert len(served.requests) == served.connections == 2
 
 
-async def test_a_connection_that_breaks_twice_is_not_made_a_third_time() -> None:
+async def test_there_is_no_third_request() -> None:
     async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
@@ -60,13 +60,13 @@ async def test_a_connection_that_breaks_twice_is_not_made_a_third_time() -> None
     assert (result.outcome, result.retried, len(served.requests)) == ("connection_reset", True, 2)
 
 
-async def test_a_reply_that_had_begun_is_not_asked_for_again() -> None:
+async def test_a_request_is_not_repeated_if_a_reply_had_begun() -> None:
     async with subscriber(first(answered=b"HTTP/1.1 200 OK\r\nContent-")) as served:
         result = await deliver(served.url)
     assert (result.outcome, result.retried, len(served.requests)) == ("connection_reset", False, 1)
 
 
-async def test_a_request_without_an_answer_in_time_is_not_sent_again() -> None:
+async def test_a_request_that_timed_out_is_not_repeated() -> None:
     async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
@@ -76,7 +76,7 @@ async def test_a_request_without_an_answer_in_time_is_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize("answer", [reply(500), reply(503), reply(429), b"nonsense\r\n\r\n"])
-async def test_an_answer_of_any_kind_is_not_asked_for_again(answer: bytes) -> None:
+async def test_a_request_with_any_answer_is_not_repeated(answer: bytes) -> None:
     async with subscriber(answer) as served:
         result = await deliver(served.url)
     assert (result.retried, len(served.requests)) == (False, 1)
@@ -114,13 +114,13 @@ async def test_a_subscriber_that_was_not_listening_yet_is_dialled_again() -> Non
 @pytest.mark.parametrize(
     ("answers", "outcome"), [([[], ["127.0.0.1"]], "succeeded"), ([[], [], ["127.0.0.1"]], "dns_error")]
 )
-async def test_a_name_is_looked_up_once_more(answers: Sequence[Sequence[str]], outcome: str) -> None:
+async def test_a_failed_lookup_is_repeated_once(answers: Sequence[Sequence[str]], outcome: str) -> None:
     async with subscriber(reply(200)) as served:
         result = await deliver(f"http://hooks.test:{served.port}/", resolver=Names(*answers))
     assert (result.outcome, result.retried) == (outcome, True)
 
 
-async def test_a_handshake_that_fails_is_not_tried_again() -> None:
+async def test_a_failed_handshake_is_not_repeated() -> None:
     dials = 0
 
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,7 +137,7 @@ async def test_a_handshake_that_fails_is_not_tried_again() -> None:
     assert (result.outcome, result.retried, dials) == ("tls_error", False, 1)
 
 
-async def test_the_second_try_comes_after_a_random_part_of_a_second() -> None:
+async def test_the_second_request_follows_after_a_random_part_of_a_second() -> None:
     rolls: list[float] = []
 
     def roll() -> float:
@@ -145,18 +145,18 @@ async def test_the_second_try_comes_after_a_random_part_of_a_second() -> None:
         return 0.25
 
     async with subscriber(first()) as served:
-        result = await deliver(served.url, again_seconds=(0.01, 0.05), random=roll)
+        result = await deliver(served.url, retry_seconds=(0.01, 0.05), random=roll)
     assert (result.outcome, result.retried, rolls) == ("succeeded", True, [0.25])
     assert result.duration_ms >= 20
 
 
-async def test_there_is_no_second_try_beyond_the_deadline() -> None:
+async def test_there_is_no_second_request_after_the_deadline() -> None:
     async with subscriber(first()) as served:
-        result = await deliver(served.url, again_seconds=(60.0, 60.0), total_seconds=5.0)
+        result = await deliver(served.url, retry_seconds=(60.0, 60.0), total_seconds=5.0)
     assert (result.outcome, result.retried, len(served.requests)) == ("connection_reset", False, 1)
 
 
-async def test_the_deadline_is_that_of_both_tries_together(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_both_requests_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first try takes eight seconds of the loop's time, the second has begun when three more are over."""
     loop, ahead, seen = asyncio.get_running_loop(), 0.0, 0
     real = loop.time
@@ -177,7 +177,7 @@ async def test_the_deadline_is_that_of_both_tries_together(monkeypatch: pytest.M
     assert 11_000 <= result.duration_ms < 18_000
 
 
-async def test_a_kept_connection_that_was_closed_is_made_anew_at_once() -> None:
+async def test_a_closed_kept_connection_is_replaced_at_once() -> None:
     """Three connections are kept, and the subscriber drops each as it is used again."""
     together, dropping = asyncio.Barrier(3), False
     kept: set[asyncio.StreamWriter] = set()

@@ -53,14 +53,14 @@ async def deliver(
         guard,
         resolver=Names(*answers),
         total_seconds=5.0,
-        again_seconds=AT_ONCE,
+        retry_seconds=AT_ONCE,
         ssl_context=ssl_context,
     ) as deliverer:
         return await deliverer.post(f"{scheme}://hooks.test:{served.port}/", {}, b"{}")
 
 
 async def post(url: str, **options: float) -> AttemptResult:
-    async with Deliverer(LOOPBACK, again_seconds=AT_ONCE, **options) as deliverer:  # type: ignore[arg-type]
+    async with Deliverer(LOOPBACK, retry_seconds=AT_ONCE, **options) as deliverer:  # type: ignore[arg-type]
         return await deliverer.post(url, {}, b"{}")
 
 
@@ -101,7 +101,7 @@ async def test_a_dial_that_gets_no_answer_ends_at_the_connect_deadline() -> None
         "\0",
     ],
 )
-async def test_an_address_that_is_no_url_is_not_dialled(url: str) -> None:
+async def test_an_invalid_url_is_not_dialled(url: str) -> None:
     assert (await post(url)).outcome == "invalid_url"
 
 
@@ -155,7 +155,7 @@ async def test_a_name_with_forbidden_addresses_only_is_refused(answer: list[str]
     assert (result.outcome, served.connections) == ("target_forbidden", 0)
 
 
-async def test_a_name_that_changes_its_mind_is_refused_at_the_next_dial() -> None:
+async def test_a_name_that_resolves_differently_is_refused_at_the_next_dial() -> None:
     names = Names(["127.0.0.1"], ["127.0.0.2"])
     async with subscriber(reply(200, b"", "Connection: close")) as served:
         guard = Guard(["127.0.0.1/32"])
@@ -168,7 +168,7 @@ async def test_a_name_that_changes_its_mind_is_refused_at_the_next_dial() -> Non
     assert served.connections == 1
 
 
-async def test_a_name_with_one_forbidden_address_is_refused_whole() -> None:
+async def test_a_name_with_one_forbidden_address_is_refused() -> None:
     async with subscriber(reply(200)) as served:
         result = await deliver(served, ["127.0.0.2", "127.0.0.1"], guard=Guard(["127.0.0.1/32"]))
     assert (result.outcome, served.connections) == ("target_forbidden", 0)
@@ -223,7 +223,7 @@ async def test_a_certificate_of_another_name_is_refused(contexts: Contexts) -> N
     assert (result.outcome, served.requests) == ("tls_error", [])
 
 
-async def test_a_certificate_of_nobody_known_is_refused(contexts: Contexts) -> None:
+async def test_a_certificate_of_an_unknown_issuer_is_refused(contexts: Contexts) -> None:
     async with subscriber(reply(200), tls=contexts[0]) as served:
         assert (await deliver(served, ["127.0.0.1"], scheme="https")).outcome == "tls_error"
 
@@ -271,7 +271,7 @@ async def test_the_steps_of_an_attempt_are_timed(contexts: Contexts) -> None:
     assert second.timings.first_byte is not None
 
 
-async def test_a_step_that_did_not_come_to_its_end_has_no_time(contexts: Contexts) -> None:
+async def test_an_unfinished_step_has_no_time(contexts: Contexts) -> None:
     async with subscriber(reply(200), tls=contexts[0]) as served:
         untrusted = (await deliver(served, ["127.0.0.1"], scheme="https")).timings
         plain = (await post(f"http://127.0.0.1:{served.port}/")).timings
@@ -280,14 +280,14 @@ async def test_a_step_that_did_not_come_to_its_end_has_no_time(contexts: Context
     assert (plain.dns, plain.tls, plain.first_byte) == (None, None, None)
 
 
-async def test_a_refused_certificate_tells_why(contexts: Contexts) -> None:
+async def test_a_refused_certificate_has_a_reason(contexts: Contexts) -> None:
     async with subscriber(reply(200), tls=contexts[0]) as served:
         result = await deliver(served, ["127.0.0.1"], scheme="https")
     assert result.hint == "the certificate was refused: self-signed certificate"
     assert not result.retried
 
 
-async def test_an_address_that_may_not_be_dialled_says_so() -> None:
+async def test_a_forbidden_address_has_a_hint() -> None:
     result = await post("http://10.0.0.1/")
     assert result.hint == (
         "webhooks may not go to this address: its network, its port, http, or the gateway itself"
@@ -295,7 +295,7 @@ async def test_an_address_that_may_not_be_dialled_says_so() -> None:
     assert not result.retried
 
 
-async def test_a_name_with_very_many_addresses_says_so() -> None:
+async def test_a_name_with_too_many_addresses_has_a_hint() -> None:
     async with subscriber(reply(200)) as served:
         result = await deliver(served, ["127.0.0.1"] * 33)
     assert (result.outcome, result.retried, served.connections) == ("target_forbidden", False, 0)

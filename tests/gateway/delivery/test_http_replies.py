@@ -17,13 +17,13 @@ from tests.gateway.delivery.test_http import outcome_against
         ((), ""),
     ],
 )
-async def test_a_redirect_says_what_to_do_about_it(headers: tuple[str, ...], place: str) -> None:
+async def test_a_redirect_has_a_hint(headers: tuple[str, ...], place: str) -> None:
     result = await outcome_against(reply(307, b"", *headers))
     assert result.hint == "redirects are not followed; register the final address" + place
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
-async def test_an_answer_that_is_no_redirect_has_no_such_hint(status: int) -> None:
+async def test_other_answers_have_no_such_hint(status: int) -> None:
     assert (await outcome_against(reply(status, b"", "Location: /x"))).hint is None
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from gateway.delivery.connections import Line
+from gateway.delivery.connections import ConnectionHolder
 from gateway.delivery.guard import AddrInfo, Guard
 from gateway.delivery.http import Deliverer
 from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
@@ -96,7 +96,7 @@ def trusting() -> ssl.SSLContext:
 @pytest.mark.parametrize(("answer", "outcome"), [(b"", "timeout"), (reply(200), "succeeded")])
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("tls", [False, True])
-def test_no_connection_to_one_who_does_not_read_is_left(
+def test_no_connection_to_a_subscriber_that_does_not_read_is_left_open(
     loop: Callable[[], asyncio.AbstractEventLoop],
     answer: bytes,
     outcome: str,
@@ -120,7 +120,7 @@ def test_no_connection_to_one_who_does_not_read_is_left(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_an_attempt_that_is_canceled_leaves_no_connection(
+def test_a_cancelled_attempt_leaves_no_connection(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def work() -> None:
@@ -139,7 +139,7 @@ def test_an_attempt_that_is_canceled_leaves_no_connection(
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("size", [100, 40_000, 300_000])
-def test_the_end_does_not_wait_for_one_who_does_not_read_over_tls(
+def test_closing_does_not_wait_for_a_tls_subscriber_that_does_not_read(
     loop: Callable[[], asyncio.AbstractEventLoop], size: int, contexts: Contexts
 ) -> None:
     async def work() -> None:
@@ -153,7 +153,7 @@ def test_the_end_does_not_wait_for_one_who_does_not_read_over_tls(
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no such option")
-async def test_the_system_gives_up_what_is_not_taken_within_the_time_of_an_attempt() -> None:
+async def test_the_system_closes_a_connection_that_does_not_acknowledge_in_time() -> None:
     guard = Noting()
     async with (
         subscriber(reply(200)) as served,
@@ -163,7 +163,7 @@ async def test_the_system_gives_up_what_is_not_taken_within_the_time_of_an_attem
         assert guard.made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
 
 
-async def test_a_connection_that_took_all_is_kept() -> None:
+async def test_a_connection_that_sent_everything_is_kept() -> None:
     async with subscriber(reply(200)) as served, Deliverer(LOOPBACK) as deliverer:
         for _ in range(3):
             await deliverer.post(served.url, {}, b"x" * 900_000)
@@ -190,22 +190,22 @@ class Empty(Full):
         return 0
 
 
-def test_a_connection_that_another_try_was_given_since_is_left_to_that() -> None:
-    transport, first, second = Full(), Line(), Line()
-    first.given(transport)
-    second.given(transport)
-    first.let_go()
+def test_a_connection_that_another_request_got_is_left_alone() -> None:
+    transport, first, second = Full(), ConnectionHolder(), ConnectionHolder()
+    first.assign(transport)
+    second.assign(transport)
+    first.release()
     assert transport.aborted == 0
-    second.let_go()
-    second.let_go()
+    second.release()
+    second.release()
     assert transport.aborted == 1
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_connection_that_was_lost_meanwhile_is_no_trouble(known: bool) -> None:
+def test_a_lost_connection_can_be_released(known: bool) -> None:
     raw = socket.socket()
     raw.close()
-    transport, line = Empty({"socket": raw} if known else {}), Line()
-    line.given(transport)
-    line.let_go()
+    transport, holder = Empty({"socket": raw} if known else {}), ConnectionHolder()
+    holder.assign(transport)
+    holder.release()
     assert transport.aborted == 1

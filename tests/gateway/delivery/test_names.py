@@ -68,11 +68,11 @@ async def asked(system: System, number: int) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_webhooks_go_on_while_the_names_of_others_hang(system: System) -> None:
+def test_webhooks_continue_while_other_lookups_hang(system: System) -> None:
     async def work() -> None:
         async with (
             subscriber(reply(200)) as served,
-            Deliverer(LOOPBACK, total_seconds=60.0, again_seconds=(0.0, 0.0)) as deliverer,
+            Deliverer(LOOPBACK, total_seconds=60.0, retry_seconds=(0.0, 0.0)) as deliverer,
         ):
             stuck = [
                 asyncio.create_task(deliverer.post(f"http://hang{n}.of{n // 4}.test/", {}, b"{}"))
@@ -90,7 +90,7 @@ def test_webhooks_go_on_while_the_names_of_others_hang(system: System) -> None:
     on_uvloop(work)
 
 
-def test_the_names_of_one_domain_take_four_threads_at_most(system: System) -> None:
+def test_the_names_of_one_domain_use_at_most_four_threads(system: System) -> None:
     async def work() -> None:
         service = NameService()
         stuck = [asyncio.create_task(service.find(f"hang{n}.a.b.test")) for n in range(200)]
@@ -105,7 +105,7 @@ def test_the_names_of_one_domain_take_four_threads_at_most(system: System) -> No
     on_uvloop(work)
 
 
-def test_all_lookups_together_take_no_more_threads_than_were_given(system: System) -> None:
+def test_all_lookups_together_stay_within_the_thread_limit(system: System) -> None:
     async def work() -> None:
         service = NameService(threads=3)
         stuck = [asyncio.create_task(service.find(f"hang.of{n}.test")) for n in range(20)]
@@ -117,7 +117,7 @@ def test_all_lookups_together_take_no_more_threads_than_were_given(system: Syste
     on_uvloop(work)
 
 
-def test_a_name_is_looked_up_once_for_all_who_ask_at_the_same_time(system: System) -> None:
+def test_parallel_lookups_of_one_name_are_shared(system: System) -> None:
     async def work() -> None:
         service = NameService()
         asking = [asyncio.create_task(service.find(name)) for name in ("hang.test", "HANG.test") * 10]
@@ -134,9 +134,9 @@ def test_a_name_is_looked_up_once_for_all_who_ask_at_the_same_time(system: Syste
     on_uvloop(work)
 
 
-def test_who_waits_in_vain_for_a_turn_is_told_to_ask_again(system: System) -> None:
+def test_a_lookup_that_waits_too_long_for_a_thread_fails(system: System) -> None:
     async def work() -> None:
-        service = NameService(patience_seconds=0.05)
+        service = NameService(max_wait_seconds=0.05)
         stuck = [asyncio.create_task(service.find(f"hang{n}.test.example")) for n in range(4)]
         await asked(system, 4)
         with pytest.raises(socket.gaierror) as caught:
@@ -151,9 +151,9 @@ def test_who_waits_in_vain_for_a_turn_is_told_to_ask_again(system: System) -> No
 
 
 @pytest.mark.parametrize("name", ["again.example", "fifth.test.example"])
-def test_a_name_that_could_not_be_asked_for_now_is_a_dns_error(system: System, name: str) -> None:
+def test_a_lookup_that_cannot_start_is_a_dns_error(system: System, name: str) -> None:
     async def work() -> None:
-        async with Deliverer(LOOPBACK, total_seconds=3.0, again_seconds=(0.0, 0.0)) as deliverer:
+        async with Deliverer(LOOPBACK, total_seconds=3.0, retry_seconds=(0.0, 0.0)) as deliverer:
             stuck = [
                 asyncio.create_task(deliverer.post(f"http://hang{n}.test.example/", {}, b"{}"))
                 for n in range(4)
@@ -167,7 +167,7 @@ def test_a_name_that_could_not_be_asked_for_now_is_a_dns_error(system: System, n
     on_uvloop(work)
 
 
-def test_the_threads_of_lookups_do_not_keep_the_process(system: System) -> None:
+def test_lookup_threads_do_not_keep_the_process_alive(system: System) -> None:
     async def work() -> None:
         service = NameService()
         asking = asyncio.create_task(service.find("hang.test"))
@@ -181,7 +181,7 @@ def test_the_threads_of_lookups_do_not_keep_the_process(system: System) -> None:
     on_uvloop(work)
 
 
-def test_a_lookup_that_ends_after_the_loop_troubles_nobody(
+def test_a_lookup_that_ends_after_the_loop_does_no_harm(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     troubles: list[Any] = []
@@ -226,7 +226,7 @@ def test_the_domain_of_a_name(name: str, domain: str) -> None:
     assert names.domain_of(name) == domain
 
 
-async def test_a_machine_without_a_thread_to_spare_is_a_failed_lookup(
+async def test_a_lookup_fails_if_no_thread_can_be_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def none_left(_: threading.Thread) -> None:

@@ -26,7 +26,7 @@ def test_a_secret_can_be_derived_again() -> None:
     assert endpoint_secret(RING, "k1", "ep_1", 1) == endpoint_secret(RING, "k1", "ep_1", 1)
 
 
-def test_key_endpoint_version_and_purpose_each_make_another_secret() -> None:
+def test_the_secret_depends_on_key_endpoint_version_and_purpose() -> None:
     secrets = {
         endpoint_secret(RING, "k1", "ep_1", 1),
         endpoint_secret(RING, "k0", "ep_1", 1),
@@ -51,7 +51,7 @@ def test_during_a_rotation_the_current_secret_comes_before_those_still_valid() -
     assert signing_secrets(RING, rotated, 2_000) == [current]
 
 
-def test_a_former_secret_whose_key_is_gone_is_left_out() -> None:
+def test_a_previous_secret_whose_key_is_gone_is_left_out() -> None:
     rotated = endpoint("k1", PreviousSecret("k9", 1, 2_000), PreviousSecret("k0", 2, 2_000))
     assert signing_secrets(RING, rotated, 0) == [
         endpoint_secret(RING, "k1", "ep_1", 3),
@@ -59,6 +59,6 @@ def test_a_former_secret_whose_key_is_gone_is_left_out() -> None:
     ]
 
 
-def test_without_the_key_of_its_current_secret_there_is_nothing_to_sign_with() -> None:
+def test_without_the_key_of_the_current_secret_it_raises() -> None:
     with pytest.raises(ConfigurationError, match="k9"):
         signing_secrets(RING, endpoint("k9", PreviousSecret("k1", 2, 2_000)), 0)

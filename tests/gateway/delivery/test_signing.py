@@ -69,7 +69,7 @@ def test_a_changed_body_does_not_verify() -> None:
 
 
 @pytest.mark.parametrize("age", [301, -302])
-def test_a_signature_is_good_for_300_seconds_either_way(age: int) -> None:
+def test_a_signature_is_valid_for_300_seconds_in_both_directions(age: int) -> None:
     with pytest.raises(WebhookVerificationError):
         Webhook(K_1).verify(B_1, sign([K_1], "evt_1", int(time.time()) - age, B_1))
 

@@ -19,7 +19,7 @@ ALL = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
-def test_they_are_allowed_in_the_block_and_nowhere_else() -> None:
+def test_tenant_networks_are_allowed_only_in_the_block() -> None:
     guard = Guard(["192.168.0.0/24"])
     assert not guard.permits("10.7.1.1", 443)
     with allowing(OURS):
@@ -30,7 +30,7 @@ def test_they_are_allowed_in_the_block_and_nowhere_else() -> None:
     assert guard.check_literal("http://10.7.1.1/hook") is not None
 
 
-async def test_another_task_does_not_see_them() -> None:
+async def test_another_task_does_not_get_tenant_networks() -> None:
     guard, seen = Guard([]), []
 
     async def other() -> None:
@@ -46,14 +46,14 @@ async def test_another_task_does_not_see_them() -> None:
 
 
 @given(address=st.ip_addresses())
-def test_nothing_that_is_always_refused_is_opened_by_them(address: object) -> None:
+def test_tenant_networks_do_not_open_forbidden_addresses(address: object) -> None:
     guard = Guard([])
     with allowing(ALL):
         if within(address, NEVER):  # type: ignore[arg-type]
             assert not guard.permits(str(address), 443)
 
 
-async def test_neither_are_our_own_places() -> None:
+async def test_tenant_networks_do_not_open_our_own_places() -> None:
     guard = Guard([], own=OwnPlaces([("10.7.0.5", 6379)]))
     await guard.learn()
     with allowing(OURS):
@@ -68,7 +68,7 @@ def test_a_hidden_address_must_be_allowed_too() -> None:
         assert not guard.permits("::ffff:10.8.0.1", 443)
 
 
-async def test_a_connection_made_for_one_tenant_is_kept_for_nobody() -> None:
+async def test_a_connection_made_for_one_tenant_is_not_kept() -> None:
     heard = 0
     writers: list[asyncio.StreamWriter] = []
 
@@ -97,6 +97,6 @@ async def test_a_connection_made_for_one_tenant_is_kept_for_nobody() -> None:
 
 
 @pytest.mark.parametrize("text", ["10.7.0.0/16", "fd00::/8"])
-def test_they_are_networks_as_operators_write_them(text: str) -> None:
+def test_networks_are_read_as_operators_write_them(text: str) -> None:
     assert str(ip_network(text)) == text
     assert isinstance(OURS[0], IPv4Network)

@@ -57,7 +57,7 @@ async def test_a_clip_has_the_size_and_ratio_of_an_image(size: tuple[int, int], 
     assert await only_code(inline(clip(0.2, size))) == code
 
 
-async def test_every_bad_clip_is_told_and_images_are_passed_over() -> None:
+async def test_every_bad_clip_is_reported_and_images_are_ignored() -> None:
     bad = [
         InlineMedia("images[0]", "image", "image/png", "png", image()),
         inline(b"\0\0\0\x18ftypisom" + b"\0" * 500),
@@ -68,12 +68,12 @@ async def test_every_bad_clip_is_told_and_images_are_passed_over() -> None:
     assert problems[1].code == "clip_too_long"
 
 
-async def test_a_clip_cut_off_is_refused() -> None:
+async def test_a_truncated_clip_is_refused() -> None:
     assert await only_code(inline(clip(2.0)[:500])) in ("clip_unreadable", "clip_without_video")
     assert await only_code(inline(clip(2.0, container="avi")[:100], "avi")) is not None
 
 
-async def test_sound_alone_is_no_clip() -> None:
+async def test_a_file_with_only_sound_is_not_a_clip() -> None:
     assert await only_code(inline(sound())) == "clip_without_video"
 
 
@@ -90,7 +90,7 @@ async def test_another_demultiplexer_is_never_tried() -> None:
         "raise MemoryError",
     ],
 )
-async def test_a_demultiplexer_that_dies_or_babbles_is_a_refusal(
+async def test_a_clip_is_refused_if_the_demultiplexer_dies_or_prints_nonsense(
     program: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     probe = tmp_path_factory.mktemp("probe") / "probe.py"
@@ -99,7 +99,7 @@ async def test_a_demultiplexer_that_dies_or_babbles_is_a_refusal(
     assert await only_code(inline(clip())) == "clip_unreadable"
 
 
-async def test_a_machine_too_slow_is_not_the_clips_fault(
+async def test_a_timeout_does_not_blame_the_clip(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     probe = tmp_path_factory.mktemp("probe") / "probe.py"
@@ -110,13 +110,13 @@ async def test_a_machine_too_slow_is_not_the_clips_fault(
         await inspect_clips([inline(clip())])
 
 
-async def test_a_probe_that_cannot_start_is_not_the_clips_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_that_cannot_start_does_not_blame_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(Unavailable, match="could not be started"):
         await inspect_clips([inline(clip())])
 
 
-async def test_a_probe_without_pyav_is_not_the_clips_fault(
+async def test_a_probe_without_pyav_does_not_blame_the_clip(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     probe = tmp_path_factory.mktemp("probe") / "probe.py"
@@ -131,7 +131,7 @@ async def test_without_pyav_nothing_is_inspected(monkeypatch: pytest.MonkeyPatch
     assert await inspect_clips([inline(b"anything")]) == []
 
 
-async def test_the_probe_sees_none_of_our_environment(
+async def test_the_probe_gets_nothing_of_our_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("probe")
@@ -143,12 +143,12 @@ async def test_the_probe_sees_none_of_our_environment(
     assert "sesame" not in (folder / "seen").read_text()
 
 
-async def test_many_clips_at_once_all_get_their_answer() -> None:
+async def test_many_clips_at_once_are_all_inspected() -> None:
     answers = await asyncio.gather(*(inspect_clips([inline(clip(0.2))]) for _ in range(4)))
     assert answers == [[], [], [], []]
 
 
-async def test_a_request_that_is_given_up_leaves_no_process_behind(
+async def test_a_cancelled_request_leaves_no_process_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("probe")
@@ -166,7 +166,7 @@ async def test_a_request_that_is_given_up_leaves_no_process_behind(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not keep this limit")
-async def test_the_probe_cannot_take_more_memory_than_it_allows_itself() -> None:
+async def test_the_probe_cannot_use_more_memory_than_its_limit() -> None:
     program = (
         "from gateway.generation.clip_probe import _limit_ourselves\n_limit_ourselves()\nbytearray(2 * 2**30)"
     )

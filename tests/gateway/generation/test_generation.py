@@ -55,7 +55,7 @@ def test_a_parameter_given_inside_and_outside_must_agree() -> None:
     assert [problem.param for problem in problems] == ["model", "moderation"]
 
 
-def test_upstream_is_told_what_was_set_and_says_something() -> None:
+def test_the_upstream_gets_what_was_set_and_has_a_meaning() -> None:
     request, _ = parse(
         videos=[CLIP],
         bgm=False,
@@ -80,7 +80,7 @@ def test_upstream_is_told_what_was_set_and_says_something() -> None:
 
 
 @pytest.mark.parametrize("empty", [{"videos": []}, {"videos": None}, {"seed": 0}, {"off_peak": False}, {}])
-def test_upstream_is_not_told_what_says_nothing(empty: dict[str, object]) -> None:
+def test_the_upstream_does_not_get_what_means_the_same_as_absent(empty: dict[str, object]) -> None:
     request, _ = parse(**empty)
     assert upstream_params(request) == {"images": [IMAGE], "prompt": "A hero at dusk"}
 
@@ -90,12 +90,12 @@ def test_off_peak_is_forwarded_when_it_is_allowed() -> None:
     assert upstream_params(request)["off_peak"] is True
 
 
-def test_the_prompt_is_forwarded_unstripped() -> None:
+def test_the_prompt_is_forwarded_with_its_spaces() -> None:
     request, _ = parse(prompt=" a ")
     assert upstream_params(request)["prompt"] == " a "
 
 
-async def test_inline_media_leave_the_params_and_come_back() -> None:
+async def test_inline_media_are_detached_and_attached_again() -> None:
     kept: dict[str, bytes] = {}
 
     async def put(raw: bytes, extension: str) -> str:
@@ -126,7 +126,7 @@ async def test_inline_media_leave_the_params_and_come_back() -> None:
     assert stored["videos"] == [f"blob:job_1/{1:064}.mp4"]
 
 
-async def test_params_of_urls_alone_are_stored_and_sent_as_they_are() -> None:
+async def test_params_with_only_urls_are_stored_and_sent_unchanged() -> None:
     async def nothing(*_: object) -> str:
         raise AssertionError("there is nothing to keep")
 
@@ -139,7 +139,7 @@ async def test_params_of_urls_alone_are_stored_and_sent_as_they_are() -> None:
     assert await attach_media(stored, none) == stored
 
 
-def test_no_client_can_name_a_blob_of_another_job() -> None:
+def test_a_client_cannot_name_a_blob_of_another_job() -> None:
     (problem,) = problems_of(encoded(images=[f"blob:job_2/{0:064}.png"]))
     assert problem.code == "url_scheme"
 
@@ -206,7 +206,7 @@ def test_any_json_value_is_accepted_or_refused_with_reasons(value: object) -> No
 
 
 @given(st.binary())
-def test_any_bytes_are_refused_as_a_request(raw: bytes) -> None:
+def test_random_bytes_are_refused_as_a_request(raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
         generation.parse(raw, Limits())
 

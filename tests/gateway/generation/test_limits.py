@@ -101,7 +101,7 @@ REFUSED: list[tuple[str, object, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), ACCEPTED)
-def test_a_value_within_the_limits_is_taken_as_it_is(name: str, value: object) -> None:
+def test_a_value_within_the_limits_is_accepted_unchanged(name: str, value: object) -> None:
     request, _ = parse(**{name: value})
     assert getattr(request, name) == value
     assert not isinstance(getattr(request, name), float)
@@ -115,7 +115,7 @@ def test_a_value_beyond_the_limits_is_refused_once(name: str, value: object, cod
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_what_is_required_is_missed(name: str) -> None:
+def test_a_missing_required_parameter_is_reported(name: str) -> None:
     body = {key: value for key, value in SMALLEST.items() if key != name}
     (problem,) = problems_of(json.dumps(body).encode())
     assert (problem.param, problem.code) == (name, "required")
@@ -141,7 +141,7 @@ def test_the_published_defaults_hold() -> None:
     }
 
 
-def test_four_images_go_with_a_video_and_five_do_not() -> None:
+def test_a_video_allows_four_images_and_not_five() -> None:
     parse(images=[IMAGE] * 4, videos=[CLIP])
     parse(images=[IMAGE] * 7, videos=[])
     problem = only_problem(images=[IMAGE] * 5, videos=[CLIP])

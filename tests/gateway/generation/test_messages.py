@@ -11,7 +11,7 @@ from tests.gateway.generation.bodies import CLIP, IMAGE, SMALLEST, encoded, only
 from tests.gateway.generation.media_samples import clip, data_uri, image
 
 
-def test_every_problem_is_told_at_once_in_the_order_of_the_page() -> None:
+def test_every_problem_is_reported_at_once_in_the_order_of_the_documentation() -> None:
     body = {
         "imagess": 1,
         "audio": True,
@@ -70,14 +70,14 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_page() -> None:
         ("meta_data", {"a": 1}, "send a string, not an object; send it JSON-encoded"),
         ("payload", ["a"], "send a string, not an array; send it JSON-encoded"),
         ("images", IMAGE, "send an array of strings, also for one image"),
-        ("images", [IMAGE] * 9, "9 images; send 1 to 7, or 1 to 4 when a video is given"),
+        ("images", [IMAGE] * 9, "9 images; send 1 to 7, or 1 to 4 together with a video"),
         ("videos", [CLIP] * 3, "one clip of up to 8 s, or two of up to 5 s each"),
         ("model", "vidu", "send viduq2_pro_reference"),
         ("off_peak", True, "leave it out, or send false"),
         ("prompt", "x" * 5001, "has 5001 characters; shorten it to at most 5000"),
     ],
 )
-def test_a_message_tells_the_way_out(name: str, value: object, message: str) -> None:
+def test_a_message_says_what_to_send_instead(name: str, value: object, message: str) -> None:
     assert message in only_problem(**{name: value}).message
 
 
@@ -97,14 +97,14 @@ def test_a_message_tells_the_way_out(name: str, value: object, message: str) -> 
         ("", "the parameters are"),
     ],
 )
-def test_an_unknown_name_is_told_what_to_use_instead(name: str, message: str) -> None:
+def test_the_message_for_an_unknown_name_says_what_to_use(name: str, message: str) -> None:
     problem = only_problem(**{name: "sesame"})
     assert (problem.param, problem.code) == (name, "unknown_parameter")
     assert message in problem.message
     assert "sesame" not in problem.message
 
 
-def test_a_crowd_of_unknown_names_is_told_in_short() -> None:
+def test_many_unknown_names_are_summarized() -> None:
     problems = problems_of(encoded(**{f"name{at}" + "x" * 1000: at for at in range(5000)}))
     assert len(problems) == 21
     assert problems[-1].message.startswith("4980 more names")
@@ -139,18 +139,20 @@ def test_no_message_quotes_a_url_or_a_long_text() -> None:
         ({"meta_data": "{}"}, []),
     ],
 )
-def test_what_may_surprise_is_remarked_on(change: dict[str, object], expected: list[tuple[str, str]]) -> None:
+def test_a_notice_points_out_what_may_surprise(
+    change: dict[str, object], expected: list[tuple[str, str]]
+) -> None:
     _, notices = parse(**change)
     assert [(notice.param, notice.code) for notice in notices] == expected
     assert all(notice.message for notice in notices)
 
 
-def test_the_length_that_is_remarked_on_can_be_set() -> None:
+def test_the_length_that_gets_a_notice_can_be_set() -> None:
     _, notices = parse(Limits(prompt_warn_characters=10), prompt="x" * 11)
     assert [notice.code for notice in notices] == ["prompt_long"]
 
 
-def test_a_clip_is_remarked_on_when_nothing_can_look_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_cannot_be_inspected_gets_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     film = data_uri("video/mp4", clip(0.5))
     assert parse(videos=[film])[1] == []
     monkeypatch.setattr(clips, "can_inspect", lambda: False)
@@ -159,7 +161,7 @@ def test_a_clip_is_remarked_on_when_nothing_can_look_into_it(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("body", [[], "text", 5, None, True])
-def test_a_body_that_is_no_object_is_refused(body: object) -> None:
+def test_a_body_that_is_not_an_object_is_refused(body: object) -> None:
     (problem,) = problems_of(json.dumps(body).encode())
     assert (problem.param, problem.code) == ("", "not_an_object")
 

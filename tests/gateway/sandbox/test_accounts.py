@@ -25,7 +25,7 @@ async def refused(up: Running, account: object, fault: object) -> httpx.Response
     return await up.client.post("/admin/accounts", json={"account": account, "refuse": fault})
 
 
-async def test_a_task_is_seen_with_the_key_that_made_it_alone(tmp_path: Path) -> None:
+async def test_a_task_is_visible_only_with_the_key_that_created_it(tmp_path: Path) -> None:
     async with two(tmp_path) as up:
         task = (await up.client.post(CREATE, json=nested(), headers=BEARER)).json()["id"]
         path = f"{CREATE}/task/{task}"
@@ -35,7 +35,7 @@ async def test_a_task_is_seen_with_the_key_that_made_it_alone(tmp_path: Path) ->
         assert [line["account"] for line in await up.ledger("get")] == ["second", "main"]
 
 
-async def test_the_native_api_keeps_accounts_apart_too(tmp_path: Path) -> None:
+async def test_the_vidu_dialect_separates_accounts_too(tmp_path: Path) -> None:
     async with two(tmp_path) as up:
         mine = await up.vidu_made()
         task = (await up.client.post(VIDU_CREATE, json=flat(), headers=TOKEN)).json()["task_id"]
@@ -47,7 +47,7 @@ async def test_the_native_api_keeps_accounts_apart_too(tmp_path: Path) -> None:
         assert [line["account"] for line in await up.ledger("list")] == ["second", "main"]
 
 
-async def test_one_account_is_refused_and_the_other_is_not_until_it_is_well(tmp_path: Path) -> None:
+async def test_one_account_is_refused_until_that_is_removed_and_the_other_is_not(tmp_path: Path) -> None:
     async with two(tmp_path) as up:
         shown = (await refused(up, "second", "402")).json()
         assert shown == {"accounts": {"main": None, "second": "402"}}
@@ -62,7 +62,7 @@ async def test_one_account_is_refused_and_the_other_is_not_until_it_is_well(tmp_
     ("account", "fault", "words"),
     [("third", "402", "one of main, second"), ("second", "slow=1", "refuse must be"), (7, None, "account")],
 )
-async def test_a_wish_that_means_nothing_is_refused(
+async def test_an_invalid_account_fault_is_refused(
     tmp_path: Path, account: object, fault: object, words: str
 ) -> None:
     async with two(tmp_path) as up:
@@ -72,7 +72,7 @@ async def test_a_wish_that_means_nothing_is_refused(
         assert (await up.client.get("/admin/accounts")).json() == {"accounts": {"main": None, "second": None}}
 
 
-async def test_a_key_of_nobody_is_no_account(tmp_path: Path) -> None:
+async def test_an_unknown_key_has_no_account(tmp_path: Path) -> None:
     async with two(tmp_path) as up:
         stranger = {"Authorization": f"Bearer {KEY}x"}
         assert (await up.client.post(CREATE, json=nested(), headers=stranger)).status_code == 401

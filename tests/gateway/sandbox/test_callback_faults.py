@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.sandbox.callback_plan import false_addresses
+from gateway.sandbox.callback_plan import forged_urls
 from tests.gateway.sandbox.running import Listener, Running, listening, running
 
 TOKEN = "k1.acme.job_1.3.Abcdef"
@@ -20,7 +20,7 @@ async def told(up: Running, listener: Listener, fault: str, *, vidu: bool = Fals
     else:
         task_id = (await up.create(callback_url=url, prompt=prompt)).json()["id"]
     await up.sandbox.tasks[task_id].ended.wait()
-    await up.sandbox.caller.told(up.sandbox.tasks[task_id])
+    await up.sandbox.callbacks.wait_for(up.sandbox.tasks[task_id])
     return task_id
 
 
@@ -28,7 +28,7 @@ async def mutations(up: Running, task_id: str) -> list[str | None]:
     return [line["mutation"] for line in await up.ledger("callback", task_id)]
 
 
-async def test_a_reordered_callback_tells_of_the_start_after_the_end(tmp_path: Path) -> None:
+async def test_a_reordered_callback_sends_the_start_after_the_end(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         task_id = await told(up, listener, "reordered_callback")
         assert [body["status"] for body in listener.bodies] == ["completed", "in_progress"]
@@ -38,7 +38,7 @@ async def test_a_reordered_callback_tells_of_the_start_after_the_end(tmp_path: P
         assert [body["state"] for body in listener.bodies[2:]] == ["success", "processing"]
 
 
-async def test_a_crossed_callback_speaks_of_the_newest_other_task(tmp_path: Path) -> None:
+async def test_a_crossed_callback_shows_the_newest_other_task(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         other = (await up.create()).json()["id"]
         await up.vidu_made()
@@ -47,11 +47,11 @@ async def test_a_crossed_callback_speaks_of_the_newest_other_task(tmp_path: Path
         assert listener.tokens == [TOKEN]
         assert await mutations(up, task_id) == ["crossed_callback"]
         assert (await up.ledger("callback", task_id))[0]["crossed_with"] == other
-        struck = (await up.ledger("fault", task_id))[0]
-        assert (struck["fault"], struck["callback_token"]) == ("crossed_callback", TOKEN)
+        applied = (await up.ledger("fault", task_id))[0]
+        assert (applied["fault"], applied["callback_token"]) == ("crossed_callback", TOKEN)
 
 
-async def test_the_only_task_has_nobody_to_be_crossed_with(tmp_path: Path) -> None:
+async def test_a_single_task_cannot_be_crossed(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         task_id = await told(up, listener, "crossed_callback")
         assert [body["id"] for body in listener.bodies] == [task_id]
@@ -59,7 +59,9 @@ async def test_the_only_task_has_nobody_to_be_crossed_with(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("vidu", [False, True])
-async def test_forged_callbacks_come_before_the_true_one_and_are_counted(tmp_path: Path, vidu: bool) -> None:
+async def test_forged_callbacks_are_sent_before_the_genuine_one_and_recorded(
+    tmp_path: Path, vidu: bool
+) -> None:
     replies = [200, 404, 404, 404] if vidu else [404, 404, 404]
     async with listening(*replies) as listener, running(tmp_path, style="vtrix", task_seconds=0.1) as up:
         task_id = await told(up, listener, "forged_callback", vidu=vidu)
@@ -76,15 +78,15 @@ async def test_forged_callbacks_come_before_the_true_one_and_are_counted(tmp_pat
         assert b"forged.invalid" not in listener.calls[-1][1]
 
 
-def test_a_false_token_differs_in_one_part_only() -> None:
-    assert dict(false_addresses(f"http://g.example/callbacks/{TOKEN}")) == {
+def test_a_forged_token_differs_in_one_part_only() -> None:
+    assert dict(forged_urls(f"http://g.example/callbacks/{TOKEN}")) == {
         "broken_mac": "http://g.example/callbacks/k1.acme.job_1.3.Bbcdef",
         "other_epoch": "http://g.example/callbacks/k1.acme.job_1.4.Abcdef",
         "unknown_key": "http://g.example/callbacks/forged.acme.job_1.3.Abcdef",
     }
 
 
-async def test_an_oversize_callback_is_sent_in_place_of_the_true_one(tmp_path: Path) -> None:
+async def test_an_oversize_callback_replaces_the_genuine_one(tmp_path: Path) -> None:
     async with listening(*[413] * 4) as listener, running(tmp_path, style="vtrix") as up:
         task_id = await told(up, listener, "oversize_callback")
         assert all(len(body) > 300_000 for _, body in listener.calls)
@@ -93,7 +95,7 @@ async def test_an_oversize_callback_is_sent_in_place_of_the_true_one(tmp_path: P
         assert lines[0]["bytes"] > 300_000
 
 
-async def test_a_garbled_callback_is_no_json(tmp_path: Path) -> None:
+async def test_a_garbled_callback_is_not_json(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         task_id = await told(up, listener, "garbled_callback")
         with pytest.raises(orjson.JSONDecodeError):
@@ -102,7 +104,7 @@ async def test_a_garbled_callback_is_no_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("vidu", [False, True])
-async def test_a_callback_without_an_id_tells_all_the_rest(tmp_path: Path, vidu: bool) -> None:
+async def test_a_callback_without_an_id_has_all_other_fields(tmp_path: Path, vidu: bool) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         await told(up, listener, "callback_without_id", vidu=vidu)
         body = listener.bodies[-1]
@@ -110,16 +112,16 @@ async def test_a_callback_without_an_id_tells_all_the_rest(tmp_path: Path, vidu:
         assert ("creations" if vidu else "output") in body
 
 
-async def test_a_callback_fault_is_noted_only_when_it_strikes(tmp_path: Path) -> None:
+async def test_a_callback_fault_is_recorded_only_when_it_applies(tmp_path: Path) -> None:
     async with running(tmp_path, style="vtrix") as up:
         task_id = (await up.create(prompt="[[fault:duplicate_callback]] fox")).json()["id"]
         await up.ended(task_id)
         assert await up.ledger("fault") == []
 
 
-async def test_forged_and_doubled_callbacks_go_together(tmp_path: Path) -> None:
+async def test_forged_and_duplicate_callbacks_can_be_combined(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         task_id = await told(up, listener, "forged_callback]] [[fault:duplicate_callback")
         assert len(listener.calls) == 5
-        struck = {line["fault"] for line in await up.ledger("fault", task_id)}
-        assert struck == {"forged_callback", "duplicate_callback"}
+        applied = {line["fault"] for line in await up.ledger("fault", task_id)}
+        assert applied == {"forged_callback", "duplicate_callback"}

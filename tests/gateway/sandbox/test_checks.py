@@ -9,8 +9,8 @@ import orjson
 import pytest
 from PIL import Image
 
-from gateway.sandbox.checks import Order, read_order
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.checks import TaskSpec, read_nested_spec
+from gateway.sandbox.refusals import RequestRefused
 from tests.gateway.sandbox.render.films import clip_bytes
 from tests.gateway.sandbox.running import nested, picture
 
@@ -21,25 +21,25 @@ def data_uri(data: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def read(**params: Any) -> Order:
-    return read_order(orjson.dumps(nested(**params)))
+def read(**params: Any) -> TaskSpec:
+    return read_nested_spec(orjson.dumps(nested(**params)))
 
 
 def refused(document: object) -> str:
-    with pytest.raises(Refused) as caught:
-        read_order(orjson.dumps(document))
+    with pytest.raises(RequestRefused) as caught:
+        read_nested_spec(orjson.dumps(document))
     assert caught.value.status == 400
     return caught.value.message
 
 
 def test_published_defaults_are_filled_in() -> None:
-    order = read()
-    assert (order.duration, order.aspect_ratio, order.resolution) == (5, "16:9", "720p")
-    assert (order.bgm, order.watermark, order.wm_position, order.seed) == (False, False, 3, 0)
+    spec = read()
+    assert (spec.duration, spec.aspect_ratio, spec.resolution) == (5, "16:9", "720p")
+    assert (spec.bgm, spec.watermark, spec.wm_position, spec.seed) == (False, False, 3, 0)
 
 
-def test_every_published_limit_may_be_reached() -> None:
-    order = read(
+def test_every_published_limit_is_inclusive() -> None:
+    spec = read(
         images=[URL] * 7,
         prompt="ß" * 5000,
         duration=10,
@@ -55,7 +55,7 @@ def test_every_published_limit_may_be_reached() -> None:
         bgm=True,
         off_peak=False,
     )
-    assert len(order.images) == 7
+    assert len(spec.images) == 7
     assert read(duration=0).duration == 0
     assert len(read(images=[URL] * 4, videos=["https://cdn.example/a.mp4"] * 2).videos) == 2
 
@@ -132,14 +132,14 @@ def test_another_shape_of_body_is_refused(document: object) -> None:
 
 def test_what_is_not_json_is_refused() -> None:
     for body in (b"", b"{", b'"\xff"'):
-        with pytest.raises(Refused):
-            read_order(body)
+        with pytest.raises(RequestRefused):
+            read_nested_spec(body)
 
 
-def test_inline_images_of_every_type_are_taken() -> None:
+def test_inline_images_of_every_type_are_accepted() -> None:
     kinds = (("PNG", "image/png"), ("JPEG", "image/jpeg"), ("JPEG", "image/jpg"), ("WEBP", "image/webp"))
-    order = read(images=[data_uri(picture("red", kind=form), kind) for form, kind in kinds])
-    assert order.images[0].data == picture("red")
+    spec = read(images=[data_uri(picture("red", kind=form), kind) for form, kind in kinds])
+    assert spec.images[0].data == picture("red")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_small_file_that_unpacks_to_a_huge_image_is_refused(side: int) -> None
     assert "pixels" in refused(nested(images=[data_uri(out.getvalue())]))
 
 
-def test_an_image_at_the_limits_of_its_shape_is_taken() -> None:
+def test_an_image_at_the_limits_of_its_shape_is_accepted() -> None:
     assert read(images=[data_uri(picture("red", (128, 512)))]).images
 
 
@@ -179,7 +179,7 @@ def test_two_inline_clips_may_last_five_seconds_and_one_eight(tmp_path: Path) ->
     assert "at most 8 s" in refused(nested(videos=[nine]))
 
 
-def test_what_only_looks_like_a_clip_is_refused() -> None:
+def test_a_file_that_only_resembles_a_clip_is_refused() -> None:
     false = b"\0\0\0\x18ftypisom" + b"\0" * 64
     assert "cannot be read" in refused(nested(videos=[data_uri(false, "video/mp4")]))
     assert "not an mp4" in refused(nested(videos=[data_uri(b"GIF89a" * 20, "video/mp4")]))

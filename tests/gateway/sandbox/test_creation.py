@@ -58,7 +58,7 @@ async def test_another_key_is_refused(tmp_path: Path, header: str | None) -> Non
         assert [line["charged"] for line in await up.ledger("post")] == [None]
 
 
-async def test_what_breaks_a_limit_is_refused_and_costs_nothing(tmp_path: Path) -> None:
+async def test_a_creation_that_breaks_a_limit_is_refused_and_not_charged(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         flat = await up.client.post(CREATE, json=nested()["input"][0]["params"])
         unknown = await up.create(audio=True)
@@ -78,14 +78,14 @@ async def test_a_body_over_twenty_megabytes_is_refused(tmp_path: Path) -> None:
         assert reply.status_code == 413
 
 
-async def test_a_large_inline_image_is_taken(tmp_path: Path) -> None:
+async def test_a_large_inline_image_is_accepted(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         image = picture("teal") + b"\0" * 100_000
         uri = f"data:image/png;base64,{base64.b64encode(image).decode()}"
         assert (await up.create(images=[uri])).status_code == 200
 
 
-async def test_a_body_that_never_becomes_whole_is_recorded_and_creates_nothing(tmp_path: Path) -> None:
+async def test_an_incomplete_body_is_recorded_and_creates_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         whole = orjson.dumps(nested(payload="job_7"))
         _, writer = await asyncio.open_connection("127.0.0.1", int(up.url.rsplit(":", 1)[1]))
@@ -114,7 +114,7 @@ async def test_admin_lists_tasks_with_what_they_cost(tmp_path: Path) -> None:
         assert [(task["payload"], task["charged"]) for task in listed] == [("job_1", "0.0350")]
 
 
-async def test_results_carry_the_public_address_that_was_set(tmp_path: Path) -> None:
+async def test_results_have_the_configured_public_url(tmp_path: Path) -> None:
     async with running(tmp_path) as up, listening() as listener:
         assert listener.url
         reply = await up.client.post(CREATE, json=nested(), headers={"Host": "sandbox.example:81"})

@@ -19,7 +19,7 @@ def test_a_fact_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_restart_goes_on_where_the_file_ends(tmp_path: Path) -> None:
+def test_a_restart_continues_at_the_end_of_the_file(tmp_path: Path) -> None:
     for number in range(3):
         ledger = Ledger(tmp_path / "ledger.jsonl", Environment())
         ledger.write("fault", fault=str(number))
@@ -39,7 +39,7 @@ def test_facts_are_found_by_kind_and_by_task(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_payload_and_token_are_seen_in_a_body_that_was_cut_off(tmp_path: Path) -> None:
+def test_payload_and_token_are_read_from_a_truncated_body(tmp_path: Path) -> None:
     body = rb'{"input":[{"params":{"prompt":"\"payload\": \"no\"","payload":"job_1 \"x\"","callback_url":"http://g/c/tok?q=1","see'
     ledger = Ledger(tmp_path / "ledger.jsonl", Environment())
     ledger.post(body, dialect="vtrix", is_authorized=True, first_byte_ns=7, last_byte_ns=None, reply=None)

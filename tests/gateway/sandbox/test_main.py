@@ -88,7 +88,7 @@ def test_no_render_process_outlives_the_sandbox(
     until(lambda: not is_running(children[0]))
 
 
-def test_the_options_of_the_vidu_dialect_are_heeded(
+def test_the_options_of_the_vidu_dialect_work(
     sandbox: tuple[subprocess.Popen[bytes], httpx.Client],
 ) -> None:
     _, client = sandbox

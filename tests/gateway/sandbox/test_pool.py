@@ -22,7 +22,7 @@ async def test_a_process_is_used_again(tmp_path: Path) -> None:
     pool = RenderPool(1)
     news: list[float] = []
     for name in ("a", "b"):
-        async with pool.place() as child:
+        async with pool.acquire() as child:
             await child.render(script(tmp_path, name), news.append)
     assert len(pool.pids()) == 1
     assert news == pytest.approx([n / 6 for n in range(1, 7)] * 2)
@@ -34,7 +34,7 @@ async def test_a_killed_process_fails_its_task_and_no_other(tmp_path: Path) -> N
     started = asyncio.Event()
 
     async def long_render() -> None:
-        async with pool.place() as child:
+        async with pool.acquire() as child:
             await child.render(script(tmp_path, "long", seconds=8), lambda share: started.set())
 
     doomed = asyncio.create_task(long_render())
@@ -43,7 +43,7 @@ async def test_a_killed_process_fails_its_task_and_no_other(tmp_path: Path) -> N
     with pytest.raises(TaskFailed) as caught:
         await doomed
     assert caught.value.code == "InternalServiceFailure"
-    async with pool.place() as child:
+    async with pool.acquire() as child:
         await child.render(script(tmp_path, "next"), lambda share: None)
     assert (tmp_path / "next.mp4").exists()
     await pool.close()
@@ -51,21 +51,21 @@ async def test_a_killed_process_fails_its_task_and_no_other(tmp_path: Path) -> N
 
 async def test_a_process_that_was_killed_while_idle_is_replaced(tmp_path: Path) -> None:
     pool = RenderPool(1)
-    async with pool.place() as child:
+    async with pool.acquire() as child:
         os.kill(child.pid, signal.SIGKILL)
-    async with pool.place() as child:
+    async with pool.acquire() as child:
         await asyncio.sleep(0)
         if child.is_alive:
             with pytest.raises(TaskFailed):
                 await child.render(script(tmp_path, "a"), lambda share: None)
-    async with pool.place() as child:
+    async with pool.acquire() as child:
         await child.render(script(tmp_path, "b"), lambda share: None)
     await pool.close()
 
 
-async def test_what_cannot_be_rendered_is_said_and_the_process_lives(tmp_path: Path) -> None:
+async def test_a_script_that_cannot_be_rendered_fails_and_the_process_stays(tmp_path: Path) -> None:
     pool = RenderPool(1)
-    async with pool.place() as child:
+    async with pool.acquire() as child:
         with pytest.raises(TaskFailed) as caught:
             await child.render(script(tmp_path, "a", images=[b"no image"]), lambda share: None)
         assert caught.value.code == "ImageFormatInvalid"
@@ -78,7 +78,7 @@ async def test_a_cancelled_render_ends_its_process(tmp_path: Path) -> None:
     started = asyncio.Event()
 
     async def long_render() -> None:
-        async with pool.place() as child:
+        async with pool.acquire() as child:
             await child.render(script(tmp_path, "long", seconds=8), lambda share: started.set())
 
     doomed = asyncio.create_task(long_render())

@@ -43,7 +43,7 @@ async def test_a_task_ends_in_a_film_of_the_asked_kind(tmp_path: Path) -> None:
         assert not list((tmp_path / "work").iterdir())
 
 
-async def test_progress_rises_while_frames_are_rendered(tmp_path: Path) -> None:
+async def test_progress_increases_while_frames_are_rendered(tmp_path: Path) -> None:
     async with running(tmp_path, render="full") as up:
         task_id = (await up.create(**(SMALL | {"images": [uri("red")], "duration": 2}))).json()["id"]
         shares = []
@@ -74,21 +74,21 @@ async def test_both_the_plain_and_the_marked_film_are_kept(tmp_path: Path) -> No
         assert seen.colour(0.5, 0.05, 0.05) == pytest.approx((255, 0, 0), abs=40)
 
 
-async def test_images_are_fetched_from_their_addresses(tmp_path: Path) -> None:
+async def test_images_are_downloaded_from_their_urls(tmp_path: Path) -> None:
     async with running(tmp_path, render="full") as up:
         done = await made(up, images=[f"{up.url}/samples/dusk-hills.jpg"])
         _, seen = await film(up, done)
         assert seen.colour(0.5, 0.5, 0.02) != pytest.approx((255, 0, 0), abs=60)
 
 
-async def test_an_image_that_cannot_be_fetched_fails_the_task(tmp_path: Path) -> None:
+async def test_an_image_that_cannot_be_downloaded_fails_the_task(tmp_path: Path) -> None:
     async with running(tmp_path, render="full") as up:
         for address in (f"{up.url}/samples/nothing.jpg", "http://127.0.0.1:9/refused.jpg"):
             failed = await made(up, images=[address])
             assert (failed["status"], failed["error"]["code"]) == ("failed", "ImageDownloadFailure")
 
 
-async def test_an_address_that_holds_no_image_fails_the_task(tmp_path: Path) -> None:
+async def test_a_url_without_an_image_fails_the_task(tmp_path: Path) -> None:
     async with running(tmp_path, render="full") as up:
         failed = await made(up, images=[f"{up.url}/healthz"])
         assert failed["error"]["code"] == "ImageFormatInvalid"
@@ -113,7 +113,7 @@ async def test_a_film_is_served_in_ranges(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["0" * 32 + ".mp4", "..%2Fledger.jsonl", "ledger.jsonl", "x.part"])
-async def test_nothing_but_results_is_served(tmp_path: Path, name: str) -> None:
+async def test_only_results_are_served(tmp_path: Path, name: str) -> None:
     async with running(tmp_path) as up:
         assert (await up.client.get(f"/files/{name}")).status_code == 404
 

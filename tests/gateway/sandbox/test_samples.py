@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gateway.sandbox.app import SAMPLES
-from gateway.sandbox.studio import PLACEHOLDER
+from gateway.sandbox.task_runner import PLACEHOLDER
 from tests.gateway.sandbox.render.films import look
 
 

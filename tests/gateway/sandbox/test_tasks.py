@@ -3,19 +3,19 @@ from __future__ import annotations
 import re
 
 from gateway.environment import Environment
-from gateway.sandbox.checks import Order, Reference
+from gateway.sandbox.checks import Reference, TaskSpec
 from gateway.sandbox.prices import cost_of, credits_of
 from gateway.sandbox.tasks import Task, new_task
 
 
-def order(duration: int = 5, seed: int = 0) -> Order:
-    return Order(
+def spec(duration: int = 5, seed: int = 0) -> TaskSpec:
+    return TaskSpec(
         images=(Reference(url="http://127.0.0.1:9/a.png"),), prompt="a fox", duration=duration, seed=seed
     )
 
 
 def task(duration: int = 5, seed: int = 0, environment: Environment | None = None) -> Task:
-    return new_task(order(duration, seed), "http://sandbox", {}, environment or Environment())
+    return new_task(spec(duration, seed), "http://sandbox", {}, environment or Environment())
 
 
 def test_ids_look_like_the_real_ones() -> None:
@@ -25,13 +25,13 @@ def test_ids_look_like_the_real_ones() -> None:
     assert len({one.id for one in made}) == 50
 
 
-def test_seed_zero_is_any_seed_and_is_recorded() -> None:
+def test_seed_zero_gives_a_random_seed_which_is_recorded() -> None:
     assert task(environment=Environment(random=lambda: 0.0)).seed == 1
     assert task(environment=Environment(random=lambda: 0.999999999)).seed <= 2**31 - 1
     assert task(seed=42).seed == 42
 
 
-def test_duration_zero_is_three_to_six_seconds_by_the_seed() -> None:
+def test_duration_zero_gives_three_to_six_seconds_by_the_seed() -> None:
     lengths = [task(duration=0, seed=seed).seconds for seed in range(1, 60)]
     assert set(lengths) == {3, 4, 5, 6}
     assert lengths == [task(duration=0, seed=seed).seconds for seed in range(1, 60)]

@@ -6,7 +6,7 @@ from gateway.sandbox.signing import signature
 from tests.gateway.sandbox.running import KEY, listening, running
 
 
-async def test_every_change_is_told_under_the_tasks_own_id(tmp_path: Path) -> None:
+async def test_every_change_is_sent_with_the_id_of_the_task(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, task_seconds=0.1, concurrency=1) as up:
         first = await up.vidu_made(callback_url=listener.url)
         second = await up.vidu_made(callback_url=listener.url, payload="job_2")
@@ -22,7 +22,7 @@ async def test_every_change_is_told_under_the_tasks_own_id(tmp_path: Path) -> No
         assert (last["callback_token"], last["reply"], last["mutation"]) == ("token-1", 200, None)
 
 
-async def test_a_callback_is_signed_with_the_key_that_made_the_task(tmp_path: Path) -> None:
+async def test_a_callback_is_signed_with_the_key_that_created_the_task(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path) as up:
         await up.vidu_made(callback_url=listener.url)
         await listener.heard(2)
@@ -32,16 +32,16 @@ async def test_a_callback_is_signed_with_the_key_that_made_the_task(tmp_path: Pa
             assert headers["X-HMAC-SIGNATURE"] == expected
 
 
-async def test_the_start_is_told_once_and_the_end_three_times_more(tmp_path: Path) -> None:
+async def test_the_start_has_one_attempt_and_the_end_four(tmp_path: Path) -> None:
     async with listening(*[500] * 9) as listener, running(tmp_path, task_seconds=0.1) as up:
         task_id = await up.vidu_made(callback_url=listener.url)
         await up.sandbox.tasks[task_id].ended.wait()
-        await up.sandbox.caller.told(up.sandbox.tasks[task_id])
+        await up.sandbox.callbacks.wait_for(up.sandbox.tasks[task_id])
         states = [body["state"] for body in listener.bodies]
         assert states == ["processing"] + ["success"] * 4
 
 
-async def test_a_cancelled_task_is_told_of_as_failed(tmp_path: Path) -> None:
+async def test_the_callback_of_a_cancelled_task_says_failed(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, concurrency=0) as up:
         task_id = await up.vidu_made(callback_url=listener.url)
         await listener.heard(1)

@@ -8,12 +8,12 @@ import httpx
 import orjson
 import pytest
 
-from gateway.sandbox.checks import read_flat_order
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.checks import read_flat_spec
+from gateway.sandbox.refusals import RequestRefused
 from tests.gateway.sandbox.running import KEY, VIDU_CREATE, VIDU_TASKS, flat, nested, running
 
 
-async def test_a_creation_is_answered_with_what_was_asked_and_charged_at_once(tmp_path: Path) -> None:
+async def test_a_creation_is_answered_with_its_parameters_and_charged_at_once(tmp_path: Path) -> None:
     async with running(tmp_path, task_seconds=60) as up:
         reply = await up.vidu_create(payload="job_1", seed=7, callback_url="http://127.0.0.1:9/c/tok")
         body = reply.json()
@@ -46,7 +46,7 @@ async def test_another_key_is_refused_in_vidus_envelope(tmp_path: Path, header: 
         assert (line["authorized"], line["charged"], line["reply"]) == (False, None, 401)
 
 
-async def test_what_breaks_a_limit_is_refused_and_costs_nothing(tmp_path: Path) -> None:
+async def test_a_creation_that_breaks_a_limit_is_refused_and_not_charged(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         reply = await up.vidu_create(audio=True)
         body = reply.json()
@@ -71,14 +71,14 @@ async def test_what_breaks_a_limit_is_refused_and_costs_nothing(tmp_path: Path) 
         [],
     ],
 )
-def test_another_body_is_refused(document: Any) -> None:
-    with pytest.raises(Refused) as caught:
-        read_flat_order(orjson.dumps(document))
+def test_an_invalid_body_is_refused(document: Any) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        read_flat_spec(orjson.dumps(document))
     assert caught.value.status == 400
 
 
-def test_a_movement_without_effect_is_allowed() -> None:
-    assert read_flat_order(orjson.dumps(flat(movement_amplitude="auto", duration=0))).duration == 0
+def test_the_movement_amplitude_is_accepted_and_has_no_effect() -> None:
+    assert read_flat_spec(orjson.dumps(flat(movement_amplitude="auto", duration=0))).duration == 0
 
 
 async def test_the_two_dialects_do_not_see_each_others_tasks(tmp_path: Path) -> None:
@@ -115,6 +115,6 @@ async def test_a_refusing_fault_creates_nothing(tmp_path: Path, fault: str, stat
         assert (reply.status_code, reply.json()["reason"]) == (status, reason)
         assert reply.headers.get("retry-after") == ("3" if "=" in fault else None)
         assert up.sandbox.tasks == {}
-        struck = (await up.ledger("fault"))[0]
-        assert (struck["fault"], struck["by"]) == (fault.split("=")[0], "marker")
-        assert (struck["payload"], struck["task_id"]) == ("job_1", None)
+        applied = (await up.ledger("fault"))[0]
+        assert (applied["fault"], applied["by"]) == (fault.split("=")[0], "marker")
+        assert (applied["payload"], applied["task_id"]) == ("job_1", None)

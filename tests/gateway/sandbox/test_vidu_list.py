@@ -32,13 +32,13 @@ async def test_rows_are_the_newest_first_and_show_no_payload(tmp_path: Path) -> 
         assert (await up.ledger("list"))[0]["task_ids"] == made[::-1]
 
 
-async def test_the_payload_is_shown_when_that_is_wished(tmp_path: Path) -> None:
+async def test_the_payload_is_shown_if_the_option_is_set(tmp_path: Path) -> None:
     async with running(tmp_path, list_payload=True) as up:
         await up.vidu_made(payload="job_1")
         assert (await listed(up))["tasks"][0]["payload"] == "job_1"
 
 
-async def test_pages_follow_each_other_though_new_tasks_come(tmp_path: Path) -> None:
+async def test_pages_stay_consistent_while_new_tasks_arrive(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         made = [await up.vidu_made() for _ in range(25)]
         seen: list[str] = []
@@ -53,7 +53,7 @@ async def test_pages_follow_each_other_though_new_tasks_come(tmp_path: Path) -> 
         assert seen == made[::-1]
 
 
-async def test_a_time_a_state_and_ids_narrow_the_list(tmp_path: Path) -> None:
+async def test_the_list_is_filtered_by_time_state_and_ids(tmp_path: Path) -> None:
     async with running(tmp_path, concurrency=0) as up:
         old, middle, new = [await up.vidu_made() for _ in range(3)]
         now = up.sandbox.environment.clock()
@@ -87,7 +87,7 @@ async def test_a_time_a_state_and_ids_narrow_the_list(tmp_path: Path) -> None:
         {"since": "0"},
     ],
 )
-async def test_a_query_that_makes_no_sense_is_refused(tmp_path: Path, query: Params) -> None:
+async def test_an_invalid_query_is_refused(tmp_path: Path, query: Params) -> None:
     async with running(tmp_path) as up:
         reply = await up.vidu("GET", VIDU_TASKS, params=query)
         assert reply.status_code == 400

@@ -20,7 +20,7 @@ async def test_a_finished_task_shows_its_film_and_its_payload(tmp_path: Path) ->
         assert (await up.ledger("get", task_id))[0]["status"] == "success"
 
 
-async def test_a_rendered_film_is_to_be_had(tmp_path: Path) -> None:
+async def test_a_rendered_film_can_be_downloaded(tmp_path: Path) -> None:
     async with running(tmp_path, render="full") as up:
         task_id = await up.vidu_made(
             images=[f"{up.url}/samples/red-fox.jpg"], resolution="540p", duration=1, aspect_ratio="1:1"
@@ -32,7 +32,7 @@ async def test_a_rendered_film_is_to_be_had(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task_id", ["abc", "12x", "-1", "1" * 30])
-async def test_an_id_that_is_no_number_is_refused_before_the_key_is_looked_at(
+async def test_an_id_that_is_not_a_number_is_refused_before_the_key_is_checked(
     tmp_path: Path, task_id: str
 ) -> None:
     async with running(tmp_path) as up:
@@ -50,7 +50,7 @@ async def test_an_unknown_number_is_404(tmp_path: Path) -> None:
         assert (await up.ledger("get", "123"))[0]["reply"] == 404
 
 
-async def test_surplus_tasks_wait_and_run_in_the_order_they_came(tmp_path: Path) -> None:
+async def test_tasks_over_the_limit_wait_and_run_in_order_of_arrival(tmp_path: Path) -> None:
     async with running(tmp_path, task_seconds=0.1, concurrency=1) as up:
         made = [await up.vidu_made() for _ in range(3)]
         states = [(await up.vidu_poll(task_id))["state"] for task_id in made]
@@ -66,7 +66,7 @@ async def test_surplus_tasks_wait_and_run_in_the_order_they_came(tmp_path: Path)
         assert begun == sorted(begun)
 
 
-async def test_the_vtrix_dialect_knows_no_waiting_line(tmp_path: Path) -> None:
+async def test_the_vtrix_dialect_has_no_queue(tmp_path: Path) -> None:
     async with running(tmp_path, concurrency=0) as up:
         task_id = (await up.create()).json()["id"]
         assert (await up.ended(task_id))["status"] == "completed"
@@ -104,7 +104,7 @@ async def silent() -> AsyncIterator[str]:
         server.close()
 
 
-async def test_a_task_that_fetches_its_references_is_still_to_be_cancelled(tmp_path: Path) -> None:
+async def test_a_task_that_downloads_its_references_can_be_cancelled(tmp_path: Path) -> None:
     async with silent() as url, running(tmp_path, render="full", concurrency=1) as up:
         task_id = await up.vidu_made(images=[url])
         assert (await up.vidu_poll(task_id))["state"] == "created"
@@ -115,7 +115,7 @@ async def test_a_task_that_fetches_its_references_is_still_to_be_cancelled(tmp_p
         assert not (tmp_path / "work" / task_id).exists()
 
 
-async def test_a_task_under_way_is_not_cancelled(tmp_path: Path) -> None:
+async def test_a_running_task_is_not_cancelled(tmp_path: Path) -> None:
     async with running(tmp_path, task_seconds=60) as up:
         task_id = await up.vidu_made()
         reply = await up.vidu_cancel(task_id)
@@ -125,7 +125,7 @@ async def test_a_task_under_way_is_not_cancelled(tmp_path: Path) -> None:
         assert await up.ledger("refund") == []
 
 
-async def test_a_cancel_names_the_task_in_its_body_too(tmp_path: Path) -> None:
+async def test_a_cancel_must_repeat_the_id_in_its_body(tmp_path: Path) -> None:
     async with running(tmp_path, concurrency=0) as up:
         task_id = await up.vidu_made()
         for body in (b"", b"{}", b'{"id":"1"}', b"["):
@@ -134,15 +134,15 @@ async def test_a_cancel_names_the_task_in_its_body_too(tmp_path: Path) -> None:
         assert (await up.vidu_poll(task_id))["state"] == "queueing"
 
 
-async def test_a_cancelled_task_leaves_its_place_in_the_line(tmp_path: Path) -> None:
-    async with running(tmp_path, task_seconds=0.1, concurrency=1) as up:
+async def test_a_cancelled_task_leaves_the_queue(tmp_path: Path) -> None:
+    async with running(tmp_path, task_seconds=60, concurrency=1) as up:
         first, second, third = [await up.vidu_made() for _ in range(3)]
         await up.vidu_cancel(second)
-        await up.sandbox.tasks[third].ended.wait()
+        up.sandbox.runner._end_simulated(up.sandbox.tasks[first])  # whatever the machine's load is
         assert [up.sandbox.tasks[one].state for one in (first, second, third)] == [
             "success",
             "failed",
-            "success",
+            "processing",
         ]
 
 
@@ -156,7 +156,7 @@ async def test_credits_show_what_was_spent_and_who_waits(tmp_path: Path) -> None
         assert (after["concurrency_limit"], after["current_concurrency"], after["queue_count"]) == (1, 1, 1)
 
 
-async def test_an_unpublished_state_is_seen_until_the_end(tmp_path: Path) -> None:
+async def test_an_unpublished_state_is_shown_until_the_end(tmp_path: Path) -> None:
     async with running(tmp_path, task_seconds=0.1) as up:
         task_id = await up.vidu_made(prompt="[[fault:unknown_status]] fox")
         assert (await up.vidu_poll(task_id))["state"] == "rendering"
@@ -164,7 +164,7 @@ async def test_an_unpublished_state_is_seen_until_the_end(tmp_path: Path) -> Non
         assert (await up.vidu_poll(task_id))["state"] == "success"
 
 
-async def test_an_instant_task_is_over_in_its_first_answer_though_others_wait(tmp_path: Path) -> None:
+async def test_an_instant_task_is_finished_in_its_first_answer_even_if_others_wait(tmp_path: Path) -> None:
     async with running(tmp_path, task_seconds=60, concurrency=0) as up:
         body = (await up.vidu_create(prompt="[[fault:instant]] fox")).json()
         assert body["state"] == "success"

@@ -93,7 +93,7 @@ async def test_a_revoked_key_is_refused_at_once_where_it_was_revoked(store: Redi
     found = await store.find("0a0b0c")
     assert found is not None
     assert found.revoked_at == 7
-    assert not found.opens("secret")
+    assert not found.matches("secret")
 
 
 async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(

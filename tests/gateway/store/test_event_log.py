@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.events import EVENT_OF, TYPE_OF_STATE, EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
-from gateway.lifecycle import JobEvent, JobState, job_moves
+from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.store import keys
 from gateway.store.base import Callback, Move
 from gateway.store.event_log import START, Entry, RedisTenantEvents, place
@@ -62,7 +62,7 @@ async def test_every_move_into_a_state_that_clients_hear_of_is_told_and_no_other
     job = await accept()
     await redis.hset(keys.job(job.id), "state", before)  # type: ignore[misc]
     await jobs.apply(job, Move(event))
-    after = job_moves(event).get(before, before)
+    after = job_transitions(event).get(before, before)
     heard_of = after in TYPE_OF_STATE and after is not before and after is not JobState.QUEUED
     expected = [(TYPE_OF_STATE[after].value, job.id)] if heard_of else []
     assert (await heard(told))[1:] == expected

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from gateway.environment import go_on
+from gateway.environment import no_crash_point
 from gateway.upstream.base import Gate, SubmitOutcome
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
@@ -38,7 +38,7 @@ class CountingGate:
 
 
 def upstream_at(
-    url: str, *, upload_seconds: float = 20.0, response_seconds: float = 20.0, reach: Reach = go_on
+    url: str, *, upload_seconds: float = 20.0, response_seconds: float = 20.0, reach: Reach = no_crash_point
 ) -> HttpUpstream:
     return HttpUpstream(
         VtrixDialect(),
@@ -64,7 +64,11 @@ async def submit(
 
 @asynccontextmanager
 async def meeting(
-    script: Script, *, upload_seconds: float = 20.0, response_seconds: float = 20.0, reach: Reach = go_on
+    script: Script,
+    *,
+    upload_seconds: float = 20.0,
+    response_seconds: float = 20.0,
+    reach: Reach = no_crash_point,
 ) -> AsyncIterator[tuple[HttpUpstream, ScriptedServer]]:
     async with scripted(script) as server:
         upstream = upstream_at(

@@ -117,7 +117,7 @@ def test_output_becomes_the_published_groups(value: object, output: list[dict[st
         "https://cdn.example.com/视频.mp4",
     ],
 )
-def test_plain_addresses_are_taken(url: str) -> None:
+def test_plain_urls_are_accepted(url: str) -> None:
     assert is_plain_url(url)
 
 
@@ -144,12 +144,12 @@ def test_plain_addresses_are_taken(url: str) -> None:
         "https://cdn.example.com/" + "a" * 2048,
     ],
 )
-def test_other_addresses_are_not(url: object) -> None:
+def test_other_urls_are_rejected(url: object) -> None:
     assert not is_plain_url(url)
 
 
 @given(st.text(), st.text())
-def test_no_retry_after_makes_it_raise(wait: str, now: str) -> None:
+def test_reading_retry_after_never_raises(wait: str, now: str) -> None:
     seconds = read_retry_after({"retry-after": wait, "date": now})
     assert seconds is None or 0 <= seconds <= 86_400
 
@@ -165,7 +165,7 @@ def test_no_retry_after_makes_it_raise(wait: str, now: str) -> None:
         (1_768_891_922_323, 1_768_891_922_323),
     ],
 )
-def test_a_moment_is_read_in_every_form(value: object, milliseconds: int) -> None:
+def test_a_time_is_read_in_every_form(value: object, milliseconds: int) -> None:
     assert read_moment(value) == milliseconds
 
 
@@ -173,7 +173,7 @@ def test_a_moment_is_read_in_every_form(value: object, milliseconds: int) -> Non
     "value",
     ["", "soon", "2026-01-20T06:52:02", None, True, 0, -1, 10**20, math.inf, math.nan, [], {}],
 )
-def test_what_names_no_moment_is_none(value: object) -> None:
+def test_a_value_that_is_not_a_time_gives_none(value: object) -> None:
     assert read_moment(value) is None
 
 
@@ -183,7 +183,7 @@ TOKEN = tokens.make(Keyring({"k1": b"s" * 32}), "acme-2_x", f"job_{'0' * 26}", 1
 @pytest.mark.parametrize(
     "text", [TOKEN, f"https://gw.example.com/callbacks/{TOKEN}", f"bad url: {TOKEN}, {TOKEN}."]
 )
-def test_our_token_is_taken_out_of_what_clients_may_see(text: str) -> None:
+def test_our_token_is_removed_from_text_that_clients_see(text: str) -> None:
     shown = text.replace(TOKEN, "[token]")
     assert read_text(text, 500) == shown
     error = read_error({"code": "1", "message": text})
@@ -197,7 +197,7 @@ def test_our_token_is_taken_out_of_what_clients_may_see(text: str) -> None:
     assert read_storable([text, 2**70]) == [shown, str(2**70)]
 
 
-def test_a_token_that_a_cut_would_split_is_taken_out_whole() -> None:
+def test_a_token_at_the_length_limit_is_removed_completely() -> None:
     for before in range(40):
         shown = read_text("x" * before + " " + TOKEN, 40)
         assert ".job_" not in shown
@@ -205,7 +205,7 @@ def test_a_token_that_a_cut_would_split_is_taken_out_whole() -> None:
     assert read_text(TOKEN[:20] + "\u200b" + TOKEN[20:], 500) == "[token]"
 
 
-def test_our_mark_is_still_read_from_a_task_and_from_a_list() -> None:
+def test_our_mark_is_read_from_a_task_and_from_a_list() -> None:
     task = read_storable({"payload": TOKEN, "id": 2**70})
     assert isinstance(task, dict)
     assert read_reference(task) == TOKEN
@@ -214,6 +214,6 @@ def test_our_mark_is_still_read_from_a_task_and_from_a_list() -> None:
     assert listed == {"tasks": [{"payload": TOKEN, "prompt": "a fox"}], "next_page_token": ""}
 
 
-def test_what_only_looks_like_a_token_is_left() -> None:
+def test_text_that_only_resembles_a_token_stays() -> None:
     for text in ("a.job_b", f"job_{'0' * 26}", TOKEN[:-1], TOKEN.replace("acme", "ACME")):
         assert read_text(text, 500) == text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream import dialects
-from gateway.upstream.base import Accepted, Dialect, Found, Later, Listing, TaskStatus
+from gateway.upstream.base import Accepted, Dialect, Found, Inconclusive, Listing, TaskStatus
 
 DIALECTS = [dialects.make("vtrix"), dialects.make("vidu")]
 NAMES = st.one_of(
@@ -58,14 +58,14 @@ BODIES = (
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 @given(body=BODIES, status=st.integers(100, 599), wait=st.text(max_size=40))
-def test_no_answer_makes_a_dialect_raise(dialect: Dialect, body: bytes, status: int, wait: str) -> None:
+def test_a_dialect_never_raises_for_an_answer(dialect: Dialect, body: bytes, status: int, wait: str) -> None:
     headers = {"retry-after": wait, "date": wait}
     outcome = dialect.read_created(status, headers, body)
     assert isinstance(outcome, Accepted) <= (200 <= status < 300)
     dialect.read_task(status, headers, body)
     dialect.read_canceled(status, headers, body)
     listing = dialect.read_list(status, headers, body)
-    assert isinstance(listing, Later) or (200 <= status < 300 and isinstance(listing, Listing))
+    assert isinstance(listing, Inconclusive) or (200 <= status < 300 and isinstance(listing, Listing))
     hint = dialect.read_callback(body)
     assert hint.task_id is None or 1 <= len(hint.task_id) <= 128
     assert hint.snapshot is None or hint.snapshot.status is hint.status
@@ -73,7 +73,7 @@ def test_no_answer_makes_a_dialect_raise(dialect: Dialect, body: bytes, status: 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 @given(body=BODIES)
-def test_whatever_is_read_can_be_written_again_as_json(dialect: Dialect, body: bytes) -> None:
+def test_everything_that_was_read_can_be_written_as_json(dialect: Dialect, body: bytes) -> None:
     outcome = dialect.read_task(200, {}, body)
     if isinstance(outcome, Found):
         snapshot = outcome.snapshot
@@ -82,7 +82,7 @@ def test_whatever_is_read_can_be_written_again_as_json(dialect: Dialect, body: b
         assert (snapshot.error is not None) == ended_badly
 
 
-def test_integers_that_our_own_records_cannot_hold_become_text() -> None:
+def test_integers_too_large_for_our_records_become_text() -> None:
     extra = b'{"id":"t1","status":"completed","metadata":{"n":[99999999999999999999,18446744073709551615]}}'
     outcome = DIALECTS[0].read_task(200, {}, extra)
     assert isinstance(outcome, Found)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from gateway.upstream.base import Accepted, Busy, CancelDone, Later, Unknown
+from gateway.upstream.base import Accepted, Busy, CancelDone, Inconclusive, Unknown
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vidu import ViduDialect
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, answers, scripted
@@ -29,7 +29,7 @@ class Points:
 
 
 @pytest.mark.parametrize("params", [SMALL, LARGE], ids=["small", "large"])
-async def test_a_submit_reaches_its_points_in_order(params: dict[str, object]) -> None:
+async def test_a_submit_reaches_its_crash_points_in_order(params: dict[str, object]) -> None:
     points = Points()
 
     async def gate() -> None:
@@ -40,7 +40,7 @@ async def test_a_submit_reaches_its_points_in_order(params: dict[str, object]) -
     assert points.seen == ["gate", "submit.last_byte.before", "submit.last_byte.after", "submit.answered"]
 
 
-async def test_before_the_last_byte_the_server_lacks_it_and_behind_it_has_it() -> None:
+async def test_the_server_gets_the_last_byte_between_its_two_crash_points() -> None:
     whole = asyncio.Event()
     complete: dict[str, bool] = {}
 
@@ -63,7 +63,7 @@ async def test_before_the_last_byte_the_server_lacks_it_and_behind_it_has_it() -
     }
 
 
-async def test_a_process_that_thaws_before_the_last_byte_sends_it_without_asking_again() -> None:
+async def test_a_process_frozen_after_the_gate_sends_the_last_byte_without_asking_again() -> None:
     async def reach(point: str) -> None:
         if point == "submit.last_byte.before":
             await asyncio.sleep(0.3)
@@ -78,7 +78,7 @@ async def test_a_process_that_thaws_before_the_last_byte_sends_it_without_asking
     assert gate.passed == 1
 
 
-async def test_stopped_before_the_last_byte_it_stays_back() -> None:
+async def test_a_failure_before_the_last_byte_keeps_it_unsent() -> None:
     points = Points("submit.last_byte.before", OSError("stopped"))
     async with meeting(answers(200, ACCEPTED), reach=points) as (upstream, server):
         with pytest.raises(OSError, match="stopped"):
@@ -90,10 +90,10 @@ async def test_stopped_before_the_last_byte_it_stays_back() -> None:
 @pytest.mark.parametrize("point", ["submit.last_byte.after", "submit.answered"])
 async def test_a_lost_answer_to_a_submit_is_unknown(point: str) -> None:
     async with meeting(answers(200, ACCEPTED), reach=Points(point, ConnectionError())) as (upstream, _):
-        assert await submit(upstream, CountingGate()) == Unknown("no whole answer: ConnectionError")
+        assert await submit(upstream, CountingGate()) == Unknown("no complete answer: ConnectionError")
 
 
-async def test_a_submit_that_fails_before_the_gate_reaches_no_point() -> None:
+async def test_a_submit_that_fails_before_the_gate_reaches_no_crash_point() -> None:
     async def script(connection: Connection) -> None:
         connection.reset()
 
@@ -103,7 +103,7 @@ async def test_a_submit_that_fails_before_the_gate_reaches_no_point() -> None:
     assert points.seen == []
 
 
-async def test_looks_and_cancels_reach_a_point_before_and_behind() -> None:
+async def test_polls_and_cancels_reach_a_crash_point_before_and_after() -> None:
     points = Points()
     async with (
         scripted(answers(200, b'{"state":"created"}')) as server,
@@ -115,11 +115,11 @@ async def test_looks_and_cancels_reach_a_point_before_and_behind() -> None:
 
 
 @pytest.mark.parametrize("point", ["query.after", "cancel.after"])
-async def test_a_lost_answer_to_what_may_be_repeated_is_later(point: str) -> None:
+async def test_a_lost_answer_to_a_repeatable_request_is_inconclusive(point: str) -> None:
     points = Points(point, ConnectionError())
     async with (
         scripted(answers(200, b'{"state":"success"}')) as server,
         HttpUpstream(ViduDialect(), server.url, SecretStr("k"), reach=points) as upstream,
     ):
         outcome = await (upstream.query("1") if point == "query.after" else upstream.cancel("1"))
-    assert outcome == Later("no answer: ConnectionError")
+    assert outcome == Inconclusive("no answer: ConnectionError")

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.errors import Fenced
-from gateway.upstream.base import Accepted, Busy, Refused, Rejected, SubmitOutcome
+from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, SubmitOutcome
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, answers
@@ -22,7 +22,7 @@ from tests.gateway.upstream.submitting import KEY, LARGE, SMALL, CountingGate, m
 
 
 @pytest.mark.parametrize("params", [SMALL, LARGE], ids=["small", "large"])
-async def test_at_the_gate_the_server_has_all_but_the_last_byte(params: dict[str, object]) -> None:
+async def test_at_the_gate_the_server_has_everything_but_the_last_byte(params: dict[str, object]) -> None:
     arrived, last = asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
@@ -53,7 +53,7 @@ async def test_at_the_gate_the_server_has_all_but_the_last_byte(params: dict[str
     ],
     ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
 )
-async def test_what_the_gate_raises_comes_out_and_the_last_byte_stays_back(
+async def test_an_error_of_the_gate_is_raised_and_the_last_byte_is_not_sent(
     error: Exception, params: dict[str, object]
 ) -> None:
     async def gate() -> None:
@@ -70,7 +70,7 @@ async def test_what_the_gate_raises_comes_out_and_the_last_byte_stays_back(
         orjson.loads(request.body)
 
 
-async def test_cancelled_at_the_gate_the_last_byte_stays_back() -> None:
+async def test_cancelled_at_the_gate_the_last_byte_is_not_sent() -> None:
     waiting = asyncio.Event()
 
     async def gate() -> None:
@@ -87,7 +87,7 @@ async def test_cancelled_at_the_gate_the_last_byte_stays_back() -> None:
     assert not server.requests[0].complete
 
 
-async def test_cancelled_before_the_gate_it_never_asks_and_the_last_byte_stays_back() -> None:
+async def test_cancelled_before_the_gate_the_gate_is_not_asked_and_the_last_byte_not_sent() -> None:
     under_way, gate = asyncio.Event(), CountingGate()
 
     async def script(connection: Connection) -> None:
@@ -110,7 +110,7 @@ async def test_cancelled_before_the_gate_it_never_asks_and_the_last_byte_stays_b
 
 
 @pytest.mark.parametrize("turns", range(0, 40, 2))
-async def test_cancelled_at_any_moment_it_sends_all_only_if_the_gate_was_asked(turns: int) -> None:
+async def test_cancelled_at_any_time_the_last_byte_is_sent_only_if_the_gate_was_asked(turns: int) -> None:
     gate = CountingGate()
     async with meeting(answers(200, ACCEPTED)) as (upstream, server):
         task = asyncio.create_task(submit(upstream, gate))
@@ -122,7 +122,7 @@ async def test_cancelled_at_any_moment_it_sends_all_only_if_the_gate_was_asked(t
     assert not any(request.complete for request in server.requests) or gate.passed == 1
 
 
-async def test_cancelled_after_the_gate_it_is_not_swallowed() -> None:
+async def test_a_cancellation_after_the_gate_is_raised() -> None:
     arrived = asyncio.Event()
 
     async def script(connection: Connection) -> None:
@@ -138,7 +138,7 @@ async def test_cancelled_after_the_gate_it_is_not_swallowed() -> None:
             await task
 
 
-async def test_a_slow_gate_is_not_cut_short_by_the_deadline_of_the_upload() -> None:
+async def test_the_upload_deadline_does_not_limit_the_gate() -> None:
     async def gate() -> None:
         await asyncio.sleep(0.3)
 
@@ -200,7 +200,7 @@ async def test_without_a_server_it_was_not_sent() -> None:
 
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["plain HTTP", "silence"])
-async def test_without_tls_on_the_other_side_it_was_not_sent(reply: bytes) -> None:
+async def test_without_tls_on_the_server_it_was_not_sent(reply: bytes) -> None:
     ended = asyncio.Event()
 
     async def speak_no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -233,7 +233,7 @@ async def test_an_early_refusal_is_never_unknown_whether_it_could_be_read_or_not
     assert isinstance(outcome, Rejected) or (isinstance(outcome, Busy) and not outcome.reached)
 
 
-async def test_an_early_refusal_whose_server_reads_on_is_judged() -> None:
+async def test_an_early_refusal_counts_if_the_server_reads_on() -> None:
     async def script(connection: Connection) -> None:
         await connection.answer(413, b'{"message":"too large"}')
         await connection.read()
@@ -259,14 +259,14 @@ class AnswersHalfARequest(httpx.AsyncBaseTransport):
     ("status", "kind", "reached"),
     [
         (413, Rejected, None),
-        (401, Refused, None),
+        (401, AccountRefused, None),
         (429, Busy, True),
         (408, Busy, False),
         (200, Busy, False),
         (503, Busy, False),
     ],
 )
-async def test_of_the_answers_to_half_a_request_only_refusals_count(
+async def test_only_refusals_count_as_answers_to_an_incomplete_request(
     status: int, kind: type[SubmitOutcome], reached: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = CountingGate()

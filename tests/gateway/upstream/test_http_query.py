@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import SecretStr
 
-from gateway.upstream.base import Found, Later, Missing, QueryOutcome, TaskStatus
+from gateway.upstream.base import Found, Inconclusive, Missing, QueryOutcome, TaskStatus
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from gateway.upstream.wire import MAX_ANSWER_BYTES
@@ -42,7 +42,7 @@ async def test_a_task_is_found() -> None:
     assert request.headers["accept-encoding"] == "identity"
 
 
-async def test_looks_share_a_connection() -> None:
+async def test_polls_share_a_connection() -> None:
     async with meeting(answers(200, ACCEPTED)) as (upstream, server):
         for _ in range(5):
             await upstream.query("t1")
@@ -50,7 +50,7 @@ async def test_looks_share_a_connection() -> None:
     assert server.connections == 1
 
 
-async def test_an_id_cannot_lead_to_another_path() -> None:
+async def test_an_id_cannot_change_the_path() -> None:
     async with meeting(answers(404)) as (upstream, server):
         for task_id in ("../../account", "..", "a?b#c", "é\ud800", "a\r\nx: y"):
             assert await upstream.query(task_id) == Missing()
@@ -64,29 +64,31 @@ async def test_an_id_cannot_lead_to_another_path() -> None:
     ]
 
 
-async def test_an_answer_that_names_no_task_is_about_the_one_asked_for() -> None:
+async def test_an_answer_without_a_task_id_is_about_the_polled_task() -> None:
     outcome = await look(answers(200, b'{"status":"completed"}'))
     assert isinstance(outcome, Found)
     assert outcome.snapshot.task_id == "t1"
 
 
-async def test_an_answer_about_another_task_tells_nothing() -> None:
-    assert await look(answers(200, b'{"id":"t2","status":"completed"}')) == Later("answered for another task")
+async def test_an_answer_about_another_task_is_inconclusive() -> None:
+    assert await look(answers(200, b'{"id":"t2","status":"completed"}')) == Inconclusive(
+        "answered for another task"
+    )
 
 
 async def test_a_task_that_is_not_there_is_missing() -> None:
     assert await look(answers(404, b'{"error":"no such task"}')) == Missing()
 
 
-async def test_the_wait_that_the_upstream_names_is_told() -> None:
+async def test_the_wait_that_the_upstream_asks_for_is_kept() -> None:
     outcome = await look(answers(429, b'{"message":"slow down"}', retry_after="9"))
-    assert outcome == Later("429: slow down", 9.0)
+    assert outcome == Inconclusive("429: slow down", 9.0)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
-async def test_a_refused_account_is_said_to_be_one(status: int) -> None:
+async def test_a_refused_account_is_named_in_the_reason(status: int) -> None:
     outcome = await look(answers(status, b'{"message":"no"}'))
-    assert outcome == Later(f"the account was refused with {status}: no")
+    assert outcome == Inconclusive(f"the account was refused with {status}: no")
 
 
 async def close_after_the_head(connection: Connection) -> None:
@@ -123,23 +125,23 @@ LATER: dict[str, Script] = {
 
 
 @pytest.mark.parametrize("name", LATER)
-async def test_what_tells_nothing_is_asked_again_later(name: str) -> None:
+async def test_any_other_answer_to_a_poll_is_inconclusive(name: str) -> None:
     async with meeting(LATER[name]) as (upstream, server):
-        assert isinstance(await upstream.query("t1"), Later)
+        assert isinstance(await upstream.query("t1"), Inconclusive)
     assert server.connections == 1
 
 
-async def test_one_deadline_bounds_the_whole_look() -> None:
+async def test_one_deadline_limits_the_whole_poll() -> None:
     async def drip(connection: Connection) -> None:
         await connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
         while True:
             await connection.send(b" ")
             await asyncio.sleep(0.01)
 
-    assert await look(drip, query_seconds=0.2) == Later("no answer: TimeoutError")
+    assert await look(drip, query_seconds=0.2) == Inconclusive("no answer: TimeoutError")
 
 
-async def test_a_look_that_failed_does_not_spoil_the_next() -> None:
+async def test_a_failed_poll_does_not_affect_the_next() -> None:
     looks = iter([half_an_answer, not_http, reset_after_the_head, answers(200, ACCEPTED)])
 
     async def script(connection: Connection) -> None:
@@ -147,4 +149,4 @@ async def test_a_look_that_failed_does_not_spoil_the_next() -> None:
 
     async with meeting(script) as (upstream, _):
         outcomes = [await upstream.query("t1") for _ in range(4)]
-    assert [type(outcome) for outcome in outcomes] == [Later, Later, Later, Found]
+    assert [type(outcome) for outcome in outcomes] == [Inconclusive, Inconclusive, Inconclusive, Found]

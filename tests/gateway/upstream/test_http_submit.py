@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.errors import ConfigurationError
-from gateway.upstream.base import Accepted, Busy, Refused, Rejected, Unknown
+from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, Unknown
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from gateway.upstream.wire import MAX_ANSWER_BYTES
@@ -18,12 +18,12 @@ from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, answer
 from tests.gateway.upstream.submitting import KEY, CountingGate, meeting, submit, upstream_at
 
 
-async def test_an_accepted_task_is_told_by_its_id() -> None:
+async def test_an_accepted_task_has_its_id() -> None:
     async with meeting(answers(200, ACCEPTED)) as (upstream, _):
         assert await submit(upstream, CountingGate()) == Accepted("t1")
 
 
-async def test_the_request_is_framed_by_its_length_and_asks_for_plain_bytes() -> None:
+async def test_the_request_has_a_content_length_and_accepts_no_compression() -> None:
     async with meeting(answers(200, ACCEPTED)) as (upstream, server):
         await submit(upstream, CountingGate())
     [request] = server.requests
@@ -41,7 +41,7 @@ async def test_the_request_is_framed_by_its_length_and_asks_for_plain_bytes() ->
     assert orjson.loads(request.body)["input"][0]["params"]["duration"] == 0
 
 
-async def test_every_submit_has_a_connection_of_its_own() -> None:
+async def test_every_submit_has_its_own_connection() -> None:
     async with meeting(answers(200, ACCEPTED)) as (upstream, server):
         for _ in range(5):
             await submit(upstream, CountingGate())
@@ -49,7 +49,7 @@ async def test_every_submit_has_a_connection_of_its_own() -> None:
     assert server.connections == 10
 
 
-async def test_cookies_are_not_kept_and_proxies_of_the_environment_not_used(
+async def test_cookies_and_proxies_from_the_environment_are_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -109,7 +109,7 @@ UNKNOWN: dict[str, Script] = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-async def test_after_the_gate_all_but_a_whole_verdict_is_unknown(name: str) -> None:
+async def test_after_the_gate_anything_but_a_complete_answer_is_unknown(name: str) -> None:
     gate = CountingGate()
     async with meeting(UNKNOWN[name]) as (upstream, server):
         outcome = await submit(upstream, gate)
@@ -134,9 +134,9 @@ async def drip_of_interim_answers(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("script", [drip, drip_of_interim_answers])
-async def test_one_deadline_bounds_the_whole_answer(script: Script) -> None:
+async def test_one_deadline_limits_the_whole_answer(script: Script) -> None:
     async with meeting(script, response_seconds=0.3) as (upstream, _):
-        assert await submit(upstream, CountingGate()) == Unknown("no whole answer: TimeoutError")
+        assert await submit(upstream, CountingGate()) == Unknown("no complete answer: TimeoutError")
 
 
 async def test_no_answer_is_unknown_at_the_deadline() -> None:
@@ -145,18 +145,18 @@ async def test_no_answer_is_unknown_at_the_deadline() -> None:
         await connection.reader.read()
 
     async with meeting(script, response_seconds=0.2) as (upstream, server):
-        assert await submit(upstream, CountingGate()) == Unknown("no whole answer: TimeoutError")
+        assert await submit(upstream, CountingGate()) == Unknown("no complete answer: TimeoutError")
         await server.settled()
 
 
-async def test_interim_answers_are_passed_over() -> None:
+async def test_interim_answers_are_ignored() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
     final = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(ACCEPTED)
     async with meeting(sends(interim + final + ACCEPTED)) as (upstream, _):
         assert await submit(upstream, CountingGate()) == Accepted("t1")
 
 
-async def test_an_answer_in_chunks_or_ended_by_the_close_is_whole() -> None:
+async def test_an_answer_in_chunks_or_ended_by_closing_is_complete() -> None:
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
         len(ACCEPTED),
         ACCEPTED,
@@ -167,12 +167,12 @@ async def test_an_answer_in_chunks_or_ended_by_the_close_is_whole() -> None:
             assert await submit(upstream, CountingGate()) == Accepted("t1")
 
 
-async def test_refusals_are_verdicts() -> None:
+async def test_refusals_after_the_gate_count() -> None:
     async with meeting(
         answers(402, b'{"status":{"code":402,"message":"no credits","error_code":40201}}')
     ) as (up, _):
         refused = await submit(up, CountingGate())
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, AccountRefused)
     assert (refused.status, refused.error.code) == (402, "40201")
     async with meeting(answers(429, b"{}", retry_after="7")) as (up, _):
         busy = await submit(up, CountingGate())
@@ -187,7 +187,7 @@ async def test_refusals_are_verdicts() -> None:
 # ---- closing, secrets, configuration ----
 
 
-async def test_closing_leaves_a_paid_submit_to_its_end() -> None:
+async def test_closing_does_not_stop_a_running_submit() -> None:
     arrived, closed = asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
@@ -211,7 +211,7 @@ async def test_the_key_is_in_no_repr() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "sk two", "sk\r\nx: y", "sk-é"])
-def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(key: str) -> None:
+def test_a_key_that_a_header_cannot_carry_is_refused_and_not_quoted(key: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         HttpUpstream(VtrixDialect(), "http://127.0.0.1:9", SecretStr(key))
     assert not key or key not in str(caught.value)
@@ -221,7 +221,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(key: str
     "base",
     ["", "cloud.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?", "http://x#f", "http://x:y"],
 )
-def test_a_base_url_that_leads_nowhere_is_refused(base: str) -> None:
+def test_a_base_url_that_cannot_be_used_is_refused(base: str) -> None:
     with pytest.raises(ConfigurationError):
         HttpUpstream(VtrixDialect(), base, SecretStr(KEY))
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from gateway.upstream.base import CancelDone, CancelRefused, Later, ListedTask, Listing, Missing
+from gateway.upstream.base import CancelDone, CancelRefused, Inconclusive, ListedTask, Listing, Missing
 from gateway.upstream.http import MAX_PAGE_BYTES, MAX_PAGES, HttpUpstream
 from gateway.upstream.vidu import ViduDialect
 from gateway.upstream.vtrix import VtrixDialect
@@ -59,7 +59,7 @@ NO_ANSWER: dict[str, Script] = {
 }
 
 
-async def test_a_dialect_tells_what_its_upstream_can_do() -> None:
+async def test_a_dialect_has_the_capabilities_of_its_upstream() -> None:
     async with meeting(answers(200)) as (upstream, _):
         assert upstream.capabilities == ViduDialect().capabilities
 
@@ -77,7 +77,7 @@ async def test_a_task_is_canceled() -> None:
     assert orjson.loads(request.body) == {"id": "9110"}
 
 
-async def test_every_cancel_has_a_connection_of_its_own() -> None:
+async def test_every_cancel_has_its_own_connection() -> None:
     async with meeting(answers(404, b"{}")) as (upstream, server):
         for _ in range(3):
             assert await upstream.cancel("9110") == Missing()
@@ -85,24 +85,24 @@ async def test_every_cancel_has_a_connection_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", NO_ANSWER)
-async def test_a_cancel_without_a_verdict_is_repeated_later(name: str) -> None:
+async def test_a_cancel_without_a_clear_answer_is_inconclusive(name: str) -> None:
     async with meeting(NO_ANSWER[name]) as (upstream, server):
-        assert isinstance(await upstream.cancel("9110"), Later)
+        assert isinstance(await upstream.cancel("9110"), Inconclusive)
     assert server.connections == 1
 
 
-async def test_one_deadline_bounds_a_cancel() -> None:
+async def test_one_deadline_limits_a_cancel() -> None:
     async with meeting(silence, query_seconds=0.2) as (upstream, _):
-        assert await upstream.cancel("9110") == Later("no answer: TimeoutError")
+        assert await upstream.cancel("9110") == Inconclusive("no answer: TimeoutError")
 
 
-async def test_without_cancels_and_lists_nothing_is_asked() -> None:
+async def test_without_the_capability_nothing_is_sent() -> None:
     async with (
         scripted(answers(200, b"{}")) as server,
         HttpUpstream(VtrixDialect(), server.url, SecretStr(KEY)) as upstream,
     ):
         assert await upstream.cancel("t1") == CancelRefused("vtrix cannot cancel a task")
-        assert await upstream.list_tasks(0, 1) == Later("vtrix has no list of tasks")
+        assert await upstream.list_tasks(0, 1) == Inconclusive("vtrix has no list of tasks")
     assert server.connections == 0
 
 
@@ -122,7 +122,7 @@ def pages(count: int, *, size: int = 0) -> Script:
     return script
 
 
-async def test_all_pages_of_a_list_are_one_list() -> None:
+async def test_all_pages_become_one_list() -> None:
     async with meeting(pages(3)) as (upstream, server):
         listing = await upstream.list_tasks(0, 60_000)
     assert listing == Listing([ListedTask("1"), ListedTask("2"), ListedTask("3")])
@@ -131,7 +131,7 @@ async def test_all_pages_of_a_list_are_one_list() -> None:
 
 
 @pytest.mark.parametrize(("count", "whole"), [(MAX_PAGES, True), (MAX_PAGES + 1, False)])
-async def test_the_pages_of_a_list_are_bounded(count: int, whole: bool) -> None:
+async def test_the_number_of_pages_is_limited(count: int, whole: bool) -> None:
     async with meeting(pages(count)) as (upstream, server):
         assert isinstance(await upstream.list_tasks(0, 60_000), Listing) is whole
     assert len(server.requests) == MAX_PAGES
@@ -141,30 +141,30 @@ async def test_a_page_may_be_larger_than_other_answers_but_has_a_limit_too() -> 
     async with meeting(pages(1, size=2 * MAX_ANSWER_BYTES)) as (upstream, _):
         assert isinstance(await upstream.list_tasks(0, 1), Listing)
     async with meeting(pages(1, size=MAX_PAGE_BYTES)) as (upstream, _):
-        assert isinstance(await upstream.list_tasks(0, 1), Later)
+        assert isinstance(await upstream.list_tasks(0, 1), Inconclusive)
 
 
 @pytest.mark.parametrize("name", NO_ANSWER)
-async def test_one_page_that_fails_spoils_the_list(name: str) -> None:
+async def test_one_failed_page_makes_the_list_inconclusive(name: str) -> None:
     scripts = iter([pages(2), NO_ANSWER[name]])
 
     async def script(connection: Connection) -> None:
         await next(scripts)(connection)
 
     async with meeting(script) as (upstream, _):
-        assert isinstance(await upstream.list_tasks(0, 1), Later)
+        assert isinstance(await upstream.list_tasks(0, 1), Inconclusive)
 
 
-async def test_a_deadline_bounds_every_page() -> None:
+async def test_a_deadline_limits_every_page() -> None:
     async with meeting(silence, query_seconds=0.2) as (upstream, _):
-        assert await upstream.list_tasks(0, 1) == Later("no answer: TimeoutError")
+        assert await upstream.list_tasks(0, 1) == Inconclusive("no answer: TimeoutError")
 
 
 # ---- probes ----
 
 
 @pytest.mark.parametrize("status", [200, 204])
-async def test_the_way_is_open_when_our_own_url_answers(status: int) -> None:
+async def test_the_probe_succeeds_if_our_own_url_answers(status: int) -> None:
     async with meeting(answers(status)) as (upstream, server):
         assert await upstream.probe(f"{server.url}/callbacks/probe?x=1")
     [request] = server.requests
@@ -180,19 +180,19 @@ async def test_a_probe_carries_no_key() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 500, 503])
-async def test_any_other_answer_is_no_proof(status: int) -> None:
+async def test_the_probe_fails_for_any_other_answer(status: int) -> None:
     async with meeting(answers(status, b"{}", location="/open")) as (upstream, server):
         assert not await upstream.probe(server.url)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("script", [close_after_the_head, reset_after_the_head, half_an_answer])
-async def test_no_answer_is_no_proof(script: Script) -> None:
+async def test_the_probe_fails_without_an_answer(script: Script) -> None:
     async with meeting(script) as (upstream, server):
         assert not await upstream.probe(server.url)
 
 
-async def test_a_probe_is_bounded_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.upstream.http._PROBE_SECONDS", 0.2)
 
     async def drip(connection: Connection) -> None:
@@ -216,7 +216,7 @@ async def test_a_probe_is_bounded_by_time(monkeypatch: pytest.MonkeyPatch) -> No
         "http://xn--a",
     ],
 )
-async def test_what_is_no_url_of_ours_is_not_asked(url: str) -> None:
+async def test_a_url_that_is_not_ours_is_not_probed(url: str) -> None:
     async with meeting(answers(200)) as (upstream, server):
         assert not await upstream.probe(url)
     assert server.connections == 0

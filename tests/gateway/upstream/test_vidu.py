@@ -7,9 +7,9 @@ import pytest
 
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
     Dialect,
-    Refused,
     Rejected,
     Snapshot,
     SubmitOutcome,
@@ -51,7 +51,7 @@ def refused(status: int, reason: str) -> SubmitOutcome:
 # ---- writing ----
 
 
-def test_the_body_is_flat_with_vidus_name_of_the_model_and_our_reference() -> None:
+def test_the_body_is_flat_with_vidus_model_name_and_our_reference() -> None:
     assert wire({"prompt": "p", "duration": 0}, callback_url="https://gw.example.com/callbacks/t") == {
         "model": "viduq2-pro",
         "prompt": "p",
@@ -61,11 +61,11 @@ def test_the_body_is_flat_with_vidus_name_of_the_model_and_our_reference() -> No
     }
 
 
-def test_a_model_without_a_name_of_vidus_goes_out_as_it_is() -> None:
+def test_a_model_without_a_vidu_name_is_sent_unchanged() -> None:
     assert wire({}, model="viduq3") == {"model": "viduq3", "payload": "ref"}
 
 
-def test_what_is_not_set_or_not_the_clients_is_not_sent() -> None:
+def test_unset_parameters_and_those_of_the_gateway_are_not_sent() -> None:
     params: dict[str, object] = {"seed": 0, "videos": [], "off_peak": False, "wm_url": None}
     theirs: dict[str, object] = {
         "model": "x",
@@ -88,7 +88,7 @@ def test_the_key_is_a_token() -> None:
 @pytest.mark.parametrize(
     ("task_id", "segment"), [("9110", "9110"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b", "a%3Fb")]
 )
-def test_an_id_cannot_lead_to_another_path(task_id: str, segment: str) -> None:
+def test_an_id_cannot_change_the_path(task_id: str, segment: str) -> None:
     assert DIALECT.query_path(task_id) == f"/ent/v2/tasks/{segment}/creations"
     path, _ = DIALECT.cancel_request(task_id)
     assert path == f"/ent/v2/tasks/{segment}/cancel"
@@ -97,12 +97,12 @@ def test_an_id_cannot_lead_to_another_path(task_id: str, segment: str) -> None:
 # ---- the verdict on a paid POST ----
 
 
-def test_an_id_is_an_acceptance() -> None:
+def test_an_answer_with_an_id_is_accepted() -> None:
     assert created(CREATED) == Accepted("911088422699962368")
     assert created({"task_id": 911088422699962368}, 202) == Accepted("911088422699962368")
 
 
-def test_a_task_that_is_over_at_once_comes_with_its_state() -> None:
+def test_a_task_that_finished_at_once_has_its_state() -> None:
     outcome = created({**CREATED, "state": "failed", "err_code": "AuditSubmitIllegal"})
     assert outcome == Accepted(
         "911088422699962368",
@@ -132,7 +132,7 @@ def test_success_that_cannot_be_read_is_unknown(body: bytes) -> None:
 
 VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
     *((status, Rejected) for status in (400, 404, 405, 413, 415, 422)),
-    *((status, Refused) for status in (401, 402, 403)),
+    *((status, AccountRefused) for status in (401, 402, 403)),
     (429, Busy),
     *((status, Unknown) for status in (101, 300, 302, 307, 408, 409, 410, 418, 425, 499)),
     *((status, Unknown) for status in (500, 502, 503, 504, 599)),
@@ -141,7 +141,7 @@ VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
 
 @pytest.mark.parametrize(("status", "verdict"), VERDICTS)
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"reason":"BadRequest"}', b'{"task_id":"1","state":"x"}'])
-def test_the_verdict_follows_the_status(status: int, verdict: type[SubmitOutcome], body: bytes) -> None:
+def test_the_status_decides_the_outcome(status: int, verdict: type[SubmitOutcome], body: bytes) -> None:
     assert type(DIALECT.read_created(status, {}, body)) is verdict
 
 
@@ -154,13 +154,13 @@ REASONS: list[tuple[int, str, type[SubmitOutcome]]] = [
             *("TaskPromptPolicyViolation", "AuditSubmitIllegal", "CreationPolicyViolation", "UserCancelled"),
         )
     ),
-    *((400, reason, Refused) for reason in ("CreditInsufficient", "ModelUnavailable")),
-    (401, "Unauthorized", Refused),
-    (403, "Forbidden", Refused),
+    *((400, reason, AccountRefused) for reason in ("CreditInsufficient", "ModelUnavailable")),
+    (401, "Unauthorized", AccountRefused),
+    (403, "Forbidden", AccountRefused),
     (400, "OperationInProcess", Busy),
     *((429, reason, Busy) for reason in ("QuotaExceeded", "TooManyRequests", "SystemThrottling")),
     (400, "SystemThrottling", Busy),
-    (429, "CreditInsufficient", Refused),
+    (429, "CreditInsufficient", AccountRefused),
     (404, "TaskNotFound", Rejected),
     (409, "Conflict", Unknown),
     (499, "Canceled", Unknown),
@@ -174,17 +174,19 @@ REASONS: list[tuple[int, str, type[SubmitOutcome]]] = [
 
 
 @pytest.mark.parametrize(("status", "reason", "verdict"), REASONS)
-def test_the_reason_tells_what_kind_of_refusal_it_is(
+def test_the_reason_decides_the_kind_of_refusal(
     status: int, reason: str, verdict: type[SubmitOutcome]
 ) -> None:
     outcome = refused(status, reason)
     assert type(outcome) is verdict
-    if isinstance(outcome, Refused | Rejected):
+    if isinstance(outcome, AccountRefused | Rejected):
         assert outcome.error == UpstreamError(reason, "no")
 
 
-def test_a_refusal_of_the_account_keeps_its_status() -> None:
-    assert refused(400, "CreditInsufficient") == Refused(UpstreamError("CreditInsufficient", "no"), 400)
+def test_an_account_refusal_keeps_its_status() -> None:
+    assert refused(400, "CreditInsufficient") == AccountRefused(
+        UpstreamError("CreditInsufficient", "no"), 400
+    )
 
 
 def test_a_reason_without_a_message_is_kept() -> None:
@@ -192,5 +194,5 @@ def test_a_reason_without_a_message_is_kept() -> None:
     assert outcome == Rejected(UpstreamError("FieldUnwanted", "the upstream gave no reason"))
 
 
-def test_the_wait_that_is_asked_for_is_told() -> None:
+def test_the_wait_that_is_asked_for_is_kept() -> None:
     assert created({"message": "slow"}, 429, {"retry-after": "7"}) == Busy("429: slow", 7.0)

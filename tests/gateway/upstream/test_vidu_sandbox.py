@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     CancelDone,
     CancelRefused,
     Found,
     Hint,
     Listing,
     Missing,
-    Refused,
     Rejected,
     Snapshot,
     SubmitOutcome,
@@ -69,7 +69,7 @@ async def seen(upstream: HttpUpstream, task_id: str, like: Callable[[Snapshot], 
             await asyncio.sleep(0.01)
 
 
-async def test_a_task_is_made_and_its_video_found(tmp_path: Path) -> None:
+async def test_a_task_is_created_and_its_video_found(tmp_path: Path) -> None:
     async with meeting(tmp_path) as upstream:
         task_id = await made(upstream)
         snapshot = await seen(upstream, task_id, lambda task: task.status is not TaskStatus.IN_PROGRESS)
@@ -82,18 +82,18 @@ async def test_a_task_is_made_and_its_video_found(tmp_path: Path) -> None:
     assert content[0]["url"].startswith("http://127.0.0.1:")
 
 
-async def test_refusals_are_told_apart(tmp_path: Path) -> None:
+async def test_refusals_are_distinguished(tmp_path: Path) -> None:
     async with meeting(tmp_path) as upstream:
         assert isinstance(await submit(upstream, duration=99), Rejected)
         assert await upstream.query("1") == Missing()
         assert await upstream.cancel("1") == Missing()
     async with meeting(tmp_path, key="sk-other") as upstream:
         refused = await submit(upstream)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, AccountRefused)
     assert (refused.status, refused.error.code) == (401, "Unauthorized")
 
 
-async def test_a_waiting_task_is_canceled_and_one_that_is_over_is_not(tmp_path: Path) -> None:
+async def test_a_waiting_task_is_canceled_and_a_finished_one_is_not(tmp_path: Path) -> None:
     async with meeting(tmp_path, concurrency=0) as upstream:
         task_id = await made(upstream)
         assert await upstream.cancel(task_id) == CancelDone()
@@ -108,7 +108,7 @@ async def test_a_waiting_task_is_canceled_and_one_that_is_over_is_not(tmp_path: 
         assert isinstance(await upstream.cancel(task_id), CancelRefused)
 
 
-async def test_every_task_of_the_time_is_listed_by_our_mark(tmp_path: Path) -> None:
+async def test_every_task_of_the_time_range_is_listed_with_our_mark(tmp_path: Path) -> None:
     async with meeting(tmp_path, concurrency=0) as upstream:
         tasks = {f"ref-{number}": await made(upstream, f"ref-{number}") for number in range(103)}
         now = int(time.time() * 1000)
@@ -120,7 +120,7 @@ async def test_every_task_of_the_time_is_listed_by_our_mark(tmp_path: Path) -> N
         assert await upstream.list_tasks(now - 1_200_000, now - 600_000) == Listing([])
 
 
-async def test_its_callbacks_are_read_as_our_own(tmp_path: Path) -> None:
+async def test_its_callbacks_are_read_as_native(tmp_path: Path) -> None:
     async with meeting(tmp_path) as upstream, listening() as listener:
         outcome = await upstream.submit(
             {"images": IMAGES, "prompt": "a fox"},

@@ -16,7 +16,7 @@ from gateway.upstream.base import (
     Dialect,
     Found,
     Hint,
-    Later,
+    Inconclusive,
     ListedTask,
     Listing,
     Missing,
@@ -53,7 +53,7 @@ def snapshot_of(document: dict[str, Any]) -> Snapshot:
 # ---- a task ----
 
 
-def test_a_whole_task_is_read() -> None:
+def test_a_complete_task_is_read() -> None:
     assert snapshot_of(DONE) == Snapshot(
         task_id="911088422699962368",
         status=TaskStatus.COMPLETED,
@@ -78,7 +78,7 @@ def test_a_whole_task_is_read() -> None:
         ("canceled", TaskStatus.IN_PROGRESS),
     ],
 )
-def test_only_the_words_that_are_known_are_final(name: str, word: str, status: TaskStatus) -> None:
+def test_only_known_status_words_are_final(name: str, word: str, status: TaskStatus) -> None:
     snapshot = snapshot_of({name: word, "creations": [CREATION]})
     assert (snapshot.status, snapshot.raw_status) == (status, word)
 
@@ -102,42 +102,49 @@ def test_an_error_code_is_read(state: str, code: object, status: TaskStatus, err
     assert (snapshot.status, snapshot.error and snapshot.error.code) == (status, error)
 
 
-def test_an_error_is_told_by_its_code() -> None:
+def test_an_error_has_its_code() -> None:
     assert snapshot_of({"state": "failed", "err_code": "ImageFormatInvalid"}).error == UpstreamError(
         "ImageFormatInvalid", "the upstream gave no reason but its code"
     )
 
 
 @pytest.mark.parametrize("credits_", [None, True, "55", [], {}])
-def test_credits_that_are_no_number_are_left_out(credits_: object) -> None:
+def test_credits_that_are_not_a_number_are_left_out(credits_: object) -> None:
     assert snapshot_of({"state": "success", "credits": credits_}).metadata is None
 
 
-def test_credits_are_no_price() -> None:
+def test_credits_are_not_a_price() -> None:
     assert snapshot_of(DONE).usage is None
 
 
 @pytest.mark.parametrize("creations", [None, [], {}, "x", [None], [{"url": "file:///etc/passwd"}]])
-def test_creations_that_cannot_be_used_are_no_output(creations: object) -> None:
+def test_unusable_creations_give_no_output(creations: object) -> None:
     assert snapshot_of({"state": "success", "creations": creations}).output == []
 
 
-def test_another_jobs_long_mark_is_still_not_ours() -> None:
+def test_a_long_foreign_mark_is_not_ours() -> None:
     reference = snapshot_of({"state": "created", "payload": "x" * 1_000_000}).reference
     assert reference == "x" * 512
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(404, Missing), (429, Later), (500, Later), (401, Later), (302, Later), (400, Later)],
+    [
+        (404, Missing),
+        (429, Inconclusive),
+        (500, Inconclusive),
+        (401, Inconclusive),
+        (302, Inconclusive),
+        (400, Inconclusive),
+    ],
 )
-def test_a_look_that_shows_no_task(status: int, outcome: type[object]) -> None:
+def test_a_poll_that_shows_no_task(status: int, outcome: type[object]) -> None:
     assert type(DIALECT.read_task(status, {}, orjson.dumps(DONE))) is outcome
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"creations":[]}', b'{"state":7}'])
 def test_without_a_state_nothing_is_inferred(body: bytes) -> None:
-    assert isinstance(DIALECT.read_task(200, {}, body), Later)
+    assert isinstance(DIALECT.read_task(200, {}, body), Inconclusive)
 
 
 # ---- callbacks ----
@@ -170,11 +177,11 @@ def test_a_callback_is_a_hint(document: object, hint: Hint) -> None:
     assert (told.snapshot is not None) == (hint.status not in (None, TaskStatus.IN_PROGRESS))
 
 
-def test_a_callback_that_is_final_is_told_as_a_task() -> None:
+def test_a_final_callback_has_a_snapshot() -> None:
     assert DIALECT.read_callback(orjson.dumps(DONE)).snapshot == snapshot_of(DONE)
 
 
-def test_an_envelope_of_another_system_is_told_as_a_task() -> None:
+def test_a_final_callback_in_the_other_format_has_a_snapshot() -> None:
     output: list[dict[str, object]] = [
         {"content": [{"type": "video", "url": "https://cdn.example.com/v.mp4"}]}
     ]
@@ -193,7 +200,7 @@ def test_a_callback_that_cannot_be_read_is_an_empty_hint(body: bytes) -> None:
 # ---- cancels ----
 
 
-def test_a_cancel_names_the_task_twice() -> None:
+def test_a_cancel_has_the_id_in_path_and_body() -> None:
     path, body = DIALECT.cancel_request("9110")
     assert (path, orjson.loads(body)) == ("/ent/v2/tasks/9110/cancel", {"id": "9110"})
 
@@ -208,16 +215,16 @@ def test_a_cancel_names_the_task_twice() -> None:
         (404, "", Missing),
         (400, "TaskNotFound", Missing),
         (400, "UserCancelled", CancelDone),
-        (499, "Canceled", Later),
-        (400, "OperationInProcess", Later),
-        (400, "InternalServiceFailure", Later),
-        (401, "Unauthorized", Later),
-        (403, "", Later),
-        (409, "Conflict", Later),
-        (429, "TooManyRequests", Later),
-        (500, "InternalServiceFailure", Later),
-        (302, "", Later),
-        (200, "BadRequest", Later),
+        (499, "Canceled", Inconclusive),
+        (400, "OperationInProcess", Inconclusive),
+        (400, "InternalServiceFailure", Inconclusive),
+        (401, "Unauthorized", Inconclusive),
+        (403, "", Inconclusive),
+        (409, "Conflict", Inconclusive),
+        (429, "TooManyRequests", Inconclusive),
+        (500, "InternalServiceFailure", Inconclusive),
+        (302, "", Inconclusive),
+        (200, "BadRequest", Inconclusive),
     ],
 )
 def test_the_answer_to_a_cancel(status: int, reason: str, outcome: type[CancelOutcome]) -> None:
@@ -225,13 +232,13 @@ def test_the_answer_to_a_cancel(status: int, reason: str, outcome: type[CancelOu
     assert type(DIALECT.read_canceled(status, {}, orjson.dumps(envelope))) is outcome
 
 
-def test_an_empty_object_says_that_it_is_canceled_and_an_unreadable_body_nothing() -> None:
+def test_an_empty_object_confirms_a_cancel_and_an_unreadable_body_does_not() -> None:
     assert DIALECT.read_canceled(200, {}, b"{}") == CancelDone()
     for body in (b"", b"[]", b"<html>"):
-        assert isinstance(DIALECT.read_canceled(200, {}, body), Later)
+        assert isinstance(DIALECT.read_canceled(200, {}, body), Inconclusive)
 
 
-def test_a_refused_cancel_tells_why() -> None:
+def test_a_refused_cancel_has_a_reason() -> None:
     envelope = b'{"code":400,"reason":"BadRequest","message":"task state is scheduled, can not cancel"}'
     assert DIALECT.read_canceled(400, {}, envelope) == CancelRefused(
         "400: task state is scheduled, can not cancel"
@@ -241,7 +248,7 @@ def test_a_refused_cancel_tells_why() -> None:
 # ---- lists ----
 
 
-def test_a_list_is_asked_for_by_time_and_page() -> None:
+def test_a_list_is_requested_by_time_and_page() -> None:
     url = urlsplit(DIALECT.list_path(1_768_891_922_323, 1_768_891_983_000, None))
     assert url.path == "/ent/v2/tasks"
     assert parse_qs(url.query) == {
@@ -252,7 +259,7 @@ def test_a_list_is_asked_for_by_time_and_page() -> None:
     assert DIALECT.list_path(0, 1, "a b&c").endswith("&pager.page_token=a+b%26c")
 
 
-def listing(document: object, status: int = 200) -> Listing | Later:
+def listing(document: object, status: int = 200) -> Listing | Inconclusive:
     return DIALECT.read_list(status, {}, orjson.dumps(document))
 
 
@@ -280,20 +287,20 @@ def test_an_empty_list_is_a_list(document: object) -> None:
 
 
 @pytest.mark.parametrize("rows", [{}, "x", 0, False, [None], [{}], [{"id": "1"}, {"id": ""}]])
-def test_a_list_of_which_a_row_cannot_be_read_is_none(rows: object) -> None:
-    assert isinstance(listing({"tasks": rows}), Later)
+def test_a_list_with_an_unreadable_row_is_inconclusive(rows: object) -> None:
+    assert isinstance(listing({"tasks": rows}), Inconclusive)
 
 
 @pytest.mark.parametrize("token", [7, [], {}, "x" * 2049])
-def test_a_list_whose_next_page_cannot_be_asked_for_is_none(token: object) -> None:
-    assert isinstance(listing({"tasks": [], "next_page_token": token}), Later)
+def test_a_list_with_an_unusable_page_token_is_inconclusive(token: object) -> None:
+    assert isinstance(listing({"tasks": [], "next_page_token": token}), Inconclusive)
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"next_page_token": "n"}])
-def test_an_answer_without_a_list_is_none(document: object) -> None:
-    assert isinstance(listing(document), Later)
+def test_an_answer_without_a_list_is_inconclusive(document: object) -> None:
+    assert isinstance(listing(document), Inconclusive)
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 429, 500])
-def test_a_list_that_is_refused_is_asked_for_later(status: int) -> None:
-    assert isinstance(listing({"tasks": []}, status), Later)
+def test_a_refused_list_is_inconclusive(status: int) -> None:
+    assert isinstance(listing({"tasks": []}, status), Inconclusive)

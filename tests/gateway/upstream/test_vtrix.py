@@ -8,9 +8,9 @@ import pytest
 from gateway.errors import ConfigurationError
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
     Dialect,
-    Refused,
     Rejected,
     SubmitOutcome,
     TaskStatus,
@@ -56,7 +56,7 @@ def test_parameters_can_be_flat() -> None:
     assert wire({"prompt": "p"}, nested=False) == {"model": "m", "prompt": "p", "payload": "ref"}
 
 
-def test_what_is_not_set_is_not_sent_and_a_duration_of_0_is_set() -> None:
+def test_unset_parameters_are_not_sent_and_a_duration_of_0_counts_as_set() -> None:
     params: dict[str, object] = {"duration": 0, "seed": 0, "videos": [], "off_peak": False, "wm_url": None}
     assert wire(params, nested=False) == {"model": "m", "duration": 0, "payload": "ref"}
     assert wire({"seed": 7, "off_peak": True}, nested=False) == {
@@ -67,7 +67,7 @@ def test_what_is_not_set_is_not_sent_and_a_duration_of_0_is_set() -> None:
     }
 
 
-def test_the_clients_own_callback_payload_and_model_never_go_out() -> None:
+def test_the_clients_own_callback_payload_and_model_are_never_sent() -> None:
     theirs: dict[str, object] = {
         "model": "x",
         "payload": "theirs",
@@ -85,7 +85,7 @@ def test_the_body_ends_with_the_brace_that_makes_it_json() -> None:
         orjson.loads(body[:-1])
 
 
-def test_paths_are_settings() -> None:
+def test_paths_can_be_set() -> None:
     dialect = VtrixDialect(create_path="/v2/make", task_path="/v2/{id}/show")
     path, _ = dialect.create_request({}, model="m", callback_url=None, reference="r")
     assert (path, dialect.query_path("a/b")) == ("/v2/make", "/v2/a%2Fb/show")
@@ -102,7 +102,7 @@ def test_paths_that_cannot_work_are_refused(paths: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("task_id", ["d758n65e878c73cmdg20", "911088422699962368", "x" * 128])
 @pytest.mark.parametrize("name", ["id", "task_id"])
-def test_an_id_is_an_acceptance(name: str, task_id: str) -> None:
+def test_an_answer_with_an_id_is_accepted(name: str, task_id: str) -> None:
     assert created({name: task_id, "status": "in_progress"}) == Accepted(task_id)
     assert created({name: task_id}, status=202) == Accepted(task_id)
 
@@ -112,12 +112,12 @@ def test_an_id_may_be_a_number() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", " ", "x" * 129, "a\nb", None, True, 1.5, [], {"id": "x"}])
-def test_an_id_that_is_none_is_no_acceptance(bad: object) -> None:
+def test_an_invalid_id_is_not_accepted(bad: object) -> None:
     assert isinstance(created({"id": bad, "status": "in_progress"}), Unknown)
     assert created({"id": bad, "task_id": "t9"}) == Accepted("t9")
 
 
-def test_a_task_that_is_done_at_once_comes_with_its_state() -> None:
+def test_a_task_that_finished_at_once_has_its_state() -> None:
     outcome = created(
         {"id": "t1", "status": "completed", "output": [{"content": [{"url": "https://x/v.mp4"}]}]}
     )
@@ -130,7 +130,7 @@ def test_a_task_that_is_done_at_once_comes_with_its_state() -> None:
     assert failed.snapshot.error == UpstreamError("upstream_error", "unsafe")
 
 
-def test_progress_told_at_once_is_kept() -> None:
+def test_progress_in_the_first_answer_is_kept() -> None:
     outcome = created({"id": "t1", "status": "in_progress", "progress": 0.1})
     assert isinstance(outcome, Accepted)
     assert outcome.snapshot
@@ -152,7 +152,7 @@ def test_success_without_an_id_and_without_an_error_is_unknown(error: object) ->
 @pytest.mark.parametrize(
     "document", [None, [], "t1", 7, {}, {"message": "ok"}, {"status": "failed"}, {"data": {"id": 1}}]
 )
-def test_success_that_says_nothing_is_unknown(document: object) -> None:
+def test_success_with_neither_id_nor_error_is_unknown(document: object) -> None:
     assert isinstance(created(document), Unknown)
 
 
@@ -165,7 +165,7 @@ def test_success_that_cannot_be_read_is_unknown(body: bytes) -> None:
 
 VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
     *((status, Rejected) for status in (400, 404, 405, 410, 413, 415, 418, 422, 451)),
-    *((status, Refused) for status in (401, 402, 403)),
+    *((status, AccountRefused) for status in (401, 402, 403)),
     (429, Busy),
     *((status, Unknown) for status in (101, 300, 301, 302, 307, 308, 408, 409, 425, 500, 502, 503, 504, 599)),
 ]
@@ -173,7 +173,7 @@ VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
 
 @pytest.mark.parametrize(("status", "verdict"), VERDICTS)
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":"e"}', b'{"id":"t1","status":"in_progress"}'])
-def test_the_verdict_follows_the_status(status: int, verdict: type[SubmitOutcome], body: bytes) -> None:
+def test_the_status_decides_the_outcome(status: int, verdict: type[SubmitOutcome], body: bytes) -> None:
     outcome = DIALECT.read_created(status, {}, body)
     assert type(outcome) is verdict
     if isinstance(outcome, Busy):

@@ -11,7 +11,7 @@ from gateway.upstream.base import (
     Dialect,
     Found,
     Hint,
-    Later,
+    Inconclusive,
     Missing,
     Snapshot,
     TaskStatus,
@@ -34,9 +34,16 @@ def snapshot_of(document: dict[str, object]) -> Snapshot:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(404, Missing), (429, Later), (500, Later), (401, Later), (302, Later), (410, Later)],
+    [
+        (404, Missing),
+        (429, Inconclusive),
+        (500, Inconclusive),
+        (401, Inconclusive),
+        (302, Inconclusive),
+        (410, Inconclusive),
+    ],
 )
-def test_a_look_that_shows_no_task(status: int, outcome: type[object]) -> None:
+def test_a_poll_that_shows_no_task(status: int, outcome: type[object]) -> None:
     assert type(DIALECT.read_task(status, {}, b'{"id":"t1","status":"completed"}')) is outcome
 
 
@@ -54,7 +61,7 @@ def test_a_look_that_shows_no_task(status: int, outcome: type[object]) -> None:
         ("failed", TaskStatus.FAILED),
     ],
 )
-def test_the_status_is_read_and_its_own_word_kept(name: str, word: str, status: TaskStatus) -> None:
+def test_the_status_is_read_and_its_raw_word_kept(name: str, word: str, status: TaskStatus) -> None:
     snapshot = snapshot_of({name: word})
     assert (snapshot.status, snapshot.raw_status) == (status, word)
 
@@ -67,7 +74,7 @@ def test_without_a_status_nothing_is_inferred(word: object) -> None:
         "output": [{"content": [{"url": "https://x/v.mp4"}]}],
         "error": "e",
     }
-    assert isinstance(DIALECT.read_task(200, {}, orjson.dumps(document)), Later)
+    assert isinstance(DIALECT.read_task(200, {}, orjson.dumps(document)), Inconclusive)
 
 
 def test_completed_with_an_error_has_failed() -> None:
@@ -78,7 +85,7 @@ def test_completed_with_an_error_has_failed() -> None:
 @pytest.mark.parametrize(
     "error", [None, "", {}, {"code": 0, "error_message": ""}, {"code": 0, "message": "success"}]
 )
-def test_completed_with_an_error_that_says_nothing_is_completed(error: object) -> None:
+def test_completed_with_an_empty_error_is_completed(error: object) -> None:
     snapshot = snapshot_of({"status": "completed", "error": error})
     assert (snapshot.status, snapshot.error) == (TaskStatus.COMPLETED, None)
 
@@ -102,12 +109,12 @@ def test_an_error_is_read_in_every_form(error: object, code: str, message: str) 
     assert snapshot_of({"status": "failed", "error": error}).error == UpstreamError(code, message)
 
 
-def test_messages_are_cut() -> None:
+def test_messages_are_truncated() -> None:
     snapshot = snapshot_of({"status": "failed", "error": {"code": "c" * 900, "message": "m" * 100_000}})
     assert snapshot.error == UpstreamError("c" * 64, "m" * 500)
 
 
-def test_a_whole_task_is_read() -> None:
+def test_a_complete_task_is_read() -> None:
     item = {
         "type": "video",
         "url": "https://cdn.example.com/v.mp4",
@@ -172,14 +179,14 @@ def test_a_callback_is_a_hint(document: object, hint: Hint) -> None:
     assert (told.snapshot is not None) == (hint.status not in (None, TaskStatus.IN_PROGRESS))
 
 
-def test_a_callback_that_is_final_is_told_as_a_task() -> None:
+def test_a_final_callback_has_a_snapshot() -> None:
     own = {"id": "t1", "status": "completed", "output": [{"content": [VIDEO]}], "payload": "ref"}
     assert DIALECT.read_callback(orjson.dumps(own)).snapshot == Snapshot(
         "t1", TaskStatus.COMPLETED, "completed", output=[{"content": [VIDEO]}], reference="ref"
     )
 
 
-def test_a_callback_of_vidus_that_was_passed_on_is_told_as_a_task() -> None:
+def test_a_forwarded_vidu_callback_has_a_snapshot() -> None:
     creation = {"id": "8", "url": VIDEO["url"], "cover_url": "https://cdn.example.com/c.jpg"}
     theirs = {"id": "9", "state": "success", "err_code": "", "credits": 55, "creations": [creation]}
     hint = DIALECT.read_callback(orjson.dumps(theirs))

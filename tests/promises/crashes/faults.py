@@ -134,8 +134,8 @@ class SimulatedProcess:
         """First goes on what was stopped in the middle of its work; then what became due since."""
         self._halt.stopped = False
         woken.set_result(None)
-        self._halt.go_on()
+        self._halt.no_crash_point()
 
     def bury(self) -> None:
         """The run is over: let its tasks be cancelled."""
-        self._halt.go_on()
+        self._halt.no_crash_point()

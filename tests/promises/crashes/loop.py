@@ -42,7 +42,7 @@ class Halt:
     stopped: bool = False
     parked: list[Callable[[], object]] = field(default_factory=list)
 
-    def go_on(self) -> None:
+    def no_crash_point(self) -> None:
         self.stopped = False
         parked, self.parked = self.parked, []
         for resume in parked:

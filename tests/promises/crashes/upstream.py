@@ -21,7 +21,7 @@ from gateway.upstream.base import (
     Capabilities,
     Found,
     Gate,
-    Later,
+    Inconclusive,
     Listing,
     Missing,
     QueryOutcome,
@@ -182,13 +182,13 @@ class Door:
             found = self._upstream.look(task_id)
             await self._process.reach("query.after")
         except LostReply as error:
-            return Later(str(error))
+            return Inconclusive(str(error))
         return Missing() if found is None else Found(found)
 
     async def cancel(self, task_id: str) -> CancelOutcome:
         raise AssertionError("this upstream offers no cancel")
 
-    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Later:
+    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Inconclusive:
         raise AssertionError("this upstream offers no list")
 
     async def probe(self, url: str) -> bool:

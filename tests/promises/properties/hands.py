@@ -10,12 +10,12 @@ from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job
 from gateway.upstream.base import (
     Accepted,
+    AccountRefused,
     Busy,
     Found,
-    Later,
+    Inconclusive,
     Missing,
     QueryOutcome,
-    Refused,
     Rejected,
     Snapshot,
     SubmitOutcome,
@@ -85,7 +85,7 @@ def answer_of(kind: str, task: str) -> SubmitOutcome:
         "busy": lambda: Busy("429"),
         "busy, later": lambda: Busy("429", 30.0),
         "unreachable": lambda: Busy("no connection", reached=False),
-        "refused": lambda: Refused(_ERROR, 401),
+        "refused": lambda: AccountRefused(_ERROR, 401),
         "rejected": lambda: Rejected(_ERROR),
         "unknown": lambda: Unknown("the connection broke"),
     }
@@ -96,7 +96,7 @@ def shown(task: str, kind: str) -> QueryOutcome:
     if kind == "missing":
         return Missing()
     if kind == "later":
-        return Later("503")
+        return Inconclusive("503")
     content: list[dict[str, object]] = [
         {"content": [{"type": "video", "url": f"https://cdn.example.com/{task}"}]}
     ]

@@ -35,7 +35,7 @@ from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.upstream.base import (
     CancelOutcome,
     Capabilities,
-    Later,
+    Inconclusive,
     Listing,
     Missing,
     QueryOutcome,
@@ -126,9 +126,9 @@ class ScriptedUpstream:
         return self.show(task_id)
 
     async def cancel(self, task_id: str) -> CancelOutcome:
-        return Later("not now")
+        return Inconclusive("not now")
 
-    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Later:
+    async def list_tasks(self, since_ms: int, until_ms: int) -> Listing | Inconclusive:
         return Listing([])
 
     async def probe(self, *_: object) -> bool:

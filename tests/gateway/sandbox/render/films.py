@@ -10,7 +10,7 @@ from typing import IO, Any
 import av
 from PIL import Image
 
-from gateway.sandbox.render.film import shoot
+from gateway.sandbox.render.film import render_film
 from gateway.sandbox.render.planes import image_of
 from gateway.sandbox.render.script import Script
 from tests.gateway.sandbox.running import picture
@@ -77,7 +77,7 @@ def script(folder: Path, name: str = "film", *, images: Sequence[bytes] = (), **
 
 def shot(folder: Path, name: str = "film", **changes: Any) -> Seen:
     made = script(folder, name, **changes)
-    shoot(made, lambda done: None)
+    render_film(made, lambda done: None)
     return look(Path(made.film))
 
 
@@ -86,5 +86,5 @@ def clip_bytes(folder: Path, *, seconds: int, colour: str = "lime") -> bytes:
     made = script(
         folder, "clip", images=[picture(colour)], seconds=seconds, width=160, height=160, caption=""
     )
-    shoot(made, lambda done: None)
+    render_film(made, lambda done: None)
     return Path(made.film).read_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gateway.sandbox.render.film import shoot
+from gateway.sandbox.render.film import render_film
 from tests.gateway.sandbox.render.films import clip_bytes, look, script, shot
 from tests.gateway.sandbox.running import picture
 
@@ -28,7 +28,7 @@ def test_there_is_sound_only_with_music(tmp_path: Path) -> None:
     assert shot(tmp_path, "b", music=False).audio is None
 
 
-def test_every_reference_image_is_seen_and_one_fades_into_the_next(tmp_path: Path) -> None:
+def test_every_reference_image_is_shown_with_a_fade_to_the_next(tmp_path: Path) -> None:
     seen = shot(tmp_path, caption="")
     assert seen.colour(0.0, 0.5, 0.3) == pytest.approx(RED, abs=12)
     assert seen.colour(0.99, 0.5, 0.3) == pytest.approx(BLUE, abs=12)
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path)
     films = []
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         made = script(tmp_path, name, seed=seed, music=True)
-        shoot(made, lambda done: None)
+        render_film(made, lambda done: None)
         films.append(Path(made.film).read_bytes())
     assert films[0] == films[1] != films[2]
 
@@ -61,13 +61,13 @@ def test_the_seed_is_written_into_the_film(tmp_path: Path) -> None:
     assert shot(tmp_path, seed=4711).comment == "seed=4711"
 
 
-def test_frames_are_reported_one_by_one(tmp_path: Path) -> None:
+def test_every_frame_is_reported(tmp_path: Path) -> None:
     done: list[int] = []
-    shoot(script(tmp_path, width=320, height=240), done.append)
+    render_film(script(tmp_path, width=320, height=240), done.append)
     assert done == list(range(1, 25))
 
 
-def test_a_reference_video_is_seen_too(tmp_path: Path) -> None:
+def test_a_reference_video_is_shown_too(tmp_path: Path) -> None:
     clip = tmp_path / "reference.mp4"
     clip.write_bytes(clip_bytes(tmp_path, seconds=1))
     seen = shot(tmp_path, images=[picture("red")], videos=(str(clip),), caption="")
@@ -82,7 +82,7 @@ def test_a_reference_video_that_cannot_be_decoded_is_left_out(tmp_path: Path) ->
     assert seen.colour(0.99, 0.5, 0.3) == pytest.approx(RED, abs=12)
 
 
-def test_a_reference_video_that_is_cut_off_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_truncated_reference_video_is_shown_up_to_its_end(tmp_path: Path) -> None:
     whole = clip_bytes(tmp_path, seconds=2)
     clip = tmp_path / "cut.mp4"
     clip.write_bytes(whole[: len(whole) * 2 // 3])
@@ -103,7 +103,7 @@ def test_the_mark_is_in_its_corner_of_the_marked_film_only(
         marked_film=str(tmp_path / "marked.mp4"),
         mark_position=position,
     )
-    shoot(made, lambda done: None)
+    render_film(made, lambda done: None)
     plain, marked = look(Path(made.film)), look(tmp_path / "marked.mp4")
     darkest = {}
     for place in ((0, 0), (1, 0), (1, 1), (0, 1)):
@@ -113,7 +113,7 @@ def test_the_mark_is_in_its_corner_of_the_marked_film_only(
     assert float(str(plain.stills[12].convert("L").getextrema()[0])) > 240
 
 
-def test_a_picture_of_the_clients_own_is_the_mark(tmp_path: Path) -> None:
+def test_a_client_picture_can_be_the_mark(tmp_path: Path) -> None:
     logo = tmp_path / "logo.png"
     logo.write_bytes(picture("lime", (300, 100)))
     made = script(
@@ -123,7 +123,7 @@ def test_a_picture_of_the_clients_own_is_the_mark(tmp_path: Path) -> None:
         mark_position=2,
         mark_image=str(logo),
     )
-    shoot(made, lambda done: None)
+    render_film(made, lambda done: None)
     assert look(tmp_path / "marked.mp4").colour(0.2, 0.95, 0.06) == pytest.approx(LIME, abs=40)
 
 
@@ -141,7 +141,7 @@ def test_the_caption_fades_in_over_the_lower_third(tmp_path: Path) -> None:
 
 def test_the_cover_is_a_frame_from_the_middle(tmp_path: Path) -> None:
     made = script(tmp_path, images=[picture("red")], caption="")
-    shoot(made, lambda done: None)
+    render_film(made, lambda done: None)
     with Image.open(made.cover) as cover:
         assert cover.size == (960, 540)
         assert cover.getpixel((400, 200)) == pytest.approx(RED, abs=12)
@@ -152,6 +152,6 @@ def test_a_film_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path) ->
         raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        shoot(script(tmp_path), stop)
+        render_film(script(tmp_path), stop)
     assert not list(tmp_path.glob("*.mp4"))
     assert not list(tmp_path.glob("*.part"))

@@ -20,17 +20,17 @@ from tests.gateway.web.api.hearing import SECONDS, post
 
 class Failing(RedisTenantEvents):
     """`errors`: what the next readings end with, the last one first. `broken`: a job of which nothing can be
-    told. `go_on`: set, or nothing is read."""
+    told. `no_crash_point`: set, or nothing is read."""
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(resources.redis)
         self.errors: list[Exception] = []
         self.broken = ""
-        self.go_on = asyncio.Event()
-        self.go_on.set()
+        self.no_crash_point = asyncio.Event()
+        self.no_crash_point.set()
 
     async def after(self, places: Sequence[tuple[str, str]], count: int) -> list[list[Entry]]:
-        await self.go_on.wait()
+        await self.no_crash_point.wait()
         return await super().after(places, count)
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
@@ -110,12 +110,12 @@ async def test_a_fault_with_one_tenant_s_events_ends_no_stream_of_another_that_i
         ):
             struck, spared, later = Listener(), Listener(), Listener()
             with ours.joined(struck), theirs.joined(spared):
-                events.go_on.clear()
+                events.no_crash_point.clear()
                 streams._tell("acme")
                 streams._tell("other")  # so that both are read together
                 events.broken = (await post(resources)).id
                 jobs = [await post(resources, "other") for _ in range(3)]
-                events.go_on.set()
+                events.no_crash_point.set()
                 found = await heard(spared, 3)
                 async with asyncio.timeout(SECONDS):
                     await struck.bell.wait()
@@ -155,10 +155,10 @@ async def test_a_reading_that_was_overtaken_by_the_cut_is_a_gap(
     async with reading(resources, events) as streams, streams.feed("acme") as feed:
         listener = Listener()
         with feed.joined(listener):
-            events.go_on.clear()
+            events.no_crash_point.clear()
             jobs = [await post(resources) for _ in range(PAGE + 50)]
             await resources.redis.xtrim(keys.tenant_events("acme"), maxlen=PAGE + 20, approximate=False)
-            events.go_on.set()
+            events.no_crash_point.set()
             gap, *rest = await heard(listener, 1 + PAGE + 20)
     assert (gap.gap, gap.type) == (True, "gap")
     assert len(rest) == PAGE + 20

@@ -1,4 +1,4 @@
-"""Brings tasks to their end: fetches the references, has them rendered, keeps the asked time."""
+"""Runs tasks: downloads the references, lets a process render them, and keeps the configured time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from gateway.environment import Environment
 from gateway.sandbox.checks import Reference
 from gateway.sandbox.download import download
 from gateway.sandbox.faults import without_markers
-from gateway.sandbox.line import Line
 from gateway.sandbox.options import Options
 from gateway.sandbox.pool import RenderPool
 from gateway.sandbox.refusals import TaskFailed
 from gateway.sandbox.render.script import Script
+from gateway.sandbox.task_queue import TaskQueue
 from gateway.sandbox.tasks import Files, Task
 
 PLACEHOLDER = "placeholder.mp4"
-_NO_MUSIC_SECONDS = (9, 10)  # as published: bgm has no effect then
+_NO_MUSIC_SECONDS = (9, 10)  # as published: bgm has no effect for these lengths
 _UNSAFE = "input did not pass the safety review"
 _UNSAFE_CODES: dict[str, str | int] = {"vtrix": 1027, "vidu": "CreationPolicyViolation"}
 
 
-class Studio:
-    """`on_change` is told when a task has to wait in the line, and of each start and end."""
+class TaskRunner:
+    """`on_change`: called when a task has to wait in the queue, when it starts and when it ends."""
 
     def __init__(
         self,
@@ -41,60 +41,60 @@ class Studio:
         self._session = session
         self._on_change = on_change
         self._pool = RenderPool(options.processes)
-        self._line = Line(options.concurrency)
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._queue = TaskQueue(options.concurrency)
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._is_closed = False
 
-    def begin(self, task: Task, *, at_once: bool = False) -> None:
-        """`at_once`: keep the task waiting neither for the asked time nor in the line."""
+    def start(self, task: Task, *, at_once: bool = False) -> None:
+        """`at_once`: wait neither in the queue nor for the configured time."""
         if at_once or task.dialect != "vidu":
-            self._set_going(task, 0.0 if at_once else self._options.task_seconds)
-        elif not self._line.enter(task.id, lambda: self._set_going(task, self._options.task_seconds)):
+            self._run(task, 0.0 if at_once else self._options.task_seconds)
+        elif not self._queue.enter(task.id, lambda: self._run(task, self._options.task_seconds)):
             task.is_queued = True
             self._on_change(task)
 
-    def withdraw(self, task: Task) -> bool:
-        """Ends a task that has not started, as its owner wished; False for any other."""
+    def cancel_unstarted(self, task: Task) -> bool:
+        """Ends and refunds a task that has not started; False for any other."""
         if task.started_at is not None or task.has_ended:
             return False
-        if work := self._under_way.get(task.id):
+        if work := self._running.get(task.id):
             work.cancel()
         task.is_refunded = True
         self._end(task, None, ("UserCancelled", "the task was cancelled by its owner"))
         return True
 
-    def _set_going(self, task: Task, wait: float) -> None:
+    def _run(self, task: Task, wait: float) -> None:
         if self._options.render == "full" and "failed_task" not in task.faults:
             work = asyncio.create_task(self._produce(task, wait))
-            self._under_way[task.id] = work
-            work.add_done_callback(lambda _: self._under_way.pop(task.id))
+            self._running[task.id] = work
+            work.add_done_callback(lambda _: self._running.pop(task.id))
             return
-        self._started(task)
+        self._mark_started(task)
         task.rendered = 1.0
         if wait > 0:
-            asyncio.get_running_loop().call_later(wait, self._simulated_end, task)
+            asyncio.get_running_loop().call_later(wait, self._end_simulated, task)
         else:
-            self._simulated_end(task)
+            self._end_simulated(task)
 
     def progress(self, task: Task) -> float:
-        """What is rendered, but not ahead of the asked time."""
+        """The rendered part, 0 to 1, but not more than the elapsed part of the configured time."""
         wait = self._options.task_seconds
         elapsed = self._environment.clock() - task.created_at
         return max(0.0, min(task.rendered, elapsed / wait if wait > 0 else 1.0))
 
     async def close(self) -> None:
         self._is_closed = True
-        under_way = list(self._under_way.values())
-        for work in under_way:
+        running = list(self._running.values())
+        for work in running:
             work.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await self._pool.close()
 
-    def _started(self, task: Task) -> None:
+    def _mark_started(self, task: Task) -> None:
         task.started_at = self._environment.clock()
         self._on_change(task)
 
-    def _simulated_end(self, task: Task) -> None:
+    def _end_simulated(self, task: Task) -> None:
         if self._is_closed:
             return
         if fault := task.faults.get("failed_task"):
@@ -105,7 +105,7 @@ class Studio:
     def _end(self, task: Task, files: Files | None, failure: tuple[str | int, str] | None = None) -> None:
         task.end(self._environment.clock(), None if "no_url" in task.faults else files, failure)
         self._on_change(task)
-        self._line.leave(task.id)
+        self._queue.leave(task.id)
 
     async def _produce(self, task: Task, wait: float) -> None:
         folder = self._options.work_dir / task.id
@@ -124,28 +124,28 @@ class Studio:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _rendered(self, task: Task, folder: Path) -> Files:
-        self._make_room(folder)
-        images = await self._gathered(task.order.images, folder, "Image")
-        videos = await self._gathered(task.order.videos, folder, "Video")
+        self._create_folders(folder)
+        images = await self._fetch(task.spec.images, folder, "Image")
+        videos = await self._fetch(task.spec.videos, folder, "Video")
         marks: tuple[str, ...] = ()
-        if task.order.watermark and task.order.wm_url:
-            marks = await self._gathered((Reference(url=task.order.wm_url),), folder, "Image", "mark")
-        files = self._named(task)
+        if task.spec.watermark and task.spec.wm_url:
+            marks = await self._fetch((Reference(url=task.spec.wm_url),), folder, "Image", "mark")
+        files = self._result_files(task)
         script = self._script(task, files, images, videos, marks)
 
         def on_progress(share: float) -> None:
             task.rendered = share
 
-        async with self._pool.place() as child:
-            self._started(task)
+        async with self._pool.acquire() as child:
+            self._mark_started(task)
             await child.render(script, on_progress)
         task.rendered = 1.0
         return files
 
-    async def _gathered(
+    async def _fetch(
         self, references: tuple[Reference, ...], folder: Path, kind: str, name: str = ""
     ) -> tuple[str, ...]:
-        """The references as files, fetched side by side where they are addresses."""
+        """Saves the references as files and returns their paths. URLs are downloaded in parallel."""
         paths = [folder / f"{name or kind.lower()}-{place}" for place in range(len(references))]
         fetches = []
         for reference, path in zip(references, paths, strict=True):
@@ -156,14 +156,14 @@ class Studio:
         await asyncio.gather(*fetches)
         return tuple(str(path) for path in paths)
 
-    def _make_room(self, folder: Path) -> None:
+    def _create_folders(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._options.files_dir.mkdir(exist_ok=True)
 
-    def _named(self, task: Task) -> Files:
-        """Unguessable, because the files are served to whoever asks."""
+    def _result_files(self, task: Task) -> Files:
+        """File names that cannot be guessed, because the files are served without a key."""
         stem = self._environment.entropy(16).hex()
-        return Files(f"{stem}.mp4", f"{stem}-marked.mp4" if task.order.watermark else None, f"{stem}.jpg")
+        return Files(f"{stem}.mp4", f"{stem}-marked.mp4" if task.spec.watermark else None, f"{stem}.jpg")
 
     def _script(
         self,
@@ -177,15 +177,15 @@ class Studio:
         return Script(
             images=images,
             videos=videos,
-            caption=without_markers(task.order.prompt),
+            caption=without_markers(task.spec.prompt),
             seconds=task.seconds,
             width=task.size[0],
             height=task.size[1],
             seed=task.seed,
-            music=task.order.bgm and task.seconds not in _NO_MUSIC_SECONDS,
+            music=task.spec.bgm and task.seconds not in _NO_MUSIC_SECONDS,
             film=str(folder / files.film),
             cover=str(folder / str(files.cover)),
             marked_film=str(folder / files.marked) if files.marked else None,
-            mark_position=task.order.wm_position if files.marked else None,
+            mark_position=task.spec.wm_position if files.marked else None,
             mark_image=marks[0] if marks else None,
         )

@@ -6,14 +6,14 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.sandbox.chances import Chances
 from gateway.sandbox.faults import KNOWN
-from gateway.sandbox.refusals import Refused
+from gateway.sandbox.random_faults import RandomFaults
+from gateway.sandbox.refusals import RequestRefused
 from tests.gateway.sandbox.running import listening, running
 
 
 def drawn(wanted: dict[str, object], count: int = 1000) -> list[list[str]]:
-    chances = Chances()
+    chances = RandomFaults()
     chances.set(wanted, 0)
     return [sorted(chances.due()) for _ in range(count)]
 
@@ -24,19 +24,19 @@ def test_the_same_seed_draws_the_same() -> None:
     assert drawn(wanted) != drawn(wanted | {"seed": 8})
 
 
-def test_a_chance_is_about_as_often_as_it_says() -> None:
-    struck = drawn({"lost_callback": 0.3, "seed": 7}, 10_000)
-    assert 2_700 < sum(bool(names) for names in struck) < 3_300
+def test_a_fault_applies_about_as_often_as_its_chance() -> None:
+    applied = drawn({"lost_callback": 0.3, "seed": 7}, 10_000)
+    assert 2_700 < sum(bool(names) for names in applied) < 3_300
 
 
-def test_one_more_fault_does_not_move_the_others() -> None:
+def test_one_more_fault_does_not_change_the_others() -> None:
     alone = drawn({"lost_callback": 0.3, "seed": 7})
     beside = drawn({"lost_callback": 0.3, "garbage": 0.5, "seed": 7})
     assert ["lost_callback" in names for names in alone] == ["lost_callback" in names for names in beside]
 
 
-def test_every_fault_may_come_by_chance_also_with_a_value() -> None:
-    chances = Chances()
+def test_every_fault_can_be_random_also_with_a_value() -> None:
+    chances = RandomFaults()
     chances.set(dict.fromkeys(KNOWN, 1), 0)
     assert set(chances.due()) == set(KNOWN) - {"reset_early"}
     assert chances.early() is not None
@@ -58,10 +58,10 @@ def test_every_fault_may_come_by_chance_also_with_a_value() -> None:
         {"429": 0.1, "seed": "x"},
     ],
 )
-def test_a_chance_that_makes_no_sense_changes_nothing(wanted: dict[str, object]) -> None:
-    chances = Chances()
+def test_an_invalid_chance_changes_nothing(wanted: dict[str, object]) -> None:
+    chances = RandomFaults()
     chances.set({"500": 1}, 0)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         chances.set(wanted, 0)
     assert set(chances.due()) == {"500"}
 
@@ -82,14 +82,14 @@ async def test_chances_are_set_shown_and_cleared_by_the_admin_route(tmp_path: Pa
         await listener.heard(1)
 
 
-async def test_a_marker_of_the_same_name_goes_before_the_chance(tmp_path: Path) -> None:
+async def test_a_marker_takes_precedence_over_a_random_fault(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         await up.client.post("/admin/chances", json={"429": 1})
         assert (await up.create(prompt="[[fault:429=5]] fox")).headers["retry-after"] == "5"
         assert (await up.ledger("fault"))[0]["by"] == "marker"
 
 
-async def test_an_early_reset_may_come_by_chance(tmp_path: Path) -> None:
+async def test_an_early_reset_can_be_random(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         await up.client.post("/admin/chances", json={"reset_early": 1})
         with pytest.raises(httpx.TransportError):
@@ -98,7 +98,7 @@ async def test_an_early_reset_may_come_by_chance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wish", [[], {"meteor": 1}, "text", {"429": 2}])
-async def test_a_wish_that_makes_no_sense_is_refused(tmp_path: Path, wish: Any) -> None:
+async def test_an_invalid_admin_request_is_refused(tmp_path: Path, wish: Any) -> None:
     async with running(tmp_path) as up:
         assert (await up.client.post("/admin/chances", json=wish)).status_code == 400
         assert (await up.client.post("/admin/chances", content=b"{")).status_code == 400

@@ -1,4 +1,4 @@
-"""The two dialects side by side: where a creation differs between them."""
+"""The two dialects, and how a creation differs between them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 from starlette.responses import Response
 
 from gateway.sandbox import answers, vidu_answers
-from gateway.sandbox.checks import Order, read_flat_order, read_order
+from gateway.sandbox.checks import TaskSpec, read_flat_spec, read_nested_spec
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.tasks import Dialect, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """`scheme`: what stands before the key. `refusal`: of (code, message, status, request id)."""
+class WireFormat:
+    """`scheme`: the word before the key in the authorization header. `refusal`: makes an answer from (code,
+    message, status, request id). `created`: the body of the answer to a creation."""
 
     name: Dialect
     scheme: str
     id_field: str
-    read_order: Callable[[bytes], Order]
+    read_spec: Callable[[bytes], TaskSpec]
     refusal: Callable[[str, str, int, str], Response]
     refusal_by: Callable[[Fault, str], Response]
     created: Callable[[Task], dict[str, Any]]
@@ -31,12 +32,14 @@ def _vtrix_created(task: Task) -> dict[str, Any]:
     return answers.envelope(task, 0.0)
 
 
-VTRIX = Wire("vtrix", "Bearer", "id", read_order, answers.refusal, answers.refusal_by, _vtrix_created)
-VIDU = Wire(
+VTRIX = WireFormat(
+    "vtrix", "Bearer", "id", read_nested_spec, answers.refusal, answers.refusal_by, _vtrix_created
+)
+VIDU = WireFormat(
     "vidu",
     "Token",
     "task_id",
-    read_flat_order,
+    read_flat_spec,
     vidu_answers.refusal,
     vidu_answers.refusal_by,
     vidu_answers.created_body,

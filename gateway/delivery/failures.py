@@ -1,0 +1,56 @@
+"""What an exception of aiohttp means for an attempt: its outcome, and a hint for the subscriber."""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+
+from gateway.delivery.attempts import HINT_CHARACTERS, DeliveryOutcome
+from gateway.delivery.guard import MAX_ADDRESSES, TooManyAddresses
+from gateway.delivery.headers import printable
+from gateway.errors import AddressRefused
+
+
+def outcome_of_error(error: Exception) -> DeliveryOutcome:
+    """The outcome for one of aiohttp's many exceptions."""
+    match error:
+        case TimeoutError():
+            return DeliveryOutcome.TIMEOUT
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return DeliveryOutcome.TLS_ERROR
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+            return DeliveryOutcome.TARGET_FORBIDDEN
+        case aiohttp.ClientConnectorDNSError():
+            return DeliveryOutcome.DNS_ERROR
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()):
+            return DeliveryOutcome.CONNECTION_RESET
+        case aiohttp.ClientConnectorError():
+            return DeliveryOutcome.CONNECTION_REFUSED
+        case aiohttp.InvalidURL():
+            return DeliveryOutcome.INVALID_URL
+        case aiohttp.ServerDisconnectedError() | OSError():
+            return DeliveryOutcome.CONNECTION_RESET
+        case _:
+            return DeliveryOutcome.PROTOCOL_ERROR
+
+
+def hint_of_error(error: Exception) -> str | None:
+    """What the subscriber can do about the failure; None if there is no advice."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError(
+            certificate_error=ssl.SSLCertVerificationError() as fault
+        ):
+            return printable(f"the certificate was refused: {fault.verify_message}")[:HINT_CHARACTERS]
+        case aiohttp.ClientConnectorError(os_error=TooManyAddresses()):
+            return f"the name has more than {MAX_ADDRESSES} addresses; give it fewer"
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+            return "webhooks may not go to this address: its network, its port, http, or the gateway itself"
+        case _:
+            return None
+
+
+def broke_in_reply(error: Exception) -> bool:
+    """Whether the connection broke after a part of the reply's head had arrived."""
+    # The message is a string by default, and the parsed head of the reply if some of it had been read.
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
