@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from gateway.tenants import Key, Scope
 from gateway.web import auth
@@ -71,11 +71,20 @@ LOCATION: Final = {"Location": {"description": "Path of the resource.", "schema"
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:
-    """One route a path, so that a 405 names every method it has."""
+    """One route a path, so that a 405 names every method it has. The first that fits answers: `/jobs/check`
+    comes before `/jobs/{job_id}`."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     return [_route(path, by_method) for path, by_method in by_path.items()]
+
+
+class _Path(Route):
+    """It answers every method of its path, with 405 if need be: a later route that also fits must not."""
+
+    def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, MutableMapping[str, Any]]:
+        match, child = super().matches(scope)
+        return (Match.FULL if match is Match.PARTIAL else match), child
 
 
 def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
@@ -89,7 +98,7 @@ def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
             raise HTTPException(405, headers={"allow": ", ".join(served)})
         return await serve(request)
 
-    return Route(path, dispatch, methods=list(served))
+    return _Path(path, dispatch, methods=list(served))
 
 
 def _served(operation: Operation) -> _Served:

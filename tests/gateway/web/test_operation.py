@@ -30,6 +30,8 @@ async def keyed(_: Request, key: Key, params: Params) -> Response:
 OPERATIONS = (
     Operation("GET", "/open", "getOpen", "", open_to_all, {}),
     Operation("GET", "/stream", "streamOpen", "", open_to_all, {}, head=False),
+    Operation("POST", "/things/check", "checkThing", "", open_to_all, {}),
+    Operation("GET", "/things/{thing}", "getThing", "", open_to_all, {}),
     Operation("GET", "/keyed", "getKeyed", "", keyed, {}, (Scope.JOBS_READ,), query=(LIMIT,)),
     Operation("PUT", "/keyed", "putKeyed", "", keyed, {}, (Scope.JOBS_WRITE, Scope.OPS_WRITE)),
 )
@@ -65,6 +67,15 @@ async def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(
     answer = await client.delete("/keyed")
     assert answer.status_code == 405
     assert answer.json()["detail"] == "use GET or PUT"
+
+
+async def test_a_name_is_not_taken_for_an_id_by_a_method_that_it_does_not_have(
+    client: httpx.AsyncClient,
+) -> None:
+    assert (await client.post("/things/check")).text == "open"
+    answer = await client.get("/things/check")
+    assert (answer.status_code, answer.json()["detail"]) == (405, "use POST")
+    assert (await client.get("/things/other")).text == "open"
 
 
 async def test_head_goes_where_get_goes_unless_it_is_a_stream(client: httpx.AsyncClient) -> None:
