@@ -1,4 +1,4 @@
-"""The accounts at the upstream: `main`, which has settings of its own, and those of a JSON list beside it."""
+"""The upstream accounts: `main`, which has its own settings, and those of a JSON list."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ def parse(text: str, main: UpstreamAccount) -> tuple[UpstreamAccount, ...]:
         account = _account(entry, number)
         name = account.limits.name
         if any(other.limits.name == name for other in found):
-            raise ValueError(f"account {number}: name {name} is taken; each account needs a name of its own")
+            raise ValueError(f"account {number}: name {name} is taken; each account needs its own name")
         for other in found:
             if other.key == account.key:
-                raise ValueError(f"account {name}: key is that of {other.limits.name}; give each its own")
+                raise ValueError(
+                    f"account {name}: key is also that of {other.limits.name}; each account needs its own"
+                )
         found.append(account)
     if len(found) > _MOST_ACCOUNTS:
         raise ValueError(f"at most {_MOST_ACCOUNTS} accounts, main included")
@@ -55,11 +57,11 @@ def _entries(text: str) -> list[Any]:
         try:
             text = Path(text).read_text()
         except OSError as error:
-            raise ValueError(f"neither a JSON list nor a file that can be read ({error.strerror})") from None
+            raise ValueError(f"neither a JSON list nor a readable file ({error.strerror})") from None
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"no JSON (line {error.lineno}, column {error.colno}); like {_EXAMPLE}") from None
+        raise ValueError(f"not JSON (line {error.lineno}, column {error.colno}); like {_EXAMPLE}") from None
     if not isinstance(found, list):
         raise ValueError(f"must be a list of accounts, like {_EXAMPLE}")
     return found
@@ -74,14 +76,14 @@ def _account(entry: Any, number: int) -> UpstreamAccount:
             f"account {number}: name must be 1 to 32 of a-z, 0-9, _ and -, the first a letter or digit"
         )
     if unknown := sorted(set(entry) - set(_FIELDS)):
-        raise ValueError(f"account {name}: {unknown[0]} is no field; there are {', '.join(_FIELDS)}")
+        raise ValueError(f"account {name}: {unknown[0]} is not a field; the fields are {', '.join(_FIELDS)}")
     if name == ACCOUNT:
         raise ValueError(
-            f"account {name}: is the one of GATEWAY_UPSTREAM_KEY; give another name, or set it there"
+            f"account {name}: this name belongs to GATEWAY_UPSTREAM_KEY; choose another name, or set it there"
         )
     key = entry.get("key")
     if not isinstance(key, str) or not key:
-        raise ValueError(f"account {name}: key is missing; give the API key of the upstream as a text")
+        raise ValueError(f"account {name}: key is missing; give the API key of the upstream as a string")
     limits = AccountLimits(
         name,
         slots=_whole(name, "slots", entry.get("slots", 5), 1, 100_000),
@@ -99,5 +101,5 @@ def _whole(name: str, which: str, value: Any, least: int, most: int) -> int:
 
 def _rate(name: str, value: Any) -> float:
     if type(value) not in (int, float) or value < 0:
-        raise ValueError(f"account {name}: rate must be submissions in a second, 0 for any number")
+        raise ValueError(f"account {name}: rate must be submissions per second; 0 means no limit")
     return float(value)

@@ -1,4 +1,4 @@
-"""What goes to subscribers, and where."""
+"""Webhooks: where they may go, how many at once, and when they are retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway believes of those in front of it."""
+"""In front of the gateway: host names, proxies, https."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are, workers and telemetry."""
+"""Addresses, folders, secrets, workers and telemetry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upstream, and how long it is waited for."""
+"""The upstream: account, timeouts, polls, deadlines and the policy for unknown outcomes."""
 
 from __future__ import annotations
 
