@@ -18,6 +18,7 @@ import pytest
 import redis
 from standardwebhooks import WebhookVerificationError
 
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 from tests.promises.conftest import SHORT, eventually
 from tests.promises.hooks import HANG, Hooks, listening
@@ -42,9 +43,9 @@ process.exit(found ? 0 : 1);
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """Nothing is started yet; no test here needs an upstream."""
-    with machine(tmp_path) as made:
+    with machine(tmp_path, nursery) as made:
         made.environment |= SHORT
         yield made
 
