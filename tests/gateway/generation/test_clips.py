@@ -167,7 +167,9 @@ async def test_a_request_that_is_given_up_leaves_no_process_behind(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not keep this limit")
 async def test_the_probe_cannot_take_more_memory_than_it_allows_itself() -> None:
-    program = "from gateway.clip_probe import _limit_ourselves\n_limit_ourselves()\nbytearray(2 * 2**30)"
+    program = (
+        "from gateway.generation.clip_probe import _limit_ourselves\n_limit_ourselves()\nbytearray(2 * 2**30)"
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE
     )
