@@ -80,6 +80,7 @@ class Proxy:
             task = self._loop.create_task(self._carry(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _, client=client: client.close())  # also of one that never began
 
     async def close(self) -> None:
         self._listener.close()
@@ -122,6 +123,9 @@ class Proxy:
                 await self._loop.sock_connect(server, target)
             except OSError:
                 server.close()
+            except asyncio.CancelledError:
+                server.close()
+                raise
             else:
                 return server
         return None
