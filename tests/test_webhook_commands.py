@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.commands import api
+from tests.extras import missing
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, free_port, machine
 from tests.test_webhook_examples import EXAMPLES, started
@@ -71,7 +72,7 @@ def delivered(made: Machine, endpoint: str, attempts: int) -> str:
 @pytest.mark.timeout(300)
 def test_every_command_works_in_the_order_of_the_page(tmp_path: Path, nursery: Nursery) -> None:
     if shutil.which("curl") is None:
-        pytest.skip("the commands of docs/webhooks.md were NOT tested: there is no curl")
+        missing("curl, with which docs/webhooks.md calls the gateway")
     port = str(free_port())
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     register, test, *rest = (
