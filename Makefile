@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# With it every process would compile the tree anew, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -21,7 +24,7 @@ $(READY): requirements-dev.lock pyproject.toml
 
 setup: $(READY) ## install everything into .venv
 
-extras: ## fetch Chromium, promtool and luacheck, where possible
+extras: ## fetch what some tests and checks need: Chromium, promtool, luacheck, libraries of the examples
 	@sh tests/install_extras.sh
 
 demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook
@@ -31,7 +34,7 @@ up: $(READY) ## the whole service on this machine
 	@$(BIN)/vidu-gateway up $(ARGS)
 
 test: $(READY) extras ## all tests
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(ARGS)
 
 faults: $(READY) ## kill, freeze, cut off and cut power under load (SCALE=1 SEED=n)
 	@$(BIN)/python -m tests.promises.faults --scale $(or $(SCALE),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -60,6 +63,6 @@ lock: $(READY) ## resolve the dependencies anew into the lock files
 	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --all-extras --group dev -o requirements-dev.lock
 
 clean: ## remove what make made
-	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .hypothesis dist
+	@rm -rf $(VENV) .extras .bench .mypy_cache .ruff_cache .hypothesis dist
 
 .PHONY: help setup extras demo up test faults mutants check fix bench lock clean

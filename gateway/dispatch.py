@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic_core import from_json
+import orjson
 
 #: Every key of the service, arq's own included, carries this hash tag, so that all share one slot.
 PREFIX: Final = "{gw}:"
@@ -113,7 +113,7 @@ def queue_name(role: Role) -> str:
 def deserialize(raw: bytes) -> dict[str, Any]:
     """arq's record, which the dispatch script writes as JSON (arq's own is pickle, which would let whoever
     can write to Redis run code in a worker)."""
-    record = from_json(raw)
+    record = orjson.loads(raw)
     assert isinstance(record, dict)
     return record
 

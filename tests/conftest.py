@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,8 +14,14 @@ from redis import Redis
 from gateway.local.valkey import valkey
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from tests.nursery import Nursery
 
 KEYRING = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background with SIGINT ignored; no process of a test may inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +50,13 @@ def new_settings(redis_url: str, folder: Path) -> Settings:
 def settings(redis_url: str, tmp_path: Path) -> Settings:
     """Settings for this test alone."""
     return new_settings(redis_url, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Processes of the service that need not import anything any more."""
+    with Nursery() as made:
+        yield made
 
 
 @pytest.fixture

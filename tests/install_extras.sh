@@ -1,9 +1,14 @@
 #!/bin/sh
-# install_extras.sh [chromium] [promtool] [luacheck]: fetches what tests and checks need beside Python, when it is missing
-# and this machine lets us; without a name, all of it. Debian's Chromium is for the browser tests, the promtool of its
-# package prometheus for the alerts, its package lua-check for the scripts. Says so when it cannot.
+# install_extras.sh [chromium] [promtool] [luacheck] [javascript] [go]: fetches what some tests and checks need beside
+# Python's packages, when it is missing and this machine lets us; without a name, all of it. Debian's Chromium is for the
+# tests of the pages, the promtool of its package prometheus for the alerts, its package lua-check for the scripts. The
+# libraries of the examples in JavaScript and Go go into .extras. What cannot be had is named here, and its tests are
+# skipped; where CI is set they fail.
+extras=$PWD/.extras
+examples=docs/examples
 updated=
-may() {
+
+may_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
     [ -n "$updated" ] || apt-get update -qq >/dev/null 2>&1 || return 1
     updated=yes
@@ -17,33 +22,58 @@ fetch_chromium() {
     for name in chromium chromium-browser google-chrome; do
         if command -v "$name" >/dev/null 2>&1; then return 0; fi
     done
-    may || return 1
+    may_install || return 1
     echo "Installing chromium for the browser tests"
     install chromium
 }
 
 # Unpacked, not installed: the package would start a server.
 fetch_promtool() {
-    if command -v promtool >/dev/null 2>&1 || [ -x .promtool/usr/bin/promtool ]; then return 0; fi
-    may || return 1
+    if command -v promtool >/dev/null 2>&1 || [ -x "$extras/promtool" ]; then return 0; fi
+    may_install || return 1
     echo "Fetching promtool for the tests of the alerts"
     scratch=$(mktemp -d)
     (cd "$scratch" && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb unpacked) || return 1
-    mkdir -p .promtool/usr/bin && cp "$scratch/unpacked/usr/bin/promtool" .promtool/usr/bin/ && rm -rf "$scratch"
+    mkdir -p "$extras" && cp "$scratch/unpacked/usr/bin/promtool" "$extras/" && rm -rf "$scratch"
 }
 
 fetch_luacheck() {
     if command -v luacheck >/dev/null 2>&1; then return 0; fi
-    may || return 1
+    may_install || return 1
     echo "Installing luacheck for the check of the scripts"
     install lua-check
 }
 
-missed_chromium="no chromium on this machine and none could be installed: the browser tests will be SKIPPED"
-missed_promtool="no promtool on this machine and none could be fetched: the alerts will NOT BE TESTED"
-missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
+# The copy of the lock file says what is there. It comes last.
+fetch_javascript() {
+    command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || return 1
+    if cmp -s "$examples/javascript/package-lock.json" "$extras/javascript/fetched.json"; then return 0; fi
+    echo "Fetching the libraries of the JavaScript example"
+    mkdir -p "$extras/javascript" && cp "$examples"/javascript/package*.json "$extras/javascript/" || return 1
+    (cd "$extras/javascript" && npm ci --prefer-offline --no-audit --no-fund >/dev/null 2>&1) || return 1
+    cp "$examples/javascript/package-lock.json" "$extras/javascript/fetched.json"
+}
 
-[ $# -gt 0 ] || set -- chromium promtool luacheck
+# What is compiled here is in Go's cache when the tests compile the example, which may fail there and not here.
+fetch_go() {
+    command -v go >/dev/null 2>&1 || return 1
+    if cmp -s "$examples/go/go.sum" "$extras/go/fetched.sum"; then return 0; fi
+    echo "Fetching and compiling the libraries of the Go example, which takes a minute"
+    export GOMODCACHE="$extras/go/modules" GOCACHE="$extras/go/built" GOTOOLCHAIN=local CGO_ENABLED=0
+    GOFLAGS=-modcacherw go -C "$examples/go" mod download >/dev/null 2>&1 || return 1
+    for verb in "build -o /dev/null" vet; do
+        go -C "$examples/go" $verb "-gcflags=all=-N -l" . >/dev/null 2>&1
+    done
+    cp "$examples/go/go.sum" "$extras/go/fetched.sum"
+}
+
+missed_chromium="no Chromium on this machine and none could be installed: the tests of the pages will be SKIPPED"
+missed_promtool="no promtool on this machine and none could be fetched: the tests of the alerts will be SKIPPED"
+missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
+missed_javascript="no node with npm, or no libraries of the example: the JavaScript example will be SKIPPED"
+missed_go="no Go, or no libraries of the example: the Go example will be SKIPPED"
+
+[ $# -gt 0 ] || set -- chromium promtool luacheck javascript go
 for extra in "$@"; do
     "fetch_$extra" || eval "echo \"NOTE: \$missed_$extra\""
 done

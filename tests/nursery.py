@@ -1,10 +1,11 @@
 """Real processes that start quickly: forked from one that has imported everything already.
 
-A fault run starts thousands of processes, and most of what each would do is to import the same modules. The
-nursery imports them once, single-threaded, and forks a child for each process that is wanted; the child's
-environment, standard streams and random numbers are its own, and it runs `python -m module` from there on.
+The tests start hundreds of processes, a fault run thousands, and most of what each would do is to import the
+same modules. The nursery imports them once, single-threaded, and forks a child for each process that is
+wanted. The child's environment, standard streams and random numbers are its own, and it runs
+`python -m module` from there on.
 
-`python -m tests.nursery` speaks JSON, one line each way: {"module", "environment", "log"} -> {"pid"} and
+`python -m tests.nursery` speaks JSON, one line each way: {"words", "environment", "log"} -> {"pid"} and
 {"pid"} -> {"code": exit code, minus a signal's number, or null while it runs}. Its children end with it.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import random
@@ -21,11 +23,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-MODULES: Final = ("gateway", "workers")
+MODULES: Final = ("gateway", "workers", "gateway.sandbox", "gateway.cli")
+#: What they import when they need it: here that is before the fork.
+_LATER: Final = ("gateway.commands.doctor", "gateway.commands.status", "gateway.commands.listen")
 _PAUSE_SECONDS: Final = 0.005
 
 
@@ -63,7 +67,7 @@ class Hatchling:
 
 
 class Nursery:
-    """`with Nursery() as nursery: nursery.spawn("workers", environment, log)`. For any thread."""
+    """`with Nursery() as nursery: nursery.spawn(["workers"], environment, log)`. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,8 +81,10 @@ class Nursery:
         with self._process:  # closes both pipes and waits
             pass
 
-    def spawn(self, module: str, environment: Mapping[str, str], log: Path) -> Hatchling:
-        wish = {"module": module, "environment": dict(environment), "log": str(log)}
+    def spawn(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Hatchling:
+        """`python -m *words`, which must begin with one of MODULES; it prints to the end of `log`."""
+        log.touch()  # whoever follows it need not wait for it
+        wish = {"words": list(words), "environment": dict(environment), "log": str(log)}
         return Hatchling(self, int(self._ask(wish)["pid"]))
 
     def code_of(self, pid: int) -> int | None:
@@ -97,13 +103,16 @@ class Nursery:
 
 def main() -> None:
     for module in MODULES:
-        __import__(f"{module}.__main__")
-        del sys.modules[f"{module}.__main__"]  # each child runs it anew
+        program = module if module == "gateway.cli" else f"{module}.__main__"
+        importlib.import_module(program)
+        del sys.modules[program]  # each child runs it anew
+    for module in _LATER:
+        importlib.import_module(module)
     gc.freeze()
     codes: dict[int, int | None] = {}
     for line in sys.stdin:
         wish = json.loads(line)
-        if "module" in wish:
+        if "words" in wish:
             pid = os.fork()
             if pid == 0:
                 _become(wish)
@@ -138,8 +147,9 @@ def _become(wish: dict[str, Any]) -> NoReturn:
         os.environ.clear()
         os.environ.update(wish["environment"])
         random.seed()
-        sys.argv = [wish["module"]]
-        runpy.run_module(f"{wish['module']}.__main__", run_name="__main__")
+        module, *arguments = wish["words"]
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -90,8 +90,8 @@ class Machine:
         environment = {**self.environment, **(more or {})}
         path = self.folder / f"{name}.log"
         child: Process
-        if self.nursery is not None and len(module) == 1 and module[0] in MODULES:
-            child = self.nursery.spawn(module[0], environment, path)
+        if self.nursery is not None and module[0] in MODULES:
+            child = self.nursery.spawn(module, environment, path)
         else:
             with path.open("ab") as log:
                 command = [sys.executable, "-m", *module]
@@ -169,10 +169,13 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(folder: Path, preloaded: Mapping[str, str] | None = None) -> Iterator[Machine]:
+def machine(
+    folder: Path, nursery: Nursery | None = None, *, preloaded: Mapping[str, str] | None = None
+) -> Iterator[Machine]:
     """Durable as in production: appendfsync always. Everything started ends with the block.
 
-    `preloaded` is added to the environment of Valkey alone.
+    Processes are forked from the `nursery`, if there is one. `preloaded` is added to the environment of
+    Valkey alone.
     """
     data = folder / "valkey"
     data.mkdir()
@@ -180,6 +183,7 @@ def machine(folder: Path, preloaded: Mapping[str, str] | None = None) -> Iterato
         if preloaded:
             child.environment = {**os.environ, **preloaded}
         made = Machine(folder, child, url)
+        made.nursery = nursery
         try:
             made.start_valkey()
             made.key = made.make_key()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,9 @@ from tests.conftest import KEYRING
 from tests.nursery import Nursery
 
 
-@pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
-
-
 def test_a_process_has_its_own_environment_log_and_exit_code(nursery: Nursery, tmp_path: Path) -> None:
     for module in ("gateway", "workers"):
-        child = nursery.spawn(module, {"GATEWAY_UPSTREAM_SLOTS": "none"}, tmp_path / f"{module}.log")
+        child = nursery.spawn([module], {"GATEWAY_UPSTREAM_SLOTS": "none"}, tmp_path / f"{module}.log")
         assert child.wait(30) == 2
         said = (tmp_path / f"{module}.log").read_text()
         assert "GATEWAY_UPSTREAM_SLOTS" in said
@@ -38,7 +31,7 @@ def test_a_signal_is_seen_in_the_exit_code_and_a_process_that_ended_takes_none(
         "GATEWAY_SECRET_KEYS": KEYRING,
         "GATEWAY_UPSTREAM_KEY": "key",
     }
-    child = nursery.spawn("workers", environment, tmp_path / "log")
+    child = nursery.spawn(["workers"], environment, tmp_path / "log")
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(0.05)
     child.kill()
@@ -56,6 +49,6 @@ def test_no_process_outlives_its_nursery(tmp_path: Path, redis_url: str) -> None
         "GATEWAY_UPSTREAM_KEY": "key",
     }
     with Nursery() as nursery:
-        pid = nursery.spawn("workers", environment, tmp_path / "log").pid
+        pid = nursery.spawn(["workers"], environment, tmp_path / "log").pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

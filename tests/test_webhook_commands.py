@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from gateway.commands import api
+from tests.extras import missing
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, free_port, machine
 from tests.test_webhook_examples import EXAMPLES, started
 
@@ -68,15 +70,15 @@ def delivered(made: Machine, endpoint: str, attempts: int) -> str:
 
 @pytest.mark.processes
 @pytest.mark.timeout(300)
-def test_every_command_works_in_the_order_of_the_page(tmp_path: Path) -> None:
+def test_every_command_works_in_the_order_of_the_page(tmp_path: Path, nursery: Nursery) -> None:
     if shutil.which("curl") is None:
-        pytest.skip("the commands of docs/webhooks.md were NOT tested: there is no curl")
+        missing("curl, with which docs/webhooks.md calls the gateway")
     port = str(free_port())
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     register, test, *rest = (
         block.replace("3000", port).replace("2026-11-22T08:00:00Z", hour_ago) for block in blocks()
     )
-    with machine(tmp_path) as made:
+    with machine(tmp_path, nursery) as made:
         made.start_sandbox()
         made.start_gateway()
         made.start_workers()

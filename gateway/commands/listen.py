@@ -11,7 +11,6 @@ import asyncio
 import base64
 import json
 import re
-import signal
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -65,12 +64,11 @@ class Plan:
 
 
 def listen(plan: Plan) -> None:
-    """Returns after Ctrl-C or SIGTERM.
+    """Returns after Ctrl-C.
 
     Raises ConfigurationError for a plan that cannot work, Refused when the gateway does not let the key in,
     Unavailable when it cannot be reached to begin with.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = Listener(plan, Environment())
     try:
         listener.run()

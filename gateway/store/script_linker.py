@@ -7,7 +7,7 @@ as long as thirty commands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from typing import Final, NamedTuple
 
 #: By our style, what stands at the beginning of a line with `local` begins something of its own.
@@ -25,7 +25,7 @@ class _Piece(NamedTuple):
 
 def compose(parts: str, verb: str) -> str:
     """The pieces of `parts` that `verb` names, and what these name, in their order; then the verb."""
-    pieces = list(_pieces(parts))
+    pieces = _pieces(parts)
     kept: set[int] = set()
     words = set(_WORD.findall(_COMMENT.sub("", verb)))
     while more := {at for at, piece in enumerate(pieces) if at not in kept and piece.names & words}:
@@ -40,9 +40,13 @@ def piece_names(parts: str) -> frozenset[str]:
     return frozenset().union(*(piece.names for piece in _pieces(parts)))
 
 
-def _pieces(parts: str) -> Iterator[_Piece]:
-    for text in _BEGINNING.split(_COMMENT.sub("", parts))[1:]:
-        found = _NAMES.match(text)
-        assert found, f"what begins with {text[:40]!r} names nothing"
-        names = (found["function"] or found["values"]).replace(",", " ").split()
-        yield _Piece(frozenset(names), text, frozenset(_WORD.findall(text)))
+@cache  # every verb is made of the same parts
+def _pieces(parts: str) -> tuple[_Piece, ...]:
+    return tuple(map(_piece, _BEGINNING.split(_COMMENT.sub("", parts))[1:]))
+
+
+def _piece(text: str) -> _Piece:
+    found = _NAMES.match(text)
+    assert found, f"what begins with {text[:40]!r} names nothing"
+    names = (found["function"] or found["values"]).replace(",", " ").split()
+    return _Piece(frozenset(names), text, frozenset(_WORD.findall(text)))

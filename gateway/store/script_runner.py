@@ -44,7 +44,7 @@ def shared_parts() -> str:
 
 @cache
 def linked_scripts() -> Mapping[str, LinkedScript]:
-    """Every verb, linked with what it needs of the shared parts. Made once in a process: it costs 0.2 s."""
+    """Every verb, linked with what it needs of the shared parts. Made once in a process."""
     parts, linked = shared_parts(), {}
     for path in _FOLDER.iterdir():
         verb, _, ending = path.name.rpartition(".")

@@ -72,7 +72,7 @@ def test_the_version_is_the_packages() -> None:
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
-    heavy = ("redis", "pydantic", "starlette", "httpx", "aiohttp", "arq", "av", "asyncio", "http.client")
+    heavy = ("redis", "pydantic_core", "starlette", "httpx", "aiohttp", "arq", "av", "asyncio", "http.client")
     script = f"import sys, gateway.cli; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
@@ -171,6 +171,27 @@ def test_the_demo_tells_what_was_refused_and_keeps_the_logs(tmp_path: Path) -> N
     assert "duration" in shown.stderr
     logs = Path(shown.stderr.split("The logs are in ")[1].strip())
     assert (logs / "gateway.log").exists()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_interrupted_says_so_and_leaves_nothing_running(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    words = ("demo", "--output", str(tmp_path / "v.mp4"))
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "gateway.cli", *words]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        eventually(lambda: any(tmp_path.glob("*/logs/gateway.log")))  # all of its processes have been started
+        pids = descendants(running.pid)
+        running.send_signal(number)
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert running.returncode == 1
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert pids
+    eventually(lambda: all(is_gone(pid) for pid in pids))
 
 
 @pytest.mark.processes

@@ -14,6 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from gateway.delivery.secrets import tenant_secret
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 
 SHORT = {
@@ -56,9 +57,9 @@ class Subscriber:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """Everything but the sandbox, which each test starts as it needs it."""
-    with machine(tmp_path) as made:
+    with machine(tmp_path, nursery) as made:
         made.environment |= SHORT
         made.start_gateway()
         made.start_workers()

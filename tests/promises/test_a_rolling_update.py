@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.nursery import Nursery
 from tests.processes import Machine, free_port, machine, wait_for
 
 pytestmark = pytest.mark.processes
@@ -21,8 +22,8 @@ LOOK_SECONDS = 0.1
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path) as made:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
+    with machine(tmp_path, nursery) as made:
         yield made
 
 

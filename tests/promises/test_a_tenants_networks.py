@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.commands import tenants
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, machine
 from tests.promises.conftest import SHORT, Subscriber, eventually, job_of, post
 
@@ -15,9 +16,9 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """It may send webhooks nowhere by itself."""
-    with machine(tmp_path) as made:
+    with machine(tmp_path, nursery) as made:
         made.environment |= SHORT | {"GATEWAY_DELIVERY_NETWORKS": ""}
         tenants.change(made.url, "acme", {"networks": ["127.0.0.0/8"]})
         made.start_sandbox()

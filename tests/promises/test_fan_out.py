@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import itertools
 import json
 import shutil
@@ -18,6 +19,8 @@ import pytest
 import redis
 from standardwebhooks import WebhookVerificationError
 
+from tests.extras import missing
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 from tests.promises.conftest import SHORT, eventually
 from tests.promises.hooks import HANG, Hooks, listening
@@ -42,9 +45,9 @@ process.exit(found ? 0 : 1);
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """Nothing is started yet; no test here needs an upstream."""
-    with machine(tmp_path) as made:
+    with machine(tmp_path, nursery) as made:
         made.environment |= SHORT
         yield made
 
@@ -261,9 +264,8 @@ def test_webhooks_verify_with_what_subscribers_use(
 
 
 def verifier_named(name: str, folder: Path) -> Callable[[str, bytes, dict[str, str]], bool]:
-    """Skips the test where there is no such verifier."""
     if name != "node":
-        library = pytest.importorskip(f"{name}.webhooks")
+        library = importlib.import_module(f"{name}.webhooks")
 
         def by_library(secret: str, body: bytes, headers: dict[str, str]) -> bool:
             try:
@@ -273,9 +275,7 @@ def verifier_named(name: str, folder: Path) -> Callable[[str, bytes, dict[str, s
             return True
 
         return by_library
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("there is no node")
+    node = shutil.which("node") or missing("node, with which subscribers verify webhooks")
 
     def by_node(secret: str, body: bytes, headers: dict[str, str]) -> bool:
         file = folder / "webhook.json"

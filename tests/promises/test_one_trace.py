@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 from tests.promises.conftest import SHORT, eventually, job_of
 
@@ -73,8 +74,8 @@ def ears() -> Iterator[Ears]:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path) as made:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
+    with machine(tmp_path, nursery) as made:
         made.environment |= SHORT
         made.start_sandbox(task_seconds="0.3")
         yield made

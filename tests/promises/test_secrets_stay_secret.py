@@ -17,6 +17,7 @@ import redis
 from gateway.callbacks import tokens
 from gateway.delivery.secrets import tenant_secret
 from gateway.tenants import Scope
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 from tests.promises.conftest import SHORT, eventually, job_of
 
@@ -27,9 +28,9 @@ USERINFO = "canary-of-a-password-in-a-url"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Machine]:
+def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """One of them logs for machines, the other for people."""
-    with machine(tmp_path) as made:
+    with machine(tmp_path, nursery) as made:
         made.environment |= SHORT | {"GATEWAY_UPSTREAM_KEY": UPSTREAM, "GATEWAY_LOG_LEVEL": "debug"}
         made.start_sandbox(key=UPSTREAM)
         made.start_gateway(GATEWAY_LOG_FORMAT="json")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,15 @@ import pytest
 import redis
 
 from gateway.tenants import Scope
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with machine(tmp_path_factory.mktemp("doctor")) as made:
+def service(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Machine]:
+    with machine(tmp_path_factory.mktemp("doctor"), nursery) as made:
         (made.folder / "blobs").mkdir()
         made.start_sandbox()
         made.start_gateway()
@@ -29,20 +28,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
+_NUMBERS = count()
 SECOND = '[{"name": "second", "key": "wrong-key-canary"}]'
 
 
 def run(service: Machine, *words: str, **more: str) -> tuple[int, str]:
-    environment = {**os.environ, **service.environment, "COLUMNS": "160", **more}
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    """Of `vidu-gateway` with these words: the exit code and what was printed."""
+    assert service.nursery is not None
+    printed = service.folder / f"command-{next(_NUMBERS)}.log"
+    environment = {**service.environment, "COLUMNS": "160", **more}
+    code = service.nursery.spawn(["gateway.cli", *words], environment, printed).wait(60)
+    return code, printed.read_text()
 
 
 def examined(service: Machine, **more: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:

@@ -28,7 +28,8 @@ def test_the_command_forwards_until_it_is_interrupted(number: signal.Signals) ->
     assert len(hearing.got) == 1
 
 
-def test_it_ends_in_the_midst_of_a_post_too() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_the_midst_of_a_post_too(number: signal.Signals) -> None:
     sent = Answer((message("1-0", "job.completed"),), then="stay")
     with gateway(sent) as served, socket.create_server(("127.0.0.1", 0)) as silent:
         words = ("--forward", f"http://127.0.0.1:{silent.getsockname()[1]}", "--url", served.url)
@@ -36,7 +37,7 @@ def test_it_ends_in_the_midst_of_a_post_too() -> None:
             taken, _ = silent.accept()
             with taken:
                 taken.recv(1)
-                listening.running.send_signal(signal.SIGINT)
+                listening.running.send_signal(number)
                 listening.line_with("stopped: 0 taken, 0 failed")
                 assert listening.wait() == 0
                 assert listening.errors() == ""

@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 from gateway.commands import api
 from gateway.store import keys
 from tests.gateway.commands.streaming import process, subscriber
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, free_port, machine
 
 
@@ -30,9 +31,9 @@ def frozen(made: Machine, event_id: str) -> bytes:
 
 
 @pytest.mark.processes
-def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path) -> None:
+def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path, nursery: Nursery) -> None:
     secret = "whsec_" + "A" * 44
-    with machine(tmp_path) as made, subscriber() as hearing:
+    with machine(tmp_path, nursery) as made, subscriber() as hearing:
         made.start_gateway()
         other = f"http://127.0.0.1:{free_port()}"
         port = other.rpartition(":")[2]
@@ -60,8 +61,8 @@ def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path
 
 
 @pytest.mark.processes
-def test_a_key_that_is_not_known_is_told(tmp_path: Path) -> None:
-    with machine(tmp_path) as made:
+def test_a_key_that_is_not_known_is_told(tmp_path: Path, nursery: Nursery) -> None:
+    with machine(tmp_path, nursery) as made:
         made.start_gateway()
         words = ("--forward", "http://127.0.0.1:9", "--url", made.gateway)
         with process(*words, "--key", f"vgw_{'0' * 12}_{'0' * 48}") as listening:

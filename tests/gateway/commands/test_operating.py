@@ -9,14 +9,15 @@ import pytest
 
 from gateway.tenants import Scope
 from tests.gateway.commands.test_doctor import run
+from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with machine(tmp_path_factory.mktemp("operating")) as made:
+def service(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Machine]:
+    with machine(tmp_path_factory.mktemp("operating"), nursery) as made:
         made.start_gateway()
         yield made
 

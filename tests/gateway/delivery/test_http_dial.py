@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import AttemptResult, Deliverer, DeliveryOutcome
 from gateway.delivery.timing import Timings
+from tests.extras import missing
 from tests.gateway.delivery.subscriber import LOOPBACK, Subscriber, reply, subscriber
 
 AT_ONCE = (0.0, 0.0)
@@ -177,7 +178,7 @@ async def test_a_name_with_one_forbidden_address_is_refused() -> None:
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     if shutil.which("openssl") is None:
-        pytest.skip("needs openssl to make a certificate")
+        missing("openssl, which makes certificates")
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     self_sign(key, certificate, "hooks.test")

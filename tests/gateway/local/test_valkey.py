@@ -33,7 +33,7 @@ def is_gone(pid: int) -> bool:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
+    for _ in range(3000):
         if condition():
             return
         time.sleep(0.01)

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 Target = tuple[str, int] | str  # host and port, or the path of a Unix socket
@@ -80,6 +81,7 @@ class Proxy:
             task = self._loop.create_task(self._carry(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(_close, client))  # also of one that never began
 
     async def close(self) -> None:
         self._listener.close()
@@ -122,6 +124,9 @@ class Proxy:
                 await self._loop.sock_connect(server, target)
             except OSError:
                 server.close()
+            except asyncio.CancelledError:
+                server.close()
+                raise
             else:
                 return server
         return None
@@ -157,6 +162,10 @@ class Proxy:
             await self._changed.wait()
         if is_lost:
             raise _Cut
+
+
+def _close(side: socket.socket, _: object) -> None:
+    side.close()
 
 
 def _reset(side: socket.socket) -> None:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from gateway.local.valkey import prepared
+from tests.extras import missing
 from tests.promises.faults.power_loss import PowerLoss, compiler
 
 pytestmark = pytest.mark.processes
@@ -21,7 +22,7 @@ _WRITES = 200
 def test_only_what_was_synced_survives(tmp_path: Path, fsync: str, kept: int) -> None:
     cc = compiler()
     if cc is None:
-        pytest.skip("no C compiler: power losses are NOT tested here")
+        missing("C compiler, which power losses need")
     power, data = PowerLoss(tmp_path / "power", cc), tmp_path / "data"
     with prepared(data, tmp_path / "log", "--appendfsync", fsync) as (server, url):
         server.environment = {**os.environ, **power.environment}

@@ -130,8 +130,8 @@ def world(folder: Path, seed: int) -> Iterator[World]:
     power = PowerLoss(folder / "power", cc) if cc else None
     subscriber, proxies = Subscriber(folder / "subscriber.jsonl", seed), Proxies()
     try:
-        with Nursery() as nursery, machine(folder, power.environment if power else None) as scratch:
-            scratch.nursery = nursery
+        preloaded = power.environment if power else None
+        with Nursery() as nursery, machine(folder, nursery, preloaded=preloaded) as scratch:
             made = World(scratch, subscriber, proxies, power)
             scratch.start_sandbox(task_seconds="0.4", fsync="", public_url=scratch.sandbox)
             for name in (*GATEWAYS, *WORKERS):
