@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import urllib.request
 from collections.abc import Iterator
 
@@ -139,7 +138,6 @@ def test_a_form_is_filled_in_without_a_mouse_and_nothing_takes_it_away(
     page.keyboard.type("the upstream moves")
     job = order(patient, subscriber)  # things go on behind the form
     assert job_of(patient, job, wait=30)["status"] == "completed"
-    expect(page.get_by_role("status", name=re.compile("paused"))).to_have_count(0)
     expect(page.locator("#link")).to_have_text("paused")
     expect(reason).to_have_value("the upstream moves")
     page.keyboard.press("Escape")
