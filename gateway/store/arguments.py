@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict
 from functools import cache
 from typing import Any, Final
 
@@ -37,37 +37,46 @@ _TELLS: Final = {
 }
 
 
-def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[Any]]:
-    """The `dispatch` document of scripts/handing_out.lua: {role: [slots, slots of a lane, lease in ms, batch,
-    ms for one when there is a rate, ms between probes, share of retries]}; after it, in the submit role, what
-    `accounts_of` gives, and in the deliver role what `health_limits` gives, and the slots of a tenant."""
-    found = {role.value: _limits(roles[role]) for role in wanted}
-    if Role.SUBMIT in wanted:
-        found[Role.SUBMIT.value].append(accounts_of(roles[Role.SUBMIT]))
-    if Role.DELIVER in wanted:
-        deliver = roles[Role.DELIVER]
-        found[Role.DELIVER.value] += [health_limits(deliver.health), deliver.tenant_slots or deliver.slots]
+def limits_of(roles: Roles, *wanted: Role) -> dict[str, dict[str, Any]]:
+    """The `roles` of scripts/lib/dispatching.lua: {role: its limits}."""
+    return {role.value: _limits(role, roles[role]) for role in wanted}
+
+
+def _limits(role: Role, limits: RoleLimits) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "slots": limits.slots,
+        "lane_slots": limits.lane_slots,
+        "lease_ms": limits.lease_ms,
+        "batch": BATCH,
+        "interval_ms": 1000 / limits.per_second if limits.per_second else 0,
+        "probe_ms": limits.probe_ms,
+        "retry_share": limits.again_share,
+    }
+    if role is Role.SUBMIT:
+        found["accounts"] = accounts_of(limits)
+    if role is Role.DELIVER:
+        found["health"] = health_limits(limits.health)
+        found["tenant_slots"] = limits.tenant_slots or limits.slots
     return found
 
 
-def _limits(limits: RoleLimits) -> list[Any]:
-    interval = 1000 / limits.per_second if limits.per_second else 0
-    times = [limits.lease_ms, BATCH, interval, limits.probe_ms]
-    return [limits.slots, limits.lane_slots, *times, limits.again_share]
-
-
-def accounts_of(submit: RoleLimits) -> list[list[Any]]:
-    """The `accounts` of scripts/upstream.lua."""
+def accounts_of(submit: RoleLimits) -> list[dict[str, Any]]:
+    """The `accounts` of scripts/lib/account_health.lua."""
     return [
-        [one.name, one.slots, one.weight, 1000 / one.per_second if one.per_second else 0]
+        {
+            "name": one.name,
+            "slots": one.slots,
+            "weight": one.weight,
+            "interval_ms": 1000 / one.per_second if one.per_second else 0,
+        }
         for one in submit.all_accounts
     ]
 
 
 @cache
-def health_limits(limits: HealthLimits) -> Sequence[int]:
-    """The `limits` of scripts/health.lua, which are in the order of the fields."""
-    return astuple(limits)
+def health_limits(limits: HealthLimits) -> Mapping[str, int]:
+    """The `limits` of scripts/lib/circuit_breaker.lua."""
+    return asdict(limits)
 
 
 def texts(**values: object) -> dict[str, str]:
@@ -154,11 +163,7 @@ def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
         "beside": move.beside or None,
         "learn": None if move.learn_ms is None else [kind, move.learn_ms],
         "budget": None if move.budget is None else [job.tenant, move.budget.day, move.budget.most],
-        "account": verdict
-        and [
-            *(verdict.kind, verdict.retry_after_ms, str(verdict.status)),
-            *(verdict.code, verdict.reason, verdict.account),
-        ],
+        "account": verdict and asdict(verdict),
     }
 
 

@@ -91,7 +91,12 @@ class RedisDeliveryStore:
             order["set"]["next_attempt_at"] = str(delivery.next_attempt_at)
             order["unset"] = []
         if health_ok is not None:
-            order["health"] = [delivery.lane, delivery.endpoint_id or "", delivery.tenant, health_ok]
+            order["health"] = {
+                "lane": delivery.lane,
+                "endpoint": delivery.endpoint_id or "",
+                "tenant": delivery.tenant,
+                "ok": health_ok,
+            }
         outcome, before, after, _ = await self._scripts.run(
             "transition", [keys.delivery(delivery.id)], [arguments.dump(order), b""], effect=event
         )
@@ -201,7 +206,7 @@ class RedisDeliveryStore:
 
     async def make(self, ticket: Ticket, event: Event | None) -> None:
         order: dict[str, Any] = {
-            "holder": [ticket.role, str(ticket), ticket.ring],
+            "holder": {"role": ticket.role, "ticket": str(ticket), "number": ticket.ring},
             "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if event is not None:

@@ -1,15 +1,19 @@
--- callback(KEYS = {job}, ARGV = {order, raw})
--- order: {name, tenant, epoch, task, terminal, working, distrusted, claimed, nonce, tally = {name, ...}, gap,
---         account, submit = its ticket, first_poll_ms, born, retention_ms, armed = state, unknown, final,
---         accepted, seen, rollback = {event, moves}, stub = {state, fields}, steps, tells, dispatch = {role = limits}}
+-- callback: a callback whose token was verified.
 --
--- A callback whose token was verified, so that the upstream has a task for that submission whatever its body
--- says. Binds the task that it names, moves the job on, and makes a look at the task due: one durable step. Every
--- outcome is an effect of gateway/store/base.py; the same callback again changes nothing more.
+-- KEYS  job: its record
+-- ARGV  order, JSON: {name, tenant, epoch, task, terminal, working, distrusted, claimed, nonce, tally = {name, ...},
+--       gap, account, submit = its ticket, first_poll_ms, born, retention_ms, armed = state, unknown, final, accepted, seen,
+--       rollback = {event, moves}, stub = {state, fields}, steps, tells, dispatch = {role = limits}}; raw: the start of
+--       its body
 --
--- Returns the effect
+-- The upstream has a task for that submission, whatever the body says. Binds the task that it names, moves the job on,
+-- and makes a poll due: one durable step. Every outcome is one of gateway/store/base.py; the same callback again
+-- changes nothing more.
+--
+-- Returns the outcome
+local key = KEYS[1]
 local order, raw = cjson.decode(ARGV[1]), ARGV[2]
-local key, now = KEYS[1], now_ms()
+local now = now_ms()
 
 local function look()
   set_due('confirm', confirm_of(order.name), now)

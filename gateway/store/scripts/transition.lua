@@ -1,11 +1,13 @@
--- transition(KEYS = {record}, ARGV = {order, body})
--- order: what `move` takes (records.lua), and
+-- transition: the one way in which a record changes state, with everything that follows from it.
+--
+-- KEYS  record
+-- ARGV  order, JSON: what `move` takes (records.lua), and what follows here; body: of the event that is owed, or ""
 --   holder   = {role, ticket, ring}            only the newest dispatch of the ticket may do this
 --   run      = text                            who claims: asked again by the same, the claim stands
 --   budget   = {tenant, day, most}             done only when the tenant has resubmitted less than that on that day
 --   task     = id, task_epoch, task_account    the upstream's answer to our own request named it
 --   winner   = id                              done when the record moved: the task whose result it has
---   account  = {kind, ...}                     what `judge_account` takes as its verdict, unless fenced
+--   account  = {kind, ...}                     what `judge_account` takes as the answer, unless fenced
 --   after    = {give_back = {role, ticket, due in ms or nil}, hold = {role, ticket, lease_ms},
 --               end_hold = {role, ticket, in_ms},
 --               due = {role, ticket, in_ms, kind of video or nil, deviations}}
@@ -15,18 +17,18 @@
 --                                              was refused in a state that is not final
 --   owed     = what `make_deliveries` takes    done when the record moved; `body` is the event's
 --   beside   = true                            the record is final: `set` and `owed` are noted beside it, once
---   health   = {lane, endpoint or "", tenant, ok}  what the attempt says of its lane; unless fenced
+--   health   = {lane, endpoint or "", tenant, ok}: what the attempt says of its lane; unless fenced
 --   learn    = {kind of video, ms}             done when the record moved
 --   tally    = {name, ...}                     counted whatever the record said, unless fenced
 --   dispatch = {role = limits}, read = true: return the record too
 --
--- The one way in which a record changes state (but for what a callback does, `callback`): the move and everything
--- that follows from it in one durable step, so that no crash can fall between "completed" and "owed".
+-- One durable step, so that no crash can fall between "completed" and "owed".
 --
 -- Returns {outcome, from, to, record as a flat list or {}}; outcome as of `move`, or "stale": not the holder, "late":
 -- noted beside a final record, "over_budget".
-local order = cjson.decode(ARGV[1])
-local key, now = KEYS[1], now_ms()
+local key = KEYS[1]
+local order, event_body = cjson.decode(ARGV[1]), ARGV[2]
+local now = now_ms()
 local holder, budget = order.holder, order.budget
 if holder and not holds(holder[1], holder[2], holder[3]) then return { 'stale', '', '', {} } end
 if order.run then
@@ -48,7 +50,7 @@ if result == 'absorbed' then
   if order.beside then
     if redis.call('HSETNX', key, 'late_at', now) == 1 then
       write(key, order.set)
-      make_deliveries(order.owed, ARGV[2])
+      make_deliveries(order.owed, event_body)
       outcome[1] = 'late'
     end
   elseif order.task and watched(key, now) then
@@ -78,7 +80,7 @@ if result ~= 'fenced' then
     for _, gone in ipairs(order.leave or {}) do leave(gone[1], gone[2]) end
   end
   if result == 'moved' then
-    if order.owed then make_deliveries(order.owed, ARGV[2]) end
+    if order.owed then make_deliveries(order.owed, event_body) end
     if order.winner then crown(key, order.winner) end
     if order.learn then learn(order.learn[1], order.learn[2]) end
     if budget then
@@ -88,12 +90,12 @@ if result ~= 'fenced' then
       redis.call('HINCRBY', spent, budget[2], 1)
     end
   end
-  if order.health then judge_lane(order.health, order.dispatch.deliver[8], now) end
+  if order.health then judge_lane(order.health, order.dispatch.deliver.health, now) end
   if order.account then
     local began = tonumber(redis.call('HGET', key, 'submitting_at') or '0')
     judge_account(order.account, began, order.dispatch.submit, now)
-    if order.account[1] == 'refused' and after.give_back then
-      redis.call('HSET', REFUSED, after.give_back[2], order.account[6])
+    if order.account.kind == 'refused' and after.give_back then
+      redis.call('HSET', REFUSED, after.give_back[2], order.account.account)
     end
   end
   for _, name in ipairs(order.tally or {}) do redis.call('HINCRBY', P .. 'tally', name, 1) end

@@ -65,7 +65,9 @@ class Server:
         if self.over:
             raise StoreUnavailable("the run is over")
         self.version += 1
-        if verb == "lead":  # its key lives for a time that the server would count on its own clock
+        if (
+            verb == "acquire_leadership"
+        ):  # its key lives for a time that the server would count on its own clock
             return int(bool(self.call("set", (keys[0], "1"), {"nx": True, "px": int(args[0])})))
         names = [*keys, f"{{gw}}:@{self.now_ms()}"]
         answer = self.client.evalsha(self._hashes[verb], len(names), *names, *args)

@@ -101,8 +101,8 @@ EVIDENCE: Final = (
         "drop_loses_a_look",
         "gateway/store/scripts/postpone.lua",
         "",
-        "redis.call('SISMEMBER', P .. ARGV[1] .. ':again', ARGV[2]) == 0 then",
-        "redis.call('SISMEMBER', P .. ARGV[1] .. ':again', ARGV[2]) >= 0 then",
+        "redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then",
+        "redis.call('SISMEMBER', P .. role .. ':again', ticket) >= 0 then",
         "a callback that came while a look was under way is forgotten with it",
         (named("workers/confirm_tasks", "a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made"),),
     ),
@@ -110,10 +110,11 @@ EVIDENCE: Final = (
         "callback_by_task_id_only",
         "gateway/store/scripts/callback.lua",
         "",
-        "local key, now = KEYS[1], now_ms()\n",
+        "local now = now_ms()\n",
+        "local now = now_ms()\n"
         "local known = order.task and redis.call('GET', P .. 'task:' .. order.task)\n"
         "if not known then return 'repeated' end\n"
-        "local key, now = P .. 'job:' .. known, now_ms()\n",
+        "key = P .. 'job:' .. known\n",
         "a callback tells nothing of the job whose answer was lost, the one that needs it",
         (
             plan("plain", "submit.answered:1:lose_reply"),
