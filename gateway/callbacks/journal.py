@@ -26,7 +26,7 @@ from gateway.callbacks import records
 from gateway.callbacks.records import from_line, to_line
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, StoreUnavailable, Unavailable
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 from gateway.telemetry import Outage
 
 #: What waits in the folder, of all processes together.
@@ -153,7 +153,7 @@ class Journal:
 class Keeper(Protocol):
     """What the journal needs of the store."""
 
-    async def callback(self, callback: Callback) -> Effect:
+    async def callback(self, callback: Callback) -> CallbackOutcome:
         """A genuine callback, in one durable step."""
 
 

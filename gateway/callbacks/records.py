@@ -10,10 +10,15 @@ import orjson
 import structlog
 
 from gateway.jobs import JOB_ID
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 
 #: None of these comes as long as Redis keeps what it acknowledged and tasks are named right.
-_STRANGE: Final = (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)
+_STRANGE: Final = (
+    CallbackOutcome.AHEAD,
+    CallbackOutcome.ORPHAN,
+    CallbackOutcome.CROSSED,
+    CallbackOutcome.EARLIER,
+)
 _NEEDED: Final[dict[str, tuple[type, ...]]] = {
     "job_id": (str,),
     "tenant": (str,),
@@ -51,7 +56,7 @@ def from_line(line: bytes) -> Callback:
     return Callback(**{**fields, "raw": base64.b64decode(fields.get("raw", ""), validate=True)})
 
 
-def warn_of(callback: Callback, effect: Effect) -> None:
+def warn_of(callback: Callback, effect: CallbackOutcome) -> None:
     """Logs `callback_out_of_place` when the effect is a strange one, whichever way the callback took."""
     if effect in _STRANGE:
         structlog.get_logger().warning(

@@ -57,7 +57,7 @@ local passes, allowance = meter(order.tenant, own_rate or order.rate or 0, own_b
 if not passes then return { 'limited', allowance } end
 redis.call('HINCRBY', usage, 'bytes', order.bytes)
 if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
-write(job, order.fields)
+set_fields(job, order.fields)
 redis.call('HSET', job, 'bytes', order.bytes)
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 count('job', order.state, 1)

@@ -20,7 +20,7 @@ if redis.call('EXISTS', recovery) == 0 then
   for _, state in ipairs(order.states) do
     total = total + redis.call('ZCOUNT', lane .. ':deliveries:' .. state, order.since, order['until'])
   end
-  write(recovery, order.fields)
+  set_fields(recovery, order.fields)
   redis.call('HSET', recovery, 'total', total, 'cursor', order.since)
   redis.call('ZADD', list, order.fields.created_at, order.name)
   redis.call('PERSIST', list)

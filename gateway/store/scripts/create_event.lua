@@ -1,7 +1,7 @@
 -- create_event: makes the event of a step on a job's way, and what is owed of it, once.
 --
 -- KEYS  event: its record
--- ARGV  order, JSON: {owed = what `make_deliveries` takes, holder = {role, ticket, number}, dispatch = {role =
+-- ARGV  order, JSON: {owed = as of `owe_event`, holder = {role, ticket, number}, dispatch = {role =
 --       limits}}; body: of the event
 --
 -- Its ticket in the lane of events is done with. A job that is gone by now is owed nothing.
@@ -14,7 +14,7 @@ local holder = order.holder
 if not holds(holder.role, holder.ticket, holder.number) then return 0 end
 local made = 0
 if order.owed and redis.call('EXISTS', event) == 0 then
-  make_deliveries(order.owed, event_body)
+  owe_event(order.owed, event_body)
   made = 1
 end
 leave(holder.role, holder.ticket)

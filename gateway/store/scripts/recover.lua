@@ -1,8 +1,8 @@
 -- recover: sends the next batch of a recovery again.
 --
 -- KEYS  recovery: its record
--- ARGV  order, JSON: {event, moves, trigger, running, done, canceled, batch, rate, most_waiting, keep_ms,
---       dispatch = {role = limits}}
+-- ARGV  order, JSON: {transition: of each delivery, as of transitions.lua, but its name, trigger, running, done,
+--       canceled: states of a recovery, batch, rate, most_waiting, keep_ms}
 --
 -- The oldest deliveries that it is about and has not seen yet are pending again, each in a new round, and wait in
 -- their lane after all else. How far it came is noted in the same step, so that a crash neither loses one nor sends it
@@ -41,10 +41,11 @@ end
 
 local function send_again(id, index)
   local record, ticket = P .. 'delivery:' .. id, lane .. '|' .. id
-  local made = { kind = 'delivery', name = id, event = order.event, moves = order.moves, final = {} }
-  made.set = { since = redis.call('HGET', record, 'attempts') or 0, round_at = now, trigger = order.trigger }
-  made.unset = { 'next_attempt_at' }
-  if move(record, made, now)[1] == 'missing' then
+  local transition = order.transition
+  local attempts = redis.call('HGET', record, 'attempts') or 0
+  transition.name = id
+  transition.effects.set_fields = { since = attempts, round_at = now, trigger = order.trigger }
+  if move(record, transition, now).outcome == 'missing' then
     redis.call('ZREM', index, id)
     return 0
   end
@@ -88,5 +89,5 @@ for _, owed in ipairs(batch) do moved = moved + send_again(owed.id, owed.index) 
 redis.call('HINCRBY', key, 'done', moved)
 redis.call('HSET', key, 'cursor', last + 1)
 if ended then over(order.done, '') end
-dispatch_all(order.dispatch, now)
+dispatch_all(order.transition.dispatch, now)
 return { ended and 'over' or 'moved', moved }

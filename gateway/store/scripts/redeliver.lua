@@ -1,7 +1,7 @@
 -- redeliver: begins a new round of a delivery that is over or waits for its next attempt, which is made now instead.
 --
 -- KEYS  delivery: its record
--- ARGV  order, JSON: {what `move` takes, asked, endpoint = key or nil, ticket, trigger, dispatch = {role = limits}}
+-- ARGV  order, JSON: {transition: as of transitions.lua, asked, endpoint = key or nil, ticket, trigger}
 --
 -- `asked`: by whom, unlike any other: asked again by the same, the round stands. While an attempt is under way nothing
 -- is begun: what comes of it would end the new round with the old one.
@@ -18,16 +18,17 @@ if asked ~= order.asked then
     if redis.call('EXISTS', order.endpoint) == 0 then return { 'deleted' } end
     if redis.call('HEXISTS', order.endpoint, 'disabled_at') == 1 then return { 'disabled' } end
   end
-  local pending = order.moves[state] == state
+  local pending = order.transition.moves[state] == state
   if pending and redis.call('ZSCORE', P .. 'deliver:slots', ticket) then return { 'under_way' } end
-  order.set = { since = attempts or 0, round_at = now, trigger = order.trigger, asked = order.asked }
-  move(key, order, now)
+  local round = { since = attempts or 0, round_at = now, trigger = order.trigger, asked = order.asked }
+  order.transition.effects.set_fields = round
+  move(key, order.transition, now)
   leave('deliver', ticket) -- wherever it waits, it goes before what nobody asked for
   enter('deliver', ticket, now, true)
   -- who asks believes that it works again: a parked lane is tried at once
   local lane = lane_of(ticket)
   local till = redis.call('ZSCORE', P .. 'deliver:parked', lane)
   if till and till ~= 'inf' then redis.call('ZADD', P .. 'deliver:parked', now, lane) end
-  dispatch_all(order.dispatch, now)
+  dispatch_all(order.transition.dispatch, now)
 end
 return { 'begun', redis.call('HGETALL', key) }

@@ -27,7 +27,7 @@ else
     if (redis.call('HGET', endpoint, field) or '') ~= value then return 'changed' end
   end
 end
-write(endpoint, order.fields)
+set_fields(endpoint, order.fields)
 for _, field in ipairs(order.unset) do redis.call('HDEL', endpoint, field) end
 redis.call('HSET', endpoints, order.name, order.wish)
 if order.slots then

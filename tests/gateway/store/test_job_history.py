@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import Move
 from gateway.store.job_history import audit_of
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept
 
 _MOST = 500
@@ -32,7 +32,7 @@ async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its
     job = await accept()
     many = [orjson.dumps({"at": n, "event": "looked", "n": n}) for n in range(_MOST)]
     await redis.rpush(keys.job_audit(job.id), *many)  # type: ignore[misc]
-    await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
+    await jobs.apply(job, Transition(JobEvent.CANCEL_REQUESTED))
     audit = audit_of(job.created_at, await redis.lrange(keys.job_audit(job.id), 0, -1))  # type: ignore[misc]
     assert len(audit) == _MOST + 1
     assert [entry["event"] for entry in (audit[0], audit[1], audit[-1])] == [

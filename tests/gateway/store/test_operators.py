@@ -9,7 +9,16 @@ from gateway.dispatch import ACCOUNT, Role
 from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobEvent, OnUnknown
 from gateway.store import keys
-from gateway.store.base import Account, AccountVerdict, Move
+from gateway.store.base import Account
+from gateway.store.effects import (
+    BindTask,
+    Finish,
+    GiveBackSlot,
+    HoldSlot,
+    JudgeAccount,
+    PollAfter,
+    RecordHistory,
+)
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.operators import (
@@ -21,6 +30,7 @@ from gateway.store.operators import (
     RedisOperatorStore,
 )
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import ROLES, Accept, held, rung
 
 
@@ -70,8 +80,8 @@ async def test_an_operator_s_word_stands_above_the_upstream_s(
     job, waiting = await accept(), await accept("zeta")
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
-    refused = AccountVerdict("refused", status=402, code="NoCredit", reason="no credit")
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=0, account=refused))
+    refused = JudgeAccount("refused", status=402, code="NoCredit", reason="no credit")
+    await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(0, "main"), refused]))
     assert (await operators.account()).reason == "no credit"
     await operators.park("ours to decide", "key1")
     assert (await operators.account()).reason == "ours to decide"
@@ -89,12 +99,9 @@ async def test_what_was_on_its_way_already_does_not_undo_an_operator_s_word(
     await operators.park("maintenance", "key1")
     claimed = await jobs.claim(ticket, "run-1")
     assert claimed
-    accepted = Move(
+    accepted = Transition(
         JobEvent.UPSTREAM_ACCEPTED,
-        task="t",
-        hold_ms=-1,
-        poll_in_ms=60_000,
-        account=AccountVerdict("accepted"),
+        effects=[BindTask("t"), HoldSlot(), PollAfter(60_000), JudgeAccount("accepted")],
     )
     await jobs.apply(claimed, accepted)
     assert (await operators.account()).parked_at is not None
@@ -139,7 +146,13 @@ async def test_the_audit_tells_what_happened_to_the_job_in_order(
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
     await jobs.release(claimed)
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="task-1", hold_ms=-1, by="key1"))
+    await jobs.apply(
+        claimed,
+        Transition(
+            JobEvent.UPSTREAM_ACCEPTED,
+            effects=[BindTask("task-1", "key1"), HoldSlot(), RecordHistory(by="key1")],
+        ),
+    )
     audit = await operators.audit(job)
     named = [(entry["event"], entry.get("from"), entry.get("to")) for entry in audit]
     assert ("claimed", "queued", "submitting") in named
@@ -221,7 +234,7 @@ async def test_the_state_tells_what_is_held_and_what_waits_and_goes_back_to_zero
     found = (await operators.state()).roles[Role.SUBMIT]
     assert found == {"waiting": 1, "due": 0, "again": 0, "slots": 2, "holders": 2, "inflight": 2}
     for job in accepted:
-        move = Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(job)])
+        move = Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(job)])])
         await jobs.apply(job, move)
     after = await operators.state()
     assert set(after.roles[Role.SUBMIT].values()) == {0}
@@ -235,7 +248,7 @@ async def test_an_unknown_job_is_counted_while_it_is_unknown(
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
     await jobs.release(claimed)
-    await jobs.apply(claimed, Move(JobEvent.OUTCOME_LOST, hold_ms=-1, poll_in_ms=60_000))
+    await jobs.apply(claimed, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot(), PollAfter(60_000)]))
     found = await operators.state()
     assert found.unknown == 1
     assert found.roles[Role.CONFIRM]["due"] == 1
@@ -267,8 +280,10 @@ async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
-    refused = AccountVerdict("refused", status=402, code="NoCredit", reason="no credit")
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=refused))
+    refused = JudgeAccount("refused", status=402, code="NoCredit", reason="no credit")
+    await jobs.apply(
+        claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000, "main"), refused])
+    )
     account, parking = await operators.account_and_parking()
     assert account.parked_at is not None
     assert parking == Parking("upstream", 402, "NoCredit", account.parked_at + 30_000)

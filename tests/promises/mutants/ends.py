@@ -41,8 +41,8 @@ ENDS: Final = (
         "accepted_job_expires",
         "gateway/store/scripts/accept.lua",
         "",
-        "write(job, order.fields)\n",
-        "write(job, order.fields)\nredis.call('EXPIRE', job, 86400)\n",
+        "set_fields(job, order.fields)\n",
+        "set_fields(job, order.fields)\nredis.call('EXPIRE', job, 86400)\n",
         "a job that takes long is gone before it is done",
         (named("gateway/store/transition", "no_key_that_matters_ever_expires_and_all_carry_the_tag"),),
     ),
@@ -78,10 +78,10 @@ ENDS: Final = (
     ),
     Mutant(
         "final_record_is_written_again",
-        "gateway/store/scripts/lib/records.lua",
+        "gateway/store/scripts/lib/transitions.lua",
         "move",
-        "if target == state and order.final[state] then return { 'absorbed', state, state } end",
-        "if target == '' and order.final[state] then return { 'absorbed', state, state } end",
+        "if after == before and transition.final[before] then",
+        "if after == '' and transition.final[before] then",
         "what a client was told is not what it reads a minute later",
         (
             named("gateway/store/transition", "a_job_moves_exactly_as_the_table_says"),
@@ -90,10 +90,10 @@ ENDS: Final = (
     ),
     Mutant(
         "completed_may_fail",
-        "gateway/store/scripts/lib/records.lua",
+        "gateway/store/scripts/lib/transitions.lua",
         "move",
-        "local target = order.moves[state]\n",
-        "local target = order.moves[state] or order.moves.submitted\n",
+        "after = transition.moves[before]\n",
+        "after = transition.moves[before] or transition.moves.submitted\n",
         "a job that was told to be completed fails afterwards",
         (named("gateway/store/transition", "a_job_moves_exactly_as_the_table_says"),),
     ),
@@ -110,11 +110,12 @@ ENDS: Final = (
         "outbox_outside_the_script",
         "gateway/settlement.py",
         "Settlement._settle",
-        "        answer = await self.jobs.apply(job, whole)\n",
-        "        answer = await self.jobs.apply(job, replace(whole, owed=None))\n"
-        "        if answer.outcome is Outcome.MOVED and owed:\n"
-        "            told = Move(move.event, beside=True, owed=owed, callback_url=job.callback_url)\n"
-        "            await self.jobs.apply(job, told)\n",
+        "        result = await self.jobs.apply(job, ending.guarded(guard).also(*effects))\n",
+        "        silent = [one for one in effects if not isinstance(one, OweEvent)]\n"
+        "        result = await self.jobs.apply(job, ending.guarded(guard).also(*silent))\n"
+        "        if result.outcome is Outcome.MOVED and target is not job.state:\n"
+        "            owing = AddLateResult({}, event, job.callback_url)\n"
+        "            await self.jobs.apply(job, Transition(ending.event, effects=[owing]))\n",
         "a worker that dies between the two leaves a job of whose end nobody is told",
         (plan("plain", "upstream_succeeded.after:1:kill"),),
     ),
@@ -131,7 +132,7 @@ ENDS: Final = (
         "cancel_does_not_compare_the_release",
         "gateway/settlement.py",
         "Settlement._settle",
-        '            expect["released_at"] = job.released_at\n',
+        "            guard = guard & Guard.same_release(job)\n",
         "            pass\n",
         "the same, when the release comes between the look and the cancel",
         (named("gateway/cancellation"),),
@@ -140,8 +141,8 @@ ENDS: Final = (
         "settled_without_comparing",
         "gateway/settlement.py",
         "Settlement._settle",
-        '{"state": job.state, "epoch": job.epoch or None}',
-        '{"epoch": job.epoch or None}',
+        "ending.guard & Guard.same_state(job)",
+        "ending.guard & Guard.same_submission(job)",
         "a job that moved while it was looked at ends as what it was before",
         (named("gateway/settlement"),),
     ),
@@ -161,10 +162,10 @@ ENDS: Final = (
     ),
     Mutant(
         "late_result_is_told_again",
-        "gateway/store/scripts/transition.lua",
-        "",
-        "if redis.call('HSETNX', key, 'late_at', now) == 1 then",
-        "if redis.call('HSET', key, 'late_at', now) >= 0 then",
+        "gateway/store/scripts/lib/effects.lua",
+        "add_late_result",
+        "if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end",
+        "redis.call('HSET', key, 'late_at', now)",
         "each look tells the same result as a new one",
         (named("workers/late_result", "two_that_find_the_result_at_once_tell_it_once"),),
     ),

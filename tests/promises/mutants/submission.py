@@ -72,14 +72,10 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "proof_does_not_outweigh_a_denial",
-        "workers/submit.py",
-        "Submitter._send_back",
-        """guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
-        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        if answer.outcome is not Outcome.FENCED:""",
-        """guarded = replace(move, expect={"epoch": job.epoch, "run": job.run})
-        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        if answer.outcome is not Outcome.FENCED:""",
+        "workers/submission_outcomes.py",
+        "OutcomeRecorder._send_back",
+        'Guard.same_claim(job).without("evidence")',
+        "Guard.same_claim(job)",
         "a job that a callback proved to be paid for is sent again because its late answer says busy",
         (
             named(
@@ -114,7 +110,7 @@ SUBMISSION: Final = (
     Mutant(
         "armed_is_called_unknown",
         "workers/sweep.py",
-        "Sweeper._verdict",
+        "Sweeper._given_up",
         "if job.released_at is None:  # the last byte never went out",
         "if job.epoch == 0:",
         "a job that cost nothing waits for evidence that cannot come, and fails",
@@ -129,7 +125,7 @@ SUBMISSION: Final = (
     Mutant(
         "released_is_called_queued",
         "workers/sweep.py",
-        "Sweeper._verdict",
+        "Sweeper._given_up",
         "if job.released_at is None:  # the last byte never went out",
         "if job.epoch > 0:",
         "a job that may have been paid for is sent again",
@@ -172,8 +168,8 @@ SUBMISSION: Final = (
         "epoch_not_bumped",
         "gateway/store/jobs.py",
         "RedisJobStore.claim",
-        'add={"epoch": 1},',
-        'add={"epoch": 0},',
+        'AddToFields({"epoch": 1})',
+        'AddToFields({"epoch": 0})',
         "two submissions cannot be told apart: no fence holds",
         (LAYER_1, named("gateway/store/transition", "an_older_epoch_is_fenced_and_frees_no_slot")),
     ),
@@ -181,17 +177,17 @@ SUBMISSION: Final = (
         "claim_keeps_an_old_release",
         "gateway/store/jobs.py",
         "RedisJobStore.claim",
-        'unset=["released_at", "evidence"],',
-        'unset=["evidence"],',
+        'UnsetFields(["released_at", "evidence"])',
+        'UnsetFields(["evidence"])',
         "a submission counts as released before it was: the sweep calls it unknown, a cancel comes too late",
         (plan("resubmit", "release.after:1:kill"),),
     ),
     Mutant(
         "claim_is_not_repeatable",
-        "gateway/store/scripts/transition.lua",
-        "",
-        "if redis.call('HGET', key, 'run') == order.run then",
-        "if order.run == '' then",
+        "gateway/store/scripts/lib/effects.lua",
+        "settled_already",
+        "redis.call('HGET', key, 'run') == effects.claim.run then",
+        "effects.claim.run == '' then",
         "a claim whose answer was lost is asked again, refused, and its job lies until the lease runs out",
         (LAYER_1, named("workers/confirm_tasks", "the_same_claim_made_again_goes_on_and_another_is_refused")),
     ),
@@ -207,9 +203,9 @@ SUBMISSION: Final = (
     Mutant(
         "sweep_does_not_compare",
         "workers/sweep.py",
-        "Sweeper._verdict",
-        '            "epoch": job.epoch,\n            "released_at": job.released_at,\n',
-        "",
+        "Sweeper._given_up",
+        "guard = Guard.same_release(job)",
+        'guard = Guard({"state": job.state})',
         "a submission that is released while the sweep looks is queued again, and paid for twice",
         (named("workers/sweep", "a_submission_that_is_released_while_the_sweep_looks_is_not_called_free"),),
     ),

@@ -38,11 +38,12 @@ local function slots_left(slots, cut_at, interval, now)
   return slots and tonumber(slots) + math.floor((now - (cut_at or now)) / interval)
 end
 
--- What the upstream's answer means for the account. answer = {kind = "accepted" | "busy" | "refused", retry_after_ms,
--- status, code, reason, account}; `began`: when the submission did; `limits`: of the submit role (dispatching.lua).
+-- JudgeAccount. What the upstream's answer means for the account. answer = {kind = "accepted" | "busy" | "refused", retry_after_ms,
+-- status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
 -- Slots halve at a 429 and grow by one each time as many submissions as there are slots were accepted, and with time.
-local function judge_account(answer, began, limits, now)
+local function judge_account(record, answer, limits, now)
   local kind, account = answer.kind, answer.account
+  local began = tonumber(redis.call('HGET', record, 'submitting_at') or '0')
   local key, slots = account_key(account), limits.slots
   for _, one in ipairs(limits.accounts) do
     if one.name == account then slots = one.slots end

@@ -110,7 +110,7 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
   end
 end
 
--- What the result of an attempt means for its lane. Whatever ends while the lane is parked was begun before, and tells
+-- JudgeLane. What the result of an attempt means for its lane. Whatever ends while the lane is parked was begun before, and tells
 -- nothing about when to try again.
 local function judge_lane(verdict, limits, now)
   local lane, endpoint, ok = verdict.lane, verdict.endpoint, verdict.ok
