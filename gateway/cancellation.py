@@ -1,8 +1,8 @@
 """What cancel means in each state.
 
 Free while nothing was paid: in its lane, and in a worker's hands until the last byte of the request is let
-go, for the move to `canceled` fences that worker's release. Afterwards the wish is noted and the upstream is
-asked, where it offers a cancel; where it does not, the answer is a conflict that says so.
+go, for the transition to `canceled` fences that worker's release. Afterwards the wish is noted and the
+upstream is asked, where it offers a cancel; where it does not, the answer is a conflict that says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from gateway.errors import CannotCancel, Conflict, NotFound
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement, unpaid
-from gateway.store.base import JobStore, Move
+from gateway.store.base import JobStore
+from gateway.store.effects import PollAfter, SetFields
+from gateway.store.transitions import Guard, Transition
 
 _TRIES: Final = 5  # the job may move on while it is being canceled
 
@@ -39,11 +41,9 @@ async def cancel(
         elif job.cancel_wished_at is not None:
             return job
         else:
-            wished: dict[str, object] = {"cancel_wished_at": environment.now_ms()}
-            move = Move(
-                JobEvent.CANCEL_WISHED, fields=wished, expect={"epoch": job.epoch or None}, poll_in_ms=0
-            )
-            await jobs.apply(job, move)
+            effects = [SetFields({"cancel_wished_at": environment.now_ms()}), PollAfter(0)]
+            wished = Transition(JobEvent.CANCEL_WISHED, Guard.same_submission(job), effects)
+            await jobs.apply(job, wished)
         fresh = await jobs.read(job.id)
         if fresh is None:
             raise NotFound("job", job.id)

@@ -12,7 +12,21 @@ from gateway.errors import Conflict, NotFound
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement
-from gateway.store.base import Answer, Budget, JobStore, Move, Outcome
+from gateway.store.base import JobStore, Outcome, TransitionResult
+from gateway.store.effect_base import Effect
+from gateway.store.effects import (
+    AddToFields,
+    BindTask,
+    Finish,
+    GiveBackSlot,
+    HoldSlot,
+    PollAfter,
+    RecordHistory,
+    SpendBudget,
+    Tally,
+    UnsetFields,
+)
+from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import UpstreamError
 
 UNKNOWN: Final = UpstreamError(
@@ -41,23 +55,23 @@ def unknown_error(job: Job) -> UpstreamError:
     return AGAIN if job.resubmits else UNKNOWN
 
 
-def resubmit_move(
+def resubmission(
     job: Job, environment: Environment, *, day_budget: int | None, by: str | None = None
-) -> Move:
+) -> Transition:
     """Send an unknown job again, which may pay for it twice. `day_budget`: how often the tenant may in a day;
     None: without a limit, as an operator may. Fenced when evidence came meanwhile."""
-    day = datetime.fromtimestamp(environment.clock(), UTC).date().isoformat()
-    return Move(
-        JobEvent.RESUBMIT_CHOSEN,
-        add={"resubmits": 1},
-        unset=["unknown_at"],
-        expect={"epoch": job.epoch, "evidence": None},
-        give_back_in_ms=0,
-        done=[confirm_ticket(job)],
-        budget=None if day_budget is None else Budget(day, day_budget),
-        by=by,
-        tally=["resubmissions|operator" if by else "resubmissions|policy"],
-    )
+    effects: list[Effect] = [
+        AddToFields({"resubmits": 1}),
+        UnsetFields(["unknown_at"]),
+        GiveBackSlot(0),
+        Finish([confirm_ticket(job)]),
+        RecordHistory(by=by),
+        Tally(["resubmissions|operator" if by else "resubmissions|policy"]),
+    ]
+    if day_budget is not None:
+        day = datetime.fromtimestamp(environment.clock(), UTC).date().isoformat()
+        effects.append(SpendBudget(day, day_budget))
+    return Transition(JobEvent.RESUBMIT_CHOSEN, Guard.same_submission(job).without("evidence"), effects)
 
 
 class Action(StrEnum):
@@ -107,22 +121,16 @@ class Resolver:
             raise NotFound("job", job.id)
         return fresh
 
-    async def _carry_out(self, job: Job, action: Action, task_id: str | None, by: str) -> Answer:
+    async def _carry_out(self, job: Job, action: Action, task_id: str | None, by: str) -> TransitionResult:
         match action:
             case Action.BIND:
-                expect: dict[str, int | str | None] = {
-                    "state": job.state,
-                    "epoch": job.epoch or None,
-                    "task_id": None,
-                }
-                move = Move(
-                    JobEvent.UPSTREAM_ACCEPTED, expect=expect, task=task_id, hold_ms=-1, poll_in_ms=0, by=by
-                )
-                return await self.jobs.apply(job, move)
+                assert task_id is not None
+                unnamed = Guard.same_state(job).without("task_id")
+                effects = [BindTask(task_id, by), HoldSlot(), PollAfter(0), RecordHistory(by=by)]
+                return await self.jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, unnamed, effects))
             case Action.RESUBMIT:
-                return await self.jobs.apply(
-                    job, resubmit_move(job, self.environment, day_budget=None, by=by)
-                )
+                again = resubmission(job, self.environment, day_budget=None, by=by)
+                return await self.jobs.apply(job, again)
             case Action.FAIL:
                 done = [submit_ticket(job), confirm_ticket(job)]
                 error = unknown_error(job)

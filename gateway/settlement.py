@@ -20,7 +20,21 @@ from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
-from gateway.store.base import Answer, JobStore, Move, Outcome
+from gateway.store.base import JobStore, Outcome, TransitionResult
+from gateway.store.effect_base import Effect
+from gateway.store.effects import (
+    AddLateResult,
+    ChooseTask,
+    EndHoldAfter,
+    Finish,
+    LearnDuration,
+    OweEvent,
+    RecordHistory,
+    SetFields,
+    Tally,
+    UnsetFields,
+)
+from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
 
@@ -41,7 +55,7 @@ class Settlement:
 
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
-    ) -> Answer:
+    ) -> TransitionResult:
         """The upstream made the video."""
         assert snapshot.status is TaskStatus.COMPLETED
         fields: dict[str, object] = {
@@ -49,15 +63,14 @@ class Settlement:
             "usage": snapshot.usage,
             "metadata": snapshot.metadata,
         }
-        move = Move(
-            JobEvent.UPSTREAM_SUCCEEDED,
-            fields=fields,
-            done=done,
-            tally=tally,
-            winner=snapshot.task_id or None,
-            learn_ms=self._took_ms(job),
+        effects: list[Effect] = [Finish(done)]
+        if snapshot.task_id:
+            effects.append(ChooseTask(snapshot.task_id))
+        if (took_ms := self._took_ms(job)) is not None:
+            effects.append(LearnDuration(took_ms))
+        return await self._settle(
+            job, Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=effects), fields, tally
         )
-        return await self._settle(job, move)
 
     async def fail(
         self,
@@ -69,7 +82,7 @@ class Settlement:
         tally: Sequence[str] = (),
         by: str | None = None,
         slot_ms: int | None = None,
-    ) -> Answer:
+    ) -> TransitionResult:
         """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator.
         `slot_ms`: how long the submit slot stays taken, when it is not among `done`."""
         fields: dict[str, Any] = {"error": {"code": error.code, "error_message": error.message}}
@@ -77,30 +90,29 @@ class Settlement:
         # Given up by us; or sent again, so that an earlier submission may have been paid for.
         if (event is JobEvent.DEADLINE_PASSED or job.resubmits) and self.late_watch_ms:
             fields["watch_until"] = self.environment.now_ms() + self.late_watch_ms
+        effects: list[Effect] = [Finish(done), RecordHistory(by=by)]
+        if slot_ms is not None:
+            effects.append(EndHoldAfter(slot_ms))
         if event is not JobEvent.UPSTREAM_REJECTED:
-            move = Move(event, fields=fields, done=done, tally=tally, by=by, end_hold_ms=slot_ms)
-            return await self._settle(job, move)
+            return await self._settle(job, Transition(event, effects=effects), fields, tally)
         # The answer proves that there is no task, whatever was let go; a callback may prove that it is wrong.
-        move = Move(
-            event,
-            fields=fields,
-            done=done,
-            tally=tally,
-            unset=["released_at"],
-            expect={"evidence": None, "run": job.run},
-        )
-        return await self._settle(replace(job, released_at=None), move)
+        unproven = Guard.same_claim(job).without("evidence")
+        denied = Transition(event, unproven, [*effects, UnsetFields(["released_at"])])
+        return await self._settle(replace(job, released_at=None), denied, fields, tally)
 
-    async def cancel(self, job: Job, done: Sequence[Ticket]) -> Answer:
+    async def cancel(self, job: Job, done: Sequence[Ticket]) -> TransitionResult:
         """Its owner canceled it before anything was paid."""
-        return await self._settle(job, Move(JobEvent.CANCEL_REQUESTED, done=done))
+        return await self._settle(job, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish(done)]), {})
 
-    async def canceled_upstream(self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]) -> Answer:
+    async def canceled_upstream(
+        self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]
+    ) -> TransitionResult:
         """The upstream stopped the task, as its owner wished."""
         fields: dict[str, object] = {"usage": snapshot.usage, "metadata": snapshot.metadata}
-        return await self._settle(job, Move(JobEvent.UPSTREAM_CANCELED, fields=fields, done=done))
+        canceled = Transition(JobEvent.UPSTREAM_CANCELED, effects=[Finish(done)])
+        return await self._settle(job, canceled, fields)
 
-    async def late(self, job: Job, snapshot: Snapshot) -> Answer:
+    async def late(self, job: Job, snapshot: Snapshot) -> TransitionResult:
         """The task of a job that we had given up was finished: told once, beside the state."""
         now = self.environment.now_ms()
         result = {
@@ -110,41 +122,33 @@ class Settlement:
             "usage": snapshot.usage,
             "metadata": snapshot.metadata,
         }
-        after = replace(job, late=result)
-        move = Move(
-            JobEvent.LATE_SUCCESS,
-            fields={"late": result},
-            beside=True,
-            owed=events.make_late(after, await self.jobs.payload(job), now),
-            callback_url=job.callback_url,
-            tally=["late_results|told"],
-        )
-        return await self.jobs.apply(job, move)
+        event = events.make_late(replace(job, late=result), await self.jobs.payload(job), now)
+        noting = AddLateResult({"late": result}, event, job.callback_url)
+        late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
+        return await self.jobs.apply(job, late)
 
-    async def _settle(self, job: Job, move: Move) -> Answer:
-        """`move` with all that every end has: its time, its event, and that nothing changed meanwhile."""
-        target = job_transitions(move.event).get(job.state, job.state)
+    async def _settle(
+        self, job: Job, ending: Transition, fields: dict[str, Any], tally: Sequence[str] = ()
+    ) -> TransitionResult:
+        """`ending` with all that every end has: its fields, its time, its event, and that nothing changed
+        meanwhile. `tally`: counted only if the job ends by it."""
+        assert isinstance(ending.event, JobEvent)
+        target = job_transitions(ending.event).get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
-        owed = None
+        effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
         if target is not job.state:
-            after = replace(job, state=target, finished_at=finished_at, **_given(move.fields))
-            owed = events.make(after, await self.jobs.payload(job))
+            after = replace(job, state=target, finished_at=finished_at, **_given(fields))
+            event = events.make(after, await self.jobs.payload(job))
+            effects.append(OweEvent(event, job.callback_url))
+            effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: had it changed meanwhile, they would be untrue.
-        expect: dict[str, int | str | None] = {"state": job.state, "epoch": job.epoch or None}
-        if job.state is JobState.SUBMITTING and "released_at" not in move.unset:
-            expect["released_at"] = job.released_at
-        whole = replace(
-            move,
-            fields={**move.fields, "finished_at": finished_at},
-            expect={**move.expect, **expect},
-            owed=owed,
-            callback_url=job.callback_url,
-            tally=[f"jobs_finished|{target}", *move.tally] if owed else [],
-        )
-        answer = await self.jobs.apply(job, whole)
-        if answer.outcome is Outcome.MOVED and job.keeps_media:
+        guard = ending.guard & Guard.same_state(job)
+        if job.state is JobState.SUBMITTING and ending.find(UnsetFields) is None:
+            guard = guard & Guard.same_release(job)
+        result = await self.jobs.apply(job, ending.guarded(guard).also(*effects))
+        if result.outcome is Outcome.MOVED and job.keeps_media:
             await self._drop_media(job)
-        return answer
+        return result
 
     async def _drop_media(self, job: Job) -> None:
         await self.environment.reach("blob_drop.before")

@@ -18,7 +18,9 @@ from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.settlement import Settlement
-from gateway.store.base import Answer, JobStore, Move, Outcome
+from gateway.store.base import JobStore, Outcome, TransitionResult
+from gateway.store.effects import Finish, HoldSlot, SetFields, Tally
+from gateway.store.transitions import Guard, Transition
 from gateway.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import (
     CancelDone,
@@ -191,13 +193,9 @@ class Confirmer:
         upstream = self._upstream_of(job, task_id)
         outcome = await upstream.cancel(task_id) if upstream else _UNKNOWN_ACCOUNT
         if isinstance(outcome, CancelRefused):
-            move = Move(
-                JobEvent.CANCEL_WISHED,
-                fields={"cancel_refused": outcome.reason},
-                expect={"epoch": job.epoch},
-                tally=["cancels|refused"],
-            )
-            await self.jobs.apply(job, move)
+            effects = [SetFields({"cancel_refused": outcome.reason}), Tally(["cancels|refused"])]
+            refused = Transition(JobEvent.CANCEL_WISHED, Guard.same_submission(job), effects)
+            await self.jobs.apply(job, refused)
         elif not isinstance(outcome, CancelDone):
             structlog.get_logger().warning("cancel_unanswered", job=job.id, task=task_id)
 
@@ -226,7 +224,8 @@ class Confirmer:
     async def _end_watch(self, job: Job, ticket: Ticket) -> None:
         """Nothing is at work upstream for the job any more: a slot that was kept for it is free."""
         if job.tasks:
-            await self.jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, done=[submit_ticket(job)]))
+            ended = Transition(JobEvent.DEADLINE_PASSED, effects=[Finish([submit_ticket(job)])])
+            await self.jobs.apply(job, ended)
         await self.jobs.drop(ticket)
 
     def _believed(self, job: Job) -> Snapshot | None:
@@ -247,8 +246,8 @@ class Confirmer:
 
     async def _believe(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
         if job.state is JobState.UNKNOWN:  # a genuine callback is proof of acceptance
-            move = Move(JobEvent.UPSTREAM_ACCEPTED, expect={"epoch": job.epoch}, hold_ms=-1)
-            await self.jobs.apply(job, move)
+            accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), [HoldSlot()])
+            await self.jobs.apply(job, accepted)
             await self.jobs.postpone(ticket, 0, {})
         elif is_done(Found(snapshot)):
             await self._succeed(job, snapshot, ticket)
@@ -277,7 +276,7 @@ class Confirmer:
         await self._settled(job, answer, ticket, error)
 
     async def _settled(
-        self, job: Job, answer: Answer, ticket: Ticket, error: UpstreamError | None = None
+        self, job: Job, answer: TransitionResult, ticket: Ticket, error: UpstreamError | None = None
     ) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, task=job.task_id)
         if answer.outcome is Outcome.FENCED:  # it moved while we looked: look again

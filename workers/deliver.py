@@ -23,7 +23,7 @@ from gateway.jobs import rfc3339
 from gateway.keyring import Keyring
 from gateway.lifecycle import DeliveryEvent
 from gateway.settings import Settings
-from gateway.store.base import Answer
+from gateway.store.base import TransitionResult
 from gateway.store.delivery_base import DeliveryStore, EndpointStore
 from gateway.tracing import NO_TRACER, Tracer
 from workers.store_retry import persist
@@ -183,7 +183,7 @@ class Messenger:
 
     async def _finish(
         self, ticket: Ticket, delivery: Delivery, verdict: Verdict, label: str, healthy: bool | None
-    ) -> Answer:
+    ) -> TransitionResult:
         """When the lease was lost meanwhile, so that another has the ticket, nothing is recorded: `stale`."""
         retry_in_ms = None if verdict.delay is None else int(verdict.delay * 1000)
         answer = await persist(

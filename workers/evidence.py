@@ -19,10 +19,12 @@ from gateway.dispatch import Ticket
 from gateway.environment import Environment
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, OnUnknown
-from gateway.resolution import resubmit_move, unknown_error
+from gateway.resolution import resubmission, unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement
-from gateway.store.base import JobStore, Move, Outcome
+from gateway.store.base import JobStore, Outcome
+from gateway.store.effects import BindTask, Finish, HoldSlot, Tally
+from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
 
 #: A look at the list soon, for a task that was made; and one at the end of the window.
@@ -75,8 +77,8 @@ class EvidenceSeeker:
     async def _wait(self, job: Job, ticket: Ticket, seconds: float) -> None:
         """Beyond the window. The slot is given back: by now no task can be at work for the job, and the jobs
         behind it must not wait."""
-        expect: dict[str, int | str | None] = {"epoch": job.epoch, "state": job.state}
-        await self.jobs.apply(job, Move(JobEvent.OUTCOME_LOST, expect=expect, done=[submit_ticket(job)]))
+        done = Finish([submit_ticket(job)])
+        await self.jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, Guard.same_state(job), [done]))
         await self.jobs.postpone(ticket, int(seconds * 1000), {})
 
     async def _grace_left(self, job: Job) -> float:
@@ -98,8 +100,8 @@ class EvidenceSeeker:
         if job.cancel_wished_at is not None:
             return False
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
-        move = resubmit_move(job, self.environment, day_budget=self.settings.resubmit_day_budget)
-        answer = await self.jobs.apply(job, move)
+        again = resubmission(job, self.environment, day_budget=self.settings.resubmit_day_budget)
+        answer = await self.jobs.apply(job, again)
         if answer.outcome is Outcome.OVER_BUDGET:
             log.warning("resubmit_budget_spent")
             return False
@@ -145,14 +147,9 @@ class EvidenceSeeker:
             return None
         if found is None:
             return False
-        move = Move(
-            JobEvent.UPSTREAM_ACCEPTED,
-            task=found,
-            expect={"epoch": job.epoch},
-            hold_ms=-1,
-            tally=["submissions|found_listed"],
-        )
-        answer = await self.jobs.apply(job, move)
+        effects = [BindTask(found), HoldSlot(), Tally(["submissions|found_listed"])]
+        accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), effects)
+        answer = await self.jobs.apply(job, accepted)
         log.info("found_listed", task=found, became=answer.after)
         await self.jobs.postpone(ticket, 0, {})
         return True

@@ -14,14 +14,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, assert_never
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import structlog
 
 from gateway import generation
-from gateway.backoff import full_jitter
 from gateway.blobs import BlobStore
 from gateway.callbacks import tokens
 from gateway.dispatch import Ticket
@@ -29,36 +28,16 @@ from gateway.environment import Environment
 from gateway.errors import BlobStoreUnavailable, Fenced, NotFound, StoreUnavailable
 from gateway.jobs import Job, confirm_ticket
 from gateway.keyring import Keyring
-from gateway.lifecycle import JobEvent
 from gateway.settings import Settings
 from gateway.settlement import Settlement
-from gateway.store.base import AccountVerdict, Answer, JobStore, Move, Outcome
+from gateway.store.base import JobStore
 from gateway.tracing import NO_TRACER, Attributes, Tracer
-from gateway.upstream.base import (
-    Accepted,
-    AccountRefused,
-    Busy,
-    Rejected,
-    SubmitOutcome,
-    TaskStatus,
-    Unknown,
-    Upstream,
-    UpstreamError,
-    reason_of,
-)
-from workers.evidence import evidence_ms
+from gateway.upstream.base import Rejected, SubmitOutcome, Upstream, UpstreamError, reason_of
 from workers.leases import renewed
 from workers.release_gate import Gatekeeper
-from workers.store_retry import persist
+from workers.submission_outcomes import OutcomeRecorder
 
-_BUSY_CAP_SECONDS: Final = 60.0
 _MEDIA_SECONDS: Final = 60.0
-_BEHIND: Final = 1.5
-#: A Retry-After holds the job for as long as it says, all other jobs no longer than this.
-_ACCOUNT_HOLD_SECONDS: Final = 600.0
-#: With callbacks, a first poll is for the few that take far longer than usual; without, for the usual one.
-_DEVIATIONS_CALLED_BACK: Final = 4
-_DEVIATIONS_POLLED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +75,9 @@ class Submitter:
                 outcome = await self._attempt(job)
         except (Fenced, StoreUnavailable, BlobStoreUnavailable) as error:
             log.warning("submission_held_back", reason=str(error))
-            await self._give_up(job, str(error))
+            await self.recorder.give_up(job, str(error), at_once=self.stopping.is_set())
             return
-        answer = await self._record(job, outcome, ticket)
+        answer = await self.recorder.record(job, outcome, ticket)
         log.info(
             "submitted",
             outcome=type(outcome).__name__.lower(),
@@ -155,141 +134,8 @@ class Submitter:
             if not submission.done():
                 submission.cancel()
 
-    async def _record(self, job: Job, outcome: SubmitOutcome, ticket: Ticket) -> Answer:
-        match outcome:
-            case Accepted():
-                move = self._accepted(job, outcome)
-                answer = await self._apply(job, move)
-                if answer.outcome is not Outcome.FENCED:
-                    return answer
-                # It was sent again meanwhile. The task is the job's all the same.
-                answer = await persist(lambda: self.jobs.apply(job, move), self.environment)
-                if answer.outcome in (Outcome.MISSING, Outcome.ABSORBED, Outcome.REFUSED):
-                    structlog.get_logger().error(
-                        "paid_for_nothing", job=job.id, tenant=job.tenant, task=outcome.task_id
-                    )
-                return answer
-            case Busy():
-                wait = self._busy_seconds(job)
-                if not (outcome.reached and self._others):  # else that account alone is to be spared
-                    wait = max(outcome.retry_after_seconds or 0, wait)
-                if not outcome.reached:
-                    back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable")
-                    return await self._send_back(job, replace(back, why=reason_of(outcome)))
-                held = min(outcome.retry_after_seconds or 0, _ACCOUNT_HOLD_SECONDS)
-                verdict = AccountVerdict("busy", int(held * 1000), account=job.account)
-                back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "busy", verdict)
-                return await self._send_back(job, replace(back, why=reason_of(outcome)))
-            case AccountRefused():
-                structlog.get_logger().error(
-                    "account_refused",
-                    job=job.id,
-                    tenant=job.tenant,
-                    epoch=job.epoch,
-                    account=job.account,
-                    status=outcome.status,
-                    code=outcome.error.code,
-                    reason=outcome.error.message,
-                )
-                verdict = AccountVerdict(
-                    "refused",
-                    status=outcome.status,
-                    code=outcome.error.code,
-                    reason=outcome.error.message,
-                    account=job.account,
-                )
-                # Later each time, so that another job is the next probe: the refusal may be this job's own,
-                # and then it must not park one account after the other.
-                wait = _BEHIND * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
-                if self._others and not job.refusals:
-                    wait = self._busy_seconds(job)
-                back = _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "account_refused", verdict)
-                return await self._send_back(job, replace(back, add={"refusals": 1}, why=reason_of(outcome)))
-            case Rejected():
-                return await self._rejected(job, outcome.error, [ticket, confirm_ticket(job)])
-            case Unknown():
-                return await self._apply(job, replace(self._lost(job), why=reason_of(outcome)))
-            case _:
-                assert_never(outcome)
-
-    async def _rejected(self, job: Job, error: UpstreamError, done: Sequence[Ticket]) -> Answer:
-        async def settle() -> Answer:
-            answer = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done)
-            if answer.outcome is not Outcome.FENCED:
-                return answer
-            fresh = await self.jobs.read(job.id)  # the sweep may have called this submission unknown
-            if fresh is None or (fresh.epoch, fresh.run) != (job.epoch, job.run):
-                return answer
-            if fresh.evidence is not None:
-                return await self.jobs.apply(fresh, replace(self._lost(job), expect={"epoch": job.epoch}))
-            return await self.settlement.fail(fresh, JobEvent.UPSTREAM_REJECTED, error, done)
-
-        return await persist(settle, self.environment)
-
-    async def _send_back(self, job: Job, move: Move) -> Answer:
-        """To its lane, unless a callback proved meanwhile that there is a task, whatever the answer says."""
-        guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
-        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        if answer.outcome is not Outcome.FENCED:
-            return answer
-        return await self._apply(job, replace(self._lost(job), account=move.account))
-
-    def _lost(self, job: Job) -> Move:
-        return Move(
-            JobEvent.OUTCOME_LOST,
-            hold_ms=-1,
-            poll_in_ms=evidence_ms(job, self.settings),
-            tally=["submissions|unknown"],
-        )
-
-    def _accepted(self, job: Job, outcome: Accepted) -> Move:
-        snapshot = outcome.snapshot
-        over = snapshot is not None and snapshot.status is not TaskStatus.IN_PROGRESS
-        return Move(
-            JobEvent.UPSTREAM_ACCEPTED,
-            task=outcome.task_id,
-            account=AccountVerdict("accepted", account=job.account),
-            hold_ms=-1,
-            poll_in_ms=0 if over else int(self.settings.poll_first_seconds * 1000),
-            typical=None
-            if over
-            else (_DEVIATIONS_CALLED_BACK if self.settings.public_url else _DEVIATIONS_POLLED),
-            tally=["submissions|accepted"],
-        )
-
-    async def _give_up(self, job: Job, reason: str) -> None:
-        """Nothing was paid: the last byte never went out."""
-        wait = 0 if self.stopping.is_set() else self._busy_seconds(job)
-        move = _back_to_lane(JobEvent.CLAIM_LOST, wait, "held_back")
-        held = {"epoch": job.epoch, "run": job.run, "evidence": None}
-        guarded = replace(move, expect=held, why=reason)
-        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        if answer.outcome is not Outcome.MOVED:
-            structlog.get_logger().warning("claim_lost", job=job.id, epoch=job.epoch, reason=reason)
-
-    async def _apply(self, job: Job, move: Move) -> Answer:
-        fenced = replace(move, expect={"epoch": job.epoch, "run": job.run})
-        return await persist(lambda: self.jobs.apply(job, fenced), self.environment)
-
     @property
-    def _others(self) -> bool:
-        """Whether a job that one account did not take may be sent with another."""
-        return len(self.upstreams) > 1
-
-    def _busy_seconds(self, job: Job) -> float:
-        return full_jitter(
-            job.epoch,
-            base_seconds=self.settings.busy_retry_seconds,
-            cap_seconds=_BUSY_CAP_SECONDS,
-            random=self.environment.random,
-        )
-
-
-def _back_to_lane(event: JobEvent, seconds: float, label: str, account: AccountVerdict | None = None) -> Move:
-    return Move(
-        event,
-        unset=["released_at"],
-        give_back_in_ms=int(seconds * 1000),
-        account=account,
-        tally=[f"submissions|{label}"],
-    )
+    def recorder(self) -> OutcomeRecorder:
+        """What puts outcomes on record."""
+        several = len(self.upstreams) > 1
+        return OutcomeRecorder(self.jobs, self.settlement, self.environment, self.settings, several)

@@ -20,8 +20,10 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.resolution import unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement, unpaid
-from gateway.store.base import JobStore, Move
+from gateway.store.base import JobStore
+from gateway.store.effects import AddToFields, Finish, GiveBackSlot, HoldSlot, PollAfter, Tally
 from gateway.store.lanes import Lanes
+from gateway.store.transitions import Guard, Transition
 from gateway.telemetry import Outage
 from gateway.upstream.base import UpstreamError
 from workers.evidence import evidence_ms, grace_seconds
@@ -141,35 +143,22 @@ class Sweeper:
             log.warning("rung_again")
             return
         if job.final:  # its slot was kept for a task that may have been at work
-            await self.jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, done=[submit_ticket(job)]))
+            ended = Transition(JobEvent.DEADLINE_PASSED, effects=[Finish([submit_ticket(job)])])
+            await self.jobs.apply(job, ended)
             return
         if job.released_at is None and job.lost + 1 >= self.settings.poison_limit:
             done = [submit_ticket(job), confirm_ticket(job)]
             await self.settlement.fail(job, JobEvent.POISONED, _POISON, done, tally=["submissions|poison"])
             log.error("poisoned", epoch=job.epoch)
             return
-        answer = await self.jobs.apply(job, self._verdict(job))
+        answer = await self.jobs.apply(job, self._given_up(job))
         log.warning("lease_ran_out", epoch=job.epoch, outcome=answer.outcome, became=answer.after)
 
-    def _verdict(self, job: Job) -> Move:
-        """What a submission that nobody holds any more amounts to."""
-        expect: dict[str, int | str | None] = {
-            "state": job.state,
-            "epoch": job.epoch,
-            "released_at": job.released_at,
-        }
+    def _given_up(self, job: Job) -> Transition:
+        """What became of a submission that nobody holds any more."""
+        guard = Guard.same_release(job)
         if job.released_at is None:  # the last byte never went out
-            return Move(
-                JobEvent.CLAIM_LOST,
-                add={"lost": 1},
-                expect=expect,
-                give_back_in_ms=0,
-                tally=["submissions|lease_lost"],
-            )
-        return Move(
-            JobEvent.OUTCOME_LOST,
-            expect=expect,
-            hold_ms=-1,
-            poll_in_ms=evidence_ms(job, self.settings),
-            tally=["submissions|unknown"],
-        )
+            unpaid_for = [AddToFields({"lost": 1}), GiveBackSlot(0), Tally(["submissions|lease_lost"])]
+            return Transition(JobEvent.CLAIM_LOST, guard, unpaid_for)
+        lost = [HoldSlot(), PollAfter(evidence_ms(job, self.settings)), Tally(["submissions|unknown"])]
+        return Transition(JobEvent.OUTCOME_LOST, guard, lost)

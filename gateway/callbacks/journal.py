@@ -24,7 +24,7 @@ from gateway.callbacks import journal_files, records
 from gateway.callbacks.records import from_line, to_line
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, StoreUnavailable, Unavailable
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 from gateway.telemetry import Outage
 
 #: The limit of all files in the folder together, of all processes.
@@ -151,7 +151,7 @@ class Journal:
 class CallbackStore(Protocol):
     """What the journal needs of the store."""
 
-    async def callback(self, callback: Callback) -> Effect:
+    async def callback(self, callback: Callback) -> CallbackOutcome:
         """Stores a genuine callback in one durable step."""
 
 

@@ -10,10 +10,15 @@ import orjson
 import structlog
 
 from gateway.jobs import JOB_ID
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 
 #: These cannot happen as long as Redis keeps what it acknowledged and the upstream names the right task.
-_UNEXPECTED: Final = (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)
+_UNEXPECTED: Final = (
+    CallbackOutcome.AHEAD,
+    CallbackOutcome.ORPHAN,
+    CallbackOutcome.CROSSED,
+    CallbackOutcome.EARLIER,
+)
 _REQUIRED: Final[dict[str, tuple[type, ...]]] = {
     "job_id": (str,),
     "tenant": (str,),
@@ -51,7 +56,7 @@ def from_line(line: bytes) -> Callback:
     return Callback(**{**fields, "raw": base64.b64decode(fields.get("raw", ""), validate=True)})
 
 
-def warn_if_unexpected(callback: Callback, effect: Effect) -> None:
+def warn_if_unexpected(callback: Callback, effect: CallbackOutcome) -> None:
     """Logs `callback_out_of_place` if a callback had an unexpected effect, directly or by a replay."""
     if effect in _UNEXPECTED:
         structlog.get_logger().warning(

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+import orjson
+
 from gateway.dispatch import RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
 from gateway.store.base import Allowance, Place
@@ -14,45 +16,47 @@ _FULL_RETRY_SECONDS: Final = 30
 _HEAVY_RETRY_SECONDS: Final = 3600
 
 
-def place_of(found: Sequence[str], submit: RoleLimits) -> Place | None:
-    """From the answer of `place_of` in scripts/waiting.lua; None for a job that does not wait.
+def place_of(found: str, submit: RoleLimits) -> Place | None:
+    """From the answer of `place_of` in scripts/lib/queue_position.lua; None for a job that does not wait.
 
     Lanes take turns, in proportion to their weights: before this job's turn comes, each other lane has had
     about as many turns as its own, or has nothing left. That is an estimate; only `position` is exact.
     """
     if not found:
         return None
-    rank, in_lane, weight, cap, waiting, others, pace, since, mean, still = found
-    position = int(rank)
-    elsewhere = max(0, int(waiting) - int(in_lane))
-    ahead = position + min(elsewhere, math.ceil((position + 1) * int(others) / float(weight)))
-    typical = float(mean) if mean else None
-    one = _pace(pace, float(since), typical, submit.slots)
-    if still or one is None:
+    known = orjson.loads(found)
+    position: int = known["rank"]
+    elsewhere = max(0, known["waiting"] - known["in_lane"])
+    ahead = position + min(elsewhere, math.ceil((position + 1) * known["lanes"] / known["weight"]))
+    idle_ms, mean_ms = known["idle_ms"], known.get("mean_ms")
+    one = _pace(known.get("pace_ms"), idle_ms, mean_ms, submit.slots)
+    if known["stopped"] or one is None:
         return Place(position, ahead, None)
-    eta = max(0.0, (ahead + 1) * one - min(float(since), one))
-    if typical is not None:  # its tenant may hold fewer slots than there are
-        slots = int(cap) if cap else submit.lane_slots
-        eta = max(eta, position * typical / slots)
+    eta = max(0.0, (ahead + 1) * one - min(idle_ms, one))
+    if mean_ms is not None:  # its tenant may hold fewer slots than there are
+        eta = max(eta, position * mean_ms / known.get("slots", submit.lane_slots))
     return Place(position, ahead, math.ceil(eta / 1000))
 
 
-def _pace(learned: str, since: float, typical: float | None, slots: int) -> float | None:
+def _pace(learned_ms: float | None, idle_ms: float, mean_ms: float | None, slots: int) -> float | None:
     """Ms for one job. What was learned counts less the longer nothing has been sent."""
-    if learned:
-        return max(float(learned), since / 2)
-    return None if typical is None else typical / slots
+    if learned_ms is not None:
+        return max(learned_ms, idle_ms / 2)
+    return None if mean_ms is None else mean_ms / slots
 
 
-def allowance_of(found: Sequence[str | int]) -> Allowance | None:
-    """From the answer of `meter` in scripts/accept.lua."""
+def allowance_of(found: str) -> Allowance | None:
+    """From the answer of `meter` in scripts/accept.lua; None for a tenant without a rate."""
     if not found:
         return None
-    rate, burst, left, reset_ms, wait_ms = found
-    window = max(1, math.ceil(float(burst) / float(rate)))
-    quota = int(float(burst))
-    reset, wait = math.ceil(int(reset_ms) / 1000), math.ceil(int(wait_ms) / 1000)
-    return Allowance(quota, window, int(left), reset, wait)
+    known = orjson.loads(found)
+    return Allowance(
+        quota=int(known["burst"]),
+        window_seconds=max(1, math.ceil(known["burst"] / known["rate"])),
+        left=known["left"],
+        reset_seconds=math.ceil(known["reset_ms"] / 1000),
+        wait_seconds=math.ceil(known["wait_ms"] / 1000),
+    )
 
 
 def refusal_of(outcome: str, found: Sequence[Any], bytes_max: int | None) -> GatewayError:

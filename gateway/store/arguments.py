@@ -1,20 +1,30 @@
-"""Python's moves as the documents that the scripts read. Pure."""
+"""Transitions and limits as the documents that the scripts read. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict
 from functools import cache
 from typing import Any, Final
 
 import orjson
 
-from gateway.dispatch import ACCOUNT, BATCH, CallbackLimits, HealthLimits, Role, RoleLimits
-from gateway.endpoints import callback_lane
-from gateway.events import FINAL_TYPES, TYPE_OF_STATE, Event
-from gateway.jobs import Job, born_at, confirm_ticket, submit_ticket, to_fields
-from gateway.lifecycle import FINAL, DeliveryState, JobEvent, JobState, job_transitions
-from gateway.store.base import Callback, Move
+from gateway.dispatch import ACCOUNT, BATCH, CallbackLimits, HealthLimits, Role, RoleLimits, Ticket
+from gateway.events import FINAL_TYPES, TYPE_OF_STATE
+from gateway.jobs import Job, born_at, submit_ticket
+from gateway.lifecycle import (
+    FINAL,
+    DeliveryEvent,
+    DeliveryState,
+    JobEvent,
+    JobState,
+    delivery_transitions,
+    job_transitions,
+)
+from gateway.store.base import Callback
+from gateway.store.effect_base import Subject, texts
+from gateway.store.effects import OweEvent, UnsetFields
+from gateway.store.transitions import Guard, Transition
 
 Roles = Mapping[Role, RoleLimits]
 
@@ -28,7 +38,7 @@ _MOVES: Final = {
     for event in JobEvent
 }
 #: What clients hear of the states that an event can lead to.
-_TELLS: Final = {
+_PUBLISHES: Final = {
     event: {
         after.value: TYPE_OF_STATE[after].value
         for before, after in job_transitions(event).items()
@@ -38,135 +48,112 @@ _TELLS: Final = {
 }
 
 
-def limits_of(roles: Roles, *wanted: Role) -> dict[str, list[Any]]:
-    """The `dispatch` document of scripts/handing_out.lua: {role: [slots, slots of a lane, lease in ms, batch,
-    ms for one when there is a rate, ms between probes, share of retries]}; after it, in the submit role, what
-    `accounts_of` gives, and in the deliver role what `health_limits` gives, and the slots of a tenant."""
-    found = {role.value: _limits(roles[role]) for role in wanted}
-    if Role.SUBMIT in wanted:
-        found[Role.SUBMIT.value].append(accounts_of(roles[Role.SUBMIT]))
-    if Role.DELIVER in wanted:
-        deliver = roles[Role.DELIVER]
-        found[Role.DELIVER.value] += [health_limits(deliver.health), deliver.tenant_slots or deliver.slots]
+def limits_of(roles: Roles, *wanted: Role) -> dict[str, dict[str, Any]]:
+    """The `roles` of scripts/lib/dispatching.lua: {role: its limits}."""
+    return {role.value: _limits(role, roles[role]) for role in wanted}
+
+
+def _limits(role: Role, limits: RoleLimits) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "slots": limits.slots,
+        "lane_slots": limits.lane_slots,
+        "lease_ms": limits.lease_ms,
+        "batch": BATCH,
+        "interval_ms": 1000 / limits.per_second if limits.per_second else 0,
+        "probe_ms": limits.probe_ms,
+        "retry_share": limits.again_share,
+    }
+    if role is Role.SUBMIT:
+        found["accounts"] = accounts_of(limits)
+    if role is Role.DELIVER:
+        found["health"] = health_limits(limits.health)
+        found["tenant_slots"] = limits.tenant_slots or limits.slots
     return found
 
 
-def _limits(limits: RoleLimits) -> list[Any]:
-    interval = 1000 / limits.per_second if limits.per_second else 0
-    times = [limits.lease_ms, BATCH, interval, limits.probe_ms]
-    return [limits.slots, limits.lane_slots, *times, limits.again_share]
-
-
-def accounts_of(submit: RoleLimits) -> list[list[Any]]:
-    """The `accounts` of scripts/upstream.lua."""
+def accounts_of(submit: RoleLimits) -> list[dict[str, Any]]:
+    """The `accounts` of scripts/lib/account_health.lua."""
     return [
-        [one.name, one.slots, one.weight, 1000 / one.per_second if one.per_second else 0]
+        {
+            "name": one.name,
+            "slots": one.slots,
+            "weight": one.weight,
+            "interval_ms": 1000 / one.per_second if one.per_second else 0,
+        }
         for one in submit.all_accounts
     ]
 
 
 @cache
-def health_limits(limits: HealthLimits) -> Sequence[int]:
-    """The `limits` of scripts/health.lua, which are in the order of the fields."""
-    return astuple(limits)
+def health_limits(limits: HealthLimits) -> Mapping[str, int]:
+    """The `limits` of scripts/lib/circuit_breaker.lua."""
+    return asdict(limits)
 
 
-def texts(**values: object) -> dict[str, str]:
-    """Fields as texts: a number that passed through Lua could lose digits."""
-    return {
-        name: value.decode() if isinstance(value, bytes) else str(value)
-        for name, value in to_fields(**values).items()
-    }
-
-
-def job_order(job: Job, move: Move, roles: Roles) -> dict[str, Any]:
+def job_transition(job: Job, transition: Transition, roles: Roles) -> dict[str, Any]:
     """The document of transition.lua for a job."""
-    after: dict[str, list[Any]] = {}
-    ticket = str(submit_ticket(job))
-    kind = kind_of_video(job)
-    if move.give_back_in_ms is not None:
-        after["give_back"] = [Role.SUBMIT, ticket, move.give_back_in_ms]
-    if move.poll_in_ms is not None:
-        after["due"] = [Role.CONFIRM, str(confirm_ticket(job)), move.poll_in_ms]
-        if move.typical is not None:
-            after["due"] += [kind, move.typical]
-    if move.hold_ms is not None:
-        after["hold"] = [Role.SUBMIT, ticket, move.hold_ms]
-    if move.end_hold_ms is not None:
-        after["end_hold"] = [Role.SUBMIT, ticket, move.end_hold_ms]
-    order: dict[str, Any] = {
+    assert isinstance(transition.event, JobEvent)
+    document = _transition(Subject(submit_ticket(job), job), job.id, transition, roles)
+    return document | {
         "kind": "job",
-        "name": job.id,
-        "event": move.event,
-        "moves": _MOVES[move.event],
+        "moves": _MOVES[transition.event],
         "final": _FINAL_JOB,
         "unknown": JobState.UNKNOWN,
-        "expect": {name: "" if value is None else str(value) for name, value in move.expect.items()},
-        "set": texts(**move.fields),
-        "add": move.add,
-        "unset": list(move.unset),
-        "after": after,
-        "leave": [[done.role, str(done)] for done in move.done],
-        "tally": list(move.tally),
-        "dispatch": limits_of(roles, *_concerned(move)),
         "steps": STEPS,
-        "tells": _TELLS[move.event],
-    }
-    order |= {name: value for name, value in _extras(job, move, kind).items() if value is not None}
-    if move.holder is not None:
-        order["holder"] = [move.holder.role, str(move.holder), move.holder.ring]
-    if move.owed is not None:
-        event = move.owed
-        order["at"] = event.created_at
-        order["owed"] = owed(event) | {"tells": move.beside}
-        if move.callback_url:
-            order["owed"] |= {
-                "callback_url": move.callback_url,
-                "callback_lane": callback_lane(event.tenant, move.callback_url),
-            }
-    return order
-
-
-def owed(event: Event) -> dict[str, Any]:
-    """What `make_deliveries` of records.lua takes."""
-    return {
-        "id": event.id,
-        "type": event.type,
-        "job_id": event.job_id,
-        "tenant": event.tenant,
-        "at": event.created_at,
-        "pending": DeliveryState.PENDING,
-        "held": DeliveryState.HELD,
-        "ending": event.type in FINAL_TYPES,
-        "trace": event.trace or "",
+        "publishes": _PUBLISHES[transition.event],
     }
 
 
-def _extras(job: Job, move: Move, kind: str) -> dict[str, Any]:
-    verdict = move.account
-    return {
-        "run": move.run,
-        "by": move.by,
-        "why": move.why,
-        "task": move.task,
-        "task_epoch": job.epoch if move.task else None,
-        "task_account": job.account if move.task else None,
-        "winner": move.winner,
-        "beside": move.beside or None,
-        "learn": None if move.learn_ms is None else [kind, move.learn_ms],
-        "budget": None if move.budget is None else [job.tenant, move.budget.day, move.budget.most],
-        "account": verdict
-        and [
-            *(verdict.kind, verdict.retry_after_ms, str(verdict.status)),
-            *(verdict.code, verdict.reason, verdict.account),
-        ],
+def delivery_transition(lane: str, delivery_id: str, transition: Transition, roles: Roles) -> dict[str, Any]:
+    """The same for a delivery, which waits in that lane."""
+    assert isinstance(transition.event, DeliveryEvent)
+    slot = Ticket(Role.DELIVER, lane, delivery_id)
+    return _transition(Subject(slot), delivery_id, transition, roles) | {
+        "kind": "delivery",
+        "moves": {
+            before.value: after.value for before, after in delivery_transitions(transition.event).items()
+        },
+        "final": {},
+        "dead": DeliveryState.DEAD,
     }
 
 
-def kind_of_video(job: Job) -> str:
-    """Videos of a kind take about as long as each other: `720p:5`."""
-    peak = ":off_peak" if job.off_peak else ""
-    return f"{job.params.get('resolution', '720p')}:{job.params.get('duration', 5)}{peak}"
+def new_round(delivery_id: str, roles: Roles) -> dict[str, Any]:
+    """The same for a delivery that is to be sent again. The scripts that do it add to its fields, put it in
+    its lane and dispatch."""
+    again = Transition(DeliveryEvent.REDELIVERY_REQUESTED, effects=[UnsetFields(["next_attempt_at"])])
+    return delivery_transition("", delivery_id, again, roles) | {"dispatch": limits_of(roles, Role.DELIVER)}
+
+
+def _transition(of: Subject, name: str, transition: Transition, roles: Roles) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": name,
+        "event": transition.event,
+        "guard": _guard(transition.guard),
+        "effects": {effect.name: effect.document(of) for effect in transition.effects},
+        "dispatch": limits_of(roles, *_concerned(transition, of)),
+    }
+    if (owing := transition.find(OweEvent)) is not None:
+        document["at"] = owing.event.created_at
+    return document
+
+
+def _guard(guard: Guard) -> dict[str, Any]:
+    fields = {name: "" if value is None else str(value) for name, value in guard.fields.items()}
+    return {"fields": fields} | ({"holder": holder(guard.holder)} if guard.holder else {})
+
+
+def holder(ticket: Ticket) -> dict[str, Any]:
+    """The `holder` of a guard: the ticket and the number of its dispatch."""
+    return {"role": ticket.role, "ticket": str(ticket), "number": ticket.ring}
+
+
+def _concerned(transition: Transition, of: Subject) -> list[Role]:
+    """The roles in which the transition may have made room or work."""
+    roles = {role for effect in transition.effects for role in effect.roles(of)}
+    if transition.event is JobEvent.UPSTREAM_ACCEPTED:  # a step of which subscribers may hear
+        roles.add(Role.DELIVER)
+    return sorted(roles)
 
 
 def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> dict[str, Any]:
@@ -195,37 +182,29 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         "nonce": callback.nonce,
         "tally": [f"callbacks|{callback.label}"],
         "hint": callback.label,
-        "gap": limits.gap_ms,
-        "submit": str(submit_ticket(job)),
+        "gap_ms": limits.gap_ms,
+        "submit_ticket": str(submit_ticket(job)),
         "account": callback.account,
         "first_poll_ms": limits.first_poll_ms,
-        "born": born_at(job.id),
+        "born_at": born_at(job.id),
         "retention_ms": limits.retention_ms,
         "armed": JobState.SUBMITTING,
         "unknown": JobState.UNKNOWN,
         "final": _FINAL_JOB,
-        "accepted": [JobEvent.UPSTREAM_ACCEPTED, _MOVES[JobEvent.UPSTREAM_ACCEPTED]],
-        "seen": [JobEvent.CALLBACK_SEEN, _MOVES[JobEvent.CALLBACK_SEEN]],
-        "rollback": [JobEvent.ROLLBACK_SEEN, _MOVES[JobEvent.ROLLBACK_SEEN]],
-        "stub": {"state": job.state, "fields": stub},
+        "accepted": _happened(JobEvent.UPSTREAM_ACCEPTED),
+        "seen": _happened(JobEvent.CALLBACK_SEEN),
+        "rollback": _happened(JobEvent.ROLLBACK_SEEN),
+        "rebuilt": {"event": "rebuilt", "creates": {"state": job.state, "fields": stub}},
         "steps": STEPS,
-        "tells": STEPS,
+        "publishes": STEPS,
         "dispatch": limits_of(roles, Role.CONFIRM, Role.DELIVER),
     }
     # cjson makes a null of None, which Lua takes for something.
     return {name: value for name, value in order.items() if value is not None}
 
 
-def _concerned(move: Move) -> list[Role]:
-    """The roles in which the move may have made room or work."""
-    roles = {done.role for done in move.done}
-    if move.give_back_in_ms is not None or move.account is not None:
-        roles.add(Role.SUBMIT)
-    if move.poll_in_ms is not None:
-        roles.add(Role.CONFIRM)
-    if move.owed is not None or move.event is JobEvent.UPSTREAM_ACCEPTED:
-        roles.add(Role.DELIVER)
-    return sorted(roles)
+def _happened(event: JobEvent) -> dict[str, Any]:
+    return {"event": event, "moves": _MOVES[event]}
 
 
 def dump(order: Mapping[str, Any] | Sequence[Any]) -> bytes:

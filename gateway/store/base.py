@@ -7,20 +7,20 @@ call that changes something may therefore be made again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from gateway.dispatch import ACCOUNT, Ticket
-from gateway.events import Event
 from gateway.jobs import Job
-from gateway.lifecycle import JobEvent, JobState, OnUnknown
+from gateway.lifecycle import JobState, OnUnknown
+from gateway.store.transitions import Transition
 
 
 class Outcome(StrEnum):
-    """What became of an event that was sent to a record."""
+    """What became of a transition."""
 
-    MOVED = "moved"
+    MOVED = "moved"  #: the record is in another state
     REPEATED = "repeated"  #: a repeat that the table expects; its fields were written
     ABSORBED = "absorbed"  #: final already; nothing was written
     REFUSED = "refused"  #: the event cannot happen in this state
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TransitionResult:
     """`before` and `after`: the record's state, when there is a record."""
 
     outcome: Outcome
@@ -63,9 +63,10 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """`replayed`: the idempotency key was used before with the same body, for this very job. `place`: where
-    it waits, if it does; `allowance`: what is left of the tenant's rate, if it has one."""
+class Admission:
+    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body, for this
+    very job. `place`: where it waits, if it does; `allowance`: what is left of the tenant's rate, if it has
+    one."""
 
     job_id: str
     replayed: bool
@@ -73,53 +74,7 @@ class Accepted:
     allowance: Allowance | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """An event for a job, and what goes with it in the same step.
-
-    `fields` are written, `add` counts up, `unset` removes.
-    `expect`: fields that must hold these values (None: must be absent), or the move is fenced.
-    `holder`: only the newest dispatch of this ticket may do it. `give_back_in_ms`: the submit slot is
-    given back and the job is due again then. `poll_in_ms`: due for confirmation. `hold_ms`: new lease
-    of the submit slot (-1: until it is given back); `end_hold_ms`: the slot is
-    given back then at the latest. `done`: tickets that are finished with.
-    `owed`: what subscribers are owed, made only if the job moves (`beside`: or if it is final, once).
-    `tally`: counted for the metrics. `task`: the task that the upstream named in its answer to our own
-    request, bound to this job alone; `winner`: the one
-    whose result the job has. `account`: what the upstream's verdict means for its account.
-    `learn_ms`: how long the upstream took, for the typical duration of (resolution, duration); `typical`:
-    the first poll is due so many mean deviations after that duration, if it is known, instead of in
-    `poll_in_ms`. `budget`: of a resubmission. `run`: of a claim, who makes it. `by`: of an operator's.
-    `why`: in the upstream's words or ours, for the job's timeline.
-    """
-
-    event: JobEvent
-    fields: dict[str, object] = field(default_factory=dict)
-    add: dict[str, int] = field(default_factory=dict)
-    unset: Sequence[str] = ()
-    expect: dict[str, int | str | None] = field(default_factory=dict)
-    holder: Ticket | None = None
-    give_back_in_ms: int | None = None
-    poll_in_ms: int | None = None
-    hold_ms: int | None = None
-    end_hold_ms: int | None = None
-    done: Sequence[Ticket] = ()
-    owed: Event | None = None
-    beside: bool = False
-    callback_url: str | None = None
-    tally: Sequence[str] = ()
-    task: str | None = None
-    winner: str | None = None
-    account: AccountVerdict | None = None
-    learn_ms: int | None = None
-    typical: int | None = None
-    budget: Budget | None = None
-    run: str | None = None
-    by: str | None = None
-    why: str | None = None
-
-
-class Effect(StrEnum):
+class CallbackOutcome(StrEnum):
     """What a genuine callback did."""
 
     MOVED = "moved"  #: the job moved on
@@ -156,27 +111,6 @@ class Callback:
     claimed: dict[str, Any] | None = None
     raw: bytes = b""
     nonce: str | None = None
-    account: str = ACCOUNT
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """At most `most` resubmissions of the tenant on `day` (UTC, as 2026-11-22)."""
-
-    day: str
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountVerdict:
-    """`accepted`, `busy` (429: fewer slots, none before `retry_after_ms`) or `refused` (401, 402, 403: park).
-    `code`, `reason`: the upstream's own words, for operators. `account`: which it was sent with."""
-
-    kind: Literal["accepted", "busy", "refused"]
-    retry_after_ms: int = 0
-    status: int = 0
-    code: str = ""
-    reason: str = ""
     account: str = ACCOUNT
 
 
@@ -223,7 +157,7 @@ class JobStore(Protocol):
         bytes_max: int | None = None,
         rate: float = 0,
         burst: int = 1,
-    ) -> Accepted:
+    ) -> Admission:
         """Store a new job and put it in its tenant's lane, unless too many wait there already, its jobs take
         more than so many bytes, or more than `burst` came faster than `rate` in a second (0: any number).
         What the tenant was given of its own goes before. IdempotencyMismatch, LimitReached, RateLimited."""
@@ -243,8 +177,8 @@ class JobStore(Protocol):
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""
 
-    async def apply(self, job: Job, move: Move) -> Answer:
-        """Send an event to the job."""
+    async def apply(self, job: Job, transition: Transition) -> TransitionResult:
+        """An event happened to the job."""
 
     async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
         """Begin a submission: epoch + 1, a lease. None when another worker has it, or it is over. `run`:
@@ -265,7 +199,7 @@ class JobStore(Protocol):
     async def renew(self, ticket: Ticket) -> bool:
         """A new lease; False when the ticket is stale."""
 
-    async def callback(self, callback: Callback) -> Effect:
+    async def callback(self, callback: Callback) -> CallbackOutcome:
         """A genuine callback, in one durable step."""
 
     async def witness(self) -> Witness:

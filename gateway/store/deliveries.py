@@ -12,13 +12,16 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event, EventType
-from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_transitions
+from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import arguments, keys
-from gateway.store.base import Answer, Outcome
+from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
+from gateway.store.effect_base import Effect, owed
+from gateway.store.effects import Finish, GiveBackSlot, JudgeLane, SetFields, Tally, UnsetFields
 from gateway.store.endpoints import endpoint_from
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Guard, Transition
 
 #: All of a delivery's record but its log.
 _SUMMARY: Final = (
@@ -70,32 +73,24 @@ class RedisDeliveryStore:
         retry_in_ms: int | None,
         tally: Sequence[str],
         health_ok: bool | None = None,
-    ) -> Answer:
-        again = retry_in_ms is not None
-        order: dict[str, Any] = {
-            "kind": "delivery",
-            "name": delivery.id,
-            "event": event,
-            "moves": {before.value: after.value for before, after in delivery_transitions(event).items()},
-            "final": {},
-            "dead": DeliveryState.DEAD,
-            "holder": [ticket.role, str(ticket), ticket.ring],
-            "set": {"attempts": str(delivery.attempts), "log": orjson.dumps(delivery.log).decode()},
-            "unset": ["next_attempt_at"],
-            "after": {"give_back": [ticket.role, str(ticket), retry_in_ms]} if again else {},
-            "leave": [] if again else [[ticket.role, str(ticket)]],
-            "tally": list(tally),
-            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
+    ) -> TransitionResult:
+        fields: dict[str, object] = {
+            "attempts": delivery.attempts,
+            "log": orjson.dumps(delivery.log).decode(),
+            "next_attempt_at": delivery.next_attempt_at,
         }
-        if delivery.next_attempt_at is not None:
-            order["set"]["next_attempt_at"] = str(delivery.next_attempt_at)
-            order["unset"] = []
+        effects: list[Effect] = [SetFields(fields), Tally(tally)]
+        effects.append(Finish([ticket]) if retry_in_ms is None else GiveBackSlot(retry_in_ms))
+        if delivery.next_attempt_at is None:
+            effects.append(UnsetFields(["next_attempt_at"]))
         if health_ok is not None:
-            order["health"] = [delivery.lane, delivery.endpoint_id or "", delivery.tenant, health_ok]
+            effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok))
+        transition = Transition(event, Guard.held_by(ticket), effects)
+        document = arguments.delivery_transition(ticket.lane, delivery.id, transition, self._roles)
         outcome, before, after, _ = await self._scripts.run(
-            "transition", [keys.delivery(delivery.id)], [arguments.dump(order), b""], effect=event
+            "transition", [keys.delivery(delivery.id)], [arguments.dump(document), b""], effect=event
         )
-        return Answer(Outcome(outcome), before, after)
+        return TransitionResult(Outcome(outcome), before, after)
 
     async def of_job(self, job_id: str) -> list[Delivery]:
         """What is and was owed for a job."""
@@ -179,18 +174,11 @@ class RedisDeliveryStore:
         ]
 
     async def redeliver(self, delivery: Delivery, asked: str) -> Delivery | Hindrance:
-        event = DeliveryEvent.REDELIVERY_REQUESTED
         order: dict[str, Any] = {
-            "kind": "delivery",
-            "name": delivery.id,
-            "event": event,
-            "moves": {before.value: after.value for before, after in delivery_transitions(event).items()},
-            "final": {},
-            "unset": ["next_attempt_at"],
+            "transition": arguments.new_round(delivery.id, self._roles),
             "asked": asked,
             "ticket": str(Ticket(Role.DELIVER, delivery.lane, delivery.id)),
             "trigger": "manual",
-            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if delivery.endpoint_id is not None:
             order["endpoint"] = keys.endpoint(delivery.endpoint_id)
@@ -201,11 +189,11 @@ class RedisDeliveryStore:
 
     async def make(self, ticket: Ticket, event: Event | None) -> None:
         order: dict[str, Any] = {
-            "holder": [ticket.role, str(ticket), ticket.ring],
+            "holder": arguments.holder(ticket),
             "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if event is not None:
-            order["owed"] = arguments.owed(event)
+            order["owed"] = owed(event)
         name, body = (event.id, event.body) if event else ("none", b"")
         await self._scripts.run(
             "create_event", [keys.event(name)], [arguments.dump(order), body], effect="make_event"

@@ -11,7 +11,7 @@ from gateway.dispatch import Ticket
 from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event
 from gateway.lifecycle import DeliveryEvent, DeliveryState
-from gateway.store.base import Answer
+from gateway.store.base import TransitionResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class DeliveryStore(Protocol):
         retry_in_ms: int | None,
         tally: Sequence[str],
         health_ok: bool | None = None,
-    ) -> Answer:
+    ) -> TransitionResult:
         """Record an attempt (`delivery` as it is after it). `health_ok`: what it says of the endpoint's
         health; None: nothing."""
 

@@ -15,18 +15,20 @@ from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, keys
 from gateway.store.admission import allowance_of, place_of, refusal_of
 from gateway.store.base import (
-    Accepted,
-    Answer,
+    Admission,
     Callback,
-    Effect,
-    Move,
+    CallbackOutcome,
     Outcome,
     Page,
     Place,
+    TransitionResult,
     Witness,
 )
 from gateway.store.client import store_errors
+from gateway.store.effect_base import kind_of_video, texts
+from gateway.store.effects import AddLateResult, AddToFields, Claim, HoldSlot, OweEvent, UnsetFields
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Guard, Transition
 
 #: What a job takes beside what its client sent: the record, its events, indexes and deliveries.
 _RECORD_BYTES = 4096
@@ -56,7 +58,7 @@ class RedisJobStore:
         bytes_max: int | None = None,
         rate: float = 0,
         burst: int = 1,
-    ) -> Accepted:
+    ) -> Admission:
         order: dict[str, Any] = {
             "name": job.id,
             "tenant": job.tenant,
@@ -67,7 +69,7 @@ class RedisJobStore:
             "deliver": self._deliver,
             "dispatch": self._dispatch_submit,
             "priority": job.priority,
-            "video": arguments.kind_of_video(job),
+            "video": kind_of_video(job),
         }
         if rate:
             order |= {"rate": rate, "burst": burst}
@@ -75,7 +77,7 @@ class RedisJobStore:
             order["deadline"] = min(job.start_by, job.end_by)
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
-        order["fields"] = arguments.texts(
+        order["fields"] = texts(
             state=job.state,
             tenant=job.tenant,
             model=job.model,
@@ -98,9 +100,9 @@ class RedisJobStore:
         outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
         if outcome == "accepted":
             name, allowance, place = found
-            return Accepted(name, False, place_of(place, self._roles[Role.SUBMIT]), allowance_of(allowance))
+            return Admission(name, False, place_of(place, self._roles[Role.SUBMIT]), allowance_of(allowance))
         if outcome == "replayed":
-            return Accepted(found[0], replayed=found[0] != job.id)
+            return Admission(found[0], replayed=found[0] != job.id)
         raise refusal_of(outcome, found, bytes_max)
 
     async def read(self, job_id: str) -> Job | None:
@@ -125,7 +127,7 @@ class RedisJobStore:
         waiting = [job for job in jobs if job.state is JobState.QUEUED]
         if not waiting:
             return [None] * len(jobs)
-        words = [word for job in waiting for word in (str(submit_ticket(job)), arguments.kind_of_video(job))]
+        words = [word for job in waiting for word in (str(submit_ticket(job)), kind_of_video(job))]
         accounts = arguments.dump(arguments.accounts_of(self._roles[Role.SUBMIT]))
         found = await self._scripts.run(
             "queue_positions", [keys.lane(Role.SUBMIT, "any")], [accounts, *words]
@@ -166,31 +168,36 @@ class RedisJobStore:
             if state and JobState(state) not in FINAL
         }
 
-    async def apply(self, job: Job, move: Move) -> Answer:
-        answer, _ = await self._apply(job, move, read=False)
-        return answer
+    async def apply(self, job: Job, transition: Transition) -> TransitionResult:
+        result, _ = await self._apply(job, transition, read=False)
+        return result
 
-    async def _apply(self, job: Job, move: Move, *, read: bool) -> tuple[Answer, Job | None]:
-        order = arguments.job_order(job, move, self._roles) | {"read": read}
-        body = move.owed.body if move.owed else b""
+    async def _apply(
+        self, job: Job, transition: Transition, *, read: bool
+    ) -> tuple[TransitionResult, Job | None]:
+        document = arguments.job_transition(job, transition, self._roles) | {"read": read}
+        owing = transition.find(OweEvent) or transition.find(AddLateResult)
+        body = owing.event.body if owing else b""
         outcome, before, after, flat = await self._scripts.run(
-            "transition", [keys.job(job.id)], [arguments.dump(order), body], effect=move.event
+            "transition", [keys.job(job.id)], [arguments.dump(document), body], effect=transition.event
         )
-        answer = Answer(Outcome(outcome), before, after)
-        return answer, from_fields(job.id, arguments.pairs(flat)) if flat else None
+        result = TransitionResult(Outcome(outcome), before, after)
+        return result, from_fields(job.id, arguments.pairs(flat)) if flat else None
 
     async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
         unborn = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
-        move = Move(
+        claiming = Transition(
             JobEvent.CLAIMED,
-            holder=ticket,
-            add={"epoch": 1},
-            unset=["released_at", "evidence"],
-            hold_ms=self._roles[Role.SUBMIT].lease_ms,
-            run=run,
+            Guard.held_by(ticket),
+            [
+                AddToFields({"epoch": 1}),
+                UnsetFields(["released_at", "evidence"]),
+                HoldSlot(self._roles[Role.SUBMIT].lease_ms),
+            ],
         )
-        answer, job = await self._apply(unborn, move, read=True)
-        return job if answer.outcome is Outcome.MOVED else None
+        transition = claiming if run is None else claiming.also(Claim(run))
+        result, job = await self._apply(unborn, transition, read=True)
+        return job if result.outcome is Outcome.MOVED else None
 
     async def release(self, job: Job) -> bool:
         answer = await self._scripts.run(
@@ -217,7 +224,7 @@ class RedisJobStore:
         await self._put_down(ticket, 0, "1", {})
 
     async def _put_down(self, ticket: Ticket, in_ms: int, leave: str, fields: dict[str, object]) -> None:
-        flat = [part for field in arguments.texts(**fields).items() for part in field]
+        flat = [part for field in texts(**fields).items() for part in field]
         limits = arguments.dump(arguments.limits_of(self._roles, ticket.role))
         await self._scripts.run(
             "postpone",
@@ -232,12 +239,12 @@ class RedisJobStore:
         )
         return bool(found)
 
-    async def callback(self, callback: Callback) -> Effect:
+    async def callback(self, callback: Callback) -> CallbackOutcome:
         order = arguments.callback_order(callback, self._roles, self._callbacks)
         found = await self._scripts.run(
             "callback", [keys.job(callback.job_id)], [arguments.dump(order), callback.raw]
         )
-        return Effect(found)
+        return CallbackOutcome(found)
 
     async def heard(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import arguments, keys
@@ -80,8 +82,8 @@ class Lanes:
         """Of the deliver role, those first that are tried again first."""
         found = await self._scripts.run("list_parked", [_ANY], [limit])
         return [
-            ParkedLane(lane, float(until), waiting, tenant or None, url or None)
-            for lane, until, waiting, tenant, url in found
+            ParkedLane(one["lane"], float(one["until"]), one["waiting"], one.get("tenant"), one.get("url"))
+            for one in map(orjson.loads, found)
         ]
 
     async def pause_all(self, reason: str, by: str) -> bool:
@@ -95,18 +97,17 @@ class Lanes:
     async def health(self, lane: str) -> LaneHealth:
         """Of a lane of the deliver role: an endpoint's id, or a job's own callback URL's."""
         limits = arguments.dump(arguments.health_limits(self._roles[Role.DELIVER].health))
-        until, probing, since, total, failed, waiting, held = await self._scripts.run(
-            "lane_state", [_ANY], [lane, limits]
-        )
+        found = orjson.loads(await self._scripts.run("lane_state", [_ANY], [lane, limits]))
+        until, since = found.get("parked_until"), found.get("failing_since")
         return LaneHealth(
-            parked=until != "",
+            parked=until is not None,
             parked_until=int(float(until)) if until and math.isfinite(float(until)) else None,
-            probing=bool(probing),
+            probing=found["probing"],
             failing_since=int(since) if since else None,
-            failed=failed,
-            total=total,
-            waiting=waiting,
-            in_flight=held,
+            failed=found["failed"],
+            total=found["attempts"],
+            waiting=found["waiting"],
+            in_flight=found["in_flight"],
         )
 
     async def expired(self, role: Role) -> list[Ticket]:

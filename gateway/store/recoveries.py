@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 from redis.asyncio import Redis
 
-from gateway.dispatch import PREFIX, Role
-from gateway.lifecycle import DeliveryEvent, DeliveryState, delivery_transitions
+from gateway.dispatch import PREFIX
+from gateway.lifecycle import DeliveryState
 from gateway.recoveries import Recovery, RecoveryState
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
@@ -102,10 +102,8 @@ class RedisRecoveries:
 
     async def advance(self, recovery_id: str) -> Step:
         """Make the next batch pending again, unless many of them wait already."""
-        event = DeliveryEvent.REDELIVERY_REQUESTED
         order: dict[str, Any] = {
-            "event": event,
-            "moves": {before.value: after.value for before, after in delivery_transitions(event).items()},
+            "transition": arguments.new_round("", self._roles),
             "trigger": "recovery",
             "running": RecoveryState.RUNNING,
             "done": RecoveryState.DONE,
@@ -114,7 +112,6 @@ class RedisRecoveries:
             "rate": self._rate,
             "most_waiting": self._most_waiting,
             "keep_ms": self._keep_ms,
-            "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         outcome, moved = await self._scripts.run("recover", [_key(recovery_id)], [arguments.dump(order)])
         return Step(outcome == "moved", outcome == "over", moved)

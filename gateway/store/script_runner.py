@@ -23,7 +23,7 @@ from gateway.store.script_linker import compose
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = (
     *("ranks.lua", "account_slots.lua", "lanes.lua", "account_health.lua", "queue_position.lua"),
-    *("dispatching.lua", "circuit_breaker.lua", "records.lua"),
+    *("dispatching.lua", "circuit_breaker.lua", "records.lua", "tasks.lua", "transitions.lua", "effects.lua"),
 )
 # A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
 _DRAINING: Final = "#!lua flags=allow-oom\n"

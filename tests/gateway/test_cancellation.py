@@ -11,7 +11,8 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import GiveBackSlot
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import held, new_job, rung
 
 
@@ -60,7 +61,7 @@ async def test_a_job_that_waits_for_a_busy_upstream_is_canceled_and_never_due_ag
     job = await accept(resources)
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
-    await resources.jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000))
+    await resources.jobs.apply(claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000)]))
     found = await resources.jobs.read(job.id)
     assert found
     assert (await canceled(resources, found)).state is JobState.CANCELED

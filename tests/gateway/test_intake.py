@@ -15,7 +15,7 @@ from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
-from gateway.store.base import Accepted
+from gateway.store.base import Admission
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.generation.bodies import IMAGE, encoded
 from tests.gateway.generation.media_samples import clip, data_uri, image
@@ -169,7 +169,7 @@ async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -
 class LosingStore(RedisJobStore):
     """Accepts, and loses the answer."""
 
-    async def accept(self, *args: Any, **limits: Any) -> Accepted:
+    async def accept(self, *args: Any, **limits: Any) -> Admission:
         await super().accept(*args, **limits)
         raise StoreUnavailable("Redis does not answer")
 

@@ -10,10 +10,12 @@ from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.jobs import Job, Spend, confirm_ticket
 from gateway.lifecycle import JobEvent, JobState
-from gateway.resolution import UNKNOWN, UNNAMED, resubmit_move, unknown_error
+from gateway.resolution import UNKNOWN, UNNAMED, resubmission, unknown_error
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Budget, Move, Outcome
+from gateway.store.base import Outcome
+from gateway.store.effects import HoldSlot, PollAfter, RecordHistory, SpendBudget, Tally
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import held, new_job, rung
 
 NEW_YEAR = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -29,7 +31,7 @@ async def unknown(resources: Resources) -> Job:
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
     assert await resources.jobs.release(claimed)
-    move = Move(JobEvent.OUTCOME_LOST, hold_ms=-1, poll_in_ms=1_800_000)
+    move = Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot(), PollAfter(1_800_000)])
     await resources.jobs.apply(claimed, move)
     return await fresh(resources, job)
 
@@ -41,7 +43,7 @@ async def fresh(resources: Resources, job: Job) -> Job:
 
 
 async def resubmit(resources: Resources, job: Job, budget: int | None, by: str | None = None) -> Outcome:
-    move = resubmit_move(job, resources.environment, day_budget=budget, by=by)
+    move = resubmission(job, resources.environment, day_budget=budget, by=by)
     return (await resources.jobs.apply(job, move)).outcome
 
 
@@ -61,12 +63,15 @@ def test_both_words_have_one_code() -> None:
 
 @pytest.mark.parametrize(("seconds", "day"), [(NEW_YEAR, "2026-12-31"), (NEW_YEAR + 1, "2027-01-01")])
 def test_the_budget_s_day_is_utc_s(seconds: float, day: str) -> None:
-    assert resubmit_move(new_job(), at(seconds), day_budget=3).budget == Budget(day, 3)
+    again = resubmission(new_job(), at(seconds), day_budget=3)
+    assert again.find(SpendBudget) == SpendBudget(day, 3)
 
 
 def test_an_operator_has_no_budget_and_is_named() -> None:
-    move = resubmit_move(new_job(), at(NEW_YEAR), day_budget=None, by="key1")
-    assert (move.budget, move.by, list(move.tally)) == (None, "key1", ["resubmissions|operator"])
+    again = resubmission(new_job(), at(NEW_YEAR), day_budget=None, by="key1")
+    assert again.find(SpendBudget) is None
+    assert again.find(RecordHistory) == RecordHistory(by="key1")
+    assert again.find(Tally) == Tally(["resubmissions|operator"])
 
 
 async def test_a_job_that_is_sent_again_is_first_in_its_lane_and_no_longer_looked_at(

@@ -14,7 +14,9 @@ from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Move, Outcome
+from gateway.store.base import Outcome
+from gateway.store.effects import AddToFields, BindTask, HoldSlot, PollAfter
+from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 from tests.gateway.store.conftest import held, new_job
 
@@ -35,7 +37,7 @@ async def submitted(resources: Resources, payload: str | None = "order 7") -> Jo
     await resources.jobs.accept(job, payload, "f", queue_max=10)
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
-    move = Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1)
+    move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot()])
     await resources.jobs.apply(claimed, move)
     return await fresh(resources, claimed)
 
@@ -109,7 +111,7 @@ async def test_a_completed_job_never_fails_afterwards(resources: Resources) -> N
 
 async def test_a_job_that_moved_since_it_was_read_is_left_alone_with_its_slot(resources: Resources) -> None:
     job = await submitted(resources)
-    await resources.jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, add={"epoch": 1}))
+    await resources.jobs.apply(job, Transition(JobEvent.CALLBACK_SEEN, effects=[AddToFields({"epoch": 1})]))
     answer = await resources.settlement.succeed(job, DONE, [submit_ticket(job)])
     assert answer.outcome is Outcome.FENCED
     assert (await fresh(resources, job)).state is JobState.SUBMITTED
@@ -119,7 +121,7 @@ async def test_a_job_that_moved_since_it_was_read_is_left_alone_with_its_slot(re
 
 async def test_a_settled_job_takes_its_waiting_look_along(resources: Resources) -> None:
     job = await submitted(resources)
-    await resources.jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, poll_in_ms=3_600_000))
+    await resources.jobs.apply(job, Transition(JobEvent.CALLBACK_SEEN, effects=[PollAfter(3_600_000)]))
     await resources.settlement.succeed(job, DONE, [submit_ticket(job), confirm_ticket(job)])
     assert await resources.redis.zcard(keys.due(Role.CONFIRM)) == 0
     assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 0

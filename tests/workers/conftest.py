@@ -22,7 +22,7 @@ from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import keys
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 from gateway.upstream.base import Accepted, Found, QueryOutcome, SubmitOutcome
 from tests.gateway.delivery.subscriber import LOOPBACK
 from tests.gateway.store.conftest import held, new_job
@@ -123,7 +123,7 @@ class Rig:
         job = await self.submitted(**fields)
         return await self.confirm(job, Found(completed(task_id=job.task_id)))
 
-    async def callback(self, job: Job, task_id: str | None, epoch: int = 1, **more: Any) -> Effect:
+    async def callback(self, job: Job, task_id: str | None, epoch: int = 1, **more: Any) -> CallbackOutcome:
         """The upstream calls back to tell of an end, as the gateway records it."""
         values = {"label": "completed", "terminal": True, **more}
         called = Callback(job.id, job.tenant, epoch, task_id=task_id, **values)

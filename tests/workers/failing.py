@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from gateway.errors import StoreUnavailable
 from gateway.jobs import Job
 from gateway.resources import Resources
-from gateway.store.base import Answer, Move
+from gateway.store.base import TransitionResult
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import store_parts
 
 
@@ -34,7 +35,7 @@ class FailingJobStore(RedisJobStore):
         super().__init__(*store_parts(resources))
         self._outage = outage
 
-    async def apply(self, job: Job, move: Move) -> Answer:
+    async def apply(self, job: Job, move: Transition) -> TransitionResult:
         if not self._outage.meet():
             return await super().apply(job, move)
         if self._outage.acted:

@@ -14,8 +14,9 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState, Status
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import AddToFields
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
 from tests.gateway.store.conftest import rung, store_parts
 from tests.workers.conftest import Rig
@@ -133,7 +134,7 @@ async def test_a_callback_that_asks_to_look_while_a_look_is_under_way_is_not_for
 class MovingJobStore(RedisJobStore):
     """Moves a job on just before it is settled for the first time."""
 
-    def __init__(self, resources: Resources, move: Move) -> None:
+    def __init__(self, resources: Resources, move: Transition) -> None:
         super().__init__(*store_parts(resources))
         self._moves = [move]
 
@@ -146,7 +147,9 @@ class MovingJobStore(RedisJobStore):
 async def test_a_job_that_moved_while_it_was_settled_is_looked_at_again(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
-    racing = MovingJobStore(rig.resources, Move(JobEvent.CALLBACK_SEEN, add={"epoch": 1}))
+    racing = MovingJobStore(
+        rig.resources, Transition(JobEvent.CALLBACK_SEEN, effects=[AddToFields({"epoch": 1})])
+    )
     settlement = replace(rig.resources.settlement, jobs=racing)
     rig.upstream.looks.extend([Found(completed()), Found(completed())])
     first = await rig.ticket(Role.CONFIRM, job.id)

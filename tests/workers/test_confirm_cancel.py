@@ -13,7 +13,7 @@ from gateway.events import EventType
 from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import (
     Accepted,
     Busy,
@@ -151,7 +151,7 @@ async def test_a_wish_during_a_submission_that_was_turned_away_cancels_the_job_f
 async def test_a_wish_for_an_unknown_job_is_carried_out_when_its_task_is_found(able: Rig) -> None:
     job = await able.submit(await able.accept(), Unknown("reset"))
     assert (await wish(able, job)).state is JobState.UNKNOWN
-    assert await able.callback(job, "task_1", terminal=False) is Effect.MOVED
+    assert await able.callback(job, "task_1", terminal=False) is CallbackOutcome.MOVED
     able.nobody_gainsays()
     assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 

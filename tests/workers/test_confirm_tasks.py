@@ -12,7 +12,7 @@ from gateway.events import EventType
 from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import (
     Accepted,
     CancelDone,
@@ -38,7 +38,7 @@ async def twice_paid(rig: Rig, **fields: Any) -> Job:
     job = await rig.accept(**fields)
     await rig.redis.hset(keys.job(job.id), "epoch", "1")  # type: ignore[misc]
     await rig.submit(job, Accepted("task_2"))
-    assert await rig.callback(job, "task_1", epoch=1) is Effect.EARLIER
+    assert await rig.callback(job, "task_1", epoch=1) is CallbackOutcome.EARLIER
     found = await rig.read(job)
     assert (found.task_id, found.earlier) == ("task_2", ["task_1"])
     rig.nobody_gainsays()

@@ -9,7 +9,7 @@ from gateway.events import EventType
 from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Found, Inconclusive, Missing, Unknown
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
@@ -149,7 +149,7 @@ async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_told_beside_
     job = await rig.submit(await rig.accept(callback_url=hook), Unknown("reset"))
     rig.clock.ahead = 1900
     failed = await rig.confirm(job)
-    assert await rig.callback(job, "task_1") is Effect.LATE
+    assert await rig.callback(job, "task_1") is CallbackOutcome.LATE
     late = failed
     for _ in range(2):
         late = await rig.confirm(job, Found(completed()))

@@ -8,7 +8,7 @@ from gateway.dispatch import Role
 from gateway.jobs import confirm_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, Capabilities, Found, ListedTask, Listing, Unknown
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig
@@ -31,7 +31,7 @@ async def test_of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_ge
     second = await rig.accept()
 
     async def cross() -> None:
-        assert await rig.callback(second, "task_1") is Effect.CROSSED
+        assert await rig.callback(second, "task_1") is CallbackOutcome.CROSSED
 
     rig.upstream.after_gate = cross
     second = await rig.submit(second, Accepted("task_2"))
@@ -134,7 +134,7 @@ async def test_an_answer_that_comes_while_it_waits_gives_the_task_to_its_rightfu
 async def test_a_task_that_callbacks_name_for_two_jobs_is_given_to_neither(rig: Rig) -> None:
     thief, rightful = [await rig.submit(await rig.accept(), Unknown("reset")) for _ in range(2)]
     await rig.callback(thief, "task_1", terminal=False, working=True)
-    assert await rig.callback(rightful, "task_1") is Effect.CROSSED
+    assert await rig.callback(rightful, "task_1") is CallbackOutcome.CROSSED
     rig.nobody_gainsays()
     for job in (thief, rightful):
         assert not (await rig.confirm(job)).final

@@ -11,7 +11,7 @@ from gateway.events import EventType
 from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, AccountRefused, Busy, Found, Unknown, UpstreamError
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
@@ -113,7 +113,7 @@ async def test_a_job_that_is_to_be_sent_again_is_never_said_to_be_free(rig: Rig)
     assert (code(after), after.spend) == ("start_deadline_passed", Spend.POSSIBLE)
     assert after.error is not None
     assert "may have been charged" in after.error["error_message"]
-    assert await rig.callback(job, "task_1") is Effect.LATE
+    assert await rig.callback(job, "task_1") is CallbackOutcome.LATE
     late = await rig.confirm(job, Found(completed()))
     assert late.late is not None
 

@@ -15,7 +15,7 @@ from gateway.endpoints import Delivery, Endpoint, PreviousSecret
 from gateway.keyring import Keyring
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import keys
-from gateway.store.base import Answer
+from gateway.store.base import TransitionResult
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.delivery_base import Written
 from tests.gateway.delivery.subscriber import reply, subscriber
@@ -44,7 +44,7 @@ class Noting:
         retry_in_ms: int | None,
         tally: Sequence[str],
         health_ok: bool | None = None,
-    ) -> Answer:
+    ) -> TransitionResult:
         self.health.append(health_ok)
         return await self.store.finish(
             ticket, delivery, event, retry_in_ms=retry_in_ms, tally=tally, health_ok=health_ok

@@ -11,9 +11,9 @@ import pytest
 from gateway.dispatch import Role
 from gateway.jobs import Job, Spend, confirm_ticket
 from gateway.lifecycle import JobState, OnUnknown
-from gateway.resolution import resubmit_move
+from gateway.resolution import resubmission
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import (
     Accepted,
     Found,
@@ -139,7 +139,7 @@ async def test_manual_waits_for_an_operator(rig: Rig) -> None:
     assert (await rig.confirm(job)).state is JobState.UNKNOWN
     assert await due_in(rig, job) == pytest.approx(3600, abs=5)
     assert await rig.lease(job) is None  # jobs behind it must not wait for the operator
-    assert await rig.callback(job, "task_1") is Effect.MOVED
+    assert await rig.callback(job, "task_1") is CallbackOutcome.MOVED
     assert await rig.lease(job) == float("inf")
 
 
@@ -200,7 +200,7 @@ async def test_evidence_that_comes_just_before_it_is_sent_again_fences_that(rig:
     stale = await rig.read(job)
     await rig.callback(job, None)
     answer = await rig.resources.jobs.apply(
-        stale, resubmit_move(stale, rig.resources.environment, day_budget=5)
+        stale, resubmission(stale, rig.resources.environment, day_budget=5)
     )
     assert answer.outcome == "fenced"
     assert await rig.redis.hgetall("{gw}:tenant:acme:resubmits") == {}  # type: ignore[misc]

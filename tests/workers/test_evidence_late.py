@@ -7,7 +7,7 @@ import pytest
 from gateway.dispatch import Role
 from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobState, OnUnknown
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import (
     Accepted,
     Found,
@@ -29,7 +29,7 @@ async def test_a_callback_of_the_first_submission_saves_the_second_payment(rig: 
     job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
     rig.clock.ahead = AFTER_GRACE
     await rig.confirm(job)
-    assert await rig.callback(job, "task_1") is Effect.MOVED
+    assert await rig.callback(job, "task_1") is CallbackOutcome.MOVED
     await rig.submitter.submit(await rig.ticket(Role.SUBMIT, job.id))
     assert len(rig.upstream.begun) == 1
     after = await rig.confirm(job, Found(completed()))
@@ -96,6 +96,6 @@ async def test_a_result_of_the_first_submission_is_told_although_the_second_was_
     await rig.confirm(job)
     failed = await rig.submit(job, Rejected(UpstreamError("bad", "bad")))
     assert failed.state is JobState.FAILED
-    assert await rig.callback(job, "task_1", epoch=1) is Effect.EARLIER
+    assert await rig.callback(job, "task_1", epoch=1) is CallbackOutcome.EARLIER
     after = await rig.confirm(job, Found(completed()))
     assert (after.state, after.late is not None) == (JobState.FAILED, True)

@@ -14,7 +14,7 @@ from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Found, Inconclusive, Missing, Snapshot, TaskStatus
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
@@ -113,12 +113,12 @@ async def test_where_nothing_is_watched_a_callback_is_absorbed(rig: Rig) -> None
     job = await rig.submitted()
     rig.clock.ahead = 7300
     assert (await rig.confirm(job, Found(working()))).watch_until is None
-    assert await rig.callback(job, "task_1") is Effect.ABSORBED
+    assert await rig.callback(job, "task_1") is CallbackOutcome.ABSORBED
 
 
 async def test_a_job_that_the_upstream_failed_is_not_watched(rig: Rig) -> None:
     job = await rig.submitted()
     after = await rig.confirm(job, Found(Snapshot("task_1", TaskStatus.FAILED, "failed")))
     assert after.watch_until is None
-    assert await rig.callback(job, "task_1") is Effect.ABSORBED
+    assert await rig.callback(job, "task_1") is CallbackOutcome.ABSORBED
     assert await rig.read(job) == after

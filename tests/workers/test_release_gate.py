@@ -8,8 +8,17 @@ from gateway.dispatch import Role
 from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Effect, Move
-from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, SubmitOutcome, UpstreamError
+from gateway.store.base import CallbackOutcome
+from gateway.store.effects import HoldSlot
+from gateway.store.transitions import Transition
+from gateway.upstream.base import (
+    Accepted,
+    AccountRefused,
+    Busy,
+    Rejected,
+    SubmitOutcome,
+    UpstreamError,
+)
 from tests.workers.conftest import Rig
 
 NO = UpstreamError("no", "no")
@@ -35,7 +44,7 @@ async def test_of_two_claims_with_one_epoch_only_the_recorded_one_is_released(ri
     assert second.epoch == first.epoch
     assert not await rig.resources.jobs.release(first)
     assert await rig.resources.jobs.release(second)
-    await rig.submitter._give_up(first, "held back")
+    await rig.submitter.recorder.give_up(first, "held back", at_once=False)
     assert (await rig.read(job)).released_at is not None
 
 
@@ -54,7 +63,7 @@ async def test_an_answer_that_denies_a_task_is_not_believed_when_a_callback_prov
     job = await rig.accept()
 
     async def call_back() -> None:
-        assert await rig.callback(job, None) is Effect.REPEATED
+        assert await rig.callback(job, None) is CallbackOutcome.REPEATED
 
     rig.upstream.after_gate = call_back
     if isinstance(denial, Busy) and not denial.reached:
@@ -62,7 +71,7 @@ async def test_an_answer_that_denies_a_task_is_not_believed_when_a_callback_prov
         assert claimed
         await rig.resources.jobs.release(claimed)
         await call_back()
-        await rig.submitter._record(claimed, denial, submit_ticket(job))
+        await rig.submitter.recorder.record(claimed, denial, submit_ticket(job))
         after = await rig.read(job)
     else:
         after = await rig.submit(job, denial)
@@ -75,8 +84,8 @@ async def test_a_worker_that_knows_that_the_last_byte_never_left_frees_an_unknow
     claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id), "run")
     assert claimed
     assert await rig.resources.jobs.release(claimed)
-    await rig.resources.jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
-    await rig.submitter._give_up(claimed, "the answer to the release was lost")
+    await rig.resources.jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
+    await rig.submitter.recorder.give_up(claimed, "the answer was lost", at_once=False)
     after = await rig.read(job)
     assert (after.state, after.released_at) == (JobState.QUEUED, None)
     assert await rig.lease(job) is None

@@ -14,8 +14,9 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import OweEvent, SetFields
 from gateway.store.retention import RedisRetention
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import new_job
 from workers import retention
 from workers.retention import Retention
@@ -43,7 +44,10 @@ async def finished(resources: Resources) -> Job:
     await resources.jobs.accept(job, None, "", queue_max=1000)
     at = resources.environment.now_ms()
     after = replace(job, state=JobState.CANCELED, finished_at=at)
-    move = Move(JobEvent.CANCEL_REQUESTED, fields={"finished_at": at}, owed=events.make(after, None))
+    move = Transition(
+        JobEvent.CANCEL_REQUESTED,
+        effects=[SetFields({"finished_at": at}), OweEvent(events.make(after, None))],
+    )
     await resources.jobs.apply(job, move)
     return after
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobState
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, Found, Unknown
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig
@@ -78,7 +78,7 @@ async def test_an_unknown_job_is_moved_on_by_the_callback_of_its_own_attempt(rig
     job = await rig.accept()
     await dies(rig, job, released=True)
     await rig.sweep()
-    assert await rig.callback(job, "task_1") is Effect.MOVED
+    assert await rig.callback(job, "task_1") is CallbackOutcome.MOVED
     assert (await rig.read(job)).task_id == "task_1"
     rig.nobody_gainsays()
     after = await rig.confirm(job, Found(completed()))
@@ -93,7 +93,7 @@ async def test_a_task_of_an_earlier_attempt_ends_the_wait_for_the_newest(rig: Ri
     await rig.sweep()
     await dies(rig, job, released=True)
     await rig.sweep()
-    assert await rig.callback(job, "task_0", epoch=1) is Effect.EARLIER
+    assert await rig.callback(job, "task_0", epoch=1) is CallbackOutcome.EARLIER
     after = await rig.read(job)
     assert (after.state, after.task_id, after.epoch) == (JobState.SUBMITTED, "task_0", 2)
 

@@ -12,8 +12,10 @@ from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
-from gateway.store.base import Effect, Move
+from gateway.store.base import CallbackOutcome
+from gateway.store.effects import HoldSlot
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from gateway.upstream.base import Accepted, Busy, Rejected, Unknown, UpstreamError
 from tests.gateway.store.conftest import rung, store_parts
 from tests.workers.conftest import Clock, Rig, end
@@ -186,7 +188,7 @@ async def test_a_callback_may_overtake_the_answer_to_our_own_request(rig: Rig) -
     job = await rig.accept()
 
     async def call_back() -> None:
-        assert await rig.callback(job, "task_1") is Effect.MOVED
+        assert await rig.callback(job, "task_1") is CallbackOutcome.MOVED
 
     rig.upstream.after_gate = call_back
     after = await rig.submit(job, Accepted("task_1"))
@@ -233,7 +235,7 @@ async def test_a_late_answer_that_proves_a_submission_unpaid_queues_or_fails_it_
 
         async def call_it_unknown(job: Job = job) -> None:
             found = await rig.read(job)
-            await rig.resources.jobs.apply(found, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+            await rig.resources.jobs.apply(found, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
 
         rig.upstream.after_gate = call_it_unknown
         after = await rig.submit(job, late)

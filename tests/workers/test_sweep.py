@@ -18,9 +18,10 @@ from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
-from gateway.store.base import Answer, Move
+from gateway.store.base import TransitionResult
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.transitions import Transition
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import new_job, rung, store_parts
 from tests.workers.conftest import Rig, end, eventually
@@ -92,7 +93,7 @@ class LateRelease(RedisJobStore):
         super().__init__(*store_parts(rig.resources))
         self._claimed = claimed
 
-    async def apply(self, job: Job, move: Move) -> Answer:
+    async def apply(self, job: Job, move: Transition) -> TransitionResult:
         assert await self.release(self._claimed)
         return await super().apply(job, move)
 

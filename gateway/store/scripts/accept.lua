@@ -1,23 +1,26 @@
--- accept(KEYS = {job}, ARGV = {order, payload})
--- order: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes, bytes_max,
---         deadline, priority, rate, burst, video = kind of video,
---         step = type of its event, deliver = limits, dispatch = {role = limits}}
+-- accept: stores a new job and puts it in its tenant's lane.
 --
--- Claims the idempotency key, writes the job, puts it in its tenant's lane and dispatches it when a slot is
--- free: one durable step. Called again with the same job id, or the same key and fingerprint, it changes nothing.
--- What the tenant was given of its own goes before `queue_max`, `rate` (jobs in a second, 0: any number) and `burst`.
+-- KEYS  job: its record
+-- ARGV  order, JSON: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes, bytes_max,
+--       deadline, priority, rate, burst, video = kind of video, step = type of its event, deliver = limits,
+--       dispatch = {role = limits}}; payload: the client's own, or ""
 --
--- Returns {"accepted", id, allowance, place} | {"replayed", earlier id} | {"mismatch", earlier id} |
+-- Claims the idempotency key, writes the job, puts it in the lane and dispatches it when a slot is free: one durable
+-- step. Called again with the same job id, or the same key and fingerprint, it changes nothing. What the tenant was
+-- given of its own goes before `queue_max`, `rate` (jobs in a second, 0: any number) and `burst`.
+--
+-- Returns {"accepted", id, allowance, queue position} | {"replayed", earlier id} | {"mismatch", earlier id} |
 -- {"full", jobs that wait, how many may} | {"heavy", bytes that the tenant's jobs take} | {"limited", allowance};
--- allowance: {rate and burst as texts, jobs left, ms until all are, ms until the next} or {} when any number may come,
--- place: of waiting.lua
-local order = cjson.decode(ARGV[1])
+-- allowance: as `meter` has it; queue position: as `place_of` of queue_position.lua has it
+local job = KEYS[1]
+local order, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
 
--- Whether one more may come (GCRA), and the allowance that is left then.
+-- Whether one more may come (GCRA), and the allowance that is left then, as JSON: {rate, burst, left: jobs, reset_ms:
+-- until all are left, wait_ms: until the next}. "" when any number may come.
 local function meter(tenant, rate, burst, now)
   rate, burst = tonumber(rate), tonumber(burst)
-  if rate <= 0 then return true, {} end
+  if rate <= 0 then return true, '' end
   local key, one = P .. 'tenant:' .. tenant .. ':tat', 1000 / rate
   local tat = math.max(tonumber(redis.call('GET', key) or '0'), now)
   local passes = tat + one - now <= burst * one + 0.001
@@ -27,32 +30,36 @@ local function meter(tenant, rate, burst, now)
   end
   local left = math.max(0, math.floor(burst - (tat - now) / one + 0.001))
   local wait = math.max(0, math.ceil(tat + one - now - burst * one))
-  return passes, { tostring(rate), tostring(burst), left, math.ceil(tat - now), wait }
+  local allowance = { rate = rate, burst = burst, left = left, reset_ms = math.ceil(tat - now), wait_ms = wait }
+  return passes, cjson.encode(allowance)
 end
 
 if order.idempotency then
   claim = P .. 'tenant:' .. order.tenant .. ':idempotency:' .. order.idempotency
   local prior = redis.call('HMGET', claim, 'job', 'fingerprint')
-  if prior[1] then
-    return { prior[2] == order.fingerprint and 'replayed' or 'mismatch', prior[1] }
+  local prior_job, prior_fingerprint = prior[1], prior[2]
+  if prior_job then
+    return { prior_fingerprint == order.fingerprint and 'replayed' or 'mismatch', prior_job }
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return { 'replayed', order.name } end
-local given = redis.call('HMGET', P .. 'tenant:' .. order.tenant .. ':settings', 'queue_max', 'rate', 'burst')
-local waiting, most = redis.call('ZCARD', P .. 'submit:lane:' .. order.tenant), tonumber(given[1] or order.queue_max)
+if redis.call('EXISTS', job) == 1 then return { 'replayed', order.name } end
+local own = redis.call('HMGET', P .. 'tenant:' .. order.tenant .. ':settings', 'queue_max', 'rate', 'burst')
+local own_queue_max, own_rate, own_burst = own[1], own[2], own[3]
+local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. order.tenant)
+local most = tonumber(own_queue_max or order.queue_max)
 if waiting >= most then return { 'full', waiting, most } end
 local usage = P .. 'tenant:' .. order.tenant .. ':usage'
 local taken = tonumber(redis.call('HGET', usage, 'bytes') or '0')
 if order.bytes_max and taken + order.bytes > order.bytes_max then return { 'heavy', taken } end
 
 local now = now_ms()
-local passes, allowance = meter(order.tenant, given[2] or order.rate or 0, given[3] or order.burst or 1, now)
+local passes, allowance = meter(order.tenant, own_rate or order.rate or 0, own_burst or order.burst or 1, now)
 if not passes then return { 'limited', allowance } end
 redis.call('HINCRBY', usage, 'bytes', order.bytes)
 if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
-write(KEYS[1], order.fields)
-redis.call('HSET', KEYS[1], 'bytes', order.bytes)
-if ARGV[2] ~= '' then redis.call('SET', KEYS[1] .. ':payload', ARGV[2]) end
+set_fields(job, order.fields)
+redis.call('HSET', job, 'bytes', order.bytes)
+if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 count('job', order.state, 1)
 redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
 index('job', order.name, order.tenant, order.state)
@@ -61,4 +68,5 @@ enter('submit', order.ticket, now, false, order.priority)
 tell_tenant(order.tenant, order.name, order.step)
 if step_taken(order.name, order.tenant, order.step, now) then hand_out('deliver', order.deliver, now) end
 for role, limits in pairs(order.dispatch) do hand_out(role, limits, now) end
-return { 'accepted', order.name, allowance, place_of(order.ticket, order.video or '', order.dispatch.submit[8], now) }
+local accounts = order.dispatch.submit.accounts
+return { 'accepted', order.name, allowance, place_of(order.ticket, order.video or '', accounts, now) }

@@ -1,7 +1,10 @@
--- lead(KEYS = {lock}, ARGV = {ms})
+-- acquire_leadership: one caller in so many milliseconds leads.
 --
--- One caller in so many milliseconds is told that it leads. A script, because a plain SET is refused by a Redis
--- that is full, which needs its sweeps more than any other.
+-- KEYS  lock
+-- ARGV  lease_ms
 --
--- Returns 1 | 0
-return redis.call('SET', KEYS[1], now_ms(), 'NX', 'PX', ARGV[1]) and 1 or 0
+-- A script, because a plain SET is refused by a Redis that is full, which needs its sweeps more than any other.
+--
+-- Returns 1 | 0: another leads
+local lock, lease_ms = KEYS[1], ARGV[1]
+return redis.call('SET', lock, now_ms(), 'NX', 'PX', lease_ms) and 1 or 0

@@ -1,14 +1,21 @@
--- begin(KEYS = {record}, ARGV = {role, ticket, ring, lease_ms, field, prefix, ...})
+-- begin: a worker takes up dispatched work, and its lease starts now.
 --
--- A worker takes up dispatched work: it must hold the newest dispatch of the ticket, and its lease starts now.
--- Also reads, in the same step, the records that the first one names: {gw}:<prefix><value of field>.
+-- KEYS  record
+-- ARGV  role, ticket, number: of the dispatch; lease_ms; then pairs of field, prefix: also read is the record
+--       {gw}:<prefix><what the field of the record says>
+--
+-- It must hold the newest dispatch of the ticket. Everything is read in the same step.
 --
 -- Returns {} when the ticket is stale, else {record, related, ...} as flat lists
-if not holds(ARGV[1], ARGV[2], ARGV[3]) then return {} end
-extend(ARGV[1], ARGV[2], tonumber(ARGV[4]), now_ms())
-local found = { redis.call('HGETALL', KEYS[1]) }
-for i = 5, #ARGV, 2 do
-  local name = redis.call('HGET', KEYS[1], ARGV[i])
-  found[#found + 1] = name and redis.call('HGETALL', P .. ARGV[i + 1] .. name) or {}
+local record = KEYS[1]
+local role, ticket, number, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local related = { unpack(ARGV, 5) }
+if not holds(role, ticket, number) then return {} end
+extend(role, ticket, lease_ms, now_ms())
+local found = { redis.call('HGETALL', record) }
+for i = 1, #related, 2 do
+  local field, prefix = related[i], related[i + 1]
+  local name = redis.call('HGET', record, field)
+  found[#found + 1] = name and redis.call('HGETALL', P .. prefix .. name) or {}
 end
 return found

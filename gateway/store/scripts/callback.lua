@@ -1,123 +1,149 @@
--- callback(KEYS = {job}, ARGV = {order, raw})
--- order: {name, tenant, epoch, task, terminal, working, distrusted, claimed, nonce, tally = {name, ...}, gap,
---         account, submit = its ticket, first_poll_ms, born, retention_ms, armed = state, unknown, final,
---         accepted, seen, rollback = {event, moves}, stub = {state, fields}, steps, tells, dispatch = {role = limits}}
+-- callback: takes in a callback whose token was verified.
 --
--- A callback whose token was verified, so that the upstream has a task for that submission whatever its body
--- says. Binds the task that it names, moves the job on, and makes a look at the task due: one durable step. Every
--- outcome is an effect of gateway/store/base.py; the same callback again changes nothing more.
+-- KEYS  job: its record
+-- ARGV  order, JSON, below; raw: the start of its body, when it could not be read, or ""
 --
--- Returns the effect
+-- The upstream has a task for that submission, whatever the body says. Binds the task that it names, moves the job on,
+-- and makes a poll due: one durable step. The same callback again changes nothing more.
+--
+-- order = {
+--   name, tenant, epoch: of the submission, account: with which it was made, submit_ticket,
+--   task: that it names, or nil, terminal, working: whether it tells of an end, or of a beginning, claimed: the result
+--     in its body, or nil, distrusted: it only makes a poll due, nonce: to be used once, or nil, hint: for the history,
+--   tally = {name, ...}, gap_ms, first_poll_ms, born_at: of the job, retention_ms,
+--   armed = state of a submission, unknown = state, final = {state = true}, steps, publishes: as of transitions.lua,
+--   accepted, seen, rollback = {event, moves}, rebuilt = {event, creates}: what may have happened to the job,
+--   dispatch = {role = limits}
+-- }
+--
+-- Returns the outcome: one of CallbackOutcome of gateway/store/base.py
+local key = KEYS[1]
 local order, raw = cjson.decode(ARGV[1]), ARGV[2]
-local key, now = KEYS[1], now_ms()
+local now = now_ms()
 
-local function look()
+local function poll_now()
   set_due('confirm', confirm_of(order.name), now)
   dispatch_all(order.dispatch, now)
 end
 
+-- One of `accepted`, `seen`, `rollback` and `rebuilt` happened to the job; `fields` are written with it.
+local function apply(what, fields)
+  return move(key, {
+    kind = 'job',
+    name = order.name,
+    event = what.event,
+    moves = what.moves,
+    creates = what.creates,
+    final = order.final,
+    unknown = order.unknown,
+    steps = order.steps,
+    publishes = order.publishes,
+    effects = { set_fields = fields },
+  }, now)
+end
+
+local function note_rollback(outcome)
+  quarantine(now, outcome, order, raw)
+  ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
+  redis.call('HINCRBY', P .. 'tally', 'rollback_seen|' .. outcome, 1)
+end
+
+-- Redis acknowledged this job and does not know it: it was rolled back. What is left of it is built up again.
+local function rebuild()
+  if order.born_at + order.retention_ms < now then return 'expired' end
+  note_rollback('orphan')
+  if order.task and not order.distrusted and assign_task(order.name, order.task, true, now) then
+    apply(order.rebuilt, { task_id = order.task, called_back_at = order.terminal and now or nil })
+    occupy('submit', order.submit_ticket)
+    poll_now()
+  end
+  return 'orphan'
+end
+
+-- Whether another job has the task, or the upstream's answer to that submission named another. Then nobody knows whose
+-- it is, and the other job is looked at too.
+local function is_crossed()
+  local task = order.task
+  local owner = redis.call('GET', P .. 'task:' .. task)
+  local answered = redis.call('HGET', key, 'answered:' .. order.epoch)
+  local foreign = owner and owner ~= order.name
+  if not foreign and (not answered or answered == task) then return false end
+  quarantine(now, 'crossed', order, raw)
+  ops_event(now, 'task_claimed_twice', 'task', task, 'job', order.name, 'owner', owner or '')
+  if foreign and owner ~= NOBODY then
+    if not answered then contest(task, owner, order.final, order.retention_ms, now) end
+    set_due('confirm', confirm_of(owner), now)
+  end
+  return true
+end
+
 local function take_in()
   local found = redis.call('HMGET', key, 'state', 'epoch', 'released_at')
-  local state, epoch, released = found[1], tonumber(found[2] or '0'), found[3]
-  local known = epoch
-
-  if not state then
-    if order.born + order.retention_ms < now then return 'expired' end
-    -- Redis acknowledged this job and does not know it: it was rolled back. What is left is built up again.
-    quarantine(now, 'orphan', order, raw)
-    ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
-    redis.call('HINCRBY', P .. 'tally', 'rollback_seen|orphan', 1)
-    if order.task and not order.distrusted and bind(order.name, order.task, true, now) then
-      local stub = order.stub
-      write(key, stub.fields)
-      redis.call('HSET', key, 'task_id', order.task, stub.state .. '_at', now)
-      if order.terminal then redis.call('HSET', key, 'called_back_at', now) end
-      count('job', stub.state, 1)
-      index('job', order.name, order.tenant, stub.state)
-      note(key, now, 'event', 'rebuilt', 'to', stub.state, 'epoch', order.epoch)
-      local told = order.tells[stub.state]
-      if tell_tenant(order.tenant, order.name, told) then step_taken(order.name, order.tenant, told, now) end
-      occupy('submit', order.submit)
-      look()
-    end
-    return 'orphan'
-  end
+  local state, known_epoch, released = found[1], tonumber(found[2] or '0'), found[3]
+  if not state then return rebuild() end
 
   if raw ~= '' then quarantine(now, order.distrusted and 'distrusted' or 'unreadable', order, raw) end
   local again = order.nonce and not redis.call('SET', P .. 'nonce:' .. order.nonce, '1', 'NX', 'PX', NONCE_MS)
   if again or order.distrusted then
-    if not order.final[state] then look() end
+    if not order.final[state] then poll_now() end
     return again and 'replayed' or 'repeated'
   end
 
-  local effect
-  local older = order.epoch < epoch
-  if order.epoch > epoch or (state == order.armed and order.epoch == epoch and not released) then
+  local outcome
+  local older, newer = order.epoch < known_epoch, order.epoch > known_epoch
+  if newer or (state == order.armed and not older and not released) then
     -- Our record knows nothing of a submission that the upstream has: Redis lost acknowledged writes.
-    effect = 'ahead'
-    quarantine(now, 'ahead', order, raw)
-    ops_event(now, 'rollback_seen', 'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch)
-    redis.call('HINCRBY', P .. 'tally', 'rollback_seen|ahead', 1)
+    outcome = 'ahead'
+    note_rollback('ahead')
     if not order.final[state] then
       redis.call('HSET', key, 'epoch', order.epoch)
       redis.call('HSETNX', key, 'released_at', now)
     end
-    move(key, { kind = 'job', name = order.name, event = order.rollback[1], moves = order.rollback[2],
-      final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
+    apply(order.rollback)
   elseif older then
-    effect = 'earlier'
+    outcome = 'earlier'
   end
 
   local task = order.task
-  if task then
-    local owner = redis.call('GET', P .. 'task:' .. task)
-    local answered = redis.call('HGET', key, 'answered:' .. order.epoch)
-    if (owner and owner ~= order.name) or (answered and answered ~= task) then
-      quarantine(now, 'crossed', order, raw)
-      ops_event(now, 'task_claimed_twice', 'task', order.task, 'job', order.name, 'owner', owner or '')
-      if owner and owner ~= order.name and owner ~= NOBODY then
-        if not answered then contest(task, owner, order.final, order.retention_ms, now) end
-        set_due('confirm', confirm_of(owner), now)
-      end
-      effect, task = 'crossed', nil
-    end
-  end
+  if task and is_crossed() then outcome, task = 'crossed', nil end
+  local crossed = outcome == 'crossed'
 
   -- What the record tells of a newer submission is not true, or costs nothing: this one's account is the job's.
-  local newest = effect ~= 'crossed' and (order.epoch > known or not released)
+  local newest = not crossed and (newer or not released)
   if newest and (not order.final[state] or watched(key, now)) then move_account(key, order.account) end
   local what = task and order.accepted or order.seen
   -- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
   if older and not task and state == order.armed and not released then what = order.rollback end
   local fields = {}
-  if order.terminal and effect ~= 'crossed' and not redis.call('HGET', key, 'called_back_at') then
+  if order.terminal and not crossed and not redis.call('HGET', key, 'called_back_at') then
     fields.called_back_at = now
   end
-  if order.claimed and effect ~= 'crossed' then fields.claimed = order.claimed end
+  if order.claimed and not crossed then fields.claimed = order.claimed end
   if not task then fields.evidence = 'callback' end
-  local outcome = move(key, { kind = 'job', name = order.name, event = what[1], moves = what[2], set = fields,
-    final = order.final, unknown = order.unknown, steps = order.steps, tells = order.tells }, now)
-  local result = outcome[1]
-  if result == 'absorbed' then
-    if not watched(key, now) then return effect or 'absorbed' end
-    if task then take_task(key, order.name, task, true, order.epoch, now, nil, order.account) end
-    look()
-    return effect or 'late'
+  local result = apply(what, fields)
+  local late = result.outcome == 'absorbed'
+  if late and not watched(key, now) then return outcome or 'absorbed' end
+  if task then
+    local named = { task = task, claimed = true, epoch = order.epoch, account = order.account }
+    bind_task(key, order.name, named, now)
   end
-  if task then take_task(key, order.name, task, true, order.epoch, now, nil, order.account) end
-  if outcome[3] ~= state or task then occupy('submit', order.submit) end
-  if order.working and not effect then
-    if result == 'moved' then set_due('confirm', confirm_of(order.name), now + order.first_poll_ms) end
+  if late then
+    poll_now()
+    return outcome or 'late'
+  end
+  if result.after ~= state or task then occupy('submit', order.submit_ticket) end
+  if order.working and not outcome then
+    if result.outcome == 'moved' then set_due('confirm', confirm_of(order.name), now + order.first_poll_ms) end
   else
-    look()
+    poll_now()
   end
-  return effect or result
+  return outcome or result.outcome
 end
 
-heard(now, order.gap)
+heard(now, order.gap_ms)
 for _, name in ipairs(order.tally) do redis.call('HINCRBY', P .. 'tally', name, 1) end
-local effect = take_in()
+local outcome = take_in()
 if redis.call('EXISTS', key) == 1 then
-  note(key, now, 'event', 'callback', 'effect', effect, 'epoch', order.epoch, 'hint', order.hint)
+  note(key, now, 'event', 'callback', 'effect', outcome, 'epoch', order.epoch, 'hint', order.hint)
 end
-return effect
+return outcome

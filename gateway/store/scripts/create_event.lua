@@ -1,18 +1,22 @@
--- make(KEYS = {event}, ARGV = {order, body})
--- order: {owed = what `make_deliveries` takes, holder = {role, ticket, ring}, dispatch = {role = limits}}
+-- create_event: makes the event of a step on a job's way, and what is owed of it, once.
 --
--- Makes the event of a step on a job's way, and what is owed of it, once; its ticket in the lane of events is done
--- with. A job that is gone by now is owed nothing.
+-- KEYS  event: its record
+-- ARGV  order, JSON: {owed = as of `owe_event`, holder = {role, ticket, number}, dispatch = {role =
+--       limits}}; body: of the event
+--
+-- Its ticket in the lane of events is done with. A job that is gone by now is owed nothing.
 --
 -- Returns 1 | 0: it was made before, or the ticket is stale
-local order, now = cjson.decode(ARGV[1]), now_ms()
+local event = KEYS[1]
+local order, event_body = cjson.decode(ARGV[1]), ARGV[2]
+local now = now_ms()
 local holder = order.holder
-if not holds(holder[1], holder[2], holder[3]) then return 0 end
+if not holds(holder.role, holder.ticket, holder.number) then return 0 end
 local made = 0
-if order.owed and redis.call('EXISTS', KEYS[1]) == 0 then
-  make_deliveries(order.owed, ARGV[2])
+if order.owed and redis.call('EXISTS', event) == 0 then
+  owe_event(order.owed, event_body)
   made = 1
 end
-leave(holder[1], holder[2])
+leave(holder.role, holder.ticket)
 dispatch_all(order.dispatch, now)
 return made

@@ -1,7 +1,10 @@
--- put_off(KEYS = {deadlines}, ARGV = {job, at})
+-- defer_deadline: the deadlines of a job are looked at again later, if it has any left.
 --
--- The job's deadlines are looked at again then, if it has any left.
+-- KEYS  deadlines
+-- ARGV  job, at_ms
 --
 -- Returns 1
-redis.call('ZADD', KEYS[1], 'XX', ARGV[2], ARGV[1])
+local deadlines = KEYS[1]
+local job, at_ms = ARGV[1], ARGV[2]
+redis.call('ZADD', deadlines, 'XX', at_ms, job)
 return 1

@@ -1,9 +1,13 @@
--- disable(KEYS = {endpoint, the tenant's index of endpoints}, ARGV = {id, reason, at, url})
+-- disable: an endpoint gets nothing more, and what it is owed from now on is held.
 --
--- The endpoint gets nothing more; what is owed to it from now on is held. A script, because a full Redis refuses a
--- plain write, and the endpoint would be posted to again and again. One that is disabled stays as it is, and one that
--- goes to another URL by now did not answer so.
+-- KEYS  endpoint: its record; endpoints: the tenant's index of them
+-- ARGV  id, reason, at_ms, url: where it was sent to
+--
+-- A script, because a full Redis refuses a plain write, and the endpoint would be posted to again and again. One that
+-- is disabled stays as it is, and one that goes to another URL by now did not answer so.
 --
 -- Returns 1 | 0: there is no such endpoint
-if redis.call('HGET', KEYS[1], 'url') ~= ARGV[4] then return 0 end
-return disable_endpoint(ARGV[1], ARGV[2], ARGV[3], now_ms()) and 1 or 0
+local endpoint = KEYS[1]
+local id, reason, at_ms, url = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call('HGET', endpoint, 'url') ~= url then return 0 end
+return disable_endpoint(id, reason, at_ms, now_ms()) and 1 or 0

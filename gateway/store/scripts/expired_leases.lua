@@ -1,11 +1,13 @@
--- expired(KEYS = {any key of ours}, ARGV = {role, limit})
+-- expired_leases: the tickets of a role whose lease ran out: their worker died, or never came.
 --
--- The tickets of a role whose lease ran out: their worker died, or never came.
+-- KEYS  any key of ours
+-- ARGV  role, limit: how many at most
 --
--- Returns {ticket, ring, ...}
-local slots, found = P .. ARGV[1] .. ':slots', {}
-for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', slots, '-inf', now_ms(), 'LIMIT', 0, ARGV[2])) do
+-- Returns {ticket, number of its dispatch, ...}
+local role, limit = ARGV[1], ARGV[2]
+local found = {}
+for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', P .. role .. ':slots', '-inf', now_ms(), 'LIMIT', 0, limit)) do
   found[#found + 1] = ticket
-  found[#found + 1] = redis.call('HGET', P .. ARGV[1] .. ':holders', ticket) or ''
+  found[#found + 1] = redis.call('HGET', P .. role .. ':holders', ticket) or ''
 end
 return found

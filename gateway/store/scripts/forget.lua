@@ -1,16 +1,18 @@
--- forget(KEYS = {job}, ARGV = {order})
--- order: {name, final = {state = true}, pending = state, retention_ms, again_ms, later,
---         events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
+-- forget: removes a job that has been final for long, and all that stands under its name.
 --
--- Removes a job that has been final for longer than `retention_ms`, and all that stands under its name: its
--- record, payload and event stream, its events and deliveries, its idempotency key, its place in every index.
--- A job that still owes a delivery or is watched for a late result is looked at again in `again_ms`; so is any
--- when `later` is true. Everything is read before anything is removed: a record that cannot be read raises an
--- error, and stays whole.
+-- KEYS  job: its record
+-- ARGV  order, JSON: {name, final = {state = true}, pending = state, retention_ms, again_ms, later,
+--       events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
+--
+-- Removed are its record, payload and event stream, its events and deliveries, its idempotency key, its entry in every
+-- index, `retention_ms` after it became final. A job that still owes a delivery or is watched for a late result is
+-- looked at again in `again_ms`; so is any when `later` is true. Everything is read before anything is removed: a
+-- record that cannot be read raises an error, and stays whole.
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
+local key = KEYS[1]
 local order = cjson.decode(ARGV[1])
-local key, name, now = KEYS[1], order.name, now_ms()
+local name, now = order.name, now_ms()
 local finished = P .. 'finished'
 
 local function not_yet(since)
@@ -31,7 +33,8 @@ if redis.call('EXISTS', key) == 0 then
 end
 
 local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes')
-local state, tenant = found[1], found[2]
+local state, tenant, idempotency, newest_task = found[1], found[2], found[3], found[4]
+local earlier, bytes = found[5], tonumber(found[6])
 if not order.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + order.retention_ms > now then return not_yet(final_at) end
@@ -43,7 +46,7 @@ for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
   local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
   if owed[1] == order.pending then return not_yet() end
   if owed[1] then
-    deliveries[#deliveries + 1] = { owed[1], owed[2], id }
+    deliveries[#deliveries + 1] = { id = id, state = owed[1], lane = owed[2] }
     gone[#gone + 1] = P .. 'delivery:' .. id
     gone[#gone + 1] = P .. 'event:' .. owed[3]
   end
@@ -52,12 +55,12 @@ end
 for _, event in ipairs(order.events) do gone[#gone + 1] = P .. 'event:' .. event end
 
 local indexes = {}
-if found[3] then
-  local claim = P .. 'tenant:' .. tenant .. ':idempotency:' .. found[3]
+if idempotency then
+  local claim = P .. 'tenant:' .. tenant .. ':idempotency:' .. idempotency
   if redis.call('HGET', claim, 'job') == name then gone[#gone + 1] = claim end
 end
-for _, task in ipairs(cjson.decode(found[5] or '[]')) do indexes[#indexes + 1] = P .. 'task:' .. task end
-if found[4] then indexes[#indexes + 1] = P .. 'task:' .. found[4] end
+for _, task in ipairs(cjson.decode(earlier or '[]')) do indexes[#indexes + 1] = P .. 'task:' .. task end
+if newest_task then indexes[#indexes + 1] = P .. 'task:' .. newest_task end
 for _, index in ipairs(indexes) do
   if redis.call('GET', index) == name then gone[#gone + 1] = index end
 end
@@ -69,14 +72,14 @@ end
 
 redis.call('DEL', unpack(gone))
 if #told > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(told)) end
-redis.call('HINCRBY', P .. 'tenant:' .. tenant .. ':usage', 'bytes', -(tonumber(found[6]) or 0))
+redis.call('HINCRBY', P .. 'tenant:' .. tenant .. ':usage', 'bytes', -(bytes or 0))
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 count('job', state, -1)
 for _, delivery in ipairs(deliveries) do
-  count('delivery', delivery[1], -1)
-  index_delivery(delivery[3], tenant, delivery[2], nil, delivery[1])
-  leave('deliver', delivery[2] .. '|' .. delivery[3])
+  count('delivery', delivery.state, -1)
+  index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
+  leave('deliver', delivery.lane .. '|' .. delivery.id)
 end
 for _, step in ipairs(order.steps) do leave('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
 leave('submit', tenant .. '|' .. name)

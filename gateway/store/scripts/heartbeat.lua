@@ -1,19 +1,24 @@
--- heartbeat(KEYS = {workers}, ARGV = {id, field, value, ...}), or without fields: it leaves
+-- heartbeat: a worker process lives, or leaves.
 --
--- A worker process lives. Those that were not heard of for GONE_MS are forgotten.
+-- KEYS  workers
+-- ARGV  id, then pairs of field, value; without any, it leaves
+--
+-- Those that were not heard of for GONE_MS are forgotten.
 --
 -- Returns 1
+local workers = KEYS[1]
+local id, fields = ARGV[1], { unpack(ARGV, 2) }
 local GONE_MS = 60000
-local now, id = now_ms(), ARGV[1]
-if #ARGV > 1 then
-  redis.call('ZADD', KEYS[1], now, id)
-  redis.call('HSET', P .. 'worker:' .. id, unpack(ARGV, 2))
+local now = now_ms()
+if #fields > 0 then
+  redis.call('ZADD', workers, now, id)
+  redis.call('HSET', P .. 'worker:' .. id, unpack(fields))
 else
-  redis.call('ZREM', KEYS[1], id)
+  redis.call('ZREM', workers, id)
   redis.call('DEL', P .. 'worker:' .. id)
 end
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - GONE_MS, 'LIMIT', 0, 100)) do
-  redis.call('ZREM', KEYS[1], gone)
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now - GONE_MS, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', workers, gone)
   redis.call('DEL', P .. 'worker:' .. gone)
 end
 return 1

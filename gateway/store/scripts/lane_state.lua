@@ -1,18 +1,19 @@
--- lane(KEYS = {any key of ours}, ARGV = {lane, limits})
--- limits: as of health.lua
+-- lane_state: how a lane of the deliver role does. Changes nothing.
 --
--- How a lane of the deliver role stands. Changes nothing.
+-- KEYS  any key of ours
+-- ARGV  lane; limits: as of circuit_breaker.lua, JSON
 --
--- Returns {parked until or "", probing, failing since or "", attempts in the window, failed, waiting, slots held}
-local lane, deliver = ARGV[1], P .. 'deliver:'
-local key = P .. 'health:' .. lane
-local total, failed = window_of(key, cjson.decode(ARGV[2]), now_ms())
-return {
-  redis.call('ZSCORE', deliver .. 'parked', lane) or '',
-  redis.call('SISMEMBER', deliver .. 'probing', lane),
-  redis.call('HGET', key, 'failing_since') or '',
-  total,
-  failed,
-  redis.call('ZCARD', deliver .. 'lane:' .. lane),
-  tonumber(redis.call('HGET', deliver .. 'inflight', lane) or '0'),
-}
+-- Returns JSON: {parked_until, probing = true or false, failing_since, attempts: of the window, failed, waiting,
+-- in_flight: slots held}, the times as texts, where there are any
+local lane, limits = ARGV[1], cjson.decode(ARGV[2])
+local r, key = P .. 'deliver:', P .. 'health:' .. lane
+local attempts, failed = window_of(key, limits, now_ms())
+return cjson.encode({
+  parked_until = redis.call('ZSCORE', r .. 'parked', lane) or nil,
+  probing = redis.call('SISMEMBER', r .. 'probing', lane) == 1,
+  failing_since = redis.call('HGET', key, 'failing_since') or nil,
+  attempts = attempts,
+  failed = failed,
+  waiting = redis.call('ZCARD', r .. 'lane:' .. lane),
+  in_flight = tonumber(redis.call('HGET', r .. 'inflight', lane) or '0'),
+})

@@ -1,20 +1,21 @@
--- parked(KEYS = {any key of ours}, ARGV = {how many})
+-- list_parked: the lanes of the deliver role that are paused, those first that are tried again first. Changes nothing.
 --
--- The lanes of the deliver role to which nothing is sent for a while, those first that are tried again first. Changes
--- nothing.
+-- KEYS  any key of ours
+-- ARGV  limit: how many at most
 --
--- Returns {{lane, until, waiting, tenant or "", url or ""}, ...}
-local found, flat = {}, redis.call('ZRANGE', P .. 'deliver:parked', 0, ARGV[1] - 1, 'WITHSCORES')
+-- Returns a JSON object for each: {lane, until: a text, waiting, tenant and url where they are known}
+local limit = tonumber(ARGV[1])
+local found, flat = {}, redis.call('ZRANGE', P .. 'deliver:parked', 0, limit - 1, 'WITHSCORES')
 for i = 1, #flat, 2 do
   local lane = flat[i]
   local head = redis.call('ZRANGE', P .. 'deliver:lane:' .. lane, 0, 0)[1]
   local endpoint = redis.call('HMGET', P .. 'endpoint:' .. lane, 'tenant', 'url')
-  found[#found + 1] = {
-    lane,
-    flat[i + 1],
-    redis.call('ZCARD', P .. 'deliver:lane:' .. lane),
-    endpoint[1] or (head and tenant_of(lane, head)) or '',
-    endpoint[2] or '',
-  }
+  found[#found + 1] = cjson.encode({
+    lane = lane,
+    ['until'] = flat[i + 1],
+    waiting = redis.call('ZCARD', P .. 'deliver:lane:' .. lane),
+    tenant = endpoint[1] or head and tenant_of(lane, head) or nil,
+    url = endpoint[2] or nil,
+  })
 end
 return found

@@ -1,8 +1,10 @@
--- tell(KEYS = {events}, ARGV = {kind, by, request, field, value, ...})
+-- note_audit: notes what an operator did, for good and among the operators' events.
 --
--- Notes what an operator did, for good and among the operators' events.
+-- KEYS  events
+-- ARGV  act; by: the id of the operator's key; request: the id of the request; then pairs of field, value
 --
 -- Returns 1
-audit(unpack(ARGV))
-ops_event(now_ms(), ARGV[1], 'by', ARGV[2], unpack(ARGV, 4))
+local act, by, request, fields = ARGV[1], ARGV[2], ARGV[3], { unpack(ARGV, 4) }
+audit(act, by, request, unpack(fields))
+ops_event(now_ms(), act, 'by', by, unpack(fields))
 return 1

@@ -1,7 +1,9 @@
--- heard(KEYS = {any key of ours}, ARGV = {gap in ms})
+-- note_callback_path: a probe came in by the way that callbacks take, so that it is open.
 --
--- A probe came in by the way that callbacks take: it is open.
+-- KEYS  any key of ours
+-- ARGV  gap_ms: after which the way counts as shut
 --
 -- Returns 1
-heard(now_ms(), tonumber(ARGV[1]))
+local gap_ms = tonumber(ARGV[1])
+heard(now_ms(), gap_ms)
 return 1

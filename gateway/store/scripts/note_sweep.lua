@@ -1,7 +1,11 @@
--- swept(KEYS = {when the last sweep ended}, ARGV = {})
+-- note_sweep: a sweep came to its end.
 --
--- A sweep came to its end. A script for the reason that `lead` is one.
+-- KEYS  swept: when the last sweep ended
+-- ARGV  none
+--
+-- A script for the reason that `acquire_leadership` is one.
 --
 -- Returns 1
-redis.call('SET', KEYS[1], now_ms())
+local swept = KEYS[1]
+redis.call('SET', swept, now_ms())
 return 1

@@ -1,7 +1,11 @@
--- park(KEYS = {any key of ours}, ARGV = {role, lane, ms or "": until it is resumed})
+-- park: a lane is paused: nothing of it is dispatched for so long.
 --
--- Nothing of the lane is handed out for so long. What waits there stays, and what is under way goes on.
+-- KEYS  any key of ours
+-- ARGV  role, lane, for_ms or "": until it is resumed
+--
+-- What waits there stays, and what is under way goes on.
 --
 -- Returns 1
-park_lane(ARGV[1], ARGV[2], ARGV[3] == '' and '+inf' or now_ms() + tonumber(ARGV[3]))
+local role, lane, for_ms = ARGV[1], ARGV[2], ARGV[3]
+park_lane(role, lane, for_ms == '' and '+inf' or now_ms() + tonumber(for_ms))
 return 1

@@ -1,19 +1,24 @@
--- pause(KEYS = {paused}, ARGV = {reason or "": go on, by, request, roles})
+-- pause: nothing is sent to the upstream any more, or everything goes on.
 --
--- Nothing is sent to the upstream any more, or everything goes on. What is under way is not touched, nor are looks at
--- tasks and deliveries. Asked again it changes nothing.
+-- KEYS  paused
+-- ARGV  reason, or "": go on; by: the id of the operator's key; request: the id of the request; roles: {role = limits}
+--       of dispatching.lua, JSON
+--
+-- What is under way is not touched, nor are polls and deliveries. Asked again it changes nothing.
 --
 -- Returns 1 | 0: it was so before
-local reason, by, request, now = ARGV[1], ARGV[2], ARGV[3], now_ms()
+local paused = KEYS[1]
+local reason, by, request, roles = ARGV[1], ARGV[2], ARGV[3], cjson.decode(ARGV[4])
+local now = now_ms()
 if reason == '' then
-  if redis.call('DEL', KEYS[1]) == 0 then return 0 end
+  if redis.call('DEL', paused) == 0 then return 0 end
   ops_event(now, 'service_resumed', 'by', by)
   audit('service_resumed', by, request)
-  dispatch_all(cjson.decode(ARGV[4]), now)
+  dispatch_all(roles, now)
   return 1
 end
-if redis.call('HSETNX', KEYS[1], 'at', now) == 0 then return 0 end
-redis.call('HSET', KEYS[1], 'by', by, 'reason', reason)
+if redis.call('HSETNX', paused, 'at', now) == 0 then return 0 end
+redis.call('HSET', paused, 'by', by, 'reason', reason)
 break_pace()
 ops_event(now, 'service_paused', 'by', by, 'reason', reason)
 audit('service_paused', by, request, 'reason', reason)

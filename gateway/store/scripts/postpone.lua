@@ -1,22 +1,28 @@
--- postpone(KEYS = {record}, ARGV = {role, ticket, ring, in_ms, leave, roles, field, value, ...})
+-- postpone: a worker puts its work down without an event, to be taken up again in a while, or never.
 --
--- A worker puts its work down without an event: to be taken up again in `in_ms`, or never when `leave` is "1" and
--- nobody asked for it since it was taken up. The fields are written in the same step, when the record exists and
--- has not been finished meanwhile. A stale holder changes nothing.
+-- KEYS  record
+-- ARGV  role, ticket, number: of the dispatch; in_ms: when to take it up again; done: "1" for never, if nobody asked
+--       for it since it was taken up; roles: {role = limits} of dispatching.lua, JSON; then pairs of field, value
+--
+-- The fields are written in the same step, when the record exists and has not been finished meanwhile. A stale holder
+-- changes nothing.
 --
 -- Returns 1 | 0: stale
-if not holds(ARGV[1], ARGV[2], ARGV[3]) then return 0 end
+local record = KEYS[1]
+local role, ticket, number, in_ms, done = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local roles, fields = cjson.decode(ARGV[6]), { unpack(ARGV, 7) }
+if not holds(role, ticket, number) then return 0 end
 local now = now_ms()
-if #ARGV > 6 and redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HEXISTS', KEYS[1], 'finished_at') == 0 then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+if #fields > 0 and redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'finished_at') == 0 then
+  redis.call('HSET', record, unpack(fields))
 end
-local due = redis.call('ZSCORE', P .. ARGV[1] .. ':due', ARGV[2])
-if ARGV[5] == '1' and not due and redis.call('SISMEMBER', P .. ARGV[1] .. ':again', ARGV[2]) == 0 then
-  leave(ARGV[1], ARGV[2])
-elseif ARGV[5] == '1' then -- somebody asked for it while the worker looked: what it saw may be old
-  give_back(ARGV[1], ARGV[2], now)
+local due = redis.call('ZSCORE', P .. role .. ':due', ticket)
+if done and not due and redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then
+  leave(role, ticket)
+elseif done then -- somebody asked for it while the worker polled: what it saw may be old
+  give_back(role, ticket, now)
 else
-  give_back(ARGV[1], ARGV[2], now, now + tonumber(ARGV[4]))
+  give_back(role, ticket, now, now + in_ms)
 end
-dispatch_all(cjson.decode(ARGV[6]), now)
+dispatch_all(roles, now)
 return 1

@@ -1,9 +1,10 @@
--- place(KEYS = {any key of ours}, ARGV = {accounts, ticket, kind of video, ...})
--- accounts: as of upstream.lua
+-- queue_positions: where tickets of the submit role wait. Changes nothing.
 --
--- Where tickets of the submit role wait. Changes nothing.
+-- KEYS  any key of ours
+-- ARGV  accounts: as of account_health.lua, JSON; then pairs of ticket, kind of video
 --
--- Returns what `place_of` of waiting.lua does, for each
-local found, accounts, now = {}, cjson.decode(ARGV[1]), now_ms()
-for i = 2, #ARGV, 2 do found[#found + 1] = place_of(ARGV[i], ARGV[i + 1], accounts, now) end
+-- Returns for each what `place_of` of queue_position.lua does
+local accounts, asked = cjson.decode(ARGV[1]), { unpack(ARGV, 2) }
+local found, now = {}, now_ms()
+for i = 1, #asked, 2 do found[#found + 1] = place_of(asked[i], asked[i + 1], accounts, now) end
 return found

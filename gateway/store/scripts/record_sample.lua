@@ -1,12 +1,16 @@
--- sample(KEYS = {history}, ARGV = {least ms between two samples, how many are kept})
+-- record_sample: how the service does now, appended to its history.
 --
--- How the service does now, appended to its history; what was counted is kept as it stands, so that any two samples
--- tell what happened between them. Nothing when the newest sample is younger than that.
+-- KEYS  history
+-- ARGV  apart_ms: between two samples, at least; keep: how many are kept
 --
--- Returns 1 when there is a new one.
+-- What was counted is kept as it stands, so that any two samples tell what happened between them.
+--
+-- Returns 1 | 0: the newest sample is younger than that
+local history = KEYS[1]
+local apart_ms, keep = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()
-local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-if last and now - tonumber(string.match(last[1], '%d+')) < tonumber(ARGV[1]) then return 0 end
+local last = redis.call('XREVRANGE', history, '+', '-', 'COUNT', 1)[1]
+if last and now - tonumber(string.match(last[1], '%d+')) < apart_ms then return 0 end
 
 local function sum(tally, name)
   local total = 0
@@ -24,7 +28,7 @@ for i = 1, #timed, 2 do
   if bound then times[bound] = tonumber(timed[i + 1]) end
 end
 local oldest = redis.call('ZRANGE', P .. 'submit:waiting', 0, 0, 'WITHSCORES')[2]
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*',
+redis.call('XADD', history, 'MAXLEN', '~', keep, '*',
   'waiting', redis.call('ZCARD', P .. 'submit:waiting'),
   'oldest_ms', oldest and math.max(0, now - oldest) or 0,
   'in_flight', redis.call('ZCARD', P .. 'submit:slots'),

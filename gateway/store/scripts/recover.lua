@@ -1,22 +1,27 @@
--- recover(KEYS = {recovery}, ARGV = {order})
--- order: {event, moves, trigger, running, done, canceled, batch, rate, most_waiting, keep_ms,
---         dispatch = {role = limits}}
+-- recover: sends the next batch of a recovery again.
 --
--- The next batch of a recovery: the oldest deliveries that it is about and has not seen yet are pending again, each in
--- a new round, and wait in their lane after all else. How far it came is noted in the same step, so that a crash
--- neither loses one nor sends it twice. Those that were made in the same millisecond go together, so that a batch may
--- be larger by them. While `most_waiting` of the endpoint's wait already, nothing is done: what is sent again must
--- flood neither Redis nor the subscriber. At most `rate` are made in a second (0: any number), an interval at a time. It ends when nothing is left, or its endpoint is disabled or deleted;
--- then its record is kept for `keep_ms`.
+-- KEYS  recovery: its record
+-- ARGV  order, JSON: {transition: of each delivery, as of transitions.lua, but its name, trigger, running, done,
+--       canceled: states of a recovery, batch, rate, most_waiting, keep_ms}
+--
+-- The oldest deliveries that it is about and has not seen yet are pending again, each in a new round, and wait in
+-- their lane after all else. How far it came is noted in the same step, so that a crash neither loses one nor sends it
+-- twice. Those that were made in the same millisecond go together, so that a batch may be larger by them. While
+-- `most_waiting` of the endpoint's wait already, nothing is done: what is sent again must flood neither Redis nor the
+-- subscriber. At most `rate` are made in a second (0: any number), an interval at a time. It ends when nothing is left,
+-- or its endpoint is disabled or deleted; then its record is kept for `keep_ms`.
 --
 -- Returns {"moved" | "waiting" | "over", how many}
-local order, key, now = cjson.decode(ARGV[1]), KEYS[1], now_ms()
+local key = KEYS[1]
+local order = cjson.decode(ARGV[1])
+local now = now_ms()
 local found = redis.call('HMGET', key, 'state', 'endpoint', 'until', 'states', 'cursor', 'stepped_at')
-if found[1] ~= order.running then return { 'over', 0 } end
-local lane, till, from = found[2], tonumber(found[3]), tonumber(found[5])
+local state, lane, till, states = found[1], found[2], tonumber(found[3]), found[4]
+local from, stepped_at = tonumber(found[5]), tonumber(found[6])
+if state ~= order.running then return { 'over', 0 } end
 
-local function over(state, reason)
-  redis.call('HSET', key, 'state', state, 'finished_at', now, 'reason', reason)
+local function over(ended_as, reason)
+  redis.call('HSET', key, 'state', ended_as, 'finished_at', now, 'reason', reason)
   redis.call('HDEL', P .. 'recoveries', lane)
   redis.call('PEXPIRE', key, order.keep_ms)
   redis.call('PEXPIRE', P .. 'lane:' .. lane .. ':recoveries', order.keep_ms)
@@ -36,10 +41,11 @@ end
 
 local function send_again(id, index)
   local record, ticket = P .. 'delivery:' .. id, lane .. '|' .. id
-  local made = { kind = 'delivery', name = id, event = order.event, moves = order.moves, final = {} }
-  made.set = { since = redis.call('HGET', record, 'attempts') or 0, round_at = now, trigger = order.trigger }
-  made.unset = { 'next_attempt_at' }
-  if move(record, made, now)[1] == 'missing' then
+  local transition = order.transition
+  local attempts = redis.call('HGET', record, 'attempts') or 0
+  transition.name = id
+  transition.effects.set_fields = { since = attempts, round_at = now, trigger = order.trigger }
+  if move(record, transition, now).outcome == 'missing' then
     redis.call('ZREM', index, id)
     return 0
   end
@@ -62,26 +68,26 @@ end
 local most = order.batch
 if order.rate > 0 then
   -- what was not made while nobody stepped is not made up for
-  local since = math.min(now - tonumber(found[6] or now - 100), 1000)
+  local since = math.min(now - (stepped_at or now - 100), 1000)
   most = math.min(most, math.floor(since * order.rate / 1000))
   if most < 1 then return { 'waiting', 0 } end
   redis.call('HSET', key, 'stepped_at', now)
 end
 
 local indexes = {}
-for _, state in ipairs(cjson.decode(found[4])) do
-  indexes[#indexes + 1] = P .. 'lane:' .. lane .. ':deliveries:' .. state
+for _, one in ipairs(cjson.decode(states)) do
+  indexes[#indexes + 1] = P .. 'lane:' .. lane .. ':deliveries:' .. one
 end
 local last, ended = last_of_batch(indexes, most)
 local batch, moved = {}, 0
 for _, index in ipairs(indexes) do
   local flat = redis.call('ZRANGEBYSCORE', index, from, last, 'WITHSCORES')
-  for i = 1, #flat, 2 do batch[#batch + 1] = { flat[i], tonumber(flat[i + 1]), index } end
+  for i = 1, #flat, 2 do batch[#batch + 1] = { id = flat[i], made = tonumber(flat[i + 1]), index = index } end
 end
-table.sort(batch, function(one, other) return one[2] < other[2] end)
-for _, owed in ipairs(batch) do moved = moved + send_again(owed[1], owed[3]) end
+table.sort(batch, function(one, other) return one.made < other.made end)
+for _, owed in ipairs(batch) do moved = moved + send_again(owed.id, owed.index) end
 redis.call('HINCRBY', key, 'done', moved)
 redis.call('HSET', key, 'cursor', last + 1)
 if ended then over(order.done, '') end
-dispatch_all(order.dispatch, now)
+dispatch_all(order.transition.dispatch, now)
 return { ended and 'over' or 'moved', moved }

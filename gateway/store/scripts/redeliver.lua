@@ -1,31 +1,34 @@
--- redeliver(KEYS = {delivery}, ARGV = {order})
--- order: {what `move` takes, asked, endpoint = key or nil, ticket, trigger, dispatch = {role = limits}}
+-- redeliver: begins a new round of a delivery that is over or waits for its next attempt, which is made now instead.
 --
--- Begins a new round of a delivery that is over or waits for its next attempt, which is made now instead. `asked`: by
--- whom, unlike any other: asked again by the same, the round stands. While an attempt is under way nothing is begun:
--- what comes of it would end the new round with the old one.
+-- KEYS  delivery: its record
+-- ARGV  order, JSON: {transition: as of transitions.lua, asked, endpoint = key or nil, ticket, trigger}
+--
+-- `asked`: by whom, unlike any other: asked again by the same, the round stands. While an attempt is under way nothing
+-- is begun: what comes of it would end the new round with the old one.
 --
 -- Returns {"begun", record as a flat list}, or {"missing" | "deleted" (its endpoint) | "disabled" | "under_way"}
-local order, now = cjson.decode(ARGV[1]), now_ms()
-local key, ticket = KEYS[1], order.ticket
+local key = KEYS[1]
+local order = cjson.decode(ARGV[1])
+local now, ticket = now_ms(), order.ticket
 local found = redis.call('HMGET', key, 'state', 'attempts', 'asked')
-local state = found[1]
+local state, attempts, asked = found[1], found[2], found[3]
 if not state then return { 'missing' } end
-if found[3] ~= order.asked then
+if asked ~= order.asked then
   if order.endpoint then
     if redis.call('EXISTS', order.endpoint) == 0 then return { 'deleted' } end
     if redis.call('HEXISTS', order.endpoint, 'disabled_at') == 1 then return { 'disabled' } end
   end
-  local pending = order.moves[state] == state
+  local pending = order.transition.moves[state] == state
   if pending and redis.call('ZSCORE', P .. 'deliver:slots', ticket) then return { 'under_way' } end
-  order.set = { since = found[2] or 0, round_at = now, trigger = order.trigger, asked = order.asked }
-  move(key, order, now)
+  local round = { since = attempts or 0, round_at = now, trigger = order.trigger, asked = order.asked }
+  order.transition.effects.set_fields = round
+  move(key, order.transition, now)
   leave('deliver', ticket) -- wherever it waits, it goes before what nobody asked for
   enter('deliver', ticket, now, true)
   -- who asks believes that it works again: a parked lane is tried at once
   local lane = lane_of(ticket)
   local till = redis.call('ZSCORE', P .. 'deliver:parked', lane)
   if till and till ~= 'inf' then redis.call('ZADD', P .. 'deliver:parked', now, lane) end
-  dispatch_all(order.dispatch, now)
+  dispatch_all(order.transition.dispatch, now)
 end
 return { 'begun', redis.call('HGETALL', key) }

@@ -1,18 +1,21 @@
--- ring(KEYS = {any key of ours}, ARGV = {role, ticket, ring, lease_ms})
+-- redispatch: hands a ticket to arq again, because its worker was not heard of.
 --
--- Rings for a ticket again: its slot is kept, a new dispatch replaces the one that was not heard of, and whoever
--- still holds the old one is stale from now on. The old arq job is withdrawn, so that bells do not pile up while
--- no worker runs.
+-- KEYS  any key of ours
+-- ARGV  role, ticket, number: of the dispatch that was not heard of; lease_ms
+--
+-- Its slot is kept, a new dispatch replaces the old one, and whoever still holds the old one is stale from now on. The
+-- old arq job is withdrawn, so that arq jobs do not pile up while no worker runs.
 --
 -- Returns 1 | 0: the ticket was dispatched anew, or given back, in the meantime
-if not holds(ARGV[1], ARGV[2], ARGV[3]) then return 0 end
-local role, ticket, now = ARGV[1], ARGV[2], now_ms()
-local old = P .. role .. ':' .. ticket .. ':' .. ARGV[3]
+local role, ticket, number, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+if not holds(role, ticket, number) then return 0 end
+local now = now_ms()
+local old = P .. role .. ':' .. ticket .. ':' .. number
 redis.call('ZREM', P .. role .. ':arq', old)
 redis.call('DEL', 'arq:job:' .. old)
-local ring = redis.call('INCR', P .. role .. ':rings')
-redis.call('HSET', P .. role .. ':holders', ticket, ring)
-extend(role, ticket, tonumber(ARGV[4]), now)
-ring_bell(role, ticket, ring, now)
+local newest = redis.call('INCR', P .. role .. ':rings')
+redis.call('HSET', P .. role .. ':holders', ticket, newest)
+extend(role, ticket, lease_ms, now)
+ring_bell(role, ticket, newest, now)
 redis.call('HINCRBY', P .. 'tally', 'leases_expired|' .. role, 1)
 return 1

@@ -1,37 +1,40 @@
--- register(KEYS = {endpoint, the tenant's index of endpoints}, ARGV = {order})
--- order: {name, fields = {}, unset = {field, ...}, wish, wanted = key, most | expect = {field = value or ""}, slots,
---         heal}
+-- register: writes an endpoint: a new one, or one that is to be otherwise.
 --
--- Writes an endpoint: a new one (`most`: how many the tenant may have), or one that is still as expected as it is to
--- be. The types that any of the tenant's endpoints wants are kept beside, for scripts that make no event which nobody
--- wants. `heal`: what was found out of its health counts no more.
+-- KEYS  endpoint: its record; endpoints: the tenant's index of them
+-- ARGV  order, JSON: {name, fields = {}, unset = {field, ...}, wish, wanted = key, slots, heal,
+--       most | expect = {field = value or ""}}
+--
+-- A new one has `most`: how many the tenant may have. One that is there is written if it is still as expected, or as it
+-- is to be. The types that any of the tenant's endpoints wants are kept beside, for scripts that make no event which
+-- nobody wants. `heal`: what was found out of its health counts no more.
 --
 -- Returns "written" | "full" | "changed" | "missing"
+local endpoint, endpoints = KEYS[1], KEYS[2]
 local order = cjson.decode(ARGV[1])
-local there = redis.call('EXISTS', KEYS[1]) == 1
+local there = redis.call('EXISTS', endpoint) == 1
 if order.most then
-  if not there and redis.call('HLEN', KEYS[2]) >= order.most then return 'full' end
+  if not there and redis.call('HLEN', endpoints) >= order.most then return 'full' end
 else
   if not there then return 'missing' end
   local done = true -- asked again because the answer was lost
-  for field, value in pairs(order.fields) do done = done and redis.call('HGET', KEYS[1], field) == value end
-  for _, field in ipairs(order.unset) do done = done and redis.call('HEXISTS', KEYS[1], field) == 0 end
+  for field, value in pairs(order.fields) do done = done and redis.call('HGET', endpoint, field) == value end
+  for _, field in ipairs(order.unset) do done = done and redis.call('HEXISTS', endpoint, field) == 0 end
   if done then
     if order.heal then heal_lane(order.name) end
     return 'written'
   end
   for field, value in pairs(order.expect) do
-    if (redis.call('HGET', KEYS[1], field) or '') ~= value then return 'changed' end
+    if (redis.call('HGET', endpoint, field) or '') ~= value then return 'changed' end
   end
 end
-write(KEYS[1], order.fields)
-for _, field in ipairs(order.unset) do redis.call('HDEL', KEYS[1], field) end
-redis.call('HSET', KEYS[2], order.name, order.wish)
+set_fields(endpoint, order.fields)
+for _, field in ipairs(order.unset) do redis.call('HDEL', endpoint, field) end
+redis.call('HSET', endpoints, order.name, order.wish)
 if order.slots then
   redis.call('HSET', P .. 'deliver:caps', order.name, order.slots)
 else
   redis.call('HDEL', P .. 'deliver:caps', order.name)
 end
 if order.heal then heal_lane(order.name) else reactivate('deliver', order.name) end
-note_wanted(KEYS[2], order.wanted)
+note_wanted(endpoints, order.wanted)
 return 'written'

@@ -1,8 +1,10 @@
--- resume(KEYS = {any key of ours}, ARGV = {role, lane, roles})
+-- resume: a lane goes on at once, as if it had never been paused and, if it is a subscriber's, never failed.
 --
--- The lane goes on at once, as if it had never been parked and, if it is a subscriber's, as if nothing had failed.
+-- KEYS  any key of ours
+-- ARGV  role, lane, roles: {role = limits} of dispatching.lua, JSON
 --
 -- Returns 1
-if ARGV[1] == 'deliver' then heal_lane(ARGV[2]) else resume_lane(ARGV[1], ARGV[2]) end
-dispatch_all(cjson.decode(ARGV[3]), now_ms())
+local role, lane, roles = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
+if role == 'deliver' then heal_lane(lane) else resume_lane(role, lane) end
+dispatch_all(roles, now_ms())
 return 1

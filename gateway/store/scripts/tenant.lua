@@ -1,19 +1,23 @@
--- tenant(KEYS = {the tenant's settings, tenants}, ARGV = {order, roles})
--- order: {tenant, by, request, set = {field = text}, unset = {field, ...}, pause = reason or "", or nil: leave it}
+-- tenant: writes what an operator set for a tenant, and what follows from it in the submit role.
 --
--- Writes what an operator set for a tenant, and what follows from it in the submit role: weight, slots, and whether it
--- is sent anything. Noted among the operators' events if anything changed, in the same step; asked again nothing does.
+-- KEYS  settings: the tenant's; tenants: all of them
+-- ARGV  order, JSON: {tenant, by, request, set = {field = text}, unset = {field, ...},
+--       pause = reason or "": resume it, or nil: leave it}; roles: {role = limits} of dispatching.lua, JSON
+--
+-- What follows: weight, slots, and whether it is sent anything. Noted among the operators' events if anything changed,
+-- in the same step; asked again nothing does.
 --
 -- Returns 1 | 0: it was so before
-local order, now = cjson.decode(ARGV[1]), now_ms()
-local tenant, changed = order.tenant, {}
-redis.call('ZADD', KEYS[2], 'NX', 0, tenant) -- equal scores: ordered by name
-redis.call('HSETNX', KEYS[1], 'created_at', now)
+local settings, tenants = KEYS[1], KEYS[2]
+local order, roles = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+local now, tenant, changed = now_ms(), order.tenant, {}
+redis.call('ZADD', tenants, 'NX', 0, tenant) -- equal scores: ordered by name
+redis.call('HSETNX', settings, 'created_at', now)
 
 local function change(field, value)
-  local before = redis.call('HGET', KEYS[1], field) or ''
+  local before = redis.call('HGET', settings, field) or ''
   if before == value then return end
-  if value == '' then redis.call('HDEL', KEYS[1], field) else redis.call('HSET', KEYS[1], field, value) end
+  if value == '' then redis.call('HDEL', settings, field) else redis.call('HSET', settings, field, value) end
   changed[#changed + 1] = field
   changed[#changed + 1] = (before ~= '' and before or 'default') .. ' -> ' .. (value ~= '' and value or 'default')
 end
@@ -28,27 +32,32 @@ end
 
 if #changed > 0 then told('tenant_changed', unpack(changed)) end
 
-local own = redis.call('HMGET', KEYS[1], 'weight', 'in_flight', 'paused_at')
-for at, index in ipairs({ 'weights', 'caps' }) do
-  if own[at] then
-    redis.call('HSET', P .. 'submit:' .. index, tenant, own[at])
+local chosen = redis.call('HMGET', settings, 'weight', 'in_flight', 'paused_at')
+local weight, slots, paused_at = chosen[1], chosen[2], chosen[3]
+
+local function keep_beside_lanes(name, value)
+  if value then
+    redis.call('HSET', P .. 'submit:' .. name, tenant, value)
   else
-    redis.call('HDEL', P .. 'submit:' .. index, tenant)
+    redis.call('HDEL', P .. 'submit:' .. name, tenant)
   end
 end
+
+keep_beside_lanes('weights', weight)
+keep_beside_lanes('caps', slots)
 local acted = #changed > 0
-if order.pause and order.pause ~= '' and not own[3] then
-  redis.call('HSET', KEYS[1], 'paused_at', now, 'paused_by', order.by, 'paused_reason', order.pause)
+if order.pause and order.pause ~= '' and not paused_at then
+  redis.call('HSET', settings, 'paused_at', now, 'paused_by', order.by, 'paused_reason', order.pause)
   park_lane('submit', tenant, '+inf')
   told('tenant_paused', 'reason', order.pause)
   acted = true
-elseif order.pause == '' and own[3] then
-  redis.call('HDEL', KEYS[1], 'paused_at', 'paused_by', 'paused_reason')
+elseif order.pause == '' and paused_at then
+  redis.call('HDEL', settings, 'paused_at', 'paused_by', 'paused_reason')
   resume_lane('submit', tenant)
   told('tenant_resumed')
   acted = true
-elseif not own[3] then
+elseif not paused_at then
   reactivate('submit', tenant) -- its slots may be more than they were
 end
-dispatch_all(cjson.decode(ARGV[2]), now)
+dispatch_all(roles, now)
 return acted and 1 or 0

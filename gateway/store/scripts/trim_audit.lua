@@ -1,6 +1,8 @@
--- trim(KEYS = {audit}, ARGV = {for how long entries are kept, ms})
+-- trim_audit: forgets what operators did long ago.
 --
--- Forgets what operators did longer ago than that.
+-- KEYS  audit
+-- ARGV  keep_ms: for how long entries are kept
 --
--- Returns how many acts were forgotten.
-return redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', math.max(0, now_ms() - ARGV[1])))
+-- Returns how many entries were forgotten
+local audit_log, keep_ms = KEYS[1], tonumber(ARGV[1])
+return redis.call('XTRIM', audit_log, 'MINID', '~', string.format('%d', math.max(0, now_ms() - keep_ms)))

@@ -1,11 +1,16 @@
--- unregister(KEYS = {endpoint, the tenant's index of endpoints, the types that the tenant wants}, ARGV = {name})
+-- unregister: forgets an endpoint.
 --
--- Forgets an endpoint. What is still owed to it dies at its next attempt.
+-- KEYS  endpoint: its record; endpoints: the tenant's index of them; wanted: the types of events that the tenant wants
+-- ARGV  name: its id
+--
+-- What is still owed to it dies at its next attempt.
 --
 -- Returns 1
-redis.call('DEL', KEYS[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HDEL', P .. 'deliver:caps', ARGV[1])
-heal_lane(ARGV[1]) -- what waits there dies at its next attempt, which must come
-note_wanted(KEYS[2], KEYS[3])
+local endpoint, endpoints, wanted = KEYS[1], KEYS[2], KEYS[3]
+local name = ARGV[1]
+redis.call('DEL', endpoint)
+redis.call('HDEL', endpoints, name)
+redis.call('HDEL', P .. 'deliver:caps', name)
+heal_lane(name) -- what waits there dies at its next attempt, which must come
+note_wanted(endpoints, wanted)
 return 1

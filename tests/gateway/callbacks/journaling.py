@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.environment import Environment
 from gateway.errors import StoreUnavailable
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 
 ENVIRONMENT = Environment()
 
@@ -25,9 +25,9 @@ class Store:
     asked: int = 0
     away_after: int | None = None
     poison: frozenset[str] = frozenset()
-    effect: Effect = Effect.MOVED
+    effect: CallbackOutcome = CallbackOutcome.MOVED
 
-    async def callback(self, callback: Callback) -> Effect:
+    async def callback(self, callback: Callback) -> CallbackOutcome:
         self.asked += 1
         if self.away or (self.away_after is not None and len(self.kept) >= self.away_after):
             raise StoreUnavailable("Redis does not answer")

@@ -18,7 +18,7 @@ from gateway.callbacks import journal as callback_journal
 from gateway.callbacks.journal import Journal, replay_once
 from gateway.callbacks.records import from_line, to_line
 from gateway.errors import ConfigurationError, Unavailable
-from gateway.store.base import Effect
+from gateway.store.base import CallbackOutcome
 from tests.gateway.callbacks.journaling import ENVIRONMENT, Store, callback, journals, left_by_a_dead_process
 
 
@@ -161,12 +161,28 @@ async def test_an_append_fails_in_time_if_the_disk_hangs(
 @pytest.mark.parametrize(
     ("effect", "warned"),
     [
-        *((effect, True) for effect in (Effect.AHEAD, Effect.ORPHAN, Effect.CROSSED, Effect.EARLIER)),
-        *((effect, False) for effect in (Effect.MOVED, Effect.REPEATED, Effect.ABSORBED, Effect.LATE)),
+        *(
+            (effect, True)
+            for effect in (
+                CallbackOutcome.AHEAD,
+                CallbackOutcome.ORPHAN,
+                CallbackOutcome.CROSSED,
+                CallbackOutcome.EARLIER,
+            )
+        ),
+        *(
+            (effect, False)
+            for effect in (
+                CallbackOutcome.MOVED,
+                CallbackOutcome.REPEATED,
+                CallbackOutcome.ABSORBED,
+                CallbackOutcome.LATE,
+            )
+        ),
     ],
 )
 async def test_a_replayed_callback_that_is_out_of_place_is_logged(
-    journal: Journal, effect: Effect, warned: bool
+    journal: Journal, effect: CallbackOutcome, warned: bool
 ) -> None:
     given = callback()
     await journal.append(given)

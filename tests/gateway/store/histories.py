@@ -14,11 +14,13 @@ from gateway.environment import Environment
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Move, Outcome
+from gateway.store.base import Outcome
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.effects import BindTask, Finish, HoldSlot, OweEvent, PollAfter, SetFields
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.retention import RedisRetention
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import held, new_job
 
 ENVIRONMENT: Final = Environment()
@@ -52,7 +54,9 @@ class Store:
         """The upstream has tasks for it, the last of them by a later answer."""
         claimed = await self.released(job)
         for task in tasks:
-            move = Move(JobEvent.UPSTREAM_ACCEPTED, task=task, hold_ms=-1, poll_in_ms=60_000)
+            move = Transition(
+                JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask(task), HoldSlot(), PollAfter(60_000)]
+            )
             assert (await self.jobs.apply(claimed, move)).outcome in (Outcome.MOVED, Outcome.REPEATED)
         found = await self.jobs.read(job.id)
         assert found
@@ -61,12 +65,13 @@ class Store:
     async def settle(self, job: Job, event: JobEvent, state: JobState, **fields: Any) -> Job:
         at = ENVIRONMENT.now_ms()
         after = replace(job, state=state, finished_at=at)
-        move = Move(
+        move = Transition(
             event,
-            fields={"finished_at": at, **fields},
-            owed=events.make(after, None),
-            callback_url=job.callback_url,
-            done=[submit_ticket(job), confirm_ticket(job)],
+            effects=[
+                SetFields({"finished_at": at, **fields}),
+                Finish([submit_ticket(job), confirm_ticket(job)]),
+                OweEvent(events.make(after, None), job.callback_url),
+            ],
         )
         assert (await self.jobs.apply(job, move)).outcome is Outcome.MOVED
         return after
@@ -136,7 +141,9 @@ async def rejected(store: Store, job: Job) -> Job:
 
 async def never_heard_of_again(store: Store, job: Job) -> Job:
     claimed = await store.released(job)
-    await store.jobs.apply(claimed, Move(JobEvent.OUTCOME_LOST, hold_ms=-1, poll_in_ms=60_000))
+    await store.jobs.apply(
+        claimed, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot(), PollAfter(60_000)])
+    )
     found = await store.jobs.read(job.id)
     assert found
     return await store.settle(found, JobEvent.DEADLINE_PASSED, JobState.FAILED)

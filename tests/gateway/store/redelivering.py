@@ -12,10 +12,11 @@ from gateway.dispatch import Role
 from gateway.endpoints import Delivery, Endpoint
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
-from gateway.store.base import Move
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.effects import Finish, OweEvent, SetFields
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import held, new_job
 
 HOOK = "https://client.example.com/hook"
@@ -47,12 +48,13 @@ class Post:
         job = new_job(**fields)
         await self.jobs.accept(job, None, "fingerprint", queue_max=100_000)
         after = replace(job, state=JobState.CANCELED, finished_at=at or job.created_at)
-        move = Move(
+        move = Transition(
             JobEvent.CANCEL_REQUESTED,
-            fields={"finished_at": after.finished_at},
-            owed=events.make(after, None),
-            callback_url=job.callback_url,
-            done=[submit_ticket(job), confirm_ticket(job)],
+            effects=[
+                SetFields({"finished_at": after.finished_at}),
+                Finish([submit_ticket(job), confirm_ticket(job)]),
+                OweEvent(events.make(after, None), job.callback_url),
+            ],
         )
         await self.jobs.apply(job, move)
         return await self.deliveries.of_job(job.id)

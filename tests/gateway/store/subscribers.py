@@ -35,8 +35,9 @@ class Subscriber:
     async def result(self, ok: bool, many: int = 1, *, after: int = 0) -> None:
         self.at += after
         limits = arguments.dump(arguments.health_limits(self.limits))
+        verdict = {"lane": self.lane, "endpoint": self.endpoint, "tenant": "acme", "ok": ok}
         for _ in range(many):
-            await self.call(JUDGE, arguments.dump([self.lane, self.endpoint, "acme", ok]), limits, self.at)
+            await self.call(JUDGE, arguments.dump(verdict), limits, self.at)
 
     async def parked_for(self) -> int | None:
         until = await self.redis.zscore("{gw}:deliver:parked", self.lane)

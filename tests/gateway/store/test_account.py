@@ -10,10 +10,12 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.accounts import RedisAccounts
-from gateway.store.base import Account, AccountVerdict, Move
+from gateway.store.base import Account
+from gateway.store.effects import BindTask, GiveBackSlot, HoldSlot, JudgeAccount, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Guard, Transition
 from tests.gateway.store.conftest import Accept, held, rung
 
 SLOTS = 4
@@ -22,8 +24,8 @@ ROLES = {
     Role.CONFIRM: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
     Role.DELIVER: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
 }
-REFUSED = AccountVerdict("refused", status=402, code="CreditInsufficient", reason="top up")
-ACCEPTED = AccountVerdict("accepted")
+REFUSED = JudgeAccount("refused", status=402, code="CreditInsufficient", reason="top up")
+ACCEPTED = JudgeAccount("accepted")
 
 
 @pytest.fixture
@@ -47,23 +49,25 @@ async def begun(redis: Redis, jobs: RedisJobStore, job: Job) -> Job:
     return claimed
 
 
-async def refused(jobs: RedisJobStore, job: Job, verdict: AccountVerdict = REFUSED) -> None:
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=0, account=verdict))
+async def refused(jobs: RedisJobStore, job: Job, verdict: JudgeAccount = REFUSED) -> None:
+    await jobs.apply(
+        job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(0, verdict.account), verdict])
+    )
 
 
 async def busy(jobs: RedisJobStore, job: Job, retry_after_ms: int = 0) -> None:
-    verdict = AccountVerdict("busy", retry_after_ms)
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=verdict))
+    verdict = JudgeAccount("busy", retry_after_ms)
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000), verdict]))
 
 
 async def accepted(jobs: RedisJobStore, job: Job) -> None:
-    move = Move(JobEvent.UPSTREAM_ACCEPTED, task=f"task_{job.id}", hold_ms=-1, account=ACCEPTED)
+    move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask(f"task_{job.id}"), HoldSlot(), ACCEPTED])
     await jobs.apply(job, move)
 
 
 async def end(jobs: RedisJobStore, job: Job) -> None:
     """Its slot is free again, and what waits does not follow."""
-    await jobs.apply(job, Move(JobEvent.CALLBACK_SEEN, give_back_in_ms=3_600_000))
+    await jobs.apply(job, Transition(JobEvent.CALLBACK_SEEN, effects=[GiveBackSlot(3_600_000)]))
 
 
 async def make_probe_due(redis: Redis) -> None:
@@ -162,7 +166,7 @@ async def test_no_probe_goes_out_while_no_slot_is_free(
     await accept()
     for job in crowd[1:]:
         await accepted(jobs, job)
-    await jobs.apply(crowd[0], Move(JobEvent.OUTCOME_LOST, hold_ms=-1, account=REFUSED))
+    await jobs.apply(crowd[0], Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot(), REFUSED]))
     await make_probe_due(redis)
     assert await lanes.dispatch() == 0
 
@@ -242,7 +246,7 @@ async def test_a_parked_account_changes_nothing_about_looks(
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
     await refused(jobs, first)
-    move = Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1, poll_in_ms=0)
+    move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot(), PollAfter(0)])
     await jobs.apply(second, move)
     assert await rung(redis, Role.CONFIRM) == [second.id]
 
@@ -251,7 +255,9 @@ async def test_a_verdict_of_a_submission_that_was_overtaken_is_not_heard(
     jobs: RedisJobStore, redis: Redis, accounts: RedisAccounts, accept: Accept
 ) -> None:
     job = await begun(redis, jobs, await accept())
-    late = Move(JobEvent.UPSTREAM_BUSY, expect={"epoch": 0}, give_back_in_ms=0, account=REFUSED)
+    late = Transition(
+        JobEvent.UPSTREAM_BUSY, Guard({"epoch": 0}), [GiveBackSlot(0, refused_by="main"), REFUSED]
+    )
     await jobs.apply(job, late)
     assert (await accounts.read())[0].parked_at is None
 
@@ -275,7 +281,7 @@ async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothin
     first = await begun(redis, jobs, await accept())
     await busy(jobs, first)
     held_by_an_unknown = await begun(redis, jobs, await accept())
-    await jobs.apply(held_by_an_unknown, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    await jobs.apply(held_by_an_unknown, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
     waiting = await accept()
     await lanes.dispatch()
     assert (await accounts.read())[0].slots == 1
@@ -289,7 +295,9 @@ async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothin
 
 async def put_off(jobs: RedisJobStore, job: Job) -> None:
     """Refused, and to be tried again in an hour."""
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=REFUSED))
+    await jobs.apply(
+        job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000, refused_by="main"), REFUSED])
+    )
 
 
 async def test_what_was_refused_is_sent_at_once_when_an_operator_resumes_the_account(

@@ -12,11 +12,22 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.accounts import RedisAccounts
-from gateway.store.base import AccountVerdict, Callback, Move
+from gateway.store.base import Callback
+from gateway.store.effects import (
+    AddToFields,
+    BindTask,
+    Finish,
+    GiveBackSlot,
+    HoldSlot,
+    JudgeAccount,
+    PollAfter,
+    UnsetFields,
+)
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, new_job, rung
 
 PINNED = "{gw}:submit:pinned"
@@ -61,16 +72,23 @@ class Desk:
         return await self.read(job)
 
     async def refuse(self, job: Job, kind: str = "refused", retry_after_ms: int = 0) -> None:
-        verdict = AccountVerdict(
+        verdict = JudgeAccount(
             "busy" if kind == "busy" else "refused", retry_after_ms, 402, "NoCredit", "x", job.account
         )
-        move = Move(JobEvent.UPSTREAM_BUSY, unset=["released_at"], give_back_in_ms=0, account=verdict)
+        refused_by = job.account if kind == "refused" else None
+        move = Transition(
+            JobEvent.UPSTREAM_BUSY,
+            effects=[UnsetFields(["released_at"]), GiveBackSlot(0, refused_by), verdict],
+        )
         await self.jobs.apply(job, move)
 
     async def sent_again(self, job: Job) -> None:
         """Its outcome was lost, and its owner chose to send it again, perhaps to pay twice."""
-        await self.jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
-        move = Move(JobEvent.RESUBMIT_CHOSEN, add={"resubmits": 1}, unset=["unknown_at"], give_back_in_ms=0)
+        await self.jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
+        move = Transition(
+            JobEvent.RESUBMIT_CHOSEN,
+            effects=[AddToFields({"resubmits": 1}), UnsetFields(["unknown_at"]), GiveBackSlot(0)],
+        )
         await self.jobs.apply(job, move)
 
     async def accounts(self, *jobs: Job) -> list[str]:
@@ -97,7 +115,9 @@ async def test_one_at_a_time_they_are_shared_out_by_weight_too(redis: Redis) -> 
     for _ in range(6):
         job = await both.accept()
         jobs.append(job)
-        await both.jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(job)]))
+        await both.jobs.apply(
+            job, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(job)])])
+        )
     assert Counter(await both.accounts(*jobs)) == {"main": 3, "second": 3}
     assert await both.in_flight() == {"main": 0, "second": 0}
     assert not await redis.exists("{gw}:submit:accounts", "{gw}:submit:account_inflight")
@@ -108,7 +128,9 @@ async def test_an_account_that_was_full_saves_up_no_turns(redis: Redis) -> None:
     first = [await both.accept() for _ in range(20)]
     mine = [job for job in first if (await both.read(job)).account == "main"]
     assert len(mine) == 1
-    await both.jobs.apply(mine[0], Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(mine[0])]))
+    await both.jobs.apply(
+        mine[0], Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(mine[0])])])
+    )
     later = [await both.accept() for _ in range(2)]
     assert sorted(await both.accounts(*later)) == ["main", "second"]
 
@@ -212,7 +234,7 @@ async def test_a_second_submission_that_cost_nothing_makes_the_job_no_freer(redi
     again = await both.claimed(bound)
     assert (again.account, again.released_at) == ("main", None)
     await both.upstream.pause("no credit", "key1", "main")
-    await both.jobs.apply(again, Move(JobEvent.CLAIM_LOST, give_back_in_ms=0))
+    await both.jobs.apply(again, Transition(JobEvent.CLAIM_LOST, effects=[GiveBackSlot(0)]))
     assert await both.accounts(bound) == ["main"]
     assert await both.in_flight() == {"main": 0, "second": 0}
 
@@ -240,7 +262,9 @@ async def test_a_tenant_that_is_paused_or_full_is_so_for_what_is_bound_too(redis
     await both.upstream.resume("key1", "main")
     assert await both.in_flight() == {"main": 0, "second": 1}
     await both.lanes.park(Role.SUBMIT, "acme", 60_000)
-    await both.jobs.apply(full, Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(full)]))
+    await both.jobs.apply(
+        full, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(full)])])
+    )
     assert await both.in_flight() == {"main": 0, "second": 0}
     await both.lanes.resume(Role.SUBMIT, "acme")
     assert await both.in_flight() == {"main": 1, "second": 0}
@@ -251,7 +275,9 @@ async def test_a_bound_job_that_is_canceled_is_in_no_line_any_more(redis: Redis)
     bound = await both.released(await both.accept())
     await both.upstream.pause("no credit", "key1", "main")
     await both.sent_again(bound)
-    await both.jobs.apply(bound, Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(bound)]))
+    await both.jobs.apply(
+        bound, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(bound)])])
+    )
     assert not await redis.exists(PINNED, f"{PINNED}:main", keys.waiting(Role.SUBMIT))
 
 
@@ -274,7 +300,7 @@ async def test_an_unpaid_job_of_an_account_that_is_gone_is_sent_with_another(red
     job = await both.claimed(await both.accept())
     assert job.account == "second"
     await both.upstream.pause("it goes", "key1", "second")
-    await both.jobs.apply(job, Move(JobEvent.CLAIM_LOST, give_back_in_ms=0))
+    await both.jobs.apply(job, Transition(JobEvent.CLAIM_LOST, effects=[GiveBackSlot(0)]))
     alone = Desk(redis, AccountLimits("main", 5))
     await alone.lanes.dispatch()
     assert (await alone.claimed(job)).account == "main"
@@ -285,7 +311,9 @@ async def test_tasks_are_looked_at_in_the_lane_of_their_account(redis: Redis) ->
     both = desk(redis)
     await both.accept()
     job = await both.released(await both.accept())
-    await both.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1", hold_ms=-1, poll_in_ms=1000))
+    await both.jobs.apply(
+        job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t-1"), HoldSlot(), PollAfter(1000)])
+    )
     assert str(confirm_ticket(job)) == f"second|{job.id}"
     assert await redis.zscore(keys.due(Role.CONFIRM), str(confirm_ticket(job)))
     await both.jobs.callback(Callback(job.id, "acme", 1, "completed", "t-1", True, account="second"))
@@ -302,7 +330,9 @@ async def test_a_task_of_an_earlier_submission_stays_with_the_account_that_made_
     second = await both.released(job)
     assert second.account == "second"
     await both.jobs.callback(Callback(job.id, "acme", 1, "completed", "t-1", True, account="main"))
-    await both.jobs.apply(second, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-2", hold_ms=-1))
+    await both.jobs.apply(
+        second, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t-2"), HoldSlot()])
+    )
     found = await both.read(job)
     assert sorted(found.tasks) == ["t-1", "t-2"]
     assert [found.account_of(task) for task in ("t-1", "t-2")] == ["main", "second"]
@@ -352,7 +382,7 @@ async def test_one_account_needs_nothing_that_it_did_not_need(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1", hold_ms=-1))
+    await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t-1"), HoldSlot()]))
     found = {key.removeprefix("{gw}:") for key in await redis.keys("{gw}:*")}
     assert not {name for name in found if "account" in name or "pinned" in name}
     assert "account" not in await redis.hgetall(keys.job(job.id))  # type: ignore[misc]

@@ -9,10 +9,12 @@ from gateway.dispatch import ACCOUNT, Role
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
 from gateway.store.accounts import Pause, RedisAccounts
-from gateway.store.base import Account, AccountVerdict, Move
+from gateway.store.base import Account
+from gateway.store.effects import BindTask, GiveBackSlot, HoldSlot, JudgeAccount, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, rung
 
 
@@ -62,8 +64,8 @@ async def test_an_operator_s_word_stands_above_the_upstream_s(
     job, waiting = await accept(), await accept("zeta")
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
-    refused = AccountVerdict("refused", status=402, code="NoCredit", reason="no credit")
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=0, account=refused))
+    refused = JudgeAccount("refused", status=402, code="NoCredit", reason="no credit")
+    await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(0, "main"), refused]))
     assert (await accounts.read())[0].reason == "no credit"
     await accounts.pause("ours to decide", "key1")
     assert (await accounts.read())[0].reason == "ours to decide"
@@ -81,12 +83,9 @@ async def test_what_was_on_its_way_already_does_not_undo_an_operator_s_word(
     await accounts.pause("maintenance", "key1")
     claimed = await jobs.claim(ticket, "run-1")
     assert claimed
-    accepted = Move(
+    accepted = Transition(
         JobEvent.UPSTREAM_ACCEPTED,
-        task="t",
-        hold_ms=-1,
-        poll_in_ms=60_000,
-        account=AccountVerdict("accepted"),
+        effects=[BindTask("t"), HoldSlot(), PollAfter(60_000), JudgeAccount("accepted")],
     )
     await jobs.apply(claimed, accepted)
     assert (await accounts.read())[0].parked_at is not None
@@ -132,8 +131,10 @@ async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
-    refused = AccountVerdict("refused", status=402, code="NoCredit", reason="no credit")
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000, account=refused))
+    refused = JudgeAccount("refused", status=402, code="NoCredit", reason="no credit")
+    await jobs.apply(
+        claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000, "main"), refused])
+    )
     account, pause = await accounts.read()
     assert account.parked_at is not None
     assert pause == Pause("upstream", 402, "NoCredit", account.parked_at + 30_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -20,16 +21,15 @@ __all__ = ["line"]
 SUBMIT = RoleLimits(slots=4, lane_slots=2, lease_ms=60_000)
 
 
-def counted(**more: str) -> list[str]:
-    found = {
-        "rank": "0", "in_lane": "1", "weight": "1", "cap": "", "waiting": "1", "others": "0",
-        "pace": "", "since": "0", "mean": "", "still": "",
+def counted(**more: object) -> str:
+    found: dict[str, object] = {
+        "rank": 0, "in_lane": 1, "weight": 1, "waiting": 1, "lanes": 0, "idle_ms": 0, "stopped": False
     }  # fmt: skip
-    return list({**found, **more}.values())
+    return json.dumps(found | more)
 
 
 def test_a_job_that_does_not_wait_has_no_place() -> None:
-    assert place_of([], SUBMIT) is None
+    assert place_of("", SUBMIT) is None
 
 
 def test_nothing_is_said_of_the_time_before_anything_is_known() -> None:
@@ -39,14 +39,14 @@ def test_nothing_is_said_of_the_time_before_anything_is_known() -> None:
 @pytest.mark.parametrize(
     ("more", "ahead"),
     [
-        ({"rank": "3", "in_lane": "5", "waiting": "5"}, 3),
-        ({"rank": "3", "in_lane": "5", "waiting": "1005", "others": "1"}, 7),
-        ({"rank": "3", "in_lane": "5", "waiting": "6", "others": "1"}, 4),
-        ({"rank": "3", "in_lane": "5", "waiting": "1005", "others": "10", "weight": "4"}, 13),
+        ({"rank": 3, "in_lane": 5, "waiting": 5}, 3),
+        ({"rank": 3, "in_lane": 5, "waiting": 1005, "lanes": 1}, 7),
+        ({"rank": 3, "in_lane": 5, "waiting": 6, "lanes": 1}, 4),
+        ({"rank": 3, "in_lane": 5, "waiting": 1005, "lanes": 10, "weight": 4}, 13),
     ],
     ids=["alone", "another", "another that has one", "ten, of which it weighs four"],
 )
-def test_of_others_about_as_many_are_ahead_as_take_turns_meanwhile(more: dict[str, str], ahead: int) -> None:
+def test_of_others_about_as_many_are_ahead_as_take_turns_meanwhile(more: dict[str, int], ahead: int) -> None:
     place = place_of(counted(**more), SUBMIT)
     assert place
     assert place.ahead == ahead
@@ -55,24 +55,24 @@ def test_of_others_about_as_many_are_ahead_as_take_turns_meanwhile(more: dict[st
 @pytest.mark.parametrize(
     ("more", "seconds"),
     [
-        ({"rank": "9", "in_lane": "10", "waiting": "10", "pace": "2000"}, 20),
-        ({"rank": "9", "in_lane": "10", "waiting": "10", "pace": "2000", "since": "1500"}, 19),
-        ({"rank": "9", "in_lane": "10", "waiting": "10", "pace": "2000", "since": "40000"}, 180),
-        ({"rank": "0", "pace": "2000", "since": "2000"}, 0),
-        ({"rank": "9", "in_lane": "10", "waiting": "10", "mean": "60000"}, 270),
-        ({"rank": "9", "in_lane": "10", "waiting": "10", "mean": "60000", "cap": "1"}, 540),
-        ({"rank": "9", "in_lane": "10", "waiting": "10", "pace": "2000", "mean": "60000", "cap": "1"}, 540),
+        ({"rank": 9, "in_lane": 10, "waiting": 10, "pace_ms": 2000}, 20),
+        ({"rank": 9, "in_lane": 10, "waiting": 10, "pace_ms": 2000, "idle_ms": 1500}, 19),
+        ({"rank": 9, "in_lane": 10, "waiting": 10, "pace_ms": 2000, "idle_ms": 40000}, 180),
+        ({"rank": 0, "pace_ms": 2000, "idle_ms": 2000}, 0),
+        ({"rank": 9, "in_lane": 10, "waiting": 10, "mean_ms": 60000}, 270),
+        ({"rank": 9, "in_lane": 10, "waiting": 10, "mean_ms": 60000, "slots": 1}, 540),
+        ({"rank": 9, "in_lane": 10, "waiting": 10, "pace_ms": 2000, "mean_ms": 60000, "slots": 1}, 540),
     ],
-    ids=["pace", "on its way", "nothing moves", "any moment", "durations", "own cap", "cap before pace"],
+    ids=["pace_ms", "on its way", "nothing moves", "any moment", "durations", "own cap", "cap before pace"],
 )
-def test_the_time_until_it_is_sent_follows_from_what_was_learned(more: dict[str, str], seconds: int) -> None:
+def test_the_time_until_it_is_sent_follows_from_what_was_learned(more: dict[str, int], seconds: int) -> None:
     place = place_of(counted(**more), SUBMIT)
     assert place
     assert place.eta_seconds == seconds
 
 
 def test_while_nothing_is_sent_no_time_is_promised() -> None:
-    assert place_of(counted(pace="2000", still="1"), SUBMIT) == Place(0, 0, None)
+    assert place_of(counted(pace_ms=2000, stopped=True), SUBMIT) == Place(0, 0, None)
 
 
 async def test_a_job_learns_its_place_when_it_is_accepted_and_later(line: Line, redis: Redis) -> None:
@@ -169,5 +169,6 @@ async def test_what_a_tenant_was_given_goes_before_what_all_have(
 
 
 def test_an_allowance_is_told_in_whole_seconds_upwards() -> None:
-    assert allowance_of([]) is None
-    assert allowance_of(["0.3", "10", 4, 20_001, 1]) == Allowance(10, math.ceil(10 / 0.3), 4, 21, 1)
+    assert allowance_of("") is None
+    known = {"rate": 0.3, "burst": 10, "left": 4, "reset_ms": 20_001, "wait_ms": 1}
+    assert allowance_of(json.dumps(known)) == Allowance(10, math.ceil(10 / 0.3), 4, 21, 1)

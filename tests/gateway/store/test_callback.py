@@ -11,9 +11,11 @@ from gateway.environment import Environment
 from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Callback, Effect, Move
+from gateway.store.base import Callback, CallbackOutcome
+from gateway.store.effects import AddToFields, BindTask, Finish, GiveBackSlot, HoldSlot, SetFields
 from gateway.store.job_history import history_of
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, rung
 
 DAY = 86_400
@@ -42,16 +44,18 @@ async def sent(redis: Redis, jobs: RedisJobStore, accept: Accept, **fields: obje
 
 async def accepted(redis: Redis, jobs: RedisJobStore, accept: Accept, task: str = "task_1") -> Job:
     job = await sent(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task=task, hold_ms=-1))
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask(task), HoldSlot()]))
     return job
 
 
 async def given_up(redis: Redis, jobs: RedisJobStore, accept: Accept, *, watch_ms: int) -> Job:
     job = await sent(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
     until = Environment().now_ms() + watch_ms
     done = [submit_ticket(job), confirm_ticket(job)]
-    await jobs.apply(job, Move(JobEvent.DEADLINE_PASSED, fields={"watch_until": until}, done=done))
+    await jobs.apply(
+        job, Transition(JobEvent.DEADLINE_PASSED, effects=[SetFields({"watch_until": until}), Finish(done)])
+    )
     return job
 
 
@@ -78,13 +82,13 @@ async def test_a_first_callback_moves_the_job_on_and_a_second_only_looks(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
-    assert await jobs.callback(told(job)) is Effect.MOVED
+    assert await jobs.callback(told(job)) is CallbackOutcome.MOVED
     first = await read(jobs, job)
     assert (first.state, first.task_id, first.spend) == (JobState.SUBMITTED, "task_1", Spend.CERTAIN)
     assert first.called_back_at is not None
     assert await owner(redis, "task_1") == job.id
     assert await redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) == float("inf")
-    assert await jobs.callback(told(job)) is Effect.REPEATED
+    assert await jobs.callback(told(job)) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == first
     assert await due(redis, job)
 
@@ -94,7 +98,10 @@ async def test_a_callback_about_the_beginning_brings_no_look_forward(
 ) -> None:
     job = await sent(redis, jobs, accept)
     working = told(job, label="in_progress", terminal=False, working=True)
-    assert [await jobs.callback(working) for _ in range(2)] == [Effect.MOVED, Effect.REPEATED]
+    assert [await jobs.callback(working) for _ in range(2)] == [
+        CallbackOutcome.MOVED,
+        CallbackOutcome.REPEATED,
+    ]
     assert not await due(redis, job)
     assert await redis.zscore(keys.due(Role.CONFIRM), str(confirm_ticket(job)))
     assert (await read(jobs, job)).called_back_at is None
@@ -104,8 +111,8 @@ async def test_a_callback_without_a_task_is_evidence_for_an_unknown_job(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
-    assert [await jobs.callback(told(job, None)) for _ in range(2)] == [Effect.REPEATED] * 2
+    await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
+    assert [await jobs.callback(told(job, None)) for _ in range(2)] == [CallbackOutcome.REPEATED] * 2
     after = await read(jobs, job)
     assert (after.state, after.evidence, after.spend) == (JobState.UNKNOWN, "callback", Spend.CERTAIN)
     assert await due(redis, job)
@@ -115,11 +122,14 @@ async def test_a_callback_after_the_end_changes_nothing(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accepted(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_SUCCEEDED, done=[submit_ticket(job), confirm_ticket(job)]))
+    await jobs.apply(
+        job,
+        Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=[Finish([submit_ticket(job), confirm_ticket(job)])]),
+    )
     before = await read(jobs, job)
     for callback in (told(job), told(job), told(job, None)):
-        assert await jobs.callback(callback) is Effect.ABSORBED
-    assert await jobs.callback(told(job, "task_2")) is Effect.CROSSED
+        assert await jobs.callback(callback) is CallbackOutcome.ABSORBED
+    assert await jobs.callback(told(job, "task_2")) is CallbackOutcome.CROSSED
     assert await read(jobs, job) == before
     assert await owner(redis, "task_2") is None
     assert not await due(redis, job)
@@ -129,7 +139,7 @@ async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_looks(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await given_up(redis, jobs, accept, watch_ms=60_000)
-    assert [await jobs.callback(told(job)) for _ in range(2)] == [Effect.LATE] * 2
+    assert [await jobs.callback(told(job)) for _ in range(2)] == [CallbackOutcome.LATE] * 2
     after = await read(jobs, job)
     assert (after.state, after.task_id) == (JobState.FAILED, "task_1")
     assert await due(redis, job)
@@ -140,15 +150,17 @@ async def test_after_the_watch_a_callback_is_absorbed(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await given_up(redis, jobs, accept, watch_ms=-1)
-    assert await jobs.callback(told(job)) is Effect.ABSORBED
+    assert await jobs.callback(told(job)) is CallbackOutcome.ABSORBED
     assert (await read(jobs, job)).task_id is None
 
 
 async def resubmitted(redis: Redis, jobs: RedisJobStore, accept: Accept) -> Job:
     """A job that waits to be sent again, and holds a dispatch already."""
     job = await sent(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
-    await jobs.apply(job, Move(JobEvent.RESUBMIT_CHOSEN, add={"resubmits": 1}, give_back_in_ms=0))
+    await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
+    await jobs.apply(
+        job, Transition(JobEvent.RESUBMIT_CHOSEN, effects=[AddToFields({"resubmits": 1}), GiveBackSlot(0)])
+    )
     return job
 
 
@@ -157,7 +169,7 @@ async def test_a_callback_adopts_a_job_that_waits_to_be_sent_again(
 ) -> None:
     job = await resubmitted(redis, jobs, accept)
     ticket = await held(redis, Role.SUBMIT, job.id)
-    assert await jobs.callback(told(job)) is Effect.MOVED
+    assert await jobs.callback(told(job)) is CallbackOutcome.MOVED
     assert await jobs.claim(ticket, "run 2") is None
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 1, "task_1")
@@ -169,7 +181,7 @@ async def test_a_callback_without_a_task_stops_a_job_that_waits_to_be_sent_again
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await resubmitted(redis, jobs, accept)
-    assert await jobs.callback(told(job, None)) is Effect.MOVED
+    assert await jobs.callback(told(job, None)) is CallbackOutcome.MOVED
     after = await read(jobs, job)
     assert (after.state, after.evidence) == (JobState.UNKNOWN, "callback")
     assert await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2") is None
@@ -181,7 +193,7 @@ async def test_a_callback_of_the_submission_before_fences_the_newer_one_while_it
     job = await resubmitted(redis, jobs, accept)
     armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
     assert armed
-    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [Effect.EARLIER] * 2
+    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [CallbackOutcome.EARLIER] * 2
     assert not await jobs.release(armed)
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 2, "task_1")
@@ -193,7 +205,7 @@ async def test_a_callback_of_the_submission_before_that_names_no_task_fences_the
     job = await resubmitted(redis, jobs, accept)
     armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
     assert armed
-    assert await jobs.callback(told(job, None, 1)) is Effect.EARLIER
+    assert await jobs.callback(told(job, None, 1)) is CallbackOutcome.EARLIER
     assert not await jobs.release(armed)
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.evidence) == (JobState.UNKNOWN, 2, "callback")
@@ -206,8 +218,8 @@ async def test_a_callback_of_the_submission_before_is_a_second_task_once_the_new
     again = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
     assert again
     assert await jobs.release(again)
-    await jobs.apply(again, Move(JobEvent.UPSTREAM_ACCEPTED, task="task_2", hold_ms=-1))
-    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [Effect.EARLIER] * 2
+    await jobs.apply(again, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_2"), HoldSlot()]))
+    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [CallbackOutcome.EARLIER] * 2
     after = await read(jobs, job)
     assert (after.task_id, after.earlier) == ("task_2", ["task_1"])
     assert await due(redis, job)
@@ -217,8 +229,8 @@ async def test_a_nonce_that_was_seen_before_only_makes_a_look_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first, second = [await sent(redis, jobs, accept) for _ in range(2)]
-    assert await jobs.callback(told(first, nonce="n1")) is Effect.MOVED
-    assert await jobs.callback(told(second, "task_2", nonce="n1")) is Effect.REPLAYED
+    assert await jobs.callback(told(first, nonce="n1")) is CallbackOutcome.MOVED
+    assert await jobs.callback(told(second, "task_2", nonce="n1")) is CallbackOutcome.REPLAYED
     assert (await read(jobs, second)).state is JobState.SUBMITTING
     assert await due(redis, second)
     assert await owner(redis, "task_2") is None
@@ -231,7 +243,7 @@ async def test_a_distrusted_callback_only_makes_a_look_due_and_is_kept(
     job = await sent(redis, jobs, accept)
     before = await read(jobs, job)
     bad = told(job, distrusted=True, raw=b"{}", label="distrusted")
-    assert await jobs.callback(bad) is Effect.REPEATED
+    assert await jobs.callback(bad) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == before
     assert await due(redis, job)
     assert await quarantined(redis) == [("distrusted", "{}")]
@@ -242,7 +254,7 @@ async def test_what_could_not_be_read_is_kept_raw_and_is_evidence_all_the_same(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
     await jobs.callback(told(job, None, terminal=False, raw=b"<html>", label="unreadable"))
     assert (await read(jobs, job)).evidence == "callback"
     assert await quarantined(redis) == [("unreadable", "<html>")]
@@ -266,7 +278,7 @@ async def test_an_unknown_job_that_a_callback_moved_on_is_unknown_no_more(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
-    await jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1))
+    await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
     assert await redis.zrange("{gw}:unknowns", 0, -1) == [job.id]
-    assert await jobs.callback(told(job)) is Effect.MOVED
+    assert await jobs.callback(told(job)) is CallbackOutcome.MOVED
     assert await redis.zrange("{gw}:unknowns", 0, -1) == []

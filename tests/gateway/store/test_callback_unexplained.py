@@ -12,8 +12,10 @@ from gateway.environment import Environment
 from gateway.jobs import Spend, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Effect, Move
+from gateway.store.base import CallbackOutcome
+from gateway.store.effects import BindTask, HoldSlot
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, new_job
 from tests.gateway.store.test_callback import accepted, due, noted, owner, quarantined, read, sent, told
 
@@ -24,7 +26,7 @@ async def test_a_callback_of_a_submission_yet_to_come_is_a_rollback_and_the_job_
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
-    assert await jobs.callback(told(job, "task_1", 3)) is Effect.AHEAD
+    assert await jobs.callback(told(job, "task_1", 3)) is CallbackOutcome.AHEAD
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 3, "task_1")
     assert after.released_at is not None
@@ -32,7 +34,7 @@ async def test_a_callback_of_a_submission_yet_to_come_is_a_rollback_and_the_job_
     assert await noted(redis) == ["rollback_seen"]
     assert await quarantined(redis) == [("ahead", "")]
     assert await redis.hget(keys.TALLY, "rollback_seen|ahead") == "1"  # type: ignore[misc]
-    assert await jobs.callback(told(job, "task_1", 3)) is Effect.REPEATED
+    assert await jobs.callback(told(job, "task_1", 3)) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == after
     assert await noted(redis) == ["rollback_seen"]
 
@@ -45,7 +47,7 @@ async def test_a_callback_of_a_submission_that_was_never_released_fences_it(
     armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run")
     assert armed
     effects = [await jobs.callback(told(job, task)) for _ in range(2)]
-    assert effects == [Effect.AHEAD, Effect.REPEATED]
+    assert effects == [CallbackOutcome.AHEAD, CallbackOutcome.REPEATED]
     assert not await jobs.release(armed)
     after = await read(jobs, job)
     assert (after.state, after.task_id) == (state, task)
@@ -55,14 +57,14 @@ async def test_a_callback_of_a_submission_that_was_never_released_fences_it(
 
 async def test_an_orphan_that_names_its_task_is_built_up_again(redis: Redis, jobs: RedisJobStore) -> None:
     job = new_job()
-    assert await jobs.callback(told(job, raw=b"raw")) is Effect.ORPHAN
+    assert await jobs.callback(told(job, raw=b"raw")) is CallbackOutcome.ORPHAN
     after = await read(jobs, job)
     assert (after.state, after.tenant, after.task_id) == (JobState.SUBMITTED, "acme", "task_1")
     assert await quarantined(redis) == [("orphan", "raw")]
     assert await noted(redis) == ["rollback_seen"]
     assert await due(redis, job)
     assert await redis.hget(keys.COUNTS, "job:submitted") == "1"  # type: ignore[misc]
-    assert await jobs.callback(told(job)) is Effect.REPEATED
+    assert await jobs.callback(told(job)) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == after
 
 
@@ -71,7 +73,7 @@ async def test_an_orphan_that_proves_no_task_is_only_quarantined(
     redis: Redis, jobs: RedisJobStore, changes: dict[str, Any]
 ) -> None:
     job = new_job()
-    assert [await jobs.callback(told(job, **changes)) for _ in range(2)] == [Effect.ORPHAN] * 2
+    assert [await jobs.callback(told(job, **changes)) for _ in range(2)] == [CallbackOutcome.ORPHAN] * 2
     assert await jobs.read(job.id) is None
     assert await quarantined(redis) == [("orphan", "")] * 2
 
@@ -81,7 +83,7 @@ async def test_an_orphan_that_names_another_job_s_task_is_not_built_up(
 ) -> None:
     await accepted(redis, jobs, accept)
     job = new_job()
-    assert await jobs.callback(told(job)) is Effect.ORPHAN
+    assert await jobs.callback(told(job)) is CallbackOutcome.ORPHAN
     assert await jobs.read(job.id) is None
     assert "task_claimed_twice" in await noted(redis)
 
@@ -91,7 +93,7 @@ async def test_a_callback_for_a_job_that_was_forgotten_by_now_is_no_alarm(
 ) -> None:
     old = Environment(clock=lambda: Environment().clock() - 8 * DAY)
     job = new_job(id=old.new_job_id())
-    assert [await jobs.callback(told(job)) for _ in range(2)] == [Effect.EXPIRED] * 2
+    assert [await jobs.callback(told(job)) for _ in range(2)] == [CallbackOutcome.EXPIRED] * 2
     assert await jobs.read(job.id) is None
     assert (await quarantined(redis), await noted(redis)) == ([], [])
 
@@ -102,7 +104,7 @@ async def test_a_callback_that_names_another_job_s_task_makes_both_be_looked_at(
     first = await accepted(redis, jobs, accept)
     second = await sent(redis, jobs, accept)
     crossing = told(second, "task_1", claimed={"status": "completed"})
-    assert [await jobs.callback(crossing) for _ in range(2)] == [Effect.CROSSED] * 2
+    assert [await jobs.callback(crossing) for _ in range(2)] == [CallbackOutcome.CROSSED] * 2
     after = await read(jobs, second)
     assert (after.task_id, after.claimed, after.called_back_at) == (None, None, None)
     assert after.evidence == "callback"  # its token proves that there is a task, if not which
@@ -119,7 +121,9 @@ async def test_a_task_that_a_callback_took_goes_to_the_job_that_the_upstream_s_a
 ) -> None:
     thief, rightful = [await sent(redis, jobs, accept) for _ in range(2)]
     await jobs.callback(told(thief, "task_1"))
-    await jobs.apply(rightful, Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1))
+    await jobs.apply(
+        rightful, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot()])
+    )
     assert (await read(jobs, thief)).task_id is None
     assert (await read(jobs, rightful)).task_id == "task_1"
     assert await owner(redis, "task_1") == rightful.id
@@ -130,7 +134,7 @@ async def test_a_job_whose_task_is_known_takes_no_other_task_even_if_nobody_has_
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accepted(redis, jobs, accept, "task_1")
-    assert await jobs.callback(told(job, "task_2")) is Effect.CROSSED
+    assert await jobs.callback(told(job, "task_2")) is CallbackOutcome.CROSSED
     after = await read(jobs, job)
     assert (after.task_id, after.earlier) == ("task_1", [])
     assert await redis.get("{gw}:task:task_2") is None

@@ -12,9 +12,10 @@ from gateway.errors import IdempotencyMismatch, LimitReached
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import BindTask, Finish, GiveBackSlot, HoldSlot, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, new_job, rung
 
 
@@ -27,7 +28,7 @@ async def finish(jobs: RedisJobStore, redis: Redis, job_id: str) -> None:
     job = await jobs.claim(await held(redis, Role.SUBMIT, job_id))
     assert job
     done = [submit_ticket(job), confirm_ticket(job)]
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_REJECTED, done=done))
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_REJECTED, effects=[Finish(done)]))
 
 
 async def test_accept_hands_a_job_to_arq_at_once_when_a_slot_is_free(redis: Redis, accept: Accept) -> None:
@@ -76,7 +77,7 @@ async def test_a_busy_upstream_s_job_comes_back_before_newer_ones_when_it_is_due
     first, second, third = [await accept() for _ in range(3)]
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, first.id))
     assert claimed
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_BUSY, give_back_in_ms=3_600_000))
+    await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000)]))
     assert await rung(redis, Role.SUBMIT) == [first.id, second.id, third.id]  # its slot went to the third
     newest = await accept()
     await redis.zadd(keys.due(Role.SUBMIT), {str(submit_ticket(first)): 1})
@@ -90,7 +91,9 @@ async def test_giving_back_a_slot_twice_frees_one(redis: Redis, jobs: RedisJobSt
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
     for _ in range(3):
-        await jobs.apply(claimed, Move(JobEvent.UPSTREAM_REJECTED, done=[submit_ticket(job)]))
+        await jobs.apply(
+            claimed, Transition(JobEvent.UPSTREAM_REJECTED, effects=[Finish([submit_ticket(job)])])
+        )
     assert await redis.hget("{gw}:submit:inflight", "acme") == "1"  # type: ignore[misc]
 
 
@@ -100,11 +103,11 @@ async def test_a_confirmation_asked_for_while_one_runs_follows_it(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    accepted = Move(JobEvent.UPSTREAM_ACCEPTED, task="t1", hold_ms=-1, poll_in_ms=0)
+    accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t1"), HoldSlot(), PollAfter(0)])
     await jobs.apply(claimed, accepted)
     running = await held(redis, Role.CONFIRM, job.id)
     assert await jobs.begin_confirm(running)
-    await jobs.apply(claimed, Move(JobEvent.CALLBACK_SEEN, poll_in_ms=0))
+    await jobs.apply(claimed, Transition(JobEvent.CALLBACK_SEEN, effects=[PollAfter(0)]))
     assert len(await rung(redis, Role.CONFIRM)) == 1
     await jobs.postpone(running, 3_600_000, {"polls": 1})
     assert (await held(redis, Role.CONFIRM, job.id)).ring > running.ring
@@ -132,7 +135,7 @@ async def test_a_submit_slot_is_held_until_the_job_is_final(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="t", hold_ms=-1))
+    await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t"), HoldSlot()]))
     [(_, lease)] = await redis.zrange(keys.slots(Role.SUBMIT), 0, -1, withscores=True)
     assert lease == float("inf")
     assert await lanes.expired(Role.SUBMIT) == []

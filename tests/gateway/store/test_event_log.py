@@ -12,9 +12,11 @@ from gateway.events import EVENT_OF, TYPE_OF_STATE, EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.store import keys
-from gateway.store.base import Callback, Move
+from gateway.store.base import Callback
+from gateway.store.effects import AddLateResult, AddToFields, BindTask, OweEvent, SetFields
 from gateway.store.event_log import START, Entry, RedisTenantEvents, place
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, new_job
 
 
@@ -29,13 +31,13 @@ async def heard(told: RedisTenantEvents, tenant: str = "acme") -> list[tuple[str
 
 
 async def submitted(jobs: RedisJobStore, job: Job) -> None:
-    await jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task=f"task-of-{job.id}"))
+    await jobs.apply(job, Transition(JobEvent.CLAIMED, effects=[AddToFields({"epoch": 1})]))
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask(f"task-of-{job.id}")]))
 
 
-def ended(job: Job) -> Move:
+def ended(job: Job) -> Transition:
     job = replace(job, state=JobState.CANCELED, finished_at=7)
-    return Move(JobEvent.CANCEL_REQUESTED, owed=events.make(job, None))
+    return Transition(JobEvent.CANCEL_REQUESTED, effects=[OweEvent(events.make(job, None))])
 
 
 async def test_an_accepted_job_is_told_once_however_often_it_is_posted(
@@ -61,7 +63,7 @@ async def test_every_move_into_a_state_that_clients_hear_of_is_told_and_no_other
 ) -> None:
     job = await accept()
     await redis.hset(keys.job(job.id), "state", before)  # type: ignore[misc]
-    await jobs.apply(job, Move(event))
+    await jobs.apply(job, Transition(event))
     after = job_transitions(event).get(before, before)
     heard_of = after in TYPE_OF_STATE and after is not before and after is not JobState.QUEUED
     expected = [(TYPE_OF_STATE[after].value, job.id)] if heard_of else []
@@ -72,8 +74,8 @@ async def test_a_job_that_is_queued_again_is_not_told_again(
     told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
-    await jobs.apply(job, Move(JobEvent.CLAIMED))
-    await jobs.apply(job, Move(JobEvent.CLAIM_LOST))
+    await jobs.apply(job, Transition(JobEvent.CLAIMED))
+    await jobs.apply(job, Transition(JobEvent.CLAIM_LOST))
     assert await heard(told) == [("job.queued", job.id)]
 
 
@@ -81,7 +83,9 @@ async def test_a_callback_that_moves_a_job_is_told(
     told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
-    await jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}, fields={"released_at": 1}))
+    await jobs.apply(
+        job, Transition(JobEvent.CLAIMED, effects=[AddToFields({"epoch": 1}), SetFields({"released_at": 1})])
+    )
     for _ in range(2):
         await jobs.callback(Callback(job.id, "acme", 1, "test", task_id="t-1", working=True))
     assert await heard(told) == [("job.queued", job.id), ("job.submitted", job.id)]
@@ -101,7 +105,8 @@ async def test_a_late_result_is_told_once(
     job = await accept()
     await redis.hset(keys.job(job.id), "state", "failed")  # type: ignore[misc]
     late = replace(job, state=JobState.FAILED, late={"output": None})
-    move = Move(JobEvent.LATE_SUCCESS, beside=True, owed=events.make_late(late, None, 9))
+    noting = AddLateResult({}, events.make_late(late, None, 9))
+    move = Transition(JobEvent.LATE_SUCCESS, effects=[noting])
     for _ in range(2):
         await jobs.apply(late, move)
     assert (await heard(told))[1:] == [("job.late_result", job.id)]
@@ -217,7 +222,7 @@ async def test_only_so_many_are_kept(redis: Redis, jobs: RedisJobStore, accept: 
         for number in range(11_000):
             pipe.xadd(keys.tenant_events("acme"), {"type": "job.queued", "job": f"job_{number}"})
         await pipe.execute()
-    await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
+    await jobs.apply(job, Transition(JobEvent.CANCEL_REQUESTED))
     assert 10_000 <= await redis.xlen(keys.tenant_events("acme")) < 10_500
 
 
@@ -232,7 +237,9 @@ async def test_of_a_step_the_job_is_told_as_it_was_then_and_of_its_end_the_froze
     record = await jobs.read(job.id)
     assert record is not None
     assert queued == events.make_step(record, EventType.QUEUED, "mine").body
-    assert canceled == ended(job).owed.body  # type: ignore[union-attr]
+    end = ended(job).find(OweEvent)
+    assert end
+    assert canceled == end.event.body
 
 
 async def test_a_payload_that_an_event_leaves_out_is_not_fetched(

@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 from gateway.dispatch import CallbackLimits, Role, RoleLimits, Ticket
 from gateway.jobs import Job, Priority, submit_ticket
 from gateway.lifecycle import JobEvent
-from gateway.store.base import Move
+from gateway.store.effects import Finish
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import new_job
 
 _ONE_SLOT = {role: RoleLimits(slots=1, lane_slots=1, lease_ms=60_000) for role in Role}
@@ -136,7 +137,9 @@ async def test_a_priority_that_was_not_used_has_saved_up_nothing(line: Line) -> 
 async def test_canceled_jobs_leave_no_gap_in_the_order(line: Line) -> None:
     normal = [await line.post("acme") for _ in range(200)]
     for job in normal[2:]:
-        await line.jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(job)]))
+        await line.jobs.apply(
+            job, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(job)])])
+        )
     after = await line.post("acme")
     low = [await line.post("acme", Priority.LOW) for _ in range(2)]
     wanted = [normal[0], normal[1], low[0], after, low[1]]

@@ -12,9 +12,10 @@ from gateway.dispatch import Role
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import Finish
 from gateway.store.histograms import BOUNDS, quantile, timing_of, timings_of
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held
 
 ZERO = (0,) * (len(BOUNDS) + 1)
@@ -48,7 +49,7 @@ async def test_a_job_s_time_is_counted_once_when_it_ends(
     job = await accept()
     await redis.hset(keys.job(job.id), "created_at", str(job.created_at - 4000))  # type: ignore[misc]
     await held(redis, Role.SUBMIT, job.id)
-    end = Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(job), confirm_ticket(job)])
+    end = Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(job), confirm_ticket(job)])])
     for _ in range(2):
         await jobs.apply(job, end)
     told = timings_of(await redis.hgetall(keys.TIMINGS))["job"]  # type: ignore[misc]

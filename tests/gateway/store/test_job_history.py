@@ -8,9 +8,10 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import BindTask, HoldSlot, RecordHistory
 from gateway.store.job_history import RedisJobHistory, history_of
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from tests.gateway.store.conftest import Accept, held
 
@@ -36,7 +37,7 @@ async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its
     job = await accept()
     many = [orjson.dumps({"at": n, "event": "looked", "n": n}) for n in range(_MOST)]
     await redis.rpush(keys.job_audit(job.id), *many)  # type: ignore[misc]
-    await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
+    await jobs.apply(job, Transition(JobEvent.CANCEL_REQUESTED))
     audit = history_of(job.created_at, await redis.lrange(keys.job_audit(job.id), 0, -1))  # type: ignore[misc]
     assert len(audit) == _MOST + 1
     assert [entry["event"] for entry in (audit[0], audit[1], audit[-1])] == [
@@ -55,7 +56,8 @@ async def test_the_audit_tells_what_happened_to_the_job_in_order(
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
     await jobs.release(claimed)
-    await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="task-1", hold_ms=-1, by="key1"))
+    effects = [BindTask("task-1", "key1"), HoldSlot(), RecordHistory(by="key1")]
+    await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=effects))
     audit = await RedisJobHistory(redis).read(job)
     named = [(entry["event"], entry.get("from"), entry.get("to")) for entry in audit]
     assert ("claimed", "queued", "submitting") in named

@@ -16,11 +16,13 @@ from gateway.errors import StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.local.valkey import valkey
-from gateway.store.base import Move, Outcome
+from gateway.store.base import Outcome
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.effects import BindTask, Finish, HoldSlot, OweEvent, PollAfter, SetFields
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, fill, held, new_job
 
 HOOK = "https://client.example.com/hook"
@@ -58,18 +60,19 @@ async def test_a_full_redis_lets_what_it_holds_run_to_its_end(
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, inside.id), "a run")
     assert claimed
     assert await jobs.release(claimed)
-    move = Move(JobEvent.UPSTREAM_ACCEPTED, task="task_1", hold_ms=-1, poll_in_ms=0)
+    move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot(), PollAfter(0)])
     assert (await jobs.apply(claimed, move)).outcome is Outcome.MOVED
     await lanes.dispatch()
     looked = await jobs.begin_confirm(await held(redis, Role.CONFIRM, inside.id))
     assert looked
     done = replace(looked, state=JobState.COMPLETED, finished_at=looked.created_at + 1)
-    move = Move(
+    move = Transition(
         JobEvent.UPSTREAM_SUCCEEDED,
-        fields={"finished_at": done.finished_at, "output": [{"content": [{"url": "u" * 10_000}]}]},
-        done=[submit_ticket(looked), confirm_ticket(looked)],
-        owed=events.make(done, None),
-        callback_url=HOOK,
+        effects=[
+            SetFields({"finished_at": done.finished_at, "output": [{"content": [{"url": "u" * 10_000}]}]}),
+            Finish([submit_ticket(looked), confirm_ticket(looked)]),
+            OweEvent(events.make(done, None), HOOK),
+        ],
     )
     assert (await jobs.apply(looked, move)).outcome is Outcome.MOVED
     [owed] = await deliveries.of_job(inside.id)

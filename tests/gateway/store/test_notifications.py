@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
 from gateway.store import notifications as changes_module
-from gateway.store.base import Move
 from gateway.store.client import connection_pool
+from gateway.store.effects import BindTask
 from gateway.store.jobs import RedisJobStore
 from gateway.store.notifications import Bell, Changes
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept
 
 SECONDS = 10
@@ -48,7 +49,7 @@ async def test_who_waits_for_a_job_is_told_when_it_is_final(
 ) -> None:
     job = await accept()
     with changes.watch(job.id) as first, changes.watch(job.id) as second:
-        await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
+        await jobs.apply(job, Transition(JobEvent.CANCEL_REQUESTED))
         assert await heard(first)
         assert await heard(second)
 
@@ -58,9 +59,9 @@ async def test_nobody_is_told_of_another_s_job_or_of_a_move_that_is_not_final(
 ) -> None:
     job, other = await accept(), await accept()
     with changes.watch(job.id) as mine, changes.watch(other.id) as theirs:
-        await jobs.apply(job, Move(JobEvent.CLAIMED))
-        await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1"))
-        await jobs.apply(other, Move(JobEvent.CANCEL_REQUESTED))
+        await jobs.apply(job, Transition(JobEvent.CLAIMED))
+        await jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t-1")]))
+        await jobs.apply(other, Transition(JobEvent.CANCEL_REQUESTED))
         assert await heard(theirs)
         assert not mine.rung
 
@@ -113,7 +114,7 @@ async def test_a_subscription_that_breaks_is_made_again_and_what_was_missed_is_f
         assert await heard(followed)
         assert not not_yet.rung
         await subscribed(redis, besides=broken)
-        await jobs.apply(waits, Move(JobEvent.CANCEL_REQUESTED))
+        await jobs.apply(waits, Transition(JobEvent.CANCEL_REQUESTED))
         assert await heard(not_yet)
     assert [line["event"] for line in logged] == ["changes_subscription_lost", "changes_subscription_back"]
 
@@ -160,7 +161,7 @@ async def test_a_word_for_nobody_or_of_another_form_does_no_harm(
     ):
         await redis.publish(keys.CHANGES, text)
     with changes.watch(job.id) as bell:
-        await jobs.apply(job, Move(JobEvent.CANCEL_REQUESTED))
+        await jobs.apply(job, Transition(JobEvent.CANCEL_REQUESTED))
         assert await heard(bell)
     assert changes._watched == {}
 

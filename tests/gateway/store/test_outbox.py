@@ -14,10 +14,12 @@ from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Answer, Move, Outcome
+from gateway.store.base import Outcome, TransitionResult
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.effects import OweEvent, SetFields
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, rung
 
 HOOK = "https://client.example.com/hook"
@@ -27,11 +29,14 @@ def endpoint(name: str, *wanted: EventType, tenant: str = "acme") -> Endpoint:
     return Endpoint(f"ep_{name}", tenant, f"https://{name}.example.com/hook", wanted, "k1", 1)
 
 
-async def settle(jobs: RedisJobStore, job: Job, event: JobEvent = JobEvent.CANCEL_REQUESTED) -> Answer:
+async def settle(
+    jobs: RedisJobStore, job: Job, event: JobEvent = JobEvent.CANCEL_REQUESTED
+) -> TransitionResult:
     """Ends a queued job as the settlement does."""
     after = replace(job, state=JobState.CANCELED, finished_at=job.created_at + 5)
-    move = Move(event, fields={"finished_at": job.created_at + 5}, owed=events.make(after, None))
-    return await jobs.apply(job, replace(move, callback_url=job.callback_url))
+    owing = OweEvent(events.make(after, None), job.callback_url)
+    fields = SetFields({"finished_at": job.created_at + 5})
+    return await jobs.apply(job, Transition(event, effects=[fields, owing]))
 
 
 async def test_endpoints_that_want_the_event_are_owed_it_and_no_others(
@@ -107,7 +112,7 @@ async def test_a_move_that_did_not_happen_owes_nothing(
     job = await accept(callback_url=HOOK)
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    await jobs.apply(claimed, Move(JobEvent.OUTCOME_LOST))
+    await jobs.apply(claimed, Transition(JobEvent.OUTCOME_LOST))
     assert (await settle(jobs, job)).outcome is Outcome.REFUSED
     assert await deliveries.of_job(job.id) == []
     assert await redis.keys("{gw}:event:*") == []

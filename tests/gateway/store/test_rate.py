@@ -9,10 +9,11 @@ from gateway.dispatch import CallbackLimits, Role, RoleLimits
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import BindTask, Finish, HoldSlot, LearnDuration, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held
 
 LIMITS = CallbackLimits(90_000, 30_000, 604_800_000)
@@ -69,9 +70,8 @@ async def test_without_a_rate_as_many_go_as_there_are_slots(redis: Redis, script
 async def accepted(redis: Redis, jobs: RedisJobStore, job: Job, *, typical: int | None = 4) -> None:
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    move = Move(
-        JobEvent.UPSTREAM_ACCEPTED, task=f"task_{job.id}", hold_ms=-1, poll_in_ms=30_000, typical=typical
-    )
+    poll = PollAfter(30_000, typical)
+    move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask(f"task_{job.id}"), HoldSlot(), poll])
     await jobs.apply(claimed, move)
 
 
@@ -79,7 +79,7 @@ async def took(redis: Redis, jobs: RedisJobStore, job: Job, ms: int) -> None:
     """The upstream took so long for it."""
     await accepted(redis, jobs, job)
     done = [submit_ticket(job), confirm_ticket(job)]
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_SUCCEEDED, learn_ms=ms, done=done))
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=[LearnDuration(ms), Finish(done)]))
 
 
 async def due_in(redis: Redis, job: Job) -> float:
@@ -144,5 +144,5 @@ async def test_a_job_that_is_settled_again_teaches_nothing(
 ) -> None:
     job = await accept()
     await took(redis, jobs, job, 80_000)
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_SUCCEEDED, learn_ms=160_000))
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=[LearnDuration(160_000)]))
     assert await redis.hget("{gw}:durations", "720p:0:mean") == "80000"  # type: ignore[misc]

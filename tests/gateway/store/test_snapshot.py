@@ -12,12 +12,13 @@ from gateway.dispatch import ACCOUNT, AccountLimits, Role
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import Move
 from gateway.store.client import connection_pool
+from gateway.store.effects import Tally
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.memory_watermark import ratio_of
 from gateway.store.snapshot import AccountGauges, Gauges, RedisGauges, RoleGauges
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import ROLES, Accept, held
 
 
@@ -139,7 +140,9 @@ async def test_counts_follow_the_jobs_and_the_tally_only_grows(
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
     for _ in range(2):
-        await jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, tally=["submissions|accepted"]))
+        await jobs.apply(
+            claimed, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[Tally(["submissions|accepted"])])
+        )
     found = await read(redis)
     assert {name: n for name, n in found.counts.items() if n} == {"job:submitted": 1}
     assert found.tally == {"jobs_accepted": 1, "submissions|accepted": 2}

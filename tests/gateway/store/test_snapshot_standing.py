@@ -11,9 +11,10 @@ from gateway.dispatch import Role
 from gateway.jobs import submit_ticket
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store.base import Move
+from gateway.store.effects import Finish, HoldSlot, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.snapshot import RedisGauges
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import ROLES, Accept, held
 
 
@@ -36,8 +37,8 @@ async def test_the_state_tells_what_is_held_and_what_waits_and_goes_back_to_zero
     found = (await gauges.standing()).roles[Role.SUBMIT]
     assert found == {"waiting": 1, "due": 0, "again": 0, "slots": 2, "holders": 2, "inflight": 2}
     for job in accepted:
-        move = Move(JobEvent.CANCEL_REQUESTED, done=[submit_ticket(job)])
-        await jobs.apply(job, move)
+        canceled = Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(job)])])
+        await jobs.apply(job, canceled)
     after = await gauges.standing()
     assert set(after.roles[Role.SUBMIT].values()) == {0}
     assert after.counts == {"job:queued": 0, "job:canceled": 3}
@@ -50,7 +51,7 @@ async def test_an_unknown_job_is_counted_while_it_is_unknown(
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
     assert claimed
     await jobs.release(claimed)
-    await jobs.apply(claimed, Move(JobEvent.OUTCOME_LOST, hold_ms=-1, poll_in_ms=60_000))
+    await jobs.apply(claimed, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot(), PollAfter(60_000)]))
     found = await gauges.standing()
     assert found.unknown == 1
     assert found.roles[Role.CONFIRM]["due"] == 1

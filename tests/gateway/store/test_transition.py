@@ -18,10 +18,12 @@ from gateway.lifecycle import (
     JobState,
 )
 from gateway.store import keys
-from gateway.store.base import Move, Outcome
+from gateway.store.base import Outcome
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.effects import BindTask, GiveBackSlot, SetFields
 from gateway.store.job_history import history_of
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Guard, Transition
 from tests.gateway.store.conftest import Accept, held, new_job
 
 
@@ -40,12 +42,12 @@ async def put_into(redis: Redis, jobs: RedisJobStore, accept: Accept, state: Job
 
 @pytest.mark.parametrize("event", list(JobEvent))
 @pytest.mark.parametrize("state", list(JobState))
-async def test_a_job_moves_exactly_as_the_table_says(
+async def test_a_job_transitions_exactly_as_the_table_says(
     redis: Redis, jobs: RedisJobStore, accept: Accept, state: JobState, event: JobEvent
 ) -> None:
     job_id = await put_into(redis, jobs, accept, state)
     before = await redis.hgetall(keys.job(job_id))  # type: ignore[misc]
-    answer = await jobs.apply(new_job(id=job_id), Move(event, fields={"progress": 0.5}))
+    answer = await jobs.apply(new_job(id=job_id), Transition(event, effects=[SetFields({"progress": 0.5})]))
     target = JOB_TRANSITIONS[state].get(event)
     after = await redis.hgetall(keys.job(job_id))  # type: ignore[misc]
     if target is None:
@@ -93,7 +95,7 @@ async def test_a_delivery_moves_exactly_as_the_table_says(
 async def test_a_move_of_a_job_that_does_not_exist_is_missing_and_writes_nothing(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
-    answer = await jobs.apply(new_job(), Move(JobEvent.UPSTREAM_ACCEPTED, task="t"))
+    answer = await jobs.apply(new_job(), Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t")]))
     assert answer.outcome is Outcome.MISSING
     assert await redis.keys("{gw}:job*") == []
 
@@ -103,7 +105,7 @@ async def test_an_older_epoch_is_fenced_and_frees_no_slot(
 ) -> None:
     job = await accept()
     assert await jobs.claim(await held(redis, Role.SUBMIT, job.id))
-    move = Move(JobEvent.UPSTREAM_BUSY, expect={"epoch": 0}, give_back_in_ms=0)
+    move = Transition(JobEvent.UPSTREAM_BUSY, Guard({"epoch": 0}), [GiveBackSlot(0)])
     assert (await jobs.apply(job, move)).outcome is Outcome.FENCED
     assert await redis.zcard(keys.slots(Role.SUBMIT)) == 1
 
@@ -143,7 +145,7 @@ async def test_the_gate_stays_shut_for_an_epoch_that_lost_its_claim(
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert claimed
-    await jobs.apply(job, Move(JobEvent.CLAIM_LOST, expect={"epoch": 1}, give_back_in_ms=0))
+    await jobs.apply(job, Transition(JobEvent.CLAIM_LOST, Guard({"epoch": 1}), [GiveBackSlot(0)]))
     assert not await jobs.release(claimed)
     again = await jobs.claim(await held(redis, Role.SUBMIT, job.id))
     assert again
@@ -157,7 +159,7 @@ async def test_every_move_is_an_entry_of_the_job_s_audit(
 ) -> None:
     job = await accept()
     await jobs.claim(await held(redis, Role.SUBMIT, job.id))
-    await jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t1"))
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t1")]))
     noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
     assert [entry["event"] for entry in history_of(job.created_at, noted)] == [
         "accepted",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from gateway.store import keys
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import new_job
 
@@ -52,5 +52,5 @@ async def test_a_gap_begins_the_stretch_again(redis: Redis, jobs: RedisJobStore)
 async def test_a_genuine_callback_proves_the_way_open_even_for_a_job_that_is_gone(
     jobs: RedisJobStore,
 ) -> None:
-    assert await jobs.callback(Callback(new_job().id, "acme", 1, "completed")) is Effect.ORPHAN
+    assert await jobs.callback(Callback(new_job().id, "acme", 1, "completed")) is CallbackOutcome.ORPHAN
     assert (await jobs.witness()).last is not None

@@ -11,7 +11,8 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent
-from gateway.store.base import Move
+from gateway.store.effects import GiveBackSlot, UnsetFields
+from gateway.store.transitions import Transition
 from tests.promises.crashes.campaign import SCENARIOS, singles
 from tests.promises.crashes.faults import Action, Fault, Plan, SimulatedProcess
 from tests.promises.crashes.invariants import violations
@@ -127,8 +128,12 @@ def replaced(verb: str, old: str, new: str) -> Change:
             "plain",
             [],
         ),
-        (replaced("transition", "do leave(gone[1], gone[2]) end", "do local _ = gone end"), "plain", []),
-        (replaced("transition", "count(order.kind, state, -1)", ""), "plain", []),
+        (
+            replaced("transition", "do leave(done.role, done.ticket) end", "do local _ = done end"),
+            "plain",
+            [],
+        ),
+        (replaced("transition", "if before then count(kind, before, -1) end", ""), "plain", []),
     ],
     ids=[
         "a gate without a fence",
@@ -146,10 +151,10 @@ def test_a_bug_in_a_script_is_seen(redis_url: str, change: Change, name: str, po
 def test_a_sweep_that_calls_a_released_submission_unpaid_is_seen(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unpaid(self: Sweeper, job: Job) -> Move:
-        return Move(JobEvent.CLAIM_LOST, unset=["released_at"], give_back_in_ms=0)
+    def unpaid(self: Sweeper, job: Job) -> Transition:
+        return Transition(JobEvent.CLAIM_LOST, effects=[UnsetFields(["released_at"]), GiveBackSlot(0)])
 
-    monkeypatch.setattr(Sweeper, "_verdict", unpaid)
+    monkeypatch.setattr(Sweeper, "_given_up", unpaid)
     found = broken_by(server, "plain", ["submit.last_byte.after"])
     assert "it was paid for 2 times, with 0 resubmissions chosen" in found
 

@@ -10,7 +10,8 @@ ENDS: Final = (
     Mutant(
         "idempotency_without_fingerprint",
         "gateway/store/scripts/accept.lua",
-        "prior[2] == order.fingerprint and 'replayed' or 'mismatch'",
+        "",
+        "prior_fingerprint == order.fingerprint and 'replayed' or 'mismatch'",
         "'replayed'",
         "another order under a used key is answered with a job that it never asked for",
         (named("gateway/store/dispatch", "the_same_idempotency_key_with_another_body_is_refused"),),
@@ -18,6 +19,7 @@ ENDS: Final = (
     Mutant(
         "idempotency_key_not_kept",
         "gateway/store/scripts/accept.lua",
+        "",
         "if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end\n",
         "",
         "a client that did not hear our 202 and posts again pays twice",
@@ -29,7 +31,8 @@ ENDS: Final = (
     Mutant(
         "accept_is_not_repeatable",
         "gateway/store/scripts/accept.lua",
-        "if redis.call('EXISTS', KEYS[1]) == 1 then return { 'replayed', order.name } end\n",
+        "",
+        "if redis.call('EXISTS', job) == 1 then return { 'replayed', order.name } end\n",
         "",
         "a job whose acceptance is asked for again, because an answer was lost, is queued again",
         (named("gateway/store/dispatch", "accepting_the_same_job_again_changes_nothing"),),
@@ -37,14 +40,16 @@ ENDS: Final = (
     Mutant(
         "accepted_job_expires",
         "gateway/store/scripts/accept.lua",
-        "write(KEYS[1], order.fields)\n",
-        "write(KEYS[1], order.fields)\nredis.call('EXPIRE', KEYS[1], 86400)\n",
+        "",
+        "set_fields(job, order.fields)\n",
+        "set_fields(job, order.fields)\nredis.call('EXPIRE', job, 86400)\n",
         "a job that takes long is gone before it is done",
         (named("gateway/store/transition", "no_key_that_matters_ever_expires_and_all_carry_the_tag"),),
     ),
     Mutant(
         "accepted_although_redis_is_away",
         "gateway/store/client.py",
+        "store_errors",
         'raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error',
         'raise RuntimeError(f"Redis does not answer: {type(error).__name__}") from error',
         "an outage is taken for a bug of ours: nobody waits for its end",
@@ -53,6 +58,7 @@ ENDS: Final = (
     Mutant(
         "slot_is_given_back_twice",
         "gateway/store/scripts/lib/lanes.lua",
+        "free",
         "if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end",
         "redis.call('ZREM', r .. ':slots', ticket)",
         "a call that is repeated because its answer was lost frees the slot of another",
@@ -61,6 +67,7 @@ ENDS: Final = (
     Mutant(
         "slot_is_not_given_back",
         "gateway/store/scripts/lib/lanes.lua",
+        "free",
         "if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then",
         "if redis.call('HINCRBY', r .. ':inflight', lane, 0) <= 0 then",
         "each finished job takes a slot of its tenant along, until none is left",
@@ -71,9 +78,10 @@ ENDS: Final = (
     ),
     Mutant(
         "final_record_is_written_again",
-        "gateway/store/scripts/lib/records.lua",
-        "if target == state and order.final[state] then return { 'absorbed', state, state } end",
-        "if target == '' and order.final[state] then return { 'absorbed', state, state } end",
+        "gateway/store/scripts/lib/transitions.lua",
+        "move",
+        "if after == before and transition.final[before] then",
+        "if after == '' and transition.final[before] then",
         "what a client was told is not what it reads a minute later",
         (
             named("gateway/store/transition", "a_job_moves_exactly_as_the_table_says"),
@@ -82,15 +90,17 @@ ENDS: Final = (
     ),
     Mutant(
         "completed_may_fail",
-        "gateway/store/scripts/lib/records.lua",
-        "local target = order.moves[state]\n",
-        "local target = order.moves[state] or order.moves.submitted\n",
+        "gateway/store/scripts/lib/transitions.lua",
+        "move",
+        "after = transition.moves[before]\n",
+        "after = transition.moves[before] or transition.moves.submitted\n",
         "a job that was told to be completed fails afterwards",
         (named("gateway/store/transition", "a_job_moves_exactly_as_the_table_says"),),
     ),
     Mutant(
         "event_id_random",
         "gateway/events.py",
+        "_frozen",
         "return Event(event_id(job.id, kind), kind,",
         'return Event(f"evt_{id(body):X}", kind,',
         "a subscriber cannot tell an event that comes again from a new one",
@@ -99,17 +109,20 @@ ENDS: Final = (
     Mutant(
         "outbox_outside_the_script",
         "gateway/settlement.py",
-        "        answer = await self.jobs.apply(job, whole)\n",
-        "        answer = await self.jobs.apply(job, replace(whole, owed=None))\n"
-        "        if answer.outcome is Outcome.MOVED and owed:\n"
-        "            told = Move(move.event, beside=True, owed=owed, callback_url=job.callback_url)\n"
-        "            await self.jobs.apply(job, told)\n",
+        "Settlement._settle",
+        "        result = await self.jobs.apply(job, ending.guarded(guard).also(*effects))\n",
+        "        silent = [one for one in effects if not isinstance(one, OweEvent)]\n"
+        "        result = await self.jobs.apply(job, ending.guarded(guard).also(*silent))\n"
+        "        if result.outcome is Outcome.MOVED and target is not job.state:\n"
+        "            owing = AddLateResult({}, event, job.callback_url)\n"
+        "            await self.jobs.apply(job, Transition(ending.event, effects=[owing]))\n",
         "a worker that dies between the two leaves a job of whose end nobody is told",
         (plan("plain", "upstream_succeeded.after:1:kill"),),
     ),
     Mutant(
         "cancel_ignores_a_release",
         "gateway/settlement.py",
+        "unpaid",
         "(job.state is JobState.SUBMITTING and job.released_at is None)",
         "job.state is JobState.SUBMITTING",
         "a job that was paid for is called canceled, and its video is lost",
@@ -118,7 +131,8 @@ ENDS: Final = (
     Mutant(
         "cancel_does_not_compare_the_release",
         "gateway/settlement.py",
-        '            expect["released_at"] = job.released_at\n',
+        "Settlement._settle",
+        "            guard = guard & Guard.same_release(job)\n",
         "            pass\n",
         "the same, when the release comes between the look and the cancel",
         (named("gateway/cancellation"),),
@@ -126,14 +140,16 @@ ENDS: Final = (
     Mutant(
         "settled_without_comparing",
         "gateway/settlement.py",
-        '{"state": job.state, "epoch": job.epoch or None}',
-        '{"epoch": job.epoch or None}',
+        "Settlement._settle",
+        "ending.guard & Guard.same_state(job)",
+        "ending.guard & Guard.same_submission(job)",
         "a job that moved while it was looked at ends as what it was before",
         (named("gateway/settlement"),),
     ),
     Mutant(
         "late_result_is_not_watched_for",
         "gateway/settlement.py",
+        "Settlement.fail",
         "if (event is JobEvent.DEADLINE_PASSED or job.resubmits) and self.late_watch_ms:",
         "if self.late_watch_ms < 0:",
         "a video that was paid for and is made in the end is told to nobody",
@@ -146,15 +162,17 @@ ENDS: Final = (
     ),
     Mutant(
         "late_result_is_told_again",
-        "gateway/store/scripts/transition.lua",
-        "if redis.call('HSETNX', key, 'late_at', now) == 1 then",
-        "if redis.call('HSET', key, 'late_at', now) >= 0 then",
+        "gateway/store/scripts/lib/effects.lua",
+        "add_late_result",
+        "if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end",
+        "redis.call('HSET', key, 'late_at', now)",
         "each look tells the same result as a new one",
         (named("workers/late_result", "two_that_find_the_result_at_once_tell_it_once"),),
     ),
     Mutant(
         "deadlines_are_not_watched",
         "workers/sweep.py",
+        "Sweeper.sweep",
         "            await self._deadline(job)\n",
         "            await asyncio.sleep(0)\n",
         "a job that cannot be sent is never over",
@@ -167,6 +185,7 @@ ENDS: Final = (
     Mutant(
         "forgets_what_it_still_owes",
         "gateway/store/scripts/forget.lua",
+        "",
         "if owed[1] == order.pending then return not_yet() end",
         "if owed[1] == '' then return not_yet() end",
         "a subscriber that was away for long is never told",
@@ -180,6 +199,7 @@ ENDS: Final = (
     Mutant(
         "forgets_what_is_watched",
         "gateway/store/scripts/forget.lua",
+        "",
         "if watched(key, now) then return not_yet() end\n",
         "",
         "a late result finds no job any more",
@@ -188,6 +208,7 @@ ENDS: Final = (
     Mutant(
         "delivery_is_tried_once",
         "workers/deliver.py",
+        "Messenger._verdict",
         "        if delay is not None:\n            return Verdict(DeliveryEvent.ATTEMPT_FAILED, delay)\n",
         "",
         "a subscriber that restarts just then is never told",
@@ -199,6 +220,7 @@ ENDS: Final = (
     Mutant(
         "lane_is_not_fair",
         "gateway/store/scripts/lib/dispatching.lua",
+        "hand_out",
         "redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)",
         "redis.call('ZADD', r .. ':fair', served, lane)",
         "one tenant's thousand jobs hold up everybody else's one",
@@ -207,6 +229,7 @@ ENDS: Final = (
     Mutant(
         "redirects_are_followed",
         "gateway/delivery/http.py",
+        "Deliverer._try",
         "allow_redirects=False",
         "allow_redirects=True",
         "a subscriber sends our request, signature and all, wherever it likes",
@@ -215,6 +238,7 @@ ENDS: Final = (
     Mutant(
         "address_checked_before_the_lookup_only",
         "gateway/delivery/guard.py",
+        "Guard.__call__",
         "        if not self.permits(host, port, plain=_plain_http.get()):\n            # One",
         "        if host is None:\n            # One",
         "a name that answers differently the second time reaches what it must not",

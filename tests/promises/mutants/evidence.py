@@ -10,6 +10,7 @@ EVIDENCE: Final = (
     Mutant(
         "grace_ignores_the_witness",
         "workers/evidence.py",
+        "EvidenceSeeker._grace_left",
         "if self.settings.public_url:\n            witness",
         "if not self.settings.public_url:\n            witness",
         "silence is taken for evidence although no callback could have come through",
@@ -18,6 +19,7 @@ EVIDENCE: Final = (
     Mutant(
         "grace_counts_shut_time",
         "workers/evidence.py",
+        "EvidenceSeeker._grace_left",
         "began = max(began, witness.since)",
         "began = min(began, witness.since)",
         "the first probe after an outage ends every window that the outage filled",
@@ -26,14 +28,16 @@ EVIDENCE: Final = (
     Mutant(
         "evidence_does_not_fence_a_resubmission",
         "gateway/resolution.py",
-        'expect={"epoch": job.epoch, "evidence": None},',
-        'expect={"epoch": job.epoch},',
+        "resubmission",
+        'Guard.same_submission(job).without("evidence")',
+        "Guard.same_submission(job)",
         "a job is sent again although a callback has just proved that it was accepted",
         (named("workers/evidence", "evidence_that_comes_just_before_it_is_sent_again_fences_that"),),
     ),
     Mutant(
         "evidence_does_not_keep_from_resubmitting",
         "workers/evidence.py",
+        "EvidenceSeeker._resubmitted",
         "if job.evidence is not None or job.resubmits",
         "if job.resubmits",
         "a job that is proved to be accepted is looked at for ever instead of ended",
@@ -42,6 +46,7 @@ EVIDENCE: Final = (
     Mutant(
         "held_is_sent_again",
         "workers/evidence.py",
+        "EvidenceSeeker.seek",
         "elif policy is OnUnknown.RESUBMIT and await",
         "elif await",
         "a job is paid for twice whose owner asked for the opposite",
@@ -53,6 +58,7 @@ EVIDENCE: Final = (
     Mutant(
         "resubmits_without_a_count",
         "workers/evidence.py",
+        "EvidenceSeeker._resubmitted",
         " or job.resubmits >= self.settings.resubmit_max:",
         " or job.resubmits < 0:",
         "a job whose answers are always lost is paid for until its deadline",
@@ -60,16 +66,18 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "resubmits_without_a_budget",
-        "gateway/store/scripts/transition.lua",
-        "      redis.call('HINCRBY', spent, budget[2], 1)\n",
+        "gateway/store/scripts/lib/effects.lua",
+        "spend_budget",
+        "  redis.call('HINCRBY', key, effect.day, 1)\n",
         "",
         "an hour of lost answers pays twice for everything",
         (named("workers/evidence", "a_tenant_s_budget_of_the_day_is_spent_once_and_others_have_their_own"),),
     ),
     Mutant(
         "unknown_is_not_looked_at",
-        "workers/submit.py",
-        "            poll_in_ms=evidence_ms(job, self.settings),\n",
+        "workers/submission_outcomes.py",
+        "OutcomeRecorder._lost",
+        "PollAfter(evidence_ms(job, self.settings)), ",
         "",
         "an unknown outcome lies until the total deadline",
         (
@@ -79,9 +87,10 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "no_poll_backstop",
-        "workers/submit.py",
-        "poll_in_ms=0 if over else int(self.settings.poll_first_seconds * 1000),",
-        "poll_in_ms=0 if over else None,",
+        "workers/submission_outcomes.py",
+        "OutcomeRecorder._accepted",
+        "HoldSlot(), poll)",
+        "HoldSlot(), *([poll] if over else []))",
         "a callback that is lost is a result that is lost",
         (
             plan("silent", "none"),
@@ -91,18 +100,21 @@ EVIDENCE: Final = (
     Mutant(
         "drop_loses_a_look",
         "gateway/store/scripts/postpone.lua",
-        "redis.call('SISMEMBER', P .. ARGV[1] .. ':again', ARGV[2]) == 0 then",
-        "redis.call('SISMEMBER', P .. ARGV[1] .. ':again', ARGV[2]) >= 0 then",
+        "",
+        "redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then",
+        "redis.call('SISMEMBER', P .. role .. ':again', ticket) >= 0 then",
         "a callback that came while a look was under way is forgotten with it",
         (named("workers/confirm_tasks", "a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made"),),
     ),
     Mutant(
         "callback_by_task_id_only",
         "gateway/store/scripts/callback.lua",
-        "local key, now = KEYS[1], now_ms()\n",
+        "",
+        "local now = now_ms()\n",
+        "local now = now_ms()\n"
         "local known = order.task and redis.call('GET', P .. 'task:' .. order.task)\n"
         "if not known then return 'repeated' end\n"
-        "local key, now = P .. 'job:' .. known, now_ms()\n",
+        "key = P .. 'job:' .. known\n",
         "a callback tells nothing of the job whose answer was lost, the one that needs it",
         (
             plan("plain", "submit.answered:1:lose_reply"),
@@ -111,7 +123,8 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "a_task_may_be_two_jobs",
-        "gateway/store/scripts/lib/records.lua",
+        "gateway/store/scripts/lib/tasks.lua",
+        "assign_task",
         "  if owner and owner ~= job then\n    local record",
         "  if owner == '' then\n    local record",
         "two clients are given one video",
@@ -128,7 +141,8 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "callback_outranks_our_own_answer",
-        "gateway/store/scripts/lib/records.lua",
+        "gateway/store/scripts/lib/tasks.lua",
+        "bind_task",
         "if known and claimed and not note_earlier(key, nil, task) then return false end",
         "if known and not claimed then return note_earlier(key, nil, task) end",
         "who can write a body says which task is whose",
@@ -141,6 +155,7 @@ EVIDENCE: Final = (
     Mutant(
         "first_of_two_claims_wins",
         "gateway/store/scripts/callback.lua",
+        "is_crossed",
         "if not answered then contest(",
         "if answered then contest(",
         "an upstream that crosses two callbacks swaps two customers' videos",
@@ -149,6 +164,7 @@ EVIDENCE: Final = (
     Mutant(
         "callback_is_believed_at_once",
         "workers/confirm.py",
+        "Confirmer._claim_left_ms",
         "        return max(0, wait - ",
         "        return min(0, wait - ",
         "the answer that says whose the task is comes too late",
@@ -161,7 +177,8 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "earlier_answer_is_no_answer",
-        "gateway/store/scripts/lib/records.lua",
+        "gateway/store/scripts/lib/tasks.lua",
+        "is_answer",
         "for epoch = 1, tonumber(",
         "for epoch = 2, tonumber(",
         "a callback takes a task away that the upstream's own answer gave",
@@ -175,6 +192,7 @@ EVIDENCE: Final = (
     Mutant(
         "token_of_any_submission",
         "gateway/callbacks/tokens.py",
+        "_mac",
         "ref.tenant, ref.job_id, _attempt(ref)))",
         "ref.tenant, ref.job_id))",
         "who has seen one callback URL can make that of the next submission",
@@ -183,6 +201,7 @@ EVIDENCE: Final = (
     Mutant(
         "looked_at_with_any_key",
         "gateway/jobs.py",
+        "Job.account_of",
         "self.elsewhere.get(task_id, self.account)",
         "self.account",
         "a task that another account has is not found, and its job is given up though it was paid for",
@@ -196,6 +215,7 @@ EVIDENCE: Final = (
     Mutant(
         "text_is_compared",
         "gateway/callbacks/signature.py",
+        "verify",
         'if not hmac.compare_digest(right, found.get(_SIGNATURE, b"")):',
         'if not hmac.compare_digest(right.decode(), found.get(_SIGNATURE, b"").decode("latin-1")):',
         "one byte beyond ASCII is a 500, and the callback is lost",
@@ -204,6 +224,7 @@ EVIDENCE: Final = (
     Mutant(
         "signature_used_for_ever",
         "gateway/store/scripts/callback.lua",
+        "take_in",
         "if again or order.distrusted then",
         "if order.distrusted then",
         "who has seen a signed callback can send it as often as they like",
@@ -212,6 +233,7 @@ EVIDENCE: Final = (
     Mutant(
         "body_is_claimed_in_confirm_mode",
         "gateway/callbacks/claims.py",
+        "read",
         'settings.callback_trust != "body" or snapshot is None',
         "snapshot is None",
         "one of the two locks before a body that is believed",
@@ -220,6 +242,7 @@ EVIDENCE: Final = (
     Mutant(
         "body_is_believed_in_confirm_mode",
         "workers/confirm.py",
+        "Confirmer._believed",
         'if self.settings.callback_trust != "body" or job.claimed is None:',
         "if job.claimed is None:",
         "the other lock: a client gets whatever video the sender of a callback named",
@@ -228,6 +251,7 @@ EVIDENCE: Final = (
     Mutant(
         "acknowledged_before_it_is_kept",
         "gateway/web/api/callbacks.py",
+        "_keep",
         "            error.retry_after_seconds = _RETRY_SECONDS\n            raise\n",
         "            return\n",
         "a callback that met an outage of Redis is never sent again",
@@ -236,6 +260,7 @@ EVIDENCE: Final = (
     Mutant(
         "journal_is_not_synced",
         "gateway/callbacks/journal.py",
+        "_write_whole",
         "        rest = rest[os.write(file, rest) :]\n    os.fdatasync(file)\n",
         "        rest = rest[os.write(file, rest) :]\n",
         "a loss of power takes callbacks that were acknowledged",
@@ -247,6 +272,7 @@ EVIDENCE: Final = (
     Mutant(
         "journal_is_removed_before_it_is_replayed",
         "gateway/callbacks/journal.py",
+        "_replay_file",
         "    log = structlog.get_logger().bind(file=path.name)\n",
         "    log = structlog.get_logger().bind(file=path.name)\n    path.unlink()\n",
         "an outage in the middle of a replay takes the rest of the file",
@@ -255,7 +281,8 @@ EVIDENCE: Final = (
     Mutant(
         "rollback_is_overlooked",
         "gateway/store/scripts/callback.lua",
-        "if order.epoch > epoch or (state == order.armed",
+        "take_in",
+        "if newer or (state == order.armed",
         "if order.epoch < 0 or (state == order.armed",
         "Redis lost what it acknowledged, and a job is sent again of which a callback says that it was sent",
         (
@@ -268,14 +295,16 @@ EVIDENCE: Final = (
     Mutant(
         "orphan_is_overlooked",
         "gateway/store/scripts/callback.lua",
-        "if order.task and not order.distrusted and bind(",
-        "if order.task and order.distrusted and bind(",
+        "rebuild",
+        "if order.task and not order.distrusted and assign_task(",
+        "if order.task and order.distrusted and assign_task(",
         "a job that Redis lost, and that was paid for, is never built up again",
         (named("gateway/store/callback_unexplained", "an_orphan_that_names_its_task_is_built_up_again"),),
     ),
     Mutant(
         "late_answer_is_thrown_away",
         "gateway/lifecycle.py",
+        "JOB_TRANSITIONS",
         "            E.UPSTREAM_BUSY: S.QUEUED,\n            E.UPSTREAM_ACCEPTED",
         "            E.UPSTREAM_ACCEPTED",
         "a job that is proved to be unpaid waits out its grace and fails",

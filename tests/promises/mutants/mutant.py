@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.promises.mutants.places import spans_of
+
 #: The store against a model, driven by hypothesis.
 LAYER_1: Final = "tests/promises/properties/test_jobs.py"
 _PLANS: Final = "tests/promises/mutants/test_plans.py::test_a_run_that_showed_a_bug_is_in_order_without_it"
@@ -35,11 +37,13 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`old`: a text that stands once in `file`; `new`: what stands there instead. `why`: what it would cost.
-    `caught_by`: pytest's names of the tests or modules of which one must fail, cheapest first."""
+    """`old`: a text that stands once in `function` of `file`; `new`: what stands there instead. `function`:
+    its qualified name, as `places.spans_of` takes it. `why`: what the bug would cost. `caught_by`: pytest's
+    names of the tests or modules of which one must fail, cheapest first."""
 
     name: str
     file: str
+    function: str
     old: str
     new: str
     why: str
@@ -48,6 +52,10 @@ class Mutant:
     def applied(self, tree: Path) -> str:
         """The file's text with the bug in it. Raises DoesNotApply."""
         text = (tree / self.file).read_text()
-        if (found := text.count(self.old)) != 1:
-            raise DoesNotApply(f"{self.name}: its old text stands {found} times in {self.file}")
-        return text.replace(self.old, self.new)
+        spans = spans_of(text, self.file, self.function)
+        found = [span for span in spans for _ in range(text.count(self.old, *span))]
+        if len(found) != 1:
+            where = f"{self.function or 'no function'} of {self.file}"
+            raise DoesNotApply(f"{self.name}: its old text stands {len(found)} times in {where}")
+        [(start, end)] = found
+        return text[:start] + text[start:end].replace(self.old, self.new) + text[end:]

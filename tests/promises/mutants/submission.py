@@ -10,6 +10,7 @@ SUBMISSION: Final = (
     Mutant(
         "no_gate",
         "workers/release_gate.py",
+        "Gatekeeper.__call__",
         "if not await self.jobs.release(self.job):",
         "if self.job.final:",
         "money is spent that no record knows of: whoever finds the job after a crash sends it again",
@@ -21,6 +22,7 @@ SUBMISSION: Final = (
     Mutant(
         "last_byte_before_the_gate",
         "gateway/upstream/gated.py",
+        "GatedBody.__anext__",
         "        if start == last:\n            await self._pass_gate()",
         "        if start == 0:\n            await self._pass_gate()",
         "the upload follows the release: a worker that dies in it leaves an unknown that cost nothing",
@@ -29,6 +31,7 @@ SUBMISSION: Final = (
     Mutant(
         "gate_is_never_asked",
         "gateway/upstream/gated.py",
+        "GatedBody._pass_gate",
         "            await self._gate()\n",
         "",
         "the request goes out whatever the record says",
@@ -37,7 +40,8 @@ SUBMISSION: Final = (
     Mutant(
         "release_without_fence",
         "gateway/store/scripts/release.lua",
-        "if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] or (found[4] or '') ~= ARGV[3] then return 0 end",
+        "",
+        "if found[1] ~= state or found[2] ~= epoch or (found[4] or '') ~= run then return 0 end",
         "if not found[1] then return 0 end",
         "a worker that lost its claim, or whose job was canceled, sends all the same",
         (
@@ -48,7 +52,8 @@ SUBMISSION: Final = (
     Mutant(
         "release_without_epoch",
         "gateway/store/scripts/release.lua",
-        " or found[2] ~= ARGV[2] or (found[4] or '') ~= ARGV[3] then",
+        "",
+        " or found[2] ~= epoch or (found[4] or '') ~= run then",
         " then",
         "a worker that was thought dead sends beside the one that took over",
         (
@@ -59,24 +64,22 @@ SUBMISSION: Final = (
     Mutant(
         "release_without_run",
         "gateway/store/scripts/release.lua",
-        " or (found[4] or '') ~= ARGV[3] then",
+        "",
+        " or (found[4] or '') ~= run then",
         " then",
         "a Redis that was rolled back hands an epoch out twice, and both submissions are let go",
         (named("workers/release_gate", "of_two_claims_with_one_epoch_only_the_recorded_one_is_released"),),
     ),
     Mutant(
         "proof_does_not_outweigh_a_denial",
-        "workers/submit.py",
-        """guarded = replace(move, expect={"epoch": job.epoch, "run": job.run, "evidence": None})
-        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        if answer.outcome is not Outcome.FENCED:""",
-        """guarded = replace(move, expect={"epoch": job.epoch, "run": job.run})
-        answer = await persist(lambda: self.jobs.apply(job, guarded), self.environment)
-        if answer.outcome is not Outcome.FENCED:""",
+        "workers/submission_outcomes.py",
+        "OutcomeRecorder._send_back",
+        'Guard.same_claim(job).without("evidence")',
+        "Guard.same_claim(job)",
         "a job that a callback proved to be paid for is sent again because its late answer says busy",
         (
             named(
-                "workers/gate_fences",
+                "workers/release_gate",
                 "an_answer_that_denies_a_task_is_not_believed_when_a_callback_proved_one",
             ),
         ),
@@ -84,12 +87,13 @@ SUBMISSION: Final = (
     Mutant(
         "start_deadline_is_not_asked_at_the_gate",
         "gateway/store/scripts/release.lua",
-        "if found[5] and now >= tonumber(found[5]) then return 0 end",
+        "",
+        "if start_by and now >= start_by then return 0 end",
         "",
         "a worker frozen across the start deadline pays for a job that its client has given up",
         (
             named(
-                "workers/gate_fences",
+                "workers/release_gate",
                 "a_job_whose_time_to_start_is_over_is_not_released_although_no_sweep_came",
             ),
         ),
@@ -97,6 +101,7 @@ SUBMISSION: Final = (
     Mutant(
         "no_self_fence",
         "workers/release_gate.py",
+        "Gatekeeper.__call__",
         "if self.environment.monotonic() - began > _RELEASE_SECONDS:",
         "if self.environment.monotonic() - began < 0:",
         "a worker frozen in its release sends when it thaws, long after its job was called unknown",
@@ -105,6 +110,7 @@ SUBMISSION: Final = (
     Mutant(
         "armed_is_called_unknown",
         "workers/sweep.py",
+        "Sweeper._given_up",
         "if job.released_at is None:  # the last byte never went out",
         "if job.epoch == 0:",
         "a job that cost nothing waits for evidence that cannot come, and fails",
@@ -119,6 +125,7 @@ SUBMISSION: Final = (
     Mutant(
         "released_is_called_queued",
         "workers/sweep.py",
+        "Sweeper._given_up",
         "if job.released_at is None:  # the last byte never went out",
         "if job.epoch > 0:",
         "a job that may have been paid for is sent again",
@@ -133,6 +140,7 @@ SUBMISSION: Final = (
     Mutant(
         "5xx_is_sent_again",
         "gateway/upstream/vtrix.py",
+        "VtrixDialect.read_created",
         'return Unknown(f"{status}: {error.message}")',
         'return Busy(f"{status}: {error.message}")',
         "a 502 of a proxy says nothing of the task behind it: it may have been made and charged",
@@ -141,6 +149,7 @@ SUBMISSION: Final = (
     Mutant(
         "lost_answer_is_sent_again",
         "gateway/upstream/http.py",
+        "HttpUpstream.submit",
         'return Unknown(f"no whole answer: {answer}")',
         'return Busy(f"no whole answer: {answer}")',
         "a connection that broke after the last byte says nothing of the task behind it",
@@ -149,6 +158,7 @@ SUBMISSION: Final = (
     Mutant(
         "keep_alive_on",
         "gateway/upstream/http.py",
+        "HttpUpstream.submit",
         "answer = await exchange(once, paid, limit",
         "answer = await exchange(self._queries, paid, limit",
         "a paid request meets a connection that the server is closing, and nobody knows what became of it",
@@ -157,30 +167,34 @@ SUBMISSION: Final = (
     Mutant(
         "epoch_not_bumped",
         "gateway/store/jobs.py",
-        'add={"epoch": 1},',
-        'add={"epoch": 0},',
+        "RedisJobStore.claim",
+        'AddToFields({"epoch": 1})',
+        'AddToFields({"epoch": 0})',
         "two submissions cannot be told apart: no fence holds",
         (LAYER_1, named("gateway/store/transition", "an_older_epoch_is_fenced_and_frees_no_slot")),
     ),
     Mutant(
         "claim_keeps_an_old_release",
         "gateway/store/jobs.py",
-        'unset=["released_at", "evidence"],',
-        'unset=["evidence"],',
+        "RedisJobStore.claim",
+        'UnsetFields(["released_at", "evidence"])',
+        'UnsetFields(["evidence"])',
         "a submission counts as released before it was: the sweep calls it unknown, a cancel comes too late",
         (plan("resubmit", "release.after:1:kill"),),
     ),
     Mutant(
         "claim_is_not_repeatable",
-        "gateway/store/scripts/transition.lua",
-        "if redis.call('HGET', key, 'run') == order.run then",
-        "if order.run == '' then",
+        "gateway/store/scripts/lib/effects.lua",
+        "settled_already",
+        "redis.call('HGET', key, 'run') == effects.claim.run then",
+        "effects.claim.run == '' then",
         "a claim whose answer was lost is asked again, refused, and its job lies until the lease runs out",
         (LAYER_1, named("workers/confirm_tasks", "the_same_claim_made_again_goes_on_and_another_is_refused")),
     ),
     Mutant(
         "any_dispatch_may_act",
         "gateway/store/scripts/lib/lanes.lua",
+        "holds",
         "return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(ring)",
         "return redis.call('HEXISTS', P .. role .. ':holders', ticket) == 1 or tostring(ring) == ''",
         "a worker that was thought dead acts for the one that took over",
@@ -189,14 +203,16 @@ SUBMISSION: Final = (
     Mutant(
         "sweep_does_not_compare",
         "workers/sweep.py",
-        '            "epoch": job.epoch,\n            "released_at": job.released_at,\n',
-        "",
+        "Sweeper._given_up",
+        "guard = Guard.same_release(job)",
+        'guard = Guard({"state": job.state})',
         "a submission that is released while the sweep looks is queued again, and paid for twice",
         (named("workers/sweep", "a_submission_that_is_released_while_the_sweep_looks_is_not_called_free"),),
     ),
     Mutant(
         "stop_cancels_what_is_paid",
         "workers/release_gate.py",
+        "Gatekeeper.close",
         "self._closed = not self._entered\n",
         "self._closed = True\n",
         "every restart leaves submissions behind whose answers nobody waits for",
@@ -205,6 +221,7 @@ SUBMISSION: Final = (
     Mutant(
         "lease_is_not_renewed",
         "workers/leases.py",
+        "renewed.renew",
         "await jobs.renew(ticket)",
         "await asyncio.sleep(0)",
         "a slow upload outlives its lease: the job is given to another worker, again and again",
@@ -213,6 +230,7 @@ SUBMISSION: Final = (
     Mutant(
         "poison_is_sent_for_ever",
         "workers/sweep.py",
+        "Sweeper._recover",
         "if job.released_at is None and job.lost + 1 >= self.settings.poison_limit:",
         "if job.released_at is None and job.lost + 1 < 0:",
         "a job that kills whoever takes it up kills all workers, one after another",
@@ -221,7 +239,8 @@ SUBMISSION: Final = (
     Mutant(
         "account_not_parked",
         "gateway/store/scripts/lib/account_health.lua",
-        "    park(account, now, verdict[3], verdict[4], verdict[5], 'upstream')\n",
+        "judge_account",
+        "    park(account, now, answer.status, answer.code, answer.reason, 'upstream')\n",
         "",
         "an account out of credit is asked for every job that waits, and may be blocked for that",
         (named("gateway/store/account", "a_refused_account_lets_nothing_more_out_and_says_why"),),
@@ -229,14 +248,16 @@ SUBMISSION: Final = (
     Mutant(
         "refusal_parks_main",
         "gateway/store/scripts/lib/account_health.lua",
-        "    park(account, now, verdict[3]",
-        "    park(MAIN, now, verdict[3]",
+        "judge_account",
+        "    park(account, now, answer.status",
+        "    park(MAIN, now, answer.status",
         "the account without credit is asked for every job, and the one that pays is not asked at all",
         (named("gateway/store/accounts", "the_event_says_which_account_it_was"),),
     ),
     Mutant(
         "paid_by_another_account",
         "gateway/store/scripts/lib/account_health.lua",
+        "account_for",
         "(not pinned or one.name == own)",
         "one.name",
         "one account has a task that nobody looks at any more, and another pays for the job again",
@@ -251,8 +272,9 @@ SUBMISSION: Final = (
     Mutant(
         "resubmission_is_free",
         "gateway/store/scripts/lib/account_slots.lua",
-        "for i = 2, 6 do spent",
-        "for i = 2, 5 do spent",
+        "pinned_to",
+        " or evidence or resubmits > 0",
+        " or evidence",
         "a job that is sent again without proof may be paid for by two accounts",
         (
             named(
@@ -264,6 +286,7 @@ SUBMISSION: Final = (
     Mutant(
         "slot_of_no_account",
         "gateway/store/scripts/lib/lanes.lua",
+        "free",
         "  if role == 'submit' then unseat(ticket) end\n",
         "",
         "an account counts slots that nobody holds, until it has none left",
@@ -272,22 +295,25 @@ SUBMISSION: Final = (
     Mutant(
         "busy_cuts_no_slots",
         "gateway/store/scripts/lib/account_health.lua",
-        "if not found[3] or began >= tonumber(found[3]) then",
-        "if found[3] and began < 0 then",
+        "judge_account",
+        "if not cut_at or began >= cut_at then",
+        "if cut_at and began < 0 then",
         "an upstream that says 429 is asked by as many as before",
         (named("gateway/store/account", "a_crowd_that_meets_a_busy_upstream_halves_the_slots_once"),),
     ),
     Mutant(
         "retry_after_holds_nobody",
         "gateway/store/scripts/lib/account_health.lua",
-        "if verdict[2] > 0 then",
-        "if verdict[2] < 0 then",
+        "judge_account",
+        "if answer.retry_after_ms > 0 then",
+        "if answer.retry_after_ms < 0 then",
         "all other jobs run into the same 429",
         (named("gateway/store/account", "nothing_is_handed_out_before_the_time_that_the_upstream_named"),),
     ),
     Mutant(
         "weights_are_ignored",
         "gateway/store/scripts/lib/dispatching.lua",
+        "turn_cost",
         "return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')",
         "return 1",
         "a tenant that pays for three times as much of the upstream gets as little as all others",
@@ -296,6 +322,7 @@ SUBMISSION: Final = (
     Mutant(
         "high_starves_low",
         "gateway/store/scripts/lib/ranks.lua",
+        "COST",
         "low = 16 }",
         "low = 1e6 }",
         "a job of low priority is never sent while there are others",
@@ -304,6 +331,7 @@ SUBMISSION: Final = (
     Mutant(
         "priorities_save_up_turns",
         "gateway/store/scripts/lib/ranks.lua",
+        "fair_rank",
         "  else\n    rank = turn\n  end\n",
         "  end\n",
         "a priority that was not used for a day goes before all others for as long",
@@ -312,6 +340,7 @@ SUBMISSION: Final = (
     Mutant(
         "pause_is_ignored",
         "gateway/store/scripts/lib/dispatching.lua",
+        "hand_out",
         "    if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end\n",
         "",
         "an operator who stops everything before a change at the upstream stops nothing",
@@ -320,6 +349,7 @@ SUBMISSION: Final = (
     Mutant(
         "refusals_are_counted",
         "gateway/store/scripts/accept.lua",
+        "meter",
         "  if passes then\n    tat = tat + one\n",
         "  do\n    tat = tat + one\n",
         "a client that asks too often is never let in again",

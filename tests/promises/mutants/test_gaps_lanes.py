@@ -9,8 +9,9 @@ from gateway.environment import Environment
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
-from gateway.store.base import Move
+from gateway.store.effects import Finish
 from gateway.store.jobs import RedisJobStore
+from gateway.store.transitions import Transition
 
 _ONE = dict.fromkeys(Role, RoleLimits(slots=1, lane_slots=1, lease_ms=60_000))
 
@@ -27,7 +28,9 @@ async def test_one_slot_goes_to_two_waiting_tenants_by_turns(resources: Resource
         served.append(ticket.lane)
         claimed = await jobs.claim(ticket)
         assert claimed
-        await jobs.apply(claimed, Move(JobEvent.UPSTREAM_REJECTED, done=[submit_ticket(claimed)]))
+        await jobs.apply(
+            claimed, Transition(JobEvent.UPSTREAM_REJECTED, effects=[Finish([submit_ticket(claimed)])])
+        )
     assert "".join(served) == "azazaza"
 
 

@@ -6,16 +6,17 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.dispatch import BATCH, AccountLimits, Role, RoleLimits
-from gateway.jobs import Job
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import arguments
-from gateway.store.base import AccountVerdict, Move
+from gateway.store.effects import Finish, GiveBackSlot, HoldSlot, JudgeAccount, UnsetFields
+from gateway.store.transitions import Transition
 from tests.promises.crashes.store import Server
 from tests.promises.properties import dump, invariants
 from tests.promises.properties.hands import held, pick
@@ -115,23 +116,26 @@ class LanesMachine(RuleBasedStateMachine):
         self._verdict(kind, self.began[job.id], account)
         self.after()
 
-    def _move(self, job: Job, kind: str, account: str) -> Move:
-        back: dict[str, Any] = {"unset": ["released_at"], "give_back_in_ms": 0}
+    def _move(self, job: Job, kind: str, account: str) -> Transition:
+        refused_by = account if kind == "refused" else None
+        back = [UnsetFields(["released_at"]), GiveBackSlot(0, refused_by)]
         match kind:
             case "accepted":
-                verdict = AccountVerdict("accepted", account=account)
-                return Move(JobEvent.UPSTREAM_ACCEPTED, account=verdict, hold_ms=-1)
+                verdict = JudgeAccount("accepted", account=account)
+                return Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[HoldSlot(), verdict])
             case "busy" | "later":
-                verdict = AccountVerdict("busy", 10_000 if kind == "later" else 0, account=account)
-                return Move(JobEvent.UPSTREAM_BUSY, account=verdict, **back)
+                verdict = JudgeAccount("busy", 10_000 if kind == "later" else 0, account=account)
+                return Transition(JobEvent.UPSTREAM_BUSY, effects=[*back, verdict])
             case "refused":
-                verdict = AccountVerdict("refused", status=401, account=account)
-                return Move(JobEvent.UPSTREAM_BUSY, account=verdict, **back)
+                verdict = JudgeAccount("refused", status=401, account=account)
+                return Transition(JobEvent.UPSTREAM_BUSY, effects=[*back, verdict])
             case "back":
-                return Move(JobEvent.CLAIM_LOST, **back)
+                return Transition(JobEvent.CLAIM_LOST, effects=back)
             case _:
                 place = held(self.look, Role.SUBMIT)
-                return Move(JobEvent.UPSTREAM_REJECTED, done=[t for t in place if t.name == job.id])
+                return Transition(
+                    JobEvent.UPSTREAM_REJECTED, effects=[Finish([t for t in place if t.name == job.id])]
+                )
 
     def _verdict(self, kind: str, began: int, name: str) -> None:
         """What it means for that account alone: halved once for a crowd, one more after a slotful of
@@ -251,8 +255,9 @@ class LanesMachine(RuleBasedStateMachine):
         moves = {state.value: "failed" for state in JobState}
         lane, _, name = ticket.partition("|")
         job = Job(name, lane, JobState.QUEUED, "m", {}, 0)
-        order = arguments.job_order(job, Move(JobEvent.POISONED), self.stage.roles)
-        return json.dumps(order | {"moves": moves, "leave": [["submit", ticket]], "dispatch": {}})
+        ending = Transition(JobEvent.POISONED, effects=[Finish([submit_ticket(job)])])
+        document = arguments.job_transition(job, ending, self.stage.roles)
+        return json.dumps(document | {"moves": moves, "dispatch": {}})
 
     @invariant()
     def nothing_is_lost(self) -> None:

@@ -136,7 +136,7 @@ class RetriesMachine(RuleBasedStateMachine):
     def judge(self, lane: str, ok: bool, many: int, really: bool) -> None:
         if not really:
             return
-        verdict = arguments.dump([lane, "", "acme", ok])
+        verdict = arguments.dump({"lane": lane, "endpoint": "", "tenant": "acme", "ok": ok})
         limits = arguments.dump(arguments.health_limits(HEALTH))
         for _ in range(many):
             self.call(JUDGE, verdict, limits, self.stage.now_ms())

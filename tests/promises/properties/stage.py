@@ -23,7 +23,7 @@ from gateway.jobs import Job
 from gateway.resolution import Resolver
 from gateway.settings import Settings
 from gateway.settlement import Settlement
-from gateway.store.base import Answer, Callback, Effect, Move
+from gateway.store.base import Callback, CallbackOutcome, TransitionResult
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
@@ -31,6 +31,7 @@ from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.retention import RedisRetention
 from gateway.store.script_runner import Scripts, Word
+from gateway.store.transitions import Transition
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.upstream.base import (
     CancelOutcome,
@@ -87,12 +88,12 @@ class NotingJobs(RedisJobStore):
 
     seen: Counter[str]
 
-    async def _apply(self, job: Job, move: Move, *, read: bool) -> tuple[Answer, Job | None]:
+    async def _apply(self, job: Job, move: Transition, *, read: bool) -> tuple[TransitionResult, Job | None]:
         answer, found = await super()._apply(job, move, read=read)
         self.seen[f"outcome {answer.outcome}"] += 1
         return answer, found
 
-    async def callback(self, callback: Callback) -> Effect:
+    async def callback(self, callback: Callback) -> CallbackOutcome:
         effect = await super().callback(callback)
         self.seen[f"effect {effect}"] += 1
         return effect

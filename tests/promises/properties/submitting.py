@@ -12,7 +12,7 @@ from gateway.dispatch import Role, Ticket
 from gateway.errors import IdempotencyMismatch, LimitReached
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
-from gateway.store.base import Accepted
+from gateway.store.base import Admission
 from tests.promises.properties import dump
 from tests.promises.properties.ground import NUMBER, TWICE, Ground
 from tests.promises.properties.hands import Hands, answer_of, held, pick
@@ -82,7 +82,7 @@ class Submitting(Ground):
         most = taken + (RECORD_BYTES if heavy else 10 * RECORD_BYTES)
         claim = self.model.keys.get((tenant, key)) if key else None
 
-        def call() -> Awaitable[Accepted]:
+        def call() -> Awaitable[Admission]:
             return self.stage.jobs.accept(job, None, body, queue_max=room, bytes_max=most)
 
         if claim is not None and claim[1] != body:
@@ -99,7 +99,7 @@ class Submitting(Ground):
             return
         accepted = self.again(call, twice)
         if claim is not None:
-            assert accepted == Accepted(claim[0], replayed=True)
+            assert accepted == Admission(claim[0], replayed=True)
             self.seen["replayed key"] += 1
             return
         assert (accepted.job_id, accepted.replayed) == (job.id, False)
@@ -206,7 +206,9 @@ class Submitting(Ground):
         if foreign and others:
             task = pick(others, len(self.hands))
         outcome = answer_of(kind, task)
-        got = self.again(lambda: self.stage.submitter._record(hands.job, outcome, hands.ticket), twice)
+        got = self.again(
+            lambda: self.stage.submitter.recorder.record(hands.job, outcome, hands.ticket), twice
+        )
         self.hands.remove(hands)
         self.seen[f"answer {kind}"] += 1
         job, epoch = self.model.jobs.get(hands.job.id), hands.job.epoch
@@ -234,7 +236,7 @@ class Submitting(Ground):
         """Behind whom the account was refused, longer each time: another job is the next probe."""
         seconds = 1.5 * self.stage.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
         if not job.refusals:  # the first time it goes to the other account, soon
-            seconds = self.stage.submitter._busy_seconds(hands.job)
+            seconds = self.stage.submitter.recorder._busy_seconds(hands.job)
         due = dump.read(self.server).role(Role.SUBMIT).due
         assert due[str(hands.ticket)] == self.ms + int(seconds * 1000)
         job.refusals += 1
@@ -248,13 +250,13 @@ class Submitting(Ground):
         self.hands.remove(hands)
         submitter, job = self.stage.submitter, self.model.jobs.get(hands.job.id)
         if kind == "let go" or hands.released is not None:
-            self.again(lambda: submitter._give_up(hands.job, "stopped"), twice)
+            self.again(lambda: submitter.recorder.give_up(hands.job, "stopped", at_once=False), twice)
             if job is not None:
                 became = job.let_go(hands.job.epoch, hands.run, self.ms)
                 self.seen[f"let go {became}"] += 1
             return
         outcome = answer_of("unreachable" if kind == "unreachable" else "refused", "")
-        got = self.again(lambda: submitter._record(hands.job, outcome, hands.ticket), twice)
+        got = self.again(lambda: submitter.recorder.record(hands.job, outcome, hands.ticket), twice)
         if job is None:
             assert got.outcome == "missing"
             return

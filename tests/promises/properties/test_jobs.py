@@ -10,7 +10,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 from structlog.testing import capture_logs
 
-from gateway.store.base import Effect, Outcome
+from gateway.store.base import CallbackOutcome, Outcome
 from tests.promises.crashes.store import Server
 from tests.promises.properties.jobs_machine import JobsMachine
 from tests.promises.properties.profile import effort
@@ -20,7 +20,7 @@ from tests.promises.properties.tours import TOURS
 #: Every outcome and effect, and every branch that is easily missed.
 MUST_HAPPEN = (
     {f"outcome {outcome}" for outcome in Outcome}
-    | {f"effect {effect}" for effect in Effect}
+    | {f"effect {effect}" for effect in CallbackOutcome}
     | {f"answer {kind}" for kind in ("accepted", "busy", "busy, later", "refused", "rejected", "unknown")}
     | {
         f"looked at {state}"

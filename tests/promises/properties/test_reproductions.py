@@ -54,7 +54,7 @@ def test_a_job_names_no_task_that_an_answer_gave_to_another(machine: JobsMachine
         machine.holds()
     task = max(first.tasks)
     (hands,) = [hands for hands in machine.hands if hands.job.id == second.name]
-    now(machine.stage.submitter._record(hands.job, answer_of("accepted", task), hands.ticket))
+    now(machine.stage.submitter.recorder.record(hands.job, answer_of("accepted", task), hands.ticket))
     assert task not in dump.read(machine.server).hash(f"job:{first.name}").get("earlier", "")
 
 

@@ -4,7 +4,7 @@
 -- parked_at with reason, status, code and probe_at while the upstream refuses it; tat, when the next is due if it has a
 -- rate (GCRA); turns, those that it was served where there are several (start-time fair queueing, as between lanes).
 -- {gw}:submit:account_turn: the turns of the account that was last served, where others join.
--- accounts = {{name, slots, weight, ms for one or 0}, ...}: those that whoever hands out knows.
+-- accounts = {{name, slots, weight, interval_ms: for one, 0 without a rate}, ...}: those that whoever dispatches knows.
 local TURN = P .. 'submit:account_turn'
 
 -- The upstream refused the account: nothing is sent with it any more but a probe now and then.
@@ -27,7 +27,7 @@ end
 -- Whether none of the accounts sends anything but probes.
 local function all_parked(accounts)
   for _, one in ipairs(accounts) do
-    if redis.call('HEXISTS', account_key(one[1]), 'parked_at') == 0 then return false end
+    if redis.call('HEXISTS', account_key(one.name), 'parked_at') == 0 then return false end
   end
   return true
 end
@@ -35,29 +35,31 @@ end
 -- How many slots a 429 left, nil when all: one more for each interval that has passed since the cut, for the
 -- few that are left may be held by jobs which nobody hears of.
 local function slots_left(slots, cut_at, interval, now)
-  return slots and tonumber(slots) + math.floor((now - tonumber(cut_at or now)) / interval)
+  return slots and tonumber(slots) + math.floor((now - (cut_at or now)) / interval)
 end
 
--- What a verdict means for the account. verdict = {kind, retry_after_ms, status, code, reason, account}; `began`: when
--- the submission did; `limits`: of the submit role (handing_out.lua). Slots halve at a 429 and grow by one each time as
--- many submissions as there are slots were accepted, and with time.
-local function judge_account(verdict, began, limits, now)
-  local kind, account, interval = verdict[1], verdict[6], limits[6]
-  local key, slots = account_key(account), limits[1]
-  for _, one in ipairs(limits[8]) do
-    if one[1] == account then slots = one[2] end
+-- JudgeAccount. What the upstream's answer means for the account. answer = {kind = "accepted" | "busy" | "refused", retry_after_ms,
+-- status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
+-- Slots halve at a 429 and grow by one each time as many submissions as there are slots were accepted, and with time.
+local function judge_account(record, answer, limits, now)
+  local kind, account = answer.kind, answer.account
+  local began = tonumber(redis.call('HGET', record, 'submitting_at') or '0')
+  local key, slots = account_key(account), limits.slots
+  for _, one in ipairs(limits.accounts) do
+    if one.name == account then slots = one.slots end
   end
   local found = redis.call('HMGET', key, 'parked_at', 'slots', 'cut_at')
-  local limit = slots_left(found[2], found[3], interval, now)
+  local parked_at, cut_at = tonumber(found[1]), tonumber(found[3])
+  local limit = slots_left(found[2], cut_at, limits.probe_ms, now)
   if kind == 'refused' then
-    park(account, now, verdict[3], verdict[4], verdict[5], 'upstream')
+    park(account, now, answer.status, answer.code, answer.reason, 'upstream')
   elseif kind == 'busy' then
-    if verdict[2] > 0 then
+    if answer.retry_after_ms > 0 then
       local hold = tonumber(redis.call('HGET', key, 'hold_until') or '0')
-      redis.call('HSET', key, 'hold_until', math.max(hold, now + verdict[2]))
+      redis.call('HSET', key, 'hold_until', math.max(hold, now + answer.retry_after_ms))
     end
     -- one cut for one crowd: what began before the last cut tells nothing of the slots since
-    if not found[3] or began >= tonumber(found[3]) then
+    if not cut_at or began >= cut_at then
       local held = seats_of(account) + 1
       redis.call('HSET', key, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
         'cut_at', now, 'grown', 0)
@@ -65,7 +67,7 @@ local function judge_account(verdict, began, limits, now)
   else
     -- an answer to what was sent before the account was parked does not prove that it is open again,
     -- and what an operator parked, an operator resumes
-    if found[1] and began >= tonumber(found[1]) and redis.call('HEXISTS', key, 'parked_by') == 0 then
+    if parked_at and began >= parked_at and redis.call('HEXISTS', key, 'parked_by') == 0 then
       unpark(account, now, 'probe')
     end
     if limit and redis.call('HINCRBY', key, 'grown', 1) >= limit then
@@ -86,15 +88,15 @@ local function rate_room(tat, interval, now)
   return math.floor((now + math.max(1000, interval) - tat) / interval), tat
 end
 
--- How many the account lets through now, and whether that one is a probe. found = {parked_at, probe_at, hold_until,
--- slots, cut_at}
-local function account_room(found, slots, held, probe_ms, now)
-  if found[1] then
-    local probe_at = tonumber(found[2] or found[1] + probe_ms)
+-- How many the account lets through now, and whether that one is a probe. known = {parked_at, probe_at, hold_until,
+-- left: slots that a 429 left}
+local function account_room(known, slots, held, probe_ms, now)
+  if known.parked_at then
+    local probe_at = known.probe_at or known.parked_at + probe_ms
     return now >= probe_at and math.min(1, slots - held) or 0, true
   end
-  if found[3] and now < tonumber(found[3]) then return 0, false end
-  return math.min(slots, slots_left(found[4], found[5], probe_ms, now) or slots) - held, false
+  if known.hold_until and now < known.hold_until then return 0, false end
+  return math.min(slots, known.left or slots) - held, false
 end
 
 -- What each of the accounts lets through now, as {{name =, room =, probing =, ...}, ...}, and their sum.
@@ -102,10 +104,16 @@ local function account_rooms(accounts, probe_ms, now)
   local rooms, sum = {}, 0
   local turn = #accounts > 1 and tonumber(redis.call('GET', TURN) or '0') or 0
   for _, one in ipairs(accounts) do
-    local name, interval, tat = one[1], one[4], nil
+    local name, interval, tat = one.name, one.interval_ms, nil
     local found = redis.call('HMGET', account_key(name), 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at',
       'tat', 'turns')
-    local room, probing = account_room(found, one[2], seats_of(name), probe_ms, now)
+    local known = {
+      parked_at = tonumber(found[1]),
+      probe_at = tonumber(found[2]),
+      hold_until = tonumber(found[3]),
+      left = slots_left(found[4], tonumber(found[5]), probe_ms, now),
+    }
+    local room, probing = account_room(known, one.slots, seats_of(name), probe_ms, now)
     if interval > 0 then
       local open
       open, tat = rate_room(found[6], interval, now)
@@ -113,8 +121,8 @@ local function account_rooms(accounts, probe_ms, now)
     end
     room = math.max(0, room)
     sum = sum + room
-    rooms[#rooms + 1] = { name = name, room = room, probing = probing, weight = one[3], interval = interval, tat = tat,
-      turns = math.max(turn, tonumber(found[7] or '0')), sent = 0 }
+    rooms[#rooms + 1] = { name = name, room = room, probing = probing, weight = one.weight, interval = interval,
+      tat = tat, turns = math.max(turn, tonumber(found[7] or '0')), sent = 0 }
   end
   return rooms, sum
 end

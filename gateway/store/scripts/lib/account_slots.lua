@@ -76,9 +76,9 @@ end
 local function pinned_to(ticket)
   local found = redis.call('HMGET', record_of(ticket), 'account', 'released_at', 'task_id', 'earlier', 'evidence',
     'resubmits')
-  local spent = false
-  for i = 2, 6 do spent = spent or (found[i] and found[i] ~= '0') end
-  return found[1] or MAIN, spent
+  local account, released_at, task, earlier, evidence = found[1], found[2], found[3], found[4], found[5]
+  local resubmits = tonumber(found[6] or '0')
+  return account or MAIN, released_at or task or earlier or evidence or resubmits > 0
 end
 
 -- The ticket waits for room in that account; what is behind it in its lane need not.
@@ -108,8 +108,8 @@ local function move_account(record, account)
   local before = account_of(record)
   if before == account then return end
   local found = redis.call('HMGET', record, 'task_id', 'earlier', 'elsewhere')
-  local tasks, others = cjson.decode(found[2] or '[]'), cjson.decode(found[3] or '{}')
-  if found[1] then tasks[#tasks + 1] = found[1] end
+  local newest, tasks, others = found[1], cjson.decode(found[2] or '[]'), cjson.decode(found[3] or '{}')
+  if newest then tasks[#tasks + 1] = newest end
   for _, task in ipairs(tasks) do others[task] = others[task] or before end
   if next(others) then redis.call('HSET', record, 'elsewhere', cjson.encode(others)) end
   write_account(record, account)

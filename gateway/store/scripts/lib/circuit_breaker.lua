@@ -7,13 +7,13 @@
 --   confirmed       there was a failure at least `apart_ms` after that one
 --   warned          the highest share (in percent) of the time until it is disabled of which was told
 -- limits = {window_ms, bucket_ms, least, percent, park_ms, park_most_ms, disable_ms, apart_ms}: HealthLimits of
--- gateway/dispatch.py.
+-- gateway/dispatch.py, by these names. verdict = {lane, endpoint or "", tenant, ok}: the result of an attempt.
 local WARN_AT = { 90, 70, 50 }
 local URL_KEPT_MS = 7200000 -- of a lane that is no endpoint's, and that nobody ever removes; the breaker needs less
 
 -- How many attempts there were in the window, and how many failed. Forgets those before.
 local function window_of(key, limits, now)
-  local oldest = math.floor(now / limits[2]) - math.ceil(limits[1] / limits[2])
+  local oldest = math.floor(now / limits.bucket_ms) - math.ceil(limits.window_ms / limits.bucket_ms)
   local sums, gone, found = { t = 0, f = 0 }, {}, redis.call('HGETALL', key)
   for i = 1, #found, 2 do
     local kind, at = string.match(found[i], '^([tf]):(%d+)$')
@@ -40,7 +40,7 @@ end
 
 -- Counts one result; the window is tidied up whenever a new stretch begins.
 local function count_result(key, ok, limits, now)
-  local bucket = string.format('%d', math.floor(now / limits[2]))
+  local bucket = string.format('%d', math.floor(now / limits.bucket_ms))
   if not ok then redis.call('HINCRBY', key, 'f:' .. bucket, 1) end
   if redis.call('HINCRBY', key, 't:' .. bucket, 1) == 1 then
     local _, _, gone = window_of(key, limits, now)
@@ -77,72 +77,75 @@ local function disable_endpoint(id, reason, at, now)
 end
 
 -- The breaker opens, for longer each time in a row.
-local function open_breaker(who, key, parks, limits, now)
-  local till = now + math.min(limits[6], limits[5] * 2 ^ math.min(parks, 30))
-  park_lane('deliver', who[1], till)
+local function open_breaker(verdict, key, parks, limits, now)
+  local till = now + math.min(limits.park_most_ms, limits.park_ms * 2 ^ math.min(parks, 30))
+  park_lane('deliver', verdict.lane, till)
   redis.call('HINCRBY', P .. 'tally', 'subscribers_parked', 1)
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
     local total, failed = window_of(key, limits, now)
-    ops_event(now, 'endpoint_parked', 'lane', who[1], 'endpoint', who[2], 'tenant', who[3], 'until',
-      string.format('%d', till), 'attempts', total, 'failed', failed)
+    ops_event(now, 'endpoint_parked', 'lane', verdict.lane, 'endpoint', verdict.endpoint, 'tenant', verdict.tenant,
+      'until', string.format('%d', till), 'attempts', total, 'failed', failed)
   end
 end
 
 -- An endpoint that fails for long is disabled, and its end is announced. `since`: of the failures, ms.
-local function judge_endpoint(who, key, since, confirmed, warned, limits, now)
+local function judge_endpoint(verdict, key, since, confirmed, warned, limits, now)
   local elapsed = now - since
-  if elapsed >= limits[7] and confirmed then
-    local days = string.format('%.4g', limits[7] / 86400000)
-    disable_endpoint(who[2], 'no attempt has succeeded for ' .. days .. ' days', now, now)
+  if elapsed >= limits.disable_ms and confirmed then
+    local days = string.format('%.4g', limits.disable_ms / 86400000)
+    disable_endpoint(verdict.endpoint, 'no attempt has succeeded for ' .. days .. ' days', now, now)
     return
   end
-  if elapsed >= limits[8] then redis.call('HSET', key, 'confirmed', 1) end
+  if elapsed >= limits.apart_ms then redis.call('HSET', key, 'confirmed', 1) end
   for _, percent in ipairs(WARN_AT) do
-    if elapsed * 100 >= percent * limits[7] then
+    if elapsed * 100 >= percent * limits.disable_ms then
       if warned < percent then
         redis.call('HSET', key, 'warned', percent)
-        ops_event(now, 'endpoint_failing', 'endpoint', who[2], 'tenant', who[3], 'percent', percent, 'since', since)
+        ops_event(now, 'endpoint_failing', 'endpoint', verdict.endpoint, 'tenant', verdict.tenant, 'percent', percent,
+          'since', since)
       end
       return
     end
   end
 end
 
--- What the result of an attempt means for its lane. verdict = {lane, endpoint or "", tenant, ok}. Whatever ends while
--- the lane is parked was begun before, and tells nothing about when to try again.
+-- JudgeLane. What the result of an attempt means for its lane. Whatever ends while the lane is parked was begun before, and tells
+-- nothing about when to try again.
 local function judge_lane(verdict, limits, now)
-  local lane, endpoint, ok = verdict[1], verdict[2], verdict[4]
+  local lane, endpoint, ok = verdict.lane, verdict.endpoint, verdict.ok
   if endpoint ~= '' then
     local found = redis.call('HMGET', P .. 'endpoint:' .. endpoint, 'id', 'disabled_at')
-    if not found[1] or found[2] then return end
+    local id, disabled_at = found[1], found[2]
+    if not id or disabled_at then return end
   end
   local key = P .. 'health:' .. lane
   local parked = redis.call('ZSCORE', P .. 'deliver:parked', lane)
   local probing = redis.call('SISMEMBER', P .. 'deliver:probing', lane) == 1
   local known = redis.call('HMGET', key, 'parks', 'failing_since', 'confirmed', 'warned')
-  local parks = tonumber(known[1] or '0')
+  local parks, failing_since = tonumber(known[1] or '0'), tonumber(known[2])
+  local confirmed, warned = known[3], tonumber(known[4] or '0')
   count_result(key, ok, limits, now)
   if ok then
-    if known[2] then redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned') end
+    if failing_since then redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned') end
     if not parked and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
       clear_window(key)
       resume_lane('deliver', lane)
-      ops_event(now, 'endpoint_recovered', 'lane', lane, 'endpoint', endpoint, 'tenant', verdict[3])
+      ops_event(now, 'endpoint_recovered', 'lane', lane, 'endpoint', endpoint, 'tenant', verdict.tenant)
     end
   else
-    if not known[2] then redis.call('HSET', key, 'failing_since', now) end
+    if not failing_since then redis.call('HSET', key, 'failing_since', now) end
     if probing then
       open_breaker(verdict, key, parks, limits, now)
     elseif not parked then
       local total, failed = window_of(key, limits, now)
-      if total >= limits[3] and failed * 100 >= limits[4] * total then
+      if total >= limits.least and failed * 100 >= limits.percent * total then
         open_breaker(verdict, key, parks, limits, now)
       end
     end
     if endpoint ~= '' then
-      judge_endpoint(verdict, key, tonumber(known[2] or now), known[3], tonumber(known[4] or '0'), limits, now)
+      judge_endpoint(verdict, key, failing_since or now, confirmed, warned, limits, now)
     end
   end
   if endpoint == '' then redis.call('PEXPIRE', key, URL_KEPT_MS) end

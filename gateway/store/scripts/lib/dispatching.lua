@@ -25,7 +25,7 @@ end
 
 -- How many slots the lane may hold. `special`: as for `choose`.
 local function cap_of(role, lane, limits, special)
-  local r, cap = P .. role, limits[2]
+  local r, cap = P .. role, limits.lane_slots
   if not special then return cap end
   local own = tonumber(redis.call('HGET', r .. ':caps', lane) or cap)
   if redis.call('SISMEMBER', r .. ':probing', lane) == 1 then return 1 end
@@ -38,12 +38,12 @@ end
 -- weight of its own.
 local function choose(role, lane, limits, open, special)
   local r = P .. role
-  local key, share, cap = r .. ':lane:' .. lane, limits[7], cap_of(role, lane, limits, special)
+  local key, share, cap = r .. ':lane:' .. lane, limits.retry_share, cap_of(role, lane, limits, special)
   if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end
   local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
   local ticket, rank, tenant, full = head[1], tonumber(head[2]), nil, false
   if not ticket then return nil end
-  if limits[9] then tenant, full = tenant_full(r, lane, ticket, limits[9]) end
+  if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
   if full then return nil, 'tenant', tenant end
   if share >= 1 or (rank >= NEW and rank < RECOVERED) then return ticket, false, tenant end
   local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < part(share, cap)
@@ -132,7 +132,7 @@ local function hand_out_pinned(rooms, room, limits, special, now)
       if one.room > 0 and handed < room and free and not redis.call('ZSCORE', r .. ':parked', lane) then
         unpin(ticket)
         redis.call('ZREM', r .. ':waiting', ticket)
-        take('submit', ticket, limits[3], now)
+        take('submit', ticket, limits.lease_ms, now)
         use_account(one, ticket, one.name, #rooms > 1)
         handed = handed + 1
       end
@@ -148,19 +148,20 @@ local function set_aside(lane, ticket, account, now)
   pin(ticket, account, now)
 end
 
--- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch, ms for one or 0, ms
--- between probes of a parked account, share of the slots that retries may hold}, of the submit role {..., accounts as
--- of upstream.lua}, and of the deliver role {..., limits of health.lua, slots of a tenant}; returns how many.
+-- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch: how many at most, interval_ms:
+-- for one, 0 without a rate, probe_ms: between probes of a parked account, retry_share: of the slots, how many retries
+-- may hold}, of the submit role {..., accounts: as of account_health.lua}, and of the deliver role {..., health: limits
+-- of circuit_breaker.lua, tenant_slots}. Returns how many.
 local function hand_out(role, limits, now)
   local r, submit = P .. role, role == 'submit'
-  local room, handed, interval, tat, rooms = limits[4], 0, limits[5], nil, nil
+  local room, handed, interval, tat, rooms = limits.batch, 0, limits.interval_ms, nil, nil
   if submit then
     local open
     if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
-    rooms, open = account_rooms(limits[8], limits[6], now)
+    rooms, open = account_rooms(limits.accounts, limits.probe_ms, now)
     room = math.min(room, open)
   else
-    room = math.min(room, limits[1] - redis.call('ZCARD', r .. ':slots'))
+    room = math.min(room, limits.slots - redis.call('ZCARD', r .. ':slots'))
   end
   if interval > 0 and room > 0 then
     local open
@@ -169,12 +170,12 @@ local function hand_out(role, limits, now)
   end
   if room <= 0 then return 0 end
   local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights') > 0
-  local share, open, nobody = limits[7], 0, false
-  if limits[9] then relieve(r, limits[9]) end
-  if share < 1 then open = part(share, limits[1]) - redis.call('SCARD', r .. ':retrying') end
+  local share, open, nobody = limits.retry_share, 0, false
+  if limits.tenant_slots then relieve(r, limits.tenant_slots) end
+  if share < 1 then open = part(share, limits.slots) - redis.call('SCARD', r .. ':retrying') end
   if submit then handed = hand_out_pinned(rooms, room, limits, special, now) end
   while handed < room do
-    local lane, served = next_lane(r, open > 0, limits[9])
+    local lane, served = next_lane(r, open > 0, limits.tenant_slots)
     if not lane then
       nobody = true
       break
@@ -197,7 +198,7 @@ local function hand_out(role, limits, now)
         redis.call('HINCRBY', r .. ':retries', lane, 1)
         open = open - 1
       end
-      take(role, ticket, limits[3], now, tenant)
+      take(role, ticket, limits.lease_ms, now, tenant)
       if submit then use_account(account, ticket, own, #rooms > 1) end
       handed = handed + 1
     end
@@ -205,7 +206,7 @@ local function hand_out(role, limits, now)
   forget_turns(r, nobody)
   if submit and handed > 0 then
     note_pace(now, handed)
-    note_used(rooms, limits[6], now)
+    note_used(rooms, limits.probe_ms, now)
   end
   if tat and handed > 0 then redis.call('SET', r .. ':tat', tat + handed * interval) end
   return handed
@@ -218,7 +219,7 @@ local function dispatch_all(roles, now)
   for role, limits in pairs(roles) do
     promote(role, now)
     local some = hand_out(role, limits, now)
-    handed, more = handed + some, more or some == limits[4]
+    handed, more = handed + some, more or some == limits.batch
   end
   return handed, more
 end

@@ -19,28 +19,30 @@ local function break_pace()
   redis.call('HSET', PACE, 'busy', 0)
 end
 
--- `accounts`: as of upstream.lua. What is known of the place of a ticket of the submit role, as texts: {ahead in its lane, in the lane, weight, cap or
--- "", waiting in all, other lanes that take part, ms of one or "", since the last in ms, mean duration of its kind of
--- video or "", whether nothing is sent}. {} when it does not wait.
+-- What is known of the queue position of a ticket of the submit role, as JSON: {rank: how many are ahead in its lane,
+-- in_lane: how many wait there, weight, slots: of its tenant's own, waiting: in all lanes, lanes: others that take part,
+-- pace_ms: of one, idle_ms: since the last, mean_ms: of its kind of video, stopped: whether nothing is sent}; what is
+-- not known is left out. "" when it does not wait. `accounts`: as of account_health.lua.
 local function place_of(ticket, kind, accounts, now)
   local r, lane = P .. 'submit', lane_of(ticket)
   local rank = redis.call('ZRANK', r .. ':lane:' .. lane, ticket)
-  if not rank then return {} end
+  if not rank then return '' end
   local pace = redis.call('HMGET', PACE, 'at', 'ms')
+  local last_at, pace_ms = pace[1], pace[2]
   local others = redis.call('ZCARD', r .. ':fair')
   if redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
-  local still = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
+  local stopped = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
     or all_parked(accounts)
-  return {
-    tostring(rank),
-    tostring(redis.call('ZCARD', r .. ':lane:' .. lane)),
-    redis.call('HGET', r .. ':weights', lane) or '1',
-    redis.call('HGET', r .. ':caps', lane) or '',
-    tostring(redis.call('ZCARD', r .. ':waiting')),
-    tostring(others),
-    pace[2] or '',
-    tostring(pace[1] and now - pace[1] or 0),
-    redis.call('HGET', P .. 'durations', kind .. ':mean') or '',
-    still and '1' or '',
-  }
+  return cjson.encode({
+    rank = rank,
+    in_lane = redis.call('ZCARD', r .. ':lane:' .. lane),
+    weight = tonumber(redis.call('HGET', r .. ':weights', lane) or '1'),
+    slots = tonumber(redis.call('HGET', r .. ':caps', lane)),
+    waiting = redis.call('ZCARD', r .. ':waiting'),
+    lanes = others,
+    pace_ms = tonumber(pace_ms),
+    idle_ms = last_at and now - last_at or 0,
+    mean_ms = tonumber(redis.call('HGET', P .. 'durations', kind .. ':mean')),
+    stopped = stopped and true or false,
+  })
 end

@@ -13,7 +13,7 @@ from gateway.dispatch import Role
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Callback, Effect
+from gateway.store.base import Callback, CallbackOutcome
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY
 
@@ -54,7 +54,7 @@ def told_to_the_store(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Cal
     told: list[Callback] = []
     real = state.resources.jobs.callback
 
-    async def callback(given: Callback) -> Effect:
+    async def callback(given: Callback) -> CallbackOutcome:
         told.append(given)
         return await real(given)
 

@@ -20,7 +20,8 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
-from gateway.store.base import Move
+from gateway.store.effects import AddToFields, BindTask
+from gateway.store.transitions import Transition
 from gateway.upstream.base import UpstreamError
 from gateway.web.app import create_app
 from gateway.web.server.protocol import HardenedProtocol
@@ -167,8 +168,10 @@ async def post(resources: Resources, tenant: str = "acme", **fields: object) -> 
 
 
 async def submit(resources: Resources, job: Job) -> Job:
-    await resources.jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
-    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task=f"task-of-{job.id}"))
+    await resources.jobs.apply(job, Transition(JobEvent.CLAIMED, effects=[AddToFields({"epoch": 1})]))
+    await resources.jobs.apply(
+        job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask(f"task-of-{job.id}")])
+    )
     found = await resources.jobs.read(job.id)
     assert found is not None
     return found

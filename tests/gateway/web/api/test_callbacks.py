@@ -16,7 +16,9 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys
-from gateway.store.base import Callback, Move
+from gateway.store.base import Callback
+from gateway.store.effects import BindTask
+from gateway.store.transitions import Transition
 from gateway.web.state import State
 from tests.gateway.web.api.calling_back import (
     COMPLETED,
@@ -65,7 +67,7 @@ async def test_a_task_id_that_is_known_is_not_replaced(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources
 ) -> None:
     job = await submitting(client, resources)
-    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="ours"))
+    await resources.jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("ours")]))
     await nobody.post(path(resources, job), json={**COMPLETED, "id": "theirs"})
     assert (await state_of(resources, job)).task_id == "ours"
     assert await is_to_be_confirmed(resources, job)

@@ -17,8 +17,9 @@ from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
-from gateway.store.base import Move
+from gateway.store.effects import AddToFields, BindTask
 from gateway.store.event_log import Entry, RedisTenantEvents
+from gateway.store.transitions import Transition
 from gateway.web.state import State
 from tests.gateway.store.conftest import new_job
 from tests.gateway.web.api.hearing import SECONDS, Serving, hearing, post, serving, told
@@ -127,8 +128,8 @@ async def test_a_job_s_story_is_sent_in_pieces_too(
     name = await post_large(resources)
     job = await resources.jobs.read(name)
     assert job is not None
-    await resources.jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
-    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="task-1"))
+    await resources.jobs.apply(job, Transition(JobEvent.CLAIMED, effects=[AddToFields({"epoch": 1})]))
+    await resources.jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task-1")]))
     client, pieces = slow(f"/v1/jobs/{name}/events"), list[bytes]()
     while b"event: job.submitted" not in b"".join(pieces):
         pieces.append(await client.piece())

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
-from gateway.store.base import Move
+from gateway.store.effects import AddToFields, BindTask
+from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus
 from gateway.web.schemas import jobs as schemas
 from tests.gateway.web.conftest import BODY
@@ -30,8 +31,8 @@ async def complete(resources: Resources, job_id: str) -> None:
     """As the workers would."""
     job = await resources.jobs.read(job_id)
     assert job is not None
-    await resources.jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
-    await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1"))
+    await resources.jobs.apply(job, Transition(JobEvent.CLAIMED, effects=[AddToFields({"epoch": 1})]))
+    await resources.jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t-1")]))
     job = await resources.jobs.read(job_id)
     assert job is not None
     output: list[dict[str, object]] = [

@@ -15,8 +15,9 @@ from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys, notifications
-from gateway.store.base import Move
+from gateway.store.effects import AddToFields
 from gateway.store.notifications import Bell
+from gateway.store.transitions import Transition
 from gateway.web.streams import keepalive
 from gateway.web.streams.keepalive import Rounds
 from tests.gateway.web.api.hearing import SECONDS, Serving, cancel, post, serving
@@ -50,8 +51,8 @@ async def test_the_end_of_the_job_ends_the_waiting_and_nothing_before_does(
     async with client:
         job, other = await post(resources), await post(resources)
         asked, same = [await waiting(server, client, job) for _ in range(2)]
-        await resources.jobs.apply(job, Move(JobEvent.CLAIMED, add={"epoch": 1}))
-        await resources.jobs.apply(job, Move(JobEvent.CLAIM_LOST))
+        await resources.jobs.apply(job, Transition(JobEvent.CLAIMED, effects=[AddToFields({"epoch": 1})]))
+        await resources.jobs.apply(job, Transition(JobEvent.CLAIM_LOST))
         await cancel(resources, other)
         await asyncio.sleep(0.3)  # some beats
         assert not asked.done()

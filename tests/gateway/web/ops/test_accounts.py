@@ -13,7 +13,8 @@ from gateway.dispatch import Role
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
-from gateway.store.base import Move
+from gateway.store.effects import BindTask, HoldSlot
+from gateway.store.transitions import Transition
 from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from gateway.web.schemas import overview as overview_schemas
@@ -80,7 +81,9 @@ async def test_operators_see_whose_a_job_is_and_its_tenant_does_not(
     assert found["job"]["account"] is None
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, name), "run-1")
     assert claimed
-    await resources.jobs.apply(claimed, Move(JobEvent.UPSTREAM_ACCEPTED, task="t-1", hold_ms=-1))
+    await resources.jobs.apply(
+        claimed, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t-1"), HoldSlot()])
+    )
     assert (await operator.get(f"/ops/api/jobs/{name}")).json()["job"]["account"] == "second"
     timeline = (await operator.get(f"/ops/api/jobs/{name}/timeline")).json()["data"]
     assert [entry["account"] for entry in timeline if "account" in entry] == ["second"]

@@ -13,7 +13,8 @@ from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
-from gateway.store.base import Move
+from gateway.store.effects import BindTask, HoldSlot, PollAfter
+from gateway.store.transitions import Transition
 from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from tests.gateway.web.conftest import BODY, MakeKey, connected
@@ -40,7 +41,9 @@ def make_unknown(client: httpx.AsyncClient, resources: Resources) -> MakeUnknown
         job = await resources.jobs.claim(Ticket(Role.SUBMIT, "acme", name, int(ring or 0)), "run-1")
         assert job is not None
         assert await resources.jobs.release(job)
-        await resources.jobs.apply(job, Move(JobEvent.OUTCOME_LOST, hold_ms=-1, poll_in_ms=600_000))
+        await resources.jobs.apply(
+            job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot(), PollAfter(600_000)])
+        )
         found = await resources.jobs.read(name)
         assert found is not None
         return found
@@ -170,7 +173,9 @@ async def test_a_job_that_moves_on_meanwhile_is_left_as_it_is_and_that_is_told(
     async def noted_late(kind: str, **fields: str) -> None:
         await note(kind, **fields)
         if kind == "job_resolved":
-            await resources.jobs.apply(job, Move(JobEvent.UPSTREAM_ACCEPTED, task="t", hold_ms=-1))
+            await resources.jobs.apply(
+                job, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t"), HoldSlot()])
+            )
 
     monkeypatch.setattr(log, "note", noted_late)
     answer = await operator.post(f"/ops/api/jobs/{job.id}/resolve", json={"action": "resubmit"})

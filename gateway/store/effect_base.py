@@ -1,0 +1,82 @@
+"""What all effects have in common, and the documents that they send to Lua. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from gateway.dispatch import Role, Ticket
+from gateway.endpoints import callback_lane
+from gateway.events import FINAL_TYPES, Event
+from gateway.jobs import Job, to_fields
+from gateway.lifecycle import DeliveryState
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The record that changes. `slot`: the ticket of the slot that it holds; `job`: itself, if it is one."""
+
+    slot: Ticket
+    job: Job | None = None
+
+    @property
+    def known_job(self) -> Job:
+        assert self.job is not None, "an effect for jobs alone"
+        return self.job
+
+
+class Effect:
+    """`name`: of its function in Lua."""
+
+    __slots__ = ()
+    name: ClassVar[str]
+
+    def document(self, of: Subject) -> Any:
+        """What the function in Lua is given."""
+        raise NotImplementedError
+
+    def roles(self, of: Subject) -> Collection[Role]:
+        """The roles in which it may make room or work."""
+        return ()
+
+
+def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:
+    """What `owe_event` of scripts/lib/records.lua takes."""
+    lane = callback_lane(event.tenant, callback_url) if callback_url else None
+    return given(
+        id=event.id,
+        type=event.type,
+        job_id=event.job_id,
+        tenant=event.tenant,
+        at=event.created_at,
+        pending=DeliveryState.PENDING,
+        held=DeliveryState.HELD,
+        ending=event.type in FINAL_TYPES,
+        trace=event.trace or "",
+        callback_url=callback_url,
+        callback_lane=lane,
+    )
+
+
+def texts(**values: object) -> dict[str, str]:
+    """Fields as texts: a number that passed through Lua could lose digits."""
+    return {
+        name: value.decode() if isinstance(value, bytes) else str(value)
+        for name, value in to_fields(**values).items()
+    }
+
+
+def kind_of_video(job: Job) -> str:
+    """Videos of a kind take about as long as each other: `720p:5`."""
+    peak = ":off_peak" if job.off_peak else ""
+    return f"{job.params.get('resolution', '720p')}:{job.params.get('duration', 5)}{peak}"
+
+
+def slot_of(ticket: Ticket) -> dict[str, Any]:
+    return {"role": ticket.role, "ticket": str(ticket)}
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """cjson makes something of None that Lua takes for a value."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,142 @@
+-- effects.lua: a shared part, after transitions.lua. What goes with a change of state, in the same step. Each effect has a
+-- class in gateway/store/effects.py, which says what it is for, and one function here or in the part that it is about,
+-- with the same name and the same fields.
+--
+-- `apply_transition` applies them in this order, whatever their order in a transition:
+--
+--   before the move    claim, spend_budget                may find that nothing is to be done
+--   with the move      set_fields, add_to_fields, unset_fields, claim, record_history   `move` of transitions.lua
+--   after the move     bind_task                          also if the record is final but watched
+--                      add_late_result                    if the record is final, once
+--                      give_back_slot                     if it moved or repeated, and so the next two
+--                      hold_slot
+--                      end_hold_after
+--                      poll_after                         also if something late was noted
+--                      finish                             unless it was refused and is not final
+--                      owe_event                          if it moved, and so the next three
+--                      choose_task
+--                      learn_duration
+--                      spend_budget
+--                      judge_lane                         always, and so the next
+--                      judge_account
+--                      tally
+--
+-- At last what may run now is dispatched. Of a transition that is fenced nothing is applied.
+
+-- GiveBackSlot: {role, ticket, after_ms, refused_by: the account that refused it, or nil}
+local function give_back_slot(effect, now)
+  give_back(effect.role, effect.ticket, now, now + effect.after_ms)
+  if effect.refused_by then redis.call('HSET', REFUSED, effect.ticket, effect.refused_by) end
+end
+
+-- HoldSlot: {role, ticket, lease_ms, or nil: until it is given back}
+local function hold_slot(effect, now)
+  if effect.lease_ms then
+    extend(effect.role, effect.ticket, effect.lease_ms, now)
+  else
+    occupy(effect.role, effect.ticket)
+  end
+end
+
+-- EndHoldAfter: {role, ticket, after_ms}
+local function end_hold_after(effect, now)
+  end_hold(effect.role, effect.ticket, now + effect.after_ms)
+end
+
+-- PollAfter: {role, ticket, after_ms, kind: of video, deviations: from its mean duration, or nil,
+-- at_once_if_called_back}
+local function poll_after(key, effect, now)
+  local wait = effect.after_ms
+  if effect.deviations then wait = typical(effect.kind, effect.deviations, wait) end
+  if effect.at_once_if_called_back and redis.call('HEXISTS', key, 'called_back_at') == 1 then wait = 0 end
+  set_due(effect.role, effect.ticket, now + wait)
+end
+
+-- Finish: {{role, ticket}, ...}
+local function finish(tickets)
+  for _, done in ipairs(tickets) do leave(done.role, done.ticket) end
+end
+
+-- SpendBudget: {tenant, day, most}. Days before are forgotten when one more is spent.
+local function budget_key(effect)
+  return P .. 'tenant:' .. effect.tenant .. ':resubmits'
+end
+
+local function budget_is_spent(effect)
+  return tonumber(redis.call('HGET', budget_key(effect), effect.day) or '0') >= effect.most
+end
+
+local function spend_budget(effect)
+  local key = budget_key(effect)
+  for _, day in ipairs(redis.call('HKEYS', key)) do
+    if day ~= effect.day then redis.call('HDEL', key, day) end
+  end
+  redis.call('HINCRBY', key, effect.day, 1)
+end
+
+-- AddLateResult: {fields = {}, event: as of `owe_event`}. Returns whether it is the first.
+local function add_late_result(key, effect, body, now)
+  if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end
+  set_fields(key, effect.fields)
+  owe_event(effect.event, body)
+  return true
+end
+
+-- Tally: {name, ...}
+local function add_to_tally(names)
+  for _, name in ipairs(names) do redis.call('HINCRBY', P .. 'tally', name, 1) end
+end
+
+-- What is to be done before the move: the result if nothing else is.
+local function settled_already(key, guard, effects)
+  local holder = guard.holder
+  if holder and not holds(holder.role, holder.ticket, holder.number) then
+    return { outcome = 'stale', before = '', after = '' }
+  end
+  if effects.claim and redis.call('HGET', key, 'run') == effects.claim.run then -- asked again by the same
+    local state = redis.call('HGET', key, 'state')
+    return { outcome = 'moved', before = state, after = state }
+  end
+  if effects.spend_budget and budget_is_spent(effects.spend_budget) then
+    return { outcome = 'over_budget', before = '', after = '' }
+  end
+end
+
+-- The move and everything that follows from it. `body`: of the event that is owed. Returns what `move` does; outcome
+-- also "stale": not the holder | "late": noted beside a final record | "over_budget".
+local function apply_transition(key, transition, body, now)
+  local effects = transition.effects
+  local result = settled_already(key, transition.guard, effects)
+  if result then return result end
+  result = move(key, transition, now)
+  local outcome = result.outcome
+  if outcome == 'fenced' then return result end
+  local moved, final = outcome == 'moved', outcome == 'absorbed'
+  local went_on = moved or outcome == 'repeated'
+
+  if effects.bind_task and (went_on or final and watched(key, now)) then
+    bind_task(key, transition.name, effects.bind_task, now)
+    if final then result.outcome = 'late' end
+  end
+  if effects.add_late_result and final and add_late_result(key, effects.add_late_result, body, now) then
+    result.outcome = 'late'
+  end
+  if went_on then
+    if effects.give_back_slot then give_back_slot(effects.give_back_slot, now) end
+    if effects.hold_slot then hold_slot(effects.hold_slot, now) end
+    if effects.end_hold_after then end_hold_after(effects.end_hold_after, now) end
+  end
+  if effects.poll_after and (went_on or result.outcome == 'late') then poll_after(key, effects.poll_after, now) end
+  if effects.finish and (outcome ~= 'refused' or transition.final[result.after]) then finish(effects.finish) end
+  if moved then
+    if effects.owe_event then owe_event(effects.owe_event, body) end
+    if effects.choose_task then choose_task(key, effects.choose_task) end
+    if effects.learn_duration then learn_duration(effects.learn_duration) end
+    if effects.spend_budget then spend_budget(effects.spend_budget) end
+  end
+  if effects.judge_lane then judge_lane(effects.judge_lane, transition.dispatch.deliver.health, now) end
+  if effects.judge_account then judge_account(key, effects.judge_account, transition.dispatch.submit, now) end
+  if effects.tally then add_to_tally(effects.tally) end
+  dispatch_all(transition.dispatch, now)
+  return result
+end

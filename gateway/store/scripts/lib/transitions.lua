@@ -1,0 +1,101 @@
+-- transitions.lua: a shared part, after tasks.lua. The one mover of states: no other function changes the state of a
+-- record. No state is known here by name: gateway/lifecycle.py sends the rows of the event along.
+--
+-- transition = {
+--   kind = "job" | "delivery", name = its id, event,
+--   moves = {from = to}: the rows of the event,
+--   final = {state = true}, unknown = state of a job, dead = state of a delivery,
+--   publishes = {state = type of the event that clients hear}, steps = {state = type}: those that tell of a step on a
+--     job's way, and of which a worker makes the event for subscribers,
+--   guard = {holder = {role, ticket, number}, fields = {field = value, or "": must be absent}},
+--   effects = {name = effect}: of effects.lua,
+--   creates = {state, fields}: how the record begins if it is missing, or nil,
+--   at = ms: when the event happened, or nil: now,
+--   dispatch = {role = limits}: where the effects may make room or work
+-- }
+
+
+-- A job's new state puts it into indexes by time, or takes it out of them.
+local function index_by_time(key, transition, after, now)
+  local name = transition.name
+  if after == transition.unknown then
+    redis.call('ZADD', P .. 'unknowns', now, name)
+  else
+    redis.call('ZREM', P .. 'unknowns', name)
+  end
+  if transition.final[after] then
+    redis.call('ZADD', P .. 'finished', now, name)
+    local times = redis.call('HMGET', key, 'created_at', 'called_back_at')
+    local created_at, called_back_at = tonumber(times[1]), tonumber(times[2])
+    observe('job', now - (created_at or now))
+    if called_back_at then observe('confirm', now - called_back_at) end
+    redis.call('ZREM', P .. 'deadlines', name)
+  end
+end
+
+-- The effects that write fields of the record.
+local function write_fields(key, effects)
+  set_fields(key, effects.set_fields)
+  for field, by in pairs(effects.add_to_fields or {}) do redis.call('HINCRBY', key, field, by) end
+  for _, field in ipairs(effects.unset_fields or {}) do redis.call('HDEL', key, field) end
+  if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
+end
+
+-- The record is in another state now: so are counts and indexes, and clients hear of it. `before`: false when it is new.
+local function enter_state(key, transition, before, after, now)
+  local kind, name = transition.kind, transition.name
+  redis.call('HSET', key, 'state', after, after .. '_at', transition.at or now)
+  if before then count(kind, before, -1) end
+  count(kind, after, 1)
+  if kind == 'job' then
+    local tenant, published = redis.call('HGET', key, 'tenant'), transition.publishes[after]
+    index(kind, name, tenant, after, before)
+    index_by_time(key, transition, after, now)
+    if published and tell_tenant(tenant, name, published) and transition.steps[after] then
+      step_taken(name, tenant, published, now)
+    end
+  else
+    local made = redis.call('HMGET', key, 'tenant', 'lane', 'created_at')
+    local tenant, lane, created_at = made[1], made[2], made[3]
+    index_delivery(name, tenant, lane, after, before, created_at)
+    if after == transition.dead then redis.call('ZADD', P .. 'dead', now, name) end
+  end
+end
+
+-- An entry of the job's history: the event, and what the effect `record_history` says of it.
+local function record_history(key, transition, before, after, now)
+  local effects = transition.effects
+  local said = effects.record_history or {}
+  local epoch = redis.call('HGET', key, 'epoch') or 0
+  local account = effects.claim and redis.call('HGET', key, 'account') or ''
+  note(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch, 'by', said.by or '',
+    'why', said.why or '', 'account', account)
+end
+
+-- Moves the record by the event, with the effects that write the record itself. Returns {outcome, before, after}: the
+-- state before and after; outcome: "moved" | "repeated": it stays in its state | "absorbed": it is final already, and
+-- nothing is written | "fenced": by the guard | "refused": the event cannot happen in this state | "missing".
+local function move(key, transition, now)
+  local before, after = redis.call('HGET', key, 'state'), nil
+  if before then
+    for field, value in pairs(transition.guard and transition.guard.fields or {}) do
+      if (redis.call('HGET', key, field) or '') ~= value then
+        return { outcome = 'fenced', before = before, after = before }
+      end
+    end
+    after = transition.moves[before]
+    if not after then return { outcome = 'refused', before = before, after = before } end
+    if after == before and transition.final[before] then
+      return { outcome = 'absorbed', before = before, after = before }
+    end
+  elseif transition.creates then
+    after = transition.creates.state
+    set_fields(key, transition.creates.fields)
+  else
+    return { outcome = 'missing', before = '', after = '' }
+  end
+  write_fields(key, transition.effects)
+  if after ~= before then enter_state(key, transition, before, after, now) end
+  if transition.kind == 'job' then record_history(key, transition, before, after, now) end
+  return { outcome = after == before and 'repeated' or 'moved', before = before or '', after = after }
+end
