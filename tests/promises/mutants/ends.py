@@ -215,9 +215,14 @@ ENDS: Final = (
     Mutant(
         "address_checked_before_the_lookup_only",
         "gateway/delivery/guard.py",
-        "        if not self.permits(host, port, plain=_plain_http.get()):\n            # One",
-        "        if host is None:\n            # One",
+        "        if not self.permits(host, port, plain=_plain_http.get()):\n            # The same",
+        "        if host is None:\n            # The same",
         "a name that answers differently the second time reaches what it must not",
-        (named("gateway/delivery/guard_dial", "what_the_lookup_let_pass_is_judged_again_at_the_dial"),),
+        (
+            named(
+                "gateway/delivery/guard_dial",
+                "an_address_that_passed_the_lookup_is_checked_again_at_the_dial",
+            ),
+        ),
     ),
 )
