@@ -84,7 +84,7 @@ ENDS: Final = (
         "if after == '' and transition.final[before] then",
         "what a client was told is not what it reads a minute later",
         (
-            named("gateway/store/transition", "a_job_moves_exactly_as_the_table_says"),
+            named("gateway/store/transition", "a_job_transitions_exactly_as_the_table_says"),
             named("gateway/store/outbox"),
         ),
     ),
@@ -95,7 +95,7 @@ ENDS: Final = (
         "after = transition.moves[before]\n",
         "after = transition.moves[before] or transition.moves.submitted\n",
         "a job that was told to be completed fails afterwards",
-        (named("gateway/store/transition", "a_job_moves_exactly_as_the_table_says"),),
+        (named("gateway/store/transition", "a_job_transitions_exactly_as_the_table_says"),),
     ),
     Mutant(
         "event_id_random",
@@ -229,7 +229,7 @@ ENDS: Final = (
     Mutant(
         "redirects_are_followed",
         "gateway/delivery/http.py",
-        "Deliverer._try",
+        "Deliverer._request",
         "allow_redirects=False",
         "allow_redirects=True",
         "a subscriber sends our request, signature and all, wherever it likes",
@@ -239,9 +239,14 @@ ENDS: Final = (
         "address_checked_before_the_lookup_only",
         "gateway/delivery/guard.py",
         "Guard.__call__",
-        "        if not self.permits(host, port, plain=_plain_http.get()):\n            # One",
-        "        if host is None:\n            # One",
+        "        if not self.permits(host, port, plain=_plain_http.get()):\n            # The same",
+        "        if host is None:\n            # The same",
         "a name that answers differently the second time reaches what it must not",
-        (named("gateway/delivery/guard_dial", "what_the_lookup_let_pass_is_judged_again_at_the_dial"),),
+        (
+            named(
+                "gateway/delivery/guard_dial",
+                "an_address_that_passed_the_lookup_is_checked_again_at_the_dial",
+            ),
+        ),
     ),
 )

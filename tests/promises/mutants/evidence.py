@@ -193,7 +193,7 @@ EVIDENCE: Final = (
         "token_of_any_submission",
         "gateway/callbacks/tokens.py",
         "_mac",
-        "ref.tenant, ref.job_id, _attempt(ref)))",
+        "ref.tenant, ref.job_id, _submission(ref)))",
         "ref.tenant, ref.job_id))",
         "who has seen one callback URL can make that of the next submission",
         (named("gateway/callbacks/tokens", "the_mac_is_bound_to_every_part"),),
@@ -259,8 +259,8 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "journal_is_not_synced",
-        "gateway/callbacks/journal.py",
-        "_write_whole",
+        "gateway/callbacks/journal_files.py",
+        "write",
         "        rest = rest[os.write(file, rest) :]\n    os.fdatasync(file)\n",
         "        rest = rest[os.write(file, rest) :]\n",
         "a loss of power takes callbacks that were acknowledged",
@@ -276,7 +276,7 @@ EVIDENCE: Final = (
         "    log = structlog.get_logger().bind(file=path.name)\n",
         "    log = structlog.get_logger().bind(file=path.name)\n    path.unlink()\n",
         "an outage in the middle of a replay takes the rest of the file",
-        (named("gateway/callbacks/journal", "a_file_is_kept_until_all_of_it_was"),),
+        (named("gateway/callbacks/journal", "a_file_stays_until_all_of_it_was_replayed"),),
     ),
     Mutant(
         "rollback_is_overlooked",

@@ -35,7 +35,11 @@ SUBMISSION: Final = (
         "            await self._gate()\n",
         "",
         "the request goes out whatever the record says",
-        (named("gateway/upstream/http_gate", "what_the_gate_raises_comes_out_and_the_last_byte_stays_back"),),
+        (
+            named(
+                "gateway/upstream/http_gate", "an_error_of_the_gate_is_raised_and_the_last_byte_is_not_sent"
+            ),
+        ),
     ),
     Mutant(
         "release_without_fence",
@@ -144,16 +148,16 @@ SUBMISSION: Final = (
         'return Unknown(f"{status}: {error.message}")',
         'return Busy(f"{status}: {error.message}")',
         "a 502 of a proxy says nothing of the task behind it: it may have been made and charged",
-        (named("gateway/upstream/vtrix", "the_verdict_follows_the_status"),),
+        (named("gateway/upstream/vtrix", "the_status_decides_the_outcome"),),
     ),
     Mutant(
         "lost_answer_is_sent_again",
         "gateway/upstream/http.py",
         "HttpUpstream.submit",
-        'return Unknown(f"no whole answer: {answer}")',
-        'return Busy(f"no whole answer: {answer}")',
+        'return Unknown(f"no complete answer: {answer}")',
+        'return Busy(f"no complete answer: {answer}")',
         "a connection that broke after the last byte says nothing of the task behind it",
-        (named("gateway/upstream/http_submit", "after_the_gate_all_but_a_whole_verdict_is_unknown"),),
+        (named("gateway/upstream/http_submit", "after_the_gate_anything_but_a_complete_answer_is_unknown"),),
     ),
     Mutant(
         "keep_alive_on",
