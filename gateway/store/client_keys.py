@@ -39,7 +39,9 @@ class RedisKeyStore:
         order = {
             "id": key.id,
             "tenant": key.tenant,
-            "fields": {name: str(value) for name, value in fields.items() if value is not None},
+            "fields": [
+                part for name, value in fields.items() if value is not None for part in (name, str(value))
+            ],
         }
         names = [keys.client_key(key.id), keys.KEYS, keys.tenant_keys(key.tenant), keys.TENANTS]
         if key.replaces is not None and until is not None:

@@ -1,7 +1,7 @@
 -- add_key: stores a client key, lists it and its tenant, and lets the key that it replaces expire.
 --
 -- KEYS  key, keys: all of them, own_keys: those of its tenant, tenants; replaced: the key that it replaces, if any
--- ARGV  order, JSON: {id, tenant, fields = {field = text}, replaced_until = when that key expires (ms, as text)}
+-- ARGV  order, JSON: {id, tenant, fields = {field, text, ...}, replaced_until = when that key expires (ms, as text)}
 --
 -- All in one step: no key is stored that no list names, and no rotation is half done. Called again with the same key,
 -- it changes nothing: what happened to the keys since then stays.
@@ -10,7 +10,7 @@
 local key, keys, own_keys, tenants, replaced = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local order = cjson.decode(ARGV[1])
 if redis.call('EXISTS', key) == 1 then return 0 end
-write(key, order.fields)
+redis.call('HSET', key, unpack(order.fields))
 redis.call('SADD', keys, order.id)
 redis.call('SADD', own_keys, order.id)
 redis.call('ZADD', tenants, 'NX', 0, order.tenant) -- equal scores: ordered by name
