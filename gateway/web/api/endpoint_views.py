@@ -67,7 +67,7 @@ def _health(endpoint: Endpoint, health: LaneHealth) -> dict[str, Any]:
         "attempts": health.total,
         "failed": health.failed,
         "failing_since": rfc3339(health.failing_since),
-        "parked_until": rfc3339(health.parked_until),
+        "parked_until": rfc3339(health.paused_until),
         "waiting": health.waiting,
         "in_flight": health.in_flight,
     }
@@ -76,7 +76,7 @@ def _health(endpoint: Endpoint, health: LaneHealth) -> dict[str, Any]:
 def _status(endpoint: Endpoint, health: LaneHealth) -> str:
     if endpoint.disabled_at is not None:
         return "disabled"
-    if health.parked:
+    if health.paused:
         return "parked"
     if health.probing:
         return "probing"

@@ -16,7 +16,7 @@ from gateway.errors import NotFound
 from gateway.intake import Checked
 from gateway.jobs import JOB_ID, Job, public
 from gateway.lifecycle import JobState, Status, states_of
-from gateway.store.base import Place
+from gateway.store.base import QueuePosition
 from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.api.deliveries import public_delivery
@@ -94,7 +94,7 @@ async def page(request: Request) -> Response:
     states = states_of(Status(status)) if status else list(JobState)
     store = state_of(request).resources.jobs
     found = await store.page(key.tenant, states, after, limit)
-    places = await store.places(found.jobs)
+    places = await store.queue_positions(found.jobs)
     following = None
     if found.more and found.jobs:
         shown = f"&status={status}" if status else ""
@@ -161,14 +161,14 @@ async def _shown(
 ) -> Response:
     """`going_on`: the status while the job is not final."""
     store = state.resources.jobs
-    payload, [place] = await asyncio.gather(store.payload(job), store.places([job]))
+    payload, [place] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
     document = public(job, payload=payload, queue=queue_of(place))
     if job.final:
         return json_answer(document, 200, headers)
     return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
 
 
-def queue_of(place: Place | None) -> dict[str, int | None] | None:
+def queue_of(place: QueuePosition | None) -> dict[str, int | None] | None:
     """Where a job waits, as the answer has it."""
     if place is None:
         return None
@@ -179,13 +179,13 @@ def queue_of(place: Place | None) -> dict[str, int | None] | None:
     }
 
 
-def _look_again(place: Place | None) -> dict[str, str]:
+def _look_again(place: QueuePosition | None) -> dict[str, str]:
     """Before a job is sent there is nothing new to be seen."""
     eta = place.eta_seconds if place else None
     return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}
 
 
-def _without_payload(job: Job, place: Place | None) -> dict[str, Any]:
+def _without_payload(job: Job, place: QueuePosition | None) -> dict[str, Any]:
     document = public(job, queue=queue_of(place))
     del document["payload"]
     return document

@@ -82,7 +82,7 @@ async def resume(request: Request) -> Response:
         raise InvalidRequest([Problem("subscriber", "required", message)])
     state = state_of(request)
     lanes = state.resources.lanes
-    names = [wanted.subscriber] if wanted.subscriber else [one.lane for one in await lanes.parked(PAGE_MAX)]
+    names = [wanted.subscriber] if wanted.subscriber else [one.lane for one in await lanes.paused(PAGE_MAX)]
     await actions.resume_subscribers(state, names, key.id)
     return await _parked(state, PAGE_MAX)
 
@@ -94,7 +94,7 @@ async def _parked(state: State, limit: int) -> Response:
 
 async def parked_rows(state: State, limit: int) -> tuple[list[dict[str, Any]], bool]:
     """At most `limit` subscribers that are left alone, and whether there are more."""
-    found = await state.resources.lanes.parked(limit + 1)
+    found = await state.resources.lanes.paused(limit + 1)
     rows = [
         {
             "object": "subscriber",

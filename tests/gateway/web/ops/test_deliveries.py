@@ -99,7 +99,7 @@ async def test_after_an_outage_of_our_own_all_are_told_again(
     operator: httpx.AsyncClient, state: State
 ) -> None:
     for number in range(5):
-        await state.resources.lanes.park(Role.DELIVER, f"url-{number:020x}", 60_000 * (number + 1))
+        await state.resources.lanes.pause(Role.DELIVER, f"url-{number:020x}", 60_000 * (number + 1))
     found = await listed(operator)
     assert [one.id for one in found] == [f"url-{number:020x}" for number in range(5)]
     assert all(one.parked_until for one in found)
