@@ -17,7 +17,7 @@ import orjson
 #: Every key of the service, arq's own included, carries this hash tag, so that all share one slot.
 PREFIX: Final = "{gw}:"
 
-#: The most jobs that one run of the dispatch script hands out: it blocks Redis while it runs.
+#: The most tickets that one run of the dispatch script dispatches: it blocks Redis while it runs.
 BATCH: Final = 20
 
 #: The upstream's account that there always is.
@@ -32,10 +32,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """When a subscriber's lane is parked, and an endpoint disabled. Times in ms.
+    """When a subscriber's lane is paused, and an endpoint disabled. Times in ms.
 
     Of the results of the last `window_ms` (counted in stretches of `bucket_ms`) at least `percent` of at
-    least `least` failed: the lane is parked for `park_ms`, twice as long each time that the one attempt which
+    least `least` failed: the lane is paused for `park_ms`, twice as long each time that the one attempt which
     then tries it fails too, at most `park_most_ms`. An endpoint of which no attempt succeeded for
     `disable_ms` is disabled at the next failure, if two in that time lay `apart_ms` from each other.
     """
@@ -65,8 +65,8 @@ class AccountLimits:
 class RoleLimits:
     """`slots`: at once over all lanes; `lane_slots`: at once in one lane, unless it has a cap of its own;
     `lease_ms`: how long a dispatched piece of work may go unheard of before it is dispatched again;
-    `per_second`: how many may be handed out in a second (0: as many as there are); `probe_ms`: between probes
-    while the role's account is parked. `again_share`: of the slots, and of those of a lane, how many retries
+    `per_second`: how many may be dispatched in a second (0: as many as there are); `probe_ms`: between probes
+    while the role's account is paused. `retry_share`: of the slots, and of those of a lane, how many retries
     may hold; new work may hold all. At 1 retries go first instead. Of the deliver role: `tenant_slots`, at
     once in all lanes of one tenant (0: as many as there are), and `health` of its lanes. Of the submit
     role: `accounts`, whose slots are the role's; without any there is `main`, which has them all."""
@@ -76,7 +76,7 @@ class RoleLimits:
     lease_ms: int
     per_second: float = 0
     probe_ms: int = 30_000
-    again_share: float = 1.0
+    retry_share: float = 1.0
     tenant_slots: int = 0
     health: HealthLimits = HealthLimits()
     accounts: tuple[AccountLimits, ...] = ()
@@ -88,21 +88,21 @@ class RoleLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A place in a lane: which one, and for what. `ring` numbers the dispatches: only the holder of
-    the newest may act on it."""
+    """What waits in a lane: which one, and for what. `dispatch_number`: of its newest dispatch, whose holder
+    alone may act on it."""
 
     role: Role
     lane: str
     name: str
-    ring: int = 0
+    dispatch_number: int = 0
 
     def __str__(self) -> str:
         return f"{self.lane}|{self.name}"
 
     @classmethod
-    def parse(cls, role: Role, text: str, ring: int = 0) -> Ticket:
+    def parse(cls, role: Role, text: str, dispatch_number: int = 0) -> Ticket:
         lane, _, name = text.partition("|")
-        return cls(role, lane, name, ring)
+        return cls(role, lane, name, dispatch_number)
 
 
 def queue_name(role: Role) -> str:

@@ -21,7 +21,7 @@ from gateway.generation import GenerationRequest, Limits, clips
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown
-from gateway.store.base import Allowance, JobStore, Place
+from gateway.store.base import Allowance, JobStore, QueuePosition
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000
@@ -57,7 +57,7 @@ class Posted(NamedTuple):
 
     job: Job
     replayed: bool
-    place: Place | None = None
+    place: QueuePosition | None = None
     allowance: Allowance | None = None
 
 
@@ -139,11 +139,11 @@ class Intake:
                 await self.blobs.drop(job_id)
             raise
         if not accepted.replayed:
-            return Posted(job, False, accepted.place, accepted.allowance)
+            return Posted(job, False, accepted.queue_position, accepted.allowance)
         if inline:
             await self.blobs.drop(job_id)
         earlier = await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id)
-        [place] = await self.jobs.places([earlier])
+        [place] = await self.jobs.queue_positions([earlier])
         return Posted(earlier, True, place)
 
     def _deadlines(self, request: GenerationRequest, options: JobOptions) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 The move to the final state, the event with its frozen bytes and the deliveries that are owed are one
 durable step; whoever settles a job that is settled already changes nothing. A job that we gave up
-ourselves may have a result all the same: it is told as an event of its own, and the state stays.
+ourselves may have a result all the same: it is an event of its own, and the state stays.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Settlement:
         return await self._settle(job, canceled, fields)
 
     async def late(self, job: Job, snapshot: Snapshot) -> TransitionResult:
-        """The task of a job that we had given up was finished: told once, beside the state."""
+        """The task of a job that we had given up was finished: noted and owed once, beside the state."""
         now = self.environment.now_ms()
         result = {
             "at": rfc3339(now),
@@ -163,7 +163,7 @@ class Settlement:
             return None
         if job.called_back_at is not None:
             return max(job.called_back_at - job.submitted_at, 1)
-        # A first look that finds the end says only that it took no longer: learned as such, it never fell.
+        # A first poll that finds the end says only that it took no longer: learned as such, it never fell.
         share = 1.0 if job.polls else 0.9
         return max(int((self.environment.now_ms() - job.submitted_at) * share), 1)
 

@@ -218,7 +218,7 @@ def test_the_numbers_are_those_of_the_settings(settings: Settings) -> None:
     assert limits.health == HealthLimits(
         300_000, 30_000, 10, 70, 30_000, 900_000, 5 * 86_400_000, 12 * 3_600_000
     )
-    assert (limits.again_share, limits.lane_slots) == (0.75, 8)
+    assert (limits.retry_share, limits.lane_slots) == (0.75, 8)
     assert settings.delivery_timeout_seconds == 15
     assert settings.delivery_until_seconds == 3 * 86_400
     assert settings.delivery_overload_seconds == 60

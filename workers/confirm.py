@@ -39,7 +39,7 @@ from workers.leases import renewed
 from workers.task_status import is_done, is_of, is_working, risen
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a task may not be visible yet just after it was made
-_EMPTY_ANSWERS: Final = 3  # completed, but without a video: looked at again this often
+_EMPTY_ANSWERS: Final = 3  # completed, but without a video: polled again this often
 _AGAIN_MS: Final = 500
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
@@ -81,10 +81,10 @@ class Confirmer:
     async def _decide(self, job: Job, ticket: Ticket) -> None:
         if job.final:
             await self._watch(job, ticket)
-        elif job.state is JobState.QUEUED:  # a new submission will ask for a look of its own
+        elif job.state is JobState.QUEUED:  # a new submission will ask for a poll of its own
             await self.jobs.drop(ticket)
         elif job.tasks:
-            await self._look_unless_claimed(job, ticket)
+            await self._poll_unless_claimed(job, ticket)
         elif job.state is JobState.SUBMITTING:  # a callback was quicker than the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
         elif (snapshot := self._believed(job)) is not None:
@@ -93,7 +93,7 @@ class Confirmer:
             await self._seeker().seek(job, ticket)
 
     def _upstream_of(self, job: Job, task_id: str) -> Upstream | None:
-        """None when this worker knows no such account: it can look at nothing of it."""
+        """None when this worker knows no such account: it can poll nothing of it."""
         account = job.account_of(task_id)
         if account not in self.upstreams:
             structlog.get_logger().error("account_unknown", job=job.id, account=account)
@@ -110,22 +110,22 @@ class Confirmer:
         wait = int(self.settings.claim_wait_seconds * 1000)
         return max(0, wait - (self.environment.now_ms() - job.claimed_at))
 
-    async def _look_unless_claimed(self, job: Job, ticket: Ticket) -> None:
+    async def _poll_unless_claimed(self, job: Job, ticket: Ticket) -> None:
         if left := self._claim_left_ms(job):
             await self.jobs.postpone(ticket, left, {})
         else:
-            await self._look(job, ticket)
+            await self._poll(job, ticket)
 
-    async def _look(self, job: Job, ticket: Ticket) -> None:
-        """Look at the job's tasks, the newest first, until one is finished or is still at work."""
+    async def _poll(self, job: Job, ticket: Ticket) -> None:
+        """Poll the job's tasks, the newest first, until one is finished or is still at work."""
         if job.cancel_wished_at is not None and job.cancel_refused is None:
             for task in job.tasks:
                 await self._ask_to_cancel(job, task)
-        looks = [await self._query(job, task) for task in job.tasks]
-        if all(look is _FOREIGN for look in looks) and await self._seeker().find(job, ticket):
+        polls = [await self._query(job, task) for task in job.tasks]
+        if all(poll is _FOREIGN for poll in polls) and await self._seeker().find(job, ticket):
             return
-        done = next((look for look in looks if is_done(look)), None)
-        await self._judge(job, done or looks[0], ticket, looks)
+        done = next((poll for poll in polls if is_done(poll)), None)
+        await self._judge(job, done or polls[0], ticket, polls)
 
     async def _query(self, job: Job, task_id: str) -> QueryOutcome:
         upstream = self._upstream_of(job, task_id)
@@ -136,14 +136,14 @@ class Confirmer:
         return outcome
 
     async def _judge(
-        self, job: Job, outcome: QueryOutcome, ticket: Ticket, looks: Sequence[QueryOutcome]
+        self, job: Job, outcome: QueryOutcome, ticket: Ticket, polls: Sequence[QueryOutcome]
     ) -> None:
         match outcome:
             case Found():
-                await self._found(job, outcome.snapshot, ticket, looks)
+                await self._found(job, outcome.snapshot, ticket, polls)
             case Missing():
                 young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
-                if young or any(is_working(look) for look in looks):
+                if young or any(is_working(poll) for poll in polls):
                     await self._wait(job, ticket, {})
                 elif (snapshot := self._believed(job)) is not None:
                     await self._believe(job, snapshot, ticket)
@@ -154,11 +154,11 @@ class Confirmer:
                 await self._wait(job, ticket, {}, at_least=outcome.retry_after_seconds or 0)
 
     async def _found(
-        self, job: Job, snapshot: Snapshot, ticket: Ticket, looks: Sequence[QueryOutcome]
+        self, job: Job, snapshot: Snapshot, ticket: Ticket, polls: Sequence[QueryOutcome]
     ) -> None:
         if is_done(Found(snapshot)):
             await self._succeed(job, snapshot, ticket)
-        elif any(is_working(look) for look in looks):  # another task of the job may still succeed
+        elif any(is_working(poll) for poll in polls):  # another task of the job may still succeed
             await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
             await self._give_up(job, ticket, _EMPTY)
@@ -200,7 +200,7 @@ class Confirmer:
             structlog.get_logger().warning("cancel_unanswered", job=job.id, task=task_id)
 
     async def _watch(self, job: Job, ticket: Ticket) -> None:
-        """A job that we gave up: its task may be finished all the same, and that is told."""
+        """A job that we gave up: its task may be finished all the same, and subscribers hear of that."""
         now = self.environment.now_ms()
         if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
@@ -208,13 +208,13 @@ class Confirmer:
         if left := self._claim_left_ms(job):
             await self.jobs.postpone(ticket, left, {})
             return
-        looks = [await self._query(job, task) for task in job.tasks]
-        done = next((look for look in looks if is_done(look)), None)
+        polls = [await self._query(job, task) for task in job.tasks]
+        done = next((poll for poll in polls if is_done(poll)), None)
         if isinstance(done, Found):
             await self.settlement.late(job, done.snapshot)
             structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
             await self._end_watch(job, ticket)
-        elif any(is_working(look) for look in looks):
+        elif any(is_working(poll) for poll in polls):
             rarely = 1 if now - (job.finished_at or now) < _LATE_SOON_MS else _LATE_POLLS
             wait = min(self.settings.poll_max_seconds * rarely * 1000, job.watch_until - now)
             await self.jobs.postpone(ticket, max(int(wait), 1), {})
@@ -279,7 +279,7 @@ class Confirmer:
         self, job: Job, answer: TransitionResult, ticket: Ticket, error: UpstreamError | None = None
     ) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, task=job.task_id)
-        if answer.outcome is Outcome.FENCED:  # it moved while we looked: look again
+        if answer.outcome is Outcome.FENCED:  # it moved while we polled: poll again
             await self.jobs.postpone(ticket, 0, {})
         elif answer.outcome is Outcome.MOVED and error is not None:
             log.warning("settled", became=answer.after, error=error.code)

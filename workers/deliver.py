@@ -218,7 +218,7 @@ def entry_of(delivery: Delivery, at: int, verdict: Verdict, attempt: dict[str, A
 def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
     """The delivery with one entry more in its log: the newest are kept, of the older ones what is short."""
     last = delivery.log[-1] if delivery.log else {}
-    # What was not sent is looked at again and again: it must not push the attempts out of the log.
+    # What was not sent is taken up again and again: it must not push the attempts out of the log.
     repeated = entry["outcome"] == DeliveryOutcome.SECRET_MISSING == last.get("outcome")
     log = [*(delivery.log[:-1] if repeated else delivery.log), entry][-KEPT_ATTEMPTS:]
     sizes = [len(orjson.dumps(one)) + 1 for one in log]

@@ -30,7 +30,7 @@ from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
 #: A look at the list soon, for a task that was made; and one at the end of the window.
 _FIRST_LIST_SECONDS: Final = 60.0
 _LIST_MARGIN_MS: Final = 60_000
-_CANDIDATES: Final = 20  # tasks without a mark that are looked at, at most
+_CANDIDATES: Final = 20  # tasks without a mark that are polled, at most
 _LIST_SECONDS: Final = 60.0
 _MANUAL_SECONDS: Final = 3600.0
 
@@ -55,7 +55,7 @@ class EvidenceSeeker:
     settings: Settings
 
     async def seek(self, job: Job, ticket: Ticket) -> None:
-        """One look at a job without a task that can be looked at. This is its confirm ticket."""
+        """One search for evidence of a job without a task that can be polled. This is its confirm ticket."""
         listed = await self.find(job, ticket)
         if listed:
             return
@@ -107,7 +107,7 @@ class EvidenceSeeker:
             return False
         if answer.outcome is Outcome.MOVED:
             log.warning("resubmitted")
-        else:  # evidence came just now: look again
+        else:  # evidence came just now: poll again
             await self.jobs.postpone(ticket, 0, {})
         return True
 
@@ -156,9 +156,9 @@ class EvidenceSeeker:
 
 
 async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Inconclusive | None:
-    """The task that carries the mark of one of the job's submissions. The list may not show marks, a look
-    at one task does; a prompt alone is no proof, for another job may have asked for the same. Later when
-    not every candidate could be looked at: then nothing is known."""
+    """The task that carries the mark of one of the job's submissions. The list may not show marks; a poll of one
+    task does. A prompt alone is no proof: another job may have asked for the same. Inconclusive when not every
+    candidate could be polled: then nothing is known."""
     mark = f".{job.id}."
     unmarked = []
     for task in tasks:
@@ -169,9 +169,9 @@ async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str 
     if len(unmarked) > _CANDIDATES:
         return Inconclusive(f"{len(unmarked)} tasks of the list carry no mark")
     for task_id in unmarked:
-        look = await upstream.query(task_id)
-        if isinstance(look, Inconclusive):
-            return look
-        if isinstance(look, Found) and look.snapshot.reference and mark in look.snapshot.reference:
+        poll = await upstream.query(task_id)
+        if isinstance(poll, Inconclusive):
+            return poll
+        if isinstance(poll, Found) and poll.snapshot.reference and mark in poll.snapshot.reference:
             return task_id
     return None

@@ -98,7 +98,7 @@ class Submitter:
         except TimeoutError:
             raise BlobStoreUnavailable("the folder of inline media is too slow") from None
         upstream = self.upstreams.get(job.account)
-        if upstream is None:  # another worker, with newer settings or older ones, handed it out
+        if upstream is None:  # another worker, with newer settings or older ones, dispatched it
             raise Fenced(f"this worker knows no account {job.account}")
         token = tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
         public = self.settings.public_url

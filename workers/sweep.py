@@ -1,4 +1,4 @@
-"""Every second: hand out what became due, and put right what silence left behind.
+"""Every second: dispatch what became due, and put right what silence left behind.
 
 Any number of sweepers may run; each step compares before it sets, so that doing it twice changes nothing.
 """
@@ -31,7 +31,7 @@ from workers.evidence import evidence_ms, grace_seconds
 TICK_SECONDS: Final = 1.0
 _BLOB_SWEEP_SECONDS: Final = 600.0
 _BLOB_AGE_SECONDS: Final = 3600.0
-_OVERDUE: Final = 100  # jobs past a deadline that one pass looks at
+_OVERDUE: Final = 100  # jobs past a deadline that one pass takes up
 _LOOK_AGAIN_MS: Final = 5000
 _AFTER_FAULT_MS: Final = 600_000
 
@@ -80,7 +80,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One pass, unless another sweeper has just made one."""
-        if not await self.lanes.lead(TICK_SECONDS * 0.9):
+        if not await self.lanes.acquire_leadership(TICK_SECONDS * 0.9):
             return
         await self.lanes.dispatch()
         for role in Role:
@@ -91,9 +91,8 @@ class Sweeper:
                     raise
                 except Exception:  # noqa: BLE001  # one unreadable record must not stop the sweep of all others
                     structlog.get_logger().exception("recovery_failed", role=role.value, ticket=ticket.name)
-                    await self.lanes.ring(
-                        ticket
-                    )  # with a new lease, so that it is not looked at every second
+                    # with a new lease, so that it is not taken up every second
+                    await self.lanes.redispatch(ticket)
         for job in await self.jobs.overdue(_OVERDUE):
             try:
                 await self._deadline(job)
@@ -101,7 +100,7 @@ class Sweeper:
                 raise
             except Exception:  # noqa: BLE001  # for the same reason
                 structlog.get_logger().exception("deadline_failed", job=job.id, tenant=job.tenant)
-                await self.jobs.put_off(job, self.environment.now_ms() + _AFTER_FAULT_MS)
+                await self.jobs.defer_deadline(job, self.environment.now_ms() + _AFTER_FAULT_MS)
         await self.lanes.note_sweep()
 
     async def _deadline(self, job: Job) -> None:
@@ -116,9 +115,11 @@ class Sweeper:
                 error = _NOT_SENT_AGAIN
             await self.settlement.fail(job, JobEvent.START_DEADLINE_PASSED, error, done)
         elif now < job.end_by:
-            await self.jobs.put_off(job, job.end_by if job.task_id else min(now + _LOOK_AGAIN_MS, job.end_by))
+            await self.jobs.defer_deadline(
+                job, job.end_by if job.task_id else min(now + _LOOK_AGAIN_MS, job.end_by)
+            )
         elif job.state is JobState.SUBMITTING:  # in a moment it is known what became of it
-            await self.jobs.put_off(job, now + _LOOK_AGAIN_MS)
+            await self.jobs.defer_deadline(job, now + _LOOK_AGAIN_MS)
         else:
             await self._give_up(job, now)
 
@@ -139,7 +140,7 @@ class Sweeper:
         log = structlog.get_logger().bind(role=ticket.role, ticket=ticket.name)
         job = await self.jobs.read(ticket.name) if ticket.role is Role.SUBMIT else None
         if job is None or job.state is JobState.QUEUED:
-            await self.lanes.ring(ticket)
+            await self.lanes.redispatch(ticket)
             log.warning("rung_again")
             return
         if job.final:  # its slot was kept for a task that may have been at work

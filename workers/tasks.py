@@ -17,20 +17,20 @@ from workers.step_events import StepTeller
 from workers.submit import Submitter
 
 
-async def submit(ctx: dict[str, Any], ticket: str, ring: int) -> None:
+async def submit(ctx: dict[str, Any], ticket: str, number: int) -> None:
     submitter: Submitter = ctx["submitter"]
-    await _run(ctx, submitter.submit, Ticket.parse(Role.SUBMIT, ticket, ring))
+    await _run(ctx, submitter.submit, Ticket.parse(Role.SUBMIT, ticket, number))
 
 
-async def confirm(ctx: dict[str, Any], ticket: str, ring: int) -> None:
+async def confirm(ctx: dict[str, Any], ticket: str, number: int) -> None:
     confirmer: Confirmer = ctx["confirmer"]
-    await _run(ctx, confirmer.confirm, Ticket.parse(Role.CONFIRM, ticket, ring))
+    await _run(ctx, confirmer.confirm, Ticket.parse(Role.CONFIRM, ticket, number))
 
 
-async def deliver(ctx: dict[str, Any], ticket: str, ring: int) -> None:
+async def deliver(ctx: dict[str, Any], ticket: str, number: int) -> None:
     messenger: Messenger = ctx["messenger"]
     steps: StepTeller = ctx["steps"]
-    found = Ticket.parse(Role.DELIVER, ticket, ring)
+    found = Ticket.parse(Role.DELIVER, ticket, number)
     await _run(ctx, steps.tell if found.lane.startswith(EVENTS_LANES) else messenger.deliver, found)
 
 

@@ -84,7 +84,7 @@ class Settings(
                 self.delivery_slots,
                 self.delivery_endpoint_slots,
                 attempt,
-                again_share=_AGAIN_SHARE,
+                retry_share=_AGAIN_SHARE,
                 tenant_slots=self.delivery_tenant_slots,
                 health=HealthLimits(park_ms=park, park_most_ms=_LONGEST_PARK * park),
             ),

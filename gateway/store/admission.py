@@ -1,4 +1,4 @@
-"""What the scripts say of a job that waits or may not: its place, the rate that is left, a refusal. Pure."""
+"""What the scripts say of a job that waits, or may not: queue position, rate left, refusal. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import orjson
 
 from gateway.dispatch import RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
-from gateway.store.base import Allowance, Place
+from gateway.store.base import Allowance, QueuePosition
 
 _FULL_RETRY_SECONDS: Final = 30
 _HEAVY_RETRY_SECONDS: Final = 3600
 
 
-def place_of(found: str, submit: RoleLimits) -> Place | None:
-    """From the answer of `place_of` in scripts/lib/queue_position.lua; None for a job that does not wait.
+def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:
+    """From the answer of `queue_position_of` in Lua; None for a job that does not wait.
 
     Lanes take turns, in proportion to their weights: before this job's turn comes, each other lane has had
     about as many turns as its own, or has nothing left. That is an estimate; only `position` is exact.
@@ -31,11 +31,11 @@ def place_of(found: str, submit: RoleLimits) -> Place | None:
     idle_ms, mean_ms = known["idle_ms"], known.get("mean_ms")
     one = _pace(known.get("pace_ms"), idle_ms, mean_ms, submit.slots)
     if known["stopped"] or one is None:
-        return Place(position, ahead, None)
+        return QueuePosition(position, ahead, None)
     eta = max(0.0, (ahead + 1) * one - min(idle_ms, one))
     if mean_ms is not None:  # its tenant may hold fewer slots than there are
         eta = max(eta, position * mean_ms / known.get("slots", submit.lane_slots))
-    return Place(position, ahead, math.ceil(eta / 1000))
+    return QueuePosition(position, ahead, math.ceil(eta / 1000))
 
 
 def _pace(learned_ms: float | None, idle_ms: float, mean_ms: float | None, slots: int) -> float | None:
@@ -46,7 +46,7 @@ def _pace(learned_ms: float | None, idle_ms: float, mean_ms: float | None, slots
 
 
 def allowance_of(found: str) -> Allowance | None:
-    """From the answer of `meter` in scripts/accept.lua; None for a tenant without a rate."""
+    """From the answer of `meter_rate` in scripts/accept.lua; None for a tenant without a rate."""
     if not found:
         return None
     known = orjson.loads(found)

@@ -31,7 +31,7 @@ Roles = Mapping[Role, RoleLimits]
 # Enumerations are no keys for JSON: the scripts get plain texts.
 PUBLISHED_MODEL: Final = "viduq2_pro_reference"
 _FINAL_JOB: Final = {state.value: True for state in FINAL}
-#: Steps on a job's way, and the types of their events; how it ends is told by the step itself.
+#: Steps on a job's way, and the types of their events; how it ends is published by the step itself.
 STEPS: Final = {state.value: kind.value for state, kind in TYPE_OF_STATE.items() if kind not in FINAL_TYPES}
 _MOVES: Final = {
     event: {before.value: after.value for before, after in job_transitions(event).items()}
@@ -61,7 +61,7 @@ def _limits(role: Role, limits: RoleLimits) -> dict[str, Any]:
         "batch": BATCH,
         "interval_ms": 1000 / limits.per_second if limits.per_second else 0,
         "probe_ms": limits.probe_ms,
-        "retry_share": limits.again_share,
+        "retry_share": limits.retry_share,
     }
     if role is Role.SUBMIT:
         found["accounts"] = accounts_of(limits)
@@ -145,7 +145,7 @@ def _guard(guard: Guard) -> dict[str, Any]:
 
 def holder(ticket: Ticket) -> dict[str, Any]:
     """The `holder` of a guard: the ticket and the number of its dispatch."""
-    return {"role": ticket.role, "ticket": str(ticket), "number": ticket.ring}
+    return {"role": ticket.role, "ticket": str(ticket), "number": ticket.dispatch_number}
 
 
 def _concerned(transition: Transition, of: Subject) -> list[Role]:

@@ -41,7 +41,7 @@ class TransitionResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a job waits. `position`: how many of its tenant's are ahead of it; `ahead`: of all tenants', an
     estimate; `eta_seconds`: until it is sent, an estimate; None when nothing is known, or nothing is sent."""
 
@@ -65,12 +65,12 @@ class Allowance:
 @dataclass(frozen=True, slots=True)
 class Admission:
     """The answer to `accept`. `replayed`: the idempotency key was used before with the same body, for this
-    very job. `place`: where it waits, if it does; `allowance`: what is left of the tenant's rate, if it has
+    very job. `queue_position`: if it waits; `allowance`: what is left of the tenant's rate, if it has
     one."""
 
     job_id: str
     replayed: bool
-    place: Place | None = None
+    queue_position: QueuePosition | None = None
     allowance: Allowance | None = None
 
 
@@ -78,15 +78,15 @@ class CallbackOutcome(StrEnum):
     """What a genuine callback did."""
 
     MOVED = "moved"  #: the job moved on
-    REPEATED = "repeated"  #: known already; a look at the task is due
+    REPEATED = "repeated"  #: known already; a poll of the task is due
     ABSORBED = "absorbed"  #: the job is final; nothing changed
-    LATE = "late"  #: the job was given up by us; its task will be looked at
+    LATE = "late"  #: the job was given up by us; its task will be polled
     EARLIER = "earlier"  #: of a submission before the newest: its task is noted, first success wins
     AHEAD = "ahead"  #: of a submission that the record knows nothing of: Redis lost acknowledged writes
     ORPHAN = "orphan"  #: of a job that Redis does not know; quarantined, and rebuilt when a task is named
     EXPIRED = "expired"  #: of a job that was finished and forgotten
-    CROSSED = "crossed"  #: it names the task of another job; quarantined, both are looked at
-    REPLAYED = "replayed"  #: its nonce was seen before; a look is due, nothing else
+    CROSSED = "crossed"  #: it names the task of another job; quarantined, both are polled
+    REPLAYED = "replayed"  #: its nonce was seen before; a poll is due, nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Callback:
     """A callback whose token was verified, brought into our words.
 
     `task_id`: the task that it names, when it may be polled. `terminal`: it tells of an end; `working`: of
-    a beginning. `distrusted`: its signature is missing, wrong or too old, so that it only makes a look due.
+    a beginning. `distrusted`: its signature is missing, wrong or too old, so that it only makes a poll due.
     `claimed`: the result in its body, to be kept when bodies are trusted. `raw`: its start, when it could
     not be read: quarantined. `nonce`: of its signature, to be used once. `label`: for the metrics.
     `account`: with which the submission was made.
@@ -117,7 +117,7 @@ class Callback:
 @dataclass(frozen=True, slots=True)
 class Account:
     """One of the upstream's accounts. Times: ms. `slots`: how many tasks it may hold now (429 lowers it);
-    `parked_at`: since when it is parked, with `reason`; `hold_until`: nothing is sent before; `in_flight`:
+    `parked_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before; `in_flight`:
     slots that are taken of it."""
 
     slots: int
@@ -168,7 +168,7 @@ class JobStore(Protocol):
     async def payload(self, job: Job) -> str | None:
         """The client's own payload."""
 
-    async def places(self, jobs: Sequence[Job]) -> list[Place | None]:
+    async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         """Where each of these jobs waits, or None for one that does not."""
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
@@ -205,7 +205,7 @@ class JobStore(Protocol):
     async def witness(self) -> Witness:
         """Since when callbacks have demonstrably been able to reach us."""
 
-    async def heard(self) -> None:
+    async def note_callback_path(self) -> None:
         """A probe came in by the way that callbacks take."""
 
     async def on_unknown(self, job: Job) -> OnUnknown | None:
@@ -214,5 +214,5 @@ class JobStore(Protocol):
     async def overdue(self, limit: int) -> list[Job]:
         """Jobs whose `start_by` or `end_by` may have passed, earliest first."""
 
-    async def put_off(self, job: Job, until_ms: int) -> None:
+    async def defer_deadline(self, job: Job, until_ms: int) -> None:
         """Look at the job's deadlines again then."""

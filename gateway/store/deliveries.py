@@ -53,7 +53,7 @@ class RedisDeliveryStore:
     async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
         lease = self._roles[Role.DELIVER].lease_ms
         follow = ("event_id", "event:", "endpoint_id", "endpoint:")
-        args: list[str | int] = [ticket.role, str(ticket), ticket.ring, lease, *follow]
+        args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease, *follow]
         found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args, effect="begin_delivery")
         if not found or not found[0]:
             return None

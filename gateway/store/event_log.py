@@ -17,7 +17,7 @@ from gateway.store.client import store_errors
 #: Before everything that can be in a stream.
 START: Final = "0-0"
 _TOLD: Final = "told:"
-_KEPT: Final = 10_000  # as scripts/records.lua says
+_KEPT: Final = 10_000  # as scripts/lib/records.lua says
 #: Stands for every payload that is too long for an event, which tells only that it was left out.
 _LEFT_OUT: Final = " " * (EVENT_PAYLOAD_CHARACTERS + 1)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: Seconds; as scripts/lanes.lua has them in ms.
+#: Seconds; as scripts/lib/lanes.lua has them in ms.
 BOUNDS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
     *(1800, 3600, 7200, 21600),

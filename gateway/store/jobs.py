@@ -13,14 +13,14 @@ from gateway.dispatch import PREFIX, CallbackLimits, Role, Ticket
 from gateway.jobs import Job, Priority, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, keys
-from gateway.store.admission import allowance_of, place_of, refusal_of
+from gateway.store.admission import allowance_of, queue_position_of, refusal_of
 from gateway.store.base import (
     Admission,
     Callback,
     CallbackOutcome,
     Outcome,
     Page,
-    Place,
+    QueuePosition,
     TransitionResult,
     Witness,
 )
@@ -99,8 +99,10 @@ class RedisJobStore:
             order["bytes_max"] = bytes_max
         outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
         if outcome == "accepted":
-            name, allowance, place = found
-            return Admission(name, False, place_of(place, self._roles[Role.SUBMIT]), allowance_of(allowance))
+            name, allowance, position = found
+            return Admission(
+                name, False, queue_position_of(position, self._roles[Role.SUBMIT]), allowance_of(allowance)
+            )
         if outcome == "replayed":
             return Admission(found[0], replayed=found[0] != job.id)
         raise refusal_of(outcome, found, bytes_max)
@@ -123,7 +125,7 @@ class RedisJobStore:
             found: str | None = await self._redis.get(keys.payload(job.id))
         return found
 
-    async def places(self, jobs: Sequence[Job]) -> list[Place | None]:
+    async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         waiting = [job for job in jobs if job.state is JobState.QUEUED]
         if not waiting:
             return [None] * len(jobs)
@@ -132,11 +134,11 @@ class RedisJobStore:
         found = await self._scripts.run(
             "queue_positions", [keys.lane(Role.SUBMIT, "any")], [accounts, *words]
         )
-        places = {
-            job.id: place_of(place, self._roles[Role.SUBMIT])
-            for job, place in zip(waiting, found, strict=True)
+        positions = {
+            job.id: queue_position_of(position, self._roles[Role.SUBMIT])
+            for job, position in zip(waiting, found, strict=True)
         }
-        return [places.get(job.id) for job in jobs]
+        return [positions.get(job.id) for job in jobs]
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
         top = f"({after}" if after else "+"
@@ -210,7 +212,7 @@ class RedisJobStore:
         found = await self._scripts.run(
             "begin",
             [keys.job(ticket.name)],
-            [ticket.role, str(ticket), ticket.ring, lease],
+            [ticket.role, str(ticket), ticket.dispatch_number, lease],
             effect="begin_confirm",
         )
         if not found or not found[0]:
@@ -229,13 +231,16 @@ class RedisJobStore:
         await self._scripts.run(
             "postpone",
             [keys.job(ticket.name)],
-            [ticket.role, str(ticket), ticket.ring, in_ms, leave, limits, *flat],
+            [ticket.role, str(ticket), ticket.dispatch_number, in_ms, leave, limits, *flat],
         )
 
     async def renew(self, ticket: Ticket) -> bool:
         lease = self._roles[ticket.role].lease_ms
         found = await self._scripts.run(
-            "begin", [f"{PREFIX}none"], [ticket.role, str(ticket), ticket.ring, lease], effect="renew"
+            "begin",
+            [f"{PREFIX}none"],
+            [ticket.role, str(ticket), ticket.dispatch_number, lease],
+            effect="renew",
         )
         return bool(found)
 
@@ -246,7 +251,7 @@ class RedisJobStore:
         )
         return CallbackOutcome(found)
 
-    async def heard(self) -> None:
+    async def note_callback_path(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])
 
     async def witness(self) -> Witness:
@@ -284,5 +289,5 @@ class RedisJobStore:
             await self._scripts.run("defer_deadline", [keys.DEADLINES], [name, now + _UNREADABLE_MS])
             return None, False
 
-    async def put_off(self, job: Job, until_ms: int) -> None:
+    async def defer_deadline(self, job: Job, until_ms: int) -> None:
         await self._scripts.run("defer_deadline", [keys.DEADLINES], [job.id, until_ms])

@@ -1,4 +1,4 @@
-"""Every Redis key that Python names; the scripts name the rest (`scripts/lanes.lua` lists them)."""
+"""Every Redis key that Python names; the scripts name the rest (`scripts/lib/lanes.lua` lists them)."""
 
 from __future__ import annotations
 

@@ -19,22 +19,22 @@ _PASS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """`handed`: how much work was handed out. `next_ms`: from now until time alone makes more to do; None:
+    """`number`: how much work was dispatched. `next_ms`: from now until time alone makes more to do; None:
     it does not."""
 
-    handed: int
+    number: int
     next_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class LaneHealth:
-    """How a subscriber's lane stands. `parked`: nothing is sent, until `parked_until` (ms; None: until it is
+    """How a subscriber's lane stands. `paused`: nothing is sent, until `paused_until` (ms; None: until it is
     resumed); `probing`: one attempt at a time, until one succeeds. `failing_since` (ms): the first failure
     after the last success. `failed` of `total` attempts of the last minutes; `waiting` in the lane,
     `in_flight` now."""
 
-    parked: bool = False
-    parked_until: int | None = None
+    paused: bool = False
+    paused_until: int | None = None
     probing: bool = False
     failing_since: int | None = None
     failed: int = 0
@@ -44,7 +44,7 @@ class LaneHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedLane:
+class PausedLane:
     """A subscriber to whom nothing is sent `until` then (ms; inf: until it is resumed). `tenant`: as far as
     it is known; `url`: of an endpoint."""
 
@@ -62,27 +62,27 @@ class Lanes:
         self._all = arguments.dump(arguments.limits_of(roles, *Role))
 
     async def dispatch(self) -> int:
-        """Hand out what may run now, in every role; how many pieces of work that were."""
-        return (await self.tick()).handed
+        """Dispatch what may run now, in every role; how many pieces of work that were."""
+        return (await self.tick()).number
 
     async def tick(self) -> Dispatched:
         """The same, and when to do it again."""
-        handed, next_ms = await self._scripts.run("dispatch", [_ANY], [self._all])
-        return Dispatched(handed, next_ms if next_ms >= 0 else None)
+        number, next_ms = await self._scripts.run("dispatch", [_ANY], [self._all])
+        return Dispatched(number, next_ms if next_ms >= 0 else None)
 
-    async def park(self, role: Role, lane: str, in_ms: int | None) -> None:
-        """Hand out nothing of the lane for so long (None: until it is resumed). What waits there stays."""
+    async def pause(self, role: Role, lane: str, in_ms: int | None) -> None:
+        """Dispatch nothing of the lane for so long (None: until it is resumed). What waits there stays."""
         await self._scripts.run("park", [_ANY], [role, lane, "" if in_ms is None else in_ms])
 
     async def resume(self, role: Role, lane: str) -> None:
-        """The lane goes on at once, as if it had never been parked and nothing had ever failed."""
+        """The lane goes on at once, as if it had never been paused and nothing had ever failed."""
         await self._scripts.run("resume", [_ANY], [role, lane, self._all])
 
-    async def parked(self, limit: int) -> list[ParkedLane]:
+    async def paused(self, limit: int) -> list[PausedLane]:
         """Of the deliver role, those first that are tried again first."""
         found = await self._scripts.run("list_parked", [_ANY], [limit])
         return [
-            ParkedLane(one["lane"], float(one["until"]), one["waiting"], one.get("tenant"), one.get("url"))
+            PausedLane(one["lane"], float(one["until"]), one["waiting"], one.get("tenant"), one.get("url"))
             for one in map(orjson.loads, found)
         ]
 
@@ -100,8 +100,8 @@ class Lanes:
         found = orjson.loads(await self._scripts.run("lane_state", [_ANY], [lane, limits]))
         until, since = found.get("parked_until"), found.get("failing_since")
         return LaneHealth(
-            parked=until is not None,
-            parked_until=int(float(until)) if until and math.isfinite(float(until)) else None,
+            paused=until is not None,
+            paused_until=int(float(until)) if until and math.isfinite(float(until)) else None,
             probing=found["probing"],
             failing_since=int(since) if since else None,
             failed=found["failed"],
@@ -114,16 +114,17 @@ class Lanes:
         """Tickets whose lease ran out, at most 100 of them."""
         flat = await self._scripts.run("expired_leases", [_ANY], [role, _PASS])
         return [
-            Ticket.parse(role, text, int(ring or 0)) for text, ring in zip(flat[::2], flat[1::2], strict=True)
+            Ticket.parse(role, text, int(number or 0))
+            for text, number in zip(flat[::2], flat[1::2], strict=True)
         ]
 
-    async def ring(self, ticket: Ticket) -> bool:
-        """Hand it to arq again under a new ring; False when somebody did already."""
+    async def redispatch(self, ticket: Ticket) -> bool:
+        """Put it before arq again, as a new dispatch; False when somebody did already."""
         lease = self._roles[ticket.role].lease_ms
-        args: list[str | int] = [ticket.role, str(ticket), ticket.ring, lease]
+        args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease]
         return bool(await self._scripts.run("redispatch", [_ANY], args))
 
-    async def lead(self, seconds: float) -> bool:
+    async def acquire_leadership(self, seconds: float) -> bool:
         """True for one caller in this many seconds."""
         return bool(await self._scripts.run("acquire_leadership", [keys.SWEEP], [int(seconds * 1000)]))
 

@@ -1,8 +1,8 @@
 """What changes, as it changes: one subscription for a whole process, however many clients wait.
 
-The scripts say on one channel what clients hear of (`tell_tenant` in scripts/records.lua). Who waits for one
-job's end is rung; who follows a tenant is told that there is something new in its stream, which is the
-truth: a word that is lost on the way costs time and never an event.
+The scripts say on one channel what clients hear of (`publish_event` in scripts/lib/records.lua). Who waits
+for one job's end is rung; who follows a tenant is told that there is something new in its stream, which is
+the truth: a word that is lost on the way costs time and never an event.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ async def test_a_job_that_waits_is_canceled_and_leaves_its_lane(resources: Resou
     after = await canceled(resources, jobs[-1])
     assert (after.state, after.finished_at is not None) == (JobState.CANCELED, True)
     assert await resources.redis.zcard(keys.waiting(Role.SUBMIT)) == 1
-    [place] = await resources.jobs.places([jobs[-2]])
+    [place] = await resources.jobs.queue_positions([jobs[-2]])
     assert place
     assert place.position == 0
 

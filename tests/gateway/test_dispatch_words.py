@@ -13,7 +13,7 @@ from tests.gateway.store.conftest import new_job
     "ticket", [Ticket(Role.SUBMIT, "acme", "job_1", 7), Ticket(Role.DELIVER, "url-0a", "dlv_1")]
 )
 def test_a_ticket_that_was_written_is_read_as_it_was(ticket: Ticket) -> None:
-    assert Ticket.parse(ticket.role, str(ticket), ticket.ring) == ticket
+    assert Ticket.parse(ticket.role, str(ticket), ticket.dispatch_number) == ticket
 
 
 def test_a_job_waits_in_its_tenant_s_lane_and_its_task_in_the_account_s() -> None:

@@ -132,7 +132,7 @@ async def test_arq_reads_the_record_that_the_dispatch_script_wrote(rig: Rig) -> 
     raw = (await rig.redis.get(f"arq:job:{name}")).encode()
     function, args, kwargs, tries, at = deserialize_job_raw(raw, deserializer=deserialize)
     ticket = await rig.ticket(Role.SUBMIT, job.id)
-    assert (function, list(args), kwargs) == ("submit", [str(ticket), ticket.ring], {})
+    assert (function, list(args), kwargs) == ("submit", [str(ticket), ticket.dispatch_number], {})
     assert not tries
     assert at == pytest.approx(time.time() * 1000, abs=60_000)
     assert await rig.redis.pttl(f"arq:job:{name}") > 0

@@ -128,7 +128,7 @@ async def test_a_callback_that_asks_to_look_while_a_look_is_under_way_is_not_for
     await rig.callback(job, "task_1")
     rig.upstream.looks.append(Found(working(0.9)))
     await rig.confirmer.confirm(ticket)
-    assert (await rig.ticket(Role.CONFIRM, job.id)).ring > ticket.ring
+    assert (await rig.ticket(Role.CONFIRM, job.id)).dispatch_number > ticket.dispatch_number
 
 
 class MovingJobStore(RedisJobStore):
@@ -158,7 +158,7 @@ async def test_a_job_that_moved_while_it_was_settled_is_looked_at_again(rig: Rig
     assert await rig.deliveries(job) == []
     assert await rig.lease(job) == float("inf")
     second = await rig.ticket(Role.CONFIRM, job.id)
-    assert second.ring > first.ring
+    assert second.dispatch_number > first.dispatch_number
     await rig.confirmer.confirm(second)
     assert (await rig.read(job)).state is JobState.COMPLETED
 
@@ -178,7 +178,7 @@ async def test_a_ticket_of_an_older_dispatch_asks_the_upstream_nothing(rig: Rig)
     job = await rig.submitted()
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     old = await rig.ticket(Role.CONFIRM, job.id)
-    assert await rig.resources.lanes.ring(old)
+    assert await rig.resources.lanes.redispatch(old)
     await rig.confirmer.confirm(old)
     assert rig.upstream.queried == []
-    assert (await rig.ticket(Role.CONFIRM, job.id)).ring > old.ring
+    assert (await rig.ticket(Role.CONFIRM, job.id)).dispatch_number > old.dispatch_number

@@ -150,7 +150,7 @@ async def test_a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made(ri
     assert await rig.resources.jobs.release(claimed)
     await rig.callback(job, "task_1")
     await rig.resources.jobs.drop(ticket)
-    assert (await rig.ticket(Role.CONFIRM, job.id)).ring > ticket.ring
+    assert (await rig.ticket(Role.CONFIRM, job.id)).dispatch_number > ticket.dispatch_number
 
 
 async def test_a_poll_that_is_due_later_is_not_lost_with_the_last_one(rig: Rig) -> None:
@@ -193,4 +193,4 @@ async def test_a_claim_is_not_made_again_once_the_ticket_was_handed_to_another(r
     await rig.redis.zadd(keys.slots(Role.SUBMIT), {str(ticket): 1}, xx=True)
     await rig.sweep()
     assert await jobs.claim(ticket, "run 1") is None
-    assert await jobs.claim(replace(ticket, ring=ticket.ring + 1), "run 2")
+    assert await jobs.claim(replace(ticket, dispatch_number=ticket.dispatch_number + 1), "run 2")

@@ -178,7 +178,7 @@ async def test_a_ticket_of_an_older_dispatch_posts_nothing(rig: Rig) -> None:
     async with subscriber(reply(200)) as served:
         delivery = await only(rig, await rig.completed(callback_url=served.url))
         old = await rig.ticket(Role.DELIVER, delivery.id)
-        assert await rig.resources.lanes.ring(old)
+        assert await rig.resources.lanes.redispatch(old)
         await rig.messenger.deliver(old)
         assert served.requests == []
         newest = await rig.ticket(Role.DELIVER, delivery.id)

@@ -236,7 +236,7 @@ async def test_a_key_that_is_missing_is_not_the_endpoint_s_fault_and_costs_no_at
 async def test_a_worker_that_lost_its_lease_in_mid_attempt_records_nothing(rig: Rig) -> None:
     async def answer_late(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await rig.let_lease_run_out(Role.DELIVER, ticket)
-        await rig.resources.lanes.ring(ticket)
+        await rig.resources.lanes.redispatch(ticket)
         writer.write(reply(200))
         await writer.drain()
 

@@ -67,7 +67,9 @@ async def test_while_callbacks_cannot_come_the_window_does_not_end(rig: Rig, pol
 
 async def test_a_gap_begins_the_window_again(rig: Rig) -> None:
     job = await unknown(rig)
-    await rig.resources.jobs.heard()  # the way is open since now, and the job is unknown since before
+    await (
+        rig.resources.jobs.note_callback_path()
+    )  # the way is open since now, and the job is unknown since before
     await rig.redis.hset(keys.job(job.id), "unknown_at", "1000")  # type: ignore[misc]
     assert (await rig.confirm(job)).state is JobState.UNKNOWN
     assert await due_in(rig, job) == pytest.approx(1800, abs=5)

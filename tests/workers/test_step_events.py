@@ -106,7 +106,7 @@ async def test_a_worker_that_lost_its_ticket_makes_nothing(rig: Rig) -> None:
     await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
     job = await rig.accept()
     ticket = await rig.ticket(Role.DELIVER, f"{job.id}:job.queued")
-    stale = Ticket(ticket.role, ticket.lane, ticket.name, ticket.ring - 1)
+    stale = Ticket(ticket.role, ticket.lane, ticket.name, ticket.dispatch_number - 1)
     await StepTeller(rig.resources.jobs, rig.resources.deliveries).tell(stale)
     assert await rig.deliveries(job) == []
     assert await tickets(rig) == 1

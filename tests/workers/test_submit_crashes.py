@@ -143,7 +143,7 @@ async def test_a_ticket_that_is_run_again_after_its_end_keeps_the_task_s_slot(
 async def test_a_ticket_of_an_older_dispatch_does_nothing_at_all(rig: Rig) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.SUBMIT, job.id)
-    old = Ticket(ticket.role, ticket.lane, ticket.name, ticket.ring - 1)
+    old = Ticket(ticket.role, ticket.lane, ticket.name, ticket.dispatch_number - 1)
     await rig.submitter.submit(old)
     assert rig.upstream.begun == []
     assert (await rig.read(job)).state is JobState.QUEUED

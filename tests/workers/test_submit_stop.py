@@ -38,7 +38,9 @@ async def test_an_armed_submission_is_let_go_and_another_worker_takes_it_at_once
     assert rig.upstream.released == []
     assert await rig.tally() == {"submissions|held_back": "1"}
     rig.upstream.before_gate = nothing
-    assert (await rig.ticket(Role.SUBMIT, job.id)).ring > ticket.ring  # handed out in the same step
+    assert (
+        await rig.ticket(Role.SUBMIT, job.id)
+    ).dispatch_number > ticket.dispatch_number  # handed out in the same step
     again = await rig.submit(job, Accepted("task_1"))
     assert (again.state, again.epoch, again.lost) == (JobState.SUBMITTED, 2, 0)
 

@@ -53,7 +53,7 @@ async def test_a_dispatch_that_no_worker_took_up_is_rung_again_and_leaves_one_be
         await rig.let_lease_run_out(Role.SUBMIT, old)
         await rig.sweep()
     new = await rig.ticket(Role.SUBMIT, job.id)
-    assert new.ring == old.ring + 3
+    assert new.dispatch_number == old.dispatch_number + 3
     assert await rung(rig.redis, Role.SUBMIT) == [job.id]
     assert len(await rig.redis.keys("arq:job:*")) == 1
     assert (await rig.read(job)).state is JobState.QUEUED
@@ -67,7 +67,7 @@ async def test_a_look_or_an_attempt_whose_worker_died_is_rung_again(rig: Rig, ro
     old = await rig.ticket(role, "name")
     await rig.let_lease_run_out(role, old)
     await rig.sweep()
-    assert (await rig.ticket(role, "name")).ring > old.ring
+    assert (await rig.ticket(role, "name")).dispatch_number > old.dispatch_number
 
 
 async def test_a_lease_that_still_runs_is_left_alone(rig: Rig) -> None:

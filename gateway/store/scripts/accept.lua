@@ -11,14 +11,14 @@
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed", earlier id} | {"mismatch", earlier id} |
 -- {"full", jobs that wait, how many may} | {"heavy", bytes that the tenant's jobs take} | {"limited", allowance};
--- allowance: as `meter` has it; queue position: as `place_of` of queue_position.lua has it
+-- allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
 local job = KEYS[1]
 local order, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
 
 -- Whether one more may come (GCRA), and the allowance that is left then, as JSON: {rate, burst, left: jobs, reset_ms:
 -- until all are left, wait_ms: until the next}. "" when any number may come.
-local function meter(tenant, rate, burst, now)
+local function meter_rate(tenant, rate, burst, now)
   rate, burst = tonumber(rate), tonumber(burst)
   if rate <= 0 then return true, '' end
   local key, one = P .. 'tenant:' .. tenant .. ':tat', 1000 / rate
@@ -53,20 +53,20 @@ local taken = tonumber(redis.call('HGET', usage, 'bytes') or '0')
 if order.bytes_max and taken + order.bytes > order.bytes_max then return { 'heavy', taken } end
 
 local now = now_ms()
-local passes, allowance = meter(order.tenant, own_rate or order.rate or 0, own_burst or order.burst or 1, now)
+local passes, allowance = meter_rate(order.tenant, own_rate or order.rate or 0, own_burst or order.burst or 1, now)
 if not passes then return { 'limited', allowance } end
 redis.call('HINCRBY', usage, 'bytes', order.bytes)
 if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
 set_fields(job, order.fields)
 redis.call('HSET', job, 'bytes', order.bytes)
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
-count('job', order.state, 1)
+count_state('job', order.state, 1)
 redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
-index('job', order.name, order.tenant, order.state)
+index_job(order.name, order.tenant, order.state)
 if order.deadline then redis.call('ZADD', P .. 'deadlines', order.deadline, order.name) end
-enter('submit', order.ticket, now, false, order.priority)
-tell_tenant(order.tenant, order.name, order.step)
-if step_taken(order.name, order.tenant, order.step, now) then hand_out('deliver', order.deliver, now) end
-for role, limits in pairs(order.dispatch) do hand_out(role, limits, now) end
+enter_lane('submit', order.ticket, now, false, order.priority)
+publish_event(order.tenant, order.name, order.step)
+if queue_step_event(order.name, order.tenant, order.step, now) then dispatch_role('deliver', order.deliver, now) end
+for role, limits in pairs(order.dispatch) do dispatch_role(role, limits, now) end
 local accounts = order.dispatch.submit.accounts
-return { 'accepted', order.name, allowance, place_of(order.ticket, order.video or '', accounts, now) }
+return { 'accepted', order.name, allowance, queue_position_of(order.ticket, order.video or '', accounts, now) }

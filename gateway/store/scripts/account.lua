@@ -20,17 +20,17 @@ if action == 'park' then
     redis.call('HSET', account, 'reason', reason)
     ops_event(now, 'account_parked', 'account', name, 'code', 'operator', 'reason', reason, 'by', by)
   else
-    park(name, now, 0, 'operator', reason, by)
+    pause_account(name, now, 0, 'operator', reason, by)
   end
   redis.call('HSET', account, 'parked_by', by, 'probe_at', NEVER)
-  audit('account_parked', by, request, 'account', name, 'reason', reason)
+  add_audit_entry('account_parked', by, request, 'account', name, 'reason', reason)
   return 1
 end
 if not parked_at then return 0 end
 -- whoever resumes it has mended it: what was refused need not wait for its time
-excuse(name, now)
-unpark(name, now, by)
-audit('account_resumed', by, request, 'account', name)
+end_longer_waits(name, now)
+resume_account(name, now, by)
+add_audit_entry('account_resumed', by, request, 'account', name)
 redis.call('HDEL', account, 'parked_by')
 dispatch_all(roles, now)
 return 1

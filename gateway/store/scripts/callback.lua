@@ -54,14 +54,14 @@ local function rebuild()
   note_rollback('orphan')
   if order.task and not order.distrusted and assign_task(order.name, order.task, true, now) then
     apply(order.rebuilt, { task_id = order.task, called_back_at = order.terminal and now or nil })
-    occupy('submit', order.submit_ticket)
+    hold_until_given_back('submit', order.submit_ticket)
     poll_now()
   end
   return 'orphan'
 end
 
 -- Whether another job has the task, or the upstream's answer to that submission named another. Then nobody knows whose
--- it is, and the other job is looked at too.
+-- it is, and the other job is polled too.
 local function is_crossed()
   local task = order.task
   local owner = redis.call('GET', P .. 'task:' .. task)
@@ -71,7 +71,7 @@ local function is_crossed()
   quarantine(now, 'crossed', order, raw)
   ops_event(now, 'task_claimed_twice', 'task', task, 'job', order.name, 'owner', owner or '')
   if foreign and owner ~= NOBODY then
-    if not answered then contest(task, owner, order.final, order.retention_ms, now) end
+    if not answered then contest_task(task, owner, order.final, order.retention_ms, now) end
     set_due('confirm', confirm_of(owner), now)
   end
   return true
@@ -110,7 +110,7 @@ local function take_in()
 
   -- What the record tells of a newer submission is not true, or costs nothing: this one's account is the job's.
   local newest = not crossed and (newer or not released)
-  if newest and (not order.final[state] or watched(key, now)) then move_account(key, order.account) end
+  if newest and (not order.final[state] or is_watched(key, now)) then move_account(key, order.account) end
   local what = task and order.accepted or order.seen
   -- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
   if older and not task and state == order.armed and not released then what = order.rollback end
@@ -122,7 +122,7 @@ local function take_in()
   if not task then fields.evidence = 'callback' end
   local result = apply(what, fields)
   local late = result.outcome == 'absorbed'
-  if late and not watched(key, now) then return outcome or 'absorbed' end
+  if late and not is_watched(key, now) then return outcome or 'absorbed' end
   if task then
     local named = { task = task, claimed = true, epoch = order.epoch, account = order.account }
     bind_task(key, order.name, named, now)
@@ -131,7 +131,7 @@ local function take_in()
     poll_now()
     return outcome or 'late'
   end
-  if result.after ~= state or task then occupy('submit', order.submit_ticket) end
+  if result.after ~= state or task then hold_until_given_back('submit', order.submit_ticket) end
   if order.working and not outcome then
     if result.outcome == 'moved' then set_due('confirm', confirm_of(order.name), now + order.first_poll_ms) end
   else
@@ -140,10 +140,10 @@ local function take_in()
   return outcome or result.outcome
 end
 
-heard(now, order.gap_ms)
+note_callback_path(now, order.gap_ms)
 for _, name in ipairs(order.tally) do redis.call('HINCRBY', P .. 'tally', name, 1) end
 local outcome = take_in()
 if redis.call('EXISTS', key) == 1 then
-  note(key, now, 'event', 'callback', 'effect', outcome, 'epoch', order.epoch, 'hint', order.hint)
+  note_history(key, now, 'event', 'callback', 'effect', outcome, 'epoch', order.epoch, 'hint', order.hint)
 end
 return outcome

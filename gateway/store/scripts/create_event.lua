@@ -11,12 +11,12 @@ local event = KEYS[1]
 local order, event_body = cjson.decode(ARGV[1]), ARGV[2]
 local now = now_ms()
 local holder = order.holder
-if not holds(holder.role, holder.ticket, holder.number) then return 0 end
+if not is_newest_dispatch(holder.role, holder.ticket, holder.number) then return 0 end
 local made = 0
 if order.owed and redis.call('EXISTS', event) == 0 then
   owe_event(order.owed, event_body)
   made = 1
 end
-leave(holder.role, holder.ticket)
+finish_ticket(holder.role, holder.ticket)
 dispatch_all(order.dispatch, now)
 return made

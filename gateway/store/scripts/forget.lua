@@ -38,7 +38,7 @@ local earlier, bytes = found[5], tonumber(found[6])
 if not order.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + order.retention_ms > now then return not_yet(final_at) end
-if watched(key, now) then return not_yet() end
+if is_watched(key, now) then return not_yet() end
 
 local confirm = confirm_of(name)
 local deliveries, gone = {}, { key, key .. ':payload', key .. ':audit', key .. ':deliveries' }
@@ -65,24 +65,24 @@ for _, index in ipairs(indexes) do
   if redis.call('GET', index) == name then gone[#gone + 1] = index end
 end
 
-local told = {}
+local published = {}
 for _, field in ipairs(redis.call('HKEYS', key)) do
-  if string.sub(field, 1, 5) == 'told:' then told[#told + 1] = redis.call('HGET', key, field) end
+  if string.sub(field, 1, 5) == 'told:' then published[#published + 1] = redis.call('HGET', key, field) end
 end
 
 redis.call('DEL', unpack(gone))
-if #told > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(told)) end
+if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
 redis.call('HINCRBY', P .. 'tenant:' .. tenant .. ':usage', 'bytes', -(bytes or 0))
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
-count('job', state, -1)
+count_state('job', state, -1)
 for _, delivery in ipairs(deliveries) do
-  count('delivery', delivery.state, -1)
+  count_state('delivery', delivery.state, -1)
   index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
-  leave('deliver', delivery.lane .. '|' .. delivery.id)
+  finish_ticket('deliver', delivery.lane .. '|' .. delivery.id)
 end
-for _, step in ipairs(order.steps) do leave('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
-leave('submit', tenant .. '|' .. name)
+for _, step in ipairs(order.steps) do finish_ticket('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
+finish_ticket('submit', tenant .. '|' .. name)
 redis.call('HDEL', REFUSED, tenant .. '|' .. name)
-leave('confirm', confirm)
+finish_ticket('confirm', confirm)
 return 1

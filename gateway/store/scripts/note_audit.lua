@@ -5,6 +5,6 @@
 --
 -- Returns 1
 local act, by, request, fields = ARGV[1], ARGV[2], ARGV[3], { unpack(ARGV, 4) }
-audit(act, by, request, unpack(fields))
+add_audit_entry(act, by, request, unpack(fields))
 ops_event(now_ms(), act, 'by', by, unpack(fields))
 return 1

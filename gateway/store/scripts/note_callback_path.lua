@@ -5,5 +5,5 @@
 --
 -- Returns 1
 local gap_ms = tonumber(ARGV[1])
-heard(now_ms(), gap_ms)
+note_callback_path(now_ms(), gap_ms)
 return 1

@@ -7,5 +7,5 @@
 --
 -- Returns 1
 local role, lane, for_ms = ARGV[1], ARGV[2], ARGV[3]
-park_lane(role, lane, for_ms == '' and '+inf' or now_ms() + tonumber(for_ms))
+pause_lane(role, lane, for_ms == '' and '+inf' or now_ms() + tonumber(for_ms))
 return 1

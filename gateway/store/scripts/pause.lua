@@ -13,7 +13,7 @@ local now = now_ms()
 if reason == '' then
   if redis.call('DEL', paused) == 0 then return 0 end
   ops_event(now, 'service_resumed', 'by', by)
-  audit('service_resumed', by, request)
+  add_audit_entry('service_resumed', by, request)
   dispatch_all(roles, now)
   return 1
 end
@@ -21,5 +21,5 @@ if redis.call('HSETNX', paused, 'at', now) == 0 then return 0 end
 redis.call('HSET', paused, 'by', by, 'reason', reason)
 break_pace()
 ops_event(now, 'service_paused', 'by', by, 'reason', reason)
-audit('service_paused', by, request, 'reason', reason)
+add_audit_entry('service_paused', by, request, 'reason', reason)
 return 1

@@ -11,14 +11,14 @@
 local record = KEYS[1]
 local role, ticket, number, in_ms, done = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local roles, fields = cjson.decode(ARGV[6]), { unpack(ARGV, 7) }
-if not holds(role, ticket, number) then return 0 end
+if not is_newest_dispatch(role, ticket, number) then return 0 end
 local now = now_ms()
 if #fields > 0 and redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'finished_at') == 0 then
   redis.call('HSET', record, unpack(fields))
 end
 local due = redis.call('ZSCORE', P .. role .. ':due', ticket)
 if done and not due and redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then
-  leave(role, ticket)
+  finish_ticket(role, ticket)
 elseif done then -- somebody asked for it while the worker polled: what it saw may be old
   give_back(role, ticket, now)
 else

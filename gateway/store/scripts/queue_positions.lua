@@ -3,8 +3,8 @@
 -- KEYS  any key of ours
 -- ARGV  accounts: as of account_health.lua, JSON; then pairs of ticket, kind of video
 --
--- Returns for each what `place_of` of queue_position.lua does
+-- Returns for each what `queue_position_of` of queue_position.lua does
 local accounts, asked = cjson.decode(ARGV[1]), { unpack(ARGV, 2) }
 local found, now = {}, now_ms()
-for i = 1, #asked, 2 do found[#found + 1] = place_of(asked[i], asked[i + 1], accounts, now) end
+for i = 1, #asked, 2 do found[#found + 1] = queue_position_of(asked[i], asked[i + 1], accounts, now) end
 return found

@@ -49,8 +49,8 @@ local function send_again(id, index)
     redis.call('ZREM', index, id)
     return 0
   end
-  leave('deliver', ticket)
-  enter('deliver', ticket, now, 'recovered')
+  finish_ticket('deliver', ticket)
+  enter_lane('deliver', ticket, now, 'recovered')
   return 1
 end
 

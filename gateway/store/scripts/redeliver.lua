@@ -23,9 +23,9 @@ if asked ~= order.asked then
   local round = { since = attempts or 0, round_at = now, trigger = order.trigger, asked = order.asked }
   order.transition.effects.set_fields = round
   move(key, order.transition, now)
-  leave('deliver', ticket) -- wherever it waits, it goes before what nobody asked for
-  enter('deliver', ticket, now, true)
-  -- who asks believes that it works again: a parked lane is tried at once
+  finish_ticket('deliver', ticket) -- wherever it waits, it goes before what nobody asked for
+  enter_lane('deliver', ticket, now, true)
+  -- who asks believes that it works again: a paused lane is tried at once
   local lane = lane_of(ticket)
   local till = redis.call('ZSCORE', P .. 'deliver:parked', lane)
   if till and till ~= 'inf' then redis.call('ZADD', P .. 'deliver:parked', now, lane) end

@@ -20,7 +20,7 @@ else
   for field, value in pairs(order.fields) do done = done and redis.call('HGET', endpoint, field) == value end
   for _, field in ipairs(order.unset) do done = done and redis.call('HEXISTS', endpoint, field) == 0 end
   if done then
-    if order.heal then heal_lane(order.name) end
+    if order.heal then reset_health(order.name) end
     return 'written'
   end
   for field, value in pairs(order.expect) do
@@ -35,6 +35,6 @@ if order.slots then
 else
   redis.call('HDEL', P .. 'deliver:caps', order.name)
 end
-if order.heal then heal_lane(order.name) else reactivate('deliver', order.name) end
-note_wanted(endpoints, order.wanted)
+if order.heal then reset_health(order.name) else reactivate('deliver', order.name) end
+note_wanted_types(endpoints, order.wanted)
 return 'written'

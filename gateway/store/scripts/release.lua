@@ -4,7 +4,7 @@
 -- ARGV  state: that of a submission; epoch; run: who claimed it
 --
 -- Fenced: the job must still be in that state, and the submission must be the newest, by its epoch and by who claimed
--- it: a Redis that was rolled back may hand out an epoch twice. And the job must still have time to be started. Asked
+-- it: a Redis that was rolled back may give an epoch twice. And the job must still have time to be started. Asked
 -- again (an answer was lost) it says yes again.
 --
 -- Returns 1: let the last byte go | 0: never let it go
@@ -17,6 +17,6 @@ if not released_at then
   local now = now_ms()
   if start_by and now >= start_by then return 0 end
   redis.call('HSET', job, 'released_at', now)
-  note(job, now, 'event', 'released', 'epoch', epoch)
+  note_history(job, now, 'event', 'released', 'epoch', epoch)
 end
 return 1

@@ -5,6 +5,6 @@
 --
 -- Returns 1
 local role, lane, roles = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
-if role == 'deliver' then heal_lane(lane) else resume_lane(role, lane) end
+if role == 'deliver' then reset_health(lane) else resume_lane(role, lane) end
 dispatch_all(roles, now_ms())
 return 1

@@ -25,12 +25,12 @@ end
 for field, value in pairs(order.set) do change(field, value) end
 for _, field in ipairs(order.unset) do change(field, '') end
 
-local function told(act, ...)
+local function log_and_audit(act, ...)
   ops_event(now, act, 'tenant', tenant, 'by', order.by, ...)
-  audit(act, order.by, order.request, 'tenant', tenant, ...)
+  add_audit_entry(act, order.by, order.request, 'tenant', tenant, ...)
 end
 
-if #changed > 0 then told('tenant_changed', unpack(changed)) end
+if #changed > 0 then log_and_audit('tenant_changed', unpack(changed)) end
 
 local chosen = redis.call('HMGET', settings, 'weight', 'in_flight', 'paused_at')
 local weight, slots, paused_at = chosen[1], chosen[2], chosen[3]
@@ -48,13 +48,13 @@ keep_beside_lanes('caps', slots)
 local acted = #changed > 0
 if order.pause and order.pause ~= '' and not paused_at then
   redis.call('HSET', settings, 'paused_at', now, 'paused_by', order.by, 'paused_reason', order.pause)
-  park_lane('submit', tenant, '+inf')
-  told('tenant_paused', 'reason', order.pause)
+  pause_lane('submit', tenant, '+inf')
+  log_and_audit('tenant_paused', 'reason', order.pause)
   acted = true
 elseif order.pause == '' and paused_at then
   redis.call('HDEL', settings, 'paused_at', 'paused_by', 'paused_reason')
   resume_lane('submit', tenant)
-  told('tenant_resumed')
+  log_and_audit('tenant_resumed')
   acted = true
 elseif not paused_at then
   reactivate('submit', tenant) -- its slots may be more than they were

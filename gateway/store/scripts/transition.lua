@@ -4,8 +4,8 @@
 -- ARGV  transition, JSON: as of transitions.lua, and read: whether to return the record; body: of the event that is
 --       owed, or ""
 --
--- One durable step, so that no crash can fall between "completed" and "owed". What a callback does is a step of its own,
--- by the same mover of states (callback.lua).
+-- One durable step, so that no crash can fall between "completed" and "owed". What a callback does is a step of its
+-- own, by the same mover of states (callback.lua).
 --
 -- Returns {outcome, state before, state after, record as a flat list or {}}; outcome: as of `apply_transition`
 local record = KEYS[1]

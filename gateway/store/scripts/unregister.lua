@@ -11,6 +11,6 @@ local name = ARGV[1]
 redis.call('DEL', endpoint)
 redis.call('HDEL', endpoints, name)
 redis.call('HDEL', P .. 'deliver:caps', name)
-heal_lane(name) -- what waits there dies at its next attempt, which must come
-note_wanted(endpoints, wanted)
+reset_health(name) -- what waits there dies at its next attempt, which must come
+note_wanted_types(endpoints, wanted)
 return 1

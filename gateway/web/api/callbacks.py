@@ -74,7 +74,7 @@ async def probe(request: Request) -> Response:
     minute = int(state.resources.environment.clock() // 60)
     if not tokens.verify_probe(state.resources.keyring, request.path_params["token"], minute):
         raise _forged(state)
-    await state.resources.jobs.heard()
+    await state.resources.jobs.note_callback_path()
     return Response(status_code=204)
 
 

@@ -61,7 +61,7 @@ def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int
             "attempts": health.total,
             "failed": health.failed,
             "failing_since": rfc3339(health.failing_since),
-            "parked_until": rfc3339(health.parked_until),
+            "parked_until": rfc3339(health.paused_until),
             "waiting": health.waiting,
             "in_flight": health.in_flight,
             "held": held,
@@ -84,7 +84,7 @@ async def _kept(resources: Resources, endpoints: Sequence[Endpoint]) -> list[tup
 def _status(endpoint: Endpoint, health: LaneHealth) -> str:
     if endpoint.disabled_at is not None:
         return "disabled"
-    if health.parked:
+    if health.paused:
         return "parked"
     if health.probing:
         return "probing"

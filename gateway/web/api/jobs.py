@@ -19,7 +19,7 @@ from gateway.intake import Checked, JobOptions
 from gateway.job_view import public, summary
 from gateway.jobs import JOB_ID, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown, Status, states_of
-from gateway.store.base import Place
+from gateway.store.base import QueuePosition
 from gateway.tenants import Key
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.long_poll import until_final
@@ -170,7 +170,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     states = states_of(status) if status else list(JobState)
     store = state_of(request).resources.jobs
     found = await store.page(key.tenant, states, params[AFTER], limit)
-    places = await store.places(found.jobs)
+    places = await store.queue_positions(found.jobs)
     following = None
     if found.more and found.jobs:
         shown = f"&status={status}" if status else ""
@@ -239,14 +239,14 @@ async def _shown(
 ) -> Response:
     """`going_on`: the status while the job is not final."""
     store = state.resources.jobs
-    payload, [place] = await asyncio.gather(store.payload(job), store.places([job]))
+    payload, [place] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
     document = public(job, payload=payload, queue=queue_of(place))
     if job.final:
         return json_answer(document, 200, headers)
     return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
 
 
-def queue_of(place: Place | None) -> schemas.Queue | None:
+def queue_of(place: QueuePosition | None) -> schemas.Queue | None:
     """Where a job waits, as the answer has it."""
     if place is None:
         return None
@@ -257,7 +257,7 @@ def queue_of(place: Place | None) -> schemas.Queue | None:
     }
 
 
-def _look_again(place: Place | None) -> dict[str, str]:
+def _look_again(place: QueuePosition | None) -> dict[str, str]:
     """Before a job is sent there is nothing new to be seen."""
     eta = place.eta_seconds if place else None
     return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}

@@ -52,7 +52,7 @@ async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
 
 async def pause_subscriber(state: State, subscriber: str, seconds: int | None, reason: str, by: str) -> None:
     """Send it nothing for this long; None: until it is resumed."""
-    await state.resources.lanes.park(Role.DELIVER, subscriber, None if seconds is None else seconds * 1000)
+    await state.resources.lanes.pause(Role.DELIVER, subscriber, None if seconds is None else seconds * 1000)
     fields = {"subscriber": subscriber, "seconds": str(seconds or ""), "reason": reason}
     await state.resources.ops_log.note("subscriber_parked", **fields, by=by)
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.errors import InvalidRequest, Problem
 from gateway.jobs import rfc3339
-from gateway.store.lanes import ParkedLane
+from gateway.store.lanes import PausedLane
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, whole
@@ -43,7 +43,7 @@ async def resume(request: Request, key: Key, _: Params) -> Response:
         raise InvalidRequest([Problem("subscriber", "required", message)])
     state = state_of(request)
     lanes = state.resources.lanes
-    names = [wanted.subscriber] if wanted.subscriber else [one.lane for one in await lanes.parked(PAGE_MAX)]
+    names = [wanted.subscriber] if wanted.subscriber else [one.lane for one in await lanes.paused(PAGE_MAX)]
     await actions.resume_subscribers(state, names, key.id)
     return json_answer(await _paused(state, PAGE_MAX))
 
@@ -55,11 +55,11 @@ async def _paused(state: State, limit: int) -> schemas.SubscriberList:
 
 async def paused_rows(state: State, limit: int) -> tuple[list[schemas.Subscriber], bool]:
     """At most `limit` paused subscribers, and whether there are more."""
-    found = await state.resources.lanes.parked(limit + 1)
+    found = await state.resources.lanes.paused(limit + 1)
     return [_view(one) for one in found[:limit]], len(found) > limit
 
 
-def _view(lane: ParkedLane) -> schemas.Subscriber:
+def _view(lane: PausedLane) -> schemas.Subscriber:
     return {
         "object": "subscriber",
         "id": lane.lane,

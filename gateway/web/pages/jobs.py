@@ -65,7 +65,7 @@ async def show(request: Request) -> Response:
     timeline, owed, [place] = await asyncio.gather(
         told(state, job, operator=True),
         state.resources.deliveries.of_job(job.id),
-        state.resources.jobs.places([job]),
+        state.resources.jobs.queue_positions([job]),
     )
     videos = _videos(job)
     return render(

@@ -14,9 +14,9 @@ PARTS: Final = script_runner.shared_parts()
 
 ENTER: Final = """
 local kinds = { new = false, again = true, recovered = 'recovered' }
-enter(ARGV[1], ARGV[2], tonumber(ARGV[4]), kinds[ARGV[3]])
+enter_lane(ARGV[1], ARGV[2], tonumber(ARGV[4]), kinds[ARGV[3]])
 """
-LEAVE: Final = "leave(ARGV[1], ARGV[2])"
+LEAVE: Final = "finish_ticket(ARGV[1], ARGV[2])"
 REACTIVATE: Final = "reactivate(ARGV[1], ARGV[2])"
 SET_DUE: Final = "set_due(ARGV[1], ARGV[2], tonumber(ARGV[3]))"
 GIVE_BACK: Final = "give_back(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))"

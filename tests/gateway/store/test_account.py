@@ -270,7 +270,7 @@ async def test_a_job_that_waits_for_the_account_is_still_a_job_that_waits(
     found = await jobs.read(job.id)
     assert found
     assert found.state is JobState.QUEUED
-    [place] = await jobs.places([found])
+    [place] = await jobs.queue_positions([found])
     assert place
     assert place.position == 0
 

@@ -63,7 +63,7 @@ class Desk:
 
     async def claimed(self, job: Job) -> Job:
         ticket = await held(self.redis, Role.SUBMIT, job.id)
-        found = await self.jobs.claim(ticket, f"run-{ticket.ring}")
+        found = await self.jobs.claim(ticket, f"run-{ticket.dispatch_number}")
         assert found
         return found
 
@@ -140,7 +140,7 @@ async def test_no_account_has_more_than_its_slots(redis: Redis) -> None:
     jobs = [await both.accept() for _ in range(5)]
     assert await both.in_flight() == {"main": 1, "second": 2}
     assert len(await rung(redis, Role.SUBMIT)) == 3
-    assert await both.jobs.places(jobs[:3]) == [None, None, None]
+    assert await both.jobs.queue_positions(jobs[:3]) == [None, None, None]
 
 
 async def test_a_refused_account_is_parked_alone_and_its_job_goes_to_another(redis: Redis) -> None:
@@ -199,11 +199,11 @@ async def test_only_with_all_parked_nothing_is_promised(redis: Redis) -> None:
     waiting = await both.accept()
     await redis.hset("{gw}:submit:pace", mapping={"at": 1, "ms": 1000})  # type: ignore[misc]
     await redis.hset(keys.account("second"), "parked_at", "1")  # type: ignore[misc]
-    [place] = await both.jobs.places([waiting])
+    [place] = await both.jobs.queue_positions([waiting])
     assert place is not None
     assert place.eta_seconds is not None
     await redis.hset(keys.account("main"), "parked_at", "1")  # type: ignore[misc]
-    [place] = await both.jobs.places([waiting])
+    [place] = await both.jobs.queue_positions([waiting])
     assert place is not None
     assert place.eta_seconds is None
 
@@ -261,7 +261,7 @@ async def test_a_tenant_that_is_paused_or_full_is_so_for_what_is_bound_too(redis
     assert await both.accounts(full) == ["second"]
     await both.upstream.resume("key1", "main")
     assert await both.in_flight() == {"main": 0, "second": 1}
-    await both.lanes.park(Role.SUBMIT, "acme", 60_000)
+    await both.lanes.pause(Role.SUBMIT, "acme", 60_000)
     await both.jobs.apply(
         full, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(full)])])
     )

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from gateway.dispatch import RoleLimits
 from gateway.errors import LimitReached, RateLimited
 from gateway.store import keys
-from gateway.store.admission import allowance_of, place_of
-from gateway.store.base import Allowance, Place
+from gateway.store.admission import allowance_of, queue_position_of
+from gateway.store.base import Allowance, QueuePosition
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import Accept, new_job
 from tests.gateway.store.test_fairness import Line, line
@@ -29,11 +29,11 @@ def counted(**more: object) -> str:
 
 
 def test_a_job_that_does_not_wait_has_no_place() -> None:
-    assert place_of("", SUBMIT) is None
+    assert queue_position_of("", SUBMIT) is None
 
 
 def test_nothing_is_said_of_the_time_before_anything_is_known() -> None:
-    assert place_of(counted(), SUBMIT) == Place(0, 0, None)
+    assert queue_position_of(counted(), SUBMIT) == QueuePosition(0, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_nothing_is_said_of_the_time_before_anything_is_known() -> None:
     ids=["alone", "another", "another that has one", "ten, of which it weighs four"],
 )
 def test_of_others_about_as_many_are_ahead_as_take_turns_meanwhile(more: dict[str, int], ahead: int) -> None:
-    place = place_of(counted(**more), SUBMIT)
+    place = queue_position_of(counted(**more), SUBMIT)
     assert place
     assert place.ahead == ahead
 
@@ -66,13 +66,13 @@ def test_of_others_about_as_many_are_ahead_as_take_turns_meanwhile(more: dict[st
     ids=["pace_ms", "on its way", "nothing moves", "any moment", "durations", "own cap", "cap before pace"],
 )
 def test_the_time_until_it_is_sent_follows_from_what_was_learned(more: dict[str, int], seconds: int) -> None:
-    place = place_of(counted(**more), SUBMIT)
+    place = queue_position_of(counted(**more), SUBMIT)
     assert place
     assert place.eta_seconds == seconds
 
 
 def test_while_nothing_is_sent_no_time_is_promised() -> None:
-    assert place_of(counted(pace_ms=2000, stopped=True), SUBMIT) == Place(0, 0, None)
+    assert queue_position_of(counted(pace_ms=2000, stopped=True), SUBMIT) == QueuePosition(0, 0, None)
 
 
 async def test_a_job_learns_its_place_when_it_is_accepted_and_later(line: Line, redis: Redis) -> None:
@@ -80,8 +80,8 @@ async def test_a_job_learns_its_place_when_it_is_accepted_and_later(line: Line, 
     await line.post("zeta")
     waiting = new_job("acme")
     accepted = await line.jobs.accept(waiting, None, "", queue_max=10)
-    assert accepted.place == Place(0, 1, None)
-    assert await line.jobs.places([first, waiting]) == [None, Place(0, 1, None)]
+    assert accepted.queue_position == QueuePosition(0, 1, None)
+    assert await line.jobs.queue_positions([first, waiting]) == [None, QueuePosition(0, 1, None)]
 
 
 async def test_the_pace_is_that_of_hand_outs_while_others_wait(line: Line, redis: Redis) -> None:

@@ -146,7 +146,7 @@ async def test_the_health_of_a_lane_is_told(redis: Redis, subscriber: Subscriber
     assert (found.total, found.failed, found.failing_since) == (5, 3, subscriber.at)
     await subscriber.result(False, 5)
     found = await lanes.health("ep_1")
-    assert (found.parked, found.parked_until, found.probing) == (True, subscriber.at + 30_000, False)
+    assert (found.paused, found.paused_until, found.probing) == (True, subscriber.at + 30_000, False)
     assert await redis.type("{gw}:health:nobody") == "none"
 
 
@@ -166,7 +166,7 @@ async def attempt(
     delivery = await deliveries.read("acme", name)
     assert delivery
     answer = await deliveries.finish(
-        replace(ticket, ring=ring or ticket.ring),
+        replace(ticket, dispatch_number=ring or ticket.dispatch_number),
         delivery,
         DeliveryEvent.ATTEMPT_FAILED,
         retry_in_ms=3_600_000,
@@ -180,10 +180,10 @@ async def test_an_attempt_that_is_recorded_is_judged_in_the_same_step(
     subscriber: Subscriber, redis: Redis, deliveries: RedisDeliveryStore, lanes: Lanes
 ) -> None:
     for n in range(10):
-        assert not (await lanes.health("ep_1")).parked
+        assert not (await lanes.health("ep_1")).paused
         assert await attempt(redis, deliveries, f"dlv_{n}", False) == "repeated"
     found = await lanes.health("ep_1")
-    assert (found.parked, found.failed, found.total) == (True, 10, 10)
+    assert (found.paused, found.failed, found.total) == (True, 10, 10)
 
 
 async def test_an_attempt_that_says_nothing_of_the_subscriber_is_not_judged(

@@ -110,7 +110,7 @@ async def test_a_confirmation_asked_for_while_one_runs_follows_it(
     await jobs.apply(claimed, Transition(JobEvent.CALLBACK_SEEN, effects=[PollAfter(0)]))
     assert len(await rung(redis, Role.CONFIRM)) == 1
     await jobs.postpone(running, 3_600_000, {"polls": 1})
-    assert (await held(redis, Role.CONFIRM, job.id)).ring > running.ring
+    assert (await held(redis, Role.CONFIRM, job.id)).dispatch_number > running.dispatch_number
 
 
 async def test_a_lease_that_ran_out_is_found_and_rung_again_for_a_new_holder(
@@ -122,8 +122,8 @@ async def test_a_lease_that_ran_out_is_found_and_rung_again_for_a_new_holder(
     await redis.zadd(keys.slots(Role.SUBMIT), {str(old): 1})
     [expired] = await lanes.expired(Role.SUBMIT)
     assert expired == old
-    assert await lanes.ring(expired)
-    assert not await lanes.ring(expired)
+    assert await lanes.redispatch(expired)
+    assert not await lanes.redispatch(expired)
     assert await jobs.claim(old) is None
     assert await rung(redis, Role.SUBMIT) == [job.id]
     assert await jobs.claim(await held(redis, Role.SUBMIT, job.id))

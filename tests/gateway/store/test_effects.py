@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.dispatch import Role, Ticket
 from gateway.jobs import confirm_ticket, submit_ticket
-from gateway.lifecycle import JobEvent, JobState
+from gateway.lifecycle import DeliveryState, JobEvent, JobState
 from gateway.store import arguments, keys, script_runner
 from gateway.store.base import Outcome
 from gateway.store.deliveries import RedisDeliveryStore
@@ -131,6 +132,15 @@ async def test_over_budget_nothing_is_done(redis: Redis, jobs: RedisJobStore, ac
     found = await jobs.read(job.id)
     assert found
     assert (found.state, found.progress) == (JobState.QUEUED, None)
+
+
+@pytest.mark.parametrize("state", [*JobState, *DeliveryState])
+def test_no_script_names_a_state(state: str) -> None:
+    """But for names of what is stored: the fields of a sample and of an operators' event, and {gw}:dead."""
+    folder = Path(str(script_runner._FOLDER))
+    for path in (*folder.glob("*.lua"), *folder.glob("lib/*.lua")):
+        code = re.sub(r"--[^\n]*|P \.\. 'dead'|'failed', failed", "", path.read_text())
+        assert path.name == "record_sample.lua" or f"'{state}'" not in code, path.name
 
 
 def test_two_effects_of_a_kind_are_refused() -> None:

@@ -164,7 +164,7 @@ async def test_what_comes_back_goes_before_every_priority(line: Line) -> None:
 async def test_a_tenant_that_is_parked_is_passed_over_and_keeps_its_jobs(line: Line) -> None:
     await line.post("a")
     waiting = [await line.post("b") for _ in range(3)]
-    await line.lanes.park(Role.SUBMIT, "b", None)
+    await line.lanes.pause(Role.SUBMIT, "b", None)
     others = [await line.post("a") for _ in range(2)]
     assert names_of(others) == (await line.names(3))[1:]
     assert await line.redis.hlen("{gw}:submit:holders") == 0  # type: ignore[misc]

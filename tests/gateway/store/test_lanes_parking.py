@@ -34,7 +34,7 @@ async def test_nothing_is_handed_out_of_a_parked_lane_and_other_lanes_go_on(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
     await enter(call, "ep_a|1", "ep_b|2")
-    await lanes.park(Role.DELIVER, "ep_a", None)
+    await lanes.pause(Role.DELIVER, "ep_a", None)
     await enter(call, "ep_a|3", "ep_b|4")
     await enter(call, "ep_a|5", kind="again")
     assert await lanes.dispatch() == 2
@@ -47,13 +47,13 @@ async def test_what_ends_in_a_parked_lane_lets_nothing_more_out_of_it(
 ) -> None:
     await enter(call, "ep_a|1", "ep_a|2", "ep_a|3")
     await lanes.dispatch()
-    await lanes.park(Role.DELIVER, "ep_a", None)
+    await lanes.pause(Role.DELIVER, "ep_a", None)
     await call(LEAVE, "deliver", "ep_a|1")
     assert await lanes.dispatch() == 0
 
 
 async def test_a_resumed_lane_goes_on_at_once(call: Call, redis: Redis, lanes: Lanes) -> None:
-    await lanes.park(Role.DELIVER, "ep_a", None)
+    await lanes.pause(Role.DELIVER, "ep_a", None)
     await enter(call, "ep_a|1", "ep_a|2", "ep_a|3")
     await lanes.resume(Role.DELIVER, "ep_a")
     assert await rung(redis, Role.DELIVER) == ["1", "2"]
@@ -63,7 +63,7 @@ async def test_a_resumed_lane_goes_on_at_once(call: Call, redis: Redis, lanes: L
 async def test_a_lane_whose_time_has_come_is_tried_with_one_at_a_time(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
-    await lanes.park(Role.DELIVER, "ep_a", 60_000)
+    await lanes.pause(Role.DELIVER, "ep_a", 60_000)
     await enter(call, "ep_a|1", "ep_a|2", "ep_a|3")
     now = await clock(redis)
     assert await call(DISPATCH, LIMITS, now + 50_000) == 0
@@ -75,17 +75,17 @@ async def test_a_lane_whose_time_has_come_is_tried_with_one_at_a_time(
 
 
 async def test_a_lane_that_is_parked_again_is_no_longer_tried(call: Call, redis: Redis, lanes: Lanes) -> None:
-    await lanes.park(Role.DELIVER, "ep_a", 0)
+    await lanes.pause(Role.DELIVER, "ep_a", 0)
     await lanes.dispatch()
     assert (await lanes.health("ep_a")).probing
-    await lanes.park(Role.DELIVER, "ep_a", 60_000)
+    await lanes.pause(Role.DELIVER, "ep_a", 60_000)
     found = await lanes.health("ep_a")
-    assert (found.parked, found.probing) == (True, False)
-    assert found.parked_until == pytest.approx(await clock(redis) + 60_000, abs=10_000)
+    assert (found.paused, found.probing) == (True, False)
+    assert found.paused_until == pytest.approx(await clock(redis) + 60_000, abs=10_000)
 
 
 async def test_a_lane_that_was_parked_saved_up_no_turns(call: Call, redis: Redis, lanes: Lanes) -> None:
-    await lanes.park(Role.DELIVER, "ep_a", None)
+    await lanes.pause(Role.DELIVER, "ep_a", None)
     await enter(call, *(f"ep_a|a{n}" for n in range(9)), *(f"ep_b|b{n}" for n in range(9)))
     for n in range(5):
         await lanes.dispatch()
@@ -97,7 +97,7 @@ async def test_a_lane_that_was_parked_saved_up_no_turns(call: Call, redis: Redis
 
 @pytest.mark.parametrize("role", list(Role))
 async def test_a_lane_of_any_role_can_be_parked(call: Call, redis: Redis, lanes: Lanes, role: Role) -> None:
-    await lanes.park(role, "acme", None)
+    await lanes.pause(role, "acme", None)
     await call(ENTER, role, "acme|job_1", "new", 1)
     assert await lanes.dispatch() == 0
     await lanes.resume(role, "acme")
@@ -106,7 +106,7 @@ async def test_a_lane_of_any_role_can_be_parked(call: Call, redis: Redis, lanes:
 
 async def test_an_idle_dispatch_says_that_time_alone_changes_nothing(lanes: Lanes) -> None:
     assert (await lanes.tick()).next_ms is None
-    await lanes.park(Role.DELIVER, "ep_a", None)
+    await lanes.pause(Role.DELIVER, "ep_a", None)
     assert (await lanes.tick()).next_ms is None
 
 
@@ -124,7 +124,7 @@ async def test_the_next_dispatch_is_due_when_a_parked_lane_may_be_tried(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
     await call(SET_DUE, "confirm", "main|1", await clock(redis) + 90_000)
-    await lanes.park(Role.DELIVER, "ep_a", 60_000)
+    await lanes.pause(Role.DELIVER, "ep_a", 60_000)
     assert (await lanes.tick()).next_ms == pytest.approx(60_000, abs=10_000)
 
 
@@ -132,7 +132,7 @@ async def test_more_than_one_batch_is_handed_out_without_a_pause(call: Call, lan
     for n in range(250):
         await call(SET_DUE, "confirm", f"main|{n}", 1)
     first = await lanes.tick()
-    assert (first.handed, first.next_ms) == (4, 0)  # a hundred of them were looked at
+    assert (first.number, first.next_ms) == (4, 0)  # a hundred of them were looked at
     assert (await lanes.tick()).next_ms == 0
     assert (await lanes.tick()).next_ms is None
 
@@ -141,5 +141,5 @@ async def test_what_a_batch_left_over_is_handed_out_without_a_pause(call: Call, 
     many = Lanes(scripts, ROLES | {Role.DELIVER: RoleLimits(100, 100, lease_ms=60_000)})
     await enter(call, *(f"ep_a|{n}" for n in range(BATCH + 1)))
     first, second = await many.tick(), await many.tick()
-    assert (first.handed, first.next_ms) == (BATCH, 0)
-    assert (second.handed, second.next_ms) == (1, None)
+    assert (first.number, first.next_ms) == (BATCH, 0)
+    assert (second.number, second.next_ms) == (1, None)

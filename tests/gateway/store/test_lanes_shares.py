@@ -39,7 +39,7 @@ async def dispatch(call: Call, limits: RoleLimits, role: Role = Role.DELIVER, at
 
 
 def limits(slots: int, lane_slots: int, share: float = 0.5) -> RoleLimits:
-    return RoleLimits(slots, lane_slots, lease_ms=60_000, again_share=share)
+    return RoleLimits(slots, lane_slots, lease_ms=60_000, retry_share=share)
 
 
 async def served(call: Call, redis: Redis, by: RoleLimits, times: int) -> list[str]:
@@ -185,7 +185,7 @@ async def test_a_lane_that_waited_for_the_share_of_retries_and_is_parked_is_not_
     await enter(call, "again", "a|a1", "b|b1", "c|c1")
     await dispatch(call, limits(2, 1))  # one of them, and the others wait for its end
     for lane in ("b", "c"):
-        await lanes.park(Role.DELIVER, lane, None)
+        await lanes.pause(Role.DELIVER, lane, None)
     await call(LEAVE, "deliver", "a|a1")
     assert await dispatch(call, limits(2, 1)) == 0
 

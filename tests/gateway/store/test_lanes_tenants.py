@@ -23,7 +23,7 @@ def call(redis: Redis) -> Call:
 
 
 def limits(slots: int, lane_slots: int, tenant_slots: int, share: float = 1.0) -> RoleLimits:
-    return RoleLimits(slots, lane_slots, lease_ms=60_000, tenant_slots=tenant_slots, again_share=share)
+    return RoleLimits(slots, lane_slots, lease_ms=60_000, tenant_slots=tenant_slots, retry_share=share)
 
 
 async def owe(call: Call, redis: Redis, tenant: str, *tickets: str, kind: str = "new") -> None:
@@ -147,7 +147,7 @@ async def test_a_slot_that_one_waiting_lane_can_not_use_goes_to_the_next(
     if why == "empty":
         await call(LEAVE, "deliver", "url-b|b2")
     elif why == "parked":
-        await lanes.park(Role.DELIVER, "url-b", None)
+        await lanes.pause(Role.DELIVER, "url-b", None)
     elif why == "held by its own cap":
         await redis.hset("{gw}:deliver:caps", "url-b", "1")  # type: ignore[misc]
     await call(LEAVE, "deliver", "url-a|a1")
@@ -167,7 +167,7 @@ async def test_a_lane_that_is_parked_after_its_turn_was_given_back_leaves_it_to_
     await call(LEAVE, "deliver", "url-b|b1")
     await dispatch(call, by)  # the other tenant's turn it is; and one of the first one's waits in line
     for lane in ("url-a", "url-b"):
-        await lanes.park(Role.DELIVER, lane, None)
+        await lanes.pause(Role.DELIVER, lane, None)
     await call(LEAVE, "deliver", "aaa|z1")
     await dispatch(call, by)
     assert "url-c|c1" in await in_hand(redis)
@@ -179,7 +179,7 @@ async def test_a_parked_lane_of_a_full_tenant_waits_for_its_tenant_when_it_is_re
     by = limits(10, 1, 1)
     await owe(call, redis, "acme", "url-a|a1", "url-b|b1")
     await dispatch(call, by)
-    await lanes.park(Role.DELIVER, "url-b", None)
+    await lanes.pause(Role.DELIVER, "url-b", None)
     await owe(call, redis, "acme", "url-b|b2")
     await call(LEAVE, "deliver", "url-a|a1")
     assert await dispatch(call, by) == 0

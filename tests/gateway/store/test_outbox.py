@@ -166,7 +166,7 @@ async def test_only_the_newest_dispatch_may_finish_an_attempt(
     await settle(jobs, job)
     [owed] = await deliveries.of_job(job.id)
     ticket = await held(redis, Role.DELIVER, owed.id)
-    old = Ticket(ticket.role, ticket.lane, ticket.name, ticket.ring - 1)
+    old = Ticket(ticket.role, ticket.lane, ticket.name, ticket.dispatch_number - 1)
     event = DeliveryEvent.ATTEMPT_FAILED if retry else DeliveryEvent.ATTEMPT_SUCCEEDED
     answer = await deliveries.finish(
         old, replace(owed, attempts=9), event, retry_in_ms=retry, tally=["delivery_attempts|succeeded"]

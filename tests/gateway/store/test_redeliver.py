@@ -127,11 +127,11 @@ async def test_a_ticket_that_a_fault_lost_is_found_again(post: Post, redis: Redi
 
 async def test_a_parked_lane_is_tried_at_once_for_who_asks(post: Post, redis: Redis, lanes: Lanes) -> None:
     owed = await post.attempt(await post.owe(callback_url=HOOK), "dead")
-    await lanes.park(Role.DELIVER, owed.lane, 600_000)
+    await lanes.pause(Role.DELIVER, owed.lane, 600_000)
     await again(post, owed)
     assert (await held(redis, Role.DELIVER, owed.id)).name == owed.id
     health = await lanes.health(owed.lane)
-    assert (health.parked, health.probing) == (False, True)
+    assert (health.paused, health.probing) == (False, True)
 
 
 async def test_a_disabled_endpoint_gets_nothing(post: Post, redis: Redis) -> None:

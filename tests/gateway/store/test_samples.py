@@ -54,7 +54,7 @@ async def test_the_line_in_which_somebody_waits_the_longest_comes_first(
     for ticket in await redis.zrange(keys.waiting(Role.SUBMIT), 0, -1):
         if ticket.startswith("old|"):
             await redis.zadd(keys.waiting(Role.SUBMIT), {ticket: (seconds - 600) * 1000})
-    await lanes.park(Role.SUBMIT, "quiet", None)
+    await lanes.pause(Role.SUBMIT, "quiet", None)
     rows = await RedisQueues(redis).lanes(Role.SUBMIT, 10)
     assert [(row.lane, row.waiting, row.in_flight) for row in rows] == [
         ("old", 1, 2),
@@ -69,7 +69,7 @@ async def test_the_line_in_which_somebody_waits_the_longest_comes_first(
 async def test_lines_that_are_named_come_in_that_order(redis: Redis, lanes: Lanes, accept: Accept) -> None:
     for _ in range(4):
         await accept(tenant="acme")
-    await lanes.park(Role.SUBMIT, "beta", None)
+    await lanes.pause(Role.SUBMIT, "beta", None)
     rows = await RedisQueues(redis).named(Role.SUBMIT, ["beta", "acme"])
     assert [(row.lane, row.waiting, row.parked_until) for row in rows] == [
         ("beta", 0, math.inf),

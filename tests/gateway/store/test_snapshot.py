@@ -175,7 +175,7 @@ async def test_the_account_is_held_until_the_time_that_the_upstream_named(
 
 async def test_lanes_of_subscribers_that_are_parked_are_counted(redis: Redis, lanes: Lanes) -> None:
     assert (await read(redis)).parked_lanes == 0
-    await lanes.park(Role.DELIVER, "ep_1", 60_000)
-    await lanes.park(Role.DELIVER, "ep_2", None)
-    await lanes.park(Role.CONFIRM, "main", None)
+    await lanes.pause(Role.DELIVER, "ep_1", 60_000)
+    await lanes.pause(Role.DELIVER, "ep_2", None)
+    await lanes.pause(Role.CONFIRM, "main", None)
     assert (await read(redis)).parked_lanes == 2

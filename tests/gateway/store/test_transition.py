@@ -122,7 +122,7 @@ async def test_a_job_is_claimed_once_however_many_try(
 async def test_only_the_newest_dispatch_may_claim(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await accept()
     ticket = await held(redis, Role.SUBMIT, job.id)
-    old = Ticket(ticket.role, ticket.lane, ticket.name, ticket.ring - 1)
+    old = Ticket(ticket.role, ticket.lane, ticket.name, ticket.dispatch_number - 1)
     assert await jobs.claim(old) is None
     assert await jobs.claim(ticket) is not None
 

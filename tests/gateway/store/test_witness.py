@@ -26,7 +26,7 @@ async def test_nothing_is_known_before_the_first_word(jobs: RedisJobStore) -> No
 
 
 async def test_the_first_word_begins_a_stretch(jobs: RedisJobStore) -> None:
-    await jobs.heard()
+    await jobs.note_callback_path()
     witness = await jobs.witness()
     assert witness.since is not None
     assert witness.since == witness.last
@@ -35,7 +35,7 @@ async def test_the_first_word_begins_a_stretch(jobs: RedisJobStore) -> None:
 
 async def test_a_word_within_the_gap_goes_on_with_the_stretch(redis: Redis, jobs: RedisJobStore) -> None:
     since, last = await last_heard(redis, GAP_MS - 10_000, 3_600_000)
-    await jobs.heard()
+    await jobs.note_callback_path()
     witness = await jobs.witness()
     assert witness.since == since
     assert witness.last is not None
@@ -44,7 +44,7 @@ async def test_a_word_within_the_gap_goes_on_with_the_stretch(redis: Redis, jobs
 
 async def test_a_gap_begins_the_stretch_again(redis: Redis, jobs: RedisJobStore) -> None:
     await last_heard(redis, GAP_MS + 2_000, 3_600_000)
-    await jobs.heard()
+    await jobs.note_callback_path()
     witness = await jobs.witness()
     assert witness.since == witness.last
 

@@ -163,7 +163,7 @@ class Machine:
     async def heard(self, answer: list[str]) -> None:
         """The callback route, probed."""
         try:
-            await self.jobs.heard()
+            await self.jobs.note_callback_path()
             answer.append("heard")
         except StoreUnavailable:
             return

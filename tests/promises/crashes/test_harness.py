@@ -129,11 +129,11 @@ def replaced(verb: str, old: str, new: str) -> Change:
             [],
         ),
         (
-            replaced("transition", "do leave(done.role, done.ticket) end", "do local _ = done end"),
+            replaced("transition", "do finish_ticket(done.role, done.ticket) end", "do local _ = done end"),
             "plain",
             [],
         ),
-        (replaced("transition", "if before then count(kind, before, -1) end", ""), "plain", []),
+        (replaced("transition", "if before then count_state(kind, before, -1) end", ""), "plain", []),
     ],
     ids=[
         "a gate without a fence",

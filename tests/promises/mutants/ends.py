@@ -58,7 +58,7 @@ ENDS: Final = (
     Mutant(
         "slot_is_given_back_twice",
         "gateway/store/scripts/lib/lanes.lua",
-        "free",
+        "free_slot",
         "if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end",
         "redis.call('ZREM', r .. ':slots', ticket)",
         "a call that is repeated because its answer was lost frees the slot of another",
@@ -67,7 +67,7 @@ ENDS: Final = (
     Mutant(
         "slot_is_not_given_back",
         "gateway/store/scripts/lib/lanes.lua",
-        "free",
+        "free_slot",
         "if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then",
         "if redis.call('HINCRBY', r .. ':inflight', lane, 0) <= 0 then",
         "each finished job takes a slot of its tenant along, until none is left",
@@ -200,7 +200,7 @@ ENDS: Final = (
         "forgets_what_is_watched",
         "gateway/store/scripts/forget.lua",
         "",
-        "if watched(key, now) then return not_yet() end\n",
+        "if is_watched(key, now) then return not_yet() end\n",
         "",
         "a late result finds no job any more",
         (named("gateway/store/retention", "a_job_that_is_watched_for_a_late_result_is_kept"),),
@@ -220,7 +220,7 @@ ENDS: Final = (
     Mutant(
         "lane_is_not_fair",
         "gateway/store/scripts/lib/dispatching.lua",
-        "hand_out",
+        "dispatch_role",
         "redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)",
         "redis.call('ZADD', r .. ':fair', served, lane)",
         "one tenant's thousand jobs hold up everybody else's one",

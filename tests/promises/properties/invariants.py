@@ -62,7 +62,7 @@ def _check_shares(lanes: Lanes, role: Role, limits: RoleLimits) -> None:
     assert lanes.retrying <= set(lanes.slots), f"{role}: a retry that holds no slot is counted"
     by_lane = Counter(ticket.partition("|")[0] for ticket in lanes.retrying)
     assert {lane: int(n) for lane, n in lanes.retries.items()} == by_lane, f"{role}: retries are miscounted"
-    assert len(lanes.retrying) <= part(limits.again_share, limits.slots), (
+    assert len(lanes.retrying) <= part(limits.retry_share, limits.slots), (
         f"{role}: more than the retries' share"
     )
     for one, other in (
@@ -80,8 +80,8 @@ def _check_shares(lanes: Lanes, role: Role, limits: RoleLimits) -> None:
 
 def _share_is_full(lanes: Lanes, lane: str, limits: RoleLimits) -> bool:
     """Nothing but retries waits in the lane, and those of it hold their share."""
-    held = int(lanes.retries.get(lane, 0)) >= part(limits.again_share, lanes.cap(lane, limits.lane_slots))
-    return held and limits.again_share < 1 and not any(is_new(lanes.ranks[t]) for t in lanes.lanes[lane])
+    held = int(lanes.retries.get(lane, 0)) >= part(limits.retry_share, lanes.cap(lane, limits.lane_slots))
+    return held and limits.retry_share < 1 and not any(is_new(lanes.ranks[t]) for t in lanes.lanes[lane])
 
 
 def part(share: float, slots: int) -> int:

@@ -35,7 +35,7 @@ class JobsMachine(CallingBack):
             step = min(left, 60.0)
             self.stage.clock.advance(step)
             left -= step
-            now(self.stage.jobs.heard())
+            now(self.stage.jobs.note_callback_path())
             self.model.heard(self.ms, int(GAP * 1000))
         self.stage.clock.advance(left)
 

@@ -25,9 +25,9 @@ LANES: Final = tuple(TENANTS)
 HEALTH: Final = HealthLimits(60_000, 10_000, least=4, percent=50, park_ms=5_000, park_most_ms=20_000)
 TENANT_SLOTS: Final = 4
 LIMITS: Final = RoleLimits(
-    slots=6, lane_slots=3, lease_ms=15_000, again_share=0.7, tenant_slots=TENANT_SLOTS, health=HEALTH
+    slots=6, lane_slots=3, lease_ms=15_000, retry_share=0.7, tenant_slots=TENANT_SLOTS, health=HEALTH
 )
-SHARE: Final = part(LIMITS.again_share, LIMITS.slots)
+SHARE: Final = part(LIMITS.retry_share, LIMITS.slots)
 NUMBER: Final = st.integers(0, 20)
 LANE: Final = st.sampled_from(LANES)
 KIND: Final = st.sampled_from(["new", "again", "again", "recovered"])
@@ -101,7 +101,14 @@ class RetriesMachine(RuleBasedStateMachine):
         """An attempt ends: for good, or to be made again."""
         ticket = pick(held(dump.read(self.server, DELIVER), Role.DELIVER), number)
         stays = in_ms is not None or str(ticket) in self.look.due or str(ticket) in self.look.again
-        args: list[Any] = [ticket.role, str(ticket), ticket.ring, in_ms or 0, int(in_ms is None), self.limits]
+        args: list[Any] = [
+            ticket.role,
+            str(ticket),
+            ticket.dispatch_number,
+            in_ms or 0,
+            int(in_ms is None),
+            self.limits,
+        ]
         if not stays:
             self.inside.discard(str(ticket))
         self.handing(lambda: self.stage.scripts.run("postpone", ["{gw}:x"], args), freed=str(ticket))
@@ -125,7 +132,7 @@ class RetriesMachine(RuleBasedStateMachine):
     @rule(lane=LANE, in_ms=st.sampled_from([None, 1_000, 6_000]), really=RARELY)
     def park(self, lane: str, in_ms: int | None, really: bool) -> None:
         if really:
-            now(self.stage.lanes.park(Role.DELIVER, lane, in_ms))
+            now(self.stage.lanes.pause(Role.DELIVER, lane, in_ms))
 
     @rule(lane=LANE)
     def resume(self, lane: str) -> None:
@@ -146,7 +153,7 @@ class RetriesMachine(RuleBasedStateMachine):
         """With all that it holds: the leases run out, and the tickets are rung again."""
         self.stage.clock.advance(16.0)
         for ticket in now(self.stage.lanes.expired(Role.DELIVER)):
-            assert now(self.stage.lanes.ring(ticket))
+            assert now(self.stage.lanes.redispatch(ticket))
             self.seen["rung again"] += 1
 
     @rule(really=RARELY)
@@ -220,7 +227,7 @@ class RetriesMachine(RuleBasedStateMachine):
                 assert _kind(new.ranks[waits]) == "recovered", "recovered before what is live"
         if not is_new(rank or 0.0):
             mine = int(new.retries.get(lane, 0))
-            assert mine <= part(LIMITS.again_share, new.cap(lane, LIMITS.lane_slots)), (
+            assert mine <= part(LIMITS.retry_share, new.cap(lane, LIMITS.lane_slots)), (
                 "more than its retries' share"
             )
 
@@ -236,7 +243,7 @@ class RetriesMachine(RuleBasedStateMachine):
                 continue
             kinds = {_kind(new.ranks[ticket]) for ticket in waiting}
             assert "new" not in kinds, "a slot is free, and new work waits"
-            shared = int(new.retries.get(lane, 0)) < part(LIMITS.again_share, cap)
+            shared = int(new.retries.get(lane, 0)) < part(LIMITS.retry_share, cap)
             assert not (shared and len(new.retrying) < SHARE), "a slot is free, and a retry waits"
             self.seen["share of all is full" if lane in new.blocked else "share of the lane is full"] += 1
 

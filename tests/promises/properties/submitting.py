@@ -143,7 +143,7 @@ class Submitting(Ground):
 
     def _claim(self, ticket: Ticket, run: str, again: bool, *, keep: bool = True) -> None:
         job = self.model.jobs.get(ticket.name)
-        newest = self.look.role(Role.SUBMIT).holders.get(str(ticket)) == str(ticket.ring)
+        newest = self.look.role(Role.SUBMIT).holders.get(str(ticket)) == str(ticket.dispatch_number)
         got = self.again(lambda: self.stage.jobs.claim(ticket, run), again)
         if not newest or job is None:
             assert got is None, "a stale ticket claimed a job"
@@ -268,7 +268,7 @@ class Submitting(Ground):
     @rule(number=NUMBER)
     def renew(self, number: int) -> None:
         ticket = pick(self.hands, number).ticket
-        newest = self.look.role(Role.SUBMIT).holders.get(str(ticket)) == str(ticket.ring)
+        newest = self.look.role(Role.SUBMIT).holders.get(str(ticket)) == str(ticket.dispatch_number)
         assert now(self.stage.jobs.renew(ticket)) == newest
         job = self.model.jobs.get(ticket.name)
         if newest and job is not None and job.kept_until is not None:

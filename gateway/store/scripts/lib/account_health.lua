@@ -1,31 +1,31 @@
--- upstream.lua: a part, put before every script when it is loaded, after lanes.lua. The upstream's accounts.
+-- account_health.lua: a shared part, after lanes.lua. How much may be sent with each of the upstream's accounts.
 --
 -- {gw}:account:<name> limits what of the submit role is sent with it: slots (fewer after a 429), hold_until, and
 -- parked_at with reason, status, code and probe_at while the upstream refuses it; tat, when the next is due if it has a
 -- rate (GCRA); turns, those that it was served where there are several (start-time fair queueing, as between lanes).
 -- {gw}:submit:account_turn: the turns of the account that was last served, where others join.
--- accounts = {{name, slots, weight, interval_ms: for one, 0 without a rate}, ...}: those that whoever dispatches knows.
+-- accounts = {{name, slots, weight, interval_ms: for one, 0 without a rate}, ...}: those of whoever dispatches.
 local TURN = P .. 'submit:account_turn'
 
 -- The upstream refused the account: nothing is sent with it any more but a probe now and then.
-local function park(account, now, status, code, reason, by)
+local function pause_account(account, now, status, code, reason, by)
   local key = account_key(account)
   if redis.call('HSETNX', key, 'parked_at', now) == 0 then return end
-  redis.call('HSET', P .. 'submit:pace', 'busy', 0) -- waiting.lua: the time until it is resumed is no pace
+  redis.call('HSET', P .. 'submit:pace', 'busy', 0) -- queue_position.lua: the time until it is resumed is no pace
   redis.call('HSET', key, 'status', status, 'code', code, 'reason', reason)
   ops_event(now, 'account_parked', 'account', account, 'status', status, 'code', code, 'reason', reason, 'by', by)
 end
 
-local function unpark(account, now, by)
+local function resume_account(account, now, by)
   local key = account_key(account)
   if redis.call('HDEL', key, 'parked_at') == 0 then return end
   redis.call('HDEL', key, 'status', 'code', 'reason', 'probe_at')
-  excuse(account)
+  end_longer_waits(account)
   ops_event(now, 'account_resumed', 'account', account, 'by', by)
 end
 
 -- Whether none of the accounts sends anything but probes.
-local function all_parked(accounts)
+local function all_paused(accounts)
   for _, one in ipairs(accounts) do
     if redis.call('HEXISTS', account_key(one.name), 'parked_at') == 0 then return false end
   end
@@ -38,8 +38,8 @@ local function slots_left(slots, cut_at, interval, now)
   return slots and tonumber(slots) + math.floor((now - (cut_at or now)) / interval)
 end
 
--- JudgeAccount. What the upstream's answer means for the account. answer = {kind = "accepted" | "busy" | "refused", retry_after_ms,
--- status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
+-- JudgeAccount. What the upstream's answer means for the account. answer = {kind = "accepted" | "busy" | "refused",
+-- retry_after_ms, status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
 -- Slots halve at a 429 and grow by one each time as many submissions as there are slots were accepted, and with time.
 local function judge_account(record, answer, limits, now)
   local kind, account = answer.kind, answer.account
@@ -52,7 +52,7 @@ local function judge_account(record, answer, limits, now)
   local parked_at, cut_at = tonumber(found[1]), tonumber(found[3])
   local limit = slots_left(found[2], cut_at, limits.probe_ms, now)
   if kind == 'refused' then
-    park(account, now, answer.status, answer.code, answer.reason, 'upstream')
+    pause_account(account, now, answer.status, answer.code, answer.reason, 'upstream')
   elseif kind == 'busy' then
     if answer.retry_after_ms > 0 then
       local hold = tonumber(redis.call('HGET', key, 'hold_until') or '0')
@@ -60,15 +60,15 @@ local function judge_account(record, answer, limits, now)
     end
     -- one cut for one crowd: what began before the last cut tells nothing of the slots since
     if not cut_at or began >= cut_at then
-      local held = seats_of(account) + 1
+      local held = slots_taken(account) + 1
       redis.call('HSET', key, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
         'cut_at', now, 'grown', 0)
     end
   else
-    -- an answer to what was sent before the account was parked does not prove that it is open again,
-    -- and what an operator parked, an operator resumes
+    -- an answer to what was sent before the account was paused does not prove that it is open again,
+    -- and what an operator paused, an operator resumes
     if parked_at and began >= parked_at and redis.call('HEXISTS', key, 'parked_by') == 0 then
-      unpark(account, now, 'probe')
+      resume_account(account, now, 'probe')
     end
     if limit and redis.call('HINCRBY', key, 'grown', 1) >= limit then
       if limit + 1 >= slots then
@@ -113,7 +113,7 @@ local function account_rooms(accounts, probe_ms, now)
       hold_until = tonumber(found[3]),
       left = slots_left(found[4], tonumber(found[5]), probe_ms, now),
     }
-    local room, probing = account_room(known, one.slots, seats_of(name), probe_ms, now)
+    local room, probing = account_room(known, one.slots, slots_taken(name), probe_ms, now)
     if interval > 0 then
       local open
       open, tat = rate_room(found[6], interval, now)
@@ -144,7 +144,7 @@ end
 -- The ticket, which holds a slot, is sent with that account. `own`: with which it was sent before.
 local function use_account(one, ticket, own, several)
   local record = record_of(ticket)
-  seat(ticket, one.name)
+  assign_slot(ticket, one.name)
   if own ~= one.name and redis.call('EXISTS', record) == 1 then write_account(record, one.name) end
   if several then
     redis.call('SET', TURN, one.turns)
@@ -153,8 +153,8 @@ local function use_account(one, ticket, own, several)
   one.room, one.sent = one.room - 1, one.sent + 1
 end
 
--- What was handed out is noted with the accounts: turns, rates and probes.
-local function note_used(rooms, probe_ms, now)
+-- What was dispatched is noted with the accounts: turns, rates and probes.
+local function note_accounts_used(rooms, probe_ms, now)
   for _, one in ipairs(rooms) do
     if one.sent > 0 then
       local key = account_key(one.name)

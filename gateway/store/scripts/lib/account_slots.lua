@@ -1,24 +1,25 @@
--- accounts.lua: a part, put before every script when it is loaded, after order.lua. Whose of the upstream's accounts a
--- slot of the submit role is, and which account a job is bound to.
+-- account_slots.lua: a shared part, after ranks.lua. Whose of the upstream's accounts a slot of the submit role is, and
+-- which account a job is bound to.
 --
 -- {gw}:submit:accounts          hash  ticket that holds a slot -> its account, where that is not `main`
 -- {gw}:submit:account_inflight  hash  account that is not `main` -> slots that are taken of it
 -- {gw}:submit:pinned            hash  ticket that waits for room in one account -> that account
 -- {gw}:submit:pinned:<account>  zset  those tickets -> since when; they are in no lane, but wait like those that are
 -- {gw}:submit:refused           hash  ticket that an account refused, and that waits for longer than others -> account
--- All other slots are those of `main`. A job's `account` is the one that it was last handed out with, none: `main`;
+-- All other slots are those of `main`. A job's `account` is the one that it was last dispatched with, none: `main`;
 -- `elsewhere` names those of its tasks that another account has.
 local MAIN = 'main'
-local SEATS, TAKEN, PINNED = P .. 'submit:accounts', P .. 'submit:account_inflight', P .. 'submit:pinned'
+local ACCOUNT_OF_SLOT, SLOTS_TAKEN = P .. 'submit:accounts', P .. 'submit:account_inflight'
+local PINNED = P .. 'submit:pinned'
 local REFUSED = P .. 'submit:refused'
 
 local function account_key(account)
   return P .. 'account:' .. account
 end
 
--- Of those that were refused since the account was parked and wait for longer than others, which no longer do so;
--- `now`: they are due at once.
-local function excuse(account, now)
+-- Jobs that the account refused wait for longer than others; now they no longer do. `now`: they are due at once, or
+-- nil.
+local function end_longer_waits(account, now)
   local flat = redis.call('HGETALL', REFUSED)
   for i = 1, #flat, 2 do
     if flat[i + 1] == account then
@@ -36,34 +37,34 @@ local function account_of(record)
   return redis.call('HGET', record, 'account') or MAIN
 end
 
--- The ticket by which the job's tasks are looked at: the lanes of the confirm role are the accounts.
+-- The ticket by which the job's tasks are polled: the lanes of the confirm role are the accounts.
 local function confirm_of(name)
   return account_of(P .. 'job:' .. name) .. '|' .. name
 end
 
-local function unseat(ticket)
-  local account = redis.call('HGET', SEATS, ticket)
+local function unassign_slot(ticket)
+  local account = redis.call('HGET', ACCOUNT_OF_SLOT, ticket)
   if not account then return end
-  redis.call('HDEL', SEATS, ticket)
-  if redis.call('HINCRBY', TAKEN, account, -1) <= 0 then redis.call('HDEL', TAKEN, account) end
+  redis.call('HDEL', ACCOUNT_OF_SLOT, ticket)
+  if redis.call('HINCRBY', SLOTS_TAKEN, account, -1) <= 0 then redis.call('HDEL', SLOTS_TAKEN, account) end
 end
 
 -- The slot that the ticket holds is one of the account's, whosever it was.
-local function seat(ticket, account)
-  local before = redis.call('HGET', SEATS, ticket) or MAIN
+local function assign_slot(ticket, account)
+  local before = redis.call('HGET', ACCOUNT_OF_SLOT, ticket) or MAIN
   if before == account then return end
-  unseat(ticket)
+  unassign_slot(ticket)
   if account ~= MAIN then
-    redis.call('HSET', SEATS, ticket, account)
-    redis.call('HINCRBY', TAKEN, account, 1)
+    redis.call('HSET', ACCOUNT_OF_SLOT, ticket, account)
+    redis.call('HINCRBY', SLOTS_TAKEN, account, 1)
   end
 end
 
 -- How many slots are taken of an account.
-local function seats_of(account)
-  if account ~= MAIN then return tonumber(redis.call('HGET', TAKEN, account) or '0') end
+local function slots_taken(account)
+  if account ~= MAIN then return tonumber(redis.call('HGET', SLOTS_TAKEN, account) or '0') end
   local taken = redis.call('ZCARD', P .. 'submit:slots')
-  for _, others in ipairs(redis.call('HVALS', TAKEN)) do taken = taken - others end
+  for _, others in ipairs(redis.call('HVALS', SLOTS_TAKEN)) do taken = taken - others end
   return taken
 end
 
@@ -71,7 +72,7 @@ local function write_account(record, account)
   if account == MAIN then redis.call('HDEL', record, 'account') else redis.call('HSET', record, 'account', account) end
 end
 
--- The account that the ticket's job was last handed out with, and whether it is bound to it: money may have been spent
+-- The account that the ticket's job was last dispatched with, and whether it is bound to it: money may have been spent
 -- there, as `Job.spend` of gateway/jobs.py has it.
 local function pinned_to(ticket)
   local found = redis.call('HMGET', record_of(ticket), 'account', 'released_at', 'task_id', 'earlier', 'evidence',
@@ -82,19 +83,19 @@ local function pinned_to(ticket)
 end
 
 -- The ticket waits for room in that account; what is behind it in its lane need not.
-local function pin(ticket, account, now)
+local function pin_ticket(ticket, account, now)
   redis.call('HSET', PINNED, ticket, account)
   redis.call('ZADD', PINNED .. ':' .. account, 'NX', now, ticket)
 end
 
-local function unpin(ticket)
+local function unpin_ticket(ticket)
   local account = redis.call('HGET', PINNED, ticket)
   if not account then return end
   redis.call('HDEL', PINNED, ticket)
   redis.call('ZREM', PINNED .. ':' .. account, ticket)
 end
 
--- The task is the account's, which need not be the one that the job was last handed out with.
+-- The task is the account's, which need not be the one that the job was last dispatched with.
 local function note_account(record, task, account)
   local known = redis.call('HGET', record, 'elsewhere')
   local others = cjson.decode(known or '{}')

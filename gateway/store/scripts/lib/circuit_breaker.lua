@@ -1,11 +1,11 @@
--- health.lua: a part, put before every script when it is loaded, after lanes.lua. How subscribers do.
+-- circuit_breaker.lua: a shared part, after dispatching.lua. How subscribers do.
 --
 -- {gw}:health:<lane>, a hash of a lane of the deliver role:
 --   t:<n>, f:<n>    attempts, and those of them that failed, in the n-th stretch of `bucket_ms` since the epoch
---   parks           how often the lane was parked in this episode, which ends with a success
+--   parks           how often the lane was paused in this episode, which ends with a success
 --   failing_since   the first failure after the last success
 --   confirmed       there was a failure at least `apart_ms` after that one
---   warned          the highest share (in percent) of the time until it is disabled of which was told
+--   warned          the highest share (in percent) of the time until it is disabled that operators were warned of
 -- limits = {window_ms, bucket_ms, least, percent, park_ms, park_most_ms, disable_ms, apart_ms}: HealthLimits of
 -- gateway/dispatch.py, by these names. verdict = {lane, endpoint or "", tenant, ok}: the result of an attempt.
 local WARN_AT = { 90, 70, 50 }
@@ -49,7 +49,7 @@ local function count_result(key, ok, limits, now)
 end
 
 -- The lane goes on as if nothing had ever failed there.
-local function heal_lane(lane)
+local function reset_health(lane)
   redis.call('DEL', P .. 'health:' .. lane)
   resume_lane('deliver', lane)
 end
@@ -71,7 +71,7 @@ local function disable_endpoint(id, reason, at, now)
     -- cjson takes an empty list for an empty object
     redis.call('HSET', index, id, (string.gsub(cjson.encode(wish), '"events":{}', '"events":[]')))
   end
-  heal_lane(id)
+  reset_health(id)
   ops_event(now, 'endpoint_disabled', 'endpoint', id, 'tenant', tenant, 'reason', reason)
   return true
 end
@@ -79,7 +79,7 @@ end
 -- The breaker opens, for longer each time in a row.
 local function open_breaker(verdict, key, parks, limits, now)
   local till = now + math.min(limits.park_most_ms, limits.park_ms * 2 ^ math.min(parks, 30))
-  park_lane('deliver', verdict.lane, till)
+  pause_lane('deliver', verdict.lane, till)
   redis.call('HINCRBY', P .. 'tally', 'subscribers_parked', 1)
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
@@ -110,8 +110,8 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
   end
 end
 
--- JudgeLane. What the result of an attempt means for its lane. Whatever ends while the lane is parked was begun before, and tells
--- nothing about when to try again.
+-- JudgeLane. What the result of an attempt means for its lane. Whatever ends while the lane is paused was begun before,
+-- and tells nothing about when to try again.
 local function judge_lane(verdict, limits, now)
   local lane, endpoint, ok = verdict.lane, verdict.endpoint, verdict.ok
   if endpoint ~= '' then
@@ -120,7 +120,7 @@ local function judge_lane(verdict, limits, now)
     if not id or disabled_at then return end
   end
   local key = P .. 'health:' .. lane
-  local parked = redis.call('ZSCORE', P .. 'deliver:parked', lane)
+  local paused = redis.call('ZSCORE', P .. 'deliver:parked', lane)
   local probing = redis.call('SISMEMBER', P .. 'deliver:probing', lane) == 1
   local known = redis.call('HMGET', key, 'parks', 'failing_since', 'confirmed', 'warned')
   local parks, failing_since = tonumber(known[1] or '0'), tonumber(known[2])
@@ -128,7 +128,7 @@ local function judge_lane(verdict, limits, now)
   count_result(key, ok, limits, now)
   if ok then
     if failing_since then redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned') end
-    if not parked and (probing or parks > 0) then
+    if not paused and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
       clear_window(key)
       resume_lane('deliver', lane)
@@ -138,7 +138,7 @@ local function judge_lane(verdict, limits, now)
     if not failing_since then redis.call('HSET', key, 'failing_since', now) end
     if probing then
       open_breaker(verdict, key, parks, limits, now)
-    elseif not parked then
+    elseif not paused then
       local total, failed = window_of(key, limits, now)
       if total >= limits.least and failed * 100 >= limits.percent * total then
         open_breaker(verdict, key, parks, limits, now)

@@ -1,9 +1,9 @@
--- handing_out.lua: a part, put before every script when it is loaded, after lanes.lua. Which ticket is next.
+-- dispatching.lua: a shared part, after account_health.lua. Which ticket is next, and its way from its lane to arq.
 local EVENTS = 'events-' -- before the tenant, in the name of the lane of its events
 local PINNED_SEEN = 50 -- of the tickets that wait for one account, how many are looked at
 
 -- Retries hold so many of the slots at most.
-local function part(share, slots)
+local function share_of(share, slots)
   return math.max(1, math.floor(share * slots))
 end
 
@@ -23,8 +23,8 @@ local function tenant_full(r, lane, ticket, most)
   return tenant, tonumber(held or '0') >= most
 end
 
--- How many slots the lane may hold. `special`: as for `choose`.
-local function cap_of(role, lane, limits, special)
+-- How many slots the lane may hold. `special`: as for `choose_ticket`.
+local function lane_cap(role, lane, limits, special)
   local r, cap = P .. role, limits.lane_slots
   if not special then return cap end
   local own = tonumber(redis.call('HGET', r .. ':caps', lane) or cap)
@@ -36,9 +36,9 @@ end
 -- it is. nil when none may go; then 'share' when only the share of all lanes, which `open` says is left, stands in
 -- its way, and 'tenant' when its tenant's slots do. `special`: some lane is probed, or has a cap or a
 -- weight of its own.
-local function choose(role, lane, limits, open, special)
+local function choose_ticket(role, lane, limits, open, special)
   local r = P .. role
-  local key, share, cap = r .. ':lane:' .. lane, limits.retry_share, cap_of(role, lane, limits, special)
+  local key, share, cap = r .. ':lane:' .. lane, limits.retry_share, lane_cap(role, lane, limits, special)
   if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end
   local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
   local ticket, rank, tenant, full = head[1], tonumber(head[2]), nil, false
@@ -46,7 +46,7 @@ local function choose(role, lane, limits, open, special)
   if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
   if full then return nil, 'tenant', tenant end
   if share >= 1 or (rank >= NEW and rank < RECOVERED) then return ticket, false, tenant end
-  local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < part(share, cap)
+  local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < share_of(share, cap)
   if rank < NEW then -- new work may wait behind it, and they take turns
     if not mine or not open or redis.call('SISMEMBER', r .. ':leant', lane) == 1 then
       local new = redis.call('ZRANGEBYSCORE', key, NEW, '(' .. RECOVERED, 'LIMIT', 0, 1)[1]
@@ -65,8 +65,8 @@ local function turn_of(r)
 end
 
 -- Of each tenant that may have more slots, as many lanes of its crowd get in line again, and are served in their turn.
--- One that then makes no use of it lets another go (`disown`). Returns whether there was one.
-local function relieve(r, most)
+-- One that then makes no use of it lets another go (`forget_lane_tenant`). Returns whether there was one.
+local function readmit_crowds(r, most)
   local found = false
   for _, tenant in ipairs(redis.call('SMEMBERS', r .. ':relieved')) do
     redis.call('SREM', r .. ':relieved', tenant)
@@ -80,29 +80,29 @@ local function relieve(r, most)
   return found
 end
 
--- What being served once counts for the lane. `special`: as for `choose`, some lane has a weight of its own.
+-- What being served once counts for the lane. `special`: as for `choose_ticket`, some lane has a weight of its own.
 local function turn_cost(r, lane, special)
   return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')
 end
 
--- The lane whose turn it is, with its turns served. `open`: retries may be handed out, for which blocked lanes wait;
+-- The lane whose turn it is, with its turns served. `open`: retries may be dispatched, for which blocked lanes wait;
 -- `most`: slots of a tenant, or nil.
 local function next_lane(r, open, most)
   local freed = open and redis.call('ZPOPMIN', r .. ':blocked') or {}
   if freed[1] then return freed[1], math.max(tonumber(freed[2]), turn_of(r)) end
   local first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
-  if not first[1] and most and relieve(r, most) then
+  if not first[1] and most and readmit_crowds(r, most) then
     first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
   end
   return first[1], tonumber(first[2])
 end
 
--- Nothing of the lane may be handed out. When it is empty, or full, `enter` or `free` makes it active again; else it
--- waits for the share of all retries, or for its tenant (`why`, of `choose`).
-local function stand_aside(role, lane, served, why, tenant)
+-- Nothing of the lane may be dispatched. When it is empty, or full, `enter_lane` or `free_slot` makes it active again;
+-- else it waits for the share of all retries, or for its tenant (`why`, of `choose_ticket`).
+local function sideline_lane(role, lane, served, why, tenant)
   local r = P .. role
   if why == 'tenant' then
-    own(r, lane, tenant)
+    set_lane_tenant(r, lane, tenant)
     redis.call('ZADD', r .. ':crowd:' .. tenant, served, lane)
     redis.call('ZREM', r .. ':fair', lane)
     return
@@ -121,40 +121,41 @@ local function forget_turns(r, nobody)
 end
 
 -- What waits for room in an account to which it is bound goes before what any account may have, unless its lane is
--- parked or full. Returns how many.
-local function hand_out_pinned(rooms, room, limits, special, now)
-  local r, handed = P .. 'submit', 0
+-- paused or full. Returns how many.
+local function dispatch_pinned(rooms, room, limits, special, now)
+  local r, dispatched = P .. 'submit', 0
   for _, one in ipairs(rooms) do
     local line = one.room > 0 and redis.call('ZRANGE', PINNED .. ':' .. one.name, 0, PINNED_SEEN - 1) or {}
     for _, ticket in ipairs(line) do
       local lane = lane_of(ticket)
-      local free = tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') < cap_of('submit', lane, limits, special)
-      if one.room > 0 and handed < room and free and not redis.call('ZSCORE', r .. ':parked', lane) then
-        unpin(ticket)
+      local held = tonumber(redis.call('HGET', r .. ':inflight', lane) or '0')
+      local free = held < lane_cap('submit', lane, limits, special)
+      if one.room > 0 and dispatched < room and free and not redis.call('ZSCORE', r .. ':parked', lane) then
+        unpin_ticket(ticket)
         redis.call('ZREM', r .. ':waiting', ticket)
-        take('submit', ticket, limits.lease_ms, now)
+        take_slot('submit', ticket, limits.lease_ms, now)
         use_account(one, ticket, one.name, #rooms > 1)
-        handed = handed + 1
+        dispatched = dispatched + 1
       end
     end
   end
-  return handed
+  return dispatched
 end
 
 -- The ticket, whose turn it is, waits for the account to which its job is bound, and what is behind it goes on.
-local function set_aside(lane, ticket, account, now)
+local function wait_for_account(lane, ticket, account, now)
   redis.call('ZREM', P .. 'submit:lane:' .. lane, ticket)
   forget_order(lane)
-  pin(ticket, account, now)
+  pin_ticket(ticket, account, now)
 end
 
 -- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch: how many at most, interval_ms:
--- for one, 0 without a rate, probe_ms: between probes of a parked account, retry_share: of the slots, how many retries
+-- for one, 0 without a rate, probe_ms: between probes of a paused account, retry_share: of the slots, how many retries
 -- may hold}, of the submit role {..., accounts: as of account_health.lua}, and of the deliver role {..., health: limits
 -- of circuit_breaker.lua, tenant_slots}. Returns how many.
-local function hand_out(role, limits, now)
+local function dispatch_role(role, limits, now)
   local r, submit = P .. role, role == 'submit'
-  local room, handed, interval, tat, rooms = limits.batch, 0, limits.interval_ms, nil, nil
+  local room, dispatched, interval, tat, rooms = limits.batch, 0, limits.interval_ms, nil, nil
   if submit then
     local open
     if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
@@ -171,60 +172,60 @@ local function hand_out(role, limits, now)
   if room <= 0 then return 0 end
   local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights') > 0
   local share, open, nobody = limits.retry_share, 0, false
-  if limits.tenant_slots then relieve(r, limits.tenant_slots) end
-  if share < 1 then open = part(share, limits.slots) - redis.call('SCARD', r .. ':retrying') end
-  if submit then handed = hand_out_pinned(rooms, room, limits, special, now) end
-  while handed < room do
+  if limits.tenant_slots then readmit_crowds(r, limits.tenant_slots) end
+  if share < 1 then open = share_of(share, limits.slots) - redis.call('SCARD', r .. ':retrying') end
+  if submit then dispatched = dispatch_pinned(rooms, room, limits, special, now) end
+  while dispatched < room do
     local lane, served = next_lane(r, open > 0, limits.tenant_slots)
     if not lane then
       nobody = true
       break
     end
-    local ticket, again, tenant = choose(role, lane, limits, open > 0, special)
+    local ticket, again, tenant = choose_ticket(role, lane, limits, open > 0, special)
     local account, own
     if ticket and submit then account, own = account_for(ticket, rooms) end
     if not ticket then
-      stand_aside(role, lane, served, again, tenant)
+      sideline_lane(role, lane, served, again, tenant)
     elseif submit and not account then
-      set_aside(lane, ticket, own, now)
+      wait_for_account(lane, ticket, own, now)
     else
-      if submit then serve(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
+      if submit then leave_queue(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
       redis.call('SET', r .. ':turn', served)
       redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)
-      observe('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
+      record_timing('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
       redis.call('ZREM', r .. ':waiting', ticket)
       if again then
         redis.call('SADD', r .. ':retrying', ticket)
         redis.call('HINCRBY', r .. ':retries', lane, 1)
         open = open - 1
       end
-      take(role, ticket, limits.lease_ms, now, tenant)
+      take_slot(role, ticket, limits.lease_ms, now, tenant)
       if submit then use_account(account, ticket, own, #rooms > 1) end
-      handed = handed + 1
+      dispatched = dispatched + 1
     end
   end
   forget_turns(r, nobody)
-  if submit and handed > 0 then
-    note_pace(now, handed)
-    note_used(rooms, limits.probe_ms, now)
+  if submit and dispatched > 0 then
+    note_pace(now, dispatched)
+    note_accounts_used(rooms, limits.probe_ms, now)
   end
-  if tat and handed > 0 then redis.call('SET', r .. ':tat', tat + handed * interval) end
-  return handed
+  if tat and dispatched > 0 then redis.call('SET', r .. ':tat', tat + dispatched * interval) end
+  return dispatched
 end
 
--- roles = {role = limits}: what became due enters its lane, and what may run is handed out. Returns how many, and
+-- roles = {role = limits}: what became due enters its lane, and what may run is dispatched. Returns how many, and
 -- whether there may be more that only the size of a batch stopped.
 local function dispatch_all(roles, now)
-  local handed, more = 0, false
+  local dispatched, more = 0, false
   for role, limits in pairs(roles) do
-    promote(role, now)
-    local some = hand_out(role, limits, now)
-    handed, more = handed + some, more or some == limits.batch
+    promote_due(role, now)
+    local some = dispatch_role(role, limits, now)
+    dispatched, more = dispatched + some, more or some == limits.batch
   end
-  return handed, more
+  return dispatched, more
 end
 
--- Milliseconds until the next ticket is due, or the next parked lane is tried; -1 when time alone changes nothing.
+-- Milliseconds until the next ticket is due, or the next paused lane is tried; -1 when time alone changes nothing.
 local function until_next(roles, now)
   local first = math.huge
   for role in pairs(roles) do

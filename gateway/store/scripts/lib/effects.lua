@@ -1,6 +1,6 @@
--- effects.lua: a shared part, after transitions.lua. What goes with a change of state, in the same step. Each effect has a
--- class in gateway/store/effects.py, which says what it is for, and one function here or in the part that it is about,
--- with the same name and the same fields.
+-- effects.lua: a shared part, after transitions.lua. What goes with a change of state, in the same step. Each effect
+-- has a class in gateway/store/effects.py, which says what it is for, and its function, here or in the part that it
+-- is about, takes the same fields.
 --
 -- `apply_transition` applies them in this order, whatever their order in a transition:
 --
@@ -32,29 +32,29 @@ end
 -- HoldSlot: {role, ticket, lease_ms, or nil: until it is given back}
 local function hold_slot(effect, now)
   if effect.lease_ms then
-    extend(effect.role, effect.ticket, effect.lease_ms, now)
+    extend_lease(effect.role, effect.ticket, effect.lease_ms, now)
   else
-    occupy(effect.role, effect.ticket)
+    hold_until_given_back(effect.role, effect.ticket)
   end
 end
 
 -- EndHoldAfter: {role, ticket, after_ms}
 local function end_hold_after(effect, now)
-  end_hold(effect.role, effect.ticket, now + effect.after_ms)
+  end_hold_at(effect.role, effect.ticket, now + effect.after_ms)
 end
 
 -- PollAfter: {role, ticket, after_ms, kind: of video, deviations: from its mean duration, or nil,
 -- at_once_if_called_back}
 local function poll_after(key, effect, now)
   local wait = effect.after_ms
-  if effect.deviations then wait = typical(effect.kind, effect.deviations, wait) end
+  if effect.deviations then wait = typical_duration(effect.kind, effect.deviations, wait) end
   if effect.at_once_if_called_back and redis.call('HEXISTS', key, 'called_back_at') == 1 then wait = 0 end
   set_due(effect.role, effect.ticket, now + wait)
 end
 
 -- Finish: {{role, ticket}, ...}
 local function finish(tickets)
-  for _, done in ipairs(tickets) do leave(done.role, done.ticket) end
+  for _, done in ipairs(tickets) do finish_ticket(done.role, done.ticket) end
 end
 
 -- SpendBudget: {tenant, day, most}. Days before are forgotten when one more is spent.
@@ -90,7 +90,7 @@ end
 -- What is to be done before the move: the result if nothing else is.
 local function settled_already(key, guard, effects)
   local holder = guard.holder
-  if holder and not holds(holder.role, holder.ticket, holder.number) then
+  if holder and not is_newest_dispatch(holder.role, holder.ticket, holder.number) then
     return { outcome = 'stale', before = '', after = '' }
   end
   if effects.claim and redis.call('HGET', key, 'run') == effects.claim.run then -- asked again by the same
@@ -114,7 +114,7 @@ local function apply_transition(key, transition, body, now)
   local moved, final = outcome == 'moved', outcome == 'absorbed'
   local went_on = moved or outcome == 'repeated'
 
-  if effects.bind_task and (went_on or final and watched(key, now)) then
+  if effects.bind_task and (went_on or final and is_watched(key, now)) then
     bind_task(key, transition.name, effects.bind_task, now)
     if final then result.outcome = 'late' end
   end

@@ -1,11 +1,11 @@
--- lanes.lua: a part, put before every script when it is loaded, after accounts.lua. Time, lanes, slots and the doorbell.
+-- lanes.lua: a shared part, after account_slots.lua. Time, lanes, slots, and how a ticket is put before arq.
 --
 -- A role keeps, under {gw}:<role>:
 --   lane:<lane>  zset   ticket -> rank (retries, new work, what is recovered; each in order of arrival)
 --   fair         zset   active lane -> turns served (start-time fair queueing: the lowest is next)
 --   blocked      zset   lane -> turns served, while only retries wait there and those of all lanes hold their share
---   parked       zset   lane of which nothing is handed out -> until when ("+inf": until it is resumed)
---   probing      set    lanes that were parked, and have one slot until it is known how they do
+--   parked       zset   lane of which nothing is dispatched -> until when ("+inf": until it is resumed)
+--   probing      set    lanes that were paused, and have one slot until it is known how they do
 --   caps         hash   lane -> how many slots it may hold, where that is not the role's number; in deliver never more
 --   weights      hash   lane -> its weight, where that is not 1: a turn of it counts as 1 / weight turns
 --   idle         zset   lane that is not active -> turns served, while those are more than `turn`
@@ -14,7 +14,7 @@
 --   due          zset   ticket -> when it may enter its lane
 --   again        set    tickets that became due while they hold a slot
 --   slots        zset   ticket -> end of its lease ("+inf": held until it is given back)
---   holders      hash   ticket -> ring, the number of the dispatch that may act on it
+--   holders      hash   ticket -> number of the dispatch that may act on it
 --   inflight     hash   lane -> slots it holds
 --   retrying     set    tickets that hold a slot of the retries' share, and retries, hash: lane -> how many of them
 --   leant        set    lanes whose last turn a retry had, while the next goes to new work if there is some
@@ -22,13 +22,13 @@
 --   tenant_inflight     hash   tenant -> slots that these lanes of it hold
 --   crowd:<tenant>      zset   lane that waits for its tenant to hold fewer slots -> turns served
 --   relieved     set    tenants with a crowd of which more lanes may be let go
---   tat          string when the next hand-out of a role with a rate is due (GCRA)
+--   tat          string when the next dispatch of a role with a rate is due (GCRA)
 --   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
--- {gw}:paused, a hash of at, by and reason: nothing of the submit role is handed out.
+-- {gw}:paused, a hash of at, by and reason: nothing of the submit role is dispatched.
 -- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
-local OPS_KEPT = 10000 -- what operators were told, the newest of it
-local AUDIT_MOST = 1000000 -- acts of operators
-local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is rung again long before
+local OPS_KEPT = 10000 -- events for operators, the newest
+local AUDIT_KEPT = 1000000 -- acts of operators
+local RUNNABLE_MS = 604800000 -- how long arq keeps a job that nobody runs; ours is dispatched again long before
 local BOUNDS = { -- ms; as gateway/store/histograms.py has them
   5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000, 600000, 1800000, 3600000,
   7200000, 21600000,
@@ -46,7 +46,7 @@ local function ops_event(now, kind, ...)
 end
 
 -- One more of what is timed, in {gw}:timings: how many of each name took up to each bound, and their sum in ms.
-local function observe(name, ms)
+local function record_timing(name, ms)
   local bucket = 'inf'
   for _, bound in ipairs(BOUNDS) do
     if ms <= bound then
@@ -59,9 +59,9 @@ local function observe(name, ms)
 end
 
 -- What an operator did, oldest first, under {gw}:audit: who (the id of a key), and by which request. Trimmed by age
--- alone (`trim`), but for a bound that nobody should reach.
-local function audit(act, by, request, ...)
-  redis.call('XADD', P .. 'audit', 'MAXLEN', '~', AUDIT_MOST, '*', 'act', act, 'by', by, 'request', request, ...)
+-- alone (`trim_audit`), but for a bound that nobody should reach.
+local function add_audit_entry(act, by, request, ...)
+  redis.call('XADD', P .. 'audit', 'MAXLEN', '~', AUDIT_KEPT, '*', 'act', act, 'by', by, 'request', request, ...)
 end
 
 local function lane_of(ticket)
@@ -69,7 +69,7 @@ local function lane_of(ticket)
 end
 
 -- From now on the lane's slots count for the tenant, also those that it holds already.
-local function own(r, lane, tenant)
+local function set_lane_tenant(r, lane, tenant)
   if redis.call('HSETNX', r .. ':tenants', lane, tenant) == 0 then return end
   local held = redis.call('HGET', r .. ':inflight', lane)
   if held then redis.call('HINCRBY', r .. ':tenant_inflight', tenant, held) end
@@ -77,7 +77,7 @@ end
 
 -- The lane is no longer in line, or a slot of it was freed: another of its tenant's crowd may go. Whose it is need not
 -- be known any longer when it holds nothing and is in no crowd.
-local function disown(r, lane)
+local function forget_lane_tenant(r, lane)
   local tenant = redis.call('HGET', r .. ':tenants', lane)
   if not tenant then return end
   local crowd = r .. ':crowd:' .. tenant
@@ -92,7 +92,7 @@ local function in_crowd(r, lane)
   return tenant and redis.call('ZSCORE', r .. ':crowd:' .. tenant, lane)
 end
 
--- The lane takes part, unless it is parked or in a crowd. `retry`: nothing but a retry's slot or work was added, which
+-- The lane takes part, unless it is paused or in a crowd. `retry`: nothing but a retry's slot or work was added, which
 -- is not what a blocked lane waits for.
 local function activate(role, lane, retry)
   local r = P .. role
@@ -110,11 +110,11 @@ end
 local function deactivate(role, lane, served)
   redis.call('ZREM', P .. role .. ':fair', lane)
   redis.call('ZADD', P .. role .. ':idle', served, lane)
-  disown(P .. role, lane)
+  forget_lane_tenant(P .. role, lane)
 end
 
--- Nothing of the lane is handed out until then (ms, or "+inf": until it is resumed); what waits there stays.
-local function park_lane(role, lane, till)
+-- Nothing of the lane is dispatched until then (ms, or "+inf": until it is resumed); what waits there stays.
+local function pause_lane(role, lane, till)
   local r = P .. role
   redis.call('ZADD', r .. ':parked', till, lane)
   redis.call('SREM', r .. ':probing', lane)
@@ -125,12 +125,12 @@ local function park_lane(role, lane, till)
   deactivate(role, lane, served)
 end
 
--- What waits in the lane may be handed out, if there is any: as after it was parked, or its cap was raised.
+-- What waits in the lane may be dispatched, if there is any: as after it was paused, or its cap was raised.
 local function reactivate(role, lane)
   if redis.call('EXISTS', P .. role .. ':lane:' .. lane) == 1 then activate(role, lane) end
 end
 
--- The lane goes on as if it had never been parked.
+-- The lane goes on as if it had never been paused.
 local function resume_lane(role, lane)
   redis.call('ZREM', P .. role .. ':parked', lane)
   redis.call('SREM', P .. role .. ':probing', lane)
@@ -140,55 +140,57 @@ end
 -- `again`: false (new work), true (a retry, or what somebody asked for again), or 'recovered': one of many that are
 -- sent again, after all else in its lane. `priority`: of new work of the submit role. A ticket that holds a slot enters
 -- when it is given back.
-local function enter(role, ticket, now, again, priority)
+local function enter_lane(role, ticket, now, again, priority)
   local r, lane = P .. role, lane_of(ticket)
   if redis.call('ZSCORE', r .. ':slots', ticket) then
     redis.call('SADD', r .. ':again', ticket)
     return
   end
-  if role == 'submit' and again then unpin(ticket) end
+  if role == 'submit' and again then unpin_ticket(ticket) end
   redis.call('ZADD', r .. ':lane:' .. lane, rank_of(role, lane, again, priority), ticket)
   redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
   activate(role, lane, again)
 end
 
-local function ring_bell(role, ticket, ring, now)
+-- `number`: of the dispatch.
+local function enqueue_at_arq(role, ticket, number, now)
   local queue = P .. role .. ':arq'
-  local id = P .. role .. ':' .. ticket .. ':' .. ring
-  local record = cjson.encode({ t = cjson.null, f = role, a = { ticket, ring }, k = {}, et = now })
+  local id = P .. role .. ':' .. ticket .. ':' .. number
+  local record = cjson.encode({ t = cjson.null, f = role, a = { ticket, number }, k = {}, et = now })
   redis.call('SET', 'arq:job:' .. id, record, 'PX', RUNNABLE_MS)
-  -- Never a time: arq compares the score with its own clock, which may be behind ours. Rings are long past.
-  redis.call('ZADD', queue, ring, id)
+  -- Never a time: arq compares the score with its own clock, which may be behind ours. Numbers are long past.
+  redis.call('ZADD', queue, number, id)
   if redis.call('LLEN', queue .. ':wake') < WAKE_CAP then redis.call('RPUSH', queue .. ':wake', '1') end
 end
 
 -- `tenant`: whose lane it is, where that matters.
-local function take(role, ticket, lease_ms, now, tenant)
+local function take_slot(role, ticket, lease_ms, now, tenant)
   local r = P .. role
   if tenant then
-    own(r, lane_of(ticket), tenant)
+    set_lane_tenant(r, lane_of(ticket), tenant)
     redis.call('HINCRBY', r .. ':tenant_inflight', tenant, 1)
   end
-  local ring = redis.call('INCR', r .. ':rings')
+  local number = redis.call('INCR', r .. ':rings')
   redis.call('ZADD', r .. ':slots', now + lease_ms, ticket)
-  redis.call('HSET', r .. ':holders', ticket, ring)
+  redis.call('HSET', r .. ':holders', ticket, number)
   redis.call('HINCRBY', r .. ':inflight', lane_of(ticket), 1)
-  ring_bell(role, ticket, ring, now)
+  enqueue_at_arq(role, ticket, number, now)
 end
 
-local function holds(role, ticket, ring)
-  return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(ring)
+local function is_newest_dispatch(role, ticket, number)
+  return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(number)
 end
 
--- Never shorter: the upstream may have been found to have work for the ticket (`occupy`) while its worker renews.
-local function extend(role, ticket, lease_ms, now)
+-- Never shorter: while its worker renews, the upstream may have been found to have work for it
+-- (`hold_until_given_back`).
+local function extend_lease(role, ticket, lease_ms, now)
   local till = '+inf'
   if lease_ms >= 0 then till = now + lease_ms end
   redis.call('ZADD', P .. role .. ':slots', 'XX', 'GT', till, ticket)
 end
 
--- A slot that was held until it is given back is given back by the sweep, at the latest.
-local function end_hold(role, ticket, at)
+-- A slot that is held until it is given back is given back by the sweep then, at the latest.
+local function end_hold_at(role, ticket, at)
   redis.call('ZADD', P .. role .. ':slots', 'XX', at, ticket)
 end
 
@@ -197,17 +199,17 @@ local function set_due(role, ticket, at)
 end
 
 -- Only the call that finds the slot taken frees it, so that giving back twice is harmless.
-local function free(role, ticket)
+local function free_slot(role, ticket)
   local r, lane = P .. role, lane_of(ticket)
   if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
   redis.call('HDEL', r .. ':holders', ticket)
-  if role == 'submit' then unseat(ticket) end
+  if role == 'submit' then unassign_slot(ticket) end
   if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
   local tenant = redis.call('HGET', r .. ':tenants', lane)
   if tenant then
     local left = redis.call('HINCRBY', r .. ':tenant_inflight', tenant, -1)
     if left <= 0 then redis.call('HDEL', r .. ':tenant_inflight', tenant) end
-    disown(r, lane)
+    forget_lane_tenant(r, lane)
   end
   if redis.call('SREM', r .. ':retrying', ticket) == 1 and redis.call('HINCRBY', r .. ':retries', lane, -1) <= 0 then
     redis.call('HDEL', r .. ':retries', lane)
@@ -217,9 +219,9 @@ end
 
 -- `due_at` (or nil): when to take the ticket up again; at once when it became due while it held the slot.
 local function give_back(role, ticket, now, due_at)
-  free(role, ticket)
+  free_slot(role, ticket)
   if redis.call('SREM', P .. role .. ':again', ticket) == 1 then
-    enter(role, ticket, now, true)
+    enter_lane(role, ticket, now, true)
   elseif due_at then
     set_due(role, ticket, due_at)
   end
@@ -232,30 +234,30 @@ local function withdraw(role, ticket)
   redis.call('ZREM', r .. ':waiting', ticket)
   redis.call('ZREM', r .. ':lane:' .. lane_of(ticket), ticket)
   if role == 'submit' then
-    unpin(ticket)
+    unpin_ticket(ticket)
     forget_order(lane_of(ticket))
   end
 end
 
 -- The ticket is done with: wherever it is, it is there no more.
-local function leave(role, ticket)
-  free(role, ticket)
+local function finish_ticket(role, ticket)
+  free_slot(role, ticket)
   withdraw(role, ticket)
 end
 
 -- The ticket holds a slot until it is given back, and waits no more: the upstream has work for it.
-local function occupy(role, ticket)
+local function hold_until_given_back(role, ticket)
   local r = P .. role
   if not redis.call('ZSCORE', r .. ':slots', ticket) then
     redis.call('HINCRBY', r .. ':inflight', lane_of(ticket), 1)
   end
   redis.call('ZADD', r .. ':slots', '+inf', ticket)
-  if role == 'submit' then seat(ticket, account_of(record_of(ticket))) end
+  if role == 'submit' then assign_slot(ticket, account_of(record_of(ticket))) end
   withdraw(role, ticket)
 end
 
--- What became due enters its lane, in that order, and lanes that were parked until now are tried.
-local function promote(role, now)
+-- What became due enters its lane, in that order, and lanes that were paused until now are tried.
+local function promote_due(role, now)
   local r = P .. role
   for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':parked', lane)
@@ -264,6 +266,6 @@ local function promote(role, now)
   end
   for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':due', ticket)
-    enter(role, ticket, now, true)
+    enter_lane(role, ticket, now, true)
   end
 end

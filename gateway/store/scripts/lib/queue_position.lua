@@ -1,6 +1,6 @@
--- waiting.lua: a part, put before every script when it is loaded, after upstream.lua. How long what waits will wait.
+-- queue_position.lua: a shared part, after account_health.lua. How long what waits will wait.
 --
--- {gw}:submit:pace, a hash: at (when a job was handed out last), busy ("1" when others were left waiting then) and ms,
+-- {gw}:submit:pace, a hash: at (when a job was dispatched last), busy ("1" when others were left waiting then) and ms,
 -- what one of them took on average while others waited.
 local PACE = P .. 'submit:pace'
 local SAMPLES = 10 -- that make the average forget about two thirds of what was before
@@ -14,16 +14,16 @@ local function note_pace(now, handed)
   redis.call('HSET', PACE, 'at', now, 'busy', redis.call('EXISTS', P .. 'submit:waiting'))
 end
 
--- The time from now on until something is handed out again says nothing of the pace.
+-- The time from now on until something is dispatched again says nothing of the pace.
 local function break_pace()
   redis.call('HSET', PACE, 'busy', 0)
 end
 
 -- What is known of the queue position of a ticket of the submit role, as JSON: {rank: how many are ahead in its lane,
--- in_lane: how many wait there, weight, slots: of its tenant's own, waiting: in all lanes, lanes: others that take part,
--- pace_ms: of one, idle_ms: since the last, mean_ms: of its kind of video, stopped: whether nothing is sent}; what is
--- not known is left out. "" when it does not wait. `accounts`: as of account_health.lua.
-local function place_of(ticket, kind, accounts, now)
+-- in_lane: how many wait there, weight, slots: of its tenant's own, waiting: in all lanes, lanes: others that take
+-- part, pace_ms: of one, idle_ms: since the last, mean_ms: of its kind of video, stopped: whether nothing is sent};
+-- what is not known is left out. "" when it does not wait. `accounts`: as of account_health.lua.
+local function queue_position_of(ticket, kind, accounts, now)
   local r, lane = P .. 'submit', lane_of(ticket)
   local rank = redis.call('ZRANK', r .. ':lane:' .. lane, ticket)
   if not rank then return '' end
@@ -32,7 +32,7 @@ local function place_of(ticket, kind, accounts, now)
   local others = redis.call('ZCARD', r .. ':fair')
   if redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
   local stopped = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
-    or all_parked(accounts)
+    or all_paused(accounts)
   return cjson.encode({
     rank = rank,
     in_lane = redis.call('ZCARD', r .. ':lane:' .. lane),

@@ -1,4 +1,4 @@
--- order.lua: a part, put before every script when it is loaded, first. The place of a ticket in its lane.
+-- ranks.lua: the first of the shared parts. Where a ticket waits in its lane.
 --
 -- The lowest rank goes first: retries, then new work, then what is recovered. New work is ranked in the order of its
 -- arrival, but in the submit role by priority too. There a lane is shared between its priorities as the role is between
@@ -6,7 +6,7 @@
 -- priority comes COST turns later, and one that comes after a pause joins at the present turn. So a job of high
 -- priority is served soon, however many others wait, and none is starved.
 --
--- {gw}:submit:order:<lane>  hash: turn (rank of the new ticket that was handed out last), and for each priority where
+-- {gw}:submit:order:<lane>  hash: turn (rank of the new ticket that was dispatched last), and for each priority where
 --                           its next ticket goes; gone when the lane is empty
 local P = '{gw}:'
 local NEW, RECOVERED = 1e13, 2e13 -- where the ranks of the kinds of tickets begin; those of retries begin at 0
@@ -28,7 +28,7 @@ local function fair_rank(lane, priority)
   return NEW + rank
 end
 
--- `again`, `priority`: as `enter` of lanes.lua takes them.
+-- `again`, `priority`: as `enter_lane` of lanes.lua takes them.
 local function rank_of(role, lane, again, priority)
   if role == 'submit' and not again then return fair_rank(lane, priority or 'normal') end
   local rank = redis.call('INCR', P .. role .. ':ranks')
@@ -40,8 +40,8 @@ local function forget_order(lane)
   if redis.call('EXISTS', P .. 'submit:lane:' .. lane) == 0 then redis.call('DEL', P .. 'submit:order:' .. lane) end
 end
 
--- The ticket is handed out: those of a priority of which none waits join here.
-local function serve(lane, ticket)
+-- The ticket is dispatched: those of a priority of which none waits join here.
+local function leave_queue(lane, ticket)
   local key = P .. 'submit:lane:' .. lane
   local rank = tonumber(redis.call('ZSCORE', key, ticket))
   redis.call('ZREM', key, ticket)

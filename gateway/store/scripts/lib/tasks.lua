@@ -53,25 +53,25 @@ local function assign_task(job, task, claimed, now)
 end
 
 -- A final job that we gave up ourselves is watched a while longer for what the upstream makes of it.
-local function watched(key, now)
+local function is_watched(key, now)
   return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
 end
 
 -- Callbacks named the task for two jobs, and one of them must be wrong: it is nobody's until an answer to a
 -- submission names it. `final`: states in which the owner has a result that stays.
-local function contest(task, owner, final, keep_ms, now)
+local function contest_task(task, owner, final, keep_ms, now)
   local key = P .. 'job:' .. owner
   local state = redis.call('HGET', key, 'state')
-  if not state or is_answer(key, task) or (final[state] and not watched(key, now)) then return end
+  if not state or is_answer(key, task) or (final[state] and not is_watched(key, now)) then return end
   lose_task(key, task, now)
   redis.call('SET', P .. 'task:' .. task, NOBODY, 'PX', keep_ms)
   ops_event(now, 'task_contested', 'task', task, 'owner', owner)
 end
 
--- Notes the task with the job, a second one beside the first. named = {task, claimed: as of `assign_task`, epoch: of the
--- submission that it belongs to, account: the one whose the task is, by: the operator who names it, if one does}.
--- `claimed_at` stands while the newest word of a task is only a callback's.
--- Returns whether it is new to the job, and nil when it is another job's.
+-- BindTask. Notes the task with the job, a second one beside the first. named = {task, claimed: as of `assign_task`,
+-- epoch: of the submission that it belongs to, account: the one whose the task is, by: the operator who names it, if
+-- one does}. `claimed_at` stands while the newest word of a task is only a callback's. Returns whether it is new to
+-- the job, and nil when it is another job's.
 local function bind_task(key, name, named, now)
   local task, claimed, epoch = named.task, named.claimed, named.epoch
   local found = redis.call('HMGET', key, 'task_id', 'earlier')
@@ -80,7 +80,7 @@ local function bind_task(key, name, named, now)
   if claimed and earlier and #cjson.decode(earlier) >= CLAIMS then return nil end
   if not assign_task(name, task, claimed, now) then return nil end
   if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
-    note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', named.by or 'answer')
+    note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', named.by or 'answer')
   end
   if not claimed then
     if named.account then note_account(key, task, named.account) end
@@ -92,7 +92,7 @@ local function bind_task(key, name, named, now)
   if claimed then
     if named.account then note_account(key, task, named.account) end
     redis.call('HSET', key, 'claimed_at', now)
-    note(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
+    note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end
   end
   redis.call('HSET', key, 'task_id', task)

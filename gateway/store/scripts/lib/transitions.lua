@@ -27,8 +27,8 @@ local function index_by_time(key, transition, after, now)
     redis.call('ZADD', P .. 'finished', now, name)
     local times = redis.call('HMGET', key, 'created_at', 'called_back_at')
     local created_at, called_back_at = tonumber(times[1]), tonumber(times[2])
-    observe('job', now - (created_at or now))
-    if called_back_at then observe('confirm', now - called_back_at) end
+    record_timing('job', now - (created_at or now))
+    if called_back_at then record_timing('confirm', now - called_back_at) end
     redis.call('ZREM', P .. 'deadlines', name)
   end
 end
@@ -41,18 +41,18 @@ local function write_fields(key, effects)
   if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
 end
 
--- The record is in another state now: so are counts and indexes, and clients hear of it. `before`: false when it is new.
+-- The record is in another state now: counts and indexes follow, and clients hear of it. `before`: false if it is new.
 local function enter_state(key, transition, before, after, now)
   local kind, name = transition.kind, transition.name
   redis.call('HSET', key, 'state', after, after .. '_at', transition.at or now)
-  if before then count(kind, before, -1) end
-  count(kind, after, 1)
+  if before then count_state(kind, before, -1) end
+  count_state(kind, after, 1)
   if kind == 'job' then
     local tenant, published = redis.call('HGET', key, 'tenant'), transition.publishes[after]
-    index(kind, name, tenant, after, before)
+    index_job(name, tenant, after, before)
     index_by_time(key, transition, after, now)
-    if published and tell_tenant(tenant, name, published) and transition.steps[after] then
-      step_taken(name, tenant, published, now)
+    if published and publish_event(tenant, name, published) and transition.steps[after] then
+      queue_step_event(name, tenant, published, now)
     end
   else
     local made = redis.call('HMGET', key, 'tenant', 'lane', 'created_at')
@@ -68,15 +68,16 @@ local function record_history(key, transition, before, after, now)
   local said = effects.record_history or {}
   local epoch = redis.call('HGET', key, 'epoch') or 0
   local account = effects.claim and redis.call('HGET', key, 'account') or ''
-  note(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch, 'by', said.by or '',
-    'why', said.why or '', 'account', account)
+  note_history(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch,
+    'by', said.by or '', 'why', said.why or '', 'account', account)
 end
 
 -- Moves the record by the event, with the effects that write the record itself. Returns {outcome, before, after}: the
 -- state before and after; outcome: "moved" | "repeated": it stays in its state | "absorbed": it is final already, and
 -- nothing is written | "fenced": by the guard | "refused": the event cannot happen in this state | "missing".
 local function move(key, transition, now)
-  local before, after = redis.call('HGET', key, 'state'), nil
+  local before = redis.call('HGET', key, 'state')
+  local after
   if before then
     for field, value in pairs(transition.guard and transition.guard.fields or {}) do
       if (redis.call('HGET', key, field) or '') ~= value then

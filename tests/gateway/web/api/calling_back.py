@@ -26,7 +26,7 @@ async def submitting(client: httpx.AsyncClient, resources: Resources) -> Job:
     job = await resources.jobs.read(job_id)
     assert job is not None
     held = await resources.redis.hget(f"{{gw}}:{Role.SUBMIT}:holders", str(submit_ticket(job)))  # type: ignore[misc]
-    claimed = await resources.jobs.claim(replace(submit_ticket(job), ring=int(held)))
+    claimed = await resources.jobs.claim(replace(submit_ticket(job), dispatch_number=int(held)))
     assert claimed is not None
     assert await resources.jobs.release(claimed)
     return claimed

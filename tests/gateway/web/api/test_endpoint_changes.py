@@ -158,7 +158,7 @@ async def test_a_parked_endpoint_goes_on_when_it_is_enabled_or_moved(
     client: httpx.AsyncClient, resources: Resources, changes: dict[str, Any], status: str
 ) -> None:
     made = await register(client)
-    await resources.lanes.park(Role.DELIVER, made["id"], 600_000)
+    await resources.lanes.pause(Role.DELIVER, made["id"], 600_000)
     assert (await client.patch(made["path"], json=changes)).json()["health"]["status"] == status
 
 
@@ -166,9 +166,9 @@ async def test_what_waits_of_an_endpoint_that_is_disabled_is_not_left_parked(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     made = await register(client)
-    await resources.lanes.park(Role.DELIVER, made["id"], 600_000)
+    await resources.lanes.pause(Role.DELIVER, made["id"], 600_000)
     await client.patch(made["path"], json={"disabled": True})
-    assert not (await resources.lanes.health(made["id"])).parked
+    assert not (await resources.lanes.health(made["id"])).paused
 
 
 async def test_enabling_tells_what_is_held_and_how_to_get_it(

@@ -246,7 +246,7 @@ async def test_a_new_endpoint_is_well(client: httpx.AsyncClient) -> None:
 
 async def test_a_parked_endpoint_tells_until_when(client: httpx.AsyncClient, resources: Resources) -> None:
     made = (await client.post("/v1/endpoints", json={"url": URL})).json()
-    await resources.lanes.park(Role.DELIVER, made["id"], 60_000)
+    await resources.lanes.pause(Role.DELIVER, made["id"], 60_000)
     health = (await client.get(f"/v1/endpoints/{made['id']}")).json()["health"]
     assert health["status"] == "parked"
     assert health["parked_until"] > made["created_at"]

@@ -98,7 +98,7 @@ async def test_a_paused_subscriber_gets_nothing_until_it_is_resumed(
 
 async def test_after_an_outage_of_our_own_all_are_resumed(operator: httpx.AsyncClient, state: State) -> None:
     for number in range(5):
-        await state.resources.lanes.park(Role.DELIVER, f"url-{number:020x}", 60_000 * (number + 1))
+        await state.resources.lanes.pause(Role.DELIVER, f"url-{number:020x}", 60_000 * (number + 1))
     found = await listed(operator)
     assert [one["id"] for one in found] == [f"url-{number:020x}" for number in range(5)]
     assert all(one["paused_until"] for one in found)

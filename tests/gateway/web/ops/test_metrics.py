@@ -16,7 +16,7 @@ async def test_parked_subscribers_and_the_longest_due_delivery_show(
 ) -> None:
     found = samples((await nobody.get("/metrics")).text)
     assert found["gateway_deliveries_parked_lanes",] == found["gateway_deliveries_oldest_due_seconds",] == 0
-    await state.resources.lanes.park(Role.DELIVER, "ep_1", None)
+    await state.resources.lanes.pause(Role.DELIVER, "ep_1", None)
     redis = state.resources.redis
     seconds, _ = await redis.time()
     await redis.zadd(keys.waiting(Role.DELIVER), {"ep_1|dlv_1": (seconds - 600) * 1000})

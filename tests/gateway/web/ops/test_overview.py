@@ -39,7 +39,7 @@ async def test_depth_slots_and_counts_are_there_and_what_is_wrong(
 ) -> None:
     assert codes(await look(operator)) == ["NoWorker", "CallbackPathDead"]
     await state.resources.lanes.note_sweep()
-    await state.resources.jobs.heard()
+    await state.resources.jobs.note_callback_path()
     for _ in range(8):
         await client.post("/v1/jobs", json=BODY)
     found = await look(operator)

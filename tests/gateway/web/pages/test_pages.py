@@ -188,9 +188,9 @@ async def test_an_endpoint_is_paused_resumed_and_recovered(
     await browser.post("/ops/subscribers/pause", data={**sent, "reason": "it asked us to"})
     assert "No paused subscribers" not in (await browser.get("/ops/endpoints")).text
     assert name in (await browser.get("/ops/endpoints?tenant=acme")).text
-    assert (await state.resources.lanes.health(name)).parked
+    assert (await state.resources.lanes.health(name)).paused
     await browser.post("/ops/subscribers/resume", data=sent)
-    assert not (await state.resources.lanes.health(name)).parked
+    assert not (await state.resources.lanes.health(name)).paused
     begun = await browser.post(f"/ops/endpoints/{name}/recover", data={"token": token})
     assert begun.headers["location"] == f"/ops/endpoints/{name}?said=recovering"
     assert "running" in (await browser.get(f"/ops/endpoints/{name}")).text
