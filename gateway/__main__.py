@@ -36,18 +36,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
         super().__init__(config)
         self._drain_seconds = drain_seconds
-        self._asked: tuple[int, float] | None = None  # by which signal, and until when to serve
+        self._stop_request: tuple[int, float] | None = None  # by which signal, and until when to serve
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._asked is not None or not self._drain_seconds or not self.started:
+        if self._stop_request is not None or not self._drain_seconds or not self.started:
             super().handle_exit(sig, frame)
             return
-        self._asked = sig, Environment().monotonic() + self._drain_seconds
+        self._stop_request = sig, Environment().monotonic() + self._drain_seconds
         self.config.loaded_app.state.drain.begun = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._asked is not None and Environment().monotonic() >= self._asked[1]:
-            super().handle_exit(self._asked[0], None)
+        if self._stop_request is not None and Environment().monotonic() >= self._stop_request[1]:
+            super().handle_exit(self._stop_request[0], None)
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -33,7 +33,7 @@ app.add_typer(accounts_cli.accounts, name="accounts")
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-_OURS_ALONE = 0o077
+_OWNER_ONLY_UMASK = 0o077
 
 
 def _version(wanted: bool) -> None:
@@ -100,7 +100,7 @@ def up(
         callback_style=callback_style,
         log_level=log_level,
     )
-    os.umask(_OURS_ALONE)  # before anything is started or written
+    os.umask(_OWNER_ONLY_UMASK)  # before anything is started or written
     run(plan, verbose=verbose)
 
 
@@ -121,7 +121,7 @@ def demo(
     from gateway.commands.demo import Order
     from gateway.commands.demo import demo as run
 
-    os.umask(_OURS_ALONE)
+    os.umask(_OWNER_ONLY_UMASK)
     run(Order(prompt, duration, resolution, aspect_ratio), output, as_json=as_json)
 
 
@@ -167,7 +167,7 @@ def doctor(
         from gateway.commands.tables import findings_table
 
         Console().print(findings_table(findings))
-    if examination.serious(findings):
+    if examination.has_errors(findings):
         raise typer.Exit(1)
 
 
@@ -183,9 +183,9 @@ def status(
     """Show the whole service in one look: depth, age, slots, counts, and what is wrong."""
     if not key:
         raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
-    from gateway.commands import status as looking
+    from gateway.commands import status as status_command
 
-    looking.show(url, key, watch=watch, as_json=as_json)
+    status_command.show(url, key, watch=watch, as_json=as_json)
 
 
 @app.command()
@@ -204,9 +204,9 @@ def top(
     """Show who keeps the service busy: the lanes in which somebody waits the longest."""
     if not key:
         raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
-    from gateway.commands import status as looking
+    from gateway.commands import status as status_command
 
-    looking.top(url, key, role.value, watch=None if once else every, as_json=as_json)
+    status_command.top(url, key, role.value, watch=None if once else every, as_json=as_json)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, rows, tell
+from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result, rows
 
 _MAIN: Final = "main"
 
@@ -23,13 +23,13 @@ def list_accounts(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> N
     """List them: whether anything is sent with each, and how much is under way."""
     found = call("GET", "accounts", url, key)
     columns = ("name", "paused", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
-    tell(found, as_json, lambda: rows(found["data"], columns))
+    print_result(found, as_json, lambda: rows(found["data"], columns))
 
 
 @accounts.command("show")
 def show_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Show whether anything is sent with an account, and why not."""
-    _told(call("GET", _path(name), url, key), as_json)
+    _print_account(call("GET", _path(name), url, key), as_json)
 
 
 @accounts.command("pause")
@@ -37,21 +37,21 @@ def pause_account(
     reason: Reason, name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False
 ) -> None:
     """Send nothing with an account, not even a probe, until it is resumed."""
-    _told(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
+    _print_account(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
 
 
 @accounts.command("resume")
 def resume_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Send with it again."""
-    _told(call("POST", f"{_path(name)}/resume", url, key), as_json)
+    _print_account(call("POST", f"{_path(name)}/resume", url, key), as_json)
 
 
 def _path(name: str) -> str:
     return f"accounts/{quote(name, safe='')}"
 
 
-def _told(found: Mapping[str, Any], as_json: bool) -> None:
+def _print_account(found: Mapping[str, Any], as_json: bool) -> None:
     why = f", by {found['paused_by']}: {found['reason']}" if found["paused"] else ""
     state = "paused" if found["paused"] else "open"
     slots = f"{found['in_flight']} of {found['slots']} slots"
-    tell(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))
+    print_result(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))

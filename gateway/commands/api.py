@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 
 from gateway.errors import GatewayError, Unavailable
 
-_MOST_ERROR_CHARACTERS = 600
-_PIECE_BYTES = 65_536
+_MAX_ERROR_CHARACTERS = 600
+_CHUNK_BYTES = 65_536
 
 
 def ask(method: str, url: str, key: str, body: Any = None, seconds: float = 15.0) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def lines(url: str, key: str, query: Mapping[str, str], seconds: float = 60.0) -
         if response.status != 200:
             reasons = _reasons(response.read().decode(errors="replace"))
             raise GatewayError(f"GET {urlsplit(url).path} answered {response.status}: {reasons}")
-        while piece := response.read(_PIECE_BYTES):
-            yield piece
+        while chunk := response.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _reasons(text: str) -> str:
@@ -46,7 +46,7 @@ def _reasons(text: str) -> str:
         found = [f"{one['param']}: {one['message']}" for one in problem.get("errors", [])]
         return "; ".join(found) or str(problem.get("detail") or problem["title"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return text[:_MOST_ERROR_CHARACTERS]
+        return text[:_MAX_ERROR_CHARACTERS]
 
 
 def status(url: str, key: str | None = None, seconds: float = 1.0) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, rows, tell
+from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result, rows
 
 app = typer.Typer(help="What operators did, and what happened to jobs.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def show(
 ) -> None:
     """What operators did, newest first."""
     found = call("GET", f"audit?limit={limit}", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("at", "act", "by"), rest=True))
+    print_result(found, as_json, lambda: rows(found["data"], ("at", "act", "by"), rest=True))
 
 
 @app.command("export")

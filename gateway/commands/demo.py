@@ -24,7 +24,7 @@ from gateway.commands.receiver import Receiver, Webhook, receiving
 from gateway.commands.up import sample_names
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, GatewayError, Unavailable
-from gateway.local.supervisor import TICK_SECONDS, Machine
+from gateway.local.supervisor import TICK_SECONDS, Supervisor
 
 IMAGES: Final = 3
 _JOB_SECONDS: Final = 300.0
@@ -94,7 +94,7 @@ class _Demo:
         self._environment = Environment()
         self._began = self._environment.monotonic()
         self._progress = Progress(console, self._elapsed)
-        self._machine = Machine(self._progress.note, self._progress.tick)
+        self._supervisor = Supervisor(self._progress.note, self._progress.tick)
         port, sandbox_port = _free_ports(2)
         self._plan = stack.Plan(data_dir, port, sandbox_port, settings=_SETTINGS)
 
@@ -102,7 +102,7 @@ class _Demo:
         with self._progress.showing():
             self._progress.reach("starting")
             with (
-                stack.running(self._plan, self._machine) as key,
+                stack.running(self._plan, self._supervisor) as key,
                 receiving(self._environment.clock) as receiver,
             ):
                 if key is None:
@@ -161,11 +161,11 @@ class _Demo:
         return receiver.received[0]
 
     def _wait(self, deadline: float, late: str) -> None:
-        if self._machine.interrupts:
+        if self._supervisor.interrupts:
             raise GatewayError("interrupted")
         if self._elapsed() > deadline:
             raise Unavailable(f"{late} after {self._elapsed():.0f} s")
-        self._machine.tick()
+        self._supervisor.tick()
         time.sleep(TICK_SECONDS / 2)
 
     def _elapsed(self) -> float:

@@ -62,14 +62,14 @@ Check = Callable[[Settings], AsyncIterator[Finding]]
 def examine() -> list[Finding]:
     """All findings, in the order of the checks. Wrong settings end it: there is nothing else to look at."""
     try:
-        found = settings.load()
+        loaded = settings.load()
     except ConfigurationError as error:
         fix = "set it in the environment of the gateway and of the workers; README lists them all"
         return [Finding("settings", Level.ERROR, line, fix) for line in str(error).splitlines()]
-    return asyncio.run(_examine(found))
+    return asyncio.run(_examine(loaded))
 
 
-async def _examine(found: Settings) -> list[Finding]:
+async def _examine(loaded: Settings) -> list[Finding]:
     checks: list[tuple[str, Check]] = [
         ("settings", _settings),
         ("redis", _redis),
@@ -80,15 +80,15 @@ async def _examine(found: Settings) -> list[Finding]:
     ]
     findings: list[Finding] = []
     for name, check in checks:
-        findings += await _limited(name, lambda check=check: _all(check(found)))  # type: ignore[misc]
+        findings += await _within_time(name, lambda check=check: _collected(check(loaded)))  # type: ignore[misc]
     return findings
 
 
-async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:
+async def _collected(findings: AsyncIterator[Finding]) -> list[Finding]:
     return [finding async for finding in findings]
 
 
-async def _limited(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+async def _within_time(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             return await check()
@@ -96,35 +96,35 @@ async def _limited(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> 
         text = f"gave no answer in {_CHECK_SECONDS:g} s"
         return [Finding(name, Level.ERROR, text, "look at the network between here and there")]
     except GatewayError as error:
-        return [Finding(name, Level.ERROR, str(error), _way_out(name))]
+        return [Finding(name, Level.ERROR, str(error), _fix_of(name))]
 
 
-def _way_out(name: str) -> str:
+def _fix_of(name: str) -> str:
     return "start Redis, or mend GATEWAY_REDIS_URL" if name in ("redis", "workers") else "see the text"
 
 
-async def _settings(found: Settings) -> AsyncIterator[Finding]:
+async def _settings(loaded: Settings) -> AsyncIterator[Finding]:
     yield Finding("settings", Level.OK, f"vidu-gateway {version('vidu-gateway')}; all settings can be read")
-    if not found.delivery_networks and not found.delivery_public:
+    if not loaded.delivery_networks and not loaded.delivery_public:
         yield Finding(
             *("settings", Level.WARNING, "no webhook can be delivered: no network is allowed"),
             "set GATEWAY_DELIVERY_NETWORKS to where subscribers are, or GATEWAY_DELIVERY_PUBLIC=1",
         )
-    if found.durability == "assume":
+    if loaded.durability == "assume":
         yield Finding(
             *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: a Redis that could forget is let pass"),
             "leave it out in production",
         )
-    if found.upstream_tenant_slots > found.roles()[Role.SUBMIT].slots:
+    if loaded.upstream_tenant_slots > loaded.roles()[Role.SUBMIT].slots:
         yield Finding(
             *("settings", Level.WARNING, "a tenant may hold more slots than there are"),
             "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most the slots of all accounts",
         )
 
 
-async def _redis(found: Settings) -> AsyncIterator[Finding]:
-    async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
-        gauges = await RedisGauges(redis, Environment().monotonic, found.roles()[Role.SUBMIT]).read()
+async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
+    async with redis_at(loaded.redis_url, loaded.redis_timeout_seconds) as redis:
+        gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
         for fault in await durability.faults(redis):
@@ -137,9 +137,9 @@ async def _redis(found: Settings) -> AsyncIterator[Finding]:
             )
 
 
-async def _workers(found: Settings) -> AsyncIterator[Finding]:
-    async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
-        gauges = await RedisGauges(redis, Environment().monotonic, found.roles()[Role.SUBMIT]).read()
+async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
+    async with redis_at(loaded.redis_url, loaded.redis_timeout_seconds) as redis:
+        gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         processes = await RedisWorkers(redis, Scripts(redis)).all()
     if gauges.sweep_age_seconds > _SWEEP_SECONDS:
         text = "none runs: nothing is sent, confirmed or delivered"
@@ -155,30 +155,30 @@ async def _workers(found: Settings) -> AsyncIterator[Finding]:
         )
 
 
-async def _callbacks(found: Settings) -> AsyncIterator[Finding]:
-    if not found.public_url:
+async def _callbacks(loaded: Settings) -> AsyncIterator[Finding]:
+    if not loaded.public_url:
         yield Finding(
             *("callbacks", Level.WARNING, "off: every result is found by polling"),
             "set GATEWAY_PUBLIC_URL to where the upstream reaches the gateway",
         )
         return
-    token = tokens.make_probe(found.keyring(), Environment().now_ms() // 60_000)
-    url = f"{found.public_url}/callbacks/probe/{token}"
+    token = tokens.make_probe(loaded.keyring(), Environment().now_ms() // 60_000)
+    url = f"{loaded.public_url}/callbacks/probe/{token}"
     status = await asyncio.to_thread(api.status, url, None, 5.0)
     if 200 <= status < 300:
-        yield Finding("callbacks", Level.OK, f"our own callback route answers by {found.public_url}")
+        yield Finding("callbacks", Level.OK, f"our own callback route answers by {loaded.public_url}")
         return
     text = "nothing answers there" if status == 0 else f"something else answers there ({status})"
     yield Finding(
-        *("callbacks", Level.ERROR, f"{found.public_url}: {text}"),
+        *("callbacks", Level.ERROR, f"{loaded.public_url}: {text}"),
         "mend GATEWAY_PUBLIC_URL, DNS, ingress or certificate; it must lead to a gateway of the same keyring",
     )
 
 
-async def _upstream(found: Settings) -> AsyncIterator[Finding]:
-    dialect = dialects.make(found.upstream_dialect)
-    url = found.upstream_url or dialect.home
-    for account in found.accounts():
+async def _upstream(loaded: Settings) -> AsyncIterator[Finding]:
+    dialect = dialects.make(loaded.upstream_dialect)
+    url = loaded.upstream_url or dialect.home
+    for account in loaded.accounts():
         async with HttpUpstream(dialect, url, account.key, query_seconds=8.0) as upstream:
             outcome = await upstream.query("doctor")
         yield _of_account(account.limits.name, url, outcome)
@@ -199,8 +199,8 @@ def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
     )
 
 
-async def _files(found: Settings) -> AsyncIterator[Finding]:
-    folder = found.blob_dir.absolute()
+async def _files(loaded: Settings) -> AsyncIterator[Finding]:
+    folder = loaded.blob_dir.absolute()
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x")
@@ -219,5 +219,5 @@ async def _files(found: Settings) -> AsyncIterator[Finding]:
         yield Finding("files", Level.WARNING, text, f"ulimit -n {_FILES}, or more")
 
 
-def serious(findings: list[Finding]) -> bool:
+def has_errors(findings: list[Finding]) -> bool:
     return any(finding.level is Level.ERROR for finding in findings)

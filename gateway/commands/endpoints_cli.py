@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Url, rows, tell
+from gateway.commands.ops_cli import LOCAL, AsJson, Url, print_result, rows
 
 app = typer.Typer(help="A tenant's endpoints: how each does, enable, test, recover.", no_args_is_help=True)
 
@@ -19,14 +19,14 @@ Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its id, ep_...")]
 def show_all(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """All endpoints, and how each does."""
     found = _call("GET", "endpoints", url, key)
-    tell(found, as_json, lambda: rows([_row(one) for one in found["data"]], _COLUMNS))
+    print_result(found, as_json, lambda: rows([_row(one) for one in found["data"]], _COLUMNS))
 
 
 @app.command("show")
 def show(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """One endpoint."""
     found = _call("GET", f"endpoints/{quote(endpoint, safe='')}", url, key)
-    tell(found, as_json, lambda: rows([_row(found)], _COLUMNS))
+    print_result(found, as_json, lambda: rows([_row(found)], _COLUMNS))
 
 
 @app.command("enable")
@@ -45,7 +45,7 @@ def disable(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = F
 def send_test(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Send a signed event of the type endpoint.test, and say what came back."""
     found = _call("POST", f"endpoints/{quote(endpoint, safe='')}/test", url, key)
-    tell(found, as_json, lambda: rows([found["attempt"]], ("outcome", "status", "duration_ms")))
+    print_result(found, as_json, lambda: rows([found["attempt"]], ("outcome", "status", "duration_ms")))
 
 
 @app.command("recover")
@@ -60,7 +60,7 @@ def recover(
     """Have sent again what it was not told in a time."""
     body = {"since": since} | ({"until": until} if until else {})
     found = _call("POST", f"endpoints/{quote(endpoint, safe='')}/recover", url, key, body)
-    tell(found, as_json, lambda: rows([found], ("id", "state", "total", "done")))
+    print_result(found, as_json, lambda: rows([found], ("id", "state", "total", "done")))
 
 
 _COLUMNS = ("id", "url", "status", "waiting", "failed", "held", "dead")
@@ -72,7 +72,7 @@ def _row(endpoint: dict[str, Any]) -> dict[str, Any]:
 
 def _switch(endpoint: str, url: str, key: str, as_json: bool, *, disabled: bool) -> None:
     found = _call("PATCH", f"endpoints/{quote(endpoint, safe='')}", url, key, {"disabled": disabled})
-    tell(found, as_json, lambda: rows([_row(found)], _COLUMNS))
+    print_result(found, as_json, lambda: rows([_row(found)], _COLUMNS))
 
 
 def _call(method: str, path: str, url: str, key: str, body: Any = None) -> dict[str, Any]:

@@ -19,14 +19,14 @@ from gateway.errors import GatewayError, Unavailable
 _CONNECT_SECONDS: Final = 10.0
 # The gateway says something every 15 s: three silences in a row, and the connection is dead.
 _SILENCE_SECONDS: Final = 45.0
-_MOST_DETAIL_BYTES: Final = 65_536
+_MAX_DETAIL_BYTES: Final = 65_536
 _RETRY_SECONDS: Final = 2.0
-_SHORTEST_RETRY_SECONDS: Final = 0.1
-_LONGEST_RETRY_SECONDS: Final = 60.0
+_MIN_RETRY_SECONDS: Final = 0.1
+_MAX_RETRY_SECONDS: Final = 60.0
 # It goes into a header again: nothing but what one can hold.
 _ID: Final = re.compile(rb"[!-~]{1,64}")
 # Of the 4xx, these alone may go by themselves.
-_PASSING: Final = frozenset({408, 425, 429})
+_RETRYABLE: Final = frozenset({408, 425, 429})
 
 
 class Refused(GatewayError):
@@ -97,12 +97,12 @@ class EventStream:
         return response
 
     def _refusal(self, response: HTTPResponse) -> GatewayError:
-        detail = _detail(response.read(_MOST_DETAIL_BYTES))
+        detail = _detail(response.read(_MAX_DETAIL_BYTES))
         text = f"{self._host} answered {response.status} to GET /v1/events: {detail or response.reason}"
-        if 300 <= response.status < 500 and response.status not in _PASSING:
+        if 300 <= response.status < 500 and response.status not in _RETRYABLE:
             return Refused(text)
         asked = response.headers.get("Retry-After", "")
-        self.least_wait_seconds = min(float(asked), _LONGEST_RETRY_SECONDS) if asked.isdecimal() else 0.0
+        self.least_wait_seconds = min(float(asked), _MAX_RETRY_SECONDS) if asked.isdecimal() else 0.0
         return Unavailable(text)
 
     def _parsed(self, lines: Iterable[bytes]) -> Iterator[Message]:
@@ -120,7 +120,7 @@ class EventStream:
                     last_id = value.decode()
                 case b"retry" if value.isdigit():
                     wanted = int(value[:9]) / 1000
-                    self.retry_seconds = max(_SHORTEST_RETRY_SECONDS, min(wanted, _LONGEST_RETRY_SECONDS))
+                    self.retry_seconds = max(_MIN_RETRY_SECONDS, min(wanted, _MAX_RETRY_SECONDS))
                 case b"" if not line.strip():
                     if data:
                         yield Message(event or "message", b"\n".join(data))

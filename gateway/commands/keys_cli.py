@@ -48,7 +48,7 @@ def create(
     seconds = None if expires_in_days is None else expires_in_days * 86_400
     where = redis_of(redis_url, data_dir)
     ring = _keyring(secret_keys, data_dir)
-    _tell(keys.create(where, ring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
+    _print_key(keys.create(where, ring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
 
 
 @app.command()
@@ -69,7 +69,7 @@ def rotate(
 
     ring = _keyring(secret_keys, data_dir)
     made = keys.rotate(redis_of(redis_url, data_dir), ring, key_id, overlap_hours * 3600)
-    _tell(made, as_json=as_json)
+    _print_key(made, as_json=as_json)
 
 
 def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
@@ -83,7 +83,7 @@ def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
     return Keyring.parse(secret_keys)
 
 
-def _tell(made: NewKey, *, as_json: bool) -> None:
+def _print_key(made: NewKey, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return

@@ -35,7 +35,7 @@ Say = Callable[..., None]
 
 _SECRET_BYTES: Final = 32
 _LONGEST_WAIT_SECONDS: Final = 30.0
-_MOST_DOUBLINGS: Final = 10
+_MAX_DOUBLINGS: Final = 10
 _EXCERPT_CHARACTERS: Final = 120
 _KIND: Final = re.compile(r"[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,4}")
 _KEY: Final = re.compile(r"[!-~]+")
@@ -97,12 +97,12 @@ class Listener:
         self._guard = Guard(_ANYWHERE)
         self._ssl = ssl.create_default_context()
         self._failures = 0  # in a row, to connect
-        self._taken = 0
+        self._delivered = 0
         self._failed = 0
 
     @property
     def summary(self) -> str:
-        return f"stopped: {self._taken} taken, {self._failed} failed"
+        return f"stopped: {self._delivered} taken, {self._failed} failed"
 
     def run(self) -> None:
         """Goes on until it is interrupted: only a first connection that fails, or a refusal, ends it."""
@@ -110,14 +110,14 @@ class Listener:
         while True:
             try:
                 for message in self._stream.messages(self._connected):
-                    self._take(message)
+                    self._forward_event(message)
                 reason, least = "the gateway ended the stream", 0.0
             except Unavailable as error:
                 if not self._stream.opens:
                     raise
                 reason, least = str(error), self._stream.least_wait_seconds
             wait = max(least, min(self._stream.retry_seconds * 2**self._failures, _LONGEST_WAIT_SECONDS))
-            self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
+            self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
             self._note(f"{reason}; connecting again in {wait:g} s")
             self._sleep(wait)
 
@@ -133,7 +133,7 @@ class Listener:
         self._failures = 0
         self._note("connected: waiting for events" if self._stream.opens == 1 else "connected again")
 
-    def _take(self, message: Message) -> None:
+    def _forward_event(self, message: Message) -> None:
         if message.event == "gap":
             self._note("some events are missing: the gateway does not keep events for so long", "yellow")
             return
@@ -144,9 +144,9 @@ class Listener:
         kind, job_id = named
         result = asyncio.run(self._post(events.event_id(job_id, kind), message.data))
         good = result.outcome is DeliveryOutcome.SUCCEEDED
-        self._taken += good
+        self._delivered += good
         self._failed += not good
-        self._note(f"{kind:<15}  {job_id}  {_told(result)}", "green" if good else "red")
+        self._note(f"{kind:<15}  {job_id}  {_describe(result)}", "green" if good else "red")
 
     async def _post(self, event_id: str, body: bytes) -> AttemptResult:
         headers = signing.sign([self._secret], event_id, int(self._environment.clock()), body)
@@ -203,7 +203,7 @@ def _named(body: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _told(result: AttemptResult) -> str:
+def _describe(result: AttemptResult) -> str:
     """What became of a POST: the status or else the outcome, how long it took, and what may help."""
     said = " ".join(result.excerpt.split())[:_EXCERPT_CHARACTERS]
     if result.outcome is DeliveryOutcome.SUCCEEDED:

@@ -40,7 +40,7 @@ def call(method: str, path: str, url: str, key: str, body: Any = None) -> dict[s
     return ask(method, f"{url.rstrip('/')}/ops/api/{path}", key, body)
 
 
-def tell(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) -> None:
+def print_result(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) -> None:
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -59,21 +59,23 @@ def list_jobs(
     """A tenant's jobs, newest first."""
     given = {"tenant": tenant, "limit": limit} | ({"phase": phase} if phase else {})
     found = call("GET", f"jobs?{urlencode(given)}", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("id", "phase", "created_at", "finished_at", "spend")))
+    print_result(
+        found, as_json, lambda: rows(found["data"], ("id", "phase", "created_at", "finished_at", "spend"))
+    )
 
 
 @jobs.command("show")
 def show_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Tell a job's whole story."""
     found = call("GET", f"jobs/{job_id}/timeline", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("at", "kind", "text"), rest=True))
+    print_result(found, as_json, lambda: rows(found["data"], ("at", "kind", "text"), rest=True))
 
 
 @jobs.command("cancel")
 def cancel_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """Cancel a job, as its owner could."""
     found = call("POST", f"jobs/{job_id}/cancel", url, key)
-    tell(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
+    print_result(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
 
 
 @jobs.command("resolve")
@@ -91,14 +93,16 @@ def resolve_job(
     """Decide on a job whose outcome is unknown."""
     body = {"action": action.value} | ({"task_id": task_id} if task_id else {})
     found = call("POST", f"jobs/{job_id}/resolve", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
+    print_result(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
 
 
 @jobs.command("unknown")
 def unknown_jobs(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List the jobs whose outcome is unknown, the longest first."""
     found = call("GET", "unknown", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence")))
+    print_result(
+        found, as_json, lambda: rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence"))
+    )
 
 
 @deliveries.command("list")
@@ -113,7 +117,7 @@ def list_deliveries(
     """List a tenant's deliveries, newest first."""
     query = {"tenant": tenant, "limit": limit} | ({"state": state} if state else {})
     found = call("GET", f"deliveries?{urlencode(query)}", url, key)
-    tell(
+    print_result(
         found,
         as_json,
         lambda: rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
@@ -130,14 +134,16 @@ def redeliver(
     """Send deliveries again, now."""
     for delivery_id in delivery_ids:
         found = call("POST", f"deliveries/{delivery_id}/redeliver", url, key)
-        tell(found, as_json, lambda found=found: typer.echo(f"{found['id']} is {found['state']}"))  # type: ignore[misc]
+        print_result(found, as_json, lambda found=found: typer.echo(f"{found['id']} is {found['state']}"))  # type: ignore[misc]
 
 
 @subscribers.command("paused")
 def paused_subscribers(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List paused subscribers."""
     found = call("GET", "subscribers/paused", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting")))
+    print_result(
+        found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting"))
+    )
 
 
 @subscribers.command("pause")
@@ -154,7 +160,9 @@ def pause_subscriber(
     """Send nothing to a subscriber. What it is owed waits."""
     body = {"subscriber": subscriber, "reason": reason, "seconds": seconds}
     found = call("POST", "subscribers/pause", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{subscriber} is paused, {len(found['data'])} are in all"))
+    print_result(
+        found, as_json, lambda: typer.echo(f"{subscriber} is paused, {len(found['data'])} are in all")
+    )
 
 
 @subscribers.command("resume")
@@ -167,7 +175,7 @@ def resume_subscribers(
     """Send to one of them again, or to all."""
     body = {"subscriber": subscriber} if subscriber else {"all": True}
     found = call("POST", "subscribers/resume", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still paused"))
+    print_result(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still paused"))
 
 
 def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:

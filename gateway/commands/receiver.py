@@ -41,7 +41,7 @@ def receiving(clock: Callable[[], float]) -> Iterator[Receiver]:
     """Listens until the block ends; answers 204 to every POST."""
     received: list[Webhook] = []
 
-    class Take(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_POST(self) -> None:
@@ -54,7 +54,7 @@ def receiving(clock: Callable[[], float]) -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             """The demo shows what matters of it."""
 
-    server = ThreadingHTTPServer((LOOPBACK, 0), Take)
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -23,8 +23,8 @@ from gateway.commands import api
 from gateway.errors import ConfigurationError
 from gateway.keyring import Keyring
 from gateway.local import valkey
-from gateway.local.process import Child
-from gateway.local.supervisor import Machine
+from gateway.local.process import ManagedProcess
+from gateway.local.supervisor import Supervisor
 from gateway.tenants import Scope
 
 LOOPBACK = "127.0.0.1"
@@ -35,8 +35,8 @@ SECRET_KEYS = "secret-keys"  # noqa: S105 - the name of a file
 REDIS_URL = "redis-url"
 # The sandbox hears on the loopback address alone and spends nothing, so its key is no secret.
 _SANDBOX_KEY = "sandbox"
-_PLAYING_SECONDS = 10.0
-_PAYING_SECONDS = 80.0  # a submission to the real upstream may take a minute
+_SANDBOX_STOP_SECONDS = 10.0
+_UPSTREAM_STOP_SECONDS = 80.0  # a submission to the real upstream may take a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class DemoKey:
 
 
 @contextlib.contextmanager
-def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
+def running(plan: Plan, supervisor: Supervisor) -> Iterator[DemoKey | None]:
     """All processes up and ready, until the block ends; None when interrupted before they were.
 
     Raises ConfigurationError (a port or the data directory in use, no server program) or Unavailable.
@@ -92,36 +92,36 @@ def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
             valkey.prepared(plan.data_dir / "valkey", plan.logs / "valkey.log")
         )
         write_private(plan.data_dir / REDIS_URL, redis_url)
-        held.enter_context(machine.running())
+        held.enter_context(supervisor.running())
         environment = _environment(plan, redis_url)
-        machine.begin(server)
-        if not machine.wait_until_ready():
+        supervisor.begin(server)
+        if not supervisor.wait_until_ready():
             yield None
             return
-        machine.begin(*_children(plan, environment))
+        supervisor.begin(*_processes(plan, environment))
         key = _demo_key(plan, environment)  # takes its time while the others start
-        yield _accepted_key(plan, environment, key) if machine.wait_until_ready() else None
+        yield _accepted_key(plan, environment, key) if supervisor.wait_until_ready() else None
 
 
-def _children(plan: Plan, environment: Mapping[str, str]) -> list[Child]:
+def _processes(plan: Plan, environment: Mapping[str, str]) -> list[ManagedProcess]:
     """In the order of starting; they stop in the reverse of it."""
-    children = [_sandbox(plan, plan.sandbox_url, environment)] if plan.sandbox_url else []
+    processes = [_sandbox(plan, plan.sandbox_url, environment)] if plan.sandbox_url else []
     names = ["workers"] if plan.workers == 1 else [f"workers-{n}" for n in range(1, plan.workers + 1)]
     # Asked to stop, workers finish what they are paying for. Left alone, there is nothing to finish it with:
     # the store has ended too, and all they would do is wait for it.
-    patience = _PAYING_SECONDS if plan.upstream_url else _PLAYING_SECONDS
-    children += [
-        Child(
+    stop_seconds = _UPSTREAM_STOP_SECONDS if plan.upstream_url else _SANDBOX_STOP_SECONDS
+    processes += [
+        ManagedProcess(
             name,
             (sys.executable, "-m", "workers"),
             plan.logs / f"{name}.log",
             environment,
-            stop_seconds=patience,
+            stop_seconds=stop_seconds,
             orphan_signal=signal.SIGKILL,
         )
         for name in names
     ]
-    gateway = Child(
+    gateway = ManagedProcess(
         "gateway",
         (sys.executable, "-m", "gateway"),
         plan.logs / "gateway.log",
@@ -129,10 +129,10 @@ def _children(plan: Plan, environment: Mapping[str, str]) -> list[Child]:
         ready=functools.partial(_is_ready, f"{plan.url}/readyz"),
         orphan_signal=signal.SIGKILL,
     )
-    return [*children, gateway]
+    return [*processes, gateway]
 
 
-def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> Child:
+def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedProcess:
     options = {
         "host": LOOPBACK,
         "port": str(plan.sandbox_port),
@@ -142,10 +142,10 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> Child:
         "callback-style": plan.callback_style,
         "processes": "1",
     }
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    command = (sys.executable, "-m", "gateway.sandbox", *words)
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    command = (sys.executable, "-m", "gateway.sandbox", *arguments)
     ready = functools.partial(_is_ready, f"{url}/healthz")
-    return Child("sandbox", command, plan.logs / "sandbox.log", environment, ready)
+    return ManagedProcess("sandbox", command, plan.logs / "sandbox.log", environment, ready)
 
 
 def _is_ready(url: str) -> bool:
@@ -172,8 +172,8 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
     if plan.sandbox_url and _is_loopback(plan.host) and "GATEWAY_DELIVERY_NETWORKS" not in os.environ:
         # Whoever can post a job is on this machine already, and may hear of its end there.
         settings["DELIVERY_NETWORKS"] = LOOPBACK_NETWORKS
-    ours = {f"GATEWAY_{name}": value for name, value in settings.items()}
-    return {**os.environ, **ours, **plan.settings}
+    defaults = {f"GATEWAY_{name}": value for name, value in settings.items()}
+    return {**os.environ, **defaults, **plan.settings}
 
 
 def _is_loopback(host: str) -> bool:

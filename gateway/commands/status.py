@@ -23,7 +23,7 @@ _LANES = 20
 def show(url: str, key: str, *, watch: float | None, as_json: bool) -> None:
     """GatewayError when the gateway refuses or does not answer."""
     where = f"{url.rstrip('/')}/ops/api/overview"
-    _look(lambda: ask("GET", where, key), status_table, watch=watch, as_json=as_json)
+    _print(lambda: ask("GET", where, key), status_table, watch=watch, as_json=as_json)
 
 
 def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) -> None:
@@ -34,10 +34,10 @@ def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) ->
         lanes = ask("GET", f"{stem}/lanes?role={role}&limit={_LANES}", key)["data"]
         return {"overview": ask("GET", f"{stem}/overview", key), "role": role, "lanes": lanes}
 
-    _look(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
+    _print(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
 
 
-def _look(
+def _print(
     find: Callable[[], dict[str, Any]],
     table: Callable[[dict[str, Any]], RenderableType],
     *,

@@ -21,7 +21,7 @@ app = typer.Typer(help="Tenants: what each may do, and whether it is sent anythi
 Name = Annotated[str, typer.Argument(help="The tenant's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 SETTINGS: Final = ("title", "on_unknown", "weight", "in_flight", "queue_max", "rate", "burst", "networks")
-_MOST: Final = 10_000_000
+_MAX: Final = 10_000_000
 
 
 @app.command("set")
@@ -37,14 +37,14 @@ def change(
         int | None, typer.Option(min=1, max=100, help="Its share of the upstream is in proportion to it.")
     ] = None,
     in_flight: Annotated[
-        int | None, typer.Option(min=1, max=_MOST, help="Tasks of it at the upstream at once.")
+        int | None, typer.Option(min=1, max=_MAX, help="Tasks of it at the upstream at once.")
     ] = None,
-    queue_max: Annotated[int | None, typer.Option(min=1, max=_MOST, help="Jobs of it that may wait.")] = None,
+    queue_max: Annotated[int | None, typer.Option(min=1, max=_MAX, help="Jobs of it that may wait.")] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0, max=_MOST, help="Jobs that it may post in a second; 0: any number.")
+        float | None, typer.Option(min=0, max=_MAX, help="Jobs that it may post in a second; 0: any number.")
     ] = None,
     burst: Annotated[
-        int | None, typer.Option(min=1, max=_MOST, help="Of which so many at once, after a pause.")
+        int | None, typer.Option(min=1, max=_MAX, help="Of which so many at once, after a pause.")
     ] = None,
     networks: Annotated[
         str | None,
@@ -77,7 +77,7 @@ def change(
         if name not in SETTINGS:
             raise ConfigurationError(f"{name!r} is no setting of a tenant; known are {', '.join(SETTINGS)}")
         changes[name] = None
-    _tell(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
+    _print_tenant(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
 
 
 @app.command()
@@ -87,7 +87,7 @@ def show(
     """Show what was set for a tenant."""
     from gateway.commands import tenants
 
-    _tell(tenants.show(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+    _print_tenant(tenants.show(redis_of(redis_url, data_dir), tenant), as_json=as_json)
 
 
 @app.command("list")
@@ -122,7 +122,7 @@ def pause(
     """Send nothing of a tenant to the upstream. Its jobs are taken and kept, and wait."""
     from gateway.commands import tenants
 
-    _tell(tenants.pause(redis_of(redis_url, data_dir), tenant, reason), as_json=as_json)
+    _print_tenant(tenants.pause(redis_of(redis_url, data_dir), tenant, reason), as_json=as_json)
 
 
 @app.command()
@@ -132,7 +132,7 @@ def resume(
     """Send a tenant's jobs again."""
     from gateway.commands import tenants
 
-    _tell(tenants.resume(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+    _print_tenant(tenants.resume(redis_of(redis_url, data_dir), tenant), as_json=as_json)
 
 
 def _networks(text: str | None) -> list[str] | None:
@@ -147,7 +147,7 @@ def _networks(text: str | None) -> list[str] | None:
     return found or None
 
 
-def _tell(tenant: Tenant, *, as_json: bool) -> None:
+def _print_tenant(tenant: Tenant, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(tenant)))
         return

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gateway.commands import stack
 from gateway.environment import Environment
-from gateway.local.supervisor import Machine
+from gateway.local.supervisor import Supervisor
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 _PROMPT = "a slow walk through the picture"
@@ -29,13 +29,13 @@ def up(plan: stack.Plan, *, verbose: bool) -> None:
     def say(line: str) -> None:
         console.print(Text(line, "yellow"), soft_wrap=True)
 
-    machine = Machine(say)
+    supervisor = Supervisor(say)
     if verbose:
-        machine.each_tick = _follower(plan.logs, console)
-    with stack.running(plan, machine) as key:
+        supervisor.each_tick = _follower(plan.logs, console)
+    with stack.running(plan, supervisor) as key:
         if key is not None:
             _show(console, plan, key, monotonic() - began)
-            machine.run()
+            supervisor.run()
         console.print("stopping …", style="dim")
     console.print("stopped; nothing is left running", style="dim")
 

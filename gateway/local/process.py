@@ -40,7 +40,7 @@ def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 
 @dataclass(slots=True)
-class Child:
+class ManagedProcess:
     """One process: `name` for people, `command`, its whole `environment` (ours, when None).
 
     `ready` answers at once whether it can be used; None when running is all there is to see.

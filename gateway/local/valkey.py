@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.local.process import Child
+from gateway.local.process import ManagedProcess
 
 OLDEST_VERSION = 7
 LONGEST_SOCKET_PATH = 103  # bytes; sun_path with its closing NUL is 104 on macOS, 108 on Linux
@@ -96,25 +96,25 @@ def valkey(data_dir: Path, *options: str) -> Iterator[Server]:
     `options` are added to the server's command line and win, such as ("--appendfsync", "no").
     Raises ConfigurationError (no server, directory in use) or StoreUnavailable (it does not come up).
     """
-    with prepared(data_dir, data_dir / "valkey.log", *options) as (child, url):
-        child.start()
+    with prepared(data_dir, data_dir / "valkey.log", *options) as (process, url):
+        process.start()
         try:
-            _wait_until_ready(child)
-            yield Server(url, child.pid, child.log)
+            _wait_until_ready(process)
+            yield Server(url, process.pid, process.log)
         finally:
-            child.stop()
+            process.stop()
 
 
 @contextlib.contextmanager
-def prepared(data_dir: Path, log: Path, *options: str) -> Iterator[tuple[Child, str]]:
+def prepared(data_dir: Path, log: Path, *options: str) -> Iterator[tuple[ManagedProcess, str]]:
     """The server as a child still to be started, and its URL, with the data directory locked."""
     program = server_program()
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     with _locked(data_dir) as lock, _socket_path(data_dir) as path:
         command = (program, *_DURABLE, "--dir", str(data_dir), "--unixsocket", str(path), *options)
-        child = Child("valkey", command, log, ready=lambda: _answers(path), inherited=(lock,))
-        yield child, f"unix://{quote(str(path))}"
+        process = ManagedProcess("valkey", command, log, ready=lambda: _answers(path), inherited=(lock,))
+        yield process, f"unix://{quote(str(path))}"
 
 
 @contextlib.contextmanager
@@ -156,11 +156,11 @@ def _answers(path: Path) -> bool:
         return False
 
 
-def _wait_until_ready(child: Child) -> None:
+def _wait_until_ready(process: ManagedProcess) -> None:
     for _ in range(round(_READY_SECONDS / _PAUSE_SECONDS)):
-        if child.is_ready():
+        if process.is_ready():
             return
-        if child.exit_code() is not None:
+        if process.exit_code() is not None:
             break
         time.sleep(_PAUSE_SECONDS)
-    raise StoreUnavailable(f"the embedded server did not come up: {' | '.join(child.last_lines(3))}")
+    raise StoreUnavailable(f"the embedded server did not come up: {' | '.join(process.last_lines(3))}")

@@ -26,8 +26,8 @@ from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 
 _PREFIX: Final = "GATEWAY_"
-_LONGEST_PARK: Final = 30  # times the first
-_AGAIN_SHARE: Final = (
+_MAX_PAUSE_FACTOR: Final = 30  # times the first
+_RETRY_SHARE: Final = (
     0.75  # of the deliveries at once: first attempts are never kept waiting by retries alone
 )
 
@@ -67,9 +67,9 @@ class Settings(
 
     def roles(self) -> dict[Role, RoleLimits]:
         lease = int(self.lease_seconds * 1000)
-        look = int(self.upstream_query_seconds * 1000) + lease
+        poll = int(self.upstream_query_seconds * 1000) + lease
         attempt = int(self.delivery_timeout_seconds * 1000) + lease
-        park = int(self.delivery_park_seconds * 1000)
+        pause = int(self.delivery_park_seconds * 1000)
         accounts = tuple(account.limits for account in self.accounts())
         return {
             Role.SUBMIT: RoleLimits(
@@ -79,14 +79,14 @@ class Settings(
                 probe_ms=int(self.account_retry_seconds * 1000),
                 accounts=accounts,
             ),
-            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look, self.queries_per_second),
+            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, poll, self.queries_per_second),
             Role.DELIVER: RoleLimits(
                 self.delivery_slots,
                 self.delivery_endpoint_slots,
                 attempt,
-                again_share=_AGAIN_SHARE,
+                again_share=_RETRY_SHARE,
                 tenant_slots=self.delivery_tenant_slots,
-                health=HealthLimits(park_ms=park, park_most_ms=_LONGEST_PARK * park),
+                health=HealthLimits(park_ms=pause, park_most_ms=_MAX_PAUSE_FACTOR * pause),
             ),
         }
 

@@ -15,8 +15,8 @@ from gateway.dispatch import ACCOUNT, AccountLimits
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _FIELDS: Final = ("name", "key", "weight", "slots", "rate")
-_MOST_WEIGHT: Final = 100
-_MOST_ACCOUNTS: Final = 20
+_MAX_WEIGHT: Final = 100
+_MAX_ACCOUNTS: Final = 20
 _EXAMPLE: Final = '[{"name": "second", "key": "...", "weight": 1, "slots": 5, "rate": 0}]'
 
 
@@ -44,8 +44,8 @@ def parse(text: str, main: UpstreamAccount) -> tuple[UpstreamAccount, ...]:
                     f"account {name}: key is also that of {other.limits.name}; each account needs its own"
                 )
         found.append(account)
-    if len(found) > _MOST_ACCOUNTS:
-        raise ValueError(f"at most {_MOST_ACCOUNTS} accounts, main included")
+    if len(found) > _MAX_ACCOUNTS:
+        raise ValueError(f"at most {_MAX_ACCOUNTS} accounts, main included")
     return tuple(found)
 
 
@@ -87,7 +87,7 @@ def _account(entry: Any, number: int) -> UpstreamAccount:
     limits = AccountLimits(
         name,
         slots=_whole(name, "slots", entry.get("slots", 5), 1, 100_000),
-        weight=_whole(name, "weight", entry.get("weight", 1), 1, _MOST_WEIGHT),
+        weight=_whole(name, "weight", entry.get("weight", 1), 1, _MAX_WEIGHT),
         per_second=_rate(name, entry.get("rate", 0)),
     )
     return UpstreamAccount(limits, SecretStr(key))

@@ -27,19 +27,19 @@ from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
 from gateway.web.api.routes import API
 from gateway.web.http import problems
-from gateway.web.http.request_counts import Traffic
-from gateway.web.key_usage import Uses
+from gateway.web.http.request_counts import RequestCounts
+from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.openapi import document, swagger_ui
 from gateway.web.operation import routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
 from gateway.web.server.drain import Drain
-from gateway.web.server.hosts import Edge
-from gateway.web.server.middleware import Envelope
+from gateway.web.server.hosts import SecurityPolicy
+from gateway.web.server.middleware import RequestMiddleware
 from gateway.web.state import State
 from gateway.web.streams.hub import Streams
-from gateway.web.streams.keepalive import Rounds
+from gateway.web.streams.keepalive import KeepAlive
 
 _THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> Starlette:
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", StaticFiles(directory=ASSETS)),
     ]
-    traffic, drain = Traffic(), Drain()
+    request_counts, drain = RequestCounts(), Drain()
     templates = {route.endpoint: route.path for route in served if isinstance(route, Route)}
 
     @contextlib.asynccontextmanager
@@ -68,19 +68,19 @@ def create_app(settings: Settings) -> Starlette:
         async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
             await open_now.enter_async_context(resources.changes)
             stopping = asyncio.Event()
-            rounds = await open_now.enter_async_context(Rounds(stopping))
+            keep_alive = await open_now.enter_async_context(KeepAlive(stopping))
             reading = Streams(resources.changes, resources.tenant_events, settings.streams_max)
             streams = await open_now.enter_async_context(reading)
             gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
             memory = await open_now.enter_async_context(gauge)
             journal = await open_now.enter_async_context(_journal(settings, resources))
-            await open_now.enter_async_context(Uses(resources.client_keys))
+            await open_now.enter_async_context(KeyUsageRecorder(resources.client_keys))
             sending = Deliverer(
                 guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
             )
             deliverer = await open_now.enter_async_context(sending)
             app.state.gateway = State(
-                *(resources, dialect, guard, traffic, memory, deliverer, rounds, streams, journal),
+                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams, journal),
                 stopping=stopping,
             )
             yield
@@ -88,7 +88,16 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=served,
         lifespan=lifespan,
-        middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain, Edge(settings))],
+        middleware=[
+            Middleware(
+                RequestMiddleware,
+                request_counts,
+                templates,
+                Environment().entropy,
+                drain,
+                SecurityPolicy(settings),
+            )
+        ],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},
     )
     app.router.redirect_slashes = False

@@ -12,7 +12,7 @@ from gateway.tenants import Key, Scope, digest_of, split_key
 from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
 
-_NOBODY: Final = digest_of("")
+_NO_SECRET: Final = digest_of("")
 _SEND: Final = "send Authorization: Bearer with a key of this service, vgw_..."
 
 
@@ -37,7 +37,7 @@ async def key_of(state: State, text: str) -> Key:
     key = await state.resources.client_keys.find(key_id)
     if key is None:
         # An unknown key takes as long to refuse as a wrong one.
-        hmac.compare_digest(_NOBODY, digest_of(secret))
+        hmac.compare_digest(_NO_SECRET, digest_of(secret))
         raise Unauthenticated("this key is not known, or was revoked")
     if not key.matches(secret):
         raise Unauthenticated("this key is not known, or was revoked")

@@ -13,25 +13,25 @@ from gateway.store.client_keys import RedisKeyStore
 _SECONDS: Final = 60.0
 
 
-class Uses:
+class KeyUsageRecorder:
     """`async with Uses(keys):` stores them once a minute, and at the end."""
 
     def __init__(self, keys: RedisKeyStore, seconds: float = _SECONDS) -> None:
         self._keys, self._seconds = keys, seconds
 
     async def __aenter__(self) -> Self:
-        self._keeping = asyncio.create_task(self._keep(), name="uses of keys")
+        self._task = asyncio.create_task(self._run(), name="uses of keys")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while not self._keeping.done():  # a time-out inside the client swallows a cancellation now and then
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping], timeout=0.5)
+        while not self._task.done():  # a time-out inside the client swallows a cancellation now and then
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
         await self._flush()
 
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
             await self._flush()

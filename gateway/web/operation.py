@@ -19,7 +19,7 @@ from gateway.web.http.params import Param, Params, Reader
 Document = dict[str, Any]
 Handler = Callable[[Request, Key, Params], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
-_Served = Callable[[Request], Awaitable[Response]]
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class _Path(Route):
 
 
 def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
-    served = {method: _served(operation) for method, operation in by_method.items()}
+    served = {method: _handler_of(operation) for method, operation in by_method.items()}
     if "GET" in served and by_method["GET"].head:
         served["HEAD"] = served["GET"]
 
@@ -101,7 +101,7 @@ def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
     return _Path(path, dispatch, methods=list(served))
 
 
-def _served(operation: Operation) -> _Served:
+def _handler_of(operation: Operation) -> _Endpoint:
     if not operation.scopes:
         return cast(OpenHandler, operation.handler)
     handler = cast(Handler, operation.handler)

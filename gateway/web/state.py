@@ -14,9 +14,9 @@ from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
 from gateway.web.http.bodies import ByteBudget
-from gateway.web.http.request_counts import Traffic
+from gateway.web.http.request_counts import RequestCounts
 from gateway.web.streams.hub import Streams
-from gateway.web.streams.keepalive import Rounds
+from gateway.web.streams.keepalive import KeepAlive
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class State:
     resources: Resources
     dialect: Dialect
     guard: Guard
-    traffic: Traffic
+    request_counts: RequestCounts
     memory: MemoryGauge
     deliverer: Deliverer
-    rounds: Rounds
+    keep_alive: KeepAlive
     streams: Streams
     journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)

@@ -33,7 +33,7 @@ _MAX_RAW_BYTES: Final = 64 * 1024
 _MAX_DISTRUSTED_BYTES: Final = 2 * 1024
 _BODY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5
-_ENDS: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
+_FINAL: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
 
 
 async def receive(request: Request) -> Response:
@@ -79,7 +79,7 @@ async def probe(request: Request) -> Response:
 
 
 def _forged(state: State) -> NotFound:
-    state.traffic.callbacks["forged"] += 1
+    state.request_counts.callbacks["forged"] += 1
     return NotFound("callback", "of this address")
 
 
@@ -118,7 +118,7 @@ def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Si
         ref.epoch,
         label="foreign" if hint.foreign else hint.status or "unclear",
         task_id=None if hint.foreign else hint.task_id,
-        terminal=hint.status in _ENDS,
+        terminal=hint.status in _FINAL,
         working=hint.status is TaskStatus.IN_PROGRESS,
         claimed=claims.read(state.resources.settings, hint.snapshot),
         raw=raw if unread else b"",
@@ -145,7 +145,7 @@ async def _keep(state: State, callback: Callback) -> None:
             error.retry_after_seconds = _RETRY_SECONDS
             raise
         await state.journal.append(callback)
-        state.traffic.callbacks["journaled"] += 1
+        state.request_counts.callbacks["journaled"] += 1
         return
-    state.traffic.callbacks[effect] += 1
+    state.request_counts.callbacks[effect] += 1
     records.warn_if_unexpected(callback, effect)

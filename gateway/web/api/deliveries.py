@@ -35,10 +35,10 @@ _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 
 async def page(request: Request, key: Key, params: Params) -> Response:
     """The tenant's deliveries, newest first, without their logs."""
-    return await listed(request, params, key.tenant, "/v1/deliveries")
+    return await list_page(request, params, key.tenant, "/v1/deliveries")
 
 
-async def listed(request: Request, params: Params, tenant: str, path: str) -> Response:
+async def list_page(request: Request, params: Params, tenant: str, path: str) -> Response:
     """A page of a tenant's deliveries. `path`: where the next one is requested."""
     state, after, limit = params[STATE], params[AFTER], params[LIMIT]
     wanted = DeliveryQuery(
@@ -86,7 +86,7 @@ async def redeliver(request: Request, key: Key, _: Params) -> Response:
     delivery = await _owned(request, key)
     found = await resources.deliveries.redeliver(delivery, resources.environment.new_ulid())
     if isinstance(found, Hindrance):
-        raise hindered(found, delivery)
+        raise hindrance_error(found, delivery)
     return json_answer(public_delivery(found), 202, {"location": f"/v1/deliveries/{found.id}"})
 
 
@@ -136,7 +136,7 @@ async def _cursor(request: Request, tenant: str, after: str) -> Delivery:
     return found
 
 
-def hindered(why: Hindrance, delivery: Delivery) -> GatewayError:
+def hindrance_error(why: Hindrance, delivery: Delivery) -> GatewayError:
     """Why it is not sent again."""
     match why:
         case Hindrance.MISSING:
@@ -145,14 +145,14 @@ def hindered(why: Hindrance, delivery: Delivery) -> GatewayError:
             instead = f"see the job itself: GET /v1/jobs/{delivery.job_id}"
             return Conflict(f"the endpoint {delivery.endpoint_id} was deleted; {instead}")
         case Hindrance.DISABLED:
-            return Conflict(disabled(str(delivery.endpoint_id)))
+            return Conflict(disabled_message(str(delivery.endpoint_id)))
         case Hindrance.UNDER_WAY:
             return Conflict("an attempt is under way just now; look at what comes of it, then ask again")
 
 
-def disabled(endpoint_id: str) -> str:
+def disabled_message(endpoint_id: str) -> str:
     """Why nothing is sent to the endpoint, and the way out."""
     return (
         f"the endpoint {endpoint_id} is disabled; enable it first: "
-        f'PATCH /v1/endpoints/{endpoint_id} with {{"disabled": false}}'
+        f'PATCH /v1/endpoints/{endpoint_id} with {{"disabled_message": false}}'
     )

@@ -20,7 +20,7 @@ from gateway.jobs import rfc3339
 from gateway.keyring import Keyring
 from gateway.store.delivery_base import Written
 from gateway.tenants import Key
-from gateway.web.api.endpoint_views import told, view
+from gateway.web.api.endpoint_views import view, warnings_view
 from gateway.web.api.endpoints import owned, read, resolved
 from gateway.web.http.answers import json_answer
 from gateway.web.http.headers import headers_of
@@ -30,8 +30,8 @@ from gateway.web.schemas.endpoints import EndpointChange, RotateRequest
 from gateway.web.state import State, state_of
 
 MAX_OLDER_SECRETS: Final = 5
-_MOST_RACES: Final = 10
-_MOST_TESTS: Final = 3  # of a tenant at once: connections to subscribers are shared by all
+_MAX_RACES: Final = 10
+_MAX_TESTS: Final = 3  # of a tenant at once: connections to subscribers are shared by all
 _TEST_SECONDS: Final = 15
 _DISABLED: Final = "its owner disabled it"
 _MESSAGE: Final = "This is a test of the endpoint; no job stands behind it."
@@ -52,7 +52,7 @@ async def change(request: Request, key: Key, _: Params) -> Response:
     held = shown["health"]["held"]
     if before.disabled_at is not None and after.disabled_at is None and held:
         warnings.append(_still_held(after, held))
-    changed: schemas.ChangedEndpoint = {**shown, "warnings": told(warnings)}
+    changed: schemas.ChangedEndpoint = {**shown, "warnings": warnings_view(warnings)}
     return json_answer(changed)
 
 
@@ -74,8 +74,8 @@ async def test(request: Request, key: Key, _: Params) -> Response:
     state = state_of(request)
     if endpoint.id in state.testing:
         raise Conflict("a test of this endpoint is under way; wait for its answer")
-    if list(state.testing.values()).count(endpoint.tenant) >= _MOST_TESTS:
-        raise LimitReached(f"{_MOST_TESTS} tests are under way; wait for their answers", _TEST_SECONDS)
+    if list(state.testing.values()).count(endpoint.tenant) >= _MAX_TESTS:
+        raise LimitReached(f"{_MAX_TESTS} tests are under way; wait for their answers", _TEST_SECONDS)
     state.testing[endpoint.id] = endpoint.tenant
     try:
         return json_answer(await _test(state, endpoint))
@@ -122,7 +122,7 @@ async def _write(
     """The endpoint before and after. Begun anew when somebody else, or a subscriber's 410, has changed it in
     between. `heal`, or a new URL: what was found out of its health counts no more."""
     store = state_of(request).resources.endpoints
-    for _ in range(_MOST_RACES):
+    for _ in range(_MAX_RACES):
         before = await owned(request, key)
         after = changed(before)
         written = await store.change(after, before, heal=heal or after.url != before.url)

@@ -24,7 +24,7 @@ from gateway.web.schemas.endpoints import (
 
 M = TypeVar("M", bound=EndpointBody)
 
-_MAX_TOLD: Final = 20
+_MAX_PROBLEMS: Final = 20
 _MAX_SHOWN_CHARACTERS: Final = 64
 _WAIT: Final = f"seconds from 1 to {MAX_WAIT_SECONDS}"
 _SLOTS: Final = f"a whole number from 1 to {MAX_SLOTS}"
@@ -56,12 +56,12 @@ def parse(raw: bytes, model: type[M], guard: Guard) -> M:
     try:
         wanted = model.model_validate_json(raw)
     except ValidationError as error:
-        found = [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_TOLD]]
+        found = [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_PROBLEMS]]
     if isinstance(given, dict):
         known = {problem.param for problem in found}
         found += _of_url(given.get("url"), known, model, guard) + _of_headers(given.get("headers"), model)
     if found or wanted is None:
-        raise InvalidRequest(found[:_MAX_TOLD])
+        raise InvalidRequest(found[:_MAX_PROBLEMS])
     return wanted
 
 

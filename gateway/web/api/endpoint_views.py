@@ -35,7 +35,7 @@ async def view(resources: Resources, endpoint: Endpoint) -> schemas.Endpoint:
     return found
 
 
-def told(warnings: Sequence[Notice]) -> list[Warning]:
+def warnings_view(warnings: Sequence[Notice]) -> list[Warning]:
     """The `warnings` of an answer."""
     return [{"param": one.param, "code": one.code, "message": one.message} for one in warnings]
 
@@ -61,7 +61,7 @@ def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int
             "attempts": health.total,
             "failed": health.failed,
             "failing_since": rfc3339(health.failing_since),
-            "parked_until": rfc3339(health.parked_until),
+            "paused_until": rfc3339(health.parked_until),
             "waiting": health.waiting,
             "in_flight": health.in_flight,
             "held": held,
@@ -85,7 +85,7 @@ def _status(endpoint: Endpoint, health: LaneHealth) -> str:
     if endpoint.disabled_at is not None:
         return "disabled"
     if health.parked:
-        return "parked"
+        return "paused"
     if health.probing:
         return "probing"
     return "failing" if health.failing_since is not None else "ok"

@@ -14,7 +14,7 @@ from gateway.endpoints import Endpoint
 from gateway.errors import Conflict, InvalidRequest, NotFound, Notice
 from gateway.tenants import Key
 from gateway.web.api.endpoint_problems import M, parse
-from gateway.web.api.endpoint_views import told, view, views
+from gateway.web.api.endpoint_views import view, views, warnings_view
 from gateway.web.api.webhook_urls import check_resolved_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
@@ -54,7 +54,7 @@ async def create(request: Request, key: Key, _: Params) -> Response:
     headers = {"location": f"/v1/endpoints/{endpoint.id}"}
     created: schemas.CreatedEndpoint = {
         **await view(resources, endpoint),
-        "warnings": told(warnings),
+        "warnings": warnings_view(warnings),
         "secret": secret,
     }
     return json_answer(created, 201, headers)

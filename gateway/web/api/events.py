@@ -13,31 +13,31 @@ from gateway.events import ALL, EventType
 from gateway.jobs import JOB_ID
 from gateway.tenants import Key
 from gateway.web.api.event_stream import JobStream, TenantStream
-from gateway.web.http.params import Param, Params, Wrong, text
+from gateway.web.http.params import InvalidValue, Param, Params, text
 from gateway.web.streams.hub import Listener
 
-_MOST_TYPES: Final = 20
-_LIST: Final = re.compile(rf"[a-z_.*]{{1,32}}(,[a-z_.*]{{1,32}}){{0,{_MOST_TYPES - 1}}}\Z")
+_MAX_TYPES: Final = 20
+_LIST: Final = re.compile(rf"[a-z_.*]{{1,32}}(,[a-z_.*]{{1,32}}){{0,{_MAX_TYPES - 1}}}\Z")
 _PLACE: Final = "^[0-9]{1,15}(-[0-9]{1,15})?$"
 
 
 def _types(text: str) -> frozenset[str] | None:
     """The types of events; None: all."""
     if not _LIST.match(text):
-        raise Wrong("wrong_form", f"is not a list of up to {_MOST_TYPES} types with commas between")
+        raise InvalidValue("wrong_form", f"is not a list of up to {_MAX_TYPES} types with commas between")
     wanted = frozenset(text.split(","))
     if wanted & ALL:
         return None
     if unknown := sorted(wanted - set(EventType)):
         message = f"there is no {', '.join(unknown)}; send some of {', '.join(EventType)}, or job.*"
-        raise Wrong("not_one_of", message)
+        raise InvalidValue("not_one_of", message)
     return wanted
 
 
 def _last_id(text: str) -> str | None:
     """An EventSource that has no id yet may send an empty one."""
     if text and not re.fullmatch(_PLACE, text):
-        raise Wrong("wrong_form", "send the id of an event as it came: <ms>-<number>")
+        raise InvalidValue("wrong_form", "send the id of an event as it came: <ms>-<number>")
     return text or None
 
 
@@ -47,7 +47,7 @@ TYPES: Final[Param[frozenset[str] | None]] = Param(
     {
         "type": "array",
         "minItems": 1,
-        "maxItems": _MOST_TYPES,
+        "maxItems": _MAX_TYPES,
         "items": {"type": "string", "enum": [*sorted(ALL), *EventType]},
     },
     _types,

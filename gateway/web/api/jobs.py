@@ -28,7 +28,7 @@ from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.headers import headers_of
-from gateway.web.http.params import WHOLE, Param, Params, Wrong, choice, seconds, text, whole
+from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, seconds, text, whole
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.schemas import jobs as schemas
 from gateway.web.state import State, state_of
@@ -39,14 +39,14 @@ MAX_WAIT_SECONDS: Final = 60
 _MAX_DEADLINE_SECONDS: Final = 604_800
 _MAX_IDEMPOTENCY_KEY: Final = 255
 #: When to look again at a job that is not final, in seconds: a video takes minutes, a queue may take hours.
-LOOK_AGAIN: Final = 5
-LOOK_AGAIN_MAX: Final = 300
+RETRY_SECONDS: Final = 5
+RETRY_MAX_SECONDS: Final = 300
 
 
 def _visible(text: str) -> str:
     if _VISIBLE.match(text):
         return text
-    raise Wrong("wrong_form", f"send 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
+    raise InvalidValue("wrong_form", f"send 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
 
 
 def _wait(text: str) -> int | None:
@@ -58,7 +58,7 @@ def _wait(text: str) -> int | None:
             if WHOLE.match(number) and int(number) <= MAX_WAIT_SECONDS:
                 return int(number)
             message = f"send wait=N, N whole seconds from 0 to {MAX_WAIT_SECONDS}"
-            raise Wrong("out_of_range", message)
+            raise InvalidValue("out_of_range", message)
     return None
 
 
@@ -133,7 +133,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         headers["idempotent-replayed"] = "true"
     if wait is None:
         document = public(job, payload=checked.request.payload, queue=queue_of(posted.place))
-        return json_answer(document, 202, headers | _look_again(posted.place))
+        return json_answer(document, 202, headers | _retry_after(posted.place))
     del checked  # a client may wait for a minute, and it may be megabytes
     headers["preference-applied"] = f"wait={wait}"
     return await _shown(state, await until_final(request, job, wait), headers, 202)
@@ -196,7 +196,7 @@ async def cancel(request: Request, key: Key, _: Params) -> Response:
         resources.environment,
         upstream_can=state.dialect.capabilities.cancel,
     )
-    return await _shown(state, job, going_on=202)
+    return await _shown(state, job, pending_status=202)
 
 
 async def deliveries(request: Request, key: Key, _: Params) -> Response:
@@ -213,10 +213,10 @@ async def deliveries(request: Request, key: Key, _: Params) -> Response:
 async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to the job, oldest first."""
     job = await _owned(request, key.tenant)
-    return json_answer(await told(state_of(request), job, operator=False))
+    return json_answer(await read_timeline(state_of(request), job, operator=False))
 
 
-async def told(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
+async def read_timeline(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
     """The job's timeline."""
     resources = state.resources
     audit, owed = await asyncio.gather(resources.job_history.read(job), resources.deliveries.of_job(job.id))
@@ -235,7 +235,7 @@ async def _owned(request: Request, tenant: str) -> Job:
 
 
 async def _shown(
-    state: State, job: Job, headers: Mapping[str, str] | None = None, going_on: int = 200
+    state: State, job: Job, headers: Mapping[str, str] | None = None, pending_status: int = 200
 ) -> Response:
     """`going_on`: the status while the job is not final."""
     store = state.resources.jobs
@@ -243,7 +243,7 @@ async def _shown(
     document = public(job, payload=payload, queue=queue_of(place))
     if job.final:
         return json_answer(document, 200, headers)
-    return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
+    return json_answer(document, pending_status, {**(headers or {}), **_retry_after(place)})
 
 
 def queue_of(place: Place | None) -> schemas.Queue | None:
@@ -257,10 +257,10 @@ def queue_of(place: Place | None) -> schemas.Queue | None:
     }
 
 
-def _look_again(place: Place | None) -> dict[str, str]:
+def _retry_after(place: Place | None) -> dict[str, str]:
     """Before a job is sent there is nothing new to be seen."""
     eta = place.eta_seconds if place else None
-    return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}
+    return {"retry-after": str(min(RETRY_MAX_SECONDS, max(RETRY_SECONDS, eta or 0)))}
 
 
 async def _dry_run(checked: Checked) -> schemas.DryRun:

@@ -15,12 +15,12 @@ async def until_final(request: Request, job: Job, seconds: int) -> Job:
     if seconds == 0 or job.final:
         return job
     state = state_of(request)
-    with state.resources.changes.watch(job.id) as bell, state.rounds.include(bell):
+    with state.resources.changes.watch(job.id) as bell, state.keep_alive.include(bell):
         timer = asyncio.get_running_loop().call_later(seconds, bell.expire)
         try:
             while True:
                 bell.was_rung()  # what is read from here on is newer
-                async with state.rounds.reading:
+                async with state.keep_alive.reading:
                     job = await state.resources.jobs.read(job.id) or job
                 if job.final or bell.expired or state.stopping.is_set():
                     return job

@@ -51,7 +51,7 @@ async def recover(request: Request, key: Key, _: Params) -> Response:
     )
     begun = await state.resources.recoveries.begin(recovery)
     if isinstance(begun, Hindrance):
-        raise hindered(begun, endpoint.id)
+        raise hindrance_error(begun, endpoint.id)
     return json_answer(public_recovery(begun), 202, {"location": f"/v1/recoveries/{begun.id}"})
 
 
@@ -124,13 +124,13 @@ def _time(name: str, text: str, found: list[Problem]) -> int | None:
         return None
 
 
-def hindered(why: Hindrance, endpoint_id: str) -> GatewayError:
+def hindrance_error(why: Hindrance, endpoint_id: str) -> GatewayError:
     """Why nothing is recovered."""
     match why:
         case Hindrance.MISSING | Hindrance.DELETED:
             return NotFound("endpoint", endpoint_id)
         case Hindrance.DISABLED:
-            return Conflict(deliveries.disabled(endpoint_id))
+            return Conflict(deliveries.disabled_message(endpoint_id))
         case Hindrance.UNDER_WAY:
             listed = f"GET /v1/endpoints/{endpoint_id}/recoveries"
             return Conflict(f"a recovery of this endpoint is running; wait for its end: {listed}")

@@ -15,7 +15,7 @@ from gateway.web.schemas.deliveries import RecoveryRequest
 TIME: Final = 'a time with its offset such as "2026-11-22T08:00:00Z"'
 _STATES: Final = 'an array of "dead" and "held"'
 _EXPECTED: Final = {"since": TIME, "until": TIME, "states": _STATES}
-_MAX_TOLD: Final = 20
+_MAX_PROBLEMS: Final = 20
 _MAX_SHOWN_CHARACTERS: Final = 64
 
 
@@ -25,7 +25,7 @@ def parse(raw: bytes) -> RecoveryRequest:
     try:
         return RecoveryRequest.model_validate_json(raw)
     except ValidationError as error:
-        found = error.errors(include_url=False)[:_MAX_TOLD]
+        found = error.errors(include_url=False)[:_MAX_PROBLEMS]
         raise InvalidRequest([_explain(detail) for detail in found]) from None
 
 

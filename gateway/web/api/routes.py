@@ -12,7 +12,7 @@ from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
-from gateway.web.streams.keepalive import BEAT_SECONDS
+from gateway.web.streams.keepalive import KEEPALIVE_SECONDS
 
 _READ: Final = (Scope.JOBS_READ,)
 _WRITE: Final = (Scope.JOBS_WRITE,)
@@ -93,7 +93,7 @@ _MESSAGES: Final = f"""\
 Server-sent events. Each message is an event as webhooks carry it: `event` is its type, `data` is its body,
 and `id` is its position in the tenant's events. To continue from there, send it as `Last-Event-ID`. The event
 of a finished job has the same bytes as its webhook. A message `gap` says that events are missing because they
-are no longer kept. A comment with the current position is sent every {BEAT_SECONDS:g} s. The stream ends if
+are no longer kept. A comment with the current position is sent every {KEEPALIVE_SECONDS:g} s. The stream ends if
 the service restarts, if the client reads too slowly, or if its key is revoked: reconnect with the last `id`.
 """
 _MESSAGE: Final[Document] = {

@@ -46,15 +46,15 @@ def timeline_of(
     job: Job, audit: Sequence[Mapping[str, str]], deliveries: Iterable[Delivery], *, operator: bool
 ) -> Timeline:
     """`audit`: oldest first, as the store gives it. Entries: {at, kind, text, ...}, in the order of time."""
-    entries = [_noted(entry, operator) for entry in audit]
+    entries = [_history_entry(entry, operator) for entry in audit]
     for delivery in deliveries:
-        entries += _told(delivery)
+        entries += _delivery_entries(delivery)
     entries.sort(key=lambda entry: entry["at"])  # stable: what was noted in one step stays in its order
     data = cast(list[TimelineEntry], entries)  # what else an entry has depends on its kind
     return {"object": "timeline", "job": job.id, "status": job.status, "polls": job.polls, "data": data}
 
 
-def _noted(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:
+def _history_entry(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:
     kind = entry["event"]
     made: dict[str, Any] = {"at": rfc3339(int(entry["at"])), "kind": kind, "text": TEXTS.get(kind, kind)}
     for name, value in entry.items():
@@ -68,7 +68,7 @@ def _noted(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:
     return made
 
 
-def _told(delivery: Delivery) -> list[dict[str, Any]]:
+def _delivery_entries(delivery: Delivery) -> list[dict[str, Any]]:
     common = {"delivery": delivery.id, "event": delivery.event_type.value, "endpoint": delivery.endpoint_id}
     made = [{"at": rfc3339(delivery.created_at), "kind": "owed", "text": TEXTS["owed"], **common}]
     for attempt in delivery.log:

@@ -31,7 +31,7 @@ _MAX_NAME_CHARACTERS: Final = 64
 _OPTIONS: Final = "gateway-"
 
 
-class Wrong(Exception):
+class InvalidValue(Exception):
     """A value that cannot be accepted: a stable code, and how to mend it."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -105,7 +105,7 @@ class Reader:
         for param, text in self._given(request, problems):
             try:
                 values[param] = param.read(text)
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 problems.append(Problem(param.name, wrong.code, str(wrong)))
         named = {problem.param for problem in problems}
         problems += [
@@ -165,8 +165,8 @@ class Reader:
 
 def refusal(*problems: Problem) -> Refusal:
     """The answer 400 that names these parameters."""
-    told = problems[:_MAX_PROBLEMS]
-    return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in told))}", told)
+    shown = problems[:_MAX_PROBLEMS]
+    return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in shown))}", shown)
 
 
 def whole(name: str, description: str, low: int, high: int, default: int) -> Param[int]:
@@ -185,7 +185,7 @@ def _whole(low: int, high: int, what: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         if WHOLE.match(text) and low <= int(text) <= high:
             return int(text)
-        raise Wrong("out_of_range", f"send {what} from {low} to {high}")
+        raise InvalidValue("out_of_range", f"send {what} from {low} to {high}")
 
     return read
 
@@ -203,7 +203,7 @@ def choice(name: str, description: str, words: type[W], default: W | None = None
     def read(text: str) -> W:
         if text in schema["enum"]:
             return words(text)
-        raise Wrong("not_one_of", f"send one of {', '.join(words)}")
+        raise InvalidValue("not_one_of", f"send one of {', '.join(words)}")
 
     return Param(name, description, schema, read, default)
 
@@ -212,7 +212,7 @@ def flag(name: str, description: str) -> Param[bool]:
     def read(text: str) -> bool:
         if text in FLAGS:
             return FLAGS[text]
-        raise Wrong("not_one_of", f"send one of {', '.join(FLAGS)}")
+        raise InvalidValue("not_one_of", f"send one of {', '.join(FLAGS)}")
 
     return Param(name, description, {"type": "string", "enum": list(FLAGS)}, read, default=False)
 
@@ -230,6 +230,6 @@ def text(
     def read(given: str) -> str:
         if form.match(given):
             return given
-        raise Wrong("wrong_form", f"is not {meaning}")
+        raise InvalidValue("wrong_form", f"is not {meaning}")
 
     return Param(name, description, {"type": "string", "pattern": pattern}, read, None, missing)

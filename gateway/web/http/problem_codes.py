@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.web.http.problem_types import KINDS, REFUSALS, URN
+from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 
-PROBLEM_TYPES: Final = sorted({URN + kind.name for kind in (*KINDS.values(), *REFUSALS.values())})
+PROBLEM_TYPES: Final = sorted(
+    {URN + problem_type.name for problem_type in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
+)
 
 #: `errors[].code`, in the order in which a request is looked at.
 FAULTS: Final = (

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from gateway import errors
 from gateway.job_view import extensible, shape
 from gateway.web.http.problem_codes import FAULTS, PROBLEM_TYPES
-from gateway.web.http.problem_types import URN, Kind
+from gateway.web.http.problem_types import URN, ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -43,11 +43,11 @@ class Problem(TypedDict):
     """Empty if no part of the request is at fault."""
 
 
-def problem(kind: Kind, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:
+def problem(problem_type: ProblemType, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:
     return {
-        "type": URN + kind.name,
-        "title": kind.title,
-        "status": kind.status,
+        "type": URN + problem_type.name,
+        "title": problem_type.title,
+        "status": problem_type.status,
         "detail": detail,
         "errors": [{"param": one.param, "code": one.code, "message": one.message} for one in faults],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class RequestCounts:
     """`requests`: by route (its template) and status; `callbacks`: by what became of them; `watchers`: the
     pages of operators that are kept fresh."""
 

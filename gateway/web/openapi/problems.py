@@ -22,7 +22,7 @@ from gateway.errors import (
 )
 from gateway.tenants import Scope
 from gateway.web.http.problem_document import MEDIA_TYPE
-from gateway.web.http.problem_types import KINDS, REFUSALS, URN
+from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.http.problems import Refusal, document_of
 from gateway.web.openapi.paths import reference
 from gateway.web.operation import RETRY_AFTER, Document
@@ -64,12 +64,12 @@ _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
 
 def problems() -> Document:
     """{"Problem404": response}"""
-    statuses = {kind.status for kind in (*KINDS.values(), *REFUSALS.values())}
+    statuses = {kind.status for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
     return {f"Problem{status}": _response(status) for status in sorted(statuses)}
 
 
 def _response(status: int) -> Document:
-    titles = {kind.title for kind in (*KINDS.values(), *REFUSALS.values()) if kind.status == status}
+    titles = {kind.title for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values()) if kind.status == status}
     documents = [document for document in map(document_of, _ERRORS) if document["status"] == status]
     examples = {document["type"].removeprefix(URN): {"value": document} for document in documents}
     made: Document = {

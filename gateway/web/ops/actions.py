@@ -43,7 +43,7 @@ async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
     """The delivery, pending; Conflict if it cannot be redelivered."""
     found = await _redeliver(state, delivery)
     if isinstance(found, Hindrance):
-        raise deliveries.hindered(found, delivery)
+        raise deliveries.hindrance_error(found, delivery)
     await state.resources.ops_log.note(
         "delivery_sent_again", delivery=delivery.id, tenant=delivery.tenant, by=by
     )

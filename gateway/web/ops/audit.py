@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from gateway.errors import Problem
 from gateway.tenants import Key
 from gateway.web.http.answers import BYTES, JSON_LINES, json_answer
-from gateway.web.http.params import Param, Params, Wrong, refusal
+from gateway.web.http.params import InvalidValue, Param, Params, refusal
 from gateway.web.ops.entries import entry
 from gateway.web.ops.filters import BEFORE, LIMIT
 from gateway.web.schemas import ops as schemas
@@ -30,11 +30,11 @@ _MS: Final = timedelta(milliseconds=1)
 def _time(text: str) -> int:
     """Milliseconds since the epoch."""
     if not _TIME.match(text):
-        raise Wrong("wrong_form", f"is not {_TIME_MEANING}")
+        raise InvalidValue("wrong_form", f"is not {_TIME_MEANING}")
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise Wrong("wrong_form", f"there is no such time; send {_TIME_MEANING}") from None
+        raise InvalidValue("wrong_form", f"there is no such time; send {_TIME_MEANING}") from None
     return max(0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MS)
 
 

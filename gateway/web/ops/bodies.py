@@ -23,7 +23,7 @@ M = TypeVar("M", bound=OpsRequest)
 
 _MAX_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 10.0
-_MAX_TOLD: Final = 20
+_MAX_PROBLEMS: Final = 20
 _MAX_SHOWN_CHARACTERS: Final = 64
 _EXPECTED: Final = {
     "action": f"one of {', '.join(Action)}",
@@ -64,7 +64,7 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
 
 def explain(error: ValidationError, model: type[OpsRequest]) -> list[Problem]:
     """What is wrong, parameter by parameter."""
-    return [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_TOLD]]
+    return [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_PROBLEMS]]
 
 
 def check_task(wanted: ResolveRequest) -> None:

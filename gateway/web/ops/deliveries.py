@@ -25,7 +25,7 @@ _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 
 async def page(request: Request, key: Key, params: Params) -> Response:
     """A tenant's deliveries, newest first, without their logs."""
-    return await deliveries.listed(request, params, params[TENANT], "/ops/api/deliveries")
+    return await deliveries.list_page(request, params, params[TENANT], "/ops/api/deliveries")
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:

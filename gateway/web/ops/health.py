@@ -43,7 +43,7 @@ async def show_metrics(request: Request) -> Response:
         gauges,
         durable,
         state.resources.settings.roles(),
-        state.traffic,
+        state.request_counts,
         now=state.resources.environment.now_ms() / 1000,
         callbacks=bool(state.resources.settings.public_url),
     )

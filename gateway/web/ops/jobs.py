@@ -15,7 +15,7 @@ from gateway.job_view import summary
 from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
 from gateway.tenants import Key
-from gateway.web.api.jobs import AFTER, LIMIT, told
+from gateway.web.api.jobs import AFTER, LIMIT, read_timeline
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, choice, text
 from gateway.web.ops import actions, bodies
@@ -51,7 +51,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
 
 async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to a job of any tenant, oldest first, with who did it."""
-    return json_answer(await told(state_of(request), await job_of(request), operator=True))
+    return json_answer(await read_timeline(state_of(request), await job_of(request), operator=True))
 
 
 async def resolve(request: Request, key: Key, _: Params) -> Response:

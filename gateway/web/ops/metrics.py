@@ -24,7 +24,7 @@ from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store.histograms import BOUNDS
 from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
-from gateway.web.http.request_counts import Traffic
+from gateway.web.http.request_counts import RequestCounts
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -77,7 +77,7 @@ def render(
     gauges: Gauges | None,
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
-    traffic: Traffic,
+    request_counts: RequestCounts,
     *,
     now: float,
     callbacks: bool,
@@ -85,7 +85,10 @@ def render(
     """`gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since the epoch.
     `callbacks`: whether the upstream is asked for them."""
     registry = CollectorRegistry()
-    families = [*_families(gauges, durable, limits, traffic), *_process(gauges, now, callbacks=callbacks)]
+    families = [
+        *_families(gauges, durable, limits, request_counts),
+        *_process(gauges, now, callbacks=callbacks),
+    ]
     registry.register(_Collected(families))
     return generate_latest(registry) + generate_latest(_PROCESS)
 
@@ -121,14 +124,17 @@ class _Collected:
 
 
 def _families(
-    gauges: Gauges | None, durable: bool | None, limits: Mapping[Role, RoleLimits], traffic: Traffic
+    gauges: Gauges | None,
+    durable: bool | None,
+    limits: Mapping[Role, RoleLimits],
+    request_counts: RequestCounts,
 ) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_redis_up", "1 when Redis answered", value=0 if gauges is None else 1)
     if durable is not None:
         yield GaugeMetricFamily(
             "gateway_redis_durable", "1 when Redis is configured for durable writes", value=int(durable)
         )
-    yield from _own(traffic)
+    yield from _own(request_counts)
     slots = GaugeMetricFamily("gateway_slots", "Slots in all", labels=["role"])
     for role, limit in limits.items():
         slots.add_metric([role], limit.slots)
@@ -142,17 +148,17 @@ def _families(
         yield from _timings(gauges)
 
 
-def _own(traffic: Traffic) -> Iterator[Metric]:
+def _own(request_counts: RequestCounts) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "gateway_http_requests", "Requests answered by this process", labels=["route", "status"]
     )
-    for (route, status), number in sorted(traffic.requests.items()):
+    for (route, status), number in sorted(request_counts.requests.items()):
         requests.add_metric([route, str(status)], number)
     yield requests
     callbacks = CounterMetricFamily(
         "gateway_callback_requests", "Callbacks to this process, by effect", labels=["effect"]
     )
-    for effect, number in sorted(traffic.callbacks.items()):
+    for effect, number in sorted(request_counts.callbacks.items()):
         callbacks.add_metric([effect], number)
     yield callbacks
 

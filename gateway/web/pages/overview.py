@@ -29,7 +29,7 @@ _COLUMNS: Final = (
     *("usual", "slow", "sent", "refused"),
 )
 _QUIET_READS: Final = 5  # after this many reads without a change there is a tick, so that ages go on
-MOST_WATCHERS: Final = 200
+MAX_WATCHERS: Final = 200
 
 #: The page that helps with each alarm.
 WHERE: Final = {
@@ -102,15 +102,15 @@ async def live(request: Request) -> Response:
     """An event stream that ticks when anything changed, and every ten seconds."""
     await viewer_of(request)
     state = state_of(request)
-    if len(state.traffic.watchers) >= MOST_WATCHERS:
-        raise Unavailable(f"{MOST_WATCHERS} pages are open already; close some")
+    if len(state.request_counts.watchers) >= MAX_WATCHERS:
+        raise Unavailable(f"{MAX_WATCHERS} pages are open already; close some")
     headers = {"x-accel-buffering": "no"}
     return StreamingResponse(_ticks(state), media_type="text/event-stream", headers=headers)
 
 
 async def _ticks(state: State) -> AsyncIterator[bytes]:
     watcher = object()
-    state.traffic.watchers.add(watcher)
+    state.request_counts.watchers.add(watcher)
     try:
         yield b"retry: 2000\n\n"
         last: object = None
@@ -127,7 +127,7 @@ async def _ticks(state: State) -> AsyncIterator[bytes]:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.stopping.wait(), _READ_SECONDS)
     finally:
-        state.traffic.watchers.discard(watcher)
+        state.request_counts.watchers.discard(watcher)
 
 
 def _still(gauges: Gauges) -> tuple[object, ...]:

@@ -18,7 +18,7 @@ from gateway.web.pages import forms
 from gateway.web.pages.filters import TENANT
 from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.schemas.queues import MOST_AT_ONCE, RedeliverDead
+from gateway.web.schemas.queues import MAX_REDELIVERIES, RedeliverDead
 from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
@@ -49,7 +49,7 @@ async def find(request: Request) -> Response:
         kinds=[one.value for one in DeliveryState],
         following=following,
         more=more,
-        most=MOST_AT_ONCE,
+        most=MAX_REDELIVERIES,
     )
 
 

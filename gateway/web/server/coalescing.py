@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 
-class Corked:
+class CoalescingTransport:
     """Wraps a connection's transport; whatever it does not change is the transport's own."""
 
     __slots__ = ("_head", "_loop", "_transport")

@@ -20,16 +20,16 @@ _ALWAYS: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
-_UNLESS_SAID: Final[tuple[Header, ...]] = (
+_DEFAULTS: Final[tuple[Header, ...]] = (
     (b"content-security-policy", _NOTHING),
     (b"referrer-policy", b"no-referrer"),
 )
 
 
-class Edge:
+class SecurityPolicy:
     def __init__(self, settings: Settings) -> None:
         hosts = {host for host in settings.allowed_hosts if not host.startswith("*.")}
-        self._below = tuple(host[1:] for host in settings.allowed_hosts if host.startswith("*."))
+        self._suffixes = tuple(host[1:] for host in settings.allowed_hosts if host.startswith("*."))
         own = urlsplit(settings.public_url).hostname
         self._hosts = frozenset(hosts | ({own} if own else set()))
         self._any = not settings.allowed_hosts
@@ -41,13 +41,13 @@ class Edge:
             return False
         given = heads.gather(scope).get(b"host", b"").decode("latin-1").lower()
         host = given[: given.index("]") + 1].strip("[]") if given.startswith("[") else given.partition(":")[0]
-        return host not in self._hosts and not host.endswith(self._below or ("\0",))
+        return host not in self._hosts and not host.endswith(self._suffixes or ("\0",))
 
-    def headers(self, scope: Scope, said: list[Any]) -> Iterator[Header]:
+    def headers(self, scope: Scope, given: list[Any]) -> Iterator[Header]:
         """What an answer that says so much gets on top."""
         yield from _ALWAYS
-        names = {name for name, _ in said}
-        for header in _UNLESS_SAID:
+        names = {name for name, _ in given}
+        for header in _DEFAULTS:
             if header[0] not in names:
                 yield header
         if self._hsts and scope.get("scheme") == "https":

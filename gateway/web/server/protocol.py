@@ -19,7 +19,7 @@ from typing import ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.web.server.coalescing import Corked
+from gateway.web.server.coalescing import CoalescingTransport
 
 
 class _HeadRefused(Exception):
@@ -43,21 +43,21 @@ class HardenedProtocol(HttpToolsProtocol):
     _parsed = 0  # bytes of the target, headers and trailers that are complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
-        self._arm()
+        super().connection_made(cast(asyncio.Transport, CoalescingTransport(transport, self.loop)))
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        self._forgive()
+        self._stop_head_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._forgive()
+        self._stop_unread_timer()
         self._unread = self.loop.call_later(self.UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._forgive()
+        self._stop_unread_timer()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -74,7 +74,7 @@ class HardenedProtocol(HttpToolsProtocol):
                 return
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             # uvicorn's keep-alive timer ended with these bytes, and they did not complete a head.
-            self._arm()
+            self._start_head_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -101,7 +101,7 @@ class HardenedProtocol(HttpToolsProtocol):
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise _HeadRefused("not exactly one Host")
         self._in_head = False
-        self._disarm()
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def _count(self, *parts: bytes) -> None:
@@ -109,16 +109,16 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._parsed > self.MAX_HEAD_BYTES or len(self.headers) > self.MAX_HEADERS:
             raise _HeadRefused("too large a head")
 
-    def _forgive(self) -> None:
+    def _stop_unread_timer(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
 
-    def _arm(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.HEAD_SECONDS, self.transport.abort)
 
-    def _disarm(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -23,7 +23,7 @@ from gateway.telemetry import Outage
 QUEUE_MAX: Final = 1000
 PAGE: Final = 100
 #: What one client is sent at once, and all that is held for one that catches up, if no message is larger.
-PIECE_BYTES: Final = 65_536
+CHUNK_BYTES: Final = 65_536
 #: So many of a tenant's streams read what they missed at the same moment; the others wait for each other.
 _CATCH_UP_AT_ONCE: Final = 4
 _FEEDS_AT_ONCE: Final = 8
@@ -47,12 +47,12 @@ def message(entry: Entry, body: bytes) -> Message:
 
 def gap(after: str, oldest: str) -> Message:
     """Events after `after` and before `oldest` are not kept. It has no id: it is no place to go on from."""
-    told = "events are missing here: they are not kept any more; look at your jobs with GET /v1/jobs"
-    data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": told}}
+    detail = "events are missing here: they are not kept any more; look at your jobs with GET /v1/jobs"
+    data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": detail}}
     return Message(place(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """What goes out at once for the first `taken` of some entries."""
 
     block: bytes
@@ -104,7 +104,7 @@ class Feed:
         self.read: str | None = None
         self.offered = START
         self.users = 0
-        self.turns = asyncio.Semaphore(_CATCH_UP_AT_ONCE)
+        self.catch_up_slots = asyncio.Semaphore(_CATCH_UP_AT_ONCE)
         self._of_all: set[Listener] = set()
         self._of_job: dict[str, set[Listener]] = {}
 
@@ -137,40 +137,42 @@ class Feed:
 class Streams:
     """`async with streams:` reads for all feeds. `most`: open streams of one tenant."""
 
-    def __init__(self, changes: Changes, events: RedisTenantEvents, most: int) -> None:
+    def __init__(self, changes: Changes, events: RedisTenantEvents, limit: int) -> None:
         self._changes = changes
         self._events = events
-        self._most = most
+        self._limit = limit
         self._feeds: dict[str, Feed] = {}
-        self._told: dict[str, None] = {}  # tenants with news, the first first
+        self._updated: dict[str, None] = {}  # tenants with news, the first first
         self._bell = Bell()
-        self._reading: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
         return sum(feed.users for feed in list(self._feeds.values()))
 
     async def __aenter__(self) -> Streams:
-        self._reading = asyncio.create_task(self._read_on(), name="event streams")
+        self._task = asyncio.create_task(self._run(), name="event streams")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._reading is not None
+        assert self._task is not None
         # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
-        while not self._reading.done():
-            self._reading.cancel()
-            await asyncio.wait([self._reading], timeout=0.5)
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
 
     @contextlib.asynccontextmanager
     async def feed(self, tenant: str) -> AsyncIterator[Feed]:
         """The tenant's feed, which is read as long as somebody uses it. LimitReached, StoreUnavailable."""
         feed = self._feeds.get(tenant)
-        if feed is not None and feed.users >= self._most:
-            told = f"{self._most} event streams of this tenant are open; close one, or use one for all jobs"
-            raise LimitReached(told, _FULL_RETRY_SECONDS)
+        if feed is not None and feed.users >= self._limit:
+            detail = (
+                f"{self._limit} event streams of this tenant are open; close one, or use one for all jobs"
+            )
+            raise LimitReached(detail, _FULL_RETRY_SECONDS)
         if feed is None:
             feed = self._feeds[tenant] = Feed(tenant)
-            self._changes.follow(tenant, lambda: self._tell(tenant))
+            self._changes.follow(tenant, lambda: self._mark_updated(tenant))
         feed.users += 1
         try:
             if feed.read is None:
@@ -184,7 +186,7 @@ class Streams:
                 del self._feeds[tenant]
                 self._changes.unfollow(tenant)
 
-    async def piece(self, entries: Sequence[Entry]) -> Piece:
+    async def chunk(self, entries: Sequence[Entry]) -> Chunk:
         """As many of these as `PIECE_BYTES` hold, and one at least; nothing for a job that was forgotten."""
         bodies = await self._events.bodies(entries)
         blocks: list[bytes] = []
@@ -193,32 +195,32 @@ class Streams:
             if body is not None:
                 block = message(entry, body).block
                 size += len(block)
-                if blocks and size > PIECE_BYTES:
+                if blocks and size > CHUNK_BYTES:
                     break
                 blocks.append(block)
             taken += 1
-        return Piece(b"".join(blocks), taken)
+        return Chunk(b"".join(blocks), taken)
 
-    def _tell(self, tenant: str) -> None:
-        self._told[tenant] = None
+    def _mark_updated(self, tenant: str) -> None:
+        self._updated[tenant] = None
         self._bell.ring()
 
-    async def _read_on(self) -> None:
+    async def _run(self) -> None:
         outage = Outage("event_streams_stalled", "event_streams_go_on")
         while True:
             await self._bell.wait()
             self._bell.was_rung()
-            while self._told:
-                names = list(self._told)[:_FEEDS_AT_ONCE]
+            while self._updated:
+                names = list(self._updated)[:_FEEDS_AT_ONCE]
                 for name in names:
-                    del self._told[name]
+                    del self._updated[name]
                 feeds = [feed for name in names if (feed := self._feeds.get(name)) and feed.read is not None]
                 try:
                     await self._advance_all(feeds)
                     outage.recovered()
                 except StoreUnavailable as error:
                     outage.failed(str(error))
-                    self._told.update(dict.fromkeys(names))
+                    self._updated.update(dict.fromkeys(names))
                     await asyncio.sleep(_RETRY_SECONDS)
 
     async def _advance_all(self, feeds: Sequence[Feed]) -> None:
@@ -252,7 +254,7 @@ class Streams:
             bodies = await self._events.bodies([entry for _, entry in wanted])
             for feed, page, (_, last) in zip(feeds, pages, before, strict=True):
                 if len(page) == PAGE:
-                    await self._far_behind(feed, last)
+                    await self._report_gap(feed, last)
         except Exception as error:
             # Read again, but not what cannot be read: it would end every stream that its tenant opens.
             if isinstance(error, StoreUnavailable) or len(feeds) > 1:
@@ -267,9 +269,9 @@ class Streams:
         for feed in feeds:
             feed.offered = feed.read or START
 
-    async def _far_behind(self, feed: Feed, last: str) -> None:
+    async def _report_gap(self, feed: Feed, last: str) -> None:
         """There is more to read, and perhaps so much that some of it was cut off before we came to it."""
-        self._tell(feed.tenant)
+        self._mark_updated(feed.tenant)
         oldest = await self._events.missing_after(feed.tenant, last)
         if oldest is not None:
             for listener in feed.listeners():

@@ -28,7 +28,7 @@ BEAT = 0.1
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keepalive, "BEAT_SECONDS", BEAT)
+    monkeypatch.setattr(keepalive, "KEEPALIVE_SECONDS", BEAT)
     monkeypatch.setattr(client_keys, "REMEMBERED_SECONDS", 0.0)
 
 
@@ -272,7 +272,7 @@ async def test_a_crowd_hears_of_one_event_by_one_subscription_and_a_task_each(
         clients = await resources.redis.client_list()
         assert [one["sub"] for one in clients].count("1") == 1
         assert len(clients) < 150
-        walking = server.state.rounds._walking
+        walking = server.state.keep_alive._task
         assert walking is not None
         assert len(asyncio.all_tasks(walking.get_loop())) < STREAMS + WAITING + 30
 
