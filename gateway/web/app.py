@@ -1,4 +1,4 @@
-"""The HTTP application: every route on one screen."""
+"""Builds the HTTP application: routes, middleware and shared state."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TESTS_AT_ONCE: Final = 50
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Starts and goes on without Redis; what needs it answers 503 until it is there."""
+    """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile."""
     served: list[BaseRoute] = [
         *routes(API),
         *routes(OPS),
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Files are read and written in threads; Python's own number of them is small where cores are few.
+        # Files are read and written in threads. Python's default number of threads is small on few cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
         guard = await open_guard(settings)
         dialect = dialects.make(settings.upstream_dialect)
@@ -107,7 +107,7 @@ def create_app(settings: Settings) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Journal | None]:
-    """The journal of callbacks, where there is one; what it holds is replayed as long as the gateway runs."""
+    """The callback journal, if configured. Its entries are replayed while the gateway runs."""
     if settings.callback_journal_dir is None:
         yield None
         return
@@ -116,14 +116,14 @@ async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Jo
     try:
         yield journal
     finally:
-        while not replaying.done():  # a time-out inside the client swallows a cancellation now and then
+        while not replaying.done():  # a timeout inside the Redis client can swallow a cancellation
             replaying.cancel()
             await asyncio.wait([replaying], timeout=0.5)
         await journal.close()
 
 
 def _route(path: str, **handlers: Handler) -> Route:
-    """One route for all methods of a path, so that 405 names them all."""
+    """One route for all methods of a path, so that a 405 lists them all."""
     if "GET" in handlers:
         handlers["HEAD"] = handlers["GET"]
 

@@ -1,4 +1,4 @@
-"""Stores when keys were last used, once a minute: no request waits for it, and losing some is harmless."""
+"""Stores when keys were last used, once a minute. No request waits for it; losing an update is harmless."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS: Final = 60.0
 
 
 class KeyUsageRecorder:
-    """`async with Uses(keys):` stores them once a minute, and at the end."""
+    """`async with KeyUsageRecorder(keys):` stores the pending times once a minute, and at exit."""
 
     def __init__(self, keys: RedisKeyStore, seconds: float = _SECONDS) -> None:
         self._keys, self._seconds = keys, seconds
@@ -26,7 +26,7 @@ class KeyUsageRecorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while not self._task.done():  # a time-out inside the client swallows a cancellation now and then
+        while not self._task.done():  # a timeout inside the Redis client can swallow a cancellation
             self._task.cancel()
             await asyncio.wait([self._task], timeout=0.5)
         await self._flush()
@@ -37,5 +37,5 @@ class KeyUsageRecorder:
             await self._flush()
 
     async def _flush(self) -> None:
-        with contextlib.suppress(StoreUnavailable):  # the next use of the key is stored next time
+        with contextlib.suppress(StoreUnavailable):  # the next use of the key will be stored
             await self._keys.flush_uses()

@@ -1,4 +1,4 @@
-"""An endpoint as its owner sees it: what was registered, and how it does. Its secrets are no part of it."""
+"""Builds the response for an endpoint: its configuration and health, without its secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.web.schemas.jobs import Warning  # noqa: A004 - its name in the doc
 
 
 async def views(resources: Resources, endpoints: Sequence[Endpoint]) -> list[schemas.Endpoint]:
-    """One for each endpoint, in their order."""
+    """One view per endpoint, in the same order."""
     healths = asyncio.gather(*(resources.lanes.health(endpoint.id) for endpoint in endpoints))
     kept, found = await asyncio.gather(_kept(resources, endpoints), healths)
     now = resources.environment.now_ms()
@@ -36,7 +36,7 @@ async def view(resources: Resources, endpoint: Endpoint) -> schemas.Endpoint:
 
 
 def warnings_view(warnings: Sequence[Notice]) -> list[Warning]:
-    """The `warnings` of an answer."""
+    """The `warnings` of a response."""
     return [{"param": one.param, "code": one.code, "message": one.message} for one in warnings]
 
 
@@ -71,7 +71,7 @@ def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int
 
 
 async def _kept(resources: Resources, endpoints: Sequence[Endpoint]) -> list[tuple[int, int]]:
-    """How many deliveries of each endpoint are held, and how many are dead."""
+    """The number of held and of dead deliveries of each endpoint."""
     with store_errors():
         async with resources.redis.pipeline(transaction=False) as pipe:
             for endpoint in endpoints:

@@ -1,4 +1,4 @@
-"""Reading what is to be recovered, and its refusals: with the codes that jobs have, and the way out."""
+"""Parses request bodies of recoveries. Errors have the same codes as those of jobs, and say what to send."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _MAX_SHOWN_CHARACTERS: Final = 64
 
 
 def parse(raw: bytes) -> RecoveryRequest:
-    """The body as the model. InvalidRequest names every field that is wrong."""
-    strict_json.loads(raw)  # refuses what the model's own reader would let pass, such as a key given twice
+    """The body as the model. InvalidRequest lists every wrong field."""
+    strict_json.loads(raw)  # refuses what the model's own parser accepts, such as duplicate keys
     try:
         return RecoveryRequest.model_validate_json(raw)
     except ValidationError as error:
@@ -49,7 +49,7 @@ def _fault(name: str, detail: ErrorDetails) -> tuple[str, str]:
         case "string_pattern_mismatch":
             return "wrong_form", f"send {_EXPECTED[name]}"
         case "too_short":
-            return "too_few", f"names none; leave {name} out, or send {_EXPECTED[name]}"
+            return "too_few", f"is empty; leave {name} out, or send {_EXPECTED[name]}"
         case "too_long":
             return "too_many", f"send {_EXPECTED[name]}, each once"
         case _:

@@ -1,4 +1,4 @@
-"""The body of an error: `application/problem+json` (RFC 9457)."""
+"""The body of an error response: `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Problem(TypedDict):
     status: int
     detail: str
     errors: list[Fault]
-    """Empty if no part of the request is at fault."""
+    """Empty if no single parameter is at fault."""
 
 
 def problem(problem_type: ProblemType, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:

@@ -1,7 +1,4 @@
-"""Errors as answers.
-
-`problem_types` has the tables from our errors and from HTTP's own refusals to a status and a title.
-"""
+"""Turns exceptions into error responses. `problem_types` maps them to a status and a title."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ from gateway.web.http.problem_document import MEDIA_TYPE, problem
 from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
-#: In a request's scope: its body was read to the end, so that the connection can be used again.
+#: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
 
 
 class Refusal(HTTPException):
-    """What HTTP itself refuses before any part of the service is asked: headers, query, size, time."""
+    """A request refused before it reaches the service: wrong headers or query, too large, or too slow."""
 
     def __init__(self, status: int, detail: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(status, detail)
@@ -35,7 +32,7 @@ class Refusal(HTTPException):
 
 
 class ErrorSummary(NamedTuple):
-    """What is said of an error, in whatever form. `problems`: of the parts of the request at fault."""
+    """An error to show, in any format. `problems`: the parts of the request that are at fault."""
 
     status: int
     title: str
@@ -44,7 +41,7 @@ class ErrorSummary(NamedTuple):
 
 
 def summarize(error: GatewayError | HTTPException) -> ErrorSummary:
-    """The same as the answers of the API say, for those who read pages."""
+    """The error for a page, with the same texts as in a response of the API."""
     if isinstance(error, GatewayError):
         problem_type, detail, faults = _described(error)
         return ErrorSummary(problem_type.status, problem_type.title, detail, faults)
@@ -69,14 +66,14 @@ def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]
 
 
 def document_of(error: GatewayError | Refusal) -> problem_document.Problem:
-    """The body of its answer."""
+    """The body of the error's response."""
     if isinstance(error, Refusal):
         return problem(STATUS_TYPES[error.status_code], error.detail, error.problems)
     return problem(*_described(error))
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """An error raised on purpose. `Conflict` and `NotFound` say what is the matter in `detail`."""
+    """The response to one of our exceptions."""
     assert isinstance(error, GatewayError)
     problem_type, detail, faults = _described(error)
     headers: dict[str, str] = {}
@@ -90,7 +87,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
-    """A refusal of HTTP's own, Starlette's 404 and 405 among them."""
+    """The response to a refused request, including Starlette's own 404 and 405."""
     assert isinstance(error, HTTPException)
     faults = error.problems if isinstance(error, Refusal) else ()
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
@@ -99,7 +96,7 @@ async def answer_refusal(request: Request, error: Exception) -> Response:
 
 
 def _default_detail(status: int, headers: Mapping[str, str]) -> str:
-    """What to say where Starlette says no more than the status's name."""
+    """The detail of an error that Starlette raised, which has only the name of the status."""
     if status == HTTPStatus.METHOD_NOT_ALLOWED and "allow" in headers:
         return f"use {' or '.join(sorted(set(headers['allow'].split(', ')) - {'HEAD'}))}"
     return (
@@ -108,12 +105,12 @@ def _default_detail(status: int, headers: Mapping[str, str]) -> str:
 
 
 def internal(scope: Mapping[str, Any]) -> Response:
-    """Whatever nobody thought of; it tells nothing of what happened inside."""
-    return _answer(scope, INTERNAL, "this was logged, and is our fault; nothing accepted is lost", (), {})
+    """The response to an unexpected exception. It reveals nothing about the cause."""
+    return _answer(scope, INTERNAL, "this is our fault and was logged; no accepted job is lost", (), {})
 
 
 def misdirected(scope: Mapping[str, Any]) -> Response:
-    """Addressed to a host that this is not."""
+    """The response to a request for a host that this service does not serve."""
     message = "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
     faults = [Problem("Host", "not_one_of", message)]
     return _answer(scope, STATUS_TYPES[400], f"Host: {message}", faults, {})
@@ -128,6 +125,6 @@ def _answer(
 ) -> Response:
     document = problem(problem_type, detail, faults)
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
-        # Nobody is going to read the rest of the body, which may be long: the connection ends here.
+        # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
     return Response(orjson.dumps(document), problem_type.status, headers, MEDIA_TYPE)

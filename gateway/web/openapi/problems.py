@@ -1,4 +1,4 @@
-"""The errors of the API's document: a response for each status, with an example for each type of problem."""
+"""Error responses of the OpenAPI document: one per status, with an example for each problem type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gateway.web.schemas import jobs
 _JOB: Final = "job_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
 _ENDPOINT: Final = "ep_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
 _UNSUPPORTED: Final = "send the body as JSON, with Content-Type: application/json"
-#: One for each type of problem, as it is raised.
+#: One example for each problem type, as the service raises it.
 _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
     Refusal(400, "wrong: limit", [Problem("limit", "out_of_range", "send a whole number from 1 to 100")]),
     MalformedBody([Problem("", "empty_body", "the body is empty; send one JSON document")]),

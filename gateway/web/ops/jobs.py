@@ -1,6 +1,6 @@
-"""The operations by which operators see jobs of all tenants, cancel one, and decide what became of one.
+"""Operators' operations on jobs of all tenants: list, get, cancel, and resolve an unknown outcome.
 
-Every change is kept in the audit, with the id of the operator's key.
+Every change is recorded in the audit with the id of the operator's key.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNKNOWN_AFTER: Final = text(
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
-    """The job of any tenant, and its history."""
+    """A job of any tenant, with its history."""
     return json_answer(await with_history(state_of(request), await job_of(request)))
 
 
@@ -63,7 +63,7 @@ async def resolve(request: Request, key: Key, _: Params) -> Response:
 
 
 async def cancel(request: Request, key: Key, _: Params) -> Response:
-    """The job, canceled as its owner could cancel it: Conflict or CannotCancel as there."""
+    """The canceled job. Conflict or CannotCancel, as if its owner had canceled it."""
     state = state_of(request)
     job = await actions.cancel(state, await job_of(request), key.id)
     return json_answer(await with_history(state, job))
@@ -81,8 +81,8 @@ async def unknown(request: Request, key: Key, params: Params) -> Response:
 async def unknown_rows(
     state: State, after: tuple[int, str] | None, limit: int
 ) -> tuple[list[schemas.UnknownJob], bool]:
-    """Jobs whose outcome is unknown, longest unknown first, and whether more follow. `after`: since when (ms)
-    the last one of the page before is unknown, and its id."""
+    """Jobs whose outcome is unknown, longest unknown first, and whether there are more. `after`: the last job
+    of the previous page: since when it is unknown (ms), and its id."""
     resources = state.resources
     found, more = await resources.unknown_jobs.page(after, limit)
     rows: list[schemas.UnknownJob] = [
@@ -112,7 +112,7 @@ async def job_of(request: Request) -> Job:
 
 
 async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
-    """The job as operators see it, and its history."""
+    """The job as operators see it, with its history."""
     audit = await state.resources.job_history.read(job)
     return {"job": view(job), "audit": [entry(row, schemas.JobHistoryEntry) for row in audit]}
 

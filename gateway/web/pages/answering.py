@@ -1,4 +1,4 @@
-"""Wraps the handler of a page: who is not signed in is sent to the login, and every error is a page too."""
+"""Wraps the handlers of pages: redirects to the login if nobody is signed in, and shows errors as pages."""
 
 from __future__ import annotations
 
@@ -31,11 +31,9 @@ def page(handler: Handler) -> Handler:
         except (GatewayError, HTTPException) as error:
             summary = problems.summarize(error)
             return render(request, "refused.html", status=summary.status, summary=summary)
-        except Exception:  # noqa: BLE001  # whatever it is, it is our fault: log it, and go on
+        except Exception:  # noqa: BLE001  # unexpected, so it is our fault: log it and answer
             structlog.get_logger().exception("page_failed", path=request.url.path)
-            summary = problems.ErrorSummary(
-                500, "Something went wrong here", "This was logged, and is our fault."
-            )
+            summary = problems.ErrorSummary(500, "Internal error", "This is our fault and was logged.")
             return render(request, "refused.html", status=500, summary=summary)
 
     return answered

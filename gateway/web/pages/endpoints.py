@@ -1,4 +1,4 @@
-"""The pages of subscribers: those that are paused, a tenant's endpoints and how each does."""
+"""Pages of subscribers: paused ones, a tenant's endpoints, and one endpoint with its health."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def resume(request: Request) -> Response:
 
 
 async def recover(request: Request) -> Response:
-    """The endpoint's dead and held deliveries of the last day are redelivered, after everything else."""
+    """Redelivers the endpoint's dead and held deliveries of the last day, after all its other deliveries."""
     viewer, _ = await forms.acting(request)
     resources = state_of(request).resources
     endpoint = await resources.endpoints.find(_id(request))

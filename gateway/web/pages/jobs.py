@@ -1,4 +1,4 @@
-"""The pages of jobs: find one, see its timeline, cancel it, or decide what became of it."""
+"""Pages of jobs: find one, show its timeline, cancel it, or resolve its unknown outcome."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from gateway.web.state import State, state_of
 
 PAGE: Final = 50
 _MAX_UNKNOWN: Final = 100
-_JOB: Final = text("job", "The job to look at.", JOB_ID, "the id of a job")
+_JOB: Final = text("job", "The job to show.", JOB_ID, "the id of a job")
 _QUERY: Final = Reader((TENANT, PHASE, AFTER, _JOB, SAID), blank_is_absent=True)
 
 
 async def find(request: Request) -> Response:
-    """A tenant's jobs, newest first; without a tenant, those whose outcome is unknown."""
+    """A tenant's jobs, newest first; without a tenant, all jobs whose outcome is unknown."""
     viewer, state = await viewer_of(request), state_of(request)
     query = _QUERY.read(request)
     if query[_JOB]:
@@ -115,5 +115,5 @@ def _videos(job: Job) -> list[str]:
 
 
 def _params(job: Job) -> dict[str, Any]:
-    """What the upstream is asked for; our own files are shown by their names."""
+    """The parameters sent to the upstream; inline files are shown by their names."""
     return {name: value for name, value in job.params.items() if value is not None}

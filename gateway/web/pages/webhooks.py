@@ -1,4 +1,4 @@
-"""The pages of deliveries: dead letters, a tenant's deliveries, one with its attempts; redeliver them."""
+"""Pages of deliveries: dead letters, a tenant's deliveries, one with its attempts; redeliver them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
-#: How many were redelivered just now, for the page to say it.
+#: Number of deliveries just redelivered, which the page confirms.
 _NUMBER: Final[Param[str | None]] = Param("number", "How many.", {"type": "string"}, str, None)
 _QUERY: Final = Reader((TENANT, STATE, SKIP, SAID, _NUMBER), blank_is_absent=True)
 
@@ -76,7 +76,7 @@ async def redeliver_dead(request: Request) -> Response:
 
 
 async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> list[OpsDeliverySummary]:
-    """The newest; the API has the older ones."""
+    """The newest deliveries only; the API lists older ones."""
     wanted = DeliveryQuery(
         tenant=tenant,
         states=[kind] if kind else list(DeliveryState),

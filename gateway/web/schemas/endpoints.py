@@ -39,7 +39,8 @@ HEALTH: Final = ("ok", "failing", "paused", "probing", "disabled")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """Removes the defaults of a PATCH body: an omitted field stays unchanged, which no default can express."""
+    """Removes the defaults of a PATCH body: an omitted field stays unchanged, which no default can
+    express."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
@@ -83,7 +84,9 @@ Schedule = Annotated[
 ]
 Slots = Annotated[
     int | None,
-    Field(ge=1, le=MAX_SLOTS, description="Maximum number of concurrent attempts. null: the service's default."),
+    Field(
+        ge=1, le=MAX_SLOTS, description="Maximum number of concurrent attempts. null: the service's default."
+    ),
 ]
 
 
@@ -101,7 +104,8 @@ class EndpointRequest(EndpointBody):
 
 
 class EndpointChange(EndpointBody):
-    """The fields to change. An omitted field stays unchanged; null resets a field to the service's default."""
+    """The fields to change. An omitted field stays unchanged; null resets a field to the service's
+    default."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
@@ -122,8 +126,8 @@ class RotateRequest(EndpointBody):
         default=OVERLAP_SECONDS,
         ge=0,
         le=MAX_OVERLAP_SECONDS,
-        description="Seconds for which webhooks are also signed with the older secrets. 0: sign only with the "
-        "new secret from now on, for example after a leak.",
+        description="Seconds for which webhooks are also signed with the older secrets. 0: sign only with "
+        "the new secret from now on, for example after a leak.",
     )
 
 
@@ -132,9 +136,9 @@ class EndpointHealth(TypedDict):
     """The circuit breaker's state and the attempts of the last minutes."""
 
     status: Annotated[str, extensible(HEALTH)]
-    """`ok`. `failing`: the latest attempts failed. `paused`: nothing is sent until `paused_until`, because too
-    many attempts failed (the circuit breaker is open) or an operator paused it. `probing`: one attempt checks
-    whether the endpoint works again (half-open). `disabled`."""
+    """`ok`. `failing`: the latest attempts failed. `paused`: nothing is sent until `paused_until`, because
+    too many attempts failed (the circuit breaker is open) or an operator paused it. `probing`: one attempt
+    checks whether the endpoint works again (half-open). `disabled`."""
     attempts: Count
     """Number of attempts in the last minutes."""
     failed: Count

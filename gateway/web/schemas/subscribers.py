@@ -34,7 +34,8 @@ class ResumeSubscribers(OpsRequest):
         default=None, pattern=SUBSCRIBER, description="Id of the subscriber, from the list."
     )
     all: bool = Field(
-        default=False, description="Resume up to 1000 subscribers, starting with those that would be retried first."
+        default=False,
+        description="Resume up to 1000 subscribers, starting with those that would be retried first.",
     )
 
 

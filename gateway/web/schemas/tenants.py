@@ -46,9 +46,14 @@ class TenantChange(OpsRequest):
     in_flight: Whole | None = Field(default=None, description="Maximum number of its tasks at the upstream.")
     queue_max: Whole | None = Field(default=None, description="Maximum number of its waiting jobs.")
     rate: float | None = Field(
-        default=None, ge=0, le=MAX_WHOLE, description="Maximum number of jobs it may create per second; 0: unlimited."
+        default=None,
+        ge=0,
+        le=MAX_WHOLE,
+        description="Maximum number of jobs it may create per second; 0: unlimited.",
     )
-    burst: Whole | None = Field(default=None, description="Maximum number of jobs created at once after a quiet time.")
+    burst: Whole | None = Field(
+        default=None, description="Maximum number of jobs created at once after a quiet time."
+    )
     networks: Annotated[list[str], Field(min_length=1, max_length=50), AfterValidator(_networks)] | None = (
         Field(
             default=None,
@@ -66,8 +71,8 @@ class KeyRequest(OpsRequest):
     scopes: list[Scope] | None = Field(
         default=None,
         max_length=len(Scope),
-        description="What the key may do. Default: jobs and endpoints. Only a key that has an operator's scope "
-        "can grant it.",
+        description="What the key may do. Default: jobs and endpoints. Only a key that has an operator's "
+        "scope can grant it.",
     )
     expires_in_hours: int | None = Field(
         default=None, ge=1, le=MAX_HOURS, description="Hours until it expires; null: never."

@@ -1,5 +1,4 @@
-"""What stands between the network and the application: to which hosts requests may be addressed, and the
-headers that tell browsers how to treat whatever is answered."""
+"""Checks which hosts requests may be addressed to, and adds security headers to responses."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from starlette.types import Scope
 from gateway.settings import Settings
 from gateway.web.http import headers as heads
 
-#: Asked by what runs the process, under whatever address it knows.
+#: Requested by orchestrators and monitoring, with any host name or address.
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _NOTHING: Final = b"default-src 'none'; frame-ancestors 'none'"
 Header = tuple[bytes, bytes]
@@ -36,7 +35,7 @@ class SecurityPolicy:
         self._hsts = f"max-age={settings.hsts_seconds}".encode() if settings.hsts_seconds else None
 
     def refuses(self, scope: Scope) -> bool:
-        """Whether the request is addressed to somebody else."""
+        """Whether the request is addressed to a host that is not allowed."""
         if self._any or scope["path"] in PROBES:
             return False
         given = heads.gather(scope).get(b"host", b"").decode("latin-1").lower()
@@ -44,7 +43,7 @@ class SecurityPolicy:
         return host not in self._hosts and not host.endswith(self._suffixes or ("\0",))
 
     def headers(self, scope: Scope, given: list[Any]) -> Iterator[Header]:
-        """What an answer that says so much gets on top."""
+        """The security headers to add to a response that has the headers `given`."""
         yield from _ALWAYS
         names = {name for name, _ in given}
         for header in _DEFAULTS:

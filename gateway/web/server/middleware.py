@@ -1,4 +1,4 @@
-"""Around every request: an id, headers that hold for all answers, a count, and the last line of defence."""
+"""Middleware for every request: request id, common headers, counting, and a 500 for unexpected errors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gateway.web.server.hosts import SecurityPolicy
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
-#: The only answers that may be kept by anybody.
+#: Prefixes of the only paths whose responses may be cached.
 CACHEABLE: Final = ("/docs", "/ops/static/")
 
 
 class RequestMiddleware:
-    """Pure ASGI. `routes`: the path template of every endpoint, which is what is counted and logged: a path
-    itself can hold a callback's token."""
+    """Pure ASGI. `routes`: handler -> path template. Templates are counted and logged instead of paths,
+    because a path can contain a callback token."""
 
     def __init__(
         self,

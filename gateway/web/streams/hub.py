@@ -1,7 +1,7 @@
-"""The event streams of one process: what happens is read once for a tenant, and handed to all who listen.
+"""The event streams of one process: each tenant's events are read once and passed to all its listeners.
 
-A feed reads its tenant's stream from where it stands (`read`) whenever it is told that there is more, so that
-nothing is lost with a word on the way. Each event's bytes are made once and shared by all listeners.
+A notification only triggers a read of the tenant's stream from the last position (`read`), so a lost
+notification never loses an event. The bytes of each event are built once and shared by all listeners.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gateway.store.event_log import START, Entry, RedisTenantEvents, place
 from gateway.store.notifications import Bell, Changes
 from gateway.telemetry import Outage
 
-#: What may wait for one client that does not read.
+#: Maximum number of messages queued for one client.
 QUEUE_MAX: Final = 1000
 PAGE: Final = 100
-#: What one client is sent at once, and all that is held for one that catches up, if no message is larger.
+#: Size of one write to a client, and of what is buffered for one that catches up, unless a message is larger.
 CHUNK_BYTES: Final = 65_536
-#: So many of a tenant's streams read what they missed at the same moment; the others wait for each other.
+#: Maximum number of a tenant's streams that read missed events at the same time.
 _CATCH_UP_AT_ONCE: Final = 4
 _FEEDS_AT_ONCE: Final = 8
 _RETRY_SECONDS: Final = 0.5
@@ -32,7 +32,8 @@ _FULL_RETRY_SECONDS: Final = 15
 
 
 class Message(NamedTuple):
-    """What goes out for one event. `place`: its id, to compare. `gap`: word of events that are lost."""
+    """What is sent for one event. `place`: its position, comparable. `gap`: it reports missing events
+    instead."""
 
     place: tuple[int, int]
     type: str
@@ -46,22 +47,23 @@ def message(entry: Entry, body: bytes) -> Message:
 
 
 def gap(after: str, oldest: str) -> Message:
-    """Events after `after` and before `oldest` are not kept. It has no id: it is no place to go on from."""
-    detail = "events are missing here: they are not kept any more; look at your jobs with GET /v1/jobs"
+    """Reports that events between `after` and `oldest` are no longer kept. It has no id, because a client
+    cannot continue from it."""
+    detail = "events are missing here because they are no longer kept; check your jobs with GET /v1/jobs"
     data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": detail}}
     return Message(place(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
 
 
 class Chunk(NamedTuple):
-    """What goes out at once for the first `taken` of some entries."""
+    """One write with the first `taken` of the given entries."""
 
     block: bytes
     taken: int
 
 
 class Listener:
-    """One open stream. `types`: None for all; `job_id`: None for all of the tenant. `closed`: why nothing is
-    put into its queue any more."""
+    """The queue of one open stream. `types`: None for all. `job_id`: None for all jobs of the tenant.
+    `closed`: the reason why it accepts no more messages."""
 
     __slots__ = ("_queue", "bell", "closed", "job_id", "types")
 
@@ -81,7 +83,7 @@ class Listener:
                 self._queue.append(offered)
                 self.bell.ring()
             else:
-                self.close("you read too slowly")
+                self.close("the client reads too slowly")
 
     def close(self, why: str) -> None:
         self.closed = self.closed or why
@@ -89,15 +91,18 @@ class Listener:
         self.bell.ring()
 
     def taken(self) -> list[Message]:
-        """All that waits; from then on it waits no more."""
+        """Remove and return all queued messages."""
         taken, self._queue = self._queue, []
         return taken
 
 
 class Feed:
-    """A tenant's events in this process. `read`: how far its stream was read, None at first; `offered`: how
-    far it was handed to the listeners; `users`: open streams, those that still catch up included; `turns`:
-    of those, held while something is read, and never while a client is waited for."""
+    """A tenant's events in this process.
+
+    `read`: position up to which its stream was read; None at first. `offered`: position up to which events
+    were passed to the listeners. `users`: number of open streams, including those that are still catching up.
+    `catch_up_slots`: held by a stream that catches up while it reads, but never while it waits for a client.
+    """
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
@@ -110,7 +115,7 @@ class Feed:
 
     @contextlib.contextmanager
     def joined(self, listener: Listener) -> Iterator[None]:
-        """From now on the listener gets what is read."""
+        """Within the block the listener gets every event that is read."""
         if listener.job_id is None:
             self._of_all.add(listener)
         else:
@@ -125,7 +130,7 @@ class Feed:
                     del self._of_job[listener.job_id]
 
     def listeners(self, entry: Entry | None = None) -> list[Listener]:
-        """Who wants this one; or all."""
+        """The listeners that want this entry; without an entry, all listeners."""
         if entry is None:
             return [*self._of_all, *(one for some in self._of_job.values() for one in some)]
         return [
@@ -135,14 +140,14 @@ class Feed:
 
 
 class Streams:
-    """`async with streams:` reads for all feeds. `most`: open streams of one tenant."""
+    """`async with streams:` reads for all feeds. `limit`: maximum number of open streams per tenant."""
 
     def __init__(self, changes: Changes, events: RedisTenantEvents, limit: int) -> None:
         self._changes = changes
         self._events = events
         self._limit = limit
         self._feeds: dict[str, Feed] = {}
-        self._updated: dict[str, None] = {}  # tenants with news, the first first
+        self._updated: dict[str, None] = {}  # tenants with new events, in order of notification
         self._bell = Bell()
         self._task: asyncio.Task[None] | None = None
 
@@ -156,14 +161,14 @@ class Streams:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
-        # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
+        # Once is not enough: a timeout inside the Redis client can swallow a cancellation.
         while not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=0.5)
 
     @contextlib.asynccontextmanager
     async def feed(self, tenant: str) -> AsyncIterator[Feed]:
-        """The tenant's feed, which is read as long as somebody uses it. LimitReached, StoreUnavailable."""
+        """The tenant's feed, which is read while it has users. Raises LimitReached or StoreUnavailable."""
         feed = self._feeds.get(tenant)
         if feed is not None and feed.users >= self._limit:
             detail = (
@@ -187,7 +192,7 @@ class Streams:
                 self._changes.unfollow(tenant)
 
     async def chunk(self, entries: Sequence[Entry]) -> Chunk:
-        """As many of these as `PIECE_BYTES` hold, and one at least; nothing for a job that was forgotten."""
+        """As many of these as fit into `CHUNK_BYTES`, at least one. Events of deleted jobs are skipped."""
         bodies = await self._events.bodies(entries)
         blocks: list[bytes] = []
         size = taken = 0
@@ -224,23 +229,24 @@ class Streams:
                     await asyncio.sleep(_RETRY_SECONDS)
 
     async def _advance_all(self, feeds: Sequence[Feed]) -> None:
-        """Reads on, and ends the streams of a tenant with which that fails for a reason of ours."""
+        """Read new events. If that fails unexpectedly for a tenant, close the streams of that tenant."""
         try:
             await self._advance(feeds)
         except StoreUnavailable:
             raise
-        except Exception:  # noqa: BLE001  # nobody must wait in silence for what does not come
-            if len(feeds) > 1:  # one of them is at fault, and the others must not pay for it
+        except Exception:  # noqa: BLE001  # no client may wait silently for events that never come
+            if len(feeds) > 1:  # find the one that fails, so that the others are not affected
                 for feed in feeds:
                     await self._advance_all([feed])
                 return
             for feed in feeds:
                 structlog.get_logger().exception("event_streams_failed", tenant=feed.tenant)
                 for listener in feed.listeners():
-                    listener.close("something went wrong here")
+                    listener.close("internal error")
 
     async def _advance(self, feeds: Sequence[Feed]) -> None:
-        """Read on, and hand out. Who joins in between either gets what was read or has read it already."""
+        """Read new events and pass them to the listeners. A listener that joins meanwhile either gets them
+        here or has read them already."""
         if not feeds:
             return
         before = [(feed.tenant, feed.read or START) for feed in feeds]
@@ -256,7 +262,8 @@ class Streams:
                 if len(page) == PAGE:
                     await self._report_gap(feed, last)
         except Exception as error:
-            # Read again, but not what cannot be read: it would end every stream that its tenant opens.
+            # Read these again later. But skip entries that cannot be read: they would close every stream of
+            # their tenant.
             if isinstance(error, StoreUnavailable) or len(feeds) > 1:
                 for feed, (_, last) in zip(feeds, before, strict=True):
                     feed.read = last
@@ -270,7 +277,8 @@ class Streams:
             feed.offered = feed.read or START
 
     async def _report_gap(self, feed: Feed, last: str) -> None:
-        """There is more to read, and perhaps so much that some of it was cut off before we came to it."""
+        """After a full page: read again, and report a gap if events were trimmed before we could read
+        them."""
         self._mark_updated(feed.tenant)
         oldest = await self._events.missing_after(feed.tenant, last)
         if oldest is not None:

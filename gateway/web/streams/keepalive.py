@@ -1,4 +1,4 @@
-"""Looking after clients that wait, by the thousand: no task for any of them."""
+"""Wakes thousands of waiting clients regularly, without a task for each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _MAX_CONCURRENT_READS: Final = 64
 
 
 class KeepAlive:
-    """One task that beats every bell once in `BEAT_SECONDS`, a part of them at a time, so that each sees
-    whether its client is still there; and rings all of them when the process is about to end.
-    `reading`: thousands that are woken together ask Redis a few at a time."""
+    """One task that calls `beat` on every bell once in `KEEPALIVE_SECONDS`, one group at a time, so that each
+    waiter checks whether its client is still connected. At shutdown it rings all of them.
+
+    `reading`: limits concurrent reads of Redis when thousands of waiters wake up together.
+    """
 
     def __init__(self, stopping: asyncio.Event, seconds: float | None = None) -> None:
         self._stopping = stopping

@@ -138,14 +138,14 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)
     assert status == 202
     code, text = run(service, "jobs", "show", job["id"], **where)
-    assert (code, "accepted, and kept durably" in text) == (0, True)
+    assert (code, "accepted and stored durably" in text) == (0, True)
     assert run(service, "jobs", "cancel", job["id"], **where) == (0, f"{job['id']} is canceled\n")
     code, text = run(service, "jobs", "resolve", job["id"], "--action", "fail", **where)
     assert (code, "the job is canceled" in text) == (1, True)
     assert run(service, "jobs", "unknown", **where) == (0, "none\n")
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
     assert run(service, "subscribers", "paused", **where) == (0, "none\n")
-    assert run(service, "subscribers", "resume", **where) == (0, "0 are still left alone\n")
+    assert run(service, "subscribers", "resume", **where) == (0, "0 are still paused\n")
     assert run(service, "accounts", "resume", "main", **where) == (0, "main is open, 0 of 5 slots\n")
     code, text = run(service, "accounts", "show", "--json", **where)
     assert json.loads(text)["paused"] is False
