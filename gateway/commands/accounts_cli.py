@@ -1,4 +1,4 @@
-"""How operators see to the upstream's accounts from the command line, by the gateway's own API."""
+"""`vidu-gateway accounts`: operators' commands on upstream accounts, over the gateway's API."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result
 
 _MAIN: Final = "main"
 
-accounts = typer.Typer(help="The upstream's accounts: send nothing with one, or go on.", no_args_is_help=True)
+accounts = typer.Typer(help="Upstream accounts: list, pause and resume them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="As the settings name it.")]
-Reason = Annotated[str, typer.Option(help="Why, for the other operators.")]
+Name = Annotated[str, typer.Argument(help="Name of the account in the settings.")]
+Reason = Annotated[str, typer.Option(help="The reason, for other operators.")]
 
 
 @accounts.command("list")
 def list_accounts(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """List them: whether anything is sent with each, and how much is under way."""
+    """List accounts with their state and slots."""
     found = call("GET", "accounts", url, key)
     columns = ("name", "paused", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
     print_result(found, as_json, lambda: rows(found["data"], columns))
@@ -28,7 +28,7 @@ def list_accounts(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> N
 
 @accounts.command("show")
 def show_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Show whether anything is sent with an account, and why not."""
+    """Show an account: paused or active, and why."""
     _print_account(call("GET", _path(name), url, key), as_json)
 
 
@@ -36,13 +36,13 @@ def show_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: A
 def pause_account(
     reason: Reason, name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False
 ) -> None:
-    """Send nothing with an account, not even a probe, until it is resumed."""
+    """Stop sending with an account, even probes, until it is resumed."""
     _print_account(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
 
 
 @accounts.command("resume")
 def resume_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send with it again."""
+    """Send with an account again."""
     _print_account(call("POST", f"{_path(name)}/resume", url, key), as_json)
 
 

@@ -1,6 +1,6 @@
-"""Start and supervise the processes of one machine: restarted when they die, stopped in order.
+"""Starts and supervises the processes of one machine: restarts them when they die, stops them in order.
 
-Single-threaded: whoever runs the machine calls `tick` often (or `run`, which does), from the main thread.
+Single-threaded: call `tick` often (or `run`, which does) from the main thread.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from gateway.errors import ConfigurationError, Unavailable
 from gateway.local.process import ManagedProcess
 
 TICK_SECONDS = 0.1
-QUICK_SECONDS = 5.0  # a process that ends sooner than this has failed at once
+QUICK_SECONDS = 5.0  # a process that exits sooner counts as failed at startup
 MAX_QUICK_EXITS = 5
-WRONG_SETTING = 2  # the exit code of a process of ours that would end in the same way again
+WRONG_SETTING = 2  # exit code of our processes for a configuration error, which a restart cannot fix
 _START_SECONDS = 60.0
 _START_PAUSE_SECONDS = 0.02
 _FIRST_BACKOFF_SECONDS = 0.1
@@ -31,14 +31,13 @@ class _Supervised:
     process: ManagedProcess
     started: float
     quick_exits: int = 0
-    due: float | None = None  # when to start it again; None while it runs
+    due: float | None = None  # when to restart it; None while it runs
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """`say` gets one clear line for whatever a person would want to know; `each_tick` is called as often
-    as the machine looks at its children. `interrupts` counts the signals that asked to stop: one is a
-    request, two are an order.
+    """`say`: called with one line about each notable event. `each_tick`: called at every tick. `interrupts`:
+    number of signals that asked to stop: the first stops gracefully, the second kills.
     """
 
     say: Callable[[str], None]
@@ -49,7 +48,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Signals are ours inside the block, and nothing is left running after it."""
+        """Handle signals inside the block, and stop all processes at its end."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, self._interrupt) for number in numbers}
         try:
@@ -60,16 +59,16 @@ class Supervisor:
                 signal.signal(number, action)
 
     def begin(self, *processes: ManagedProcess) -> None:
-        """Start them, all at once, and look after them from now on."""
+        """Start the processes without waiting, and supervise them from now on."""
         for process in processes:
             process.start()
             self._supervised.append(_Supervised(process, self.monotonic()))
 
     def wait_until_ready(self) -> bool:
-        """True when every child is ready, False when interrupted before.
+        """Wait; True when all processes are ready, False if interrupted.
 
-        Raises Unavailable when one ends at once too often or is not ready in time, ConfigurationError when
-        one says that a setting is wrong.
+        Raises Unavailable if one exits too often or is not ready in time, ConfigurationError if one reports a
+        wrong setting.
         """
         deadline = self.monotonic() + _START_SECONDS
         waiting = [entry.process for entry in self._supervised]
@@ -84,13 +83,13 @@ class Supervisor:
         return True
 
     def run(self) -> None:
-        """Supervise until a signal asks to stop. Raises Unavailable when a child cannot be kept up."""
+        """Supervise until a signal asks to stop. Raises Unavailable if a process exits too often."""
         while not self.interrupts:
             self.tick()
             time.sleep(TICK_SECONDS)
 
     def tick(self) -> None:
-        """Look at every child once: note who ended, start again who is due."""
+        """Check all processes once: note those that exited, restart those that are due."""
         self.each_tick()
         for entry in self._supervised:
             if entry.due is not None:
@@ -101,7 +100,7 @@ class Supervisor:
                 self._exited(entry, code)
 
     def stop(self) -> None:
-        """End them in the reverse of the order they were started in, each given its time."""
+        """Stop the processes in reverse starting order, each with its own time limit."""
         while self._supervised:
             process = self._supervised.pop().process
             if not process.stop(hurry=lambda: self.interrupts > 1):

@@ -1,8 +1,8 @@
-"""Every environment variable of the service, once: its name, type, unit and default.
+"""All environment variables of the service: name, type, unit and default.
 
-The name of a field is the variable's, in lower case and without `GATEWAY_`. A wrong value stops the
-process at start, with the variable named (`load`). One module a part of the service; here is what follows
-from several of them.
+A field is named like its variable, in lower case and without `GATEWAY_`. A wrong value stops the process at
+startup with an error that names the variable (`load`). Each part of the service has its own module; values
+derived from several of them are here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 
 _PREFIX: Final = "GATEWAY_"
-_MAX_PAUSE_FACTOR: Final = 30  # times the first
+_MAX_PAUSE_FACTOR: Final = 30  # times the first pause
 _RETRY_SHARE: Final = (
-    0.75  # of the deliveries at once: first attempts are never kept waiting by retries alone
+    0.75  # maximum share of delivery slots for retries, so that first attempts always get some
 )
 
 
@@ -49,7 +49,7 @@ class Settings(
         )
 
     def job_deadline(self, off_peak: bool) -> float:
-        """Seconds from a submission to giving up on the upstream."""
+        """Seconds from a submission until we stop waiting for the upstream."""
         slow = self.off_peak_deadline_seconds if off_peak else 0.0
         return max(self.job_deadline_seconds, slow)
 
@@ -92,7 +92,7 @@ class Settings(
 
 
 def load() -> Settings:
-    """The settings of this process. ConfigurationError names every variable that is missing or wrong."""
+    """The settings of this process. Raises ConfigurationError with every missing or wrong variable."""
     try:
         settings = Settings()
     except ValidationError as error:

@@ -65,8 +65,8 @@ def test_a_service_that_is_well_has_nothing_wrong_with_it(service: Machine) -> N
     assert code == 0
     assert found.keys() == {"settings", "redis", "workers", "callbacks", "upstream", "files"}
     code, text = run(service, "doctor")
-    assert (code, "WRONG" in text) == (0, False)
-    assert "takes the key" in text
+    assert (code, "ERROR" in text) == (0, False)
+    assert "accepts the key" in text
 
 
 @pytest.mark.parametrize(
@@ -161,5 +161,5 @@ def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:
         client.set("{gw}:swept", "0")
     code, found = examined(service)
     assert code == 1
-    assert [text for name, text, _ in errors(found) if name == "workers" and "none runs" in text]
+    assert [text for name, text, _ in errors(found) if name == "workers" and "no worker is running" in text]
     service.start_workers()
