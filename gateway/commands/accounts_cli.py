@@ -52,6 +52,6 @@ def _path(name: str) -> str:
 
 def _print_account(found: Mapping[str, Any], as_json: bool) -> None:
     why = f", by {found['paused_by']}: {found['reason']}" if found["paused"] else ""
-    state = "paused" if found["paused"] else "open"
+    state = "paused" if found["paused"] else "active"
     slots = f"{found['in_flight']} of {found['slots']} slots"
     print_result(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))

@@ -107,7 +107,7 @@ def _counts(overview: Mapping[str, Any]) -> Table:
 
 
 def _account(account: Mapping[str, Any]) -> str:
-    state = "paused" if account["paused"] else "held" if account["held"] else "open"
+    state = "paused" if account["paused"] else "held" if account["held"] else "active"
     return f"{account['name']} {state}, {account['in_flight']}/{account['slots']} slots"
 
 

@@ -74,7 +74,7 @@ def test_the_list_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         ([CANARY], "account 1: must be an object with name, key, weight, slots, rate"),
         ([{"key": CANARY}], "account 1: name must be 1 to 32 of"),
         ([SECOND | {"name": "Second"}], "account 1: name must be"),
-        ([SECOND | {"name": "main"}], "account main: this name belongs to GATEWAY_UPSTREAM_KEY"),
+        ([SECOND | {"name": "main"}], "account main: this name is reserved for GATEWAY_UPSTREAM_KEY"),
         ([SECOND, {**SECOND, "key": "y"}], "account 2: name second is already used"),
         ([SECOND, {"name": "third", "key": CANARY}], "account third: has the same key as second"),
         ([{"name": "second"}], "account second: key is missing"),

@@ -146,7 +146,7 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
     assert run(service, "subscribers", "paused", **where) == (0, "none\n")
     assert run(service, "subscribers", "resume", **where) == (0, "0 are still paused\n")
-    assert run(service, "accounts", "resume", "main", **where) == (0, "main is open, 0 of 5 slots\n")
+    assert run(service, "accounts", "resume", "main", **where) == (0, "main is active, 0 of 5 slots\n")
     code, text = run(service, "accounts", "show", "--json", **where)
     assert json.loads(text)["paused"] is False
     code, text = run(service, "accounts", "list", "--json", **where)
