@@ -1,4 +1,4 @@
-"""The gateway process: `python -m gateway`. Exit code 2 when a setting is wrong, which stderr names."""
+"""The gateway process: `python -m gateway`. Exit code 2 if a setting is wrong; stderr says which."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _BACKLOG: Final = 2048
 
 
 class _Server(uvicorn.Server):
-    """Ends in good order: at SIGTERM it is not ready any more, and still serves for `drain_seconds`, so that
-    a load balancer notices. Then it takes no more connections, and tells those who wait for a job that the
-    process is about to end, instead of making it wait for them. A second signal cuts the serving short."""
+    """Shuts down gracefully. At SIGTERM it stops being ready but serves for another `drain_seconds`, so that
+    load balancers notice. Then it accepts no more connections, and answers waiting clients early instead of
+    waiting for them. A second signal ends the draining immediately."""
 
     def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
         super().__init__(config)
         self._drain_seconds = drain_seconds
-        self._asked: tuple[int, float] | None = None  # by which signal, and until when to serve
+        self._stop_request: tuple[int, float] | None = None  # the signal, and until when to serve
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._asked is not None or not self._drain_seconds or not self.started:
+        if self._stop_request is not None or not self._drain_seconds or not self.started:
             super().handle_exit(sig, frame)
             return
-        self._asked = sig, Environment().monotonic() + self._drain_seconds
+        self._stop_request = sig, Environment().monotonic() + self._drain_seconds
         self.config.loaded_app.state.drain.begun = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._asked is not None and Environment().monotonic() >= self._asked[1]:
-            super().handle_exit(self._asked[0], None)
+        if self._stop_request is not None and Environment().monotonic() >= self._stop_request[1]:
+            super().handle_exit(self._stop_request[0], None)
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of the host. ConfigurationError, which names the setting at fault."""
+    """A socket for each address of the host. Raises ConfigurationError with the setting at fault."""
     listeners: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,4 +1,4 @@
-"""The command `vidu-gateway`: how each sub-command is called. What it does is imported when it is run."""
+"""The command line of `vidu-gateway`. The code of each sub-command is imported when it runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gateway.dispatch import Role
 from gateway.errors import GatewayError
 
 app = typer.Typer(
-    help="Video generation jobs: accepted once, paid for once, told to you by a signed webhook.",
+    help="Video generation jobs: accepted once, paid for once, delivered by a signed webhook.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,  # its tracebacks show local variables, and with them secrets
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, including secrets
 )
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(tenants_cli.app, name="tenants")
@@ -33,7 +33,7 @@ app.add_typer(accounts_cli.accounts, name="accounts")
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-_OURS_ALONE = 0o077
+_OWNER_ONLY_UMASK = 0o077
 
 
 def _version(wanted: bool) -> None:
@@ -50,40 +50,42 @@ def vidu_gateway(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """What all sub-commands share: SIGTERM ends them as Ctrl-C does."""
+    """Common to all sub-commands: SIGTERM stops them like Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @app.command()
 def up(
     data_dir: Annotated[
-        Path, typer.Option(help="Everything that is kept: data, videos, logs, secrets.")
+        Path, typer.Option(help="Directory for all data: store, videos, logs, secrets.")
     ] = Path(".vidu-gateway"),
     host: Annotated[str, typer.Option(help="Address that the API listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65535)] = 8080,
     sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox.", min=1, max=65535)] = 8090,
     upstream_url: Annotated[
-        str | None, typer.Option(help="The real upstream, instead of the sandbox: its jobs cost money.")
+        str | None, typer.Option(help="URL of a real upstream instead of the sandbox. Jobs cost money.")
     ] = None,
     upstream_key: Annotated[
         str | None,
         typer.Option(
             envvar="GATEWAY_UPSTREAM_KEY",
-            help="Key for the real upstream; as this variable it stays out of the list of processes.",
+            help="API key of the real upstream. Prefer the variable: it is not shown in the process list.",
         ),
     ] = None,
     public_url: Annotated[
-        str | None, typer.Option(help="Where the real upstream can reach the API with its callbacks.")
+        str | None, typer.Option(help="Public base URL of the API, for callbacks of the real upstream.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1, max=64)] = 1,
     render: Annotated[Render, typer.Option(help="Whether the sandbox renders videos.")] = "full",
-    callback_style: Annotated[CallbackStyle, typer.Option(help="How the sandbox calls back.")] = "vtrix",
-    log_level: Annotated[LogLevel, typer.Option(help="Of all processes.")] = "info",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show what the processes log.")] = False,
+    callback_style: Annotated[
+        CallbackStyle, typer.Option(help="Format of the sandbox's callbacks.")
+    ] = "vtrix",
+    log_level: Annotated[LogLevel, typer.Option(help="Log level of all processes.")] = "info",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the logs of all processes.")] = False,
 ) -> None:
-    """Run the whole service on this machine: store, gateway, workers and a sandbox upstream."""
+    """Run the whole service on this machine: store, gateway, workers and the sandbox as upstream."""
     if upstream_url and not upstream_key:
-        raise typer.BadParameter("the real upstream needs --upstream-key, or GATEWAY_UPSTREAM_KEY")
+        raise typer.BadParameter("--upstream-url requires --upstream-key, or GATEWAY_UPSTREAM_KEY")
     from gateway.commands.stack import Plan
     from gateway.commands.up import up as run
 
@@ -100,49 +102,50 @@ def up(
         callback_style=callback_style,
         log_level=log_level,
     )
-    os.umask(_OURS_ALONE)  # before anything is started or written
+    os.umask(_OWNER_ONLY_UMASK)  # before anything is started or written
     run(plan, verbose=verbose)
 
 
 @app.command()
 def demo(
-    prompt: Annotated[str, typer.Option(help="What the video shows.")] = (
+    prompt: Annotated[str, typer.Option(help="Description of the video.")] = (
         "A quiet morning: light moves over the hills, slowly, from picture to picture"
     ),
-    duration: Annotated[int, typer.Option(help="Seconds of video.")] = 5,
+    duration: Annotated[int, typer.Option(help="Length of the video in seconds.")] = 5,
     resolution: Annotated[str, typer.Option(help="540p, 720p or 1080p.")] = "720p",
     aspect_ratio: Annotated[str, typer.Option(help="16:9, 9:16, 1:1, ...")] = "16:9",
-    output: Annotated[Path, typer.Option(help="Where the video is saved.")] = Path("demo.mp4"),
+    output: Annotated[Path, typer.Option(help="File to save the video in.")] = Path("demo.mp4"),
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object as the last line; progress goes to stderr.")
+        bool, typer.Option("--json", help="Print one JSON object as the last line; progress goes to stderr.")
     ] = False,
 ) -> None:
-    """See one job go the whole way: three pictures in, a video and a signed webhook out."""
+    """Run one job through the whole service: from three images to a video and a signed webhook."""
     from gateway.commands.demo import Order
     from gateway.commands.demo import demo as run
 
-    os.umask(_OURS_ALONE)
+    os.umask(_OWNER_ONLY_UMASK)
     run(Order(prompt, duration, resolution, aspect_ratio), output, as_json=as_json)
 
 
 @app.command()
 def listen(
-    forward: Annotated[str, typer.Option(help="Where each event is POSTed to, as a signed webhook.")],
-    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8080",
+    forward: Annotated[str, typer.Option(help="URL that each event is POSTed to as a signed webhook.")],
+    url: Annotated[str, typer.Option(help="URL of the gateway.")] = "http://127.0.0.1:8080",
     key: Annotated[
         str,
         typer.Option(envvar="VIDU_GATEWAY_KEY", help="A client key with jobs:read.", show_default=False),
     ] = "",
     events: Annotated[
-        str, typer.Option(help="Types, comma-separated; * for all; none: what an endpoint gets by default.")
+        str,
+        typer.Option(help="Event types, comma-separated; * for all (default: the default of an endpoint)."),
     ] = "",
     secret: Annotated[
-        str | None, typer.Option(help="Sign with this one (whsec_...) instead of a new one each time.")
+        str | None, typer.Option(help="Signing secret (whsec_...) to use instead of a new one.")
     ] = None,
 ) -> None:
-    """Forward your tenant's events to a service on this machine, where the gateway cannot reach it."""
+    """Forward your tenant's events to a service on this machine, which the gateway cannot reach."""
     if not key:
-        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_KEY")
+        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_KEY")
     from gateway.commands.listen import Plan
     from gateway.commands.listen import listen as run
 
@@ -152,9 +155,9 @@ def listen(
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Look at the set-up in this environment: settings, Redis, workers, callbacks, upstream, files."""
+    """Check the configuration in this environment: settings, Redis, workers, callbacks, upstream, files."""
     from gateway.commands import doctor as examination
 
     findings = examination.examine()
@@ -167,50 +170,53 @@ def doctor(
         from gateway.commands.tables import findings_table
 
         Console().print(findings_table(findings))
-    if examination.serious(findings):
+    if examination.has_errors(findings):
         raise typer.Exit(1)
 
 
 @app.command()
 def status(
-    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8080",
+    url: Annotated[str, typer.Option(help="URL of the gateway.")] = "http://127.0.0.1:8080",
     key: Annotated[
         str, typer.Option(envvar="VIDU_GATEWAY_OPS_KEY", help="A key with ops:read.", show_default=False)
     ] = "",
-    watch: Annotated[float | None, typer.Option(min=0.5, help="Again every so many seconds.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    watch: Annotated[
+        float | None, typer.Option(min=0.5, help="Seconds between updates (default: print once).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the whole service in one look: depth, age, slots, counts, and what is wrong."""
+    """Show an overview of the service: depth, age, slots, counts and alarms."""
     if not key:
-        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
-    from gateway.commands import status as looking
+        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
+    from gateway.commands import status as status_command
 
-    looking.show(url, key, watch=watch, as_json=as_json)
+    status_command.show(url, key, watch=watch, as_json=as_json)
 
 
 @app.command()
 def top(
     role: Annotated[
-        Role, typer.Option(help="Whose lanes: submit: tenants, deliver: subscribers, confirm: accounts.")
+        Role,
+        typer.Option(help="Role of the lanes: submit: tenants, deliver: subscribers, confirm: accounts."),
     ] = Role.SUBMIT,
     url: ops_cli.Url = ops_cli.LOCAL,
     key: ops_cli.Key = "",
-    every: Annotated[float, typer.Option(min=0.5, help="Again every so many seconds.")] = 2,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between updates.")] = 2,
     once: Annotated[
-        bool, typer.Option("--once", help="And no more; so it is, too, when nobody looks on.")
+        bool, typer.Option("--once", help="Print once and exit (default when output is not a terminal).")
     ] = False,
     as_json: ops_cli.AsJson = False,
 ) -> None:
-    """Show who keeps the service busy: the lanes in which somebody waits the longest."""
+    """Show the lanes with the longest wait."""
     if not key:
-        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
-    from gateway.commands import status as looking
+        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
+    from gateway.commands import status as status_command
 
-    looking.top(url, key, role.value, watch=None if once else every, as_json=as_json)
+    status_command.top(url, key, role.value, watch=None if once else every, as_json=as_json)
 
 
 def main() -> None:
-    """Entry point: an error raised on purpose is a sentence on stderr and exit code 1, never a traceback."""
+    """Entry point. A GatewayError is printed to stderr as one message, with exit code 1 and no traceback."""
     try:
         app()
     except GatewayError as error:

@@ -20,7 +20,7 @@ import redis
 
 from gateway.commands import keys
 from gateway.keyring import Keyring
-from gateway.local.process import Child
+from gateway.local.process import ManagedProcess
 from gateway.local.valkey import prepared
 from gateway.tenants import CLIENT_SCOPES, Scope
 from tests.nursery import MODULES, Hatchling, Nursery
@@ -40,7 +40,7 @@ Process = subprocess.Popen[bytes] | Hatchling
 class Machine:
     """A folder, a durable Valkey, and processes by name: `start`, `kill`, `stop`, `start` again."""
 
-    def __init__(self, folder: Path, valkey: Child, url: str) -> None:
+    def __init__(self, folder: Path, valkey: ManagedProcess, url: str) -> None:
         self.folder, self.valkey, self.url = folder, valkey, url
         self.secret_keys = Keyring.generate()
         self.keyring = Keyring.parse(self.secret_keys)

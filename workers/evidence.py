@@ -156,9 +156,9 @@ class EvidenceSeeker:
 
 
 async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Inconclusive | None:
-    """The task that carries the mark of one of the job's submissions. The list may not show marks; a poll of one
-    task does. A prompt alone is no proof: another job may have asked for the same. Inconclusive when not every
-    candidate could be polled: then nothing is known."""
+    """The task that carries the mark of one of the job's submissions. The list may not show marks; a poll of
+    one task does. A prompt alone is no proof: another job may have asked for the same. Inconclusive when not
+    every candidate could be polled: then nothing is known."""
     mark = f".{job.id}."
     unmarked = []
     for task in tasks:

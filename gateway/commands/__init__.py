@@ -1,1 +1,1 @@
-"""What the sub-commands of `vidu-gateway` do; `gateway.cli` says how they are called."""
+"""The sub-commands of `vidu-gateway`. `gateway.cli` defines the command line."""

@@ -1,4 +1,4 @@
-"""How operators see to the upstream's accounts from the command line, by the gateway's own API."""
+"""`vidu-gateway accounts`: operators' commands on upstream accounts, over the gateway's API."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, rows, tell
+from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result, rows
 
 _MAIN: Final = "main"
 
-accounts = typer.Typer(help="The upstream's accounts: send nothing with one, or go on.", no_args_is_help=True)
+accounts = typer.Typer(help="Upstream accounts: list, pause and resume them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="As the settings name it.")]
-Reason = Annotated[str, typer.Option(help="Why, for the other operators.")]
+Name = Annotated[str, typer.Argument(help="Name of the account in the settings.")]
+Reason = Annotated[str, typer.Option(help="The reason, for other operators.")]
 
 
 @accounts.command("list")
 def list_accounts(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """List them: whether anything is sent with each, and how much is under way."""
+    """List accounts with their state and slots."""
     found = call("GET", "accounts", url, key)
     columns = ("name", "paused", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
-    tell(found, as_json, lambda: rows(found["data"], columns))
+    print_result(found, as_json, lambda: rows(found["data"], columns))
 
 
 @accounts.command("show")
 def show_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Show whether anything is sent with an account, and why not."""
-    _told(call("GET", _path(name), url, key), as_json)
+    """Show an account: paused or active, and why."""
+    _print_account(call("GET", _path(name), url, key), as_json)
 
 
 @accounts.command("pause")
 def pause_account(
     reason: Reason, name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False
 ) -> None:
-    """Send nothing with an account, not even a probe, until it is resumed."""
-    _told(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
+    """Stop sending with an account, even probes, until it is resumed."""
+    _print_account(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
 
 
 @accounts.command("resume")
 def resume_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send with it again."""
-    _told(call("POST", f"{_path(name)}/resume", url, key), as_json)
+    """Send with an account again."""
+    _print_account(call("POST", f"{_path(name)}/resume", url, key), as_json)
 
 
 def _path(name: str) -> str:
     return f"accounts/{quote(name, safe='')}"
 
 
-def _told(found: Mapping[str, Any], as_json: bool) -> None:
+def _print_account(found: Mapping[str, Any], as_json: bool) -> None:
     why = f", by {found['paused_by']}: {found['reason']}" if found["paused"] else ""
-    state = "paused" if found["paused"] else "open"
+    state = "paused" if found["paused"] else "active"
     slots = f"{found['in_flight']} of {found['slots']} slots"
-    tell(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))
+    print_result(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))

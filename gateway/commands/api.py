@@ -1,4 +1,4 @@
-"""HTTP calls of the command line, over the standard library: no proxy, no redirect, no keep-alive."""
+"""HTTP calls of the command line, with the standard library: no proxies, redirects or keep-alive."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.parse import urlencode, urlsplit
 
 from gateway.errors import GatewayError, Unavailable
 
-_MOST_ERROR_CHARACTERS = 600
-_PIECE_BYTES = 65_536
+_MAX_ERROR_CHARACTERS = 600
+_CHUNK_BYTES = 65_536
 
 
 def ask(method: str, url: str, key: str, body: Any = None, seconds: float = 15.0) -> dict[str, Any]:
-    """The JSON object that a 2xx answers. Raises GatewayError for any other answer, Unavailable for none."""
+    """The JSON object of a 2xx response. Raises GatewayError for any other response, Unavailable for none."""
     with _answer(method, url, key, body, seconds) as response:
         text = response.read().decode(errors="replace")
         if not 200 <= response.status < 300:
@@ -30,27 +30,27 @@ def ask(method: str, url: str, key: str, body: Any = None, seconds: float = 15.0
 
 
 def lines(url: str, key: str, query: Mapping[str, str], seconds: float = 60.0) -> Iterator[bytes]:
-    """The pieces of what a GET answers, however long, as they come. Raises as `ask` does."""
+    """The body of the response to a GET, in chunks as they arrive. Raises as `ask` does."""
     with _answer("GET", f"{url}?{urlencode(query)}" if query else url, key, None, seconds) as response:
         if response.status != 200:
             reasons = _reasons(response.read().decode(errors="replace"))
             raise GatewayError(f"GET {urlsplit(url).path} answered {response.status}: {reasons}")
-        while piece := response.read(_PIECE_BYTES):
-            yield piece
+        while chunk := response.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _reasons(text: str) -> str:
-    """Of a problem document every problem, of anything else its beginning."""
+    """All problems of a problem document; the start of any other text."""
     try:
         problem = json.loads(text)
         found = [f"{one['param']}: {one['message']}" for one in problem.get("errors", [])]
         return "; ".join(found) or str(problem.get("detail") or problem["title"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return text[:_MOST_ERROR_CHARACTERS]
+        return text[:_MAX_ERROR_CHARACTERS]
 
 
 def status(url: str, key: str | None = None, seconds: float = 1.0) -> int:
-    """The status of a GET, or 0 when nothing answers."""
+    """The HTTP status of a GET, or 0 if there is no response."""
     try:
         with _answer("GET", url, key, None, seconds) as response:
             return response.status
@@ -59,7 +59,7 @@ def status(url: str, key: str | None = None, seconds: float = 1.0) -> int:
 
 
 def save(url: str, path: Path, seconds: float = 60.0) -> None:
-    """Download to `path`, which appears only when it is whole."""
+    """Download to `path`, which is created only when the download is complete."""
     part = path.with_name(f"{path.name}.part")
     with _answer("GET", url, None, None, seconds) as response:
         if response.status != 200:

@@ -1,4 +1,4 @@
-"""How operators look back from the command line: what was done by whom, and exports."""
+"""`vidu-gateway audit`: list and export the audit, over the gateway's API."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, rows, tell
+from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result, rows
 
-app = typer.Typer(help="What operators did, and what happened to jobs.", no_args_is_help=True)
+app = typer.Typer(help="The audit: what operators did, and exports of job history.", no_args_is_help=True)
 
 Since = Annotated[
-    str | None, typer.Option(help="From this time on, such as 2026-11-22 (default: a day ago).")
+    str | None, typer.Option(help="Start of the time range, such as 2026-11-22 (default: one day ago).")
 ]
-Until = Annotated[str | None, typer.Option(help="Up to this time (default: now).")]
+Until = Annotated[str | None, typer.Option(help="End of the time range (default: now).")]
 
 
 @app.command("list")
 def show(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of entries.")] = 50,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """What operators did, newest first."""
+    """List what operators did, newest first."""
     found = call("GET", f"audit?limit={limit}", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("at", "act", "by"), rest=True))
+    print_result(found, as_json, lambda: rows(found["data"], ("at", "act", "by"), rest=True))
 
 
 @app.command("export")
 def export(
     jobs: Annotated[
-        bool, typer.Option("--jobs", help="What happened to jobs that ended then, instead.")
+        bool,
+        typer.Option(
+            "--jobs", help="Export the history of the jobs that finished in the time range instead."
+        ),
     ] = False,
     since: Since = None,
     until: Until = None,
     url: Url = LOCAL,
     key: Key = "",
 ) -> None:
-    """Print one JSON object a line, as long as it may be."""
+    """Print the audit entries of a time range as JSON Lines."""
     if not key:
-        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
+        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
     from gateway.commands.api import lines
 
     what = "jobs" if jobs else "audit"

@@ -1,4 +1,4 @@
-"""`vidu-gateway demo`: one job through the whole service on this machine, from pictures to a webhook."""
+"""`vidu-gateway demo`: runs one job through the whole service on this machine, from images to a webhook."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gateway.commands.receiver import Receiver, Webhook, receiving
 from gateway.commands.up import sample_names
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, GatewayError, Unavailable
-from gateway.local.supervisor import TICK_SECONDS, Machine
+from gateway.local.supervisor import TICK_SECONDS, Supervisor
 
 IMAGES: Final = 3
 _JOB_SECONDS: Final = 300.0
@@ -36,7 +36,7 @@ _STEP_OF_PHASE: Final = {
     "unknown": "rendering",
     "completed": "completed",
 }
-# The sandbox renders in seconds what takes the real upstream minutes: look often, to see it move.
+# The sandbox renders in seconds what takes the real upstream minutes: poll often to see progress.
 _SETTINGS: Final = {
     "GATEWAY_POLL_FIRST_SECONDS": "0.3",
     "GATEWAY_POLL_MIN_SECONDS": "0.3",
@@ -47,7 +47,7 @@ _SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to ask for, in the API's own words."""
+    """The parameters of the job, as in the API."""
 
     prompt: str
     duration: int
@@ -57,7 +57,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`timings` in seconds: up, queued, submitting, rendering, delivering, saving and the total."""
+    """`timings`: seconds of up, queued, submitting, rendering, delivering, saving and the total."""
 
     job: dict[str, Any]
     file: str
@@ -69,7 +69,7 @@ class Result:
 
 
 def demo(order: Order, output: Path, *, as_json: bool) -> None:
-    """Raises GatewayError, which names the logs, when anything at all did not go as promised."""
+    """Run the demo and save the video. Raises GatewayError, which says where the logs are, on any failure."""
     if not output.parent.is_dir():
         raise ConfigurationError(f"there is no folder {output.parent} to save the video in (--output)")
     data_dir = Path(tempfile.mkdtemp(prefix="vidu-gateway-demo-"))
@@ -86,7 +86,7 @@ def demo(order: Order, output: Path, *, as_json: bool) -> None:
 
 
 class _Demo:
-    """One run; its parts share the machine, which is looked after while they wait."""
+    """One run. The processes are supervised while it waits."""
 
     def __init__(self, order: Order, output: Path, data_dir: Path, console: Console) -> None:
         self._order = order
@@ -94,7 +94,7 @@ class _Demo:
         self._environment = Environment()
         self._began = self._environment.monotonic()
         self._progress = Progress(console, self._elapsed)
-        self._machine = Machine(self._progress.note, self._progress.tick)
+        self._supervisor = Supervisor(self._progress.note, self._progress.tick)
         port, sandbox_port = _free_ports(2)
         self._plan = stack.Plan(data_dir, port, sandbox_port, settings=_SETTINGS)
 
@@ -102,7 +102,7 @@ class _Demo:
         with self._progress.showing():
             self._progress.reach("starting")
             with (
-                stack.running(self._plan, self._machine) as key,
+                stack.running(self._plan, self._supervisor) as key,
                 receiving(self._environment.clock) as receiver,
             ):
                 if key is None:
@@ -116,7 +116,7 @@ class _Demo:
         )
         webhook = self._webhook(receiver)
         if not webhook.is_signed_with(key.signing_secret):
-            raise GatewayError("the webhook came, but its signature is wrong")
+            raise GatewayError("the webhook was received, but its signature is wrong")
         self._progress.reach("delivered")
         saving = self._elapsed()
         api.save(job["output"][0]["content"][0]["url"], self._output)
@@ -157,15 +157,15 @@ class _Demo:
     def _webhook(self, receiver: Receiver) -> Webhook:
         deadline = self._elapsed() + _WEBHOOK_SECONDS
         while not receiver.received:
-            self._wait(deadline, "no webhook came")
+            self._wait(deadline, "no webhook was received")
         return receiver.received[0]
 
     def _wait(self, deadline: float, late: str) -> None:
-        if self._machine.interrupts:
+        if self._supervisor.interrupts:
             raise GatewayError("interrupted")
         if self._elapsed() > deadline:
             raise Unavailable(f"{late} after {self._elapsed():.0f} s")
-        self._machine.tick()
+        self._supervisor.tick()
         time.sleep(TICK_SECONDS / 2)
 
     def _elapsed(self) -> float:
@@ -173,7 +173,7 @@ class _Demo:
 
 
 def measure(path: Path) -> tuple[int, int, float]:
-    """Width and height in pixels and length in seconds, read from the file itself."""
+    """Width and height in pixels and duration in seconds, read from the file."""
     import av
 
     with av.open(str(path)) as container:
@@ -182,7 +182,8 @@ def measure(path: Path) -> tuple[int, int, float]:
 
 
 def _phases(job: dict[str, Any], webhook: Webhook) -> dict[str, float]:
-    """By the gateway's own clock; "delivering" ends when the subscriber has the webhook in hand."""
+    """Seconds of each phase by the gateway's clock. "delivering" ends when the subscriber gets the
+    webhook."""
     names = ("created_at", "started_at", "submitted_at", "finished_at")
     times = [datetime.fromisoformat(job[name]).timestamp() for name in names]
     phases = ("queued", "submitting", "rendering", "delivering")
@@ -206,7 +207,7 @@ def _show(console: Console, result: Result) -> None:
     rows.add_column(style="bold")
     rows.add_row("video", result.file)
     rows.add_row("size", f"{result.width} x {result.height}, {result.seconds:.1f} s")
-    rows.add_row("cost", str((result.job["usage"] or {}).get("cost", "not told")))
+    rows.add_row("cost", str((result.job["usage"] or {}).get("cost", "unknown")))
     rows.add_row("webhook", "received, signature verified")
     for name, seconds in result.timings.items():
         rows.add_row(name, f"{seconds:.3f} s", style="dim" if name != "total" else "")

@@ -1,7 +1,7 @@
-"""`vidu-gateway doctor`: what really goes wrong in a set-up, each with the way out.
+"""`vidu-gateway doctor`: finds common configuration errors, and says how to fix them.
 
-It reads the settings of the services from the environment, asks Redis, the upstream and our own callback
-route, and changes nothing and pays for nothing. A check that cannot be made is a finding; no check raises.
+It reads the services' settings from the environment and checks Redis, the upstream and the callback route. It
+changes nothing and costs nothing. A check that fails to run is a finding too; no check raises.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check`: what was looked at; `fix`: what to do, empty when all is well."""
+    """`check`: the name of the check. `fix`: what to do; empty if nothing is wrong."""
 
     check: str
     level: Level
@@ -60,16 +60,18 @@ Check = Callable[[Settings], AsyncIterator[Finding]]
 
 
 def examine() -> list[Finding]:
-    """All findings, in the order of the checks. Wrong settings end it: there is nothing else to look at."""
+    """All findings, in the order of the checks. With wrong settings, no other check can run."""
     try:
-        found = settings.load()
+        loaded = settings.load()
     except ConfigurationError as error:
-        fix = "set it in the environment of the gateway and of the workers; README lists them all"
+        fix = (
+            "set it in the environment of the gateway and of the workers; docs/settings.md lists all settings"
+        )
         return [Finding("settings", Level.ERROR, line, fix) for line in str(error).splitlines()]
-    return asyncio.run(_examine(found))
+    return asyncio.run(_examine(loaded))
 
 
-async def _examine(found: Settings) -> list[Finding]:
+async def _examine(loaded: Settings) -> list[Finding]:
     checks: list[tuple[str, Check]] = [
         ("settings", _settings),
         ("redis", _redis),
@@ -80,105 +82,105 @@ async def _examine(found: Settings) -> list[Finding]:
     ]
     findings: list[Finding] = []
     for name, check in checks:
-        findings += await _limited(name, lambda check=check: _all(check(found)))  # type: ignore[misc]
+        findings += await _within_time(name, lambda check=check: _collected(check(loaded)))  # type: ignore[misc]
     return findings
 
 
-async def _all(findings: AsyncIterator[Finding]) -> list[Finding]:
+async def _collected(findings: AsyncIterator[Finding]) -> list[Finding]:
     return [finding async for finding in findings]
 
 
-async def _limited(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+async def _within_time(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             return await check()
     except TimeoutError:
-        text = f"gave no answer in {_CHECK_SECONDS:g} s"
-        return [Finding(name, Level.ERROR, text, "look at the network between here and there")]
+        text = f"no answer within {_CHECK_SECONDS:g} s"
+        return [Finding(name, Level.ERROR, text, "check the network")]
     except GatewayError as error:
-        return [Finding(name, Level.ERROR, str(error), _way_out(name))]
+        return [Finding(name, Level.ERROR, str(error), _fix_of(name))]
 
 
-def _way_out(name: str) -> str:
-    return "start Redis, or mend GATEWAY_REDIS_URL" if name in ("redis", "workers") else "see the text"
+def _fix_of(name: str) -> str:
+    return "start Redis, or correct GATEWAY_REDIS_URL" if name in ("redis", "workers") else "see the message"
 
 
-async def _settings(found: Settings) -> AsyncIterator[Finding]:
-    yield Finding("settings", Level.OK, f"vidu-gateway {version('vidu-gateway')}; all settings can be read")
-    if not found.delivery_networks and not found.delivery_public:
+async def _settings(loaded: Settings) -> AsyncIterator[Finding]:
+    yield Finding("settings", Level.OK, f"vidu-gateway {version('vidu-gateway')}; all settings are valid")
+    if not loaded.delivery_networks and not loaded.delivery_public:
         yield Finding(
             *("settings", Level.WARNING, "no webhook can be delivered: no network is allowed"),
-            "set GATEWAY_DELIVERY_NETWORKS to where subscribers are, or GATEWAY_DELIVERY_PUBLIC=1",
+            "set GATEWAY_DELIVERY_NETWORKS to the networks of subscribers, or GATEWAY_DELIVERY_PUBLIC=1",
         )
-    if found.durability == "assume":
+    if loaded.durability == "assume":
         yield Finding(
-            *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: a Redis that could forget is let pass"),
-            "leave it out in production",
+            *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: Redis may lose writes"),
+            "do not set it in production",
         )
-    if found.upstream_tenant_slots > found.roles()[Role.SUBMIT].slots:
+    if loaded.upstream_tenant_slots > loaded.roles()[Role.SUBMIT].slots:
         yield Finding(
             *("settings", Level.WARNING, "a tenant may hold more slots than there are"),
             "set GATEWAY_UPSTREAM_TENANT_SLOTS to at most the slots of all accounts",
         )
 
 
-async def _redis(found: Settings) -> AsyncIterator[Finding]:
-    async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
-        gauges = await RedisGauges(redis, Environment().monotonic, found.roles()[Role.SUBMIT]).read()
+async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
+    async with redis_at(loaded.redis_url, loaded.redis_timeout_seconds) as redis:
+        gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
         for fault in await durability.faults(redis):
             what, _, fix = fault.partition("; ")
-            yield Finding("redis", Level.ERROR, what, fix or "mend it before anything is accepted")
+            yield Finding("redis", Level.ERROR, what, fix or "fix it before accepting jobs")
         skew = Environment().now_ms() / 1000 - gauges.now
         if abs(skew) > _SKEW_SECONDS:
             yield Finding(
-                "redis", Level.WARNING, f"its clock and ours are {abs(skew):.1f} s apart", "mend NTP"
+                "redis", Level.WARNING, f"its clock and ours differ by {abs(skew):.1f} s", "check NTP"
             )
 
 
-async def _workers(found: Settings) -> AsyncIterator[Finding]:
-    async with redis_at(found.redis_url, found.redis_timeout_seconds) as redis:
-        gauges = await RedisGauges(redis, Environment().monotonic, found.roles()[Role.SUBMIT]).read()
+async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
+    async with redis_at(loaded.redis_url, loaded.redis_timeout_seconds) as redis:
+        gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         processes = await RedisWorkers(redis, Scripts(redis)).all()
     if gauges.sweep_age_seconds > _SWEEP_SECONDS:
-        text = "none runs: nothing is sent, confirmed or delivered"
-        yield Finding("workers", Level.ERROR, text, "start some: python -m workers")
+        text = "no worker is running: nothing is sent, confirmed or delivered"
+        yield Finding("workers", Level.ERROR, text, "start workers: python -m workers")
         return
-    text = f"{gauges.workers} run; the last sweep was {gauges.sweep_age_seconds:.0f} s ago"
+    text = f"{gauges.workers} running; the last sweep was {gauges.sweep_age_seconds:.0f} s ago"
     yield Finding("workers", Level.OK, text)
     mine = version("vidu-gateway")
     if others := sorted({one.version for one in processes} - {mine}):
         yield Finding(
-            *("workers", Level.WARNING, f"some are of version {', '.join(others)}, this is {mine}"),
+            *("workers", Level.WARNING, f"some run version {', '.join(others)}, this is {mine}"),
             "finish the update",
         )
 
 
-async def _callbacks(found: Settings) -> AsyncIterator[Finding]:
-    if not found.public_url:
+async def _callbacks(loaded: Settings) -> AsyncIterator[Finding]:
+    if not loaded.public_url:
         yield Finding(
-            *("callbacks", Level.WARNING, "off: every result is found by polling"),
-            "set GATEWAY_PUBLIC_URL to where the upstream reaches the gateway",
+            *("callbacks", Level.WARNING, "off: results are found only by polling"),
+            "set GATEWAY_PUBLIC_URL to the URL where the upstream can reach the gateway",
         )
         return
-    token = tokens.make_probe(found.keyring(), Environment().now_ms() // 60_000)
-    url = f"{found.public_url}/callbacks/probe/{token}"
+    token = tokens.make_probe(loaded.keyring(), Environment().now_ms() // 60_000)
+    url = f"{loaded.public_url}/callbacks/probe/{token}"
     status = await asyncio.to_thread(api.status, url, None, 5.0)
     if 200 <= status < 300:
-        yield Finding("callbacks", Level.OK, f"our own callback route answers by {found.public_url}")
+        yield Finding("callbacks", Level.OK, f"the callback route answers at {loaded.public_url}")
         return
     text = "nothing answers there" if status == 0 else f"something else answers there ({status})"
     yield Finding(
-        *("callbacks", Level.ERROR, f"{found.public_url}: {text}"),
-        "mend GATEWAY_PUBLIC_URL, DNS, ingress or certificate; it must lead to a gateway of the same keyring",
+        *("callbacks", Level.ERROR, f"{loaded.public_url}: {text}"),
+        "check GATEWAY_PUBLIC_URL, DNS, ingress, certificate; the gateway there must have the same keyring",
     )
 
 
-async def _upstream(found: Settings) -> AsyncIterator[Finding]:
-    dialect = dialects.make(found.upstream_dialect)
-    url = found.upstream_url or dialect.home
-    for account in found.accounts():
+async def _upstream(loaded: Settings) -> AsyncIterator[Finding]:
+    dialect = dialects.make(loaded.upstream_dialect)
+    url = loaded.upstream_url or dialect.home
+    for account in loaded.accounts():
         async with HttpUpstream(dialect, url, account.key, query_seconds=8.0) as upstream:
             outcome = await upstream.query("doctor")
         yield _of_account(account.limits.name, url, outcome)
@@ -187,37 +189,37 @@ async def _upstream(found: Settings) -> AsyncIterator[Finding]:
 def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
     setting = "GATEWAY_UPSTREAM_KEY" if name == ACCOUNT else f"the key of {name} in GATEWAY_UPSTREAM_ACCOUNTS"
     if not isinstance(outcome, Inconclusive):
-        return Finding("upstream", Level.OK, f"{url} answers and takes the key of account {name}")
+        return Finding("upstream", Level.OK, f"{url} answers and accepts the key of account {name}")
     if outcome.reason.startswith(_REFUSED):
         return Finding(
             *("upstream", Level.ERROR, f"{url} refuses the key of account {name}: {outcome.reason}"),
-            f"mend {setting}, or the account's balance or permissions",
+            f"check {setting}, and the account's balance and permissions",
         )
     return Finding(
         *("upstream", Level.ERROR, f"{url}: {outcome.reason}"),
-        "look at the network, at GATEWAY_UPSTREAM_URL and GATEWAY_UPSTREAM_DIALECT",
+        "check the network, GATEWAY_UPSTREAM_URL and GATEWAY_UPSTREAM_DIALECT",
     )
 
 
-async def _files(found: Settings) -> AsyncIterator[Finding]:
-    folder = found.blob_dir.absolute()
+async def _files(loaded: Settings) -> AsyncIterator[Finding]:
+    folder = loaded.blob_dir.absolute()
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x")
         free = shutil.disk_usage(folder).free
-        yield Finding("files", Level.OK, f"{folder} can be written, {free / 1e9:.1f} GB are free")
+        yield Finding("files", Level.OK, f"{folder} is writable, {free / 1e9:.1f} GB free")
         if free < _FREE_BYTES:
-            yield Finding("files", Level.WARNING, "little room for inline media", "make room on that disk")
+            yield Finding("files", Level.WARNING, "little space for inline media", "free space on that disk")
     except OSError as error:
         yield Finding(
             *("files", Level.ERROR, f"{folder}: {error.strerror}"),
-            "make the folder, or mend GATEWAY_BLOB_DIR; gateway and workers must share it",
+            "create the folder, or correct GATEWAY_BLOB_DIR; gateway and workers must share it",
         )
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < _FILES:
         text = f"only {most} files may be open at once"
-        yield Finding("files", Level.WARNING, text, f"ulimit -n {_FILES}, or more")
+        yield Finding("files", Level.WARNING, text, f"run ulimit -n {_FILES}, or more")
 
 
-def serious(findings: list[Finding]) -> bool:
+def has_errors(findings: list[Finding]) -> bool:
     return any(finding.level is Level.ERROR for finding in findings)

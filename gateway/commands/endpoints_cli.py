@@ -1,4 +1,4 @@
-"""How a tenant sees to its endpoints from the command line, by the gateway's own API and with its own key."""
+"""`vidu-gateway endpoints`: a tenant manages its endpoints with its own key, over the gateway's API."""
 
 from __future__ import annotations
 
@@ -7,60 +7,63 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Url, rows, tell
+from gateway.commands.ops_cli import LOCAL, AsJson, Url, print_result, rows
 
-app = typer.Typer(help="A tenant's endpoints: how each does, enable, test, recover.", no_args_is_help=True)
+app = typer.Typer(
+    help="A tenant's endpoints: show their health; enable, disable, test and recover them.",
+    no_args_is_help=True,
+)
 
 Key = Annotated[str, typer.Option(envvar="VIDU_GATEWAY_KEY", help="A key of the tenant.", show_default=False)]
-Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its id, ep_...")]
+Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Id of the endpoint, ep_...")]
 
 
 @app.command("list")
 def show_all(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """All endpoints, and how each does."""
+    """List endpoints with their health."""
     found = _call("GET", "endpoints", url, key)
-    tell(found, as_json, lambda: rows([_row(one) for one in found["data"]], _COLUMNS))
+    print_result(found, as_json, lambda: rows([_row(one) for one in found["data"]], _COLUMNS))
 
 
 @app.command("show")
 def show(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """One endpoint."""
+    """Show an endpoint with its health."""
     found = _call("GET", f"endpoints/{quote(endpoint, safe='')}", url, key)
-    tell(found, as_json, lambda: rows([_row(found)], _COLUMNS))
+    print_result(found, as_json, lambda: rows([_row(found)], _COLUMNS))
 
 
 @app.command("enable")
 def enable(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send to it again. What was held meanwhile is sent by `recover`."""
+    """Send to an endpoint again. `recover` redelivers what was held meanwhile."""
     _switch(endpoint, url, key, as_json, disabled=False)
 
 
 @app.command("disable")
 def disable(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send nothing to it; what is owed is held."""
+    """Stop sending to an endpoint. Its deliveries are held."""
     _switch(endpoint, url, key, as_json, disabled=True)
 
 
 @app.command("test")
 def send_test(endpoint: Name, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Send a signed event of the type endpoint.test, and say what came back."""
+    """Send a signed event of the type endpoint.test, and show the outcome."""
     found = _call("POST", f"endpoints/{quote(endpoint, safe='')}/test", url, key)
-    tell(found, as_json, lambda: rows([found["attempt"]], ("outcome", "status", "duration_ms")))
+    print_result(found, as_json, lambda: rows([found["attempt"]], ("outcome", "status", "duration_ms")))
 
 
 @app.command("recover")
 def recover(
     endpoint: Name,
-    since: Annotated[str, typer.Option(help="From this time on, such as 2026-11-22T08:00:00Z.")],
-    until: Annotated[str | None, typer.Option(help="Up to this time (default: now).")] = None,
+    since: Annotated[str, typer.Option(help="Start of the time range, such as 2026-11-22T08:00:00Z.")],
+    until: Annotated[str | None, typer.Option(help="End of the time range (default: now).")] = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """Have sent again what it was not told in a time."""
+    """Redeliver the events of a time range."""
     body = {"since": since} | ({"until": until} if until else {})
     found = _call("POST", f"endpoints/{quote(endpoint, safe='')}/recover", url, key, body)
-    tell(found, as_json, lambda: rows([found], ("id", "state", "total", "done")))
+    print_result(found, as_json, lambda: rows([found], ("id", "state", "total", "done")))
 
 
 _COLUMNS = ("id", "url", "status", "waiting", "failed", "held", "dead")
@@ -72,12 +75,12 @@ def _row(endpoint: dict[str, Any]) -> dict[str, Any]:
 
 def _switch(endpoint: str, url: str, key: str, as_json: bool, *, disabled: bool) -> None:
     found = _call("PATCH", f"endpoints/{quote(endpoint, safe='')}", url, key, {"disabled": disabled})
-    tell(found, as_json, lambda: rows([_row(found)], _COLUMNS))
+    print_result(found, as_json, lambda: rows([_row(found)], _COLUMNS))
 
 
 def _call(method: str, path: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
     if not key:
-        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_KEY")
+        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_KEY")
     from gateway.commands.api import ask
 
     return ask(method, f"{url.rstrip('/')}/v1/{path}", key, body)

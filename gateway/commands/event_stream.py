@@ -1,6 +1,6 @@
-"""A client of the gateway's event stream (server-sent events), over the standard library alone.
+"""A client of the gateway's event stream (server-sent events), using only the standard library.
 
-It remembers the id of the last message that was dealt with, and goes on after it (`Last-Event-ID`).
+It remembers the id of the last processed message and continues after it (`Last-Event-ID`).
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ from urllib.parse import quote, urlsplit
 from gateway.errors import GatewayError, Unavailable
 
 _CONNECT_SECONDS: Final = 10.0
-# The gateway says something every 15 s: three silences in a row, and the connection is dead.
+# The gateway sends something every 15 s: after three missed comments the connection counts as dead.
 _SILENCE_SECONDS: Final = 45.0
-_MOST_DETAIL_BYTES: Final = 65_536
+_MAX_DETAIL_BYTES: Final = 65_536
 _RETRY_SECONDS: Final = 2.0
-_SHORTEST_RETRY_SECONDS: Final = 0.1
-_LONGEST_RETRY_SECONDS: Final = 60.0
-# It goes into a header again: nothing but what one can hold.
+_MIN_RETRY_SECONDS: Final = 0.1
+_MAX_RETRY_SECONDS: Final = 60.0
+# The id is sent back in a header, so it may contain only what a header can hold.
 _ID: Final = re.compile(rb"[!-~]{1,64}")
-# Of the 4xx, these alone may go by themselves.
-_PASSING: Final = frozenset({408, 425, 429})
+# The only 4xx that a retry may resolve.
+_RETRYABLE: Final = frozenset({408, 425, 429})
 
 
 class Refused(GatewayError):
-    """The gateway will not answer this request otherwise: a wrong key, no scope, not a gateway at all."""
+    """A retry cannot help: the key is wrong or lacks a scope, or the server is not a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: `data` are the bytes as they came."""
+    """One message. `data`: its bytes as received."""
 
     event: str
     data: bytes
 
 
 class EventStream:
-    """`types`: which events; `last_id`: the last message dealt with; `opens`: how often it was open."""
+    """`types`: event types to request. `last_id`: id of the last processed message. `opens`: number of
+    successful connections."""
 
     def __init__(self, url: str, key: str, types: Sequence[str]) -> None:
         self._url = urlsplit(url.rstrip("/"))
@@ -54,8 +55,8 @@ class EventStream:
         self.least_wait_seconds = 0.0
 
     def messages(self, opened: Callable[[], None]) -> Iterator[Message]:
-        """The messages of one connection, until the gateway ends it. A message counts as dealt with when the
-        next one is asked for. Raises Refused, or Unavailable for what may be better on another try."""
+        """The messages of one connection, until the gateway ends it. A message counts as processed when the
+        next one is requested. Raises Refused, or Unavailable if a retry may help."""
         with self._unavailable_for_errors(), contextlib.closing(self._connection()) as connection:
             response = self._answer(connection)
             self.opens += 1
@@ -68,7 +69,7 @@ class EventStream:
         try:
             yield
         except TimeoutError:
-            raise Unavailable(f"{self._host} is silent") from None
+            raise Unavailable(f"{self._host} does not respond") from None
         except (OSError, HTTPException) as error:
             reason = getattr(error, "strerror", None) or repr(error)
             raise Unavailable(f"{self._host} cannot be reached ({reason})") from None
@@ -93,20 +94,20 @@ class EventStream:
         if response.status != 200:
             raise self._refusal(response)
         if response.headers.get_content_type() != "text/event-stream":
-            raise Refused(f"{self._host} does not answer with an event stream: is this a vidu-gateway?")
+            raise Refused(f"{self._host} does not send an event stream: is it a vidu-gateway?")
         return response
 
     def _refusal(self, response: HTTPResponse) -> GatewayError:
-        detail = _detail(response.read(_MOST_DETAIL_BYTES))
+        detail = _detail(response.read(_MAX_DETAIL_BYTES))
         text = f"{self._host} answered {response.status} to GET /v1/events: {detail or response.reason}"
-        if 300 <= response.status < 500 and response.status not in _PASSING:
+        if 300 <= response.status < 500 and response.status not in _RETRYABLE:
             return Refused(text)
         asked = response.headers.get("Retry-After", "")
-        self.least_wait_seconds = min(float(asked), _LONGEST_RETRY_SECONDS) if asked.isdecimal() else 0.0
+        self.least_wait_seconds = min(float(asked), _MAX_RETRY_SECONDS) if asked.isdecimal() else 0.0
         return Unavailable(text)
 
     def _parsed(self, lines: Iterable[bytes]) -> Iterator[Message]:
-        """As the HTML standard reads an event stream; a message that is cut off is none."""
+        """Parses an event stream as the HTML standard says. An incomplete message is dropped."""
         event, data, last_id = "", list[bytes](), self.last_id
         for line in lines:
             name, _, value = line.rstrip(b"\r\n").partition(b":")
@@ -120,7 +121,7 @@ class EventStream:
                     last_id = value.decode()
                 case b"retry" if value.isdigit():
                     wanted = int(value[:9]) / 1000
-                    self.retry_seconds = max(_SHORTEST_RETRY_SECONDS, min(wanted, _LONGEST_RETRY_SECONDS))
+                    self.retry_seconds = max(_MIN_RETRY_SECONDS, min(wanted, _MAX_RETRY_SECONDS))
                 case b"" if not line.strip():
                     if data:
                         yield Message(event or "message", b"\n".join(data))
@@ -128,7 +129,7 @@ class EventStream:
 
 
 def _detail(body: bytes) -> str:
-    """What a problem document says, every fault of it; nothing of any other body."""
+    """All faults of a problem document, or its detail; empty for any other body."""
     try:
         problem = json.loads(body)
         faults = [f"{fault['param']}: {fault['message']}" for fault in problem.get("errors") or []]

@@ -1,4 +1,5 @@
-"""`vidu-gateway keys`: make, list, rotate and revoke client keys. A key is shown once; its hash is kept."""
+"""`vidu-gateway keys`: create, list, rotate and revoke client keys. A key is shown once; its hash is
+stored."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ _TIMEOUT_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """`signing_secret` verifies the webhooks that go to a callback_url given with a job."""
+    """`signing_secret`: verifies webhooks to a job's callback_url."""
 
     key: str
     key_id: str
@@ -43,7 +44,7 @@ def create(
     name: str,
     expires_in_seconds: float | None = None,
 ) -> NewKey:
-    """A new key of a tenant. ConfigurationError for a tenant's name that cannot be one."""
+    """Create a key for a tenant. Raises ConfigurationError if the tenant's name is invalid."""
     check_tenant(tenant)
     environment = Environment()
     now = environment.now_ms()
@@ -54,7 +55,7 @@ def create(
 
 
 def rotate(redis_url: str, keyring: Keyring, key_id: str, overlap_seconds: float) -> NewKey:
-    """A key like this one, which goes on for the overlap. NotFound."""
+    """Create a key with the same scopes. The old key stays valid for the overlap. Raises NotFound."""
     environment = Environment()
     now = environment.now_ms()
 
@@ -71,10 +72,10 @@ def rotate(redis_url: str, keyring: Keyring, key_id: str, overlap_seconds: float
 
 
 def check_tenant(tenant: str) -> None:
-    """ConfigurationError for a tenant's name that cannot be one."""
+    """Raises ConfigurationError if the tenant's name is invalid."""
     if not TENANT.match(tenant):
         raise ConfigurationError(
-            f"{tenant!r} is no name for a tenant: 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -"
+            f"{tenant!r} is not a valid tenant name: 1 to 32 of a-z, 0-9, _ and -, not starting with _ or -"
         )
 
 
@@ -84,12 +85,12 @@ def _new(keyring: Keyring, key: Key, text: str) -> NewKey:
 
 
 def all_keys(redis_url: str) -> list[Key]:
-    """Every key, revoked ones too."""
+    """All keys, including revoked ones."""
     return _with_store(redis_url, lambda store: store.all())
 
 
 def revoke(redis_url: str, key_id: str) -> None:
-    """The key opens nothing any more, in a few seconds at the latest. NotFound."""
+    """Revoke the key. All processes refuse it within a few seconds. Raises NotFound."""
     now = Environment().now_ms()
     if not _with_store(redis_url, lambda store: store.revoke(key_id, now)):
         raise NotFound("key", key_id)

@@ -1,4 +1,4 @@
-"""How `vidu-gateway keys ...` is called."""
+"""The command line of `vidu-gateway keys`."""
 
 from __future__ import annotations
 
@@ -16,60 +16,66 @@ if TYPE_CHECKING:
     from gateway.commands.keys import NewKey
     from gateway.keyring import Keyring
 
-app = typer.Typer(help="Client keys: make one, list them, replace one, revoke one.", no_args_is_help=True)
+app = typer.Typer(help="Client keys: create, list, rotate and revoke them.", no_args_is_help=True)
 
-RedisUrl = Annotated[str, typer.Option(envvar="GATEWAY_REDIS_URL", help="Where the keys are kept.")]
+RedisUrl = Annotated[
+    str, typer.Option(envvar="GATEWAY_REDIS_URL", help="URL of the Redis that stores the keys.")
+]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Of a running `vidu-gateway up`, instead of its Redis and keyring.")
+    Path | None,
+    typer.Option(
+        help="Data directory of a running `vidu-gateway up`; replaces --redis-url and --secret-keys."
+    ),
 ]
 LOCAL = "redis://127.0.0.1:6379/0"
 
 
 @app.command()
 def create(
-    tenant: Annotated[str, typer.Option(help="Who owns the key, its jobs and its endpoints.")],
+    tenant: Annotated[str, typer.Option(help="Tenant that owns the key, its jobs and its endpoints.")],
     secret_keys: Annotated[
         str, typer.Option(envvar="GATEWAY_SECRET_KEYS", help="The service's keyring.", show_default=False)
     ] = "",
-    name: Annotated[str, typer.Option(help="What the key is for, for people.")] = "",
+    name: Annotated[str, typer.Option(help="Purpose of the key.")] = "",
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may do (repeatable; default: jobs and endpoints).")
+        list[Scope] | None,
+        typer.Option(help="What the key may do (repeatable; default: jobs and endpoints)."),
     ] = None,
     expires_in_days: Annotated[
-        float | None, typer.Option(min=0.001, max=3650, help="After which it opens nothing any more.")
+        float | None, typer.Option(min=0.001, max=3650, help="Days until the key expires (default: never).")
     ] = None,
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a key. It is shown once; only its hash is kept."""
+    """Create a key. It is shown only once; only its hash is stored."""
     from gateway.commands import keys
 
     seconds = None if expires_in_days is None else expires_in_days * 86_400
     where = redis_of(redis_url, data_dir)
     ring = _keyring(secret_keys, data_dir)
-    _tell(keys.create(where, ring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
+    _print_key(keys.create(where, ring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
 
 
 @app.command()
 def rotate(
-    key_id: Annotated[str, typer.Argument(help="The id of the key to be replaced.")],
+    key_id: Annotated[str, typer.Argument(help="Id of the key to replace.")],
     secret_keys: Annotated[
         str, typer.Option(envvar="GATEWAY_SECRET_KEYS", help="The service's keyring.", show_default=False)
     ] = "",
     overlap_hours: Annotated[
-        float, typer.Option(min=0, max=168, help="For which the old key goes on.")
+        float, typer.Option(min=0, max=168, help="Hours for which the old key stays valid.")
     ] = 24.0,
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a key like this one, which then expires. The new one is shown once."""
+    """Replace a key by a new one with the same scopes, shown only once. The old key expires."""
     from gateway.commands import keys
 
     ring = _keyring(secret_keys, data_dir)
     made = keys.rotate(redis_of(redis_url, data_dir), ring, key_id, overlap_hours * 3600)
-    _tell(made, as_json=as_json)
+    _print_key(made, as_json=as_json)
 
 
 def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
@@ -79,28 +85,28 @@ def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
     if data_dir:
         secret_keys = _kept(data_dir, stack.SECRET_KEYS)
     if not secret_keys:
-        raise typer.BadParameter("the keyring is needed: --data-dir, --secret-keys or GATEWAY_SECRET_KEYS")
+        raise typer.BadParameter("the keyring is required: --data-dir, --secret-keys or GATEWAY_SECRET_KEYS")
     return Keyring.parse(secret_keys)
 
 
-def _tell(made: NewKey, *, as_json: bool) -> None:
+def _print_key(made: NewKey, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
     typer.echo(f"id              {made.key_id}")
     typer.echo(f"tenant          {made.tenant}")
     typer.echo(f"scopes          {' '.join(made.scopes)}")
-    typer.echo(f"the key, shown this once:\n{made.key}")
-    typer.echo(f"signing secret, which verifies webhooks to a job's callback_url:\n{made.signing_secret}")
+    typer.echo(f"key, shown only once:\n{made.key}")
+    typer.echo(f"signing secret, to verify webhooks to a job's callback_url:\n{made.signing_secret}")
 
 
 @app.command("list")
 def list_keys(
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """List the keys, without their secrets."""
+    """List keys, without their secrets."""
     from gateway.commands import keys
     from gateway.jobs import rfc3339
 
@@ -132,11 +138,11 @@ def list_keys(
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id.")],
+    key_id: Annotated[str, typer.Argument(help="Id of the key.")],
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
 ) -> None:
-    """Revoke a key: within five seconds it opens nothing any more."""
+    """Revoke a key. It is refused everywhere within five seconds."""
     from gateway.commands import keys
 
     keys.revoke(redis_of(redis_url, data_dir), key_id)

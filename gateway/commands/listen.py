@@ -1,8 +1,7 @@
-"""`vidu-gateway listen`: a tenant's events, forwarded to a service on this machine as signed webhooks.
+"""`vidu-gateway listen`: forwards a tenant's events to a service on this machine as signed webhooks.
 
-The gateway can not reach a developer's machine, so the machine asks: it keeps an event stream open
-(`GET /v1/events`) and makes of each message the very POST that an endpoint would get. A failed POST is
-shown and not repeated.
+The gateway cannot reach a developer's machine, so this command keeps an event stream open (`GET /v1/events`)
+and turns each message into the same POST that an endpoint would get. A failed POST is shown, not retried.
 """
 
 from __future__ import annotations
@@ -35,26 +34,26 @@ Say = Callable[..., None]
 
 _SECRET_BYTES: Final = 32
 _LONGEST_WAIT_SECONDS: Final = 30.0
-_MOST_DOUBLINGS: Final = 10
+_MAX_DOUBLINGS: Final = 10
 _EXCERPT_CHARACTERS: Final = 120
 _KIND: Final = re.compile(r"[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,4}")
 _KEY: Final = re.compile(r"[!-~]+")
-# Whoever runs this chose the address: link-local and metadata addresses alone stay forbidden.
+# The user chose the address, so only link-local and metadata addresses are forbidden.
 _ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 _HINTS: Final = {
-    DeliveryOutcome.CONNECTION_REFUSED: "nothing listens there",
-    DeliveryOutcome.CONNECTION_RESET: "it hung up without an answer",
-    DeliveryOutcome.DNS_ERROR: "its name has no address",
-    DeliveryOutcome.TLS_ERROR: "its certificate is not accepted",
-    DeliveryOutcome.TARGET_FORBIDDEN: "webhooks never go to this address or port",
+    DeliveryOutcome.CONNECTION_REFUSED: "nothing is listening there",
+    DeliveryOutcome.CONNECTION_RESET: "it closed the connection without a response",
+    DeliveryOutcome.DNS_ERROR: "its name cannot be resolved",
+    DeliveryOutcome.TLS_ERROR: "its certificate is not valid",
+    DeliveryOutcome.TARGET_FORBIDDEN: "webhooks to this address or port are forbidden",
 }
 _UNVERIFIED: Final = frozenset({400, 401, 403})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`forward`: where the webhooks go; `url`: the gateway; `filters`: as an endpoint's `events`, empty: the
-    final ones; `secret`: to sign with, None: a new one."""
+    """`forward`: URL that webhooks are sent to. `url`: the gateway. `filters`: as an endpoint's `events`;
+    empty: the final ones. `secret`: to sign with; None: a new one."""
 
     forward: str
     url: str
@@ -64,10 +63,10 @@ class Plan:
 
 
 def listen(plan: Plan) -> None:
-    """Returns after Ctrl-C.
+    """Forward events until Ctrl-C.
 
-    Raises ConfigurationError for a plan that cannot work, Refused when the gateway does not let the key in,
-    Unavailable when it cannot be reached to begin with.
+    Raises ConfigurationError for an invalid plan, Refused if the gateway refuses the key, Unavailable if the
+    first connection to the gateway fails.
     """
     listener = Listener(plan, Environment())
     try:
@@ -77,7 +76,7 @@ def listen(plan: Plan) -> None:
 
 
 class Listener:
-    """One session; `say` prints a line, `sleep` waits: a test can do both its own way."""
+    """One session. Tests replace `say`, which prints a line, and `sleep`."""
 
     def __init__(
         self,
@@ -96,57 +95,57 @@ class Listener:
         self._stream = EventStream(plan.url, plan.key, self._types)
         self._guard = Guard(_ANYWHERE)
         self._ssl = ssl.create_default_context()
-        self._failures = 0  # in a row, to connect
-        self._taken = 0
+        self._failures = 0  # consecutive failures to connect
+        self._delivered = 0
         self._failed = 0
 
     @property
     def summary(self) -> str:
-        return f"stopped: {self._taken} taken, {self._failed} failed"
+        return f"stopped: {self._delivered} delivered, {self._failed} failed"
 
     def run(self) -> None:
-        """Goes on until it is interrupted: only a first connection that fails, or a refusal, ends it."""
+        """Run until interrupted. Raises if the first connection fails, or if the gateway refuses it."""
         self._introduce()
         while True:
             try:
                 for message in self._stream.messages(self._connected):
-                    self._take(message)
+                    self._forward_event(message)
                 reason, least = "the gateway ended the stream", 0.0
             except Unavailable as error:
                 if not self._stream.opens:
                     raise
                 reason, least = str(error), self._stream.least_wait_seconds
             wait = max(least, min(self._stream.retry_seconds * 2**self._failures, _LONGEST_WAIT_SECONDS))
-            self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
-            self._note(f"{reason}; connecting again in {wait:g} s")
+            self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+            self._note(f"{reason}; reconnecting in {wait:g} s")
             self._sleep(wait)
 
     def _introduce(self) -> None:
         self._say(f"listening to {self._plan.url} for {', '.join(self._types)}")
-        self._say(f"forwarding to {self._plan.forward}: once each, a failure is shown and not repeated")
+        self._say(f"forwarding to {self._plan.forward}: each event once; failures are shown, not retried")
         if self._plan.secret is None:
-            self._say("signing secret of this session, which verifies what is forwarded:", bold=True)
+            self._say("signing secret of this session, to verify the forwarded webhooks:", bold=True)
             self._say(self._secret)
-        self._say("Ctrl-C ends it", dim=True)
+        self._say("press Ctrl-C to stop", dim=True)
 
     def _connected(self) -> None:
         self._failures = 0
-        self._note("connected: waiting for events" if self._stream.opens == 1 else "connected again")
+        self._note("connected: waiting for events" if self._stream.opens == 1 else "reconnected")
 
-    def _take(self, message: Message) -> None:
+    def _forward_event(self, message: Message) -> None:
         if message.event == "gap":
-            self._note("some events are missing: the gateway does not keep events for so long", "yellow")
+            self._note("some events are missing: the gateway no longer keeps them", "yellow")
             return
         named = _named(message.data)
         if named is None:
-            self._note(f"passed over something that is no event of a job ({message.event!r})", "yellow")
+            self._note(f"skipped a message that is not an event of a job ({message.event!r})", "yellow")
             return
         kind, job_id = named
         result = asyncio.run(self._post(events.event_id(job_id, kind), message.data))
         good = result.outcome is DeliveryOutcome.SUCCEEDED
-        self._taken += good
+        self._delivered += good
         self._failed += not good
-        self._note(f"{kind:<15}  {job_id}  {_told(result)}", "green" if good else "red")
+        self._note(f"{kind:<15}  {job_id}  {_describe(result)}", "green" if good else "red")
 
     async def _post(self, event_id: str, body: bytes) -> AttemptResult:
         headers = signing.sign([self._secret], event_id, int(self._environment.clock()), body)
@@ -160,7 +159,7 @@ class Listener:
 
 def _check(plan: Plan) -> None:
     if not _KEY.fullmatch(plan.key):
-        raise ConfigurationError("the key has characters that no key has: it looks like vgw_..._...")
+        raise ConfigurationError("the key has invalid characters: a key looks like vgw_..._...")
     for option, url in (("--forward", plan.forward), ("--url", plan.url)):
         if fault := url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
             raise ConfigurationError(f"{option} {fault[1]}")
@@ -169,13 +168,11 @@ def _check(plan: Plan) -> None:
 
 
 def _types(filters: Sequence[str]) -> tuple[str, ...]:
-    """The types that the filters stand for; ConfigurationError names those that stand for none."""
+    """The event types that the filters select. Raises ConfigurationError for unknown ones."""
     known = {*events.EventType, *events.ALL}
     if unknown := [one for one in filters if one not in known]:
         there_are = ", ".join(events.EventType)
-        raise ConfigurationError(
-            f"--events: there is no {', '.join(unknown)}; there are {there_are}, and * for all"
-        )
+        raise ConfigurationError(f"--events: unknown: {', '.join(unknown)}; use {there_are}, or * for all")
     return events.expand(filters)
 
 
@@ -192,7 +189,7 @@ def _is_secret(text: str) -> bool:
 
 
 def _named(body: bytes) -> tuple[str, str] | None:
-    """The type and the job of an event; None when it is not one."""
+    """The type and the job id of an event; None if the body is not an event."""
     try:
         event: Any = json.loads(body)
         kind, job_id = event["type"], event["data"]["id"]
@@ -203,15 +200,15 @@ def _named(body: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _told(result: AttemptResult) -> str:
-    """What became of a POST: the status or else the outcome, how long it took, and what may help."""
+def _describe(result: AttemptResult) -> str:
+    """Describes a POST: its status or else its outcome, its duration, and a hint."""
     said = " ".join(result.excerpt.split())[:_EXCERPT_CHARACTERS]
     if result.outcome is DeliveryOutcome.SUCCEEDED:
         said = ""
     hint = result.hint or _HINTS.get(result.outcome, "")
     if result.status in _UNVERIFIED:
-        hint = "if it refused the signature: does it know the secret of this session?"
+        hint = "if it refused the signature: check that it uses the secret of this session"
     if result.disables:
-        hint = "an endpoint that answers so is disabled"
+        hint = "an endpoint with this response would be disabled"
     parts = (f"{result.status or result.outcome} in {result.duration_ms} ms", said, hint)
     return "; ".join(part for part in parts if part)

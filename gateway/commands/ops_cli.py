@@ -1,6 +1,6 @@
-"""How operators act from the command line, by the gateway's own API: jobs, deliveries, subscribers.
+"""Operators' commands on jobs, deliveries and subscribers, over the gateway's API.
 
-Nothing is asked back: each command does what it says, and prints what came of it.
+Commands do not ask for confirmation. They print the result.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from urllib.parse import urlencode
 
 import typer
 
-Url = Annotated[str, typer.Option(envvar="VIDU_GATEWAY_URL", help="The gateway.")]
+Url = Annotated[str, typer.Option(envvar="VIDU_GATEWAY_URL", help="URL of the gateway.")]
 Key = Annotated[
     str, typer.Option(envvar="VIDU_GATEWAY_OPS_KEY", help="An operator's key.", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="The answer as it came.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the response as JSON.")]
 LOCAL = "http://127.0.0.1:8080"
 
-jobs = typer.Typer(help="Jobs of any tenant: their story, and what to do about one.", no_args_is_help=True)
-deliveries = typer.Typer(help="Webhooks of any tenant: look at them, send them again.", no_args_is_help=True)
-subscribers = typer.Typer(help="Subscribers: pause one, list paused ones, resume them.", no_args_is_help=True)
+jobs = typer.Typer(help="Jobs of any tenant: list, show, cancel and resolve them.", no_args_is_help=True)
+deliveries = typer.Typer(help="Deliveries of any tenant: list and redeliver them.", no_args_is_help=True)
+subscribers = typer.Typer(help="Subscribers: pause and resume them, list paused ones.", no_args_is_help=True)
 
 
 class Decision(StrEnum):
@@ -32,15 +32,15 @@ class Decision(StrEnum):
 
 
 def call(method: str, path: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
-    """GatewayError with the gateway's own words when it refuses."""
+    """Call the operators' API. Raises GatewayError with the gateway's message if it refuses."""
     if not key:
-        raise typer.BadParameter("a key is needed: --key, or VIDU_GATEWAY_OPS_KEY")
+        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
     from gateway.commands.api import ask
 
     return ask(method, f"{url.rstrip('/')}/ops/api/{path}", key, body)
 
 
-def tell(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) -> None:
+def print_result(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) -> None:
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -49,31 +49,35 @@ def tell(found: Mapping[str, Any], as_json: bool, people: Callable[[], None]) ->
 
 @jobs.command("list")
 def list_jobs(
-    tenant: Annotated[str, typer.Option(help="Of this one.")],
-    phase: Annotated[str | None, typer.Option(help="In this phase: queued, submitted, failed, ...")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="The newest so many.")] = 20,
+    tenant: Annotated[str, typer.Option(help="Name of the tenant.")],
+    phase: Annotated[
+        str | None, typer.Option(help="Only jobs in this phase: queued, submitted, failed, ...")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of jobs.")] = 20,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """A tenant's jobs, newest first."""
+    """List a tenant's jobs, newest first."""
     given = {"tenant": tenant, "limit": limit} | ({"phase": phase} if phase else {})
     found = call("GET", f"jobs?{urlencode(given)}", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("id", "phase", "created_at", "finished_at", "spend")))
+    print_result(
+        found, as_json, lambda: rows(found["data"], ("id", "phase", "created_at", "finished_at", "spend"))
+    )
 
 
 @jobs.command("show")
 def show_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Tell a job's whole story."""
+    """Show the timeline of a job."""
     found = call("GET", f"jobs/{job_id}/timeline", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("at", "kind", "text"), rest=True))
+    print_result(found, as_json, lambda: rows(found["data"], ("at", "kind", "text"), rest=True))
 
 
 @jobs.command("cancel")
 def cancel_job(job_id: str, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """Cancel a job, as its owner could."""
+    """Cancel a job on behalf of its owner."""
     found = call("POST", f"jobs/{job_id}/cancel", url, key)
-    tell(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
+    print_result(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
 
 
 @jobs.command("resolve")
@@ -81,31 +85,35 @@ def resolve_job(
     job_id: str,
     action: Annotated[
         Decision,
-        typer.Option(help="bind: its task was found; resubmit: it may pay twice; fail: wait no more."),
+        typer.Option(help="bind: set its task; resubmit: may pay twice; fail: stop waiting and fail it."),
     ],
-    task_id: Annotated[str | None, typer.Option(help="The upstream's task, with bind.")] = None,
+    task_id: Annotated[str | None, typer.Option(help="Id of the upstream task; required with bind.")] = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """Decide on a job whose outcome is unknown."""
+    """Resolve a job whose outcome is unknown."""
     body = {"action": action.value} | ({"task_id": task_id} if task_id else {})
     found = call("POST", f"jobs/{job_id}/resolve", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
+    print_result(found, as_json, lambda: typer.echo(f"{job_id} is {found['job']['phase']}"))
 
 
 @jobs.command("unknown")
 def unknown_jobs(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
-    """List the jobs whose outcome is unknown, the longest first."""
+    """List jobs whose outcome is unknown, longest unknown first."""
     found = call("GET", "unknown", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence")))
+    print_result(
+        found, as_json, lambda: rows(found["data"], ("job", "tenant", "since", "on_unknown", "evidence"))
+    )
 
 
 @deliveries.command("list")
 def list_deliveries(
-    tenant: Annotated[str, typer.Option(help="Whose.")],
-    state: Annotated[str | None, typer.Option(help="pending, delivered, dead or held.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    tenant: Annotated[str, typer.Option(help="Name of the tenant.")],
+    state: Annotated[
+        str | None, typer.Option(help="Only deliveries in this state: pending, delivered, dead or held.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of deliveries.")] = 20,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
@@ -113,7 +121,7 @@ def list_deliveries(
     """List a tenant's deliveries, newest first."""
     query = {"tenant": tenant, "limit": limit} | ({"state": state} if state else {})
     found = call("GET", f"deliveries?{urlencode(query)}", url, key)
-    tell(
+    print_result(
         found,
         as_json,
         lambda: rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
@@ -122,56 +130,63 @@ def list_deliveries(
 
 @deliveries.command("redeliver")
 def redeliver(
-    delivery_ids: Annotated[list[str], typer.Argument(help="One or several.")],
+    delivery_ids: Annotated[list[str], typer.Argument(help="Ids of the deliveries.")],
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send deliveries again, now."""
+    """Redeliver deliveries now."""
     for delivery_id in delivery_ids:
         found = call("POST", f"deliveries/{delivery_id}/redeliver", url, key)
-        tell(found, as_json, lambda found=found: typer.echo(f"{found['id']} is {found['state']}"))  # type: ignore[misc]
+        print_result(found, as_json, lambda found=found: typer.echo(f"{found['id']} is {found['state']}"))  # type: ignore[misc]
 
 
 @subscribers.command("paused")
 def paused_subscribers(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
     """List paused subscribers."""
     found = call("GET", "subscribers/paused", url, key)
-    tell(found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting")))
+    print_result(
+        found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting"))
+    )
 
 
 @subscribers.command("pause")
 def pause_subscriber(
-    subscriber: Annotated[str, typer.Argument(help="The id of an endpoint, or an id as the list has it.")],
+    subscriber: Annotated[str, typer.Argument(help="Id of an endpoint, or an id from `subscribers paused`.")],
     reason: Annotated[str, typer.Option(help="The reason, for other operators.")],
     seconds: Annotated[
-        int | None, typer.Option(min=1, max=604_800, help="How long (default: until it is resumed).")
+        int | None,
+        typer.Option(min=1, max=604_800, help="Duration of the pause (default: until it is resumed)."),
     ] = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send nothing to a subscriber. What it is owed waits."""
+    """Stop sending to a subscriber. Its deliveries wait."""
     body = {"subscriber": subscriber, "reason": reason, "seconds": seconds}
     found = call("POST", "subscribers/pause", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{subscriber} is paused, {len(found['data'])} are in all"))
+    print_result(
+        found, as_json, lambda: typer.echo(f"{subscriber} is paused; {len(found['data'])} paused in total")
+    )
 
 
 @subscribers.command("resume")
 def resume_subscribers(
-    subscriber: Annotated[str | None, typer.Argument(help="As the list has it; without: all.")] = None,
+    subscriber: Annotated[
+        str | None, typer.Argument(help="Id from `subscribers paused` (default: all).")
+    ] = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send to one of them again, or to all."""
+    """Resume one paused subscriber, or all."""
     body = {"subscriber": subscriber} if subscriber else {"all": True}
     found = call("POST", "subscribers/resume", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still paused"))
+    print_result(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still paused"))
 
 
 def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:
-    """`rest`: what else is there goes into a column of its own."""
+    """Print a table. `rest`: add a column with all other fields."""
     if not data:
         typer.echo("none")
         return

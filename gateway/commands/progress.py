@@ -1,4 +1,4 @@
-"""How far the demo is: a live picture on a terminal, plain lines anywhere else."""
+"""Shows the progress of the demo: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 STEPS: Final = ("starting", "queued", "submitting", "rendering", "completed", "delivered")
-_LINE_EVERY = 0.1  # of the rendering, where every line stays
+_LINE_INTERVAL = 0.1  # fraction of the rendering between two plain lines
 
 
 @dataclass(slots=True)
 class Progress:
-    """`reach` a step, and the ones before it are done. Seconds count from the start of the demo."""
+    """Reaching a step completes all earlier ones. `elapsed`: seconds since the start of the demo."""
 
     console: Console
     elapsed: Callable[[], float]
@@ -35,7 +35,7 @@ class Progress:
         if not self.console.is_terminal:
             yield
             return
-        # Drawn from `tick`, not by a thread: a process is started more safely without one.
+        # Drawn from `tick`, not by a thread: it is safer to start processes without threads.
         with Live(console=self.console, auto_refresh=False) as self._live:
             yield
 
@@ -43,41 +43,41 @@ class Progress:
         for name in STEPS[: STEPS.index(step) + 1]:
             if name not in self._reached:
                 self._reached[name] = self.elapsed()
-                self._line(name)
+                self._print_line(name)
         self.tick()
 
     def render(self, fraction: float) -> None:
-        """`fraction` of the video that is rendered, 0 to 1."""
+        """`fraction`: rendered part of the video, 0 to 1."""
         self._fraction = max(self._fraction, fraction)
-        if self._fraction >= self._shown + _LINE_EVERY:
+        if self._fraction >= self._shown + _LINE_INTERVAL:
             self._shown = self._fraction
-            self._line(f"rendering {self._fraction:.0%}")
+            self._print_line(f"rendering {self._fraction:.0%}")
 
     def note(self, line: str) -> None:
-        """Something that a person would want to know."""
+        """Print a message."""
         self.console.print(Text(line, "yellow"), soft_wrap=True)
 
     def tick(self) -> None:
         if self._live is not None:
-            self._live.update(self._picture(), refresh=True)
+            self._live.update(self._table(), refresh=True)
 
-    def _line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         if self._live is None:
             self.console.print(f"{self.elapsed():6.1f} s  {text}", highlight=False)
 
-    def _picture(self) -> Table:
+    def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
         current = list(self._reached)[-1] if self._reached else ""
         for name in STEPS:
             if name not in self._reached:
                 table.add_row("·", Text(name, "dim"), "")
             elif name == current and name != STEPS[-1]:
-                table.add_row(self._spinner, Text(name, "bold cyan"), self._beside(name))
+                table.add_row(self._spinner, Text(name, "bold cyan"), self._detail(name))
             else:
                 table.add_row("[green]✓[/]", name, Text(f"{self._reached[name]:.1f} s", "dim"))
         return table
 
-    def _beside(self, name: str) -> Table | str:
+    def _detail(self, name: str) -> Table | str:
         if name != "rendering":
             return ""
         bar = Table.grid(padding=(0, 1))

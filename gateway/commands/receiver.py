@@ -1,4 +1,4 @@
-"""A subscriber for the demo: takes webhooks on a free port of this machine and keeps what came."""
+"""A subscriber for the demo: receives webhooks on a free local port and keeps them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One POST as it came; `at` in seconds since the epoch."""
+    """One received POST. `at`: seconds since the epoch."""
 
     at: float
     headers: dict[str, str]
     body: bytes
 
     def is_signed_with(self, secret: str) -> bool:
-        """Checked with the standard's own library, as any subscriber would."""
+        """Whether the signature is valid, checked with the Standard Webhooks library like a subscriber
+        does."""
         from standardwebhooks.webhooks import Webhook as Standard
 
         try:
@@ -38,10 +39,10 @@ class Receiver:
 
 @contextlib.contextmanager
 def receiving(clock: Callable[[], float]) -> Iterator[Receiver]:
-    """Listens until the block ends; answers 204 to every POST."""
+    """Listen until the block ends. Every POST gets 204."""
     received: list[Webhook] = []
 
-    class Take(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_POST(self) -> None:
@@ -52,9 +53,9 @@ def receiving(clock: Callable[[], float]) -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """The demo shows what matters of it."""
+            """Log nothing: the demo prints what matters."""
 
-    server = ThreadingHTTPServer((LOOPBACK, 0), Take)
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
-"""The whole service on one machine: which processes it is made of, and what each is told.
+"""Runs the whole service on one machine: its processes and their configuration.
 
-Everything it keeps lies in one data directory: the server's files, inline media, the sandbox's videos,
-logs, and two secrets that only their owner may read (the keyring and the demo tenant's key).
+All data is in one data directory: the store's files, inline media, the sandbox's videos, logs, and two
+secrets that only their owner may read (the keyring and the demo tenant's key).
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from gateway.commands import api
 from gateway.errors import ConfigurationError
 from gateway.keyring import Keyring
 from gateway.local import valkey
-from gateway.local.process import Child
-from gateway.local.supervisor import Machine
+from gateway.local.process import ManagedProcess
+from gateway.local.supervisor import Supervisor
 from gateway.tenants import Scope
 
 LOOPBACK = "127.0.0.1"
 MODEL = "viduq2_pro_reference"
 LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
-#: Files of the data directory which `keys` reads too.
+#: Files in the data directory that `keys` also reads.
 SECRET_KEYS = "secret-keys"  # noqa: S105 - the name of a file
 REDIS_URL = "redis-url"
-# The sandbox hears on the loopback address alone and spends nothing, so its key is no secret.
+# The sandbox listens only on the loopback address and costs nothing, so its key is not secret.
 _SANDBOX_KEY = "sandbox"
-_PLAYING_SECONDS = 10.0
-_PAYING_SECONDS = 80.0  # a submission to the real upstream may take a minute
+_SANDBOX_STOP_SECONDS = 10.0
+_UPSTREAM_STOP_SECONDS = 80.0  # a submission to the real upstream may take a minute
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is wanted. Without `upstream_url` the sandbox is the upstream. `settings` win over ours."""
+    """The requested configuration. Without `upstream_url` the sandbox is the upstream. `settings` override
+    our defaults."""
 
     data_dir: Path
     port: int
@@ -58,7 +59,7 @@ class Plan:
 
     @property
     def url(self) -> str:
-        """Where this machine reaches the gateway."""
+        """URL of the gateway on this machine."""
         host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)  # noqa: S104 - it is compared
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -73,17 +74,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class DemoKey:
-    """The demo tenant's API key; `signing_secret` verifies webhooks to a job's own callback_url."""
+    """The demo tenant's API key. `signing_secret`: verifies webhooks to a job's callback_url."""
 
     key: str = field(repr=False)
     signing_secret: str = field(repr=False)
 
 
 @contextlib.contextmanager
-def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
-    """All processes up and ready, until the block ends; None when interrupted before they were.
+def running(plan: Plan, supervisor: Supervisor) -> Iterator[DemoKey | None]:
+    """Run all processes until the block ends. Yields when they are ready; None if interrupted before.
 
-    Raises ConfigurationError (a port or the data directory in use, no server program) or Unavailable.
+    Raises ConfigurationError (a port or the data directory is in use, no server program) or Unavailable.
     """
     _check_ports(plan)
     _make_data_dir(plan.data_dir)
@@ -92,36 +93,36 @@ def running(plan: Plan, machine: Machine) -> Iterator[DemoKey | None]:
             valkey.prepared(plan.data_dir / "valkey", plan.logs / "valkey.log")
         )
         write_private(plan.data_dir / REDIS_URL, redis_url)
-        held.enter_context(machine.running())
+        held.enter_context(supervisor.running())
         environment = _environment(plan, redis_url)
-        machine.begin(server)
-        if not machine.wait_until_ready():
+        supervisor.begin(server)
+        if not supervisor.wait_until_ready():
             yield None
             return
-        machine.begin(*_children(plan, environment))
-        key = _demo_key(plan, environment)  # takes its time while the others start
-        yield _accepted_key(plan, environment, key) if machine.wait_until_ready() else None
+        supervisor.begin(*_processes(plan, environment))
+        key = _demo_key(plan, environment)  # slow, so it runs while the processes start
+        yield _accepted_key(plan, environment, key) if supervisor.wait_until_ready() else None
 
 
-def _children(plan: Plan, environment: Mapping[str, str]) -> list[Child]:
-    """In the order of starting; they stop in the reverse of it."""
-    children = [_sandbox(plan, plan.sandbox_url, environment)] if plan.sandbox_url else []
+def _processes(plan: Plan, environment: Mapping[str, str]) -> list[ManagedProcess]:
+    """The processes in starting order; they stop in reverse order."""
+    processes = [_sandbox(plan, plan.sandbox_url, environment)] if plan.sandbox_url else []
     names = ["workers"] if plan.workers == 1 else [f"workers-{n}" for n in range(1, plan.workers + 1)]
-    # Asked to stop, workers finish what they are paying for. Left alone, there is nothing to finish it with:
-    # the store has ended too, and all they would do is wait for it.
-    patience = _PAYING_SECONDS if plan.upstream_url else _PLAYING_SECONDS
-    children += [
-        Child(
+    # Workers that are asked to stop finish the submissions that they are paying for. Orphaned workers cannot:
+    # the store is gone too, and they would only wait for it, so they get SIGKILL.
+    stop_seconds = _UPSTREAM_STOP_SECONDS if plan.upstream_url else _SANDBOX_STOP_SECONDS
+    processes += [
+        ManagedProcess(
             name,
             (sys.executable, "-m", "workers"),
             plan.logs / f"{name}.log",
             environment,
-            stop_seconds=patience,
+            stop_seconds=stop_seconds,
             orphan_signal=signal.SIGKILL,
         )
         for name in names
     ]
-    gateway = Child(
+    gateway = ManagedProcess(
         "gateway",
         (sys.executable, "-m", "gateway"),
         plan.logs / "gateway.log",
@@ -129,10 +130,10 @@ def _children(plan: Plan, environment: Mapping[str, str]) -> list[Child]:
         ready=functools.partial(_is_ready, f"{plan.url}/readyz"),
         orphan_signal=signal.SIGKILL,
     )
-    return [*children, gateway]
+    return [*processes, gateway]
 
 
-def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> Child:
+def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedProcess:
     options = {
         "host": LOOPBACK,
         "port": str(plan.sandbox_port),
@@ -142,10 +143,10 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> Child:
         "callback-style": plan.callback_style,
         "processes": "1",
     }
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    command = (sys.executable, "-m", "gateway.sandbox", *words)
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    command = (sys.executable, "-m", "gateway.sandbox", *arguments)
     ready = functools.partial(_is_ready, f"{url}/healthz")
-    return Child("sandbox", command, plan.logs / "sandbox.log", environment, ready)
+    return ManagedProcess("sandbox", command, plan.logs / "sandbox.log", environment, ready)
 
 
 def _is_ready(url: str) -> bool:
@@ -157,7 +158,7 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "HOST": plan.host,
         "PORT": str(plan.port),
-        # The real upstream cannot call back to a loopback address: without a public one, polling finds out.
+        # The real upstream cannot call back to a loopback address: without a public URL, results are polled.
         "PUBLIC_URL": plan.public_url or (plan.url if plan.sandbox_url else ""),
         "SECRET_KEYS": _secret_keys(plan.data_dir / SECRET_KEYS),
         "UPSTREAM_URL": plan.upstream_url or plan.sandbox_url or "",
@@ -165,15 +166,15 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
-        "DRAIN_SECONDS": "0",  # nothing balances between gateways here
+        "DRAIN_SECONDS": "0",  # there is no load balancer here
     }
     if plan.sandbox_url:
         settings["ALLOW_PRIVATE_MEDIA_URLS"] = "1"
     if plan.sandbox_url and _is_loopback(plan.host) and "GATEWAY_DELIVERY_NETWORKS" not in os.environ:
-        # Whoever can post a job is on this machine already, and may hear of its end there.
+        # Only local users can post jobs, so webhooks to this machine are safe.
         settings["DELIVERY_NETWORKS"] = LOOPBACK_NETWORKS
-    ours = {f"GATEWAY_{name}": value for name, value in settings.items()}
-    return {**os.environ, **ours, **plan.settings}
+    defaults = {f"GATEWAY_{name}": value for name, value in settings.items()}
+    return {**os.environ, **defaults, **plan.settings}
 
 
 def _is_loopback(host: str) -> bool:
@@ -188,7 +189,7 @@ def _make_data_dir(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise ConfigurationError(f"cannot keep data in {path} ({error.strerror}): see --data-dir") from None
+        raise ConfigurationError(f"cannot write to {path} ({error.strerror}): see --data-dir") from None
 
 
 def _check_ports(plan: Plan) -> None:
@@ -210,7 +211,7 @@ def _check_ports(plan: Plan) -> None:
 
 
 def _secret_keys(path: Path) -> str:
-    """The keyring, made once: secrets of webhooks are derived from it and must outlast a restart."""
+    """The keyring, generated once: webhook secrets are derived from it and must survive a restart."""
     with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
     made = Keyring.generate()
@@ -219,12 +220,12 @@ def _secret_keys(path: Path) -> str:
 
 
 def _demo_key(plan: Plan, environment: Mapping[str, str], *, renew: bool = False) -> DemoKey:
-    """The key kept from an earlier run, or a new one with every scope, which is then kept."""
+    """The stored key of an earlier run, or a new one with all scopes, which is stored."""
     path = plan.data_dir / "demo-key.json"
     if path.exists() and not renew:
         record = json.loads(path.read_text())
         return DemoKey(record["key"], record["signing_secret"])
-    from gateway.commands import keys  # with it come redis and asyncio
+    from gateway.commands import keys  # imported late because it loads redis and asyncio
 
     keyring = Keyring.parse(environment["GATEWAY_SECRET_KEYS"])
     made = keys.create(environment["GATEWAY_REDIS_URL"], keyring, "demo", tuple(Scope), "up")
@@ -233,7 +234,7 @@ def _demo_key(plan: Plan, environment: Mapping[str, str], *, renew: bool = False
 
 
 def _accepted_key(plan: Plan, environment: Mapping[str, str], key: DemoKey) -> DemoKey:
-    """The kept key, unless the store does not know it: the server's files may have been deleted."""
+    """The stored key, or a new one if the store does not know it: its files may have been deleted."""
     if api.status(f"{plan.url}/v1/jobs?limit=1", key.key) != 401:
         return key
     return _demo_key(plan, environment, renew=True)

@@ -1,4 +1,4 @@
-"""`vidu-gateway status` and `top`: the whole service, or who keeps it busy, once or again and again."""
+"""`vidu-gateway status` and `top`: show the whole service, or its busiest lanes, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ _LANES = 20
 
 
 def show(url: str, key: str, *, watch: float | None, as_json: bool) -> None:
-    """GatewayError when the gateway refuses or does not answer."""
+    """Show the overview. `watch`: seconds between updates; None: print once. Raises GatewayError."""
     where = f"{url.rstrip('/')}/ops/api/overview"
-    _look(lambda: ask("GET", where, key), status_table, watch=watch, as_json=as_json)
+    _print(lambda: ask("GET", where, key), status_table, watch=watch, as_json=as_json)
 
 
 def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) -> None:
-    """The lanes of a role in which somebody waits the longest. `watch`: None when nobody looks on."""
+    """Show the lanes of a role with the longest wait. `watch`: seconds between updates; None, or output that
+    is not a terminal: print once."""
     stem = f"{url.rstrip('/')}/ops/api"
 
     def found() -> dict[str, Any]:
         lanes = ask("GET", f"{stem}/lanes?role={role}&limit={_LANES}", key)["data"]
         return {"overview": ask("GET", f"{stem}/overview", key), "role": role, "lanes": lanes}
 
-    _look(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
+    _print(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
 
 
-def _look(
+def _print(
     find: Callable[[], dict[str, Any]],
     table: Callable[[dict[str, Any]], RenderableType],
     *,
@@ -45,8 +46,7 @@ def _look(
     as_json: bool,
 ) -> None:
     if as_json:
-        print(json.dumps(find()))  # noqa: T201  # for programs
-        return
+        print(json.dumps(find()))  # noqa: T201        return
     console = Console()
     if watch is None:
         console.print(table(find()))

@@ -1,4 +1,4 @@
-"""What `doctor` and `status` print for people."""
+"""The tables that `doctor`, `status` and `top` print."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from gateway.commands.doctor import Finding
 
-_MARKS: Final = {"ok": ("ok", "green"), "warning": ("look", "yellow"), "error": ("WRONG", "bold red")}
+_MARKS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    table = Table("", "check", "found", "what to do", box=None, pad_edge=False)
+    table = Table("", "check", "finding", "what to do", box=None, pad_edge=False)
     for finding in findings:
         mark, style = _MARKS[finding.level]
         table.add_row(Text(mark, style), finding.check, finding.text, finding.fix)
@@ -26,7 +26,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def status_table(overview: Mapping[str, Any]) -> RenderableType:
-    """Of the document of GET /ops/api/overview."""
+    """The overview. `overview`: the response of GET /ops/api/overview."""
     outer = Table.grid()
     for row in (_alarms(overview["alarms"]), "", _roles(overview["roles"]), "", _counts(overview)):
         outer.add_row(row)
@@ -34,7 +34,7 @@ def status_table(overview: Mapping[str, Any]) -> RenderableType:
 
 
 def top_table(found: Mapping[str, Any]) -> RenderableType:
-    """Of the lanes of a role, and the overview."""
+    """The lanes of a role. `found`: {role, lanes, overview}."""
     role = found["overview"]["roles"][found["role"]]
     oldest = _time(role["oldest_seconds"])
     slots = f"{role['slots_in_use']}/{role['slots']} slots"
@@ -56,7 +56,7 @@ def top_table(found: Mapping[str, Any]) -> RenderableType:
         "",
         head,
         "",
-        table if found["lanes"] else "nobody waits",
+        table if found["lanes"] else "no lane is waiting",
     ):
         outer.add_row(row)
     return outer
@@ -64,7 +64,7 @@ def top_table(found: Mapping[str, Any]) -> RenderableType:
 
 def _alarms(alarms: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not alarms:
-        return Text("all is well", "green")
+        return Text("no alarms", "green")
     table = Table.grid(padding=(0, 2))
     for alarm in alarms:
         style = "bold red" if alarm["severity"] == "page" else "yellow"
@@ -107,7 +107,7 @@ def _counts(overview: Mapping[str, Any]) -> Table:
 
 
 def _account(account: Mapping[str, Any]) -> str:
-    state = "paused" if account["paused"] else "held" if account["held"] else "open"
+    state = "paused" if account["paused"] else "held" if account["held"] else "active"
     return f"{account['name']} {state}, {account['in_flight']}/{account['slots']} slots"
 
 

@@ -1,4 +1,4 @@
-"""`vidu-gateway tenants`: what each may do, and whether it is sent anything."""
+"""`vidu-gateway tenants`: reads and changes tenants in Redis."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gateway.tenants import Tenant
 
 T = TypeVar("T")
 
-#: Who changed it, among the operators' events.
+#: The author of changes in the audit.
 _BY: Final = "command line"
 _PAGE: Final = 500
 
 
 def show(redis_url: str, tenant: str) -> Tenant:
-    """ConfigurationError for a tenant's name that cannot be one; so do all that name one."""
+    """The tenant. All functions with a tenant's name raise ConfigurationError if it is invalid."""
     check_tenant(tenant)
     return _run(redis_url, lambda tenants: tenants.read(tenant))
 
 
 def change(redis_url: str, tenant: str, changes: Mapping[str, object]) -> Tenant:
-    """Only what is named; None: as the service does."""
+    """Change the given settings; None resets one to the service's default."""
     check_tenant(tenant)
     return _run(redis_url, lambda tenants: tenants.change(tenant, changes, _BY))
 
@@ -40,7 +40,7 @@ def resume(redis_url: str, tenant: str) -> Tenant:
 
 
 def all_tenants(redis_url: str) -> list[Tenant]:
-    """In the order of their names."""
+    """All tenants, ordered by name."""
 
     async def run(tenants: RedisTenants) -> list[Tenant]:
         found: list[Tenant] = []

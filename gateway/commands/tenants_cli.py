@@ -1,4 +1,4 @@
-"""How `vidu-gateway tenants ...` is called."""
+"""The command line of `vidu-gateway tenants`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.lifecycle import OnUnknown
 if TYPE_CHECKING:
     from gateway.tenants import Tenant
 
-app = typer.Typer(help="Tenants: what each may do, and whether it is sent anything.", no_args_is_help=True)
+app = typer.Typer(help="Tenants: list and change their limits; pause and resume them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The tenant's name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SETTINGS: Final = ("title", "on_unknown", "weight", "in_flight", "queue_max", "rate", "burst", "networks")
-_MOST: Final = 10_000_000
+_MAX: Final = 10_000_000
 
 
 @app.command("set")
@@ -30,36 +30,41 @@ def change(
     on_unknown: Annotated[
         OnUnknown | None,
         typer.Option(
-            help="hold: fail, never pay twice; resubmit: it may pay twice; manual: an operator decides."
+            help="Jobs with an unknown outcome: hold: fail, never pay twice; resubmit: may pay twice; "
+            "manual: an operator decides."
         ),
     ] = None,
     weight: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Its share of the upstream is in proportion to it.")
+        int | None, typer.Option(min=1, max=100, help="Its share of the upstream is proportional to this.")
     ] = None,
     in_flight: Annotated[
-        int | None, typer.Option(min=1, max=_MOST, help="Tasks of it at the upstream at once.")
+        int | None, typer.Option(min=1, max=_MAX, help="Maximum number of its tasks at the upstream.")
     ] = None,
-    queue_max: Annotated[int | None, typer.Option(min=1, max=_MOST, help="Jobs of it that may wait.")] = None,
+    queue_max: Annotated[
+        int | None, typer.Option(min=1, max=_MAX, help="Maximum number of its waiting jobs.")
+    ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0, max=_MOST, help="Jobs that it may post in a second; 0: any number.")
+        float | None,
+        typer.Option(min=0, max=_MAX, help="Maximum number of jobs it may post per second; 0: unlimited."),
     ] = None,
     burst: Annotated[
-        int | None, typer.Option(min=1, max=_MOST, help="Of which so many at once, after a pause.")
+        int | None,
+        typer.Option(min=1, max=_MAX, help="Maximum number of jobs posted at once after a quiet time."),
     ] = None,
     networks: Annotated[
         str | None,
-        typer.Option(help="Networks (CIDR, with commas between) that its webhooks may go to besides."),
+        typer.Option(help="Additional networks (CIDR, comma-separated) that its webhooks may go to."),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="For people.")] = None,
+    title: Annotated[str | None, typer.Option(help="Display name.")] = None,
     unset: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(SETTINGS)}: as the service does (repeatable)."),
+        typer.Option(help=f"Reset to the service's default: one of {', '.join(SETTINGS)} (repeatable)."),
     ] = None,
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set what a tenant may do, and make it if it is new. What is not named stays as it is."""
+    """Change a tenant's settings; creates the tenant if it is new. Other settings stay unchanged."""
     from gateway.commands import tenants
 
     given = {
@@ -75,24 +80,24 @@ def change(
     changes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     for name in [one.replace("-", "_") for one in unset or ()]:
         if name not in SETTINGS:
-            raise ConfigurationError(f"{name!r} is no setting of a tenant; known are {', '.join(SETTINGS)}")
+            raise ConfigurationError(f"{name!r} is not a tenant setting; known are {', '.join(SETTINGS)}")
         changes[name] = None
-    _tell(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
+    _print_tenant(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
 
 
 @app.command()
 def show(
     tenant: Name, redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
-    """Show what was set for a tenant."""
+    """Show a tenant's settings."""
     from gateway.commands import tenants
 
-    _tell(tenants.show(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+    _print_tenant(tenants.show(redis_of(redis_url, data_dir), tenant), as_json=as_json)
 
 
 @app.command("list")
 def list_tenants(redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List all tenants, one JSON object a line with --json."""
+    """List all tenants; with --json one JSON object per line."""
     from gateway.commands import tenants
 
     found = tenants.all_tenants(redis_of(redis_url, data_dir))
@@ -103,26 +108,26 @@ def list_tenants(redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("tenant", "weight", "in flight", "may wait", "a second", "on unknown", "")
+    table = Table("tenant", "weight", "in flight", "queue max", "rate", "on unknown", "")
     for tenant in found:
         cells = (tenant.weight, tenant.in_flight, tenant.queue_max, tenant.rate, tenant.on_unknown)
         paused = "" if tenant.paused_at is None else f"paused: {tenant.paused_reason}"
         table.add_row(tenant.name, *("-" if cell is None else f"{cell}" for cell in cells), paused)
-    Console().print(table if found else "no tenant yet: vidu-gateway keys create --tenant NAME makes one")
+    Console().print(table if found else "no tenants; vidu-gateway keys create --tenant NAME creates one")
 
 
 @app.command()
 def pause(
     tenant: Name,
-    reason: Annotated[str, typer.Option(help="Why, for the other operators.")],
+    reason: Annotated[str, typer.Option(help="The reason, for other operators.")],
     redis_url: RedisUrl = LOCAL,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send nothing of a tenant to the upstream. Its jobs are taken and kept, and wait."""
+    """Stop sending a tenant's jobs to the upstream. New jobs are still accepted, and wait."""
     from gateway.commands import tenants
 
-    _tell(tenants.pause(redis_of(redis_url, data_dir), tenant, reason), as_json=as_json)
+    _print_tenant(tenants.pause(redis_of(redis_url, data_dir), tenant, reason), as_json=as_json)
 
 
 @app.command()
@@ -132,7 +137,7 @@ def resume(
     """Send a tenant's jobs again."""
     from gateway.commands import tenants
 
-    _tell(tenants.resume(redis_of(redis_url, data_dir), tenant), as_json=as_json)
+    _print_tenant(tenants.resume(redis_of(redis_url, data_dir), tenant), as_json=as_json)
 
 
 def _networks(text: str | None) -> list[str] | None:
@@ -147,14 +152,14 @@ def _networks(text: str | None) -> list[str] | None:
     return found or None
 
 
-def _tell(tenant: Tenant, *, as_json: bool) -> None:
+def _print_tenant(tenant: Tenant, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(tenant)))
         return
     typer.echo(f"tenant          {tenant.name}")
     for name in SETTINGS:
         value = getattr(tenant, name)
-        default = "none" if name == "title" else "as the service does"
+        default = "none" if name == "title" else "default of the service"
         typer.echo(f"{name.replace('_', ' '):<15} {default if value is None else value}")
     if tenant.paused_at is not None:
         typer.echo(f"paused          by {tenant.paused_by}: {tenant.paused_reason}")

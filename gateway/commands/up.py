@@ -1,4 +1,4 @@
-"""`vidu-gateway up`: the whole service on this machine, until Ctrl-C."""
+"""`vidu-gateway up`: runs the whole service on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rich.text import Text
 
 from gateway.commands import stack
 from gateway.environment import Environment
-from gateway.local.supervisor import Machine
+from gateway.local.supervisor import Supervisor
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 _PROMPT = "a slow walk through the picture"
 
 
 def up(plan: stack.Plan, *, verbose: bool) -> None:
-    """Returns after a signal asked to stop and everything has stopped. Raises GatewayError."""
+    """Run until a signal asks to stop and all processes have stopped. Raises GatewayError."""
     console = Console(highlight=False)
     monotonic = Environment().monotonic
     began = monotonic()
@@ -29,15 +29,15 @@ def up(plan: stack.Plan, *, verbose: bool) -> None:
     def say(line: str) -> None:
         console.print(Text(line, "yellow"), soft_wrap=True)
 
-    machine = Machine(say)
+    supervisor = Supervisor(say)
     if verbose:
-        machine.each_tick = _follower(plan.logs, console)
-    with stack.running(plan, machine) as key:
+        supervisor.each_tick = _follower(plan.logs, console)
+    with stack.running(plan, supervisor) as key:
         if key is not None:
             _show(console, plan, key, monotonic() - began)
-            machine.run()
+            supervisor.run()
         console.print("stopping …", style="dim")
-    console.print("stopped; nothing is left running", style="dim")
+    console.print("all processes stopped", style="dim")
 
 
 def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float) -> None:
@@ -51,15 +51,15 @@ def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float
     if plan.sandbox_url:
         rows.add_row("sandbox", f"{plan.sandbox_url}  (the upstream: renders for real, costs nothing)")
     else:
-        rows.add_row("upstream", f"{plan.upstream_url}  (the real one: every job is paid for)")
+        rows.add_row("upstream", f"{plan.upstream_url}  (real: every job costs money)")
     rows.add_row("data", str(plan.data_dir))
     rows.add_row("logs", str(plan.logs))
     title = f"vidu-gateway is ready, after {seconds:.1f} s"
     console.print(Panel(rows, title=title, border_style="green", expand=False))
-    # Not in the panel, whose borders would be copied too, and never broken into two lines.
+    # Outside the panel, so that copying picks up no borders, and without line breaks.
     console.print("demo key:", style="bold")
     console.print(Text(key.key), soft_wrap=True)
-    console.print("signing secret, which verifies webhooks to a job's callback_url:", style="bold")
+    console.print("signing secret, to verify webhooks to a job's callback_url:", style="bold")
     console.print(Text(key.signing_secret), soft_wrap=True)
     console.print("Post a job:", style="bold")
     console.print(Text(curl_line(plan, key)), soft_wrap=True)
@@ -67,7 +67,7 @@ def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float
 
 
 def curl_line(plan: stack.Plan, key: stack.DemoKey) -> str:
-    """A job that can be posted by pasting it into a shell."""
+    """A shell command that posts a job."""
     image = (
         f"{plan.sandbox_url}/samples/{sample_names()[0]}"
         if plan.sandbox_url
@@ -84,13 +84,13 @@ def curl_line(plan: stack.Plan, key: stack.DemoKey) -> str:
 
 
 def sample_names() -> list[str]:
-    """The pictures that come with the sandbox, in the order of their names."""
+    """The sample images of the sandbox, ordered by name."""
     folder = resources.files("gateway.sandbox") / "samples"
     return sorted(item.name for item in folder.iterdir() if item.name.endswith(".jpg"))
 
 
 def _follower(logs: Path, console: Console) -> Callable[[], None]:
-    """Prints what is added to the logs from now on, each line with the process's name in its own colour."""
+    """Prints lines added to the logs from now on, each with the process's name in its own colour."""
     read: dict[Path, int] = {path: path.stat().st_size for path in logs.glob("*.log")}
     colours: dict[Path, str] = {}
 
@@ -99,7 +99,7 @@ def _follower(logs: Path, console: Console) -> Callable[[], None]:
             with path.open("rb") as log:
                 log.seek(read.get(path, 0))
                 text = log.read()
-            whole = text[: text.rfind(b"\n") + 1]  # an unfinished line waits for its end
+            whole = text[: text.rfind(b"\n") + 1]  # print only complete lines
             read[path] = read.get(path, 0) + len(whole)
             colour = colours.setdefault(path, _COLOURS[len(colours) % len(_COLOURS)])
             for line in whole.decode(errors="replace").splitlines():

@@ -1,8 +1,8 @@
-"""A process of ours that cannot outlive us, writing to a log file.
+"""A child process that writes to a log file and cannot outlive this process.
 
-Linux ends it when the thread that started it ends, also on SIGKILL: start it from the
-main thread. Other systems have no such call; there `stop` ends it, and a SIGKILL of ours leaves it.
-It leads its own session, so that a Ctrl-C in the terminal reaches us alone and we choose the order.
+Linux stops it when the thread that started it ends, even on SIGKILL, so start it from the main thread. Other
+systems have no such feature: there only `stop` ends it, and it survives a SIGKILL of this process. It leads
+its own session, so that Ctrl-C in the terminal reaches only this process, which stops the children in order.
 """
 
 from __future__ import annotations
@@ -26,26 +26,28 @@ _TAIL_BYTES = 16_384
 
 
 def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """What the new process runs between fork and exec, prepared before the fork: only calls are left."""
+    """The function that the new process runs between fork and exec. Everything else is prepared before the
+    fork."""
     if sys.platform != "linux":
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # the parent ended before the tie was made
+        if os.getppid() != parent:  # the parent ended before the call took effect
             os._exit(1)
 
     return tie
 
 
 @dataclass(slots=True)
-class Child:
-    """One process: `name` for people, `command`, its whole `environment` (ours, when None).
+class ManagedProcess:
+    """One process.
 
-    `ready` answers at once whether it can be used; None when running is all there is to see.
-    `inherited` are file descriptors it keeps open, such as a lock. `orphan_signal` is what it gets when
-    we end without stopping it: SIGKILL for one that would first try to finish its work.
+    `name`: for messages. `environment`: its complete environment; None: ours. `ready`: returns immediately
+    whether it can be used; None: it is ready when it runs. `inherited`: file descriptors that it keeps open,
+    such as a lock. `orphan_signal`: sent to it if we end without stopping it; SIGKILL for one that would
+    otherwise try to finish its work.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Child:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Start it. Raises ConfigurationError when the program cannot be run at all."""
+        """Start it. Raises ConfigurationError if the program cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             try:
@@ -71,31 +73,32 @@ class Child:
                     stderr=subprocess.STDOUT,
                     pass_fds=tuple(self.inherited),
                     start_new_session=True,
-                    preexec_fn=_tie_to_parent(self.orphan_signal),  # noqa: PLW1509 - the tie must be made by the child itself
+                    preexec_fn=_tie_to_parent(self.orphan_signal),  # noqa: PLW1509 - the child must make this call itself
                 )
             except OSError as error:
                 raise ConfigurationError(f"cannot run {self.command[0]}: {error.strerror}") from None
 
     @property
     def pid(self) -> int:
-        """Of the running process, or of the last one."""
+        """Process id of the running process, or of the last one."""
         return 0 if self._process is None else self._process.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; minus the signal's number when a signal ended it; 0 before the first start."""
+        """None while it runs; the negative signal number if a signal ended it; 0 before the first start."""
         if self._process is None:
             return 0
         seen = self._process.returncode is not None
         code = self._process.poll()
         if code is not None and not seen:
-            self._signal_group(signal.SIGKILL)  # what it started must not stay behind
+            self._signal_group(signal.SIGKILL)  # its own children must not stay behind
         return code
 
     def is_ready(self) -> bool:
         return self.exit_code() is None and (self.ready is None or self.ready())
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """SIGTERM, then SIGKILL after `stop_seconds` or once `hurry` says so; False when that was needed."""
+        """Send SIGTERM, then SIGKILL after `stop_seconds` or as soon as `hurry` returns True. False if
+        SIGKILL was needed."""
         if self._process is None or self.exit_code() is not None:
             return True
         self._process.terminate()
@@ -110,7 +113,7 @@ class Child:
         return False
 
     def last_lines(self, count: int = 15) -> list[str]:
-        """The end of the log, oldest first."""
+        """The last lines of the log, oldest first."""
         with contextlib.suppress(OSError), self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return log.read().decode(errors="replace").splitlines()[-count:]

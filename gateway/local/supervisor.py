@@ -1,6 +1,6 @@
-"""Start and supervise the processes of one machine: restarted when they die, stopped in order.
+"""Starts and supervises the processes of one machine: restarts them when they die, stops them in order.
 
-Single-threaded: whoever runs the machine calls `tick` often (or `run`, which does), from the main thread.
+Single-threaded: call `tick` often (or `run`, which does) from the main thread.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from types import FrameType
 
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, Unavailable
-from gateway.local.process import Child
+from gateway.local.process import ManagedProcess
 
 TICK_SECONDS = 0.1
-QUICK_SECONDS = 5.0  # a process that ends sooner than this has failed at once
-MOST_QUICK_ENDS = 5
-WRONG_SETTING = 2  # the exit code of a process of ours that would end in the same way again
+QUICK_SECONDS = 5.0  # a process that exits sooner counts as failed at startup
+MAX_QUICK_EXITS = 5
+WRONG_SETTING = 2  # exit code of our processes for a configuration error, which a restart cannot fix
 _START_SECONDS = 60.0
 _START_PAUSE_SECONDS = 0.02
 _FIRST_BACKOFF_SECONDS = 0.1
@@ -27,29 +27,28 @@ _LONGEST_BACKOFF_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class _Watch:
-    child: Child
+class _Supervised:
+    process: ManagedProcess
     started: float
-    quick_ends: int = 0
-    due: float | None = None  # when to start it again; None while it runs
+    quick_exits: int = 0
+    due: float | None = None  # when to restart it; None while it runs
 
 
 @dataclass(slots=True)
-class Machine:
-    """`say` gets one clear line for whatever a person would want to know; `each_tick` is called as often
-    as the machine looks at its children. `interrupts` counts the signals that asked to stop: one is a
-    request, two are an order.
+class Supervisor:
+    """`say`: called with one line about each notable event. `each_tick`: called at every tick. `interrupts`:
+    number of signals that asked to stop: the first stops gracefully, the second kills.
     """
 
     say: Callable[[str], None]
     each_tick: Callable[[], None] = lambda: None
     monotonic: Callable[[], float] = field(default_factory=lambda: Environment().monotonic)
     interrupts: int = 0
-    _watches: list[_Watch] = field(default_factory=list)
+    _supervised: list[_Supervised] = field(default_factory=list)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Signals are ours inside the block, and nothing is left running after it."""
+        """Handle signals inside the block, and stop all processes at its end."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, self._interrupt) for number in numbers}
         try:
@@ -59,21 +58,21 @@ class Machine:
             for number, action in before.items():
                 signal.signal(number, action)
 
-    def begin(self, *children: Child) -> None:
-        """Start them, all at once, and look after them from now on."""
-        for child in children:
-            child.start()
-            self._watches.append(_Watch(child, self.monotonic()))
+    def begin(self, *processes: ManagedProcess) -> None:
+        """Start the processes without waiting, and supervise them from now on."""
+        for process in processes:
+            process.start()
+            self._supervised.append(_Supervised(process, self.monotonic()))
 
     def wait_until_ready(self) -> bool:
-        """True when every child is ready, False when interrupted before.
+        """Wait; True when all processes are ready, False if interrupted.
 
-        Raises Unavailable when one ends at once too often or is not ready in time, ConfigurationError when
-        one says that a setting is wrong.
+        Raises Unavailable if one exits too often or is not ready in time, ConfigurationError if one reports a
+        wrong setting.
         """
         deadline = self.monotonic() + _START_SECONDS
-        waiting = [watch.child for watch in self._watches]
-        while waiting := [child for child in waiting if not child.is_ready()]:
+        waiting = [entry.process for entry in self._supervised]
+        while waiting := [process for process in waiting if not process.is_ready()]:
             if self.interrupts:
                 return False
             if self.monotonic() > deadline:
@@ -84,41 +83,41 @@ class Machine:
         return True
 
     def run(self) -> None:
-        """Supervise until a signal asks to stop. Raises Unavailable when a child cannot be kept up."""
+        """Supervise until a signal asks to stop. Raises Unavailable if a process exits too often."""
         while not self.interrupts:
             self.tick()
             time.sleep(TICK_SECONDS)
 
     def tick(self) -> None:
-        """Look at every child once: note who ended, start again who is due."""
+        """Check all processes once: note those that exited, restart those that are due."""
         self.each_tick()
-        for watch in self._watches:
-            if watch.due is not None:
-                if self.monotonic() >= watch.due:
-                    watch.child.start()
-                    watch.started, watch.due = self.monotonic(), None
-            elif (code := watch.child.exit_code()) is not None:
-                self._ended(watch, code)
+        for entry in self._supervised:
+            if entry.due is not None:
+                if self.monotonic() >= entry.due:
+                    entry.process.start()
+                    entry.started, entry.due = self.monotonic(), None
+            elif (code := entry.process.exit_code()) is not None:
+                self._exited(entry, code)
 
     def stop(self) -> None:
-        """End them in the reverse of the order they were started in, each given its time."""
-        while self._watches:
-            child = self._watches.pop().child
-            if not child.stop(hurry=lambda: self.interrupts > 1):
+        """Stop the processes in reverse starting order, each with its own time limit."""
+        while self._supervised:
+            process = self._supervised.pop().process
+            if not process.stop(hurry=lambda: self.interrupts > 1):
                 at_order = "was killed at the second Ctrl-C"
                 late = "did not stop when asked and was killed"
-                self.say(f"{child.name} {at_order if self.interrupts > 1 else late}")
+                self.say(f"{process.name} {at_order if self.interrupts > 1 else late}")
 
-    def _ended(self, watch: _Watch, code: int) -> None:
-        quick = self.monotonic() - watch.started < QUICK_SECONDS
-        watch.quick_ends = watch.quick_ends + 1 if quick else 0
-        how = f"{watch.child.name} ended with {_describe(code)}"
+    def _exited(self, entry: _Supervised, code: int) -> None:
+        quick = self.monotonic() - entry.started < QUICK_SECONDS
+        entry.quick_exits = entry.quick_exits + 1 if quick else 0
+        how = f"{entry.process.name} ended with {_describe(code)}"
         if code == WRONG_SETTING:
-            raise ConfigurationError(_with_last_lines(how, watch.child))
-        if watch.quick_ends >= MOST_QUICK_ENDS:
-            raise Unavailable(_with_last_lines(f"{how}, {MOST_QUICK_ENDS} times at once", watch.child))
-        seconds = min(_FIRST_BACKOFF_SECONDS * 2**watch.quick_ends, _LONGEST_BACKOFF_SECONDS)
-        watch.due = self.monotonic() + seconds
+            raise ConfigurationError(_with_last_lines(how, entry.process))
+        if entry.quick_exits >= MAX_QUICK_EXITS:
+            raise Unavailable(_with_last_lines(f"{how}, {MAX_QUICK_EXITS} times at once", entry.process))
+        seconds = min(_FIRST_BACKOFF_SECONDS * 2**entry.quick_exits, _LONGEST_BACKOFF_SECONDS)
+        entry.due = self.monotonic() + seconds
         self.say(f"{how}; starting it again in {seconds:g} s")
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
@@ -133,5 +132,7 @@ def _describe(code: int) -> str:
     return f"signal {-code}"
 
 
-def _with_last_lines(sentence: str, child: Child) -> str:
-    return "\n".join([f"{sentence}; the end of {child.log}:", *(f"  {line}" for line in child.last_lines())])
+def _with_last_lines(sentence: str, process: ManagedProcess) -> str:
+    return "\n".join(
+        [f"{sentence}; the end of {process.log}:", *(f"  {line}" for line in process.last_lines())]
+    )

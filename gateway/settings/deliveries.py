@@ -1,4 +1,4 @@
-"""Webhooks: where they may go, how many at once, and when they are retried."""
+"""Settings of webhooks: allowed destinations, concurrency and retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In front of the gateway: host names, proxies, https."""
+"""Settings of host names, proxies and https."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _hosts(found: list[str]) -> list[str]:
     for host in found:
         if "/" in host or "*" in host.removeprefix("*.") or not host.isascii():
             raise ValueError(
-                f"{host} is not the name of a host; send names such as gateway.example.com, or *.example.com"
+                f"{host} is not a host name; use names such as gateway.example.com or *.example.com"
             )
     return [host.lower() for host in found]
 

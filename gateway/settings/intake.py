@@ -1,4 +1,4 @@
-"""What is accepted, and how long it is kept."""
+"""Settings of which jobs are accepted, and of how long data is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses, folders, secrets, workers and telemetry."""
+"""Settings of addresses, folders, secrets, workers and telemetry."""
 
 from __future__ import annotations
 

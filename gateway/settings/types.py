@@ -1,4 +1,4 @@
-"""Types of settings, and how a variable's text is read. A ValueError names what is wrong with it."""
+"""Types of settings and parsers of their texts, which raise ValueError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upstream: account, timeouts, polls, deadlines and the policy for unknown outcomes."""
+"""Settings of the upstream: accounts, timeouts, polls, deadlines and the policy for unknown outcomes."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ class UpstreamSettings(BaseSettings):
     )
 
     def accounts(self) -> tuple[UpstreamAccount, ...]:
-        """`main` first. ValueError as of `accounts.parse`."""
+        """All accounts, `main` first. Raises ValueError as `accounts.parse` does."""
         limits = AccountLimits(ACCOUNT, self.upstream_slots, self.upstream_weight, self.upstream_rate)
         main = UpstreamAccount(limits, self.upstream_key)
         return parse(self.upstream_accounts.get_secret_value(), main)
 
     def account_key(self, name: str) -> SecretStr:
-        """The account's API key; of one that is not known any more, that of `main`."""
+        """The account's API key; the key of `main` if the account is no longer configured."""
         return {one.limits.name: one.key for one in self.accounts()}.get(name, self.upstream_key)

@@ -1,7 +1,7 @@
-"""What an operator should look at now, from the figures of the service. Pure.
+"""Derives the current alarms from the figures of the service. Pure.
 
-deploy/prometheus/rules.yaml has the same thresholds; its alerts have the same names, and also require that
-the condition lasts.
+deploy/prometheus/rules.yaml has the same thresholds and names; its alerts also require that the condition
+lasts for a while.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SKEW_SECONDS: Final = 2
 
 
 class Severity(StrEnum):
-    PAGE = "page"  #: wake somebody
-    TICKET = "ticket"  #: it can wait until the morning
+    PAGE = "page"  #: wake up an operator
+    TICKET = "ticket"  #: can wait until the morning
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What alarms follow from. `durable`: None if unknown; `callbacks`: whether they are on; `accounts`: how
-    many the upstream has for us; `paused_accounts`: the names of those that are paused."""
+    """Input of the alarms. `durable`: None if unknown. `callbacks`: whether they are on. `accounts`: number
+    of upstream accounts. `paused_accounts`: names of the paused ones."""
 
     durable: bool | None
     paused: bool
@@ -49,7 +49,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """`code`: the alert's name, and the heading in docs/operations.md that says what to do."""
+    """`code`: name of the alert and heading of its section in docs/operations.md."""
 
     code: str
     severity: Severity

@@ -1,4 +1,4 @@
-"""The HTTP application: every route on one screen."""
+"""Builds the HTTP application: routes, middleware and shared state."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
 from gateway.web.api.routes import API
 from gateway.web.http import problems
-from gateway.web.http.request_counts import Traffic
-from gateway.web.key_usage import Uses
+from gateway.web.http.request_counts import RequestCounts
+from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.openapi import document, swagger_ui
 from gateway.web.operation import routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
 from gateway.web.server.drain import Drain
-from gateway.web.server.hosts import Edge
-from gateway.web.server.middleware import Envelope
+from gateway.web.server.hosts import SecurityPolicy
+from gateway.web.server.middleware import RequestMiddleware
 from gateway.web.state import State
 from gateway.web.streams.hub import Streams
-from gateway.web.streams.keepalive import Rounds
+from gateway.web.streams.keepalive import KeepAlive
 
 _THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
@@ -47,7 +47,7 @@ _TESTS_AT_ONCE: Final = 50
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Starts and goes on without Redis; what needs it answers 503 until it is there."""
+    """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile."""
     served: list[BaseRoute] = [
         *routes(API),
         *routes(OPS),
@@ -56,31 +56,31 @@ def create_app(settings: Settings) -> Starlette:
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", StaticFiles(directory=ASSETS)),
     ]
-    traffic, drain = Traffic(), Drain()
+    request_counts, drain = RequestCounts(), Drain()
     templates = {route.endpoint: route.path for route in served if isinstance(route, Route)}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Files are read and written in threads; Python's own number of them is small where cores are few.
+        # Files are read and written in threads. Python's default number of threads is small on few cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
         guard = await open_guard(settings)
         dialect = dialects.make(settings.upstream_dialect)
         async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
             await open_now.enter_async_context(resources.changes)
             stopping = asyncio.Event()
-            rounds = await open_now.enter_async_context(Rounds(stopping))
+            keep_alive = await open_now.enter_async_context(KeepAlive(stopping))
             reading = Streams(resources.changes, resources.tenant_events, settings.streams_max)
             streams = await open_now.enter_async_context(reading)
             gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
             memory = await open_now.enter_async_context(gauge)
             journal = await open_now.enter_async_context(_journal(settings, resources))
-            await open_now.enter_async_context(Uses(resources.client_keys))
+            await open_now.enter_async_context(KeyUsageRecorder(resources.client_keys))
             sending = Deliverer(
                 guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
             )
             deliverer = await open_now.enter_async_context(sending)
             app.state.gateway = State(
-                *(resources, dialect, guard, traffic, memory, deliverer, rounds, streams, journal),
+                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams, journal),
                 stopping=stopping,
             )
             yield
@@ -88,7 +88,16 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=served,
         lifespan=lifespan,
-        middleware=[Middleware(Envelope, traffic, templates, Environment().entropy, drain, Edge(settings))],
+        middleware=[
+            Middleware(
+                RequestMiddleware,
+                request_counts,
+                templates,
+                Environment().entropy,
+                drain,
+                SecurityPolicy(settings),
+            )
+        ],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},
     )
     app.router.redirect_slashes = False
@@ -98,7 +107,7 @@ def create_app(settings: Settings) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Journal | None]:
-    """The journal of callbacks, where there is one; what it holds is replayed as long as the gateway runs."""
+    """The callback journal, if configured. Its entries are replayed while the gateway runs."""
     if settings.callback_journal_dir is None:
         yield None
         return
@@ -107,14 +116,14 @@ async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Jo
     try:
         yield journal
     finally:
-        while not replaying.done():  # a time-out inside the client swallows a cancellation now and then
+        while not replaying.done():  # a timeout inside the Redis client can swallow a cancellation
             replaying.cancel()
             await asyncio.wait([replaying], timeout=0.5)
         await journal.close()
 
 
 def _route(path: str, **handlers: Handler) -> Route:
-    """One route for all methods of a path, so that 405 names them all."""
+    """One route for all methods of a path, so that a 405 lists them all."""
     if "GET" in handlers:
         handlers["HEAD"] = handlers["GET"]
 

@@ -1,4 +1,4 @@
-"""Who is asking: `Authorization: Bearer vgw_<id>_<secret>` -> the key, with the scope that is needed."""
+"""Authenticates requests: `Authorization: Bearer vgw_<id>_<secret>` -> the key, if it has the scope."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gateway.tenants import Key, Scope, digest_of, split_key
 from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
 
-_NOBODY: Final = digest_of("")
+_NO_SECRET: Final = digest_of("")
 _SEND: Final = "send Authorization: Bearer with a key of this service, vgw_..."
 
 
 async def require(request: Request, *scopes: Scope) -> Key:
-    """The key of this request, if it has any of the scopes. Unauthenticated (absent, unknown, revoked), or
-    ScopeMissing, which names the first."""
+    """The request's key. Raises Unauthenticated (no key, or an unknown, revoked or expired one), or
+    ScopeMissing with the first of `scopes` if it has none of them."""
     scheme, _, text = headers_of(request).get(b"authorization", b"").partition(b" ")
     if scheme.lower() != b"bearer":
         raise Unauthenticated(_SEND)
@@ -29,20 +29,20 @@ async def require(request: Request, *scopes: Scope) -> Key:
 
 
 async def key_of(state: State, text: str) -> Key:
-    """The key that the text is. Unauthenticated when it is none, unknown, revoked or expired."""
+    """The key with this text. Raises Unauthenticated if it is malformed, unknown, revoked or expired."""
     named = split_key(text.strip())
     if named is None:
         raise Unauthenticated(_SEND)
     key_id, secret = named
     key = await state.resources.client_keys.find(key_id)
     if key is None:
-        # An unknown key takes as long to refuse as a wrong one.
-        hmac.compare_digest(_NOBODY, digest_of(secret))
+        # Refusing an unknown key must take as long as refusing a wrong secret.
+        hmac.compare_digest(_NO_SECRET, digest_of(secret))
         raise Unauthenticated("this key is not known, or was revoked")
     if not key.matches(secret):
         raise Unauthenticated("this key is not known, or was revoked")
     now = state.resources.environment.now_ms()
     if key.expired(now):
-        raise Unauthenticated("this key has expired; use the one that was made for it, or ask for a new one")
+        raise Unauthenticated("this key has expired; use the key that replaced it, or ask for a new one")
     state.resources.client_keys.note_use(key.id, now)
     return key

@@ -1,4 +1,4 @@
-"""Stores when keys were last used, once a minute: no request waits for it, and losing some is harmless."""
+"""Stores when keys were last used, once a minute. No request waits for it; losing an update is harmless."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from gateway.store.client_keys import RedisKeyStore
 _SECONDS: Final = 60.0
 
 
-class Uses:
-    """`async with Uses(keys):` stores them once a minute, and at the end."""
+class KeyUsageRecorder:
+    """`async with KeyUsageRecorder(keys):` stores the pending times once a minute, and at exit."""
 
     def __init__(self, keys: RedisKeyStore, seconds: float = _SECONDS) -> None:
         self._keys, self._seconds = keys, seconds
 
     async def __aenter__(self) -> Self:
-        self._keeping = asyncio.create_task(self._keep(), name="uses of keys")
+        self._task = asyncio.create_task(self._run(), name="uses of keys")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while not self._keeping.done():  # a time-out inside the client swallows a cancellation now and then
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping], timeout=0.5)
+        while not self._task.done():  # a timeout inside the Redis client can swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
         await self._flush()
 
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
             await self._flush()
 
     async def _flush(self) -> None:
-        with contextlib.suppress(StoreUnavailable):  # the next use of the key is stored next time
+        with contextlib.suppress(StoreUnavailable):  # the next use of the key will be stored
             await self._keys.flush_uses()

@@ -1,4 +1,4 @@
-"""An HTTP operation, written once: its route, the check of its key, its parameters and its documentation."""
+"""An HTTP operation, declared once: its route, required scopes, parameters and documentation."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gateway.web.http.params import Param, Params, Reader
 Document = dict[str, Any]
 Handler = Callable[[Request, Key, Params], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
-_Served = Callable[[Request], Awaitable[Response]]
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A documented answer. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: instead
-    of it, the TypedDict of each line, when the answer is JSON Lines."""
+    """A documented response. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: for
+    JSON Lines, the TypedDict of each line; then `schema` is None."""
 
     description: str
     schema: Any = None
@@ -38,10 +38,10 @@ class Reply:
 class Operation:
     """One method of one path.
 
-    `scopes`: a key with any of them may call it. Empty: no key is needed, and the handler gets the request
-    alone. `problems`: statuses of errors, besides those that every operation of its kind has. `hints`: names
-    of query parameters that people try here, and what to do instead. `head`: whether a GET also answers HEAD.
-    `body`: a model; or the JSON schema of a body that the handler reads in its own way.
+    `scopes`: a key with any of them may call it. Empty: no key is needed, and the handler gets only the
+    request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
+    wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
+    a model, or the JSON schema of a body that the handler parses itself.
     """
 
     method: str
@@ -71,8 +71,8 @@ LOCATION: Final = {"Location": {"description": "Path of the resource.", "schema"
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:
-    """One route a path, so that a 405 names every method it has. The first that fits answers: `/jobs/check`
-    comes before `/jobs/{job_id}`."""
+    """One route per path, so that a 405 lists all of its methods. The first match wins: `/jobs/check` comes
+    before `/jobs/{job_id}`."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
@@ -80,7 +80,7 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
 
 
 class _Path(Route):
-    """It answers every method of its path, with 405 if need be: a later route that also fits must not."""
+    """Answers all methods of its path, if necessary with 405, so that no later matching route is tried."""
 
     def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, MutableMapping[str, Any]]:
         match, child = super().matches(scope)
@@ -88,20 +88,20 @@ class _Path(Route):
 
 
 def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
-    served = {method: _served(operation) for method, operation in by_method.items()}
+    served = {method: _handler_of(operation) for method, operation in by_method.items()}
     if "GET" in served and by_method["GET"].head:
         served["HEAD"] = served["GET"]
 
     async def dispatch(request: Request) -> Response:
         serve = served.get(request.method)
-        if serve is None:  # a HEAD: Starlette lets it through wherever there is a GET
+        if serve is None:  # a HEAD: Starlette allows it on every route with GET
             raise HTTPException(405, headers={"allow": ", ".join(served)})
         return await serve(request)
 
     return _Path(path, dispatch, methods=list(served))
 
 
-def _served(operation: Operation) -> _Served:
+def _handler_of(operation: Operation) -> _Endpoint:
     if not operation.scopes:
         return cast(OpenHandler, operation.handler)
     handler = cast(Handler, operation.handler)

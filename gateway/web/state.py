@@ -1,4 +1,4 @@
-"""What the handlers share: made when the process starts, found through the request."""
+"""State that all handlers share: created at startup, found through the request."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
 from gateway.web.http.bodies import ByteBudget
-from gateway.web.http.request_counts import Traffic
+from gateway.web.http.request_counts import RequestCounts
 from gateway.web.streams.hub import Streams
-from gateway.web.streams.keepalive import Rounds
+from gateway.web.streams.keepalive import KeepAlive
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`guard`: which endpoint URLs may be registered; `memory`: whether Redis has room for new jobs;
-    `deliverer`: sends test events; `testing`: the endpoints that one is under way to, and their tenants;
-    `rounds`: looks after clients that wait; `streams`: the open event streams;
-    `journal`: keeps callbacks while Redis is away, where there is one; `budget`: memory for bodies;
-    `stopping`: set when the process is about to end, so that nobody is kept waiting."""
+    """`guard`: which endpoint URLs may be registered. `memory`: whether Redis has room for new jobs.
+    `deliverer`: sends test events. `keep_alive`: wakes waiting clients regularly. `streams`: the open event
+    streams. `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for bodies.
+    `testing`: endpoints with a test event in progress -> tenant. `stopping`: set when the process shuts down,
+    so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
     guard: Guard
-    traffic: Traffic
+    request_counts: RequestCounts
     memory: MemoryGauge
     deliverer: Deliverer
-    rounds: Rounds
+    keep_alive: KeepAlive
     streams: Streams
     journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)

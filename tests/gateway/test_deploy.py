@@ -10,7 +10,7 @@ import redis
 import yaml  # type: ignore[import-untyped]
 
 from gateway.local import valkey
-from gateway.local.process import Child
+from gateway.local.process import ManagedProcess
 from gateway.settings import Settings
 from tests.gateway.local.test_valkey import eventually
 
@@ -73,7 +73,7 @@ def test_the_server_starts_with_the_shipped_configuration(tmp_path: Path) -> Non
     path = tmp_path / "s"
     command = [valkey.server_program(), str(DEPLOY / "redis.conf")]
     command += ["--port", "0", "--unixsocket", str(path), "--dir", str(tmp_path)]
-    child = Child("valkey", command, tmp_path / "log")
+    child = ManagedProcess("valkey", command, tmp_path / "log")
     child.start()
     try:
         eventually(path.exists)

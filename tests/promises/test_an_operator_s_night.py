@@ -97,7 +97,7 @@ def test_from_an_alarm_to_a_repaired_job(patient: Machine, subscriber: Subscribe
     expect(alarm).to_be_hidden()
     page.locator("a.tile", has_text="Unknown outcomes").click()
     page.locator(f"tr#{lost}").get_by_role("link").first.click()
-    expect(page.get_by_text("the answer was lost: whether it was paid for is not known")).to_be_visible()
+    expect(page.get_by_text("it is unknown whether the job was paid for")).to_be_visible()
     [task] = [fact["task_id"] for fact in patient.ledger("post") if f".{lost}." in fact["callback_token"]]
     page.get_by_role("button", name="Bind task").click()
     page.get_by_label("Task id").fill(task)

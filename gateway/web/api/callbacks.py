@@ -1,7 +1,7 @@
-"""Callbacks from the upstream: verified without Redis, kept by one durable step, answered.
+"""Receives callbacks from the upstream: verify the token without Redis, store the callback durably, answer.
 
-A callback's body is a hint and never more: who settles the job asks the upstream itself. That a callback
-with a valid token came at all is evidence too: a task exists for that submission, whatever the body says.
+The body of a callback is only a hint: before a job is settled, the upstream itself is polled. A callback with
+a valid token is also evidence that a task exists for that submission, whatever its body says.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from gateway.web.state import State, state_of
 
 _MAX_BODY_BYTES: Final = 256 * 1024
 _MAX_RAW_BYTES: Final = 64 * 1024
-#: Of those whose sender is in doubt: enough to see what they are, too little to fill the quarantine.
+#: For callbacks from a doubtful sender: enough to recognize them, too little to fill the quarantine.
 _MAX_DISTRUSTED_BYTES: Final = 2 * 1024
 _BODY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5
-_ENDS: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
+_FINAL: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
 
 
 async def receive(request: Request) -> Response:
-    """200 once the callback is durable. A bad token is a uniform 404, its body unread and Redis unasked."""
+    """200 once the callback is stored durably. A bad token gets the same 404 always, without reading the body
+    or Redis."""
     state = state_of(request)
     token: str = request.path_params["token"]
     ref = tokens.verify(state.resources.keyring, token)
@@ -69,7 +70,7 @@ async def receive(request: Request) -> Response:
 
 
 async def probe(request: Request) -> Response:
-    """204 to a request of our own, which came by the way that callbacks take."""
+    """204 to a probe that the service sent to itself by the public callback URL."""
     state = state_of(request)
     minute = int(state.resources.environment.clock() // 60)
     if not tokens.verify_probe(state.resources.keyring, request.path_params["token"], minute):
@@ -79,12 +80,12 @@ async def probe(request: Request) -> Response:
 
 
 def _forged(state: State) -> NotFound:
-    state.traffic.callbacks["forged"] += 1
+    state.request_counts.callbacks["forged"] += 1
     return NotFound("callback", "of this address")
 
 
 def _signature(state: State, request: Request, token: str, ref: CallbackRef) -> Signature | None:
-    """None when signatures are not looked at."""
+    """None if signatures are not checked."""
     settings = state.resources.settings
     if settings.callback_signature == "off":
         return None
@@ -100,7 +101,7 @@ def _signature(state: State, request: Request, token: str, ref: CallbackRef) -> 
 
 
 def _distrust(settings: Settings, signature: Signature | None) -> SignatureStatus | None:
-    """What is wrong with the signature, when it matters."""
+    """Why the signature is not trusted; None if it is valid or not required."""
     if signature is None or signature.status is SignatureStatus.VALID:
         return None
     if signature.status is SignatureStatus.ABSENT and settings.callback_signature == "optional":
@@ -110,7 +111,7 @@ def _distrust(settings: Settings, signature: Signature | None) -> SignatureStatu
 
 def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Signature | None) -> Callback:
     hint = state.dialect.read_callback(body)
-    # A body that did not get through whole may be sent again under the same nonce, and must count then.
+    # An incomplete body may be sent again with the same nonce, and must then be accepted.
     unread = hint == Hint()
     return Callback(
         ref.job_id,
@@ -118,7 +119,7 @@ def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Si
         ref.epoch,
         label="foreign" if hint.foreign else hint.status or "unclear",
         task_id=None if hint.foreign else hint.task_id,
-        terminal=hint.status in _ENDS,
+        terminal=hint.status in _FINAL,
         working=hint.status is TaskStatus.IN_PROGRESS,
         claimed=claims.read(state.resources.settings, hint.snapshot),
         raw=raw if unread else b"",
@@ -137,7 +138,7 @@ async def _keep_distrusted(state: State, ref: CallbackRef, raw: bytes, status: S
 
 
 async def _keep(state: State, callback: Callback) -> None:
-    """In Redis, or in the journal while Redis is away. Unavailable when in neither."""
+    """Store the callback in Redis, or in the journal while Redis is down. Unavailable if neither works."""
     try:
         effect = await state.resources.jobs.callback(callback)
     except StoreUnavailable as error:
@@ -145,7 +146,7 @@ async def _keep(state: State, callback: Callback) -> None:
             error.retry_after_seconds = _RETRY_SECONDS
             raise
         await state.journal.append(callback)
-        state.traffic.callbacks["journaled"] += 1
+        state.request_counts.callbacks["journaled"] += 1
         return
-    state.traffic.callbacks[effect] += 1
+    state.request_counts.callbacks[effect] += 1
     records.warn_if_unexpected(callback, effect)

@@ -1,4 +1,4 @@
-"""The operations of deliveries: what is and was owed to subscribers, and redelivery."""
+"""Operations on deliveries: list, get and redeliver."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 
 async def page(request: Request, key: Key, params: Params) -> Response:
     """The tenant's deliveries, newest first, without their logs."""
-    return await listed(request, params, key.tenant, "/v1/deliveries")
+    return await list_page(request, params, key.tenant, "/v1/deliveries")
 
 
-async def listed(request: Request, params: Params, tenant: str, path: str) -> Response:
-    """A page of a tenant's deliveries. `path`: where the next one is requested."""
+async def list_page(request: Request, params: Params, tenant: str, path: str) -> Response:
+    """A page of a tenant's deliveries. `path`: path of the link to the next page."""
     state, after, limit = params[STATE], params[AFTER], params[LIMIT]
     wanted = DeliveryQuery(
         tenant=tenant,
@@ -50,7 +50,7 @@ async def listed(request: Request, params: Params, tenant: str, path: str) -> Re
         limit=limit,
     )
     found = await state_of(request).resources.deliveries.page(wanted)
-    # The index of a lane knows no tenants, and a lane is of one alone.
+    # The index of a lane is not filtered by tenant; each lane belongs to one tenant.
     mine = [delivery for delivery in found.deliveries if delivery.tenant == tenant]
     more, following = found.more and bool(mine), None
     if more:
@@ -80,13 +80,13 @@ async def show(request: Request, key: Key, _: Params) -> Response:
 
 
 async def redeliver(request: Request, key: Key, _: Params) -> Response:
-    """202 and the delivery, which is pending and sent as soon as its lane has room. Conflict if its endpoint
-    is disabled or deleted, or while an attempt is under way."""
+    """202 and the delivery, which is pending and sent as soon as its lane has a free slot. Conflict if its
+    endpoint is disabled or deleted, or while an attempt is in progress."""
     resources = state_of(request).resources
     delivery = await _owned(request, key)
     found = await resources.deliveries.redeliver(delivery, resources.environment.new_ulid())
     if isinstance(found, Hindrance):
-        raise hindered(found, delivery)
+        raise hindrance_error(found, delivery)
     return json_answer(public_delivery(found), 202, {"location": f"/v1/deliveries/{found.id}"})
 
 
@@ -112,13 +112,13 @@ def public_delivery(delivery: Delivery, *, log: bool = True) -> jobs.Delivery | 
     }
     if not log:
         return summary
-    # The workers gave the log its shape when they stored it.
+    # The workers store the log in this shape.
     whole: jobs.Delivery = {**summary, "log": cast(list[jobs.Attempt], delivery.log)}
     return whole
 
 
 async def _owned(request: Request, key: Key) -> Delivery:
-    """The delivery in the path. NotFound for no such delivery and for another tenant's alike."""
+    """The delivery in the path. NotFound if it does not exist or belongs to another tenant."""
     name = request.path_params["delivery_id"]
     if not _DELIVERY_ID.fullmatch(name):
         raise NotFound("delivery", "of this form; ids look like dlv_..., as GET /v1/deliveries lists them")
@@ -131,13 +131,13 @@ async def _owned(request: Request, key: Key) -> Delivery:
 async def _cursor(request: Request, tenant: str, after: str) -> Delivery:
     found = await state_of(request).resources.deliveries.read(tenant, after)
     if found is None:
-        message = "is not, or no longer, the id of such a delivery; begin without it"
+        message = "is not the id of a delivery, or it is no longer kept; start without it"
         raise refusal(Problem("after", "wrong_form", message))
     return found
 
 
-def hindered(why: Hindrance, delivery: Delivery) -> GatewayError:
-    """Why it is not sent again."""
+def hindrance_error(why: Hindrance, delivery: Delivery) -> GatewayError:
+    """The error for a delivery that cannot be redelivered."""
     match why:
         case Hindrance.MISSING:
             return NotFound("delivery", delivery.id)
@@ -145,14 +145,14 @@ def hindered(why: Hindrance, delivery: Delivery) -> GatewayError:
             instead = f"see the job itself: GET /v1/jobs/{delivery.job_id}"
             return Conflict(f"the endpoint {delivery.endpoint_id} was deleted; {instead}")
         case Hindrance.DISABLED:
-            return Conflict(disabled(str(delivery.endpoint_id)))
+            return Conflict(disabled_message(str(delivery.endpoint_id)))
         case Hindrance.UNDER_WAY:
-            return Conflict("an attempt is under way just now; look at what comes of it, then ask again")
+            return Conflict("an attempt is in progress; check its outcome, then try again")
 
 
-def disabled(endpoint_id: str) -> str:
-    """Why nothing is sent to the endpoint, and the way out."""
+def disabled_message(endpoint_id: str) -> str:
+    """Says that the endpoint is disabled, and how to enable it."""
     return (
         f"the endpoint {endpoint_id} is disabled; enable it first: "
-        f'PATCH /v1/endpoints/{endpoint_id} with {{"disabled": false}}'
+        f'PATCH /v1/endpoints/{endpoint_id} with {{"disabled_message": false}}'
     )

@@ -1,4 +1,4 @@
-"""The operations that change an endpoint, rotate its secret, and send it a test event."""
+"""Operations that change an endpoint, rotate its secret, and send it a test event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.jobs import rfc3339
 from gateway.keyring import Keyring
 from gateway.store.delivery_base import Written
 from gateway.tenants import Key
-from gateway.web.api.endpoint_views import told, view
+from gateway.web.api.endpoint_views import view, warnings_view
 from gateway.web.api.endpoints import owned, read, resolved
 from gateway.web.http.answers import json_answer
 from gateway.web.http.headers import headers_of
@@ -30,15 +30,15 @@ from gateway.web.schemas.endpoints import EndpointChange, RotateRequest
 from gateway.web.state import State, state_of
 
 MAX_OLDER_SECRETS: Final = 5
-_MOST_RACES: Final = 10
-_MOST_TESTS: Final = 3  # of a tenant at once: connections to subscribers are shared by all
+_MAX_RACES: Final = 10
+_MAX_TESTS: Final = 3  # concurrent, per tenant: all tenants share the connections to subscribers
 _TEST_SECONDS: Final = 15
 _DISABLED: Final = "its owner disabled it"
-_MESSAGE: Final = "This is a test of the endpoint; no job stands behind it."
+_MESSAGE: Final = "This is a test of the endpoint. It belongs to no job."
 
 
 async def change(request: Request, key: Key, _: Params) -> Response:
-    """200 and the endpoint as it is now. What is not named stays as it is."""
+    """200 and the changed endpoint. Omitted fields stay unchanged."""
     wanted = await read(request, key, EndpointChange)
     state = state_of(request)
     resources, named = state.resources, wanted.model_fields_set
@@ -47,17 +47,17 @@ async def change(request: Request, key: Key, _: Params) -> Response:
     before, after = await _write(
         request, key, lambda found: _changed(found, wanted, now), "disabled" in named
     )
-    await resources.lanes.dispatch()  # what waited for it to be enabled or moved
+    await resources.lanes.dispatch()  # deliveries that waited until it was enabled or moved
     shown = await view(resources, after)
     held = shown["health"]["held"]
     if before.disabled_at is not None and after.disabled_at is None and held:
         warnings.append(_still_held(after, held))
-    changed: schemas.ChangedEndpoint = {**shown, "warnings": told(warnings)}
+    changed: schemas.ChangedEndpoint = {**shown, "warnings": warnings_view(warnings)}
     return json_answer(changed)
 
 
 async def rotate(request: Request, key: Key, _params: Params) -> Response:
-    """200 and the endpoint with its new secret. The ones from before sign too, for a while."""
+    """200 and the endpoint with its new secret. Older secrets also sign until they expire."""
     wanted = await read(request, key, RotateRequest) if _has_body(request) else RotateRequest()
     state = state_of(request)
     keyring, now = state.resources.keyring, state.resources.environment.now_ms()
@@ -68,14 +68,14 @@ async def rotate(request: Request, key: Key, _params: Params) -> Response:
 
 
 async def test(request: Request, key: Key, _: Params) -> Response:
-    """200 and the outcome of one POST of a test event, which is signed and sent as events are. It is no
-    delivery: it is not repeated, and neither counts for the endpoint's health nor disables it."""
+    """200 and the outcome of one POST of a test event, which is signed and sent like every event. It is not a
+    delivery: it is not retried, does not count for the endpoint's health, and never disables it."""
     endpoint = await owned(request, key)
     state = state_of(request)
     if endpoint.id in state.testing:
-        raise Conflict("a test of this endpoint is under way; wait for its answer")
-    if list(state.testing.values()).count(endpoint.tenant) >= _MOST_TESTS:
-        raise LimitReached(f"{_MOST_TESTS} tests are under way; wait for their answers", _TEST_SECONDS)
+        raise Conflict("a test of this endpoint is in progress; wait for its result")
+    if list(state.testing.values()).count(endpoint.tenant) >= _MAX_TESTS:
+        raise LimitReached(f"{_MAX_TESTS} tests are in progress; wait for their results", _TEST_SECONDS)
     state.testing[endpoint.id] = endpoint.tenant
     try:
         return json_answer(await _test(state, endpoint))
@@ -84,7 +84,7 @@ async def test(request: Request, key: Key, _: Params) -> Response:
 
 
 def _changed(before: Endpoint, wanted: EndpointChange, now: int) -> Endpoint:
-    """`before` with what `wanted` names. Disabled again, it stays disabled since then and for that reason."""
+    """`before` with the changes. Disabling a disabled endpoint keeps its time and reason."""
     named = wanted.model_fields_set
     changes: dict[str, Any] = {
         name: getattr(wanted, name) for name in named & {"url", "description", "headers", "slots"}
@@ -101,8 +101,8 @@ def _changed(before: Endpoint, wanted: EndpointChange, now: int) -> Endpoint:
 
 
 def _rotated(before: Endpoint, keyring: Keyring, overlap_seconds: int, now: int) -> Endpoint:
-    """The endpoint under its next secret. After the overlap none but that one counts: older ones end with it,
-    if not sooner. Conflict when too many would sign."""
+    """The endpoint with its next secret. Older secrets expire at the end of the overlap at the latest.
+    Conflict if too many secrets would be valid."""
     end = now + overlap_seconds * 1000
     older = [PreviousSecret(before.kid, before.version, end)]
     older += [replace(secret, until=min(secret.until, end)) for secret in before.previous]
@@ -110,8 +110,8 @@ def _rotated(before: Endpoint, keyring: Keyring, overlap_seconds: int, now: int)
     if len(valid) > MAX_OLDER_SECRETS:
         first = rfc3339(min(secret.until for secret in valid))
         raise Conflict(
-            f"{MAX_OLDER_SECRETS} older secrets are valid, which is the most; wait until {first}, when one "
-            "ends, or send overlap_seconds: 0, which ends them all now"
+            f"{MAX_OLDER_SECRETS} older secrets are valid, which is the maximum; wait until one expires at "
+            f"{first}, or send overlap_seconds: 0 to expire them all now"
         )
     return replace(before, kid=keyring.active_kid, version=before.version + 1, previous=valid)
 
@@ -119,10 +119,10 @@ def _rotated(before: Endpoint, keyring: Keyring, overlap_seconds: int, now: int)
 async def _write(
     request: Request, key: Key, changed: Callable[[Endpoint], Endpoint], heal: bool = False
 ) -> tuple[Endpoint, Endpoint]:
-    """The endpoint before and after. Begun anew when somebody else, or a subscriber's 410, has changed it in
-    between. `heal`, or a new URL: what was found out of its health counts no more."""
+    """Apply `changed` to the endpoint; returns it before and after. Retries if it was changed concurrently,
+    by another request or by a subscriber's 410. `heal`, or a new URL, resets its health."""
     store = state_of(request).resources.endpoints
-    for _ in range(_MOST_RACES):
+    for _ in range(_MAX_RACES):
         before = await owned(request, key)
         after = changed(before)
         written = await store.change(after, before, heal=heal or after.url != before.url)
@@ -130,12 +130,12 @@ async def _write(
             return before, after
         if written is Written.MISSING:
             raise NotFound("endpoint", before.id)
-    raise Conflict("the endpoint is being changed by others all the time; send the change again")
+    raise Conflict("the endpoint is being changed by other requests; send the change again")
 
 
 def _still_held(endpoint: Endpoint, held: int) -> Notice:
     message = (
-        f"{held} deliveries from the time when it was disabled are held, and stay so; "
+        f"{held} deliveries are still held from the time when the endpoint was disabled; "
         f"POST /v1/endpoints/{endpoint.id}/recover sends them"
     )
     return Notice("disabled", "deliveries_held", message)
@@ -163,22 +163,22 @@ async def _test(state: State, endpoint: Endpoint) -> schemas.TestResult:
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,
         "event": event_id,
-        "attempt": cast(schemas.TestAttempt, attempt),  # in the form in which deliveries keep theirs
+        "attempt": cast(schemas.TestAttempt, attempt),  # the same shape as in a delivery's log
     }
 
 
 def _secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]:
-    """Those that webhooks are signed with. Conflict when its key is gone, so that nothing can be signed."""
+    """The secrets that webhooks are signed with. Conflict if their key is no longer in the keyring."""
     try:
         return signing_secrets(keyring, endpoint, now)
     except ConfigurationError:
         raise Conflict(
-            "the key under which its secret was made is in the keyring no more, so that nothing can be sent; "
-            f"POST /v1/endpoints/{endpoint.id}/rotate makes a new secret"
+            "the key that its secret was derived from is no longer in the keyring, so nothing can be signed; "
+            f"POST /v1/endpoints/{endpoint.id}/rotate creates a new secret"
         ) from None
 
 
 def _hint(result: AttemptResult) -> str | None:
     if result.disables is None:
         return result.hint
-    return f"{result.disables}: an event that is answered so disables the endpoint"
+    return f"{result.disables}: this response to an event disables the endpoint"

@@ -1,4 +1,5 @@
-"""Reading what is sent about endpoints, and its refusals: with the codes that jobs have, and the way out."""
+"""Parses request bodies about endpoints. Errors have the same codes as those of jobs, and say what to
+send."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from gateway.web.schemas.endpoints import (
 
 M = TypeVar("M", bound=EndpointBody)
 
-_MAX_TOLD: Final = 20
+_MAX_PROBLEMS: Final = 20
 _MAX_SHOWN_CHARACTERS: Final = 64
 _WAIT: Final = f"seconds from 1 to {MAX_WAIT_SECONDS}"
 _SLOTS: Final = f"a whole number from 1 to {MAX_SLOTS}"
@@ -39,7 +40,7 @@ _EXPECTED: Final = {
     "overlap_seconds": f"whole seconds from 0 to {MAX_OVERLAP_SECONDS}",
 }
 _COUNTED: Final = {"schedule": "waits"}
-#: What each value of a list or an object must be.
+#: What each item of a list or an object must be.
 _EXPECTED_INSIDE: Final = {
     "events": f"one of {', '.join(get_args(Filter))}",
     "headers": "a string",
@@ -48,20 +49,20 @@ _EXPECTED_INSIDE: Final = {
 
 
 def parse(raw: bytes, model: type[M], guard: Guard) -> M:
-    """The body as the model. InvalidRequest names everything that can be told to be wrong without looking
-    a name up, at most 20 problems."""
-    given = strict_json.loads(raw)  # refuses what the model's own reader would let pass, such as a key twice
+    """The body as the model. InvalidRequest lists up to 20 problems: all that can be found without a DNS
+    lookup."""
+    given = strict_json.loads(raw)  # refuses what the model's own parser accepts, such as duplicate keys
     found: list[Problem] = []
     wanted: M | None = None
     try:
         wanted = model.model_validate_json(raw)
     except ValidationError as error:
-        found = [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_TOLD]]
+        found = [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_PROBLEMS]]
     if isinstance(given, dict):
         known = {problem.param for problem in found}
         found += _of_url(given.get("url"), known, model, guard) + _of_headers(given.get("headers"), model)
     if found or wanted is None:
-        raise InvalidRequest(found[:_MAX_TOLD])
+        raise InvalidRequest(found[:_MAX_PROBLEMS])
     return wanted
 
 
@@ -131,7 +132,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _wrong_type(name: str, value: object, model: type[EndpointBody], *, inside: bool) -> str:
     if inside:
-        # A header's value may be a secret of the client's own.
+        # A header's value may be a secret of the client.
         given = "another type" if name == "headers" else shown(value)
         return f"send {_EXPECTED_INSIDE[name]}, not {given}"
     if value is None:

@@ -1,4 +1,4 @@
-"""An endpoint as its owner sees it: what was registered, and how it does. Its secrets are no part of it."""
+"""Builds the response for an endpoint: its configuration and health, without its secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.web.schemas.jobs import Warning  # noqa: A004 - its name in the doc
 
 
 async def views(resources: Resources, endpoints: Sequence[Endpoint]) -> list[schemas.Endpoint]:
-    """One for each endpoint, in their order."""
+    """One view per endpoint, in the same order."""
     healths = asyncio.gather(*(resources.lanes.health(endpoint.id) for endpoint in endpoints))
     kept, found = await asyncio.gather(_kept(resources, endpoints), healths)
     now = resources.environment.now_ms()
@@ -35,8 +35,8 @@ async def view(resources: Resources, endpoint: Endpoint) -> schemas.Endpoint:
     return found
 
 
-def told(warnings: Sequence[Notice]) -> list[Warning]:
-    """The `warnings` of an answer."""
+def warnings_view(warnings: Sequence[Notice]) -> list[Warning]:
+    """The `warnings` of a response."""
     return [{"param": one.param, "code": one.code, "message": one.message} for one in warnings]
 
 
@@ -61,7 +61,7 @@ def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int
             "attempts": health.total,
             "failed": health.failed,
             "failing_since": rfc3339(health.failing_since),
-            "parked_until": rfc3339(health.paused_until),
+            "paused_until": rfc3339(health.paused_until),
             "waiting": health.waiting,
             "in_flight": health.in_flight,
             "held": held,
@@ -71,7 +71,7 @@ def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int
 
 
 async def _kept(resources: Resources, endpoints: Sequence[Endpoint]) -> list[tuple[int, int]]:
-    """How many deliveries of each endpoint are held, and how many are dead."""
+    """The number of held and of dead deliveries of each endpoint."""
     with store_errors():
         async with resources.redis.pipeline(transaction=False) as pipe:
             for endpoint in endpoints:
@@ -85,7 +85,7 @@ def _status(endpoint: Endpoint, health: LaneHealth) -> str:
     if endpoint.disabled_at is not None:
         return "disabled"
     if health.paused:
-        return "parked"
+        return "paused"
     if health.probing:
         return "probing"
     return "failing" if health.failing_since is not None else "ok"

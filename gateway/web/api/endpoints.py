@@ -1,4 +1,4 @@
-"""The operations of endpoints: register a URL for webhooks, read them, delete one."""
+"""Operations on endpoints: create, list, get and delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.endpoints import Endpoint
 from gateway.errors import Conflict, InvalidRequest, NotFound, Notice
 from gateway.tenants import Key
 from gateway.web.api.endpoint_problems import M, parse
-from gateway.web.api.endpoint_views import told, view, views
+from gateway.web.api.endpoint_views import view, views, warnings_view
 from gateway.web.api.webhook_urls import check_resolved_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
@@ -31,7 +31,7 @@ _BODY_SECONDS: Final = 10.0
 
 
 async def create(request: Request, key: Key, _: Params) -> Response:
-    """201 and the endpoint with its secret, which is shown this once."""
+    """201 and the endpoint with its secret, which is shown only once."""
     wanted = await read(request, key, EndpointRequest)
     state = state_of(request)
     resources = state.resources
@@ -49,19 +49,19 @@ async def create(request: Request, key: Key, _: Params) -> Response:
         slots=wanted.slots,
     )
     if not await resources.endpoints.create(endpoint, MAX_ENDPOINTS):
-        raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the most; delete one first")
+        raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the maximum; delete one first")
     secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
     headers = {"location": f"/v1/endpoints/{endpoint.id}"}
     created: schemas.CreatedEndpoint = {
         **await view(resources, endpoint),
-        "warnings": told(warnings),
+        "warnings": warnings_view(warnings),
         "secret": secret,
     }
     return json_answer(created, 201, headers)
 
 
 async def page(request: Request, key: Key, _: Params) -> Response:
-    """All of the tenant's endpoints; there are never many."""
+    """All of the tenant's endpoints, at most MAX_ENDPOINTS."""
     resources = state_of(request).resources
     found = await resources.endpoints.of(key.tenant)
     listed: schemas.EndpointList = {"object": "list", "data": await views(resources, found)}
@@ -74,14 +74,14 @@ async def show(request: Request, key: Key, _: Params) -> Response:
 
 
 async def delete(request: Request, key: Key, _: Params) -> Response:
-    """204. What is still owed to the endpoint is not sent any more."""
+    """204. Pending deliveries to the endpoint are no longer sent."""
     endpoint = await owned(request, key)
     await state_of(request).resources.endpoints.delete(endpoint)
     return Response(status_code=204)
 
 
 async def owned(request: Request, key: Key) -> Endpoint:
-    """The endpoint in the path. NotFound for no such endpoint and for another tenant's alike."""
+    """The endpoint in the path. NotFound if it does not exist or belongs to another tenant."""
     name = request.path_params["endpoint_id"]
     if not _ENDPOINT_ID.fullmatch(name):
         raise NotFound("endpoint", "of this form; ids look like ep_ and 26 letters and digits")
@@ -92,7 +92,7 @@ async def owned(request: Request, key: Key) -> Endpoint:
 
 
 async def read(request: Request, key: Key, model: type[M]) -> M:
-    """The request's body as the model. InvalidRequest names everything that is wrong with it."""
+    """The request's body as the model. InvalidRequest lists everything that is wrong with it."""
     state = state_of(request)
     async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
         with allowing(await state.resources.tenants.networks(key.tenant)):
@@ -100,8 +100,8 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
 
 
 async def resolved(state: State, tenant: str, url: str) -> list[Notice]:
-    """What to warn of. InvalidRequest for a name whose addresses are never dialled: looked up last, and only
-    for what is right otherwise, because it takes time."""
+    """Warnings about the URL. InvalidRequest if its name resolves to a forbidden address. Done last, because
+    the lookup takes time."""
     with allowing(await state.resources.tenants.networks(tenant)):
         fault, warning = await check_resolved_target(state.guard, "url", url)
     if fault is not None:

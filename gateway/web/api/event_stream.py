@@ -1,6 +1,6 @@
-"""One open event stream: what its client missed, then what happens, until one side ends it.
+"""One open event stream: first the events that the client missed, then new ones, until either side ends it.
 
-The task of the request is the only one of a stream: it sleeps by its listener's bell, or to the next beat.
+A stream needs only the task of its request, which sleeps until its listener's bell wakes it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from gateway.events import EVENT_OF
 from gateway.store.event_log import START, Entry, Story, place
 from gateway.tenants import Key
 from gateway.web.state import state_of
-from gateway.web.streams.hub import PAGE, PIECE_BYTES, Feed, Listener, Message, gap
+from gateway.web.streams.hub import CHUNK_BYTES, PAGE, Feed, Listener, Message, gap
 
 RETRY_MS: Final = 2000
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"x-accel-buffering", b"no"),  # nginx would keep it until there is more
+    (b"x-accel-buffering", b"no"),  # keeps nginx from buffering
 ]
-_ENDS: Final = frozenset(EVENT_OF.values())
-#: Made at once, at most, of what a client missed: what does not fit into the piece is made again.
-_MOST_MADE: Final = 32
+_FINAL_EVENTS: Final = frozenset(EVENT_OF.values())
+#: Maximum number of missed events rendered at once. Those that do not fit into a chunk are rendered again.
+_MAX_BATCH: Final = 32
 
 
-class _Ended(Exception):
-    """The stream is over; says why, for the client's eyes, unless nobody is there any more."""
+class _StreamEnded(Exception):
+    """The stream ends. The message tells the client why; empty if the client has disconnected."""
 
 
 class _Stream(Response, abc.ABC):
-    """One open stream. Raises before its answer began what becomes an error answer."""
+    """One open stream. An exception before the first byte becomes an error response."""
 
     def __init__(self, request: Request, key: Key, listener: Listener, after: str | None) -> None:
         self._request = request
@@ -46,44 +46,44 @@ class _Stream(Response, abc.ABC):
         self._after = after
         self._state = state_of(request)
         self._last = START
-        self._beats = 0
-        self._fit = 1  # so many events went into a piece
+        self._keepalives = 0
+        self._batch_size = 1  # number of events that fit into a chunk
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send = send
         if self._state.stopping.is_set():
-            raise Unavailable("this process is about to end; ask again")
+            raise Unavailable("this process is shutting down; try again")
         async with self._state.streams.feed(self._key.tenant) as feed:
-            with self._state.rounds.include(self._listener.bell):
+            with self._state.keep_alive.include(self._listener.bell):
                 await self._run(feed)
 
     @abc.abstractmethod
     async def _run(self, feed: Feed) -> None:
-        """All that the client gets."""
+        """Send everything that the client gets."""
 
     async def _begin(self, status: int = 200) -> None:
         headers = list(_HEADERS) if status == 200 else []
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     @contextlib.asynccontextmanager
-    async def _until_ended(self) -> AsyncIterator[None]:
-        """Ends the answer as it should end, so that its client sees an end and comes back for the rest."""
+    async def _closing_cleanly(self) -> AsyncIterator[None]:
+        """Complete the response in any case, so that the client sees its end and reconnects."""
         why = ""
         try:
             yield
-        except _Ended as ended:
+        except _StreamEnded as ended:
             why = str(ended)
         except Unavailable:
-            why = "the service cannot go on just now"
-        body = f": {why}; come back with Last-Event-ID\n\n".encode() if why else b""
+            why = "the service is temporarily unavailable"
+        body = f": {why}; reconnect with Last-Event-ID\n\n".encode() if why else b""
         await self._send({"type": "http.response.body", "body": body})
 
     async def _write(self, block: bytes) -> None:
         await self._send({"type": "http.response.body", "body": block, "more_body": True})
 
-    async def _hand_over(self, messages: Sequence[Message]) -> None:
-        """Those that the client did not have yet, not too many at once: it may read slowly."""
+    async def _send_messages(self, messages: Sequence[Message]) -> None:
+        """Send those that the client does not have yet, in limited writes, because it may read slowly."""
         blocks: list[bytes] = []
         size = 0
         for one in messages:
@@ -93,18 +93,22 @@ class _Stream(Response, abc.ABC):
                 self._last = f"{one.place[0]}-{one.place[1]}"
             blocks.append(one.block)
             size += len(one.block)
-            if size >= PIECE_BYTES:
+            if size >= CHUNK_BYTES:
                 await self._write(b"".join(blocks))
                 blocks, size = [], 0
         if blocks:
             await self._write(b"".join(blocks))
 
-    async def _tell_some(self, feed: Feed, entries: list[Entry]) -> None:
-        """The first of what the client missed, which leave the list. It may be slow: no turn is held then."""
-        tried = entries[: self._fit]
-        async with feed.turns, self._state.rounds.reading:  # so that it queues nobody but its own tenant
-            block, taken = await self._state.streams.piece(tried)
-        self._fit = taken if taken < len(tried) else min(2 * self._fit, _MOST_MADE)
+    async def _send_missed(self, feed: Feed, entries: list[Entry]) -> None:
+        """Send the first of the missed events and remove them from the list. No slot is held while writing,
+        because the client may read slowly."""
+        batch = entries[: self._batch_size]
+        async with (
+            feed.catch_up_slots,
+            self._state.keep_alive.reading,
+        ):
+            block, taken = await self._state.streams.chunk(batch)
+        self._batch_size = taken if taken < len(batch) else min(2 * self._batch_size, _MAX_BATCH)
         if block:
             await self._write(block)
         self._last = max(self._last, entries[taken - 1].id, key=place)
@@ -115,45 +119,45 @@ class _Stream(Response, abc.ABC):
         while True:
             bell.was_rung()
             messages = self._listener.taken()
-            await self._hand_over(messages)
-            if self._listener.job_id and any(one.type in _ENDS for one in messages):
+            await self._send_messages(messages)
+            if self._listener.job_id and any(one.type in _FINAL_EVENTS for one in messages):
                 return
             if bell.was_beaten():
-                await self._beat(feed.offered)
-            self._see_whether_it_goes_on()
+                await self._keep_alive(feed.offered)
+            self._check_open()
             await bell.wait()
 
-    def _see_whether_it_goes_on(self) -> None:
+    def _check_open(self) -> None:
         if self._listener.closed is not None:
-            raise _Ended(self._listener.closed)
+            raise _StreamEnded(self._listener.closed)
         if self._state.stopping.is_set():
-            raise _Ended("this process is about to end")
+            raise _StreamEnded("this process is shutting down")
 
-    async def _beat(self, offered: str) -> None:
-        """Sees to client and key, and tells the client how far it is although nothing may have been for it:
-        all up to `offered` was put into the queue, if it was meant to be."""
+    async def _keep_alive(self, offered: str) -> None:
+        """Check client and key, and send the current position even if there was no event for the client: all
+        events up to `offered` that it wants have been queued."""
         if await self._request.is_disconnected():
-            raise _Ended
-        self._beats += 1
-        if self._beats % 2 == 0:
+            raise _StreamEnded
+        self._keepalives += 1
+        if self._keepalives % 2 == 0:
             await self._check_key()
-        if not self._listener.bell.rung:  # so that the queue is empty
+        if not self._listener.bell.rung:  # the queue is empty
             self._last = max(self._last, offered, key=place)
-        await self._write(f": {self._beats}\nid: {self._last}\n\n".encode())
+        await self._write(f": {self._keepalives}\nid: {self._last}\n\n".encode())
 
     async def _check_key(self) -> None:
         with contextlib.suppress(Unavailable):
-            async with self._state.rounds.reading:
+            async with self._state.keep_alive.reading:
                 key = await self._state.resources.client_keys.find(self._key.id)
             if key is None or key.revoked_at is not None or tenants.Scope.JOBS_READ not in key.scopes:
-                raise _Ended("the key was revoked")
+                raise _StreamEnded("the key was revoked")
 
 
 class TenantStream(_Stream):
     async def _run(self, feed: Feed) -> None:
         lost = await self._start()
         await self._begin()
-        async with self._until_ended():
+        async with self._closing_cleanly():
             await self._write(f"retry: {RETRY_MS}\nid: {self._last}\n\n".encode())
             if lost is not None:
                 await self._write(lost.block)
@@ -162,9 +166,9 @@ class TenantStream(_Stream):
                 await self._live(feed)
 
     async def _start(self) -> Message | None:
-        """Finds where to begin; returns word of a gap when what came after is not all kept."""
+        """Find the position to start from. Returns a gap message if later events are no longer kept."""
         events, tenant = self._state.resources.tenant_events, self._key.tenant
-        async with self._state.rounds.reading:
+        async with self._state.keep_alive.reading:
             if self._after is None:
                 self._last = await events.tail(tenant)
                 return None
@@ -175,43 +179,43 @@ class TenantStream(_Stream):
             if oldest is None:
                 return None
             if place(oldest) < place(self._after):
-                self._last = oldest  # of a future that this Redis does not have
+                self._last = oldest  # an id from the future, which this Redis never assigned
             return gap(self._after, oldest)
 
     async def _replay(self, feed: Feed) -> None:
-        """Until the feed is no further than its client. Nothing waits meanwhile, however slowly it reads."""
+        """Send missed events until the client has caught up with the feed. Nothing is queued meanwhile."""
         while place(self._last) < place(feed.read or START):
-            async with feed.turns, self._state.rounds.reading:
+            async with feed.catch_up_slots, self._state.keep_alive.reading:
                 [page] = await self._state.resources.tenant_events.after([(feed.tenant, self._last)], PAGE)
             if not page:
                 return
             missed = [entry for entry in page if self._listener.wants(entry.type)]
             while missed:
-                await self._tell_some(feed, missed)
-                await self._see_to_itself()
+                await self._send_missed(feed, missed)
+                await self._maintain()
             self._last = max(self._last, page[-1].id, key=place)
-            await self._see_to_itself()
+            await self._maintain()
 
-    async def _see_to_itself(self) -> None:
-        self._see_whether_it_goes_on()
+    async def _maintain(self) -> None:
+        self._check_open()
         if self._listener.bell.was_beaten():
-            await self._beat(self._last)
+            await self._keep_alive(self._last)
 
 
 class JobStream(_Stream):
     async def _run(self, feed: Feed) -> None:
         with feed.joined(self._listener):
             story = await self._story(feed)
-            entries = _unheard(story, self._after, feed.offered)
+            entries = _not_yet_sent(story, self._after, feed.offered)
             if story.job.final and not entries:
-                await self._begin(204)  # which tells an EventSource not to come back
+                await self._begin(204)  # tells an EventSource not to reconnect
                 await self._send({"type": "http.response.body"})
                 return
             await self._begin()
-            async with self._until_ended():
+            async with self._closing_cleanly():
                 await self._write(b"retry: %d\n\n" % RETRY_MS)
                 while entries:
-                    await self._tell_some(feed, entries)
+                    await self._send_missed(feed, entries)
                 if story.told:
                     self._last = story.told[-1].id
                 if not story.job.final:
@@ -219,17 +223,18 @@ class JobStream(_Stream):
 
     async def _story(self, feed: Feed) -> Story:
         name = self._listener.job_id or ""
-        async with feed.turns, self._state.rounds.reading:
+        async with feed.catch_up_slots, self._state.keep_alive.reading:
             story = await self._state.resources.tenant_events.story(feed.tenant, name)
         if story is None:
             raise NotFound("job", name)
         return story
 
 
-def _unheard(story: Story, after: str | None, tail: str) -> list[Entry]:
-    """What the client did not hear of the job yet. Of one that ended when nobody was told, its end."""
+def _not_yet_sent(story: Story, after: str | None, tail: str) -> list[Entry]:
+    """The events of the job that the client does not have yet. If the job finished without an event in the
+    log, its final event."""
     entries = [entry for entry in story.told if after is None or place(entry.id) > place(after)]
     job = story.job
-    if after is None and job.final and not any(entry.type in _ENDS for entry in entries):
+    if after is None and job.final and not any(entry.type in _FINAL_EVENTS for entry in entries):
         entries.append(Entry(tail, EVENT_OF[job.state], job.id))
     return entries

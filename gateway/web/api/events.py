@@ -1,4 +1,4 @@
-"""The operations of event streams: server-sent events of one job, or of all jobs of a tenant, with replay."""
+"""Operations for event streams: server-sent events of one job, or of all jobs of a tenant, with replay."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from gateway.events import ALL, EventType
 from gateway.jobs import JOB_ID
 from gateway.tenants import Key
 from gateway.web.api.event_stream import JobStream, TenantStream
-from gateway.web.http.params import Param, Params, Wrong, text
+from gateway.web.http.params import InvalidValue, Param, Params, text
 from gateway.web.streams.hub import Listener
 
-_MOST_TYPES: Final = 20
-_LIST: Final = re.compile(rf"[a-z_.*]{{1,32}}(,[a-z_.*]{{1,32}}){{0,{_MOST_TYPES - 1}}}\Z")
+_MAX_TYPES: Final = 20
+_LIST: Final = re.compile(rf"[a-z_.*]{{1,32}}(,[a-z_.*]{{1,32}}){{0,{_MAX_TYPES - 1}}}\Z")
 _PLACE: Final = "^[0-9]{1,15}(-[0-9]{1,15})?$"
 
 
 def _types(text: str) -> frozenset[str] | None:
-    """The types of events; None: all."""
+    """The event types; None: all."""
     if not _LIST.match(text):
-        raise Wrong("wrong_form", f"is not a list of up to {_MOST_TYPES} types with commas between")
+        raise InvalidValue("wrong_form", f"is not a list of up to {_MAX_TYPES} types separated by commas")
     wanted = frozenset(text.split(","))
     if wanted & ALL:
         return None
     if unknown := sorted(wanted - set(EventType)):
         message = f"there is no {', '.join(unknown)}; send some of {', '.join(EventType)}, or job.*"
-        raise Wrong("not_one_of", message)
+        raise InvalidValue("not_one_of", message)
     return wanted
 
 
 def _last_id(text: str) -> str | None:
-    """An EventSource that has no id yet may send an empty one."""
+    """None for an empty id, which an EventSource without an id may send."""
     if text and not re.fullmatch(_PLACE, text):
-        raise Wrong("wrong_form", "send the id of an event as it came: <ms>-<number>")
+        raise InvalidValue("wrong_form", "send the id of an event as received: <ms>-<number>")
     return text or None
 
 
@@ -47,7 +47,7 @@ TYPES: Final[Param[frozenset[str] | None]] = Param(
     {
         "type": "array",
         "minItems": 1,
-        "maxItems": _MOST_TYPES,
+        "maxItems": _MAX_TYPES,
         "items": {"type": "string", "enum": [*sorted(ALL), *EventType]},
     },
     _types,
@@ -70,12 +70,13 @@ LAST_EVENT_ID: Final[Param[str | None]] = Param(
 
 
 async def of_tenant(request: Request, key: Key, params: Params) -> Response:
-    """The events of the tenant's jobs from now on, or from after `Last-Event-ID`; some `?types=` or all."""
+    """Streams the events of the tenant's jobs, from now on or after `Last-Event-ID`, filtered by
+    `?types=`."""
     return TenantStream(request, key, Listener(params[TYPES]), _after(params))
 
 
 async def of_job(request: Request, key: Key, params: Params) -> Response:
-    """What happened to a job, then what happens, until it is final."""
+    """Streams a job's past events, then new ones, until the job is finished."""
     name = request.path_params["job_id"]
     if not JOB_ID.match(name):
         raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
@@ -83,5 +84,5 @@ async def of_job(request: Request, key: Key, params: Params) -> Response:
 
 
 def _after(params: Params) -> str | None:
-    """Where to continue: the header wins, because a client that reconnects requests the same URL again."""
+    """The id to continue after. The header wins, because a client reconnects with the same URL."""
     return params[LAST_EVENT_ID] or params[AFTER]

@@ -1,4 +1,4 @@
-"""Requests to begin from; tests hold that each is accepted."""
+"""Example requests. Tests check that each is accepted."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _BLACK_SQUARE: Final = (
 )
 
 JOB_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
-    "minimal": {"summary": "The least that makes a video", "value": _SMALLEST},
+    "minimal": {"summary": "Only the required parameters", "value": _SMALLEST},
     "inline image": {
-        "summary": "The image itself instead of its URL",
+        "summary": "An inline image instead of a URL",
         "value": {**_SMALLEST, "images": [_BLACK_SQUARE]},
     },
     "everything": {
-        "summary": "Every parameter",
+        "summary": "All parameters",
         "value": {
             **_SMALLEST,
             "videos": ["https://cdn.example.com/walk.mp4"],

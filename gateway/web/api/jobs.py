@@ -1,4 +1,4 @@
-"""The operations of jobs: create, check, get, wait, list and cancel them; their webhooks and timeline."""
+"""Operations on jobs: create, check, get, wait, list and cancel; their deliveries and timeline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.headers import headers_of
-from gateway.web.http.params import WHOLE, Param, Params, Wrong, choice, seconds, text, whole
+from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, seconds, text, whole
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.schemas import jobs as schemas
 from gateway.web.state import State, state_of
@@ -38,27 +38,27 @@ PAGE_MAX: Final = 100
 MAX_WAIT_SECONDS: Final = 60
 _MAX_DEADLINE_SECONDS: Final = 604_800
 _MAX_IDEMPOTENCY_KEY: Final = 255
-#: When to look again at a job that is not final, in seconds: a video takes minutes, a queue may take hours.
-LOOK_AGAIN: Final = 5
-LOOK_AGAIN_MAX: Final = 300
+#: Retry-After of an unfinished job, in seconds: a video takes minutes, and the queue may take hours.
+RETRY_SECONDS: Final = 5
+RETRY_MAX_SECONDS: Final = 300
 
 
 def _visible(text: str) -> str:
     if _VISIBLE.match(text):
         return text
-    raise Wrong("wrong_form", f"send 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
+    raise InvalidValue("wrong_form", f"send 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
 
 
 def _wait(text: str) -> int | None:
-    """The N of `wait=N`. Other preferences are ignored, as RFC 7240 asks."""
+    """The N of `wait=N`. Other preferences are ignored, as RFC 7240 requires."""
     for preference in text.split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             number = value.strip().strip('"')
             if WHOLE.match(number) and int(number) <= MAX_WAIT_SECONDS:
                 return int(number)
-            message = f"send wait=N, N whole seconds from 0 to {MAX_WAIT_SECONDS}"
-            raise Wrong("out_of_range", message)
+            message = f"send wait=N with N in whole seconds from 0 to {MAX_WAIT_SECONDS}"
+            raise InvalidValue("out_of_range", message)
     return None
 
 
@@ -67,14 +67,14 @@ _VISIBLE: Final = re.compile(_KEY_PATTERN.removesuffix("$") + r"\Z")
 IDEMPOTENCY_KEY: Final[Param[str | None]] = Param(
     "Idempotency-Key",
     "A request with the same key and body returns the same job, with `Idempotent-Replayed: true`. A "
-    "request with the same key and another body is refused. The key is kept as long as the job.",
+    "request with the same key and a different body is refused. The key is kept as long as the job.",
     {"type": "string", "pattern": _KEY_PATTERN},
     _visible,
     None,
 )
 START_DEADLINE: Final = seconds(
     "Gateway-Start-Deadline",
-    "Seconds from now. The job fails, at no cost, if it has not been sent to the upstream by then.",
+    "Seconds from now. The job fails at no cost if it has not been sent to the upstream by then.",
     _MAX_DEADLINE_SECONDS,
 )
 TOTAL_DEADLINE: Final = seconds(
@@ -84,7 +84,7 @@ TOTAL_DEADLINE: Final = seconds(
 )
 ON_UNKNOWN: Final = choice(
     "Gateway-On-Unknown",
-    "What to do if the upstream's answer to the submission was lost and no evidence of a task arrived: "
+    "What to do if the upstream's response to the submission was lost and no evidence of a task was found: "
     "`hold` fails the job and never pays twice, `resubmit` sends it again and may pay twice, `manual` leaves "
     "the decision to an operator. Default: your tenant's setting.",
     OnUnknown,
@@ -92,7 +92,7 @@ ON_UNKNOWN: Final = choice(
 PRIORITY: Final = choice(
     "Gateway-Priority",
     "Order among your own waiting jobs: for every `low` job, 4 `normal` and 16 `high` jobs are sent, so "
-    "none is starved. It does not change your tenant's share of the upstream.",
+    "no priority starves. It does not change your tenant's share of the upstream.",
     Priority,
     Priority.NORMAL,
 )
@@ -113,7 +113,7 @@ LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX,
 
 
 async def create(request: Request, key: Key, params: Params) -> Response:
-    """202 and the job; 200 when it became final while the client waited."""
+    """202 and the job; 200 if it finished while the client waited."""
     options = JobOptions(
         params[START_DEADLINE],
         params[TOTAL_DEADLINE],
@@ -133,21 +133,21 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         headers["idempotent-replayed"] = "true"
     if wait is None:
         document = public(job, payload=checked.request.payload, queue=queue_of(posted.place))
-        return json_answer(document, 202, headers | _look_again(posted.place))
-    del checked  # a client may wait for a minute, and it may be megabytes
+        return json_answer(document, 202, headers | _retry_after(posted.place))
+    del checked  # free its memory, possibly megabytes, while the client waits
     headers["preference-applied"] = f"wait={wait}"
     return await _shown(state, await until_final(request, job, wait), headers, 202)
 
 
 async def check(request: Request, key: Key, _: Params) -> Response:
-    """What the upstream would get for this body, and the warnings. Nothing is kept, and nothing is spent."""
+    """The parameters that the upstream would get, and warnings. Nothing is stored or paid for."""
     async with _checked(request, state_of(request), key.tenant) as checked:
         return json_answer(await _dry_run(checked))
 
 
 @contextlib.asynccontextmanager
 async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator[Checked]:
-    """The request's body, checked against every published limit. InvalidRequest names every problem."""
+    """The request's body, checked against every published limit. InvalidRequest lists every problem."""
     settings = state.resources.settings
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
     async with JsonBody(request, tenant, state.budget, most, in_seconds) as raw:
@@ -159,7 +159,7 @@ async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator
 
 
 async def show(request: Request, key: Key, params: Params) -> Response:
-    """The job, at once or when it is final; after `?wait=N` seconds at the latest."""
+    """The job, immediately, or with `?wait=N` when it is finished, after N seconds at the latest."""
     job = await until_final(request, await _owned(request, key.tenant), params[WAIT])
     return await _shown(state_of(request), job)
 
@@ -185,8 +185,8 @@ async def page(request: Request, key: Key, params: Params) -> Response:
 
 
 async def cancel(request: Request, key: Key, _: Params) -> Response:
-    """200 and the job as canceled; 202 when the upstream is to be asked. CannotCancel when it offers none,
-    Conflict when the job ended otherwise."""
+    """200 and the canceled job; 202 if the upstream has to be asked. CannotCancel if it cannot cancel,
+    Conflict if the job has already finished otherwise."""
     state = state_of(request)
     resources = state.resources
     job = await cancellation.cancel(
@@ -196,11 +196,11 @@ async def cancel(request: Request, key: Key, _: Params) -> Response:
         resources.environment,
         upstream_can=state.dialect.capabilities.cancel,
     )
-    return await _shown(state, job, going_on=202)
+    return await _shown(state, job, pending_status=202)
 
 
 async def deliveries(request: Request, key: Key, _: Params) -> Response:
-    """What is and was owed to subscribers for the job, with every attempt."""
+    """All deliveries of the job, with every attempt."""
     job = await _owned(request, key.tenant)
     found = await state_of(request).resources.deliveries.of_job(job.id)
     listed: schemas.DeliveryList = {
@@ -213,10 +213,10 @@ async def deliveries(request: Request, key: Key, _: Params) -> Response:
 async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to the job, oldest first."""
     job = await _owned(request, key.tenant)
-    return json_answer(await told(state_of(request), job, operator=False))
+    return json_answer(await read_timeline(state_of(request), job, operator=False))
 
 
-async def told(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
+async def read_timeline(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
     """The job's timeline."""
     resources = state.resources
     audit, owed = await asyncio.gather(resources.job_history.read(job), resources.deliveries.of_job(job.id))
@@ -224,7 +224,7 @@ async def told(state: State, job: Job, *, operator: bool) -> schemas.Timeline:
 
 
 async def _owned(request: Request, tenant: str) -> Job:
-    """The job in the path. NotFound for no such job and for another tenant's alike."""
+    """The job in the path. NotFound if it does not exist or belongs to another tenant."""
     name = request.path_params["job_id"]
     if not JOB_ID.match(name):
         raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
@@ -235,19 +235,19 @@ async def _owned(request: Request, tenant: str) -> Job:
 
 
 async def _shown(
-    state: State, job: Job, headers: Mapping[str, str] | None = None, going_on: int = 200
+    state: State, job: Job, headers: Mapping[str, str] | None = None, pending_status: int = 200
 ) -> Response:
-    """`going_on`: the status while the job is not final."""
+    """`pending_status`: HTTP status while the job is not finished."""
     store = state.resources.jobs
     payload, [place] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
     document = public(job, payload=payload, queue=queue_of(place))
     if job.final:
         return json_answer(document, 200, headers)
-    return json_answer(document, going_on, {**(headers or {}), **_look_again(place)})
+    return json_answer(document, pending_status, {**(headers or {}), **_retry_after(place)})
 
 
 def queue_of(place: QueuePosition | None) -> schemas.Queue | None:
-    """Where a job waits, as the answer has it."""
+    """A job's position in the queue, as shown in responses."""
     if place is None:
         return None
     return {
@@ -257,10 +257,10 @@ def queue_of(place: QueuePosition | None) -> schemas.Queue | None:
     }
 
 
-def _look_again(place: QueuePosition | None) -> dict[str, str]:
-    """Before a job is sent there is nothing new to be seen."""
+def _retry_after(place: QueuePosition | None) -> dict[str, str]:
+    """A Retry-After header; for a waiting job at least until it is expected to be sent."""
     eta = place.eta_seconds if place else None
-    return {"retry-after": str(min(LOOK_AGAIN_MAX, max(LOOK_AGAIN, eta or 0)))}
+    return {"retry-after": str(min(RETRY_MAX_SECONDS, max(RETRY_SECONDS, eta or 0)))}
 
 
 async def _dry_run(checked: Checked) -> schemas.DryRun:

@@ -1,4 +1,4 @@
-"""Keeping a client waiting until its job is final, at the cost of a bell and a timer."""
+"""Long polling: keeps a client waiting until its job is finished, at the cost of a bell and a timer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gateway.web.state import state_of
 
 
 async def until_final(request: Request, job: Job, seconds: int) -> Job:
-    """The job when it is final, or as it is after `seconds`, when the client left or the process stops."""
+    """The job when it is finished; earlier after `seconds`, at shutdown, or if the client disconnects."""
     if seconds == 0 or job.final:
         return job
     state = state_of(request)
-    with state.resources.changes.watch(job.id) as bell, state.rounds.include(bell):
+    with state.resources.changes.watch(job.id) as bell, state.keep_alive.include(bell):
         timer = asyncio.get_running_loop().call_later(seconds, bell.expire)
         try:
             while True:
-                bell.was_rung()  # what is read from here on is newer
-                async with state.rounds.reading:
+                bell.was_rung()  # reset before reading, so that no later change is missed
+                async with state.keep_alive.reading:
                     job = await state.resources.jobs.read(job.id) or job
                 if job.final or bell.expired or state.stopping.is_set():
                     return job

@@ -1,4 +1,4 @@
-"""The operations of recoveries: redeliver what an endpoint missed, and see the progress."""
+"""Operations on recoveries: redeliver what an endpoint missed, and show the progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MS: Final = timedelta(milliseconds=1)
 
 
 async def recover(request: Request, key: Key, _: Params) -> Response:
-    """202 and the recovery. Conflict if the endpoint is disabled, or if one of it is running already."""
+    """202 and the recovery. Conflict if the endpoint is disabled or already has a running recovery."""
     endpoint = await owned(request, key)
     state = state_of(request)
     async with JsonBody(request, key.tenant, state.budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
@@ -51,7 +51,7 @@ async def recover(request: Request, key: Key, _: Params) -> Response:
     )
     begun = await state.resources.recoveries.begin(recovery)
     if isinstance(begun, Hindrance):
-        raise hindered(begun, endpoint.id)
+        raise hindrance_error(begun, endpoint.id)
     return json_answer(public_recovery(begun), 202, {"location": f"/v1/recoveries/{begun.id}"})
 
 
@@ -95,12 +95,12 @@ def public_recovery(recovery: Recovery) -> schemas.Recovery:
 
 
 def _oldest(state: State, now: int) -> int:
-    """Where the past ends: what is older is not recovered, or was forgotten."""
+    """The earliest possible `since`, ms: older deliveries are too old or no longer kept."""
     return now - min(MAX_AGE_MS, int(state.resources.settings.retention_seconds * 1000))
 
 
 def _window(wanted: RecoveryRequest, now: int, oldest: int) -> tuple[int, int]:
-    """Both ends in ms, the later one now at most. InvalidRequest names every fault."""
+    """Both ends in ms, limited to now. InvalidRequest lists every fault."""
     found: list[Problem] = []
     since = _time("since", wanted.since, found)
     until = now if wanted.until is None else _time("until", wanted.until, found)
@@ -108,7 +108,7 @@ def _window(wanted: RecoveryRequest, now: int, oldest: int) -> tuple[int, int]:
         message = f"is too long ago; send {rfc3339(oldest)} or later"
         found.append(Problem("since", "out_of_range", message))
     if since is not None and since > now:
-        found.append(Problem("since", "out_of_range", "is yet to come; send a time in the past"))
+        found.append(Problem("since", "out_of_range", "is in the future; send a time in the past"))
     elif since is not None and until is not None and until < since:
         found.append(Problem("until", "out_of_range", "is before since; send a later time, or leave it out"))
     if since is None or until is None or found:
@@ -124,13 +124,13 @@ def _time(name: str, text: str, found: list[Problem]) -> int | None:
         return None
 
 
-def hindered(why: Hindrance, endpoint_id: str) -> GatewayError:
-    """Why nothing is recovered."""
+def hindrance_error(why: Hindrance, endpoint_id: str) -> GatewayError:
+    """The error for a recovery that cannot start."""
     match why:
         case Hindrance.MISSING | Hindrance.DELETED:
             return NotFound("endpoint", endpoint_id)
         case Hindrance.DISABLED:
-            return Conflict(deliveries.disabled(endpoint_id))
+            return Conflict(deliveries.disabled_message(endpoint_id))
         case Hindrance.UNDER_WAY:
             listed = f"GET /v1/endpoints/{endpoint_id}/recoveries"
-            return Conflict(f"a recovery of this endpoint is running; wait for its end: {listed}")
+            return Conflict(f"a recovery of this endpoint is running; wait until it is done: {listed}")

@@ -1,4 +1,4 @@
-"""Reading what is to be recovered, and its refusals: with the codes that jobs have, and the way out."""
+"""Parses request bodies of recoveries. Errors have the same codes as those of jobs, and say what to send."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gateway.web.schemas.deliveries import RecoveryRequest
 TIME: Final = 'a time with its offset such as "2026-11-22T08:00:00Z"'
 _STATES: Final = 'an array of "dead" and "held"'
 _EXPECTED: Final = {"since": TIME, "until": TIME, "states": _STATES}
-_MAX_TOLD: Final = 20
+_MAX_PROBLEMS: Final = 20
 _MAX_SHOWN_CHARACTERS: Final = 64
 
 
 def parse(raw: bytes) -> RecoveryRequest:
-    """The body as the model. InvalidRequest names every field that is wrong."""
-    strict_json.loads(raw)  # refuses what the model's own reader would let pass, such as a key given twice
+    """The body as the model. InvalidRequest lists every wrong field."""
+    strict_json.loads(raw)  # refuses what the model's own parser accepts, such as duplicate keys
     try:
         return RecoveryRequest.model_validate_json(raw)
     except ValidationError as error:
-        found = error.errors(include_url=False)[:_MAX_TOLD]
+        found = error.errors(include_url=False)[:_MAX_PROBLEMS]
         raise InvalidRequest([_explain(detail) for detail in found]) from None
 
 
@@ -49,7 +49,7 @@ def _fault(name: str, detail: ErrorDetails) -> tuple[str, str]:
         case "string_pattern_mismatch":
             return "wrong_form", f"send {_EXPECTED[name]}"
         case "too_short":
-            return "too_few", f"names none; leave {name} out, or send {_EXPECTED[name]}"
+            return "too_few", f"is empty; leave {name} out, or send {_EXPECTED[name]}"
         case "too_long":
             return "too_many", f"send {_EXPECTED[name]}, each once"
         case _:

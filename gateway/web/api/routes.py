@@ -1,4 +1,4 @@
-"""Every operation of the API for clients, one row each."""
+"""All operations of the clients' API, one entry each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
-from gateway.web.streams.keepalive import BEAT_SECONDS
+from gateway.web.streams.keepalive import KEEPALIVE_SECONDS
 
 _READ: Final = (Scope.JOBS_READ,)
 _WRITE: Final = (Scope.JOBS_WRITE,)
@@ -23,12 +23,12 @@ _WAITED: Final[dict[str, Document]] = {
         "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
     },
     "Idempotent-Replayed": {
-        "description": "`true` if this is the earlier job of the same key and body.",
+        "description": "`true` if this is the existing job of the same key and body.",
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
 _AGAIN: Final = {"Retry-After": RETRY_AFTER}
-#: What a new job may request in headers.
+#: Options of a new job, sent as headers.
 _OPTIONS: Final = (jobs.START_DEADLINE, jobs.TOTAL_DEADLINE, jobs.ON_UNKNOWN, jobs.PRIORITY)
 JOBS: Final = (
     Operation(
@@ -49,8 +49,8 @@ JOBS: Final = (
         "POST", "/v1/jobs/check", "checkJob", "Check a job without creating it", jobs.check,
         {200: Reply("The job would be accepted.", schemas.DryRun)},
         _WRITE,
-        description="Checks the body and the options against every published limit. Nothing is kept, and "
-        "nothing is spent.",
+        description="Checks the body and the options against every published limit. Nothing is stored or "
+        "paid for.",
         headers=_OPTIONS,
         body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
     ),
@@ -69,7 +69,7 @@ JOBS: Final = (
         {
             200: Reply("The job is canceled.", schemas.Job),
             202: Reply(
-                "It was sent already, so the upstream is asked to stop it; `cancel` has its answer.",
+                "The job was already sent, so the upstream is asked to stop it; `cancel` shows its response.",
                 schemas.Job, _AGAIN,
             ),
         },
@@ -93,8 +93,9 @@ _MESSAGES: Final = f"""\
 Server-sent events. Each message is an event as webhooks carry it: `event` is its type, `data` is its body,
 and `id` is its position in the tenant's events. To continue from there, send it as `Last-Event-ID`. The event
 of a finished job has the same bytes as its webhook. A message `gap` says that events are missing because they
-are no longer kept. A comment with the current position is sent every {BEAT_SECONDS:g} s. The stream ends if
-the service restarts, if the client reads too slowly, or if its key is revoked: reconnect with the last `id`.
+are no longer kept. A comment with the current position is sent every {KEEPALIVE_SECONDS:g} s. The stream ends
+if the service restarts, if the client reads too slowly, or if its key is revoked: reconnect with the last
+`id`.
 """
 _MESSAGE: Final[Document] = {
     "type": "object",
@@ -120,14 +121,14 @@ STREAMS: Final = (
     Operation(
         "GET", "/v1/jobs/{job_id}/events", "streamJobEvents", "Stream the events of a job", events.of_job,
         {
-            200: _stream("It begins with the job's events so far, and ends when the job is finished."),
-            204: Reply("The job is finished, and no event came after that position: do not reconnect."),
+            200: _stream("It starts with the job's events so far, and ends when the job is finished."),
+            204: Reply("The job is finished, and there is no event after that position: do not reconnect."),
         },
         _READ, query=(events.AFTER,), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
     ),
     Operation(
         "GET", "/v1/events", "streamEvents", "Stream the events of all jobs", events.of_tenant,
-        {200: _stream("Without a position to continue from, it begins with the next event.")},
+        {200: _stream("Without a position to continue from, it starts with the next event.")},
         _READ,
         query=(events.TYPES, events.AFTER), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
     ),
@@ -137,13 +138,13 @@ CALLBACKS: Final = (
     Operation(
         "POST", "/callbacks/{token}", "receiveCallback", "For the upstream: report that a task changed",
         callbacks.receive,
-        {200: Reply("Kept. The result is requested from the upstream separately.", schemas.Received)},
+        {200: Reply("Stored. The result is requested from the upstream separately.", schemas.Received)},
         tag="callbacks", body={}, body_required=False, problems=(400, 404, 408, 413, 503),
     ),
     Operation(
         "GET", "/callbacks/probe/{token}", "probeCallbacks",
         "For the service itself: check whether callbacks can reach it", callbacks.probe,
-        {204: Reply("They can, and this is recorded.")},
+        {204: Reply("Callbacks can reach it, and this is recorded.")},
         tag="callbacks", problems=(404, 503),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A job's timeline: its history, and each webhook and attempt. Pure."""
+"""Builds a job's timeline from its history, deliveries and attempts. Pure."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from gateway.endpoints import Delivery
 from gateway.jobs import Job, rfc3339
 from gateway.web.schemas.jobs import Timeline, TimelineEntry
 
-#: What is said of each kind of entry, for people. Its name is the event's.
+#: Description of each kind of entry, by the name of the event.
 TEXTS: Final[Mapping[str, str]] = {
-    "accepted": "accepted, and kept durably",
-    "rebuilt": "built up again from a callback, because Redis had lost it",
-    "claimed": "a worker took it up and began a submission",
-    "released": "the last byte of the request was let go: from here on money may have been spent",
-    "claim_lost": "put back in line: the request had not been sent whole, and nothing was paid",
-    "upstream_busy": "put back in line: the upstream made no task",
-    "upstream_accepted": "the upstream has a task for it",
-    "upstream_rejected": "the upstream refused it for good, and nothing was paid",
-    "outcome_lost": "the answer was lost: whether it was paid for is not known",
-    "callback_seen": "a callback proved that the upstream has a task for it",
-    "rollback_seen": "a callback told of a submission that Redis had forgotten",
-    "resubmit_chosen": "to be sent again, as its owner or an operator chose; it may be paid for twice",
-    "upstream_succeeded": "the video is done",
-    "upstream_failed": "the upstream could not make the video",
+    "accepted": "accepted and stored durably",
+    "rebuilt": "restored from a callback, because Redis had lost it",
+    "claimed": "a worker started a submission",
+    "released": "the last byte of the request was sent: the job may be paid for from now on",
+    "claim_lost": "back in the queue: the request was not sent completely, and nothing was paid",
+    "upstream_busy": "back in the queue: the upstream created no task",
+    "upstream_accepted": "the upstream created a task",
+    "upstream_rejected": "the upstream rejected the job permanently, and nothing was paid",
+    "outcome_lost": "the upstream's response was lost: it is unknown whether the job was paid for",
+    "callback_seen": "a callback proved that the upstream has a task for the job",
+    "rollback_seen": "a callback reported a submission that Redis had lost",
+    "resubmit_chosen": "will be sent again, as its owner or an operator chose; it may be paid for twice",
+    "upstream_succeeded": "the video is ready",
+    "upstream_failed": "the upstream could not create the video",
     "upstream_canceled": "the upstream stopped the task",
-    "late_success": "the result came after the job had been given up",
+    "late_success": "the result arrived after the job had failed",
     "cancel_requested": "canceled before anything was paid",
-    "cancel_wished": "to be canceled at the upstream",
-    "start_deadline_passed": "given up: it was not sent in time, and nothing was paid",
-    "deadline_passed": "given up: it took too long",
-    "poisoned": "given up: too many workers died with it, and nothing was paid",
-    "task_named": "the upstream's task became known",
-    "callback": "the upstream called back",
+    "cancel_wished": "the upstream will be asked to cancel it",
+    "start_deadline_passed": "failed: it was not sent in time, and nothing was paid",
+    "deadline_passed": "failed: it took too long",
+    "poisoned": "failed: too many workers died while working on it, and nothing was paid",
+    "task_named": "the id of the upstream task became known",
+    "callback": "the upstream sent a callback",
     "owed": "a webhook became due",
     "attempt": "a webhook was sent",
 }
-#: What only operators are shown: ids of the upstream's tasks and of their keys, and accounts.
+#: Fields that only operators see: ids of upstream tasks and of operators' keys, and accounts.
 _OPERATORS_ONLY: Final = frozenset({"task", "by", "account"})
 _ATTEMPT: Final = ("number", "outcome", "status", "duration_ms", "trigger")
 
@@ -45,16 +45,16 @@ _ATTEMPT: Final = ("number", "outcome", "status", "duration_ms", "trigger")
 def timeline_of(
     job: Job, audit: Sequence[Mapping[str, str]], deliveries: Iterable[Delivery], *, operator: bool
 ) -> Timeline:
-    """`audit`: oldest first, as the store gives it. Entries: {at, kind, text, ...}, in the order of time."""
-    entries = [_noted(entry, operator) for entry in audit]
+    """`audit`: the job history, oldest first. Returns entries {at, kind, text, ...}, ordered by time."""
+    entries = [_history_entry(entry, operator) for entry in audit]
     for delivery in deliveries:
-        entries += _told(delivery)
-    entries.sort(key=lambda entry: entry["at"])  # stable: what was noted in one step stays in its order
-    data = cast(list[TimelineEntry], entries)  # what else an entry has depends on its kind
+        entries += _delivery_entries(delivery)
+    entries.sort(key=lambda entry: entry["at"])  # stable: entries of one step keep their order
+    data = cast(list[TimelineEntry], entries)  # further fields of an entry depend on its kind
     return {"object": "timeline", "job": job.id, "status": job.status, "polls": job.polls, "data": data}
 
 
-def _noted(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:
+def _history_entry(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:
     kind = entry["event"]
     made: dict[str, Any] = {"at": rfc3339(int(entry["at"])), "kind": kind, "text": TEXTS.get(kind, kind)}
     for name, value in entry.items():
@@ -68,7 +68,7 @@ def _noted(entry: Mapping[str, str], operator: bool) -> dict[str, Any]:
     return made
 
 
-def _told(delivery: Delivery) -> list[dict[str, Any]]:
+def _delivery_entries(delivery: Delivery) -> list[dict[str, Any]]:
     common = {"delivery": delivery.id, "event": delivery.event_type.value, "endpoint": delivery.endpoint_id}
     made = [{"at": rfc3339(delivery.created_at), "kind": "owed", "text": TEXTS["owed"], **common}]
     for attempt in delivery.log:

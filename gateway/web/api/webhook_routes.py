@@ -1,4 +1,4 @@
-"""The operations of webhooks: endpoints, deliveries and recoveries, one row each."""
+"""All operations on endpoints, deliveries and recoveries, one entry each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas import jobs
 
 _WRITE: Final = (Scope.ENDPOINTS_WRITE,)
-#: A key that reads jobs may see their deliveries, and so may a key that manages endpoints.
+#: Deliveries may be read by keys that read jobs and by keys that manage endpoints.
 _READ: Final = (Scope.JOBS_READ, Scope.ENDPOINTS_WRITE)
 ENDPOINTS: Final = (
     Operation(
@@ -38,7 +38,7 @@ ENDPOINTS: Final = (
     ),
     Operation(
         "DELETE", "/v1/endpoints/{endpoint_id}", "deleteEndpoint", "Delete an endpoint", endpoints.delete,
-        {204: Reply("Deleted. Deliveries that it was still owed are not sent.")},
+        {204: Reply("Deleted. Its pending deliveries are not sent.")},
         _WRITE,
     ),
     Operation(
@@ -59,7 +59,7 @@ ENDPOINTS: Final = (
         {
             200: Reply(
                 "The outcome. An event of the type `endpoint.test` was sent, signed like every event. It is "
-                "not repeated, and does not count for the endpoint's health.",
+                "not retried and does not count for the endpoint's health.",
                 schemas.TestResult,
             )
         },
@@ -83,15 +83,15 @@ DELIVERIES: Final = (
         deliveries.redeliver,
         {
             202: Reply(
-                "The delivery is pending. It is sent as soon as its endpoint has a free slot; while nothing "
-                "is sent to the endpoint because it fails too often, it waits for that to end. Its schedule "
-                "starts again.",
+                "The delivery is pending. It is sent as soon as its endpoint has a free slot. If the circuit "
+                "breaker is open, the endpoint is tried again immediately; while an operator keeps the "
+                "endpoint paused, the delivery waits. Its schedule starts again.",
                 jobs.Delivery, LOCATION,
             )
         },
         _WRITE, tag="webhooks",
-        description="Works in any state: a delivery that waits for its next attempt is sent now instead. The "
-        "event's id and bytes stay the same. 409 while an attempt is in progress, and if the endpoint is "
+        description="Works in any state: a delivery that waits for its next attempt is sent now. The id and "
+        "the bytes of the event stay the same. 409 while an attempt is in progress, and if the endpoint is "
         "disabled or deleted.",
         problems=(409,),
     ),
@@ -103,8 +103,8 @@ RECOVERIES: Final = (
         "Redeliver what an endpoint missed in a time range", recoveries.recover,
         {202: Reply("The recovery runs in the background.", delivery_schemas.Recovery, LOCATION)},
         _WRITE, tag="webhooks",
-        description="Deliveries are sent in parts, oldest first, after everything else that the endpoint is "
-        "owed. 409 while another recovery of the endpoint is running, and if the endpoint is disabled.",
+        description="Deliveries are sent in batches, oldest first, after all other deliveries to the "
+        "endpoint. 409 while another recovery of the endpoint is running, and if the endpoint is disabled.",
         body=delivery_schemas.RecoveryRequest, problems=(409,),
     ),
     Operation(

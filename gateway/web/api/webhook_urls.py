@@ -1,4 +1,4 @@
-"""Whether a URL that webhooks are to go to can be taken."""
+"""Checks whether webhooks may be sent to a URL."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
 
 
 def target_problem(guard: Guard, param: str, url: str) -> Problem | None:
-    """What can be told without a lookup: what is no URL (`url_scheme`, `url_userinfo` ...), and with
-    `address_refused` what would never be dialled."""
+    """The problem that can be found without a DNS lookup: not a valid URL (`url_scheme`, `url_userinfo` ...),
+    or a forbidden address (`address_refused`)."""
     fault = url_fault(url, max_characters=MAX_CALLBACK_URL_CHARACTERS, fragment=False)
     if fault is None and (refusal := guard.check_literal(url)):
         fault = "address_refused", refusal
@@ -17,22 +17,22 @@ def target_problem(guard: Guard, param: str, url: str) -> Problem | None:
 
 
 def check_target(guard: Guard, param: str, url: str) -> None:
-    """InvalidRequest for what `target_problem` finds."""
+    """Raises InvalidRequest for the problem that `target_problem` finds."""
     if problem := target_problem(guard, param, url):
         raise InvalidRequest([problem])
 
 
 async def check_resolved_target(guard: Guard, param: str, url: str) -> tuple[Problem | None, Notice | None]:
-    """A problem that forbids the URL, and one to warn of. Names are looked up.
+    """Check the URL including a DNS lookup. Returns a problem that forbids it, and a warning.
 
-    A name that cannot be looked up now (`name_unknown`) is but a warning: a subscriber may well register
-    before its name is there. Every dial looks the name up again.
+    A name that cannot be resolved now (`name_unknown`) is only a warning: a subscriber may register before
+    its name exists. Every connection resolves the name again.
     """
     if problem := target_problem(guard, param, url):
         return problem, None
     try:
         refusal = await guard.check_resolved(url)
     except OSError:
-        message = "has a host whose name cannot be looked up now; webhooks wait until it can be"
+        message = "has a host name that cannot be resolved now; webhooks wait until it can be"
         return None, Notice(param, "name_unknown", message)
     return (Problem(param, "address_refused", refusal) if refusal else None), None

@@ -1,4 +1,4 @@
-"""Reading a request's body: bounded in size, in time, and in memory over all requests of the process."""
+"""Reads request bodies within limits of size, time, and memory over all requests of the process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gateway.errors import LimitReached, Problem, Unavailable
 from gateway.web.http.headers import headers_of
 from gateway.web.http.problems import BODY_READ, Refusal
 
-#: Bytes of bodies that one process holds at once. Checking a body takes several times its size.
+#: Maximum bytes of bodies that one process holds at once. Checking a body takes several times its size.
 PROCESS_BYTES: Final = 256 * 2**20
-#: One tenant may hold this part of them.
+#: One tenant may hold 1 / TENANT_PART of them.
 TENANT_PART: Final = 4
-#: A body of up to this size is not counted: an ordinary job is posted however many large ones there are.
+#: Bodies up to this size are not counted, so that large bodies never block an ordinary job.
 FREE_BYTES: Final = 65_536
-#: A body has this long, and longer by its size at the slowest rate that is waited for.
+#: Every body may take this long, plus its size divided by SLOWEST_BYTES_PER_SECOND.
 FIRST_SECONDS: Final = 10.0
 SLOWEST_BYTES_PER_SECOND: Final = 256_000
 _RETRY_SECONDS: Final = 2
@@ -30,14 +30,15 @@ _DIGITS: Final = re.compile(rb"[0-9]{1,18}\Z")
 
 @dataclass(slots=True)
 class ByteBudget:
-    """A number of bytes that all large bodies in flight share."""
+    """The bytes that all large bodies in flight share."""
 
     capacity: int = PROCESS_BYTES
     used: int = 0
     _of: Counter[str] = field(default_factory=Counter)
 
     def take(self, tenant: str, count: int) -> None:
-        """Unavailable when there is no room for that many, LimitReached when the tenant's part is used up."""
+        """Reserve `count` bytes. Unavailable when the budget is used up, LimitReached when the tenant's share
+        is."""
         if self.used + count > self.capacity:
             raise Unavailable("too many large bodies are being read; send this one again in a moment")
         if self._of[tenant] + count > self.capacity // TENANT_PART:
@@ -56,10 +57,11 @@ class ByteBudget:
 
 @dataclass(slots=True)
 class JsonBody:
-    """`async with JsonBody(...) as raw:` the whole body of a request that must be JSON.
+    """Reads the whole body of a request that must be JSON: `async with JsonBody(...) as raw:`.
 
-    What has arrived of a large one counts against the budget until the block ends. Refuses with 415, 413
-    (before reading, when the length is declared), 408 or, out of budget, Unavailable or LimitReached.
+    The bytes of a large body count against the budget until the block ends. Raises Refusal with 415, 413
+    (before reading, if the length is declared) or 408; Unavailable or LimitReached when the budget is used
+    up.
     """
 
     request: Request
@@ -81,7 +83,7 @@ class JsonBody:
         self._release()
 
     def _hold(self, count: int) -> None:
-        """Count `count` bytes in all. What is only declared is not counted: it costs nothing to declare."""
+        """`count`: bytes received so far. Bytes that are only declared are not counted."""
         if count > FREE_BYTES:
             self.budget.take(self.tenant, count - self._held)
             self._held = count
@@ -93,8 +95,11 @@ class JsonBody:
 async def read(
     request: Request, max_bytes: int, seconds: float, progress: Callable[[int], None] = lambda _: None
 ) -> bytes:
-    """The whole body, in `seconds_for` its size. Refuses with 413 (unread when the length is declared, else
-    at the first part too many), 408, or 400 when the client leaves. `progress` is told the bytes so far."""
+    """Read the whole body, for at most `seconds_for` its size.
+
+    `progress` is called with the number of bytes received so far. Raises Refusal with 413 (before reading, if
+    the length is declared), 408, or 400 when the client disconnects.
+    """
     size = declared_length(request, max_bytes)
     chunks: list[bytes] = []
     count = 0
@@ -104,7 +109,7 @@ async def read(
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
-                    raise Refusal(400, "the body ended early")
+                    raise Refusal(400, "the body is incomplete")
                 chunk: bytes = message.get("body", b"")
                 chunks.append(chunk)
                 count += len(chunk)
@@ -123,12 +128,12 @@ async def read(
 
 
 def seconds_for(size: int, most: float) -> float:
-    """How long a body of `size` bytes may take: what stalls is given up long before `most` seconds."""
+    """Maximum seconds for a body of `size` bytes, so that a stalled body times out long before `most`."""
     return min(most, FIRST_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
 
 
 def declared_length(request: Request, max_bytes: int) -> int:
-    """Content-Length, or 0 without one; refuses with 413 when it is too much."""
+    """Content-Length, or 0 without one. Raises Refusal: 400 if it is not a number, 413 if it is too large."""
     text = headers_of(request).get(b"content-length", b"0")
     if not _DIGITS.match(text):
         message = "is not a length in bytes"

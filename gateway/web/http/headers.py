@@ -1,4 +1,4 @@
-"""A request's headers as one dictionary, made once: they are looked into several times on the way."""
+"""A request's headers as one dictionary, built once because several layers read them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ Headers = Mapping[bytes, bytes]
 
 
 def gather(scope: Scope) -> Headers:
-    """Names in lower case; of a header that came twice, the last (`occurrences` tells)."""
+    """Build the dictionary. Names are in lower case; the last value of a repeated header wins (see
+    `occurrences`)."""
     headers: Headers = dict(scope["headers"])
     scope[_HEADERS] = headers
     return headers
 
 
 def headers_of(request: Request) -> Headers:
-    """What `gather` found at the start of the request."""
+    """The dictionary that `gather` built at the start of the request."""
     headers: Headers = request.scope[_HEADERS]
     return headers
 

@@ -1,6 +1,6 @@
-"""Query parameters and request headers: each is described once, read strictly, and has a type.
+"""Query parameters and request headers: each is described once, parsed strictly, and typed.
 
-A handler asks `params[LIMIT]` and gets an int. Every fault of a request is reported at once, each under the
+A handler reads `params[LIMIT]` and gets an int. All faults of a request are reported together, each with the
 name of its parameter.
 """
 
@@ -31,8 +31,8 @@ _MAX_NAME_CHARACTERS: Final = 64
 _OPTIONS: Final = "gateway-"
 
 
-class Wrong(Exception):
-    """A value that cannot be accepted: a stable code, and how to mend it."""
+class InvalidValue(Exception):
+    """A value that cannot be accepted: a stable code, and how to fix it."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -43,10 +43,10 @@ class Wrong(Exception):
 class Param(Generic[T]):
     """One query parameter or header.
 
-    `schema`: its JSON schema. `read`: parses its text, or raises Wrong. `default`: the value when it is
-    absent. `missing`: the message when it is absent and must not be. `repeatable`: a header that may come
-    more than once; its texts are joined with commas. `serialization`: OpenAPI's `style` and `explode`, if
-    not the default.
+    `schema`: its JSON schema. `read`: parses its text, or raises InvalidValue. `default`: the value when it
+    is absent. `missing`: the error message when a required parameter is absent; None: it is optional.
+    `repeatable`: a header that may be repeated; its values are joined with commas. `serialization`: OpenAPI's
+    `style` and `explode`, if not the default.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Param(Generic[T]):
 
 
 class Params:
-    """The parameters of one request, checked."""
+    """The validated parameters of one request."""
 
     __slots__ = ("_values",)
 
@@ -76,8 +76,11 @@ _NONE: Final = Params({})
 
 
 class Reader:
-    """Reads the parameters of one operation. `hints`: names that people try here, and what to do instead.
-    `blank_is_absent`: for HTML forms, which send fields that were left empty."""
+    """Reads the parameters of one operation.
+
+    `hints`: likely wrong names of query parameters, and what to do instead. `blank_is_absent`: for HTML
+    forms, which also send empty fields.
+    """
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class Reader:
         self._blank_is_absent = blank_is_absent
 
     def read(self, request: Request) -> Params:
-        """Raises Refusal (400) that names every fault."""
+        """Parse the request's parameters. Raises Refusal (400) that lists every fault."""
         if not (request.scope["query_string"] or self._headers or self._required):
             return _NONE
         values: dict[Param[Any], Any] = {}
@@ -105,7 +108,7 @@ class Reader:
         for param, text in self._given(request, problems):
             try:
                 values[param] = param.read(text)
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 problems.append(Problem(param.name, wrong.code, str(wrong)))
         named = {problem.param for problem in problems}
         problems += [
@@ -153,7 +156,8 @@ class Reader:
             problems += self._mistyped(headers)
 
     def _mistyped(self, headers: Headers) -> Iterator[Problem]:
-        """A mistyped option would be ignored in silence, and options are about money."""
+        """Unknown `Gateway-` headers are errors: a mistyped option would be ignored, and options affect
+        cost."""
         for raw in headers:
             name = raw.decode("latin-1")
             if name.startswith(_OPTIONS) and name not in self._options:
@@ -164,9 +168,9 @@ class Reader:
 
 
 def refusal(*problems: Problem) -> Refusal:
-    """The answer 400 that names these parameters."""
-    told = problems[:_MAX_PROBLEMS]
-    return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in told))}", told)
+    """A 400 that lists these parameters."""
+    shown = problems[:_MAX_PROBLEMS]
+    return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in shown))}", shown)
 
 
 def whole(name: str, description: str, low: int, high: int, default: int) -> Param[int]:
@@ -185,7 +189,7 @@ def _whole(low: int, high: int, what: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         if WHOLE.match(text) and low <= int(text) <= high:
             return int(text)
-        raise Wrong("out_of_range", f"send {what} from {low} to {high}")
+        raise InvalidValue("out_of_range", f"send {what} from {low} to {high}")
 
     return read
 
@@ -203,7 +207,7 @@ def choice(name: str, description: str, words: type[W], default: W | None = None
     def read(text: str) -> W:
         if text in schema["enum"]:
             return words(text)
-        raise Wrong("not_one_of", f"send one of {', '.join(words)}")
+        raise InvalidValue("not_one_of", f"send one of {', '.join(words)}")
 
     return Param(name, description, schema, read, default)
 
@@ -212,7 +216,7 @@ def flag(name: str, description: str) -> Param[bool]:
     def read(text: str) -> bool:
         if text in FLAGS:
             return FLAGS[text]
-        raise Wrong("not_one_of", f"send one of {', '.join(FLAGS)}")
+        raise InvalidValue("not_one_of", f"send one of {', '.join(FLAGS)}")
 
     return Param(name, description, {"type": "string", "enum": list(FLAGS)}, read, default=False)
 
@@ -224,12 +228,12 @@ def text(name: str, description: str, pattern: str, meaning: str, *, missing: st
 def text(
     name: str, description: str, pattern: str, meaning: str, *, missing: str | None = None
 ) -> Param[Any]:
-    """A text of the form `pattern` (`^...$`), which is called `meaning` in errors."""
+    """A text that matches `pattern` (`^...$`). Errors describe it as `meaning`."""
     form = re.compile(pattern.removesuffix("$") + r"\Z")
 
     def read(given: str) -> str:
         if form.match(given):
             return given
-        raise Wrong("wrong_form", f"is not {meaning}")
+        raise InvalidValue("wrong_form", f"is not {meaning}")
 
     return Param(name, description, {"type": "string", "pattern": pattern}, read, None, missing)

@@ -1,17 +1,19 @@
-"""Every word that answers use for what is wrong, for the API's document. Tests hold it to what is emitted.
+"""All problem types and codes, for the OpenAPI document. Tests compare them with what the service emits.
 
-All but the problem types may grow: a client must expect words that are not here.
+All but the problem types may grow: a client must accept codes that are not listed here.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from gateway.web.http.problem_types import KINDS, REFUSALS, URN
+from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 
-PROBLEM_TYPES: Final = sorted({URN + kind.name for kind in (*KINDS.values(), *REFUSALS.values())})
+PROBLEM_TYPES: Final = sorted(
+    {URN + problem_type.name for problem_type in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
+)
 
-#: `errors[].code`, in the order in which a request is looked at.
+#: `errors[].code`, in the order in which a request is checked.
 FAULTS: Final = (
     # headers, query, form of the body
     *("wrong_form", "unknown_parameter", "given_twice", "idempotency_mismatch"),
@@ -40,7 +42,7 @@ FAULTS: Final = (
     *("clip_unreadable", "clip_without_video", "clip_too_long"),
 )
 
-#: `log[].outcome` of a delivery. In words of our own: the code that makes them loads an HTTP client.
+#: `log[].outcome` of a delivery. Repeated here because importing their source would load an HTTP client.
 ATTEMPTS: Final = (
     *("succeeded", "http_3xx", "http_4xx", "http_5xx", "gone", "throttled", "timeout"),
     *("connection_refused", "connection_reset", "dns_error", "tls_error", "target_forbidden"),

@@ -1,4 +1,4 @@
-"""The body of an error: `application/problem+json` (RFC 9457)."""
+"""The body of an error response: `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from gateway import errors
 from gateway.job_view import extensible, shape
 from gateway.web.http.problem_codes import FAULTS, PROBLEM_TYPES
-from gateway.web.http.problem_types import URN, Kind
+from gateway.web.http.problem_types import URN, ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -40,14 +40,14 @@ class Problem(TypedDict):
     status: int
     detail: str
     errors: list[Fault]
-    """Empty if no part of the request is at fault."""
+    """Empty if no single parameter is at fault."""
 
 
-def problem(kind: Kind, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:
+def problem(problem_type: ProblemType, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:
     return {
-        "type": URN + kind.name,
-        "title": kind.title,
-        "status": kind.status,
+        "type": URN + problem_type.name,
+        "title": problem_type.title,
+        "status": problem_type.status,
         "detail": detail,
         "errors": [{"param": one.param, "code": one.code, "message": one.message} for one in faults],
     }

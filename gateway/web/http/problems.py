@@ -1,7 +1,4 @@
-"""Errors as answers.
-
-`problem_types` has the tables from our errors and from HTTP's own refusals to a status and a title.
-"""
+"""Turns exceptions into error responses. `problem_types` maps them to a status and a title."""
 
 from __future__ import annotations
 
@@ -19,23 +16,23 @@ from gateway.errors import GatewayError, Problem
 from gateway.store.base import Allowance
 from gateway.web.http import problem_document
 from gateway.web.http.problem_document import MEDIA_TYPE, problem
-from gateway.web.http.problem_types import INTERNAL, KINDS, REFUSALS, Kind
+from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
-#: In a request's scope: its body was read to the end, so that the connection can be used again.
+#: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
 
 
 class Refusal(HTTPException):
-    """What HTTP itself refuses before any part of the service is asked: headers, query, size, time."""
+    """A request refused before it reaches the service: wrong headers or query, too large, or too slow."""
 
     def __init__(self, status: int, detail: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(status, detail)
         self.problems = tuple(problems)
 
 
-class Told(NamedTuple):
-    """What is said of an error, in whatever form. `problems`: of the parts of the request at fault."""
+class ErrorSummary(NamedTuple):
+    """An error to show, in any format. `problems`: the parts of the request that are at fault."""
 
     status: int
     title: str
@@ -43,36 +40,42 @@ class Told(NamedTuple):
     problems: Sequence[Problem] = ()
 
 
-def told(error: GatewayError | HTTPException) -> Told:
-    """The same as the answers of the API say, for those who read pages."""
+def summarize(error: GatewayError | HTTPException) -> ErrorSummary:
+    """The error for a page, with the same texts as in a response of the API."""
     if isinstance(error, GatewayError):
-        kind, detail, found = _said(error)
-        return Told(kind.status, kind.title, detail, found)
-    kind = REFUSALS[error.status_code]
+        problem_type, detail, faults = _described(error)
+        return ErrorSummary(problem_type.status, problem_type.title, detail, faults)
+    problem_type = STATUS_TYPES[error.status_code]
     detail = error.detail if isinstance(error, Refusal) else "there is no such page"
-    return Told(kind.status, kind.title, detail, error.problems if isinstance(error, Refusal) else ())
+    return ErrorSummary(
+        problem_type.status, problem_type.title, detail, error.problems if isinstance(error, Refusal) else ()
+    )
 
 
-def _said(error: GatewayError) -> tuple[Kind, str, Sequence[Problem]]:
-    kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
-    detail = kind.title if kind is INTERNAL else str(error)
+def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]]:
+    problem_type = next(ERROR_TYPES[cls] for cls in type(error).__mro__ if cls in ERROR_TYPES)
+    detail = problem_type.title if problem_type is INTERNAL else str(error)
     if isinstance(error, errors.InvalidRequest):
-        found = error.problems
-        return kind, f"{len(found)} problems, listed in errors" if len(found) > 1 else detail, found
-    return kind, detail, ()
+        faults = error.problems
+        return (
+            problem_type,
+            f"{len(faults)} problems, listed in errors" if len(faults) > 1 else detail,
+            faults,
+        )
+    return problem_type, detail, ()
 
 
 def document_of(error: GatewayError | Refusal) -> problem_document.Problem:
-    """The body of its answer."""
+    """The body of the error's response."""
     if isinstance(error, Refusal):
-        return problem(REFUSALS[error.status_code], error.detail, error.problems)
-    return problem(*_said(error))
+        return problem(STATUS_TYPES[error.status_code], error.detail, error.problems)
+    return problem(*_described(error))
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """An error raised on purpose. `Conflict` and `NotFound` say what is the matter in `detail`."""
+    """The response to one of our exceptions."""
     assert isinstance(error, GatewayError)
-    kind, detail, found = _said(error)
+    problem_type, detail, faults = _described(error)
     headers: dict[str, str] = {}
     if isinstance(error, errors.LimitReached | errors.Unavailable):
         headers["retry-after"] = str(error.retry_after_seconds)
@@ -80,42 +83,48 @@ async def answer_error(request: Request, error: Exception) -> Response:
         headers |= rate_headers(error.allowance)
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="vidu-gateway"'
-    return _answer(request.scope, kind, detail, found, headers)
+    return _answer(request.scope, problem_type, detail, faults, headers)
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
-    """A refusal of HTTP's own, Starlette's 404 and 405 among them."""
+    """The response to a refused request, including Starlette's own 404 and 405."""
     assert isinstance(error, HTTPException)
-    found = error.problems if isinstance(error, Refusal) else ()
+    faults = error.problems if isinstance(error, Refusal) else ()
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    detail = error.detail if isinstance(error, Refusal) else _way_out(error.status_code, headers)
-    return _answer(request.scope, REFUSALS[error.status_code], detail, found, headers)
+    detail = error.detail if isinstance(error, Refusal) else _default_detail(error.status_code, headers)
+    return _answer(request.scope, STATUS_TYPES[error.status_code], detail, faults, headers)
 
 
-def _way_out(status: int, headers: Mapping[str, str]) -> str:
-    """What to say where Starlette says no more than the status's name."""
+def _default_detail(status: int, headers: Mapping[str, str]) -> str:
+    """The detail of an error that Starlette raised, which has only the name of the status."""
     if status == HTTPStatus.METHOD_NOT_ALLOWED and "allow" in headers:
         return f"use {' or '.join(sorted(set(headers['allow'].split(', ')) - {'HEAD'}))}"
-    return "there is no such path; see /docs" if status == HTTPStatus.NOT_FOUND else REFUSALS[status].title
+    return (
+        "there is no such path; see /docs" if status == HTTPStatus.NOT_FOUND else STATUS_TYPES[status].title
+    )
 
 
 def internal(scope: Mapping[str, Any]) -> Response:
-    """Whatever nobody thought of; it tells nothing of what happened inside."""
-    return _answer(scope, INTERNAL, "this was logged, and is our fault; nothing accepted is lost", (), {})
+    """The response to an unexpected exception. It reveals nothing about the cause."""
+    return _answer(scope, INTERNAL, "this is our fault and was logged; no accepted job is lost", (), {})
 
 
 def misdirected(scope: Mapping[str, Any]) -> Response:
-    """Addressed to a host that this is not."""
+    """The response to a request for a host that this service does not serve."""
     message = "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
-    found = [Problem("Host", "not_one_of", message)]
-    return _answer(scope, REFUSALS[400], f"Host: {message}", found, {})
+    faults = [Problem("Host", "not_one_of", message)]
+    return _answer(scope, STATUS_TYPES[400], f"Host: {message}", faults, {})
 
 
 def _answer(
-    scope: Mapping[str, Any], kind: Kind, detail: str, found: Sequence[Problem], headers: dict[str, str]
+    scope: Mapping[str, Any],
+    problem_type: ProblemType,
+    detail: str,
+    faults: Sequence[Problem],
+    headers: dict[str, str],
 ) -> Response:
-    document = problem(kind, detail, found)
+    document = problem(problem_type, detail, faults)
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
-        # Nobody is going to read the rest of the body, which may be long: the connection ends here.
+        # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
-    return Response(orjson.dumps(document), kind.status, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(document), problem_type.status, headers, MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""What is left of a tenant's rate, as headers (draft-ietf-httpapi-ratelimit-headers)."""
+"""Headers that show the rest of a tenant's rate limit (draft-ietf-httpapi-ratelimit-headers)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gateway.store.base import Allowance
 
 
 def rate_headers(allowance: Allowance | None) -> dict[str, str]:
-    """None for a tenant that may post any number."""
+    """`allowance`: None for a tenant without a rate limit, which gets no headers."""
     if allowance is None:
         return {}
     policy = f'"jobs";q={allowance.quota};w={allowance.window_seconds}'

@@ -1,4 +1,4 @@
-"""Counts of what this process answered, for /metrics. In memory: they start at zero with the process."""
+"""Counts of the requests to this process, for /metrics. In memory: they start at zero with the process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """`requests`: by route (its template) and status; `callbacks`: by what became of them; `watchers`: the
-    pages of operators that are kept fresh."""
+class RequestCounts:
+    """`requests`: by route template and status. `callbacks`: by effect. `watchers`: operators' pages that are
+    open and receive live updates."""
 
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     callbacks: Counter[str] = field(default_factory=Counter)

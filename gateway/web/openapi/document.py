@@ -1,4 +1,4 @@
-"""The API's document (OpenAPI 3.1): the paths are made from the operations, the schemas from their models."""
+"""The OpenAPI 3.1 document: paths are generated from the operations, schemas from their models."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gateway.web.operation import Document
 from gateway.web.ops.routes import OPS
 from gateway.web.schemas import jobs
 
-#: What webhooks and errors hold.
+#: Schemas of webhooks and errors, which no operation refers to.
 _OF_NO_OPERATION: Final = (jobs.Event, jobs.Problem)
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
-Video generation from reference images, as jobs. A job that is accepted is not lost, is paid for at most once,
-and ends with a signed webhook.
+Video generation from reference images, as jobs. An accepted job is never lost, is paid for at most once, and
+ends with a signed webhook.
 
 Create a job, keep its `id`, and wait for it (`Prefer: wait=60`, `?wait=60`), or register an endpoint to
-receive its events. Send an `Idempotency-Key` with every job: if the request is repeated with the same key, no
-second job is created, for as long as the first one is kept.
+receive its events. Send an `Idempotency-Key` with every job: a repeated request with the same key creates no
+second job, for as long as the first one is kept.
 
 """
 

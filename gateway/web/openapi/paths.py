@@ -1,4 +1,4 @@
-"""The paths of the API's document, made from the operations."""
+"""Generates the paths of the OpenAPI document from the operations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAGS: Final = {
     Scope.OPS_READ: "operators",
     Scope.OPS_WRITE: "operators",
 }
-#: The parameters that stand in paths.
+#: Patterns of path parameters.
 _PATH_PATTERNS: Final = {
     "job_id": jobs.JOB_ID,
     "endpoint_id": jobs.ENDPOINT_ID,
@@ -95,7 +95,7 @@ def _reply(reply: Reply) -> Document:
     made: Document = {"description": reply.description}
     if reply.schema is not None:
         made["content"] = {reply.media_type: {"schema": _schema(reply.schema)}}
-    if reply.lines is not None:  # generators of clients do not know JSON Lines, and take it as bytes
+    if reply.lines is not None:  # client generators do not know JSON Lines, and use bytes
         binary = {"type": "string", "format": "binary"}
         made["content"] = {JSON_LINES: {"schema": _schema(reply.lines)}, BYTES: {"schema": binary}}
     if reply.headers:
@@ -104,7 +104,7 @@ def _reply(reply: Reply) -> Document:
 
 
 def _schema(shape: Any) -> Document:
-    """`shape`: a model or a TypedDict, or a schema already."""
+    """`shape`: a model, a TypedDict, or a JSON schema."""
     return shape if isinstance(shape, dict) else reference(shape)
 
 
@@ -129,7 +129,7 @@ def parameter(param: Param[Any], place: str) -> Document:
 
 
 def models(operations: Iterable[Operation]) -> tuple[list[type[BaseModel]], list[Any]]:
-    """The models of all bodies, and those of all answers."""
+    """The models of all request bodies, and those of all responses."""
     bodies: dict[type[BaseModel], None] = {}
     answers: dict[Any, None] = {}
     for operation in operations:

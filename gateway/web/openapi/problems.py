@@ -1,4 +1,4 @@
-"""The errors of the API's document: a response for each status, with an example for each type of problem."""
+"""Error responses of the OpenAPI document: one per status, with an example for each problem type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.errors import (
 )
 from gateway.tenants import Scope
 from gateway.web.http.problem_document import MEDIA_TYPE
-from gateway.web.http.problem_types import KINDS, REFUSALS, URN
+from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.http.problems import Refusal, document_of
 from gateway.web.openapi.paths import reference
 from gateway.web.operation import RETRY_AFTER, Document
@@ -31,7 +31,7 @@ from gateway.web.schemas import jobs
 _JOB: Final = "job_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
 _ENDPOINT: Final = "ep_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
 _UNSUPPORTED: Final = "send the body as JSON, with Content-Type: application/json"
-#: One for each type of problem, as it is raised.
+#: One example for each problem type, as the service raises it.
 _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
     Refusal(400, "wrong: limit", [Problem("limit", "out_of_range", "send a whole number from 1 to 100")]),
     MalformedBody([Problem("", "empty_body", "the body is empty; send one JSON document")]),
@@ -64,12 +64,12 @@ _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
 
 def problems() -> Document:
     """{"Problem404": response}"""
-    statuses = {kind.status for kind in (*KINDS.values(), *REFUSALS.values())}
+    statuses = {kind.status for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
     return {f"Problem{status}": _response(status) for status in sorted(statuses)}
 
 
 def _response(status: int) -> Document:
-    titles = {kind.title for kind in (*KINDS.values(), *REFUSALS.values()) if kind.status == status}
+    titles = {kind.title for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values()) if kind.status == status}
     documents = [document for document in map(document_of, _ERRORS) if document["status"] == status]
     examples = {document["type"].removeprefix(URN): {"value": document} for document in documents}
     made: Document = {

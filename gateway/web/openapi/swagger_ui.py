@@ -1,4 +1,4 @@
-"""The API's page for people: Swagger UI 5.35.0, served by us. The page asks nothing of any other host."""
+"""Serves Swagger UI 5.35.0 at /docs. The page loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 _PAGE: Final = Path(__file__).with_name("docs.html")
 _ASSETS: Final = Path(__file__).parents[1] / "static"
-#: Swagger UI draws with inline styles and shows pictures as data URIs; scripts come from here alone.
+#: Swagger UI uses inline styles and data URIs for images; scripts are loaded only from this host.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""The events that subscribers receive, for the API's document, and how they are delivered."""
+"""The webhooks section of the OpenAPI document, and the description of how webhooks are delivered."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _SUMMARIES: Final = {
     EventType.COMPLETED: "The video is ready",
     EventType.FAILED: "The job failed",
     EventType.CANCELED: "The job was canceled",
-    EventType.LATE_RESULT: "A job that had failed has a video after all",
+    EventType.LATE_RESULT: "The video of a job that had already failed is ready",
 }
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 
 
 def terms() -> str:
-    """How webhooks are delivered, in one paragraph."""
+    """One paragraph on how webhooks are delivered."""
     waits = ", ".join(map(_unit, DELIVERY_SCHEDULE))
     return f"""\
 Webhooks follow Standard Webhooks. Each event is delivered at least once, possibly twice and in any order:
 store the `webhook-id`, and ignore an event that you already have. Verify the signature over the bytes as
 received: with your tenant's signing secret for a job's `callback_url`, with the endpoint's own secret for an
 endpoint. Any 2xx is success; a redirect (3xx) is a failure and is not followed; 410 disables the endpoint.
-After a failure the event is sent again after {waits},
-unless the operator chose otherwise, each 20 % more or less, and never sooner than a `Retry-After`. A delivery
-is `pending` while it is owed, `delivered` after a 2xx, `dead` after the last attempt failed, and `held` while
-its endpoint is disabled.
+After a failure the event is sent again after {waits}
+(by default; each wait varies by 20 %), and never sooner than a `Retry-After` allows. A delivery is `pending`
+until it succeeds, `delivered` after a 2xx, `dead` after the last attempt failed, and `held` while its
+endpoint is disabled.
 """
 
 
@@ -49,11 +49,11 @@ def _event(kind: EventType) -> Document:
         "tags": ["webhooks"],
         "security": [],
         "parameters": [
-            _header("webhook-id", "The id of the event. The same in every attempt.", {"type": "string"}),
+            _header("webhook-id", "Id of the event, the same in every attempt.", {"type": "string"}),
             _header("webhook-timestamp", "Time of this attempt, in Unix seconds.", {"type": "integer"}),
             _header(
                 "webhook-signature",
-                "`v1,` and Base64. Several, separated by spaces, while a secret is rotated.",
+                "`v1,` and Base64. While a secret is being rotated: several, separated by spaces.",
                 {"type": "string"},
             ),
         ],

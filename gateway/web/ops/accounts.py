@@ -1,7 +1,4 @@
-"""The operations by which operators see the upstream's accounts, pause one and resume it.
-
-Keys are never shown.
-"""
+"""Operators' operations on upstream accounts: list, get, pause and resume. API keys are never shown."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from gateway.web.state import State, state_of
 
 
 async def page(request: Request, key: Key, _: Params) -> Response:
-    """Every account that the settings name, `main` first."""
+    """All configured accounts, `main` first."""
     data = await views(state_of(request))
     return json_answer(schemas.AccountList(object="list", data=data, has_more=False, next=None))
 
@@ -42,7 +39,7 @@ async def pause(request: Request, key: Key, _: Params) -> Response:
 
 
 async def resume(request: Request, key: Key, _: Params) -> Response:
-    """The account, no longer paused, whether an operator or the upstream's refusal had paused it."""
+    """The account, no longer paused, whether an operator or a refusal by the upstream had paused it."""
     state = state_of(request)
     name = name_of(request, state)
     await state.resources.accounts.resume(key.id, name)
@@ -59,7 +56,7 @@ async def view(state: State, name: str = ACCOUNT) -> schemas.Account:
 
 
 def name_of(request: Request, state: State) -> str:
-    """The account in the path. NotFound for an account that the settings do not name."""
+    """The account in the path. NotFound if it is not configured."""
     name: str = request.path_params["account"]
     if all(one.name != name for one in state.resources.accounts.limits):
         raise NotFound("account", "of this name among the gateway's settings")

@@ -1,4 +1,4 @@
-"""What operators do, for the API and the pages alike."""
+"""Operators' actions, used by the API and by the pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AT_ONCE: Final = 8
 
 
 async def cancel(state: State, job: Job, by: str) -> Job:
-    """The job, canceled as its owner could cancel it: Conflict or CannotCancel as there."""
+    """Cancel the job. Raises Conflict or CannotCancel, as if its owner had canceled it."""
     resources = state.resources
     await resources.ops_log.note("job_canceled", job=job.id, tenant=job.tenant, by=by)
     return await cancellation.cancel(
@@ -33,17 +33,17 @@ async def cancel(state: State, job: Job, by: str) -> Job:
 
 
 async def resolve(state: State, job: Job, action: Action, task_id: str | None, by: str) -> Job:
-    """The job after the decision; Conflict if its outcome is not unknown."""
+    """Apply an operator's decision; returns the job. Conflict if its outcome is not unknown."""
     r = state.resources
     resolver = Resolver(r.jobs, r.settlement, r.ops_log, r.unknown_jobs, r.environment)
     return await resolver.resolve(job, action, task_id, by)
 
 
 async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
-    """The delivery, pending; Conflict if it cannot be redelivered."""
+    """Redeliver the delivery; returns it, pending. Conflict if it cannot be redelivered."""
     found = await _redeliver(state, delivery)
     if isinstance(found, Hindrance):
-        raise deliveries.hindered(found, delivery)
+        raise deliveries.hindrance_error(found, delivery)
     await state.resources.ops_log.note(
         "delivery_sent_again", delivery=delivery.id, tenant=delivery.tenant, by=by
     )
@@ -51,14 +51,14 @@ async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
 
 
 async def pause_subscriber(state: State, subscriber: str, seconds: int | None, reason: str, by: str) -> None:
-    """Send it nothing for this long; None: until it is resumed."""
+    """Send nothing to the subscriber for `seconds`; None: until it is resumed."""
     await state.resources.lanes.pause(Role.DELIVER, subscriber, None if seconds is None else seconds * 1000)
     fields = {"subscriber": subscriber, "seconds": str(seconds or ""), "reason": reason}
     await state.resources.ops_log.note("subscriber_parked", **fields, by=by)
 
 
 async def resume_subscribers(state: State, names: Sequence[str], by: str) -> None:
-    """Send to them again at once, as if nothing had ever failed."""
+    """Send to the subscribers again immediately, with their circuit breakers closed."""
     for name in names:
         await state.resources.lanes.resume(Role.DELIVER, name)
     fields = {"number": str(len(names)), "subscriber": names[0] if len(names) == 1 else ""}
@@ -66,7 +66,7 @@ async def resume_subscribers(state: State, names: Sequence[str], by: str) -> Non
 
 
 async def redeliver_all(state: State, wanted: Sequence[Delivery], by: str) -> Counter[str]:
-    """How many are redelivered: `sent`; and how many are not, by reason."""
+    """Redeliver the deliveries. Counts those that are redelivered as `sent`, the others by reason."""
     done: Counter[str] = Counter()
     slots = asyncio.Semaphore(_AT_ONCE)
 

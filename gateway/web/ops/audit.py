@@ -1,4 +1,4 @@
-"""The operations by which operators look back: the audit, and exports of a period as JSON Lines."""
+"""Operators' operations on the audit: list it, and export a time range as JSON Lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from gateway.errors import Problem
 from gateway.tenants import Key
 from gateway.web.http.answers import BYTES, JSON_LINES, json_answer
-from gateway.web.http.params import Param, Params, Wrong, refusal
+from gateway.web.http.params import InvalidValue, Param, Params, refusal
 from gateway.web.ops.entries import entry
 from gateway.web.ops.filters import BEFORE, LIMIT
 from gateway.web.schemas import ops as schemas
@@ -30,11 +30,11 @@ _MS: Final = timedelta(milliseconds=1)
 def _time(text: str) -> int:
     """Milliseconds since the epoch."""
     if not _TIME.match(text):
-        raise Wrong("wrong_form", f"is not {_TIME_MEANING}")
+        raise InvalidValue("wrong_form", f"is not {_TIME_MEANING}")
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise Wrong("wrong_form", f"there is no such time; send {_TIME_MEANING}") from None
+        raise InvalidValue("wrong_form", f"is not a valid time; send {_TIME_MEANING}") from None
     return max(0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MS)
 
 
@@ -43,12 +43,12 @@ def _time_param(name: str, description: str) -> Param[int | None]:
     return Param(name, description, schema, _time, None)
 
 
-SINCE: Final = _time_param("since", "Start of the period. Default: a day before `until`.")
-UNTIL: Final = _time_param("until", "End of the period. Default: now.")
+SINCE: Final = _time_param("since", "Start of the time range. Default: one day before `until`.")
+UNTIL: Final = _time_param("until", "End of the time range. Default: now.")
 
 
 async def page(request: Request, key: Key, params: Params) -> Response:
-    """What operators did, newest first."""
+    """Audit entries, newest first."""
     limit = params[LIMIT]
     found = await state_of(request).resources.audit.page(params[BEFORE], limit)
     data = [entry(row, schemas.AuditEntry) for row in found.rows]
@@ -57,21 +57,21 @@ async def page(request: Request, key: Key, params: Params) -> Response:
 
 
 async def export(request: Request, key: Key, params: Params) -> Response:
-    """What operators did in a period, oldest first."""
+    """The audit entries of a time range, oldest first."""
     since, until = _period(request, params)
     acts = state_of(request).resources.audit.between(since, until)
     return _lines(request, ([entry(row, schemas.AuditEntry) for row in batch] async for batch in acts))
 
 
 async def export_jobs(request: Request, key: Key, params: Params) -> Response:
-    """The history of each job that finished in a period."""
+    """The history of each job that finished in a time range."""
     since, until = _period(request, params)
     jobs = state_of(request).resources.audit.of_jobs(since, until)
     return _lines(request, ([entry(row, schemas.JobHistoryLine) for row in batch] async for batch in jobs))
 
 
 def _period(request: Request, params: Params) -> tuple[int, int]:
-    """Both ends, ms."""
+    """Start and end of the requested time range, ms."""
     until, since = params[UNTIL], params[SINCE]
     if until is None:
         until = state_of(request).resources.environment.now_ms()

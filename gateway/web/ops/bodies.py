@@ -1,4 +1,4 @@
-"""The bodies that operators send: read strictly; every error has a stable code and says what to send."""
+"""Parses operators' request bodies strictly. Every error has a stable code and says what to send."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ M = TypeVar("M", bound=OpsRequest)
 
 _MAX_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 10.0
-_MAX_TOLD: Final = 20
+_MAX_PROBLEMS: Final = 20
 _MAX_SHOWN_CHARACTERS: Final = 64
 _EXPECTED: Final = {
     "action": f"one of {', '.join(Action)}",
@@ -31,18 +31,18 @@ _EXPECTED: Final = {
     "reason": "a sentence for other operators",
     "on_unknown": f"one of {', '.join(OnUnknown)}, or null for the service's default",
     "tenant": "a name of 1 to 32 of a-z, 0-9, _ and -, not starting with _ or -",
-    "title": "a name for people, or null for none",
+    "title": "a display name, or null for none",
     "weight": "a whole number from 1 to 100, or null for the service's default",
     "in_flight": "a whole number from 1, or null for the service's default",
     "queue_max": "a whole number from 1, or null for the service's default",
     "rate": "jobs per second, 0 for unlimited, or null for the service's default",
     "burst": "a whole number from 1, or null for the service's default",
-    "networks": 'a list of 1 to 50 networks such as ["10.1.0.0/16"], or null for those of the service only',
-    "name": "what the key is for, for people",
+    "networks": 'a list of 1 to 50 networks such as ["10.1.0.0/16"], or null for only those of the service',
+    "name": "the purpose of the key",
     "scopes": f"a list of {', '.join(Scope)}, or null for jobs and endpoints",
     "expires_in_hours": "whole hours from 1 to 87600, or null for never",
-    "subscriber": "the id of an endpoint, or an id as GET /ops/api/subscribers/paused lists it",
-    "seconds": "whole seconds from 1 to 604800, or null for until it is resumed",
+    "subscriber": "the id of an endpoint, or an id from GET /ops/api/subscribers/paused",
+    "seconds": "whole seconds from 1 to 604800, or null to pause until it is resumed",
     "number": "a whole number from 1 to 500",
     "all": "true or false",
     "overlap_seconds": "whole seconds from 0 to 604800",
@@ -50,9 +50,9 @@ _EXPECTED: Final = {
 
 
 async def read(request: Request, key: Key, model: type[M]) -> M:
-    """The request's body as the model. InvalidRequest names every field that is wrong."""
+    """The request's body as the model. InvalidRequest lists every wrong field."""
     async with JsonBody(request, key.tenant, state_of(request).budget, _MAX_BODY_BYTES, _BODY_SECONDS) as raw:
-        strict_json.loads(raw)  # refuses what pydantic would let pass, such as a key given twice
+        strict_json.loads(raw)  # refuses what pydantic accepts, such as duplicate keys
         try:
             wanted = model.model_validate_json(raw)
         except ValidationError as error:
@@ -63,12 +63,12 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
 
 
 def explain(error: ValidationError, model: type[OpsRequest]) -> list[Problem]:
-    """What is wrong, parameter by parameter."""
-    return [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_TOLD]]
+    """One problem for each wrong parameter."""
+    return [_explain(detail, model) for detail in error.errors(include_url=False)[:_MAX_PROBLEMS]]
 
 
 def check_task(wanted: ResolveRequest) -> None:
-    """A task is required with `bind`, and refused without it."""
+    """A task id is required with `bind` and refused otherwise."""
     binding = wanted.action is Action.BIND
     if binding and wanted.task_id is None:
         message = f"is required with bind; send {_EXPECTED['task_id']}"

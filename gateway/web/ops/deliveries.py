@@ -1,4 +1,4 @@
-"""The operations by which operators see and redeliver deliveries of any tenant."""
+"""Operators' operations on deliveries of any tenant: list, get and redeliver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 
 async def page(request: Request, key: Key, params: Params) -> Response:
     """A tenant's deliveries, newest first, without their logs."""
-    return await deliveries.listed(request, params, params[TENANT], "/ops/api/deliveries")
+    return await deliveries.list_page(request, params, params[TENANT], "/ops/api/deliveries")
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
@@ -33,7 +33,8 @@ async def show(request: Request, key: Key, _: Params) -> Response:
 
 
 async def redeliver(request: Request, key: Key, _: Params) -> Response:
-    """202 and the delivery, which is sent as soon as its lane has room, even if its subscriber is paused."""
+    """202 and the delivery, which is sent as soon as its lane has a free slot. It also ends a timed pause of
+    its subscriber."""
     found = await actions.redeliver(state_of(request), await delivery_of(request), key.id)
     return json_answer(view(found), 202)
 

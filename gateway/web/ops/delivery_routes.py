@@ -1,4 +1,4 @@
-"""Every operation for operators on deliveries, dead letters and subscribers, one row each."""
+"""All operators' operations on deliveries, dead letters and subscribers, one entry each."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ DELIVERIES: Final = (
     Operation(
         "POST", "/ops/api/dead-letters/redeliver", "redeliverDeadLetters",
         "Redeliver the newest dead letters", queues.redeliver_dead,
-        {202: Reply("How many are redelivered, and why others are not.", queue_schemas.Redelivery)},
+        {202: Reply("The number of redelivered dead letters.", queue_schemas.Redelivery)},
         _WRITE, body=queue_schemas.RedeliverDead, problems=(429,),
     ),
     Operation(
         "GET", "/ops/api/subscribers/paused", "listPausedSubscribers", "List paused subscribers",
         subscribers.paused,
-        {200: Reply("Those first that are retried first.", schemas.SubscriberList)},
+        {200: Reply("Paused subscribers, ordered by when they are retried.", schemas.SubscriberList)},
         _READ, query=(subscribers.LIMIT,),
     ),
     Operation(

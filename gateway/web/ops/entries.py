@@ -1,4 +1,4 @@
-"""Stored entries of logs and histories as the API shows them."""
+"""Converts stored entries of logs and histories to the API's schemas."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ E = TypeVar(
 
 
 def entry(row: Mapping[str, str], _: type[E]) -> E:
-    """The stored row, with its time in RFC 3339 and its epoch as a number. What else it holds depends on its
-    kind, so the schema of the entry lets other fields be."""
+    """The stored row, with its time in RFC 3339 and its epoch as a number. Further fields depend on its kind,
+    so the schemas of entries allow them."""
     shown: dict[str, object] = {**row, "at": rfc3339(int(row["at"]))}
     if "epoch" in row:
         shown["epoch"] = int(row["epoch"])

@@ -1,4 +1,4 @@
-"""The parameters that several lists for operators share."""
+"""Query parameters that several of the operators' lists share."""
 
 from __future__ import annotations
 

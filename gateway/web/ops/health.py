@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics. They need no key and show no secret; keep them on a private network."""
+"""Liveness, readiness and metrics. They need no key and show no secrets; keep them on a private network."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from gateway.web.state import state_of
 
 
 async def live(_: Request) -> Response:
-    """The process runs. It depends on nothing, or an outage of Redis would restart every process."""
+    """200 while the process runs. It must not depend on Redis, whose outage would restart every process."""
     return json_answer({"status": "ok"})
 
 
 async def ready(request: Request) -> Response:
-    """Redis takes writes, and they are durable. StoreUnavailable otherwise, which names what is wrong."""
+    """200 if Redis accepts writes and they are durable. Raises StoreUnavailable with the reason otherwise,
+    and Unavailable while draining."""
     if request.app.state.drain.begun:
-        raise Unavailable("this process is about to stop; others serve")
+        raise Unavailable("this process is about to stop; use another one")
     resources = state_of(request).resources
     await resources.gauges.ping()
     if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
-        raise StoreUnavailable(f"Redis could lose what it acknowledges: {'; '.join(found)}")
+        raise StoreUnavailable(f"Redis writes are not durable: {'; '.join(found)}")
     return json_answer({"status": "ok"})
 
 
 async def show_metrics(request: Request) -> Response:
-    """Text for Prometheus. Without Redis: `gateway_redis_up 0`, and what the process knows by itself."""
+    """Metrics in the text format of Prometheus. Without Redis: `gateway_redis_up 0` and the process' own."""
     state = state_of(request)
     gauges: Gauges | None = None
     durable: bool | None = None
@@ -43,7 +44,7 @@ async def show_metrics(request: Request) -> Response:
         gauges,
         durable,
         state.resources.settings.roles(),
-        state.traffic,
+        state.request_counts,
         now=state.resources.environment.now_ms() / 1000,
         callbacks=bool(state.resources.settings.public_url),
     )

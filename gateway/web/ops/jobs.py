@@ -1,6 +1,6 @@
-"""The operations by which operators see jobs of all tenants, cancel one, and decide what became of one.
+"""Operators' operations on jobs of all tenants: list, get, cancel, and resolve an unknown outcome.
 
-Every change is kept in the audit, with the id of the operator's key.
+Every change is recorded in the audit with the id of the operator's key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.job_view import summary
 from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
 from gateway.tenants import Key
-from gateway.web.api.jobs import AFTER, LIMIT, told
+from gateway.web.api.jobs import AFTER, LIMIT, read_timeline
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, choice, text
 from gateway.web.ops import actions, bodies
@@ -32,7 +32,7 @@ UNKNOWN_AFTER: Final = text(
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
-    """The job of any tenant, and its history."""
+    """A job of any tenant, with its history."""
     return json_answer(await with_history(state_of(request), await job_of(request)))
 
 
@@ -51,7 +51,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
 
 async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to a job of any tenant, oldest first, with who did it."""
-    return json_answer(await told(state_of(request), await job_of(request), operator=True))
+    return json_answer(await read_timeline(state_of(request), await job_of(request), operator=True))
 
 
 async def resolve(request: Request, key: Key, _: Params) -> Response:
@@ -63,7 +63,7 @@ async def resolve(request: Request, key: Key, _: Params) -> Response:
 
 
 async def cancel(request: Request, key: Key, _: Params) -> Response:
-    """The job, canceled as its owner could cancel it: Conflict or CannotCancel as there."""
+    """The canceled job. Conflict or CannotCancel, as if its owner had canceled it."""
     state = state_of(request)
     job = await actions.cancel(state, await job_of(request), key.id)
     return json_answer(await with_history(state, job))
@@ -81,8 +81,8 @@ async def unknown(request: Request, key: Key, params: Params) -> Response:
 async def unknown_rows(
     state: State, after: tuple[int, str] | None, limit: int
 ) -> tuple[list[schemas.UnknownJob], bool]:
-    """Jobs whose outcome is unknown, longest unknown first, and whether more follow. `after`: since when (ms)
-    the last one of the page before is unknown, and its id."""
+    """Jobs whose outcome is unknown, longest unknown first, and whether there are more. `after`: the last job
+    of the previous page: since when it is unknown (ms), and its id."""
     resources = state.resources
     found, more = await resources.unknown_jobs.page(after, limit)
     rows: list[schemas.UnknownJob] = [
@@ -112,7 +112,7 @@ async def job_of(request: Request) -> Job:
 
 
 async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
-    """The job as operators see it, and its history."""
+    """The job as operators see it, with its history."""
     audit = await state.resources.job_history.read(job)
     return {"job": view(job), "audit": [entry(row, schemas.JobHistoryEntry) for row in audit]}
 

@@ -1,4 +1,4 @@
-"""The operations by which operators create, rotate and revoke the keys of tenants."""
+"""Operators' operations on tenants' keys: list, create, rotate and revoke."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ async def create(request: Request, key: Key, _: Params) -> Response:
 
 
 async def rotate(request: Request, key: Key, _: Params) -> Response:
-    """201 and a key like this one, shown only once. This one stays valid for the overlap."""
+    """201 and a new key with the same scopes, shown only once. The old key stays valid for the overlap."""
     wanted = await bodies.read(request, key, schemas.KeyRotation)
     state, old = state_of(request), await _key_of(request)
     if beyond := sorted(set(old.scopes) - set(CLIENT_SCOPES) - set(key.scopes)):
-        message = f"the key has {', '.join(beyond)}, which yours does not have"
+        message = f"the key has {', '.join(beyond)}, which your own key does not have"
         raise InvalidRequest([Problem("key_id", "not_yours_to_give", message)])
     environment = state.resources.environment
     now = environment.now_ms()
@@ -58,7 +58,7 @@ async def rotate(request: Request, key: Key, _: Params) -> Response:
 
 
 async def revoke(request: Request, key: Key, _: Params) -> Response:
-    """The key, which is refused everywhere within five seconds."""
+    """The revoked key. All processes refuse it within five seconds."""
     state, revoked = state_of(request), await _key_of(request)
     await state.resources.ops_log.note("key_revoked", key=revoked.id, tenant=revoked.tenant, by=key.id)
     await state.resources.client_keys.revoke(revoked.id, state.resources.environment.now_ms())
@@ -66,7 +66,7 @@ async def revoke(request: Request, key: Key, _: Params) -> Response:
 
 
 async def _added(state: State, made: Key, secret: str, by: str, until: int | None = None) -> Response:
-    """`until`: when the key expires that this one replaces."""
+    """`until`: when the replaced key expires."""
     resources = state.resources
     await resources.ops_log.note(
         "key_made", key=made.id, tenant=made.tenant, scopes=" ".join(sorted(made.scopes)), by=by

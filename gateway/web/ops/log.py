@@ -1,4 +1,4 @@
-"""The operations by which operators read the log of events, and the callbacks in quarantine."""
+"""Operators' operations that list ops events and quarantined callbacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.web.state import state_of
 
 
 async def events(request: Request, key: Key, params: Params) -> Response:
-    """What operators should know, oldest first."""
+    """Ops events, oldest first."""
     limit = params[LIMIT]
     found = await state_of(request).resources.ops_log.events(params[AFTER], limit)
     data = [entry(row, schemas.OpsEvent) for row in found.rows]

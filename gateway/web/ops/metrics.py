@@ -1,4 +1,4 @@
-"""The metrics as text for Prometheus: those of the service, which come from Redis and are the same in every
+"""Renders metrics for Prometheus: those of the service, which come from Redis and are the same in every
 process, and those of this process."""
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store.histograms import BOUNDS
 from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
-from gateway.web.http.request_counts import Traffic
+from gateway.web.http.request_counts import RequestCounts
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
-#: What the scripts count by outcome, as `name|outcome`, and what it means.
+#: Counters that the scripts keep by outcome (`name|outcome`), with their help texts.
 _BY_OUTCOME: Final = {
-    "submissions": "Submissions, by the upstream's answer",
+    "submissions": "Submissions, by the upstream's response",
     "jobs_finished": "Finished jobs, by outcome",
     "callbacks": "Genuine callbacks, by what they reported",
-    "delivery_attempts": "Attempts to deliver to subscribers, by outcome",
-    "cancels": "Tasks that the upstream was asked to stop, by its answer",
+    "delivery_attempts": "Delivery attempts, by outcome",
+    "cancels": "Tasks that the upstream was asked to stop, by its response",
     "quarantined": "Callbacks in quarantine because they could not be understood, by reason",
-    "leases_expired": "Leases that ran out, by role: a worker died or hung",
-    "resubmissions": "Jobs sent again after an unknown outcome, by who chose it: they may be paid for twice",
+    "leases_expired": "Expired leases, by role: a worker died or hung",
+    "resubmissions": "Jobs sent again after an unknown outcome, by who decided: they may be paid for twice",
     "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
 }
-#: Rare and severe outcomes. Shown from the start, so that the first one is visible as an increase.
+#: Rare and severe outcomes. Exported from the start, so that the first one is visible as an increase.
 _SEEDED: Final = {
     "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
     "rollback_seen": ("ahead", "orphan"),
 }
-#: What they count without an outcome. Also shown from the start.
+#: Counters without an outcome, with their help texts. Also exported from the start.
 _WHOLE: Final = {
     "jobs_accepted": "Accepted jobs",
-    "callback_lost": "Jobs whose end was found by a poll although callbacks are on",
-    "subscribers_parked": "How often a subscriber was paused",
-    "late_results": "Results that came after their job had failed",
-    "duplicate_spend": "Jobs of which an earlier task finished too: they were paid for twice",
+    "callback_lost": "Finished jobs whose result was found by a poll although callbacks are on",
+    "subscribers_parked": "Times a subscriber's circuit breaker opened",
+    "late_results": "Results that arrived after their job had failed",
+    "duplicate_spend": "Jobs paid for twice: an earlier task of the job finished too",
 }
 
-#: What the scripts time, by its name there: the metric, its label if it has one, and its meaning.
+#: Durations that the scripts measure: name in the scripts, metric, label (or None), help text.
 _TIMED: Final = (
     (
         *("wait:", "gateway_dispatch_wait_seconds", "role"),
-        "From entering a lane to being dispatched: of a job, a poll, a webhook",
+        "Time from entering a lane to being dispatched",
     ),
-    ("job", "gateway_job_seconds", None, "From accepting a job to its end"),
+    ("job", "gateway_job_seconds", None, "Time from accepting a job to finishing it"),
     (
         "confirm",
         "gateway_confirm_lag_seconds",
         None,
-        "From the callback that reports a job's end to its end here",
+        "Time from the final callback of a job to finishing the job",
     ),
 )
 
@@ -77,21 +77,24 @@ def render(
     gauges: Gauges | None,
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
-    traffic: Traffic,
+    request_counts: RequestCounts,
     *,
     now: float,
     callbacks: bool,
 ) -> bytes:
-    """`gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since the epoch.
-    `callbacks`: whether the upstream is asked for them."""
+    """All metrics as text. `gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since
+    the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
     registry = CollectorRegistry()
-    families = [*_families(gauges, durable, limits, traffic), *_process(gauges, now, callbacks=callbacks)]
+    families = [
+        *_families(gauges, durable, limits, request_counts),
+        *_process(gauges, now, callbacks=callbacks),
+    ]
     registry.register(_Collected(families))
     return generate_latest(registry) + generate_latest(_PROCESS)
 
 
 def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[Metric]:
-    """About this process, and its view of Redis."""
+    """Metrics of this process and its view of Redis."""
     server = "" if gauges is None else gauges.redis_version
     yield InfoMetricFamily(
         "gateway_build",
@@ -107,7 +110,7 @@ def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[
         )
         yield GaugeMetricFamily(
             "gateway_redis_read_seconds",
-            "Time it took to read the figures of this page",
+            "Time to read the figures of these metrics from Redis",
             value=gauges.read_seconds,
         )
 
@@ -121,15 +124,18 @@ class _Collected:
 
 
 def _families(
-    gauges: Gauges | None, durable: bool | None, limits: Mapping[Role, RoleLimits], traffic: Traffic
+    gauges: Gauges | None,
+    durable: bool | None,
+    limits: Mapping[Role, RoleLimits],
+    request_counts: RequestCounts,
 ) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_redis_up", "1 when Redis answered", value=0 if gauges is None else 1)
     if durable is not None:
         yield GaugeMetricFamily(
             "gateway_redis_durable", "1 when Redis is configured for durable writes", value=int(durable)
         )
-    yield from _own(traffic)
-    slots = GaugeMetricFamily("gateway_slots", "Slots in all", labels=["role"])
+    yield from _own(request_counts)
+    slots = GaugeMetricFamily("gateway_slots", "Configured slots", labels=["role"])
     for role, limit in limits.items():
         slots.add_metric([role], limit.slots)
     yield slots
@@ -142,17 +148,17 @@ def _families(
         yield from _timings(gauges)
 
 
-def _own(traffic: Traffic) -> Iterator[Metric]:
+def _own(request_counts: RequestCounts) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "gateway_http_requests", "Requests answered by this process", labels=["route", "status"]
     )
-    for (route, status), number in sorted(traffic.requests.items()):
+    for (route, status), number in sorted(request_counts.requests.items()):
         requests.add_metric([route, str(status)], number)
     yield requests
     callbacks = CounterMetricFamily(
         "gateway_callback_requests", "Callbacks to this process, by effect", labels=["effect"]
     )
-    for effect, number in sorted(traffic.callbacks.items()):
+    for effect, number in sorted(request_counts.callbacks.items()):
         callbacks.add_metric([effect], number)
     yield callbacks
 
@@ -160,22 +166,22 @@ def _own(traffic: Traffic) -> Iterator[Metric]:
 def _accounts(gauges: Gauges) -> Iterator[Metric]:
     rows: dict[str, tuple[str, Callable[[AccountGauges], float]]] = {
         "gateway_account_parked": (
-            "1 while nothing is sent with the account: the upstream refused it, or an operator paused it",
+            "1 while the account is paused, by a refusal of the upstream or by an operator",
             lambda account: int(account.parked),
         ),
         "gateway_account_held": (
-            "1 while nothing is sent with the account before the time that a 429 named",
+            "1 while sending with the account waits for the time that a 429 named",
             lambda account: int(account.held),
         ),
         "gateway_account_slots": (
-            "Tasks that the account may hold now; a 429 lowers it",
+            "Maximum number of tasks that the account may hold now; a 429 lowers it",
             lambda account: account.slots,
         ),
         "gateway_account_slots_limit": (
-            "Tasks that the account may hold at most, as configured",
+            "Configured maximum number of tasks of the account",
             lambda account: account.limit,
         ),
-        "gateway_account_slots_in_use": ("Slots held of the account", lambda account: account.in_flight),
+        "gateway_account_slots_in_use": ("Slots of the account in use", lambda account: account.in_flight),
         "gateway_account_parked_seconds": (
             "How long the account has been paused; 0 while it is not",
             lambda account: account.parked_seconds,
@@ -201,15 +207,15 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
             gauges.unknown_oldest_seconds,
         ),
         "gateway_deliveries_parked_lanes": (
-            "Paused subscribers: most of what was sent to them failed, or an operator paused them",
+            "Paused subscribers: their circuit breaker is open, or an operator paused them",
             gauges.parked_lanes,
         ),
         "gateway_deliveries_oldest_due_seconds": (
-            "How long the oldest due delivery has been waiting, including those to paused subscribers",
+            "How long the oldest due delivery has waited, including those to paused subscribers",
             max(deliver.oldest_seconds, deliver.overdue_seconds),
         ),
         "gateway_deliveries_late_seconds": (
-            "The same, without those to paused subscribers",
+            "How long the oldest due delivery has waited, without those to paused subscribers",
             max(gauges.due_seconds, deliver.overdue_seconds),
         ),
         "gateway_workers": ("Worker processes that reported in the last 15 s", gauges.workers),
@@ -219,7 +225,7 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
         ),
         "gateway_redis_memory_bytes": ("Memory that Redis uses", gauges.memory_bytes),
         "gateway_redis_memory_ratio": (
-            "Used part of Redis' maxmemory; 0 if it has no such limit",
+            "Used fraction of Redis' maxmemory; 0 if there is no limit",
             gauges.memory_ratio,
         ),
     }
@@ -240,19 +246,19 @@ def _counts(gauges: Gauges) -> Iterator[Metric]:
 
 def _queues(gauges: Gauges) -> Iterator[Metric]:
     rows: dict[str, tuple[str, Callable[[RoleGauges], float]]] = {
-        "gateway_queue_depth": ("Tickets that wait in lanes", lambda role: role.waiting),
+        "gateway_queue_depth": ("Tickets waiting in lanes", lambda role: role.waiting),
         "gateway_queue_oldest_age_seconds": (
-            "Age of the oldest of them",
+            "Age of the oldest ticket waiting in a lane",
             lambda role: role.oldest_seconds,
         ),
-        "gateway_due": ("Tickets that enter a lane later", lambda role: role.due),
+        "gateway_due": ("Tickets scheduled to enter a lane later", lambda role: role.due),
         "gateway_due_overdue_seconds": (
-            "How late the earliest of these is",
+            "How late the earliest scheduled ticket is",
             lambda role: role.overdue_seconds,
         ),
         "gateway_slots_in_use": ("Slots in use", lambda role: role.slots),
         "gateway_lease_overdue_seconds": (
-            "How long ago the earliest lease ran out",
+            "How long ago the earliest lease expired",
             lambda role: role.lease_overdue_seconds,
         ),
     }
@@ -284,7 +290,7 @@ def _tallies(gauges: Gauges) -> Iterator[Metric]:
     for name, meaning in _WHOLE.items():
         yield CounterMetricFamily(f"gateway_{name}", meaning, value=sum(by_name.pop(name, {}).values()))
     for name, outcomes in sorted(by_name.items()):
-        meaning = _BY_OUTCOME.get(name, f"Counted since the start: {name}")
+        meaning = _BY_OUTCOME.get(name, f"Counter of {name}")
         family = CounterMetricFamily(f"gateway_{name}", meaning, labels=["outcome"])
         for outcome, number in sorted(outcomes.items()):
             family.add_metric([outcome], number)

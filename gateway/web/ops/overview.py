@@ -1,4 +1,4 @@
-"""The operations by which operators see the whole service at a glance, and its workers."""
+"""Operators' operations that show an overview of the service, and its workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GUIDE = "docs/operations.md"
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
-    """Depth, age, slots, counts and alarms: one round trip to Redis, whatever the depth."""
+    """Depth, age, slots, counts and alarms: one round trip to Redis, regardless of the depth."""
     return json_answer(await read(state_of(request)))
 
 
@@ -32,13 +32,13 @@ async def workers(request: Request, key: Key, _: Params) -> Response:
 
 
 async def read(state: State) -> schemas.Overview:
-    """The whole service at a glance."""
+    """The overview of the whole service."""
     gauges = await state.resources.gauges.read()
     return _view(state, gauges, not await durability.faults(state.resources.redis))
 
 
 async def worker_rows(state: State) -> list[schemas.Worker]:
-    """Those that reported in the last minute."""
+    """The workers that reported in the last minute."""
     resources = state.resources
     now = resources.environment.now_ms()
     return [

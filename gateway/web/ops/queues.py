@@ -1,4 +1,4 @@
-"""The operations by which operators see lanes, the history and dead letters, and redeliver dead letters."""
+"""Operators' operations on lanes, the service's history and dead letters."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SKIP_MAX: Final = 100_000
 MINUTES_MAX: Final = KEPT_MS // 60_000
 ROLE: Final = choice("role", "The role whose lanes are listed.", Role, Role.SUBMIT)
 LANES_LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, LANES_MAX, LANES_MAX)
-MINUTES: Final = whole("minutes", "How many minutes to look back.", 1, MINUTES_MAX, 60)
-SKIP: Final = whole("skip", "How many of the newest to leave out.", 0, SKIP_MAX, 0)
+MINUTES: Final = whole("minutes", "Length of the history in minutes.", 1, MINUTES_MAX, 60)
+SKIP: Final = whole("skip", "Number of the newest items to skip.", 0, SKIP_MAX, 0)
 DEAD_LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, DEAD_MAX, 50)
 
 
 async def lanes(request: Request, key: Key, params: Params) -> Response:
-    """The lanes of a role with the longest wait, then those that are paused."""
+    """The lanes of a role: those with the longest wait first, then the paused ones."""
     data = await lane_rows(state_of(request), params[ROLE], params[LANES_LIMIT])
     return json_answer(schemas.LaneList(object="list", data=data, has_more=False, next=None))
 
@@ -61,7 +61,7 @@ async def dead_rows(state: State, skip: int, limit: int) -> tuple[list[OpsDelive
 
 
 async def redeliver_dead(request: Request, key: Key, _: Params) -> Response:
-    """202, and how many of the newest dead letters are redelivered."""
+    """202, and how many of the newest dead letters were redelivered."""
     wanted = await bodies.read(request, key, schemas.RedeliverDead)
     state = state_of(request)
     found, more = await state.resources.deliveries.dead(0, wanted.number)

@@ -1,4 +1,4 @@
-"""Every operation for operators, one row each. Those of tenants and deliveries have their own modules."""
+"""All operators' operations, one entry each. Those on tenants and deliveries have their own modules."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _JOBS: Final = (
     ),
     Operation(
         "POST", "/ops/api/jobs/{job_id}/resolve", "opsResolveJob",
-        "Decide what became of a job whose outcome is unknown", jobs.resolve,
+        "Resolve a job whose outcome is unknown", jobs.resolve,
         {200: Reply("The job after the decision.", schemas.JobWithHistory)},
         _WRITE, body=schemas.ResolveRequest, problems=(409, 429),
     ),
@@ -82,23 +82,23 @@ _ACCOUNTS: Final = (
 
 _LOGS: Final = (
     Operation(
-        "GET", "/ops/api/events", "listOpsEvents", "List what operators should know", log.events,
+        "GET", "/ops/api/events", "listOpsEvents", "List ops events", log.events,
         {200: Reply("A page, oldest first.", schemas.OpsEventList)},
         _READ, query=(AFTER, LIMIT),
     ),
     Operation(
-        "GET", "/ops/api/audit", "listAudit", "List what operators did", audit.page,
+        "GET", "/ops/api/audit", "listAudit", "List the audit: what operators did", audit.page,
         {200: Reply("A page, newest first.", schemas.AuditList)},
         _READ, query=(BEFORE, LIMIT),
     ),
     Operation(
-        "GET", "/ops/api/audit.jsonl", "exportAudit", "Export what operators did in a period", audit.export,
+        "GET", "/ops/api/audit.jsonl", "exportAudit", "Export the audit of a time range", audit.export,
         {200: Reply("JSON Lines: one audit entry per line, oldest first.", lines=schemas.AuditEntry)},
         _READ, query=(audit.SINCE, audit.UNTIL),
     ),
     Operation(
         "GET", "/ops/api/jobs.jsonl", "exportJobHistory",
-        "Export the history of the jobs that finished in a period", audit.export_jobs,
+        "Export the history of the jobs that finished in a time range", audit.export_jobs,
         {
             200: Reply(
                 "JSON Lines: one entry of a job's history per line, job by job, oldest entry first.",
@@ -117,7 +117,7 @@ _LOGS: Final = (
 
 _SERVICE: Final = (
     Operation(
-        "GET", "/ops/api/overview", "getOverview", "Get the whole service at a glance", overview.show,
+        "GET", "/ops/api/overview", "getOverview", "Get an overview of the service", overview.show,
         {200: Reply("Depth, age, slots, counts and alarms.", overview_schemas.Overview)},
         _READ,
     ),
@@ -138,9 +138,9 @@ _SERVICE: Final = (
         _READ, query=(queues.MINUTES,),
     ),
     Operation(
-        "GET", "/ops/api/state", "getServiceState", "Get what is under way in the whole service",
+        "GET", "/ops/api/state", "getServiceState", "Get the state of the service",
         service.show,
-        {200: Reply("What is under way.", schemas.ServiceState)},
+        {200: Reply("The state over all processes.", schemas.ServiceState)},
         _READ,
     ),
     Operation(
@@ -158,12 +158,12 @@ _SERVICE: Final = (
 _HEALTH: Final = (
     Operation(
         "GET", "/livez", "getLiveness", "Check whether the process runs", health.live,
-        {200: Reply("It runs.", Health)},
+        {200: Reply("The process runs.", Health)},
         tag="operations",
     ),
     Operation(
         "GET", "/readyz", "getReadiness", "Check whether jobs can be accepted", health.ready,
-        {200: Reply("They can.", Health)},
+        {200: Reply("Jobs can be accepted.", Health)},
         tag="operations", problems=(503,),
     ),
     Operation(

@@ -1,4 +1,4 @@
-"""The operations by which operators see what is under way in the whole service, pause it and resume it."""
+"""Operators' operations that show the state of the service, pause it and resume it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gateway.web.state import State, state_of
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
-    """What is under way, over all processes: all zeros once all jobs are finished and delivered."""
+    """The state over all processes. Open work is all zeros once all jobs are finished and delivered."""
     return json_answer(await current(state_of(request)))
 
 
 async def pause(request: Request, key: Key, _: Params) -> Response:
-    """What is under way; nothing more is sent to the upstream until the service is resumed."""
+    """The state; nothing is sent to the upstream until the service is resumed."""
     wanted = await bodies.read(request, key, schemas.PauseRequest)
     state = state_of(request)
     await state.resources.lanes.pause_all(wanted.reason, key.id)
@@ -28,14 +28,14 @@ async def pause(request: Request, key: Key, _: Params) -> Response:
 
 
 async def resume(request: Request, key: Key, _: Params) -> Response:
-    """What is under way; what waits is sent again."""
+    """The state; waiting jobs are sent again."""
     state = state_of(request)
     await state.resources.lanes.resume_all(key.id)
     return json_answer(await current(state))
 
 
 async def current(state: State) -> schemas.ServiceState:
-    """What is under way, over all processes."""
+    """The state over all processes."""
     found = await state.resources.gauges.standing()
     paused: schemas.Paused | None = None
     if found.paused:

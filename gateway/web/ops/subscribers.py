@@ -1,4 +1,4 @@
-"""The operations by which operators pause subscribers and resume them."""
+"""Operators' operations on paused subscribers: list, pause and resume."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX,
 
 
 async def paused(request: Request, key: Key, params: Params) -> Response:
-    """Subscribers to which nothing is sent for a while, those first that are retried first."""
+    """The paused subscribers, ordered by when they are retried."""
     return json_answer(await _paused(state_of(request), params[LIMIT]))
 
 
 async def pause(request: Request, key: Key, _: Params) -> Response:
-    """The paused subscribers, this one among them."""
+    """The paused subscribers, including this one."""
     wanted = await bodies.read(request, key, schemas.PauseSubscriber)
     state = state_of(request)
     await actions.pause_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, key.id)
@@ -36,10 +36,10 @@ async def pause(request: Request, key: Key, _: Params) -> Response:
 
 
 async def resume(request: Request, key: Key, _: Params) -> Response:
-    """Those that are still paused. What waits for the others is sent, as if nothing had ever failed."""
+    """The subscribers that are still paused. Deliveries to the resumed ones are sent immediately."""
     wanted = await bodies.read(request, key, schemas.ResumeSubscribers)
     if wanted.all == (wanted.subscriber is not None):
-        message = 'send {"subscriber": ...}, as GET /ops/api/subscribers/paused lists it, or {"all": true}'
+        message = 'send {"subscriber": ...} with an id from GET /ops/api/subscribers/paused, or {"all": true}'
         raise InvalidRequest([Problem("subscriber", "required", message)])
     state = state_of(request)
     lanes = state.resources.lanes

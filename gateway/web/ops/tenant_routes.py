@@ -1,4 +1,4 @@
-"""Every operation for operators on tenants and their keys, one row each."""
+"""All operators' operations on tenants and their keys, one entry each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TENANTS: Final = (
         _READ, query=(tenants.AFTER, LIMIT),
     ),
     Operation(
-        "POST", "/ops/api/tenants", "createTenant", "Create a tenant, or update the one of this name",
+        "POST", "/ops/api/tenants", "createTenant", "Create a tenant, or update an existing one",
         tenants.create,
         {201: Reply("The tenant.", schemas.TenantSettings, LOCATION)},
         _WRITE, body=schemas.NewTenantRequest, problems=(429,),

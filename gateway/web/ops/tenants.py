@@ -1,4 +1,4 @@
-"""The operations by which operators create tenants, set what each may do, and pause and resume it."""
+"""Operators' operations on tenants: list, create, get, update, pause and resume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AFTER: Final = text("after", "Only tenants after this one.", TENANT, "the name o
 
 
 async def page(request: Request, key: Key, params: Params) -> Response:
-    """All tenants, in the order of their names."""
+    """All tenants, ordered by name."""
     limit, state = params[LIMIT], state_of(request)
     found, more = await state.resources.tenants.page(params[AFTER], limit)
     following = f"/ops/api/tenants?after={found[-1].name}&limit={limit}" if more and found else None
@@ -32,7 +32,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
 
 
 async def create(request: Request, key: Key, _: Params) -> Response:
-    """201 and the tenant. One that exists is updated."""
+    """201 and the tenant. An existing tenant is updated."""
     wanted = await bodies.read(request, key, schemas.NewTenantRequest)
     state = state_of(request)
     changes = wanted.model_dump(exclude_unset=True, exclude={"tenant"})
@@ -46,7 +46,7 @@ async def show(request: Request, key: Key, _: Params) -> Response:
 
 
 async def update(request: Request, key: Key, _: Params) -> Response:
-    """The tenant as it is then. What is left out stays; null is the service's default."""
+    """The updated tenant. Omitted fields stay unchanged; null resets to the service's default."""
     wanted = await bodies.read(request, key, schemas.TenantChange)
     state = state_of(request)
     changes = wanted.model_dump(exclude_unset=True)
@@ -55,7 +55,7 @@ async def update(request: Request, key: Key, _: Params) -> Response:
 
 
 async def pause(request: Request, key: Key, _: Params) -> Response:
-    """The tenant. None of its jobs is sent to the upstream until it is resumed."""
+    """The paused tenant. None of its jobs is sent to the upstream until it is resumed."""
     wanted = await bodies.read(request, key, PauseRequest)
     state = state_of(request)
     paused = await state.resources.tenants.pause(name_of(request), wanted.reason, key.id)
@@ -69,10 +69,10 @@ async def resume(request: Request, key: Key, _: Params) -> Response:
 
 
 def name_of(request: Request) -> str:
-    """The tenant in the path. NotFound for what cannot be a name."""
+    """The tenant in the path. NotFound if it cannot be a tenant's name."""
     name: str = request.path_params["tenant"]
     if not tenants.TENANT.match(name):
-        raise NotFound("tenant", "of this form; names are of 1 to 32 of a-z, 0-9, _ and -")
+        raise NotFound("tenant", "of this form; names have 1 to 32 of a-z, 0-9, _ and -")
     return name
 
 

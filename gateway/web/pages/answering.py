@@ -1,4 +1,4 @@
-"""Wraps the handler of a page: who is not signed in is sent to the login, and every error is a page too."""
+"""Wraps the handlers of pages: redirects to the login if nobody is signed in, and shows errors as pages."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ def page(handler: Handler) -> Handler:
         except SignIn as away:
             return RedirectResponse(away.location, 303)
         except FormRefused as error:
-            told = problems.Told(403, "The form was not accepted, and nothing was changed", str(error))
-            return render(request, "refused.html", status=403, told=told)
+            summary = problems.ErrorSummary(
+                403, "The form was not accepted, and nothing was changed", str(error)
+            )
+            return render(request, "refused.html", status=403, summary=summary)
         except (GatewayError, HTTPException) as error:
-            told = problems.told(error)
-            return render(request, "refused.html", status=told.status, told=told)
-        except Exception:  # noqa: BLE001  # whatever it is, it is our fault: log it, and go on
+            summary = problems.summarize(error)
+            return render(request, "refused.html", status=summary.status, summary=summary)
+        except Exception:  # noqa: BLE001  # unexpected, so it is our fault: log it and answer
             structlog.get_logger().exception("page_failed", path=request.url.path)
-            told = problems.Told(500, "Something went wrong here", "This was logged, and is our fault.")
-            return render(request, "refused.html", status=500, told=told)
+            summary = problems.ErrorSummary(500, "Internal error", "This is our fault and was logged.")
+            return render(request, "refused.html", status=500, summary=summary)
 
     return answered

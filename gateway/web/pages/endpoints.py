@@ -1,4 +1,4 @@
-"""The pages of subscribers: those that are paused, a tenant's endpoints and how each does."""
+"""Pages of subscribers: paused ones, a tenant's endpoints, and one endpoint with its health."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.lifecycle import DeliveryState
 from gateway.recoveries import Recovery
 from gateway.store.delivery_base import Hindrance
 from gateway.web.api.endpoint_views import view, views
-from gateway.web.api.recoveries import hindered, public_recovery
+from gateway.web.api.recoveries import hindrance_error, public_recovery
 from gateway.web.http.params import Reader
 from gateway.web.ops import actions
 from gateway.web.ops.subscribers import paused_rows
@@ -26,7 +26,7 @@ from gateway.web.schemas.jobs import ENDPOINT_ID
 from gateway.web.schemas.subscribers import PauseSubscriber, ResumeSubscribers
 from gateway.web.state import state_of
 
-_MOST: Final = 100
+_MAX_PAUSED: Final = 100
 _HOURS: Final = 24
 _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 _QUERY: Final = Reader((TENANT, SAID), blank_is_absent=True)
@@ -35,7 +35,7 @@ _QUERY: Final = Reader((TENANT, SAID), blank_is_absent=True)
 async def find(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     tenant = _QUERY.read(request)[TENANT]
-    paused, more = await paused_rows(state, _MOST)
+    paused, more = await paused_rows(state, _MAX_PAUSED)
     resources = state.resources
     rows = await views(resources, await resources.endpoints.of(tenant)) if tenant else []
     return render(request, "endpoints.html", viewer, tenant=tenant, endpoints=rows, paused=paused, more=more)
@@ -76,7 +76,7 @@ async def resume(request: Request) -> Response:
 
 
 async def recover(request: Request) -> Response:
-    """The endpoint's dead and held deliveries of the last day are redelivered, after everything else."""
+    """Redelivers the endpoint's dead and held deliveries of the last day, after all its other deliveries."""
     viewer, _ = await forms.acting(request)
     resources = state_of(request).resources
     endpoint = await resources.endpoints.find(_id(request))
@@ -94,7 +94,7 @@ async def recover(request: Request) -> Response:
     )
     begun = await resources.recoveries.begin(recovery)
     if isinstance(begun, Hindrance):
-        raise hindered(begun, endpoint.id)
+        raise hindrance_error(begun, endpoint.id)
     since = rfc3339(recovery.since)
     await resources.ops_log.note(
         "recovery_begun", endpoint=endpoint.id, tenant=endpoint.tenant, since=since, by=viewer.key.id

@@ -1,4 +1,4 @@
-"""The query parameters that several pages share."""
+"""Query parameters that several pages share."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Final
 from gateway.web.http.params import text
 from gateway.web.schemas import ops
 
-TENANT: Final = text("tenant", "The tenant to look at.", ops.TENANT, "the name of a tenant")
+TENANT: Final = text("tenant", "The tenant to show.", ops.TENANT, "the name of a tenant")

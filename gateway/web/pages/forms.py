@@ -1,4 +1,4 @@
-"""Forms of browsers, read within limits."""
+"""Reads HTML forms, within limits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ M = TypeVar("M", bound=OpsRequest)
 
 
 async def read(request: Request) -> Form:
-    """The fields, stripped; empty ones are absent. Raises FormRefused, or what `bodies.read` raises."""
+    """The stripped fields, without empty ones. Raises FormRefused, or Refusal as `bodies.read` does."""
     if headers_of(request).get(b"content-type", b"").partition(b";")[0].strip().lower() != _KIND:
-        raise FormRefused("send it as the page does, as a form")
+        raise FormRefused("it was not sent as a form; use the page to send it")
     raw = await bodies.read(request, _MAX_BYTES, _SECONDS)
     try:
         pairs = parse_qsl(raw.decode(), strict_parsing=bool(raw), max_num_fields=_MAX_FIELDS)
@@ -37,14 +37,14 @@ async def read(request: Request) -> Form:
 
 
 async def acting(request: Request) -> tuple[Viewer, Form]:
-    """Who sent the form, if they may act, and its fields."""
+    """The viewer who sent the form, who must be allowed to act, and its fields."""
     form = await read(request)
     viewer = await actor_of(request, form.pop("token", None))
     return viewer, form
 
 
 def parse(model: type[M], form: Form) -> M:
-    """The form as a request body of the API. InvalidRequest names every wrong field."""
+    """The form as a request body of the API. InvalidRequest lists every wrong field."""
     values: dict[str, object] = dict(form)
     try:
         return model.model_validate_strings(values)

@@ -1,4 +1,4 @@
-"""The pages of jobs: find one, see its timeline, cancel it, or decide what became of it."""
+"""Pages of jobs: find one, show its timeline, cancel it, or resolve its unknown outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.web.api.deliveries import public_delivery
-from gateway.web.api.jobs import AFTER, queue_of, told
+from gateway.web.api.jobs import AFTER, queue_of, read_timeline
 from gateway.web.http.params import Reader, text
 from gateway.web.ops import actions
 from gateway.web.ops.bodies import check_task
@@ -25,13 +25,13 @@ from gateway.web.schemas.ops import OpsJob, ResolveRequest
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
-_MOST_UNKNOWN: Final = 100
-_JOB: Final = text("job", "The job to look at.", JOB_ID, "the id of a job")
+_MAX_UNKNOWN: Final = 100
+_JOB: Final = text("job", "The job to show.", JOB_ID, "the id of a job")
 _QUERY: Final = Reader((TENANT, PHASE, AFTER, _JOB, SAID), blank_is_absent=True)
 
 
 async def find(request: Request) -> Response:
-    """A tenant's jobs, newest first; without a tenant, those whose outcome is unknown."""
+    """A tenant's jobs, newest first; without a tenant, all jobs whose outcome is unknown."""
     viewer, state = await viewer_of(request), state_of(request)
     query = _QUERY.read(request)
     if query[_JOB]:
@@ -45,7 +45,7 @@ async def find(request: Request) -> Response:
         jobs = [view(job) for job in found.jobs]
         if found.more and jobs:
             following = address("/ops/jobs", tenant=tenant, phase=phase, after=jobs[-1]["id"])
-    unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MOST_UNKNOWN)
+    unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MAX_UNKNOWN)
     return render(
         request,
         "jobs.html",
@@ -63,7 +63,7 @@ async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     job = await job_of(request)
     timeline, owed, [place] = await asyncio.gather(
-        told(state, job, operator=True),
+        read_timeline(state, job, operator=True),
         state.resources.deliveries.of_job(job.id),
         state.resources.jobs.queue_positions([job]),
     )
@@ -115,5 +115,5 @@ def _videos(job: Job) -> list[str]:
 
 
 def _params(job: Job) -> dict[str, Any]:
-    """What the upstream is asked for; our own files are shown by their names."""
+    """The parameters sent to the upstream; inline files are shown by their names."""
     return {name: value for name, value in job.params.items() if value is not None}

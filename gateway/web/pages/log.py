@@ -1,4 +1,4 @@
-"""The page of events and of the audit, newest first."""
+"""The page of ops events and of the audit, newest first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _QUERY: Final = Reader((_OF, BEFORE), blank_is_absent=True)
 
 
 class Row(TypedDict):
-    """`rest`: the entry's further fields."""
+    """`rest`: the other fields of the entry."""
 
     at: str
     what: str

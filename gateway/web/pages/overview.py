@@ -1,4 +1,4 @@
-"""The page of the whole service at a glance, and the event stream that keeps every page fresh."""
+"""The overview page, and the event stream that triggers live updates of all pages."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _COLUMNS: Final = (
     *("at", "accepted", "completed", "failed", "waiting", "in_flight", "oldest"),
     *("usual", "slow", "sent", "refused"),
 )
-_QUIET_READS: Final = 5  # after this many reads without a change there is a tick, so that ages go on
-MOST_WATCHERS: Final = 200
+_QUIET_READS: Final = 5  # after this many reads without a change, send a tick anyway to update ages
+MAX_WATCHERS: Final = 200
 
-#: The page that helps with each alarm.
+#: Alarm -> the page that helps with it.
 WHERE: Final = {
     "ServicePaused": "/ops/upstream",
     "AccountParked": "/ops/upstream",
@@ -62,7 +62,7 @@ async def show(request: Request) -> Response:
 
 
 def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
-    """Columns for the plots, one point per minute: `at` (s), rates per minute, and figures at that time."""
+    """Columns of the plots, one point per minute: `at` (s), rates per minute, and figures at that time."""
     points = thinned(samples)
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for before, after in itertools.pairwise(points):
@@ -88,7 +88,7 @@ def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
-    """About one per minute; all of them while there are few."""
+    """About one sample per minute; all samples if there are few."""
     if len(samples) * SAMPLE_MS < 15 * _POINTS_MS:
         return list(samples)
     kept: list[Sample] = []
@@ -99,18 +99,18 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 
 
 async def live(request: Request) -> Response:
-    """An event stream that ticks when anything changed, and every ten seconds."""
+    """An event stream that sends a tick when anything has changed, and every ten seconds."""
     await viewer_of(request)
     state = state_of(request)
-    if len(state.traffic.watchers) >= MOST_WATCHERS:
-        raise Unavailable(f"{MOST_WATCHERS} pages are open already; close some")
+    if len(state.request_counts.watchers) >= MAX_WATCHERS:
+        raise Unavailable(f"{MAX_WATCHERS} pages are already open; close some")
     headers = {"x-accel-buffering": "no"}
     return StreamingResponse(_ticks(state), media_type="text/event-stream", headers=headers)
 
 
 async def _ticks(state: State) -> AsyncIterator[bytes]:
     watcher = object()
-    state.traffic.watchers.add(watcher)
+    state.request_counts.watchers.add(watcher)
     try:
         yield b"retry: 2000\n\n"
         last: object = None
@@ -127,11 +127,11 @@ async def _ticks(state: State) -> AsyncIterator[bytes]:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.stopping.wait(), _READ_SECONDS)
     finally:
-        state.traffic.watchers.discard(watcher)
+        state.request_counts.watchers.discard(watcher)
 
 
 def _still(gauges: Gauges) -> tuple[object, ...]:
-    """What changes only when something happens: no times and no ages."""
+    """The figures that change only when something happens, without times and ages."""
     roles = [(role, of.waiting, of.due, of.slots) for role, of in gauges.roles.items()]
     return (
         *(roles, gauges.counts, gauges.tally),

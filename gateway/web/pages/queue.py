@@ -1,4 +1,4 @@
-"""The page of the lanes of a role."""
+"""The page that shows the lanes of a role."""
 
 from __future__ import annotations
 

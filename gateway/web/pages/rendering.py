@@ -1,4 +1,4 @@
-"""Renders templates: what every page has, how numbers and times are shown, and what a browser may load."""
+"""Renders templates: common values, formats of numbers and times, and the Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "media-src {media}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-#: What was done just now, for the page to say it.
+#: The action that was just done, which the page confirms.
 SAID: Final[Param[str | None]] = Param("said", "What was done.", {"type": "string"}, str, None)
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 _BYTES: Final = 1024
-#: The pages of the navigation and their titles.
+#: The pages in the navigation, and their titles.
 PAGES: Final[Mapping[str, str]] = {
     "/ops": "Overview",
     "/ops/queue": "Queue",
@@ -50,7 +50,7 @@ def render(
     media: Iterable[str] = (),
     **values: Any,
 ) -> Response:
-    """`media`: URLs of videos that the page may show."""
+    """The page as a response. `media`: URLs of videos that the page may load."""
     path = request.url.path
     here = max(
         (page for page in PAGES if path == page or path.startswith(f"{page}/")), key=len, default="/ops"
@@ -79,7 +79,7 @@ def _now(request: Request) -> float:
 
 
 def _origin(url: str) -> str | None:
-    """The origin as a policy names it; None if it is not an http URL."""
+    """The origin for the Content-Security-Policy; None if it is not an http URL."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or set(parts.netloc) & set(" ;,'\"@"):
         return None
@@ -121,7 +121,7 @@ def percent(part: float, whole: float) -> str:
 
 
 def when(text: str | None) -> Markup:
-    """A time of the API for people; the script on the page adds how long ago that was."""
+    """A time of the API in readable form; the script on the page adds its age."""
     if text is None:
         return Markup("–")
     at = datetime.fromisoformat(text)
@@ -130,12 +130,12 @@ def when(text: str | None) -> Markup:
 
 
 def asset(name: str) -> str:
-    """The URL of a static file, which changes when the file does."""
+    """The URL of a static file. It changes with the file's contents."""
     return f"/ops/static/{name}?v={_DIGESTS[name]}"
 
 
 def address(path: str, **query: object) -> str:
-    """The path with those query parameters that have a value."""
+    """The path with all query parameters that have a value."""
     given = {name: value for name, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(given)}" if given else path
 

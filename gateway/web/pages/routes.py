@@ -1,4 +1,4 @@
-"""Every page for operators."""
+"""All pages for operators."""
 
 from __future__ import annotations
 

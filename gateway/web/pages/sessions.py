@@ -1,7 +1,7 @@
-"""Who looks at a page: an operator's key, from `Authorization` or from the cookie of a login with it.
+"""Identifies the viewer of a page by an operator's key, from `Authorization` or from the cookie of a login.
 
-The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it opens what its key opens, until the key is
-revoked. A form needs its token besides, so that another site cannot make a browser send one.
+The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it grants what its key grants, until it ends
+or the key is revoked. A form also needs its token, so that another site cannot make a browser send one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ HOURS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """`token`: what the forms of the pages carry; None for a key from `Authorization`, which no browser sends
-    by itself."""
+    """`token`: must be in every form; None for a key from `Authorization`, which browsers do not send by
+    themselves."""
 
     key: Key
     token: str | None
@@ -50,7 +50,7 @@ class SignIn(Exception):
 
 
 async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
-    """The viewer. SignIn if there is no session and no key; ScopeMissing."""
+    """The viewer. Raises SignIn if there is no session and no key, or ScopeMissing."""
     if b"authorization" in headers_of(request):
         return Viewer(await auth.require(request, scope), None)
     cookie = request.cookies.get(COOKIE, "")
@@ -64,7 +64,7 @@ async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
 
 
 async def actor_of(request: Request, token: str | None) -> Viewer:
-    """The viewer, who may change something; the form must be one of ours."""
+    """The viewer, who must be allowed to act. Raises FormRefused if the form does not come from our pages."""
     viewer = await viewer_of(request, Scope.OPS_WRITE)
     if viewer.token is not None:
         if not hmac.compare_digest(viewer.token, token or ""):
@@ -74,7 +74,7 @@ async def actor_of(request: Request, token: str | None) -> Viewer:
 
 
 def refuse_foreign(request: Request) -> None:
-    """Only our own pages may send forms."""
+    """Raises FormRefused if the form was sent from another site."""
     headers = headers_of(request)
     origin, host = headers.get(b"origin"), headers.get(b"host", b"").decode("latin-1")
     foreign = headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none")
@@ -83,7 +83,7 @@ def refuse_foreign(request: Request) -> None:
 
 
 async def sign_in(request: Request, text: str) -> str:
-    """The cookie's value. Unauthenticated, or ScopeMissing if the key is not an operator's."""
+    """The cookie's value. Raises Unauthenticated, or ScopeMissing if the key is not an operator's."""
     key = await auth.key_of(state_of(request), text)
     if Scope.OPS_READ not in key.scopes:
         raise ScopeMissing(Scope.OPS_READ)
@@ -114,7 +114,7 @@ async def _key_of(state: State, cookie: str) -> Key | None:
     try:
         if not hmac.compare_digest(_mac(state, kid, body), mac):
             return None
-    except ConfigurationError:  # made under a key that is no longer in the ring
+    except ConfigurationError:  # signed with a key that is no longer in the keyring
         return None
     now = state.resources.environment.now_ms()
     if int(ends) * 1000 < now:

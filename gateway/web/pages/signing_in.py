@@ -12,7 +12,7 @@ from gateway.errors import ScopeMissing, Unauthenticated
 from gateway.web.pages import forms, sessions
 from gateway.web.pages.rendering import render
 
-#: Where to go afterwards: only a page of ours.
+#: Allowed redirects after the login: only our own pages.
 _NEXT: Final = re.compile(r"/ops(/[A-Za-z0-9_./-]*)?(\?[A-Za-z0-9_.=&%-]*)?\Z")
 
 
@@ -27,7 +27,7 @@ async def sign_in(request: Request) -> Response:
     try:
         cookie = await sessions.sign_in(request, form.get("key", ""))
     except Unauthenticated:
-        why = "This key is not valid here, or it was revoked or has expired."
+        why = "This key is not valid, was revoked, or has expired."
         return render(request, "login.html", status=401, refused=why, next=following)
     except ScopeMissing as error:
         why = f"This key cannot open these pages: it lacks the scope {error.scope}."

@@ -1,4 +1,4 @@
-"""The pages of tenants: what each may do and does, and its keys; pause and resume one."""
+"""Pages of tenants: limits, usage and keys of each; pause and resume one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def resume(request: Request) -> Response:
 
 
 def _limits(shown: TenantSettings) -> list[tuple[str, float | str | None, float | str]]:
-    """What it may do: in words, as set for it, and the service's default."""
+    """The tenant's limits: (name, its own value, the service's default)."""
     own, usual = shown, shown["defaults"]
     return [
         ("weight", own["weight"], usual["weight"]),

@@ -1,4 +1,4 @@
-"""The page of the upstream: its accounts, slots and answers; pause and resume an account, or everything."""
+"""The page of the upstream: accounts, slots and outcomes; pause and resume an account, or the service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def show(request: Request) -> Response:
 
 
 def _tallies(tally: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """For each kind, how often there was each outcome, most frequent first."""
+    """For each counter, its title and the number of each outcome, most frequent first."""
     found: list[tuple[str, list[tuple[str, int]]]] = []
     for name, title in _TALLIES.items():
         rows = [(key.partition("|")[2], n) for key, n in tally.items() if key.startswith(f"{name}|")]

@@ -1,4 +1,4 @@
-"""The pages of deliveries: dead letters, a tenant's deliveries, one with its attempts; redeliver them."""
+"""Pages of deliveries: dead letters, a tenant's deliveries, one with its attempts; redeliver them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gateway.web.pages import forms
 from gateway.web.pages.filters import TENANT
 from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
-from gateway.web.schemas.queues import MOST_AT_ONCE, RedeliverDead
+from gateway.web.schemas.queues import MAX_REDELIVERIES, RedeliverDead
 from gateway.web.schemas.subscribers import OpsDeliverySummary
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
-#: How many were redelivered just now, for the page to say it.
+#: Number of deliveries just redelivered, which the page confirms.
 _NUMBER: Final[Param[str | None]] = Param("number", "How many.", {"type": "string"}, str, None)
 _QUERY: Final = Reader((TENANT, STATE, SKIP, SAID, _NUMBER), blank_is_absent=True)
 
@@ -49,7 +49,7 @@ async def find(request: Request) -> Response:
         kinds=[one.value for one in DeliveryState],
         following=following,
         more=more,
-        most=MOST_AT_ONCE,
+        most=MAX_REDELIVERIES,
     )
 
 
@@ -76,7 +76,7 @@ async def redeliver_dead(request: Request) -> Response:
 
 
 async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> list[OpsDeliverySummary]:
-    """The newest; the API has the older ones."""
+    """The newest deliveries only; the API lists older ones."""
     wanted = DeliveryQuery(
         tenant=tenant,
         states=[kind] if kind else list(DeliveryState),

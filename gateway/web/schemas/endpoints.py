@@ -1,4 +1,4 @@
-"""The schemas of requests and answers about endpoints."""
+"""Schemas of requests and responses about endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SLOTS: Final = 50
 MAX_OVERLAP_SECONDS: Final = 604_800
 OVERLAP_SECONDS: Final = 86_400
 
-#: Tests hold these to `EventType` and `events.ALL`.
+#: Tests check that these match `EventType` and `events.ALL`.
 Filter = Literal[
     "job.queued",
     "job.submitted",
@@ -34,12 +34,13 @@ Filter = Literal[
 Wait = Annotated[float, Field(ge=1, le=MAX_WAIT_SECONDS)]
 
 
-#: `health.status`; there may be more tomorrow.
-HEALTH: Final = ("ok", "failing", "parked", "probing", "disabled")
+#: Values of `health.status`. More may be added.
+HEALTH: Final = ("ok", "failing", "paused", "probing", "disabled")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """Of a change: a field that is left out stays as it is, which no default can express."""
+    """Removes the defaults of a PATCH body: an omitted field stays unchanged, which no default can
+    express."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
@@ -49,7 +50,7 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=MAX_CALLBACK_URL_CHARACTERS,
-        description="The URL that events are POSTed to: http or https.",
+        description="URL that events are POSTed to: http or https.",
         examples=["https://video.example.com/webhooks"],
         json_schema_extra={"pattern": "^[hH][tT][tT][pP][sS]?://"},
     ),
@@ -58,17 +59,17 @@ Filters = Annotated[
     list[Filter],
     Field(
         max_length=8,
-        description="Which events; `*` and `job.*`: all. An empty list: the final ones (`job.completed`, "
-        "`job.failed`, `job.canceled`, `job.late_result`).",
+        description="Event types to send. `*` and `job.*`: all. An empty list: the final ones "
+        "(`job.completed`, `job.failed`, `job.canceled`, `job.late_result`).",
     ),
 ]
-Description = Annotated[str, Field(max_length=256, description="A note for people.")]
+Description = Annotated[str, Field(max_length=256, description="Free text.")]
 Headers = Annotated[
     dict[str, str],
     Field(
         max_length=MAX_HEADERS,
-        description="Sent with each webhook, for example a token of your own. The service's headers cannot "
-        "be replaced.",
+        description="Headers to send with each webhook, such as a token of your own. The service's headers "
+        "cannot be replaced.",
         examples=[{"X-Team": "video"}],
     ),
 ]
@@ -76,14 +77,16 @@ Schedule = Annotated[
     list[Wait] | None,
     Field(
         max_length=MAX_WAITS,
-        description="Seconds before attempts 2, 3, ... An empty list: only one attempt. null: the service's "
-        "schedule.",
+        description="Seconds to wait before attempts 2, 3, ... An empty list: only one attempt. null: the "
+        "service's schedule.",
         examples=[[5, 60, 3600]],
     ),
 ]
 Slots = Annotated[
     int | None,
-    Field(ge=1, le=MAX_SLOTS, description="Maximum number of concurrent attempts. null: the service's."),
+    Field(
+        ge=1, le=MAX_SLOTS, description="Maximum number of concurrent attempts. null: the service's default."
+    ),
 ]
 
 
@@ -101,7 +104,8 @@ class EndpointRequest(EndpointBody):
 
 
 class EndpointChange(EndpointBody):
-    """The changes. A field that is left out stays as it is; null resets a field to the service's setting."""
+    """The fields to change. An omitted field stays unchanged; null resets a field to the service's
+    default."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
@@ -113,7 +117,7 @@ class EndpointChange(EndpointBody):
     slots: Slots = None
     disabled: bool = Field(
         default=False,
-        description="true: nothing is sent, and deliveries are held. false: events are sent again.",
+        description="true: send nothing and hold deliveries. false: send events again.",
     )
 
 
@@ -122,36 +126,38 @@ class RotateRequest(EndpointBody):
         default=OVERLAP_SECONDS,
         ge=0,
         le=MAX_OVERLAP_SECONDS,
-        description="How long webhooks are also signed with the older secrets. 0: only with the new one from "
-        "now on, for example after a leak.",
+        description="Seconds for which webhooks are also signed with the older secrets. 0: sign only with "
+        "the new secret from now on, for example after a leak.",
     )
 
 
 @shape
 class EndpointHealth(TypedDict):
-    """The outcome of the attempts of the last minutes."""
+    """The circuit breaker's state and the attempts of the last minutes."""
 
     status: Annotated[str, extensible(HEALTH)]
-    """`ok`. `failing`: the newest attempts failed. `parked`: so many failed that nothing is sent until
-    `parked_until`. `probing`: one attempt finds out whether the endpoint is back. `disabled`."""
+    """`ok`. `failing`: the latest attempts failed. `paused`: nothing is sent until `paused_until`, because
+    too many attempts failed (the circuit breaker is open) or an operator paused it. `probing`: one attempt
+    checks whether the endpoint works again (half-open). `disabled`."""
     attempts: Count
-    """In the last minutes."""
+    """Number of attempts in the last minutes."""
     failed: Count
     failing_since: Timestamp | None
     """Time of the first failure after the last success. An endpoint that fails for days is disabled."""
-    parked_until: Timestamp | None
+    paused_until: Timestamp | None
+    """null: not paused, or paused until an operator resumes it."""
     waiting: Count
-    """Deliveries that are due and wait for a free slot."""
+    """Due deliveries that wait for a free slot."""
     in_flight: Count
     held: Count
-    """Deliveries that were held while it was disabled. They wait for a redelivery or a recovery."""
+    """Deliveries held while the endpoint was disabled. They wait for a redelivery or a recovery."""
     dead: Count
     """Deliveries whose last attempt failed. They can be redelivered."""
 
 
 @shape
 class OlderSecret(TypedDict):
-    """A secret from before a rotation. Webhooks are also signed with it."""
+    """A secret from before a rotation. Webhooks are still signed with it too."""
 
     valid_until: Timestamp
 
@@ -169,7 +175,7 @@ class Endpoint(TypedDict):
     schedule: list[float] | None
     """null: the service's schedule."""
     slots: int | None
-    """null: the service's number."""
+    """null: the service's default."""
     created_at: Timestamp
     disabled_at: Timestamp | None
     disabled_reason: str | None
@@ -188,7 +194,7 @@ class CreatedEndpoint(ChangedEndpoint):
     """The endpoint with its secret."""
 
     secret: str
-    """Verifies webhooks (Standard Webhooks). Shown only once."""
+    """Secret to verify webhooks with (Standard Webhooks). Shown only once."""
 
 
 @shape
@@ -207,7 +213,7 @@ class EndpointList(TypedDict):
 
 @shape
 class Timings(TypedDict):
-    """In milliseconds. null: not done, or not completed."""
+    """In milliseconds. null: the step was skipped or did not complete."""
 
     dns: float | None
     connect: float | None
@@ -223,18 +229,18 @@ class TestAttempt(TypedDict):
     url: str
     outcome: Annotated[str, extensible(problem_codes.ATTEMPTS)]
     status: int | None
-    """The status that the endpoint answered, if it did."""
+    """HTTP status of the endpoint's response, if there was one."""
     duration_ms: int
     timings: Timings
     reused: bool
-    """An open connection was reused."""
+    """Whether an open connection was reused."""
     retried: bool
-    """The first connection failed, and a second one was opened."""
+    """Whether the first connection failed and a second one was opened."""
     response_headers: dict[str, str]
     excerpt: str
-    """The start of the response body."""
+    """Start of the response body."""
     hint: str | None
-    """What to do about it."""
+    """How to fix the failure."""
 
 
 @shape
@@ -242,7 +248,7 @@ class TestResult(TypedDict):
     """The outcome of a test event."""
 
     delivered: bool
-    """The endpoint answered 2xx."""
+    """Whether the endpoint answered 2xx."""
     event: str
     """The `webhook-id`."""
     attempt: TestAttempt

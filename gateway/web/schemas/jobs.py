@@ -1,4 +1,4 @@
-"""The schemas of answers about jobs and their deliveries, of events, and of errors."""
+"""Schemas of responses about jobs and their deliveries, of events, and of errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDPOINT_ID: Final = "^ep_[0-9A-HJKMNP-TV-Z]{26}$"
 
 @shape
 class Event(TypedDict):
-    """The body of a webhook: a job, as it was at that step."""
+    """The body of a webhook: the job at the time of the event."""
 
     type: Annotated[EventType, extensible(list(EventType))]
     timestamp: Timestamp
@@ -38,12 +38,12 @@ class Event(TypedDict):
 @open_shape
 class TimelineEntry(TypedDict):
     """Something that happened: `accepted`, `claimed`, `released`, `callback`, `owed`, `attempt`, ... More
-    kinds may come, and more fields."""
+    kinds and fields may be added."""
 
     at: Timestamp
     kind: str
     text: str
-    """For people."""
+    """Description for people."""
 
 
 @shape
@@ -52,7 +52,7 @@ class Timeline(TypedDict):
     job: JobId
     status: Status
     polls: Annotated[int, Field(ge=0)]
-    """How often the upstream was asked about the task and had not finished it."""
+    """Number of polls that found the task unfinished."""
     data: list[TimelineEntry]
     """Oldest first."""
 
@@ -69,12 +69,12 @@ class JobList(TypedDict):
 
 @shape
 class DryRun(TypedDict):
-    """The job would be accepted."""
+    """The result of a check that passed: the job would be accepted."""
 
     valid: Literal[True]
     warnings: list[Warning]
     upstream_params: dict[str, Any]
-    """What would be sent to the upstream. Inline files are described instead of included."""
+    """Parameters that would be sent to the upstream. Inline files are described, not included."""
 
 
 @shape
@@ -94,7 +94,7 @@ class Attempt(TypedDict):
 
 @shape
 class DeliverySummary(TypedDict):
-    """A delivery as lists show it."""
+    """A delivery in a list, without its log."""
 
     id: str
     object: Literal["delivery"]
@@ -105,14 +105,14 @@ class DeliverySummary(TypedDict):
     url: str | None
     created_at: Timestamp
     attempts: int
-    """Number of attempts made, in total."""
+    """Total number of attempts."""
     since: int
-    """How many of them were made before the current round. A redelivery starts the schedule again."""
+    """Number of attempts before the current round. A redelivery starts a new round of the schedule."""
     trigger: Annotated[str, extensible(("auto", "manual", "recovery"))]
-    """What started the current round."""
+    """What started the current round of attempts."""
     next_attempt_at: Timestamp | None
-    """Time of the next attempt after a failed one. null: no attempt is scheduled; a pending delivery is sent
-    as soon as it is its turn."""
+    """Time of the next retry. null: no retry is scheduled; a pending delivery is sent as soon as a slot is
+    free."""
 
 
 @shape

@@ -1,4 +1,4 @@
-"""The schemas of what operators request and get: jobs, accounts, logs and the state of the service."""
+"""Schemas of the operators' API: jobs, accounts, logs and the state of the service."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class OpsRequest(BaseModel):
 
 class ResolveRequest(OpsRequest):
     action: Action = Field(
-        description="`bind`: you found the task by hand; `resubmit`: send the job again, which may pay "
-        "for it twice; `fail`: stop waiting."
+        description="`bind`: set the upstream task that you found; `resubmit`: send the job again, which may "
+        "pay for it twice; `fail`: stop waiting and fail the job."
     )
     task_id: str | None = Field(
         default=None,
         pattern=TASK_ID,
-        description="The upstream's task. Only with `bind`, and required there.",
+        description="Id of the upstream task. Required with `bind`, and only allowed there.",
     )
 
 
@@ -43,16 +43,16 @@ class PauseRequest(OpsRequest):
 
 @shape
 class OpsJob(JobSummary):
-    """The job, with what its owner does not see."""
+    """A job with the fields that its owner cannot see."""
 
     tenant: str
     epoch: int
-    """How often it was submitted."""
+    """Number of submissions."""
     task_id: str | None
     released_at: Timestamp | None
-    """When the last byte of the newest submission was sent. From then on money may have been spent."""
+    """When the last byte of the latest submission was sent. The job may be paid for from then on."""
     account: str | None
-    """The upstream's account of the newest submission."""
+    """Upstream account of the latest submission."""
 
 
 @shape
@@ -67,7 +67,7 @@ class OpsJobList(TypedDict):
 
 @open_shape
 class JobHistoryEntry(TypedDict):
-    """Something that happened to the job."""
+    """An event in the history of a job."""
 
     at: Timestamp
     event: str
@@ -75,7 +75,7 @@ class JobHistoryEntry(TypedDict):
 
 @open_shape
 class JobHistoryLine(JobHistoryEntry):
-    """Something that happened to one of the jobs."""
+    """An event in the history of one of the exported jobs."""
 
     job: str
     tenant: str
@@ -85,38 +85,38 @@ class JobHistoryLine(JobHistoryEntry):
 class JobWithHistory(TypedDict):
     job: OpsJob
     audit: list[JobHistoryEntry]
-    """The job's history, oldest entry first."""
+    """Job history, oldest entry first."""
 
 
 @shape
 class Account(TypedDict):
-    """One of the upstream's accounts."""
+    """An upstream account."""
 
     object: Literal["account"]
     name: str
     paused: bool
-    """Nothing is sent with it."""
+    """Whether sending with the account is stopped."""
     paused_at: Timestamp | None
     paused_by: str | None
-    """The id of an operator's key, or `upstream`."""
+    """Id of an operator's key, or `upstream`."""
     reason: str | None
     status: int | None
-    """The upstream's status code, if the upstream refused the account."""
+    """HTTP status of the upstream's response, if the upstream refused the account."""
     code: str | None
     probe_at: Timestamp | None
-    """When the next job is sent with it as a test; null while an operator keeps it paused."""
+    """When the next job is sent with it as a probe; null while an operator keeps it paused."""
     hold_until: Timestamp | None
     """Nothing is sent before this time."""
     slots: Count
-    """How many tasks it may hold now. A 429 lowers it."""
+    """Maximum number of tasks it may hold now. A 429 lowers it."""
     limit: Count
-    """How many tasks it may hold at most, as configured."""
+    """Configured maximum number of tasks."""
     in_flight: Count
-    """Slots that jobs hold of it."""
+    """Number of its slots that are in use."""
     weight: Count
-    """Its share of the jobs that any account may send, relative to the weights of the others."""
+    """Its share of new jobs, relative to the weights of the other accounts."""
     rate: Amount
-    """Submissions a second; 0: unlimited."""
+    """Submissions per second; 0: unlimited."""
 
 
 @shape
@@ -143,13 +143,13 @@ class OpsEvent(Entry):
 
 @open_shape
 class AuditEntry(Entry):
-    """Something that an operator did, and to what."""
+    """An action of an operator."""
 
     act: str
     by: str
-    """The id of an operator's key."""
+    """Id of the operator's key."""
     request: NotRequired[str]
-    """The `X-Request-Id` of the request that did it."""
+    """`X-Request-Id` of the request."""
 
 
 @open_shape
@@ -158,7 +158,7 @@ class Quarantined(Entry):
 
     why: str
     raw: NotRequired[str]
-    """The start of its body. Bytes that are not text are shown as escapes."""
+    """Start of its body. Bytes that are not text are escaped."""
 
 
 @shape
@@ -201,9 +201,9 @@ class UnknownJob(TypedDict):
     epoch: int
     since: Timestamp
     on_unknown: OnUnknown
-    """What happens when the grace window has passed."""
+    """What happens when the grace period has passed."""
     evidence: str | None
-    """What proves that the upstream accepted it."""
+    """Evidence that the upstream accepted it."""
 
 
 @shape
@@ -218,14 +218,14 @@ class UnknownList(TypedDict):
 
 @shape
 class RoleState(TypedDict):
-    """The tickets of one role."""
+    """Number of tickets of one role, by where they are."""
 
     waiting: Count
-    """In lanes."""
+    """Waiting in lanes."""
     due: Count
-    """To enter a lane later."""
+    """Scheduled to enter a lane later."""
     again: Count
-    """That became due while they held a slot."""
+    """Became due again while they held a slot."""
     slots: Count
     holders: Count
     inflight: Count
@@ -235,7 +235,7 @@ class RoleState(TypedDict):
 class Paused(TypedDict):
     at: Timestamp
     by: str
-    """The id of an operator's key."""
+    """Id of the operator's key."""
     reason: str
 
 
@@ -243,13 +243,13 @@ class Paused(TypedDict):
 class ServiceState(TypedDict):
     object: Literal["state"]
     paused: Paused | None
-    """While an operator keeps the service paused: nothing is sent to the upstream."""
+    """Set while an operator keeps the service paused: nothing is sent to the upstream."""
     counts: dict[str, int]
-    """Jobs and deliveries by state: `job:queued`, `delivery:pending`, ..."""
+    """Number of jobs and deliveries by state: `job:queued`, `delivery:pending`, ..."""
     roles: dict[str, RoleState]
     unknown: Count
-    """Jobs whose outcome is unknown."""
+    """Number of jobs whose outcome is unknown."""
     deadlines: Count
-    """Jobs whose deadline is still ahead."""
+    """Number of jobs whose deadline has not passed."""
     account: Account
     """The account `main`."""

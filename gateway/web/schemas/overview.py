@@ -1,4 +1,4 @@
-"""The schemas of the overview and of the workers."""
+"""Schemas of the overview and of the workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.web.schemas.shape import shape
 @shape
 class AlarmShown(TypedDict):
     code: str
-    """The name of the alert, and of its section in the guide for operators."""
+    """Name of the alert and of its section in docs/operations.md."""
     severity: Severity
     text: str
     runbook: str
@@ -37,9 +37,9 @@ class AccountOverview(TypedDict):
     name: str
     paused: bool
     held: bool
-    """Nothing is sent before the time that a 429 named."""
+    """Whether sending waits for the time that a 429 named."""
     slots: Count
-    """How many tasks it may hold now, of `limit`."""
+    """Maximum number of tasks it may hold now; `limit` is the configured maximum."""
     limit: Count
     in_flight: Count
     paused_seconds: Amount
@@ -50,9 +50,9 @@ class AccountOverview(TypedDict):
 class CallbackOverview(TypedDict):
     expected: bool
     seen: Count
-    """Genuine callbacks, since the service was first started."""
+    """Number of genuine callbacks since the service was first started."""
     lost: Count
-    """Jobs whose end was found by a poll although callbacks are on."""
+    """Number of finished jobs whose result was found by a poll although callbacks are on."""
 
 
 @shape
@@ -72,11 +72,11 @@ class Overview(TypedDict):
     """Most severe first."""
     roles: dict[str, RoleOverview]
     jobs: dict[str, int]
-    """By phase."""
+    """Number of jobs by phase."""
     finished: dict[str, int]
-    """By outcome, since the service was first started."""
+    """Number of finished jobs by outcome, since the service was first started."""
     deliveries: dict[str, int]
-    """By state."""
+    """Number of deliveries by state."""
     accounts: list[AccountOverview]
     paused: bool
     workers: Count
@@ -97,7 +97,7 @@ class Worker(TypedDict):
     started_at: Timestamp
     last_seen_at: Timestamp
     running: Count
-    """Tasks that it works on."""
+    """Number of tasks that it is working on."""
 
 
 @shape

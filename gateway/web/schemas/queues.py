@@ -1,4 +1,4 @@
-"""The schemas of lanes, of the service's history, and of dead letters."""
+"""Schemas of lanes, of the service's history, and of dead letters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway.web.schemas.ops import Amount, OpsRequest
 from gateway.web.schemas.shape import shape
 from gateway.web.schemas.subscribers import OpsDeliverySummary
 
-#: Deliveries that one request redelivers.
-MOST_AT_ONCE: Final = 500
+#: Maximum number of deliveries that one request redelivers.
+MAX_REDELIVERIES: Final = 500
 
 
 class RedeliverDead(OpsRequest):
-    number: int = Field(ge=1, le=MOST_AT_ONCE, description="How many at most. The newest come first.")
+    number: int = Field(ge=1, le=MAX_REDELIVERIES, description="Maximum number to redeliver, newest first.")
 
 
 @shape
@@ -29,14 +29,14 @@ class LaneShown(TypedDict):
     waiting: Count
     oldest_seconds: Amount
     in_flight: Count
-    """Slots that it holds."""
+    """Number of slots that it holds."""
     cap: int | None
     """Maximum number of slots, if it differs from the role's."""
     weight: Annotated[int, Field(ge=1)]
-    """Its share is in proportion to it."""
+    """Its share of the slots is proportional to this."""
     paused: bool
     paused_until: Timestamp | None
-    """null: until it is resumed, if it is paused."""
+    """null: not paused, or paused until it is resumed."""
 
 
 @shape
@@ -50,21 +50,21 @@ class LaneList(TypedDict):
 
 @shape
 class SampleShown(TypedDict):
-    """The figures at one time. Counters count from the first start of the service."""
+    """Figures of the service at one time. Counters start at the first start of the service."""
 
     at: Timestamp
     waiting: Count
     oldest_seconds: Amount
     in_flight: Count
-    """Jobs at the upstream."""
+    """Number of jobs at the upstream."""
     owed: Count
-    """Deliveries that wait or are due later."""
+    """Number of deliveries that wait or are due later."""
     accepted: Count
     completed: Count
     finished: Count
     attempts: Count
     delivered: Count
-    """Attempts that succeeded."""
+    """Number of attempts that succeeded."""
     callbacks: Count
     callback_lost: Count
 
@@ -92,6 +92,6 @@ class Redelivery(TypedDict):
     object: Literal["redelivery"]
     sent: Count
     hindered: dict[str, int]
-    """How many could not be redelivered, by reason."""
+    """Number of dead letters that could not be redelivered, by reason."""
     has_more: bool
-    """There are more dead letters than were looked at."""
+    """Whether there are more dead letters than `number`."""

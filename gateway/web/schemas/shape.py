@@ -1,4 +1,4 @@
-"""What every schema of an answer has in common."""
+"""Decorators that every response schema uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schemas of subscribers and deliveries as operators see, pause and resume them."""
+"""Schemas of subscribers and deliveries in the operators' API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.web.schemas.jobs import Count, Delivery, DeliverySummary, Timestamp
 from gateway.web.schemas.ops import OpsRequest
 from gateway.web.schemas.shape import shape
 
-#: An endpoint, or a host of jobs' own callback URLs.
+#: Id of an endpoint, or of a host of jobs' callback URLs.
 SUBSCRIBER: Final = "^(ep_[0-9A-HJKMNP-TV-Z]{26}|url-[0-9a-f]{20})$"
 MAX_SECONDS: Final = 604_800
 
@@ -19,22 +19,23 @@ MAX_SECONDS: Final = 604_800
 class PauseSubscriber(OpsRequest):
     subscriber: str = Field(
         pattern=SUBSCRIBER,
-        description="Id of an endpoint, or an id as `GET /ops/api/subscribers/paused` lists it.",
+        description="Id of an endpoint, or an id from `GET /ops/api/subscribers/paused`.",
     )
     seconds: int | None = Field(
-        default=None, ge=1, le=MAX_SECONDS, description="How long; null: until it is resumed."
+        default=None, ge=1, le=MAX_SECONDS, description="Duration of the pause. null: until it is resumed."
     )
     reason: str = Field(min_length=1, max_length=256, description="The reason, for other operators.")
 
 
 class ResumeSubscribers(OpsRequest):
-    """One subscriber, or all."""
+    """Either `subscriber` or `all`."""
 
     subscriber: str | None = Field(
-        default=None, pattern=SUBSCRIBER, description="Id of the subscriber, as the list has it."
+        default=None, pattern=SUBSCRIBER, description="Id of the subscriber, from the list."
     )
     all: bool = Field(
-        default=False, description="Resume up to 1000, those first that would resume soonest anyway."
+        default=False,
+        description="Resume up to 1000 subscribers, starting with those that would be retried first.",
     )
 
 
@@ -50,23 +51,23 @@ class OpsDelivery(Delivery):
 
 @shape
 class Subscriber(TypedDict):
-    """An endpoint, or a host of jobs' own callback URLs, to which nothing is sent for a while."""
+    """A paused endpoint, or a paused host of jobs' callback URLs."""
 
     object: Literal["subscriber"]
     id: str
     tenant: str | None
     url: str | None
-    """The endpoint's URL, if it is an endpoint."""
+    """URL of the endpoint. null: it is a host of callback URLs."""
     paused_until: Timestamp | None
     """null: until it is resumed."""
     waiting: Count
-    """Deliveries that wait for it."""
+    """Number of deliveries that wait for it."""
 
 
 @shape
 class SubscriberList(TypedDict):
     object: Literal["list"]
     data: list[Subscriber]
-    """Those first that are retried first."""
+    """Ordered by when they are retried, soonest first."""
     has_more: bool
     next: str | None

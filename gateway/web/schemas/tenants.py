@@ -1,4 +1,4 @@
-"""The schemas of tenants and keys, as operators set and see them."""
+"""Schemas of tenants and keys in the operators' API."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Whole = Annotated[int, Field(ge=1, le=MAX_WHOLE)]
 
 
 class TenantChange(OpsRequest):
-    """What is left out stays as it is; null: the service's default."""
+    """An omitted field stays unchanged; null resets a field to the service's default."""
 
-    title: str | None = Field(default=None, min_length=1, max_length=128, description="A name for people.")
+    title: str | None = Field(default=None, min_length=1, max_length=128, description="Display name.")
     on_unknown: OnUnknown | None = Field(
         default=None, description="What happens to its jobs whose outcome stays unknown."
     )
@@ -41,33 +41,38 @@ class TenantChange(OpsRequest):
         default=None,
         ge=1,
         le=MAX_WEIGHT,
-        description="Its share of the upstream is in proportion to it while others wait.",
+        description="Its share of the upstream is proportional to this while other tenants wait.",
     )
     in_flight: Whole | None = Field(default=None, description="Maximum number of its tasks at the upstream.")
-    queue_max: Whole | None = Field(default=None, description="Maximum number of its jobs that wait.")
+    queue_max: Whole | None = Field(default=None, description="Maximum number of its waiting jobs.")
     rate: float | None = Field(
-        default=None, ge=0, le=MAX_WHOLE, description="Jobs that it may create per second; 0: unlimited."
+        default=None,
+        ge=0,
+        le=MAX_WHOLE,
+        description="Maximum number of jobs it may create per second; 0: unlimited.",
     )
-    burst: Whole | None = Field(default=None, description="How many of them at once, after a pause.")
+    burst: Whole | None = Field(
+        default=None, description="Maximum number of jobs created at once after a quiet time."
+    )
     networks: Annotated[list[str], Field(min_length=1, max_length=50), AfterValidator(_networks)] | None = (
         Field(
             default=None,
-            description="Networks (CIDR) that its webhooks may go to, besides those of the service.",
+            description="Networks (CIDR) that its webhooks may go to, in addition to those of the service.",
         )
     )
 
 
 class NewTenantRequest(TenantChange):
-    tenant: str = Field(pattern=TENANT, description="Its name. It cannot be changed later.")
+    tenant: str = Field(pattern=TENANT, description="Name of the tenant. It cannot be changed later.")
 
 
 class KeyRequest(OpsRequest):
-    name: str = Field(default="", max_length=128, description="What the key is for, for people.")
+    name: str = Field(default="", max_length=128, description="Purpose of the key.")
     scopes: list[Scope] | None = Field(
         default=None,
         max_length=len(Scope),
-        description="What it may do. Default: jobs and endpoints. An operator's scope can only be given by a "
-        "key that has it.",
+        description="What the key may do. Default: jobs and endpoints. Only a key that has an operator's "
+        "scope can grant it.",
     )
     expires_in_hours: int | None = Field(
         default=None, ge=1, le=MAX_HOURS, description="Hours until it expires; null: never."
@@ -87,7 +92,7 @@ class KeyRotation(OpsRequest):
 class TenantPaused(TypedDict):
     at: Timestamp
     by: str | None
-    """The id of an operator's key."""
+    """Id of the operator's key."""
     reason: str | None
 
 
@@ -104,7 +109,7 @@ class TenantDefaults(TypedDict):
 
 @shape
 class TenantSettings(TypedDict):
-    """The settings of a tenant; null: the service's default."""
+    """Settings of a tenant; null: the service's default."""
 
     object: Literal["tenant"]
     tenant: str
@@ -119,17 +124,17 @@ class TenantSettings(TypedDict):
     rate: float | None
     burst: int | None
     networks: list[str] | None
-    """Networks that its webhooks may go to, besides those of the service."""
+    """Networks that its webhooks may go to, in addition to those of the service."""
     defaults: TenantDefaults
     paused: TenantPaused | None
-    """While the tenant is paused: none of its jobs is sent to the upstream."""
+    """Set while the tenant is paused: none of its jobs is sent to the upstream."""
 
 
 @shape
 class TenantList(TypedDict):
     object: Literal["list"]
     data: list[TenantSettings]
-    """In the order of their names."""
+    """Ordered by name."""
     has_more: bool
     next: str | None
     """Path of the next page."""
@@ -145,10 +150,10 @@ class ClientKey(TypedDict):
     created_at: Timestamp
     expires_at: Timestamp | None
     last_used_at: Timestamp | None
-    """Accurate to about a minute."""
+    """Accurate to about one minute."""
     revoked_at: Timestamp | None
     replaces: str | None
-    """The key that it replaced in a rotation."""
+    """Id of the key that it replaced in a rotation."""
 
 
 @shape
@@ -156,7 +161,7 @@ class NewClientKey(ClientKey):
     key: str
     """The key itself, shown only once."""
     signing_secret: str
-    """Verifies the webhooks to a job's `callback_url`."""
+    """Secret to verify webhooks to a job's `callback_url` with."""
 
 
 @shape

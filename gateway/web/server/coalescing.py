@@ -1,7 +1,6 @@
-"""A transport that sends the head of an answer together with the start of its body.
+"""A transport that sends the head of a response together with the start of its body.
 
-uvicorn writes the two one after the other; for small answers that is two packets and two system calls
-where one will do.
+uvicorn writes them separately, which costs a small response two packets and two system calls instead of one.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import asyncio
 from typing import Any
 
 
-class Corked:
-    """Wraps a connection's transport; whatever it does not change is the transport's own."""
+class CoalescingTransport:
+    """Wraps a connection's transport. Everything but writing is passed through."""
 
     __slots__ = ("_head", "_loop", "_transport")
 
@@ -29,7 +28,7 @@ class Corked:
             self._transport.writelines((head, data))
         elif data.startswith(b"HTTP/"):
             self._head = data
-            self._loop.call_soon(self._flush)  # when no body follows at once
+            self._loop.call_soon(self._flush)  # in case no body follows immediately
         else:
             self._transport.write(data)
 

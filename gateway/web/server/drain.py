@@ -1,4 +1,4 @@
-"""A process that is about to end, and still serves: long enough for a load balancer to notice."""
+"""Draining: before a process stops, it keeps serving until load balancers have noticed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Drain:
-    """`begun`: readiness is false, and every answer ends its connection, so that clients go elsewhere."""
+    """`begun`: /readyz fails, and every response closes its connection, so that clients reconnect
+    elsewhere."""
 
     begun: bool = False

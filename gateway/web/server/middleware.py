@@ -1,4 +1,4 @@
-"""Around every request: an id, headers that hold for all answers, a count, and the last line of defence."""
+"""Middleware for every request: request id, common headers, counting, and a 500 for unexpected errors."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.context import REQUEST
 from gateway.web.http import headers as heads
 from gateway.web.http import problems
-from gateway.web.http.request_counts import Traffic
+from gateway.web.http.request_counts import RequestCounts
 from gateway.web.server.drain import Drain
-from gateway.web.server.hosts import Edge
+from gateway.web.server.hosts import SecurityPolicy
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
-#: The only answers that may be kept by anybody.
+#: Prefixes of the only paths whose responses may be cached.
 CACHEABLE: Final = ("/docs", "/ops/static/")
 
 
-class Envelope:
-    """Pure ASGI. `routes`: the path template of every endpoint, which is what is counted and logged: a path
-    itself can hold a callback's token."""
+class RequestMiddleware:
+    """Pure ASGI. `routes`: handler -> path template. Templates are counted and logged instead of paths,
+    because a path can contain a callback token."""
 
     def __init__(
         self,
         app: ASGIApp,
-        traffic: Traffic,
+        request_counts: RequestCounts,
         routes: Mapping[Callable[..., Any], str],
         entropy: Callable[[int], bytes],
         drain: Drain,
-        edge: Edge,
+        security_policy: SecurityPolicy,
     ) -> None:
         self._app = app
-        self._traffic = traffic
+        self._request_counts = request_counts
         self._routes = routes
         self._drain = drain
-        self._edge = edge
+        self._security_policy = security_policy
         self._stem = entropy(6).hex()
         self._numbers = count(1)
 
@@ -59,16 +59,16 @@ class Envelope:
                 started = True
                 headers = message["headers"]
                 headers.append((b"x-request-id", request_id))
-                headers += self._edge.headers(scope, headers)
+                headers += self._security_policy.headers(scope, headers)
                 if self._drain.begun:
                     headers.append(_CLOSE)
                 if not scope["path"].startswith(CACHEABLE):
                     headers.append(_NO_STORE)
-                self._traffic.requests[self._route(scope), message["status"]] += 1
+                self._request_counts.requests[self._route(scope), message["status"]] += 1
             await send(message)
 
         try:
-            if self._edge.refuses(scope):
+            if self._security_policy.refuses(scope):
                 await problems.misdirected(scope)(scope, receive, sender)
                 return
             await self._app(scope, receive, sender)

@@ -1,15 +1,15 @@
 """uvicorn's HTTP/1.1 protocol with a deadline and limits for the head of every request.
 
-Use as `uvicorn.Config(app, http=HardenedProtocol, ws="none")`: an upgraded connection would leave it.
-What is refused gets 400; what is too slow is cut off without a word.
+Use as `uvicorn.Config(app, http=HardenedProtocol, ws="none")`: an upgraded connection would bypass it.
+A refused request gets 400; a connection that is too slow is closed without a response.
 
-httptools itself refuses Content-Length beside Transfer-Encoding, two Content-Lengths, bare line feeds and
-folded headers (a test holds it to that). It accepts any number and size of headers, and a missing or
-doubled Host; and uvicorn never gives up on a head that does not end, on a fresh connection where nothing
-comes, on one that goes on sending after its answer, or on one that does not read it. It takes the trailer of
-a chunked body for headers, of any length. All of that ends here. Bodies are the application's.
+httptools itself refuses Content-Length together with Transfer-Encoding, two Content-Lengths, bare line feeds
+and folded headers (a test checks this). But it accepts any number and size of headers, and a missing or
+repeated Host. And uvicorn has no timeout for an unfinished head, for a new connection without data, for a
+client that keeps sending after its response, or for one that does not read it. It also treats the trailer of
+a chunked body as headers, of any length. This class closes these gaps. Bodies are up to the application.
 
-It builds on names of uvicorn that are not public, so uvicorn is pinned.
+It uses private names of uvicorn, so uvicorn is pinned.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.web.server.coalescing import Corked
+from gateway.web.server.coalescing import CoalescingTransport
 
 
 class _HeadRefused(Exception):
-    """Raised inside a parser callback: the parser stops there, and uvicorn answers 400 and closes."""
+    """Raised in a parser callback: it stops the parser, and uvicorn answers 400 and closes the connection."""
 
 
 class HardenedProtocol(HttpToolsProtocol):
-    """A head (request line and headers) has HEAD_SECONDS, MAX_HEAD_BYTES and MAX_HEADERS; a client
-    has UNREAD_SECONDS to take what an answer is held up by."""
+    """A head (request line and headers) is limited by HEAD_SECONDS, MAX_HEAD_BYTES and MAX_HEADERS. A client
+    that stops reading is disconnected after UNREAD_SECONDS."""
 
     HEAD_SECONDS: ClassVar[float] = 5.0
     MAX_HEAD_BYTES: ClassVar[int] = 32_768
@@ -38,26 +38,26 @@ class HardenedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _in_head = False
-    _no_body = False  # nothing of a body was in the newest read
-    _received = 0  # bytes of a head or a trailer that did not end yet, as they came
-    _parsed = 0  # bytes of the target, headers and trailers that are complete
+    _no_body = False  # the last read contained no part of a body
+    _received = 0  # bytes received of an unfinished head or trailer
+    _parsed = 0  # bytes of the target, and of complete headers and trailers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
-        self._arm()
+        super().connection_made(cast(asyncio.Transport, CoalescingTransport(transport, self.loop)))
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        self._forgive()
+        self._stop_head_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._forgive()
+        self._stop_unread_timer()
         self._unread = self.loop.call_later(self.UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._forgive()
+        self._stop_unread_timer()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -66,15 +66,15 @@ class HardenedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_head or (self._no_body and self.cycle is not None and self.cycle.more_body):
-            # The parser says nothing of a header before its end, so one that never ends is counted here;
-            # with the end of an earlier body in the same read, which only a client that pipelines causes.
+            # The parser reports a header only when it is complete, so an endless one is counted here. This
+            # may include the end of an earlier body in the same read, which only a pipelining client causes.
             self._received += len(data)
             if self._received > self.MAX_HEAD_BYTES:
                 self.send_400_response("The request's head is too large.")
                 return
         if self._in_head or self.cycle is None or self.cycle.response_complete:
-            # uvicorn's keep-alive timer ended with these bytes, and they did not complete a head.
-            self._arm()
+            # These bytes stopped uvicorn's keep-alive timer, but did not complete a head.
+            self._start_head_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -88,7 +88,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:
             super().on_header(name, value)
-        # Else a trailer: RFC 9110 (6.5.1) lets nobody take one for a header, and nobody here asks for one.
+        # Otherwise it is a trailer, which must not be treated as a header (RFC 9110, 6.5.1) and is not
+        # needed.
         self._count(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -101,7 +102,7 @@ class HardenedProtocol(HttpToolsProtocol):
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise _HeadRefused("not exactly one Host")
         self._in_head = False
-        self._disarm()
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def _count(self, *parts: bytes) -> None:
@@ -109,16 +110,16 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._parsed > self.MAX_HEAD_BYTES or len(self.headers) > self.MAX_HEADERS:
             raise _HeadRefused("too large a head")
 
-    def _forgive(self) -> None:
+    def _stop_unread_timer(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
 
-    def _arm(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.HEAD_SECONDS, self.transport.abort)
 
-    def _disarm(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -1,7 +1,7 @@
-"""The event streams of one process: what happens is read once for a tenant, and handed to all who listen.
+"""The event streams of one process: each tenant's events are read once and passed to all its listeners.
 
-A feed reads its tenant's stream from where it stands (`read`) whenever it is told that there is more, so that
-nothing is lost with a word on the way. Each event's bytes are made once and shared by all listeners.
+A notification only triggers a read of the tenant's stream from the last position (`read`), so a lost
+notification never loses an event. The bytes of each event are built once and shared by all listeners.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gateway.store.event_log import START, Entry, RedisTenantEvents, place
 from gateway.store.notifications import Bell, Changes
 from gateway.telemetry import Outage
 
-#: What may wait for one client that does not read.
+#: Maximum number of messages queued for one client.
 QUEUE_MAX: Final = 1000
 PAGE: Final = 100
-#: What one client is sent at once, and all that is held for one that catches up, if no message is larger.
-PIECE_BYTES: Final = 65_536
-#: So many of a tenant's streams read what they missed at the same moment; the others wait for each other.
+#: Size of one write to a client, and of what is buffered for one that catches up, unless a message is larger.
+CHUNK_BYTES: Final = 65_536
+#: Maximum number of a tenant's streams that read missed events at the same time.
 _CATCH_UP_AT_ONCE: Final = 4
 _FEEDS_AT_ONCE: Final = 8
 _RETRY_SECONDS: Final = 0.5
@@ -32,7 +32,8 @@ _FULL_RETRY_SECONDS: Final = 15
 
 
 class Message(NamedTuple):
-    """What goes out for one event. `place`: its id, to compare. `gap`: word of events that are lost."""
+    """What is sent for one event. `place`: its position, comparable. `gap`: it reports missing events
+    instead."""
 
     place: tuple[int, int]
     type: str
@@ -46,22 +47,23 @@ def message(entry: Entry, body: bytes) -> Message:
 
 
 def gap(after: str, oldest: str) -> Message:
-    """Events after `after` and before `oldest` are not kept. It has no id: it is no place to go on from."""
-    told = "events are missing here: they are not kept any more; look at your jobs with GET /v1/jobs"
-    data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": told}}
+    """Reports that events between `after` and `oldest` are no longer kept. It has no id, because a client
+    cannot continue from it."""
+    detail = "events are missing here because they are no longer kept; check your jobs with GET /v1/jobs"
+    data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": detail}}
     return Message(place(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
 
 
-class Piece(NamedTuple):
-    """What goes out at once for the first `taken` of some entries."""
+class Chunk(NamedTuple):
+    """One write with the first `taken` of the given entries."""
 
     block: bytes
     taken: int
 
 
 class Listener:
-    """One open stream. `types`: None for all; `job_id`: None for all of the tenant. `closed`: why nothing is
-    put into its queue any more."""
+    """The queue of one open stream. `types`: None for all. `job_id`: None for all jobs of the tenant.
+    `closed`: the reason why it accepts no more messages."""
 
     __slots__ = ("_queue", "bell", "closed", "job_id", "types")
 
@@ -81,7 +83,7 @@ class Listener:
                 self._queue.append(offered)
                 self.bell.ring()
             else:
-                self.close("you read too slowly")
+                self.close("the client reads too slowly")
 
     def close(self, why: str) -> None:
         self.closed = self.closed or why
@@ -89,28 +91,31 @@ class Listener:
         self.bell.ring()
 
     def taken(self) -> list[Message]:
-        """All that waits; from then on it waits no more."""
+        """Remove and return all queued messages."""
         taken, self._queue = self._queue, []
         return taken
 
 
 class Feed:
-    """A tenant's events in this process. `read`: how far its stream was read, None at first; `offered`: how
-    far it was handed to the listeners; `users`: open streams, those that still catch up included; `turns`:
-    of those, held while something is read, and never while a client is waited for."""
+    """A tenant's events in this process.
+
+    `read`: position up to which its stream was read; None at first. `offered`: position up to which events
+    were passed to the listeners. `users`: number of open streams, including those that are still catching up.
+    `catch_up_slots`: held by a stream that catches up while it reads, but never while it waits for a client.
+    """
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
         self.read: str | None = None
         self.offered = START
         self.users = 0
-        self.turns = asyncio.Semaphore(_CATCH_UP_AT_ONCE)
+        self.catch_up_slots = asyncio.Semaphore(_CATCH_UP_AT_ONCE)
         self._of_all: set[Listener] = set()
         self._of_job: dict[str, set[Listener]] = {}
 
     @contextlib.contextmanager
     def joined(self, listener: Listener) -> Iterator[None]:
-        """From now on the listener gets what is read."""
+        """Within the block the listener gets every event that is read."""
         if listener.job_id is None:
             self._of_all.add(listener)
         else:
@@ -125,7 +130,7 @@ class Feed:
                     del self._of_job[listener.job_id]
 
     def listeners(self, entry: Entry | None = None) -> list[Listener]:
-        """Who wants this one; or all."""
+        """The listeners that want this entry; without an entry, all listeners."""
         if entry is None:
             return [*self._of_all, *(one for some in self._of_job.values() for one in some)]
         return [
@@ -135,42 +140,44 @@ class Feed:
 
 
 class Streams:
-    """`async with streams:` reads for all feeds. `most`: open streams of one tenant."""
+    """`async with streams:` reads for all feeds. `limit`: maximum number of open streams per tenant."""
 
-    def __init__(self, changes: Changes, events: RedisTenantEvents, most: int) -> None:
+    def __init__(self, changes: Changes, events: RedisTenantEvents, limit: int) -> None:
         self._changes = changes
         self._events = events
-        self._most = most
+        self._limit = limit
         self._feeds: dict[str, Feed] = {}
-        self._told: dict[str, None] = {}  # tenants with news, the first first
+        self._updated: dict[str, None] = {}  # tenants with new events, in order of notification
         self._bell = Bell()
-        self._reading: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
         return sum(feed.users for feed in list(self._feeds.values()))
 
     async def __aenter__(self) -> Streams:
-        self._reading = asyncio.create_task(self._read_on(), name="event streams")
+        self._task = asyncio.create_task(self._run(), name="event streams")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._reading is not None
-        # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
-        while not self._reading.done():
-            self._reading.cancel()
-            await asyncio.wait([self._reading], timeout=0.5)
+        assert self._task is not None
+        # Once is not enough: a timeout inside the Redis client can swallow a cancellation.
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
 
     @contextlib.asynccontextmanager
     async def feed(self, tenant: str) -> AsyncIterator[Feed]:
-        """The tenant's feed, which is read as long as somebody uses it. LimitReached, StoreUnavailable."""
+        """The tenant's feed, which is read while it has users. Raises LimitReached or StoreUnavailable."""
         feed = self._feeds.get(tenant)
-        if feed is not None and feed.users >= self._most:
-            told = f"{self._most} event streams of this tenant are open; close one, or use one for all jobs"
-            raise LimitReached(told, _FULL_RETRY_SECONDS)
+        if feed is not None and feed.users >= self._limit:
+            detail = (
+                f"{self._limit} event streams of this tenant are open; close one, or use one for all jobs"
+            )
+            raise LimitReached(detail, _FULL_RETRY_SECONDS)
         if feed is None:
             feed = self._feeds[tenant] = Feed(tenant)
-            self._changes.follow(tenant, lambda: self._tell(tenant))
+            self._changes.follow(tenant, lambda: self._mark_updated(tenant))
         feed.users += 1
         try:
             if feed.read is None:
@@ -184,8 +191,8 @@ class Streams:
                 del self._feeds[tenant]
                 self._changes.unfollow(tenant)
 
-    async def piece(self, entries: Sequence[Entry]) -> Piece:
-        """As many of these as `PIECE_BYTES` hold, and one at least; nothing for a job that was forgotten."""
+    async def chunk(self, entries: Sequence[Entry]) -> Chunk:
+        """As many of these as fit into `CHUNK_BYTES`, at least one. Events of deleted jobs are skipped."""
         bodies = await self._events.bodies(entries)
         blocks: list[bytes] = []
         size = taken = 0
@@ -193,52 +200,53 @@ class Streams:
             if body is not None:
                 block = message(entry, body).block
                 size += len(block)
-                if blocks and size > PIECE_BYTES:
+                if blocks and size > CHUNK_BYTES:
                     break
                 blocks.append(block)
             taken += 1
-        return Piece(b"".join(blocks), taken)
+        return Chunk(b"".join(blocks), taken)
 
-    def _tell(self, tenant: str) -> None:
-        self._told[tenant] = None
+    def _mark_updated(self, tenant: str) -> None:
+        self._updated[tenant] = None
         self._bell.ring()
 
-    async def _read_on(self) -> None:
+    async def _run(self) -> None:
         outage = Outage("event_streams_stalled", "event_streams_go_on")
         while True:
             await self._bell.wait()
             self._bell.was_rung()
-            while self._told:
-                names = list(self._told)[:_FEEDS_AT_ONCE]
+            while self._updated:
+                names = list(self._updated)[:_FEEDS_AT_ONCE]
                 for name in names:
-                    del self._told[name]
+                    del self._updated[name]
                 feeds = [feed for name in names if (feed := self._feeds.get(name)) and feed.read is not None]
                 try:
                     await self._advance_all(feeds)
                     outage.recovered()
                 except StoreUnavailable as error:
                     outage.failed(str(error))
-                    self._told.update(dict.fromkeys(names))
+                    self._updated.update(dict.fromkeys(names))
                     await asyncio.sleep(_RETRY_SECONDS)
 
     async def _advance_all(self, feeds: Sequence[Feed]) -> None:
-        """Reads on, and ends the streams of a tenant with which that fails for a reason of ours."""
+        """Read new events. If that fails unexpectedly for a tenant, close the streams of that tenant."""
         try:
             await self._advance(feeds)
         except StoreUnavailable:
             raise
-        except Exception:  # noqa: BLE001  # nobody must wait in silence for what does not come
-            if len(feeds) > 1:  # one of them is at fault, and the others must not pay for it
+        except Exception:  # noqa: BLE001  # no client may wait silently for events that never come
+            if len(feeds) > 1:  # find the one that fails, so that the others are not affected
                 for feed in feeds:
                     await self._advance_all([feed])
                 return
             for feed in feeds:
                 structlog.get_logger().exception("event_streams_failed", tenant=feed.tenant)
                 for listener in feed.listeners():
-                    listener.close("something went wrong here")
+                    listener.close("internal error")
 
     async def _advance(self, feeds: Sequence[Feed]) -> None:
-        """Read on, and hand out. Who joins in between either gets what was read or has read it already."""
+        """Read new events and pass them to the listeners. A listener that joins meanwhile either gets them
+        here or has read them already."""
         if not feeds:
             return
         before = [(feed.tenant, feed.read or START) for feed in feeds]
@@ -252,9 +260,10 @@ class Streams:
             bodies = await self._events.bodies([entry for _, entry in wanted])
             for feed, page, (_, last) in zip(feeds, pages, before, strict=True):
                 if len(page) == PAGE:
-                    await self._far_behind(feed, last)
+                    await self._report_gap(feed, last)
         except Exception as error:
-            # Read again, but not what cannot be read: it would end every stream that its tenant opens.
+            # Read these again later. But skip entries that cannot be read: they would close every stream of
+            # their tenant.
             if isinstance(error, StoreUnavailable) or len(feeds) > 1:
                 for feed, (_, last) in zip(feeds, before, strict=True):
                     feed.read = last
@@ -267,9 +276,10 @@ class Streams:
         for feed in feeds:
             feed.offered = feed.read or START
 
-    async def _far_behind(self, feed: Feed, last: str) -> None:
-        """There is more to read, and perhaps so much that some of it was cut off before we came to it."""
-        self._tell(feed.tenant)
+    async def _report_gap(self, feed: Feed, last: str) -> None:
+        """After a full page: read again, and report a gap if events were trimmed before we could read
+        them."""
+        self._mark_updated(feed.tenant)
         oldest = await self._events.missing_after(feed.tenant, last)
         if oldest is not None:
             for listener in feed.listeners():

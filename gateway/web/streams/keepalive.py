@@ -1,4 +1,4 @@
-"""Looking after clients that wait, by the thousand: no task for any of them."""
+"""Wakes thousands of waiting clients regularly, without a task for each."""
 
 from __future__ import annotations
 
@@ -10,49 +10,51 @@ from typing import Final
 
 from gateway.store.notifications import Bell
 
-BEAT_SECONDS: Final = 15.0
-_PARTS: Final = 30
-_READS_AT_ONCE: Final = 64
+KEEPALIVE_SECONDS: Final = 15.0
+_GROUPS: Final = 30
+_MAX_CONCURRENT_READS: Final = 64
 
 
-class Rounds:
-    """One task that beats every bell once in `BEAT_SECONDS`, a part of them at a time, so that each sees
-    whether its client is still there; and rings all of them when the process is about to end.
-    `reading`: thousands that are woken together ask Redis a few at a time."""
+class KeepAlive:
+    """One task that calls `beat` on every bell once in `KEEPALIVE_SECONDS`, one group at a time, so that each
+    waiter checks whether its client is still connected. At shutdown it rings all of them.
+
+    `reading`: limits concurrent reads of Redis when thousands of waiters wake up together.
+    """
 
     def __init__(self, stopping: asyncio.Event, seconds: float | None = None) -> None:
         self._stopping = stopping
-        self._pause = (BEAT_SECONDS if seconds is None else seconds) / _PARTS
-        self._parts: list[set[Bell]] = [set() for _ in range(_PARTS)]
-        self._turns = count()
-        self._walking: asyncio.Task[None] | None = None
-        self.reading = asyncio.Semaphore(_READS_AT_ONCE)
+        self._pause = (KEEPALIVE_SECONDS if seconds is None else seconds) / _GROUPS
+        self._groups: list[set[Bell]] = [set() for _ in range(_GROUPS)]
+        self._next_group = count()
+        self._task: asyncio.Task[None] | None = None
+        self.reading = asyncio.Semaphore(_MAX_CONCURRENT_READS)
 
-    async def __aenter__(self) -> Rounds:
-        self._walking = asyncio.create_task(self._walk(), name="rounds")
+    async def __aenter__(self) -> KeepAlive:
+        self._task = asyncio.create_task(self._run(), name="rounds")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._walking is not None
-        self._walking.cancel()
-        await asyncio.wait([self._walking])
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     @contextlib.contextmanager
     def include(self, bell: Bell) -> Iterator[None]:
-        part = self._parts[next(self._turns) % _PARTS]
-        part.add(bell)
+        group = self._groups[next(self._next_group) % _GROUPS]
+        group.add(bell)
         try:
             yield
         finally:
-            part.discard(bell)
+            group.discard(bell)
 
-    async def _walk(self) -> None:
+    async def _run(self) -> None:
         for turn in count():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause)
                 break
-            for bell in self._parts[turn % _PARTS]:
+            for bell in self._groups[turn % _GROUPS]:
                 bell.beat()
-        for part in self._parts:
-            for bell in part:
+        for group in self._groups:
+            for bell in group:
                 bell.ring()

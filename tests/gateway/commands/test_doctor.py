@@ -65,8 +65,8 @@ def test_a_service_that_is_well_has_nothing_wrong_with_it(service: Machine) -> N
     assert code == 0
     assert found.keys() == {"settings", "redis", "workers", "callbacks", "upstream", "files"}
     code, text = run(service, "doctor")
-    assert (code, "WRONG" in text) == (0, False)
-    assert "takes the key" in text
+    assert (code, "ERROR" in text) == (0, False)
+    assert "accepts the key" in text
 
 
 @pytest.mark.parametrize(
@@ -138,15 +138,15 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, ORDER)
     assert status == 202
     code, text = run(service, "jobs", "show", job["id"], **where)
-    assert (code, "accepted, and kept durably" in text) == (0, True)
+    assert (code, "accepted and stored durably" in text) == (0, True)
     assert run(service, "jobs", "cancel", job["id"], **where) == (0, f"{job['id']} is canceled\n")
     code, text = run(service, "jobs", "resolve", job["id"], "--action", "fail", **where)
     assert (code, "the job is canceled" in text) == (1, True)
     assert run(service, "jobs", "unknown", **where) == (0, "none\n")
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
     assert run(service, "subscribers", "paused", **where) == (0, "none\n")
-    assert run(service, "subscribers", "resume", **where) == (0, "0 are still left alone\n")
-    assert run(service, "accounts", "resume", "main", **where) == (0, "main is open, 0 of 5 slots\n")
+    assert run(service, "subscribers", "resume", **where) == (0, "0 are still paused\n")
+    assert run(service, "accounts", "resume", "main", **where) == (0, "main is active, 0 of 5 slots\n")
     code, text = run(service, "accounts", "show", "--json", **where)
     assert json.loads(text)["paused"] is False
     code, text = run(service, "accounts", "list", "--json", **where)
@@ -161,5 +161,5 @@ def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:
         client.set("{gw}:swept", "0")
     code, found = examined(service)
     assert code == 1
-    assert [text for name, text, _ in errors(found) if name == "workers" and "none runs" in text]
+    assert [text for name, text, _ in errors(found) if name == "workers" and "no worker is running" in text]
     service.start_workers()

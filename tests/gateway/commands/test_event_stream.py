@@ -155,7 +155,7 @@ def test_an_answer_that_is_no_problem_document_is_told_by_its_reason() -> None:
 def test_a_service_that_is_no_gateway_is_told_so() -> None:
     with (
         gateway(Answer((b"<html>",), content_type="text/html")) as served,
-        pytest.raises(Refused, match="is this a vidu-gateway"),
+        pytest.raises(Refused, match="is it a vidu-gateway"),
     ):
         read(stream_of(served.url))
 
@@ -173,6 +173,6 @@ def test_a_gateway_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("gateway.commands.event_stream._CONNECT_SECONDS", 3600.0)
     with (
         gateway(Answer((message("1-0", "job.completed"),), then="stay")) as served,
-        pytest.raises(Unavailable, match="is silent"),
+        pytest.raises(Unavailable, match="does not respond"),
     ):
         read(stream_of(served.url))

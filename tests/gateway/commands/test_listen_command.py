@@ -22,7 +22,7 @@ def test_the_command_forwards_until_it_is_interrupted(number: signal.Signals) ->
     ):
         listening.line_with(JOB)
         listening.running.send_signal(number)
-        listening.line_with("stopped: 1 taken, 0 failed")
+        listening.line_with("stopped: 1 delivered, 0 failed")
         assert listening.wait() == 0
         assert listening.errors() == ""
     assert len(hearing.got) == 1
@@ -38,7 +38,7 @@ def test_it_ends_in_the_midst_of_a_post_too(number: signal.Signals) -> None:
             with taken:
                 taken.recv(1)
                 listening.running.send_signal(number)
-                listening.line_with("stopped: 0 taken, 0 failed")
+                listening.line_with("stopped: 0 delivered, 0 failed")
                 assert listening.wait() == 0
                 assert listening.errors() == ""
 

@@ -48,7 +48,7 @@ def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path
             listening.line_with("the gateway ended the stream")
             jobs.append(canceled(other, made.key))
             made.start_gateway()
-            listening.line_with("connected again")
+            listening.line_with("reconnected")
             listening.line_with(jobs[1], "204")
             jobs.append(canceled(made.gateway, made.key))
             listening.line_with(jobs[2], "204")

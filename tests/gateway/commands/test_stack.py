@@ -65,13 +65,13 @@ def test_with_the_real_upstream_there_is_no_sandbox_and_no_callback_to_a_loopbac
     assert environment["GATEWAY_UPSTREAM_KEY"] == "paid"
     assert environment["GATEWAY_PUBLIC_URL"] == ""
     assert "GATEWAY_ALLOW_PRIVATE_MEDIA_URLS" not in environment
-    assert [child.name for child in stack._children(plan, environment)] == ["workers", "gateway"]
+    assert [child.name for child in stack._processes(plan, environment)] == ["workers", "gateway"]
     assert "paid" not in repr(plan)
 
 
 def test_processes_start_so_that_the_gateway_stops_first(tmp_path: Path) -> None:
     plan = Plan(tmp_path, 8080, 8090, workers=2)
-    names = [child.name for child in stack._children(plan, {})]
+    names = [child.name for child in stack._processes(plan, {})]
     assert names == ["sandbox", "workers-1", "workers-2", "gateway"]
 
 

@@ -21,7 +21,7 @@ def run(*words: str) -> tuple[int, str]:
 @pytest.mark.usefixtures("empty_redis")
 def test_what_is_set_is_kept_shown_and_told_to_operators(redis_url: str) -> None:
     where = ("--redis-url", redis_url)
-    assert "on unknown      as the service does" in run("show", "acme", *where)[1]
+    assert "on unknown      default of the service" in run("show", "acme", *where)[1]
     code, text = run("set", "acme", "--on-unknown", "manual", "--weight", "3", "--rate", "0.5", *where)
     assert code == 0
     assert "on unknown      manual\nweight          3\n" in text
@@ -53,7 +53,7 @@ def test_a_tenant_is_paused_and_goes_on(redis_url: str) -> None:
 @pytest.mark.usefixtures("empty_redis")
 def test_all_tenants_are_listed_by_name(redis_url: str) -> None:
     where = ("--redis-url", redis_url)
-    assert "no tenant yet" in run("list", *where)[1]
+    assert "no tenants" in run("list", *where)[1]
     for name in ("zeta", "acme"):
         tenants.change(redis_url, name, {"weight": 2})
     assert run("list", *where)[1].index("acme") < run("list", *where)[1].index("zeta")
@@ -85,9 +85,9 @@ def test_a_setting_that_there_is_not_is_named_with_those_that_are(redis_url: str
 
 @pytest.mark.parametrize("tenant", ["ACME", "a b", "-x", "a" * 33, "acme\n"])
 def test_a_name_that_no_tenant_can_have_is_refused(redis_url: str, tenant: str) -> None:
-    with pytest.raises(ConfigurationError, match="no name for a tenant"):
+    with pytest.raises(ConfigurationError, match="not a valid tenant name"):
         tenants.show(redis_url, tenant)
-    with pytest.raises(ConfigurationError, match="no name for a tenant"):
+    with pytest.raises(ConfigurationError, match="not a valid tenant name"):
         tenants.change(redis_url, tenant, {"weight": 2})
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError, Unavailable
-from gateway.local.process import Child
-from gateway.local.supervisor import MOST_QUICK_ENDS, Machine
+from gateway.local.process import ManagedProcess
+from gateway.local.supervisor import MAX_QUICK_EXITS, Supervisor
 from tests.gateway.local.test_valkey import eventually, is_gone
 
 STAY = "import time; print('up', flush=True); time.sleep(60)"
@@ -32,62 +32,64 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def machine(said: list[str]) -> Iterator[Machine]:
-    machine = Machine(said.append)
-    with machine.running():
-        yield machine
+def supervisor(said: list[str]) -> Iterator[Supervisor]:
+    supervisor = Supervisor(said.append)
+    with supervisor.running():
+        yield supervisor
 
 
-def child(folder: Path, name: str, script: str = STAY, stop_seconds: float = 10.0) -> Child:
+def child(folder: Path, name: str, script: str = STAY, stop_seconds: float = 10.0) -> ManagedProcess:
     """Ready when it has said something; one called `bad` never is, however late it is seen to end."""
     log = folder / f"{name}.log"
 
     def has_spoken() -> bool:
         return name != "bad" and log.exists() and log.stat().st_size > 0
 
-    return Child(name, (sys.executable, "-c", script), log, ready=has_spoken, stop_seconds=stop_seconds)
+    return ManagedProcess(
+        name, (sys.executable, "-c", script), log, ready=has_spoken, stop_seconds=stop_seconds
+    )
 
 
-def start(machine: Machine, one: Child) -> None:
-    machine.begin(one)
-    machine.wait_until_ready()
+def start(supervisor: Supervisor, one: ManagedProcess) -> None:
+    supervisor.begin(one)
+    supervisor.wait_until_ready()
 
 
-def tick_until(machine: Machine, condition: Callable[[], bool]) -> None:
+def tick_until(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
     for _ in range(1000):
         if condition():
             return
-        machine.tick()
+        supervisor.tick()
         time.sleep(0.01)
     raise AssertionError("it did not happen")
 
 
-def test_the_wait_ends_when_all_are_ready(machine: Machine, tmp_path: Path) -> None:
+def test_the_wait_ends_when_all_are_ready(supervisor: Supervisor, tmp_path: Path) -> None:
     first, second = child(tmp_path, "first"), child(tmp_path, "second")
-    machine.begin(first, second)
-    assert machine.wait_until_ready()
+    supervisor.begin(first, second)
+    assert supervisor.wait_until_ready()
     assert first.is_ready()
     assert second.is_ready()
 
 
-def test_a_killed_child_is_started_again(machine: Machine, said: list[str], tmp_path: Path) -> None:
+def test_a_killed_child_is_started_again(supervisor: Supervisor, said: list[str], tmp_path: Path) -> None:
     one = child(tmp_path, "one")
-    start(machine, one)
+    start(supervisor, one)
     before = one.pid
     os.kill(before, signal.SIGKILL)
-    tick_until(machine, lambda: one.pid != before)
+    tick_until(supervisor, lambda: one.pid != before)
     assert one.exit_code() is None
     assert said == ["one ended with SIGKILL; starting it again in 0.2 s"]
 
 
-def test_what_a_dead_child_had_started_is_ended_too(machine: Machine, tmp_path: Path) -> None:
+def test_what_a_dead_child_had_started_is_ended_too(supervisor: Supervisor, tmp_path: Path) -> None:
     one = child(tmp_path, "one", WITH_A_CHILD)
-    start(machine, one)
+    start(supervisor, one)
     inner = int(one.last_lines(1)[0])
     assert not is_gone(inner)
     os.kill(one.pid, signal.SIGKILL)
-    machine.tick()
-    tick_until(machine, lambda: one.exit_code() is not None)
+    supervisor.tick()
+    tick_until(supervisor, lambda: one.exit_code() is not None)
     eventually(lambda: is_gone(inner))
 
 
@@ -97,57 +99,60 @@ def past_every_back_off(said: list[str]) -> Callable[[], float]:
 
 
 def test_a_child_that_ends_at_once_too_often_stops_the_machine(tmp_path: Path, said: list[str]) -> None:
-    machine = Machine(said.append, monotonic=past_every_back_off(said))
-    with pytest.raises(Unavailable) as caught, machine.running():
-        start(machine, child(tmp_path, "bad", "import sys; sys.exit('the reason')"))
+    supervisor = Supervisor(said.append, monotonic=past_every_back_off(said))
+    with pytest.raises(Unavailable) as caught, supervisor.running():
+        start(supervisor, child(tmp_path, "bad", "import sys; sys.exit('the reason')"))
     assert "bad ended with exit code 1, 5 times at once" in str(caught.value)
-    assert str(caught.value).count("the reason") == MOST_QUICK_ENDS
-    assert len(said) == MOST_QUICK_ENDS - 1
+    assert str(caught.value).count("the reason") == MAX_QUICK_EXITS
+    assert len(said) == MAX_QUICK_EXITS - 1
 
 
 def test_a_wrong_setting_stops_the_machine_at_once(tmp_path: Path, said: list[str]) -> None:
-    machine = Machine(said.append)
+    supervisor = Supervisor(said.append)
     script = "import sys; print('GATEWAY_PORT: is wrong', file=sys.stderr); sys.exit(2)"
-    with pytest.raises(ConfigurationError, match="bad ended with exit code 2") as caught, machine.running():
-        start(machine, child(tmp_path, "bad", script))
+    with (
+        pytest.raises(ConfigurationError, match="bad ended with exit code 2") as caught,
+        supervisor.running(),
+    ):
+        start(supervisor, child(tmp_path, "bad", script))
     assert str(caught.value).count("GATEWAY_PORT: is wrong") == 1
     assert said == []
 
 
 def test_the_back_off_doubles(tmp_path: Path, said: list[str]) -> None:
-    machine = Machine(said.append, monotonic=past_every_back_off(said))
-    with pytest.raises(Unavailable), machine.running():
-        start(machine, child(tmp_path, "bad", "raise SystemExit(3)"))
+    supervisor = Supervisor(said.append, monotonic=past_every_back_off(said))
+    with pytest.raises(Unavailable), supervisor.running():
+        start(supervisor, child(tmp_path, "bad", "raise SystemExit(3)"))
     assert [line.rsplit(" ", 2)[1] for line in said] == ["0.2", "0.4", "0.8", "1.6"]
 
 
 def test_a_child_that_lived_long_enough_may_end_any_number_of_times(tmp_path: Path, said: list[str]) -> None:
     now = 0.0
-    machine = Machine(said.append, monotonic=lambda: now)
-    with machine.running():
+    supervisor = Supervisor(said.append, monotonic=lambda: now)
+    with supervisor.running():
         one = child(tmp_path, "one")
-        start(machine, one)
-        for _ in range(MOST_QUICK_ENDS + 1):
+        start(supervisor, one)
+        for _ in range(MAX_QUICK_EXITS + 1):
             before = one.pid
             now += 60
             os.kill(before, signal.SIGKILL)
-            tick_until(machine, lambda: one.exit_code() is not None)
-            machine.tick()
+            tick_until(supervisor, lambda: one.exit_code() is not None)
+            supervisor.tick()
             now += 60
-            machine.tick()
+            supervisor.tick()
             assert one.pid != before
     assert all(line.endswith("again in 0.1 s") for line in said)
 
 
 def test_a_child_that_is_never_ready_is_named_with_its_last_lines(tmp_path: Path) -> None:
     seconds = iter(range(0, 10_000, 1))
-    machine = Machine(lambda _: None, monotonic=lambda: float(next(seconds)))
-    slow = Child("slow", (sys.executable, "-c", STAY), tmp_path / "slow.log", ready=lambda: False)
+    supervisor = Supervisor(lambda _: None, monotonic=lambda: float(next(seconds)))
+    slow = ManagedProcess("slow", (sys.executable, "-c", STAY), tmp_path / "slow.log", ready=lambda: False)
     with (
         pytest.raises(Unavailable, match=r"slow was not ready in 60 s; the end of .*slow\.log"),
-        machine.running(),
+        supervisor.running(),
     ):
-        start(machine, slow)
+        start(supervisor, slow)
     assert is_gone(slow.pid)
 
 
@@ -160,52 +165,52 @@ def test_they_stop_in_the_reverse_order(tmp_path: Path) -> None:
         "signal.signal(15, bye); print('up', flush=True); time.sleep(60)"
     )
     names = ["valkey", "sandbox", "workers", "gateway"]
-    machine = Machine(lambda _: None)
-    with machine.running():
+    supervisor = Supervisor(lambda _: None)
+    with supervisor.running():
         for name in names:
-            start(machine, child(tmp_path, name, script.format(order=str(order), name=name)))
+            start(supervisor, child(tmp_path, name, script.format(order=str(order), name=name)))
     assert order.read_text().split() == names[::-1]
 
 
 def test_a_child_that_does_not_stop_is_killed_and_told(
-    machine: Machine, said: list[str], tmp_path: Path
+    supervisor: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
     deaf = child(tmp_path, "deaf", DEAF, stop_seconds=0.1)
-    start(machine, deaf)
-    machine.stop()
+    start(supervisor, deaf)
+    supervisor.stop()
     assert is_gone(deaf.pid)
     assert said == ["deaf did not stop when asked and was killed"]
 
 
-def test_the_first_interrupt_ends_the_run(machine: Machine, tmp_path: Path) -> None:
-    start(machine, child(tmp_path, "one"))
+def test_the_first_interrupt_ends_the_run(supervisor: Supervisor, tmp_path: Path) -> None:
+    start(supervisor, child(tmp_path, "one"))
     os.kill(os.getpid(), signal.SIGINT)
-    machine.run()
-    assert machine.interrupts == 1
+    supervisor.run()
+    assert supervisor.interrupts == 1
 
 
-def test_an_interrupt_ends_the_wait_for_readiness(machine: Machine, tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_wait_for_readiness(supervisor: Supervisor, tmp_path: Path) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
-    never = Child("never", (sys.executable, "-c", STAY), tmp_path / "log", ready=lambda: False)
-    machine.begin(never)
-    assert not machine.wait_until_ready()
+    never = ManagedProcess("never", (sys.executable, "-c", STAY), tmp_path / "log", ready=lambda: False)
+    supervisor.begin(never)
+    assert not supervisor.wait_until_ready()
 
 
 def test_the_second_interrupt_kills_what_does_not_stop(
-    machine: Machine, said: list[str], tmp_path: Path
+    supervisor: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
     deaf = child(tmp_path, "deaf", DEAF, stop_seconds=100)
-    start(machine, deaf)
+    start(supervisor, deaf)
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)
-    machine.stop()
+    supervisor.stop()
     assert is_gone(deaf.pid)
     assert said == ["deaf was killed at the second Ctrl-C"]
 
 
 def test_signals_are_given_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Machine(lambda _: None).running():
+    with Supervisor(lambda _: None).running():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -213,8 +218,8 @@ def test_signals_are_given_back(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to its parent")
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from gateway.local.process import Child\n"
-        f"one = Child('one', (sys.executable, '-c', {STAY!r}), Path(sys.argv[1]))\n"
+        "import sys, time; from pathlib import Path; from gateway.local.process import ManagedProcess\n"
+        f"one = ManagedProcess('one', (sys.executable, '-c', {STAY!r}), Path(sys.argv[1]))\n"
         "one.start(); print(one.pid, flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "log")]
@@ -225,11 +230,11 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     eventually(lambda: is_gone(pid))
 
 
-def test_a_program_that_is_not_there_is_named(machine: Machine, tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_is_named(supervisor: Supervisor, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot run /no/such/program"):
-        start(machine, Child("none", ("/no/such/program",), tmp_path / "log"))
+        start(supervisor, ManagedProcess("none", ("/no/such/program",), tmp_path / "log"))
 
 
 def test_a_childs_environment_is_not_shown(tmp_path: Path) -> None:
-    one = Child("one", ("true",), tmp_path / "log", {"GATEWAY_UPSTREAM_KEY": "very-secret"})
+    one = ManagedProcess("one", ("true",), tmp_path / "log", {"GATEWAY_UPSTREAM_KEY": "very-secret"})
     assert "very-secret" not in repr(one)

@@ -28,7 +28,7 @@ async def test_a_callback_of_an_earlier_submission_is_noted_and_warned_of(
     with capture_logs() as logged:
         answer = await nobody.post(path(resources, job, epoch=0), json=COMPLETED)
     assert answer.status_code == 200
-    assert (strange(logged), state.traffic.callbacks[CallbackOutcome.EARLIER]) == (["earlier"], 1)
+    assert (strange(logged), state.request_counts.callbacks[CallbackOutcome.EARLIER]) == (["earlier"], 1)
     assert "task-1" in {(await state_of(resources, job)).task_id, *(await state_of(resources, job)).earlier}
 
 
@@ -38,7 +38,7 @@ async def test_a_callback_for_a_job_that_is_not_there_is_200_and_warned_of(
     token = tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
     with capture_logs() as logged:
         assert (await nobody.post(f"/callbacks/{token}", json=COMPLETED)).status_code == 200
-    assert (strange(logged), state.traffic.callbacks[CallbackOutcome.ORPHAN]) == (["orphan"], 1)
+    assert (strange(logged), state.request_counts.callbacks[CallbackOutcome.ORPHAN]) == (["orphan"], 1)
     assert token not in repr(logged)
 
 
@@ -50,7 +50,7 @@ async def test_a_callback_of_a_submission_that_the_record_does_not_know_is_warne
     assert job is not None
     with capture_logs() as logged:
         assert (await nobody.post(path(resources, job, epoch=1), json=COMPLETED)).status_code == 200
-    assert (strange(logged), state.traffic.callbacks[CallbackOutcome.AHEAD]) == (["ahead"], 1)
+    assert (strange(logged), state.request_counts.callbacks[CallbackOutcome.AHEAD]) == (["ahead"], 1)
     assert (await state_of(resources, job)).state is not JobState.QUEUED  # it will not be paid for again
 
 
@@ -61,7 +61,7 @@ async def test_a_callback_that_names_the_task_of_another_job_is_warned_of(
     await nobody.post(path(resources, first), json=COMPLETED)
     with capture_logs() as logged:
         assert (await nobody.post(path(resources, second), json=COMPLETED)).status_code == 200
-    assert (strange(logged), state.traffic.callbacks[CallbackOutcome.CROSSED]) == (["crossed"], 1)
+    assert (strange(logged), state.request_counts.callbacks[CallbackOutcome.CROSSED]) == (["crossed"], 1)
     assert (await state_of(resources, second)).task_id is None
 
 
@@ -73,5 +73,9 @@ async def test_what_the_store_did_is_counted_by_effect(
         for _ in range(2):
             await nobody.post(path(resources, job), json=COMPLETED)
     await nobody.post("/callbacks/x")
-    assert state.traffic.callbacks == {CallbackOutcome.MOVED: 1, CallbackOutcome.REPEATED: 1, "forged": 1}
+    assert state.request_counts.callbacks == {
+        CallbackOutcome.MOVED: 1,
+        CallbackOutcome.REPEATED: 1,
+        "forged": 1,
+    }
     assert logged == []

@@ -63,7 +63,7 @@ async def test_with_a_journal_it_is_acknowledged_and_reaches_redis_when_that_is_
         state: State = app.state.gateway
         assert state.journal is not None
         assert (await post(nobody, settings)).status_code == 200
-        assert state.traffic.callbacks["journaled"] == 1
+        assert state.request_counts.callbacks["journaled"] == 1
         with valkey(redis_folder):
             await replay_once(state.journal, state.resources.jobs)
             found = await state.resources.jobs.read(JOB_ID)
@@ -97,7 +97,7 @@ async def test_a_signature_that_must_be_there_is_asked_for_although_redis_is_awa
     strict = settings.model_copy(update={"callback_signature": "required"})
     async with serving(strict) as app, connected(app) as nobody:
         assert (await post(nobody, settings)).status_code == 401
-        assert app.state.gateway.traffic.callbacks["journaled"] == 1
+        assert app.state.gateway.request_counts.callbacks["journaled"] == 1
 
 
 async def test_neither_the_journal_nor_the_log_shows_the_token(settings: Settings) -> None:

@@ -30,7 +30,7 @@ async def test_a_bad_probe_is_the_404_of_a_bad_callback(
     answers = [await nobody.get(f"/callbacks/probe/{token}") for token in (good[:-1], old, job, "x", "%00")]
     answers.append(await nobody.post(f"/callbacks/{good}"))
     assert {(answer.status_code, answer.content) for answer in answers} == {(404, answers[0].content)}
-    assert state.traffic.callbacks["forged"] == 6
+    assert state.request_counts.callbacks["forged"] == 6
     assert (await resources.jobs.witness()).last is None
 
 

@@ -139,7 +139,7 @@ async def test_a_signature_is_used_once(
     await nobody.post(where, json={"id": "task-1", "status": "in_progress"}, headers=headers)
     answer = await nobody.post(where, json={**COMPLETED, "id": "task-2"}, headers=headers)
     assert answer.status_code == 200
-    assert state.traffic.callbacks[CallbackOutcome.REPLAYED] == 1
+    assert state.request_counts.callbacks[CallbackOutcome.REPLAYED] == 1
     after = await state_of(resources, job)
     assert (after.task_id, after.earlier, after.called_back_at) == ("task-1", [], None)
     assert await is_to_be_confirmed(resources, job)

@@ -156,7 +156,7 @@ async def test_what_cannot_be_sent_is_a_conflict_that_names_the_way_out(
     client: httpx.AsyncClient, post: Post
 ) -> None:
     first, second = await post.owe_all(AT)
-    assert "under way" in await refused(client, first)
+    assert "in progress" in await refused(client, first)
     await post.endpoints.disable(ONE, "answered 410 Gone", 5)
     first = await post.attempt(first, "held")
     assert f'PATCH /v1/endpoints/{ONE.id} with {{"disabled": false}}' in await refused(client, first)

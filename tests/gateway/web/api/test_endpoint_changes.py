@@ -149,12 +149,12 @@ async def test_an_endpoint_that_is_disabled_again_keeps_when_and_why(
     [
         ({"disabled": False}, "ok"),
         ({"url": "https://other.example.com/"}, "ok"),
-        ({"url": URL}, "parked"),
-        ({"description": "theirs"}, "parked"),
+        ({"url": URL}, "paused"),
+        ({"description": "theirs"}, "paused"),
     ],
     ids=str,
 )
-async def test_a_parked_endpoint_goes_on_when_it_is_enabled_or_moved(
+async def test_a_paused_endpoint_resumes_when_it_is_enabled_or_moved(
     client: httpx.AsyncClient, resources: Resources, changes: dict[str, Any], status: str
 ) -> None:
     made = await register(client)

@@ -140,7 +140,7 @@ async def test_one_test_of_an_endpoint_is_under_way_at_a_time(client: httpx.Asyn
         await served.asked.wait()
         second = await client.post(f"{made['path']}/test")
         assert second.status_code == 409
-        assert "wait for its answer" in second.json()["detail"]
+        assert "wait for its result" in second.json()["detail"]
         assert (await client.post(f"{beside['path']}/test")).status_code == 200
         open_now.set()
         assert (await first).json()["delivered"]

@@ -239,17 +239,17 @@ async def test_a_new_endpoint_is_well(client: httpx.AsyncClient) -> None:
     assert made["health"] == {
         "status": "ok",
         "failing_since": None,
-        "parked_until": None,
+        "paused_until": None,
         **dict.fromkeys(nothing, 0),
     }
 
 
-async def test_a_parked_endpoint_tells_until_when(client: httpx.AsyncClient, resources: Resources) -> None:
+async def test_a_paused_endpoint_shows_until_when(client: httpx.AsyncClient, resources: Resources) -> None:
     made = (await client.post("/v1/endpoints", json={"url": URL})).json()
     await resources.lanes.pause(Role.DELIVER, made["id"], 60_000)
     health = (await client.get(f"/v1/endpoints/{made['id']}")).json()["health"]
-    assert health["status"] == "parked"
-    assert health["parked_until"] > made["created_at"]
+    assert health["status"] == "paused"
+    assert health["paused_until"] > made["created_at"]
 
 
 async def test_what_is_held_and_dead_is_counted_for_each_endpoint(

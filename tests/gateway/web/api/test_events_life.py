@@ -28,7 +28,7 @@ BEAT = 0.1
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keepalive, "BEAT_SECONDS", BEAT)
+    monkeypatch.setattr(keepalive, "KEEPALIVE_SECONDS", BEAT)
     monkeypatch.setattr(client_keys, "REMEMBERED_SECONDS", 0.0)
 
 
@@ -198,7 +198,7 @@ async def test_streams_and_waiting_clients_end_cleanly_with_the_process(
         server.stop()
         for ear in (whole, one):
             end = (await ear.to_the_end())[-1]
-            assert "come back" in end.comments[0]
+            assert "reconnect with" in end.comments[0]
         assert (await waiting).json()["status"] == "queued"
     await become(lambda: not server.thread.is_alive())
     assert whole.last_id == await resources.tenant_events.tail("acme")
@@ -223,7 +223,7 @@ def test_a_stream_outlives_redis_and_ends_with_the_process(tmp_path: Path) -> No
             assert "event: job.queued" in iter(lines)
             process.send_signal(signal.SIGTERM)
             rest = list(lines)  # raises when the stream is broken off
-            assert "come back" in rest[-2]
+            assert "reconnect with" in rest[-2]
             stream.__exit__(None, None, None)
             assert process.wait(timeout=5) in (0, -signal.SIGTERM)
 
@@ -272,7 +272,7 @@ async def test_a_crowd_hears_of_one_event_by_one_subscription_and_a_task_each(
         clients = await resources.redis.client_list()
         assert [one["sub"] for one in clients].count("1") == 1
         assert len(clients) < 150
-        walking = server.state.rounds._walking
+        walking = server.state.keep_alive._task
         assert walking is not None
         assert len(asyncio.all_tasks(walking.get_loop())) < STREAMS + WAITING + 30
 

@@ -167,7 +167,7 @@ async def test_a_tenant_whose_streams_catch_up_by_the_dozen_holds_up_nobody_else
 ) -> None:
     held = Held(server.state.resources)
     monkeypatch.setattr(server.state.streams, "_events", held)
-    monkeypatch.setattr(server.state.rounds, "reading", asyncio.Semaphore(2 * PER_TENANT))
+    monkeypatch.setattr(server.state.keep_alive, "reading", asyncio.Semaphore(2 * PER_TENANT))
     job = await post(resources)
     key, other = await make_key(), await make_key("other")
     theirs = await post(resources, "other")

@@ -19,7 +19,7 @@ from gateway.store.effects import AddToFields
 from gateway.store.notifications import Bell
 from gateway.store.transitions import Transition
 from gateway.web.streams import keepalive
-from gateway.web.streams.keepalive import Rounds
+from gateway.web.streams.keepalive import KeepAlive
 from tests.gateway.web.api.hearing import SECONDS, Serving, cancel, post, serving
 from tests.gateway.web.api.test_events_life import become
 from tests.gateway.web.conftest import MakeKey
@@ -27,7 +27,7 @@ from tests.gateway.web.conftest import MakeKey
 
 @pytest.fixture
 def server(settings: Settings, empty_redis: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
-    monkeypatch.setattr(keepalive, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(keepalive, "KEEPALIVE_SECONDS", 0.1)
     with serving(settings) as found:
         yield found
 
@@ -94,7 +94,7 @@ async def test_who_waits_outlives_a_word_that_was_lost(
 async def test_each_bell_is_beaten_in_every_round_and_all_are_rung_at_the_end() -> None:
     stopping = asyncio.Event()
     bells = [Bell() for _ in range(100)]
-    async with Rounds(stopping, seconds=0.06) as walking, contextlib.AsyncExitStack() as included:
+    async with KeepAlive(stopping, seconds=0.06) as walking, contextlib.AsyncExitStack() as included:
         for bell in bells:
             included.enter_context(walking.include(bell))
         async with asyncio.timeout(SECONDS):
@@ -106,7 +106,7 @@ async def test_each_bell_is_beaten_in_every_round_and_all_are_rung_at_the_end() 
 
 
 async def test_who_is_not_included_any_more_is_not_beaten() -> None:
-    async with Rounds(asyncio.Event(), seconds=0.03) as walking:
+    async with KeepAlive(asyncio.Event(), seconds=0.03) as walking:
         gone, stays = Bell(), Bell()
         with walking.include(gone):
             pass

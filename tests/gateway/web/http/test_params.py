@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from gateway.web.http import headers as heads
-from gateway.web.http.params import Param, Params, Reader, Wrong, choice, flag, seconds, text, whole
+from gateway.web.http.params import InvalidValue, Param, Params, Reader, choice, flag, seconds, text, whole
 from gateway.web.http.problems import Refusal
 
 
@@ -31,7 +31,7 @@ MOOD = choice("Gateway-Mood", "How.", Colour)
 
 def _words(given: str) -> list[str]:
     if given == "bad":
-        raise Wrong("wrong_form", "is bad")
+        raise InvalidValue("wrong_form", "is bad")
     return given.split(",")
 
 

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.web.http.problem_types import KINDS, REFUSALS
+from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES
 from gateway.web.schemas import jobs
 from gateway.web.state import State
 from tests.gateway.web.parsing import parsed
@@ -24,16 +24,16 @@ def family(cls: type[GatewayError]) -> Iterator[type[GatewayError]]:
 
 def test_every_error_of_ours_has_its_row() -> None:
     ours = {cls for cls in family(GatewayError) if cls.__module__ == errors.__name__}
-    assert ours == set(KINDS)
+    assert ours == set(ERROR_TYPES)
 
 
 def test_a_name_stands_for_one_status_and_one_title() -> None:
-    kinds = {*KINDS.values(), *REFUSALS.values()}
+    kinds = {*ERROR_TYPES.values(), *STATUS_TYPES.values()}
     assert len({kind.name for kind in kinds}) == len(kinds)
 
 
 def test_no_purposeful_error_but_a_wrong_setting_is_a_500() -> None:
-    assert {cls for cls, kind in KINDS.items() if kind.status >= 500 and kind.status != 503} == {
+    assert {cls for cls, kind in ERROR_TYPES.items() if kind.status >= 500 and kind.status != 503} == {
         GatewayError,
         errors.ConfigurationError,
     }

@@ -17,7 +17,7 @@ from gateway.delivery import signing
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
-from gateway.web.http.problem_types import KINDS, REFUSALS, URN
+from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.openapi.document import document
 from gateway.web.pages.routes import PAGES
 from gateway.web.schemas import jobs
@@ -150,4 +150,6 @@ def test_every_type_of_problem_has_an_example_at_its_status() -> None:
             assert (problem["type"], f"Problem{problem['status']}") == (URN + kind, name)
             assert problem["title"] in response["description"]
             shown.add((problem["type"], problem["status"]))
-    assert shown == {(URN + kind.name, kind.status) for kind in (*KINDS.values(), *REFUSALS.values())}
+    assert shown == {
+        (URN + kind.name, kind.status) for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())
+    }

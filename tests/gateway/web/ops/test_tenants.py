@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from gateway.environment import Environment
 from gateway.resources import Resources
 from gateway.tenants import CLIENT_SCOPES, Scope
-from gateway.web.key_usage import Uses
+from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.schemas import tenants
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
@@ -231,7 +231,7 @@ async def test_when_keys_were_used_is_kept_now_and_then_and_at_the_end(
 ) -> None:
     store = state.resources.client_keys
     key_id = (await make_key("acme")).split("_")[1]
-    async with Uses(store, 3600):
+    async with KeyUsageRecorder(store, 3600):
         store.note_use(key_id, 5)
     found = await store.lookup(key_id)
     assert found

@@ -48,7 +48,7 @@ async def test_every_page_shows_with_nothing_to_show(browser: httpx.AsyncClient,
 async def test_what_is_not_there_is_a_page_that_says_so(browser: httpx.AsyncClient, path: str) -> None:
     page = await browser.get(path)
     assert page.status_code == 404
-    assert "There is no such thing" in page.text
+    assert "Not found" in page.text
 
 
 async def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_it(
@@ -91,7 +91,7 @@ async def test_a_job_s_page_tells_its_story_and_cancels_it(
 ) -> None:
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
     page = (await browser.get(f"/ops/jobs/{name}")).text
-    assert "accepted, and kept durably" in page
+    assert "accepted and stored durably" in page
     assert str(BODY["prompt"]) in page
     done = await browser.post(f"/ops/jobs/{name}/cancel", data={"token": token})
     assert done.headers["location"] == f"/ops/jobs/{name}?said=canceled"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from gateway.web.server.coalescing import Corked
+from gateway.web.server.coalescing import CoalescingTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -28,9 +28,9 @@ class Recorder:
         return self.sent[-1:] == [b"<closed>"]
 
 
-def corked() -> tuple[Corked, Recorder]:
+def corked() -> tuple[CoalescingTransport, Recorder]:
     recorder = Recorder()
-    return Corked(cast(asyncio.Transport, recorder), asyncio.get_running_loop()), recorder
+    return CoalescingTransport(cast(asyncio.Transport, recorder), asyncio.get_running_loop()), recorder
 
 
 async def test_a_body_that_follows_at_once_leaves_with_its_head() -> None:

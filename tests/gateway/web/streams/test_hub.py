@@ -14,7 +14,7 @@ from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.event_log import Entry, RedisTenantEvents
 from gateway.web.streams import hub as streams_module
-from gateway.web.streams.hub import PAGE, PIECE_BYTES, Listener, Message, Piece, Streams
+from gateway.web.streams.hub import CHUNK_BYTES, PAGE, Chunk, Listener, Message, Streams
 from tests.gateway.web.api.hearing import SECONDS, post
 
 
@@ -111,8 +111,8 @@ async def test_a_fault_with_one_tenant_s_events_ends_no_stream_of_another_that_i
             struck, spared, later = Listener(), Listener(), Listener()
             with ours.joined(struck), theirs.joined(spared):
                 events.no_crash_point.clear()
-                streams._tell("acme")
-                streams._tell("other")  # so that both are read together
+                streams._mark_updated("acme")
+                streams._mark_updated("other")  # so that both are read together
                 events.broken = (await post(resources)).id
                 jobs = [await post(resources, "other") for _ in range(3)]
                 events.no_crash_point.set()
@@ -131,22 +131,22 @@ async def test_a_fault_with_one_tenant_s_events_ends_no_stream_of_another_that_i
 async def test_a_piece_is_as_many_messages_as_it_may_hold_and_one_at_least(
     resources: Resources, events: Failing
 ) -> None:
-    large = [await post(resources, callback_url="x" * PIECE_BYTES) for _ in range(2)]
-    small = [await post(resources, callback_url="x" * (PIECE_BYTES // 3)) for _ in range(3)]
+    large = [await post(resources, callback_url="x" * CHUNK_BYTES) for _ in range(2)]
+    small = [await post(resources, callback_url="x" * (CHUNK_BYTES // 3)) for _ in range(3)]
     gone = Entry("1-0", "job.queued", "job_of_nobody")
     [page] = await events.after([("acme", "0-0")], PAGE)
     async with reading(resources, events) as streams:
-        first = await streams.piece(page)
-        rest = await streams.piece(page[2:])
-        none = await streams.piece([gone])
-        around = await streams.piece([gone, page[0], gone, page[1]])
+        first = await streams.chunk(page)
+        rest = await streams.chunk(page[2:])
+        none = await streams.chunk([gone])
+        around = await streams.chunk([gone, page[0], gone, page[1]])
     assert first.taken == 1
     assert large[0].id.encode() in first.block
     assert large[1].id.encode() not in first.block
     assert rest.taken == 2
     assert [job.id.encode() in rest.block for job in small] == [True, True, False]
-    assert none == Piece(b"", 1)
-    assert around == Piece(first.block, 3)
+    assert none == Chunk(b"", 1)
+    assert around == Chunk(first.block, 3)
 
 
 async def test_a_reading_that_was_overtaken_by_the_cut_is_a_gap(
