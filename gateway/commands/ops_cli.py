@@ -154,7 +154,7 @@ def pause_subscriber(
     """Send nothing to a subscriber. What it is owed waits."""
     body = {"subscriber": subscriber, "reason": reason, "seconds": seconds}
     found = call("POST", "subscribers/pause", url, key, body)
-    tell(found, as_json, lambda: typer.echo(f"{subscriber} is paused, {len(found['data'])} are in all"))
+    tell(found, as_json, lambda: typer.echo(f"{subscriber} is paused, {len(found['data'])} in all"))
 
 
 @subscribers.command("resume")
