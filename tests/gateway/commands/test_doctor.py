@@ -145,6 +145,11 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     assert run(service, "jobs", "unknown", **where) == (0, "none\n")
     assert run(service, "deliveries", "list", "--tenant", "acme", **where) == (0, "none\n")
     assert run(service, "subscribers", "paused", **where) == (0, "none\n")
+    subscriber = f"url-{'0' * 20}"
+    code, text = run(service, "subscribers", "pause", subscriber, "--reason", "a test", **where)
+    assert (code, text) == (0, f"{subscriber} is paused; 1 paused in total\n")
+    code, text = run(service, "subscribers", "paused", "--json", **where)
+    assert (code, json.loads(text)["data"][0]["id"]) == (0, subscriber)
     assert run(service, "subscribers", "resume", **where) == (0, "0 are still paused\n")
     assert run(service, "accounts", "resume", "main", **where) == (0, "main is active, 0 of 5 slots\n")
     code, text = run(service, "accounts", "show", "--json", **where)
