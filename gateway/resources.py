@@ -26,9 +26,9 @@ from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.event_log import RedisTenantEvents
 from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
-from gateway.store.lane_views import RedisQueues
+from gateway.store.lane_views import RedisLaneViews
 from gateway.store.lanes import Lanes
-from gateway.store.notifications import Changes
+from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.recoveries import RedisRecoveries
@@ -62,9 +62,9 @@ class Resources:
     client_keys: RedisKeyStore
     gauges: RedisGauges
     history: RedisHistory
-    queues: RedisQueues
+    lane_views: RedisLaneViews
     workers: RedisWorkers
-    changes: Changes
+    notifications: Notifications
     tenant_events: RedisTenantEvents
     blobs: BlobStore
     intake: Intake
@@ -126,9 +126,9 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         history=RedisHistory(redis, scripts),
-        queues=RedisQueues(redis),
+        lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
-        changes=Changes(redis),
+        notifications=Notifications(redis),
         tenant_events=RedisTenantEvents(redis),
         blobs=blobs,
         intake=Intake(

@@ -36,7 +36,7 @@ _WAKE_WITHIN_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """What an attempt leads to. `delay`: seconds to the next one. `gave_up`: why there is none."""
 
     event: DeliveryEvent
@@ -54,7 +54,7 @@ async def of_nobody(_: str) -> tuple[Network, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Messenger:
+class DeliveryWorker:
     """`wake`: called when a retry is due within a second. `networks`: those that a tenant's webhooks may go
     to besides."""
 
@@ -75,12 +75,12 @@ class Messenger:
         delivery, body, endpoint = begun
         delivery = replace(delivery, next_attempt_at=None)
         if endpoint is not None and endpoint.disabled_at is not None:
-            held = Verdict(DeliveryEvent.ENDPOINT_DISABLED)
+            held = Decision(DeliveryEvent.ENDPOINT_DISABLED)
             await self._finish(ticket, delivery, held, "endpoint_disabled", None)
             return
         url = endpoint.url if endpoint else delivery.url
         if url is None:
-            dead = Verdict(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
+            dead = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
             gone = noted(
                 delivery, entry_of(delivery, self.environment.now_ms(), dead, {"outcome": "endpoint_deleted"})
             )
@@ -116,15 +116,15 @@ class Messenger:
     ) -> None:
         sent = result.outcome is not DeliveryOutcome.SECRET_MISSING
         made = replace(delivery, attempts=delivery.attempts + 1) if sent else delivery
-        verdict = self._verdict(made, endpoint, result)
+        decision = self._decide(made, endpoint, result)
         if endpoint is not None and result.disables is not None:
             reason, now = result.disables, self.environment.now_ms()
             await persist(lambda: self.endpoints.disable(endpoint, reason, now), self.environment)
-        next_at = None if verdict.delay is None else self.environment.now_ms() + int(verdict.delay * 1000)
+        next_at = None if decision.delay is None else self.environment.now_ms() + int(decision.delay * 1000)
         made = replace(made, next_attempt_at=next_at)
-        made = noted(made, entry_of(made, begun_at, verdict, result.public()))
+        made = noted(made, entry_of(made, begun_at, decision, result.public()))
         healthy = result.outcome is DeliveryOutcome.SUCCEEDED if sent else None
-        answer = await self._finish(ticket, made, verdict, result.outcome, healthy)
+        answer = await self._finish(ticket, made, decision, result.outcome, healthy)
         structlog.get_logger().info(
             "attempted",
             delivery=made.id,
@@ -135,26 +135,26 @@ class Messenger:
             outcome=result.outcome,
             status=result.status,
             ms=result.duration_ms,
-            again_in_seconds=verdict.delay and round(verdict.delay, 1),
+            again_in_seconds=decision.delay and round(decision.delay, 1),
             record=answer.outcome,
         )
 
-    def _verdict(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Verdict:
+    def _decide(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Decision:
         if result.outcome is DeliveryOutcome.SUCCEEDED:
-            return Verdict(DeliveryEvent.ATTEMPT_SUCCEEDED)
+            return Decision(DeliveryEvent.ATTEMPT_SUCCEEDED)
         if result.disables is not None:
             if endpoint is not None:
-                return Verdict(DeliveryEvent.ENDPOINT_DISABLED)
-            return Verdict(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {result.disables}")
+                return Decision(DeliveryEvent.ENDPOINT_DISABLED)
+            return Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {result.disables}")
         schedule = self.settings.delivery_schedule_seconds
         if endpoint is not None and endpoint.schedule is not None:
             schedule = list(endpoint.schedule)
         delay = self._delay(made, schedule, result)
         if delay is not None:
-            return Verdict(DeliveryEvent.ATTEMPT_FAILED, delay)
+            return Decision(DeliveryEvent.ATTEMPT_FAILED, delay)
         last = made.attempts - made.since > len(schedule)
         until = self.settings.delivery_until_seconds
-        return Verdict(
+        return Decision(
             DeliveryEvent.ATTEMPTS_EXHAUSTED,
             gave_up="that was the last attempt of its schedule"
             if last
@@ -182,15 +182,15 @@ class Messenger:
         return begun / 1000 + self.settings.delivery_until_seconds - self.environment.clock()
 
     async def _finish(
-        self, ticket: Ticket, delivery: Delivery, verdict: Verdict, label: str, healthy: bool | None
+        self, ticket: Ticket, delivery: Delivery, decision: Decision, label: str, healthy: bool | None
     ) -> TransitionResult:
         """When the lease was lost meanwhile, so that another has the ticket, nothing is recorded: `stale`."""
-        retry_in_ms = None if verdict.delay is None else int(verdict.delay * 1000)
+        retry_in_ms = None if decision.delay is None else int(decision.delay * 1000)
         answer = await persist(
             lambda: self.deliveries.finish(
                 ticket,
                 delivery,
-                verdict.event,
+                decision.event,
                 retry_in_ms=retry_in_ms,
                 tally=[f"delivery_attempts|{label}"],
                 health_ok=healthy,
@@ -208,11 +208,11 @@ class Messenger:
         return [tenant_secret(self.keyring, kid, delivery.tenant) for kid in self.keyring.kids]
 
 
-def entry_of(delivery: Delivery, at: int, verdict: Verdict, attempt: dict[str, Any]) -> dict[str, Any]:
+def entry_of(delivery: Delivery, at: int, decision: Decision, attempt: dict[str, Any]) -> dict[str, Any]:
     """An entry of the log: `delivery` as it is after the attempt, which began at `at` (ms)."""
     entry = {"number": delivery.attempts, "at": rfc3339(at), "trigger": delivery.trigger, **attempt}
     entry["next_attempt_at"] = rfc3339(delivery.next_attempt_at)
-    return entry | {"gave_up": verdict.gave_up} if verdict.gave_up else entry
+    return entry | {"gave_up": decision.gave_up} if decision.gave_up else entry
 
 
 def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:

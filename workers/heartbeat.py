@@ -15,7 +15,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store.workers import BEAT_SECONDS, RedisWorkers
 
 
-class Pulse:
+class Heartbeat:
     """`running`: how many pieces of work are in hand."""
 
     def __init__(

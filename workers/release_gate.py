@@ -15,7 +15,7 @@ _RELEASE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
-class Gatekeeper:
+class ReleaseGate:
     """Passes after a durable release, and never once it was closed. Raises Fenced, StoreUnavailable."""
 
     jobs: JobStore

@@ -25,14 +25,14 @@ from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.arq_worker import WakeWorker
 from workers.confirm import Confirmer
-from workers.deliver import Messenger
+from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
-from workers.heartbeat import Pulse
+from workers.heartbeat import Heartbeat
 from workers.probe import Prober
 from workers.recoveries import Recoverer
 from workers.retention import Retention
 from workers.sample_recorder import Sampler
-from workers.step_events import StepTeller
+from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
@@ -62,13 +62,13 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         )
         workers = [_worker(settings, role, pool, ctx) for role in roles]
         tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
-        pulse = Pulse(
+        heartbeat = Heartbeat(
             resources.workers,
             roles,
             resources.environment,
             lambda: sum(worker.job_counter for worker in workers),
         )
-        tasks.append(asyncio.create_task(pulse.run(), name="pulse"))
+        tasks.append(asyncio.create_task(heartbeat.run(), name="heartbeat"))
         tasks += _background(resources, ctx)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
@@ -79,7 +79,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
                 *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
             )
             await _end(tasks)
-            await pulse.end()
+            await heartbeat.end()
             await pool.disconnect()
 
 
@@ -156,9 +156,9 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             "submitter": Submitter(
                 r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
-            "steps": StepTeller(r.jobs, r.deliveries),
+            "step_events": StepEventCreator(r.jobs, r.deliveries),
             "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
-            "messenger": Messenger(
+            "delivery_worker": DeliveryWorker(
                 r.deliveries,
                 r.endpoints,
                 deliverer,

@@ -17,11 +17,11 @@ from gateway.store.delivery_base import DeliveryStore
 
 
 @dataclass(frozen=True, slots=True)
-class StepTeller:
+class StepEventCreator:
     jobs: JobStore
     deliveries: DeliveryStore
 
-    async def tell(self, ticket: Ticket) -> None:
+    async def create(self, ticket: Ticket) -> None:
         """`ticket.name`: `<job>:<type of the event>`."""
         name, _, kind = ticket.name.partition(":")
         job = await self.jobs.read(name)

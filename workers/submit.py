@@ -34,7 +34,7 @@ from gateway.store.base import JobStore
 from gateway.tracing import NO_TRACER, Attributes, Tracer
 from gateway.upstream.base import Rejected, SubmitOutcome, Upstream, UpstreamError, reason_of
 from workers.leases import renewed
-from workers.release_gate import Gatekeeper
+from workers.release_gate import ReleaseGate
 from workers.submission_outcomes import OutcomeRecorder
 
 _MEDIA_SECONDS: Final = 60.0
@@ -102,7 +102,7 @@ class Submitter:
             raise Fenced(f"this worker knows no account {job.account}")
         token = tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
         public = self.settings.public_url
-        gate = Gatekeeper(self.jobs, self.environment, job)
+        gate = ReleaseGate(self.jobs, self.environment, job)
         sending = upstream.submit(
             params,
             model=job.model,
@@ -118,7 +118,7 @@ class Submitter:
         if job is None or job.final:
             await self.jobs.drop(ticket)
 
-    async def _sent(self, sending: Coroutine[Any, Any, SubmitOutcome], gate: Gatekeeper) -> SubmitOutcome:
+    async def _sent(self, sending: Coroutine[Any, Any, SubmitOutcome], gate: ReleaseGate) -> SubmitOutcome:
         """The verdict. Fenced when the process is asked to stop and the last byte is still here."""
         submission = asyncio.create_task(sending)
         stop = asyncio.create_task(self.stopping.wait())

@@ -12,8 +12,8 @@ from gateway.endpoints import EVENTS_LANES
 from gateway.errors import StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
-from workers.deliver import Messenger
-from workers.step_events import StepTeller
+from workers.deliver import DeliveryWorker
+from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 
 
@@ -28,10 +28,12 @@ async def confirm(ctx: dict[str, Any], ticket: str, number: int) -> None:
 
 
 async def deliver(ctx: dict[str, Any], ticket: str, number: int) -> None:
-    messenger: Messenger = ctx["messenger"]
-    steps: StepTeller = ctx["steps"]
+    delivery_worker: DeliveryWorker = ctx["delivery_worker"]
+    step_events: StepEventCreator = ctx["step_events"]
     found = Ticket.parse(Role.DELIVER, ticket, number)
-    await _run(ctx, steps.tell if found.lane.startswith(EVENTS_LANES) else messenger.deliver, found)
+    await _run(
+        ctx, step_events.create if found.lane.startswith(EVENTS_LANES) else delivery_worker.deliver, found
+    )
 
 
 _AFTER_FAULT_MS = 30_000

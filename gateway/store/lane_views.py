@@ -33,7 +33,7 @@ class LaneRow:
     parked_until: float | None
 
 
-class RedisQueues:
+class RedisLaneViews:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
@@ -93,6 +93,6 @@ class RedisQueues:
         ]
 
 
-def shown_until(until: float | None) -> int | None:
+def finite_ms(until: float | None) -> int | None:
     """Milliseconds, None for no end."""
     return int(until) if until is not None and math.isfinite(until) else None

@@ -80,7 +80,7 @@ class Gauges:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkInProgress:
     """Everything under way. `counts`: {"job:queued": n, "delivery:pending": n, ...}. `roles`: for each role
     what is in its lanes, due, due again, and held: slots, their holders, and their sum over lanes.
     `paused`: {"at" (ms), "by", "reason"} while nothing is sent to the upstream."""
@@ -154,7 +154,7 @@ class RedisGauges:
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 
-    async def standing(self) -> Standing:
+    async def work_in_progress(self) -> WorkInProgress:
         """Everything under way, over all processes, in one consistent step."""
         with store_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -182,7 +182,7 @@ class RedisGauges:
                 "holders": holders,
                 "inflight": sum(map(int, inflight)),
             }
-        return Standing(
+        return WorkInProgress(
             {name: int(n) for name, n in counts.items()}, roles, unknown, deadlines, paused or None
         )
 
