@@ -1,7 +1,7 @@
-"""Events of the steps on a job's way, made when an endpoint wants them.
+"""Creates the events of a job's steps (queued, submitted) when an endpoint wants them.
 
-How a job ends is told by the very step that ends it. That it was queued, or submitted, is told a moment
-later: the step itself leaves a ticket in the lane of events, and this makes the event of it.
+The final event is created by the transition that finishes the job. The events of earlier steps are created a
+moment later: the step puts a ticket into the events lane, and this worker creates the event from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StepEventCreator:
         job = await self.jobs.read(name)
         event = None
         if job is not None:
-            long = (job.payload_characters or 0) > EVENT_PAYLOAD_CHARACTERS  # left out: not even fetched
+            long = (job.payload_characters or 0) > EVENT_PAYLOAD_CHARACTERS  # omitted: not fetched
             payload = " " * (EVENT_PAYLOAD_CHARACTERS + 1) if long else await self.jobs.payload(job)
             event = events.make_step(job, EventType(kind), payload)
         await self.deliveries.make(ticket, event)

@@ -42,17 +42,19 @@ FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver}
 
 
 async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], ticket: Ticket) -> None:
-    """Redis being away is no failure of the work: its lease runs out, and the sweep rings for it again.
+    """Runs the work of one ticket. A Redis failure is no fault: the lease runs out, and the sweep dispatches
+    the work again.
 
-    A fault of ours must not hold a slot for ever: it is logged whole, and the work is put down for a while.
-    A submission is left to its lease, whose end tells whether money may have been spent.
+    A fault of ours must not hold a slot for ever: it is logged with its traceback, and the work is postponed.
+    A submission is left to its lease: when that runs out, the sweep decides whether money may have been
+    spent.
     """
     log = structlog.get_logger().bind(role=ticket.role.value, ticket=ticket.name)
     try:
         await work(ticket)
     except StoreUnavailable as error:
         log.warning("work_left", reason=str(error))
-    except Exception:  # whatever it is, it is ours to log and to survive
+    except Exception:  # any fault of ours is logged, and the worker goes on
         log.exception("work_failed")
         if ticket.role is not Role.SUBMIT:
             jobs: JobStore = ctx["jobs"]

@@ -24,7 +24,8 @@ from gateway.telemetry import Outage
 
 _RECONNECT_SECONDS: Final = 0.5
 _SILENCE_SECONDS: Final = 15.0
-#: A message can be lost while the subscription is down, or dies silently. So everything is checked this often.
+#: A message can be lost while the subscription is down, or dies silently. So everything is checked this
+#: often.
 CHECK_SECONDS: Final = 5.0
 _CHECK_BATCH: Final = 500
 _FINAL_STATES: Final = frozenset(state.value for state in FINAL)

@@ -115,7 +115,7 @@ SUBMISSION: Final = (
         "armed_is_called_unknown",
         "workers/sweep.py",
         "Sweeper._given_up",
-        "if job.released_at is None:  # the last byte never went out",
+        "if job.released_at is None:  # the last byte was never sent",
         "if job.epoch == 0:",
         "a job that cost nothing waits for evidence that cannot come, and fails",
         (
@@ -130,7 +130,7 @@ SUBMISSION: Final = (
         "released_is_called_queued",
         "workers/sweep.py",
         "Sweeper._given_up",
-        "if job.released_at is None:  # the last byte never went out",
+        "if job.released_at is None:  # the last byte was never sent",
         "if job.epoch > 0:",
         "a job that may have been paid for is sent again",
         (
