@@ -32,7 +32,7 @@ async def test_every_weakness_is_told_at_once(weakened: Redis, redis_url: str) -
         await durability.check(redis_url, "require")
     assert "appendfsync is everysec" in str(refusal.value)
     assert "maxmemory-policy is allkeys-lru" in str(refusal.value)
-    assert "maxmemory is 0: Redis grows until the kernel ends it" in str(refusal.value)
+    assert "maxmemory is 0: Redis grows until the kernel kills it" in str(refusal.value)
     assert "GATEWAY_DURABILITY=assume" in str(refusal.value)
 
 
