@@ -31,20 +31,20 @@ from gateway.upstream.base import UpstreamError
 
 UNKNOWN: Final = UpstreamError(
     "submission_unknown",
-    "the upstream's answer to the submission was lost and nothing was heard of a task since; "
+    "the upstream's answer to the submission was lost and no task for it was found since; "
     "it may have been charged, so it was not sent again",
 )
 UNNAMED: Final = UpstreamError(
     "submission_unknown",
-    "the upstream accepted the submission, but never named the task in words that can be looked up; "
+    "the upstream accepted the submission, but never named a task that can be polled; "
     "it was charged, so it was not sent again",
 )
 
 
 AGAIN: Final = UpstreamError(
     "submission_unknown",
-    "the upstream's answers were lost and nothing was heard of a task since; it was sent more than once, "
-    "as was chosen, and each time may have been charged",
+    "the upstream's answers were lost and no task was found since; it was sent more than once, as requested, "
+    "and each submission may have been charged",
 )
 
 
@@ -76,8 +76,8 @@ def resubmission(
 
 class Action(StrEnum):
     BIND = "bind"  #: an operator found its task at the upstream
-    RESUBMIT = "resubmit"  #: send it again: it may be paid for twice
-    FAIL = "fail"  #: wait no longer
+    RESUBMIT = "resubmit"  #: send it again; it may be paid twice
+    FAIL = "fail"  #: give it up
 
 
 class Audit(Protocol):

@@ -77,9 +77,7 @@ class RedisTenantEvents:
             return str(info["last-generated-id"])
         oldest = str(info["first-entry"][0]) if info["first-entry"] else str(info["last-generated-id"])
         gone = int(info["entries-added"]) > int(info["length"])
-        forgotten = place(
-            info["max-deleted-entry-id"]
-        )  # removed with its job; older entries may be kept
+        forgotten = place(info["max-deleted-entry-id"])  # removed with its job; older entries may be kept
         if gone and forgotten > place(last) >= place(oldest):
             return await self._next(tenant, last) or str(info["last-generated-id"])
         if not gone or place(last) >= place(oldest):
