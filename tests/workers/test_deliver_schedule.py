@@ -17,7 +17,7 @@ from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
 from tests.workers.conftest import Rig
 from tests.workers.test_deliver import answering, only
 
-LATE = "the next attempt would be later than the 259200 seconds after the start"
+LATE = "the next attempt would be later than 259200 seconds after the start"
 LAST = "that was the last attempt of its schedule"
 
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
-from gateway.store import notifications as changes_module
+from gateway.store import notifications as notifications_module
 from gateway.store.client import connection_pool
 from gateway.store.effects import BindTask
 from gateway.store.jobs import RedisJobStore
@@ -95,7 +95,7 @@ async def test_a_subscription_that_breaks_is_made_again_and_what_was_missed_is_f
     accept: Accept,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(changes_module, "_RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(notifications_module, "_RECONNECT_SECONDS", 0.05)
     over, waits = await accept(), await accept()
     followed = WakeSignal()
     notifications.follow("acme", followed.notify)
@@ -122,7 +122,7 @@ async def test_a_subscription_that_breaks_is_made_again_and_what_was_missed_is_f
 async def test_what_was_missed_is_found_although_the_client_mended_the_connection_by_itself(
     redis: Redis, redis_url: str, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes_module, "LOOK_AGAIN_SECONDS", 3600)
+    monkeypatch.setattr(notifications_module, "CHECK_SECONDS", 3600)
     pool = connection_pool(redis_url, timeout_seconds=5, retries=3, connections=8)
     job = await accept()
     async with Notifications(Redis(connection_pool=pool)) as notifications:
@@ -139,7 +139,7 @@ async def test_what_was_missed_is_found_although_the_client_mended_the_connectio
 async def test_a_word_that_is_lost_without_a_sign_costs_time_and_nothing_else(
     redis: Redis, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes_module, "LOOK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(notifications_module, "CHECK_SECONDS", 0.02)
     job = await accept()
     async with Notifications(redis) as notifications:
         await subscribed(redis)

@@ -80,7 +80,7 @@ async def test_who_waits_outlives_a_word_that_was_lost(
     make_key: MakeKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(notifications, "LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(notifications, "CHECK_SECONDS", 0.05)
     headers = {"Authorization": f"Bearer {await make_key()}"}
     with serving(settings) as server:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=2 * SECONDS) as client:
