@@ -1,8 +1,8 @@
-"""What cancel means in each state.
+"""What cancel does in each state.
 
-Free while nothing was paid: in its lane, and in a worker's hands until the last byte of the request is let
-go, for the transition to `canceled` fences that worker's release. Afterwards the wish is noted and the
-upstream is asked, where it offers a cancel; where it does not, the answer is a conflict that says so.
+It is free while nothing was paid: while the job waits, and while a worker handles it but has not released the
+last byte of the request, because the transition to `canceled` fences that release. After that the request to
+cancel is stored and the upstream is asked, if it offers a cancel. If it does not, the answer is a conflict.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from gateway.store.base import JobStore
 from gateway.store.effects import PollAfter, SetFields
 from gateway.store.transitions import Guard, Transition
 
-_TRIES: Final = 5  # the job may move on while it is being canceled
+_ATTEMPTS: Final = 5  # the job's state may change while we cancel it
 
 
 async def cancel(
     job: Job, jobs: JobStore, settlement: Settlement, environment: Environment, *, upstream_can: bool
 ) -> Job:
-    """The job after it: canceled (now or before), or with the wish noted. Conflict when it ended otherwise;
-    CannotCancel when it was handed to an upstream that offers no cancel; NotFound when it is gone."""
-    for _ in range(_TRIES):
+    """Returns the job afterwards: canceled (now or before), or with `cancel_wished_at` set. Raises Conflict
+    when it finished otherwise, CannotCancel when it was sent to an upstream without cancel, NotFound when it
+    is gone."""
+    for _ in range(_ATTEMPTS):
         if job.state is JobState.CANCELED:
             return job
         if job.final:
@@ -35,8 +36,8 @@ async def cancel(
             await settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)])
         elif not upstream_can:
             raise CannotCancel(
-                f"the job was handed to the upstream, which offers no cancel (phase {job.state}, spend "
-                f"{job.spend}); it ends by itself, at its total deadline at the latest"
+                f"the job was sent to the upstream, which offers no cancel (phase {job.state}, spend "
+                f"{job.spend}); it finishes by itself, at its total deadline at the latest"
             )
         elif job.cancel_wished_at is not None:
             return job

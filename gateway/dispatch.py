@@ -1,9 +1,9 @@
 """Lanes -> slots -> arq: what the three roles of the workers have in common.
 
-A role has lanes (submit: a tenant; confirm: an upstream account; deliver: an endpoint), a number of
-slots over all lanes, for each lane and in deliver for each tenant, and a lease. What may run now is moved
-from the lanes to arq by one script, fairly between lanes, and that script writes the arq job too: there is
-no second write that could be lost. arq is the doorbell and the runner; it never holds what may not run yet.
+A role has lanes (submit: one per tenant; confirm: per upstream account; deliver: per endpoint), a lease, and
+a number of slots: in total, per lane, and for deliver also per tenant. One script moves the work that may run
+now from the lanes to arq, fairly between lanes. The same script writes the arq job, so no second write can be
+lost. arq only wakes the workers and runs the work; it never holds work that may not run yet.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import orjson
 
-#: Every key of the service, arq's own included, carries this hash tag, so that all share one slot.
+#: The prefix of every key, also of arq's. It is a hash tag, so that all keys are in one slot of a cluster.
 PREFIX: Final = "{gw}:"
 
 #: The most tickets that one run of the dispatch script dispatches: it blocks Redis while it runs.
 BATCH: Final = 20
 
-#: The upstream's account that there always is.
+#: The upstream's account that always exists.
 ACCOUNT: Final = "main"
 
 
@@ -32,12 +32,13 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """When a subscriber's lane is paused, and an endpoint disabled. Times in ms.
+    """When a subscriber's lane is paused, and when its endpoint is disabled. Times in ms.
 
-    Of the results of the last `window_ms` (counted in stretches of `bucket_ms`) at least `percent` of at
-    least `least` failed: the lane is paused for `park_ms`, twice as long each time that the one attempt which
-    then tries it fails too, at most `park_most_ms`. An endpoint of which no attempt succeeded for
-    `disable_ms` is disabled at the next failure, if two in that time lay `apart_ms` from each other.
+    The lane is paused when, in the last `window_ms` (counted in buckets of `bucket_ms`), there were at least
+    `least` attempts and at least `percent` percent of them failed. The pause lasts `park_ms`; then one
+    attempt is made. Each time that it fails the pause doubles, up to `park_most_ms`. An endpoint without a
+    success for `disable_ms` is disabled at the next failure, if two failures in that time were at least
+    `apart_ms` apart.
     """
 
     window_ms: int = 300_000
@@ -52,8 +53,8 @@ class HealthLimits:
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """What may be sent with one of the upstream's accounts: `slots` tasks at once, `per_second` submissions
-    (0: any number), and of what any account may have, a share of `weight` (1 to 100)."""
+    """Limits of one upstream account. `slots`: tasks at once. `per_second`: submissions per second (0: no
+    limit). `weight`: its share of the jobs that are not bound to an account (1 to 100)."""
 
     name: str
     slots: int
@@ -63,13 +64,15 @@ class AccountLimits:
 
 @dataclass(frozen=True, slots=True)
 class RoleLimits:
-    """`slots`: at once over all lanes; `lane_slots`: at once in one lane, unless it has a cap of its own;
-    `lease_ms`: how long a dispatched piece of work may go unheard of before it is dispatched again;
-    `per_second`: how many may be dispatched in a second (0: as many as there are); `probe_ms`: between probes
-    while the role's account is paused. `retry_share`: of the slots, and of those of a lane, how many retries
-    may hold; new work may hold all. At 1 retries go first instead. Of the deliver role: `tenant_slots`, at
-    once in all lanes of one tenant (0: as many as there are), and `health` of its lanes. Of the submit
-    role: `accounts`, whose slots are the role's; without any there is `main`, which has them all."""
+    """Limits of a role.
+
+    `slots`: in total; `lane_slots`: per lane, unless the lane has its own cap. `lease_ms`: how long
+    dispatched work may stay silent before it is dispatched again. `per_second`: dispatches per second (0: no
+    limit). `probe_ms`: between probes while the account is paused. `retry_share`: the share of all slots, and
+    of a lane's slots, that retries may hold; new work may hold all. At 1, retries go first instead.
+    Deliver role: `tenant_slots`, per tenant over its lanes (0: no limit), and `health` of its lanes.
+    Submit role: `accounts`, whose slots add up to the role's; if empty, `main` has them all.
+    """
 
     slots: int
     lane_slots: int
@@ -88,8 +91,8 @@ class RoleLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What waits in a lane: which one, and for what. `dispatch_number`: of its newest dispatch, whose holder
-    alone may act on it."""
+    """A piece of work that waits in a lane. `dispatch_number`: of its newest dispatch; only the holder of
+    that one may act on it."""
 
     role: Role
     lane: str
@@ -111,8 +114,8 @@ def queue_name(role: Role) -> str:
 
 
 def deserialize(raw: bytes) -> dict[str, Any]:
-    """arq's record, which the dispatch script writes as JSON (arq's own is pickle, which would let whoever
-    can write to Redis run code in a worker)."""
+    """Reads arq's job record. The dispatch script writes it as JSON, because with arq's default, pickle,
+    anyone who can write to Redis could run code in a worker."""
     record = orjson.loads(raw)
     assert isinstance(record, dict)
     return record
@@ -120,8 +123,8 @@ def deserialize(raw: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CallbackLimits:
-    """In ms: `gap_ms` after which the way of callbacks counts as closed, `first_poll_ms` when nothing was
-    learned, `retention_ms` of finished jobs."""
+    """In ms. `gap_ms`: without proof for this long, callbacks count as unable to reach us. `first_poll_ms`:
+    until the first poll while no duration is known. `retention_ms`: of finished jobs."""
 
     gap_ms: int
     first_poll_ms: int

@@ -1,4 +1,4 @@
-"""What subscribers are told: where a job is on its way, and how it ended. Bytes are frozen when made."""
+"""The events that subscribers get: a job's steps and its final state. Their bytes are frozen when made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EventType(StrEnum):
     COMPLETED = "job.completed"
     FAILED = "job.failed"
     CANCELED = "job.canceled"
-    LATE_RESULT = "job.late_result"  #: after job.failed: the task was finished after all; the state stays
+    LATE_RESULT = "job.late_result"  #: after job.failed: the task was completed after all; the state stays
 
 
 EVENT_OF: Final = {
@@ -30,9 +30,10 @@ EVENT_OF: Final = {
 }
 
 
-#: Of how a job ends. An endpoint that names no events gets these; a job's own callback_url gets only these.
+#: Events of finished jobs. An endpoint that names no events gets these; a job's callback_url gets only these.
 FINAL_TYPES: Final = (*EVENT_OF.values(), EventType.LATE_RESULT)
-#: Of the way there: made, apart from the step itself, when an endpoint wants them.
+#: The event of each state. Those of states that are not final are made by a worker, if an endpoint wants
+#: them.
 TYPE_OF_STATE: Final = {
     JobState.QUEUED: EventType.QUEUED,
     JobState.SUBMITTED: EventType.SUBMITTED,
@@ -40,7 +41,7 @@ TYPE_OF_STATE: Final = {
 }
 #: Filters that stand for every type.
 ALL: Final = frozenset({"*", "job.*"})
-_YET_TO_COME: Final[dict[str, Any]] = {
+_NOT_FINISHED_YET: Final[dict[str, Any]] = {
     "output": None,
     "usage": None,
     "metadata": None,
@@ -49,7 +50,7 @@ _YET_TO_COME: Final[dict[str, Any]] = {
     "late": None,
     "cancel_wished_at": None,
 }
-_YET_TO_BE_SENT: Final[dict[str, Any]] = {
+_NOT_SENT_YET: Final[dict[str, Any]] = {
     "task_id": None,
     "earlier": [],
     "evidence": None,
@@ -63,12 +64,12 @@ _YET_TO_BE_SENT: Final[dict[str, Any]] = {
 
 
 def event_id(job_id: str, kind: str) -> str:
-    """It follows from the job and the type, so that whoever makes the event again makes the same one."""
+    """The event's id. It depends only on job and type, so that creating the event again gives the same id."""
     return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.')}"
 
 
 def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
-    """The types that an endpoint's filters stand for, in the order of a job's life."""
+    """The types that an endpoint's filters select, in the order of a job's life."""
     if not filters:
         return FINAL_TYPES
     wanted = set(filters)
@@ -77,7 +78,7 @@ def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`id`: as `event_id` makes it. `body`: as it is sent, frozen. `trace`: of its job."""
+    """`id`: from `event_id`. `body`: the frozen bytes that are sent. `trace`: the job's traceparent."""
 
     id: str
     type: EventType
@@ -89,23 +90,23 @@ class Event:
 
 
 def make(job: Job, payload: str | None) -> Event:
-    """The event of a job that has just become final; `job` as it will be stored."""
+    """The event of a job that becomes final. `job`: as it will be stored."""
     kind = EVENT_OF[job.state]
     assert job.finished_at is not None
     return _frozen(job, kind, payload, job.finished_at)
 
 
 def make_late(job: Job, payload: str | None, at: int) -> Event:
-    """The event of a job that was given up and has a result all the same; `job` with its `late`."""
+    """The event of a late result. `job`: with `late` set."""
     return _frozen(job, EventType.LATE_RESULT, payload, at)
 
 
 def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
-    """The event of a step on the way. `job` as it is now, which may be further on: told as it was then."""
-    changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_YET_TO_COME}
+    """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then."""
+    changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:
-        changes |= {"state": JobState.QUEUED, **_YET_TO_BE_SENT}
+        changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
         at = job.created_at
     return _frozen(replace(job, **changes), kind, payload, at)
 

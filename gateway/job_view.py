@@ -1,7 +1,7 @@
-"""The job as clients see it: its shape in answers and webhooks, and the functions that make it.
+"""The job as clients see it: its shape in responses and webhooks, and the functions that build it.
 
-The shapes are checked by mypy where they are made, and describe themselves in the API's document. Nothing is
-validated at run time.
+mypy checks the shapes where they are built, and the API's document is made from them. Nothing is validated at
+run time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.lifecycle import JobState, OnUnknown, Status
 
 JOB_ID: Final = "^job_[0-9A-HJKMNP-TV-Z]{26}$"
 
-#: The published page does not say how long a video can be fetched; this is the shortest time that is known.
+#: The upstream's documentation does not say how long a video can be fetched; this is the shortest known time.
 RESULT_LIFETIME_MS: Final = 3_600_000
 
 #: `code` of a warning.
@@ -30,7 +30,7 @@ WARNINGS: Final = (
 
 
 def _inherit_descriptions(schema: dict[str, Any], model: type[Any]) -> None:
-    """pydantic reads the docstrings of a TypedDict's own fields, and not those of its bases."""
+    """Copies field descriptions from base classes: pydantic reads only those of a TypedDict's own fields."""
     for base in getattr(model, "__orig_bases__", ()):
         if is_typeddict(base):
             for name, field in TypeAdapter(base).json_schema()["properties"].items():
@@ -38,18 +38,18 @@ def _inherit_descriptions(schema: dict[str, Any], model: type[Any]) -> None:
                     schema["properties"][name].setdefault("description", field["description"])
 
 
-#: Of a TypedDict: no other key than these; the docstring below a field describes it.
+#: For a TypedDict that allows no other keys. The docstring below a field describes it.
 shape: Final = with_config(
     ConfigDict(extra="forbid", use_attribute_docstrings=True, json_schema_extra=_inherit_descriptions)
 )
-#: The same; other keys may come.
+#: The same, but other keys are allowed.
 open_shape: Final = with_config(
     ConfigDict(extra="allow", use_attribute_docstrings=True, json_schema_extra=_inherit_descriptions)
 )
 
 
 def extensible(words: Sequence[str]) -> Any:
-    """A word that is one of these today; there may be more tomorrow."""
+    """A string that is one of `words` today. Later versions may add more."""
     return Field(json_schema_extra={"x-extensible-enum": list(words)})
 
 
@@ -210,7 +210,7 @@ def public(job: jobs.Job, *, payload: str | None = None, queue: Queue | None = N
         "submitted_at": rfc3339(job.submitted_at),
         "finished_at": rfc3339(job.finished_at),
         "expires_at_estimate": rfc3339(expires_at),
-        # What the upstream sent, and what is stored as JSON, was given its shape when it was stored.
+        # These got their shape when they were stored.
         "output": cast(list[OutputGroup] | None, job.output),
         "usage": job.usage,
         "metadata": job.metadata,

@@ -1,4 +1,4 @@
-"""The job: the record that the service keeps."""
+"""The job: its record in the store."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gateway.lifecycle import FINAL, STATUS, JobState, OnUnknown, Status
 
 JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}\Z")
 
-#: A webhook's body stays small: a longer payload is left out of it and is to be had by GET.
+#: A webhook's body stays small: it omits a longer payload, which clients can GET.
 EVENT_PAYLOAD_CHARACTERS: Final = 16_384
 
 
 def born_at(job_id: str) -> int:
-    """When the id was made, in milliseconds since the epoch: its first ten digits."""
+    """When the id was made, in ms since the epoch: encoded in its first ten digits."""
     value = 0
     for digit in job_id.removeprefix("job_")[:10]:
         value = value * 32 + ULID_DIGITS.index(digit)
@@ -47,7 +47,7 @@ def _second(seconds: int) -> str:
 
 
 class Priority(StrEnum):
-    """Among the jobs of one tenant: while all wait, 16 of high go for 4 of normal and 1 of low."""
+    """Priority among the jobs of one tenant: while all wait, 16 high are sent per 4 normal and 1 low."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -57,13 +57,13 @@ class Priority(StrEnum):
 class Spend(StrEnum):
     NONE = "none"  #: provably nothing was sent
     POSSIBLE = "possible"  #: it was sent, and the answer was lost
-    CERTAIN = "certain"  #: the upstream has a task for it (what it charges for a task that failed is its own)
+    CERTAIN = "certain"  #: the upstream has a task for it (it decides what a failed task costs)
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds from acceptance: until a job must have been sent, and until it must be over; off-peak jobs have
-    `off_peak_seconds` on top of the latter."""
+    """Seconds after acceptance until a job must be sent, and until it must be finished. Off-peak jobs get
+    `off_peak_seconds` more for the latter."""
 
     start_seconds: float = 86_400
     total_seconds: float = 93_600
@@ -74,21 +74,21 @@ class Deadlines:
 class Job:
     """A job as stored. Times are milliseconds since the epoch.
 
-    `params`: what the upstream gets, inline media replaced by references to the blob store.
-    `epoch`: the number of the newest submission, its fencing token. `released_at`: when the last byte
-    of that submission was let go; from then on money may have been spent. `payload_characters`: the length of
-    the client's own payload, when there is one; it is kept beside the record, because it may be large.
-    `run`: who claimed the newest submission. `start_by`: to be given up for free when nothing was paid by
-    then; `end_by`: to be given up.
-    `evidence`: what proves that the newest submission was accepted, when the task is not known.
-    `earlier`: tasks of submissions before the newest (after a resubmission). `called_back_at`: when the first
-    callback told of the end. `claimed`: the result that a callback's body claimed.
-    `claimed_at`: when a callback named a task that no answer to a submission has named since; `task_lost_at`:
-    when such a task was found to be another job's, or may be. `watch_until`: we gave the job up, and until
-    then a late result is still told. `lost`: leases that ran out before it was paid.
-    `trace`: the traceparent of the request that posted it, if there was one.
-    `refusals`: submissions of it at which the upstream refused the account. `account`: with which it was
-    handed out last, and for ever once money may have been spent; `elsewhere`: tasks that another one has.
+    `params`: what the upstream gets, with inline media replaced by references to the blob store.
+    `epoch`: number of the newest submission, its fencing token. `released_at`: when the last byte of that
+    submission was released; from then on money may have been spent. `run`: the claim of that submission.
+    `payload_characters`: length of the client's payload, if any; it is stored beside the record, because it
+    may be large.
+    `start_by`: if nothing was paid by then, the job fails for free; `end_by`: the job fails.
+    `evidence`: proof that the newest submission was accepted, when the task is not known.
+    `earlier`: tasks of earlier submissions (after a resubmission). `called_back_at`: when the first callback
+    reported a final status. `claimed`: the result in a callback's body.
+    `claimed_at`: when a callback named a task that no submission's answer has named since. `task_lost_at`:
+    when such a task turned out to belong, or maybe to belong, to another job. `watch_until`: we gave the job
+    up, and watch for a late result until then. `lost`: leases that ran out before anything was paid.
+    `trace`: the traceparent of the request that posted it, if any.
+    `refusals`: submissions for which the upstream refused the account. `account`: that of the last dispatch;
+    fixed once money may have been spent. `elsewhere`: {task: account} for tasks of other accounts.
     """
 
     id: str
@@ -138,12 +138,12 @@ class Job:
     elsewhere: dict[str, str] = field(default_factory=dict)
 
     def account_of(self, task_id: str) -> str:
-        """The account whose task it is, with which alone it can be looked at."""
+        """The account that owns the task. Only this account can poll it."""
         return self.elsewhere.get(task_id, self.account)
 
     @property
     def tasks(self) -> list[str]:
-        """Every task that is known to be the job's, that of the newest submission first."""
+        """All known tasks of the job, that of the newest submission first."""
         return list(dict.fromkeys([*([self.task_id] if self.task_id else []), *self.earlier]))
 
     @property
@@ -152,7 +152,7 @@ class Job:
 
     @property
     def keeps_media(self) -> bool:
-        """Whether files of this job lie in the blob store while it is not final."""
+        """Whether the blob store keeps files of this job until it is final."""
         media = [*self.params.get("images", ()), *(self.params.get("videos") or ())]
         return any(str(item).startswith("blob:") for item in media)
 
@@ -166,19 +166,19 @@ class Job:
 
     @property
     def spend(self) -> Spend:
-        """Whether the upstream has been paid, as far as we know."""
+        """Whether the upstream has been paid, as far as is known."""
         if self.task_id or self.evidence or self.earlier:
             return Spend.CERTAIN
         return Spend.POSSIBLE if self.released_at is not None or self.resubmits else Spend.NONE
 
 
 def submit_ticket(job: Job) -> Ticket:
-    """Its place in the lane of its tenant."""
+    """The job's ticket in the lane of its tenant."""
     return Ticket(Role.SUBMIT, job.tenant, job.id)
 
 
 def confirm_ticket(job: Job) -> Ticket:
-    """Its place in the lane of its upstream account."""
+    """The job's ticket in the lane of its upstream account."""
     return Ticket(Role.CONFIRM, job.account, job.id)
 
 
@@ -216,7 +216,7 @@ _TEXTS = (
 
 
 def to_fields(**values: object) -> dict[str, str | bytes | int | float]:
-    """Values as a Redis hash holds them; None is left out, which is how absence is written."""
+    """Values as fields of a Redis hash. None is omitted: an absent field means None."""
     fields: dict[str, str | bytes | int | float] = {}
     for name, value in values.items():
         if value is None:
@@ -230,7 +230,8 @@ def to_fields(**values: object) -> dict[str, str | bytes | int | float]:
 
 
 def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
-    """The job that a Redis hash holds."""
+    """The job from the fields of its Redis hash. Raises ValueError, KeyError or TypeError if it is
+    unreadable."""
     values: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
     values |= {name: int(fields[name]) for name in _INTEGERS if name in fields}
     values |= {name: orjson.loads(fields[name]) for name in _JSON if name in fields}

@@ -1,4 +1,4 @@
-"""How an `unknown` job ends when no evidence came: by its owner's policy, or by an operator."""
+"""Resolves an `unknown` job without evidence: by its owner's policy, or by an operator."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from gateway.upstream.base import UpstreamError
 
 UNKNOWN: Final = UpstreamError(
     "submission_unknown",
-    "the upstream's answer to the submission was lost and nothing was heard of a task since; "
+    "the upstream's answer to the submission was lost and no task for it was found since; "
     "it may have been charged, so it was not sent again",
 )
 UNNAMED: Final = UpstreamError(
     "submission_unknown",
-    "the upstream accepted the submission, but never named the task in words that can be looked up; "
+    "the upstream accepted the submission, but never named a task that can be polled; "
     "it was charged, so it was not sent again",
 )
 
 
 AGAIN: Final = UpstreamError(
     "submission_unknown",
-    "the upstream's answers were lost and nothing was heard of a task since; it was sent more than once, "
-    "as was chosen, and each time may have been charged",
+    "the upstream's answers were lost and no task was found since; it was sent more than once, as requested, "
+    "and each submission may have been charged",
 )
 
 
 def unknown_error(job: Job) -> UpstreamError:
-    """Why it is given up."""
+    """The job's error when it is given up."""
     if job.evidence:
         return UNNAMED
     return AGAIN if job.resubmits else UNKNOWN
@@ -58,8 +58,8 @@ def unknown_error(job: Job) -> UpstreamError:
 def resubmission(
     job: Job, environment: Environment, *, day_budget: int | None, by: str | None = None
 ) -> Transition:
-    """Send an unknown job again, which may pay for it twice. `day_budget`: how often the tenant may in a day;
-    None: without a limit, as an operator may. Fenced when evidence came meanwhile."""
+    """Sends an unknown job again, which may pay for it twice. `day_budget`: the tenant's resubmissions per
+    day; None: no limit, for operators. Fenced when evidence has arrived."""
     effects: list[Effect] = [
         AddToFields({"resubmits": 1}),
         UnsetFields(["unknown_at"]),
@@ -75,19 +75,19 @@ def resubmission(
 
 
 class Action(StrEnum):
-    BIND = "bind"  #: the upstream has a task for it, found by hand: this one
-    RESUBMIT = "resubmit"  #: send it again: it may be paid for twice
-    FAIL = "fail"  #: wait no longer
+    BIND = "bind"  #: an operator found its task at the upstream
+    RESUBMIT = "resubmit"  #: send it again; it may be paid twice
+    FAIL = "fail"  #: give it up
 
 
 class Audit(Protocol):
     async def note(self, kind: str, *, by: str, **fields: str) -> None:
-        """Keep what an operator did."""
+        """Adds an audit entry."""
 
 
 class TaskOwners(Protocol):
     async def owner_of(self, task_id: str) -> str | None:
-        """The job that the task belongs to."""
+        """The id of the job that the task belongs to, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +99,29 @@ class Resolver:
     environment: Environment
 
     async def resolve(self, job: Job, action: Action, task_id: str | None, by: str) -> Job:
-        """The job as it is then. Conflict when its outcome is known, or by now, or the task is another
-        job's; NotFound when it is gone. The choice is noted before it is carried out: who spent the money is
-        known whatever happens."""
+        """Returns the job afterwards. Raises Conflict when its outcome is known, also if only since a moment,
+        or when the task belongs to another job; NotFound when the job is gone. The audit entry is written
+        first, so that it is always known who spent the money."""
         unnamed = job.state is JobState.SUBMITTED and not job.tasks
         if job.state is not JobState.UNKNOWN and not unnamed:
-            raise Conflict(f"the job is {job.state}; only one whose outcome is unknown is for you to resolve")
+            raise Conflict(f"the job is {job.state}; only a job whose outcome is unknown can be resolved")
         if action is Action.RESUBMIT and job.evidence:
-            raise Conflict("the upstream accepted the job, as a callback proves: name its task, or fail it")
+            raise Conflict("a callback proves that the upstream accepted the job: name its task, or fail it")
         if task_id is not None and (owner := await self.tasks.owner_of(task_id)) not in (None, job.id):
-            raise Conflict(f"the task {task_id} is that of {owner}")
+            raise Conflict(f"the task {task_id} belongs to {owner}")
         await self.audit.note("job_resolved", job=job.id, action=action, task=task_id or "", by=by)
-        answer = await self._carry_out(job, action, task_id, by)
+        answer = await self._apply(job, action, task_id, by)
         if answer.outcome not in (Outcome.MOVED, Outcome.REPEATED):
             await self.audit.note(
                 "job_not_resolved", job=job.id, action=action, outcome=answer.outcome, by=by
             )
-            raise Conflict(f"the job moved on meanwhile, and was left as it is: {answer.after}")
+            raise Conflict(f"the job's state changed in the meantime, so it was not resolved: {answer.after}")
         fresh = await self.jobs.read(job.id)
         if fresh is None:
             raise NotFound("job", job.id)
         return fresh
 
-    async def _carry_out(self, job: Job, action: Action, task_id: str | None, by: str) -> TransitionResult:
+    async def _apply(self, job: Job, action: Action, task_id: str | None, by: str) -> TransitionResult:
         match action:
             case Action.BIND:
                 assert task_id is not None

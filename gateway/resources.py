@@ -1,4 +1,4 @@
-"""The composition root of both processes: settings in, everything that they share out."""
+"""The composition root of both processes: builds everything that they share from the settings."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.event_log import RedisTenantEvents
 from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
-from gateway.store.lane_views import RedisQueues
+from gateway.store.lane_views import RedisLaneViews
 from gateway.store.lanes import Lanes
-from gateway.store.notifications import Changes
+from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.recoveries import RedisRecoveries
@@ -41,8 +41,8 @@ from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.store.workers import RedisWorkers
 from gateway.tracing import Tracer
 
-#: Objects born before the young are looked through, and how often before the older ones are: a request
-#: makes hundreds that die at once, and Python's 700 would stop us several times for each.
+#: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
+#: default of 700 the collector would run several times for each request.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
 
 
@@ -62,9 +62,9 @@ class Resources:
     client_keys: RedisKeyStore
     gauges: RedisGauges
     history: RedisHistory
-    queues: RedisQueues
+    lane_views: RedisLaneViews
     workers: RedisWorkers
-    changes: Changes
+    notifications: Notifications
     tenant_events: RedisTenantEvents
     blobs: BlobStore
     intake: Intake
@@ -82,15 +82,15 @@ class Resources:
 async def open_resources(
     settings: Settings, *, retries: int, service: str = "vidu-gateway"
 ) -> AsyncIterator[Resources]:
-    """`retries`: how often a command whose connection broke is sent again. The gateway answers 503 soon
-    and retries little; a worker has nobody waiting and retries more."""
+    """`retries`: how often a command is sent again after its connection broke. The gateway retries little,
+    because it must answer 503 soon; a worker retries more, because no client waits for it."""
     pool = connection_pool(
         settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, retries=retries, connections=256
     )
     try:
         resources = build(settings, pool, service)
-        # What stands now stays for the life of the process. A collector that walks all of it again and again
-        # stops the process for 50 ms each time.
+        # These objects stay for the life of the process. Each time the collector walks them, the process
+        # stops for 50 ms.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
@@ -126,9 +126,9 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         history=RedisHistory(redis, scripts),
-        queues=RedisQueues(redis),
+        lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
-        changes=Changes(redis),
+        notifications=Notifications(redis),
         tenant_events=RedisTenantEvents(redis),
         blobs=blobs,
         intake=Intake(

@@ -1,8 +1,8 @@
-"""One upstream outcome -> one final event. Callback, poll and refusal all end here.
+"""Turns one upstream outcome into one final event, after a poll, a trusted callback, a refusal or a deadline.
 
-The move to the final state, the event with its frozen bytes and the deliveries that are owed are one
-durable step; whoever settles a job that is settled already changes nothing. A job that we gave up
-ourselves may have a result all the same: it is an event of its own, and the state stays.
+The transition to the final state, the event with its frozen bytes and the deliveries are one durable step.
+Settling a finished job again changes nothing. A job that we gave up may still get a result: that is a
+separate event, and the state stays.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
 
 def unpaid(job: Job) -> bool:
-    """Whether no byte that could cost anything has left for the newest submission. The store compares the
-    same again as it moves the job, and whoever is about to release it is fenced by that move."""
+    """Whether the newest submission has certainly cost nothing. The store checks the same again during the
+    transition, and the transition fences a worker that is about to release the job."""
     return job.state is JobState.QUEUED or (job.state is JobState.SUBMITTING and job.released_at is None)
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`late_watch_ms`: how long a job that we gave up is watched for a late result."""
+    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all."""
 
     jobs: JobStore
     blobs: BlobStore
@@ -56,7 +56,7 @@ class Settlement:
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
     ) -> TransitionResult:
-        """The upstream made the video."""
+        """The upstream completed the video. `done`: the tickets that are finished with it."""
         assert snapshot.status is TaskStatus.COMPLETED
         fields: dict[str, object] = {
             "output": snapshot.output,
@@ -83,11 +83,11 @@ class Settlement:
         by: str | None = None,
         slot_ms: int | None = None,
     ) -> TransitionResult:
-        """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator.
-        `slot_ms`: how long the submit slot stays taken, when it is not among `done`."""
+        """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator's key.
+        `slot_ms`: how long the submit slot stays taken, if it is not among `done`."""
         fields: dict[str, Any] = {"error": {"code": error.code, "error_message": error.message}}
         fields["usage"] = usage
-        # Given up by us; or sent again, so that an earlier submission may have been paid for.
+        # We gave it up; or it was sent again, so that an earlier submission may have been paid for.
         if (event is JobEvent.DEADLINE_PASSED or job.resubmits) and self.late_watch_ms:
             fields["watch_until"] = self.environment.now_ms() + self.late_watch_ms
         effects: list[Effect] = [Finish(done), RecordHistory(by=by)]
@@ -95,25 +95,27 @@ class Settlement:
             effects.append(EndHoldAfter(slot_ms))
         if event is not JobEvent.UPSTREAM_REJECTED:
             return await self._settle(job, Transition(event, effects=effects), fields, tally)
-        # The answer proves that there is no task, whatever was let go; a callback may prove that it is wrong.
+        # The answer proves that there is no task, although the last byte was sent. A callback may disprove
+        # it.
         unproven = Guard.same_claim(job).without("evidence")
         denied = Transition(event, unproven, [*effects, UnsetFields(["released_at"])])
         return await self._settle(replace(job, released_at=None), denied, fields, tally)
 
     async def cancel(self, job: Job, done: Sequence[Ticket]) -> TransitionResult:
-        """Its owner canceled it before anything was paid."""
+        """The owner canceled the job before anything was paid."""
         return await self._settle(job, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish(done)]), {})
 
     async def canceled_upstream(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]
     ) -> TransitionResult:
-        """The upstream stopped the task, as its owner wished."""
+        """The upstream stopped the task at the owner's request."""
         fields: dict[str, object] = {"usage": snapshot.usage, "metadata": snapshot.metadata}
         canceled = Transition(JobEvent.UPSTREAM_CANCELED, effects=[Finish(done)])
         return await self._settle(job, canceled, fields)
 
     async def late(self, job: Job, snapshot: Snapshot) -> TransitionResult:
-        """The task of a job that we had given up was finished: noted and owed once, beside the state."""
+        """The task of a job that we gave up was completed. Stores the late result and creates its event,
+        once. The state stays."""
         now = self.environment.now_ms()
         result = {
             "at": rfc3339(now),
@@ -130,18 +132,18 @@ class Settlement:
     async def _settle(
         self, job: Job, ending: Transition, fields: dict[str, Any], tally: Sequence[str] = ()
     ) -> TransitionResult:
-        """`ending` with all that every end has: its fields, its time, its event, and that nothing changed
-        meanwhile. `tally`: counted only if the job ends by it."""
+        """Applies `ending` with what every final transition needs: fields, time, event, and a guard that
+        nothing changed in the meantime. `tally`: counted only if this finishes the job."""
         assert isinstance(ending.event, JobEvent)
         target = job_transitions(ending.event).get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
         effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
         if target is not job.state:
-            after = replace(job, state=target, finished_at=finished_at, **_given(fields))
+            after = replace(job, state=target, finished_at=finished_at, **_present(fields))
             event = events.make(after, await self.jobs.payload(job))
             effects.append(OweEvent(event, job.callback_url))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
-        # The event's bytes were made from this state: had it changed meanwhile, they would be untrue.
+        # The event's bytes were made from this state: if it has changed, they are wrong.
         guard = ending.guard & Guard.same_state(job)
         if job.state is JobState.SUBMITTING and ending.find(UnsetFields) is None:
             guard = guard & Guard.same_release(job)
@@ -154,19 +156,20 @@ class Settlement:
         await self.environment.reach("blob_drop.before")
         try:
             await self.blobs.drop(job.id)
-        except BlobStoreUnavailable as error:  # settled all the same; the sweep removes them
+        except BlobStoreUnavailable as error:  # the job is settled anyway; the sweep removes the files
             structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
 
     def _took_ms(self, job: Job) -> int | None:
-        """How long the upstream took, to be learned; None when there is nothing to learn from."""
+        """How long the upstream took, for the mean duration; None when that is not known."""
         if job.submitted_at is None or job.earlier:
             return None
         if job.called_back_at is not None:
             return max(job.called_back_at - job.submitted_at, 1)
-        # A first poll that finds the end says only that it took no longer: learned as such, it never fell.
+        # If the first poll finds it finished, it may have taken less. Without the share the mean would never
+        # fall.
         share = 1.0 if job.polls else 0.9
         return max(int((self.environment.now_ms() - job.submitted_at) * share), 1)
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}

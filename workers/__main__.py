@@ -32,7 +32,7 @@ def main() -> int:
         settings = settings_module.load()
         tracing.check_installed(on=settings.otel)
     except ConfigurationError as error:
-        print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # before there is a log
+        print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # no log yet
         return 2
     telemetry.configure(settings.log_level, settings.log_format)
     try:

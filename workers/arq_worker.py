@@ -1,11 +1,11 @@
-"""arq's worker, woken by a list instead of by the clock, and taking all that it can run in one step.
+"""arq's worker, woken by a list instead of a clock. It claims as many jobs as it can run in one step.
 
-Stock arq looks at its queue every `poll_delay` and sleeps in between: half a second of latency, or a busy
-loop. Here it blocks on the list to which the dispatch script pushes a token for every job it hands over;
-the delay stays as a fallback. Stock arq also makes three round trips to claim a job, one to count its tries
-and one to finish it, and what runs stays in the queue, in the way of what waits: it keeps the record. Our
-jobs are only bells: that work was not done is told by the lease of its slot. So one script takes as many as
-there is room for off the queue, whole, and nothing is left to be done with them.
+Stock arq polls its queue every `poll_delay` and sleeps in between: half a second of latency, or a busy loop.
+This worker blocks on the list to which the dispatch script pushes a token for every job. The delay remains as
+a fallback. Stock arq also makes three round trips to claim a job, one to count its tries and one to finish
+it, and a running job stays in the queue. It needs that because it keeps the record of the work. Our arq jobs
+are only wake-up calls: the lease of the slot shows when work was not done. So one script removes as many jobs
+from the queue as there is room for, and nothing remains to be done with them afterwards.
 
 Overrides `main`, and so needs exactly the release of arq that pyproject.toml pins.
 """
@@ -26,7 +26,7 @@ from gateway.dispatch import deserialize
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
-_REMEMBERED_MS: Final = 60_000  # far longer than a claim is asked for again
+_REMEMBERED_MS: Final = 60_000  # far longer than a claim is retried
 
 
 class WakeWorker(Worker):
@@ -46,7 +46,7 @@ class WakeWorker(Worker):
             elif self.job_counter < self.max_jobs:
                 if await self._take_up(memory):
                     await self._block(wake)
-            else:  # full: wait for a job to end, not for a token
+            else:  # full: wait until a job ends, not for a token
                 await asyncio.wait(
                     self.tasks.values(), timeout=self.poll_delay_s, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -58,12 +58,12 @@ class WakeWorker(Worker):
             await waiting
 
     async def _take_up(self, memory: str) -> bool:
-        """Starts what waits, as far as there is room; whether that was all."""
+        """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now."""
         self._claiming, room = True, self.max_jobs - self.job_counter
         try:
             args = (os.urandom(16).hex(), room, _REMEMBERED_MS)
             found: list[bytes] = await self.scripts.run("claim_arq_jobs", [self.queue_name, memory], args)
-            if found and not self.allow_pick_jobs:  # asked to stop meanwhile: others may have it
+            if found and not self.allow_pick_jobs:  # asked to stop in the meantime: leave it to others
                 await self.scripts.run("put_back_arq_jobs", [self.queue_name], found)
                 return False
             for name, record in zip(found[::2], found[1::2], strict=True):
@@ -83,20 +83,20 @@ class WakeWorker(Worker):
         del self.tasks[name]
 
     async def _run(self, record: bytes) -> None:
-        """What becomes of the work is written by the work; what it did not survive, its lease tells."""
+        """The work records its own outcome. If it dies first, its lease runs out."""
         name, args, kwargs, _, _ = deserialize_job_raw(record, deserializer=deserialize)
         function: Any = self.functions[name]
         try:
             async with asyncio.timeout(function.timeout_s):
                 await function.coroutine(self.ctx, *args, **kwargs)
             self.jobs_complete += 1
-        except Exception:  # noqa: BLE001  # whatever it is, it is ours to log and to survive
+        except Exception:  # noqa: BLE001  # any fault of ours is logged, and the worker goes on
             self.jobs_failed += 1
             structlog.get_logger().exception("work_failed", role=name, ticket=args[0])
 
     async def drain(self, seconds: float) -> None:
-        """Take up nothing more, and wait for what runs; what is not done by then is cut off, and its lease
-        runs out."""
+        """Claim nothing more, and wait `seconds` for the running work. The rest is cut off when the process
+        ends, and its lease runs out."""
         self.allow_pick_jobs = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

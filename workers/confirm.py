@@ -1,7 +1,7 @@
-"""Learning a task's fate by one authenticated GET.
+"""Learns what became of a task by one authenticated GET.
 
-A callback only makes it sooner; after silence it happens all the same. A job that was resubmitted may have
-more than one task: the first that is finished ends it.
+A callback only makes the poll happen earlier; without one the task is polled anyway. A job that was
+resubmitted may have more than one task: the first one that is completed finishes the job.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ from workers.evidence import EvidenceSeeker
 from workers.leases import renewed
 from workers.task_status import is_done, is_of, is_working, risen
 
-_NOT_VISIBLE_SECONDS: Final = 60.0  # a task may not be visible yet just after it was made
-_EMPTY_ANSWERS: Final = 3  # completed, but without a video: polled again this often
+_NOT_VISIBLE_SECONDS: Final = 60.0  # a new task may not be visible yet
+_EMPTY_ANSWERS: Final = 3  # how often a task may be completed without a video before we give up
 _AGAIN_MS: Final = 500
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
-_LATE_POLLS: Final = 10  # times the longest wait between polls, when a job was given up
-_LATE_SOON_MS: Final = 3_600_000  # longer than this ago
+_LATE_POLLS: Final = 10  # a job given up more than _LATE_SOON_MS ago is polled this many times less often
+_LATE_SOON_MS: Final = 3_600_000
 
 _UNKNOWN_ACCOUNT: Final = Inconclusive("the task's account is not among this worker's settings")
 _FOREIGN: Final = Inconclusive("the task carries the mark of another job")
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
-_EMPTY = UpstreamError("upstream_no_output", "the upstream calls the task completed, but shows no video")
+_EMPTY = UpstreamError("upstream_no_output", "the upstream says the task is completed, but shows no video")
 _LATE = UpstreamError(
     "upstream_timeout", "the upstream did not finish in time; the task may have been charged"
 )
 _NO_REASON = UpstreamError("upstream_error", "the upstream gave no reason")
-_CANCELED = UpstreamError("upstream_canceled", "the upstream canceled the task, which nobody here asked for")
+_CANCELED = UpstreamError("upstream_canceled", "the upstream canceled the task without our request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +81,19 @@ class Confirmer:
     async def _decide(self, job: Job, ticket: Ticket) -> None:
         if job.final:
             await self._watch(job, ticket)
-        elif job.state is JobState.QUEUED:  # a new submission will ask for a poll of its own
+        elif job.state is JobState.QUEUED:  # the next submission schedules its own poll
             await self.jobs.drop(ticket)
         elif job.tasks:
             await self._poll_unless_claimed(job, ticket)
-        elif job.state is JobState.SUBMITTING:  # a callback was quicker than the answer to our own request
+        elif job.state is JobState.SUBMITTING:  # the callback arrived before the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
         elif (snapshot := self._believed(job)) is not None:
             await self._believe(job, snapshot, ticket)
-        else:  # unknown; or accepted, and its task was found to be another job's
+        else:  # unknown; or accepted, but its task turned out to belong to another job
             await self._seeker().seek(job, ticket)
 
     def _upstream_of(self, job: Job, task_id: str) -> Upstream | None:
-        """None when this worker knows no such account: it can poll nothing of it."""
+        """None when the task's account is not among this worker's settings, so that it cannot be polled."""
         account = job.account_of(task_id)
         if account not in self.upstreams:
             structlog.get_logger().error("account_unknown", job=job.id, account=account)
@@ -103,8 +103,9 @@ class Confirmer:
         return EvidenceSeeker(self.jobs, self.settlement, self.upstreams, self.environment, self.settings)
 
     def _claim_left_ms(self, job: Job) -> int:
-        """A callback alone named the task, and callbacks can be crossed: for a while an answer to a
-        submission, or another job's callback, may say that it is not this job's."""
+        """How long to wait before believing a task that only a callback named. Callbacks can be mixed up:
+        until then a submission's answer, or another job's callback, may show that the task belongs to another
+        job."""
         if job.claimed_at is None:
             return 0
         wait = int(self.settings.claim_wait_seconds * 1000)
@@ -117,7 +118,7 @@ class Confirmer:
             await self._poll(job, ticket)
 
     async def _poll(self, job: Job, ticket: Ticket) -> None:
-        """Poll the job's tasks, the newest first, until one is finished or is still at work."""
+        """Poll all tasks of the job, the newest first. A completed one decides, else the newest."""
         if job.cancel_wished_at is not None and job.cancel_refused is None:
             for task in job.tasks:
                 await self._ask_to_cancel(job, task)
@@ -158,7 +159,7 @@ class Confirmer:
     ) -> None:
         if is_done(Found(snapshot)):
             await self._succeed(job, snapshot, ticket)
-        elif any(is_working(poll) for poll in polls):  # another task of the job may still succeed
+        elif any(is_working(poll) for poll in polls):  # another task of the same job may still succeed
             await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
             await self._give_up(job, ticket, _EMPTY)
@@ -180,13 +181,13 @@ class Confirmer:
         answer = await self.settlement.succeed(job, snapshot, done, tally)
         await self._settled(job, answer, ticket)
         if answer.outcome is Outcome.MOVED:
-            for other in set(job.tasks) - {snapshot.task_id}:  # paid for already: no longer needed
+            for other in set(job.tasks) - {snapshot.task_id}:  # no longer needed, though already paid for
                 upstream = self._upstream_of(job, other)
                 if upstream and upstream.capabilities.cancel:
                     await upstream.cancel(other)
 
     def _how_it_was_seen(self, job: Job) -> list[str]:
-        """Where there are callbacks, a poll that is the first to see an end means that one was lost."""
+        """Counts a lost callback: callbacks are on, and yet a poll was the first to see the final state."""
         return ["callback_lost|jobs"] if self.settings.public_url and job.called_back_at is None else []
 
     async def _ask_to_cancel(self, job: Job, task_id: str) -> None:
@@ -200,7 +201,7 @@ class Confirmer:
             structlog.get_logger().warning("cancel_unanswered", job=job.id, task=task_id)
 
     async def _watch(self, job: Job, ticket: Ticket) -> None:
-        """A job that we gave up: its task may be finished all the same, and subscribers hear of that."""
+        """A job that we gave up: if its task is completed after all, subscribers get `job.late_result`."""
         now = self.environment.now_ms()
         if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
@@ -222,14 +223,14 @@ class Confirmer:
             await self._end_watch(job, ticket)
 
     async def _end_watch(self, job: Job, ticket: Ticket) -> None:
-        """Nothing is at work upstream for the job any more: a slot that was kept for it is free."""
+        """The upstream no longer works on the job: free the slot that was kept for it."""
         if job.tasks:
             ended = Transition(JobEvent.DEADLINE_PASSED, effects=[Finish([submit_ticket(job)])])
             await self.jobs.apply(job, ended)
         await self.jobs.drop(ticket)
 
     def _believed(self, job: Job) -> Snapshot | None:
-        """What a callback's body claimed, where bodies are believed."""
+        """The result that a callback's body claimed, if the settings trust bodies."""
         if self.settings.callback_trust != "body" or job.claimed is None:
             return None
         claimed: dict[str, Any] = job.claimed
@@ -245,7 +246,7 @@ class Confirmer:
         )
 
     async def _believe(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
-        if job.state is JobState.UNKNOWN:  # a genuine callback is proof of acceptance
+        if job.state is JobState.UNKNOWN:  # a genuine callback proves that the upstream accepted it
             accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), [HoldSlot()])
             await self.jobs.apply(job, accepted)
             await self.jobs.postpone(ticket, 0, {})
@@ -263,7 +264,7 @@ class Confirmer:
         await self.jobs.postpone(ticket, int(seconds * 1000), {**fields, "polls": job.polls + 1})
 
     async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError) -> None:
-        """Our verdict, not the upstream's: the ticket stays, to watch for a late result."""
+        """We decide, not the upstream. So the ticket stays, to watch for a late result."""
         answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, [submit_ticket(job)])
         await self._settled(job, answer, ticket, error)
         if answer.outcome is not Outcome.FENCED:
@@ -279,7 +280,7 @@ class Confirmer:
         self, job: Job, answer: TransitionResult, ticket: Ticket, error: UpstreamError | None = None
     ) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, task=job.task_id)
-        if answer.outcome is Outcome.FENCED:  # it moved while we polled: poll again
+        if answer.outcome is Outcome.FENCED:  # the job changed while we polled: poll again
             await self.jobs.postpone(ticket, 0, {})
         elif answer.outcome is Outcome.MOVED and error is not None:
             log.warning("settled", became=answer.after, error=error.code)

@@ -1,4 +1,4 @@
-"""One attempt at one delivery: sign the event's frozen bytes, POST them, record what came of it."""
+"""One attempt of one delivery: sign the event's frozen bytes, POST them, record the result."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ from workers.store_retry import persist
 KEPT_ATTEMPTS: Final = 20
 LOG_LIMIT_BYTES: Final = 32_768
 _OLDER_HINT_CHARACTERS: Final = 100
-_OURS_AGAIN_SECONDS: Final = 60.0  # after a fault that is none of the subscriber's
+_OURS_AGAIN_SECONDS: Final = 60.0  # after a fault of ours
 _WAKE_WITHIN_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an attempt leads to. `delay`: seconds to the next one. `gave_up`: why there is none."""
+class Decision:
+    """What follows from an attempt. `delay`: seconds until the next one. `gave_up`: why there is none."""
 
     event: DeliveryEvent
     delay: float | None = None
     gave_up: str | None = None
 
 
-def sleep_on() -> None:
-    """What happens when a retry is due soon and nobody waits for it."""
+def do_nothing() -> None:
+    """The default of `wake`: does nothing."""
 
 
-async def of_nobody(_: str) -> tuple[Network, ...]:
-    """Where no tenant has networks of its own."""
+async def no_networks(_: str) -> tuple[Network, ...]:
+    """The default of `networks`: no tenant has networks of its own."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
-class Messenger:
-    """`wake`: called when a retry is due within a second. `networks`: those that a tenant's webhooks may go
-    to besides."""
+class DeliveryWorker:
+    """`wake`: called when a retry is due within a second. `networks`: the additional networks that a tenant's
+    webhooks may go to."""
 
     deliveries: DeliveryStore
     endpoints: EndpointStore
@@ -64,23 +64,23 @@ class Messenger:
     keyring: Keyring
     environment: Environment
     settings: Settings
-    wake: Callable[[], None] = sleep_on
+    wake: Callable[[], None] = do_nothing
     tracer: Tracer = NO_TRACER
-    networks: Callable[[str], Awaitable[tuple[Network, ...]]] = of_nobody
+    networks: Callable[[str], Awaitable[tuple[Network, ...]]] = no_networks
 
     async def deliver(self, ticket: Ticket) -> None:
         begun = await self.deliveries.begin(ticket)
-        if begun is None:  # stale: another dispatch has it
+        if begun is None:  # stale: a newer dispatch has it
             return
         delivery, body, endpoint = begun
         delivery = replace(delivery, next_attempt_at=None)
         if endpoint is not None and endpoint.disabled_at is not None:
-            held = Verdict(DeliveryEvent.ENDPOINT_DISABLED)
+            held = Decision(DeliveryEvent.ENDPOINT_DISABLED)
             await self._finish(ticket, delivery, held, "endpoint_disabled", None)
             return
         url = endpoint.url if endpoint else delivery.url
         if url is None:
-            dead = Verdict(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
+            dead = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
             gone = noted(
                 delivery, entry_of(delivery, self.environment.now_ms(), dead, {"outcome": "endpoint_deleted"})
             )
@@ -97,7 +97,7 @@ class Messenger:
     ) -> AttemptResult:
         try:
             secrets = self._secrets(delivery, endpoint)
-        except ConfigurationError as error:  # its key was taken out of the keyring too early
+        except ConfigurationError as error:  # its key was removed from the keyring too early
             return AttemptResult(DeliveryOutcome.SECRET_MISSING, None, 0, str(error), None, url=url)
         ours = signing.sign(secrets, delivery.event_id, int(self.environment.clock()), body)
         if trace is not None:
@@ -116,15 +116,15 @@ class Messenger:
     ) -> None:
         sent = result.outcome is not DeliveryOutcome.SECRET_MISSING
         made = replace(delivery, attempts=delivery.attempts + 1) if sent else delivery
-        verdict = self._verdict(made, endpoint, result)
+        decision = self._decide(made, endpoint, result)
         if endpoint is not None and result.disables is not None:
             reason, now = result.disables, self.environment.now_ms()
             await persist(lambda: self.endpoints.disable(endpoint, reason, now), self.environment)
-        next_at = None if verdict.delay is None else self.environment.now_ms() + int(verdict.delay * 1000)
+        next_at = None if decision.delay is None else self.environment.now_ms() + int(decision.delay * 1000)
         made = replace(made, next_attempt_at=next_at)
-        made = noted(made, entry_of(made, begun_at, verdict, result.public()))
+        made = noted(made, entry_of(made, begun_at, decision, result.public()))
         healthy = result.outcome is DeliveryOutcome.SUCCEEDED if sent else None
-        answer = await self._finish(ticket, made, verdict, result.outcome, healthy)
+        answer = await self._finish(ticket, made, decision, result.outcome, healthy)
         structlog.get_logger().info(
             "attempted",
             delivery=made.id,
@@ -135,30 +135,30 @@ class Messenger:
             outcome=result.outcome,
             status=result.status,
             ms=result.duration_ms,
-            again_in_seconds=verdict.delay and round(verdict.delay, 1),
+            again_in_seconds=decision.delay and round(decision.delay, 1),
             record=answer.outcome,
         )
 
-    def _verdict(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Verdict:
+    def _decide(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Decision:
         if result.outcome is DeliveryOutcome.SUCCEEDED:
-            return Verdict(DeliveryEvent.ATTEMPT_SUCCEEDED)
+            return Decision(DeliveryEvent.ATTEMPT_SUCCEEDED)
         if result.disables is not None:
             if endpoint is not None:
-                return Verdict(DeliveryEvent.ENDPOINT_DISABLED)
-            return Verdict(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {result.disables}")
+                return Decision(DeliveryEvent.ENDPOINT_DISABLED)
+            return Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {result.disables}")
         schedule = self.settings.delivery_schedule_seconds
         if endpoint is not None and endpoint.schedule is not None:
             schedule = list(endpoint.schedule)
         delay = self._delay(made, schedule, result)
         if delay is not None:
-            return Verdict(DeliveryEvent.ATTEMPT_FAILED, delay)
+            return Decision(DeliveryEvent.ATTEMPT_FAILED, delay)
         last = made.attempts - made.since > len(schedule)
         until = self.settings.delivery_until_seconds
-        return Verdict(
+        return Decision(
             DeliveryEvent.ATTEMPTS_EXHAUSTED,
             gave_up="that was the last attempt of its schedule"
             if last
-            else f"the next attempt would be later than the {until:g} seconds that it has",
+            else f"the next attempt would be later than {until:g} seconds after the start",
         )
 
     def _delay(self, made: Delivery, schedule: Sequence[float], result: AttemptResult) -> float | None:
@@ -177,20 +177,20 @@ class Messenger:
         )
 
     def _left_seconds(self, delivery: Delivery) -> float:
-        """How long a delivery is still tried by itself; one that was sent again has the whole time again."""
+        """How long automatic attempts may still go on. A redelivery starts with the whole time again."""
         begun = delivery.created_at if delivery.round_at is None else delivery.round_at
         return begun / 1000 + self.settings.delivery_until_seconds - self.environment.clock()
 
     async def _finish(
-        self, ticket: Ticket, delivery: Delivery, verdict: Verdict, label: str, healthy: bool | None
+        self, ticket: Ticket, delivery: Delivery, decision: Decision, label: str, healthy: bool | None
     ) -> TransitionResult:
-        """When the lease was lost meanwhile, so that another has the ticket, nothing is recorded: `stale`."""
-        retry_in_ms = None if verdict.delay is None else int(verdict.delay * 1000)
+        """If the lease was lost and another worker has the ticket, nothing is recorded: `stale`."""
+        retry_in_ms = None if decision.delay is None else int(decision.delay * 1000)
         answer = await persist(
             lambda: self.deliveries.finish(
                 ticket,
                 delivery,
-                verdict.event,
+                decision.event,
                 retry_in_ms=retry_in_ms,
                 tally=[f"delivery_attempts|{label}"],
                 health_ok=healthy,
@@ -204,21 +204,22 @@ class Messenger:
     def _secrets(self, delivery: Delivery, endpoint: Endpoint | None) -> list[str]:
         if endpoint is not None:
             return signing_secrets(self.keyring, endpoint, self.environment.now_ms())
-        # A tenant was shown the secret of the key that was active then; it verifies while that key is kept.
+        # The tenant saw the secret of the key that was active then. It is valid as long as that key is kept.
         return [tenant_secret(self.keyring, kid, delivery.tenant) for kid in self.keyring.kids]
 
 
-def entry_of(delivery: Delivery, at: int, verdict: Verdict, attempt: dict[str, Any]) -> dict[str, Any]:
-    """An entry of the log: `delivery` as it is after the attempt, which began at `at` (ms)."""
+def entry_of(delivery: Delivery, at: int, decision: Decision, attempt: dict[str, Any]) -> dict[str, Any]:
+    """A log entry. `delivery`: as it is after the attempt. `at`: when the attempt began, ms."""
     entry = {"number": delivery.attempts, "at": rfc3339(at), "trigger": delivery.trigger, **attempt}
     entry["next_attempt_at"] = rfc3339(delivery.next_attempt_at)
-    return entry | {"gave_up": verdict.gave_up} if verdict.gave_up else entry
+    return entry | {"gave_up": decision.gave_up} if decision.gave_up else entry
 
 
 def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
-    """The delivery with one entry more in its log: the newest are kept, of the older ones what is short."""
+    """The delivery with one more log entry. Keeps the newest entries; shortens older ones to fit the
+    limit."""
     last = delivery.log[-1] if delivery.log else {}
-    # What was not sent is taken up again and again: it must not push the attempts out of the log.
+    # An attempt that sent nothing repeats often: it must not push the real attempts out of the log.
     repeated = entry["outcome"] == DeliveryOutcome.SECRET_MISSING == last.get("outcome")
     log = [*(delivery.log[:-1] if repeated else delivery.log), entry][-KEPT_ATTEMPTS:]
     sizes = [len(orjson.dumps(one)) + 1 for one in log]

@@ -1,7 +1,7 @@
-"""Hands out what is due the moment that it is, in every worker process.
+"""Dispatches work the moment it is due, in every worker process.
 
-Most work is handed out by the script that makes it, or that frees a slot. What has to wait for its time, a
-retry or a parked lane, is handed out here: the store says when the next is due, and until then this sleeps.
+Most work is dispatched by the script that creates it or frees a slot. Work that waits for a time, such as a
+retry or a paused lane, is dispatched here: the store says when the next is due, and this sleeps until then.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from gateway.errors import StoreUnavailable
 from gateway.store.lanes import Lanes
 from gateway.telemetry import Outage
 
-#: Nothing is told of what another process schedules, so that it is looked for this often at least.
+#: Another process may schedule work without notice, so the store is asked at least this often.
 IDLE_SECONDS: Final = 1.0
-#: The store is asked no more often, however much is due.
+#: The shortest time between two questions to the store, however much is due.
 LEAST_SECONDS: Final = 0.005
 
 
@@ -26,14 +26,14 @@ class Dispatcher:
         self._woken = asyncio.Event()
 
     def soon(self) -> None:
-        """Something was scheduled that is due sooner than what is waited for."""
+        """Call this after scheduling work that may be due before the current sleep ends."""
         self._woken.set()
 
     async def run(self) -> None:
-        """For ever. Redis being away ends a pass, never the loop."""
+        """Runs for ever. A Redis failure ends one pass, not the loop."""
         outage = Outage("dispatch_cut_short", "dispatch_back")
         while True:
-            self._woken.clear()  # first: what is scheduled from here on may not be in the store's answer
+            self._woken.clear()  # before asking: the store's answer may miss what is scheduled from here on
             try:
                 seconds = await self.dispatch()
                 outage.recovered()
@@ -44,7 +44,7 @@ class Dispatcher:
             await self._wait(seconds - LEAST_SECONDS)
 
     async def dispatch(self) -> float:
-        """Hands out what may run now; seconds until it is to be done again, if nothing else happens."""
+        """Dispatches what may run now. Returns the seconds until the next call, if nothing else happens."""
         next_ms = (await self._lanes.tick()).next_ms
         return IDLE_SECONDS if next_ms is None else min(IDLE_SECONDS, max(LEAST_SECONDS, next_ms / 1000))
 

@@ -1,9 +1,9 @@
-"""What becomes of a job whose task nobody can name: evidence first, in order, then its owner's policy.
+"""Decides about a job whose task is not known: by evidence first, then by its owner's policy.
 
-A late answer and a callback move the job on by themselves. Here is what is left: the upstream's list, where
-there is one, and the end of the grace window. The window counts only while the way of callbacks was
-demonstrably open, for silence is evidence only if we would have heard a word. The job's total deadline
-ends the wait in any case (`sweep`).
+A late answer or a callback resolves the job elsewhere. This module handles the rest: the upstream's list of
+tasks, where there is one, and the end of the grace window. The window only counts time in which callbacks
+provably could reach us, because silence is evidence only if we would have heard a callback. The job's total
+deadline ends the wait in any case (`sweep`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gateway.store.effects import BindTask, Finish, HoldSlot, Tally
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
 
-#: A look at the list soon, for a task that was made; and one at the end of the window.
+#: The list is read soon, in case the task exists, and again at the end of the window.
 _FIRST_LIST_SECONDS: Final = 60.0
 _LIST_MARGIN_MS: Final = 60_000
 _CANDIDATES: Final = 20  # tasks without a mark that are polled, at most
@@ -36,13 +36,13 @@ _MANUAL_SECONDS: Final = 3600.0
 
 
 def grace_seconds(job: Job, settings: Settings) -> float:
-    """How long an unknown job waits for evidence: an off-peak task may be silent for two days."""
+    """How long an unknown job waits for evidence. An off-peak task may stay silent for two days."""
     slow = settings.off_peak_deadline_seconds if job.off_peak else 0.0
     return max(settings.unknown_grace_seconds, slow)
 
 
 def evidence_ms(job: Job, settings: Settings) -> int:
-    """From a lost outcome to the first look for evidence."""
+    """Ms from the lost outcome to the first search for evidence."""
     return int(min(_FIRST_LIST_SECONDS, grace_seconds(job, settings)) * 1000)
 
 
@@ -55,7 +55,7 @@ class EvidenceSeeker:
     settings: Settings
 
     async def seek(self, job: Job, ticket: Ticket) -> None:
-        """One search for evidence of a job without a task that can be polled. This is its confirm ticket."""
+        """One search for evidence. `job`: without a task that can be polled. `ticket`: its confirm ticket."""
         listed = await self.find(job, ticket)
         if listed:
             return
@@ -67,7 +67,7 @@ class EvidenceSeeker:
         if policy is OnUnknown.MANUAL:
             structlog.get_logger().error("unknown_waits_for_operator", job=job.id, tenant=job.tenant)
             await self._wait(job, ticket, _MANUAL_SECONDS)
-        elif listed is None:  # nothing is given up or paid again before the list was read
+        elif listed is None:  # never give up, or pay again, before the list was read
             await self._wait(job, ticket, self.settings.poll_max_seconds)
         elif policy is OnUnknown.RESUBMIT and await self._resubmitted(job, ticket):
             return
@@ -75,14 +75,14 @@ class EvidenceSeeker:
             await self._give_up(job, ticket)
 
     async def _wait(self, job: Job, ticket: Ticket, seconds: float) -> None:
-        """Beyond the window. The slot is given back: by now no task can be at work for the job, and the jobs
-        behind it must not wait."""
+        """Wait beyond the window. Gives back the slot: by now no task can be running for the job, and other
+        jobs must not wait for it."""
         done = Finish([submit_ticket(job)])
         await self.jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, Guard.same_state(job), [done]))
         await self.jobs.postpone(ticket, int(seconds * 1000), {})
 
     async def _grace_left(self, job: Job) -> float:
-        """Seconds that are left of the window, which stands still while the way of callbacks is shut."""
+        """Seconds left of the window. It stands still while callbacks cannot reach us."""
         grace = grace_seconds(job, self.settings)
         began = max(job.unknown_at or 0, job.task_lost_at or 0) or job.submitted_at or job.created_at
         if self.settings.public_url:
@@ -94,7 +94,7 @@ class EvidenceSeeker:
         return grace - (self.environment.clock() - began / 1000)
 
     async def _resubmitted(self, job: Job, ticket: Ticket) -> bool:
-        """False when it is to be given up instead."""
+        """Sends the job again if the limits allow it. False when it must be given up instead."""
         if job.evidence is not None or job.resubmits >= self.settings.resubmit_max:
             return False
         if job.cancel_wished_at is not None:
@@ -107,7 +107,7 @@ class EvidenceSeeker:
             return False
         if answer.outcome is Outcome.MOVED:
             log.warning("resubmitted")
-        else:  # evidence came just now: poll again
+        else:  # evidence has just arrived: poll again
             await self.jobs.postpone(ticket, 0, {})
         return True
 
@@ -121,8 +121,8 @@ class EvidenceSeeker:
             structlog.get_logger().warning("settled", job=job.id, became=answer.after, error=error.code)
 
     async def find(self, job: Job, ticket: Ticket) -> bool | None:
-        """Whether the upstream's list shows the task of this submission; it is the job's from then on. None
-        when the list cannot be read. Without a list there is nothing to be found."""
+        """Searches the upstream's list for the task of this submission and binds it to the job. None when the
+        list cannot be read; False also when the upstream has no list."""
         upstream = self.upstreams.get(job.account)
         if upstream is None:
             structlog.get_logger().error("account_unknown", job=job.id, account=job.account)
@@ -156,9 +156,9 @@ class EvidenceSeeker:
 
 
 async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Inconclusive | None:
-    """The task that carries the mark of one of the job's submissions. The list may not show marks; a poll of
-    one task does. A prompt alone is no proof: another job may have asked for the same. Inconclusive when not
-    every candidate could be polled: then nothing is known."""
+    """The task that carries the mark of one of the job's submissions, or None. The list may not show marks; a
+    poll of one task does. A prompt alone proves nothing: another job may have the same prompt. Inconclusive
+    when not every candidate could be polled."""
     mark = f".{job.id}."
     unmarked = []
     for task in tasks:

@@ -1,4 +1,4 @@
-"""Says every few seconds that this process lives, what it does, and of which version it is."""
+"""Reports every few seconds that this process is alive, what it does, and its version."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gateway.errors import StoreUnavailable
 from gateway.store.workers import BEAT_SECONDS, RedisWorkers
 
 
-class Pulse:
-    """`running`: how many pieces of work are in hand."""
+class Heartbeat:
+    """`running`: returns the number of pieces of work in progress."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Pulse:
         }
 
     async def run(self) -> None:
-        """For ever. Redis being away is told of by others."""
+        """Runs for ever. Other tasks log when Redis is away."""
         while True:
             with contextlib.suppress(StoreUnavailable):
                 await self._workers.beat(self._id, self._fields | {"running": self._running()})
             await asyncio.sleep(BEAT_SECONDS)
 
     async def end(self) -> None:
-        """This process leaves in good order."""
+        """Reports that this process ends."""
         with contextlib.suppress(StoreUnavailable):
             await self._workers.leave(self._id)

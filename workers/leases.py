@@ -1,4 +1,4 @@
-"""Keeping a claim alive while its work is under way."""
+"""Keeps a lease alive while its work is in progress."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from gateway.store.base import JobStore
 
 @contextlib.asynccontextmanager
 async def renewed(jobs: JobStore, ticket: Ticket, lease_seconds: float) -> AsyncIterator[None]:
-    """Renews the ticket's lease for as long as the block runs. When it is lost all the same, fencing is what
-    stops the work."""
+    """Renews the ticket's lease while the block runs. If the lease is lost anyway, fencing stops the work."""
     over = asyncio.Event()
 
     async def renew() -> None:

@@ -1,6 +1,6 @@
-"""Proof that callbacks can reach us: now and then, a call of our own callback route by the public URL.
+"""Proves that callbacks can reach us: regularly calls our own callback route by its public URL.
 
-Without it, the silence of a callback would tell nothing: perhaps nobody could have called.
+Without this proof, a missing callback would mean nothing: perhaps it could not have arrived.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PROBES_A_GAP: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Prober:
-    """`gap_seconds`: after so long without proof, the way counts as shut."""
+    """`gap_seconds`: after this long without proof, callbacks count as unable to reach us."""
 
     upstream: Upstream
     keyring: Keyring
@@ -29,7 +29,7 @@ class Prober:
     gap_seconds: float
 
     async def run(self) -> None:
-        """For ever. The gateway notes each probe that arrives; here it is only logged when none does."""
+        """Runs for ever. The gateway records each probe that arrives; this only logs when one does not."""
         outage = Outage("callback_path_shut", "callback_path_open", url=self.public_url)
         while True:
             if await self.probe():

@@ -1,7 +1,7 @@
-"""Take the recoveries that run a little further, again and again.
+"""Advances the running recoveries, step by step.
 
-Any number of processes may do it: each step is one script, which notes how far it came, and makes no more
-wait than the subscriber can soon be sent.
+Any number of processes may do this: each step is one script, which records its progress and never queues more
+than the subscriber can soon receive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.store.recoveries import RedisRecoveries
 from gateway.telemetry import Outage
 
 PAUSE_SECONDS: Final = 1.0
-#: While there is one: a little at a time, for what is sent in one burst delays all that is sent beside it.
+#: While a recovery runs. Steps are small, because a burst delays all other deliveries.
 STEP_SECONDS: Final = 0.1
 
 
@@ -26,7 +26,7 @@ class Recoverer:
     store: RedisRecoveries
 
     async def run(self) -> None:
-        """For ever. Redis being away ends a pass, never the loop."""
+        """Runs for ever. A Redis failure ends one pass, not the loop."""
         outage = Outage("recoveries_cut_short", "recoveries_back")
         while True:
             names: list[str] = []
@@ -39,7 +39,8 @@ class Recoverer:
             await asyncio.sleep(STEP_SECONDS if names else PAUSE_SECONDS)
 
     async def advance(self) -> int:
-        """Each recovery as far as it can go now, a batch in turn; how many deliveries are pending again."""
+        """Advances each recovery as far as possible now, one batch each in turn. Returns the number of
+        deliveries that are pending again."""
         return await self._advance(await self.store.running())
 
     async def _advance(self, names: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The gate of one submission: it stands before the last byte of a paid request."""
+"""The gate of one submission: passed right before the last byte of a paid request is sent."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gateway.errors import Fenced
 from gateway.jobs import Job
 from gateway.store.base import JobStore
 
-#: A release that took longer to answer is not acted upon: the lease may have run out meanwhile.
+#: A release that took longer than this is ignored: the lease may have run out in the meantime.
 _RELEASE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
-class Gatekeeper:
-    """Passes after a durable release, and never once it was closed. Raises Fenced, StoreUnavailable."""
+class ReleaseGate:
+    """Calling it returns after a durable release. Raises Fenced (also when closed) or StoreUnavailable."""
 
     jobs: JobStore
     environment: Environment
@@ -32,9 +32,9 @@ class Gatekeeper:
         if not await self.jobs.release(self.job):
             raise Fenced("another worker holds the job now, or it was canceled")
         if self.environment.monotonic() - began > _RELEASE_SECONDS:
-            raise Fenced("the release took too long to be acted upon")
+            raise Fenced("the release took too long")
 
     def close(self) -> bool:
-        """True when nobody has entered it, and from then on nobody can."""
+        """Closes the gate unless it was entered already. Returns whether it is closed."""
         self._closed = not self._entered
         return self._closed

@@ -1,6 +1,6 @@
-"""Once a minute: forget the jobs that were finished longer ago than they are kept.
+"""Once a minute: removes the finished jobs whose retention has passed.
 
-Any number of these may run; forgetting compares before it removes, so that doing it twice changes nothing.
+Any number of these may run: the script compares before it removes, so doing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Retention:
     store: RedisRetention
 
     async def run(self) -> None:
-        """For ever. Redis being away ends a pass, never the loop."""
+        """Runs for ever. A Redis failure ends one pass, not the loop."""
         outage = Outage("retention_cut_short", "retention_back")
         while True:
             try:
@@ -35,8 +35,8 @@ class Retention:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def sweep(self) -> int:
-        """One pass over all that is due, unless another process has just begun one; how many jobs were
-        forgotten. Each batch is read anew: what it holds is gone or put off when it is done."""
+        """One pass over all expired jobs, unless another process has just begun one. Returns the number of
+        removed jobs. Each job of a batch is removed or postponed, so that the next read finds other jobs."""
         if not await self.store.lead(PAUSE_SECONDS * 0.9):
             return 0
         await self.store.trim_audit()
@@ -53,7 +53,7 @@ class Retention:
             return await self.store.forget(name)
         except StoreUnavailable:
             raise
-        except Exception:  # noqa: BLE001  # one unreadable record must not stop the forgetting of all others
+        except Exception:  # noqa: BLE001  # one unreadable record must not stop the removal of all others
             structlog.get_logger().exception("forgetting_failed", job=name)
             await self.store.put_off(name)
             return False

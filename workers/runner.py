@@ -1,4 +1,4 @@
-"""The workers of one process: an arq worker for each role it plays, the sweep, and their orderly end."""
+"""The workers of one process: an arq worker per role, the background tasks, and their orderly end."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.arq_worker import WakeWorker
 from workers.confirm import Confirmer
-from workers.deliver import Messenger
+from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
-from workers.heartbeat import Pulse
+from workers.heartbeat import Heartbeat
 from workers.probe import Prober
 from workers.recoveries import Recoverer
 from workers.retention import Retention
 from workers.sample_recorder import Sampler
-from workers.step_events import StepTeller
+from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
 
 _RETRIES: Final = 5
-_IDLE_SECONDS: Final = 2.0  # between looks at the queue when no bell rings
-_BLOCKED_SECONDS: Final = 10.0  # a reply to a blocking command may take longer than one to any other
-_SLACK_SECONDS: Final = 150  # beyond the call itself, for recording its outcome while Redis is away
+_IDLE_SECONDS: Final = 2.0  # between polls of the queue when no token arrives
+_BLOCKED_SECONDS: Final = 10.0  # a blocking command may take longer than any other
+_SLACK_SECONDS: Final = 150  # on top of the call itself, to record its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.5
 _THREADS: Final = 64
 
 
 async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) -> None:
-    """Work until `stop` is set, then finish what is under way."""
-    # Files are read and written in threads; Python's own number of them is small where cores are few.
+    """Work until `stop` is set, then finish what is in progress."""
+    # Files are read and written in threads. Python's default number of threads is small with few cores.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "workers"))
     async with (
         open_resources(settings, retries=_RETRIES, service="vidu-gateway-workers") as resources,
@@ -62,29 +62,29 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         )
         workers = [_worker(settings, role, pool, ctx) for role in roles]
         tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
-        pulse = Pulse(
+        heartbeat = Heartbeat(
             resources.workers,
             roles,
             resources.environment,
             lambda: sum(worker.job_counter for worker in workers),
         )
-        tasks.append(asyncio.create_task(pulse.run(), name="pulse"))
+        tasks.append(asyncio.create_task(heartbeat.run(), name="heartbeat"))
         tasks += _background(resources, ctx)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
             await _until(stop, tasks)
-        finally:  # also when a part failed: what is under way may have been paid for
+        finally:  # also when a task failed: what is in progress may have been paid for
             ctx["submitter"].stopping.set()
             await asyncio.gather(
                 *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
             )
             await _end(tasks)
-            await pulse.end()
+            await heartbeat.end()
             await pool.disconnect()
 
 
 def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[None]]:
-    """What every worker process does besides its roles; any number of processes may do it."""
+    """The tasks of every worker process besides its roles. Any number of processes may run them."""
     r = resources
     sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, r.settings)
     tasks = [
@@ -103,7 +103,7 @@ def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """asyncio.wait_for, which redis uses, loses a cancel now and then on Python 3.11: it is repeated."""
+    """Cancels until all are done: asyncio.wait_for, which redis uses, can lose a cancel on Python 3.11."""
     left = set(tasks)
     while left:
         for task in left:
@@ -112,7 +112,7 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Returns when asked to stop; a part that ended by itself is a fault, and is raised."""
+    """Returns when `stop` is set. Raises the error of a task that ended by itself."""
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -156,9 +156,9 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             "submitter": Submitter(
                 r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
-            "steps": StepTeller(r.jobs, r.deliveries),
+            "step_events": StepEventCreator(r.jobs, r.deliveries),
             "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
-            "messenger": Messenger(
+            "delivery_worker": DeliveryWorker(
                 r.deliveries,
                 r.endpoints,
                 deliverer,
@@ -188,12 +188,12 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> W
 
 
 async def _keep_running(worker: WakeWorker) -> None:
-    """arq's loop ends when Redis is away for too long; it is begun again until Redis is back."""
+    """arq's loop ends when Redis is away for too long. This starts it again until Redis is back."""
     outage = Outage("queue_away", "queue_back", queue=worker.queue_name)
     while True:
         try:
             with store_errors():
-                # Nothing is deleted here: it is a write, which tells whether the queue can be worked on.
+                # The key never exists. The write shows whether the queue can be used.
                 await worker.pool.delete(f"{worker.queue_name}:probe")
             outage.recovered()
             await worker.main()

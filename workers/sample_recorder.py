@@ -1,4 +1,4 @@
-"""Keeps how the service does, for the last hours: any number of processes may, each sample is kept once."""
+"""Records samples of the service's state. Any number of processes may do this: each sample is kept once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Sampler:
     history: RedisHistory
 
     async def run(self) -> None:
-        """For ever. Redis being away leaves a gap, and is told of by others."""
+        """Runs for ever. While Redis is away there is a gap; other tasks log that."""
         while True:
             with contextlib.suppress(StoreUnavailable):
                 await self.history.sample()

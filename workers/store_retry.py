@@ -1,4 +1,4 @@
-"""Recording what happened, also when Redis is away just then."""
+"""Records what happened even if Redis is away at that moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.errors import StoreUnavailable
 
 T = TypeVar("T")
 
-#: After this long the record is left to the sweep, which takes the careful view of what it finds.
+#: After this long the record is left to the sweep, which assumes the worst about the money.
 GIVE_UP_SECONDS: Final = 120.0
 _CAP_SECONDS: Final = 2.0
 

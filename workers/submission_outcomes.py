@@ -1,4 +1,4 @@
-"""What the upstream answered to a submission, on record: the transition that each outcome leads to."""
+"""Records the upstream's answer to a submission: one transition for each outcome."""
 
 from __future__ import annotations
 
@@ -45,17 +45,16 @@ from workers.store_retry import persist
 
 _BUSY_CAP_SECONDS: Final = 60.0
 _BEHIND: Final = 1.5
-#: A Retry-After holds the job for as long as it says, all other jobs no longer than this.
+#: A Retry-After holds this job for its full time, but the account's other jobs no longer than this.
 _ACCOUNT_HOLD_SECONDS: Final = 600.0
-#: With callbacks, a first poll is for the few that take far longer than usual; without, for the usual one.
+#: In mean deviations. With callbacks, the first poll is only for unusually slow tasks; without, for the mean.
 _DEVIATIONS_CALLED_BACK: Final = 4
 _DEVIATIONS_POLLED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecorder:
-    """`several`: whether there are several accounts, so that a job that one did not take may be sent with
-    another."""
+    """`several`: whether there is more than one account, so that a job that one refused may go to another."""
 
     jobs: JobStore
     settlement: Settlement
@@ -79,7 +78,8 @@ class OutcomeRecorder:
                 assert_never(outcome)
 
     async def give_up(self, job: Job, reason: str, *, at_once: bool) -> None:
-        """Nothing was paid: the last byte never went out. `at_once`: it is sent again without a wait."""
+        """Returns the job to its lane. Nothing was paid, because the last byte was never sent. `at_once`: it
+        is sent again without a wait."""
         wait = 0 if at_once else self._busy_seconds(job)
         back = _back_to_lane(JobEvent.CLAIM_LOST, wait, "held_back", RecordHistory(reason))
         unproven = back.guarded(Guard.same_claim(job).without("evidence"))
@@ -92,7 +92,7 @@ class OutcomeRecorder:
         result = await self._apply(job, transition)
         if result.outcome is not Outcome.FENCED:
             return result
-        # It was sent again meanwhile. The task is the job's all the same.
+        # The job was sent again in the meantime, but this task still belongs to it.
         result = await persist(lambda: self.jobs.apply(job, transition), self.environment)
         if result.outcome in (Outcome.MISSING, Outcome.ABSORBED, Outcome.REFUSED):
             structlog.get_logger().error(
@@ -103,7 +103,7 @@ class OutcomeRecorder:
     async def _record_busy(self, job: Job, outcome: Busy) -> TransitionResult:
         why = RecordHistory(reason_of(outcome))
         wait = self._busy_seconds(job)
-        if not (outcome.reached and self.several):  # else that account alone is to be spared
+        if not (outcome.reached and self.several):  # otherwise only that account must wait
             wait = max(outcome.retry_after_seconds or 0, wait)
         if not outcome.reached:
             return await self._send_back(job, _back_to_lane(JobEvent.UPSTREAM_BUSY, wait, "unreachable", why))
@@ -129,8 +129,8 @@ class OutcomeRecorder:
             code=refusal.code,
             reason=refusal.reason,
         )
-        # Later each time, so that another job is the next probe: the refusal may be this job's own,
-        # and then it must not park one account after the other.
+        # Wait longer each time, so that another job is the next probe: this job itself may cause the refusal,
+        # and then it must not pause one account after another.
         wait = _BEHIND * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
         if self.several and not job.refusals:
             wait = self._busy_seconds(job)
@@ -148,7 +148,7 @@ class OutcomeRecorder:
             answer = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done)
             if answer.outcome is not Outcome.FENCED:
                 return answer
-            fresh = await self.jobs.read(job.id)  # the sweep may have called this submission unknown
+            fresh = await self.jobs.read(job.id)  # the sweep may have moved it to unknown
             if fresh is None or (fresh.epoch, fresh.run) != (job.epoch, job.run):
                 return answer
             if fresh.evidence is not None:
@@ -158,7 +158,7 @@ class OutcomeRecorder:
         return await persist(settle, self.environment)
 
     async def _send_back(self, job: Job, back: Transition) -> TransitionResult:
-        """To its lane, unless a callback proved meanwhile that there is a task, whatever the answer says."""
+        """Returns the job to its lane, unless a callback has proved in the meantime that a task exists."""
         unproven = back.guarded(Guard.same_claim(job).without("evidence"))
         result = await persist(lambda: self.jobs.apply(job, unproven), self.environment)
         if result.outcome is not Outcome.FENCED:
@@ -203,7 +203,7 @@ class OutcomeRecorder:
 def _back_to_lane(
     event: JobEvent, seconds: float, label: str, *effects: Effect, refused_by: str | None = None
 ) -> Transition:
-    """Nothing was paid: the job waits for `seconds` and is sent again. `label`: for the metrics."""
+    """Nothing was paid: the job waits for `seconds`, then it is sent again. `label`: for the metrics."""
     back: list[Effect] = [
         UnsetFields(["released_at"]),
         GiveBackSlot(int(seconds * 1000), refused_by),

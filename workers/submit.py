@@ -1,14 +1,14 @@
-"""One submission: claim the job, send it past the gate, record the verdict. Why it is paid for at most once:
+"""One submission: claim the job, send it past the gate, record the outcome. Why it is paid at most once:
 
-* `claim` moves the job from queued to submitting under a new epoch. Only one worker can.
-* Everything but the last byte of the request is sent; then `release` records, durably and only if this
-  epoch still holds the job, that money may be spent from now on. Only then does the last byte go out.
-* A worker that dies before `release` costs nothing: its lease runs out and the job is queued again. One
-  that dies after it leaves a released submission, which the sweep calls unknown.
-* A released job is sent again only on proof that it is unpaid: an answer to that very submission which says
-  that there is no task (429, or the account refused), with no callback that says otherwise. Without proof it
-  is sent again only by choice: its owner's (`resubmit`, within a count and a budget), or an operator's.
-* A worker that was asked to stop lets go of what it has not released yet, and finishes what it has.
+* `claim` moves the job from queued to submitting under a new epoch. Only one worker can do that.
+* The worker sends everything but the last byte of the request. Then `release` records durably, and only if
+  this epoch still holds the job, that money may be spent from now on. Only then is the last byte sent.
+* A worker that dies before `release` costs nothing: its lease runs out and the job is queued again. If it
+  dies later, the submission is released, and the sweep moves the job to unknown.
+* A released job is sent again only with proof that it is unpaid: the answer to this submission says that
+  there is no task (429, or the account refused), and no callback contradicts it. Without proof it is sent
+  again only if its owner (`resubmit`, within a count and a budget) or an operator chooses so.
+* A worker that is asked to stop gives up submissions that are not released, and finishes the others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gateway.store.base import JobStore
 from gateway.tracing import NO_TRACER, Attributes, Tracer
 from gateway.upstream.base import Rejected, SubmitOutcome, Upstream, UpstreamError, reason_of
 from workers.leases import renewed
-from workers.release_gate import Gatekeeper
+from workers.release_gate import ReleaseGate
 from workers.submission_outcomes import OutcomeRecorder
 
 _MEDIA_SECONDS: Final = 60.0
@@ -42,7 +42,7 @@ _MEDIA_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """`upstreams`: by account. `stopping`: set when the process is about to end."""
+    """`upstreams`: by account. `stopping`: set when the process must end soon."""
 
     jobs: JobStore
     settlement: Settlement
@@ -67,7 +67,7 @@ class Submitter:
 
     async def _submit(self, job: Job, ticket: Ticket) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
-        if job.cancel_wished_at is not None:  # wished of a submission that turned out to be unpaid
+        if job.cancel_wished_at is not None:  # requested during a submission that proved to be unpaid
             await self.settlement.cancel(job, [ticket, confirm_ticket(job)])
             return
         try:
@@ -86,23 +86,23 @@ class Submitter:
         )
 
     async def _attempt(self, job: Job) -> SubmitOutcome:
-        """The verdict on one submission. Fenced, StoreUnavailable or BlobStoreUnavailable when it was never
-        sent whole."""
+        """The upstream's answer to one submission. Raises Fenced, StoreUnavailable or BlobStoreUnavailable
+        when the request was never sent completely."""
         try:
             async with asyncio.timeout(_MEDIA_SECONDS):
                 params = await generation.attach_media(job.params, self.blobs.read)
         except NotFound:
             structlog.get_logger().error("media_lost", job=job.id, tenant=job.tenant)
-            lost = UpstreamError("media_lost", "an inline file of the request is gone from the blob store")
+            lost = UpstreamError("media_lost", "an inline file of the request is missing from the blob store")
             return Rejected(lost)
         except TimeoutError:
             raise BlobStoreUnavailable("the folder of inline media is too slow") from None
         upstream = self.upstreams.get(job.account)
-        if upstream is None:  # another worker, with newer settings or older ones, dispatched it
+        if upstream is None:  # a process with other settings dispatched it
             raise Fenced(f"this worker knows no account {job.account}")
         token = tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
         public = self.settings.public_url
-        gate = Gatekeeper(self.jobs, self.environment, job)
+        gate = ReleaseGate(self.jobs, self.environment, job)
         sending = upstream.submit(
             params,
             model=job.model,
@@ -113,13 +113,13 @@ class Submitter:
         return await self._sent(sending, gate)
 
     async def _let_go(self, ticket: Ticket) -> None:
-        """The slot is given back only when nothing can need it: another run of this ticket may hold it."""
+        """Gives back the slot only if the job no longer needs it: another run of this ticket may hold it."""
         job = await self.jobs.read(ticket.name)
         if job is None or job.final:
             await self.jobs.drop(ticket)
 
-    async def _sent(self, sending: Coroutine[Any, Any, SubmitOutcome], gate: Gatekeeper) -> SubmitOutcome:
-        """The verdict. Fenced when the process is asked to stop and the last byte is still here."""
+    async def _sent(self, sending: Coroutine[Any, Any, SubmitOutcome], gate: ReleaseGate) -> SubmitOutcome:
+        """The upstream's answer. Fenced when the process must stop and the last byte was not sent yet."""
         submission = asyncio.create_task(sending)
         stop = asyncio.create_task(self.stopping.wait())
         try:
@@ -136,6 +136,6 @@ class Submitter:
 
     @property
     def recorder(self) -> OutcomeRecorder:
-        """What puts outcomes on record."""
+        """Records the outcomes of submissions."""
         several = len(self.upstreams) > 1
         return OutcomeRecorder(self.jobs, self.settlement, self.environment, self.settings, several)

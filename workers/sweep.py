@@ -1,6 +1,6 @@
-"""Every second: dispatch what became due, and put right what silence left behind.
+"""Every second: dispatches due work, and repairs what crashed or silent processes left behind.
 
-Any number of sweepers may run; each step compares before it sets, so that doing it twice changes nothing.
+Any number of sweepers may run: each step compares before it writes, so doing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from workers.evidence import evidence_ms, grace_seconds
 TICK_SECONDS: Final = 1.0
 _BLOB_SWEEP_SECONDS: Final = 600.0
 _BLOB_AGE_SECONDS: Final = 3600.0
-_OVERDUE: Final = 100  # jobs past a deadline that one pass takes up
-_LOOK_AGAIN_MS: Final = 5000
+_OVERDUE: Final = 100  # jobs past a deadline that one pass handles
+_CHECK_AGAIN_MS: Final = 5000
 _AFTER_FAULT_MS: Final = 600_000
 
 _NOT_STARTED = UpstreamError("start_deadline_passed", "the job was not sent in time; nothing was paid")
@@ -45,7 +45,7 @@ _NOT_SENT_AGAIN = UpstreamError(
     "the job was not sent again in time; its earlier submission may have been charged",
 )
 _POISON = UpstreamError(
-    "submission_poison", "too many workers died with this job in their hands before it was sent"
+    "submission_poison", "too many workers died while they handled this job, before it was sent"
 )
 
 
@@ -59,7 +59,7 @@ class Sweeper:
     settings: Settings
 
     async def run(self) -> None:
-        """For ever. Redis being away ends a pass, never the sweeper."""
+        """Runs for ever. A Redis failure ends one pass, not the sweeper."""
         outage = Outage("sweep_cut_short", "sweep_back")
         while True:
             try:
@@ -70,7 +70,8 @@ class Sweeper:
             await asyncio.sleep(TICK_SECONDS)
 
     async def run_blobs(self) -> None:
-        """For ever: remove what a crash left behind. Apart from `run`, which a slow disk must not stop."""
+        """Runs for ever, removing files that a crash left behind. Separate, so that a slow disk cannot stop
+        `run`."""
         while True:
             try:
                 await self.blobs.sweep(self.jobs.unfinished, _BLOB_AGE_SECONDS)
@@ -91,7 +92,7 @@ class Sweeper:
                     raise
                 except Exception:  # noqa: BLE001  # one unreadable record must not stop the sweep of all others
                     structlog.get_logger().exception("recovery_failed", role=role.value, ticket=ticket.name)
-                    # with a new lease, so that it is not taken up every second
+                    # with a new lease, so that it is not tried again every second
                     await self.lanes.redispatch(ticket)
         for job in await self.jobs.overdue(_OVERDUE):
             try:
@@ -104,7 +105,7 @@ class Sweeper:
         await self.lanes.note_sweep()
 
     async def _deadline(self, job: Job) -> None:
-        """A job that was to be started, or over, by now. Given up for free while nothing was paid."""
+        """Handles a job past its start or total deadline. While nothing was paid, it fails for free."""
         assert job.start_by is not None
         assert job.end_by is not None
         now = self.environment.now_ms()
@@ -116,16 +117,16 @@ class Sweeper:
             await self.settlement.fail(job, JobEvent.START_DEADLINE_PASSED, error, done)
         elif now < job.end_by:
             await self.jobs.defer_deadline(
-                job, job.end_by if job.task_id else min(now + _LOOK_AGAIN_MS, job.end_by)
+                job, job.end_by if job.task_id else min(now + _CHECK_AGAIN_MS, job.end_by)
             )
-        elif job.state is JobState.SUBMITTING:  # in a moment it is known what became of it
-            await self.jobs.defer_deadline(job, now + _LOOK_AGAIN_MS)
+        elif job.state is JobState.SUBMITTING:  # its outcome will be known in a moment
+            await self.jobs.defer_deadline(job, now + _CHECK_AGAIN_MS)
         else:
             await self._give_up(job, now)
 
     async def _give_up(self, job: Job, now: int) -> None:
-        """The client waits no longer. The upstream may be at work all the same: its slot stays taken until we
-        would have given the task up ourselves, or see its end."""
+        """Fails the job at its total deadline. The upstream may still work on it: the slot stays taken until
+        we see the task end, or would have given it up anyway."""
         unknown = job.state is JobState.UNKNOWN
         error = unknown_error(job) if unknown else _TOO_LATE
         patience = grace_seconds(job, self.settings) if unknown else self.settings.job_deadline(job.off_peak)
@@ -143,7 +144,7 @@ class Sweeper:
             await self.lanes.redispatch(ticket)
             log.warning("rung_again")
             return
-        if job.final:  # its slot was kept for a task that may have been at work
+        if job.final:  # its slot was kept for a task that may still have been running
             ended = Transition(JobEvent.DEADLINE_PASSED, effects=[Finish([submit_ticket(job)])])
             await self.jobs.apply(job, ended)
             return
@@ -156,9 +157,9 @@ class Sweeper:
         log.warning("lease_ran_out", epoch=job.epoch, outcome=answer.outcome, became=answer.after)
 
     def _given_up(self, job: Job) -> Transition:
-        """What became of a submission that nobody holds any more."""
+        """The transition for a submission whose worker is gone."""
         guard = Guard.same_release(job)
-        if job.released_at is None:  # the last byte never went out
+        if job.released_at is None:  # the last byte was never sent
             unpaid_for = [AddToFields({"lost": 1}), GiveBackSlot(0), Tally(["submissions|lease_lost"])]
             return Transition(JobEvent.CLAIM_LOST, guard, unpaid_for)
         lost = [HoldSlot(), PollAfter(evidence_ms(job, self.settings)), Tally(["submissions|unknown"])]

@@ -12,8 +12,8 @@ from gateway.endpoints import EVENTS_LANES
 from gateway.errors import StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
-from workers.deliver import Messenger
-from workers.step_events import StepTeller
+from workers.deliver import DeliveryWorker
+from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 
 
@@ -28,10 +28,12 @@ async def confirm(ctx: dict[str, Any], ticket: str, number: int) -> None:
 
 
 async def deliver(ctx: dict[str, Any], ticket: str, number: int) -> None:
-    messenger: Messenger = ctx["messenger"]
-    steps: StepTeller = ctx["steps"]
+    delivery_worker: DeliveryWorker = ctx["delivery_worker"]
+    step_events: StepEventCreator = ctx["step_events"]
     found = Ticket.parse(Role.DELIVER, ticket, number)
-    await _run(ctx, steps.tell if found.lane.startswith(EVENTS_LANES) else messenger.deliver, found)
+    await _run(
+        ctx, step_events.create if found.lane.startswith(EVENTS_LANES) else delivery_worker.deliver, found
+    )
 
 
 _AFTER_FAULT_MS = 30_000
@@ -40,17 +42,19 @@ FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver}
 
 
 async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], ticket: Ticket) -> None:
-    """Redis being away is no failure of the work: its lease runs out, and the sweep rings for it again.
+    """Runs the work of one ticket. A Redis failure is no fault: the lease runs out, and the sweep dispatches
+    the work again.
 
-    A fault of ours must not hold a slot for ever: it is logged whole, and the work is put down for a while.
-    A submission is left to its lease, whose end tells whether money may have been spent.
+    A fault of ours must not hold a slot for ever: it is logged with its traceback, and the work is postponed.
+    A submission is left to its lease: when that runs out, the sweep decides whether money may have been
+    spent.
     """
     log = structlog.get_logger().bind(role=ticket.role.value, ticket=ticket.name)
     try:
         await work(ticket)
     except StoreUnavailable as error:
         log.warning("work_left", reason=str(error))
-    except Exception:  # whatever it is, it is ours to log and to survive
+    except Exception:  # any fault of ours is logged, and the worker goes on
         log.exception("work_failed")
         if ticket.role is not Role.SUBMIT:
             jobs: JobStore = ctx["jobs"]

@@ -1,4 +1,4 @@
-"""The upstream's accounts on Redis: how much each may hold now, and whether it is paused."""
+"""The upstream's accounts on Redis: how many tasks each may hold now, and whether it is paused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.store.script_runner import Scripts
 @dataclass(frozen=True, slots=True)
 class Pause:
     """Why an account is paused. `by`: the id of an operator's key, or "upstream". `status`, `code`: the
-    upstream's refusal, if there was one. `probe_at` (ms): when the next job may try, None for never."""
+    upstream's refusal, if there was one. `probe_at` (ms): when the next job may probe it, None for never."""
 
     by: str
     status: int | None
@@ -29,20 +29,20 @@ class Pause:
 
 
 def slots_left(slots: int, probe_ms: int, stored: int | None, cut_ms_ago: float) -> int:
-    """How many tasks an account may hold now, computed as in scripts/lib/account_health.lua: what a 429 left
-    (`stored`, None: all `slots`), and one more for each interval (`probe_ms`) since it."""
+    """How many tasks an account may hold now, computed as in scripts/lib/account_health.lua: the slots left
+    by the last 429 (`stored`, None: all `slots`), plus one for each `probe_ms` since then."""
     if stored is None:
         return slots
     return min(slots, stored + math.floor(cut_ms_ago / probe_ms))
 
 
 def slots_taken(name: str, held: int, taken: Mapping[str, str]) -> int:
-    """How many slots of an account are taken. `held`: of all accounts; `taken`: of each but `main`."""
+    """How many slots of an account are taken. `held`: of all accounts; `taken`: of each except `main`."""
     return held - sum(map(int, taken.values())) if name == ACCOUNT else int(taken.get(name, 0))
 
 
 class RedisAccounts:
-    """`limits`: the accounts that the settings name, `main` first."""
+    """`limits`: the accounts in the settings, `main` first."""
 
     def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
         self._redis = redis
@@ -52,14 +52,14 @@ class RedisAccounts:
         self._dispatch = arguments.dump(arguments.limits_of(roles, Role.SUBMIT))
 
     async def read(self, name: str = ACCOUNT) -> tuple[Account, Pause | None]:
-        """NotFound for a name that is not among the settings."""
+        """Raises NotFound for an account that is not in the settings."""
         for found in await self.all():
             if found[0].name == name:
                 return found
         raise NotFound("account", name)
 
     async def all(self) -> list[tuple[Account, Pause | None]]:
-        """Each account, in the order of `limits`, with why it is paused."""
+        """All accounts in the order of `limits`, each with why it is paused (None: it is not)."""
         with store_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.time()
@@ -75,11 +75,11 @@ class RedisAccounts:
         ]
 
     async def pause(self, reason: str, by: str, name: str = ACCOUNT) -> None:
-        """Nothing more is sent with the account, not even a probe, until `resume`."""
+        """Sends nothing more with the account, not even a probe, until `resume`."""
         await self._run("park", by, reason, name)
 
     async def resume(self, by: str, name: str = ACCOUNT) -> None:
-        """What waits is sent again, whoever had paused the account."""
+        """Sends waiting jobs again, no matter who paused the account."""
         await self._run("resume", by, "", name)
 
     async def _run(self, what: str, by: str, reason: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What the scripts say of a job that waits, or may not: queue position, rate left, refusal. Pure."""
+"""Reads the scripts' answers about a new job: queue position, rate allowance, refusal. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HEAVY_RETRY_SECONDS: Final = 3600
 
 
 def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:
-    """From the answer of `queue_position_of` in Lua; None for a job that does not wait.
+    """Reads the answer of `queue_position_of` in Lua; None for a job that does not wait.
 
-    Lanes take turns, in proportion to their weights: before this job's turn comes, each other lane has had
-    about as many turns as its own, or has nothing left. That is an estimate; only `position` is exact.
+    Lanes take turns in proportion to their weights. The estimate: before this job's turn, each other lane
+    gets about as many turns as its own lane, or runs empty. Only `position` is exact.
     """
     if not found:
         return None
@@ -33,20 +33,20 @@ def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:
     if known["stopped"] or one is None:
         return QueuePosition(position, ahead, None)
     eta = max(0.0, (ahead + 1) * one - min(idle_ms, one))
-    if mean_ms is not None:  # its tenant may hold fewer slots than there are
+    if mean_ms is not None:  # its tenant may hold fewer slots than exist
         eta = max(eta, position * mean_ms / known.get("slots", submit.lane_slots))
     return QueuePosition(position, ahead, math.ceil(eta / 1000))
 
 
 def _pace(learned_ms: float | None, idle_ms: float, mean_ms: float | None, slots: int) -> float | None:
-    """Ms for one job. What was learned counts less the longer nothing has been sent."""
+    """Ms per job. The longer nothing was sent, the less the learned pace counts."""
     if learned_ms is not None:
         return max(learned_ms, idle_ms / 2)
     return None if mean_ms is None else mean_ms / slots
 
 
 def allowance_of(found: str) -> Allowance | None:
-    """From the answer of `meter_rate` in scripts/accept.lua; None for a tenant without a rate."""
+    """Reads the answer of `meter_rate` in scripts/accept.lua; None for a tenant without a rate limit."""
     if not found:
         return None
     known = orjson.loads(found)
@@ -60,7 +60,7 @@ def allowance_of(found: str) -> Allowance | None:
 
 
 def refusal_of(outcome: str, found: Sequence[Any], bytes_max: int | None) -> GatewayError:
-    """What the answer of accept.lua means for the client."""
+    """The error for the client after accept.lua refused a job."""
     match outcome:
         case "mismatch":
             return IdempotencyMismatch(found[0])
@@ -69,19 +69,19 @@ def refusal_of(outcome: str, found: Sequence[Any], bytes_max: int | None) -> Gat
             assert allowance is not None
             return RateLimited(
                 f"this tenant may post {allowance.quota} jobs in {allowance.window_seconds} s; post the next "
-                f"one in {allowance.wait_seconds} s",
+                f"job in {allowance.wait_seconds} s",
                 max(1, allowance.wait_seconds),
                 allowance,
             )
         case "heavy":
             return LimitReached(
-                f"this tenant's jobs take {found[0]} bytes of {bytes_max}; send a smaller payload, or post "
-                "when older jobs are forgotten",
+                f"this tenant's jobs take {found[0]} of {bytes_max} bytes; send a smaller payload, or post "
+                "again when older jobs have expired",
                 _HEAVY_RETRY_SECONDS,
             )
         case _:
             return LimitReached(
-                f"{found[0]} of this tenant's jobs wait already, of {found[1]} that may; post again when "
-                "some are done",
+                f"{found[0]} of this tenant's jobs are waiting, and {found[1]} are allowed; post again when "
+                "some have been sent",
                 _FULL_RETRY_SECONDS,
             )

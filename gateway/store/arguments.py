@@ -1,4 +1,4 @@
-"""Transitions and limits as the documents that the scripts read. Pure."""
+"""Builds the JSON documents that the scripts read from transitions and limits. Pure."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from gateway.store.transitions import Guard, Transition
 
 Roles = Mapping[Role, RoleLimits]
 
-# Enumerations are no keys for JSON: the scripts get plain texts.
+# orjson does not accept enum members as keys, so these use plain strings.
 PUBLISHED_MODEL: Final = "viduq2_pro_reference"
 _FINAL_JOB: Final = {state.value: True for state in FINAL}
-#: Steps on a job's way, and the types of their events; how it ends is published by the step itself.
+#: {state: type of its event} for states that are not final. `owe_event` handles the final ones.
 STEPS: Final = {state.value: kind.value for state, kind in TYPE_OF_STATE.items() if kind not in FINAL_TYPES}
 _MOVES: Final = {
     event: {before.value: after.value for before, after in job_transitions(event).items()}
     for event in JobEvent
 }
-#: What clients hear of the states that an event can lead to.
+#: For each event: {state that it can lead to: type of the event that clients get}.
 _PUBLISHES: Final = {
     event: {
         after.value: TYPE_OF_STATE[after].value
@@ -105,7 +105,7 @@ def job_transition(job: Job, transition: Transition, roles: Roles) -> dict[str, 
 
 
 def delivery_transition(lane: str, delivery_id: str, transition: Transition, roles: Roles) -> dict[str, Any]:
-    """The same for a delivery, which waits in that lane."""
+    """The document of transition.lua for a delivery. `lane`: where it waits."""
     assert isinstance(transition.event, DeliveryEvent)
     slot = Ticket(Role.DELIVER, lane, delivery_id)
     return _transition(Subject(slot), delivery_id, transition, roles) | {
@@ -119,8 +119,8 @@ def delivery_transition(lane: str, delivery_id: str, transition: Transition, rol
 
 
 def new_round(delivery_id: str, roles: Roles) -> dict[str, Any]:
-    """The same for a delivery that is to be sent again. The scripts that do it add to its fields, put it in
-    its lane and dispatch."""
+    """The document for a delivery's new round of attempts. The scripts that use it add fields, put the
+    delivery into its lane and dispatch it."""
     again = Transition(DeliveryEvent.REDELIVERY_REQUESTED, effects=[UnsetFields(["next_attempt_at"])])
     return delivery_transition("", delivery_id, again, roles) | {"dispatch": limits_of(roles, Role.DELIVER)}
 
@@ -149,9 +149,9 @@ def holder(ticket: Ticket) -> dict[str, Any]:
 
 
 def _concerned(transition: Transition, of: Subject) -> list[Role]:
-    """The roles in which the transition may have made room or work."""
+    """The roles in which the transition may free slots or create work."""
     roles = {role for effect in transition.effects for role in effect.roles(of)}
-    if transition.event is JobEvent.UPSTREAM_ACCEPTED:  # a step of which subscribers may hear
+    if transition.event is JobEvent.UPSTREAM_ACCEPTED:  # subscribers may want its event
         roles.add(Role.DELIVER)
     return sorted(roles)
 
@@ -199,7 +199,7 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         "publishes": STEPS,
         "dispatch": limits_of(roles, Role.CONFIRM, Role.DELIVER),
     }
-    # cjson makes a null of None, which Lua takes for something.
+    # cjson would decode null to a value that Lua treats as true.
     return {name: value for name, value in order.items() if value is not None}
 
 
@@ -212,5 +212,5 @@ def dump(order: Mapping[str, Any] | Sequence[Any]) -> bytes:
 
 
 def pairs(flat: Sequence[str]) -> dict[str, str]:
-    """A Lua reply's flat list of fields as a dict."""
+    """A Lua reply's flat list of field, value, ... as a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,7 +1,7 @@
-"""What the rest of the service may ask of the store, and what each call raises.
+"""The store's interface for jobs, and what each call raises.
 
-Every call may raise StoreUnavailable: Redis did not answer, and may have acted all the same. Every
-call that changes something may therefore be made again.
+Every call may raise StoreUnavailable: Redis did not answer, but may have done the work. So every call that
+changes something can safely be repeated.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from gateway.store.transitions import Transition
 
 
 class Outcome(StrEnum):
-    """What became of a transition."""
+    """The outcome of a transition."""
 
-    MOVED = "moved"  #: the record is in another state
-    REPEATED = "repeated"  #: a repeat that the table expects; its fields were written
-    ABSORBED = "absorbed"  #: final already; nothing was written
+    MOVED = "moved"  #: the record is in another state now
+    REPEATED = "repeated"  #: the table expects this repeat: the state stays, the fields were written
+    ABSORBED = "absorbed"  #: the record was final already; nothing was written
     REFUSED = "refused"  #: the event cannot happen in this state
-    FENCED = "fenced"  #: a newer submission holds the record
+    FENCED = "fenced"  #: the guard did not hold, for example because of a newer submission
     STALE = "stale"  #: a newer dispatch holds the ticket
-    LATE = "late"  #: final already by our own verdict, and watched: what it brought was noted beside it
-    OVER_BUDGET = "over_budget"  #: the tenant has resubmitted as often as it may today
+    LATE = "late"  #: we gave the job up and watch it: the late result or task was stored beside its state
+    OVER_BUDGET = "over_budget"  #: the tenant's resubmissions for today are used up
     MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class TransitionResult:
-    """`before` and `after`: the record's state, when there is a record."""
+    """`before` and `after`: the record's states; "" when there is no record."""
 
     outcome: Outcome
     before: str = ""
@@ -42,8 +42,8 @@ class TransitionResult:
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where a job waits. `position`: how many of its tenant's are ahead of it; `ahead`: of all tenants', an
-    estimate; `eta_seconds`: until it is sent, an estimate; None when nothing is known, or nothing is sent."""
+    """Where a job waits. `position`: its tenant's jobs ahead of it; `ahead`: estimated jobs of all tenants
+    ahead; `eta_seconds`: estimated time until it is sent, None when not known or nothing is sent."""
 
     position: int
     ahead: int
@@ -52,7 +52,7 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Of a tenant's rate: `quota` jobs at once, in `window_seconds` as many again; `left` now, all of them in
+    """A tenant's rate limit: `quota` jobs per `window_seconds`. `left`: allowed now; all are allowed again in
     `reset_seconds`, the next one in `wait_seconds`."""
 
     quota: int
@@ -64,9 +64,8 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body, for this
-    very job. `queue_position`: if it waits; `allowance`: what is left of the tenant's rate, if it has
-    one."""
+    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body; `job_id` is
+    that job. `queue_position`: if the job waits; `allowance`: if the tenant has a rate limit."""
 
     job_id: str
     replayed: bool
@@ -77,27 +76,27 @@ class Admission:
 class CallbackOutcome(StrEnum):
     """What a genuine callback did."""
 
-    MOVED = "moved"  #: the job moved on
+    MOVED = "moved"  #: the job's state changed
     REPEATED = "repeated"  #: known already; a poll of the task is due
     ABSORBED = "absorbed"  #: the job is final; nothing changed
-    LATE = "late"  #: the job was given up by us; its task will be polled
-    EARLIER = "earlier"  #: of a submission before the newest: its task is noted, first success wins
-    AHEAD = "ahead"  #: of a submission that the record knows nothing of: Redis lost acknowledged writes
-    ORPHAN = "orphan"  #: of a job that Redis does not know; quarantined, and rebuilt when a task is named
-    EXPIRED = "expired"  #: of a job that was finished and forgotten
-    CROSSED = "crossed"  #: it names the task of another job; quarantined, both are polled
-    REPLAYED = "replayed"  #: its nonce was seen before; a poll is due, nothing else
+    LATE = "late"  #: we had given the job up; its task will be polled
+    EARLIER = "earlier"  #: for an earlier submission: its task is stored, the first success wins
+    AHEAD = "ahead"  #: for a submission that the record does not know: Redis lost acknowledged writes
+    ORPHAN = "orphan"  #: for an unknown job: quarantined, and rebuilt if a task is named
+    EXPIRED = "expired"  #: for a job that was finished and then removed
+    CROSSED = "crossed"  #: it names the task of another job: quarantined, both are polled
+    REPLAYED = "replayed"  #: its nonce was used before; a poll is due, nothing else
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A callback whose token was verified, brought into our words.
+    """A callback whose token was verified, independent of the upstream's dialect.
 
-    `task_id`: the task that it names, when it may be polled. `terminal`: it tells of an end; `working`: of
-    a beginning. `distrusted`: its signature is missing, wrong or too old, so that it only makes a poll due.
-    `claimed`: the result in its body, to be kept when bodies are trusted. `raw`: its start, when it could
-    not be read: quarantined. `nonce`: of its signature, to be used once. `label`: for the metrics.
-    `account`: with which the submission was made.
+    `task_id`: the task that it names, if it may be polled. `terminal`: it reports a final status; `working`:
+    it reports that work began. `distrusted`: its signature is missing, wrong or too old, so it only makes a
+    poll due. `claimed`: the result in its body, stored when bodies are trusted. `raw`: the start of an
+    unreadable body, for the quarantine. `nonce`: of its signature, valid once. `label`: for the metrics.
+    `account`: that of the submission.
     """
 
     job_id: str
@@ -116,9 +115,9 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One of the upstream's accounts. Times: ms. `slots`: how many tasks it may hold now (429 lowers it);
-    `parked_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before; `in_flight`:
-    slots that are taken of it."""
+    """One of the upstream's accounts. Times: ms. `slots`: how many tasks it may hold now (a 429 lowers it);
+    `parked_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before then;
+    `in_flight`: its slots that are taken."""
 
     slots: int
     parked_at: int | None = None
@@ -130,8 +129,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Proof that callbacks can reach us. Times: ms of Redis' clock. `since`: without a gap since then;
-    `last`: last proven; both None when it never was."""
+    """Proof that callbacks can reach us. Times: ms of Redis' clock. `last`: the latest proof; `since`: there
+    was no gap between proofs since then. Both None without any proof."""
 
     now: int
     since: int | None
@@ -158,18 +157,19 @@ class JobStore(Protocol):
         rate: float = 0,
         burst: int = 1,
     ) -> Admission:
-        """Store a new job and put it in its tenant's lane, unless too many wait there already, its jobs take
-        more than so many bytes, or more than `burst` came faster than `rate` in a second (0: any number).
-        What the tenant was given of its own goes before. IdempotencyMismatch, LimitReached, RateLimited."""
+        """Stores a new job and puts it into its tenant's lane. `queue_max`: jobs that may wait there;
+        `bytes_max`: bytes that the tenant's jobs may take; `rate`: jobs per second (0: no limit), with
+        `burst` at once. The tenant's own settings override these. Raises IdempotencyMismatch, LimitReached,
+        RateLimited."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""
 
     async def payload(self, job: Job) -> str | None:
-        """The client's own payload."""
+        """The client's payload, or None."""
 
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
-        """Where each of these jobs waits, or None for one that does not."""
+        """The queue position of each job, None for one that does not wait."""
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
         """The tenant's jobs in these states, older than `after`."""
@@ -178,41 +178,41 @@ class JobStore(Protocol):
         """Those of these jobs that exist and are not final."""
 
     async def apply(self, job: Job, transition: Transition) -> TransitionResult:
-        """An event happened to the job."""
+        """Applies the transition to the job."""
 
     async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
-        """Begin a submission: epoch + 1, a lease. None when another worker has it, or it is over. `run`:
-        who claims, unlike any other claim, so that this one may be made again when its answer was lost."""
+        """Begins a submission: epoch + 1, and a lease. None when another worker has the job, or it is not
+        queued. `run`: a unique id of this claim, so that it can be repeated when its answer was lost."""
 
     async def release(self, job: Job) -> bool:
-        """The gate: True, durably, when the last byte of this submission may go out."""
+        """The gate: True, durably, if the last byte of this submission may be sent."""
 
     async def begin_confirm(self, ticket: Ticket) -> Job | None:
-        """Take up a confirmation. None when the ticket is stale or the job is gone."""
+        """Starts a confirmation and its lease. None when the ticket is stale or the job is gone."""
 
     async def postpone(self, ticket: Ticket, in_ms: int, fields: dict[str, object]) -> None:
-        """Confirm again in `in_ms`."""
+        """Writes the fields, and makes the ticket due again in `in_ms`."""
 
     async def drop(self, ticket: Ticket) -> None:
-        """Nothing is left to do for the ticket."""
+        """Removes the ticket: nothing is left to do for it."""
 
     async def renew(self, ticket: Ticket) -> bool:
-        """A new lease; False when the ticket is stale."""
+        """Renews the lease. False when the ticket is stale."""
 
     async def callback(self, callback: Callback) -> CallbackOutcome:
-        """A genuine callback, in one durable step."""
+        """Applies a genuine callback in one durable step."""
 
     async def witness(self) -> Witness:
-        """Since when callbacks have demonstrably been able to reach us."""
+        """Since when callbacks provably can reach us."""
 
     async def note_callback_path(self) -> None:
-        """A probe came in by the way that callbacks take."""
+        """Records that a probe arrived by the callback route."""
 
     async def on_unknown(self, job: Job) -> OnUnknown | None:
-        """What the job's owner chose: for the job, or else for the tenant."""
+        """The owner's choice: for the job, or else for the tenant; None without one."""
 
     async def overdue(self, limit: int) -> list[Job]:
         """Jobs whose `start_by` or `end_by` may have passed, earliest first."""
 
     async def defer_deadline(self, job: Job, until_ms: int) -> None:
-        """Look at the job's deadlines again then."""
+        """Checks the job's deadlines again at `until_ms`."""

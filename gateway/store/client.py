@@ -1,4 +1,4 @@
-"""The connection to Redis, and its errors in our own words."""
+"""The connection to Redis, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from redis.exceptions import (
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 
-#: Answers of a server that is there but cannot serve just now: full, read-only, unable to persist, starting,
-#: or no longer the primary for a command that blocks.
+#: Error codes of a server that runs but cannot serve now: full, read-only, unable to persist, starting, or no
+#: longer the primary during a blocking command.
 _PASSING = (
     *("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"),
     "UNBLOCKED",
@@ -34,8 +34,9 @@ _PASSING = (
 def connection_pool(
     url: str, *, timeout_seconds: float, retries: int, connections: int, decode: bool = True
 ) -> ConnectionPool:
-    """A pool for one process. Commands wait `timeout_seconds`; a broken connection is tried again
-    `retries` times, which is safe because every script is idempotent."""
+    """A pool for one process. `timeout_seconds`: for each command. `retries`: how often a command is sent
+    again after its connection broke; this is safe because every script is idempotent. Raises
+    ConfigurationError."""
     try:
         pool = ConnectionPool.from_url(
             url,
@@ -49,31 +50,32 @@ def connection_pool(
             else [],
             health_check_interval=0,
         )
-        pool.connection_class = _honest(pool.connection_class)
+        pool.connection_class = _mapping_runtime_errors(pool.connection_class)
         return pool
     except ValueError:
         raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
 
 
-def _honest(of: type[AbstractConnection]) -> type[AbstractConnection]:
-    """uvloop says RuntimeError when a connection is cut just as it was made; redis-py knows no such loss."""
+def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnection]:
+    """A connection class that raises ConnectionError, which redis-py retries, where uvloop raises
+    RuntimeError: when a connection is cut right after it was made."""
 
-    class Honest(of):  # type: ignore[misc, valid-type]
+    class MappedConnection(of):  # type: ignore[misc, valid-type]
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
             try:
                 await super().send_packed_command(command, check_health)
             except RuntimeError as error:
                 raise ConnectionError(str(error)) from error
 
-    return Honest
+    return MappedConnection
 
 
 @contextlib.contextmanager
 def store_errors() -> Iterator[None]:
-    """Redis' errors become StoreUnavailable; an error that means a fault of ours stays what it is."""
+    """Turns Redis' errors into StoreUnavailable, except those that mean a fault of ours."""
     try:
         yield
-    except (OutOfMemoryError, ReadOnlyError) as error:  # redis cuts the word off that they began with
+    except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py removes the error code from their text
         raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
     except DataError:
         raise
@@ -87,7 +89,7 @@ def store_errors() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def redis_at(url: str, timeout_seconds: float) -> AsyncIterator[Redis]:
-    """For a process that lives for one command."""
+    """A client for a process that runs one command."""
     pool = connection_pool(url, timeout_seconds=timeout_seconds, retries=1, connections=2)
     try:
         yield Redis(connection_pool=pool)

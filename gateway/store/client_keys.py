@@ -1,4 +1,4 @@
-"""Client keys on Redis, with a short memory in front, so that a request costs no round trip for its key."""
+"""Client keys on Redis, with a short-lived cache, so that a request needs no round trip for its key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 from gateway.tenants import Key, Scope
 
-#: How long a key is remembered, and so how long a revoked one may still work, in seconds.
+#: How long a key is cached, in seconds. A revoked key may still work for this long.
 REMEMBERED_SECONDS: Final = 5.0
 _REMEMBERED_KEYS: Final = 10_000
 
@@ -26,7 +26,8 @@ class RedisKeyStore:
         self._used: dict[str, int] = {}
 
     async def add(self, key: Key, until: int | None = None) -> None:
-        """In one step that may be repeated. `until` (ms): when the key that it replaces expires."""
+        """Adds the key in one step that can be repeated. `until` (ms): when the key that it replaces
+        expires."""
         fields: dict[str, object] = {
             "tenant": key.tenant,
             "scopes": " ".join(sorted(key.scopes)),
@@ -46,11 +47,12 @@ class RedisKeyStore:
         names = [keys.client_key(key.id), keys.KEYS, keys.tenant_keys(key.tenant), keys.TENANTS]
         if key.replaces is not None and until is not None:
             names.append(keys.client_key(key.replaces))
-            order["replaced_until"] = str(until)  # a text: a number could lose digits in Lua
+            order["replaced_until"] = str(until)  # a string, because a number could lose digits in Lua
         await self._scripts.run("add_key", names, [arguments.dump(order)])
 
     async def find(self, key_id: str) -> Key | None:
-        """The key with this id; one that was revoked says so for itself."""
+        """The key with this id, also if revoked or expired; None if there is none. May be up to
+        `REMEMBERED_SECONDS` old."""
         now = self._monotonic()
         at, key = self._remembered.get(key_id, (0.0, None))
         if key is not None and now - at < REMEMBERED_SECONDS:
@@ -67,7 +69,7 @@ class RedisKeyStore:
         return found
 
     async def lookup(self, key_id: str) -> Key | None:
-        """The key as it is stored now."""
+        """The key as it is stored now, past the cache."""
         self._remembered.pop(key_id, None)
         return await self.find(key_id)
 
@@ -85,18 +87,18 @@ class RedisKeyStore:
         return [_key_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
 
     async def of_tenant(self, tenant: str) -> list[Key]:
-        """Its keys, revoked and expired ones too, the oldest first."""
+        """The tenant's keys, also revoked and expired ones, oldest first."""
         with store_errors():
             names: set[str] = await self._redis.smembers(keys.tenant_keys(tenant))  # type: ignore[misc]
         found = await self._read(sorted(names))
         return sorted(found, key=lambda key: (key.created_at, key.id))
 
     def note_use(self, key_id: str, now: int) -> None:
-        """Kept with the next `flush_uses`, so that no request waits for it."""
+        """Remembers that the key was used at `now` (ms). `flush_uses` stores it, so that no request waits."""
         self._used[key_id] = now
 
     async def flush_uses(self) -> None:
-        """What was used since the last time."""
+        """Stores the uses since the last call."""
         used, self._used = self._used, {}
         if not used:
             return
@@ -107,7 +109,7 @@ class RedisKeyStore:
                 await pipe.execute()
 
     async def revoke(self, key_id: str, at: int) -> bool:
-        """False when there is no such key."""
+        """Revokes the key. False when there is no such key."""
         with store_errors():
             if not await self._redis.exists(keys.client_key(key_id)):
                 return False

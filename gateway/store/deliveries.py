@@ -23,7 +23,7 @@ from gateway.store.endpoints import endpoint_from
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 
-#: All of a delivery's record but its log.
+#: All fields of a delivery except its log.
 _SUMMARY: Final = (
     "state",
     "event_id",
@@ -93,7 +93,7 @@ class RedisDeliveryStore:
         return TransitionResult(Outcome(outcome), before, after)
 
     async def of_job(self, job_id: str) -> list[Delivery]:
-        """What is and was owed for a job."""
+        """All deliveries of a job, in any state."""
         with store_errors():
             names: set[str] = await self._redis.smembers(keys.job_deliveries(job_id))  # type: ignore[misc]
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -109,7 +109,7 @@ class RedisDeliveryStore:
         return found if found and found.tenant == tenant else None
 
     async def find(self, delivery_id: str) -> Delivery | None:
-        """The delivery, of whichever tenant."""
+        """The delivery, of any tenant."""
         with store_errors():
             fields: dict[str, str] = await self._redis.hgetall(keys.delivery(delivery_id))  # type: ignore[misc]
         return delivery_from(delivery_id, fields) if fields else None
@@ -123,9 +123,8 @@ class RedisDeliveryStore:
         top: str | int = "+inf" if query.after is None else query.after.created_at
         found: list[Delivery] = []
         count, skip, more = query.limit + 1, 0, True
-        while (
-            more and len(found) < count
-        ):  # again when some were made in the millisecond of `after`, before it
+        # Read again while entries are dropped: those of the same millisecond as `after` that are not older.
+        while more and len(found) < count:
             lists = await self._newest(query, top, skip, count)
             names = [name for names in lists for name in names]
             found += [one for one in await self._read_all(names) if _is_after(query, one)]
@@ -133,7 +132,7 @@ class RedisDeliveryStore:
         return self._of(query, found)
 
     async def dead(self, skip: int, limit: int) -> tuple[list[Delivery], bool]:
-        """What was given up, of all tenants, the newest first and without logs; and whether more follow."""
+        """Dead deliveries of all tenants, newest first and without logs; and whether more follow."""
         with store_errors():
             names: list[str] = await self._redis.zrevrange(keys.DEAD, skip, skip + limit)
         return await self._read_all(names[:limit]), len(names) > limit
@@ -148,7 +147,7 @@ class RedisDeliveryStore:
         return DeliveryPage(wanted[: query.limit], len(wanted) > query.limit)
 
     async def _newest(self, query: DeliveryQuery, top: str | int, skip: int, count: int) -> list[list[str]]:
-        """Of each state, so many names from the `skip`-th on."""
+        """For each state of the query, up to `count` delivery ids, starting with the `skip`-th."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for state in query.states:
@@ -161,7 +160,7 @@ class RedisDeliveryStore:
         return lists
 
     async def _read_all(self, names: Sequence[str]) -> list[Delivery]:
-        """Without their logs, which may be long."""
+        """The deliveries without their logs, which may be long."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
@@ -201,7 +200,7 @@ class RedisDeliveryStore:
 
 
 def _age(delivery: Delivery) -> tuple[int, str]:
-    """As the indexes are ordered: what is higher is shown before."""
+    """The sort key, as in the indexes: the highest is shown first."""
     return (delivery.created_at, delivery.id)
 
 

@@ -1,4 +1,4 @@
-"""What a store of endpoints and of deliveries does, whatever it is made of."""
+"""The interfaces of the stores for endpoints and deliveries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.store.base import TransitionResult
 
 @dataclass(frozen=True, slots=True)
 class DeliveryQuery:
-    """Of a tenant, in one of `states`; of one lane or one job, if named; older than the delivery `after`."""
+    """Selects a tenant's deliveries in one of `states`, of one lane or job if given, older than `after`."""
 
     tenant: str
     states: Sequence[DeliveryState]
@@ -35,18 +35,18 @@ class DeliveryPage:
 
 
 class Hindrance(StrEnum):
-    """Why nothing is sent again."""
+    """Why a redelivery or recovery cannot begin."""
 
     MISSING = "missing"
     DELETED = "deleted"  #: its endpoint is gone
-    DISABLED = "disabled"  #: its endpoint gets nothing
-    UNDER_WAY = "under_way"  #: an attempt of it, or a recovery of the endpoint
+    DISABLED = "disabled"  #: its endpoint is disabled
+    UNDER_WAY = "under_way"  #: an attempt, or another recovery of the endpoint, is in progress
 
 
 class DeliveryStore(Protocol):
     async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
-        """Take up a delivery: it, its event's bytes, and its endpoint when it has one that still exists.
-        None when the ticket is stale."""
+        """Starts an attempt and its lease. Returns the delivery, its event's bytes, and its endpoint if that
+        still exists. None when the ticket is stale."""
 
     async def finish(
         self,
@@ -58,8 +58,9 @@ class DeliveryStore(Protocol):
         tally: Sequence[str],
         health_ok: bool | None = None,
     ) -> TransitionResult:
-        """Record an attempt (`delivery` as it is after it). `health_ok`: what it says of the endpoint's
-        health; None: nothing."""
+        """Records an attempt. `delivery`: as it is afterwards. `retry_in_ms`: None for no further attempt.
+        `health_ok`: whether the attempt counts as a success for the circuit breaker; None: it does not
+        count."""
 
     async def read(self, tenant: str, delivery_id: str) -> Delivery | None:
         """The delivery, if it is this tenant's."""
@@ -68,38 +69,37 @@ class DeliveryStore(Protocol):
         """A tenant's deliveries, newest first."""
 
     async def redeliver(self, delivery: Delivery, asked: str) -> Delivery | Hindrance:
-        """Begin a new round of it, now. `asked`: by whom, unlike any other, so that it may be asked again
-        when the answer was lost."""
+        """Begins a new round of attempts now. `asked`: a unique id of this request, so that it can be
+        repeated when the answer was lost."""
 
     async def make(self, ticket: Ticket, event: Event | None) -> None:
-        """Make the event of a step of a job, and what is owed of it, once; the ticket in the lane of events
-        is done with. None: there is none to be made any more."""
+        """Creates the event of a job's step and its deliveries, once, and finishes the ticket in the events
+        lane. `event`: None if the job is gone; then only the ticket is finished."""
 
 
 class Written(StrEnum):
-    """What became of a change to an endpoint."""
+    """The outcome of a change to an endpoint."""
 
     WRITTEN = "written"
-    CHANGED = "changed"  #: somebody else has changed it meanwhile; nothing was written
+    CHANGED = "changed"  #: it was changed in the meantime; nothing was written
     MISSING = "missing"  #: it is gone
 
 
 class EndpointStore(Protocol):
     async def create(self, endpoint: Endpoint, most: int) -> bool:
-        """Register it; False when the tenant has `most` already."""
+        """Stores a new endpoint. False when the tenant has `most` already."""
 
     async def change(self, endpoint: Endpoint, before: Endpoint, *, heal: bool = False) -> Written:
-        """Write it as it is to be, if it is still as `before`. `heal`: what was found out of its health
-        counts no more."""
+        """Writes `endpoint` if the stored one still equals `before`. `heal`: resets its circuit breaker."""
 
     async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
         """The endpoint, if it is this tenant's."""
 
     async def of(self, tenant: str) -> list[Endpoint]:
-        """All of a tenant's."""
+        """All endpoints of a tenant."""
 
     async def delete(self, endpoint: Endpoint) -> None:
-        """Forget it; what is still owed to it dies at its next attempt."""
+        """Removes it. Its pending deliveries become dead at their next attempt."""
 
     async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
-        """What is owed to it is held from now on."""
+        """Disables it: its deliveries are held from now on."""

@@ -1,4 +1,4 @@
-"""Does this Redis keep what it acknowledges? Looked at when a process starts, and by /readyz and /metrics."""
+"""Checks that Redis' writes are durable: when a process starts, and for /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
 _TIMEOUT_SECONDS: Final = 2.0
-_LOOK_AGAIN_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 _SETTINGS: Final = {
     "appendfsync": ("always", "a power cut loses up to a second of accepted jobs and of paid submissions"),
     "maxmemory-policy": ("noeviction", "a full Redis would silently drop jobs"),
@@ -24,13 +24,14 @@ _SNAPSHOT: Final = ("save", "stop-writes-on-bgsave-error")
 
 
 async def faults(redis: Redis) -> list[str]:
-    """What could make it forget, in sentences; empty when nothing could. StoreUnavailable."""
+    """What could make Redis lose acknowledged writes, in sentences; empty if nothing. Raises
+    StoreUnavailable."""
     with store_errors():
         try:
             info = await redis.info()
         except NoPermissionError:
             return ["its state cannot be read (INFO is forbidden)"]
-    if info.get("loading"):  # what it says of its append-only file is not true yet
+    if info.get("loading"):  # its facts about the append-only file are not right yet
         raise StoreUnavailable("Redis is loading its data")
     with store_errors():
         try:
@@ -45,7 +46,7 @@ def _of_server(info: dict[str, Any]) -> list[str]:
     found = []
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     if version < _OLDEST:
-        found.append(f"Redis {info['redis_version']} is too old; 7.0 is the oldest that will do")
+        found.append(f"Redis {info['redis_version']} is too old; 7.0 is the oldest supported version")
     if info.get("role") != "master":
         found.append("it is a replica, and takes no writes")
     if not info.get("aof_enabled"):
@@ -54,7 +55,7 @@ def _of_server(info: dict[str, Any]) -> list[str]:
         found.append("its last write to the append-only file failed: is the disk full?")
     if info.get("maxmemory") == 0:
         found.append(
-            "maxmemory is 0: Redis grows until the kernel ends it; set maxmemory to half of its memory"
+            "maxmemory is 0: Redis grows until the kernel kills it; set maxmemory to half of its memory"
         )
     return found
 
@@ -78,8 +79,8 @@ def _of_snapshots(info: dict[str, Any], settings: dict[str, str]) -> list[str]:
 
 
 async def check(url: str, durability: str) -> None:
-    """Once, before the gateway begins. ConfigurationError when Redis could forget, unless that is assumed to
-    be all right, or when it refuses us. A Redis that does not answer is not judged: /readyz does it later."""
+    """Checks once, before the gateway starts. Raises ConfigurationError when Redis could lose writes (unless
+    `durability` is "assume"), or when it refuses us. A Redis that does not answer is left to /readyz."""
     try:
         await _judge(url, durability)
     except StoreUnavailable as error:
@@ -87,7 +88,7 @@ async def check(url: str, durability: str) -> None:
 
 
 async def check_when_there(url: str, durability: str, stop: asyncio.Event) -> None:
-    """The same for a process that can do nothing without Redis: waits for it until `stop` is set."""
+    """The same for a process that can do nothing without Redis: waits for Redis until `stop` is set."""
     log = structlog.get_logger()
     waited = False
     while not stop.is_set():
@@ -98,7 +99,7 @@ async def check_when_there(url: str, durability: str, stop: asyncio.Event) -> No
                 log.warning("store_away_at_start", reason=str(error))
             waited = True
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                async with asyncio.timeout(_RETRY_SECONDS):
                     await stop.wait()
             continue
         if waited:
@@ -112,7 +113,7 @@ async def _judge(url: str, durability: str) -> None:
         sentences = "\n".join(f"  - {fault}" for fault in found)
         raise ConfigurationError(
             f"GATEWAY_REDIS_URL: this Redis could lose accepted jobs:\n{sentences}\n"
-            "  Mend it, or set GATEWAY_DURABILITY=assume to run all the same."
+            "  Fix it, or set GATEWAY_DURABILITY=assume to run anyway."
         )
     if found:
         structlog.get_logger().warning("durability_assumed", faults=found)
@@ -131,12 +132,13 @@ async def _faults_at(url: str) -> list[str]:
 
 
 def _refusal(error: BaseException) -> str | None:
-    """What no waiting mends. redis wraps what went wrong as it connected, so the whole chain is looked at."""
+    """The cause if waiting cannot fix it. redis-py wraps errors while connecting, so this checks the
+    chain."""
     cause = error.__cause__
     while cause is not None:
         if isinstance(cause, AuthenticationError):
-            return "Redis wants another name or password"
+            return "Redis wants another user name or password"
         if isinstance(cause, ResponseError) and "DB index" in str(cause):
-            return "Redis has no database of this number"
+            return "Redis has no database with this number"
         cause = cause.__cause__
     return None

@@ -1,4 +1,4 @@
-"""What all effects have in common, and the documents that they send to Lua. Pure."""
+"""The base of all effects, and helpers for the documents that they send to Lua. Pure."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from gateway.lifecycle import DeliveryState
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The record that changes. `slot`: the ticket of the slot that it holds; `job`: itself, if it is one."""
+    """The record that changes. `slot`: the ticket of its slot; `job`: the record, if it is a job."""
 
     slot: Ticket
     job: Job | None = None
 
     @property
     def known_job(self) -> Job:
-        assert self.job is not None, "an effect for jobs alone"
+        assert self.job is not None, "an effect for jobs only"
         return self.job
 
 
 class Effect:
-    """`name`: of its function in Lua."""
+    """`name`: of the effect's function in Lua."""
 
     __slots__ = ()
     name: ClassVar[str]
 
     def document(self, of: Subject) -> Any:
-        """What the function in Lua is given."""
+        """The argument of the function in Lua."""
         raise NotImplementedError
 
     def roles(self, of: Subject) -> Collection[Role]:
-        """The roles in which it may make room or work."""
+        """The roles in which the effect may free slots or create work."""
         return ()
 
 
 def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:
-    """What `owe_event` of scripts/lib/records.lua takes."""
+    """The argument of `owe_event` in scripts/lib/records.lua."""
     lane = callback_lane(event.tenant, callback_url) if callback_url else None
     return given(
         id=event.id,
@@ -60,7 +60,7 @@ def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:
 
 
 def texts(**values: object) -> dict[str, str]:
-    """Fields as texts: a number that passed through Lua could lose digits."""
+    """Fields as strings, because numbers could lose digits in Lua."""
     return {
         name: value.decode() if isinstance(value, bytes) else str(value)
         for name, value in to_fields(**values).items()
@@ -68,7 +68,7 @@ def texts(**values: object) -> dict[str, str]:
 
 
 def kind_of_video(job: Job) -> str:
-    """Videos of a kind take about as long as each other: `720p:5`."""
+    """The kind of the job's video, such as `720p:5`. Videos of one kind take about the same time."""
     peak = ":off_peak" if job.off_peak else ""
     return f"{job.params.get('resolution', '720p')}:{job.params.get('duration', 5)}{peak}"
 
@@ -78,5 +78,5 @@ def slot_of(ticket: Ticket) -> dict[str, Any]:
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """cjson makes something of None that Lua takes for a value."""
+    """`values` without None, because cjson would decode null to a value that Lua treats as true."""
     return {name: value for name, value in values.items() if value is not None}

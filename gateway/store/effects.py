@@ -1,7 +1,7 @@
-"""The effects of a transition: what goes with a change of state, in the same step.
+"""The effects of a transition: what changes together with the state, in the same step.
 
-Each is applied by a function of the same name in scripts/lib, and always in the order of `ORDER`, whatever
-their order in the transition; scripts/lib/effects.lua says when.
+A function of the same name in scripts/lib applies each of them. The order is always that of `ORDER`, not that
+in the transition; scripts/lib/effects.lua says under which conditions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owe
 
 @dataclass(frozen=True, slots=True)
 class Claim(Effect):
-    """`run`: who claims the submission, unlike any other. Asked again by the same, the claim stands."""
+    """`run`: a unique id of the claim. Repeating the same claim changes nothing."""
 
     name: ClassVar = "claim"
     run: str
@@ -29,7 +29,8 @@ class Claim(Effect):
 
 @dataclass(frozen=True, slots=True)
 class SpendBudget(Effect):
-    """One of at most `most` resubmissions of the tenant on `day` (UTC, as 2026-11-22), or nothing is done."""
+    """Uses one of the tenant's `most` resubmissions on `day` (UTC, such as 2026-11-22). If none is left,
+    nothing of the transition is applied."""
 
     name: ClassVar = "spend_budget"
     day: str
@@ -41,7 +42,7 @@ class SpendBudget(Effect):
 
 @dataclass(frozen=True, slots=True)
 class SetFields(Effect):
-    """Fields of the record are written; what is None is left as it is."""
+    """Writes fields of the record. None: the field stays as it is."""
 
     name: ClassVar = "set_fields"
     fields: Mapping[str, object]
@@ -52,7 +53,7 @@ class SetFields(Effect):
 
 @dataclass(frozen=True, slots=True)
 class AddToFields(Effect):
-    """Numbers of the record are counted up."""
+    """Adds to integer fields of the record."""
 
     name: ClassVar = "add_to_fields"
     numbers: Mapping[str, int]
@@ -63,7 +64,7 @@ class AddToFields(Effect):
 
 @dataclass(frozen=True, slots=True)
 class UnsetFields(Effect):
-    """Fields of the record are removed."""
+    """Removes fields of the record."""
 
     name: ClassVar = "unset_fields"
     fields: Sequence[str]
@@ -74,8 +75,8 @@ class UnsetFields(Effect):
 
 @dataclass(frozen=True, slots=True)
 class RecordHistory(Effect):
-    """What the job's history says beside the event. `why`: in the upstream's words, or ours; `by`: an
-    operator."""
+    """Details for the event's entry in the job history. `why`: the upstream's reason, or ours; `by`: the id
+    of an operator's key."""
 
     name: ClassVar = "record_history"
     why: str | None = None
@@ -87,8 +88,8 @@ class RecordHistory(Effect):
 
 @dataclass(frozen=True, slots=True)
 class BindTask(Effect):
-    """The upstream named the task in its answer to our own request: it is this job's alone. `by`: an operator
-    who names it instead."""
+    """Binds the task to this job only, because the upstream's answer to our request named it. `by`: the
+    operator who named it instead."""
 
     name: ClassVar = "bind_task"
     task_id: str
@@ -101,8 +102,7 @@ class BindTask(Effect):
 
 @dataclass(frozen=True, slots=True)
 class AddLateResult(Effect):
-    """We gave the job up, and it has a result all the same: written beside its state and owed to subscribers,
-    once."""
+    """Stores the late result of a job that we gave up, and creates its event and deliveries, once."""
 
     name: ClassVar = "add_late_result"
     fields: Mapping[str, object]
@@ -119,8 +119,8 @@ class AddLateResult(Effect):
 
 @dataclass(frozen=True, slots=True)
 class GiveBackSlot(Effect):
-    """The record's slot is given back, and it is due again in `after_ms`. `refused_by`: the account that
-    refused it, if it waits for longer than others because of that."""
+    """Frees the record's slot and makes it due again in `after_ms`. `refused_by`: the account that refused
+    the job, if the job waits longer because of that."""
 
     name: ClassVar = "give_back_slot"
     after_ms: int
@@ -135,7 +135,7 @@ class GiveBackSlot(Effect):
 
 @dataclass(frozen=True, slots=True)
 class HoldSlot(Effect):
-    """The record's slot is held for `lease_ms` from now on; None: until it is given back."""
+    """Holds the record's slot for `lease_ms` from now; None: until it is given back."""
 
     name: ClassVar = "hold_slot"
     lease_ms: int | None = None
@@ -146,7 +146,7 @@ class HoldSlot(Effect):
 
 @dataclass(frozen=True, slots=True)
 class EndHoldAfter(Effect):
-    """A slot that is held until it is given back is given back then, at the latest."""
+    """Limits a slot that is held until it is given back: the sweep frees it after `after_ms`."""
 
     name: ClassVar = "end_hold_after"
     after_ms: int
@@ -157,9 +157,9 @@ class EndHoldAfter(Effect):
 
 @dataclass(frozen=True, slots=True)
 class PollAfter(Effect):
-    """The job's tasks are polled in `after_ms`. `deviations`: instead, so many mean deviations above the mean
-    duration of its kind of video, if that is known; `at_once_if_called_back`: at once, if a callback told of
-    the end already."""
+    """Polls the job's tasks in `after_ms`. `deviations`: if the mean duration of its kind of video is known,
+    poll this many mean deviations after it instead. `at_once_if_called_back`: poll at once if a callback has
+    already reported a final status."""
 
     name: ClassVar = "poll_after"
     after_ms: int
@@ -180,7 +180,7 @@ class PollAfter(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Finish(Effect):
-    """Tickets that are done with: wherever they are, they are there no more."""
+    """Removes these tickets from lanes, slots and due times."""
 
     name: ClassVar = "finish"
     tickets: Sequence[Ticket]
@@ -194,7 +194,7 @@ class Finish(Effect):
 
 @dataclass(frozen=True, slots=True)
 class OweEvent(Effect):
-    """The event is made, and owed to each endpoint that wants it, and to the job's own `callback_url`."""
+    """Creates the event and a delivery to each endpoint that wants it and to the job's `callback_url`."""
 
     name: ClassVar = "owe_event"
     event: Event
@@ -209,7 +209,7 @@ class OweEvent(Effect):
 
 @dataclass(frozen=True, slots=True)
 class ChooseTask(Effect):
-    """The task whose result the job has comes first among its tasks."""
+    """Makes the task whose result the job has the first of its tasks."""
 
     name: ClassVar = "choose_task"
     task_id: str
@@ -220,7 +220,7 @@ class ChooseTask(Effect):
 
 @dataclass(frozen=True, slots=True)
 class LearnDuration(Effect):
-    """How long the upstream took, for the mean duration of this kind of video."""
+    """Adds how long the upstream took to the mean duration of this kind of video."""
 
     name: ClassVar = "learn_duration"
     ms: int
@@ -231,7 +231,7 @@ class LearnDuration(Effect):
 
 @dataclass(frozen=True, slots=True)
 class JudgeLane(Effect):
-    """What the attempt says of its subscriber's health: `ok`, or not."""
+    """Counts the attempt for the lane's circuit breaker. `ok`: whether it succeeded."""
 
     name: ClassVar = "judge_lane"
     lane: str
@@ -248,9 +248,9 @@ class JudgeLane(Effect):
 
 @dataclass(frozen=True, slots=True)
 class JudgeAccount(Effect):
-    """What the upstream's answer means for the account that it was sent with: `accepted`, `busy` (429: fewer
-    slots, none before `retry_after_ms`) or `refused` (401, 402, 403: nothing is sent with it). `code`,
-    `reason`: the upstream's own words, for operators."""
+    """Applies the upstream's answer to the account of the submission: `accepted`, `busy` (429: fewer slots,
+    and nothing is sent for `retry_after_ms`) or `refused` (401, 402, 403: the account is paused). `code`,
+    `reason`: from the upstream, for operators."""
 
     name: ClassVar = "judge_account"
     kind: Literal["accepted", "busy", "refused"]
@@ -269,7 +269,7 @@ class JudgeAccount(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Tally(Effect):
-    """Counted for the metrics."""
+    """Counts these names (`metric|label`) for the metrics."""
 
     name: ClassVar = "tally"
     names: Sequence[str]
@@ -278,7 +278,7 @@ class Tally(Effect):
         return list(self.names)
 
 
-#: As they are applied.
+#: The order in which effects are applied.
 ORDER: Final[Sequence[type[Effect]]] = (
     *(Claim, SpendBudget),
     *(SetFields, AddToFields, UnsetFields, RecordHistory),

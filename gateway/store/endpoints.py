@@ -17,8 +17,8 @@ from gateway.store.script_runner import Scripts
 
 
 class RedisEndpointStore:
-    """`EndpointStore` on Redis. The tenant's index holds each endpoint's wishes, which the settling
-    script reads to know who is owed what."""
+    """`EndpointStore` on Redis. The tenant's index holds which events each endpoint wants; the scripts read
+    it when they create deliveries."""
 
     def __init__(self, redis: Redis, scripts: Scripts) -> None:
         self._redis = redis
@@ -56,7 +56,7 @@ class RedisEndpointStore:
         return found if found and found.tenant == tenant else None
 
     async def find(self, endpoint_id: str) -> Endpoint | None:
-        """The endpoint, of whichever tenant."""
+        """The endpoint, of any tenant."""
         with store_errors():
             fields = await self._redis.hgetall(keys.endpoint(endpoint_id))  # type: ignore[misc]
         return endpoint_from(fields) if fields else None
@@ -80,13 +80,13 @@ class RedisEndpointStore:
 
 
 def _wish(endpoint: Endpoint, *, disabled: bool) -> bytes:
-    """A wildcard stays one: it stands for types that there will be one day, too."""
+    """The endpoint's entry in the index. A wildcard stays a wildcard, because it includes future types."""
     wanted = ["*"] if set(endpoint.events) & events.ALL else list(endpoint.wanted)
     return orjson.dumps({"events": wanted, "disabled": disabled})
 
 
 def _fields(endpoint: Endpoint) -> dict[str, str]:
-    """The record; what is not there is empty."""
+    """All fields of the record; "" for an absent one."""
     return {
         "id": endpoint.id,
         "tenant": endpoint.tenant,

@@ -1,4 +1,4 @@
-"""What a tenant's clients hear, in the order in which it happened, from any place on that is kept."""
+"""A tenant's stream of events for its clients, in order, readable from any entry that is still kept."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import keys
 from gateway.store.client import store_errors
 
-#: Before everything that can be in a stream.
+#: An id before every entry of a stream.
 START: Final = "0-0"
 _TOLD: Final = "told:"
 _KEPT: Final = 10_000  # as scripts/lib/records.lua says
-#: Stands for every payload that is too long for an event, which tells only that it was left out.
-_LEFT_OUT: Final = " " * (EVENT_PAYLOAD_CHARACTERS + 1)
+#: A placeholder for every payload that is too long for an event; the event only says that it was omitted.
+_OMITTED: Final = " " * (EVENT_PAYLOAD_CHARACTERS + 1)
 
 
 class Entry(NamedTuple):
-    """One event of a job. `id`: its place in the tenant's stream, `<ms>-<number>`. `type`: of `EventType`, or
-    of a newer version of this service."""
+    """One event of a job. `id`: in the tenant's stream, `<ms>-<number>`. `type`: an `EventType`, or one of a
+    newer version of this service."""
 
     id: str
     type: str
@@ -32,14 +32,14 @@ class Entry(NamedTuple):
 
 
 class Story(NamedTuple):
-    """A job and what clients were told of it, in order."""
+    """A job and the events that clients got about it, in order."""
 
     job: Job
     told: list[Entry]
 
 
 def place(entry_id: str) -> tuple[int, int]:
-    """An id as what can be compared."""
+    """The id as a tuple that can be compared."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
 
@@ -51,13 +51,13 @@ class RedisTenantEvents:
         self._redis = redis
 
     async def tail(self, tenant: str) -> str:
-        """The newest id in the tenant's stream."""
+        """The newest id in the tenant's stream; `START` if it is empty."""
         with store_errors():
             newest = await self._redis.xrevrange(keys.tenant_events(tenant), count=1)
         return str(newest[0][0]) if newest else START
 
     async def after(self, places: Sequence[tuple[str, str]], count: int) -> list[list[Entry]]:
-        """For each (tenant, id): what comes after that id in the tenant's stream, `count` at most."""
+        """For each (tenant, id): the entries after that id in the tenant's stream, at most `count`."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for tenant, last in places:
@@ -66,8 +66,8 @@ class RedisTenantEvents:
         return [[Entry(name, fields["type"], fields["job"]) for name, fields in page] for page in found]
 
     async def missing_after(self, tenant: str, last: str) -> str | None:
-        """The oldest id that is kept, when something between `last` and it is kept no longer, or when `last`
-        has not happened yet, as far as this Redis knows. None: all that came after `last` is there."""
+        """None if every entry after `last` is still there. Otherwise the id from which reading can go on: the
+        oldest one that is kept, or the newest one if `last` is later than anything this Redis knows."""
         with store_errors():
             key = keys.tenant_events(tenant)
             if not await self._redis.exists(key):
@@ -77,12 +77,12 @@ class RedisTenantEvents:
             return str(info["last-generated-id"])
         oldest = str(info["first-entry"][0]) if info["first-entry"] else str(info["last-generated-id"])
         gone = int(info["entries-added"]) > int(info["length"])
-        forgotten = place(info["max-deleted-entry-id"])  # with its job, though older ones may be kept
+        forgotten = place(info["max-deleted-entry-id"])  # removed with its job; older entries may be kept
         if gone and forgotten > place(last) >= place(oldest):
             return await self._next(tenant, last) or str(info["last-generated-id"])
         if not gone or place(last) >= place(oldest):
             return None
-        # Nothing after `last` was forgotten with its job, and only a full stream is cut.
+        # No entry after `last` was removed with its job, and only a full stream is trimmed.
         whole = place(START) < forgotten <= place(last) and int(info["length"]) < _KEPT
         return None if whole else oldest
 
@@ -94,7 +94,7 @@ class RedisTenantEvents:
         return str(found[0][0]) if found else None
 
     async def story(self, tenant: str, job_id: str) -> Story | None:
-        """The job, if it is this tenant's, and what was told of it."""
+        """The job and its events, or None if it is not this tenant's."""
         with store_errors():
             fields: dict[str, str] = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
         if not fields or fields["tenant"] != tenant:
@@ -107,14 +107,15 @@ class RedisTenantEvents:
         return Story(from_fields(job_id, fields), sorted(told, key=lambda entry: place(entry.id)))
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
-        """Each event's bytes: those that subscribers get, of a final one. None: its job was forgotten."""
+        """Each event's bytes; for a final event the same bytes that subscribers get. None: its job was
+        removed."""
         frozen = await self._frozen([entry for entry in entries if entry.type in FINAL_TYPES])
         rest = [entry for entry in entries if frozen.get(entry) is None]
-        made = dict(zip(rest, await self._made(rest), strict=True))
+        made = dict(zip(rest, await self._built(rest), strict=True))
         return [made[entry] if entry in made else frozen[entry] for entry in entries]
 
     async def _frozen(self, entries: Sequence[Entry]) -> dict[Entry, bytes | None]:
-        """The events that were made when their jobs ended, as they are kept."""
+        """The stored bytes of final events."""
         if not entries:
             return {}
         with store_errors():
@@ -125,8 +126,8 @@ class RedisTenantEvents:
         bodies = (None if body is None else body.encode() for body in found)
         return dict(zip(entries, bodies, strict=True))
 
-    async def _made(self, entries: Sequence[Entry]) -> list[bytes | None]:
-        """Events made of the records of their jobs."""
+    async def _built(self, entries: Sequence[Entry]) -> list[bytes | None]:
+        """The bytes of events, built from the records of their jobs."""
         if not entries:
             return []
         with store_errors():
@@ -137,12 +138,13 @@ class RedisTenantEvents:
         jobs = [_job(entry, fields) for entry, fields in zip(entries, records, strict=True)]
         payloads = await self._payloads([job for job in jobs if job is not None])
         return [
-            None if job is None else _made_of(job, entry, payloads.get(job.id))
+            None if job is None else _build(job, entry, payloads.get(job.id))
             for entry, job in zip(entries, jobs, strict=True)
         ]
 
     async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str]:
-        """By job, of those that have one. Those that no event carries are not fetched: they may be large."""
+        """{job id: payload} of jobs with one. Payloads too long for an event are not fetched: they may be
+        large."""
         sizes = {job.id: job.payload_characters for job in jobs if job.payload_characters is not None}
         wanted = [name for name, size in sizes.items() if 0 < size <= EVENT_PAYLOAD_CHARACTERS]
         found: list[str | None] = []
@@ -152,14 +154,12 @@ class RedisTenantEvents:
                     for name in wanted:
                         pipe.get(keys.payload(name))
                     found = await pipe.execute()
-        payloads = {
-            name: _LEFT_OUT if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()
-        }
+        payloads = {name: _OMITTED if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()}
         return payloads | {name: text or "" for name, text in zip(wanted, found, strict=True)}
 
 
 def _job(entry: Entry, fields: dict[str, str]) -> Job | None:
-    """None: it was forgotten, or cannot be read, which must not hold up all others."""
+    """None if the job was removed, or is unreadable, which must not stop all other entries."""
     try:
         return from_fields(entry.job_id, fields) if fields else None
     except (ValueError, KeyError, TypeError):
@@ -167,7 +167,7 @@ def _job(entry: Entry, fields: dict[str, str]) -> Job | None:
         return None
 
 
-def _made_of(job: Job, entry: Entry, payload: str | None) -> bytes | None:
+def _build(job: Job, entry: Entry, payload: str | None) -> bytes | None:
     try:
         if entry.type not in FINAL_TYPES:
             return events.make_step(job, EventType(entry.type), payload).body

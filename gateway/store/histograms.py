@@ -1,4 +1,4 @@
-"""What the scripts time: how many took up to each bound, as counts that only grow."""
+"""Histograms of what the scripts time: counts per bound that only grow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: Seconds; as scripts/lib/lanes.lua has them in ms.
+#: In seconds; the same as in scripts/lib/lanes.lua, in ms.
 BOUNDS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
     *(1800, 3600, 7200, 21600),
@@ -15,8 +15,7 @@ BOUNDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """`counts`: how many took up to each of `BOUNDS`, and longer, each in one place alone; `seconds`: their
-    sum."""
+    """`counts`: one per bucket of `BOUNDS` and one for longer times, not cumulative; `seconds`: their sum."""
 
     counts: tuple[int, ...]
     seconds: float
@@ -27,7 +26,7 @@ class Timing:
 
 
 def timings_of(fields: Mapping[str, str]) -> dict[str, Timing]:
-    """By name, of what a hash holds as `name|bound in ms`."""
+    """{name: timing} from the fields of a hash, `name|bound in ms`."""
     found: dict[str, dict[str, int]] = {}
     for field, number in fields.items():
         name, _, bound = field.partition("|")
@@ -36,14 +35,14 @@ def timings_of(fields: Mapping[str, str]) -> dict[str, Timing]:
 
 
 def timing_of(counts: Mapping[str, int]) -> Timing:
-    """Of {bound in ms, "inf" or "sum": number}."""
+    """The timing from {bound in ms, "inf" or "sum": number}."""
     bounds = [*(str(round(seconds * 1000)) for seconds in BOUNDS), "inf"]
     return Timing(tuple(counts.get(bound, 0) for bound in bounds), counts.get("sum", 0) / 1000)
 
 
 def quantile(before: Sequence[int], after: Sequence[int], part: float) -> float | None:
-    """About the seconds within which this part was over, of those that came between; None when none did.
-    Between two bounds it is taken to be even; what took longer than all bounds counts as the last."""
+    """The estimated quantile `part` (0 to 1), in seconds, of what was counted between two readings; None when
+    nothing was. Interpolates between bounds; longer times count as the last bound."""
     counts = [later - earlier for earlier, later in zip(before, after, strict=True)]
     total = sum(counts)
     if total <= 0:

@@ -1,4 +1,4 @@
-"""What happened to a job, as the scripts note it beside its record."""
+"""The job history: what happened to a job, as the scripts store it beside its record."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class RedisJobHistory:
 
 
 def history_of(created_at: int, noted: Sequence[str]) -> list[dict[str, str]]:
-    """Oldest first: at (ms), event, from, to, epoch, ... That the job was accepted is told by its record
-    alone; one that was rebuilt from a callback says so in its first entry."""
+    """Entries, oldest first: at (ms), event, from, to, epoch, ... The acceptance is not stored, so this adds
+    it; a job that was rebuilt from a callback begins with that instead."""
     entries = [
         {name: str(value) for name, value in orjson.loads(text).items() if value not in ("", None)}
         for text in noted

@@ -30,13 +30,13 @@ from gateway.store.effects import AddLateResult, AddToFields, Claim, HoldSlot, O
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 
-#: What a job takes beside what its client sent: the record, its events, indexes and deliveries.
+#: Bytes that a job takes besides the client's data: the record, its events, indexes and deliveries.
 _RECORD_BYTES = 4096
-_UNREADABLE_MS = 3_600_000  # until it is tried again
+_UNREADABLE_MS = 3_600_000  # until it is read again
 
 
 class RedisJobStore:
-    """`JobStore` on Redis. Times of leases and due work are Redis' own clock, read in the scripts."""
+    """`JobStore` on Redis. The scripts use Redis' own clock for leases and due times."""
 
     def __init__(
         self, redis: Redis, scripts: Scripts, roles: arguments.Roles, callbacks: CallbackLimits
@@ -187,7 +187,7 @@ class RedisJobStore:
         return result, from_fields(job.id, arguments.pairs(flat)) if flat else None
 
     async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
-        unborn = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
+        placeholder = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
         claiming = Transition(
             JobEvent.CLAIMED,
             Guard.held_by(ticket),
@@ -198,7 +198,7 @@ class RedisJobStore:
             ],
         )
         transition = claiming if run is None else claiming.also(Claim(run))
-        result, job = await self._apply(unborn, transition, read=True)
+        result, job = await self._apply(placeholder, transition, read=True)
         return job if result.outcome is Outcome.MOVED else None
 
     async def release(self, job: Job) -> bool:
@@ -220,12 +220,12 @@ class RedisJobStore:
         return from_fields(ticket.name, arguments.pairs(found[0]))
 
     async def postpone(self, ticket: Ticket, in_ms: int, fields: dict[str, object]) -> None:
-        await self._put_down(ticket, in_ms, "0", fields)
+        await self._postpone(ticket, in_ms, "0", fields)
 
     async def drop(self, ticket: Ticket) -> None:
-        await self._put_down(ticket, 0, "1", {})
+        await self._postpone(ticket, 0, "1", {})
 
-    async def _put_down(self, ticket: Ticket, in_ms: int, leave: str, fields: dict[str, object]) -> None:
+    async def _postpone(self, ticket: Ticket, in_ms: int, leave: str, fields: dict[str, object]) -> None:
         flat = [part for field in texts(**fields).items() for part in field]
         limits = arguments.dump(arguments.limits_of(self._roles, ticket.role))
         await self._scripts.run(
@@ -274,14 +274,16 @@ class RedisJobStore:
         with store_errors():
             seconds, _ = await self._redis.time()
             names = await self._redis.zrangebyscore(keys.DEADLINES, "-inf", seconds * 1000, 0, limit)
-            found = {name: await self._legible(name, seconds * 1000) for name in names}
-            gone = [name for name, (job, legible) in found.items() if legible and (job is None or job.final)]
+            found = {name: await self._read_if_readable(name, seconds * 1000) for name in names}
+            gone = [
+                name for name, (job, readable) in found.items() if readable and (job is None or job.final)
+            ]
             if gone:
                 await self._redis.zrem(keys.DEADLINES, *gone)
         return [job for job, _ in found.values() if job is not None and not job.final]
 
-    async def _legible(self, name: str, now: int) -> tuple[Job | None, bool]:
-        """The job, and whether its record can be read: one that cannot must not hold up all others."""
+    async def _read_if_readable(self, name: str, now: int) -> tuple[Job | None, bool]:
+        """The job, and whether its record is readable: one that is not must not stop all others."""
         try:
             return await self.read(name), True
         except (ValueError, KeyError, TypeError):

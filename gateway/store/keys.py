@@ -1,4 +1,4 @@
-"""Every Redis key that Python names; the scripts name the rest (`scripts/lib/lanes.lua` lists them)."""
+"""The Redis keys that Python uses. The scripts build the others (`scripts/lib/lanes.lua` lists them)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The waiting lines of a role, as operators see them: those of the longest waits, and parked ones."""
+"""The lanes of a role for operators: those with the longest waits, and paused ones."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.client import store_errors
 
-#: So many of the longest waiting tickets are looked at to find the lanes, of which there can be any number.
-LOOKED_AT: Final = 1000
+#: How many of the longest waiting tickets are read to find lanes, because there can be any number of lanes.
+TICKETS_READ: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class LaneRow:
-    """`waiting`: tickets in it, the longest of those looked at for `oldest_seconds`. `in_flight`: slots that
-    it holds, of `cap` at most (None: as many as the role lets any lane). `weight`: of its turns.
-    `parked_until`: ms; inf: until it is resumed; None: it takes part."""
+    """`waiting`: tickets in the lane; `oldest_seconds`: the longest wait among the tickets that were read.
+    `in_flight`: slots that it holds; `cap`: their limit (None: the role's). `weight`: its share of turns.
+    `parked_until`: ms; inf: until it is resumed; None: not paused."""
 
     lane: str
     waiting: int
@@ -33,16 +33,16 @@ class LaneRow:
     parked_until: float | None
 
 
-class RedisQueues:
+class RedisLaneViews:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def lanes(self, role: Role, limit: int) -> list[LaneRow]:
-        """At most `limit`, those of the longest waits first, then parked ones."""
+        """At most `limit` lanes, those with the longest waits first, then paused ones."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
-                pipe.zrange(keys.waiting(role), 0, LOOKED_AT - 1, withscores=True)
+                pipe.zrange(keys.waiting(role), 0, TICKETS_READ - 1, withscores=True)
                 pipe.zrange(keys.parked(role), 0, limit - 1, withscores=True)
                 (seconds, _), tickets, parked = await pipe.execute()
             oldest: dict[str, float] = {}
@@ -52,7 +52,7 @@ class RedisQueues:
             return await self._rows(role, names, oldest, dict(parked))
 
     async def named(self, role: Role, names: Sequence[str]) -> list[LaneRow]:
-        """These lanes, in this order; how long anybody waits there is not looked up: 0."""
+        """These lanes, in this order. `oldest_seconds` is not read: always 0."""
         with store_errors():
             until = await self._redis.zmscore(keys.parked(role), list(names)) if names else []
             parked = {
@@ -61,7 +61,7 @@ class RedisQueues:
             return await self._rows(role, list(names), {}, parked)
 
     async def counts(self, tenant: str) -> dict[str, int]:
-        """How many jobs of the tenant are kept, by phase."""
+        """{state: number of the tenant's stored jobs}."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for phase in JobState:
@@ -93,6 +93,6 @@ class RedisQueues:
         ]
 
 
-def shown_until(until: float | None) -> int | None:
-    """Milliseconds, None for no end."""
+def finite_ms(until: float | None) -> int | None:
+    """The time in ms, or None for infinite or None."""
     return int(until) if until is not None and math.isfinite(until) else None

@@ -1,4 +1,4 @@
-"""The lanes of the three roles, as the sweep, the dispatcher and operators see them."""
+"""Operations on the lanes of the three roles, for the sweep, the dispatcher and operators."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PASS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """`number`: how much work was dispatched. `next_ms`: from now until time alone makes more to do; None:
-    it does not."""
+    """`number`: tickets that were dispatched. `next_ms`: ms until more becomes due by time; None: nothing
+    will."""
 
     number: int
     next_ms: int | None
@@ -28,10 +28,10 @@ class Dispatched:
 
 @dataclass(frozen=True, slots=True)
 class LaneHealth:
-    """How a subscriber's lane stands. `paused`: nothing is sent, until `paused_until` (ms; None: until it is
-    resumed); `probing`: one attempt at a time, until one succeeds. `failing_since` (ms): the first failure
-    after the last success. `failed` of `total` attempts of the last minutes; `waiting` in the lane,
-    `in_flight` now."""
+    """The circuit breaker of a subscriber's lane. `paused`: nothing is sent until `paused_until` (ms; None:
+    until it is resumed). `probing`: half-open, one attempt at a time until one succeeds. `failing_since`
+    (ms): the first failure after the last success. `failed` of `total`: attempts in the window. `waiting`:
+    deliveries in the lane; `in_flight`: slots that it holds."""
 
     paused: bool = False
     paused_until: int | None = None
@@ -45,8 +45,8 @@ class LaneHealth:
 
 @dataclass(frozen=True, slots=True)
 class PausedLane:
-    """A subscriber to whom nothing is sent `until` then (ms; inf: until it is resumed). `tenant`: as far as
-    it is known; `url`: of an endpoint."""
+    """A subscriber's lane that is paused `until` then (ms; inf: until it is resumed). `tenant`: None if not
+    known; `url`: None if the lane is not an endpoint's."""
 
     lane: str
     until: float
@@ -62,24 +62,24 @@ class Lanes:
         self._all = arguments.dump(arguments.limits_of(roles, *Role))
 
     async def dispatch(self) -> int:
-        """Dispatch what may run now, in every role; how many pieces of work that were."""
+        """Dispatches the work that may run now, in every role. Returns the number of tickets."""
         return (await self.tick()).number
 
     async def tick(self) -> Dispatched:
-        """The same, and when to do it again."""
+        """The same; also returns when to do it again."""
         number, next_ms = await self._scripts.run("dispatch", [_ANY], [self._all])
         return Dispatched(number, next_ms if next_ms >= 0 else None)
 
     async def pause(self, role: Role, lane: str, in_ms: int | None) -> None:
-        """Dispatch nothing of the lane for so long (None: until it is resumed). What waits there stays."""
+        """Pauses the lane for `in_ms` (None: until it is resumed). Waiting work stays in it."""
         await self._scripts.run("park", [_ANY], [role, lane, "" if in_ms is None else in_ms])
 
     async def resume(self, role: Role, lane: str) -> None:
-        """The lane goes on at once, as if it had never been paused and nothing had ever failed."""
+        """Resumes the lane at once, and resets its circuit breaker."""
         await self._scripts.run("resume", [_ANY], [role, lane, self._all])
 
     async def paused(self, limit: int) -> list[PausedLane]:
-        """Of the deliver role, those first that are tried again first."""
+        """Paused lanes of the deliver role, those whose pause ends first come first."""
         found = await self._scripts.run("list_parked", [_ANY], [limit])
         return [
             PausedLane(one["lane"], float(one["until"]), one["waiting"], one.get("tenant"), one.get("url"))
@@ -87,15 +87,17 @@ class Lanes:
         ]
 
     async def pause_all(self, reason: str, by: str) -> bool:
-        """Send nothing more to the upstream, in any lane; what is under way goes on. False when it was so."""
+        """Pauses the service: nothing more is sent to the upstream. Work in progress goes on. False if it was
+        paused already."""
         return bool(await self._scripts.run("pause", [keys.PAUSED], [reason, by, REQUEST.get(), self._all]))
 
     async def resume_all(self, by: str) -> bool:
-        """Send again. False when nothing was paused."""
+        """Resumes the service. False if it was not paused."""
         return bool(await self._scripts.run("pause", [keys.PAUSED], ["", by, REQUEST.get(), self._all]))
 
     async def health(self, lane: str) -> LaneHealth:
-        """Of a lane of the deliver role: an endpoint's id, or a job's own callback URL's."""
+        """The health of a lane of the deliver role. `lane`: an endpoint's id, or the lane of a callback
+        URL."""
         limits = arguments.dump(arguments.health_limits(self._roles[Role.DELIVER].health))
         found = orjson.loads(await self._scripts.run("lane_state", [_ANY], [lane, limits]))
         until, since = found.get("parked_until"), found.get("failing_since")
@@ -111,7 +113,7 @@ class Lanes:
         )
 
     async def expired(self, role: Role) -> list[Ticket]:
-        """Tickets whose lease ran out, at most 100 of them."""
+        """Tickets whose lease ran out, at most 100."""
         flat = await self._scripts.run("expired_leases", [_ANY], [role, _PASS])
         return [
             Ticket.parse(role, text, int(number or 0))
@@ -119,15 +121,15 @@ class Lanes:
         ]
 
     async def redispatch(self, ticket: Ticket) -> bool:
-        """Put it before arq again, as a new dispatch; False when somebody did already."""
+        """Dispatches the ticket again. False if that has happened already."""
         lease = self._roles[ticket.role].lease_ms
         args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease]
         return bool(await self._scripts.run("redispatch", [_ANY], args))
 
     async def acquire_leadership(self, seconds: float) -> bool:
-        """True for one caller in this many seconds."""
+        """True for only one caller in this many seconds."""
         return bool(await self._scripts.run("acquire_leadership", [keys.SWEEP], [int(seconds * 1000)]))
 
     async def note_sweep(self) -> None:
-        """Keep when the last pass came to its end, in milliseconds of the server's clock."""
+        """Stores when the last sweep ended, in ms of Redis' clock."""
         await self._scripts.run("note_sweep", [keys.SWEPT], [])

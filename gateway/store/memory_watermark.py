@@ -1,4 +1,4 @@
-"""How full Redis is: above the watermark nothing new is accepted, so that what was can be worked off."""
+"""Redis' memory use. Above the watermark no new job is accepted, so that accepted jobs can be finished."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gateway.telemetry import Outage
 
 _PAUSE_SECONDS: Final = 1.0
 _HYSTERESIS: Final = 0.02
-#: A reading that is older tells nothing; a Redis that is full by then refuses by itself.
+#: An older reading is ignored; if Redis is full by then, it refuses writes itself.
 _STALE_SECONDS: Final = 10.0
 
 
 class MemoryGauge:
-    """`async with gauge:` reads INFO once a second; `check` asks no one.
+    """`async with gauge:` reads INFO once a second; `check` uses the last reading.
 
-    `watermark`: share of maxmemory. Closed above it, intake opens again two points below.
+    `watermark`: share of maxmemory. Intake closes above it and opens again two percentage points below.
     """
 
     def __init__(self, redis: Redis, watermark: float, monotonic: Callable[[], float]) -> None:
@@ -39,24 +39,24 @@ class MemoryGauge:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._reader is not None
-        # Once is not enough: a time-out inside the client at the same moment swallows a cancellation.
+        # Cancel repeatedly: a timeout inside the client at the same moment swallows a cancellation.
         while not self._reader.done():
             self._reader.cancel()
             await asyncio.wait([self._reader], timeout=0.5)
 
     @property
     def ratio(self) -> float | None:
-        """Used memory by maxmemory; None when there is no limit or nobody knows."""
+        """Used memory divided by maxmemory; None without a limit or a recent reading."""
         return self._ratio if self._monotonic() - self._read_at <= _STALE_SECONDS else None
 
     def check(self) -> None:
-        """StoreFull when nothing new should be accepted."""
+        """Raises StoreFull when no new job should be accepted."""
         ratio = self.ratio
         if self._full and ratio is not None:
             raise StoreFull(ratio)
 
     async def read(self) -> None:
-        """Look now. Raises what redis raises."""
+        """Reads the memory now. Raises redis' errors."""
         self._ratio = ratio_of(await self._redis.info("memory"))
         self._read_at = self._monotonic()
         mark = self._watermark - _HYSTERESIS if self._full else self._watermark
@@ -79,8 +79,8 @@ class MemoryGauge:
 
 
 def ratio_of(info: dict[str, Any]) -> float | None:
-    """Of INFO's section `memory`, reckoned as Redis does when it refuses a write: what waits to be written to
-    the append-only file or to a replica does not count. None without a limit."""
+    """The ratio from INFO's section `memory`, computed as Redis does before it refuses a write: buffers for
+    the append-only file and for replicas do not count. None without a limit."""
     limit = int(info.get("maxmemory", 0))
     if not limit:
         return None

@@ -1,4 +1,4 @@
-"""The audit of what operators did, by page or time range, and the histories of jobs that ended in one."""
+"""The operators' audit, by page or by time range, and the histories of jobs that finished in a time range."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.store.client import store_errors
 from gateway.store.job_history import history_of
 from gateway.store.ops_log import Entries, newest
 
-#: Read at once, of an export: what one holds in memory.
+#: Entries that an export reads at once and holds in memory.
 BATCH: Final = 200
 
 
@@ -40,7 +40,7 @@ class RedisAudit:
             first = f"({found[-1][0]}"
 
     async def of_jobs(self, since: int, until: int) -> AsyncIterator[list[dict[str, str]]]:
-        """Batches of what happened to the jobs that became final in that time, job by job, oldest first."""
+        """Batches of history entries of the jobs that became final in that time, job by job, oldest first."""
         skip, start = 0, since
         while True:
             with store_errors():
@@ -51,7 +51,7 @@ class RedisAudit:
                 return
             yield await self._histories([name for name, _ in found])
             last = int(found[-1][1])
-            # some of the same millisecond may follow
+            # more jobs of the same millisecond may follow
             same = sum(int(at) == last for _, at in found)
             skip, start = (skip + same, last) if last == start else (same, last)
 

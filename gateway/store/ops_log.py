@@ -1,4 +1,4 @@
-"""What operators did and should know, and the callbacks that could not be understood: streams on Redis."""
+"""Streams for operators on Redis: audit entries, ops events, and quarantined callbacks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
-#: Of raw bytes in quarantine, how many are shown.
+#: How many raw bytes of a quarantined callback are shown.
 SHOWN_BYTES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Entries of a stream: `id` and its fields. `more` when others follow in the order of the page."""
+    """Entries of a stream: `id` and fields. `more`: others follow in the order of the page."""
 
     rows: list[dict[str, str]]
     more: bool
@@ -32,7 +32,7 @@ class RedisOpsLog:
         self._scripts = scripts
 
     async def note(self, kind: str, *, by: str, **fields: str) -> None:
-        """One more audit entry, also among the ops events. `by`: the id of a key."""
+        """Adds an audit entry and an ops event. `by`: the id of a key."""
         flat = [part for field in fields.items() for part in field]
         await self._scripts.run("note_audit", [keys.OPS_EVENTS], [kind, by, REQUEST.get(), *flat])
 
@@ -45,14 +45,14 @@ class RedisOpsLog:
         return _page(await newest(self._redis, keys.OPS_EVENTS, before, limit + 1), limit)
 
     async def quarantine(self, after: str | None, limit: int) -> Entries:
-        """Genuine callbacks that could not be understood, oldest first. `raw`: the start of the body; bytes
-        that are no text appear as escapes."""
+        """Quarantined callbacks, oldest first. `raw`: the start of the body; bytes that are not UTF-8 are
+        shown as escapes."""
         found = await self._read(keys.QUARANTINE, after, limit, **{NEVER_DECODE: True})
         texts = [(_text(name), {_text(k): _text(v) for k, v in fields.items()}) for name, fields in found]
         return _page(texts, limit)
 
     async def _read(self, stream: str, after: str | None, limit: int, **options: Any) -> Any:
-        """One entry more than `limit`, when there is one."""
+        """Up to `limit` + 1 entries, to see whether more follow."""
         first = f"({after}" if after else "-"
         with store_errors():
             return await self._redis.execute_command(  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ async def newest(
 ) -> list[tuple[str, dict[str, str]]]:
     """Entries of the stream earlier than the entry `before`, newest first."""
     if before is not None and not before.replace("-", "").strip("0"):
-        return []  # Redis knows nothing before its first id, and says so by an error
+        return []  # Redis answers with an error for an id before the first possible one
     with store_errors():
         found: list[tuple[str, dict[str, str]]] = await redis.xrevrange(
             stream, f"({before}" if before else "+", "-", count=most

@@ -22,7 +22,8 @@ KEPT: Final = 20
 
 
 class Step(NamedTuple):
-    """`more`: the next step can be made at once; `over`: there is none. `moved`: deliveries."""
+    """`more`: the next step may run at once; `over`: the recovery is finished; `moved`: deliveries in this
+    step."""
 
     more: bool
     over: bool
@@ -30,9 +31,9 @@ class Step(NamedTuple):
 
 
 class RedisRecoveries:
-    """Every call may raise StoreUnavailable, and may be made again. `rate`: deliveries of an
-    endpoint that are made pending again in a second, 0: as many as it takes; `batch`: in one step, at most;
-    `most_waiting`: how many of an endpoint may wait for it to be made."""
+    """Every call may raise StoreUnavailable, and can be repeated. `rate`: deliveries per second that one
+    endpoint gets pending again (0: no limit); `batch`: at most in one step; `most_waiting`: no step while
+    this many deliveries of the endpoint wait."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class RedisRecoveries:
         self._most_waiting = most_waiting
 
     async def begin(self, recovery: Recovery) -> Recovery | Hindrance:
-        """Note it, with what there is to recover; `advance` does it."""
+        """Stores the recovery and counts its deliveries. `advance` does the work."""
         order: dict[str, Any] = {
             "name": recovery.id,
             "endpoint": recovery.endpoint_id,
@@ -83,7 +84,7 @@ class RedisRecoveries:
         return recovery_from(recovery_id, fields) if fields and fields["tenant"] == tenant else None
 
     async def of(self, endpoint_id: str) -> list[Recovery]:
-        """An endpoint's newest ones, newest first."""
+        """An endpoint's kept recoveries, newest first."""
         with store_errors():
             names: list[str] = await self._redis.zrevrange(
                 f"{PREFIX}lane:{endpoint_id}:recoveries", 0, KEPT - 1
@@ -95,13 +96,13 @@ class RedisRecoveries:
         return [recovery_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
 
     async def running(self) -> list[str]:
-        """The ids of those that are not over."""
+        """The ids of the recoveries that are not finished."""
         with store_errors():
             names: list[str] = await self._redis.hvals(_RUNNING)  # type: ignore[misc]
         return sorted(names)
 
     async def advance(self, recovery_id: str) -> Step:
-        """Make the next batch pending again, unless many of them wait already."""
+        """Makes the next batch pending again, unless too many deliveries of the endpoint wait."""
         order: dict[str, Any] = {
             "transition": arguments.new_round("", self._roles),
             "trigger": "recovery",

@@ -1,4 +1,5 @@
-"""Forgetting jobs that were finished long ago: by sweeping, since nothing that matters has a time to live."""
+"""Removes jobs whose retention has passed. It sweeps, because no important key has a time to live in
+Redis."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ _AGAIN_MS: Final = 3_600_000
 
 
 class RedisRetention:
-    """`{gw}:finished` lists the jobs that are final, by when they became so, in milliseconds of Redis' clock.
-    Every call may raise StoreUnavailable, and may be made again."""
+    """`{gw}:finished` lists the final jobs by the time when they became final, in ms of Redis' clock. Every
+    call may raise StoreUnavailable, and can be repeated."""
 
     def __init__(
         self, redis: Redis, scripts: Scripts, retention_seconds: float, audit_days: float = 365
@@ -30,11 +31,11 @@ class RedisRetention:
         self._audit_ms = int(audit_days * 86_400_000)
 
     async def lead(self, seconds: float) -> bool:
-        """True for one caller in this many seconds."""
+        """True for only one caller in this many seconds."""
         return bool(await self._scripts.run("acquire_leadership", [_LEAD], [int(seconds * 1000)]))
 
     async def expired(self, limit: int) -> list[str]:
-        """Jobs that have been final for longer than they are kept, oldest first."""
+        """Ids of jobs that have been final for longer than the retention, oldest first."""
         with store_errors():
             seconds, microseconds = await self._redis.time()
             before = seconds * 1000 + microseconds // 1000 - self._retention_ms
@@ -42,15 +43,16 @@ class RedisRetention:
         return found
 
     async def forget(self, job_id: str) -> bool:
-        """Remove the job and all that belongs to it. False when it is kept a while longer, or gone."""
+        """Removes the job and everything that belongs to it. False when it must be kept longer, or is
+        gone."""
         return await self._run(job_id, later=False) == 1
 
     async def trim_audit(self) -> None:
-        """Forget what operators did longer ago than that is kept."""
+        """Removes audit entries that are older than the retention of the audit."""
         await self._scripts.run("trim_audit", [keys.AUDIT], [self._audit_ms])
 
     async def put_off(self, job_id: str) -> None:
-        """Look at it again in an hour."""
+        """Postpones the removal of the job by an hour."""
         await self._run(job_id, later=True)
 
     async def _run(self, job_id: str, *, later: bool) -> int:

@@ -1,4 +1,4 @@
-"""How the service did lately, sample by sample."""
+"""Samples of the service's recent state."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _NUMBERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`at`: ms. `waiting` jobs, the longest for `oldest_ms`; `in_flight` at the upstream; `owed` deliveries.
-    `accepted`, `completed`, `finished` (jobs), `attempts`, `delivered` (webhooks), `callbacks`,
-    `callback_lost` and `job_times` (how long jobs took, as of `Timing`) count from the beginning of the
-    service."""
+    """`at`: ms. `waiting`: jobs, the longest for `oldest_ms`; `in_flight`: jobs at the upstream; `owed`:
+    unfinished deliveries. Counted since the service first ran: `accepted`, `completed`, `finished` (jobs),
+    `attempts`, `delivered` (webhooks), `callbacks`, `callback_lost` and `job_times` (durations of jobs,
+    counts of `Timing`)."""
 
     at: int
     waiting: int
@@ -53,11 +53,11 @@ class RedisHistory:
         self._scripts = scripts
 
     async def sample(self) -> bool:
-        """Keep how it stands now; False when that was done a moment ago."""
+        """Records a sample now. False when the newest one is too young."""
         return bool(await self._scripts.run("record_sample", [keys.HISTORY], [SAMPLE_MS, _KEPT]))
 
     async def read(self, ms: int) -> list[Sample]:
-        """Those of the last `ms`, oldest first."""
+        """The samples of the last `ms`, oldest first."""
         with store_errors():
             seconds, _ = await self._redis.time()
             found: Sequence[tuple[str, Mapping[str, str]]] = await self._redis.xrange(

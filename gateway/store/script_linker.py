@@ -1,6 +1,6 @@
-"""A script made of a verb and of what it needs of the parts.
+"""Links a script from a verb and the pieces of the shared parts that it needs.
 
-Redis makes every function of a script anew each time that it runs, needed or not: for all of them that takes
+Redis creates every function of a script again each time that the script runs. Creating all of them would take
 as long as thirty commands.
 """
 
@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import Final, NamedTuple
 
-#: By our style, what stands at the beginning of a line with `local` begins something of its own.
+#: By our style, a line that starts with `local` begins a new piece.
 _BEGINNING: Final = re.compile(r"^(?=local )", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*--.*$|(?<=\s)--\s.*$", re.MULTILINE)
 _NAMES: Final = re.compile(r"local (?:function (?P<function>\w+)|(?P<values>[\w, ]+?) =)")
@@ -24,7 +24,8 @@ class _Piece(NamedTuple):
 
 
 def compose(parts: str, verb: str) -> str:
-    """The pieces of `parts` that `verb` names, and what these name, in their order; then the verb."""
+    """The pieces of `parts` that `verb` names, directly or through other pieces, in their order; then
+    `verb`."""
     pieces = _pieces(parts)
     kept: set[int] = set()
     words = set(_WORD.findall(_COMMENT.sub("", verb)))
@@ -36,17 +37,17 @@ def compose(parts: str, verb: str) -> str:
 
 
 def piece_names(parts: str) -> frozenset[str]:
-    """Every name that a piece of `parts` gives to a script."""
+    """Every name that a piece of `parts` defines."""
     return frozenset().union(*(piece.names for piece in _pieces(parts)))
 
 
-@cache  # every verb is made of the same parts
+@cache  # all verbs use the same parts
 def _pieces(parts: str) -> tuple[_Piece, ...]:
     return tuple(map(_piece, _BEGINNING.split(_COMMENT.sub("", parts))[1:]))
 
 
 def _piece(text: str) -> _Piece:
     found = _NAMES.match(text)
-    assert found, f"what begins with {text[:40]!r} names nothing"
+    assert found, f"the piece {text[:40]!r} defines no name"
     names = (found["function"] or found["values"]).replace(",", " ").split()
     return _Piece(frozenset(names), text, frozenset(_WORD.findall(text)))

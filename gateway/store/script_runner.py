@@ -1,7 +1,7 @@
-"""Our Lua scripts: loaded once from their files, run by hash.
+"""Runs our Lua scripts: loaded once from their files, called by hash.
 
-What is asked for while a round trip is under way shares the next one: under load, many requests cost one
-write to the socket and, with `appendfsync always`, one wait for the disk.
+Calls made at the same time share a round trip: under load, many calls cost one write to the socket and, with
+`appendfsync always`, one wait for the disk.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PARTS: Final = (
     *("ranks.lua", "account_slots.lua", "lanes.lua", "account_health.lua", "queue_position.lua"),
     *("dispatching.lua", "circuit_breaker.lua", "records.lua", "tasks.lua", "transitions.lua", "effects.lua"),
 )
-# A full Redis takes in nothing new, but what it holds can be worked off: all but `accept` may write then.
+# A full Redis accepts no new job, but must finish those it has: all scripts except `accept` may write then.
 _DRAINING: Final = "#!lua flags=allow-oom\n"
-_BATCH: Final = 8  # more at once would leave Redis idle while we gather, and us while it works
+_BATCH: Final = 8  # with more, Redis would be idle while we collect, and we while it works
 
 Word = str | bytes | int | float
 
@@ -38,13 +38,13 @@ class LinkedScript(NamedTuple):
 
 
 def shared_parts() -> str:
-    """The text of every shared part, in the order in which they need each other."""
+    """The text of all shared parts, in the order of their dependencies."""
     return "".join((_FOLDER / "lib" / name).read_text() for name in _PARTS)
 
 
 @cache
 def linked_scripts() -> Mapping[str, LinkedScript]:
-    """Every verb, linked with what it needs of the shared parts. Made once in a process."""
+    """Every verb, linked with the shared pieces that it needs. Built once per process."""
     parts, linked = shared_parts(), {}
     for path in _FOLDER.iterdir():
         verb, _, ending = path.name.rpartition(".")
@@ -62,49 +62,49 @@ class Scripts:
         self._pool: Any = redis.connection_pool
         self._reach = reach
         self._scripts = linked_scripts()
-        self._asked: list[tuple[Sequence[Word], asyncio.Future[Any]]] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._queued: list[tuple[Sequence[Word], asyncio.Future[Any]]] = []
+        self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(
         self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None
     ) -> Any:
-        """The script's answer, texts decoded. StoreUnavailable when Redis does not answer; the script may
-        have run all the same. `effect`: the name of its crash points, where it is not the verb's."""
+        """The script's reply, with strings decoded. Raises StoreUnavailable when Redis does not answer; the
+        script may have run anyway. `effect`: the name of its crash points, if not the verb."""
         name = effect or verb
         await self._reach(f"{name}.before")
         with store_errors():
             try:
-                answer = await self._ask(("EVALSHA", self._scripts[verb].sha1, len(keys), *keys, *args))
+                answer = await self._enqueue(("EVALSHA", self._scripts[verb].sha1, len(keys), *keys, *args))
             except NoScriptError:
-                answer = await self._ask(("EVAL", self._scripts[verb].source, len(keys), *keys, *args))
+                answer = await self._enqueue(("EVAL", self._scripts[verb].source, len(keys), *keys, *args))
         await self._reach(f"{name}.after")
         return answer
 
-    def _ask(self, command: Sequence[Word]) -> asyncio.Future[Any]:
+    def _enqueue(self, command: Sequence[Word]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        if not self._asked:
+        if not self._queued:
             loop.call_soon(self._send)
-        self._asked.append((command, answer))
-        if len(self._asked) == _BATCH:
+        self._queued.append((command, answer))
+        if len(self._queued) == _BATCH:
             self._send()
         return answer
 
     def _send(self) -> None:
-        asked, self._asked = self._asked, []
-        if asked:
-            sending = asyncio.create_task(self._round_trip(asked))
-            self._under_way.add(sending)  # a task that nobody holds may be collected half way
-            sending.add_done_callback(self._under_way.discard)
+        queued, self._queued = self._queued, []
+        if queued:
+            sending = asyncio.create_task(self._round_trip(queued))
+            self._in_flight.add(sending)  # asyncio keeps no reference: the task could be collected
+            sending.add_done_callback(self._in_flight.discard)
 
     async def _round_trip(self, batch: Sequence[tuple[Sequence[Word], asyncio.Future[Any]]]) -> None:
         replies: Sequence[Any]
         try:
             replies = await self._exchange([command for command, _ in batch])
-        except Exception as error:  # noqa: BLE001  # whatever it is, those who asked are told, each of them
+        except Exception as error:  # noqa: BLE001  # every caller gets the error, whatever it is
             replies = [error] * len(batch)
         for (_, answer), reply in zip(batch, replies, strict=True):
-            if answer.done():  # who asked has gone away
+            if answer.done():  # its caller was cancelled
                 continue
             if isinstance(reply, Exception):
                 answer.set_exception(reply)
@@ -112,8 +112,8 @@ class Scripts:
                 answer.set_result(reply)
 
     async def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
-        """All commands out, then all replies in, errors of single commands among them. What redis-py's
-        pipeline does for each command besides would cost more than the command."""
+        """Sends all commands, then reads all replies, including errors of single commands. redis-py's
+        pipeline does more per command than the command itself costs."""
         connection = await self._pool.get_connection()
         try:
             packed = connection.pack_commands(commands)
@@ -127,7 +127,7 @@ class Scripts:
             )
             return replies
         except BaseException:
-            await connection.disconnect(nowait=True)  # replies may still come that nobody reads
+            await connection.disconnect(nowait=True)  # unread replies may still arrive on it
             raise
         finally:
             await self._pool.release(connection)

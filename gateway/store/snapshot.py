@@ -1,4 +1,4 @@
-"""What ops watch: depths, ages, slots and counts, read from Redis in one round trip."""
+"""The state for metrics and operators: depths, ages, slots and counts, read in one round trip."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gateway.store.memory_watermark import ratio_of
 from gateway.store.workers import SILENT_MS
 
 _MOST_WORKERS: Final = 1000
-_LOOKED_AT: Final = 200  # of the longest waiting deliveries, to find one whose subscriber is not left alone
+_DELIVERIES_READ: Final = 200  # of the longest waiting deliveries, to find one in a lane that is not paused
 
 
 @dataclass(frozen=True, slots=True)
 class RoleGauges:
-    """`waiting`: in lanes; `oldest_seconds`: the age of the longest there; `due`: to enter a lane later
-    (`overdue_seconds`: how late the earliest of them is); `slots`: held now (`lease_overdue_seconds`: how
-    long ago the earliest lease among them ran out)."""
+    """`waiting`: tickets in lanes; `oldest_seconds`: the longest wait among them; `due`: tickets that enter a
+    lane later (`overdue_seconds`: how late the earliest is); `slots`: held now (`lease_overdue_seconds`: how
+    long ago the earliest lease ran out)."""
 
     waiting: int
     oldest_seconds: float
@@ -36,9 +36,9 @@ class RoleGauges:
 
 @dataclass(frozen=True, slots=True)
 class AccountGauges:
-    """Of one of the upstream's accounts. `slots`: how many tasks it may hold now, of `limit`; `in_flight`:
-    those that it holds; `held`: nothing is sent until the time that a 429 named; `parked_seconds`: for
-    how long it has been parked."""
+    """State of one upstream account. `slots`: tasks that it may hold now, of `limit`; `in_flight`: tasks that
+    it holds; `held`: nothing is sent until the time that a 429 named; `parked`, `parked_seconds`: whether and
+    for how long it has been paused."""
 
     name: str
     parked: bool
@@ -52,13 +52,13 @@ class AccountGauges:
 @dataclass(frozen=True, slots=True)
 class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
-    `sweep_age_seconds`: since the last sweep, or since the epoch when there was none, and so
-    `callback_path_age_seconds`: since callbacks were last proven to reach us. `accounts`: those that the
-    settings name. `unknown_oldest_seconds`: the age of the longest unknown
-    outcome. `parked_lanes`: of subscribers; `due_seconds`: how long the longest delivery waits whose
-    subscriber is not left alone, of the longest 200. `memory_ratio`: of Redis' maxmemory, how much is used; 0
-    when it has no such limit. `workers`: processes heard of lately; `paused`: nothing is sent, as an
-    operator said; `read_seconds`: what it took to read all this; `now`: Redis' clock, seconds since 1970."""
+    `sweep_age_seconds`: since the last sweep; `callback_path_age_seconds`: since the last proof that
+    callbacks reach us (both since 1970 if never). `accounts`: those in the settings.
+    `unknown_oldest_seconds`: the longest time that a job has been unknown. `parked_lanes`: paused lanes of
+    subscribers; `due_seconds`: the longest wait of a delivery in a lane that is not paused, among the longest
+    200. `memory_ratio`: used share of Redis' maxmemory, 0 without a limit. `workers`: processes with a recent
+    heartbeat; `paused`: an operator paused the service; `read_seconds`: how long this reading took; `now`:
+    Redis' clock, seconds since 1970."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -80,10 +80,10 @@ class Gauges:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Everything under way. `counts`: {"job:queued": n, "delivery:pending": n, ...}. `roles`: for each role
-    what is in its lanes, due, due again, and held: slots, their holders, and their sum over lanes.
-    `paused`: {"at" (ms), "by", "reason"} while nothing is sent to the upstream."""
+class WorkInProgress:
+    """All work in progress. `counts`: {"job:queued": n, "delivery:pending": n, ...}. `roles`: for each role
+    the tickets that wait, are due, are due again, the slots held, their holders, and the sum of slots over
+    lanes. `paused`: {"at" (ms), "by", "reason"} while the service is paused."""
 
     counts: dict[str, int]
     roles: dict[Role, dict[str, int]]
@@ -115,7 +115,7 @@ class RedisGauges:
                 pipe.exists(keys.PAUSED)
                 pipe.info("server")
                 pipe.hgetall(keys.TIMINGS)
-                pipe.zrange(keys.waiting(Role.DELIVER), 0, _LOOKED_AT - 1, withscores=True)
+                pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
                 for account in accounts:
                     pipe.hmget(keys.account(account.name), ["parked_at", "slots", "cut_at", "hold_until"])
                 for role in Role:
@@ -154,8 +154,8 @@ class RedisGauges:
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 
-    async def standing(self) -> Standing:
-        """Everything under way, over all processes, in one consistent step."""
+    async def work_in_progress(self) -> WorkInProgress:
+        """The work in progress of all processes, read in one transaction."""
         with store_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hgetall(keys.COUNTS)
@@ -182,12 +182,12 @@ class RedisGauges:
                 "holders": holders,
                 "inflight": sum(map(int, inflight)),
             }
-        return Standing(
+        return WorkInProgress(
             {name: int(n) for name, n in counts.items()}, roles, unknown, deadlines, paused or None
         )
 
     async def _sendable(self, longest: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-        """Those of these tickets whose subscribers are not left alone."""
+        """Those of these tickets whose lanes are not paused."""
         lanes = [ticket.partition("|")[0] for ticket, _ in longest]
         with store_errors():
             until = await self._redis.zmscore(keys.parked(Role.DELIVER), lanes)
@@ -213,9 +213,9 @@ class RedisGauges:
         )
 
     async def ping(self) -> None:
-        """StoreUnavailable when Redis does not answer or does not take writes."""
+        """Raises StoreUnavailable when Redis does not answer or accepts no writes."""
         with store_errors():
-            # Deletes nothing: a write all the same, which a full Redis, that still drains, lets through.
+            # The key never exists. A delete is a write that even a full Redis, which still drains, accepts.
             await self._redis.delete(f"{keys.SWEEP}:probe")
 
 

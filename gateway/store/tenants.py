@@ -1,4 +1,4 @@
-"""Tenants on Redis: what operators set for each, and whether it is sent anything."""
+"""Tenants on Redis: the operators' settings for each, and whether it is paused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_KNOWN: Final = 10_000
 
 
 class RedisTenants:
-    """`roles`: of a process that may hand out what a change lets go; without, the next tick does."""
+    """`roles`: limits, so that a change can dispatch work at once; if empty, the next tick dispatches it."""
 
     def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
         self._redis = redis
@@ -35,13 +35,13 @@ class RedisTenants:
         self._known: dict[str, tuple[float, tuple[Network, ...]]] = {}
 
     async def read(self, tenant: str) -> Tenant:
-        """Also one of which nothing is known yet: everything is as the service does."""
+        """The tenant. If nothing is stored for it, all its settings are None: the service's defaults."""
         with store_errors():
             fields = await self._redis.hgetall(keys.tenant_settings(tenant))  # type: ignore[misc]
         return tenant_from(tenant, fields)
 
     async def networks(self, tenant: str) -> tuple[Network, ...]:
-        """Those that its webhooks may go to besides, as they were `REMEMBERED_SECONDS` ago at most."""
+        """The additional networks that its webhooks may go to; at most `REMEMBERED_SECONDS` old."""
         now = self._monotonic()
         at, found = self._known.get(tenant, (-REMEMBERED_SECONDS, ()))
         if now - at < REMEMBERED_SECONDS:
@@ -55,7 +55,7 @@ class RedisTenants:
         return found
 
     async def page(self, after: str | None, limit: int) -> tuple[list[Tenant], bool]:
-        """In the order of their names, later than `after`, and whether more follow."""
+        """Tenants after the name `after`, in the order of their names; and whether more follow."""
         first = f"({after}" if after else "-"
         with store_errors():
             names: list[str] = await self._redis.zrangebylex(keys.TENANTS, first, "+", 0, limit + 1)
@@ -67,14 +67,15 @@ class RedisTenants:
         return tenants, len(names) > limit
 
     async def change(self, tenant: str, changes: Mapping[str, object], by: str) -> Tenant:
-        """Only what is named; None: as the service does. `by` is told to operators, in the same step."""
+        """Changes only these settings; None: back to the service's default. Adds an audit entry with `by` in
+        the same step."""
         wanted = {name: _text(value) for name, value in changes.items() if value is not None}
         gone = [name for name, value in changes.items() if value is None]
         await self._run({"tenant": tenant, "by": by, "set": wanted, "unset": gone})
         return await self.read(tenant)
 
     async def pause(self, tenant: str, reason: str, by: str) -> Tenant:
-        """Nothing of it is sent to the upstream any more; its jobs are kept and taken, and wait."""
+        """Sends none of its jobs to the upstream. Its jobs are still accepted, and wait."""
         await self._run({"tenant": tenant, "by": by, "set": {}, "unset": [], "pause": reason})
         return await self.read(tenant)
 
@@ -115,6 +116,6 @@ def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
 
 @contextlib.asynccontextmanager
 async def tenants_at(redis_url: str) -> AsyncIterator[RedisTenants]:
-    """For a process that lives for one command."""
+    """A store for a process that runs one command."""
     async with redis_at(redis_url, _TIMEOUT_SECONDS) as redis:
         yield RedisTenants(redis, Scripts(redis), {})

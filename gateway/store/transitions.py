@@ -1,6 +1,6 @@
-"""A transition: an event that happened to a record, a guard that must hold, and the effects that go with it.
+"""A transition: an event that happened to a record, a guard that must hold, and effects.
 
-It is one durable step. gateway/lifecycle.py says which state the event leads to.
+It is one durable step. gateway/lifecycle.py defines which state the event leads to.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ E = TypeVar("E", bound=Effect)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """`fields`: must have these values (None: must be absent), or the transition is fenced. `holder`: only
-    the newest dispatch of this ticket may do it."""
+    """`fields`: must have these values (None: must be absent), or the outcome is fenced. `holder`: must be
+    the newest dispatch of its ticket, or the outcome is stale."""
 
     fields: Mapping[str, int | str | None] = field(default_factory=dict)
     holder: Ticket | None = None
 
     @classmethod
     def held_by(cls, ticket: Ticket) -> Self:
-        """The ticket was not dispatched anew."""
+        """The ticket was not dispatched again."""
         return cls(holder=ticket)
 
     @classmethod
     def same_submission(cls, job: Job) -> Self:
-        """No newer submission of the job was begun."""
+        """No newer submission of the job has begun."""
         return cls({"epoch": job.epoch or None})
 
     @classmethod
     def same_claim(cls, job: Job) -> Self:
-        """The same, and by the same claim: a Redis that was rolled back may give an epoch twice."""
+        """The same submission and claim: a Redis that was rolled back may give an epoch twice."""
         return cls({"epoch": job.epoch or None, "run": job.run})
 
     @classmethod
     def same_state(cls, job: Job) -> Self:
-        """The newest submission is the same, and in the same state."""
+        """The same submission, in the same state."""
         return cls({"epoch": job.epoch or None, "state": job.state})
 
     @classmethod
     def same_release(cls, job: Job) -> Self:
-        """The same, and its last byte was let go, or held back, as it was."""
+        """The same submission and state, and still released or still not released."""
         return cls.same_state(job) & cls({"released_at": job.released_at})
 
     def without(self, *names: str) -> Self:
-        """And these fields are absent."""
+        """This guard, and these fields must be absent."""
         return replace(self, fields={**self.fields, **dict.fromkeys(names)})
 
     def __and__(self, other: Guard) -> Self:
@@ -72,16 +72,16 @@ class Transition:
     def __post_init__(self) -> None:
         kinds = [type(effect) for effect in self.effects]
         if len(set(kinds)) < len(kinds) or not _KNOWN.issuperset(kinds):
-            raise ValueError(f"two effects of a kind, or one that nobody knows: {kinds}")
+            raise ValueError(f"two effects of one kind, or an effect missing in ORDER: {kinds}")
 
     def find(self, kind: type[E]) -> E | None:
-        """Its effect of that kind, if it has one."""
+        """The effect of that kind, or None."""
         return next((effect for effect in self.effects if isinstance(effect, kind)), None)
 
     def also(self, *effects: Effect) -> Self:
-        """The same, with more effects."""
+        """The transition with more effects."""
         return replace(self, effects=[*self.effects, *effects])
 
     def guarded(self, guard: Guard) -> Self:
-        """The same, under this guard."""
+        """The transition with this guard instead of its own."""
         return replace(self, guard=guard)

@@ -1,4 +1,4 @@
-"""Jobs whose outcome is unknown, on Redis: the list, and whose a task is that an operator names for one."""
+"""Jobs whose outcome is unknown, on Redis: the list, and the owner of a task that an operator names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NOBODY: Final = "-"  # as in scripts/lib/records.lua
 
 @dataclass(frozen=True, slots=True)
 class UnknownJob:
-    """`since`: ms. `on_unknown`: what the job's owner chose, for it or for all its jobs. `evidence`: what
-    proves that the upstream accepted the job."""
+    """`since`: ms. `on_unknown`: the owner's choice for this job or for all its jobs. `evidence`: proof that
+    the upstream accepted the job."""
 
     job_id: str
     tenant: str
@@ -32,8 +32,8 @@ class RedisUnknownJobs:
         self._redis = redis
 
     async def page(self, after: tuple[int, str] | None, limit: int) -> tuple[list[UnknownJob], bool]:
-        """The jobs that have been unknown longest come first; and whether more follow. `after`: of the last
-        job of the page before, since when (ms) it was unknown, and its id; it may be resolved by now."""
+        """Jobs, those that have been unknown longest first; and whether more follow. `after`: (since in ms,
+        id) of the last job of the previous page, which may be resolved by now."""
         since, last = after or (0, "")
         with store_errors():
             same = await self._redis.zcount(keys.UNKNOWNS, since, since) if after else 0
@@ -61,7 +61,7 @@ class RedisUnknownJobs:
         ]
 
     async def owner_of(self, task_id: str) -> str | None:
-        """The job that the task belongs to; None also when the callbacks of two jobs named it."""
+        """The id of the job that owns the task; None also when callbacks of two jobs named it."""
         with store_errors():
             found: str | None = await self._redis.get(keys.task(task_id))
         return None if found == _NOBODY else found

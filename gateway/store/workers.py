@@ -1,4 +1,4 @@
-"""Which worker processes there are: each says so every few seconds."""
+"""The worker processes that exist, by their heartbeats."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
 BEAT_SECONDS: Final = 5.0
-#: A process that was not heard of for so long does not count as one.
+#: A process without a heartbeat for this long does not count.
 SILENT_MS: Final = 15_000
 _MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """`seen_ms_ago`: since its last beat. `running`: pieces of work in hand."""
+    """`seen_ms_ago`: since its last heartbeat. `running`: pieces of work in progress."""
 
     id: str
     host: str
@@ -45,7 +45,7 @@ class RedisWorkers:
         await self._scripts.run("heartbeat", [keys.WORKERS], [worker])
 
     async def all(self) -> list[WorkerProcess]:
-        """Those that were heard of in the last minute, the newest beat first."""
+        """The processes with a heartbeat in the last minute, newest heartbeat first."""
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()

@@ -66,10 +66,10 @@ def create_app(settings: Settings) -> Starlette:
         guard = await open_guard(settings)
         dialect = dialects.make(settings.upstream_dialect)
         async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
-            await open_now.enter_async_context(resources.changes)
+            await open_now.enter_async_context(resources.notifications)
             stopping = asyncio.Event()
             keep_alive = await open_now.enter_async_context(KeepAlive(stopping))
-            reading = Streams(resources.changes, resources.tenant_events, settings.streams_max)
+            reading = Streams(resources.notifications, resources.tenant_events, settings.streams_max)
             streams = await open_now.enter_async_context(reading)
             gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
             memory = await open_now.enter_async_context(gauge)

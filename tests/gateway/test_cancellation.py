@@ -84,7 +84,7 @@ async def test_a_job_that_was_handed_over_is_not_canceled_where_the_upstream_can
     resources: Resources, state: JobState
 ) -> None:
     job = await put_into(resources, state, released_at=1)
-    with pytest.raises(CannotCancel, match="handed to the upstream"):
+    with pytest.raises(CannotCancel, match="sent to the upstream"):
         await canceled(resources, job)
     assert await resources.jobs.read(job.id) == job
 
@@ -122,7 +122,7 @@ async def test_a_worker_that_was_quicker_wins(resources: Resources) -> None:
     assert claimed
     assert await resources.jobs.release(claimed)
     for stale in (job, claimed):
-        with pytest.raises(CannotCancel, match="handed to the upstream"):
+        with pytest.raises(CannotCancel, match="sent to the upstream"):
             await canceled(resources, stale)
     found = await resources.jobs.read(job.id)
     assert found is not None

@@ -28,7 +28,7 @@ from tests.gateway.delivery.subscriber import LOOPBACK
 from tests.gateway.store.conftest import held, new_job
 from tests.workers.scripted import ScriptedUpstream, completed
 from workers.confirm import Confirmer
-from workers.deliver import Messenger
+from workers.deliver import DeliveryWorker
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 
@@ -82,7 +82,7 @@ class Rig:
     upstream: ScriptedUpstream
     submitter: Submitter
     confirmer: Confirmer
-    messenger: Messenger
+    delivery_worker: DeliveryWorker
     sweeper: Sweeper
     tasks: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -186,7 +186,7 @@ class Rig:
     async def deliver(self, delivery: Delivery) -> Delivery:
         """What the delivery is after its next attempt, which is made due now."""
         await self.make_due(Role.DELIVER, f"{delivery.lane}|{delivery.id}")
-        await self.messenger.deliver(await self.ticket(Role.DELIVER, delivery.id))
+        await self.delivery_worker.deliver(await self.ticket(Role.DELIVER, delivery.id))
         [found] = [one for one in await self.deliveries_of(delivery) if one.id == delivery.id]
         return found
 
@@ -224,6 +224,6 @@ async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
             upstream,
             Submitter(r.jobs, r.settlement, {ACCOUNT: upstream}, r.blobs, r.keyring, environment, settings),
             Confirmer(r.jobs, r.settlement, {ACCOUNT: upstream}, environment, settings),
-            Messenger(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
+            DeliveryWorker(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
             Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, environment, settings),
         )

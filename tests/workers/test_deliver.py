@@ -179,11 +179,11 @@ async def test_a_ticket_of_an_older_dispatch_posts_nothing(rig: Rig) -> None:
         delivery = await only(rig, await rig.completed(callback_url=served.url))
         old = await rig.ticket(Role.DELIVER, delivery.id)
         assert await rig.resources.lanes.redispatch(old)
-        await rig.messenger.deliver(old)
+        await rig.delivery_worker.deliver(old)
         assert served.requests == []
         newest = await rig.ticket(Role.DELIVER, delivery.id)
-        await rig.messenger.deliver(newest)
-        await rig.messenger.deliver(newest)
+        await rig.delivery_worker.deliver(newest)
+        await rig.delivery_worker.deliver(newest)
         assert len(served.requests) == 1
 
 
@@ -197,7 +197,7 @@ async def test_a_slow_endpoint_takes_no_more_than_its_own_slots(rig: Rig) -> Non
         owed = [delivery for job in jobs for delivery in await rig.deliveries(job)]
         waiting = [delivery for delivery in owed if delivery.endpoint_id == stuck.id]
         running = [
-            asyncio.create_task(rig.messenger.deliver(await rig.ticket(Role.DELIVER, delivery.id)))
+            asyncio.create_task(rig.delivery_worker.deliver(await rig.ticket(Role.DELIVER, delivery.id)))
             for delivery in waiting
             if delivery.id in await rung(rig.redis, Role.DELIVER)
         ]

@@ -53,7 +53,7 @@ class Noting:
 
 def noting(rig: Rig) -> tuple[Rig, Noting]:
     store = Noting(rig.resources.deliveries)
-    return replace(rig, messenger=replace(rig.messenger, deliveries=store)), store  # type: ignore[arg-type]
+    return replace(rig, delivery_worker=replace(rig.delivery_worker, deliveries=store)), store  # type: ignore[arg-type]
 
 
 async def changed(rig: Rig, endpoint: Endpoint, **changes: object) -> Endpoint:
@@ -109,7 +109,7 @@ async def test_during_a_rotation_old_and_new_secret_both_verify_until_the_old_on
 ) -> None:
     async with subscriber(reply(204)) as served:
         endpoint = await rig.endpoint(served.url)
-        until = rig.messenger.environment.now_ms() + 60_000
+        until = rig.delivery_worker.environment.now_ms() + 60_000
         rotated = await changed(rig, endpoint, version=2, previous=(PreviousSecret(endpoint.kid, 1, until),))
         old, new = (
             Webhook(endpoint_secret(rig.resources.keyring, rotated.kid, rotated.id, version))
@@ -218,7 +218,7 @@ async def test_what_is_owed_to_a_deleted_or_disabled_endpoint_says_nothing_of_it
 async def test_a_key_that_is_missing_is_not_the_endpoint_s_fault_and_costs_no_attempt(rig: Rig) -> None:
     rig, store = noting(rig)
     foreign = Keyring.parse(Keyring.generate())
-    lost = replace(rig, messenger=replace(rig.messenger, keyring=foreign))
+    lost = replace(rig, delivery_worker=replace(rig.delivery_worker, keyring=foreign))
     async with subscriber(answering(500, 200)) as served:
         await rig.endpoint(served.url)
         delivery = await rig.deliver(await only(rig, await rig.completed()))
@@ -243,7 +243,7 @@ async def test_a_worker_that_lost_its_lease_in_mid_attempt_records_nothing(rig: 
     async with subscriber(answer_late) as served:
         delivery = await only(rig, await rig.completed(callback_url=served.url))
         ticket = await rig.ticket(Role.DELIVER, delivery.id)
-        await rig.messenger.deliver(ticket)
+        await rig.delivery_worker.deliver(ticket)
         assert len(served.requests) == 1
     after = await only(rig, await rig.resources.jobs.read(delivery.job_id))  # type: ignore[arg-type]
     assert (after.state, after.attempts, after.log) == (DeliveryState.PENDING, 0, [])
@@ -256,10 +256,10 @@ async def test_who_hands_out_is_woken_for_a_retry_within_a_second(
     rig: Rig, seconds: float, woken: int
 ) -> None:
     calls: list[None] = []
-    settings = rig.messenger.settings.model_copy(update={"delivery_schedule_seconds": [seconds]})
-    messenger = replace(rig.messenger, settings=settings, wake=lambda: calls.append(None))
+    settings = rig.delivery_worker.settings.model_copy(update={"delivery_schedule_seconds": [seconds]})
+    delivery_worker = replace(rig.delivery_worker, settings=settings, wake=lambda: calls.append(None))
     async with subscriber(reply(500)) as served:
-        await replace(rig, messenger=messenger).deliver(
+        await replace(rig, delivery_worker=delivery_worker).deliver(
             await only(rig, await rig.completed(callback_url=served.url))
         )
     assert len(calls) == woken

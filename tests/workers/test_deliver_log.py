@@ -14,9 +14,9 @@ from gateway.delivery.headers import loggable_headers
 from gateway.endpoints import Delivery
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
-from workers.deliver import KEPT_ATTEMPTS, LOG_LIMIT_BYTES, Verdict, entry_of, noted
+from workers.deliver import KEPT_ATTEMPTS, LOG_LIMIT_BYTES, Decision, entry_of, noted
 
-FAILED = Verdict(DeliveryEvent.ATTEMPT_FAILED, 5.0)
+FAILED = Decision(DeliveryEvent.ATTEMPT_FAILED, 5.0)
 
 
 def delivery(attempts: int = 0) -> Delivery:
@@ -25,11 +25,13 @@ def delivery(attempts: int = 0) -> Delivery:
     )
 
 
-def entry(number: int, outcome: DeliveryOutcome, text: str = "", verdict: Verdict = FAILED) -> dict[str, Any]:
+def entry(
+    number: int, outcome: DeliveryOutcome, text: str = "", decision: Decision = FAILED
+) -> dict[str, Any]:
     """What a subscriber can bring into the log at most."""
     headers = loggable_headers((f"x-{at}-{text}", text) for at in range(99))
     result = AttemptResult(outcome, 302, 1, text, None, headers=headers, hint=text[:260])
-    return entry_of(delivery(number), 0, verdict, result.public())
+    return entry_of(delivery(number), 0, decision, result.public())
 
 
 def logged(*entries: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
 from tests.workers.conftest import Rig
 from tests.workers.test_deliver import answering, only
 
-LATE = "the next attempt would be later than the 259200 seconds that it has"
+LATE = "the next attempt would be later than 259200 seconds after the start"
 LAST = "that was the last attempt of its schedule"
 
 
@@ -57,7 +57,7 @@ async def test_a_new_round_begins_the_schedule_anew_and_counts_attempts_on(rig: 
         delivery = await rig.deliver(await only(rig, await rig.completed(callback_url=served.url)))
         delivery = await rig.deliver(delivery)
         assert await due_in(rig, delivery) == pytest.approx(30, abs=2)
-        delivery = await begin_round(rig, delivery, "manual", rig.messenger.environment.now_ms())
+        delivery = await begin_round(rig, delivery, "manual", rig.delivery_worker.environment.now_ms())
         delivery = await rig.deliver(delivery)
         assert await due_in(rig, delivery) == pytest.approx(5, abs=2)
         delivery = await rig.deliver(delivery)
@@ -93,17 +93,17 @@ async def test_a_new_round_has_the_whole_time_again(rig: Rig, trigger: str) -> N
     async with subscriber(reply(500)) as served:
         delivery = await only(rig, await rig.completed(callback_url=served.url))
         rig.clock.ahead = 1_000_000
-        delivery = await begin_round(rig, delivery, trigger, rig.messenger.environment.now_ms())
+        delivery = await begin_round(rig, delivery, trigger, rig.delivery_worker.environment.now_ms())
         delivery = await rig.deliver(delivery)
     assert (delivery.state, delivery.log[0]["trigger"]) == (DeliveryState.PENDING, trigger)
 
 
 async def test_a_missing_key_does_not_keep_a_delivery_alive_for_ever(rig: Rig) -> None:
-    messenger = replace(rig.messenger, keyring=Keyring.parse(Keyring.generate()))
+    delivery_worker = replace(rig.delivery_worker, keyring=Keyring.parse(Keyring.generate()))
     await rig.endpoint("http://127.0.0.1:9/hook")
     delivery = await only(rig, await rig.completed())
     rig.clock.ahead = 259_190
-    delivery = await replace(rig, messenger=messenger).deliver(delivery)
+    delivery = await replace(rig, delivery_worker=delivery_worker).deliver(delivery)
     assert (delivery.state, delivery.attempts) == (DeliveryState.DEAD, 0)
     assert delivery.log[0]["gave_up"] == LATE
 
@@ -113,9 +113,9 @@ async def test_a_time_out_is_not_followed_within_a_minute(rig: Rig) -> None:
         await asyncio.Event().wait()
 
     async with subscriber(hang) as served, Deliverer(LOOPBACK, total_seconds=0.2) as impatient:
-        messenger = replace(rig.messenger, deliverer=impatient)
+        delivery_worker = replace(rig.delivery_worker, deliverer=impatient)
         delivery = await only(rig, await rig.completed(callback_url=served.url))
-        delivery = await replace(rig, messenger=messenger).deliver(delivery)
+        delivery = await replace(rig, delivery_worker=delivery_worker).deliver(delivery)
     assert delivery.log[0]["outcome"] == "timeout"
     waits = await due_in(rig, delivery)
     assert waits is not None

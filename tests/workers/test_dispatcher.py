@@ -137,7 +137,7 @@ async def test_every_worker_process_has_one_which_its_messenger_wakes(
 ) -> None:
     monkeypatch.setattr(runner, "HttpUpstream", lambda *_, **__: rig.upstream)
     async with runner._context(rig.resources) as ctx:
-        assert ctx["messenger"].wake == ctx["dispatcher"].soon
+        assert ctx["delivery_worker"].wake == ctx["dispatcher"].soon
         tasks = runner._background(rig.resources, ctx)
         assert "dispatch" in {task.get_name() for task in tasks}
         for task in tasks:

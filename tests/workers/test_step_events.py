@@ -14,13 +14,13 @@ from gateway.store import keys
 from gateway.upstream.base import Accepted, Found, Unknown
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed
-from workers.step_events import StepTeller
+from workers.step_events import StepEventCreator
 
 
 async def tell(rig: Rig, job: Job, kind: EventType) -> None:
     ticket = await rig.ticket(Role.DELIVER, f"{job.id}:{kind}")
     assert ticket.lane == f"{EVENTS_LANES}{job.tenant}"
-    await StepTeller(rig.resources.jobs, rig.resources.deliveries).tell(ticket)
+    await StepEventCreator(rig.resources.jobs, rig.resources.deliveries).create(ticket)
 
 
 async def types(rig: Rig, job: Job) -> list[EventType]:
@@ -107,7 +107,7 @@ async def test_a_worker_that_lost_its_ticket_makes_nothing(rig: Rig) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.DELIVER, f"{job.id}:job.queued")
     stale = Ticket(ticket.role, ticket.lane, ticket.name, ticket.dispatch_number - 1)
-    await StepTeller(rig.resources.jobs, rig.resources.deliveries).tell(stale)
+    await StepEventCreator(rig.resources.jobs, rig.resources.deliveries).create(stale)
     assert await rig.deliveries(job) == []
     assert await tickets(rig) == 1
 

@@ -14,7 +14,7 @@ from gateway.lifecycle import JobState
 from gateway.upstream.base import Accepted, Unknown
 from tests.workers.conftest import Rig, eventually
 from tests.workers.scripted import nothing
-from workers.release_gate import Gatekeeper
+from workers.release_gate import ReleaseGate
 from workers.submit import Submitter
 
 
@@ -91,7 +91,7 @@ async def claimed(rig: Rig) -> Job:
 
 
 async def test_a_gate_that_was_closed_opens_for_nobody(rig: Rig) -> None:
-    gate = Gatekeeper(rig.resources.jobs, rig.resources.environment, await claimed(rig))
+    gate = ReleaseGate(rig.resources.jobs, rig.resources.environment, await claimed(rig))
     assert gate.close()
     with pytest.raises(Fenced):
         await gate()
@@ -99,7 +99,7 @@ async def test_a_gate_that_was_closed_opens_for_nobody(rig: Rig) -> None:
 
 
 async def test_a_gate_that_was_entered_is_not_closed_any_more(rig: Rig) -> None:
-    gate = Gatekeeper(rig.resources.jobs, rig.resources.environment, await claimed(rig))
+    gate = ReleaseGate(rig.resources.jobs, rig.resources.environment, await claimed(rig))
     await gate()
     assert not gate.close()
     assert (await rig.read(gate.job)).released_at is not None

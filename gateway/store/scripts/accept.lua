@@ -1,23 +1,23 @@
--- accept: stores a new job and puts it in its tenant's lane.
+-- accept: stores a new job and puts it into its tenant's lane.
 --
 -- KEYS  job: its record
 -- ARGV  order, JSON: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes, bytes_max,
 --       deadline, priority, rate, burst, video = kind of video, step = type of its event, deliver = limits,
 --       dispatch = {role = limits}}; payload: the client's own, or ""
 --
--- Claims the idempotency key, writes the job, puts it in the lane and dispatches it when a slot is free: one durable
--- step. Called again with the same job id, or the same key and fingerprint, it changes nothing. What the tenant was
--- given of its own goes before `queue_max`, `rate` (jobs in a second, 0: any number) and `burst`.
+-- One durable step claims the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
+-- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
+-- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed", earlier id} | {"mismatch", earlier id} |
--- {"full", jobs that wait, how many may} | {"heavy", bytes that the tenant's jobs take} | {"limited", allowance};
--- allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
+-- {"full", jobs that wait, how many are allowed} | {"heavy", bytes that the tenant's jobs take} | {"limited",
+-- allowance}; allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
 local job = KEYS[1]
 local order, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
 
--- Whether one more may come (GCRA), and the allowance that is left then, as JSON: {rate, burst, left: jobs, reset_ms:
--- until all are left, wait_ms: until the next}. "" when any number may come.
+-- Whether one more job is allowed (GCRA), and the allowance afterwards, as JSON: {rate, burst, left: jobs, reset_ms:
+-- until all are allowed, wait_ms: until the next}. "" without a rate limit.
 local function meter_rate(tenant, rate, burst, now)
   rate, burst = tonumber(rate), tonumber(burst)
   if rate <= 0 then return true, '' end

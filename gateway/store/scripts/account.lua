@@ -1,11 +1,11 @@
--- account: an operator pauses an account of the upstream, or lets it go on.
+-- account: an operator pauses or resumes an account of the upstream.
 --
 -- KEYS  account: its record
 -- ARGV  action: "park" | "resume"; by: the id of the operator's key; reason; request: the id of the request;
 --       roles: {role = limits} of dispatching.lua, JSON; name: of the account
 --
--- What an operator paused stays paused: no probe is sent, until an operator resumes it, also when the upstream had
--- refused it before. What waited meanwhile is dispatched at once.
+-- An account that an operator paused gets no probes and stays paused until an operator resumes it, also if the upstream
+-- had refused it before. After a resume, waiting jobs are dispatched at once.
 --
 -- Returns 1 | 0: it was so before
 local account = KEYS[1]
@@ -27,7 +27,7 @@ if action == 'park' then
   return 1
 end
 if not parked_at then return 0 end
--- whoever resumes it has mended it: what was refused need not wait for its time
+-- the account is expected to work again: refused jobs need not wait any longer
 end_longer_waits(name, now)
 resume_account(name, now, by)
 add_audit_entry('account_resumed', by, request, 'account', name)

@@ -1,9 +1,9 @@
--- acquire_leadership: one caller in so many milliseconds leads.
+-- acquire_leadership: makes one caller the leader for some milliseconds.
 --
 -- KEYS  lock
 -- ARGV  lease_ms
 --
--- A script, because a plain SET is refused by a Redis that is full, which needs its sweeps more than any other.
+-- A script, because a full Redis refuses a plain SET, and a full Redis needs its sweeps most.
 --
 -- Returns 1 | 0: another leads
 local lock, lease_ms = KEYS[1], ARGV[1]

@@ -3,8 +3,8 @@
 -- KEYS  key, keys: all of them, own_keys: those of its tenant, tenants; replaced: the key that it replaces, if any
 -- ARGV  order, JSON: {id, tenant, fields = {field, text, ...}, replaced_until = when that key expires (ms, as text)}
 --
--- All in one step: no key is stored that no list names, and no rotation is half done. Called again with the same key,
--- it changes nothing: what happened to the keys since then stays.
+-- All in one step, so that every stored key is in the lists, and no rotation is half done. A repeat with the same key
+-- changes nothing, so that later changes to the keys stay.
 --
 -- Returns 1: added | 0: it was there
 local key, keys, own_keys, tenants, replaced = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]

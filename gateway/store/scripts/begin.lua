@@ -1,10 +1,10 @@
--- begin: a worker takes up dispatched work, and its lease starts now.
+-- begin: a worker starts dispatched work, and its lease starts now.
 --
 -- KEYS  record
--- ARGV  role, ticket, number: of the dispatch; lease_ms; then pairs of field, prefix: also read is the record
---       {gw}:<prefix><what the field of the record says>
+-- ARGV  role, ticket, number: of the dispatch; lease_ms; then pairs of field, prefix: also reads the record
+--       {gw}:<prefix><value of that field>
 --
--- It must hold the newest dispatch of the ticket. Everything is read in the same step.
+-- The worker must hold the newest dispatch of the ticket. Everything is read in the same step.
 --
 -- Returns {} when the ticket is stale, else {record, related, ...} as flat lists
 local record = KEYS[1]

@@ -1,12 +1,12 @@
--- begin_recovery: notes that what an endpoint was not sent between two times is to be sent again.
+-- begin_recovery: stores a recovery: an endpoint's deliveries of a time range will be redelivered.
 --
 -- KEYS  recovery, endpoint: their records
 -- ARGV  order, JSON: {name, endpoint = its id, fields = {}, states, since, until, most}
 --
--- `recover` does it, bit by bit. One at a time for an endpoint; its newest `most` are kept.
---   {gw}:recoveries              hash  endpoint -> the recovery that runs
+-- `recover` does the work in batches. One recovery at a time per endpoint; its newest `most` are kept.
+--   {gw}:recoveries              hash  endpoint -> the running recovery
 --   {gw}:lane:<lane>:recoveries  zset  recovery -> when it began
---   {gw}:recovery:<id>           hash  the recovery, with `cursor`: all that was made before it has been seen to
+--   {gw}:recovery:<id>           hash  the recovery; `cursor`: everything created before it was handled
 --
 -- Returns {"begun", record as a flat list}, or {"deleted" | "disabled" | "under_way"}
 local recovery, endpoint = KEYS[1], KEYS[2]

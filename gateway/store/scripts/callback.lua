@@ -1,15 +1,16 @@
--- callback: takes in a callback whose token was verified.
+-- callback: applies a callback whose token was verified.
 --
 -- KEYS  job: its record
 -- ARGV  order, JSON, below; raw: the start of its body, when it could not be read, or ""
 --
--- The upstream has a task for that submission, whatever the body says. Binds the task that it names, moves the job on,
--- and makes a poll due: one durable step. The same callback again changes nothing more.
+-- A callback proves that the upstream has a task for the submission, whatever the body says. One durable step binds the
+-- task that it names, changes the job's state, and makes a poll due. The same callback again changes nothing more.
 --
 -- order = {
 --   name, tenant, epoch: of the submission, account: with which it was made, submit_ticket,
---   task: that it names, or nil, terminal, working: whether it tells of an end, or of a beginning, claimed: the result
---     in its body, or nil, distrusted: it only makes a poll due, nonce: to be used once, or nil, hint: for the history,
+--   task: that it names, or nil, terminal, working: whether it reports a final status, or that work began, claimed: the
+--     result in its body, or nil, distrusted: it only makes a poll due, nonce: valid once, or nil, hint: for the
+--     history,
 --   tally = {name, ...}, gap_ms, first_poll_ms, born_at: of the job, retention_ms,
 --   armed = state of a submission, unknown = state, final = {state = true}, steps, publishes: as of transitions.lua,
 --   accepted, seen, rollback = {event, moves}, rebuilt = {event, creates}: what may have happened to the job,
@@ -26,7 +27,7 @@ local function poll_now()
   dispatch_all(order.dispatch, now)
 end
 
--- One of `accepted`, `seen`, `rollback` and `rebuilt` happened to the job; `fields` are written with it.
+-- Applies one of `accepted`, `seen`, `rollback` and `rebuilt` to the job, and writes `fields`.
 local function apply(what, fields)
   return move(key, {
     kind = 'job',
@@ -48,7 +49,7 @@ local function note_rollback(outcome)
   redis.call('HINCRBY', P .. 'tally', 'rollback_seen|' .. outcome, 1)
 end
 
--- Redis acknowledged this job and does not know it: it was rolled back. What is left of it is built up again.
+-- Redis acknowledged this job but does not know it, so it was rolled back. Rebuilds what is known of the job.
 local function rebuild()
   if order.born_at + order.retention_ms < now then return 'expired' end
   note_rollback('orphan')
@@ -60,8 +61,8 @@ local function rebuild()
   return 'orphan'
 end
 
--- Whether another job has the task, or the upstream's answer to that submission named another. Then nobody knows whose
--- it is, and the other job is polled too.
+-- Whether another job has the task, or the upstream's answer to that submission named another task. Then its owner is
+-- uncertain, and the other job is polled too.
 local function is_crossed()
   local task = order.task
   local owner = redis.call('GET', P .. 'task:' .. task)
@@ -92,7 +93,7 @@ local function take_in()
   local outcome
   local older, newer = order.epoch < known_epoch, order.epoch > known_epoch
   if newer or (state == order.armed and not older and not released) then
-    -- Our record knows nothing of a submission that the upstream has: Redis lost acknowledged writes.
+    -- The upstream has a submission that our record does not know: Redis lost acknowledged writes.
     outcome = 'ahead'
     note_rollback('ahead')
     if not order.final[state] then
@@ -108,11 +109,11 @@ local function take_in()
   if task and is_crossed() then outcome, task = 'crossed', nil end
   local crossed = outcome == 'crossed'
 
-  -- What the record tells of a newer submission is not true, or costs nothing: this one's account is the job's.
+  -- The record's newer submission is wrong, or costs nothing. So the job's account is that of this submission.
   local newest = not crossed and (newer or not released)
   if newest and (not order.final[state] or is_watched(key, now)) then move_account(key, order.account) end
   local what = task and order.accepted or order.seen
-  -- An earlier submission was accepted, and the newest is about to be released: it must not be paid for as well.
+  -- An earlier submission was accepted, and the newest is about to be released. It must not be paid for too.
   if older and not task and state == order.armed and not released then what = order.rollback end
   local fields = {}
   if order.terminal and not crossed and not redis.call('HGET', key, 'called_back_at') then

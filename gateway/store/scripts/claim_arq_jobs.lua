@@ -1,9 +1,9 @@
--- claim_arq_jobs: takes the first jobs off an arq queue, with their records, for a worker to run.
+-- claim_arq_jobs: removes the first jobs from an arq queue, with their records, for a worker to run.
 --
 -- KEYS  queue: of arq; memory: of this worker's last claim
 -- ARGV  claim: an id, how many jobs at most, how long the memory lasts (ms)
 --
--- The same claim made again, because its answer was lost, gets the same answer as long as the memory lasts.
+-- Repeating a claim, because its answer was lost, returns the same jobs as long as the memory lasts.
 --
 -- Returns {name of a job, its record, ...}
 local queue, memory = KEYS[1], KEYS[2]
@@ -22,7 +22,7 @@ for _, name in ipairs(redis.call('ZRANGE', queue, 0, most - 1)) do
     found[#found + 1] = record
   end
 end
--- Nothing waits any more: the tokens on the wake list are for work that is taken.
+-- The queue is empty: the tokens on the wake list belong to claimed work.
 if redis.call('EXISTS', queue) == 0 then redis.call('DEL', queue .. ':wake') end
 if #found > 0 then
   redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))

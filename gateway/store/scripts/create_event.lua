@@ -1,12 +1,12 @@
--- create_event: makes the event of a step on a job's way, and what is owed of it, once.
+-- create_event: creates the event of a job's step and its deliveries, once.
 --
 -- KEYS  event: its record
 -- ARGV  order, JSON: {owed = as of `owe_event`, holder = {role, ticket, number}, dispatch = {role =
 --       limits}}; body: of the event
 --
--- Its ticket in the lane of events is done with. A job that is gone by now is owed nothing.
+-- Finishes the ticket in the events lane. If the job is gone, no event is created.
 --
--- Returns 1 | 0: it was made before, or the ticket is stale
+-- Returns 1 | 0: it was created before, or the ticket is stale
 local event = KEYS[1]
 local order, event_body = cjson.decode(ARGV[1]), ARGV[2]
 local now = now_ms()

@@ -1,4 +1,4 @@
--- defer_deadline: the deadlines of a job are looked at again later, if it has any left.
+-- defer_deadline: the deadlines of a job are checked again later, if it still has any.
 --
 -- KEYS  deadlines
 -- ARGV  job, at_ms

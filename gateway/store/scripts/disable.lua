@@ -1,10 +1,10 @@
--- disable: an endpoint gets nothing more, and what it is owed from now on is held.
+-- disable: disables an endpoint; its deliveries are held from now on.
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them
 -- ARGV  id, reason, at_ms, url: where it was sent to
 --
--- A script, because a full Redis refuses a plain write, and the endpoint would be posted to again and again. One that
--- is disabled stays as it is, and one that goes to another URL by now did not answer so.
+-- A script, because a full Redis refuses a plain write, and then the endpoint would be called again and again. Nothing
+-- changes if it is disabled already, or if its URL has changed since the answer.
 --
 -- Returns 1 | 0: there is no such endpoint
 local endpoint = KEYS[1]

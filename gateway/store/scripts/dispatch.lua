@@ -1,11 +1,11 @@
--- dispatch: the tick. What may run now, in every role, is moved from the lanes to arq.
+-- dispatch: the tick. In every role, moves the work that may run now from the lanes to arq.
 --
 -- KEYS  any key of ours
 -- ARGV  roles: {role = limits} of dispatching.lua, JSON
 --
--- First what became due enters its lane, and lanes whose pause is over are tried.
+-- First, due tickets enter their lanes, and lanes whose pause has ended are tried.
 --
--- Returns {how many were dispatched, ms until there is more to do or -1: not until something else happens}
+-- Returns {how many were dispatched, ms until time makes more work due, or -1 if it will not}
 local roles = cjson.decode(ARGV[1])
 local now = now_ms()
 local dispatched, more = dispatch_all(roles, now)

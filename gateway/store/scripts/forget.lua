@@ -1,13 +1,13 @@
--- forget: removes a job that has been final for long, and all that stands under its name.
+-- forget: removes a job whose retention has passed, and everything that belongs to it.
 --
 -- KEYS  job: its record
 -- ARGV  order, JSON: {name, final = {state = true}, pending = state, retention_ms, again_ms, later,
 --       events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
 --
--- Removed are its record, payload and event stream, its events and deliveries, its idempotency key, its entry in every
--- index, `retention_ms` after it became final. A job that still owes a delivery or is watched for a late result is
--- looked at again in `again_ms`; so is any when `later` is true. Everything is read before anything is removed: a
--- record that cannot be read raises an error, and stays whole.
+-- Removes its record, payload and event stream, its events and deliveries, its idempotency key, and its entry in every
+-- index, `retention_ms` after it became final. A job with a pending delivery, or that is watched for a late result, is
+-- checked again in `again_ms`; so is any job if `later` is true. Everything is read before anything is removed, so that
+-- a record that cannot be read raises an error and stays complete.
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
 local key = KEYS[1]
@@ -51,7 +51,7 @@ for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
     gone[#gone + 1] = P .. 'event:' .. owed[3]
   end
 end
--- an event that nobody is owed is named by no delivery
+-- events without deliveries are not found above
 for _, event in ipairs(order.events) do gone[#gone + 1] = P .. 'event:' .. event end
 
 local indexes = {}

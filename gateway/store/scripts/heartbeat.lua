@@ -1,9 +1,9 @@
--- heartbeat: a worker process lives, or leaves.
+-- heartbeat: records that a worker process is alive, or removes it.
 --
 -- KEYS  workers
--- ARGV  id, then pairs of field, value; without any, it leaves
+-- ARGV  id, then pairs of field, value; without pairs, the process is removed
 --
--- Those that were not heard of for GONE_MS are forgotten.
+-- Processes without a heartbeat for GONE_MS are removed.
 --
 -- Returns 1
 local workers = KEYS[1]

@@ -1,10 +1,10 @@
--- lane_state: how a lane of the deliver role does. Changes nothing.
+-- lane_state: the health of a lane of the deliver role. Changes nothing.
 --
 -- KEYS  any key of ours
 -- ARGV  lane; limits: as of circuit_breaker.lua, JSON
 --
 -- Returns JSON: {parked_until, probing = true or false, failing_since, attempts: of the window, failed, waiting,
--- in_flight: slots held}, the times as texts, where there are any
+-- in_flight: slots held}; times are strings, and absent if not set
 local lane, limits = ARGV[1], cjson.decode(ARGV[2])
 local r, key = P .. 'deliver:', P .. 'health:' .. lane
 local attempts, failed = window_of(key, limits, now_ms())

@@ -1,9 +1,9 @@
--- list_parked: the lanes of the deliver role that are paused, those first that are tried again first. Changes nothing.
+-- list_parked: the paused lanes of the deliver role, those whose pause ends first come first. Changes nothing.
 --
 -- KEYS  any key of ours
 -- ARGV  limit: how many at most
 --
--- Returns a JSON object for each: {lane, until: a text, waiting, tenant and url where they are known}
+-- Returns a JSON object for each: {lane, until: a string, waiting, tenant and url if known}
 local limit = tonumber(ARGV[1])
 local found, flat = {}, redis.call('ZRANGE', P .. 'deliver:parked', 0, limit - 1, 'WITHSCORES')
 for i = 1, #flat, 2 do

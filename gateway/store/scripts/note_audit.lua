@@ -1,4 +1,4 @@
--- note_audit: notes what an operator did, for good and among the operators' events.
+-- note_audit: adds an audit entry and an ops event.
 --
 -- KEYS  events
 -- ARGV  act; by: the id of the operator's key; request: the id of the request; then pairs of field, value

@@ -1,7 +1,7 @@
--- note_callback_path: a probe came in by the way that callbacks take, so that it is open.
+-- note_callback_path: records that a probe arrived by the callback route, so that callbacks can reach us.
 --
 -- KEYS  any key of ours
--- ARGV  gap_ms: after which the way counts as shut
+-- ARGV  gap_ms: without a probe for this long, callbacks count as unable to reach us
 --
 -- Returns 1
 local gap_ms = tonumber(ARGV[1])

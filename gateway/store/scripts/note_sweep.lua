@@ -1,9 +1,9 @@
--- note_sweep: a sweep came to its end.
+-- note_sweep: records that a sweep has ended.
 --
 -- KEYS  swept: when the last sweep ended
 -- ARGV  none
 --
--- A script for the reason that `acquire_leadership` is one.
+-- A script for the same reason as `acquire_leadership`.
 --
 -- Returns 1
 local swept = KEYS[1]

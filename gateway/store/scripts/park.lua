@@ -1,9 +1,9 @@
--- park: a lane is paused: nothing of it is dispatched for so long.
+-- park: pauses a lane: nothing of it is dispatched for a time.
 --
 -- KEYS  any key of ours
 -- ARGV  role, lane, for_ms or "": until it is resumed
 --
--- What waits there stays, and what is under way goes on.
+-- Waiting work stays in it, and work in progress goes on.
 --
 -- Returns 1
 local role, lane, for_ms = ARGV[1], ARGV[2], ARGV[3]

@@ -1,10 +1,10 @@
--- pause: nothing is sent to the upstream any more, or everything goes on.
+-- pause: pauses or resumes the service: while paused, nothing is sent to the upstream.
 --
 -- KEYS  paused
--- ARGV  reason, or "": go on; by: the id of the operator's key; request: the id of the request; roles: {role = limits}
+-- ARGV  reason, or "": resume; by: the id of the operator's key; request: the id of the request; roles: {role = limits}
 --       of dispatching.lua, JSON
 --
--- What is under way is not touched, nor are polls and deliveries. Asked again it changes nothing.
+-- Work in progress, polls and deliveries go on. A repeat changes nothing.
 --
 -- Returns 1 | 0: it was so before
 local paused = KEYS[1]

@@ -1,11 +1,10 @@
--- postpone: a worker puts its work down without an event, to be taken up again in a while, or never.
+-- postpone: a worker stops its work without an event; the ticket is due again later, or never.
 --
 -- KEYS  record
--- ARGV  role, ticket, number: of the dispatch; in_ms: when to take it up again; done: "1" for never, if nobody asked
---       for it since it was taken up; roles: {role = limits} of dispatching.lua, JSON; then pairs of field, value
+-- ARGV  role, ticket, number: of the dispatch; in_ms: until it is due again; done: "1" for never, unless it became
+--       due again in the meantime; roles: {role = limits} of dispatching.lua, JSON; then pairs of field, value
 --
--- The fields are written in the same step, when the record exists and has not been finished meanwhile. A stale holder
--- changes nothing.
+-- The fields are written in the same step, if the record exists and is not finished. A stale holder changes nothing.
 --
 -- Returns 1 | 0: stale
 local record = KEYS[1]
@@ -19,7 +18,7 @@ end
 local due = redis.call('ZSCORE', P .. role .. ':due', ticket)
 if done and not due and redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then
   finish_ticket(role, ticket)
-elseif done then -- somebody asked for it while the worker polled: what it saw may be old
+elseif done then -- it became due while the worker polled: what the worker saw may be old
   give_back(role, ticket, now)
 else
   give_back(role, ticket, now, now + in_ms)

@@ -1,9 +1,9 @@
--- record_sample: how the service does now, appended to its history.
+-- record_sample: appends a sample of the service's state to its history.
 --
 -- KEYS  history
 -- ARGV  apart_ms: between two samples, at least; keep: how many are kept
 --
--- What was counted is kept as it stands, so that any two samples tell what happened between them.
+-- Counters are stored as totals, so that any two samples show what happened between them.
 --
 -- Returns 1 | 0: the newest sample is younger than that
 local history = KEYS[1]

@@ -4,12 +4,12 @@
 -- ARGV  order, JSON: {transition: of each delivery, as of transitions.lua, but its name, trigger, running, done,
 --       canceled: states of a recovery, batch, rate, most_waiting, keep_ms}
 --
--- The oldest deliveries that it is about and has not seen yet are pending again, each in a new round, and wait in
--- their lane after all else. How far it came is noted in the same step, so that a crash neither loses one nor sends it
--- twice. Those that were made in the same millisecond go together, so that a batch may be larger by them. While
--- `most_waiting` of the endpoint's wait already, nothing is done: what is sent again must flood neither Redis nor the
--- subscriber. At most `rate` are made in a second (0: any number), an interval at a time. It ends when nothing is left,
--- or its endpoint is disabled or deleted; then its record is kept for `keep_ms`.
+-- Takes the oldest deliveries of the recovery that it has not handled yet. Each becomes pending in a new round, and
+-- waits in its lane behind everything else. The progress is stored in the same step, so that a crash neither loses a
+-- delivery nor sends it twice. Deliveries of one millisecond stay together, so a batch may be larger than `batch`.
+-- Does nothing while `most_waiting` of the endpoint's deliveries wait: a recovery must flood neither Redis nor the
+-- subscriber. At most `rate` per second (0: no limit), one interval at a time. The recovery is finished when nothing
+-- is left, or its endpoint is disabled or deleted; then its record is kept for `keep_ms`.
 --
 -- Returns {"moved" | "waiting" | "over", how many}
 local key = KEYS[1]
@@ -27,7 +27,7 @@ local function over(ended_as, reason)
   redis.call('PEXPIRE', P .. 'lane:' .. lane .. ':recoveries', order.keep_ms)
 end
 
--- Where the batch ends: at the millisecond of its last delivery, and whether that is the end of all.
+-- Where the batch ends: the millisecond of its last delivery, and whether it is the last batch.
 local function last_of_batch(indexes, most)
   local times = {}
   for _, index in ipairs(indexes) do
@@ -67,7 +67,7 @@ end
 
 local most = order.batch
 if order.rate > 0 then
-  -- what was not made while nobody stepped is not made up for
+  -- time without steps is not made up for
   local since = math.min(now - (stepped_at or now - 100), 1000)
   most = math.min(most, math.floor(since * order.rate / 1000))
   if most < 1 then return { 'waiting', 0 } end

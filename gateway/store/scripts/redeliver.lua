@@ -1,10 +1,10 @@
--- redeliver: begins a new round of a delivery that is over or waits for its next attempt, which is made now instead.
+-- redeliver: begins a new round of attempts of a delivery that is finished or waits for its next attempt.
 --
 -- KEYS  delivery: its record
 -- ARGV  order, JSON: {transition: as of transitions.lua, asked, endpoint = key or nil, ticket, trigger}
 --
--- `asked`: by whom, unlike any other: asked again by the same, the round stands. While an attempt is under way nothing
--- is begun: what comes of it would end the new round with the old one.
+-- `asked`: a unique id of the request; repeating it changes nothing. While an attempt is in progress no round begins,
+-- because the result of the attempt would also end the new round.
 --
 -- Returns {"begun", record as a flat list}, or {"missing" | "deleted" (its endpoint) | "disabled" | "under_way"}
 local key = KEYS[1]
@@ -23,9 +23,9 @@ if asked ~= order.asked then
   local round = { since = attempts or 0, round_at = now, trigger = order.trigger, asked = order.asked }
   order.transition.effects.set_fields = round
   move(key, order.transition, now)
-  finish_ticket('deliver', ticket) -- wherever it waits, it goes before what nobody asked for
+  finish_ticket('deliver', ticket) -- removed from wherever it waits, to go before automatic attempts
   enter_lane('deliver', ticket, now, true)
-  -- who asks believes that it works again: a paused lane is tried at once
+  -- the caller expects that the endpoint works again: a paused lane is tried at once
   local lane = lane_of(ticket)
   local till = redis.call('ZSCORE', P .. 'deliver:parked', lane)
   if till and till ~= 'inf' then redis.call('ZADD', P .. 'deliver:parked', now, lane) end

@@ -1,12 +1,12 @@
--- redispatch: hands a ticket to arq again, because its worker was not heard of.
+-- redispatch: gives a ticket to arq again, because its worker was silent.
 --
 -- KEYS  any key of ours
--- ARGV  role, ticket, number: of the dispatch that was not heard of; lease_ms
+-- ARGV  role, ticket, number: of the silent dispatch; lease_ms
 --
--- Its slot is kept, a new dispatch replaces the old one, and whoever still holds the old one is stale from now on. The
--- old arq job is withdrawn, so that arq jobs do not pile up while no worker runs.
+-- The slot is kept and a new dispatch replaces the old one. A worker that holds the old dispatch is stale from now on.
+-- The old arq job is removed, so that arq jobs do not pile up while no worker runs.
 --
--- Returns 1 | 0: the ticket was dispatched anew, or given back, in the meantime
+-- Returns 1 | 0: the ticket was dispatched again, or given back, in the meantime
 local role, ticket, number, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 if not is_newest_dispatch(role, ticket, number) then return 0 end
 local now = now_ms()

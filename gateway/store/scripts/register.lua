@@ -1,12 +1,12 @@
--- register: writes an endpoint: a new one, or one that is to be otherwise.
+-- register: stores a new endpoint, or changes one.
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them
 -- ARGV  order, JSON: {name, fields = {}, unset = {field, ...}, wish, wanted = key, slots, heal,
 --       most | expect = {field = value or ""}}
 --
--- A new one has `most`: how many the tenant may have. One that is there is written if it is still as expected, or as it
--- is to be. The types that any of the tenant's endpoints wants are kept beside, for scripts that make no event which
--- nobody wants. `heal`: what was found out of its health counts no more.
+-- `most`: given for a new endpoint: how many the tenant may have. An existing one is written if it is still as
+-- expected, or already as wanted. `wanted` stores the types that any of the tenant's endpoints wants, so that scripts
+-- only create events with subscribers. `heal`: resets its circuit breaker.
 --
 -- Returns "written" | "full" | "changed" | "missing"
 local endpoint, endpoints = KEYS[1], KEYS[2]
@@ -16,7 +16,7 @@ if order.most then
   if not there and redis.call('HLEN', endpoints) >= order.most then return 'full' end
 else
   if not there then return 'missing' end
-  local done = true -- asked again because the answer was lost
+  local done = true -- a repeat, because the answer was lost
   for field, value in pairs(order.fields) do done = done and redis.call('HGET', endpoint, field) == value end
   for _, field in ipairs(order.unset) do done = done and redis.call('HEXISTS', endpoint, field) == 0 end
   if done then

@@ -1,13 +1,13 @@
--- release: the gate of a paid request. Durable before it answers, and only then does the last byte go out.
+-- release: the gate of a paid request. Durable before it answers; only then is the last byte sent.
 --
 -- KEYS  job
 -- ARGV  state: that of a submission; epoch; run: who claimed it
 --
--- Fenced: the job must still be in that state, and the submission must be the newest, by its epoch and by who claimed
--- it: a Redis that was rolled back may give an epoch twice. And the job must still have time to be started. Asked
--- again (an answer was lost) it says yes again.
+-- Fenced: the job must still be in that state, and the submission must be the newest, by epoch and by claim, because a
+-- Redis that was rolled back may give an epoch twice. The start deadline must not have passed. Repeating a release
+-- (its answer was lost) succeeds again.
 --
--- Returns 1: let the last byte go | 0: never let it go
+-- Returns 1: send the last byte | 0: never send it
 local job = KEYS[1]
 local state, epoch, run = ARGV[1], ARGV[2], ARGV[3]
 local found = redis.call('HMGET', job, 'state', 'epoch', 'released_at', 'run', 'start_by')

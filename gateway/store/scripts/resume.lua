@@ -1,4 +1,4 @@
--- resume: a lane goes on at once, as if it had never been paused and, if it is a subscriber's, never failed.
+-- resume: resumes a lane at once. A subscriber's circuit breaker is reset.
 --
 -- KEYS  any key of ours
 -- ARGV  role, lane, roles: {role = limits} of dispatching.lua, JSON

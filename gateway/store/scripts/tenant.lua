@@ -1,11 +1,11 @@
--- tenant: writes what an operator set for a tenant, and what follows from it in the submit role.
+-- tenant: writes an operator's settings for a tenant, and applies them in the submit role.
 --
 -- KEYS  settings: the tenant's; tenants: all of them
 -- ARGV  order, JSON: {tenant, by, request, set = {field = text}, unset = {field, ...},
 --       pause = reason or "": resume it, or nil: leave it}; roles: {role = limits} of dispatching.lua, JSON
 --
--- What follows: weight, slots, and whether it is sent anything. Noted among the operators' events if anything changed,
--- in the same step; asked again nothing does.
+-- Applies the weight, the slots, and whether the tenant is paused. If anything changed, adds an audit entry in the same
+-- step. A repeat changes nothing.
 --
 -- Returns 1 | 0: it was so before
 local settings, tenants = KEYS[1], KEYS[2]
@@ -57,7 +57,7 @@ elseif order.pause == '' and paused_at then
   log_and_audit('tenant_resumed')
   acted = true
 elseif not paused_at then
-  reactivate('submit', tenant) -- its slots may be more than they were
+  reactivate('submit', tenant) -- it may have more slots than before
 end
 dispatch_all(roles, now)
 return acted and 1 or 0

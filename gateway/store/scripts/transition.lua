@@ -1,11 +1,11 @@
--- transition: the one way in which a record changes state, with everything that follows from it.
+-- transition: changes the state of a record, with all effects.
 --
 -- KEYS  record: of a job or a delivery
 -- ARGV  transition, JSON: as of transitions.lua, and read: whether to return the record; body: of the event that is
 --       owed, or ""
 --
--- One durable step, so that no crash can fall between "completed" and "owed". What a callback does is a step of its
--- own, by the same mover of states (callback.lua).
+-- One durable step, so that no crash can happen between "completed" and the creation of its deliveries. callback.lua
+-- is a separate step, but uses the same function to change states.
 --
 -- Returns {outcome, state before, state after, record as a flat list or {}}; outcome: as of `apply_transition`
 local record = KEYS[1]

@@ -1,9 +1,9 @@
--- unregister: forgets an endpoint.
+-- unregister: removes an endpoint.
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them; wanted: the types of events that the tenant wants
 -- ARGV  name: its id
 --
--- What is still owed to it dies at its next attempt.
+-- Its pending deliveries become dead at their next attempt.
 --
 -- Returns 1
 local endpoint, endpoints, wanted = KEYS[1], KEYS[2], KEYS[3]
@@ -11,6 +11,6 @@ local name = ARGV[1]
 redis.call('DEL', endpoint)
 redis.call('HDEL', endpoints, name)
 redis.call('HDEL', P .. 'deliver:caps', name)
-reset_health(name) -- what waits there dies at its next attempt, which must come
+reset_health(name) -- so that waiting deliveries get their next attempt, and become dead
 note_wanted_types(endpoints, wanted)
 return 1

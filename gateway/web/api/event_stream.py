@@ -1,6 +1,6 @@
 """One open event stream: first the events that the client missed, then new ones, until either side ends it.
 
-A stream needs only the task of its request, which sleeps until its listener's bell wakes it.
+A stream needs only the task of its request, which sleeps until its listener's signal wakes it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Stream(Response, abc.ABC):
         if self._state.stopping.is_set():
             raise Unavailable("this process is shutting down; try again")
         async with self._state.streams.feed(self._key.tenant) as feed:
-            with self._state.keep_alive.include(self._listener.bell):
+            with self._state.keep_alive.include(self._listener.signal):
                 await self._run(feed)
 
     @abc.abstractmethod
@@ -115,17 +115,17 @@ class _Stream(Response, abc.ABC):
         del entries[:taken]
 
     async def _live(self, feed: Feed) -> None:
-        bell = self._listener.bell
+        signal = self._listener.signal
         while True:
-            bell.was_rung()
+            signal.was_notified()
             messages = self._listener.taken()
             await self._send_messages(messages)
             if self._listener.job_id and any(one.type in _FINAL_EVENTS for one in messages):
                 return
-            if bell.was_beaten():
+            if signal.was_reminded():
                 await self._keep_alive(feed.offered)
             self._check_open()
-            await bell.wait()
+            await signal.wait()
 
     def _check_open(self) -> None:
         if self._listener.closed is not None:
@@ -141,7 +141,7 @@ class _Stream(Response, abc.ABC):
         self._keepalives += 1
         if self._keepalives % 2 == 0:
             await self._check_key()
-        if not self._listener.bell.rung:  # the queue is empty
+        if not self._listener.signal.notified:  # the queue is empty
             self._last = max(self._last, offered, key=place)
         await self._write(f": {self._keepalives}\nid: {self._last}\n\n".encode())
 
@@ -198,7 +198,7 @@ class TenantStream(_Stream):
 
     async def _maintain(self) -> None:
         self._check_open()
-        if self._listener.bell.was_beaten():
+        if self._listener.signal.was_reminded():
             await self._keep_alive(self._last)
 
 

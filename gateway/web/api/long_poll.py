@@ -1,4 +1,4 @@
-"""Long polling: keeps a client waiting until its job is finished, at the cost of a bell and a timer."""
+"""Long polling: keeps a client waiting until its job is finished, at the cost of a signal and a timer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ async def until_final(request: Request, job: Job, seconds: int) -> Job:
     if seconds == 0 or job.final:
         return job
     state = state_of(request)
-    with state.resources.changes.watch(job.id) as bell, state.keep_alive.include(bell):
-        timer = asyncio.get_running_loop().call_later(seconds, bell.expire)
+    with state.resources.notifications.watch(job.id) as signal, state.keep_alive.include(signal):
+        timer = asyncio.get_running_loop().call_later(seconds, signal.expire)
         try:
             while True:
-                bell.was_rung()  # reset before reading, so that no later change is missed
+                signal.was_notified()  # reset before reading, so that no later change is missed
                 async with state.keep_alive.reading:
                     job = await state.resources.jobs.read(job.id) or job
-                if job.final or bell.expired or state.stopping.is_set():
+                if job.final or signal.expired or state.stopping.is_set():
                     return job
-                while not bell.rung:
-                    await bell.wait()
-                    if bell.was_beaten() and await request.is_disconnected():
+                while not signal.notified:
+                    await signal.wait()
+                    if signal.was_reminded() and await request.is_disconnected():
                         return job
         finally:
             timer.cancel()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.dispatch import Role
 from gateway.jobs import rfc3339
-from gateway.store.lane_views import LaneRow, shown_until
+from gateway.store.lane_views import LaneRow, finite_ms
 from gateway.store.samples import KEPT_MS, SAMPLE_MS, Sample
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
@@ -37,7 +37,7 @@ async def lanes(request: Request, key: Key, params: Params) -> Response:
 
 
 async def lane_rows(state: State, role: Role, limit: int) -> list[schemas.LaneShown]:
-    return [_lane(row) for row in await state.resources.queues.lanes(role, limit)]
+    return [_lane(row) for row in await state.resources.lane_views.lanes(role, limit)]
 
 
 async def history(request: Request, key: Key, params: Params) -> Response:
@@ -81,7 +81,7 @@ def _lane(row: LaneRow) -> schemas.LaneShown:
         "cap": row.cap,
         "weight": row.weight,
         "paused": row.parked_until is not None,
-        "paused_until": rfc3339(shown_until(row.parked_until)),
+        "paused_until": rfc3339(finite_ms(row.parked_until)),
     }
 
 

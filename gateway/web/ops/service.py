@@ -36,7 +36,7 @@ async def resume(request: Request, key: Key, _: Params) -> Response:
 
 async def current(state: State) -> schemas.ServiceState:
     """The state over all processes."""
-    found = await state.resources.gauges.standing()
+    found = await state.resources.gauges.work_in_progress()
     paused: schemas.Paused | None = None
     if found.paused:
         at = rfc3339(int(found.paused["at"]))

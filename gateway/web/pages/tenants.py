@@ -27,7 +27,7 @@ _QUERY: Final = Reader((AFTER, SAID), blank_is_absent=True)
 async def show_all(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     found, more = await state.resources.tenants.page(_QUERY.read(request)[AFTER], PAGE)
-    rows = await state.resources.queues.named(Role.SUBMIT, [tenant.name for tenant in found])
+    rows = await state.resources.lane_views.named(Role.SUBMIT, [tenant.name for tenant in found])
     return render(
         request,
         "tenants.html",
@@ -45,10 +45,10 @@ async def show(request: Request) -> Response:
     resources = state.resources
     tenant, [lane], keys, endpoints, counts = await asyncio.gather(
         resources.tenants.read(name),
-        resources.queues.named(Role.SUBMIT, [name]),
+        resources.lane_views.named(Role.SUBMIT, [name]),
         resources.client_keys.of_tenant(name),
         resources.endpoints.of(name),
-        resources.queues.counts(name),
+        resources.lane_views.counts(name),
     )
     shown = view(state, tenant)
     return render(

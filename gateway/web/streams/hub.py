@@ -16,7 +16,7 @@ import structlog
 
 from gateway.errors import LimitReached, StoreUnavailable
 from gateway.store.event_log import START, Entry, RedisTenantEvents, place
-from gateway.store.notifications import Bell, Changes
+from gateway.store.notifications import Notifications, WakeSignal
 from gateway.telemetry import Outage
 
 #: Maximum number of messages queued for one client.
@@ -65,12 +65,12 @@ class Listener:
     """The queue of one open stream. `types`: None for all. `job_id`: None for all jobs of the tenant.
     `closed`: the reason why it accepts no more messages."""
 
-    __slots__ = ("_queue", "bell", "closed", "job_id", "types")
+    __slots__ = ("_queue", "closed", "job_id", "signal", "types")
 
     def __init__(self, types: frozenset[str] | None = None, job_id: str | None = None) -> None:
         self.types = types
         self.job_id = job_id
-        self.bell = Bell()
+        self.signal = WakeSignal()
         self.closed: str | None = None
         self._queue: list[Message] = []
 
@@ -81,14 +81,14 @@ class Listener:
         if self.closed is None:
             if len(self._queue) < QUEUE_MAX:
                 self._queue.append(offered)
-                self.bell.ring()
+                self.signal.notify()
             else:
                 self.close("the client reads too slowly")
 
     def close(self, why: str) -> None:
         self.closed = self.closed or why
         self._queue = []
-        self.bell.ring()
+        self.signal.notify()
 
     def taken(self) -> list[Message]:
         """Remove and return all queued messages."""
@@ -142,13 +142,13 @@ class Feed:
 class Streams:
     """`async with streams:` reads for all feeds. `limit`: maximum number of open streams per tenant."""
 
-    def __init__(self, changes: Changes, events: RedisTenantEvents, limit: int) -> None:
-        self._changes = changes
+    def __init__(self, notifications: Notifications, events: RedisTenantEvents, limit: int) -> None:
+        self._notifications = notifications
         self._events = events
         self._limit = limit
         self._feeds: dict[str, Feed] = {}
         self._updated: dict[str, None] = {}  # tenants with new events, in order of notification
-        self._bell = Bell()
+        self._signal = WakeSignal()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -177,7 +177,7 @@ class Streams:
             raise LimitReached(detail, _FULL_RETRY_SECONDS)
         if feed is None:
             feed = self._feeds[tenant] = Feed(tenant)
-            self._changes.follow(tenant, lambda: self._mark_updated(tenant))
+            self._notifications.follow(tenant, lambda: self._mark_updated(tenant))
         feed.users += 1
         try:
             if feed.read is None:
@@ -189,7 +189,7 @@ class Streams:
             feed.users -= 1
             if feed.users == 0:
                 del self._feeds[tenant]
-                self._changes.unfollow(tenant)
+                self._notifications.unfollow(tenant)
 
     async def chunk(self, entries: Sequence[Entry]) -> Chunk:
         """As many of these as fit into `CHUNK_BYTES`, at least one. Events of deleted jobs are skipped."""
@@ -208,13 +208,13 @@ class Streams:
 
     def _mark_updated(self, tenant: str) -> None:
         self._updated[tenant] = None
-        self._bell.ring()
+        self._signal.notify()
 
     async def _run(self) -> None:
         outage = Outage("event_streams_stalled", "event_streams_go_on")
         while True:
-            await self._bell.wait()
-            self._bell.was_rung()
+            await self._signal.wait()
+            self._signal.was_notified()
             while self._updated:
                 names = list(self._updated)[:_FEEDS_AT_ONCE]
                 for name in names:

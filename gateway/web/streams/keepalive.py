@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
-from gateway.store.notifications import Bell
+from gateway.store.notifications import WakeSignal
 
 KEEPALIVE_SECONDS: Final = 15.0
 _GROUPS: Final = 30
@@ -16,8 +16,8 @@ _MAX_CONCURRENT_READS: Final = 64
 
 
 class KeepAlive:
-    """One task that calls `beat` on every bell once in `KEEPALIVE_SECONDS`, one group at a time, so that each
-    waiter checks whether its client is still connected. At shutdown it rings all of them.
+    """One task that calls `remind` on every signal once in `KEEPALIVE_SECONDS`, one group at a time, so that
+    each waiter checks whether its client is still connected. At shutdown it notifies all of them.
 
     `reading`: limits concurrent reads of Redis when thousands of waiters wake up together.
     """
@@ -25,7 +25,7 @@ class KeepAlive:
     def __init__(self, stopping: asyncio.Event, seconds: float | None = None) -> None:
         self._stopping = stopping
         self._pause = (KEEPALIVE_SECONDS if seconds is None else seconds) / _GROUPS
-        self._groups: list[set[Bell]] = [set() for _ in range(_GROUPS)]
+        self._groups: list[set[WakeSignal]] = [set() for _ in range(_GROUPS)]
         self._next_group = count()
         self._task: asyncio.Task[None] | None = None
         self.reading = asyncio.Semaphore(_MAX_CONCURRENT_READS)
@@ -40,21 +40,21 @@ class KeepAlive:
         await asyncio.wait([self._task])
 
     @contextlib.contextmanager
-    def include(self, bell: Bell) -> Iterator[None]:
+    def include(self, signal: WakeSignal) -> Iterator[None]:
         group = self._groups[next(self._next_group) % _GROUPS]
-        group.add(bell)
+        group.add(signal)
         try:
             yield
         finally:
-            group.discard(bell)
+            group.discard(signal)
 
     async def _run(self) -> None:
         for turn in count():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause)
                 break
-            for bell in self._groups[turn % _GROUPS]:
-                bell.beat()
+            for signal in self._groups[turn % _GROUPS]:
+                signal.remind()
         for group in self._groups:
-            for bell in group:
-                bell.ring()
+            for signal in group:
+                signal.notify()

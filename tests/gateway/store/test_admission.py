@@ -160,7 +160,7 @@ async def test_what_a_tenant_was_given_goes_before_what_all_have(
     )
     for _ in range(3):  # two are sent at once
         await accept()
-    with pytest.raises(LimitReached, match="1 of this tenant's jobs wait already, of 1 that may"):
+    with pytest.raises(LimitReached, match="1 of this tenant's jobs are waiting, and 1 are allowed"):
         await jobs.accept(new_job(), None, "", queue_max=100)
     await redis.hset(keys.tenant_settings("acme"), "queue_max", "100")  # type: ignore[misc]
     await accept()

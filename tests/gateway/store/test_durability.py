@@ -32,7 +32,7 @@ async def test_every_weakness_is_told_at_once(weakened: Redis, redis_url: str) -
         await durability.check(redis_url, "require")
     assert "appendfsync is everysec" in str(refusal.value)
     assert "maxmemory-policy is allkeys-lru" in str(refusal.value)
-    assert "maxmemory is 0: Redis grows until the kernel ends it" in str(refusal.value)
+    assert "maxmemory is 0: Redis grows until the kernel kills it" in str(refusal.value)
     assert "GATEWAY_DURABILITY=assume" in str(refusal.value)
 
 
@@ -83,7 +83,7 @@ async def test_a_database_that_redis_does_not_have_is_a_wrong_setting(redis_url:
 async def test_a_process_that_needs_redis_waits_for_it_and_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durability, "_LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(durability, "_RETRY_SECONDS", 0.01)
     with capture_logs() as logged, prepared(tmp_path, tmp_path / "log") as (server, url):
         waiting = asyncio.create_task(durability.check_when_there(url, "require", asyncio.Event()))
         async with asyncio.timeout(10):

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from gateway.dispatch import Role
 from gateway.store import keys, samples
-from gateway.store.lane_views import RedisQueues
+from gateway.store.lane_views import RedisLaneViews
 from gateway.store.lanes import Lanes
 from gateway.store.samples import RedisHistory
 from gateway.store.script_runner import Scripts
@@ -55,7 +55,7 @@ async def test_the_line_in_which_somebody_waits_the_longest_comes_first(
         if ticket.startswith("old|"):
             await redis.zadd(keys.waiting(Role.SUBMIT), {ticket: (seconds - 600) * 1000})
     await lanes.pause(Role.SUBMIT, "quiet", None)
-    rows = await RedisQueues(redis).lanes(Role.SUBMIT, 10)
+    rows = await RedisLaneViews(redis).lanes(Role.SUBMIT, 10)
     assert [(row.lane, row.waiting, row.in_flight) for row in rows] == [
         ("old", 1, 2),
         ("young", 2, 2),
@@ -63,16 +63,16 @@ async def test_the_line_in_which_somebody_waits_the_longest_comes_first(
     ]
     assert rows[0].oldest_seconds == pytest.approx(600, abs=5)
     assert rows[2].parked_until == math.inf
-    assert [row.lane for row in await RedisQueues(redis).lanes(Role.SUBMIT, 1)] == ["old"]
+    assert [row.lane for row in await RedisLaneViews(redis).lanes(Role.SUBMIT, 1)] == ["old"]
 
 
 async def test_lines_that_are_named_come_in_that_order(redis: Redis, lanes: Lanes, accept: Accept) -> None:
     for _ in range(4):
         await accept(tenant="acme")
     await lanes.pause(Role.SUBMIT, "beta", None)
-    rows = await RedisQueues(redis).named(Role.SUBMIT, ["beta", "acme"])
+    rows = await RedisLaneViews(redis).named(Role.SUBMIT, ["beta", "acme"])
     assert [(row.lane, row.waiting, row.parked_until) for row in rows] == [
         ("beta", 0, math.inf),
         ("acme", 2, None),
     ]
-    assert await RedisQueues(redis).named(Role.SUBMIT, []) == []
+    assert await RedisLaneViews(redis).named(Role.SUBMIT, []) == []

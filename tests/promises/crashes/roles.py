@@ -31,8 +31,8 @@ from tests.promises.crashes.faults import LostReply, SimulatedProcess
 from tests.promises.crashes.store import Server, VirtualRedis, VirtualScripts
 from tests.promises.crashes.upstream import Door, Scenario, SimulatedUpstream, Subscriber
 from workers.confirm import Confirmer
-from workers.deliver import Messenger
-from workers.step_events import StepTeller
+from workers.deliver import DeliveryWorker
+from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
@@ -134,8 +134,8 @@ class Machine:
             "jobs": self.jobs,
             "submitter": Submitter(self.jobs, settlement, doors, blobs, keyring, environment, settings),
             "confirmer": Confirmer(self.jobs, settlement, doors, environment, settings),
-            "steps": StepTeller(self.jobs, deliveries),
-            "messenger": Messenger(
+            "step_events": StepEventCreator(self.jobs, deliveries),
+            "delivery_worker": DeliveryWorker(
                 deliveries, RedisEndpointStore(redis, scripts), post, keyring, environment, settings
             ),
         }

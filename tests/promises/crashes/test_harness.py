@@ -19,7 +19,7 @@ from tests.promises.crashes.invariants import violations
 from tests.promises.crashes.loop import Deadlock, VirtualLoop
 from tests.promises.crashes.store import Server
 from tests.promises.crashes.world import run
-from workers.release_gate import Gatekeeper
+from workers.release_gate import ReleaseGate
 from workers.sweep import Sweeper
 
 
@@ -160,9 +160,9 @@ def test_a_sweep_that_calls_a_released_submission_unpaid_is_seen(
 
 
 def test_a_gate_that_nobody_asks_is_seen(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def open_gate(self: Gatekeeper) -> None:
+    async def open_gate(self: ReleaseGate) -> None:
         """Passes without a release."""
 
-    monkeypatch.setattr(Gatekeeper, "__call__", open_gate)
+    monkeypatch.setattr(ReleaseGate, "__call__", open_gate)
     found = broken_by(server, "plain", [])
     assert "task_1 was charged, and no release of its submission was recorded" in found

@@ -208,8 +208,8 @@ ENDS: Final = (
     Mutant(
         "delivery_is_tried_once",
         "workers/deliver.py",
-        "Messenger._verdict",
-        "        if delay is not None:\n            return Verdict(DeliveryEvent.ATTEMPT_FAILED, delay)\n",
+        "DeliveryWorker._decide",
+        "        if delay is not None:\n            return Decision(DeliveryEvent.ATTEMPT_FAILED, delay)\n",
         "",
         "a subscriber that restarts just then is never told",
         (

@@ -10,7 +10,7 @@ SUBMISSION: Final = (
     Mutant(
         "no_gate",
         "workers/release_gate.py",
-        "Gatekeeper.__call__",
+        "ReleaseGate.__call__",
         "if not await self.jobs.release(self.job):",
         "if self.job.final:",
         "money is spent that no record knows of: whoever finds the job after a crash sends it again",
@@ -105,7 +105,7 @@ SUBMISSION: Final = (
     Mutant(
         "no_self_fence",
         "workers/release_gate.py",
-        "Gatekeeper.__call__",
+        "ReleaseGate.__call__",
         "if self.environment.monotonic() - began > _RELEASE_SECONDS:",
         "if self.environment.monotonic() - began < 0:",
         "a worker frozen in its release sends when it thaws, long after its job was called unknown",
@@ -115,7 +115,7 @@ SUBMISSION: Final = (
         "armed_is_called_unknown",
         "workers/sweep.py",
         "Sweeper._given_up",
-        "if job.released_at is None:  # the last byte never went out",
+        "if job.released_at is None:  # the last byte was never sent",
         "if job.epoch == 0:",
         "a job that cost nothing waits for evidence that cannot come, and fails",
         (
@@ -130,7 +130,7 @@ SUBMISSION: Final = (
         "released_is_called_queued",
         "workers/sweep.py",
         "Sweeper._given_up",
-        "if job.released_at is None:  # the last byte never went out",
+        "if job.released_at is None:  # the last byte was never sent",
         "if job.epoch > 0:",
         "a job that may have been paid for is sent again",
         (
@@ -216,7 +216,7 @@ SUBMISSION: Final = (
     Mutant(
         "stop_cancels_what_is_paid",
         "workers/release_gate.py",
-        "Gatekeeper.close",
+        "ReleaseGate.close",
         "self._closed = not self._entered\n",
         "self._closed = True\n",
         "every restart leaves submissions behind whose answers nobody waits for",

@@ -21,7 +21,7 @@ from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
 from tests.promises.properties.looks import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
-from workers.step_events import StepTeller
+from workers.step_events import StepEventCreator
 
 
 class JobsMachine(CallingBack):
@@ -155,7 +155,7 @@ class JobsMachine(CallingBack):
     def deliver(self) -> None:
         for ticket in held(dump.read(self.server), Role.DELIVER):
             if ticket.lane.startswith(EVENTS_LANES):
-                now(StepTeller(self.stage.jobs, self.stage.deliveries).tell(ticket))
+                now(StepEventCreator(self.stage.jobs, self.stage.deliveries).create(ticket))
                 continue
             begun = now(self.stage.deliveries.begin(ticket))
             assert begun is not None

@@ -1,17 +1,17 @@
 -- account_health.lua: a shared part, after lanes.lua. How much may be sent with each of the upstream's accounts.
 --
--- {gw}:account:<name> limits what of the submit role is sent with it: slots (fewer after a 429), hold_until, and
--- parked_at with reason, status, code and probe_at while the upstream refuses it; tat, when the next is due if it has a
--- rate (GCRA); turns, those that it was served where there are several (start-time fair queueing, as between lanes).
--- {gw}:submit:account_turn: the turns of the account that was last served, where others join.
--- accounts = {{name, slots, weight, interval_ms: for one, 0 without a rate}, ...}: those of whoever dispatches.
+-- {gw}:account:<name> limits what is sent with the account: slots (fewer after a 429), hold_until, and parked_at with
+-- reason, status, code and probe_at while it is paused; tat, when the next dispatch is due if it has a rate (GCRA);
+-- turns, how often it was served if there are several accounts (start-time fair queueing, as between lanes).
+-- {gw}:submit:account_turn: the turns of the account that was served last, where others join.
+-- accounts = {{name, slots, weight, interval_ms: per submission, 0 without a rate}, ...}: from the caller's settings.
 local TURN = P .. 'submit:account_turn'
 
--- The upstream refused the account: nothing is sent with it any more but a probe now and then.
+-- The upstream refused the account: from now on only a probe is sent with it from time to time.
 local function pause_account(account, now, status, code, reason, by)
   local key = account_key(account)
   if redis.call('HSETNX', key, 'parked_at', now) == 0 then return end
-  redis.call('HSET', P .. 'submit:pace', 'busy', 0) -- queue_position.lua: the time until it is resumed is no pace
+  redis.call('HSET', P .. 'submit:pace', 'busy', 0) -- queue_position.lua: the time until a resume is no pace
   redis.call('HSET', key, 'status', status, 'code', code, 'reason', reason)
   ops_event(now, 'account_parked', 'account', account, 'status', status, 'code', code, 'reason', reason, 'by', by)
 end
@@ -24,7 +24,7 @@ local function resume_account(account, now, by)
   ops_event(now, 'account_resumed', 'account', account, 'by', by)
 end
 
--- Whether none of the accounts sends anything but probes.
+-- Whether all accounts are paused.
 local function all_paused(accounts)
   for _, one in ipairs(accounts) do
     if redis.call('HEXISTS', account_key(one.name), 'parked_at') == 0 then return false end
@@ -32,15 +32,15 @@ local function all_paused(accounts)
   return true
 end
 
--- How many slots a 429 left, nil when all: one more for each interval that has passed since the cut, for the
--- few that are left may be held by jobs which nobody hears of.
+-- How many slots the last 429 left, nil for all. One more for each interval since then, because the few remaining slots
+-- may be held by jobs without any answer.
 local function slots_left(slots, cut_at, interval, now)
   return slots and tonumber(slots) + math.floor((now - (cut_at or now)) / interval)
 end
 
--- JudgeAccount. What the upstream's answer means for the account. answer = {kind = "accepted" | "busy" | "refused",
+-- JudgeAccount. Applies the upstream's answer to the account. answer = {kind = "accepted" | "busy" | "refused",
 -- retry_after_ms, status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
--- Slots halve at a 429 and grow by one each time as many submissions as there are slots were accepted, and with time.
+-- A 429 halves the slots. They grow by one whenever as many submissions as slots were accepted, and with time.
 local function judge_account(record, answer, limits, now)
   local kind, account = answer.kind, answer.account
   local began = tonumber(redis.call('HGET', record, 'submitting_at') or '0')
@@ -58,15 +58,15 @@ local function judge_account(record, answer, limits, now)
       local hold = tonumber(redis.call('HGET', key, 'hold_until') or '0')
       redis.call('HSET', key, 'hold_until', math.max(hold, now + answer.retry_after_ms))
     end
-    -- one cut for one crowd: what began before the last cut tells nothing of the slots since
+    -- halve once per burst: submissions from before the last cut say nothing about the present slots
     if not cut_at or began >= cut_at then
       local held = slots_taken(account) + 1
       redis.call('HSET', key, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
         'cut_at', now, 'grown', 0)
     end
   else
-    -- an answer to what was sent before the account was paused does not prove that it is open again,
-    -- and what an operator paused, an operator resumes
+    -- an answer to a submission from before the pause does not prove that the account works again,
+    -- and only an operator resumes what an operator paused
     if parked_at and began >= parked_at and redis.call('HEXISTS', key, 'parked_by') == 0 then
       resume_account(account, now, 'probe')
     end
@@ -81,14 +81,14 @@ local function judge_account(record, answer, limits, now)
   end
 end
 
--- How many a rate lets through now: a second's worth at once, but always one. `interval`: milliseconds for one; `tat`:
--- as it was noted last. Returns also from when on it counts.
+-- How many submissions the rate allows now: up to one second's worth at once, at least one. `interval`: ms per
+-- submission; `tat`: the stored value. Also returns the time from which it counts.
 local function rate_room(tat, interval, now)
   tat = math.max(now, tonumber(tat or '0'))
   return math.floor((now + math.max(1000, interval) - tat) / interval), tat
 end
 
--- How many the account lets through now, and whether that one is a probe. known = {parked_at, probe_at, hold_until,
+-- How many submissions the account allows now, and whether this is one probe. known = {parked_at, probe_at, hold_until,
 -- left: slots that a 429 left}
 local function account_room(known, slots, held, probe_ms, now)
   if known.parked_at then
@@ -99,7 +99,7 @@ local function account_room(known, slots, held, probe_ms, now)
   return math.min(slots, known.left or slots) - held, false
 end
 
--- What each of the accounts lets through now, as {{name =, room =, probing =, ...}, ...}, and their sum.
+-- How many submissions each account allows now, as {{name =, room =, probing =, ...}, ...}, and their sum.
 local function account_rooms(accounts, probe_ms, now)
   local rooms, sum = {}, 0
   local turn = #accounts > 1 and tonumber(redis.call('GET', TURN) or '0') or 0
@@ -127,8 +127,8 @@ local function account_rooms(accounts, probe_ms, now)
   return rooms, sum
 end
 
--- The account that the ticket is to be sent with: the one to which its job is bound, else the one whose turn it is, a
--- probe before all. nil when that has no room; then whose it is.
+-- The account for the ticket: the one that its job is bound to, else the next one in turn; probes first. nil if that
+-- account has no room; then also its name.
 local function account_for(ticket, rooms)
   local own, pinned = pinned_to(ticket)
   local best
@@ -141,7 +141,7 @@ local function account_for(ticket, rooms)
   return best, own
 end
 
--- The ticket, which holds a slot, is sent with that account. `own`: with which it was sent before.
+-- Assigns the account to the ticket, which holds a slot. `own`: the account of its previous dispatch.
 local function use_account(one, ticket, own, several)
   local record = record_of(ticket)
   assign_slot(ticket, one.name)
@@ -153,7 +153,7 @@ local function use_account(one, ticket, own, several)
   one.room, one.sent = one.room - 1, one.sent + 1
 end
 
--- What was dispatched is noted with the accounts: turns, rates and probes.
+-- Stores with the accounts what was dispatched: turns, rates and probes.
 local function note_accounts_used(rooms, probe_ms, now)
   for _, one in ipairs(rooms) do
     if one.sent > 0 then

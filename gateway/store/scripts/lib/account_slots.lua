@@ -1,13 +1,13 @@
--- account_slots.lua: a shared part, after ranks.lua. Whose of the upstream's accounts a slot of the submit role is, and
+-- account_slots.lua: a shared part, after ranks.lua. Which upstream account a slot of the submit role belongs to, and
 -- which account a job is bound to.
 --
--- {gw}:submit:accounts          hash  ticket that holds a slot -> its account, where that is not `main`
--- {gw}:submit:account_inflight  hash  account that is not `main` -> slots that are taken of it
+-- {gw}:submit:accounts          hash  ticket that holds a slot -> its account, if not `main`
+-- {gw}:submit:account_inflight  hash  account other than `main` -> its slots that are taken
 -- {gw}:submit:pinned            hash  ticket that waits for room in one account -> that account
--- {gw}:submit:pinned:<account>  zset  those tickets -> since when; they are in no lane, but wait like those that are
--- {gw}:submit:refused           hash  ticket that an account refused, and that waits for longer than others -> account
--- All other slots are those of `main`. A job's `account` is the one that it was last dispatched with, none: `main`;
--- `elsewhere` names those of its tasks that another account has.
+-- {gw}:submit:pinned:<account>  zset  those tickets -> since when; they are in no lane, but count as waiting
+-- {gw}:submit:refused           hash  ticket that an account refused, and that therefore waits longer -> account
+-- All other slots belong to `main`. A job's `account` is that of its last dispatch (absent: `main`); `elsewhere` names
+-- its tasks that belong to other accounts.
 local MAIN = 'main'
 local ACCOUNT_OF_SLOT, SLOTS_TAKEN = P .. 'submit:accounts', P .. 'submit:account_inflight'
 local PINNED = P .. 'submit:pinned'
@@ -17,8 +17,7 @@ local function account_key(account)
   return P .. 'account:' .. account
 end
 
--- Jobs that the account refused wait for longer than others; now they no longer do. `now`: they are due at once, or
--- nil.
+-- Ends the longer wait of jobs that the account refused. `now`: make them due at once, or nil.
 local function end_longer_waits(account, now)
   local flat = redis.call('HGETALL', REFUSED)
   for i = 1, #flat, 2 do
@@ -49,7 +48,7 @@ local function unassign_slot(ticket)
   if redis.call('HINCRBY', SLOTS_TAKEN, account, -1) <= 0 then redis.call('HDEL', SLOTS_TAKEN, account) end
 end
 
--- The slot that the ticket holds is one of the account's, whosever it was.
+-- Moves the ticket's slot to the account.
 local function assign_slot(ticket, account)
   local before = redis.call('HGET', ACCOUNT_OF_SLOT, ticket) or MAIN
   if before == account then return end
@@ -72,8 +71,8 @@ local function write_account(record, account)
   if account == MAIN then redis.call('HDEL', record, 'account') else redis.call('HSET', record, 'account', account) end
 end
 
--- The account that the ticket's job was last dispatched with, and whether it is bound to it: money may have been spent
--- there, as `Job.spend` of gateway/jobs.py has it.
+-- The account of the last dispatch of the ticket's job, and whether the job is bound to it, because money may have been
+-- spent there (as in `Job.spend` of gateway/jobs.py).
 local function pinned_to(ticket)
   local found = redis.call('HMGET', record_of(ticket), 'account', 'released_at', 'task_id', 'earlier', 'evidence',
     'resubmits')
@@ -82,7 +81,7 @@ local function pinned_to(ticket)
   return account or MAIN, released_at or task or earlier or evidence or resubmits > 0
 end
 
--- The ticket waits for room in that account; what is behind it in its lane need not.
+-- The ticket waits for room in that account; the tickets behind it in its lane do not.
 local function pin_ticket(ticket, account, now)
   redis.call('HSET', PINNED, ticket, account)
   redis.call('ZADD', PINNED .. ':' .. account, 'NX', now, ticket)
@@ -95,7 +94,7 @@ local function unpin_ticket(ticket)
   redis.call('ZREM', PINNED .. ':' .. account, ticket)
 end
 
--- The task is the account's, which need not be the one that the job was last dispatched with.
+-- Stores that the task belongs to the account, which may differ from that of the job's last dispatch.
 local function note_account(record, task, account)
   local known = redis.call('HGET', record, 'elsewhere')
   local others = cjson.decode(known or '{}')
@@ -104,7 +103,7 @@ local function note_account(record, task, account)
   redis.call('HSET', record, 'elsewhere', cjson.encode(others))
 end
 
--- The job's newest submission turns out to be another account's: its tasks so far stay those of the one before.
+-- The job's newest submission turns out to belong to another account. Its earlier tasks stay with the previous one.
 local function move_account(record, account)
   local before = account_of(record)
   if before == account then return end

@@ -1,17 +1,17 @@
--- circuit_breaker.lua: a shared part, after dispatching.lua. How subscribers do.
+-- circuit_breaker.lua: a shared part, after dispatching.lua. The circuit breakers of subscribers.
 --
 -- {gw}:health:<lane>, a hash of a lane of the deliver role:
---   t:<n>, f:<n>    attempts, and those of them that failed, in the n-th stretch of `bucket_ms` since the epoch
+--   t:<n>, f:<n>    attempts, and failed attempts, in the n-th bucket of `bucket_ms` since the epoch
 --   parks           how often the lane was paused in this episode, which ends with a success
 --   failing_since   the first failure after the last success
---   confirmed       there was a failure at least `apart_ms` after that one
---   warned          the highest share (in percent) of the time until it is disabled that operators were warned of
+--   confirmed       another failure happened at least `apart_ms` after that one
+--   warned          the highest percentage of `disable_ms` for which operators were warned
 -- limits = {window_ms, bucket_ms, least, percent, park_ms, park_most_ms, disable_ms, apart_ms}: HealthLimits of
--- gateway/dispatch.py, by these names. verdict = {lane, endpoint or "", tenant, ok}: the result of an attempt.
+-- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok}: the result of an attempt.
 local WARN_AT = { 90, 70, 50 }
-local URL_KEPT_MS = 7200000 -- of a lane that is no endpoint's, and that nobody ever removes; the breaker needs less
+local URL_KEPT_MS = 7200000 -- for a callback URL's lane, which is never removed; the breaker needs less
 
--- How many attempts there were in the window, and how many failed. Forgets those before.
+-- How many attempts were made in the window, and how many failed. Removes older buckets.
 local function window_of(key, limits, now)
   local oldest = math.floor(now / limits.bucket_ms) - math.ceil(limits.window_ms / limits.bucket_ms)
   local sums, gone, found = { t = 0, f = 0 }, {}, redis.call('HGETALL', key)
@@ -38,7 +38,7 @@ local function clear_window(key)
   forget_fields(key, gone)
 end
 
--- Counts one result; the window is tidied up whenever a new stretch begins.
+-- Counts one result. Removes old buckets whenever a new one begins.
 local function count_result(key, ok, limits, now)
   local bucket = string.format('%d', math.floor(now / limits.bucket_ms))
   if not ok then redis.call('HINCRBY', key, 'f:' .. bucket, 1) end
@@ -48,14 +48,14 @@ local function count_result(key, ok, limits, now)
   end
 end
 
--- The lane goes on as if nothing had ever failed there.
+-- Closes the lane's breaker and forgets its failures.
 local function reset_health(lane)
   redis.call('DEL', P .. 'health:' .. lane)
   resume_lane('deliver', lane)
 end
 
--- The endpoint gets nothing more: what is owed to it from now on is held, and so is what waits, when its turn comes,
--- for which its lane goes on. `at`: when, for its owner. Returns whether there is such an endpoint.
+-- Disables the endpoint: new deliveries are held, and waiting ones are held when their turn comes, so its lane goes on.
+-- `at`: when, for its owner. Returns whether the endpoint exists.
 local function disable_endpoint(id, reason, at, now)
   local key = P .. 'endpoint:' .. id
   local found = redis.call('HMGET', key, 'tenant', 'disabled_at')
@@ -68,7 +68,7 @@ local function disable_endpoint(id, reason, at, now)
   if wish then
     wish = cjson.decode(wish)
     wish.disabled = true
-    -- cjson takes an empty list for an empty object
+    -- cjson encodes an empty list as an empty object
     redis.call('HSET', index, id, (string.gsub(cjson.encode(wish), '"events":{}', '"events":[]')))
   end
   reset_health(id)
@@ -76,7 +76,7 @@ local function disable_endpoint(id, reason, at, now)
   return true
 end
 
--- The breaker opens, for longer each time in a row.
+-- Opens the breaker, for longer each time in a row.
 local function open_breaker(verdict, key, parks, limits, now)
   local till = now + math.min(limits.park_most_ms, limits.park_ms * 2 ^ math.min(parks, 30))
   pause_lane('deliver', verdict.lane, till)
@@ -89,7 +89,7 @@ local function open_breaker(verdict, key, parks, limits, now)
   end
 end
 
--- An endpoint that fails for long is disabled, and its end is announced. `since`: of the failures, ms.
+-- Disables an endpoint that fails for too long, with warnings before. `since`: of the failures, ms.
 local function judge_endpoint(verdict, key, since, confirmed, warned, limits, now)
   local elapsed = now - since
   if elapsed >= limits.disable_ms and confirmed then
@@ -110,8 +110,8 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
   end
 end
 
--- JudgeLane. What the result of an attempt means for its lane. Whatever ends while the lane is paused was begun before,
--- and tells nothing about when to try again.
+-- JudgeLane. Applies the result of an attempt to its lane. An attempt that ends while the lane is paused began before,
+-- so it does not change when to try again.
 local function judge_lane(verdict, limits, now)
   local lane, endpoint, ok = verdict.lane, verdict.endpoint, verdict.ok
   if endpoint ~= '' then

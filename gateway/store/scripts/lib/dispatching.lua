@@ -1,14 +1,14 @@
 -- dispatching.lua: a shared part, after account_health.lua. Which ticket is next, and its way from its lane to arq.
-local EVENTS = 'events-' -- before the tenant, in the name of the lane of its events
-local PINNED_SEEN = 50 -- of the tickets that wait for one account, how many are looked at
+local EVENTS = 'events-' -- the prefix of the name of a tenant's events lane
+local PINNED_SEEN = 50 -- how many of the tickets that wait for one account are checked
 
--- Retries hold so many of the slots at most.
+-- How many of the slots retries may hold.
 local function share_of(share, slots)
   return math.max(1, math.floor(share * slots))
 end
 
--- Whose the lane of a ticket of the deliver role is: an endpoint's and a callback host's lane belong to the tenant of
--- any delivery there, a lane of events to the tenant that it is named after. nil when no record tells any more.
+-- The tenant that owns the lane of a ticket of the deliver role: an endpoint's or callback host's lane belongs to the
+-- tenant of any delivery in it, an events lane to the tenant in its name. nil if no record exists any more.
 local function tenant_of(lane, ticket)
   local known = redis.call('HGET', P .. 'deliver:tenants', lane)
   if known then return known end
@@ -16,7 +16,7 @@ local function tenant_of(lane, ticket)
   return redis.call('HGET', P .. 'delivery:' .. string.sub(ticket, #lane + 2), 'tenant') or nil
 end
 
--- Whose slots those of the lane are, and whether the tenant holds as many as it may.
+-- The tenant that owns the lane, and whether it holds all slots that it may.
 local function tenant_full(r, lane, ticket, most)
   local tenant = tenant_of(lane, ticket)
   local held = tenant and redis.call('HGET', r .. ':tenant_inflight', tenant)
@@ -32,10 +32,9 @@ local function lane_cap(role, lane, limits, special)
   return role == 'submit' and own or math.min(cap, own)
 end
 
--- The ticket of the lane whose turn it is, whether it takes from the retries' share, and of the deliver role whose
--- it is. nil when none may go; then 'share' when only the share of all lanes, which `open` says is left, stands in
--- its way, and 'tenant' when its tenant's slots do. `special`: some lane is probed, or has a cap or a
--- weight of its own.
+-- The next ticket of the lane, whether it takes from the retries' share, and, in the deliver role, its tenant. nil if
+-- none may go; then also 'share' if only the retries' share of all lanes prevents it (`open`: some of it is left), or
+-- 'tenant' if its tenant's slots do. `special`: some lane is probed, or has its own cap or weight.
 local function choose_ticket(role, lane, limits, open, special)
   local r = P .. role
   local key, share, cap = r .. ':lane:' .. lane, limits.retry_share, lane_cap(role, lane, limits, special)
@@ -47,7 +46,7 @@ local function choose_ticket(role, lane, limits, open, special)
   if full then return nil, 'tenant', tenant end
   if share >= 1 or (rank >= NEW and rank < RECOVERED) then return ticket, false, tenant end
   local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < share_of(share, cap)
-  if rank < NEW then -- new work may wait behind it, and they take turns
+  if rank < NEW then -- new work may wait behind it; the two take turns
     if not mine or not open or redis.call('SISMEMBER', r .. ':leant', lane) == 1 then
       local new = redis.call('ZRANGEBYSCORE', key, NEW, '(' .. RECOVERED, 'LIMIT', 0, 1)[1]
       redis.call('SREM', r .. ':leant', lane)
@@ -64,8 +63,8 @@ local function turn_of(r)
   return tonumber(redis.call('GET', r .. ':turn') or '0')
 end
 
--- Of each tenant that may have more slots, as many lanes of its crowd get in line again, and are served in their turn.
--- One that then makes no use of it lets another go (`forget_lane_tenant`). Returns whether there was one.
+-- For each tenant that may have more slots, the same number of lanes of its crowd become active again, and are served
+-- in turn. A lane that does not use its turn lets another one go (`forget_lane_tenant`). Returns whether there was one.
 local function readmit_crowds(r, most)
   local found = false
   for _, tenant in ipairs(redis.call('SMEMBERS', r .. ':relieved')) do
@@ -80,13 +79,14 @@ local function readmit_crowds(r, most)
   return found
 end
 
--- What being served once counts for the lane. `special`: as for `choose_ticket`, some lane has a weight of its own.
+-- How many turns one dispatch counts for the lane. `special`: as for `choose_ticket`, some lane has a weight of its
+-- own.
 local function turn_cost(r, lane, special)
   return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')
 end
 
--- The lane whose turn it is, with its turns served. `open`: retries may be dispatched, for which blocked lanes wait;
--- `most`: slots of a tenant, or nil.
+-- The next lane, with its turns served. `open`: retries may be dispatched, so blocked lanes may go; `most`: slots per
+-- tenant, or nil.
 local function next_lane(r, open, most)
   local freed = open and redis.call('ZPOPMIN', r .. ':blocked') or {}
   if freed[1] then return freed[1], math.max(tonumber(freed[2]), turn_of(r)) end
@@ -97,8 +97,8 @@ local function next_lane(r, open, most)
   return first[1], tonumber(first[2])
 end
 
--- Nothing of the lane may be dispatched. When it is empty, or full, `enter_lane` or `free_slot` makes it active again;
--- else it waits for the share of all retries, or for its tenant (`why`, of `choose_ticket`).
+-- Makes the lane inactive, because none of its tickets may go. If it is empty or full, `enter_lane` or `free_slot`
+-- makes it active again; otherwise it waits for the retries' share, or for its tenant (`why`, from `choose_ticket`).
 local function sideline_lane(role, lane, served, why, tenant)
   local r = P .. role
   if why == 'tenant' then
@@ -112,16 +112,16 @@ local function sideline_lane(role, lane, served, why, tenant)
   if redis.call('EXISTS', r .. ':lane:' .. lane) == 0 then redis.call('SREM', r .. ':leant', lane) end
 end
 
--- Turns of idle lanes that are no more than the present one need not be kept; and when no lane is in line, all begin
--- alike. Else each lane that there ever was would be known for ever.
+-- Forgets the turns of idle lanes that are not above the present turn, and all turns when no lane is active. Otherwise
+-- every lane that ever existed would be kept.
 local function forget_turns(r, nobody)
   local last = nobody and redis.call('ZRANGE', r .. ':idle', -1, -1, 'WITHSCORES') or {}
   if last[1] then redis.call('SET', r .. ':turn', math.max(tonumber(last[2]), turn_of(r))) end
   redis.call('ZREMRANGEBYSCORE', r .. ':idle', '-inf', turn_of(r))
 end
 
--- What waits for room in an account to which it is bound goes before what any account may have, unless its lane is
--- paused or full. Returns how many.
+-- Dispatches jobs that wait for room in the account that they are bound to. They go before unbound jobs, unless their
+-- lane is paused or full. Returns how many.
 local function dispatch_pinned(rooms, room, limits, special, now)
   local r, dispatched = P .. 'submit', 0
   for _, one in ipairs(rooms) do
@@ -142,17 +142,17 @@ local function dispatch_pinned(rooms, room, limits, special, now)
   return dispatched
 end
 
--- The ticket, whose turn it is, waits for the account to which its job is bound, and what is behind it goes on.
+-- The next ticket waits for the account that its job is bound to, and the tickets behind it go on.
 local function wait_for_account(lane, ticket, account, now)
   redis.call('ZREM', P .. 'submit:lane:' .. lane, ticket)
   forget_order(lane)
   pin_ticket(ticket, account, now)
 end
 
--- What waits in the lanes -> slots -> arq. limits = {slots, lane_slots, lease_ms, batch: how many at most, interval_ms:
--- for one, 0 without a rate, probe_ms: between probes of a paused account, retry_share: of the slots, how many retries
--- may hold}, of the submit role {..., accounts: as of account_health.lua}, and of the deliver role {..., health: limits
--- of circuit_breaker.lua, tenant_slots}. Returns how many.
+-- Moves waiting tickets from the lanes to arq. limits = {slots, lane_slots, lease_ms, batch: at most, interval_ms: per
+-- dispatch, 0 without a rate, probe_ms: between probes of a paused account, retry_share: the share of the slots that
+-- retries may hold}, in the submit role also {accounts: as of account_health.lua}, and in the deliver role {health:
+-- limits of circuit_breaker.lua, tenant_slots}. Returns how many.
 local function dispatch_role(role, limits, now)
   local r, submit = P .. role, role == 'submit'
   local room, dispatched, interval, tat, rooms = limits.batch, 0, limits.interval_ms, nil, nil
@@ -213,8 +213,8 @@ local function dispatch_role(role, limits, now)
   return dispatched
 end
 
--- roles = {role = limits}: what became due enters its lane, and what may run is dispatched. Returns how many, and
--- whether there may be more that only the size of a batch stopped.
+-- roles = {role = limits}. Due tickets enter their lanes, and the work that may run is dispatched. Returns how many,
+-- and whether only the batch size stopped it.
 local function dispatch_all(roles, now)
   local dispatched, more = 0, false
   for role, limits in pairs(roles) do
@@ -225,7 +225,7 @@ local function dispatch_all(roles, now)
   return dispatched, more
 end
 
--- Milliseconds until the next ticket is due, or the next paused lane is tried; -1 when time alone changes nothing.
+-- Milliseconds until the next ticket is due, or the next pause ends; -1 if time alone changes nothing.
 local function until_next(roles, now)
   local first = math.huge
   for role in pairs(roles) do

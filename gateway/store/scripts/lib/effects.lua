@@ -1,17 +1,16 @@
--- effects.lua: a shared part, after transitions.lua. What goes with a change of state, in the same step. Each effect
--- has a class in gateway/store/effects.py, which says what it is for, and its function, here or in the part that it
--- is about, takes the same fields.
+-- effects.lua: a shared part, after transitions.lua. The effects of a transition. Each effect has
+-- a class in gateway/store/effects.py, which explains it; its function, here or in another part, takes the same fields.
 --
--- `apply_transition` applies them in this order, whatever their order in a transition:
+-- `apply_transition` always applies them in this order:
 --
---   before the move    claim, spend_budget                may find that nothing is to be done
+--   before the move    claim, spend_budget                may stop the transition
 --   with the move      set_fields, add_to_fields, unset_fields, claim, record_history   `move` of transitions.lua
 --   after the move     bind_task                          also if the record is final but watched
 --                      add_late_result                    if the record is final, once
 --                      give_back_slot                     if it moved or repeated, and so the next two
 --                      hold_slot
 --                      end_hold_after
---                      poll_after                         also if something late was noted
+--                      poll_after                         also if a late task was bound
 --                      finish                             unless it was refused and is not final
 --                      owe_event                          if it moved, and so the next three
 --                      choose_task
@@ -21,7 +20,7 @@
 --                      judge_account
 --                      tally
 --
--- At last what may run now is dispatched. Of a transition that is fenced nothing is applied.
+-- Finally, work that may run now is dispatched. A fenced transition applies nothing.
 
 -- GiveBackSlot: {role, ticket, after_ms, refused_by: the account that refused it, or nil}
 local function give_back_slot(effect, now)
@@ -57,7 +56,7 @@ local function finish(tickets)
   for _, done in ipairs(tickets) do finish_ticket(done.role, done.ticket) end
 end
 
--- SpendBudget: {tenant, day, most}. Days before are forgotten when one more is spent.
+-- SpendBudget: {tenant, day, most}. Spending removes the counts of earlier days.
 local function budget_key(effect)
   return P .. 'tenant:' .. effect.tenant .. ':resubmits'
 end
@@ -87,13 +86,13 @@ local function add_to_tally(names)
   for _, name in ipairs(names) do redis.call('HINCRBY', P .. 'tally', name, 1) end
 end
 
--- What is to be done before the move: the result if nothing else is.
+-- Checks before the move. Returns the result if nothing more must be done, else nil.
 local function settled_already(key, guard, effects)
   local holder = guard.holder
   if holder and not is_newest_dispatch(holder.role, holder.ticket, holder.number) then
     return { outcome = 'stale', before = '', after = '' }
   end
-  if effects.claim and redis.call('HGET', key, 'run') == effects.claim.run then -- asked again by the same
+  if effects.claim and redis.call('HGET', key, 'run') == effects.claim.run then -- a repeat of the same claim
     local state = redis.call('HGET', key, 'state')
     return { outcome = 'moved', before = state, after = state }
   end
@@ -102,8 +101,8 @@ local function settled_already(key, guard, effects)
   end
 end
 
--- The move and everything that follows from it. `body`: of the event that is owed. Returns what `move` does; outcome
--- also "stale": not the holder | "late": noted beside a final record | "over_budget".
+-- The move and all its effects. `body`: of the event. Returns the result of `move`; outcome also "stale": not the
+-- holder | "late": stored beside a final record | "over_budget".
 local function apply_transition(key, transition, body, now)
   local effects = transition.effects
   local result = settled_already(key, transition.guard, effects)

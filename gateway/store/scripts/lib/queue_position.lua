@@ -1,9 +1,9 @@
--- queue_position.lua: a shared part, after account_health.lua. How long what waits will wait.
+-- queue_position.lua: a shared part, after account_health.lua. Queue positions, and how long jobs will wait.
 --
--- {gw}:submit:pace, a hash: at (when a job was dispatched last), busy ("1" when others were left waiting then) and ms,
--- what one of them took on average while others waited.
+-- {gw}:submit:pace, a hash: at (of the last dispatch), busy ("1" if other jobs were waiting then) and ms (the mean time
+-- between dispatches while jobs wait).
 local PACE = P .. 'submit:pace'
-local SAMPLES = 10 -- that make the average forget about two thirds of what was before
+local SAMPLES = 10 -- after which the mean has forgotten about two thirds of its past
 
 local function note_pace(now, handed)
   local found = redis.call('HMGET', PACE, 'at', 'busy', 'ms')
@@ -14,15 +14,15 @@ local function note_pace(now, handed)
   redis.call('HSET', PACE, 'at', now, 'busy', redis.call('EXISTS', P .. 'submit:waiting'))
 end
 
--- The time from now on until something is dispatched again says nothing of the pace.
+-- The time from now until the next dispatch does not count for the pace.
 local function break_pace()
   redis.call('HSET', PACE, 'busy', 0)
 end
 
--- What is known of the queue position of a ticket of the submit role, as JSON: {rank: how many are ahead in its lane,
--- in_lane: how many wait there, weight, slots: of its tenant's own, waiting: in all lanes, lanes: others that take
--- part, pace_ms: of one, idle_ms: since the last, mean_ms: of its kind of video, stopped: whether nothing is sent};
--- what is not known is left out. "" when it does not wait. `accounts`: as of account_health.lua.
+-- The queue position of a ticket of the submit role, as JSON: {rank: tickets ahead in its lane, in_lane: tickets in its
+-- lane, weight, slots: its tenant's own, waiting: tickets in all lanes, lanes: other active lanes, pace_ms: per job,
+-- idle_ms: since the last dispatch, mean_ms: of its kind of video, stopped: whether nothing is sent}. Unknown fields
+-- are absent. "" if it does not wait. `accounts`: as of account_health.lua.
 local function queue_position_of(ticket, kind, accounts, now)
   local r, lane = P .. 'submit', lane_of(ticket)
   local rank = redis.call('ZRANK', r .. ':lane:' .. lane, ticket)

@@ -1,23 +1,23 @@
--- ranks.lua: the first of the shared parts. Where a ticket waits in its lane.
+-- ranks.lua: the first of the shared parts. The rank of a ticket in its lane.
 --
--- The lowest rank goes first: retries, then new work, then what is recovered. New work is ranked in the order of its
--- arrival, but in the submit role by priority too. There a lane is shared between its priorities as the role is between
--- its lanes (start-time fair queueing): a ticket's rank is the turn at which it is to be served, the next one of its
--- priority comes COST turns later, and one that comes after a pause joins at the present turn. So a job of high
--- priority is served soon, however many others wait, and none is starved.
+-- The lowest rank goes first: retries, then new work, then recovered deliveries. New work is ranked by arrival, in the
+-- submit role also by priority. There the priorities share a lane as the lanes share the role (start-time fair
+-- queueing): a ticket's rank is the turn in which it is served, the next ticket of its priority comes COST turns later,
+-- and a priority that was idle joins at the present turn. So a job of high priority is served soon, no matter how many
+-- others wait, and no job starves.
 --
--- {gw}:submit:order:<lane>  hash: turn (rank of the new ticket that was dispatched last), and for each priority where
---                           its next ticket goes; gone when the lane is empty
+-- {gw}:submit:order:<lane>  hash: turn (rank of the last dispatched new ticket), and for each priority the rank of
+--                           its next ticket; removed when the lane is empty
 local P = '{gw}:'
-local NEW, RECOVERED = 1e13, 2e13 -- where the ranks of the kinds of tickets begin; those of retries begin at 0
-local COST = { high = 1, normal = 4, low = 16 } -- while all wait, 16 of high are served for 4 of normal and 1 of low
+local NEW, RECOVERED = 1e13, 2e13 -- where the ranks of new work and of recovered deliveries begin; retries begin at 0
+local COST = { high = 1, normal = 4, low = 16 } -- while all wait, 16 high are served per 4 normal and 1 low
 
 local function fair_rank(lane, priority)
   local key, cost = P .. 'submit:order:' .. lane, COST[priority]
   local found = redis.call('HMGET', key, 'turn', priority)
   local turn, rank = tonumber(found[1] or '0'), tonumber(found[2] or '0')
   if rank > turn then
-    -- most of those that it was to come after may have been canceled
+    -- most tickets ahead of it may have been canceled
     local last = redis.call('ZREVRANGEBYSCORE', P .. 'submit:lane:' .. lane, '(' .. RECOVERED, NEW, 'WITHSCORES',
       'LIMIT', 0, 1)
     rank = math.max(turn, math.min(rank, tonumber(last[2] or NEW) - NEW + cost))
@@ -40,7 +40,7 @@ local function forget_order(lane)
   if redis.call('EXISTS', P .. 'submit:lane:' .. lane) == 0 then redis.call('DEL', P .. 'submit:order:' .. lane) end
 end
 
--- The ticket is dispatched: those of a priority of which none waits join here.
+-- The ticket is dispatched: priorities without waiting tickets join at its rank.
 local function leave_queue(lane, ticket)
   local key = P .. 'submit:lane:' .. lane
   local rank = tonumber(redis.call('ZSCORE', key, ticket))

@@ -1,12 +1,12 @@
--- records.lua: a shared part, after circuit_breaker.lua. Records, their indexes, and what clients and subscribers hear.
--- No state is known here by name.
+-- records.lua: a shared part, after circuit_breaker.lua. Records, their indexes, and events for clients and
+-- subscribers. This part does not know the names of states.
 
 local QUARANTINE_KEPT = 1000
-local NONCE_MS = 900000 -- a signed date may be 300 s off, either way
-local HISTORY_KEPT = 500 -- entries of what happened to one job
-local EVENTS_KEPT = 10000 -- of a tenant's events, the newest, for those who ask what they missed
+local NONCE_MS = 900000 -- a signed date may be off by 300 s in either direction
+local HISTORY_KEPT = 500 -- entries of one job's history
+local EVENTS_KEPT = 10000 -- the newest events of a tenant, for clients that missed some
 
--- Counts by state and, for jobs, the index by tenant and state move with the record.
+-- Updates the counts by state and, for jobs, the index by tenant and state.
 local function count_state(kind, state, by)
   redis.call('HINCRBY', P .. 'counts', kind .. ':' .. state, by)
 end
@@ -14,11 +14,11 @@ end
 local function index_job(name, tenant, state, from)
   local jobs = P .. 'tenant:' .. tenant .. ':jobs:'
   if from then redis.call('ZREM', jobs .. from, name) end
-  redis.call('ZADD', jobs .. state, 0, name) -- equal scores: ordered by id, which is ordered by time
+  redis.call('ZADD', jobs .. state, 0, name) -- equal scores: ordered by id, so by time
 end
 
--- Deliveries by state, of a tenant and of a lane, in the order in which they were made; and those that were given up,
--- of all tenants, in {gw}:dead by when (`move`).
+-- Updates the indexes of deliveries by state, for the tenant and the lane, in the order of creation. Dead letters of
+-- all tenants are in {gw}:dead, by time (`move`).
 local function index_delivery(id, tenant, lane, state, from, created)
   if from then redis.call('ZREM', P .. 'dead', id) end
   for _, stem in ipairs({ P .. 'tenant:' .. tenant .. ':deliveries:', P .. 'lane:' .. lane .. ':deliveries:' }) do
@@ -27,22 +27,22 @@ local function index_delivery(id, tenant, lane, state, from, created)
   end
 end
 
--- The job history: what happened to a job, oldest first, but for its acceptance, which the record itself tells: a job
--- that waits has no list. A stream would take 4 KB for its first entry.
+-- The job history: what happened to a job, oldest first. The acceptance is not stored, because the record shows it, so
+-- a waiting job has no list. A stream would take 4 KB for its first entry.
 local function note_history(key, now, ...)
   local entry, fields = { at = now }, { ... }
   for i = 1, #fields, 2 do
     if fields[i + 1] ~= '' then entry[fields[i]] = fields[i + 1] end
   end
   if redis.call('RPUSH', key .. ':audit', cjson.encode(entry)) > HISTORY_KEPT then
-    -- neither how it began nor how it stands is dropped
+    -- drop from the middle: keep the first and the newest entries
     redis.call('LSET', key .. ':audit', HISTORY_KEPT / 2, '')
     redis.call('LREM', key .. ':audit', 1, '')
   end
 end
 
--- Publishes an event to a tenant's clients, once: kept in the tenant's stream, noted with the job, and said on the
--- channel that every gateway listens to, as "<tenant> <job> <type> <id in the stream>". Returns true when it is new.
+-- Publishes an event to a tenant's clients, once: appends it to the tenant's stream, stores its id with the job, and
+-- publishes "<tenant> <job> <type> <id in the stream>" on the gateways' channel. Returns true if it is new.
 local function publish_event(tenant, job, type)
   local key, field = P .. 'job:' .. job, 'told:' .. type
   if redis.call('HEXISTS', key, field) == 1 then return end
@@ -62,22 +62,22 @@ local function set_fields(key, fields)
   if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
 end
 
--- What was genuine but could not be made sense of, kept for operators: the newest, raw as it came.
+-- Quarantines a genuine callback that could not be understood, with its raw body. Keeps the newest.
 local function quarantine(now, why, order, raw)
   redis.call('XADD', P .. 'quarantine', 'MAXLEN', '~', QUARANTINE_KEPT, '*', 'at', now, 'why', why,
     'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch, 'task', order.task or '', 'raw', raw)
   redis.call('HINCRBY', P .. 'tally', 'quarantined|' .. why, 1)
 end
 
--- The way by which callbacks come was open just now; a gap of more than `gap` ms begins a new stretch.
+-- Records that callbacks can reach us now. After a gap of more than `gap` ms, `since` starts again.
 local function note_callback_path(now, gap)
   local last = redis.call('HGET', P .. 'callbacks:path', 'last')
   if not last or now - last > gap then redis.call('HSET', P .. 'callbacks:path', 'since', now) end
   redis.call('HSET', P .. 'callbacks:path', 'last', now)
 end
 
--- LearnDuration: {kind: of video, ms}. How long the upstream takes for that kind, as TCP learns a round trip: a mean
--- and a mean deviation.
+-- LearnDuration: {kind: of video, ms}. Learns how long the upstream takes for that kind, as TCP does for round trips: a
+-- mean and a mean deviation.
 local function learn_duration(effect)
   local key, kind, ms = P .. 'durations', effect.kind, effect.ms
   local mean = tonumber(redis.call('HGET', key, kind .. ':mean'))
@@ -90,15 +90,14 @@ local function learn_duration(effect)
   redis.call('HSET', key, kind .. ':mean', math.floor(ms), kind .. ':deviation', math.floor(deviation))
 end
 
--- When to poll first, in ms: `deviations` above the mean, or `otherwise` when nothing was learned yet.
+-- Time until the first poll, in ms: `deviations` above the mean, or `otherwise` if nothing was learned yet.
 local function typical_duration(kind, deviations, otherwise)
   local found = redis.call('HMGET', P .. 'durations', kind .. ':mean', kind .. ':deviation')
   local mean, deviation = found[1], found[2]
   return mean and mean + deviations * deviation or otherwise
 end
 
--- A step on a job's way that an endpoint wants to hear of, and that nobody has made the event of: a worker will.
--- Returns true when there is one.
+-- Queues a ticket so that a worker creates the event of a job's step, if an endpoint wants it. Returns true if it did.
 local function queue_step_event(name, tenant, type, now)
   local wanted = P .. 'tenant:' .. tenant .. ':wanted'
   if redis.call('SISMEMBER', wanted, type) == 1 or redis.call('SISMEMBER', wanted, '*') == 1 then
@@ -107,10 +106,9 @@ local function queue_step_event(name, tenant, type, now)
   end
 end
 
--- OweEvent. Makes an event and one delivery for each endpoint that wants it, and one for the job's own callback URL.
--- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, ending = whether it tells how a job
--- ends, callback_url, callback_lane, publish = true when the step itself did not tell clients of it}; `body`: of the
--- event.
+-- OweEvent. Creates an event, a delivery for each endpoint that wants it, and one for the job's own callback URL.
+-- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, ending = whether it is a final event,
+-- callback_url, callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
 local function owe_event(owed, body)
   local stem = string.sub(owed.id, 5)
   redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
@@ -139,7 +137,7 @@ local function owe_event(owed, body)
   if owed.callback_url then add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url) end
 end
 
--- Which types of events any of a tenant's endpoints wants; one that is disabled may want them later.
+-- Stores which types of events any of a tenant's endpoints wants, including disabled ones, which may want them later.
 local function note_wanted_types(index, set)
   redis.call('DEL', set)
   for _, text in ipairs(redis.call('HVALS', index)) do

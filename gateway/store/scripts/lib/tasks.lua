@@ -1,8 +1,8 @@
--- tasks.lua: a shared part, after records.lua. Which of the upstream's tasks is whose job's.
+-- tasks.lua: a shared part, after records.lua. Which upstream task belongs to which job.
 local CLAIMS = 8 -- tasks that callbacks may name for one job
-local NOBODY = '-' -- in place of a job's name: two jobs' callbacks named the task
+local NOBODY = '-' -- instead of a job's id: callbacks of two jobs named the task
 
--- The job's other tasks, in `earlier`: without `gone`, with `added` if it is not there. Returns whether it is new.
+-- Updates the job's other tasks, in `earlier`: removes `gone`, adds `added`. Returns whether `added` is new.
 local function note_earlier(key, gone, added)
   local kept, new = {}, added ~= nil
   for _, task in ipairs(cjson.decode(redis.call('HGET', key, 'earlier') or '[]')) do
@@ -18,7 +18,7 @@ local function note_earlier(key, gone, added)
   return new
 end
 
--- Whether an answer to one of the job's submissions named the task: more than a callback's word.
+-- Whether an answer to one of the job's submissions named the task, which is better proof than a callback.
 local function is_answer(key, task)
   for epoch = 1, tonumber(redis.call('HGET', key, 'epoch') or '0') do
     if redis.call('HGET', key, 'answered:' .. epoch) == task then return true end
@@ -26,7 +26,7 @@ local function is_answer(key, task)
   return false
 end
 
--- A callback named the task, which is known to be this job's no more. That the job has one is still proven.
+-- A callback named the task, which is no longer known to be this job's. It still proves that the job has a task.
 local function lose_task(key, task, now)
   if redis.call('HGET', key, 'task_id') == task then redis.call('HDEL', key, 'task_id') end
   note_earlier(key, task, nil)
@@ -34,8 +34,8 @@ local function lose_task(key, task, now)
   redis.call('HSET', key, 'evidence', 'callback', 'task_lost_at', now)
 end
 
--- A task belongs to one job: {gw}:task:<id> names it. `claimed`: a callback says so, no answer to a request of
--- ours; such a claim gives way to an answer. Returns whether the task is the job's, then whose it was.
+-- A task belongs to one job, named by {gw}:task:<id>. `claimed`: only a callback says so, not the answer to a request
+-- of ours; an answer overrides it. Returns whether the task is the job's, then its previous owner.
 local function assign_task(job, task, claimed, now)
   local key = P .. 'task:' .. task
   local owner = redis.call('GET', key)
@@ -52,13 +52,13 @@ local function assign_task(job, task, claimed, now)
   return true, owner
 end
 
--- A final job that we gave up ourselves is watched a while longer for what the upstream makes of it.
+-- Whether we gave the job up and still watch for a late result.
 local function is_watched(key, now)
   return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
 end
 
--- Callbacks named the task for two jobs, and one of them must be wrong: it is nobody's until an answer to a
--- submission names it. `final`: states in which the owner has a result that stays.
+-- Callbacks of two jobs named the task, and one of them must be wrong. It belongs to no job until the answer to a
+-- submission names it. `final`: states in which the owner keeps its result.
 local function contest_task(task, owner, final, keep_ms, now)
   local key = P .. 'job:' .. owner
   local state = redis.call('HGET', key, 'state')
@@ -68,15 +68,15 @@ local function contest_task(task, owner, final, keep_ms, now)
   ops_event(now, 'task_contested', 'task', task, 'owner', owner)
 end
 
--- BindTask. Notes the task with the job, a second one beside the first. named = {task, claimed: as of `assign_task`,
--- epoch: of the submission that it belongs to, account: the one whose the task is, by: the operator who names it, if
--- one does}. `claimed_at` stands while the newest word of a task is only a callback's. Returns whether it is new to
--- the job, and nil when it is another job's.
+-- BindTask. Stores the task with the job; a second one beside the first. named = {task, claimed: as of `assign_task`,
+-- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` is set
+-- while only a callback named the newest task. Returns whether the task is new to the job, or nil if it belongs to
+-- another job.
 local function bind_task(key, name, named, now)
   local task, claimed, epoch = named.task, named.claimed, named.epoch
   local found = redis.call('HMGET', key, 'task_id', 'earlier')
   local known, earlier = found[1], found[2]
-  -- whoever holds a token could name tasks without end
+  -- otherwise the holder of a token could name any number of tasks
   if claimed and earlier and #cjson.decode(earlier) >= CLAIMS then return nil end
   if not assign_task(name, task, claimed, now) then return nil end
   if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
@@ -100,7 +100,7 @@ local function bind_task(key, name, named, now)
   return true
 end
 
--- ChooseTask: {task}. The task whose result the job has comes first among its tasks.
+-- ChooseTask: {task}. Makes the task whose result the job has the first of its tasks.
 local function choose_task(key, effect)
   local known = redis.call('HGET', key, 'task_id')
   if known == effect.task then return end

@@ -1,21 +1,21 @@
--- transitions.lua: a shared part, after tasks.lua. The one mover of states: no other function changes the state of a
--- record. No state is known here by name: gateway/lifecycle.py sends the rows of the event along.
+-- transitions.lua: a shared part, after tasks.lua. Changes states: no other function changes the state of a
+-- record. This part does not know the names of states: the rows of gateway/lifecycle.py come with the transition.
 --
 -- transition = {
 --   kind = "job" | "delivery", name = its id, event,
 --   moves = {from = to}: the rows of the event,
 --   final = {state = true}, unknown = state of a job, dead = state of a delivery,
---   publishes = {state = type of the event that clients hear}, steps = {state = type}: those that tell of a step on a
---     job's way, and of which a worker makes the event for subscribers,
+--   publishes = {state = type of the event that clients get}, steps = {state = type}: states that are not final, whose
+--     events for subscribers a worker creates,
 --   guard = {holder = {role, ticket, number}, fields = {field = value, or "": must be absent}},
 --   effects = {name = effect}: of effects.lua,
 --   creates = {state, fields}: how the record begins if it is missing, or nil,
 --   at = ms: when the event happened, or nil: now,
---   dispatch = {role = limits}: where the effects may make room or work
+--   dispatch = {role = limits}: where the effects may free slots or create work
 -- }
 
 
--- A job's new state puts it into indexes by time, or takes it out of them.
+-- Adds the job to the indexes by time of its new state, or removes it from them.
 local function index_by_time(key, transition, after, now)
   local name = transition.name
   if after == transition.unknown then
@@ -41,7 +41,8 @@ local function write_fields(key, effects)
   if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
 end
 
--- The record is in another state now: counts and indexes follow, and clients hear of it. `before`: false if it is new.
+-- After a change of state: updates counts and indexes, and publishes the event to clients. `before`: false if the
+-- record is new.
 local function enter_state(key, transition, before, after, now)
   local kind, name = transition.kind, transition.name
   redis.call('HSET', key, 'state', after, after .. '_at', transition.at or now)
@@ -62,7 +63,7 @@ local function enter_state(key, transition, before, after, now)
   end
 end
 
--- An entry of the job's history: the event, and what the effect `record_history` says of it.
+-- Adds an entry to the job's history: the event, with the details of the effect `record_history`.
 local function record_history(key, transition, before, after, now)
   local effects = transition.effects
   local said = effects.record_history or {}
@@ -72,7 +73,7 @@ local function record_history(key, transition, before, after, now)
     'by', said.by or '', 'why', said.why or '', 'account', account)
 end
 
--- Moves the record by the event, with the effects that write the record itself. Returns {outcome, before, after}: the
+-- Applies the event to the record, with the effects that write the record itself. Returns {outcome, before, after}: the
 -- state before and after; outcome: "moved" | "repeated": it stays in its state | "absorbed": it is final already, and
 -- nothing is written | "fenced": by the guard | "refused": the event cannot happen in this state | "missing".
 local function move(key, transition, now)

@@ -197,7 +197,7 @@ async def test_a_forgotten_job_is_passed_over(server: Serving, resources: Resour
 async def test_a_subscription_that_breaks_costs_no_event(
     settings: Settings, resources: Resources, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "LOOK_AGAIN_SECONDS", 3600)
+    monkeypatch.setattr(notifications, "CHECK_SECONDS", 3600)
     with serving(settings) as server:
         async with hearing(server.url, key) as ear:
             [listening] = [one["id"] for one in await resources.redis.client_list() if one["sub"] == "1"]

@@ -86,7 +86,7 @@ async def test_a_stream_ends_when_its_client_has_left(
         assert server.state.streams.open == 2
     await become(lambda: server.state.streams.open == 0)
     assert server.state.streams._feeds == {}
-    assert server.state.resources.changes._followed == {}
+    assert server.state.resources.notifications._followed == {}
 
 
 async def test_a_revoked_key_ends_its_streams_and_no_other(
@@ -192,7 +192,7 @@ async def test_streams_and_waiting_clients_end_cleanly_with_the_process(
         hearing(server.url, key, f"/v1/jobs/{job.id}/events") as one,
     ):
         waiting = asyncio.create_task(client.get(f"/v1/jobs/{job.id}?wait=60"))
-        await become(lambda: job.id in server.state.resources.changes._watched)
+        await become(lambda: job.id in server.state.resources.notifications._watched)
         seen = await post(resources)
         assert told([await whole.message()]) == [("job.queued", seen.id)]
         server.stop()
@@ -266,7 +266,7 @@ async def test_a_crowd_hears_of_one_event_by_one_subscription_and_a_task_each(
                 return reader, writer
 
         crowd = await asyncio.gather(*map(enter, range(STREAMS + WAITING)))
-        watched = server.state.resources.changes._watched
+        watched = server.state.resources.notifications._watched
         await become(lambda: sum(map(len, watched.values())) == WAITING)
         assert server.state.streams.open == STREAMS
         clients = await resources.redis.client_list()

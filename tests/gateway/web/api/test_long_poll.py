@@ -16,7 +16,7 @@ from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys, notifications
 from gateway.store.effects import AddToFields
-from gateway.store.notifications import Bell
+from gateway.store.notifications import WakeSignal
 from gateway.store.transitions import Transition
 from gateway.web.streams import keepalive
 from gateway.web.streams.keepalive import KeepAlive
@@ -41,7 +41,7 @@ async def client(server: Serving, make_key: MakeKey) -> httpx.AsyncClient:
 async def waiting(server: Serving, client: httpx.AsyncClient, job: Job) -> asyncio.Task[httpx.Response]:
     """A request that waits for the job, once it does."""
     asked = asyncio.create_task(client.get(f"/v1/jobs/{job.id}?wait=60"))
-    await become(lambda: job.id in server.state.resources.changes._watched)
+    await become(lambda: job.id in server.state.resources.notifications._watched)
     return asked
 
 
@@ -60,7 +60,7 @@ async def test_the_end_of_the_job_ends_the_waiting_and_nothing_before_does(
         assert found is not None
         await cancel(resources, found)
         assert (await asked).json()["status"] == (await same).json()["status"] == "canceled"
-    assert server.state.resources.changes._watched == {}
+    assert server.state.resources.notifications._watched == {}
 
 
 async def test_a_client_that_left_is_waited_for_no_longer(
@@ -70,7 +70,7 @@ async def test_a_client_that_left_is_waited_for_no_longer(
         asked = await waiting(server, client, await post(resources))
         asked.cancel()
         await asyncio.wait([asked])
-    await become(lambda: server.state.resources.changes._watched == {})
+    await become(lambda: server.state.resources.notifications._watched == {})
 
 
 async def test_who_waits_outlives_a_word_that_was_lost(
@@ -80,7 +80,7 @@ async def test_who_waits_outlives_a_word_that_was_lost(
     make_key: MakeKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(notifications, "LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(notifications, "CHECK_SECONDS", 0.05)
     headers = {"Authorization": f"Bearer {await make_key()}"}
     with serving(settings) as server:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=2 * SECONDS) as client:
@@ -93,26 +93,26 @@ async def test_who_waits_outlives_a_word_that_was_lost(
 
 async def test_each_bell_is_beaten_in_every_round_and_all_are_rung_at_the_end() -> None:
     stopping = asyncio.Event()
-    bells = [Bell() for _ in range(100)]
+    signals = [WakeSignal() for _ in range(100)]
     async with KeepAlive(stopping, seconds=0.06) as walking, contextlib.AsyncExitStack() as included:
-        for bell in bells:
-            included.enter_context(walking.include(bell))
+        for signal in signals:
+            included.enter_context(walking.include(signal))
         async with asyncio.timeout(SECONDS):
-            for bell in bells:
-                await bell.wait()
-                assert bell.was_beaten()
+            for signal in signals:
+                await signal.wait()
+                assert signal.was_reminded()
         stopping.set()
-        await become(lambda: all(bell.rung for bell in bells))
+        await become(lambda: all(signal.notified for signal in signals))
 
 
 async def test_who_is_not_included_any_more_is_not_beaten() -> None:
     async with KeepAlive(asyncio.Event(), seconds=0.03) as walking:
-        gone, stays = Bell(), Bell()
+        gone, stays = WakeSignal(), WakeSignal()
         with walking.include(gone):
             pass
         with walking.include(stays):
             async with asyncio.timeout(SECONDS):
                 for _ in range(3):
                     await stays.wait()
-                    assert stays.was_beaten()
-        assert not gone.was_beaten()
+                    assert stays.was_reminded()
+        assert not gone.was_reminded()

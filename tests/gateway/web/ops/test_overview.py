@@ -16,7 +16,7 @@ from gateway.web.schemas import overview
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
 from tests.gateway.web.parsing import parsed
-from workers.heartbeat import Pulse
+from workers.heartbeat import Heartbeat
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
     operator: httpx.AsyncClient, state: State
 ) -> None:
     workers, environment = state.resources.workers, Environment()
-    one = Pulse(workers, [Role.SUBMIT, Role.DELIVER], environment, lambda: 3)
-    other = Pulse(workers, list(Role), environment, lambda: 0)
-    for pulse in (one, other):
-        await workers.beat(pulse._id, pulse._fields | {"running": pulse._running()})
+    one = Heartbeat(workers, [Role.SUBMIT, Role.DELIVER], environment, lambda: 3)
+    other = Heartbeat(workers, list(Role), environment, lambda: 0)
+    for heartbeat in (one, other):
+        await workers.beat(heartbeat._id, heartbeat._fields | {"running": heartbeat._running()})
     listed = parsed(overview.WorkerList, (await operator.get("/ops/api/workers")).content)
     assert {(tuple(worker["roles"]), worker["running"]) for worker in listed["data"]} == {
         (("submit", "deliver"), 3),

@@ -140,7 +140,7 @@ async def test_everything_is_paused_and_resumed(browser: httpx.AsyncClient, toke
     assert "the upstream moves" in page
     assert "ServicePaused" in (await browser.get("/ops")).text
     await browser.post("/ops/resume", data={"token": token})
-    assert (await state.resources.gauges.standing()).paused is None
+    assert (await state.resources.gauges.work_in_progress()).paused is None
 
 
 async def test_the_account_is_paused_and_resumed(browser: httpx.AsyncClient, token: str) -> None:

@@ -76,7 +76,7 @@ async def test_a_form_from_another_site_changes_nothing(
     sent = {"reason": "x", "token": token}
     assert (await browser.post("/ops/pause", data=sent, headers=headers)).status_code == 403
     assert (await browser.post("/ops/login", data={"key": "x"}, headers=headers)).status_code == 403
-    assert (await state.resources.gauges.standing()).paused is None
+    assert (await state.resources.gauges.work_in_progress()).paused is None
 
 
 async def test_a_session_ends_with_its_key(app: Starlette, make_key: MakeKey, state: State) -> None:
@@ -162,7 +162,7 @@ async def test_a_script_may_use_its_key_without_a_form_s_token(
 ) -> None:
     async with connected(app, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])) as opened:
         assert (await opened.post("/ops/pause", data={"reason": "by a script"})).status_code == 303
-    assert (await state.resources.gauges.standing()).paused
+    assert (await state.resources.gauges.work_in_progress()).paused
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def events(resources: Resources) -> Failing:
 
 @asynccontextmanager
 async def reading(resources: Resources, events: Failing, most: int = 10) -> AsyncIterator[Streams]:
-    async with resources.changes, Streams(resources.changes, events, most) as streams:
+    async with resources.notifications, Streams(resources.notifications, events, most) as streams:
         yield streams
 
 
@@ -57,8 +57,8 @@ async def heard(listener: Listener, number: int) -> list[Message]:
     found: list[Message] = []
     async with asyncio.timeout(SECONDS):
         while len(found) < number:
-            await listener.bell.wait()
-            listener.bell.was_rung()
+            await listener.signal.wait()
+            listener.signal.was_notified()
             found += listener.taken()
     return found
 
@@ -91,7 +91,7 @@ async def test_a_fault_of_ours_ends_the_streams_that_it_strikes_instead_of_silen
                 events.errors = [RuntimeError("a bug")]
                 await post(resources)
                 async with asyncio.timeout(SECONDS):
-                    await struck.bell.wait()
+                    await struck.signal.wait()
                 assert struck.closed is not None
             with feed.joined(later):
                 await post(resources)
@@ -118,7 +118,7 @@ async def test_a_fault_with_one_tenant_s_events_ends_no_stream_of_another_that_i
                 events.no_crash_point.set()
                 found = await heard(spared, 3)
                 async with asyncio.timeout(SECONDS):
-                    await struck.bell.wait()
+                    await struck.signal.wait()
                 assert struck.closed is not None
                 assert spared.closed is None
             with ours.joined(later):
