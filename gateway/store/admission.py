@@ -1,4 +1,4 @@
-"""Reads the scripts' answers about a new job: queue position, rate allowance, refusal. Pure."""
+"""Admits new jobs with accept.lua, and reads what it answers: queue position, rate allowance, refusal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,85 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.dispatch import RoleLimits
+from gateway.dispatch import Role, RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
-from gateway.store.base import Allowance, QueuePosition
+from gateway.jobs import Job, Priority
+from gateway.store import arguments, keys
+from gateway.store.base import Admission, Allowance, QueuePosition
+from gateway.store.effect_base import kind_of_video, texts
+from gateway.store.script_runner import Scripts
 
+#: Bytes that a job takes besides the client's data: the record, its events, indexes and deliveries.
+_RECORD_BYTES: Final = 4096
 _FULL_RETRY_SECONDS: Final = 30
 _HEAVY_RETRY_SECONDS: Final = 3600
+
+
+class Admissions:
+    """Puts new jobs into the queue, if the tenant's limits allow it."""
+
+    def __init__(self, scripts: Scripts, roles: arguments.Roles) -> None:
+        self._scripts = scripts
+        self._submit = roles[Role.SUBMIT]
+        self._dispatch = arguments.limits_of(roles, Role.SUBMIT)
+        self._deliver = arguments.limits_of(roles, Role.DELIVER)[Role.DELIVER]
+
+    async def accept(
+        self,
+        job: Job,
+        payload: str | None,
+        fingerprint: str,
+        *,
+        queue_max: int,
+        bytes_max: int | None = None,
+        rate: float = 0,
+        burst: int = 1,
+    ) -> Admission:
+        order: dict[str, Any] = {
+            "name": job.id,
+            "tenant": job.tenant,
+            "state": job.state,
+            "ticket": f"{job.tenant}|{job.id}",
+            "queue_max": queue_max,
+            "step": arguments.STEPS[job.state],
+            "deliver": self._deliver,
+            "dispatch": self._dispatch,
+            "priority": job.priority,
+            "video": kind_of_video(job),
+        }
+        if rate:
+            order |= {"rate": rate, "burst": burst}
+        if job.start_by is not None and job.end_by is not None:
+            order["deadline"] = min(job.start_by, job.end_by)
+        if job.idempotency:
+            order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
+        order["fields"] = texts(
+            state=job.state,
+            tenant=job.tenant,
+            model=job.model,
+            params=job.params,
+            created_at=job.created_at,
+            callback_url=job.callback_url,
+            warnings=job.warnings or None,
+            idempotency=job.idempotency,
+            payload_characters=job.payload_characters,
+            start_by=job.start_by,
+            end_by=job.end_by,
+            on_unknown=job.on_unknown,
+            trace=job.trace,
+            priority=None if job.priority is Priority.NORMAL else job.priority,
+        )
+        text = (payload or "").encode()
+        order["bytes"] = _RECORD_BYTES + len(text) + sum(map(len, order["fields"].values()))
+        if bytes_max is not None:
+            order["bytes_max"] = bytes_max
+        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
+        if outcome == "accepted":
+            name, allowance, position = found
+            return Admission(name, False, queue_position_of(position, self._submit), allowance_of(allowance))
+        if outcome == "replayed":
+            return Admission(found[0], replayed=found[0] != job.id)
+        raise refusal_of(outcome, found, bytes_max)
 
 
 def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:

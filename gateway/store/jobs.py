@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, CallbackLimits, Role, Ticket
-from gateway.jobs import Job, Priority, from_fields, submit_ticket
+from gateway.jobs import Job, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, keys
-from gateway.store.admission import allowance_of, queue_position_of, refusal_of
+from gateway.store.admission import Admissions, queue_position_of
 from gateway.store.base import (
-    Admission,
     Callback,
     CallbackOutcome,
     Outcome,
@@ -30,8 +28,6 @@ from gateway.store.effects import AddLateResult, AddToFields, Claim, HoldSlot, O
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 
-#: Bytes that a job takes besides the client's data: the record, its events, indexes and deliveries.
-_RECORD_BYTES = 4096
 _UNREADABLE_MS = 3_600_000  # until it is read again
 
 
@@ -45,67 +41,7 @@ class RedisJobStore:
         self._scripts = scripts
         self._roles = roles
         self._callbacks = callbacks
-        self._dispatch_submit = arguments.limits_of(roles, Role.SUBMIT)
-        self._deliver = arguments.limits_of(roles, Role.DELIVER)[Role.DELIVER]
-
-    async def accept(
-        self,
-        job: Job,
-        payload: str | None,
-        fingerprint: str,
-        *,
-        queue_max: int,
-        bytes_max: int | None = None,
-        rate: float = 0,
-        burst: int = 1,
-    ) -> Admission:
-        order: dict[str, Any] = {
-            "name": job.id,
-            "tenant": job.tenant,
-            "state": job.state,
-            "ticket": f"{job.tenant}|{job.id}",
-            "queue_max": queue_max,
-            "step": arguments.STEPS[job.state],
-            "deliver": self._deliver,
-            "dispatch": self._dispatch_submit,
-            "priority": job.priority,
-            "video": kind_of_video(job),
-        }
-        if rate:
-            order |= {"rate": rate, "burst": burst}
-        if job.start_by is not None and job.end_by is not None:
-            order["deadline"] = min(job.start_by, job.end_by)
-        if job.idempotency:
-            order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
-        order["fields"] = texts(
-            state=job.state,
-            tenant=job.tenant,
-            model=job.model,
-            params=job.params,
-            created_at=job.created_at,
-            callback_url=job.callback_url,
-            warnings=job.warnings or None,
-            idempotency=job.idempotency,
-            payload_characters=job.payload_characters,
-            start_by=job.start_by,
-            end_by=job.end_by,
-            on_unknown=job.on_unknown,
-            trace=job.trace,
-            priority=None if job.priority is Priority.NORMAL else job.priority,
-        )
-        text = (payload or "").encode()
-        order["bytes"] = _RECORD_BYTES + len(text) + sum(map(len, order["fields"].values()))
-        if bytes_max is not None:
-            order["bytes_max"] = bytes_max
-        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
-        if outcome == "accepted":
-            name, allowance, position = found
-            return Admission(
-                name, False, queue_position_of(position, self._roles[Role.SUBMIT]), allowance_of(allowance)
-            )
-        if outcome == "replayed":
-            return Admission(found[0], replayed=found[0] != job.id)
-        raise refusal_of(outcome, found, bytes_max)
+        self.accept = Admissions(scripts, roles).accept
 
     async def read(self, job_id: str) -> Job | None:
         with store_errors():
