@@ -1,29 +1,47 @@
 #!/bin/sh
-# Fetches what some tests need beside Python's packages, when it is missing and this machine lets us: Debian's Chromium,
-# the promtool of its package prometheus, and the libraries of the examples in JavaScript and Go. All but Chromium go
-# into .extras. What cannot be had is named here, and its tests are skipped; where CI is set they fail.
+# install_extras.sh [chromium] [promtool] [luacheck] [javascript] [go]: fetches what tests and checks need beside Python,
+# when it is missing and this machine lets us; without a name, all of it. Chromium is for the tests of the pages, the
+# promtool of Debian's package prometheus for the alerts, luacheck for the scripts, and the libraries for the examples
+# in JavaScript and Go. What is not installed lies in .extras. What cannot be had is named, and skipped by the tests;
+# where CI is set they fail.
 extras=$PWD/.extras
 examples=docs/examples
 
-may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && apt-get update -qq >/dev/null 2>&1; }
+updated=
+may() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    [ -n "$updated" ] || apt-get update -qq >/dev/null 2>&1 || return 1
+    updated=yes
+}
+
+install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
+}
 
 fetch_chromium() {
     for name in chromium chromium-browser google-chrome; do
         if command -v "$name" >/dev/null 2>&1; then return 0; fi
     done
-    may_install || return 1
-    echo "Installing chromium for the browser tests"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1
+    may || return 1
+    echo "Installing chromium for the tests of the pages"
+    install chromium
 }
 
 # Unpacked, not installed: the package would start a server.
 fetch_promtool() {
     if command -v promtool >/dev/null 2>&1 || [ -x "$extras/promtool" ]; then return 0; fi
-    may_install || return 1
+    may || return 1
     echo "Fetching promtool for the tests of the alerts"
     scratch=$(mktemp -d)
     (cd "$scratch" && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb unpacked) || return 1
     mkdir -p "$extras" && cp "$scratch/unpacked/usr/bin/promtool" "$extras/" && rm -rf "$scratch"
+}
+
+fetch_luacheck() {
+    if command -v luacheck >/dev/null 2>&1; then return 0; fi
+    may || return 1
+    echo "Installing luacheck for the check of the scripts"
+    install lua-check
 }
 
 # The copy of the lock file says what is there. It comes last.
@@ -49,10 +67,13 @@ fetch_go() {
     cp "$examples/go/go.sum" "$extras/go/fetched.sum"
 }
 
-need() { "$1" || echo "NOTE: no $2 on this machine, and none could be fetched: $3 will be SKIPPED"; }
+missed_chromium="no chromium on this machine and none could be installed: the tests of the pages will be SKIPPED"
+missed_promtool="no promtool on this machine and none could be fetched: the tests of the alerts will be SKIPPED"
+missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
+missed_javascript="no node and npm on this machine, or no libraries: the JavaScript example will NOT BE TESTED"
+missed_go="no Go on this machine, or no libraries: the Go example will NOT BE TESTED"
 
-need fetch_chromium "Chromium" "the tests of the pages"
-need fetch_promtool "promtool" "the tests of the alerts"
-need fetch_javascript "node with npm and the example's libraries" "the JavaScript example"
-need fetch_go "Go with the example's libraries" "the Go example"
-exit 0
+[ $# -gt 0 ] || set -- chromium promtool luacheck javascript go
+for extra in "$@"; do
+    "fetch_$extra" || eval "echo \"NOTE: \$missed_$extra\""
+done
