@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 from redis import Redis
@@ -14,14 +17,20 @@ from redis import Redis
 from gateway.local.valkey import valkey
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from tests.effort import scaled
 from tests.nursery import Nursery
 
 KEYRING = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in its background with SIGINT ignored; no process of a test may inherit it."""
+    # A shell starts what runs in its background with SIGINT ignored; no process of a test may inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Every client reads the authorities that it trusts. No test fetches anything over TLS with them, and to
+    # read all of a system takes longer than most tests.
+    os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
+    hypothesis.settings.register_profile("ours", max_examples=scaled(25), deadline=None)
+    hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +42,11 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def new_settings(redis_url: str, folder: Path) -> Settings:
     """Settings that take nothing from the environment; derive others with `model_copy`."""
+    return _settings(redis_url).model_copy(update={"blob_dir": folder / "blobs"})
+
+
+@cache  # checked once: that takes as long as many a test
+def _settings(redis_url: str) -> Settings:
     return Settings(
         redis_url=redis_url,
         redis_timeout_seconds=5,
@@ -40,7 +54,6 @@ def new_settings(redis_url: str, folder: Path) -> Settings:
         upstream_url="http://127.0.0.1:9",
         upstream_key=SecretStr("upstream-key"),
         public_url="http://127.0.0.1:8080",
-        blob_dir=folder / "blobs",
         delivery_networks=["127.0.0.0/8"],
         allow_private_media_urls=True,
     )

@@ -33,7 +33,7 @@ ORDER = {
     "duration": 5,
     "resolution": "720p",
 }
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 Process = subprocess.Popen[bytes] | Hatchling
 
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _AT_ONCE = 64
 _PREFIX = "GATEWAY_"
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 #: What a timer may be late by without anything having waited.
 _TIMER_SECONDS = 0.002
 

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import httpx
 from pydantic import SecretStr
@@ -31,6 +32,7 @@ class RawAnswer:
     body: bytes
 
 
+@cache  # one for all accounts, too
 def tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 

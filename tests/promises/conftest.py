@@ -17,6 +17,7 @@ from gateway.delivery.secrets import tenant_secret
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 
+_PATIENCE_SECONDS = 120.0  # no promise: a machine may be busy
 SHORT = {
     "GATEWAY_LEASE_SECONDS": "2",
     "GATEWAY_POLL_FIRST_SECONDS": "0.5",
@@ -98,12 +99,16 @@ def post(service: Machine, subscriber: Subscriber, **fields: object) -> str:
 
 
 def job_of(service: Machine, job_id: str, wait: int = 0) -> dict[str, Any]:
-    status, job, _ = call("GET", f"{service.gateway}/v1/jobs/{job_id}?wait={wait}", service.key)
-    assert status == 200, job
-    return job
+    """The job, at once; or when it is finished, for which it waits so many seconds at a time, and long."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        status, job, _ = call("GET", f"{service.gateway}/v1/jobs/{job_id}?wait={wait}", service.key)
+        assert status == 200, job
+        if not wait or job["status"] not in ("queued", "in_progress") or time.monotonic() > deadline:
+            return job
 
 
-def eventually(fact: Callable[[], bool], seconds: float = 30.0) -> None:
+def eventually(fact: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
     """Waits for something that must become true."""
     deadline = time.monotonic() + seconds
     while not fact():

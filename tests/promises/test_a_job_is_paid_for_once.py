@@ -36,7 +36,7 @@ def test_workers_killed_again_and_again_while_they_submit(service: Machine, subs
         service.kill("workers")
         service.start_workers()
     for job in jobs:
-        eventually(lambda job=job: job_of(service, job)["status"] in ("completed", "failed"), 60)  # type: ignore[misc]
+        eventually(lambda job=job: job_of(service, job)["status"] in ("completed", "failed"))  # type: ignore[misc]
     charges = service.charges()
     assert set(charges.values()) <= {1}
     ended = {job: job_of(service, job) for job in jobs}
@@ -69,7 +69,7 @@ def test_redis_killed_and_started_again_forgets_nothing(service: Machine, subscr
     time.sleep(1)
     service.start_valkey()
     for job in jobs:
-        eventually(lambda job=job: job_of(service, job)["status"] == "completed", 40)  # type: ignore[misc]
+        eventually(lambda job=job: job_of(service, job)["status"] == "completed")  # type: ignore[misc]
         assert_told_once_under_one_id(subscriber, job, "job.completed")
     assert set(service.charges().values()) == {1}
 

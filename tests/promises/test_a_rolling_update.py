@@ -93,7 +93,7 @@ class Balancer:
 
 
 def until(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -108,6 +108,6 @@ def test_an_answer_that_was_lost_is_no_reason_to_pay_with_another_account(
     for account in ("main", "second"):
         refuse(two, account, "402")
     for job in lost:
-        eventually(lambda job=job: job_of(two, job)["status"] == "failed", 40)  # type: ignore[misc]
+        eventually(lambda job=job: job_of(two, job)["status"] == "failed")  # type: ignore[misc]
         assert job_of(two, job)["error"]["code"] == "submission_unknown"
     assert two.charges() == dict.fromkeys(lost, 1)

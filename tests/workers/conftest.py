@@ -66,8 +66,8 @@ async def end(task: asyncio.Task[Any]) -> None:
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for what other tasks bring about; fails after ten seconds."""
-    async with asyncio.timeout(10):
+    """Waits for what other tasks bring about; fails after a minute."""
+    async with asyncio.timeout(60):
         while True:
             if await holds():
                 return

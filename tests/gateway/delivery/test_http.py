@@ -220,7 +220,7 @@ HTTP_PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(answer=st.lists(HTTP_PIECES | st.binary(max_size=8), max_size=12).map(b"".join))
 def test_no_answer_raises(answer: bytes) -> None:
     async def answer_and_close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway import generation
 from gateway.errors import InvalidRequest, MalformedBody, Problem
 from gateway.generation import GenerationRequest, Limits, attach_media, detach_media, upstream_params
+from tests.effort import scaled
 from tests.gateway.generation.bodies import CLIP, IMAGE, SMALLEST, encoded, parse, problems_of
 from tests.gateway.generation.media_samples import clip, data_uri, image
 from tests.gateway.test_strict_json import JSON_VALUES
@@ -188,7 +189,7 @@ def test_the_schemas_examples_are_accepted() -> None:
         generation.parse(json.dumps(example).encode(), Limits())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(50))
 @given(
     JSON_VALUES
     | st.dictionaries(st.sampled_from([*KNOWN, "input", "params", "audio"]) | st.text(), JSON_VALUES)

@@ -12,6 +12,7 @@ from PIL import Image
 from gateway.errors import Problem
 from gateway.generation import media
 from gateway.generation.media import InlineMedia, Kind
+from tests.effort import scaled
 from tests.gateway.generation.media_samples import animation, clip, data_uri, image
 
 DECLARED: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -192,7 +193,7 @@ def test_a_pixel_bomb_is_measured_without_decoding() -> None:
 
 
 @pytest.mark.parametrize("kind", DECLARED)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(50))
 @given(data=st.data())
 def test_damage_never_raises(kind: str, data: st.DataObject) -> None:
     raw = bytearray(image(kind)[: data.draw(st.integers(0, 400))])

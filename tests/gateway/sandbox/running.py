@@ -64,7 +64,7 @@ class Running:
         return await self.vidu("POST", f"{VIDU_TASKS}/{task_id}/cancel", json={"id": task_id})
 
     async def ended(self, task_id: str) -> Params:
-        await asyncio.wait_for(self.sandbox.tasks[task_id].ended.wait(), 20)
+        await asyncio.wait_for(self.sandbox.tasks[task_id].ended.wait(), 60)
         return await self.poll(task_id)
 
     async def ledger(self, kind: str, task_id: str | None = None) -> list[Params]:
@@ -88,7 +88,7 @@ def flat(**params: Any) -> Params:
 
 async def until(is_true: Callable[[], bool]) -> None:
     """For what nobody announces."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_true():  # noqa: ASYNC110 - it belongs to others, which know of no event
             await asyncio.sleep(0.005)
 

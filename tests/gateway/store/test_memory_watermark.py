@@ -42,6 +42,7 @@ async def inside(redis: Redis, accept: Accept) -> Job:
     """A job that was accepted before the server was full."""
     job = await accept(callback_url=HOOK, payload_characters=None)
     await fill(redis)
+    await redis.config_set("maxmemory", "2mb")  # also full when the server lets go of its buffers
     return job
 
 

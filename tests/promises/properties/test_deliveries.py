@@ -20,7 +20,7 @@ def test_deliveries_are_owed_until_the_newest_dispatch_ends_them(redis_url: str,
     server, seen = Server(redis_url), Counter[str]()
     machine: Any = lambda: DeliveriesMachine(server, tmp_path, seen)  # noqa: E731
     with capture_logs():
-        run_state_machine_as_test(machine, settings=effort(20, 40))
+        run_state_machine_as_test(machine, settings=effort(10, 40))
     server.close()
     missing = {"succeeded moved", "failed repeated", "exhausted moved", "disabled moved", "succeeded stale"}
     assert not missing - set(seen), f"never happened: {missing - set(seen)}"

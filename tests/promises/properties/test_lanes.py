@@ -19,7 +19,7 @@ from tests.promises.properties.retries_machine import RetriesMachine
 def test_lanes_lose_nothing_and_serve_alike_within_every_limit(redis_url: str, tmp_path: Path) -> None:
     server, seen = Server(redis_url), Counter[str]()
     machine: Any = lambda: LanesMachine(server, tmp_path, seen)  # noqa: E731
-    run_state_machine_as_test(machine, settings=effort(12, 40))
+    run_state_machine_as_test(machine, settings=effort(6, 40))
     server.close()
     wanted = {"probe", "came back", "served alike", "later moved", "done moved", "accepted moved"}
     wanted |= {"failover", "sent with main", "sent with second", "probe beside others"}
@@ -33,7 +33,7 @@ def test_retries_and_first_attempts_share_the_slots_and_none_is_kept_waiting(
 ) -> None:
     server, seen = Server(redis_url), Counter[str]()
     machine: Any = lambda: RetriesMachine(server, tmp_path, seen)  # noqa: E731
-    run_state_machine_as_test(machine, settings=effort(40, 50))
+    run_state_machine_as_test(machine, settings=effort(20, 50))
     server.close()
     full = {"share of all is full", "share of the lane is full", "tenant is full"}
     wanted = {"new", "retry", "recovered", "taking turns", *full, "all served", "rung again"}

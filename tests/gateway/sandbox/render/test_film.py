@@ -19,7 +19,7 @@ def test_a_film_lasts_exactly_as_long_as_asked(tmp_path: Path, seconds: int) -> 
 
 
 def test_a_film_is_h264_of_the_asked_size(tmp_path: Path) -> None:
-    seen = shot(tmp_path)
+    seen = shot(tmp_path, width=960, height=540)
     assert (seen.width, seen.height, seen.codec, seen.pixels) == (960, 540, "h264", "yuv420p")
 
 
@@ -128,7 +128,14 @@ def test_a_client_picture_can_be_the_mark(tmp_path: Path) -> None:
 
 
 def test_the_caption_fades_in_over_the_lower_third(tmp_path: Path) -> None:
-    seen = shot(tmp_path, images=[picture("gray")], caption="Words that are easy to read", seconds=2)
+    seen = shot(
+        tmp_path,
+        images=[picture("gray")],
+        caption="Words that are easy to read",
+        seconds=2,
+        width=960,
+        height=540,
+    )
 
     def brightest(still: Image.Image, top: float, bottom: float) -> float:
         part = still.convert("L").crop((0, int(540 * top), 960, int(540 * bottom)))
@@ -143,8 +150,8 @@ def test_the_cover_is_a_frame_from_the_middle(tmp_path: Path) -> None:
     made = script(tmp_path, images=[picture("red")], caption="")
     render_film(made, lambda done: None)
     with Image.open(made.cover) as cover:
-        assert cover.size == (960, 540)
-        assert cover.getpixel((400, 200)) == pytest.approx(RED, abs=12)
+        assert cover.size == (320, 180)
+        assert cover.getpixel((130, 60)) == pytest.approx(RED, abs=12)
 
 
 def test_a_film_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from gateway.web.server.protocol import HardenedProtocol
 from gateway.web.state import State
 from tests.gateway.store.conftest import new_job
 
-SECONDS = 10
+SECONDS = 60
 
 
 @dataclass

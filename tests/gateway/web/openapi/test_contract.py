@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, settings
 from redis import Redis
 from schemathesis import checks
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
 
 from gateway.callbacks import tokens
 from gateway.endpoints import Endpoint
@@ -23,10 +26,16 @@ from gateway.settings import Settings
 from gateway.tenants import Scope
 from gateway.web.openapi.document import document
 from tests.conftest import new_settings
+from tests.effort import SCALE, scaled
 from tests.gateway.web.conftest import BODY, add_key
 from tests.gateway.web.live import listening
 
-_EXAMPLES: Final = 100  # for each operation; the whole takes about a minute
+#: For each operation its boundary values and these.
+_EFFORT: Final = settings(
+    max_examples=scaled(10),
+    derandomize=not SCALE,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 _CHECKS: Final = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -44,6 +53,10 @@ URL: Final = "https://cdn.example.com/something"
 
 # An event stream of all jobs has no end to wait for.
 schema = schemathesis.openapi.from_dict(document()).exclude(path="/v1/events")
+operations: dict[str, Any] = {}
+for found in schema.get_all_operations():
+    assert isinstance(found, Ok)
+    operations[found.ok().label] = found.ok()
 
 
 class Live(NamedTuple):
@@ -78,14 +91,25 @@ async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
     return key, {"job_id": job.id, "endpoint_id": endpoint.id, "token": token}
 
 
-@schema.parametrize()
-@settings(
-    max_examples=_EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-def test_the_document_is_true(case: schemathesis.Case[Any], live: Live) -> None:
+@pytest.mark.parametrize("label", operations)
+def test_the_document_is_true(label: str, live: Live) -> None:
+    """As `schema.parametrize()` does it, which would make the cases of all operations in every process that
+    collects the tests."""
+
+    @_EFFORT
+    def holds(case: schemathesis.Case[Any]) -> None:
+        _ask(case, live)
+
+    build_operation_test(
+        config=schema.config,
+        operation=operations[label],
+        test_func=holds,
+        given_kwargs={},
+        feedback=FeedbackSources(),
+    )()
+
+
+def _ask(case: schemathesis.Case[Any], live: Live) -> None:
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         _make_real(case, live.known)
     headers = {"Authorization": f"Bearer {live.key}"}

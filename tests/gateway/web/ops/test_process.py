@@ -13,24 +13,19 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.web.test_process import environment, free_port
+from tests.nursery import Nursery
 
 pytestmark = pytest.mark.processes
 
 
-def test_a_port_in_use_is_a_wrong_setting(redis_url: str, tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_wrong_setting(nursery: Nursery, redis_url: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(
-            [sys.executable, "-m", "gateway"],
-            env=environment(redis_url, port, tmp_path),
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    assert ended.returncode == 2
-    assert f"GATEWAY_PORT: 127.0.0.1 port {port} is in use" in ended.stderr
-    assert "Traceback" not in ended.stderr
+        child = nursery.spawn(["gateway"], environment(redis_url, port, tmp_path), tmp_path / "log")
+        assert child.wait(60) == 2
+    said = (tmp_path / "log").read_text()
+    assert f"GATEWAY_PORT: 127.0.0.1 port {port} is in use" in said
+    assert "Traceback" not in said
 
 
 def test_it_says_where_it_listens_and_that_it_stopped(redis_url: str, tmp_path: Path) -> None:
