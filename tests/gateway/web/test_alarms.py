@@ -62,7 +62,7 @@ def test_each_thing_that_is_wrong_is_named(ill: dict[str, Any], code: str) -> No
 def test_a_paused_account_is_named_and_whether_another_sends() -> None:
     [some] = alarms_of(replace(WELL, paused_accounts=["second"]))
     assert some.text == (
-        "less is sent, nothing with second: the upstream refused account second, or an operator paused it"
+        "nothing is sent with second: the upstream refused account second, or an operator paused it"
     )
     [everything] = alarms_of(replace(WELL, paused_accounts=["main", "second"]))
     assert everything.text.startswith("nothing is sent: the upstream refused account main, second")
