@@ -18,14 +18,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Client keys: create, list, rotate and revoke them.", no_args_is_help=True)
 
-RedisUrl = Annotated[
-    str, typer.Option(envvar="GATEWAY_REDIS_URL", help="URL of the Redis that stores the keys.")
-]
+RedisUrl = Annotated[str, typer.Option(envvar="GATEWAY_REDIS_URL", help="URL of the service's Redis.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        help="Data directory of a running `vidu-gateway up`; replaces --redis-url and --secret-keys."
-    ),
+    typer.Option(help="Data directory of a running `vidu-gateway up`, to use its Redis and keyring."),
 ]
 LOCAL = "redis://127.0.0.1:6379/0"
 

@@ -46,7 +46,8 @@ def _print(
     as_json: bool,
 ) -> None:
     if as_json:
-        print(json.dumps(find()))  # noqa: T201        return
+        print(json.dumps(find()))  # noqa: T201
+        return
     console = Console()
     if watch is None:
         console.print(table(find()))

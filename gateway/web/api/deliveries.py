@@ -154,5 +154,5 @@ def disabled_message(endpoint_id: str) -> str:
     """Says that the endpoint is disabled, and how to enable it."""
     return (
         f"the endpoint {endpoint_id} is disabled; enable it first: "
-        f'PATCH /v1/endpoints/{endpoint_id} with {{"disabled_message": false}}'
+        f'PATCH /v1/endpoints/{endpoint_id} with {{"disabled": false}}'
     )
