@@ -38,7 +38,7 @@ class Reply:
 class Operation:
     """One method of one path.
 
-    `scopes`: a key with any of them may call it. Empty: no key is needed, and the handler gets only the
+    `scopes`: a key with any of them may call it. `PUBLIC`: no key is needed, and the handler gets only the
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
     wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
     a model, or the JSON schema of a body that the handler parses itself.
@@ -50,7 +50,7 @@ class Operation:
     summary: str
     handler: Handler | OpenHandler
     replies: Mapping[int, Reply]
-    scopes: tuple[Scope, ...] = ()
+    scopes: tuple[Scope, ...]
     tag: str = ""
     description: str = ""
     query: tuple[Param[Any], ...] = ()
@@ -63,6 +63,8 @@ class Operation:
     head: bool = True
 
 
+#: The scopes of an operation that anybody may call.
+PUBLIC: Final[tuple[Scope, ...]] = ()
 RETRY_AFTER: Final = {
     "description": "Seconds to wait before the next request.",
     "schema": {"type": "integer"},
@@ -75,7 +77,10 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
     before `/jobs/{job_id}`."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
+        by_method = by_path.setdefault(operation.path, {})
+        if operation.method in by_method:
+            raise ValueError(f"two operations for {operation.method} {operation.path}")
+        by_method[operation.method] = operation
     return [_route(path, by_method) for path, by_method in by_path.items()]
 
 

@@ -10,7 +10,7 @@ from gateway.tenants import Scope
 from gateway.web.api import callbacks, events, jobs
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.webhook_routes import WEBHOOKS
-from gateway.web.operation import LOCATION, RETRY_AFTER, Document, Operation, Reply
+from gateway.web.operation import LOCATION, PUBLIC, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
 from gateway.web.streams.keepalive import KEEPALIVE_SECONDS
 
@@ -139,13 +139,13 @@ CALLBACKS: Final = (
         "POST", "/callbacks/{token}", "receiveCallback", "For the upstream: report that a task changed",
         callbacks.receive,
         {200: Reply("Stored. The result is requested from the upstream separately.", schemas.Received)},
-        tag="callbacks", body={}, body_required=False, problems=(400, 404, 408, 413, 503),
+        PUBLIC, tag="callbacks", body={}, body_required=False, problems=(400, 404, 408, 413, 503),
     ),
     Operation(
         "GET", "/callbacks/probe/{token}", "probeCallbacks",
         "For the service itself: check whether callbacks can reach it", callbacks.probe,
         {204: Reply("Callbacks can reach it, and this is recorded.")},
-        tag="callbacks", problems=(404, 503),
+        PUBLIC, tag="callbacks", problems=(404, 503),
     ),
 )  # fmt: skip
 

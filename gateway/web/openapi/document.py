@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
+import orjson
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.web.api.routes import API
-from gateway.web.http.answers import json_answer
 from gateway.web.openapi.paths import REFERENCE, models, paths
 from gateway.web.openapi.problems import problems
 from gateway.web.openapi.webhooks import terms, webhooks
@@ -34,7 +35,12 @@ second job, for as long as the first one is kept.
 
 
 async def show_document(_: Request) -> Response:
-    return json_answer(document())
+    return Response(_document_bytes(), media_type="application/json")
+
+
+@cache  # it takes a second to make and is the same for as long as the process runs
+def _document_bytes() -> bytes:
+    return orjson.dumps(document())
 
 
 def document() -> Document:

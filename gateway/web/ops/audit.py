@@ -76,7 +76,7 @@ def _period(request: Request, params: Params) -> tuple[int, int]:
     if until is None:
         until = state_of(request).resources.environment.now_ms()
     if since is None:
-        since = until - _DAY_MS
+        since = max(0, until - _DAY_MS)
     if since > until:
         raise refusal(Problem("since", "out_of_range", "is after until; send an earlier time"))
     return since, until

@@ -7,7 +7,7 @@ from typing import Final
 from gateway.tenants import Scope
 from gateway.web.api.jobs import AFTER as AFTER_JOB
 from gateway.web.api.jobs import LIMIT as JOB_LIMIT
-from gateway.web.operation import Operation, Reply
+from gateway.web.operation import PUBLIC, Operation, Reply
 from gateway.web.ops import accounts, audit, health, jobs, log, overview, queues, service
 from gateway.web.ops.delivery_routes import DELIVERIES
 from gateway.web.ops.filters import AFTER, BEFORE, LIMIT, TENANT
@@ -159,17 +159,17 @@ _HEALTH: Final = (
     Operation(
         "GET", "/livez", "getLiveness", "Check whether the process runs", health.live,
         {200: Reply("The process runs.", Health)},
-        tag="operations",
+        PUBLIC, tag="operations",
     ),
     Operation(
         "GET", "/readyz", "getReadiness", "Check whether jobs can be accepted", health.ready,
         {200: Reply("Jobs can be accepted.", Health)},
-        tag="operations", problems=(503,),
+        PUBLIC, tag="operations", problems=(503,),
     ),
     Operation(
         "GET", "/metrics", "getMetrics", "Get the metrics, for Prometheus", health.show_metrics,
         {200: Reply("Metrics.", {"type": "string"}, media_type="text/plain")},
-        tag="operations",
+        PUBLIC, tag="operations",
     ),
 )  # fmt: skip
 OPS: Final[tuple[Operation, ...]] = (

@@ -12,7 +12,8 @@ from starlette.routing import Route
 from gateway.tenants import Key, Scope
 from gateway.web.api.routes import API
 from gateway.web.http.params import Params, whole
-from gateway.web.operation import Operation, routes
+from gateway.web.operation import PUBLIC, Operation, routes
+from gateway.web.ops.routes import OPS
 from gateway.web.pages.routes import PAGES
 from tests.gateway.web.conftest import MakeKey, connected
 
@@ -28,10 +29,10 @@ async def keyed(_: Request, key: Key, params: Params) -> Response:
 
 
 OPERATIONS = (
-    Operation("GET", "/open", "getOpen", "", open_to_all, {}),
-    Operation("GET", "/stream", "streamOpen", "", open_to_all, {}, head=False),
-    Operation("POST", "/things/check", "checkThing", "", open_to_all, {}),
-    Operation("GET", "/things/{thing}", "getThing", "", open_to_all, {}),
+    Operation("GET", "/open", "getOpen", "", open_to_all, {}, PUBLIC),
+    Operation("GET", "/stream", "streamOpen", "", open_to_all, {}, PUBLIC, head=False),
+    Operation("POST", "/things/check", "checkThing", "", open_to_all, {}, PUBLIC),
+    Operation("GET", "/things/{thing}", "getThing", "", open_to_all, {}, PUBLIC),
     Operation("GET", "/keyed", "getKeyed", "", keyed, {}, (Scope.JOBS_READ,), query=(LIMIT,)),
     Operation("PUT", "/keyed", "putKeyed", "", keyed, {}, (Scope.JOBS_WRITE, Scope.OPS_WRITE)),
 )
@@ -52,9 +53,18 @@ def test_every_route_is_made_from_an_operation(app: Starlette) -> None:
         if isinstance(route, Route) and route.path not in apart
         for method in (route.methods or set()) - {"HEAD"}
     }
-    # The operations of operators have no rows yet.
-    served = {one for one in served if one[1].startswith(("/v1/", "/callbacks/"))}
-    assert served == {(operation.method, operation.path) for operation in API}
+    assert served == {(operation.method, operation.path) for operation in (*API, *OPS)}
+
+
+def test_two_operations_for_one_method_of_a_path_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="two operations for GET /keyed"):
+        routes([*OPERATIONS, OPERATIONS[-2]])
+
+
+def test_only_these_operations_take_no_key() -> None:
+    assert {operation.path for operation in (*API, *OPS) if not operation.scopes} == {
+        *("/livez", "/readyz", "/metrics", "/callbacks/{token}", "/callbacks/probe/{token}")
+    }
 
 
 def test_an_id_names_one_operation() -> None:
