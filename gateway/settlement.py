@@ -145,7 +145,8 @@ class Settlement:
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.
         guard = ending.guard & Guard.same_state(job)
-        if job.state is JobState.SUBMITTING and ending.find(UnsetFields) is None:
+        unset = ending.find(UnsetFields)
+        if job.state is JobState.SUBMITTING and (unset is None or "released_at" not in unset.fields):
             guard = guard & Guard.same_release(job)
         result = await self.jobs.apply(job, ending.guarded(guard).also(*effects))
         if result.outcome is Outcome.MOVED and job.keeps_media:
