@@ -103,7 +103,8 @@ async def test_acts_of_a_time_are_exported_line_by_line(operator: httpx.AsyncCli
     assert [line["number"] for line in lines(answer)] == [str(at) for at in range(BATCH + 3)]
     past = await operator.get("/ops/api/audit.jsonl?since=2020-01-01&until=2020-01-02T00:00:00Z")
     assert (past.status_code, past.content) == (200, b"")
-    first = await operator.get("/ops/api/audit.jsonl?until=1970-01-01")  # a day before that has no time stamps
+    # A day before that there are no time stamps.
+    first = await operator.get("/ops/api/audit.jsonl?until=1970-01-01")
     assert (first.status_code, first.content) == (200, b"")
 
 
