@@ -24,7 +24,7 @@ NAME = re.compile(r"`([a-z_]+)`")
 #: As in: log `one`, `other`
 LOGGED = re.compile(r"\b[Ll]og ((?:`[a-z_]+`(?:,\s+)?)+)")
 OPS_EVENTS = GUIDE.partition("\n## Ops events\n")[2].partition("\n## ")[0]
-TOLD = re.compile(r"""(?:ops_event\(now, |\btold\()'([a-z_]+)'|\.note\(\s*"([a-z_]+)\"""")
+TOLD = re.compile(r"""(?:ops_event\(now, |\blog_and_audit\()'([a-z_]+)'|\.note\(\s*"([a-z_]+)\"""")
 
 
 def logged(path: Path) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ _HEAVY_RETRY_SECONDS: Final = 3600
 
 
 class Admissions:
-    """Puts new jobs into the queue, if the tenant's limits allow it."""
+    """The part of the job store that puts new jobs into the queue, if the tenant's limits allow it."""
 
     def __init__(self, scripts: Scripts, roles: arguments.Roles) -> None:
         self._scripts = scripts

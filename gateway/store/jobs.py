@@ -31,17 +31,16 @@ from gateway.store.transitions import Guard, Transition
 _UNREADABLE_MS = 3_600_000  # until it is read again
 
 
-class RedisJobStore:
+class RedisJobStore(Admissions):
     """`JobStore` on Redis. The scripts use Redis' own clock for leases and due times."""
 
     def __init__(
         self, redis: Redis, scripts: Scripts, roles: arguments.Roles, callbacks: CallbackLimits
     ) -> None:
+        super().__init__(scripts, roles)
         self._redis = redis
-        self._scripts = scripts
         self._roles = roles
         self._callbacks = callbacks
-        self.accept = Admissions(scripts, roles).accept
 
     async def read(self, job_id: str) -> Job | None:
         with store_errors():

@@ -192,7 +192,7 @@ async def test_evidence_forbids_to_send_it_again(rig: Rig) -> None:
     after = await rig.confirm(job)
     assert (after.state, after.spend) == (JobState.FAILED, Spend.CERTAIN)
     assert after.error is not None
-    assert "never named the task" in after.error["error_message"]
+    assert "never named a task" in after.error["error_message"]
 
 
 @pytest.mark.usefixtures("open_way")

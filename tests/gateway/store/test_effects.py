@@ -144,7 +144,7 @@ def test_no_script_names_a_state(state: str) -> None:
 
 
 def test_two_effects_of_a_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="of a kind"):
+    with pytest.raises(ValueError, match="of one kind"):
         Transition(JobEvent.CLAIM_LOST, effects=[GiveBackSlot(0), GiveBackSlot(1)])
 
 

@@ -180,6 +180,6 @@ async def test_a_job_that_moves_on_meanwhile_is_left_as_it_is_and_that_is_told(
     monkeypatch.setattr(log, "note", noted_late)
     answer = await operator.post(f"/ops/api/jobs/{job.id}/resolve", json={"action": "resubmit"})
     assert answer.status_code == 409
-    assert "moved on" in answer.json()["detail"]
+    assert "changed in the meantime" in answer.json()["detail"]
     assert (await operator.get(f"/ops/api/jobs/{job.id}")).json()["job"]["phase"] == "submitted"
     assert await told(operator) == [("job_resolved", "resubmit"), ("job_not_resolved", "resubmit")]

@@ -99,7 +99,7 @@ async def test_a_job_s_page_tells_its_story_and_cancels_it(
     assert "Job canceled." in after
     assert "/cancel" not in after
     again = await browser.post(f"/ops/jobs/{name}/resolve", data={"token": token, "action": "fail"})
-    assert (again.status_code, "only one whose outcome is unknown" in again.text) == (409, True)
+    assert (again.status_code, "only a job whose outcome is unknown" in again.text) == (409, True)
 
 
 @pytest.mark.parametrize(
