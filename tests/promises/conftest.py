@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from standardwebhooks import Webhook
 
 from gateway.delivery.secrets import tenant_secret
@@ -58,13 +60,40 @@ class Subscriber:
 
 
 @pytest.fixture
-def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
-    """Everything but the sandbox, which each test starts as it needs it."""
+def configured() -> dict[str, str]:
+    """What a module's processes are told besides; it is there to be overridden."""
+    return {}
+
+
+@pytest.fixture
+def service(tmp_path: Path, nursery: Nursery, configured: dict[str, str]) -> Iterator[Machine]:
+    """Processes of the test's own, which it may kill. Each test starts the sandbox as it needs it."""
     with machine(tmp_path, nursery) as made:
+        made.environment |= SHORT | configured
+        made.start_gateway()
+        made.start_workers()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Machine]:
+    with machine(tmp_path_factory.mktemp("kept"), nursery) as made:
         made.environment |= SHORT
         made.start_gateway()
         made.start_workers()
         yield made
+
+
+@pytest.fixture
+def shared(kept: Machine) -> Iterator[Machine]:
+    """As `service`, for tests that leave its processes as they are: theirs alone is what is stored, and the
+    sandbox."""
+    with redis.Redis.from_url(kept.url) as client:
+        client.flushall()
+    kept.key = kept.make_key()
+    yield kept
+    kept.kill("sandbox")
+    shutil.rmtree(kept.folder / "sandbox")
 
 
 @pytest.fixture

@@ -15,6 +15,11 @@ from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, e
 pytestmark = pytest.mark.processes
 
 
+@pytest.fixture
+def service(shared: Machine) -> Machine:
+    return shared
+
+
 @pytest.mark.parametrize("fault", ["lost_callback", "duplicate_callback", "early_callback"])
 def test_the_job_ends_once_all_the_same(service: Machine, subscriber: Subscriber, fault: str) -> None:
     service.start_sandbox(task_seconds="0.3")

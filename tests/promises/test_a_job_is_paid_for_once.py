@@ -84,6 +84,16 @@ def test_an_answer_lost_after_the_task_was_made_is_not_paid_again(
     assert service.charges() == {job: 1}
 
 
+def test_an_answer_that_does_not_say_whether_a_task_was_made_is_not_followed_by_another_submission(
+    service: Machine, subscriber: Subscriber
+) -> None:
+    service.start_sandbox()
+    job = post(service, subscriber, prompt="a fox [[fault:503*1]]")
+    found = job_of(service, job, wait=50)
+    assert (found["status"], found["error"]["code"]) == ("failed", "submission_unknown")
+    assert service.charges() == {}
+
+
 def test_a_rolling_restart_loses_and_repeats_nothing(service: Machine, subscriber: Subscriber) -> None:
     service.start_sandbox(task_seconds="0.3")
     jobs: list[str] = []

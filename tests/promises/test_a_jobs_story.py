@@ -12,6 +12,11 @@ from tests.promises.conftest import Subscriber, eventually, job_of, post
 pytestmark = pytest.mark.processes
 
 
+@pytest.fixture
+def service(shared: Machine) -> Machine:
+    return shared
+
+
 def test_the_story_tells_every_submission_callback_and_attempt(
     service: Machine, subscriber: Subscriber
 ) -> None:

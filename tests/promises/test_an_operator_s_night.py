@@ -25,12 +25,12 @@ PATIENCE_MS = 60_000
 
 
 @pytest.fixture
+def configured() -> dict[str, str]:
+    return PATIENT
+
+
+@pytest.fixture
 def patient(service: Machine) -> Machine:
-    for name in ("workers", "gateway"):
-        service.stop(name)
-    service.environment |= PATIENT
-    service.start_gateway()
-    service.start_workers()
     service.start_sandbox(render="full", task_seconds="0.3")
     return service
 

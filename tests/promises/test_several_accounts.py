@@ -18,14 +18,13 @@ KEY = "second-key"
 
 
 @pytest.fixture
-def two(service: Machine) -> Machine:
+def configured() -> dict[str, str]:
     """The gateway and workers know a second account, and so does the sandbox, when it is started."""
-    accounts = [{"name": "second", "key": KEY, "slots": 20}]
-    service.environment["GATEWAY_UPSTREAM_ACCOUNTS"] = json.dumps(accounts)
-    for name in ("workers", "gateway"):
-        service.stop(name)
-    service.start_gateway()
-    service.start_workers()
+    return {"GATEWAY_UPSTREAM_ACCOUNTS": json.dumps([{"name": "second", "key": KEY, "slots": 20}])}
+
+
+@pytest.fixture
+def two(service: Machine) -> Machine:
     return service
 
 

@@ -11,17 +11,17 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def native(service: Machine) -> Machine:
-    """The same processes, speaking the other dialect and believing signed callbacks alone."""
-    for name in ("gateway", "workers"):
-        service.stop(name)
-    service.environment |= {
+def configured() -> dict[str, str]:
+    """They speak the other dialect and believe signed callbacks alone."""
+    return {
         "GATEWAY_UPSTREAM_DIALECT": "vidu",
         "GATEWAY_CALLBACK_SIGNATURE": "required",
         "GATEWAY_CALLBACK_SIGNATURE_KEY": UPSTREAM_KEY,
     }
-    service.start_gateway()
-    service.start_workers()
+
+
+@pytest.fixture
+def native(service: Machine) -> Machine:
     return service
 
 

@@ -14,6 +14,12 @@ from tests.promises.hooks import Hooks, listening
 
 pytestmark = pytest.mark.processes
 
+
+@pytest.fixture
+def service(shared: Machine) -> Machine:
+    return shared
+
+
 LIFE = ["job.queued", "job.submitted", "job.completed"]
 
 
