@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import redis
 
+from gateway.store import keys
 from gateway.tenants import Scope
+from tests.gateway.local.test_valkey import eventually
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 
@@ -25,6 +27,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Itera
         made.start_sandbox()
         made.start_gateway()
         made.start_workers()
+        with redis.Redis.from_url(made.url) as store:
+            eventually(lambda: bool(store.exists(keys.WORKERS)))  # the first heartbeat
         yield made
 
 

@@ -35,7 +35,7 @@ async def test_a_killed_process_fails_its_task_and_no_other(tmp_path: Path) -> N
 
     async def long_render() -> None:
         async with pool.acquire() as child:
-            await child.render(script(tmp_path, "long", seconds=8), lambda share: started.set())
+            await child.render(script(tmp_path, "long", seconds=60), lambda share: started.set())
 
     doomed = asyncio.create_task(long_render())
     await asyncio.wait_for(started.wait(), 20)
@@ -79,7 +79,7 @@ async def test_a_cancelled_render_ends_its_process(tmp_path: Path) -> None:
 
     async def long_render() -> None:
         async with pool.acquire() as child:
-            await child.render(script(tmp_path, "long", seconds=8), lambda share: started.set())
+            await child.render(script(tmp_path, "long", seconds=60), lambda share: started.set())
 
     doomed = asyncio.create_task(long_render())
     await asyncio.wait_for(started.wait(), 20)
