@@ -22,6 +22,14 @@ def test_a_process_has_its_own_environment_log_and_exit_code(nursery: Nursery, t
         assert "Warning" not in said
 
 
+def test_arguments_are_those_of_the_command_line(nursery: Nursery, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert nursery.spawn(["gateway.cli", "--version"], {}, log).wait(30) == 0
+    assert nursery.spawn(["gateway.sandbox", "--port", "many"], {}, log).wait(30) == 2
+    assert log.read_text().startswith("vidu-gateway ")
+    assert "invalid int value: 'many'" in log.read_text()
+
+
 def test_a_signal_is_seen_in_the_exit_code_and_a_process_that_ended_takes_none(
     nursery: Nursery, tmp_path: Path, redis_url: str
 ) -> None:

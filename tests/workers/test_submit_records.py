@@ -11,6 +11,7 @@ from gateway.dispatch import Role
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
+from gateway.store import keys
 from gateway.upstream.base import Accepted, Busy, Found, Rejected, Unknown, UpstreamError
 from tests.gateway.generation.media_samples import data_uri, image
 from tests.gateway.store.conftest import new_job
@@ -100,7 +101,7 @@ async def test_a_verdict_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -
     assert outage.met == 3
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
     assert len(rig.upstream.begun) == 1
-    assert await rig.redis.zcard("{gw}:submit:slots") == 1
+    assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 1
 
 
 async def test_a_verdict_that_redis_was_away_for_is_counted_once(rig: Rig) -> None:
@@ -117,7 +118,7 @@ async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_told(rig:
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
     after = await rig.read(job)
     assert (after.state, after.epoch) == (JobState.QUEUED, 1)
-    assert await rig.redis.hget("{gw}:submit:inflight", "acme") is None  # type: ignore[misc]
+    assert await rig.redis.hget(keys.in_flight(Role.SUBMIT), "acme") is None  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("acted", [False, True])

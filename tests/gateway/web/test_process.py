@@ -18,6 +18,7 @@ import pytest
 from redis import Redis
 
 from gateway.local.valkey import valkey
+from gateway.store import keys
 from gateway.tenants import digest_of
 from tests.conftest import KEYRING
 from tests.gateway.web.conftest import BODY
@@ -88,7 +89,7 @@ def add_key(redis_url: str) -> None:
         "created_at": "1",
     }
     with Redis.from_url(redis_url) as redis:
-        redis.hset(f"{{gw}}:key:{KEY_ID}", mapping=fields)
+        redis.hset(keys.client_key(KEY_ID), mapping=fields)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from redis import Redis
@@ -64,6 +65,7 @@ class Live(NamedTuple):
 
     url: str
     key: str
+    session: requests.Session
     known: dict[str, str]
 
 
@@ -75,8 +77,9 @@ def live(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     chosen = new_settings(redis_url, tmp_path_factory.mktemp("contract"))
     chosen = chosen.model_copy(update={"durability": "assume"})  # this Redis keeps nothing, and may
     key, known = asyncio.run(_prepare(chosen))
-    with listening(chosen) as url:
-        yield Live(url, key, known)
+    with listening(chosen) as url, requests.Session() as session:
+        session.trust_env = False
+        yield Live(url, key, session, known)
 
 
 async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
@@ -114,7 +117,9 @@ def _ask(case: schemathesis.Case[Any], live: Live) -> None:
         _make_real(case, live.known)
     headers = {"Authorization": f"Bearer {live.key}"}
     wanted = _CHECKS if _must_be_refused(case) else _WITHOUT_REFUSAL
-    case.call_and_validate(base_url=live.url, headers=headers, checks=wanted, timeout=30)
+    case.call_and_validate(
+        base_url=live.url, headers=headers, session=live.session, checks=wanted, timeout=60
+    )
 
 
 def _must_be_refused(case: schemathesis.Case[Any]) -> bool:
