@@ -69,7 +69,7 @@ def delivered(made: Machine, endpoint: str, attempts: int) -> str:
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(120)
 def test_every_command_works_in_the_order_of_the_page(tmp_path: Path, nursery: Nursery) -> None:
     if shutil.which("curl") is None:
         missing("curl, with which docs/webhooks.md calls the gateway")

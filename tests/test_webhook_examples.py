@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -105,7 +106,12 @@ KINDS: dict[str, Callable[[Path], list[str]]] = {
 
 @contextmanager
 def started(command: list[str], folder: Path, secret: str = SECRET) -> Iterator[Running]:
-    environment = {**os.environ, "WEBHOOK_SECRET": secret, "INBOX": str(folder / "inbox.sqlite3")}
+    environment = {
+        **os.environ,
+        "WEBHOOK_SECRET": secret,
+        "INBOX": str(folder / "inbox.sqlite3"),
+        "PYTHONUNBUFFERED": "1",  # as in most images: each part of a line is a write of its own
+    }
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -242,3 +248,18 @@ def test_what_was_kept_is_worked_on_after_a_restart(command_of: CommandOf, tmp_p
         running.line_with("done:", "job_2")
         running.line_with("failed", "evt_bad")
         running.line_with("done:", "job_3")
+
+
+def test_events_that_arrive_together_are_all_worked_on_and_logged_on_lines_of_their_own(
+    command_of: CommandOf, tmp_path: Path
+) -> None:
+    with started(command_of("subscriber.py"), tmp_path) as running, ThreadPoolExecutor(8) as pool:
+        bodies = [BODY.replace(b"job_1", b"job_%d" % number) for number in range(200)]
+        posted = [pool.submit(running.post, signed(body=body), body) for body in bodies]
+        assert {one.result() for one in posted} == {204}
+        left = {f"done: job.completed job_{number}" for number in range(200)}
+        while left:
+            line = running.line_with("").rstrip("\n")
+            assert line in left or line.startswith("kept: evt_"), line
+            assert len(line.split()) == (2 if line.startswith("kept:") else 3), line
+            left.discard(line)

@@ -6,6 +6,7 @@ WEBHOOK_SECRET=whsec_... python docs/examples/subscriber.py [PORT]     (needs th
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 from standardwebhooks import Webhook
 
 MOST_BYTES = 1_048_576
+log = logging.getLogger("subscriber").info  # unlike print, it never mixes the lines of two threads
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
 INBOX = os.environ.get("INBOX", "inbox.sqlite3")
 SCHEMA = "CREATE TABLE IF NOT EXISTS inbox (id TEXT PRIMARY KEY, body BLOB NOT NULL, done INTEGER DEFAULT 0)"
@@ -37,10 +39,10 @@ class Subscriber(BaseHTTPRequestHandler):
         try:
             WEBHOOK.verify(body, headers)
         except Exception as error:  # noqa: BLE001  # the library raises many kinds for a forged webhook
-            print("refused:", error, flush=True)
+            log("refused: %s", error)
             return self.answer(401)
         new = keep(headers["webhook-id"], body)
-        print("kept:" if new else "duplicate:", headers["webhook-id"], flush=True)
+        log("%s: %s", "kept" if new else "duplicate", headers["webhook-id"])
         return self.answer(204)  # before the work: the gateway waits 15 s at most
         # end: receive
 
@@ -50,7 +52,7 @@ class Subscriber(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Silent: what matters is printed above."""
+        """Silent: what matters is logged above."""
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def work() -> None:
             try:
                 act_on(json.loads(body))
             except Exception as error:  # noqa: BLE001  # one bad event must not block the others
-                print("failed, will retry:", webhook_id, error, flush=True)
+                log("failed, will retry: %s %s", webhook_id, error)
                 continue
             with inbox() as opened:
                 opened.execute("UPDATE inbox SET done = 1 WHERE id = ?", (webhook_id,))
@@ -93,13 +95,14 @@ def act_on(event: dict[str, Any]) -> None:
     """Your work goes here. Download the video at once: its URLs may expire after an hour."""
     if not event["type"].startswith("job."):  # a test event, or a type that is not known yet
         return
-    print("done:", event["type"], event["data"]["id"], flush=True)
+    log("done: %s %s", event["type"], event["data"]["id"])
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     with inbox() as made:
         made.execute(SCHEMA)
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 3000), Subscriber)
-    print(f"listening on http://127.0.0.1:{server.server_port}/hook", flush=True)
+    log("listening on http://127.0.0.1:%d/hook", server.server_port)
     threading.Thread(target=work, daemon=True).start()
     server.serve_forever()
