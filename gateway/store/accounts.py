@@ -91,14 +91,14 @@ class RedisAccounts:
     ) -> tuple[Account, Pause | None]:
         cut_ms_ago = now - int(found.get("cut_at", now))
         account = Account(
-            slots=slots_left(limits.slots, self._probe_ms, _whole(found.get("slots")), cut_ms_ago),
-            parked_at=_whole(found.get("parked_at")),
+            slots=slots_left(limits.slots, self._probe_ms, _integer(found.get("slots")), cut_ms_ago),
+            paused_at=_integer(found.get("parked_at")),
             reason=found.get("reason"),
-            hold_until=_whole(found.get("hold_until")),
+            hold_until=_integer(found.get("hold_until")),
             in_flight=in_flight,
             name=limits.name,
         )
-        return account, None if account.parked_at is None else self._pause(account.parked_at, found)
+        return account, None if account.paused_at is None else self._pause(account.paused_at, found)
 
     def _pause(self, since: int, found: Mapping[str, str]) -> Pause:
         operator, refused = found.get("parked_by"), found.get("status", "0") != "0"
@@ -110,5 +110,5 @@ class RedisAccounts:
         )
 
 
-def _whole(text: str | None) -> int | None:
+def _integer(text: str | None) -> int | None:
     return None if text is None else int(text)

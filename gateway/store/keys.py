@@ -131,5 +131,5 @@ def due(role: Role) -> str:
     return f"{PREFIX}{role}:due"
 
 
-def parked(role: Role) -> str:
+def paused_lanes(role: Role) -> str:
     return f"{PREFIX}{role}:parked"

@@ -22,7 +22,7 @@ TICKETS_READ: Final = 1000
 class LaneRow:
     """`waiting`: tickets in the lane; `oldest_seconds`: the longest wait among the tickets that were read.
     `in_flight`: slots that it holds; `cap`: their limit (None: the role's). `weight`: its share of turns.
-    `parked_until`: ms; inf: until it is resumed; None: not paused."""
+    `paused_until`: ms; inf: until it is resumed; None: not paused."""
 
     lane: str
     waiting: int
@@ -30,7 +30,7 @@ class LaneRow:
     in_flight: int
     cap: int | None
     weight: int
-    parked_until: float | None
+    paused_until: float | None
 
 
 class RedisLaneViews:
@@ -43,22 +43,22 @@ class RedisLaneViews:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.zrange(keys.waiting(role), 0, TICKETS_READ - 1, withscores=True)
-                pipe.zrange(keys.parked(role), 0, limit - 1, withscores=True)
-                (seconds, _), tickets, parked = await pipe.execute()
+                pipe.zrange(keys.paused_lanes(role), 0, limit - 1, withscores=True)
+                (seconds, _), tickets, paused = await pipe.execute()
             oldest: dict[str, float] = {}
             for ticket, since in tickets:
                 oldest.setdefault(ticket.partition("|")[0], max(0.0, seconds - since / 1000))
-            names = list(dict.fromkeys([*oldest, *(lane for lane, _ in parked)]))[:limit]
-            return await self._rows(role, names, oldest, dict(parked))
+            names = list(dict.fromkeys([*oldest, *(lane for lane, _ in paused)]))[:limit]
+            return await self._rows(role, names, oldest, dict(paused))
 
     async def named(self, role: Role, names: Sequence[str]) -> list[LaneRow]:
         """These lanes, in this order. `oldest_seconds` is not read: always 0."""
         with store_errors():
-            until = await self._redis.zmscore(keys.parked(role), list(names)) if names else []
-            parked = {
+            until = await self._redis.zmscore(keys.paused_lanes(role), list(names)) if names else []
+            paused = {
                 name: float(score) for name, score in zip(names, until, strict=True) if score is not None
             }
-            return await self._rows(role, list(names), {}, parked)
+            return await self._rows(role, list(names), {}, paused)
 
     async def counts(self, tenant: str) -> dict[str, int]:
         """{state: number of the tenant's stored jobs}."""
@@ -70,7 +70,7 @@ class RedisLaneViews:
         return {phase.value: n for phase, n in zip(JobState, found, strict=True)}
 
     async def _rows(
-        self, role: Role, names: list[str], oldest: dict[str, float], parked: dict[str, float]
+        self, role: Role, names: list[str], oldest: dict[str, float], paused: dict[str, float]
     ) -> list[LaneRow]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
@@ -87,7 +87,7 @@ class RedisLaneViews:
                 in_flight=int(flat[4 * at + 1] or 0),
                 cap=None if flat[4 * at + 2] is None else int(flat[4 * at + 2]),
                 weight=int(flat[4 * at + 3] or 1),
-                parked_until=parked.get(name),
+                paused_until=paused.get(name),
             )
             for at, name in enumerate(names)
         ]

@@ -37,16 +37,16 @@ class RoleGauges:
 @dataclass(frozen=True, slots=True)
 class AccountGauges:
     """State of one upstream account. `slots`: tasks that it may hold now, of `limit`; `in_flight`: tasks that
-    it holds; `held`: nothing is sent until the time that a 429 named; `parked`, `parked_seconds`: whether and
+    it holds; `held`: nothing is sent until the time that a 429 named; `paused`, `paused_seconds`: whether and
     for how long it has been paused."""
 
     name: str
-    parked: bool
+    paused: bool
     held: bool
     slots: int
     limit: int
     in_flight: int
-    parked_seconds: float = 0.0
+    paused_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
     `sweep_age_seconds`: since the last sweep; `callback_path_age_seconds`: since the last proof that
     callbacks reach us (both since 1970 if never). `accounts`: those in the settings.
-    `unknown_oldest_seconds`: the longest time that a job has been unknown. `parked_lanes`: paused lanes of
+    `unknown_oldest_seconds`: the longest time that a job has been unknown. `paused_lanes`: paused lanes of
     subscribers; `due_seconds`: the longest wait of a delivery in a lane that is not paused, among the longest
     200. `memory_ratio`: used share of Redis' maxmemory, 0 without a limit. `workers`: processes with a recent
     heartbeat; `paused`: an operator paused the service; `read_seconds`: how long this reading took; `now`:
@@ -68,7 +68,7 @@ class Gauges:
     callback_path_age_seconds: float
     unknown_oldest_seconds: float
     memory_ratio: float
-    parked_lanes: int
+    paused_lanes: int
     workers: int = 0
     paused: bool = False
     read_seconds: float = 0.0
@@ -110,7 +110,7 @@ class RedisGauges:
                 pipe.hget(keys.CALLBACK_PATH, "last")
                 pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
-                pipe.zcard(keys.parked(Role.DELIVER))
+                pipe.zcard(keys.paused_lanes(Role.DELIVER))
                 pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
                 pipe.exists(keys.PAUSED)
                 pipe.info("server")
@@ -128,10 +128,10 @@ class RedisGauges:
                 replies = await pipe.execute()
         took = self._monotonic() - began
         (seconds, microseconds), counts, tally, swept, taken, proven, unknown, memory = replies[:8]
-        parked_lanes, workers, paused, server, timings, longest = replies[8:14]
+        paused_lanes, workers, paused, server, timings, longest = replies[8:14]
         roles_at = 14 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
-        if parked_lanes and longest:
+        if paused_lanes and longest:
             longest = await self._sendable(longest)
         roles = _roles(now, replies[roles_at:])
         return Gauges(
@@ -143,7 +143,7 @@ class RedisGauges:
             callback_path_age_seconds=_since(now, proven),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
-            parked_lanes=parked_lanes,
+            paused_lanes=paused_lanes,
             workers=sum(now - at < SILENT_MS for _, at in workers),
             paused=bool(paused),
             read_seconds=took,
@@ -190,8 +190,8 @@ class RedisGauges:
         """Those of these tickets whose lanes are not paused."""
         lanes = [ticket.partition("|")[0] for ticket, _ in longest]
         with store_errors():
-            until = await self._redis.zmscore(keys.parked(Role.DELIVER), lanes)
-        return [one for one, parked in zip(longest, until, strict=True) if parked is None]
+            until = await self._redis.zmscore(keys.paused_lanes(Role.DELIVER), lanes)
+        return [one for one, paused_until in zip(longest, until, strict=True) if paused_until is None]
 
     def _accounts(
         self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
@@ -200,16 +200,16 @@ class RedisGauges:
         return tuple(
             AccountGauges(
                 limits.name,
-                parked=parked is not None,
+                paused=paused_at is not None,
                 held=float(hold or 0) > now,
                 slots=slots_left(
                     limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
                 ),
                 limit=limits.slots,
                 in_flight=slots_taken(limits.name, held, taken),
-                parked_seconds=0.0 if parked is None else _age(now, [("", float(parked))]),
+                paused_seconds=0.0 if paused_at is None else _age(now, [("", float(paused_at))]),
             )
-            for limits, (parked, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)
+            for limits, (paused_at, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)
         )
 
     async def ping(self) -> None:

@@ -80,7 +80,7 @@ def _view(state: State, gauges: Gauges, durable: bool) -> schemas.Overview:
             "seen": sum(n for name, n in gauges.tally.items() if name.startswith("callbacks|")),
             "lost": sum(n for name, n in gauges.tally.items() if name.startswith("callback_lost")),
         },
-        "paused_subscribers": gauges.parked_lanes,
+        "paused_subscribers": gauges.paused_lanes,
         "unknown_oldest_seconds": round(gauges.unknown_oldest_seconds, 1),
         "redis": {
             "durable": durable,
@@ -115,12 +115,12 @@ def _role(role: RoleGauges, slots: int) -> schemas.RoleOverview:
 def _account(account: AccountGauges) -> schemas.AccountOverview:
     return {
         "name": account.name,
-        "paused": account.parked,
+        "paused": account.paused,
         "held": account.held,
         "slots": account.slots,
         "limit": account.limit,
         "in_flight": account.in_flight,
-        "paused_seconds": account.parked_seconds,
+        "paused_seconds": account.paused_seconds,
     }
 
 
@@ -130,7 +130,7 @@ def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> 
         durable=durable,
         paused=gauges.paused,
         accounts=len(gauges.accounts),
-        paused_accounts=[account.name for account in gauges.accounts if account.parked],
+        paused_accounts=[account.name for account in gauges.accounts if account.paused],
         callbacks=callbacks,
         callback_path_seconds=gauges.callback_path_age_seconds,
         unknown_seconds=gauges.unknown_oldest_seconds,

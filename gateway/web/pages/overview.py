@@ -135,6 +135,6 @@ def _still(gauges: Gauges) -> tuple[object, ...]:
     roles = [(role, of.waiting, of.due, of.slots) for role, of in gauges.roles.items()]
     return (
         *(roles, gauges.counts, gauges.tally),
-        *((one.name, one.parked, one.held, one.slots) for one in gauges.accounts),
-        *(gauges.paused, gauges.workers, gauges.parked_lanes),
+        *((one.name, one.paused, one.held, one.slots) for one in gauges.accounts),
+        *(gauges.paused, gauges.workers, gauges.paused_lanes),
     )

@@ -90,15 +90,15 @@ async def test_the_age_of_the_callbacks_way_is_large_until_it_is_proven(redis: R
 
 
 async def test_the_account_is_parked_from_the_moment_that_it_is(redis: Redis) -> None:
-    assert await only(redis) == AccountGauges("main", parked=False, held=False, slots=4, limit=4, in_flight=0)
+    assert await only(redis) == AccountGauges("main", paused=False, held=False, slots=4, limit=4, in_flight=0)
     seconds, _ = await redis.time()
     refused = {"parked_at": 1, "slots": 2, "cut_at": seconds * 1000}
     await redis.hset(keys.account(ACCOUNT), mapping=refused)  # type: ignore[misc]
     found = await only(redis)
-    assert replace(found, parked_seconds=0) == AccountGauges(
-        "main", parked=True, held=False, slots=2, limit=4, in_flight=0
+    assert replace(found, paused_seconds=0) == AccountGauges(
+        "main", paused=True, held=False, slots=2, limit=4, in_flight=0
     )
-    assert found.parked_seconds == pytest.approx(seconds, abs=5)
+    assert found.paused_seconds == pytest.approx(seconds, abs=5)
 
 
 async def test_each_account_is_told_with_what_is_held_of_it(redis: Redis) -> None:
@@ -174,8 +174,8 @@ async def test_the_account_is_held_until_the_time_that_the_upstream_named(
 
 
 async def test_lanes_of_subscribers_that_are_parked_are_counted(redis: Redis, lanes: Lanes) -> None:
-    assert (await read(redis)).parked_lanes == 0
+    assert (await read(redis)).paused_lanes == 0
     await lanes.pause(Role.DELIVER, "ep_1", 60_000)
     await lanes.pause(Role.DELIVER, "ep_2", None)
     await lanes.pause(Role.CONFIRM, "main", None)
-    assert (await read(redis)).parked_lanes == 2
+    assert (await read(redis)).paused_lanes == 2

@@ -11,13 +11,13 @@ from starlette.routing import Route
 
 from gateway.tenants import Key, Scope
 from gateway.web.api.routes import API
-from gateway.web.http.params import Params, whole
+from gateway.web.http.params import Params, integer
 from gateway.web.operation import PUBLIC, Operation, routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.routes import PAGES
 from tests.gateway.web.conftest import MakeKey, connected
 
-LIMIT = whole("limit", "At most.", 1, 10, 5)
+LIMIT = integer("limit", "At most.", 1, 10, 5)
 
 
 async def open_to_all(_: Request) -> Response:

@@ -6,7 +6,7 @@
 --   failing_since   the first failure after the last success
 --   confirmed       another failure happened at least `apart_ms` after that one
 --   warned          the highest percentage of `disable_ms` for which operators were warned
--- limits = {window_ms, bucket_ms, least, percent, park_ms, park_most_ms, disable_ms, apart_ms}: HealthLimits of
+-- limits = {window_ms, bucket_ms, least, percent, pause_ms, max_pause_ms, disable_ms, apart_ms}: HealthLimits of
 -- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok}: the result of an attempt.
 local WARN_AT = { 90, 70, 50 }
 local URL_KEPT_MS = 7200000 -- for a callback URL's lane, which is never removed; the breaker needs less
@@ -78,7 +78,7 @@ end
 
 -- Opens the breaker, for longer each time in a row.
 local function open_breaker(verdict, key, parks, limits, now)
-  local till = now + math.min(limits.park_most_ms, limits.park_ms * 2 ^ math.min(parks, 30))
+  local till = now + math.min(limits.max_pause_ms, limits.pause_ms * 2 ^ math.min(parks, 30))
   pause_lane('deliver', verdict.lane, till)
   redis.call('HINCRBY', P .. 'tally', 'subscribers_parked', 1)
   redis.call('HSET', key, 'parks', parks + 1)

@@ -14,8 +14,8 @@ from starlette.requests import Request
 
 from gateway.errors import LimitReached, Unavailable
 from gateway.web.http import bodies
-from gateway.web.http import headers as heads
 from gateway.web.http.bodies import FREE_BYTES, ByteBudget, JsonBody
+from gateway.web.http.headers import gather
 from gateway.web.http.problems import Refusal
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY
@@ -34,7 +34,7 @@ class Incoming:
         named = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         raw = [(name.encode(), value.encode()) for name, value in named.items()]
         scope = {"type": "http", "method": "POST", "headers": raw}
-        heads.gather(scope)
+        gather(scope)
         self.request = Request(scope, self._receive)
 
     async def _receive(self) -> dict[str, Any]:
