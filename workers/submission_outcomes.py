@@ -45,6 +45,7 @@ from workers.store_retry import persist
 
 _BUSY_CAP_SECONDS: Final = 60.0
 _BEHIND: Final = 1.5
+_REJECTED: Final = ("submissions|rejected",)
 #: A Retry-After holds this job for its full time, but the account's other jobs no longer than this.
 _ACCOUNT_HOLD_SECONDS: Final = 600.0
 #: In mean deviations. With callbacks, the first poll is only for unusually slow tasks; without, for the mean.
@@ -145,7 +146,7 @@ class OutcomeRecorder:
 
     async def _rejected(self, job: Job, error: UpstreamError, done: Sequence[Ticket]) -> TransitionResult:
         async def settle() -> TransitionResult:
-            answer = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done)
+            answer = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done, tally=_REJECTED)
             if answer.outcome is not Outcome.FENCED:
                 return answer
             fresh = await self.jobs.read(job.id)  # the sweep may have moved it to unknown
@@ -153,7 +154,7 @@ class OutcomeRecorder:
                 return answer
             if fresh.evidence is not None:
                 return await self.jobs.apply(fresh, self._lost(job).guarded(Guard.same_submission(job)))
-            return await self.settlement.fail(fresh, JobEvent.UPSTREAM_REJECTED, error, done)
+            return await self.settlement.fail(fresh, JobEvent.UPSTREAM_REJECTED, error, done, tally=_REJECTED)
 
         return await persist(settle, self.environment)
 

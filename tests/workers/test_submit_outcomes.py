@@ -122,7 +122,7 @@ async def test_a_rejected_job_has_failed_with_the_upstream_s_own_words(rig: Rig)
     assert job.finished_at is not None
     [delivery] = await rig.deliveries(job)
     assert (delivery.event_type, delivery.url) == (EventType.FAILED, "https://client.example.com/hook")
-    assert await rig.tally() == {"jobs_finished|failed": "1"}
+    assert await rig.tally() == {"jobs_finished|failed": "1", "submissions|rejected": "1"}
 
 
 async def test_a_rejected_job_leaves_no_place_behind(rig: Rig) -> None:

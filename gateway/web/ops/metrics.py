@@ -34,8 +34,8 @@ _BY_OUTCOME: Final = {
     "jobs_finished": "Finished jobs, by outcome",
     "callbacks": "Genuine callbacks, by what they reported",
     "delivery_attempts": "Delivery attempts, by outcome",
-    "cancels": "Tasks that the upstream was asked to stop, by its response",
-    "quarantined": "Callbacks in quarantine because they could not be understood, by reason",
+    "cancels": "Cancel requests that the upstream refused",
+    "quarantined": "Callbacks put into quarantine, by reason",
     "leases_expired": "Expired leases, by role: a worker died or hung",
     "resubmissions": "Jobs sent again after an unknown outcome, by who decided: they may be paid for twice",
     "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
@@ -51,7 +51,7 @@ _WHOLE: Final = {
     "callback_lost": "Finished jobs whose result was found by a poll although callbacks are on",
     "subscribers_parked": "Times a subscriber's circuit breaker opened",
     "late_results": "Results that arrived after their job had failed",
-    "duplicate_spend": "Jobs paid for twice: an earlier task of the job finished too",
+    "duplicate_spend": "Completed jobs for which the upstream created more than one task",
 }
 
 #: Durations that the scripts measure: name in the scripts, metric, label (or None), help text.
