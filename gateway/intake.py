@@ -20,7 +20,7 @@ from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Notice, P
 from gateway.generation import GenerationRequest, Limits, clips
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
-from gateway.lifecycle import JobState, OnUnknown
+from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.store.base import Allowance, JobStore, QueuePosition
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
@@ -108,7 +108,7 @@ class Intake:
             job = Job(
                 id=job_id,
                 tenant=tenant,
-                state=JobState.QUEUED,
+                state=JOB_STARTS[JobEvent.ACCEPTED],
                 model=checked.request.model,
                 params=params,
                 created_at=now,

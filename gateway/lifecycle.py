@@ -42,6 +42,8 @@ class JobState(StrEnum):
 class JobEvent(StrEnum):
     """What happens to a job."""
 
+    ACCEPTED = "accepted"  #: a client posted it
+    REBUILT = "rebuilt"  #: a callback named a job that Redis had lost
     CLAIMED = "claimed"  #: a worker starts a submission
     CLAIM_LOST = "claim_lost"  #: that worker stopped before it released the request: certainly unpaid
     UPSTREAM_BUSY = "upstream_busy"  #: refused without a task: safe to send again
@@ -208,6 +210,11 @@ DELIVERY_TRANSITIONS: Final[Mapping[DeliveryState, Mapping[DeliveryEvent, Delive
     }
 )
 
+#: The event that creates a job, and the state it starts in.
+JOB_STARTS: Final[Mapping[JobEvent, JobState]] = MappingProxyType(
+    {JobEvent.ACCEPTED: JobState.QUEUED, JobEvent.REBUILT: JobState.SUBMITTED}
+)
+
 #: The final states, derived from the table: all of their rows lead back to the same state.
 FINAL: Final = frozenset(state for state, rows in JOB_TRANSITIONS.items() if set(rows.values()) <= {state})
 
@@ -233,7 +240,7 @@ def diagrams() -> str:
         [
             "```mermaid",
             "stateDiagram-v2",
-            "    [*] --> queued",
+            *(f"    [*] --> {state}: {event}" for event, state in JOB_STARTS.items()),
             *_edges(JOB_TRANSITIONS),
             *(f"    {state} --> [*]" for state in JOB_TRANSITIONS if state in FINAL),
             "```",

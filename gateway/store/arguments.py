@@ -194,7 +194,7 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
         "accepted": _happened(JobEvent.UPSTREAM_ACCEPTED),
         "seen": _happened(JobEvent.CALLBACK_SEEN),
         "rollback": _happened(JobEvent.ROLLBACK_SEEN),
-        "rebuilt": {"event": "rebuilt", "creates": {"state": job.state, "fields": stub}},
+        "rebuilt": {"event": JobEvent.REBUILT, "creates": {"state": job.state, "fields": stub}},
         "steps": STEPS,
         "publishes": STEPS,
         "dispatch": limits_of(roles, Role.CONFIRM, Role.DELIVER),

@@ -8,7 +8,7 @@ import orjson
 from redis.asyncio import Redis
 
 from gateway.jobs import Job
-from gateway.lifecycle import JobState
+from gateway.lifecycle import JOB_STARTS, JobEvent
 from gateway.store import keys
 from gateway.store.client import store_errors
 
@@ -31,6 +31,7 @@ def history_of(created_at: int, noted: Sequence[str]) -> list[dict[str, str]]:
         {name: str(value) for name, value in orjson.loads(text).items() if value not in ("", None)}
         for text in noted
     ]
-    if not entries or entries[0]["event"] != "rebuilt":
-        entries.insert(0, {"at": str(created_at), "event": "accepted", "to": JobState.QUEUED})
+    if not entries or entries[0]["event"] != JobEvent.REBUILT:
+        event = JobEvent.ACCEPTED
+        entries.insert(0, {"at": str(created_at), "event": event, "to": JOB_STARTS[event]})
     return entries
