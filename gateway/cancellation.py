@@ -7,6 +7,7 @@ cancel is stored and the upstream is asked, if it offers a cancel. If it does no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.environment import Environment
@@ -15,6 +16,7 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement, unpaid
 from gateway.store.base import JobStore
+from gateway.store.effect_base import Effect
 from gateway.store.effects import PollAfter, SetFields
 from gateway.store.transitions import Guard, Transition
 
@@ -22,18 +24,24 @@ _ATTEMPTS: Final = 5  # the job's state may change while we cancel it
 
 
 async def cancel(
-    job: Job, jobs: JobStore, settlement: Settlement, environment: Environment, *, upstream_can: bool
+    job: Job,
+    jobs: JobStore,
+    settlement: Settlement,
+    environment: Environment,
+    *,
+    upstream_can: bool,
+    also: Sequence[Effect] = (),
 ) -> Job:
     """Returns the job afterwards: canceled (now or before), or with `cancel_wished_at` set. Raises Conflict
     when it finished otherwise, CannotCancel when it was sent to an upstream without cancel, NotFound when it
-    is gone."""
+    is gone. `also`: more effects of the step that does it."""
     for _ in range(_ATTEMPTS):
         if job.state is JobState.CANCELED:
             return job
         if job.final:
             raise Conflict(f"the job is {job.status} already")
         if unpaid(job):
-            await settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)])
+            await settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)], also)
         elif not upstream_can:
             raise CannotCancel(
                 f"the job was sent to the upstream, which offers no cancel (phase {job.state}, spend "
@@ -42,8 +50,9 @@ async def cancel(
         elif job.cancel_wished_at is not None:
             return job
         else:
-            effects = [SetFields({"cancel_wished_at": environment.now_ms()}), PollAfter(0)]
-            wished = Transition(JobEvent.CANCEL_WISHED, Guard.same_submission(job), effects)
+            wish = SetFields({"cancel_wished_at": environment.now_ms()})
+            once = Guard.same_submission(job).without("cancel_wished_at")
+            wished = Transition(JobEvent.CANCEL_WISHED, once, [wish, PollAfter(0), *also])
             await jobs.apply(job, wished)
         fresh = await jobs.read(job.id)
         if fresh is None:

@@ -13,7 +13,7 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Outcome, TransitionResult
-from gateway.store.effect_base import Effect
+from gateway.store.effect_base import AuditEntry, Effect
 from gateway.store.effects import (
     AddToFields,
     BindTask,
@@ -80,11 +80,6 @@ class Action(StrEnum):
     FAIL = "fail"  #: give it up
 
 
-class Audit(Protocol):
-    async def note(self, kind: str, *, by: str, **fields: str) -> None:
-        """Adds an audit entry."""
-
-
 class TaskOwners(Protocol):
     async def owner_of(self, task_id: str) -> str | None:
         """The id of the job that the task belongs to, or None."""
@@ -94,14 +89,13 @@ class TaskOwners(Protocol):
 class Resolver:
     jobs: JobStore
     settlement: Settlement
-    audit: Audit
     tasks: TaskOwners
     environment: Environment
 
     async def resolve(self, job: Job, action: Action, task_id: str | None, by: str) -> Job:
         """Returns the job afterwards. Raises Conflict when its outcome is known, also if only since a moment,
-        or when the task belongs to another job; NotFound when the job is gone. The audit entry is written
-        first, so that it is always known who spent the money."""
+        or when the task belongs to another job; NotFound when the job is gone. The decision and its audit
+        entry are one step, so that it is always known who spent the money."""
         unnamed = job.state is JobState.SUBMITTED and not job.tasks
         if job.state is not JobState.UNKNOWN and not unnamed:
             raise Conflict(f"the job is {job.state}; only a job whose outcome is unknown can be resolved")
@@ -109,12 +103,8 @@ class Resolver:
             raise Conflict("a callback proves that the upstream accepted the job: name its task, or fail it")
         if task_id is not None and (owner := await self.tasks.owner_of(task_id)) not in (None, job.id):
             raise Conflict(f"the task {task_id} belongs to {owner}")
-        await self.audit.note("job_resolved", job=job.id, action=action, task=task_id or "", by=by)
         answer = await self._apply(job, action, task_id, by)
         if answer.outcome not in (Outcome.MOVED, Outcome.REPEATED):
-            await self.audit.note(
-                "job_not_resolved", job=job.id, action=action, outcome=answer.outcome, by=by
-            )
             raise Conflict(f"the job's state changed in the meantime, so it was not resolved: {answer.after}")
         fresh = await self.jobs.read(job.id)
         if fresh is None:
@@ -122,16 +112,20 @@ class Resolver:
         return fresh
 
     async def _apply(self, job: Job, action: Action, task_id: str | None, by: str) -> TransitionResult:
+        fields = {"job": job.id, "tenant": job.tenant, "action": action.value, "task": task_id or ""}
+        audit = AuditEntry("job_resolved", by, fields)
         match action:
             case Action.BIND:
                 assert task_id is not None
                 unnamed = Guard.same_state(job).without("task_id")
-                effects = [BindTask(task_id, by), HoldSlot(), PollAfter(0), RecordHistory(by=by)]
+                effects = [BindTask(task_id, by), HoldSlot(), PollAfter(0), RecordHistory(by=by), audit]
                 return await self.jobs.apply(job, Transition(JobEvent.UPSTREAM_ACCEPTED, unnamed, effects))
             case Action.RESUBMIT:
                 again = resubmission(job, self.environment, day_budget=None, by=by)
-                return await self.jobs.apply(job, again)
+                return await self.jobs.apply(job, again.also(audit))
             case Action.FAIL:
                 done = [submit_ticket(job), confirm_ticket(job)]
                 error = unknown_error(job)
-                return await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done, by=by)
+                return await self.settlement.fail(
+                    job, JobEvent.DEADLINE_PASSED, error, done, by=by, also=[audit]
+                )

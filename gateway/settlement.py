@@ -82,15 +82,16 @@ class Settlement:
         tally: Sequence[str] = (),
         by: str | None = None,
         slot_ms: int | None = None,
+        also: Sequence[Effect] = (),
     ) -> TransitionResult:
         """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator's key.
-        `slot_ms`: how long the submit slot stays taken, if it is not among `done`."""
+        `slot_ms`: how long the submit slot stays taken, if it is not among `done`. `also`: more effects."""
         fields: dict[str, Any] = {"error": {"code": error.code, "error_message": error.message}}
         fields["usage"] = usage
         # We gave it up; or it was sent again, so that an earlier submission may have been paid for.
         if (event is JobEvent.DEADLINE_PASSED or job.resubmits) and self.late_watch_ms:
             fields["watch_until"] = self.environment.now_ms() + self.late_watch_ms
-        effects: list[Effect] = [Finish(done), RecordHistory(by=by)]
+        effects: list[Effect] = [Finish(done), RecordHistory(by=by), *also]
         if slot_ms is not None:
             effects.append(EndHoldAfter(slot_ms))
         if event is not JobEvent.UPSTREAM_REJECTED:
@@ -101,9 +102,10 @@ class Settlement:
         denied = Transition(event, unproven, [*effects, UnsetFields(["released_at"])])
         return await self._settle(replace(job, released_at=None), denied, fields, tally)
 
-    async def cancel(self, job: Job, done: Sequence[Ticket]) -> TransitionResult:
-        """The owner canceled the job before anything was paid."""
-        return await self._settle(job, Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish(done)]), {})
+    async def cancel(self, job: Job, done: Sequence[Ticket], also: Sequence[Effect] = ()) -> TransitionResult:
+        """The job was canceled before anything was paid. `also`: more effects."""
+        canceled = Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish(done), *also])
+        return await self._settle(job, canceled, {})
 
     async def canceled_upstream(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]

@@ -27,7 +27,7 @@ NAME = re.compile(r"`([a-z_]+)`")
 #: As in: log `one`, `other`
 LOGGED = re.compile(r"\b[Ll]og ((?:`[a-z_]+`(?:,\s+)?)+)")
 OPS_EVENTS = GUIDE.partition("\n## Ops events\n")[2].partition("\n## ")[0]
-TOLD = re.compile(r"""(?:ops_event\(now, |\blog_and_audit\()'([a-z_]+)'|\.note\(\s*"([a-z_]+)\"""")
+TOLD = re.compile(r"""(?:ops_event\(now, |\blog_and_audit\()'([a-z_]+)'|\bAuditEntry\(\s*"([a-z_]+)\"""")
 
 
 def logged(path: Path) -> Iterator[tuple[str, str]]:
@@ -83,7 +83,7 @@ def test_the_search_finds_what_is_there() -> None:
         *(("warning", "callback_path_shut"), ("info", "callback_path_open"), ("info", "gateway_ready")),
     } <= EVENTS
     assert {
-        *("account_parked", "account_resumed", "job_resolved", "job_not_resolved", "rollback_seen"),
+        *("account_parked", "account_resumed", "job_resolved", "key_made", "rollback_seen"),
         *("task_claimed_twice", "task_taken_back", "tenant_changed"),
     } <= KINDS
 

@@ -6,12 +6,15 @@ Without this proof, a missing callback would mean nothing: perhaps it could not 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.callbacks import tokens
 from gateway.environment import Environment
+from gateway.errors import StoreUnavailable
 from gateway.keyring import Keyring
+from gateway.store.base import JobStore
 from gateway.telemetry import Outage
 from gateway.upstream.base import Upstream
 
@@ -22,6 +25,7 @@ _PROBES_A_GAP: Final = 3
 class Prober:
     """`gap_seconds`: after this long without proof, callbacks count as unable to reach us."""
 
+    jobs: JobStore
     upstream: Upstream
     keyring: Keyring
     environment: Environment
@@ -39,5 +43,7 @@ class Prober:
             await asyncio.sleep(self.gap_seconds / _PROBES_A_GAP)
 
     async def probe(self) -> bool:
+        with contextlib.suppress(StoreUnavailable):  # other tasks log it, and the next probe notes it
+            await self.jobs.note_callback_probe()
         token = tokens.make_probe(self.keyring, int(self.environment.clock() // 60))
         return await self.upstream.probe(f"{self.public_url}/callbacks/probe/{token}")

@@ -97,7 +97,7 @@ def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[
     ]
     if r.settings.public_url:
         gap = r.settings.callback_gap_seconds
-        prober = Prober(ctx["upstream"], r.keyring, r.environment, r.settings.public_url, gap)
+        prober = Prober(r.jobs, ctx["upstream"], r.keyring, r.environment, r.settings.public_url, gap)
         tasks.append(asyncio.create_task(prober.run(), name="probe"))
     return tasks
 

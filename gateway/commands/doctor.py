@@ -143,7 +143,7 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
     async with redis_at(loaded.redis_url, loaded.redis_timeout_seconds) as redis:
         gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         processes = await RedisWorkers(redis, Scripts(redis)).all()
-    if gauges.sweep_age_seconds > _SWEEP_SECONDS:
+    if gauges.sweep_age_seconds is None or gauges.sweep_age_seconds > _SWEEP_SECONDS:
         text = "no worker is running: nothing is sent, confirmed or delivered"
         yield Finding("workers", Level.ERROR, text, "start workers: python -m workers")
         return

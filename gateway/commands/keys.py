@@ -19,6 +19,8 @@ from gateway.tenants import TENANT, Key, Scope, mint
 
 T = TypeVar("T")
 
+#: The author of changes in the audit.
+COMMAND_LINE: Final = "command line"
 _TIMEOUT_SECONDS: Final = 5.0
 
 
@@ -50,7 +52,7 @@ def create(
     now = environment.now_ms()
     ends = None if expires_in_seconds is None else now + int(expires_in_seconds * 1000)
     key, text = mint(environment.entropy, now, tenant, scopes, name, expires_at=ends)
-    _with_store(redis_url, lambda store: store.add(key))
+    _with_store(redis_url, lambda store: store.add(key, by=COMMAND_LINE))
     return _new(keyring, key, text)
 
 
@@ -65,7 +67,7 @@ def rotate(redis_url: str, keyring: Keyring, key_id: str, overlap_seconds: float
             raise NotFound("key", key_id)
         key, text = mint(environment.entropy, now, old.tenant, old.scopes, old.name, replaces=old.id)
         until = now + int(overlap_seconds * 1000)
-        await store.add(key, min(until, old.expires_at or until))
+        await store.add(key, min(until, old.expires_at or until), by=COMMAND_LINE)
         return _new(keyring, key, text)
 
     return _with_store(redis_url, run)
@@ -92,7 +94,7 @@ def all_keys(redis_url: str) -> list[Key]:
 def revoke(redis_url: str, key_id: str) -> None:
     """Revoke the key. All processes refuse it within a few seconds. Raises NotFound."""
     now = Environment().now_ms()
-    if not _with_store(redis_url, lambda store: store.revoke(key_id, now)):
+    if not _with_store(redis_url, lambda store: store.revoke(key_id, now, by=COMMAND_LINE)):
         raise NotFound("key", key_id)
 
 

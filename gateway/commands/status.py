@@ -1,29 +1,76 @@
-"""`vidu-gateway status` and `top`: show the whole service, or its busiest lanes, once or repeatedly."""
+"""`vidu-gateway status` and `top`: show the whole service, or its busiest lanes, once or repeatedly.
+
+A thread of its own asks for repeated figures, so that their age is shown while the gateway does not answer.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from gateway.commands.api import ask
 from gateway.commands.tables import status_table, top_table
+from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_LANES = 20
+_LANES: Final = 20
+_ASK_SECONDS: Final = 5.0
+_DRAW_SECONDS: Final = 0.5
+_SLACK_SECONDS: Final = 2.0  # figures that are this much older than an update should make them are stale
+
+
+@dataclass(slots=True)
+class Feed:
+    """Asks for figures every `every` seconds. `found`: the newest; `since`: when they were asked for;
+    `failure`: of the last attempt, or None."""
+
+    find: Callable[[], dict[str, Any]]
+    every: float
+    found: dict[str, Any] = field(default_factory=dict)
+    since: float = 0.0
+    failure: str | None = None
+
+    def update(self) -> None:
+        """Raises GatewayError."""
+        asked = time.monotonic()
+        self.found = self.find()
+        self.since, self.failure = asked, None
+
+    def run(self) -> None:
+        """Runs for ever."""
+        while True:
+            time.sleep(self.every)
+            try:
+                self.update()
+            except GatewayError as error:
+                self.failure = str(error)
+
+    def headline(self) -> Text:
+        """How old the figures are, and whether they still hold."""
+        age = time.monotonic() - self.since
+        old = f"figures are {age:.0f} s old"
+        if self.failure is not None:
+            return Text(f"STALE: {old}; {self.failure}", "bold red")
+        if age > self.every + _SLACK_SECONDS:
+            return Text(f"STALE: {old}; the gateway does not answer", "bold red")
+        return Text(old, "dim")
 
 
 def show(url: str, key: str, *, watch: float | None, as_json: bool) -> None:
     """Show the overview. `watch`: seconds between updates; None: print once. Raises GatewayError."""
     where = f"{url.rstrip('/')}/ops/api/overview"
-    _print(lambda: ask("GET", where, key), status_table, watch=watch, as_json=as_json)
+    _print(lambda: ask("GET", where, key, seconds=_ASK_SECONDS), status_table, watch=watch, as_json=as_json)
 
 
 def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) -> None:
@@ -31,9 +78,12 @@ def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) ->
     is not a terminal: print once."""
     stem = f"{url.rstrip('/')}/ops/api"
 
+    def get(path: str) -> dict[str, Any]:
+        return ask("GET", f"{stem}/{path}", key, seconds=_ASK_SECONDS)
+
     def found() -> dict[str, Any]:
-        lanes = ask("GET", f"{stem}/lanes?role={role}&limit={_LANES}", key)["data"]
-        return {"overview": ask("GET", f"{stem}/overview", key), "role": role, "lanes": lanes}
+        lanes = get(f"lanes?role={role}&limit={_LANES}")["data"]
+        return {"overview": get("overview"), "role": role, "lanes": lanes}
 
     _print(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
 
@@ -52,10 +102,13 @@ def _print(
     if watch is None:
         console.print(table(find()))
         return
-    with Live(table(find()), console=console, screen=False) as live:
+    feed = Feed(find, watch)
+    feed.update()
+    threading.Thread(target=feed.run, daemon=True).start()
+    with Live(console=console, screen=False, auto_refresh=False) as live:
         try:
             while True:
-                time.sleep(watch)
-                live.update(table(find()))
+                live.update(Group(feed.headline(), table(feed.found)), refresh=True)
+                time.sleep(_DRAW_SECONDS)
         except KeyboardInterrupt:
             return

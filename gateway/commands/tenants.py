@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
-from gateway.commands.keys import check_tenant
+from gateway.commands.keys import COMMAND_LINE, check_tenant
 from gateway.store.tenants import RedisTenants, tenants_at
 from gateway.tenants import Tenant
 
 T = TypeVar("T")
 
-#: The author of changes in the audit.
-_BY: Final = "command line"
 _PAGE: Final = 500
 
 
@@ -26,17 +24,17 @@ def show(redis_url: str, tenant: str) -> Tenant:
 def change(redis_url: str, tenant: str, changes: Mapping[str, object]) -> Tenant:
     """Change the given settings; None resets one to the service's default."""
     check_tenant(tenant)
-    return _run(redis_url, lambda tenants: tenants.change(tenant, changes, _BY))
+    return _run(redis_url, lambda tenants: tenants.change(tenant, changes, COMMAND_LINE))
 
 
 def pause(redis_url: str, tenant: str, reason: str) -> Tenant:
     check_tenant(tenant)
-    return _run(redis_url, lambda tenants: tenants.pause(tenant, reason, _BY))
+    return _run(redis_url, lambda tenants: tenants.pause(tenant, reason, COMMAND_LINE))
 
 
 def resume(redis_url: str, tenant: str) -> Tenant:
     check_tenant(tenant)
-    return _run(redis_url, lambda tenants: tenants.resume(tenant, _BY))
+    return _run(redis_url, lambda tenants: tenants.resume(tenant, COMMAND_LINE))
 
 
 def all_tenants(redis_url: str) -> list[Tenant]:

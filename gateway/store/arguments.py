@@ -22,7 +22,7 @@ from gateway.lifecycle import (
     job_transitions,
 )
 from gateway.store.base import Callback
-from gateway.store.effect_base import Subject, texts
+from gateway.store.effect_base import AuditEntry, Subject, texts
 from gateway.store.effects import OweEvent, UnsetFields
 from gateway.store.transitions import Guard, Transition
 
@@ -205,6 +205,11 @@ def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> 
 
 def _happened(event: JobEvent) -> dict[str, Any]:
     return {"event": event, "moves": _MOVES[event]}
+
+
+def dump_audit(audit: AuditEntry | None) -> bytes:
+    """The `audit` of a script; empty if no operator acts."""
+    return b"" if audit is None else dump(audit.document())
 
 
 def dump(order: Mapping[str, Any] | Sequence[Any]) -> bytes:

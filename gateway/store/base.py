@@ -208,6 +208,9 @@ class JobStore(Protocol):
     async def note_callback_path(self) -> None:
         """Records that a probe arrived by the callback route."""
 
+    async def note_callback_probe(self) -> None:
+        """Records that a probe is sent, if it is the first."""
+
     async def on_unknown(self, job: Job) -> OnUnknown | None:
         """The owner's choice: for the job, or else for the tenant; None without one."""
 

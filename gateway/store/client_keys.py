@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
-from gateway.store.script_runner import Scripts
+from gateway.store.effect_base import AuditEntry
+from gateway.store.script_runner import Scripts, Word
 from gateway.tenants import Key, Scope
 
 #: How long a key is cached, in seconds. A revoked key may still work for this long.
@@ -25,9 +26,9 @@ class RedisKeyStore:
         self._remembered: dict[str, tuple[float, Key]] = {}
         self._used: dict[str, int] = {}
 
-    async def add(self, key: Key, until: int | None = None) -> None:
-        """Adds the key in one step that can be repeated. `until` (ms): when the key that it replaces
-        expires."""
+    async def add(self, key: Key, until: int | None = None, *, by: str | None = None) -> None:
+        """Adds the key in one step that can be repeated. `until` (ms): when the key that it replaces expires.
+        `by`: who adds it, for the audit."""
         fields: dict[str, object] = {
             "tenant": key.tenant,
             "scopes": " ".join(sorted(key.scopes)),
@@ -37,13 +38,15 @@ class RedisKeyStore:
             "expires_at": key.expires_at,
             "replaces": key.replaces,
         }
-        order = {
+        order: dict[str, Any] = {
             "id": key.id,
             "tenant": key.tenant,
             "fields": [
                 part for name, value in fields.items() if value is not None for part in (name, str(value))
             ],
         }
+        if by is not None:
+            order["audit"] = _made(key, by).document()
         names = [keys.client_key(key.id), keys.KEYS, keys.tenant_keys(key.tenant), keys.TENANTS]
         if key.replaces is not None and until is not None:
             names.append(keys.client_key(key.replaces))
@@ -108,14 +111,24 @@ class RedisKeyStore:
                     pipe.hset(keys.client_key(key_id), "last_used_at", str(at))
                 await pipe.execute()
 
-    async def revoke(self, key_id: str, at: int) -> bool:
-        """Revokes the key. False when there is no such key."""
-        with store_errors():
-            if not await self._redis.exists(keys.client_key(key_id)):
-                return False
-            await self._redis.hsetnx(keys.client_key(key_id), "revoked_at", str(at))  # type: ignore[misc]
+    async def revoke(self, key_id: str, at: int, *, by: str) -> bool:
+        """Revokes the key. `by`: who does, for the audit. False when there is no such key."""
+        audit = AuditEntry("key_revoked", by, {"key": key_id})
+        args: list[Word] = [str(at), arguments.dump_audit(audit)]
+        revoked = await self._scripts.run("revoke_key", [keys.client_key(key_id)], args)
         self._remembered.pop(key_id, None)
-        return True
+        return bool(revoked >= 0)
+
+
+def _made(key: Key, by: str) -> AuditEntry:
+    fields = {
+        "key": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": " ".join(sorted(key.scopes)),
+        "replaces": key.replaces or "",
+    }
+    return AuditEntry("key_made", by, fields)
 
 
 def _key_from(key_id: str, fields: dict[str, str]) -> Key:

@@ -17,7 +17,7 @@ from gateway.store import arguments, keys
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
-from gateway.store.effect_base import Effect, owed
+from gateway.store.effect_base import AuditEntry, Effect, given, owed
 from gateway.store.effects import Finish, GiveBackSlot, JudgeLane, SetFields, Tally, UnsetFields
 from gateway.store.endpoints import endpoint_from
 from gateway.store.script_runner import Scripts
@@ -172,19 +172,40 @@ class RedisDeliveryStore:
             if values[0]
         ]
 
-    async def redeliver(self, delivery: Delivery, asked: str) -> Delivery | Hindrance:
+    async def redeliver(
+        self, delivery: Delivery, asked: str, audit: AuditEntry | None = None
+    ) -> Delivery | Hindrance:
+        [hindrance], record = await self._redeliver([delivery], asked, audit, read=True)
+        return hindrance or delivery_from(delivery.id, record)
+
+    async def redeliver_all(
+        self, deliveries: Sequence[Delivery], asked: str, audit: AuditEntry
+    ) -> list[Hindrance | None]:
+        """The same for several deliveries in one step: for each, what prevented it, or None."""
+        return (await self._redeliver(deliveries, asked, audit, read=False))[0]
+
+    async def _redeliver(
+        self, deliveries: Sequence[Delivery], asked: str, audit: AuditEntry | None, *, read: bool
+    ) -> tuple[list[Hindrance | None], dict[str, str]]:
         order: dict[str, Any] = {
-            "transition": arguments.new_round(delivery.id, self._roles),
+            "transition": arguments.new_round("", self._roles),
             "asked": asked,
-            "ticket": str(Ticket(Role.DELIVER, delivery.lane, delivery.id)),
             "trigger": "manual",
+            "read": read,
+            "deliveries": [
+                given(
+                    name=one.id,
+                    ticket=str(Ticket(Role.DELIVER, one.lane, one.id)),
+                    endpoint=one.endpoint_id,
+                )
+                for one in deliveries
+            ],
         }
-        if delivery.endpoint_id is not None:
-            order["endpoint"] = keys.endpoint(delivery.endpoint_id)
-        outcome, *found = await self._scripts.run(
-            "redeliver", [keys.delivery(delivery.id)], [arguments.dump(order)]
-        )
-        return delivery_from(delivery.id, arguments.pairs(found[0])) if found else Hindrance(outcome)
+        if audit is not None:
+            order["audit"] = audit.document()
+        outcomes, record = await self._scripts.run("redeliver", [keys.DEAD], [arguments.dump(order)])
+        hindrances = [None if outcome == "begun" else Hindrance(outcome) for outcome in outcomes]
+        return hindrances, arguments.pairs(record)
 
     async def make(self, ticket: Ticket, event: Event | None) -> None:
         order: dict[str, Any] = {

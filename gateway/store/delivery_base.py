@@ -12,6 +12,7 @@ from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store.base import TransitionResult
+from gateway.store.effect_base import AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,11 @@ class DeliveryStore(Protocol):
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         """A tenant's deliveries, newest first."""
 
-    async def redeliver(self, delivery: Delivery, asked: str) -> Delivery | Hindrance:
+    async def redeliver(
+        self, delivery: Delivery, asked: str, audit: AuditEntry | None = None
+    ) -> Delivery | Hindrance:
         """Begins a new round of attempts now. `asked`: a unique id of this request, so that it can be
-        repeated when the answer was lost."""
+        repeated when the answer was lost. `audit`: if an operator asks."""
 
     async def make(self, ticket: Ticket, event: Event | None) -> None:
         """Creates the event of a job's step and its deliveries, once, and finishes the ticket in the events

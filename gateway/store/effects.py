@@ -13,7 +13,16 @@ from typing import Any, ClassVar, Final, Literal
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
-from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
+from gateway.store.effect_base import (
+    AuditEntry,
+    Effect,
+    Subject,
+    given,
+    kind_of_video,
+    owed,
+    slot_of,
+    texts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,5 +292,5 @@ ORDER: Final[Sequence[type[Effect]]] = (
     *(Claim, SpendBudget),
     *(SetFields, AddToFields, UnsetFields, RecordHistory),
     *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
-    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally),
+    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
 )

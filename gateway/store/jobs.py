@@ -189,6 +189,9 @@ class RedisJobStore(Admissions):
     async def note_callback_path(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])
 
+    async def note_callback_probe(self) -> None:
+        await self._scripts.run("note_callback_probe", [keys.CALLBACK_PATH], [])
+
     async def witness(self) -> Witness:
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import arguments, keys
-from gateway.store.script_runner import Scripts
+from gateway.store.effect_base import AuditEntry
+from gateway.store.script_runner import Scripts, Word
 
 _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100
@@ -46,13 +48,16 @@ class LaneHealth:
 @dataclass(frozen=True, slots=True)
 class PausedLane:
     """A subscriber's lane that is paused `until` then (ms; inf: until it is resumed). `tenant`: None if not
-    known; `url`: None if the lane is not an endpoint's."""
+    known; `url`: None if the lane is not an endpoint's. `by`, `reason`: of the operator who paused it; None
+    if its circuit breaker did."""
 
     lane: str
     until: float
     waiting: int
     tenant: str | None
     url: str | None
+    by: str | None = None
+    reason: str | None = None
 
 
 class Lanes:
@@ -70,21 +75,33 @@ class Lanes:
         number, next_ms = await self._scripts.run("dispatch", [_ANY], [self._all])
         return Dispatched(number, next_ms if next_ms >= 0 else None)
 
-    async def pause(self, role: Role, lane: str, in_ms: int | None) -> None:
-        """Pauses the lane for `in_ms` (None: until it is resumed). Waiting work stays in it."""
-        await self._scripts.run("park", [_ANY], [role, lane, "" if in_ms is None else in_ms])
+    async def pause(
+        self,
+        role: Role,
+        lane: str,
+        in_ms: int | None,
+        *,
+        reason: str = "",
+        asked: str = "",
+        audit: AuditEntry | None = None,
+    ) -> bool:
+        """Pauses the lane for `in_ms` (None: until it is resumed). Waiting work stays in it. `audit`: if an
+        operator pauses it; `asked`: a unique id of that request, so that it can be repeated. False if it was
+        so before."""
+        pause = b"" if audit is None else _pause(reason, asked, audit)
+        args: list[Word] = [role, lane, "" if in_ms is None else in_ms, pause]
+        return bool(await self._scripts.run("park", [_ANY], args))
 
-    async def resume(self, role: Role, lane: str) -> None:
-        """Resumes the lane at once, and resets its circuit breaker."""
-        await self._scripts.run("resume", [_ANY], [role, lane, self._all])
+    async def resume(self, role: Role, *lanes: str, audit: AuditEntry | None = None) -> int:
+        """Resumes the lanes at once, and resets their circuit breakers. `audit`: if an operator resumes them.
+        Returns how many were paused or failing."""
+        args: list[Word] = [role, arguments.dump(lanes), self._all, arguments.dump_audit(audit)]
+        return int(await self._scripts.run("resume", [_ANY], args))
 
     async def paused(self, limit: int) -> list[PausedLane]:
         """Paused lanes of the deliver role, those whose pause ends first come first."""
         found = await self._scripts.run("list_parked", [_ANY], [limit])
-        return [
-            PausedLane(one["lane"], float(one["until"]), one["waiting"], one.get("tenant"), one.get("url"))
-            for one in map(orjson.loads, found)
-        ]
+        return [_paused(orjson.loads(one)) for one in found]
 
     async def pause_all(self, reason: str, by: str) -> bool:
         """Pauses the service: nothing more is sent to the upstream. Work in progress goes on. False if it was
@@ -133,3 +150,20 @@ class Lanes:
     async def note_sweep(self) -> None:
         """Stores when the last sweep ended, in ms of Redis' clock."""
         await self._scripts.run("note_sweep", [keys.SWEPT], [])
+
+
+def _pause(reason: str, asked: str, audit: AuditEntry) -> bytes:
+    return arguments.dump({"reason": reason, "asked": asked, "audit": audit.document()})
+
+
+def _paused(one: Mapping[str, Any]) -> PausedLane:
+    pause = one.get("pause", {})
+    return PausedLane(
+        lane=one["lane"],
+        until=float(one["until"]),
+        waiting=one["waiting"],
+        tenant=one.get("tenant"),
+        url=one.get("url"),
+        by=pause.get("by"),
+        reason=pause.get("reason"),
+    )

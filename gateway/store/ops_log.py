@@ -1,4 +1,4 @@
-"""Streams for operators on Redis: audit entries, ops events, and quarantined callbacks."""
+"""Streams for operators on Redis: ops events, and quarantined callbacks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
-from gateway.context import REQUEST
 from gateway.store import keys
 from gateway.store.client import store_errors
-from gateway.store.script_runner import Scripts
 
 #: How many raw bytes of a quarantined callback are shown.
 SHOWN_BYTES: Final = 2000
@@ -27,14 +25,8 @@ class Entries:
 
 
 class RedisOpsLog:
-    def __init__(self, redis: Redis, scripts: Scripts) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._scripts = scripts
-
-    async def note(self, kind: str, *, by: str, **fields: str) -> None:
-        """Adds an audit entry and an ops event. `by`: the id of a key."""
-        flat = [part for field in fields.items() for part in field]
-        await self._scripts.run("note_audit", [keys.OPS_EVENTS], [kind, by, REQUEST.get(), *flat])
 
     async def events(self, after: str | None, limit: int) -> Entries:
         """The ops events later than the entry `after`, oldest first."""

@@ -14,6 +14,7 @@ from gateway.recoveries import Recovery, RecoveryState
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import Hindrance
+from gateway.store.effect_base import AuditEntry
 from gateway.store.script_runner import Scripts
 
 _RUNNING: Final = f"{PREFIX}recoveries"
@@ -54,8 +55,9 @@ class RedisRecoveries:
         self._rate = rate
         self._most_waiting = most_waiting
 
-    async def begin(self, recovery: Recovery) -> Recovery | Hindrance:
-        """Stores the recovery and counts its deliveries. `advance` does the work."""
+    async def begin(self, recovery: Recovery, audit: AuditEntry | None = None) -> Recovery | Hindrance:
+        """Stores the recovery and counts its deliveries. `advance` does the work. `audit`: if an operator
+        begins it."""
         order: dict[str, Any] = {
             "name": recovery.id,
             "endpoint": recovery.endpoint_id,
@@ -73,6 +75,8 @@ class RedisRecoveries:
             "until": recovery.until,
             "most": KEPT,
         }
+        if audit is not None:
+            order["audit"] = audit.document()
         names = [_key(recovery.id), keys.endpoint(recovery.endpoint_id)]
         outcome, *found = await self._scripts.run("begin_recovery", names, [arguments.dump(order)])
         return recovery_from(recovery.id, arguments.pairs(found[0])) if found else Hindrance(outcome)

@@ -53,7 +53,8 @@ class AccountGauges:
 class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
     `sweep_age_seconds`: since the last sweep; `callback_path_age_seconds`: since the last proof that
-    callbacks reach us (both since 1970 if never). `accounts`: those in the settings.
+    callbacks reach us (both None if never); `callback_path_unproven_seconds`: since the first probe, while
+    none has ever arrived, else None. `accounts`: those in the settings.
     `unknown_oldest_seconds`: the longest time that a job has been unknown. `paused_lanes`: paused lanes of
     subscribers; `due_seconds`: the longest wait of a delivery in a lane that is not paused, among the longest
     200. `memory_ratio`: used share of Redis' maxmemory, 0 without a limit. `workers`: processes with a recent
@@ -63,9 +64,10 @@ class Gauges:
     counts: dict[str, int]
     tally: dict[str, int]
     roles: dict[Role, RoleGauges]
-    sweep_age_seconds: float
+    sweep_age_seconds: float | None
     accounts: tuple[AccountGauges, ...]
-    callback_path_age_seconds: float
+    callback_path_age_seconds: float | None
+    callback_path_unproven_seconds: float | None
     unknown_oldest_seconds: float
     memory_ratio: float
     paused_lanes: int
@@ -107,7 +109,7 @@ class RedisGauges:
                 pipe.hgetall(keys.TALLY)
                 pipe.get(keys.SWEPT)
                 pipe.hgetall(keys.SEATS)
-                pipe.hget(keys.CALLBACK_PATH, "last")
+                pipe.hmget(keys.CALLBACK_PATH, ["last", "probed_at"])
                 pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
                 pipe.zcard(keys.paused_lanes(Role.DELIVER))
@@ -127,7 +129,7 @@ class RedisGauges:
                     pipe.zrange(keys.slots(role), 0, 0, withscores=True)
                 replies = await pipe.execute()
         took = self._monotonic() - began
-        (seconds, microseconds), counts, tally, swept, taken, proven, unknown, memory = replies[:8]
+        (seconds, microseconds), counts, tally, swept, taken, path, unknown, memory = replies[:8]
         paused_lanes, workers, paused, server, timings, longest = replies[8:14]
         roles_at = 14 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
@@ -140,7 +142,8 @@ class RedisGauges:
             roles=roles,
             sweep_age_seconds=_since(now, swept),
             accounts=self._accounts(now, replies[14:roles_at], roles[Role.SUBMIT].slots, taken),
-            callback_path_age_seconds=_since(now, proven),
+            callback_path_age_seconds=_since(now, path[0]),
+            callback_path_unproven_seconds=None if path[0] else _since(now, path[1]),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
             paused_lanes=paused_lanes,
@@ -229,8 +232,8 @@ def _roles(now_ms: float, replies: Sequence[Any]) -> dict[Role, RoleGauges]:
     return roles
 
 
-def _since(now_ms: float, at: str | None) -> float:
-    return _age(now_ms, [("", float(at or 0))])
+def _since(now_ms: float, at: str | None) -> float | None:
+    return None if at is None else _age(now_ms, [("", float(at))])
 
 
 def _age(now_ms: float, head: list[tuple[str, float]]) -> float:

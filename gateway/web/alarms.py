@@ -29,17 +29,21 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Input of the alarms. `durable`: None if unknown. `callbacks`: whether they are on. `accounts`: number
-    of upstream accounts. `paused_accounts`: names of the paused ones."""
+    of upstream accounts. `paused_accounts`: names of the paused ones. `workers`: running processes.
+    `sweep_seconds`, `callback_path_seconds`: None if never yet; `callback_path_unproven_seconds`: since the
+    first probe while none has ever arrived."""
 
     durable: bool | None
     paused: bool
     accounts: int
     paused_accounts: Sequence[str]
     callbacks: bool
-    callback_path_seconds: float
+    callback_path_seconds: float | None
+    callback_path_unproven_seconds: float | None
     unknown_seconds: float
     queue_seconds: float
-    sweep_seconds: float
+    workers: int
+    sweep_seconds: float | None
     lease_seconds: float
     due_seconds: float
     dead: int
@@ -65,10 +69,8 @@ def _all(now: Figures) -> Iterator[Alarm]:
     page, ticket = Severity.PAGE, Severity.TICKET
     if now.durable is False:
         yield Alarm("RedisCouldForget", page, "Redis writes are not durable")
-    if now.sweep_seconds > SWEEP_SECONDS:
-        yield Alarm(
-            "NoWorker", page, "no worker has run a sweep for a while: nothing is sent, confirmed or delivered"
-        )
+    if now.workers == 0 or (now.sweep_seconds or 0) > SWEEP_SECONDS:
+        yield Alarm("NoWorker", page, f"{_no_worker(now)}: nothing is sent, confirmed or delivered")
     elif now.lease_seconds > LEASE_SECONDS:
         yield Alarm("WorkerHangs", page, "work is overdue and no worker takes it over")
     if now.paused_accounts:
@@ -78,8 +80,13 @@ def _all(now: Figures) -> Iterator[Alarm]:
         yield Alarm("AccountParked", page, f"{what}: {why}")
     if now.paused:
         yield Alarm("ServicePaused", ticket, "nothing is sent: an operator paused the service")
-    if now.callbacks and now.callback_path_seconds > CALLBACK_PATH_SECONDS:
-        yield Alarm("CallbackPathDead", page, "callbacks cannot reach us: polling finds results later")
+    unheard = now.callback_path_seconds
+    if unheard is None:
+        unheard = now.callback_path_unproven_seconds
+    if now.callbacks and unheard is not None and unheard > CALLBACK_PATH_SECONDS:
+        since = "have not reached us" if now.callback_path_seconds is not None else "have never reached us"
+        text = f"callbacks {since} for {_time(unheard)}: polling finds results later"
+        yield Alarm("CallbackPathDead", page, text)
     if now.unknown_seconds > UNKNOWN_SECONDS:
         yield Alarm("UnknownOld", page, f"an outcome has been unknown for {_time(now.unknown_seconds)}")
     if now.queue_seconds > QUEUE_SECONDS:
@@ -98,6 +105,14 @@ def _all(now: Figures) -> Iterator[Alarm]:
         )
 
 
+def _no_worker(now: Figures) -> str:
+    if now.sweep_seconds is None:
+        return "no worker has run yet"
+    return f"no worker has run a sweep for {_time(now.sweep_seconds)}"
+
+
 def _time(seconds: float) -> str:
     hours, minutes = divmod(int(seconds) // 60, 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"

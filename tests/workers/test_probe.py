@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.callbacks import tokens
+from gateway.store import keys
 from tests.workers.conftest import Rig, end, eventually
 from workers.probe import Prober
 
@@ -15,9 +16,8 @@ PUBLIC = "https://gateway.example.com"
 
 
 def prober(rig: Rig, gap_seconds: float = 90) -> Prober:
-    return Prober(
-        rig.upstream, rig.resources.keyring, rig.resources.environment, PUBLIC, gap_seconds=gap_seconds
-    )
+    resources = rig.resources
+    return Prober(resources.jobs, rig.upstream, resources.keyring, resources.environment, PUBLIC, gap_seconds)
 
 
 async def test_a_probe_takes_the_way_of_callbacks_with_a_token_of_this_minute(rig: Rig) -> None:
@@ -58,3 +58,15 @@ async def test_a_way_that_is_shut_is_logged_when_it_shuts_and_when_it_opens(rig:
 async def test_the_prober_itself_proves_nothing_the_gateway_does(rig: Rig) -> None:
     await prober(rig).probe()
     assert (await rig.resources.jobs.witness()).last is None
+
+
+async def test_the_first_probe_is_remembered_so_that_never_yet_has_an_age(rig: Rig) -> None:
+    gauges = rig.resources.gauges
+    assert (await gauges.read()).callback_path_unproven_seconds is None
+    await prober(rig).probe()
+    redis = rig.resources.redis
+    await redis.hincrby(keys.CALLBACK_PATH, "probed_at", -600_000)  # type: ignore[misc]
+    await prober(rig).probe()
+    found = await gauges.read()
+    assert found.callback_path_unproven_seconds == pytest.approx(600, abs=30)
+    assert found.callback_path_age_seconds is None

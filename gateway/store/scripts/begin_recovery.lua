@@ -1,7 +1,8 @@
 -- begin_recovery: stores a recovery: an endpoint's deliveries of a time range will be redelivered.
 --
 -- KEYS  recovery, endpoint: their records
--- ARGV  order, JSON: {name, endpoint = its id, fields = {}, states, since, until, most}
+-- ARGV  order, JSON: {name, endpoint = its id, fields = {}, states, since, until, most,
+--       audit: as of `write_audit`, if an operator begins it}
 --
 -- `recover` does the work in batches. One recovery at a time per endpoint; its newest `most` are kept.
 --   {gw}:recoveries              hash  endpoint -> the running recovery
@@ -28,5 +29,6 @@ if redis.call('EXISTS', recovery) == 0 then
     redis.call('ZREM', list, old)
     redis.call('DEL', P .. 'recovery:' .. old)
   end
+  if order.audit then write_audit(now_ms(), order.audit) end
 end
 return { 'begun', redis.call('HGETALL', recovery) }

@@ -60,18 +60,14 @@ async def rotate(request: Request, key: Key, _: Params) -> Response:
 async def revoke(request: Request, key: Key, _: Params) -> Response:
     """The revoked key. All processes refuse it within five seconds."""
     state, revoked = state_of(request), await _key_of(request)
-    await state.resources.ops_log.note("key_revoked", key=revoked.id, tenant=revoked.tenant, by=key.id)
-    await state.resources.client_keys.revoke(revoked.id, state.resources.environment.now_ms())
+    await state.resources.client_keys.revoke(revoked.id, state.resources.environment.now_ms(), by=key.id)
     return json_answer(view(await _key_of(request)))
 
 
 async def _added(state: State, made: Key, secret: str, by: str, until: int | None = None) -> Response:
     """`until`: when the replaced key expires."""
     resources = state.resources
-    await resources.ops_log.note(
-        "key_made", key=made.id, tenant=made.tenant, scopes=" ".join(sorted(made.scopes)), by=by
-    )
-    await resources.client_keys.add(made, until)
+    await resources.client_keys.add(made, until, by=by)
     keyring = resources.keyring
     signing_secret = tenant_secret(keyring, keyring.active_kid, made.tenant)
     answer: schemas.NewClientKey = {**view(made), "key": secret, "signing_secret": signing_secret}

@@ -196,11 +196,18 @@ def _accounts(gauges: Gauges) -> Iterator[Metric]:
 
 def _single(gauges: Gauges) -> Iterator[Metric]:
     deliver = gauges.roles[Role.DELIVER]
-    rows: dict[str, tuple[str, float]] = {
-        "gateway_sweep_age_seconds": ("Time since the last sweep by any worker", gauges.sweep_age_seconds),
+    rows: dict[str, tuple[str, float | None]] = {
+        "gateway_sweep_age_seconds": (
+            "Time since the last sweep by any worker; absent before the first",
+            gauges.sweep_age_seconds,
+        ),
         "gateway_callback_path_age_seconds": (
-            "Time since callbacks were last proven to reach us",
+            "Time since callbacks were last proven to reach us; absent before the first proof",
             gauges.callback_path_age_seconds,
+        ),
+        "gateway_callback_path_unproven_seconds": (
+            "Time since the first probe of the callback route; absent once a probe has arrived",
+            gauges.callback_path_unproven_seconds,
         ),
         "gateway_unknown_oldest_age_seconds": (
             "Age of the oldest unknown outcome",
@@ -230,7 +237,8 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
         ),
     }
     for name, (meaning, value) in rows.items():
-        yield GaugeMetricFamily(name, meaning, value=value)
+        if value is not None:
+            yield GaugeMetricFamily(name, meaning, value=value)
 
 
 def _counts(gauges: Gauges) -> Iterator[Metric]:

@@ -133,6 +133,8 @@ def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> 
         paused_accounts=[account.name for account in gauges.accounts if account.paused],
         callbacks=callbacks,
         callback_path_seconds=gauges.callback_path_age_seconds,
+        callback_path_unproven_seconds=gauges.callback_path_unproven_seconds,
+        workers=gauges.workers,
         unknown_seconds=gauges.unknown_oldest_seconds,
         queue_seconds=gauges.roles[Role.SUBMIT].oldest_seconds,
         sweep_seconds=gauges.sweep_age_seconds,

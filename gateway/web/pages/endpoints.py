@@ -9,12 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.errors import Conflict, NotFound
-from gateway.jobs import rfc3339
-from gateway.lifecycle import DeliveryState
-from gateway.recoveries import Recovery
-from gateway.store.delivery_base import Hindrance
 from gateway.web.api.endpoint_views import view, views
-from gateway.web.api.recoveries import hindrance_error, public_recovery
+from gateway.web.api.recoveries import public_recovery
 from gateway.web.http.params import Reader
 from gateway.web.ops import actions
 from gateway.web.ops.subscribers import paused_rows
@@ -78,27 +74,11 @@ async def resume(request: Request) -> Response:
 async def recover(request: Request) -> Response:
     """Redelivers the endpoint's dead and held deliveries of the last day, after all its other deliveries."""
     viewer, _ = await forms.acting(request)
-    resources = state_of(request).resources
-    endpoint = await resources.endpoints.find(_id(request))
+    state = state_of(request)
+    endpoint = await state.resources.endpoints.find(_id(request))
     if endpoint is None:
         raise NotFound("endpoint", _id(request))
-    now = resources.environment.now_ms()
-    recovery = Recovery(
-        id=f"rec_{resources.environment.new_ulid()}",
-        tenant=endpoint.tenant,
-        endpoint_id=endpoint.id,
-        since=now - _HOURS * 3_600_000,
-        until=now,
-        created_at=now,
-        states=(DeliveryState.DEAD, DeliveryState.HELD),
-    )
-    begun = await resources.recoveries.begin(recovery)
-    if isinstance(begun, Hindrance):
-        raise hindrance_error(begun, endpoint.id)
-    since = rfc3339(recovery.since)
-    await resources.ops_log.note(
-        "recovery_begun", endpoint=endpoint.id, tenant=endpoint.tenant, since=since, by=viewer.key.id
-    )
+    await actions.recover(state, endpoint, _HOURS, viewer.key.id)
     return RedirectResponse(f"/ops/endpoints/{endpoint.id}?said=recovering", 303)
 
 

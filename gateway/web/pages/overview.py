@@ -99,7 +99,8 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 
 
 async def live(request: Request) -> Response:
-    """An event stream that sends a tick when anything has changed, and every ten seconds."""
+    """An event stream with one event per reading: `tick` when anything has changed, and every ten seconds;
+    `same` otherwise, so that a page knows that its figures still hold; `away` when Redis does not answer."""
     await viewer_of(request)
     state = state_of(request)
     if len(state.request_counts.watchers) >= MAX_WATCHERS:
@@ -119,11 +120,11 @@ async def _ticks(state: State) -> AsyncIterator[bytes]:
             try:
                 seen: object = _still(await state.resources.gauges.read())
             except StoreUnavailable:
-                seen = "away"
-            quiet = 0 if seen != last else quiet + 1
-            if quiet % _QUIET_READS == 0:
-                yield b"event: tick\ndata: 1\n\n"
-            last = seen
+                last, event = None, b"away"
+            else:
+                quiet = 0 if seen != last else quiet + 1
+                last, event = seen, b"same" if quiet % _QUIET_READS else b"tick"
+            yield b"event: %b\ndata: 1\n\n" % event
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.stopping.wait(), _READ_SECONDS)
     finally:

@@ -72,8 +72,8 @@ def accounts(redis: Redis, scripts: Scripts) -> RedisAccounts:
 
 
 @pytest.fixture
-def ops_log(redis: Redis, scripts: Scripts) -> RedisOpsLog:
-    return RedisOpsLog(redis, scripts)
+def ops_log(redis: Redis) -> RedisOpsLog:
+    return RedisOpsLog(redis)
 
 
 @pytest.fixture

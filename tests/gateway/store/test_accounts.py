@@ -163,7 +163,7 @@ async def test_the_event_says_which_account_it_was(redis: Redis) -> None:
     both = desk(redis)
     await both.accept()
     await both.refuse(await both.released(await both.accept()))
-    [event] = (await RedisOpsLog(redis, Scripts(redis)).events(None, 10)).rows
+    [event] = (await RedisOpsLog(redis).events(None, 10)).rows
     assert (event["kind"], event["account"]) == ("account_parked", "second")
 
 

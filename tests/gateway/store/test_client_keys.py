@@ -45,7 +45,7 @@ async def test_a_key_that_is_added_again_is_as_it_became_since(store: RedisKeySt
     made = replace(MADE, replaces=old.id)
     await store.add(old)
     await store.add(made, until=1_795_334_500_007)
-    await store.revoke(made.id, 7)
+    await store.revoke(made.id, 7, by="key1")
     await redis.hset(keys.client_key(old.id), "expires_at", "8")  # type: ignore[misc]
     before = {name: await redis.dump(name) for name in await redis.keys("*")}
     await store.add(made, until=1_795_334_500_007)
@@ -89,7 +89,7 @@ async def test_a_key_costs_one_look_at_redis_in_five_seconds(
 async def test_a_revoked_key_is_refused_at_once_where_it_was_revoked(store: RedisKeyStore) -> None:
     await store.add(MADE)
     await store.find("0a0b0c")
-    assert await store.revoke("0a0b0c", 7)
+    assert await store.revoke("0a0b0c", 7, by="key1")
     found = await store.find("0a0b0c")
     assert found is not None
     assert found.revoked_at == 7
@@ -101,7 +101,7 @@ async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(
 ) -> None:
     await store.add(MADE)
     await store.find("0a0b0c")
-    await RedisKeyStore(redis, scripts, clock).revoke("0a0b0c", 7)
+    await RedisKeyStore(redis, scripts, clock).revoke("0a0b0c", 7, by="key1")
     clock.seconds += REMEMBERED_SECONDS
     found = await store.find("0a0b0c")
     assert found is not None
@@ -110,14 +110,14 @@ async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(
 
 async def test_a_second_revocation_does_not_change_when_it_was(store: RedisKeyStore) -> None:
     await store.add(MADE)
-    await store.revoke("0a0b0c", 7)
-    await store.revoke("0a0b0c", 8)
+    await store.revoke("0a0b0c", 7, by="key1")
+    await store.revoke("0a0b0c", 8, by="key1")
     [found] = await store.all()
     assert found.revoked_at == 7
 
 
 async def test_a_key_that_does_not_exist_cannot_be_revoked(store: RedisKeyStore, redis: Redis) -> None:
-    assert not await store.revoke("0a0b0c", 7)
+    assert not await store.revoke("0a0b0c", 7, by="key1")
     assert await redis.keys("*") == []
 
 

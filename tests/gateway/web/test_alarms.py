@@ -21,8 +21,10 @@ WELL = Figures(
     paused_accounts=[],
     callbacks=True,
     callback_path_seconds=20,
+    callback_path_unproven_seconds=None,
     unknown_seconds=100,
     queue_seconds=60,
+    workers=2,
     sweep_seconds=1,
     lease_seconds=0,
     due_seconds=5,
@@ -34,6 +36,7 @@ WELL = Figures(
 ILL: list[tuple[dict[str, Any], str]] = [
     ({"durable": False}, "RedisCouldForget"),
     ({"sweep_seconds": 31}, "NoWorker"),
+    ({"workers": 0}, "NoWorker"),
     ({"lease_seconds": 61}, "WorkerHangs"),
     ({"paused_accounts": ["main"]}, "AccountParked"),
     ({"paused": True}, "ServicePaused"),
@@ -49,7 +52,21 @@ ILL: list[tuple[dict[str, Any], str]] = [
 
 def test_a_service_that_is_well_raises_nothing() -> None:
     assert alarms_of(WELL) == []
-    assert alarms_of(replace(WELL, durable=None, callbacks=False, callback_path_seconds=1.8e9)) == []
+    assert alarms_of(replace(WELL, durable=None, callbacks=False, callback_path_seconds=9000)) == []
+
+
+def test_a_fresh_start_raises_nothing_about_what_cannot_have_happened_yet() -> None:
+    fresh = replace(WELL, sweep_seconds=None, callback_path_seconds=None)
+    assert alarms_of(fresh) == []
+    assert alarms_of(replace(fresh, callback_path_unproven_seconds=299)) == []
+
+
+def test_what_has_never_happened_is_said_to_be_so() -> None:
+    fresh = replace(WELL, sweep_seconds=None, callback_path_seconds=None, callback_path_unproven_seconds=360)
+    assert [alarm.text for alarm in alarms_of(replace(fresh, workers=0))] == [
+        "no worker has run yet: nothing is sent, confirmed or delivered",
+        "callbacks have never reached us for 6 min: polling finds results later",
+    ]
 
 
 @pytest.mark.parametrize(("ill", "code"), ILL, ids=[code for _, code in ILL])
@@ -96,6 +113,6 @@ def test_each_alarm_is_an_alert_of_the_same_gravity_with_an_entry_in_the_guide(c
     ],
 )
 def test_the_lines_are_those_of_the_alerts(limit: float, code: str) -> None:
-    found = re.search(rf"- alert: {code}\n\s*expr: (.*)\n", RULES)
+    found = re.search(rf"- alert: {code}\n(.*?)\n\s*labels:", RULES, re.S)
     assert found
     assert f"> {limit:g}" in found[1]

@@ -84,7 +84,7 @@ async def test_a_revoked_key_is_401_once_it_is_forgotten(
     key = await make_key(scopes=CLIENT_SCOPES)
     parts = split_key(key)
     assert parts is not None
-    await resources.client_keys.revoke(parts[0], 1_700_000_000_001)
+    await resources.client_keys.revoke(parts[0], 1_700_000_000_001, by="key1")
     async with connected(app, key) as client:
         assert (await client.get("/v1/jobs")).status_code == 401
 

@@ -28,7 +28,6 @@ from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from gateway.store.ops_log import RedisOpsLog
 from gateway.store.retention import RedisRetention
 from gateway.store.script_runner import Scripts, Word
 from gateway.store.transitions import Transition
@@ -188,7 +187,6 @@ class Stage:
         self.resolver = Resolver(
             self.jobs,
             self.settlement,
-            RedisOpsLog(redis, scripts),
             RedisUnknownJobs(redis),
             self.environment,
         )

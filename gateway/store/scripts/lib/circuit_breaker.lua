@@ -48,10 +48,10 @@ local function count_result(key, ok, limits, now)
   end
 end
 
--- Closes the lane's breaker and forgets its failures.
+-- Closes the lane's breaker and forgets its failures. Returns whether there was anything to close or forget.
 local function reset_health(lane)
-  redis.call('DEL', P .. 'health:' .. lane)
-  resume_lane('deliver', lane)
+  local failures = redis.call('DEL', P .. 'health:' .. lane)
+  return resume_lane('deliver', lane) or failures > 0
 end
 
 -- Disables the endpoint: new deliveries are held, and waiting ones are held when their turn comes, so its lane goes on.

@@ -19,6 +19,7 @@
 --                      judge_lane                         always, and so the next
 --                      judge_account
 --                      tally
+--                      record_audit                       if it moved or repeated
 --
 -- Finally, work that may run now is dispatched. A fenced transition applies nothing.
 
@@ -136,6 +137,7 @@ local function apply_transition(key, transition, body, now)
   if effects.judge_lane then judge_lane(effects.judge_lane, transition.dispatch.deliver.health, now) end
   if effects.judge_account then judge_account(key, effects.judge_account, transition.dispatch.submit, now) end
   if effects.tally then add_to_tally(effects.tally) end
+  if effects.record_audit and went_on then write_audit(now, effects.record_audit) end
   dispatch_all(transition.dispatch, now)
   return result
 end

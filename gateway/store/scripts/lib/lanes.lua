@@ -5,6 +5,7 @@
 --   fair         zset   active lane -> turns served (start-time fair queueing: the lowest is next)
 --   blocked      zset   lane -> turns served, while only retries wait there and the retries' share is used up
 --   parked       zset   paused lane -> until when ("+inf": until it is resumed)
+--   pauses       hash   lane that an operator paused -> JSON: {at, by, reason, asked: the id of the request}
 --   probing      set    half-open lanes: one slot until an attempt succeeds
 --   caps         hash   lane -> how many slots it may hold, if not the role's number; in deliver never more than that
 --   weights      hash   lane -> its weight, if not 1: a dispatch counts as 1 / weight turns
@@ -64,6 +65,15 @@ local function add_audit_entry(act, by, request, ...)
   redis.call('XADD', P .. 'audit', 'MAXLEN', '~', AUDIT_KEPT, '*', 'act', act, 'by', by, 'request', request, ...)
 end
 
+-- In the step of an operator's act: adds `entry` = {act, by, request, fields = {field, text, ...}} to the audit, and the
+-- same as an ops event. `...`: more fields.
+local function write_audit(now, entry, ...)
+  local fields = entry.fields
+  for _, more in ipairs({ ... }) do fields[#fields + 1] = more end
+  add_audit_entry(entry.act, entry.by, entry.request, unpack(fields))
+  ops_event(now, entry.act, 'by', entry.by, unpack(fields))
+end
+
 local function lane_of(ticket)
   return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
 end
@@ -117,6 +127,7 @@ end
 local function pause_lane(role, lane, till)
   local r = P .. role
   redis.call('ZADD', r .. ':parked', till, lane)
+  redis.call('HDEL', r .. ':pauses', lane)
   redis.call('SREM', r .. ':probing', lane)
   redis.call('ZREM', r .. ':blocked', lane)
   local served = redis.call('ZSCORE', r .. ':fair', lane) or in_crowd(r, lane)
@@ -130,11 +141,13 @@ local function reactivate(role, lane)
   if redis.call('EXISTS', P .. role .. ':lane:' .. lane) == 1 then activate(role, lane) end
 end
 
--- Ends the lane's pause and probing.
+-- Ends the lane's pause and probing. Returns whether there was any.
 local function resume_lane(role, lane)
-  redis.call('ZREM', P .. role .. ':parked', lane)
-  redis.call('SREM', P .. role .. ':probing', lane)
+  local r = P .. role
+  redis.call('HDEL', r .. ':pauses', lane)
+  local ended = redis.call('ZREM', r .. ':parked', lane) + redis.call('SREM', r .. ':probing', lane)
   reactivate(role, lane)
+  return ended > 0
 end
 
 -- `again`: false (new work), true (a retry or a requested redelivery), or 'recovered': part of a recovery, behind
@@ -261,6 +274,7 @@ local function promote_due(role, now)
   local r = P .. role
   for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':parked', lane)
+    redis.call('HDEL', r .. ':pauses', lane)
     redis.call('SADD', r .. ':probing', lane)
     reactivate(role, lane)
   end

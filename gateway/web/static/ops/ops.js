@@ -1,17 +1,33 @@
 "use strict";
 // Live updates: an event stream says when something changed; the page is fetched again and merged in, so that focus, open
-// dialogs and scroll positions stay.
+// dialogs and scroll positions stay. The page also knows how old its figures are, and shows when they no longer hold.
 (() => {
   const link = document.getElementById("link");
   const live = () => document.getElementById("live");
   const HISTORY = { accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "at the upstream", oldest: "oldest waiting", usual: "median", slow: "95th percentile", sent: "delivered", refused: "failed" };
   const COLOURS = { accepted: "accent", completed: "good", failed: "bad", waiting: "warn", in_flight: "accent", oldest: "warn", usual: "good", slow: "accent", sent: "good", refused: "bad" };
 
-  const say = (state, title) => {
+  const STALE_MS = 4000; // the stream reads every two seconds; older figures are stale within five
+  const REASONS = { silent: "The gateway does not answer.", away: "The gateway cannot read Redis.", held: "Updates are paused while you fill in a form or watch a video." };
+  let fresh = Date.now(); // when the figures on the page were last known to hold
+  let asked = 0; // when the page that is being fetched was asked for
+  let behind = false; // something changed, and the page has not been fetched since
+  let reason = "silent";
+
+  const span = (seconds) => seconds < 60 ? `${seconds} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} min` : seconds < 86400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
+
+  const say = () => {
     if (!link) return;
-    link.className = `state ${state}`;
-    link.textContent = state === "away" ? "offline" : state === "held" ? "paused" : "live";
-    link.title = title;
+    const age = Date.now() - fresh, old = `${span(Math.floor(age / 1000))} old`;
+    const held = reason === "held", stale = age > STALE_MS && !held;
+    const note = document.getElementById("stale");
+    document.body.classList.toggle("stale", stale);
+    note.hidden = !stale;
+    const told = `These figures are ${old}. ${REASONS[reason]}`;
+    if (stale) note.textContent = told;
+    link.className = `state ${stale ? "away" : held ? "held" : ""}`;
+    link.textContent = stale ? `stale, ${old}` : held ? `paused, ${old}` : "live";
+    link.title = stale || held ? told : "Live updates";
   };
 
   // Never update under an open form or a playing video.
@@ -19,18 +35,27 @@
   const playing = () => [...document.querySelectorAll("video")].some((video) => !video.paused);
 
   const refresh = () => {
+    behind = true;
     if (document.hidden || !live()) return;
-    if (busy()) { say("held", "Updates are paused while you fill in a form or watch a video"); return; }
-    say("", "Live updates");
-    htmx.trigger(live(), "tick");
+    reason = busy() ? "held" : "silent";
+    say();
+    if (reason !== "held") htmx.trigger(live(), "tick");
   };
 
   const listen = () => {
     const source = new EventSource("/ops/live");
     source.addEventListener("tick", refresh);
+    source.addEventListener("same", () => {
+      if (behind) { refresh(); return; }
+      fresh = Date.now();
+      reason = "silent";
+      say();
+    });
+    source.addEventListener("away", () => { behind = true; reason = "away"; say(); });
     source.onerror = () => {
-      say("away", "The gateway does not answer. The page shows the last known state.");
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+      behind = true;
+      if (reason !== "away") reason = "silent";
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
     };
     addEventListener("pagehide", () => source.close(), { once: true });
   };
@@ -39,9 +64,10 @@
     const now = Date.now();
     for (const time of document.querySelectorAll("time")) {
       const seconds = Math.round((now - Date.parse(time.dateTime)) / 1000);
-      const size = Math.abs(seconds);
-      const [n, unit] = size < 60 ? [size, "s"] : size < 3600 ? [Math.floor(size / 60), "min"] : size < 86400 ? [Math.floor(size / 3600), "h"] : [Math.floor(size / 86400), "d"];
-      time.title = `${time.dateTime} (${seconds < 0 ? "in " : ""}${n} ${unit}${seconds < 0 ? "" : " ago"})`;
+      const size = span(Math.abs(seconds));
+      time.title = `${time.dateTime} (${seconds < 0 ? `in ${size}` : `${size} ago`})`;
+      // a planned time that has passed is no longer a plan
+      if (time.dataset.past && seconds >= 0) time.closest(".planned").textContent = time.dataset.past;
     }
   };
 
@@ -92,6 +118,17 @@
 
   const length = (seconds) => seconds < 120 ? `${Math.round(seconds * 10) / 10} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 360) / 10} h`;
 
+  // What was just done is said once: later, or after a reload, it may no longer be so.
+  const forget = () => {
+    const said = document.querySelector(".said");
+    if (!said) return;
+    const url = new URL(location.href);
+    url.searchParams.delete("said");
+    url.searchParams.delete("number");
+    history.replaceState(null, "", url);
+    setTimeout(() => said.remove(), 10000);
+  };
+
   const redraw = () => { for (const plot of plots.values()) plot.destroy(); plots.clear(); draw(); };
 
   document.addEventListener("DOMContentLoaded", () => {
@@ -100,15 +137,24 @@
     ago();
     draw();
     for (const video of document.querySelectorAll("video")) video.src = video.dataset.src;
-    if (link) listen();
+    if (link) { listen(); setInterval(() => { say(); ago(); }, 500); }
+    forget();
   });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && behind) refresh(); });
+  document.addEventListener("htmx:beforeRequest", () => { asked = Date.now(); });
   document.addEventListener("htmx:afterSettle", () => {
+    fresh = asked;
+    behind = false;
+    say();
     ago();
     draw();
     // The page's policy names the origins of its videos: a video that was merged in later needs a fresh page.
     if (document.querySelector("video:not([src])")) location.reload();
   });
-  document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.xhr.status === 401) location.reload();
+    if (event.detail.xhr.status === 503) reason = "away";
+  });
   let resizing = 0;
   addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(redraw, 200); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -94,7 +94,7 @@ async def test_a_revoked_key_ends_its_streams_and_no_other(
     server: Serving, resources: Resources, key: str, make_key: MakeKey
 ) -> None:
     async with hearing(server.url, key) as mine, hearing(server.url, await make_key()) as other:
-        await resources.client_keys.revoke(key.split("_")[1], 1_800_000_000_000)
+        await resources.client_keys.revoke(key.split("_")[1], 1_800_000_000_000, by="key1")
         end = await mine.to_the_end()
         assert "revoked" in end[-1].comments[0]
         job = await post(resources)

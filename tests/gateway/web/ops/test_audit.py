@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import orjson
@@ -19,6 +20,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
+from tests.gateway.web.ops.test_queues import give_up
 from tests.gateway.web.parsing import parsed
 
 
@@ -26,6 +28,12 @@ from tests.gateway.web.parsing import parsed
 async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
     async with connected(app, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])) as opened:
         yield opened
+
+
+async def noted(state: State, act: str = "tried", **fields: str) -> None:
+    """As a script writes it."""
+    entry: dict[Any, Any] = {"act": act, "by": "key1", **fields}
+    await state.resources.redis.xadd(keys.AUDIT, entry)
 
 
 def lines(answer: httpx.Response) -> list[dict[str, str]]:
@@ -55,7 +63,10 @@ ACTS = [
 ]
 
 
-async def test_every_act_is_noted_with_who_did_it_and_by_which_request(operator: httpx.AsyncClient) -> None:
+async def test_every_act_is_noted_with_who_did_it_and_by_which_request(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
+) -> None:
+    await give_up(client, state.resources)
     by = operator.headers["authorization"].split("_")[1]
     for at, (path, body, _) in enumerate(ACTS):
         done = await operator.post(path, json=body, headers={"X-Request-Id": f"night-{at}"})
@@ -71,12 +82,14 @@ async def test_what_changed_nothing_is_not_an_act(operator: httpx.AsyncClient) -
     for _ in range(2):
         await operator.post("/ops/api/pause", json={"reason": "x"})
     await operator.post("/ops/api/accounts/main/resume")
+    await operator.post("/ops/api/subscribers/resume", json={"all": True})
+    await operator.post("/ops/api/dead-letters/redeliver", json={"number": 1})
     assert [act["act"] for act in (await operator.get("/ops/api/audit")).json()["data"]] == ["service_paused"]
 
 
 async def test_acts_are_turned_page_by_page(operator: httpx.AsyncClient, state: State) -> None:
     for at in range(5):
-        await state.resources.ops_log.note("tried", by="key1", number=str(at))
+        await noted(state, number=str(at))
     page = (await operator.get("/ops/api/audit?limit=2")).json()
     seen = [act["number"] for act in page["data"]]
     while page["next"]:
@@ -89,14 +102,14 @@ async def test_acts_are_turned_page_by_page(operator: httpx.AsyncClient, state: 
 async def test_nothing_is_before_the_beginning(
     operator: httpx.AsyncClient, state: State, before: str
 ) -> None:
-    await state.resources.ops_log.note("tried", by="key1")
+    await noted(state)
     assert (await operator.get(f"/ops/api/audit?before={before}")).json()["data"] == []
     assert (await state.resources.ops_log.newest_events(before, 10)).rows == []
 
 
 async def test_acts_of_a_time_are_exported_line_by_line(operator: httpx.AsyncClient, state: State) -> None:
     for at in range(BATCH + 3):
-        await state.resources.ops_log.note("tried", by="key1", number=str(at))
+        await noted(state, number=str(at))
     answer = await operator.get("/ops/api/audit.jsonl")
     assert answer.headers["content-type"] == "application/jsonl"
     TypeAdapter(list[ops.AuditEntry]).validate_python(lines(answer))
@@ -160,7 +173,7 @@ async def test_acts_are_forgotten_after_their_time_and_not_before(state: State) 
     resources = state.resources
     for at in range(300):  # what is trimmed is trimmed by the hundred
         await resources.redis.xadd(keys.AUDIT, {"act": "old", "by": "key1"}, id=f"{at + 1}-1")
-    await resources.ops_log.note("new", by="key1")
+    await noted(state, "new")
     await RedisRetention(resources.redis, resources.scripts, 60, audit_days=1).trim_audit()
     left = await resources.audit.page(None, 1000)
     assert left.rows[0]["act"] == "new"

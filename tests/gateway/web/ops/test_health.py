@@ -145,10 +145,12 @@ async def test_metrics_tell_phases_queues_slots_and_traffic(
     assert found["gateway_queue_depth", "submit"] == 2
     assert found["gateway_due", "confirm"] == 0
     assert found["gateway_lease_overdue_seconds", "submit"] == 0
-    assert found["gateway_sweep_age_seconds",] > 1e9  # no worker has ever run
+    assert found["gateway_workers",] == 0
+    assert ("gateway_sweep_age_seconds",) not in found  # no worker has ever run
     assert found["gateway_redis_durable",] == 0
     assert (found["gateway_account_parked", "main"], found["gateway_account_slots", "main"]) == (0, 5)
-    assert found["gateway_callback_path_age_seconds",] > 1e9  # no callback has ever come
+    assert ("gateway_callback_path_age_seconds",) not in found  # no callback has ever come
+    assert ("gateway_callback_path_unproven_seconds",) not in found  # and none was tried
     assert found["gateway_unknown_oldest_age_seconds",] == 0
     assert 0 <= found["gateway_redis_memory_ratio",] < 1
     assert found["gateway_http_requests_total", "/v1/jobs", "202"] == 7
@@ -220,9 +222,25 @@ async def test_without_redis_metrics_still_tell_what_the_process_knows(lost: htt
     assert not any(name[0] == "gateway_redis_durable" for name in found)
 
 
+async def test_no_metric_shows_a_time_since_1970(state: State, nobody: httpx.AsyncClient) -> None:
+    """But for when this process started, which is a date by its name."""
+    for _ in range(2):
+        found = samples((await nobody.get("/metrics")).text)
+        ages = {name: value for name, value in found.items() if name[0] != "process_start_time_seconds"}
+        assert {name for name, value in ages.items() if value > 1e9 and "seconds" in name[0]} == set()
+        await state.resources.jobs.note_callback_probe()
+        await state.resources.lanes.note_sweep()
+
+
 async def test_every_metric_is_in_the_operations_guide(
     state: State, client: httpx.AsyncClient, nobody: httpx.AsyncClient
 ) -> None:
+    await state.resources.jobs.note_callback_probe()
+    text = (await nobody.get("/metrics")).text
+    assert "`gateway_callback_path_unproven_seconds`" in GUIDE.read_text()
+    assert "gateway_callback_path_unproven_seconds" in text
+    await state.resources.jobs.note_callback_path()
+    await state.resources.lanes.note_sweep()
     await client.post("/v1/jobs", json=BODY)
     await nobody.post("/callbacks/some-token")
     names = {name for path in PRODUCT for name in TALLY.findall(path.read_text())}

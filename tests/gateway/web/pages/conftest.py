@@ -13,7 +13,7 @@ from gateway.tenants import Scope
 from tests.gateway.web.conftest import MakeKey, connected
 
 Send = Callable[..., Awaitable[httpx.Response]]
-_TOKEN = re.compile(r'name="token" value="([0-9a-f]+)"')
+TOKEN = re.compile(r'name="token" value="([0-9a-f]+)"')
 
 
 async def sign_in(browser: httpx.AsyncClient, key: str, following: str = "/ops") -> httpx.Response:
@@ -39,6 +39,6 @@ async def onlooker(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
 @pytest.fixture
 async def token(browser: httpx.AsyncClient) -> str:
     """What the forms of this session carry."""
-    found = _TOKEN.search((await browser.get("/ops/upstream")).text)
+    found = TOKEN.search((await browser.get("/ops/upstream")).text)
     assert found
     return found[1]

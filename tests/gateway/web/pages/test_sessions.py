@@ -84,7 +84,7 @@ async def test_a_session_ends_with_its_key(app: Starlette, make_key: MakeKey, st
     async with connected(app) as opened:
         await sign_in(opened, key)
         assert (await opened.get("/ops")).status_code == 200
-        await state.resources.client_keys.revoke(key.split("_")[1], 1)
+        await state.resources.client_keys.revoke(key.split("_")[1], 1, by="key1")
         assert (await opened.get("/ops")).status_code == 303
 
 

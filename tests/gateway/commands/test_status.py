@@ -1,0 +1,46 @@
+"""Figures that are watched on the command line: how old they are, and whether they still hold."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from gateway.commands.status import Feed
+from gateway.errors import Unavailable
+
+
+def test_new_figures_are_shown_with_their_age() -> None:
+    feed = Feed(lambda: {"at": "now"}, every=2)
+    feed.update()
+    assert feed.found == {"at": "now"}
+    assert feed.headline().plain == "figures are 0 s old"
+
+
+@pytest.mark.parametrize(("age", "stale"), [(3, False), (4.5, True), (60, True)])
+def test_figures_that_an_answer_should_have_replaced_are_stale(age: float, stale: bool) -> None:
+    feed = Feed(dict, every=2)
+    feed.update()
+    feed.since = time.monotonic() - age
+    assert feed.headline().plain.startswith("STALE: figures are") is stale
+    assert f"{age:.0f} s old" in feed.headline().plain
+
+
+def test_a_refusal_makes_them_stale_at_once_and_is_named_and_the_last_figures_stay() -> None:
+    refusal = Unavailable("GET /ops/api/overview answered 503")
+    answers: list[Any] = [{"at": "then"}, refusal, KeyboardInterrupt()]
+
+    def find() -> dict[str, Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        found: dict[str, Any] = answer
+        return found
+
+    feed = Feed(find, every=0)
+    feed.update()
+    with pytest.raises(KeyboardInterrupt):
+        feed.run()
+    assert feed.found == {"at": "then"}
+    assert feed.headline().plain == "STALE: figures are 0 s old; GET /ops/api/overview answered 503"
