@@ -109,11 +109,9 @@ def internal(scope: Mapping[str, Any]) -> Response:
     return _answer(scope, INTERNAL, "this is our fault and was logged; no accepted job is lost", (), {})
 
 
-def misdirected(scope: Mapping[str, Any]) -> Response:
-    """The response to a request for a host that this service does not serve."""
-    message = "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
-    faults = [Problem("Host", "not_one_of", message)]
-    return _answer(scope, STATUS_TYPES[400], f"Host: {message}", faults, {})
+def refused(scope: Mapping[str, Any], fault: Problem) -> Response:
+    """The response to a request whose headers show that it is not for this service."""
+    return _answer(scope, STATUS_TYPES[400], f"{fault.param}: {fault.message}", [fault], {})
 
 
 def _answer(
