@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -67,7 +67,7 @@ async def actor_of(request: Request, token: str | None) -> Viewer:
     """The viewer, who must be allowed to act. Raises FormRefused if the form does not come from our pages."""
     viewer = await viewer_of(request, Scope.OPS_WRITE)
     if viewer.token is not None:
-        if not hmac.compare_digest(viewer.token, token or ""):
+        if not hmac.compare_digest(viewer.token.encode(), (token or "").encode()):
             raise FormRefused("this form has expired; go back, load the page again and send it once more")
         refuse_foreign(request)
     return viewer
@@ -76,9 +76,9 @@ async def actor_of(request: Request, token: str | None) -> Viewer:
 def refuse_foreign(request: Request) -> None:
     """Raises FormRefused if the form was sent from another site."""
     headers = headers_of(request)
-    origin, host = headers.get(b"origin"), headers.get(b"host", b"").decode("latin-1")
+    host = headers.get(b"host", b"")
     foreign = headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none")
-    if foreign or (origin is not None and urlsplit(origin.decode("latin-1")).netloc != host):
+    if foreign or headers.get(b"origin", b"://" + host).partition(b"://")[2] != host:
         raise FormRefused("this form was sent from another site")
 
 

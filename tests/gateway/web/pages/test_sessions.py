@@ -61,14 +61,20 @@ async def test_who_may_only_look_cannot_act(onlooker: httpx.AsyncClient, path: s
 async def test_a_form_without_the_session_s_token_changes_nothing(
     browser: httpx.AsyncClient, path: str
 ) -> None:
-    for sent in ({"reason": "x"}, {"reason": "x", "token": "0" * 64}):
+    for sent in ({"reason": "x"}, {"reason": "x", "token": "0" * 64}, {"reason": "x", "token": "é"}):
         refused = await browser.post(path, data=sent)
         assert refused.status_code == 403
         assert "nothing was changed" in refused.text
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
 )
 async def test_a_form_from_another_site_changes_nothing(
     browser: httpx.AsyncClient, token: str, state: State, headers: dict[str, str]
