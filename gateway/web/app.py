@@ -27,6 +27,7 @@ from gateway.upstream import dialects
 from gateway.web.api.routes import API
 from gateway.web.http import problems
 from gateway.web.http.assets import Assets
+from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.openapi import document, swagger_ui
@@ -80,7 +81,9 @@ def create_app(settings: Settings) -> Starlette:
             )
             deliverer = await open_now.enter_async_context(sending)
             app.state.gateway = State(
-                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams, journal),
+                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams),
+                login_limits=LoginLimits(resources.environment.monotonic),
+                journal=journal,
                 stopping=stopping,
             )
             yield

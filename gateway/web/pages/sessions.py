@@ -1,12 +1,14 @@
 """Identifies the viewer of a page by an operator's key, from `Authorization` or from the cookie of a login.
 
-The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it grants what its key grants, until it ends
-or the key is revoked. A form also needs its token, so that another site cannot make a browser send one.
+The cookie is random and names a session in Redis. It grants what its key grants, until the operator signs
+out, the session ends, or the key does. A form also needs its token, so that another site cannot make a
+browser send one.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -14,14 +16,17 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import ConfigurationError, ScopeMissing
-from gateway.tenants import Key, Scope
+from gateway.errors import ScopeMissing
+from gateway.store.sessions import Session
+from gateway.tenants import Key, Scope, digest_of
 from gateway.web import auth
 from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
 
 COOKIE: Final = "vgw_ops"
 HOURS: Final = 12
+_COOKIE: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+_COOKIE_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +88,24 @@ def refuse_foreign(request: Request) -> None:
 
 
 async def sign_in(request: Request, text: str) -> str:
-    """The cookie's value. Raises Unauthenticated, or ScopeMissing if the key is not an operator's."""
-    key = await auth.key_of(state_of(request), text)
+    """The cookie of a new session. Raises Unauthenticated, or ScopeMissing if the key is not an
+    operator's."""
+    state = state_of(request)
+    key = await auth.key_of(state, text)
     if Scope.OPS_READ not in key.scopes:
         raise ScopeMissing(Scope.OPS_READ)
-    keyring = state_of(request).resources.keyring
-    ends = state_of(request).resources.environment.now_ms() // 1000 + HOURS * 3600
-    body = f"{keyring.active_kid}.{key.id}.{ends}"
-    return f"{body}.{_mac(state_of(request), keyring.active_kid, body)}"
+    environment = state.resources.environment
+    cookie = environment.entropy(_COOKIE_BYTES).hex()
+    ends_at = environment.now_ms() + HOURS * 3_600_000
+    await state.resources.sessions.begin(digest_of(cookie), Session(key.id, ends_at))
+    return cookie
+
+
+async def sign_out(request: Request) -> None:
+    """Ends the session for every process."""
+    cookie = request.cookies.get(COOKIE, "")
+    if _COOKIE.match(cookie):
+        await state_of(request).resources.sessions.end(digest_of(cookie))
 
 
 def keep(request: Request, response: Response, cookie: str) -> None:
@@ -106,25 +121,15 @@ def keep(request: Request, response: Response, cookie: str) -> None:
 
 
 async def _key_of(state: State, cookie: str) -> Key | None:
-    body, _, mac = cookie.rpartition(".")
-    kid, _, rest = body.partition(".")
-    key_id, _, ends = rest.partition(".")
-    if not mac.isascii() or not ends.isdecimal():
+    """The key of the session with this cookie; None if there is none, or if it has ended."""
+    if not _COOKIE.match(cookie):
         return None
-    try:
-        if not hmac.compare_digest(_mac(state, kid, body), mac):
-            return None
-    except ConfigurationError:  # signed with a key that is no longer in the keyring
-        return None
+    session = await state.resources.sessions.find(digest_of(cookie))
     now = state.resources.environment.now_ms()
-    if int(ends) * 1000 < now:
+    if session is None or session.ends_at <= now:
         return None
-    key = await state.resources.client_keys.find(key_id)
+    key = await state.resources.client_keys.find(session.key_id)
     return None if key is None or key.revoked_at is not None or key.expired(now) else key
-
-
-def _mac(state: State, kid: str, body: str) -> str:
-    return state.resources.keyring.derive(kid, "operator session", body).hex()
 
 
 def _token(state: State, cookie: str) -> str:
