@@ -35,6 +35,7 @@ from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.samples import RedisHistory
 from gateway.store.script_runner import Scripts
+from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
 from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
@@ -60,6 +61,7 @@ class Resources:
     endpoints: RedisEndpointStore
     recoveries: RedisRecoveries
     client_keys: RedisKeyStore
+    sessions: RedisSessions
     gauges: RedisGauges
     history: RedisHistory
     lane_views: RedisLaneViews
@@ -124,6 +126,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
         ),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
+        sessions=RedisSessions(redis, scripts),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
         history=RedisHistory(redis, scripts),
         lane_views=RedisLaneViews(redis),

@@ -103,6 +103,14 @@ def client_key(key_id: str) -> str:
     return f"{PREFIX}key:{key_id}"
 
 
+def key_sessions(key_id: str) -> str:
+    return f"{PREFIX}key:{key_id}:sessions"
+
+
+def session(digest: str) -> str:
+    return f"{PREFIX}session:{digest}"
+
+
 def lane(role: Role, name: str) -> str:
     return f"{PREFIX}{role}:lane:{name}"
 

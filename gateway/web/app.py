@@ -14,7 +14,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import open_guard
@@ -27,6 +26,8 @@ from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
 from gateway.web.api.routes import API
 from gateway.web.http import problems
+from gateway.web.http.assets import Assets
+from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.openapi import document, swagger_ui
@@ -54,7 +55,7 @@ def create_app(settings: Settings) -> Starlette:
         _route("/openapi.json", GET=document.show_document),
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
-        Mount("/ops/static", StaticFiles(directory=ASSETS)),
+        Mount("/ops/static", Assets(directory=ASSETS)),
     ]
     request_counts, drain = RequestCounts(), Drain()
     templates = {route.endpoint: route.path for route in served if isinstance(route, Route)}
@@ -80,7 +81,9 @@ def create_app(settings: Settings) -> Starlette:
             )
             deliverer = await open_now.enter_async_context(sending)
             app.state.gateway = State(
-                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams, journal),
+                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams),
+                login_limits=LoginLimits(resources.environment.monotonic),
+                journal=journal,
                 stopping=stopping,
             )
             yield

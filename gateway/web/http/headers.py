@@ -14,10 +14,11 @@ Headers = Mapping[bytes, bytes]
 
 
 def gather(scope: Scope) -> Headers:
-    """Build the dictionary. Names are in lower case; the last value of a repeated header wins (see
-    `occurrences`)."""
-    headers: Headers = dict(scope["headers"])
-    scope[_HEADERS] = headers
+    """The dictionary, built at the first call. Names are in lower case; the last value of a repeated header
+    wins (see `occurrences`)."""
+    if _HEADERS not in scope:
+        scope[_HEADERS] = dict(scope["headers"])
+    headers: Headers = scope[_HEADERS]
     return headers
 
 

@@ -17,7 +17,7 @@ PROBLEM_TYPES: Final = sorted(
 FAULTS: Final = (
     # headers, query, form of the body
     *("wrong_form", "unknown_parameter", "given_twice", "idempotency_mismatch"),
-    *("not_json", "encoded", "not_a_length"),
+    *("not_json", "encoded", "not_a_length", "not_supported"),
     # JSON
     *(
         "empty_body",

@@ -32,19 +32,21 @@ class Refusal(HTTPException):
 
 
 class ErrorSummary(NamedTuple):
-    """An error to show, in any format. `problems`: the parts of the request that are at fault."""
+    """An error to show, in any format. `problems`: the parts of the request that are at fault.
+    `retry_after_seconds`: when to try again; None if that would not help."""
 
     status: int
     title: str
     detail: str
     problems: Sequence[Problem] = ()
+    retry_after_seconds: int | None = None
 
 
 def summarize(error: GatewayError | HTTPException) -> ErrorSummary:
     """The error for a page, with the same texts as in a response of the API."""
     if isinstance(error, GatewayError):
         problem_type, detail, faults = _described(error)
-        return ErrorSummary(problem_type.status, problem_type.title, detail, faults)
+        return ErrorSummary(problem_type.status, problem_type.title, detail, faults, _retry_after(error))
     problem_type = STATUS_TYPES[error.status_code]
     detail = error.detail if isinstance(error, Refusal) else "there is no such page"
     return ErrorSummary(
@@ -65,6 +67,10 @@ def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]
     return problem_type, detail, ()
 
 
+def _retry_after(error: GatewayError) -> int | None:
+    return error.retry_after_seconds if isinstance(error, errors.LimitReached | errors.Unavailable) else None
+
+
 def document_of(error: GatewayError | Refusal) -> problem_document.Problem:
     """The body of the error's response."""
     if isinstance(error, Refusal):
@@ -77,8 +83,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     problem_type, detail, faults = _described(error)
     headers: dict[str, str] = {}
-    if isinstance(error, errors.LimitReached | errors.Unavailable):
-        headers["retry-after"] = str(error.retry_after_seconds)
+    if (seconds := _retry_after(error)) is not None:
+        headers["retry-after"] = str(seconds)
     if isinstance(error, errors.RateLimited) and isinstance(error.allowance, Allowance):
         headers |= rate_headers(error.allowance)
     if isinstance(error, errors.Unauthenticated):
@@ -109,11 +115,9 @@ def internal(scope: Mapping[str, Any]) -> Response:
     return _answer(scope, INTERNAL, "this is our fault and was logged; no accepted job is lost", (), {})
 
 
-def misdirected(scope: Mapping[str, Any]) -> Response:
-    """The response to a request for a host that this service does not serve."""
-    message = "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
-    faults = [Problem("Host", "not_one_of", message)]
-    return _answer(scope, STATUS_TYPES[400], f"Host: {message}", faults, {})
+def refused(scope: Mapping[str, Any], fault: Problem) -> Response:
+    """The response to a request whose headers show that it is not for this service."""
+    return _answer(scope, STATUS_TYPES[400], f"{fault.param}: {fault.message}", [fault], {})
 
 
 def _answer(

@@ -30,6 +30,7 @@ from gateway.web.schemas import jobs
 
 _JOB: Final = "job_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
 _ENDPOINT: Final = "ep_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
+_CODING: Final = "Transfer-Encoding: only chunked is supported; send the body without another coding"
 _UNSUPPORTED: Final = "send the body as JSON, with Content-Type: application/json"
 #: One example for each problem type, as the service raises it.
 _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
@@ -44,6 +45,7 @@ _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
     CannotCancel("the job was handed to the upstream, which offers no cancel"),
     Refusal(413, "the body is larger than 20000000 bytes; give large media as URLs instead"),
     Refusal(415, _UNSUPPORTED, [Problem("Content-Type", "not_json", _UNSUPPORTED)]),
+    Refusal(501, _CODING, [Problem("Transfer-Encoding", "not_supported", _CODING)]),
     InvalidRequest(
         [
             Problem(

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
-_PAGE: Final = Path(__file__).with_name("docs.html")
+from gateway.web.http.assets import Assets
+
+_PAGE: Final = Path(__file__).with_name("docs.html").read_text("utf-8")
 _ASSETS: Final = Path(__file__).parents[1] / "static"
 #: Swagger UI uses inline styles and data URIs for images; scripts are loaded only from this host.
 _POLICY: Final = (
@@ -25,7 +26,7 @@ _HEADERS: Final = {
 
 
 async def show_page(_: Request) -> Response:
-    return FileResponse(_PAGE, headers=_HEADERS)
+    return HTMLResponse(_PAGE, headers=_HEADERS)
 
 
-ROUTES: Final = [Route("/docs", show_page), Mount("/docs", StaticFiles(directory=_ASSETS))]
+ROUTES: Final = [Route("/docs", show_page), Mount("/docs", Assets(directory=_ASSETS))]

@@ -30,7 +30,10 @@ def page(handler: Handler) -> Handler:
             return render(request, "refused.html", status=403, summary=summary)
         except (GatewayError, HTTPException) as error:
             summary = problems.summarize(error)
-            return render(request, "refused.html", status=summary.status, summary=summary)
+            refused = render(request, "refused.html", status=summary.status, summary=summary)
+            if summary.retry_after_seconds is not None:
+                refused.headers["retry-after"] = str(summary.retry_after_seconds)
+            return refused
         except Exception:  # noqa: BLE001  # unexpected, so it is our fault: log it and answer
             structlog.get_logger().exception("page_failed", path=request.url.path)
             summary = problems.ErrorSummary(500, "Internal error", "This is our fault and was logged.")

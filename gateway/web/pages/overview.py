@@ -12,14 +12,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.errors import StoreUnavailable, Unavailable
+from gateway.errors import ScopeMissing, StoreUnavailable, Unauthenticated, Unavailable
 from gateway.store.histograms import quantile
 from gateway.store.samples import SAMPLE_MS, Sample
 from gateway.store.snapshot import Gauges
 from gateway.web.ops import overview as ops_overview
 from gateway.web.pages.rendering import render
-from gateway.web.pages.sessions import viewer_of
-from gateway.web.state import State, state_of
+from gateway.web.pages.sessions import SignIn, viewer_of
+from gateway.web.state import state_of
 
 _MINUTES: Final = 60
 _POINTS_MS: Final = 60_000
@@ -100,17 +100,18 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 
 async def live(request: Request) -> Response:
     """An event stream with one event per reading: `tick` when anything has changed, and every ten seconds;
-    `same` otherwise, so that a page knows that its figures still hold; `away` when Redis does not answer."""
+    `same` otherwise, so that a page knows that its figures still hold; `away` when Redis does not answer. It
+    ends with the session and the key."""
     await viewer_of(request)
     state = state_of(request)
     if len(state.request_counts.watchers) >= MAX_WATCHERS:
         raise Unavailable(f"{MAX_WATCHERS} pages are already open; close some")
     headers = {"x-accel-buffering": "no"}
-    return StreamingResponse(_ticks(state), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_ticks(request), media_type="text/event-stream", headers=headers)
 
 
-async def _ticks(state: State) -> AsyncIterator[bytes]:
-    watcher = object()
+async def _ticks(request: Request) -> AsyncIterator[bytes]:
+    state, watcher = state_of(request), object()
     state.request_counts.watchers.add(watcher)
     try:
         yield b"retry: 2000\n\n"
@@ -118,7 +119,10 @@ async def _ticks(state: State) -> AsyncIterator[bytes]:
         quiet = 0
         while not state.stopping.is_set():
             try:
+                await viewer_of(request)
                 seen: object = _still(await state.resources.gauges.read())
+            except (SignIn, Unauthenticated, ScopeMissing):
+                return
             except StoreUnavailable:
                 last, event = None, b"away"
             else:

@@ -1,27 +1,32 @@
 """Identifies the viewer of a page by an operator's key, from `Authorization` or from the cookie of a login.
 
-The cookie is `<kid>.<key id>.<ends>.<hmac>` and needs no store: it grants what its key grants, until it ends
-or the key is revoked. A form also needs its token, so that another site cannot make a browser send one.
+The cookie is random and names a session in Redis. It grants what its key grants, until the operator signs
+out, the session ends, or the key does. A form also needs its token, so that another site cannot make a
+browser send one.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import ConfigurationError, ScopeMissing
-from gateway.tenants import Key, Scope
+from gateway.errors import ScopeMissing
+from gateway.store.sessions import Session
+from gateway.tenants import Key, Scope, digest_of
 from gateway.web import auth
 from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
 
 COOKIE: Final = "vgw_ops"
 HOURS: Final = 12
+_COOKIE: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+_COOKIE_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ async def actor_of(request: Request, token: str | None) -> Viewer:
     """The viewer, who must be allowed to act. Raises FormRefused if the form does not come from our pages."""
     viewer = await viewer_of(request, Scope.OPS_WRITE)
     if viewer.token is not None:
-        if not hmac.compare_digest(viewer.token, token or ""):
+        if not hmac.compare_digest(viewer.token.encode(), (token or "").encode()):
             raise FormRefused("this form has expired; go back, load the page again and send it once more")
         refuse_foreign(request)
     return viewer
@@ -76,21 +81,31 @@ async def actor_of(request: Request, token: str | None) -> Viewer:
 def refuse_foreign(request: Request) -> None:
     """Raises FormRefused if the form was sent from another site."""
     headers = headers_of(request)
-    origin, host = headers.get(b"origin"), headers.get(b"host", b"").decode("latin-1")
+    host = headers.get(b"host", b"")
     foreign = headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none")
-    if foreign or (origin is not None and urlsplit(origin.decode("latin-1")).netloc != host):
+    if foreign or headers.get(b"origin", b"://" + host).partition(b"://")[2] != host:
         raise FormRefused("this form was sent from another site")
 
 
 async def sign_in(request: Request, text: str) -> str:
-    """The cookie's value. Raises Unauthenticated, or ScopeMissing if the key is not an operator's."""
-    key = await auth.key_of(state_of(request), text)
+    """The cookie of a new session. Raises Unauthenticated, or ScopeMissing if the key is not an
+    operator's."""
+    state = state_of(request)
+    key = await auth.key_of(state, text)
     if Scope.OPS_READ not in key.scopes:
         raise ScopeMissing(Scope.OPS_READ)
-    keyring = state_of(request).resources.keyring
-    ends = state_of(request).resources.environment.now_ms() // 1000 + HOURS * 3600
-    body = f"{keyring.active_kid}.{key.id}.{ends}"
-    return f"{body}.{_mac(state_of(request), keyring.active_kid, body)}"
+    environment = state.resources.environment
+    cookie = environment.entropy(_COOKIE_BYTES).hex()
+    ends_at = environment.now_ms() + HOURS * 3_600_000
+    await state.resources.sessions.begin(digest_of(cookie), Session(key.id, ends_at))
+    return cookie
+
+
+async def sign_out(request: Request) -> None:
+    """Ends the session for every process."""
+    cookie = request.cookies.get(COOKIE, "")
+    if _COOKIE.match(cookie):
+        await state_of(request).resources.sessions.end(digest_of(cookie))
 
 
 def keep(request: Request, response: Response, cookie: str) -> None:
@@ -106,25 +121,15 @@ def keep(request: Request, response: Response, cookie: str) -> None:
 
 
 async def _key_of(state: State, cookie: str) -> Key | None:
-    body, _, mac = cookie.rpartition(".")
-    kid, _, rest = body.partition(".")
-    key_id, _, ends = rest.partition(".")
-    if not mac.isascii() or not ends.isdecimal():
+    """The key of the session with this cookie; None if there is none, or if it has ended."""
+    if not _COOKIE.match(cookie):
         return None
-    try:
-        if not hmac.compare_digest(_mac(state, kid, body), mac):
-            return None
-    except ConfigurationError:  # signed with a key that is no longer in the keyring
-        return None
+    session = await state.resources.sessions.find(digest_of(cookie))
     now = state.resources.environment.now_ms()
-    if int(ends) * 1000 < now:
+    if session is None or session.ends_at <= now:
         return None
-    key = await state.resources.client_keys.find(key_id)
+    key = await state.resources.client_keys.find(session.key_id)
     return None if key is None or key.revoked_at is not None or key.expired(now) else key
-
-
-def _mac(state: State, kid: str, body: str) -> str:
-    return state.resources.keyring.derive(kid, "operator session", body).hex()
 
 
 def _token(state: State, cookie: str) -> str:

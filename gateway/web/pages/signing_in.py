@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from gateway.errors import ScopeMissing, Unauthenticated
 from gateway.web.pages import forms, sessions
 from gateway.web.pages.rendering import render
+from gateway.web.state import state_of
 
 #: Allowed redirects after the login: only our own pages.
 _NEXT: Final = re.compile(r"/ops(/[A-Za-z0-9_./-]*)?(\?[A-Za-z0-9_.=&%-]*)?\Z")
@@ -24,6 +25,7 @@ async def sign_in(request: Request) -> Response:
     form = await forms.read(request)
     sessions.refuse_foreign(request)
     following = _next(form.get("next"))
+    state_of(request).login_limits.count(request.client.host if request.client else "")
     try:
         cookie = await sessions.sign_in(request, form.get("key", ""))
     except Unauthenticated:
@@ -40,6 +42,7 @@ async def sign_in(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     await forms.read(request)
     sessions.refuse_foreign(request)
+    await sessions.sign_out(request)
     response = RedirectResponse("/ops/login", 303)
     sessions.keep(request, response, "")
     return response

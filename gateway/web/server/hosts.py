@@ -1,18 +1,36 @@
-"""Checks which hosts requests may be addressed to, and adds security headers to responses."""
+"""Checks how and to which host requests are addressed, and adds security headers to responses."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
+from gateway.errors import Problem
 from gateway.settings import Settings
-from gateway.web.http.headers import gather
+from gateway.web.http.headers import Headers, gather
 
 #: Requested by orchestrators and monitoring, with any host name or address.
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+#: A name or an address, and a port (RFC 3986, 3.2.2). URLs are built from it, which fails for anything else.
+_HOST: Final = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._~%!$&'()*+,;=-]*))(?::[0-9]{0,5})?\Z"
+)
+_MALFORMED: Final = Problem(
+    "Host", "wrong_form", "is not a host name or an address; send the name of this service"
+)
+_MISDIRECTED: Final = Problem(
+    "Host", "not_one_of", "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
+)
+_WEBSOCKET: Final = Problem(
+    "Upgrade",
+    "not_supported",
+    "there are no WebSockets here; to follow jobs, GET /v1/events, which is a stream of server-sent events",
+)
 _NOTHING: Final = b"default-src 'none'; frame-ancestors 'none'"
 Header = tuple[bytes, bytes]
 _ALWAYS: Final[tuple[Header, ...]] = (
@@ -34,13 +52,19 @@ class SecurityPolicy:
         self._any = not settings.allowed_hosts
         self._hsts = f"max-age={settings.hsts_seconds}".encode() if settings.hsts_seconds else None
 
-    def refuses(self, scope: Scope) -> bool:
-        """Whether the request is addressed to a host that is not allowed."""
+    def fault_of(self, scope: Scope) -> Problem | None:
+        """Why the request is not for this service: its Host is malformed or not allowed, or it offers to
+        become a WebSocket. Other upgrades are ignored."""
+        headers = gather(scope)
+        found = _HOST.match(headers.get(b"host", b"").decode("latin-1"))
+        if found is None or not _is_address(found["ipv6"]):
+            return _MALFORMED
+        if b"websocket" in headers.get(b"upgrade", b"").lower() and _is_offered(headers):
+            return _WEBSOCKET
         if self._any or scope["path"] in PROBES:
-            return False
-        given = gather(scope).get(b"host", b"").decode("latin-1").lower()
-        host = given[: given.index("]") + 1].strip("[]") if given.startswith("[") else given.partition(":")[0]
-        return host not in self._hosts and not host.endswith(self._suffixes or ("\0",))
+            return None
+        host = (found["ipv6"] or found["name"]).lower()
+        return None if host in self._hosts or host.endswith(self._suffixes or ("\0",)) else _MISDIRECTED
 
     def headers(self, scope: Scope, given: list[Any]) -> Iterator[Header]:
         """The security headers to add to a response that has the headers `given`."""
@@ -51,3 +75,19 @@ class SecurityPolicy:
                 yield header
         if self._hsts and scope.get("scheme") == "https":
             yield (b"strict-transport-security", self._hsts)
+
+
+def _is_offered(headers: Headers) -> bool:
+    """Whether the client, and not a proxy for itself, asks for an upgrade."""
+    return b"upgrade" in headers.get(b"connection", b"").lower()
+
+
+def _is_address(text: str | None) -> bool:
+    """Whether this is an IPv6 address, or nothing."""
+    if text is None:
+        return True
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

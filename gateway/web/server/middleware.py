@@ -68,8 +68,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if self._security_policy.refuses(scope):
-                await problems.misdirected(scope)(scope, receive, sender)
+            if fault := self._security_policy.fault_of(scope):
+                await problems.refused(scope, fault)(scope, receive, sender)
                 return
             await self._app(scope, receive, sender)
         except Exception:

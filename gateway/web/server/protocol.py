@@ -1,13 +1,15 @@
 """uvicorn's HTTP/1.1 protocol with a deadline and limits for the head of every request.
 
-Use as `uvicorn.Config(app, http=HardenedProtocol, ws="none")`: an upgraded connection would bypass it.
-A refused request gets 400; a connection that is too slow is closed without a response.
+Use as `uvicorn.Config(app, http=HardenedProtocol, ws="none")`. A refused request gets a problem document; a
+connection that is too slow is closed without a response.
 
 httptools itself refuses Content-Length together with Transfer-Encoding, two Content-Lengths, bare line feeds
-and folded headers (a test checks this). But it accepts any number and size of headers, and a missing or
-repeated Host. And uvicorn has no timeout for an unfinished head, for a new connection without data, for a
+and folded headers (a test checks this). But it accepts any number and size of headers, a missing or repeated
+Host, and codings that nobody decodes. It ends a request at its head if the client offers an upgrade, so the
+body is lost. And uvicorn has no timeout for an unfinished head, for a new connection without data, for a
 client that keeps sending after its response, or for one that does not read it. It also treats the trailer of
-a chunked body as headers, of any length. This class closes these gaps. Bodies are up to the application.
+a chunked body as headers, of any length, and ignores the host in the target of a request. This class closes
+these gaps. Bodies are up to the application.
 
 It uses private names of uvicorn, so uvicorn is pinned.
 """
@@ -15,15 +17,17 @@ It uses private names of uvicorn, so uvicorn is pinned.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import ClassVar, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.web.http.problem_document import MEDIA_TYPE, problem
+from gateway.web.http.problem_types import STATUS_TYPES
 from gateway.web.server.coalescing import CoalescingTransport
-
-
-class _HeadRefused(Exception):
-    """Raised in a parser callback: it stops the parser, and uvicorn answers 400 and closes the connection."""
+from gateway.web.server.heads import HeadRefused, check_framing, check_host, origin_form, without_upgrade
 
 
 class HardenedProtocol(HttpToolsProtocol):
@@ -39,6 +43,7 @@ class HardenedProtocol(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     _in_head = False
     _no_body = False  # the last read contained no part of a body
+    _offers: Sequence[tuple[bytes, bytes]] = ()  # the Upgrade headers that were taken out of this head
     _received = 0  # bytes received of an unfinished head or trailer
     _parsed = 0  # bytes of the target, and of complete headers and trailers
 
@@ -62,7 +67,14 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._no_body = True
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__  # an exception in one of our callbacks
+            self._refuse(
+                cause if isinstance(cause, HeadRefused) else HeadRefused(400, "this is not HTTP/1.1")
+            )
         if self.transport.is_closing():
             return
         if self._in_head or (self._no_body and self.cycle is not None and self.cycle.more_body):
@@ -70,11 +82,38 @@ class HardenedProtocol(HttpToolsProtocol):
             # may include the end of an earlier body in the same read, which only a pipelining client causes.
             self._received += len(data)
             if self._received > self.MAX_HEAD_BYTES:
-                self.send_400_response("The request's head is too large.")
+                self._refuse(HeadRefused(400, "the head of the request is too large"))
                 return
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             # These bytes stopped uvicorn's keep-alive timer, but did not complete a head.
             self._start_head_timer()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse the data. An upgrade that a client offers is ignored (RFC 9110, 7.8): the parser stops after
+        such a head, so the same head without its offer goes to a new parser, followed by the rest."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offered:
+                version = self.parser.get_http_version()
+                head, self._offers = without_upgrade(self.scope["method"], self.url, version, self.headers)
+                data = head + data[offered.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            else:
+                return
+
+    def _should_upgrade(self) -> bool:
+        """True makes uvicorn skip a request whose head the parser will get once more."""
+        return True
+
+    def _refuse(self, refused: HeadRefused) -> None:
+        """Answer a request that does not reach the application, and close the connection."""
+        document = problem(STATUS_TYPES[refused.status], refused.detail, refused.problems)
+        body = orjson.dumps(document)
+        head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[refused.status] + head % (MEDIA_TYPE.encode(), len(body)) + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -98,9 +137,15 @@ class HardenedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            raise _HeadRefused("not exactly one Host")
+        if self.parser.get_method() == b"CONNECT":
+            raise HeadRefused(400, "CONNECT is for proxies, and this is none")
+        if not self.parser.should_upgrade():
+            version = self.parser.get_http_version()
+            self.url = origin_form(self.url, self.headers)
+            check_host(self.headers, version)
+            check_framing(self.headers, version)
+            self.headers += self._offers
+            self._offers = ()
         self._in_head = False
         self._stop_head_timer()
         super().on_headers_complete()
@@ -108,7 +153,7 @@ class HardenedProtocol(HttpToolsProtocol):
     def _count(self, *parts: bytes) -> None:
         self._parsed += sum(map(len, parts))
         if self._parsed > self.MAX_HEAD_BYTES or len(self.headers) > self.MAX_HEADERS:
-            raise _HeadRefused("too large a head")
+            raise HeadRefused(400, "the head of the request is too large")
 
     def _stop_unread_timer(self) -> None:
         if self._unread is not None:

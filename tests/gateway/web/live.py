@@ -19,7 +19,13 @@ from gateway.web.server.protocol import HardenedProtocol
 def listening(settings: Settings) -> Iterator[str]:
     """Its base URL, until the block ends."""
     config = uvicorn.Config(
-        create_app(settings), http=HardenedProtocol, ws="none", access_log=False, log_config=None
+        create_app(settings),
+        http=HardenedProtocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or "",
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -151,7 +151,7 @@ class LanesMachine(RuleBasedStateMachine):
         elif kind == "refused" and account.parked_at is None:
             account.parked_at, account.probes = self.ms, []
         elif kind == "accepted":
-            if account.parked_at is not None and began >= account.paused_at:
+            if account.parked_at is not None and began >= account.parked_at:
                 account.parked_at = None
             before, account.limit = account.slots(self.ms), self.stored_slots(account)
             assert account.slots(self.ms) <= before + 1, "slots grow one at a time"

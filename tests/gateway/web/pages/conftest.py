@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 
 from gateway.tenants import Scope
+from gateway.web.http.headers import gather
+from gateway.web.pages import sessions
+from gateway.web.state import State
 from tests.gateway.web.conftest import MakeKey, connected
 
 Send = Callable[..., Awaitable[httpx.Response]]
@@ -42,3 +47,13 @@ async def token(browser: httpx.AsyncClient) -> str:
     found = TOKEN.search((await browser.get("/ops/upstream")).text)
     assert found
     return found[1]
+
+
+def live_request(browser: httpx.AsyncClient, state: State) -> Request:
+    """A request for the live stream with the browser's cookie."""
+    cookie = f"{sessions.COOKIE}={browser.cookies[sessions.COOKIE]}".encode()
+    app = SimpleNamespace(state=SimpleNamespace(gateway=state))
+    scope: dict[str, object] = {"type": "http", "method": "GET", "path": "/ops/live", "query_string": b""}
+    scope |= {"app": app, "headers": [(b"host", b"gateway"), (b"cookie", cookie)]}
+    gather(scope)
+    return Request(scope)

@@ -12,6 +12,7 @@ from gateway.store.snapshot import Gauges, RedisGauges
 from gateway.web.pages import overview
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY
+from tests.gateway.web.pages.conftest import live_request
 
 
 async def named(ticks: AsyncIterator[bytes]) -> str:
@@ -19,9 +20,11 @@ async def named(ticks: AsyncIterator[bytes]) -> str:
 
 
 @pytest.fixture
-async def ticks(state: State, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncIterator[bytes]]:
+async def ticks(
+    browser: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[AsyncIterator[bytes]]:
     monkeypatch.setattr(overview, "_READ_SECONDS", 0.01)
-    stream = overview._ticks(state)
+    stream = overview._ticks(live_request(browser, state))
     assert isinstance(stream, AsyncGenerator)
     assert b"retry" in await anext(stream)
     yield stream
