@@ -26,6 +26,7 @@ WARNINGS: Final = (
     *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
     *("meta_data_not_json", "clip_not_inspected"),
     *("name_unknown", "deliveries_held"),
+    *("output_url_changed", "output_url_unusual", "output_url_moved", "output_with_error"),
 )
 
 
@@ -62,7 +63,8 @@ Count = Annotated[int, Field(ge=0)]
 
 @shape
 class Warning(TypedDict):  # noqa: A001 - its name in the document
-    """Something that the client should know about a request that is accepted."""
+    """Something that the client should know about a request that is accepted, or about the result of a
+    job."""
 
     param: str
     code: Annotated[str, extensible(WARNINGS)]

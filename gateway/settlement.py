@@ -8,7 +8,7 @@ separate event, and the state stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -62,6 +62,7 @@ class Settlement:
             "output": snapshot.output,
             "usage": snapshot.usage,
             "metadata": snapshot.metadata,
+            "warnings": _warnings(job, snapshot),
         }
         effects: list[Effect] = [Finish(done)]
         if snapshot.task_id:
@@ -126,8 +127,9 @@ class Settlement:
             "usage": snapshot.usage,
             "metadata": snapshot.metadata,
         }
-        event = events.make_late(replace(job, late=result), await self.jobs.payload(job), now)
-        noting = AddLateResult({"late": result}, event, job.callback_url)
+        fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
+        event = events.make_late(replace(job, **_present(fields)), await self.jobs.payload(job), now)
+        noting = AddLateResult(fields, event, job.callback_url)
         late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
         return await self.jobs.apply(job, late)
 
@@ -172,6 +174,12 @@ class Settlement:
         # fall.
         share = 1.0 if job.polls else 0.9
         return max(int((self.environment.now_ms() - job.submitted_at) * share), 1)
+
+
+def _warnings(job: Job, snapshot: Snapshot) -> list[dict[str, str]] | None:
+    """The job's warnings with those about the result; None if there are none about it."""
+    about = [asdict(warning) for warning in snapshot.warnings]
+    return [*job.warnings, *about] if about else None
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,20 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     return value
 
 
+def salvage(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
+    """The value of a document that `loads` may refuse for its form: with a byte order mark, bytes that are
+    not UTF-8, duplicate keys (the last one counts), NaN (becomes None) or large numbers.
+
+    For answers that were paid for. Raises only `MalformedBody`: what is not JSON stays unreadable, and the
+    limits of size and depth hold.
+    """
+    _check_size(raw, max_depth)
+    try:
+        return json.loads(raw.decode("utf-8-sig", errors="replace"), parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        raise _malformed("invalid_json", "the body is not JSON") from None
+
+
 def _text(raw: bytes) -> str:
     if raw.startswith(b"\xef\xbb\xbf"):
         raise _malformed("byte_order_mark", "the body starts with a byte order mark; send UTF-8 without one")

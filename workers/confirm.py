@@ -14,6 +14,7 @@ import structlog
 
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
+from gateway.errors import Notice
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
@@ -162,7 +163,7 @@ class Confirmer:
         elif any(is_working(poll) for poll in polls):  # another task of the same job may still succeed
             await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
-            await self._give_up(job, ticket, _EMPTY)
+            await self._give_up(job, ticket, _EMPTY, snapshot.usage)
         elif snapshot.status is TaskStatus.COMPLETED:
             await self._wait(job, ticket, {"misses": job.misses + 1})
         elif snapshot.status is TaskStatus.CANCELED and job.cancel_wished_at is not None:
@@ -243,6 +244,7 @@ class Confirmer:
             usage=claimed.get("usage"),
             metadata=claimed.get("metadata"),
             error=UpstreamError(error["code"], error["message"]) if error else None,
+            warnings=[Notice(**warning) for warning in claimed.get("warnings") or ()],
         )
 
     async def _believe(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
@@ -263,9 +265,10 @@ class Confirmer:
         seconds = max(at_least, self._poll_seconds(job))
         await self.jobs.postpone(ticket, int(seconds * 1000), {**fields, "polls": job.polls + 1})
 
-    async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError) -> None:
+    async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError, usage: object = None) -> None:
         """We decide, not the upstream. So the ticket stays, to watch for a late result."""
-        answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, [submit_ticket(job)])
+        done = [submit_ticket(job)]
+        answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done, usage)
         await self._settled(job, answer, ticket, error)
         if answer.outcome is not Outcome.FENCED:
             await self.jobs.postpone(ticket, int(self.settings.poll_max_seconds * 1000), {})

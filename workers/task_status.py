@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.jobs import Job
 from gateway.upstream.base import Found, Inconclusive, QueryOutcome, Snapshot, TaskStatus
+from gateway.upstream.results import shows_video
 
 
 def is_of(job: Job, snapshot: Snapshot) -> bool:
@@ -14,13 +15,11 @@ def is_of(job: Job, snapshot: Snapshot) -> bool:
 
 def is_done(poll: QueryOutcome) -> bool:
     """Whether it shows a completed task with at least one URL of a video."""
-    if not isinstance(poll, Found) or poll.snapshot.status is not TaskStatus.COMPLETED:
-        return False
-    for group in poll.snapshot.output:
-        content = group.get("content")
-        if isinstance(content, list) and any(isinstance(item, dict) and item.get("url") for item in content):
-            return True
-    return False
+    return (
+        isinstance(poll, Found)
+        and poll.snapshot.status is TaskStatus.COMPLETED
+        and shows_video(poll.snapshot.output)
+    )
 
 
 def is_working(poll: QueryOutcome) -> bool:

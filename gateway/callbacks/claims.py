@@ -7,21 +7,24 @@ operator allowed it (`callback_trust=body`), and only if all its URLs are at hos
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.settings import Settings
 from gateway.upstream.base import Snapshot, TaskStatus
+from gateway.upstream.results import shows_video
 from gateway.urls import url_fault
 
 _MAX_URL_CHARACTERS: Final = 2048
 
 
 def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None:
-    """`{"status", "output", "usage", "metadata", "error"}` of a finished task; None if it does not count."""
+    """What a finished task's body claims: `{"status", "output", "usage", "metadata", "warnings", "error"}`;
+    None if it does not count."""
     if settings.callback_trust != "body" or snapshot is None or snapshot.status is TaskStatus.IN_PROGRESS:
         return None
-    if snapshot.status is TaskStatus.COMPLETED and not _has_result(snapshot):
+    if snapshot.status is TaskStatus.COMPLETED and not shows_video(snapshot.output):
         return None
     urls = (*_urls(snapshot.output), *_urls(snapshot.metadata))
     if not all(_is_trusted(settings, url) for url in urls):
@@ -32,14 +35,9 @@ def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None
         "output": snapshot.output,
         "usage": snapshot.usage,
         "metadata": snapshot.metadata,
+        "warnings": [asdict(warning) for warning in snapshot.warnings],
         "error": None if error is None else {"code": error.code, "message": error.message},
     }
-
-
-def _has_result(snapshot: Snapshot) -> bool:
-    """Whether there is a video URL; a cover alone is not a result."""
-    groups = [group.get("content") for group in snapshot.output]
-    return any("url" in item for items in groups if isinstance(items, list) for item in items)
 
 
 def _urls(value: object, name: str = "") -> Iterator[str]:

@@ -16,23 +16,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
-from gateway.upstream.base import TaskStatus, UpstreamError
+from gateway.upstream.base import UpstreamError
 from gateway.urls import CALLBACK_TOKEN
 
 FALLBACK_CODE = "upstream_error"
 NO_REASON = "the upstream gave no reason"
+ONLY_A_CODE = "the upstream gave no reason but its code"
 MAX_MESSAGE_CHARACTERS = 500
 MAX_CODE_CHARACTERS = 64
 MAX_ID_CHARACTERS = 128
 MAX_REFERENCE_CHARACTERS = 512
-MAX_URL_CHARACTERS = 2048
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 _LEAST_MILLISECONDS = 100_000_000_000  # 1973 as milliseconds, the year 5138 as seconds
 _MOST_MILLISECONDS = 2**53
 
-_COMPLETED = frozenset({"completed", "success", "succeeded", "done"})
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -56,8 +54,8 @@ def read_storable(document: object) -> object:
 
 
 def _storable(value: object) -> object:
-    if isinstance(value, str):
-        return _without_token(value)
+    if isinstance(value, str):  # half of a surrogate pair cannot be stored
+        return _without_token(value if value.isascii() else value.encode(errors="ignore").decode())
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, list):
@@ -108,6 +106,22 @@ def read_error(value: object) -> UpstreamError | None:
     if code in ("", "0") and message.lower() in ("", "ok", "success"):
         return None
     return UpstreamError(code or FALLBACK_CODE, message or NO_REASON)
+
+
+def read_failure(document: Mapping[str, object]) -> UpstreamError | None:
+    """The error in a task's document: Vtrix puts it into `error`, Vidu only a code into `err_code`."""
+    error = read_error(document.get("error"))
+    code = read_code(document.get("err_code"))
+    if error or code in ("", "0"):
+        return error
+    return UpstreamError(code, _first_message(document, "err_msg", "error_message") or ONLY_A_CODE)
+
+
+def read_reason(document: Mapping[str, object], word: str) -> UpstreamError:
+    """Why a task without an error failed: what its document says beside the word of its status."""
+    said = _first_message(document, "fail_reason", "failure_reason", "err_msg", "error_message", "message")
+    but = "" if word.lower() == "failed" else f" but its status: {word}"
+    return UpstreamError(FALLBACK_CODE, said or NO_REASON + but)
 
 
 def read_refusal(status: int, document: object) -> UpstreamError:
@@ -161,17 +175,10 @@ def read_reference(fields: Mapping[str, object]) -> str | None:
 
 
 def read_status_word(fields: Mapping[str, object]) -> str:
-    """The upstream's own word for the state, from `status` or else `state`; "" if it has neither."""
-    words = (read_text(fields.get(name), MAX_CODE_CHARACTERS) for name in ("status", "state"))
+    """The upstream's own word for the state, from `status` or else `state`; "" if it has neither. A number is
+    a word too."""
+    words = (read_code(fields.get(name)) for name in ("status", "state"))
     return next((word for word in words if word), "")
-
-
-def read_status(word: str, error: UpstreamError | None) -> TaskStatus:
-    """An unknown word counts as in progress. A task that completed *with* an error has failed."""
-    known = word.lower()
-    if known in _COMPLETED:
-        return TaskStatus.FAILED if error else TaskStatus.COMPLETED
-    return TaskStatus.FAILED if known == "failed" else TaskStatus.IN_PROGRESS
 
 
 def read_progress(value: object) -> float | None:
@@ -208,50 +215,6 @@ def _decimal_text(value: object) -> str | None:
     if number is None or not number.is_finite() or abs(number.adjusted()) > 18:
         return None
     return format(number, "f")
-
-
-def read_output(value: object) -> list[dict[str, object]]:
-    """The published groups `[{"content": [{"type", "url", ...}]}]`.
-
-    Accepts an array of groups, one bare group, or bare items. Leaves out groups with no usable item.
-    """
-    groups = value if isinstance(value, list) else [value]
-    return [{"content": items} for items in map(_read_group, groups) if items]
-
-
-def _read_group(group: object) -> list[dict[str, object]]:
-    if not isinstance(group, dict):
-        return []
-    content = group.get("content", group if "url" in group else [])
-    items = content if isinstance(content, list) else [content]
-    return [item for item in map(_read_item, items) if item]
-
-
-def _read_item(item: object) -> dict[str, object] | None:
-    """The item with all its fields, known or not, but without unsafe URLs: a bad `url` drops the whole
-    item, a bad `watermarked_url` or `cover_url` only that field."""
-    if not isinstance(item, dict):
-        return None
-    kept = {name: value for name, value in item.items() if not name.endswith("url") or is_plain_url(value)}
-    if item.get("url") is not None and "url" not in kept:
-        return None
-    if "url" in kept and not isinstance(kept.get("type"), str):
-        kept["type"] = "video"
-    return kept
-
-
-def is_plain_url(value: object) -> bool:
-    """Whether the value is an absolute http or https URL without userinfo, spaces or control characters."""
-    if not isinstance(value, str) or len(value) > MAX_URL_CHARACTERS:
-        return False
-    if not value.isprintable() or " " in value or "\\" in value:
-        return False
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
 
 
 def read_moment(value: object) -> int | None:

@@ -6,10 +6,12 @@ A dialect (`vtrix.py`, `vidu.py`) translates between our types and one wire form
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, assert_never
+
+from gateway.errors import Notice
 
 #: Awaited when a paid request has been sent except for its last byte. If it raises, the last byte is never
 #: sent: the upstream holds an incomplete request and cannot act on it.
@@ -35,10 +37,13 @@ class TaskStatus(StrEnum):
 class Snapshot:
     """A task as the upstream shows it at one moment.
 
-    `progress`: 0 to 1, if the upstream sent it. `output`: the published groups,
-    `[{"content": [{"type", "url", ...}]}]`. `usage`: `{"cost": decimal string in USD, "discount": number}`,
-    if sent. `raw_status`: the upstream's own word; it is kept because an unknown word counts as in progress.
-    `reference`: our own mark, if the upstream echoes it; a task with another job's mark is not this job's.
+    `other_id`: what the document names as `task_id`, if its `id` is another one. `progress`: 0 to 1, if the
+    upstream sent it. `output`: the published groups, `[{"content": [{"type", "url", ...}]}]`. `usage`:
+    `{"cost": decimal string in USD, "discount": number}`, if sent. `raw_status`: the upstream's own word.
+    `understood`: False if nobody knows that word; the task then counts as in progress. `error`: why it failed
+    or was canceled, or what was said beside such a word. `reference`: our own mark, if the upstream echoes
+    it; a task with another job's mark is not this job's. `warnings`: what the job's owner should know about
+    the result.
     """
 
     task_id: str
@@ -50,6 +55,9 @@ class Snapshot:
     metadata: dict[str, object] | None = None
     error: UpstreamError | None = None
     reference: str | None = None
+    understood: bool = True
+    warnings: Sequence[Notice] = ()
+    other_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +133,12 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Inconclusive:
-    """There was no answer, or none that says anything about the task: ask again later."""
+    """There was no answer, or none that says anything about the task: ask again later. `unreadable`: the
+    upstream answered with success, but we found no task in it."""
 
     reason: str
     retry_after_seconds: float | None = None
+    unreadable: bool = False
 
 
 QueryOutcome = Found | Missing | Inconclusive

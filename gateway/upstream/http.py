@@ -18,7 +18,6 @@ import httpx
 from pydantic import SecretStr
 
 from gateway.environment import no_crash_point
-from gateway.upstream.answers import is_plain_url
 from gateway.upstream.base import (
     Busy,
     CancelOutcome,
@@ -45,6 +44,7 @@ from gateway.upstream.wire import (
     single_use,
     tls_context,
 )
+from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
 
 MAX_PAGES = 10
 #: Larger than other answers: a page may echo a hundred prompts.
@@ -203,7 +203,7 @@ class HttpUpstream:
     async def probe(self, url: str) -> bool:
         """Whether a GET of this URL, one of our own, is answered with 2xx within 5 seconds. The request does
         not carry the upstream's key, and redirects are not followed."""
-        if not is_plain_url(url):
+        if url_fault(url, max_characters=MAX_CALLBACK_URL_CHARACTERS):
             return False
         limit = asyncio.timeout(_PROBE_SECONDS)
         try:
@@ -227,6 +227,6 @@ def _checked_task(task_id: str, outcome: QueryOutcome) -> QueryOutcome:
     """The same outcome, but `Inconclusive` if the snapshot is of another task than the requested one."""
     if not isinstance(outcome, Found):
         return outcome
-    if outcome.snapshot.task_id == "":
-        return Found(replace(outcome.snapshot, task_id=task_id))
-    return outcome if outcome.snapshot.task_id == task_id else Inconclusive("answered for another task")
+    if task_id not in (outcome.snapshot.task_id or task_id, outcome.snapshot.other_id):
+        return Inconclusive("answered for another task")
+    return Found(replace(outcome.snapshot, task_id=task_id, other_id=""))

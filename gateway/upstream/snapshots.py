@@ -9,22 +9,18 @@ callbacks unchanged. No function here raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from gateway import strict_json
-from gateway.errors import MalformedBody
+from gateway.errors import MalformedBody, Notice
 from gateway.upstream.answers import (
-    FALLBACK_CODE,
-    NO_REASON,
-    read_code,
-    read_error,
-    read_output,
+    read_failure,
     read_progress,
+    read_reason,
     read_reference,
     read_refusal,
     read_retry_after,
-    read_status,
     read_status_word,
     read_storable,
     read_task_id,
@@ -40,10 +36,12 @@ from gateway.upstream.base import (
     TaskStatus,
     UpstreamError,
 )
+from gateway.upstream.results import read_result, shows_video
+from gateway.upstream.status_words import status_of
 
 #: Statuses that refuse the account: every other request would be refused as well.
 ACCOUNT_STATUSES = frozenset({401, 402, 403})
-_ONLY_A_CODE = "the upstream gave no reason but its code"
+_BESIDE = "the upstream says that the task is completed, but also gave an error:"
 _CANCEL_CODES = frozenset({"UserCancelled", "Canceled"})
 #: Keys and status words that only one of the formats has. `status` alone proves nothing: Vidu documents both
 #: `state` and `status` for its callbacks.
@@ -63,93 +61,106 @@ class BodyFormat(StrEnum):
 
 
 def decode(body: bytes) -> object:
-    """The decoded body, safe to store; None if it is not JSON."""
+    """The decoded body, safe to store; None if it is not JSON, or JSON with two meanings."""
     try:
-        return read_storable(strict_json.loads(body))
+        return read_storable(_unwrapped(strict_json.loads(body)))
     except MalformedBody:
         return None
 
 
-def read_snapshot(body_format: BodyFormat, document: object) -> Snapshot | None:
-    """The task in the body; None if the body has no status, for other fields are no proof of a state.
+def _salvaged(body: bytes) -> object:
+    """As `decode`, but of JSON with two meanings it takes the usual one: the task is paid for."""
+    try:
+        return read_storable(_unwrapped(strict_json.salvage(body)))
+    except MalformedBody:
+        return None
+
+
+def _unwrapped(document: object) -> object:
+    """The document with the fields of its `data`, if the task or the list is in there."""
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(data, dict):
+        return document
+    if read_task_id(document) or read_status_word(document) or "tasks" in document:
+        return document
+    wrapped = "task_id" in data or "tasks" in data or (read_task_id(data) and read_status_word(data))
+    return document | data if wrapped else document
+
+
+def read_snapshot(document: object) -> Snapshot | None:
+    """The task in the body, whichever format it has; None if the body has no status, for other fields are no
+    proof of a state.
 
     The `task_id` is "" if the body names none.
     """
     if not isinstance(document, dict):
         return None
     word = read_status_word(document)
-    return _READERS[body_format](document, word) if word else None
-
-
-def _vtrix_snapshot(document: Mapping[str, object], word: str) -> Snapshot:
-    error = read_error(document.get("error"))
-    status = read_status(word, error)
-    metadata = document.get("metadata")
-    failed = status is TaskStatus.FAILED
+    if not word:
+        return None
+    task_id, other_id = read_task_id(document) or "", read_task_id({"id": document.get("task_id")}) or ""
+    output, warnings = read_result(document)
+    failure, known = read_failure(document), status_of(word)
+    status = _status(known, failure, done=shows_video(output))
+    error = failure
+    if status in (TaskStatus.FAILED, TaskStatus.CANCELED):
+        error = failure or read_reason(document, word)
+    elif known is not None:
+        error = None
+    if failure and status is TaskStatus.COMPLETED:
+        warnings.append(Notice("output", "output_with_error", f"{_BESIDE} {failure.code}: {failure.message}"))
     return Snapshot(
-        task_id=read_task_id(document) or "",
+        task_id=task_id,
+        other_id=other_id if other_id != task_id else "",
         status=status,
         raw_status=word,
         progress=read_progress(document.get("progress")),
-        output=read_output(document.get("output")),
+        output=output,
         usage=read_usage(document.get("usage")),
-        metadata=metadata if isinstance(metadata, dict) else None,
-        error=(error or UpstreamError(FALLBACK_CODE, NO_REASON)) if failed else None,
+        metadata=_read_metadata(document),
+        error=error,
         reference=read_reference(document),
+        understood=known is not None,
+        warnings=tuple(warnings),
     )
 
 
-def _vidu_snapshot(document: Mapping[str, object], word: str) -> Snapshot:
-    """Credits are not a price in USD, so they go into `metadata`, not into `usage`."""
-    code = read_code(document.get("err_code"))
-    code = "" if code == "0" else code
-    status = _vidu_status(word, code)
-    unsuccessful = status in (TaskStatus.FAILED, TaskStatus.CANCELED)
-    error = UpstreamError(code, _ONLY_A_CODE) if code else UpstreamError(FALLBACK_CODE, NO_REASON)
-    credits_ = document.get("credits")
+def _status(known: TaskStatus | None, failure: UpstreamError | None, *, done: bool) -> TaskStatus:
+    """A word that nobody knows counts as in progress. A task that completed with an error has failed, unless
+    it shows a video: that was paid for."""
+    if known not in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+        return known or TaskStatus.IN_PROGRESS
+    if known is TaskStatus.COMPLETED and (done or failure is None):
+        return known
+    return TaskStatus.CANCELED if failure and failure.code in _CANCEL_CODES else TaskStatus.FAILED
+
+
+def _read_metadata(document: Mapping[str, object]) -> dict[str, object] | None:
+    """Vidu's credits are not a price in USD, so they are metadata, not usage."""
+    metadata, credits_ = document.get("metadata"), document.get("credits")
+    if isinstance(metadata, dict):
+        return metadata
     has_credits = isinstance(credits_, int | float) and not isinstance(credits_, bool)
-    return Snapshot(
-        task_id=read_task_id(document) or "",
-        status=status,
-        raw_status=word,
-        output=read_output({"content": document.get("creations")}),
-        metadata={"credits": credits_} if has_credits else None,
-        error=error if unsuccessful else None,
-        reference=read_reference(document),
-    )
+    return {"credits": credits_} if has_credits else None
 
 
-def _vidu_status(word: str, code: str) -> TaskStatus:
-    """An unknown word counts as in progress. A task that succeeded *with* an error has failed."""
-    known = word.lower()
-    if known not in ("success", "failed"):
-        return TaskStatus.IN_PROGRESS
-    if code in _CANCEL_CODES:
-        return TaskStatus.CANCELED
-    return TaskStatus.COMPLETED if known == "success" and not code else TaskStatus.FAILED
-
-
-_READERS: dict[BodyFormat, Callable[[Mapping[str, object], str], Snapshot]] = {
-    BodyFormat.VTRIX: _vtrix_snapshot,
-    BodyFormat.VIDU: _vidu_snapshot,
-}
-
-
-def initial_snapshot(body_format: BodyFormat, document: object) -> Snapshot | None:
+def initial_snapshot(document: object) -> Snapshot | None:
     """The task in the answer to a create request; None if the answer only says that the task exists."""
-    snapshot = read_snapshot(body_format, document)
+    snapshot = read_snapshot(document)
     if snapshot is None:
         return None
     says_more = snapshot.status is not TaskStatus.IN_PROGRESS or snapshot.progress is not None
     return snapshot if says_more else None
 
 
-def read_poll(body_format: BodyFormat, status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
+def read_poll(status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
     """The outcome of a poll. Header names are in lower case."""
-    document = decode(body)
+    document = decode(body) or _salvaged(body)
     if 200 <= status < 300:
-        snapshot = read_snapshot(body_format, document)
-        return Found(snapshot) if snapshot else Inconclusive(f"{status} without a task's status")
+        snapshot = read_snapshot(document)
+        if snapshot is not None:
+            return Found(snapshot)
+        return Inconclusive(f"{status} without a task's status", unreadable=True)
     return Missing() if status == 404 else inconclusive(status, headers, document)
 
 
@@ -163,18 +174,18 @@ def inconclusive(status: int, headers: Mapping[str, str], document: object) -> I
 
 def read_callback(native: BodyFormat, body: bytes) -> Hint:
     """What a callback claims. A body that fits both formats counts as `native`."""
-    document = decode(body)
+    document = decode(body) or _salvaged(body)
     if not isinstance(document, dict):
         return Hint()
     word = read_status_word(document)
     if not word and _TASK_KEYS.isdisjoint(document):
         return Hint()
     body_format = _format_of(document, word.lower()) or native
-    snapshot = read_snapshot(body_format, document)
+    snapshot = read_snapshot(document)
     final = snapshot is not None and snapshot.status is not TaskStatus.IN_PROGRESS
     return Hint(
         task_id=read_task_id(document),
-        status=snapshot.status if snapshot else None,
+        status=snapshot.status if snapshot and snapshot.understood else None,
         foreign=body_format is not native,
         snapshot=snapshot if final else None,
     )

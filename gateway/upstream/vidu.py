@@ -99,7 +99,7 @@ class ViduDialect:
             task_id = read_task_id(document) if isinstance(document, dict) else None
             if task_id is None:
                 return Unknown(f"{status} without an id")
-            return Accepted(task_id, initial_snapshot(BodyFormat.VIDU, document))
+            return Accepted(task_id, initial_snapshot(document))
         error = read_refusal(status, document)
         if status not in _NO_TASK or error.code in _UNCLEAR:
             return Unknown(f"{status}: {error.message}")
@@ -110,7 +110,7 @@ class ViduDialect:
         return AccountRefused(error, status) if status in ACCOUNT_STATUSES else Rejected(error)
 
     def read_task(self, status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
-        return read_poll(BodyFormat.VIDU, status, headers, body)
+        return read_poll(status, headers, body)
 
     def read_callback(self, body: bytes) -> Hint:
         """Vidu's own body is native; a Vtrix envelope is foreign."""

@@ -100,7 +100,7 @@ class VtrixDialect:
         return Unknown(f"{status}: {error.message}")
 
     def read_task(self, status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
-        return read_poll(BodyFormat.VTRIX, status, headers, body)
+        return read_poll(status, headers, body)
 
     def read_callback(self, body: bytes) -> Hint:
         """Reads the Vtrix envelope, and Vidu's own body, which Vtrix may forward unchanged."""
@@ -124,6 +124,6 @@ def _read_accepted(status: int, document: object) -> SubmitOutcome:
         return Unknown(f"{status} with a body that cannot be read")
     task_id = read_task_id(document)
     if task_id is not None:
-        return Accepted(task_id, initial_snapshot(BodyFormat.VTRIX, document))
+        return Accepted(task_id, initial_snapshot(document))
     error = read_error(document.get("error"))
     return Rejected(error) if error else Unknown(f"{status} with neither an id nor an error")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,11 +22,12 @@ from gateway.errors import ConfigurationError
 MAX_ANSWER_BYTES = 256 * 1024
 #: Shorter than the idle limit of common servers (5 s and more), so that our side closes idle connections.
 _IDLE_SECONDS = 4.0
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """A complete HTTP answer. Header names are in lower case; the body is not decoded."""
+    """A complete HTTP answer. Header names are in lower case; the body is decompressed."""
 
     status: int
     headers: dict[str, str]
@@ -120,7 +122,7 @@ async def exchange(
     if body is None:
         return f"more than {max_bytes} bytes"
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return RawAnswer(response.status_code, headers, body)
+    return RawAnswer(response.status_code, headers, _decompressed(headers, body, max_bytes))
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes | None:
@@ -130,6 +132,16 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes | None:
         if len(body) > max_bytes:
             return None
     return bytes(body)
+
+
+def _decompressed(headers: Mapping[str, str], body: bytes, max_bytes: int) -> bytes:
+    """The body, decompressed if a server compressed it although we asked it not to."""
+    if headers.get("content-encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, max_bytes)
+    except zlib.error:
+        return body
 
 
 def checked_base(base_url: str) -> str:

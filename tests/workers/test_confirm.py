@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import orjson
 from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
+from gateway.errors import Notice
 from gateway.events import EventType
 from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket, submit_ticket
@@ -34,6 +35,24 @@ async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_tol
         "jobs_finished|completed": "1",
         "callback_lost|jobs": "1",
     }
+
+
+async def test_what_is_unusual_about_a_result_is_a_warning_of_the_job_and_of_its_event(rig: Rig) -> None:
+    given = {"param": "prompt", "code": "prompt_long", "message": "is long"}
+    about = Notice("output[0].content[0].url", "output_url_changed", "is not exactly what the upstream sent")
+    job = await rig.submitted(callback_url="https://client.example.com/hook", warnings=[given])
+    done = await rig.confirm(job, Found(completed(warnings=(about,))))
+    assert done.warnings == [given, asdict(about)]
+    [delivery] = await rig.deliveries(done)
+    body = await rig.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    assert orjson.loads(body or "")["data"]["warnings"] == done.warnings
+
+
+async def test_a_job_without_a_video_still_shows_what_it_cost(rig: Rig) -> None:
+    job = await rig.submitted()
+    for _ in range(3):
+        job = await rig.confirm(job, Found(completed(output=[])))
+    assert (job.state, job.usage) == (JobState.FAILED, {"cost": "0.25", "discount": 1})
 
 
 async def test_a_completed_job_leaves_no_place_behind_and_the_next_one_goes_in_the_same_step(

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role
+from gateway.errors import Notice
 from gateway.events import EventType
 from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket
@@ -50,7 +51,9 @@ async def test_a_late_result_is_told_once_beside_a_state_that_stays(rig: Rig) ->
 
 async def test_the_event_shows_the_job_with_its_late_result(rig: Rig) -> None:
     job = await given_up(rig, payload="order 7")
-    after = await rig.confirm(job, Found(completed()))
+    about = Notice("output[0].content[0].url", "output_url_unusual", "is kept as the upstream sent it")
+    after = await rig.confirm(job, Found(completed(warnings=(about,))))
+    assert [warning["code"] for warning in after.warnings] == ["output_url_unusual"]
     [late] = [one for one in await rig.deliveries(job) if one.event_type is EventType.LATE_RESULT]
     body = await rig.redis.hget(keys.event(late.event_id), "body")  # type: ignore[misc]
     event = orjson.loads(body or "")

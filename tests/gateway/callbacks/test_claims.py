@@ -43,6 +43,7 @@ def test_a_result_at_a_named_host_is_claimed(trusting: Settings) -> None:
         "output": DONE.output,
         "usage": {"cost": "0.5"},
         "metadata": {"trace": "t"},
+        "warnings": [],
         "error": None,
     }
 

@@ -66,7 +66,7 @@ def test_the_status_is_read_and_its_raw_word_kept(name: str, word: str, status: 
     assert (snapshot.status, snapshot.raw_status) == (status, word)
 
 
-@pytest.mark.parametrize("word", [None, "", 3, True, {}, ["completed"]])
+@pytest.mark.parametrize("word", [None, "", 3.5, True, {}, ["completed"]])
 def test_without_a_status_nothing_is_inferred(word: object) -> None:
     document = {
         "id": "t1",
