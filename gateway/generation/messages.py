@@ -70,7 +70,7 @@ def _explain(detail: ErrorDetails, fields: Mapping[str, object]) -> Problem:
             count = len(given) if isinstance(given, list) else 0
             return Problem(param, "too_many", f"{count} {name}; {_COUNTS[name]}")
         case "string_too_short":
-            return Problem(param, "blank", "is empty; describe the video")
+            return Problem(param, "blank", "shows nothing; describe the video")
         case "string_too_long":
             length, most = len(str(value)), allowed["max_length"]
             return Problem(param, "too_long", f"has {length} characters; send at most {most}")

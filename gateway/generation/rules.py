@@ -16,6 +16,7 @@ from gateway import strict_json
 from gateway.errors import MalformedBody, Notice, Problem
 from gateway.generation import clips, media
 from gateway.generation.model import PUBLISHED_MODELS
+from gateway.texts import is_blank
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
 
 MAX_IMAGES = 7
@@ -123,8 +124,8 @@ def _prompt(found: Findings, prompt: object) -> None:
     if not isinstance(prompt, str):
         return
     most, long = found.limits.prompt_max_characters, found.limits.prompt_warn_characters
-    if not prompt or prompt.isspace():
-        found.refuse("prompt", "blank", "is blank; describe the video")
+    if is_blank(prompt):
+        found.refuse("prompt", "blank", "shows nothing; describe the video")
     elif len(prompt) > most:
         found.refuse("prompt", "too_long", f"has {len(prompt)} characters; shorten it to at most {most}")
     elif len(prompt) > long:

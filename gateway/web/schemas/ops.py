@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from gateway.lifecycle import OnUnknown
 from gateway.resolution import Action
+from gateway.texts import NotBlank
 from gateway.web.schemas.jobs import Count, JobSummary, Timestamp
 from gateway.web.schemas.shape import open_shape, shape
 
@@ -17,6 +18,12 @@ UNKNOWN_ID: Final = "^[0-9]{1,15}-job_[0-9A-HJKMNP-TV-Z]{26}$"
 TENANT: Final = "^[a-z0-9][a-z0-9_-]{0,31}$"
 TASK_ID: Final = "^[!-~]{1,128}$"
 
+# `Field` must come before the validator, or the limits disappear from the JSON schema.
+Reason = Annotated[
+    str,
+    Field(min_length=1, max_length=256, description="The reason, for other operators. Not blank."),
+    NotBlank,
+]
 Amount = Annotated[float, Field(ge=0)]
 EntryId = Annotated[str, Field(pattern=ENTRY_ID)]
 
@@ -38,7 +45,7 @@ class ResolveRequest(OpsRequest):
 
 
 class PauseRequest(OpsRequest):
-    reason: str = Field(min_length=1, max_length=256, description="The reason, for other operators.")
+    reason: Reason
 
 
 @shape

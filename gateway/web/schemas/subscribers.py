@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.web.schemas.jobs import Count, Delivery, DeliverySummary, Timestamp
-from gateway.web.schemas.ops import OpsRequest
+from gateway.web.schemas.ops import OpsRequest, Reason
 from gateway.web.schemas.shape import shape
 
 #: Id of an endpoint, or of a host of jobs' callback URLs.
@@ -24,7 +24,7 @@ class PauseSubscriber(OpsRequest):
     seconds: int | None = Field(
         default=None, ge=1, le=MAX_SECONDS, description="Duration of the pause. null: until it is resumed."
     )
-    reason: str = Field(min_length=1, max_length=256, description="The reason, for other operators.")
+    reason: Reason
 
 
 class ResumeSubscribers(OpsRequest):

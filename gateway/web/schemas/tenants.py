@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from gateway.lifecycle import OnUnknown
 from gateway.tenants import Scope
+from gateway.texts import NotBlank
 from gateway.web.schemas.jobs import Timestamp
 from gateway.web.schemas.ops import TENANT, OpsRequest
 from gateway.web.schemas.shape import shape
@@ -33,7 +34,9 @@ Whole = Annotated[int, Field(ge=1, le=MAX_WHOLE)]
 class TenantChange(OpsRequest):
     """An omitted field stays unchanged; null resets a field to the service's default."""
 
-    title: str | None = Field(default=None, min_length=1, max_length=128, description="Display name.")
+    title: Annotated[str, Field(min_length=1, max_length=128), NotBlank] | None = Field(
+        default=None, description="Display name. Not blank."
+    )
     on_unknown: OnUnknown | None = Field(
         default=None, description="What happens to its jobs whose outcome stays unknown."
     )

@@ -52,6 +52,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("videos", CLIP, "wrong_type"),
     ("prompt", "", "blank"),
     ("prompt", " \n\u3000", "blank"),
+    ("prompt", "\u200b\u2800\u3164", "blank"),
     ("prompt", "x" * 5001, "too_long"),
     ("prompt", 5, "wrong_type"),
     ("prompt", None, "wrong_type"),

@@ -114,6 +114,7 @@ async def test_after_an_outage_of_our_own_all_are_resumed(operator: httpx.AsyncC
         ("resume", {"subscriber": "ep_1"}, "subscriber"),
         ("pause", {"subscriber": f"url-{0:020x}"}, "reason"),
         ("pause", {"subscriber": f"url-{0:020x}", "reason": "x", "seconds": 0}, "seconds"),
+        ("pause", {"subscriber": f"url-{0:020x}", "reason": "\u200b"}, "reason"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_by_its_name(

@@ -91,6 +91,7 @@ async def test_a_name_that_no_tenant_can_have_is_404(operator: httpx.AsyncClient
         ({"on_unknown": "holds"}, "on_unknown", "not_one_of"),
         ({"wieght": 3}, "wieght", "unknown_parameter"),
         ({"title": ""}, "title", "blank"),
+        ({"title": "\u3164"}, "title", "blank"),
     ],
 )
 async def test_a_setting_that_cannot_be_is_refused_by_its_name_and_changes_nothing(
