@@ -13,6 +13,7 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import func
 
+from gateway.background import cancel_all
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
 from gateway.dispatch import ACCOUNT, Role, queue_name
@@ -78,7 +79,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             await asyncio.gather(
                 *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
             )
-            await _end(tasks)
+            await cancel_all(*tasks)
             await heartbeat.end()
             await pool.disconnect()
 
@@ -100,15 +101,6 @@ def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[
         prober = Prober(r.jobs, ctx["upstream"], r.keyring, r.environment, r.settings.public_url, gap)
         tasks.append(asyncio.create_task(prober.run(), name="probe"))
     return tasks
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels until all are done: asyncio.wait_for, which redis uses, can lose a cancel on Python 3.11."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_PAUSE_SECONDS)
 
 
 async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.background import cancel_all
 from gateway.errors import StoreFull
 from gateway.telemetry import Outage
 
@@ -39,10 +40,7 @@ class MemoryGauge:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._reader is not None
-        # Cancel repeatedly: a timeout inside the client at the same moment swallows a cancellation.
-        while not self._reader.done():
-            self._reader.cancel()
-            await asyncio.wait([self._reader], timeout=0.5)
+        await cancel_all(self._reader)
 
     @property
     def ratio(self) -> float | None:

@@ -17,6 +17,7 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.background import cancel_all
 from gateway.events import FINAL_TYPES
 from gateway.lifecycle import FINAL
 from gateway.store import keys
@@ -100,11 +101,7 @@ class Notifications:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Cancel repeatedly: a timeout inside the client at the same moment swallows a cancellation.
-        while running := [task for task in self._running if not task.done()]:
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running, timeout=0.5)
+        await cancel_all(*self._running)
 
     @contextlib.contextmanager
     def watch(self, job_id: str) -> Iterator[WakeSignal]:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from gateway.background import cancel_all
 from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
@@ -119,9 +120,7 @@ async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Jo
     try:
         yield journal
     finally:
-        while not replaying.done():  # a timeout inside the Redis client can swallow a cancellation
-            replaying.cancel()
-            await asyncio.wait([replaying], timeout=0.5)
+        await cancel_all(replaying)
         await journal.close()
 
 

@@ -7,6 +7,7 @@ import contextlib
 from types import TracebackType
 from typing import Final, Self
 
+from gateway.background import cancel_all
 from gateway.errors import StoreUnavailable
 from gateway.store.client_keys import RedisKeyStore
 
@@ -26,9 +27,7 @@ class KeyUsageRecorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while not self._task.done():  # a timeout inside the Redis client can swallow a cancellation
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=0.5)
+        await cancel_all(self._task)
         await self._flush()
 
     async def _run(self) -> None:

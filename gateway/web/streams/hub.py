@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 import structlog
 
+from gateway.background import cancel_all
 from gateway.errors import LimitReached, StoreUnavailable
 from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.notifications import Notifications, WakeSignal
@@ -161,10 +162,7 @@ class Streams:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
-        # Once is not enough: a timeout inside the Redis client can swallow a cancellation.
-        while not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=0.5)
+        await cancel_all(self._task)
 
     @contextlib.asynccontextmanager
     async def feed(self, tenant: str) -> AsyncIterator[Feed]:
