@@ -23,7 +23,7 @@ from gateway.resolution import resubmission, unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Outcome
-from gateway.store.effects import BindTask, Finish, HoldSlot, Tally
+from gateway.store.effects import BindTask, Finish, HoldSlot, PollAfter, Tally
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
 
@@ -41,9 +41,12 @@ def grace_seconds(job: Job, settings: Settings) -> float:
     return max(settings.unknown_grace_seconds, slow)
 
 
-def evidence_ms(job: Job, settings: Settings) -> int:
-    """Ms from the lost outcome to the first search for evidence."""
-    return int(min(_FIRST_LIST_SECONDS, grace_seconds(job, settings)) * 1000)
+def outcome_lost(job: Job, settings: Settings) -> Transition:
+    """The transition of a released submission without a clear answer. The job keeps its slot, and a search
+    for evidence is due."""
+    search_ms = int(min(_FIRST_LIST_SECONDS, grace_seconds(job, settings)) * 1000)
+    effects = [HoldSlot(), PollAfter(search_ms), Tally(["submissions|unknown"])]
+    return Transition(JobEvent.OUTCOME_LOST, effects=effects)
 
 
 @dataclass(frozen=True, slots=True)

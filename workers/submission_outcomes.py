@@ -40,7 +40,7 @@ from gateway.upstream.base import (
     UpstreamError,
     reason_of,
 )
-from workers.evidence import evidence_ms
+from workers.evidence import outcome_lost
 from workers.store_retry import persist
 
 _BUSY_CAP_SECONDS: Final = 60.0
@@ -74,7 +74,8 @@ class OutcomeRecorder:
             case Rejected():
                 return await self._rejected(job, outcome.error, [ticket, confirm_ticket(job)])
             case Unknown():
-                return await self._apply(job, self._lost(job).also(RecordHistory(reason_of(outcome))))
+                lost = outcome_lost(job, self.settings).also(RecordHistory(reason_of(outcome)))
+                return await self._apply(job, lost)
             case _:
                 assert_never(outcome)
 
@@ -153,7 +154,8 @@ class OutcomeRecorder:
             if fresh is None or (fresh.epoch, fresh.run) != (job.epoch, job.run):
                 return answer
             if fresh.evidence is not None:
-                return await self.jobs.apply(fresh, self._lost(job).guarded(Guard.same_submission(job)))
+                lost = outcome_lost(job, self.settings).guarded(Guard.same_submission(job))
+                return await self.jobs.apply(fresh, lost)
             return await self.settlement.fail(fresh, JobEvent.UPSTREAM_REJECTED, error, done, tally=_REJECTED)
 
         return await persist(settle, self.environment)
@@ -165,11 +167,7 @@ class OutcomeRecorder:
         if result.outcome is not Outcome.FENCED:
             return result
         account = back.find(JudgeAccount)
-        return await self._apply(job, self._lost(job).also(*([account] if account else [])))
-
-    def _lost(self, job: Job) -> Transition:
-        effects = [HoldSlot(), PollAfter(evidence_ms(job, self.settings)), Tally(["submissions|unknown"])]
-        return Transition(JobEvent.OUTCOME_LOST, effects=effects)
+        return await self._apply(job, outcome_lost(job, self.settings).also(*([account] if account else [])))
 
     def _accepted(self, job: Job, outcome: Accepted) -> Transition:
         snapshot = outcome.snapshot

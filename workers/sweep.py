@@ -21,12 +21,12 @@ from gateway.resolution import unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement, unpaid
 from gateway.store.base import JobStore
-from gateway.store.effects import AddToFields, Finish, GiveBackSlot, HoldSlot, PollAfter, Tally
+from gateway.store.effects import AddToFields, Finish, GiveBackSlot, Tally
 from gateway.store.lanes import Lanes
 from gateway.store.transitions import Guard, Transition
 from gateway.telemetry import Outage
 from gateway.upstream.base import UpstreamError
-from workers.evidence import evidence_ms, grace_seconds
+from workers.evidence import grace_seconds, outcome_lost
 
 TICK_SECONDS: Final = 1.0
 _BLOB_SWEEP_SECONDS: Final = 600.0
@@ -122,9 +122,9 @@ class Sweeper:
         elif job.state is JobState.SUBMITTING:  # its outcome will be known in a moment
             await self.jobs.defer_deadline(job, now + _CHECK_AGAIN_MS)
         else:
-            await self._give_up(job, now)
+            await self._fail_at_deadline(job, now)
 
-    async def _give_up(self, job: Job, now: int) -> None:
+    async def _fail_at_deadline(self, job: Job, now: int) -> None:
         """Fails the job at its total deadline. The upstream may still work on it: the slot stays taken until
         we see the task end, or would have given it up anyway."""
         unknown = job.state is JobState.UNKNOWN
@@ -153,14 +153,13 @@ class Sweeper:
             await self.settlement.fail(job, JobEvent.POISONED, _POISON, done, tally=["submissions|poison"])
             log.error("poisoned", epoch=job.epoch)
             return
-        answer = await self.jobs.apply(job, self._given_up(job))
+        answer = await self.jobs.apply(job, self._lease_lost(job))
         log.warning("lease_ran_out", epoch=job.epoch, outcome=answer.outcome, became=answer.after)
 
-    def _given_up(self, job: Job) -> Transition:
+    def _lease_lost(self, job: Job) -> Transition:
         """The transition for a submission whose worker is gone."""
         guard = Guard.same_release(job)
         if job.released_at is None:  # the last byte was never sent
             unpaid_for = [AddToFields({"lost": 1}), GiveBackSlot(0), Tally(["submissions|lease_lost"])]
             return Transition(JobEvent.CLAIM_LOST, guard, unpaid_for)
-        lost = [HoldSlot(), PollAfter(evidence_ms(job, self.settings)), Tally(["submissions|unknown"])]
-        return Transition(JobEvent.OUTCOME_LOST, guard, lost)
+        return outcome_lost(job, self.settings).guarded(guard)

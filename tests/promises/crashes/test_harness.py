@@ -154,7 +154,7 @@ def test_a_sweep_that_calls_a_released_submission_unpaid_is_seen(
     def unpaid(self: Sweeper, job: Job) -> Transition:
         return Transition(JobEvent.CLAIM_LOST, effects=[UnsetFields(["released_at"]), GiveBackSlot(0)])
 
-    monkeypatch.setattr(Sweeper, "_given_up", unpaid)
+    monkeypatch.setattr(Sweeper, "_lease_lost", unpaid)
     found = broken_by(server, "plain", ["submit.last_byte.after"])
     assert "it was paid for 2 times, with 0 resubmissions chosen" in found
 

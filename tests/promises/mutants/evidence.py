@@ -75,9 +75,9 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "unknown_is_not_looked_at",
-        "workers/submission_outcomes.py",
-        "OutcomeRecorder._lost",
-        "PollAfter(evidence_ms(job, self.settings)), ",
+        "workers/evidence.py",
+        "outcome_lost",
+        "PollAfter(search_ms), ",
         "",
         "an unknown outcome lies until the total deadline",
         (

@@ -114,7 +114,7 @@ SUBMISSION: Final = (
     Mutant(
         "armed_is_called_unknown",
         "workers/sweep.py",
-        "Sweeper._given_up",
+        "Sweeper._lease_lost",
         "if job.released_at is None:  # the last byte was never sent",
         "if job.epoch == 0:",
         "a job that cost nothing waits for evidence that cannot come, and fails",
@@ -129,7 +129,7 @@ SUBMISSION: Final = (
     Mutant(
         "released_is_called_queued",
         "workers/sweep.py",
-        "Sweeper._given_up",
+        "Sweeper._lease_lost",
         "if job.released_at is None:  # the last byte was never sent",
         "if job.epoch > 0:",
         "a job that may have been paid for is sent again",
@@ -207,7 +207,7 @@ SUBMISSION: Final = (
     Mutant(
         "sweep_does_not_compare",
         "workers/sweep.py",
-        "Sweeper._given_up",
+        "Sweeper._lease_lost",
         "guard = Guard.same_release(job)",
         'guard = Guard({"state": job.state})',
         "a submission that is released while the sweep looks is queued again, and paid for twice",
