@@ -16,9 +16,8 @@ from pydantic import ValidationError
 
 from gateway import strict_json
 from gateway.errors import InvalidRequest, Notice, Problem
-from gateway.generation import messages
+from gateway.generation import data_uris, messages
 from gateway.generation.body import flat_fields
-from gateway.generation.media import MIME_OF_EXTENSION, data_uri
 from gateway.generation.model import GenerationRequest
 from gateway.generation.rules import Limits, examine
 
@@ -105,7 +104,7 @@ async def _attached(reference: str, read: Callable[[str], Awaitable[bytes]]) -> 
     if not reference.startswith(_REFERENCE_PREFIX):
         return reference
     extension = reference.rpartition(".")[2]
-    return data_uri(MIME_OF_EXTENSION[extension], await read(reference))
+    return data_uris.write(extension, await read(reference))
 
 
 def _in_page_order(problems: list[Problem]) -> list[Problem]:

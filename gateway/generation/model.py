@@ -47,20 +47,9 @@ Seconds = Annotated[int, Field(ge=0, le=10), BeforeValidator(_whole)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
 Corner = Annotated[int, Field(ge=1, le=4), BeforeValidator(_whole)]
 OptionalText = Annotated[str | None, BeforeValidator(_not_null)]
-ImageReference = Annotated[
-    str,
-    Field(
-        json_schema_extra={"pattern": r"^([hH][tT][tT][pP][sS]?://|data:image/(png|jpeg|jpg|webp);base64,)"}
-    ),
-]
-VideoReference = Annotated[
-    str,
-    Field(
-        json_schema_extra={
-            "pattern": r"^([hH][tT][tT][pP][sS]?://|data:video/(mp4|quicktime|mov|x-msvideo|avi);base64,)"
-        }
-    ),
-]
+# Wide enough for every reference that is taken, and narrow enough to be worth checking.
+_REFERENCE = r"^([hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[^,]*; *[bB][aA][sS][eE]64,)"
+MediaReference = Annotated[str, Field(json_schema_extra={"pattern": _REFERENCE})]
 
 
 class GenerationRequest(BaseModel):
@@ -90,7 +79,7 @@ class GenerationRequest(BaseModel):
     )
 
     model: str = Field(description="The model.", json_schema_extra={"enum": list(PUBLISHED_MODELS)})
-    images: list[ImageReference] = Field(
+    images: list[MediaReference] = Field(
         min_length=1,
         max_length=7,
         repr=False,
@@ -98,7 +87,7 @@ class GenerationRequest(BaseModel):
         "such as `data:image/png;base64,...`. png, jpeg, jpg or webp; at least 128x128; aspect ratio from "
         "1:4 to 4:1.",
     )
-    videos: list[VideoReference] | None = Field(
+    videos: list[MediaReference] | None = Field(
         default=None,
         max_length=2,
         repr=False,

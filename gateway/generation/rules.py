@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from gateway import strict_json
 from gateway.errors import MalformedBody, Notice, Problem
 from gateway.generation import clips, media
+from gateway.generation.file_types import Kind
 from gateway.generation.model import PUBLISHED_MODELS
 from gateway.texts import is_blank
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
@@ -97,9 +98,7 @@ def _clip_count(found: Findings) -> int:
     return len(videos) if isinstance(videos, list) else 0
 
 
-def _references(
-    found: Findings, references: list[object], name: str, kind: media.Kind, seconds: float
-) -> None:
+def _references(found: Findings, references: list[object], name: str, kind: Kind, seconds: float) -> None:
     limits = found.limits
     for at, reference in enumerate(references):
         if not isinstance(reference, str):

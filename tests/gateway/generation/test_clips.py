@@ -9,7 +9,8 @@ import pytest
 from gateway.errors import Problem, Unavailable
 from gateway.generation import clip_probe, clips
 from gateway.generation.clips import inspect_clips
-from gateway.generation.media import MIME_OF_EXTENSION, InlineMedia
+from gateway.generation.file_types import MIME_OF_EXTENSION
+from gateway.generation.media import InlineMedia
 from tests.gateway.generation.media_samples import clip, image, sound
 
 

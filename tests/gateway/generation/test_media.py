@@ -11,7 +11,8 @@ from PIL import Image
 
 from gateway.errors import Problem
 from gateway.generation import media
-from gateway.generation.media import InlineMedia, Kind
+from gateway.generation.file_types import Kind
+from gateway.generation.media import InlineMedia
 from tests.effort import scaled
 from tests.gateway.generation.media_samples import animation, clip, data_uri, image
 
@@ -110,9 +111,6 @@ def test_the_declared_type_must_be_the_real_one(declared: str, actual: str) -> N
         (base64.b64encode(image()).decode(), "image", "bare_base64"),
         ("data:image/png,abc", "image", "media_type"),
         ("data:image/png;base64", "image", "media_type"),
-        ("data:image/png;charset=utf-8;base64,AAAA", "image", "media_type"),
-        ("data:image/PNG;base64,AAAA", "image", "media_type"),
-        ("DATA:image/png;base64,AAAA", "image", "media_type"),
         ("data:image/gif;base64,R0lGODdh", "image", "media_type"),
         ("data:image/svg+xml;base64,AAAA", "image", "media_type"),
         ("data:;base64,AAAA", "image", "media_type"),
@@ -136,11 +134,6 @@ def test_the_declared_type_must_be_the_real_one(declared: str, actual: str) -> N
 )
 def test_anything_that_is_not_a_media_reference_is_refused(reference: str, kind: Kind, code: str) -> None:
     assert check(reference, kind)[1] == code
-
-
-@pytest.mark.parametrize("brand", [b"avif", b"heic", b"mif1", b"M4A "])
-def test_a_picture_or_a_song_in_an_iso_file_is_not_a_clip(brand: bytes) -> None:
-    assert check(data_uri("video/mp4", b"\0\0\0\x18ftyp" + brand + b"\0" * 40), "video")[1] == "media_unknown"
 
 
 def test_the_limit_of_the_decoded_size_is_exact() -> None:
