@@ -13,8 +13,8 @@ from gateway.store.effect_base import AuditEntry
 from gateway.store.script_runner import Scripts, Word
 from gateway.tenants import Key, Scope
 
-#: How long a key is cached, in seconds. A revoked key may still work for this long.
-REMEMBERED_SECONDS: Final = 5.0
+#: How long a key is cached, in seconds. A key that ended may still work for this long.
+REMEMBERED_SECONDS: Final = 2.5
 _REMEMBERED_KEYS: Final = 10_000
 
 
@@ -52,6 +52,7 @@ class RedisKeyStore:
             names.append(keys.client_key(key.replaces))
             order["replaced_until"] = str(until)  # a string, because a number could lose digits in Lua
         await self._scripts.run("add_key", names, [arguments.dump(order)])
+        self._remembered.pop(key.replaces or "", None)
 
     async def find(self, key_id: str) -> Key | None:
         """The key with this id, also if revoked or expired; None if there is none. May be up to
@@ -65,11 +66,22 @@ class RedisKeyStore:
             fields = await self._redis.hgetall(keys.client_key(key_id))  # type: ignore[misc]
         if not fields:
             return None
+        found = _key_from(key_id, fields)
+        self._remember(found, now)
+        return found
+
+    async def fresh(self, key_ids: Sequence[str]) -> list[Key]:
+        """Those of the keys that exist, as they are stored now, in one round trip."""
+        now = self._monotonic()
+        found = await self._read(key_ids)
+        for key in found:
+            self._remember(key, now)
+        return found
+
+    def _remember(self, key: Key, now: float) -> None:
         if len(self._remembered) >= _REMEMBERED_KEYS:
             self._remembered.clear()
-        found = _key_from(key_id, fields)
-        self._remembered[key_id] = (now, found)
-        return found
+        self._remembered[key.id] = (now, key)
 
     async def lookup(self, key_id: str) -> Key | None:
         """The key as it is stored now, past the cache."""

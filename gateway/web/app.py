@@ -31,6 +31,7 @@ from gateway.web.http.assets import Assets
 from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
+from gateway.web.key_watch import KeyWatch
 from gateway.web.openapi import document, swagger_ui
 from gateway.web.operation import routes
 from gateway.web.ops.routes import OPS
@@ -77,12 +78,15 @@ def create_app(settings: Settings) -> Starlette:
             memory = await open_now.enter_async_context(gauge)
             journal = await open_now.enter_async_context(_journal(settings, resources))
             await open_now.enter_async_context(KeyUsageRecorder(resources.client_keys))
+            watching = KeyWatch(resources.client_keys, resources.environment.now_ms)
+            key_watch = await open_now.enter_async_context(watching)
             sending = Deliverer(
                 guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
             )
             deliverer = await open_now.enter_async_context(sending)
             app.state.gateway = State(
                 *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams),
+                key_watch=key_watch,
                 login_limits=LoginLimits(resources.environment.monotonic),
                 journal=journal,
                 stopping=stopping,

@@ -16,6 +16,7 @@ from gateway.upstream.base import Dialect
 from gateway.web.http.bodies import ByteBudget
 from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.request_counts import RequestCounts
+from gateway.web.key_watch import KeyWatch
 from gateway.web.streams.hub import Streams
 from gateway.web.streams.keepalive import KeepAlive
 
@@ -24,9 +25,10 @@ from gateway.web.streams.keepalive import KeepAlive
 class State:
     """`guard`: which endpoint URLs may be registered. `memory`: whether Redis has room for new jobs.
     `deliverer`: sends test events. `keep_alive`: wakes waiting clients regularly. `streams`: the open event
-    streams. `login_limits`: on attempts to sign in to the pages. `journal`: stores callbacks while Redis is
-    down, if configured. `budget`: memory for bodies. `testing`: endpoints with a test event in progress ->
-    tenant. `stopping`: set when the process shuts down, so that waiting clients get an answer."""
+    streams. `key_watch`: tells waiting clients that their key has ended. `login_limits`: on attempts to sign
+    in to the pages. `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for
+    bodies. `testing`: endpoints with a test event in progress -> tenant. `stopping`: set when the process
+    shuts down, so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -36,6 +38,7 @@ class State:
     deliverer: Deliverer
     keep_alive: KeepAlive
     streams: Streams
+    key_watch: KeyWatch
     login_limits: LoginLimits
     journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)

@@ -19,6 +19,7 @@ from gateway.errors import NotFound, Unavailable
 from gateway.events import EVENT_OF
 from gateway.store.event_log import START, Entry, JobEvents, event_position
 from gateway.tenants import Key
+from gateway.web.key_watch import Watched
 from gateway.web.state import state_of
 from gateway.web.streams.hub import CHUNK_BYTES, PAGE, Feed, Listener, Message, gap
 
@@ -49,13 +50,18 @@ class _Stream(Response, abc.ABC):
         self._keepalives = 0
         self._batch_size = 1  # number of events that fit into a chunk
         self._send: Send
+        self._watched: Watched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send = send
         if self._state.stopping.is_set():
             raise Unavailable("this process is shutting down; try again")
         async with self._state.streams.feed(self._key.tenant) as feed:
-            with self._state.keep_alive.include(self._listener.signal):
+            signal, keys = self._listener.signal, self._state.key_watch
+            with (
+                self._state.keep_alive.include(signal),
+                keys.watching(self._key, tenants.Scope.JOBS_READ, signal) as self._watched,
+            ):
                 await self._run(feed)
 
     @abc.abstractmethod
@@ -80,6 +86,7 @@ class _Stream(Response, abc.ABC):
         await self._send({"type": "http.response.body", "body": body})
 
     async def _write(self, block: bytes) -> None:
+        self._check_open()
         await self._send({"type": "http.response.body", "body": block, "more_body": True})
 
     async def _send_messages(self, messages: Sequence[Message]) -> None:
@@ -130,27 +137,20 @@ class _Stream(Response, abc.ABC):
     def _check_open(self) -> None:
         if self._listener.closed is not None:
             raise _StreamEnded(self._listener.closed)
+        if self._watched.ended is not None:
+            raise _StreamEnded(str(self._watched.ended))
         if self._state.stopping.is_set():
             raise _StreamEnded("this process is shutting down")
 
     async def _keep_alive(self, offered: str) -> None:
-        """Check client and key, and send the current position even if there was no event for the client: all
+        """Check the client, and send the current position even if there was no event for the client: all
         events up to `offered` that it wants have been queued."""
         if await self._request.is_disconnected():
             raise _StreamEnded
         self._keepalives += 1
-        if self._keepalives % 2 == 0:
-            await self._check_key()
         if not self._listener.signal.notified:  # the queue is empty
             self._last = max(self._last, offered, key=event_position)
         await self._write(f": {self._keepalives}\nid: {self._last}\n\n".encode())
-
-    async def _check_key(self) -> None:
-        with contextlib.suppress(Unavailable):
-            async with self._state.keep_alive.reading:
-                key = await self._state.resources.client_keys.find(self._key.id)
-            if key is None or key.revoked_at is not None or tenants.Scope.JOBS_READ not in key.scopes:
-                raise _StreamEnded("the key was revoked")
 
 
 class TenantStream(_Stream):

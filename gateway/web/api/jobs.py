@@ -14,13 +14,13 @@ from starlette.responses import Response
 
 from gateway import cancellation, generation, tracing
 from gateway.delivery.guard import allowing
-from gateway.errors import NotFound
+from gateway.errors import NotFound, ScopeMissing, Unauthenticated
 from gateway.intake import Checked, JobOptions
 from gateway.job_view import public, summary
 from gateway.jobs import JOB_ID, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown, Status, states_of
 from gateway.store.base import QueuePosition
-from gateway.tenants import Key
+from gateway.tenants import Key, Scope
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.long_poll import until_final
 from gateway.web.api.timeline import timeline_of
@@ -136,7 +136,9 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         return json_answer(document, 202, headers | _retry_after(posted.position))
     del checked  # free its memory, possibly megabytes, while the client waits
     headers["preference-applied"] = f"wait={wait}"
-    return await _shown(state, await until_final(request, job, wait), headers, 202)
+    with contextlib.suppress(Unauthenticated, ScopeMissing):  # it was accepted: the client must know its job
+        job = await until_final(request, job, wait, key, Scope.JOBS_WRITE)
+    return await _shown(state, job, headers, 202)
 
 
 async def check(request: Request, key: Key, _: Params) -> Response:
@@ -160,7 +162,8 @@ async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator
 
 async def show(request: Request, key: Key, params: Params) -> Response:
     """The job, immediately, or with `?wait=N` when it is finished, after N seconds at the latest."""
-    job = await until_final(request, await _owned(request, key.tenant), params[WAIT])
+    job = await _owned(request, key.tenant)
+    job = await until_final(request, job, params[WAIT], key, Scope.JOBS_READ)
     return await _shown(state_of(request), job)
 
 

@@ -7,19 +7,27 @@ import asyncio
 from starlette.requests import Request
 
 from gateway.jobs import Job
+from gateway.tenants import Key, Scope
 from gateway.web.state import state_of
 
 
-async def until_final(request: Request, job: Job, seconds: int) -> Job:
-    """The job when it is finished; earlier after `seconds`, at shutdown, or if the client disconnects."""
+async def until_final(request: Request, job: Job, seconds: int, key: Key, scope: Scope) -> Job:
+    """The job when it is finished; earlier after `seconds`, at shutdown, or if the client disconnects. Raises
+    Unauthenticated or ScopeMissing when the key ends or loses the scope."""
     if seconds == 0 or job.final:
         return job
     state = state_of(request)
-    with state.resources.notifications.watch(job.id) as signal, state.keep_alive.include(signal):
+    with (
+        state.resources.notifications.watch(job.id) as signal,
+        state.keep_alive.include(signal),
+        state.key_watch.watching(key, scope, signal) as watched,
+    ):
         timer = asyncio.get_running_loop().call_later(seconds, signal.expire)
         try:
             while True:
                 signal.was_notified()  # reset before reading, so that no later change is missed
+                if watched.ended is not None:
+                    raise watched.ended
                 async with state.keep_alive.reading:
                     job = await state.resources.jobs.read(job.id) or job
                 if job.final or signal.expired or state.stopping.is_set():

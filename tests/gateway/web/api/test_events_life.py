@@ -17,6 +17,7 @@ from gateway.local.valkey import valkey
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import client_keys, keys
+from gateway.web import key_watch
 from gateway.web.streams import hub, keepalive
 from tests.gateway.store.conftest import new_job
 from tests.gateway.web.api.hearing import SECONDS, Block, Ear, Serving, cancel, hearing, post, serving, told
@@ -31,6 +32,7 @@ BEAT = 0.1
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepalive, "KEEPALIVE_SECONDS", BEAT)
     monkeypatch.setattr(client_keys, "REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr(key_watch, "CHECK_SECONDS", BEAT)
 
 
 @pytest.fixture
