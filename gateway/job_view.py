@@ -27,6 +27,7 @@ WARNINGS: Final = (
     *("meta_data_not_json", "clip_not_inspected"),
     *("name_unknown", "deliveries_held"),
     *("output_url_changed", "output_url_unusual", "output_url_moved", "output_with_error"),
+    "output_status_unknown",
 )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
+from gateway.callbacks import claims
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
-from gateway.errors import Notice
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
@@ -35,9 +35,11 @@ from gateway.upstream.base import (
     Upstream,
     UpstreamError,
 )
+from gateway.upstream.snapshots import with_a_video
 from workers.evidence import EvidenceSeeker
 from workers.leases import renewed
 from workers.task_status import is_done, is_of, is_working, risen
+from workers.unknown_status import UnknownStatusAlarm
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a new task may not be visible yet
 _EMPTY_ANSWERS: Final = 3  # how often a task may be completed without a video before we give up
@@ -88,7 +90,7 @@ class Confirmer:
             await self._poll_unless_claimed(job, ticket)
         elif job.state is JobState.SUBMITTING:  # the callback arrived before the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
-        elif (snapshot := self._believed(job)) is not None:
+        elif (snapshot := claims.believed(self.settings, job)) is not None:
             await self._believe(job, snapshot, ticket)
         else:  # unknown; or accepted, but its task turned out to belong to another job
             await self._seeker().seek(job, ticket)
@@ -124,6 +126,7 @@ class Confirmer:
             for task in job.tasks:
                 await self._ask_to_cancel(job, task)
         polls = [await self._query(job, task) for task in job.tasks]
+        job = await UnknownStatusAlarm(self.jobs).counted(job, polls)
         if all(poll is _FOREIGN for poll in polls) and await self._seeker().find(job, ticket):
             return
         done = next((poll for poll in polls if is_done(poll)), None)
@@ -147,7 +150,7 @@ class Confirmer:
                 young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
                 if young or any(is_working(poll) for poll in polls):
                     await self._wait(job, ticket, {})
-                elif (snapshot := self._believed(job)) is not None:
+                elif (snapshot := claims.believed(self.settings, job)) is not None:
                     await self._believe(job, snapshot, ticket)
                 else:
                     await self._give_up(job, ticket, _LOST)
@@ -160,6 +163,8 @@ class Confirmer:
     ) -> None:
         if is_done(Found(snapshot)):
             await self._succeed(job, snapshot, ticket)
+        elif self._is_late(job) and (shown := with_a_video(snapshot)):
+            await self._succeed(job, shown, ticket)
         elif any(is_working(poll) for poll in polls):  # another task of the same job may still succeed
             await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
@@ -230,23 +235,6 @@ class Confirmer:
             await self.jobs.apply(job, ended)
         await self.jobs.drop(ticket)
 
-    def _believed(self, job: Job) -> Snapshot | None:
-        """The result that a callback's body claimed, if the settings trust bodies."""
-        if self.settings.callback_trust != "body" or job.claimed is None:
-            return None
-        claimed: dict[str, Any] = job.claimed
-        error = claimed.get("error")
-        return Snapshot(
-            task_id=job.task_id or "",
-            status=TaskStatus(claimed["status"]),
-            raw_status=claimed["status"],
-            output=claimed.get("output") or [],
-            usage=claimed.get("usage"),
-            metadata=claimed.get("metadata"),
-            error=UpstreamError(error["code"], error["message"]) if error else None,
-            warnings=[Notice(**warning) for warning in claimed.get("warnings") or ()],
-        )
-
     async def _believe(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
         if job.state is JobState.UNKNOWN:  # a genuine callback proves that the upstream accepted it
             accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), [HoldSlot()])
@@ -258,12 +246,16 @@ class Confirmer:
             await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
 
     async def _wait(self, job: Job, ticket: Ticket, fields: dict[str, object], at_least: float = 0) -> None:
-        limit = self.settings.job_deadline(job.off_peak)
-        if self._seconds_since(job.submitted_at or job.created_at) > limit:
+        if self._is_late(job):
             await self._give_up(job, ticket, _LATE)
             return
         seconds = max(at_least, self._poll_seconds(job))
-        await self.jobs.postpone(ticket, int(seconds * 1000), {**fields, "polls": job.polls + 1})
+        counts = {"polls": job.polls + 1, "strange_polls": job.strange_polls}
+        await self.jobs.postpone(ticket, int(seconds * 1000), fields | counts)
+
+    def _is_late(self, job: Job) -> bool:
+        limit = self.settings.job_deadline(job.off_peak)
+        return self._seconds_since(job.submitted_at or job.created_at) > limit
 
     async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError, usage: object = None) -> None:
         """We decide, not the upstream. So the ticket stays, to watch for a late result."""

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway.errors import Notice
+from gateway.jobs import Job
 from gateway.settings import Settings
-from gateway.upstream.base import Snapshot, TaskStatus
+from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 from gateway.upstream.results import shows_video
 from gateway.urls import url_fault
 
@@ -38,6 +40,24 @@ def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None
         "warnings": [asdict(warning) for warning in snapshot.warnings],
         "error": None if error is None else {"code": error.code, "message": error.message},
     }
+
+
+def believed(settings: Settings, job: Job) -> Snapshot | None:
+    """The result that a callback's body claimed for the job, if the settings trust bodies."""
+    if settings.callback_trust != "body" or job.claimed is None:
+        return None
+    claimed: dict[str, Any] = job.claimed
+    error = claimed.get("error")
+    return Snapshot(
+        task_id=job.task_id or "",
+        status=TaskStatus(claimed["status"]),
+        raw_status=claimed["status"],
+        output=claimed.get("output") or [],
+        usage=claimed.get("usage"),
+        metadata=claimed.get("metadata"),
+        error=UpstreamError(error["code"], error["message"]) if error else None,
+        warnings=[Notice(**warning) for warning in claimed.get("warnings") or ()],
+    )
 
 
 def _urls(value: object, name: str = "") -> Iterator[str]:

@@ -68,7 +68,7 @@ def _alarms(alarms: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for alarm in alarms:
         style = "bold red" if alarm["severity"] == "page" else "yellow"
-        table.add_row(Text(alarm["code"], style), alarm["text"], Text(alarm["runbook"], "dim"))
+        table.add_row(Text(alarm["code"], style), Text(alarm["text"]), Text(alarm["runbook"], "dim"))
     return table
 
 

@@ -211,6 +211,10 @@ class JobStore(Protocol):
     async def note_callback_probe(self) -> None:
         """Records that a probe is sent, if it is the first."""
 
+    async def note_unknown_status(self, job: Job, word: str, error: str) -> bool:
+        """Records that the upstream reported this status of the job's task, which nobody knows, and what it
+        said beside it. True if it is news for operators."""
+
     async def on_unknown(self, job: Job) -> OnUnknown | None:
         """The owner's choice: for the job, or else for the tenant; None without one."""
 

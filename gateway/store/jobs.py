@@ -201,6 +201,10 @@ class RedisJobStore(Admissions):
         since, last = (int(value) if value else None for value in found)
         return Witness(seconds * 1000 + microseconds // 1000, since, last)
 
+    async def note_unknown_status(self, job: Job, word: str, error: str) -> bool:
+        names = [keys.UNKNOWN_STATUSES]
+        return bool(await self._scripts.run("note_unknown_status", names, [word, error, job.id, job.account]))
+
     async def on_unknown(self, job: Job) -> OnUnknown | None:
         if job.on_unknown is not None:
             return job.on_unknown

@@ -59,7 +59,8 @@ class Gauges:
     subscribers; `due_seconds`: the longest wait of a delivery in a lane that is not paused, among the longest
     200. `memory_ratio`: used share of Redis' maxmemory, 0 without a limit. `workers`: processes with a recent
     heartbeat; `paused`: an operator paused the service; `read_seconds`: how long this reading took; `now`:
-    Redis' clock, seconds since 1970."""
+    Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows: seconds
+    since it was last seen}."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -79,6 +80,7 @@ class Gauges:
     redis_version: str = ""
     timings: dict[str, Timing] = field(default_factory=dict)
     due_seconds: float = 0.0
+    unknown_statuses: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class RedisGauges:
                 pipe.info("server")
                 pipe.hgetall(keys.TIMINGS)
                 pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
+                pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
                 for account in accounts:
                     pipe.hmget(keys.account(account.name), ["parked_at", "slots", "cut_at", "hold_until"])
                 for role in Role:
@@ -130,8 +133,8 @@ class RedisGauges:
                 replies = await pipe.execute()
         took = self._monotonic() - began
         (seconds, microseconds), counts, tally, swept, taken, path, unknown, memory = replies[:8]
-        paused_lanes, workers, paused, server, timings, longest = replies[8:14]
-        roles_at = 14 + len(accounts)
+        paused_lanes, workers, paused, server, timings, longest, words = replies[8:15]
+        roles_at = 15 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
         if paused_lanes and longest:
             longest = await self._sendable(longest)
@@ -141,7 +144,7 @@ class RedisGauges:
             tally=_numbers(tally),
             roles=roles,
             sweep_age_seconds=_since(now, swept),
-            accounts=self._accounts(now, replies[14:roles_at], roles[Role.SUBMIT].slots, taken),
+            accounts=self._accounts(now, replies[15:roles_at], roles[Role.SUBMIT].slots, taken),
             callback_path_age_seconds=_since(now, path[0]),
             callback_path_unproven_seconds=None if path[0] else _since(now, path[1]),
             unknown_oldest_seconds=_age(now, unknown),
@@ -154,6 +157,7 @@ class RedisGauges:
             memory_bytes=int(memory["used_memory"]),
             timings=timings_of(timings),
             due_seconds=_age(now, longest),
+            unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

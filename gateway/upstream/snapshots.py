@@ -10,6 +10,7 @@ callbacks unchanged. No function here raises.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 
 from gateway import strict_json
@@ -142,6 +143,16 @@ def _read_metadata(document: Mapping[str, object]) -> dict[str, object] | None:
         return metadata
     has_credits = isinstance(credits_, int | float) and not isinstance(credits_, bool)
     return {"credits": credits_} if has_credits else None
+
+
+def with_a_video(snapshot: Snapshot) -> Snapshot | None:
+    """The task as completed, if it shows a video under a status that nobody knows. Only for a job that would
+    be given up: the video may be paid for."""
+    if snapshot.understood or not shows_video(snapshot.output):
+        return None
+    word = snapshot.raw_status
+    unsure = Notice("output", "output_status_unknown", f'comes from a task with the unknown status "{word}"')
+    return replace(snapshot, status=TaskStatus.COMPLETED, warnings=[*snapshot.warnings, unsure])
 
 
 def initial_snapshot(document: object) -> Snapshot | None:

@@ -6,8 +6,8 @@ lasts for a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -19,6 +19,8 @@ CALLBACK_PATH_SECONDS: Final = 300
 DUE_SECONDS: Final = 600
 MEMORY_RATIO: Final = 0.75
 SKEW_SECONDS: Final = 2
+STATUS_SECONDS: Final = 900
+_MAX_WORDS: Final = 3
 
 
 class Severity(StrEnum):
@@ -31,7 +33,8 @@ class Figures:
     """Input of the alarms. `durable`: None if unknown. `callbacks`: whether they are on. `accounts`: number
     of upstream accounts. `paused_accounts`: names of the paused ones. `workers`: running processes.
     `sweep_seconds`, `callback_path_seconds`: None if never yet; `callback_path_unproven_seconds`: since the
-    first probe while none has ever arrived."""
+    first probe while none has ever arrived. `unknown_statuses`: words for a task's state that nobody knows,
+    and seconds since each was last seen."""
 
     durable: bool | None
     paused: bool
@@ -49,6 +52,7 @@ class Figures:
     dead: int
     memory_ratio: float
     skew_seconds: float
+    unknown_statuses: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ def _all(now: Figures) -> Iterator[Alarm]:
         since = "have not reached us" if now.callback_path_seconds is not None else "have never reached us"
         text = f"callbacks {since} for {_time(unheard)}: polling finds results later"
         yield Alarm("CallbackPathDead", page, text)
+    if words := [word for word, seconds in now.unknown_statuses.items() if seconds < STATUS_SECONDS]:
+        quoted = ", ".join(f'"{word}"' for word in words[:_MAX_WORDS])
+        more = f" and {len(words) - _MAX_WORDS} more" if len(words) > _MAX_WORDS else ""
+        yield Alarm("StatusUnknown", page, f"the upstream reports a status that nobody knows: {quoted}{more}")
     if now.unknown_seconds > UNKNOWN_SECONDS:
         yield Alarm("UnknownOld", page, f"an outcome has been unknown for {_time(now.unknown_seconds)}")
     if now.queue_seconds > QUEUE_SECONDS:

@@ -135,10 +135,8 @@ def _families(
             "gateway_redis_durable", "1 when Redis is configured for durable writes", value=int(durable)
         )
     yield from _own(request_counts)
-    slots = GaugeMetricFamily("gateway_slots", "Configured slots", labels=["role"])
-    for role, limit in limits.items():
-        slots.add_metric([role], limit.slots)
-    yield slots
+    slots = {role.value: limit.slots for role, limit in limits.items()}
+    yield _labelled("gateway_slots", "Configured slots", "role", slots)
     if gauges is not None:
         yield from _single(gauges)
         yield from _accounts(gauges)
@@ -242,14 +240,23 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
 
 
 def _counts(gauges: Gauges) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily("gateway_jobs", "Stored jobs, by phase", labels=["phase"])
-    for phase in JobState:
-        jobs.add_metric([phase], gauges.counts.get(f"job:{phase}", 0))
-    yield jobs
-    deliveries = GaugeMetricFamily("gateway_deliveries", "Stored deliveries, by state", labels=["state"])
-    for state in DeliveryState:
-        deliveries.add_metric([state], gauges.counts.get(f"delivery:{state}", 0))
-    yield deliveries
+    jobs = {phase.value: gauges.counts.get(f"job:{phase}", 0) for phase in JobState}
+    yield _labelled("gateway_jobs", "Stored jobs, by phase", "phase", jobs)
+    deliveries = {state.value: gauges.counts.get(f"delivery:{state}", 0) for state in DeliveryState}
+    yield _labelled("gateway_deliveries", "Stored deliveries, by state", "state", deliveries)
+    yield _labelled(
+        "gateway_unknown_status_age_seconds",
+        "Time since the upstream last reported this status of a task, which nobody knows",
+        "word",
+        gauges.unknown_statuses,
+    )
+
+
+def _labelled(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
 
 
 def _queues(gauges: Gauges) -> Iterator[Metric]:

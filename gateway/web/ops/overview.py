@@ -143,4 +143,5 @@ def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> 
         dead=gauges.counts.get(f"delivery:{DeliveryState.DEAD}", 0),
         memory_ratio=gauges.memory_ratio,
         skew_seconds=now_ms / 1000 - gauges.now,
+        unknown_statuses=gauges.unknown_statuses,
     )

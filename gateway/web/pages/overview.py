@@ -36,6 +36,7 @@ WHERE: Final = {
     "ServicePaused": "/ops/upstream",
     "AccountParked": "/ops/upstream",
     "CallbackPathDead": "/ops/upstream",
+    "StatusUnknown": "/ops/log?of=events",
     "UnknownOld": "/ops/jobs?phase=unknown",
     "QueueOld": "/ops/queue",
     "DeliveriesOverdue": "/ops/queue?role=deliver",

@@ -40,6 +40,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"lease_seconds": 61}, "WorkerHangs"),
     ({"paused_accounts": ["main"]}, "AccountParked"),
     ({"paused": True}, "ServicePaused"),
+    ({"unknown_statuses": {"frozen": 899.0}}, "StatusUnknown"),
     ({"callback_path_seconds": 301}, "CallbackPathDead"),
     ({"unknown_seconds": 2401}, "UnknownOld"),
     ({"queue_seconds": 7300}, "QueueOld"),
@@ -83,6 +84,14 @@ def test_a_paused_account_is_named_and_whether_another_sends() -> None:
     )
     [everything] = alarms_of(replace(WELL, paused_accounts=["main", "second"]))
     assert everything.text.startswith("nothing is sent: the upstream refused account main, second")
+
+
+def test_a_status_that_nobody_knows_is_quoted_while_it_is_seen() -> None:
+    words = {"a": 1.0, "[/red]": 2.0, "c": 3.0, "d": 4.0, "old": 901.0}
+    [alarm] = alarms_of(replace(WELL, unknown_statuses=words))
+    assert alarm.text == 'the upstream reports a status that nobody knows: "a", "[/red]", "c" and 1 more'
+    assert alarms_of(replace(WELL, unknown_statuses={"old": 901.0})) == []
+    assert f"(gateway_unknown_status_age_seconds) < {alarms.STATUS_SECONDS}" in RULES
 
 
 def test_the_gravest_come_first() -> None:

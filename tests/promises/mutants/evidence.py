@@ -241,9 +241,9 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "body_is_believed_in_confirm_mode",
-        "workers/confirm.py",
-        "Confirmer._believed",
-        'if self.settings.callback_trust != "body" or job.claimed is None:',
+        "gateway/callbacks/claims.py",
+        "believed",
+        'if settings.callback_trust != "body" or job.claimed is None:',
         "if job.claimed is None:",
         "the other lock: a client gets whatever video the sender of a callback named",
         (named("workers/evidence_listed", "a_body_is_not_believed_unless_that_was_chosen"),),

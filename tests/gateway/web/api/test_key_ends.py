@@ -34,7 +34,7 @@ def server(settings: Settings, empty_redis: None, monkeypatch: pytest.MonkeyPatc
 
 
 async def revoke(resources: Resources, key: Key) -> None:
-    await resources.client_keys.revoke(key.id, resources.environment.now_ms())
+    await resources.client_keys.revoke(key.id, resources.environment.now_ms(), by="key1")
 
 
 async def rotate_without_overlap(resources: Resources, key: Key) -> None:
