@@ -1,4 +1,4 @@
-"""Operators' commands on jobs, deliveries and subscribers, over the gateway's API.
+"""Operators' commands on the service, jobs, deliveries and subscribers, over the gateway's API.
 
 Commands do not ask for confirmation. They print the result.
 """
@@ -6,14 +6,20 @@ Commands do not ask for confirmation. They print the result.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
 from gateway.commands.options import AsJson, OperatorKey, Url, call
-from gateway.commands.printing import rows, show_result
+from gateway.commands.printing import blocks, fields, rows, show_result
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.commands.printing import Lines
+
+service = typer.Typer(help="The whole service: show, pause and resume it.", no_args_is_help=True)
 jobs = typer.Typer(help="Jobs of any tenant: list, show, cancel and resolve them.", no_args_is_help=True)
 deliveries = typer.Typer(help="Deliveries of any tenant: list and redeliver them.", no_args_is_help=True)
 subscribers = typer.Typer(help="Subscribers: pause and resume them, list paused ones.", no_args_is_help=True)
@@ -25,6 +31,39 @@ class Decision(StrEnum):
     BIND = "bind"
     RESUBMIT = "resubmit"
     FAIL = "fail"
+
+
+@service.command("show")
+def show_service(url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
+    """Show whether the service is paused, and why."""
+    found = call("GET", "state", url, key)
+    show_result(found, as_json, _service_state)
+
+
+@service.command("pause")
+def pause_service(
+    reason: Annotated[str, typer.Option(help="The reason, for other operators.")],
+    url: Url = "",
+    key: OperatorKey = "",
+    as_json: AsJson = False,
+) -> None:
+    """Stop sending jobs to the upstream. Jobs are still accepted, polled and delivered."""
+    found = call("POST", "pause", url, key, {"reason": reason})
+    show_result(found, as_json, _service_state)
+
+
+@service.command("resume")
+def resume_service(url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
+    """Send jobs to the upstream again."""
+    found = call("POST", "resume", url, key)
+    show_result(found, as_json, _service_state)
+
+
+def _service_state(found: Mapping[str, Any]) -> str:
+    paused = found["paused"]
+    if paused is None:
+        return "the service is active"
+    return f"the service is paused since {paused['at']}, by {paused['by']}: {paused['reason']}"
 
 
 @jobs.command("list")
@@ -41,15 +80,33 @@ def list_jobs(
     """List a tenant's jobs, newest first."""
     given = {"tenant": tenant, "limit": limit} | ({"phase": phase} if phase else {})
     found = call("GET", f"jobs?{urlencode(given)}", url, key)
-    columns = ("id", "phase", "created_at", "finished_at", "spend")
-    show_result(found, as_json, lambda found: rows(found["data"], columns))
+    columns = ("id", "phase", "created_at", "finished_at", "spend", "error")
+    show_result(found, as_json, lambda found: rows([_with_error(job) for job in found["data"]], columns))
 
 
 @jobs.command("show")
 def show_job(job_id: Job, url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
-    """Show the timeline of a job."""
-    found = call("GET", f"jobs/{quote(job_id, safe='')}/timeline", url, key)
-    show_result(found, as_json, lambda found: rows(found["data"], ("at", "kind"), rest="text"))
+    """Show a job, why it failed if it did, and its timeline."""
+    where = f"jobs/{quote(job_id, safe='')}"
+    job = call("GET", where, url, key)["job"]
+    timeline = call("GET", f"{where}/timeline", url, key)
+    show_result({**timeline, "details": job}, as_json, _job_lines)
+
+
+def _job_lines(found: Mapping[str, Any]) -> Lines:
+    names = (
+        *("id", "tenant", "phase", "error", "spend", "account", "task_id"),
+        *("created_at", "submitted_at", "unknown_since", "finished_at"),
+    )
+    job = _with_error(found["details"])
+    shown = {name: job[name] for name in names if job[name] is not None}
+    return blocks(fields(shown), rows(found["data"], ("at", "kind"), rest="text"))
+
+
+def _with_error(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The job; its error as one text."""
+    error = job["error"]
+    return {**job, "error": error and f"{error['code']}: {error['error_message']}"}
 
 
 @jobs.command("cancel")

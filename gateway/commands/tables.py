@@ -92,7 +92,7 @@ def _counts(overview: Mapping[str, Any]) -> Lines:
         "redis": f"{redis['version']}, {redis['memory_bytes'] / 1e6:,.0f} MB, {redis['read_ms']:.1f} ms",
     }
     if overview["paused"]:
-        shown["service"] = Text("PAUSED", "bold red")
+        shown["service"] = Text("PAUSED; vidu-gateway service show says why", "bold red")
     return fields(shown)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -45,6 +46,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "endpoints disable": ("{endpoint}",),
     "endpoints enable": ("{endpoint}",),
     "endpoints recover": ("{endpoint}", "--since", "{since}"),
+    "service pause": ("--reason", WHY),
+    "service show": (),
+    "service resume": (),
     "jobs list": ("--tenant", "acme"),
     "jobs show": ("{job}",),
     "jobs unknown": (),
@@ -183,6 +187,32 @@ def test_a_terminal_of_80_columns_shows_ids_as_a_pipe_does(name: str, run: Any) 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_terminal_that_wants_no_colours_gets_none(name: str, run: Any) -> None:
     assert "\x1b" not in run(name, out=Output(terminal=True), no_color="1")[0]
+
+
+@pytest.mark.processes
+def test_why_a_job_failed_is_shown(service: Service, run: Any) -> None:
+    job = service.records["job"]
+    error = call("GET", f"{service.machine.gateway}/v1/jobs/{job}", service.machine.key)[1]["error"]
+    assert "NoFox" in error["code"] + error["error_message"]
+    why = f"{error['code']}: {error['error_message']}"
+    found, _ = run("jobs show", out=Output(terminal=False))
+    assert re.search(rf"^error +{re.escape(why)}$", found, re.MULTILINE)
+    found, _ = run("jobs show", "--json", out=Output(terminal=False))
+    assert json.loads(found)["details"]["error"] == error
+    assert why in run("jobs list", out=Output(terminal=False))[0]
+
+
+@pytest.mark.processes
+def test_the_whole_service_is_paused_and_resumed(service: Service, run: Any) -> None:
+    where = f"{service.machine.gateway}/ops/api/state"
+    key = service.environment["VIDU_GATEWAY_OPS_KEY"]
+    found, _ = run("service pause", out=Output(terminal=False))
+    assert found.startswith("the service is paused since ")
+    assert found.endswith(f": {WHY}\n")
+    assert call("GET", where, key)[1]["paused"]["reason"] == WHY
+    assert "vidu-gateway service show" in run("status", out=Output(terminal=False))[0]
+    assert run("service resume", out=Output(terminal=False))[0] == "the service is active\n"
+    assert call("GET", where, key)[1]["paused"] is None
 
 
 @pytest.mark.processes
