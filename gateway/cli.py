@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -12,7 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands import accounts_cli, audit_cli, endpoints_cli, keys_cli, ops_cli, tenants_cli
+from gateway.commands import accounts_cli, audit_cli, endpoints_cli, keys_cli, ops_cli, printing, tenants_cli
+from gateway.commands.options import AsJson, ClientKey, OperatorKey, Url, client, operator
 from gateway.dispatch import Role
 from gateway.errors import GatewayError
 
@@ -20,11 +20,13 @@ app = typer.Typer(
     help="Video generation jobs: accepted once, paid for once, delivered by a signed webhook.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, including secrets
+    rich_markup_mode=None,  # its help has boxes, and cuts what is too long for them
 )
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(tenants_cli.app, name="tenants")
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(endpoints_cli.app, name="endpoints")
+app.add_typer(ops_cli.service, name="service")
 app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")
@@ -40,7 +42,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"vidu-gateway {version('vidu-gateway')}")
+        printing.say(f"vidu-gateway {version('vidu-gateway')}")
         raise typer.Exit
 
 
@@ -83,7 +85,10 @@ def up(
     log_level: Annotated[LogLevel, typer.Option(help="Log level of all processes.")] = "info",
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the logs of all processes.")] = False,
 ) -> None:
-    """Run the whole service on this machine: store, gateway, workers and the sandbox as upstream."""
+    """Run the whole service on this machine.
+
+    That is the store, the gateway, workers and, as upstream, the sandbox.
+    """
     if upstream_url and not upstream_key:
         raise typer.BadParameter("--upstream-url requires --upstream-key, or GATEWAY_UPSTREAM_KEY")
     from gateway.commands.stack import Plan
@@ -119,7 +124,7 @@ def demo(
         bool, typer.Option("--json", help="Print one JSON object as the last line; progress goes to stderr.")
     ] = False,
 ) -> None:
-    """Run one job through the whole service: from three images to a video and a signed webhook."""
+    """Run one job, from three images to a video and a signed webhook."""
     from gateway.commands.demo import Order
     from gateway.commands.demo import demo as run
 
@@ -130,11 +135,8 @@ def demo(
 @app.command()
 def listen(
     forward: Annotated[str, typer.Option(help="URL that each event is POSTed to as a signed webhook.")],
-    url: Annotated[str, typer.Option(help="URL of the gateway.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str,
-        typer.Option(envvar="VIDU_GATEWAY_KEY", help="A client key with jobs:read.", show_default=False),
-    ] = "",
+    url: Url = "",
+    key: ClientKey = "",
     events: Annotated[
         str,
         typer.Option(help="Event types, comma-separated; * for all (default: the default of an endpoint)."),
@@ -143,54 +145,51 @@ def listen(
         str | None, typer.Option(help="Signing secret (whsec_...) to use instead of a new one.")
     ] = None,
 ) -> None:
-    """Forward your tenant's events to a service on this machine, which the gateway cannot reach."""
-    if not key:
-        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_KEY")
+    """Forward your tenant's events to a service on this machine."""
+    gateway = client(url, key)
     from gateway.commands.listen import Plan
     from gateway.commands.listen import listen as run
 
     filters = tuple(part.strip() for part in events.split(",") if part.strip())
-    run(Plan(forward, url, key, filters, secret))
+    run(Plan(forward, gateway.url, gateway.key, filters, secret))
 
 
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Check the configuration in this environment: settings, Redis, workers, callbacks, upstream, files."""
+    """Check the configuration in this environment.
+
+    It checks settings, Redis, workers, callbacks, the upstream and files.
+    """
     from gateway.commands import doctor as examination
 
     findings = examination.examine()
     if as_json:
         for finding in findings:
-            typer.echo(json.dumps(asdict(finding)))
+            printing.show_json(asdict(finding))
     else:
-        from rich.console import Console
-
         from gateway.commands.tables import findings_table
 
-        Console().print(findings_table(findings))
+        printing.show(findings_table(findings))
     if examination.has_errors(findings):
         raise typer.Exit(1)
 
 
 @app.command()
 def status(
-    url: Annotated[str, typer.Option(help="URL of the gateway.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str, typer.Option(envvar="VIDU_GATEWAY_OPS_KEY", help="A key with ops:read.", show_default=False)
-    ] = "",
+    url: Url = "",
+    key: OperatorKey = "",
     watch: Annotated[
         float | None, typer.Option(min=0.5, help="Seconds between updates (default: print once).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show an overview of the service: depth, age, slots, counts and alarms."""
-    if not key:
-        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
+    """Show the service: depth, age, slots, counts and alarms."""
+    gateway = operator(url, key)
     from gateway.commands import status as status_command
 
-    status_command.show(url, key, watch=watch, as_json=as_json)
+    status_command.show(gateway, watch=watch, as_json=as_json)
 
 
 @app.command()
@@ -199,28 +198,28 @@ def top(
         Role,
         typer.Option(help="Role of the lanes: submit: tenants, deliver: subscribers, confirm: accounts."),
     ] = Role.SUBMIT,
-    url: ops_cli.Url = ops_cli.LOCAL,
-    key: ops_cli.Key = "",
+    url: Url = "",
+    key: OperatorKey = "",
     every: Annotated[float, typer.Option(min=0.5, help="Seconds between updates.")] = 2,
     once: Annotated[
         bool, typer.Option("--once", help="Print once and exit (default when output is not a terminal).")
     ] = False,
-    as_json: ops_cli.AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the lanes with the longest wait."""
-    if not key:
-        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
+    gateway = operator(url, key)
     from gateway.commands import status as status_command
 
-    status_command.top(url, key, role.value, watch=None if once else every, as_json=as_json)
+    status_command.top(gateway, role.value, watch=None if once else every, as_json=as_json)
 
 
 def main() -> None:
     """Entry point. A GatewayError is printed to stderr as one message, with exit code 1 and no traceback."""
+    printing.prepare_streams()
     try:
         app()
     except GatewayError as error:
-        typer.secho(f"vidu-gateway: {error}", fg="red", err=True)
+        printing.say(f"vidu-gateway: {error}", "red", stderr=True)
         sys.exit(1)
 
 

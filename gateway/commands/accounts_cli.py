@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result, rows
+from gateway.commands.options import AsJson, OperatorKey, Url, call
+from gateway.commands.printing import rows, show_result
 
 _MAIN: Final = "main"
 
@@ -19,39 +20,39 @@ Reason = Annotated[str, typer.Option(help="The reason, for other operators.")]
 
 
 @accounts.command("list")
-def list_accounts(url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
+def list_accounts(url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
     """List accounts with their state and slots."""
     found = call("GET", "accounts", url, key)
     columns = ("name", "paused", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
-    print_result(found, as_json, lambda: rows(found["data"], columns))
+    show_result(found, as_json, lambda found: rows(found["data"], columns))
 
 
 @accounts.command("show")
-def show_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
+def show_account(name: Name = _MAIN, url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
     """Show an account: paused or active, and why."""
-    _print_account(call("GET", _path(name), url, key), as_json)
+    show_result(call("GET", _path(name), url, key), as_json, _state)
 
 
 @accounts.command("pause")
 def pause_account(
-    reason: Reason, name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False
+    reason: Reason, name: Name = _MAIN, url: Url = "", key: OperatorKey = "", as_json: AsJson = False
 ) -> None:
     """Stop sending with an account, even probes, until it is resumed."""
-    _print_account(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json)
+    show_result(call("POST", f"{_path(name)}/pause", url, key, {"reason": reason}), as_json, _state)
 
 
 @accounts.command("resume")
-def resume_account(name: Name = _MAIN, url: Url = LOCAL, key: Key = "", as_json: AsJson = False) -> None:
+def resume_account(name: Name = _MAIN, url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
     """Send with an account again."""
-    _print_account(call("POST", f"{_path(name)}/resume", url, key), as_json)
+    show_result(call("POST", f"{_path(name)}/resume", url, key), as_json, _state)
 
 
 def _path(name: str) -> str:
     return f"accounts/{quote(name, safe='')}"
 
 
-def _print_account(found: Mapping[str, Any], as_json: bool) -> None:
+def _state(found: Mapping[str, Any]) -> str:
     why = f", by {found['paused_by']}: {found['reason']}" if found["paused"] else ""
     state = "paused" if found["paused"] else "active"
     slots = f"{found['in_flight']} of {found['slots']} slots"
-    print_result(found, as_json, lambda: typer.echo(f"{found['name']} is {state}, {slots}{why}"))
+    return f"{found['name']} is {state}, {slots}{why}"

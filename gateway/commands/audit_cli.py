@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.ops_cli import LOCAL, AsJson, Key, Url, call, print_result, rows
+from gateway.commands.options import AsJson, OperatorKey, Url, call, operator
+from gateway.commands.printing import rows, show_result
 
 app = typer.Typer(help="The audit: what operators did, and exports of job history.", no_args_is_help=True)
 
@@ -20,13 +21,13 @@ Until = Annotated[str | None, typer.Option(help="End of the time range (default:
 @app.command("list")
 def show(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of entries.")] = 50,
-    url: Url = LOCAL,
-    key: Key = "",
+    url: Url = "",
+    key: OperatorKey = "",
     as_json: AsJson = False,
 ) -> None:
     """List what operators did, newest first."""
     found = call("GET", f"audit?limit={limit}", url, key)
-    print_result(found, as_json, lambda: rows(found["data"], ("at", "act", "by"), rest=True))
+    show_result(found, as_json, lambda found: rows(found["data"], ("at", "act", "by"), rest="more"))
 
 
 @app.command("export")
@@ -39,16 +40,15 @@ def export(
     ] = False,
     since: Since = None,
     until: Until = None,
-    url: Url = LOCAL,
-    key: Key = "",
+    url: Url = "",
+    key: OperatorKey = "",
 ) -> None:
     """Print the audit entries of a time range as JSON Lines."""
-    if not key:
-        raise typer.BadParameter("a key is required: --key, or VIDU_GATEWAY_OPS_KEY")
+    gateway = operator(url, key)
     from gateway.commands.api import lines
 
     what = "jobs" if jobs else "audit"
     given = {name: value for name, value in (("since", since), ("until", until)) if value}
-    for piece in lines(f"{url.rstrip('/')}/ops/api/{what}.jsonl", key, given):
+    for piece in lines(f"{gateway.url}/ops/api/{what}.jsonl", gateway.key, given):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,9 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
 
-from gateway.commands import api, stack
+from gateway.commands import api, printing, stack
 from gateway.commands.progress import Progress
 from gateway.commands.receiver import Receiver, Webhook, receiving
 from gateway.commands.up import sample_names
@@ -73,16 +70,15 @@ def demo(order: Order, output: Path, *, as_json: bool) -> None:
     if not output.parent.is_dir():
         raise ConfigurationError(f"there is no folder {output.parent} to save the video in (--output)")
     data_dir = Path(tempfile.mkdtemp(prefix="vidu-gateway-demo-"))
-    console = Console(stderr=as_json, highlight=False)
+    console = printing.console(stderr=as_json)
     try:
         result = _Demo(order, output, data_dir, console).run()
     except GatewayError as error:
         raise GatewayError(f"{error}\nThe logs are in {data_dir / 'logs'}") from error
     shutil.rmtree(data_dir)
-    _show(console, result)
+    printing.show(_lines(result), stderr=as_json)
     if as_json:
-        fields = {name: getattr(result, name) for name in Result.__slots__}
-        sys.stdout.write(json.dumps(fields) + "\n")
+        printing.show_json({name: getattr(result, name) for name in Result.__slots__})
 
 
 class _Demo:
@@ -202,13 +198,11 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _show(console: Console, result: Result) -> None:
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="bold")
-    rows.add_row("video", result.file)
-    rows.add_row("size", f"{result.width} x {result.height}, {result.seconds:.1f} s")
-    rows.add_row("cost", str((result.job["usage"] or {}).get("cost", "unknown")))
-    rows.add_row("webhook", "received, signature verified")
-    for name, seconds in result.timings.items():
-        rows.add_row(name, f"{seconds:.3f} s", style="dim" if name != "total" else "")
-    console.print(rows)
+def _lines(result: Result) -> printing.Lines:
+    shown: dict[str, object] = {
+        "video": result.file,
+        "size": f"{result.width} x {result.height}, {result.seconds:.1f} s",
+        "cost": (result.job["usage"] or {}).get("cost", "unknown"),
+        "webhook": "received, signature verified",
+    }
+    return printing.fields(shown | {name: f"{seconds:.3f} s" for name, seconds in result.timings.items()})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.commands import printing
 from gateway.errors import ConfigurationError
 from gateway.tenants import CLIENT_SCOPES, Scope
 
@@ -87,13 +87,12 @@ def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
 
 def _print_key(made: NewKey, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(asdict(made)))
+        printing.show_json(asdict(made))
         return
-    typer.echo(f"id              {made.key_id}")
-    typer.echo(f"tenant          {made.tenant}")
-    typer.echo(f"scopes          {' '.join(made.scopes)}")
-    typer.echo(f"key, shown only once:\n{made.key}")
-    typer.echo(f"signing secret, to verify webhooks to a job's callback_url:\n{made.signing_secret}")
+    shown = {"id": made.key_id, "tenant": made.tenant, "scopes": " ".join(made.scopes)}
+    printing.show(printing.fields(shown))
+    printing.say(f"key, shown only once:\n{made.key}")
+    printing.say(f"signing secret, to verify webhooks to a job's callback_url:\n{made.signing_secret}")
 
 
 @app.command("list")
@@ -122,14 +121,10 @@ def list_keys(
     ]
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(row))
+            printing.show_json(row)
         return
-    for row in rows:
-        words = (("expires", "expires_at"), ("last used", "last_used_at"), ("revoked", "revoked_at"))
-        more = "".join(f", {word} {row[name]}" for word, name in words if row[name])
-        typer.echo(f"{row['key_id']}  {row['tenant']}  {row['name']}".rstrip())
-        typer.echo(f"    created {row['created_at']}{more}")
-        typer.echo(f"    {' '.join(row['scopes'])}")
+    columns = ("key_id", "tenant", "name", "created_at", "last_used_at", "expires_at", "revoked_at", "scopes")
+    printing.show(printing.rows([{**row, "scopes": " ".join(row["scopes"])} for row in rows], columns))
 
 
 @app.command()
@@ -142,7 +137,7 @@ def revoke(
     from gateway.commands import keys
 
     keys.revoke(redis_of(redis_url, data_dir), key_id)
-    typer.echo(f"{key_id} is revoked")
+    printing.say(f"{key_id} is revoked")
 
 
 def redis_of(redis_url: str, data_dir: Path | None) -> str:

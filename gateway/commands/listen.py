@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import typer
-
 from gateway import events
+from gateway.commands import printing
 from gateway.commands.event_stream import EventStream, Message
 from gateway.delivery import signing
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
@@ -30,14 +29,14 @@ from gateway.errors import ConfigurationError, Unavailable
 from gateway.jobs import JOB_ID
 from gateway.urls import url_fault
 
-Say = Callable[..., None]
+#: Prints a line in a style.
+Say = Callable[[str, str], None]
 
 _SECRET_BYTES: Final = 32
 _LONGEST_WAIT_SECONDS: Final = 30.0
 _MAX_DOUBLINGS: Final = 10
 _EXCERPT_CHARACTERS: Final = 120
 _KIND: Final = re.compile(r"[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,4}")
-_KEY: Final = re.compile(r"[!-~]+")
 # The user chose the address, so only link-local and metadata addresses are forbidden.
 _ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 _HINTS: Final = {
@@ -72,7 +71,7 @@ def listen(plan: Plan) -> None:
     try:
         listener.run()
     except KeyboardInterrupt:
-        typer.echo(f"\n{listener.summary}")
+        printing.say(f"\n{listener.summary}")
 
 
 class Listener:
@@ -82,7 +81,7 @@ class Listener:
         self,
         plan: Plan,
         environment: Environment,
-        say: Say = typer.secho,
+        say: Say = printing.say,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         _check(plan)
@@ -121,12 +120,12 @@ class Listener:
             self._sleep(wait)
 
     def _introduce(self) -> None:
-        self._say(f"listening to {self._plan.url} for {', '.join(self._types)}")
-        self._say(f"forwarding to {self._plan.forward}: each event once; failures are shown, not retried")
+        self._say(f"listening to {self._plan.url} for {', '.join(self._types)}", "")
+        self._say(f"forwarding to {self._plan.forward}: each event once; failures are shown, not retried", "")
         if self._plan.secret is None:
-            self._say("signing secret of this session, to verify the forwarded webhooks:", bold=True)
-            self._say(self._secret)
-        self._say("press Ctrl-C to stop", dim=True)
+            self._say("signing secret of this session, to verify the forwarded webhooks:", "bold")
+            self._say(self._secret, "")
+        self._say("press Ctrl-C to stop", "dim")
 
     def _connected(self) -> None:
         self._failures = 0
@@ -152,17 +151,14 @@ class Listener:
         async with Deliverer(self._guard, pool_size=1, ssl_context=self._ssl) as deliverer:
             return await deliverer.post(self._plan.forward, headers, body)
 
-    def _note(self, text: str, colour: str | None = None) -> None:
+    def _note(self, text: str, style: str = "dim") -> None:
         at = datetime.fromtimestamp(self._environment.clock()).astimezone()
-        self._say(f"{at:%H:%M:%S}  {text}", fg=colour, dim=colour is None)
+        self._say(f"{at:%H:%M:%S}  {text}", style)
 
 
 def _check(plan: Plan) -> None:
-    if not _KEY.fullmatch(plan.key):
-        raise ConfigurationError("the key has invalid characters: a key looks like vgw_..._...")
-    for option, url in (("--forward", plan.forward), ("--url", plan.url)):
-        if fault := url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
-            raise ConfigurationError(f"{option} {fault[1]}")
+    if fault := url_fault(plan.forward, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
+        raise ConfigurationError(f"--forward {fault[1]}")
     if plan.secret is not None and not _is_secret(plan.secret):
         raise ConfigurationError("--secret must be whsec_ and the Base64 of 24 to 64 bytes")
 

@@ -28,7 +28,10 @@ class Progress:
     _fraction: float = 0.0
     _shown: float = 0.0
     _live: Live | None = None
-    _spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
+    _spinner: Spinner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._spinner = Spinner("line" if self.console.options.ascii_only else "dots", style="cyan")
 
     @contextlib.contextmanager
     def showing(self) -> Iterator[None]:
@@ -67,14 +70,15 @@ class Progress:
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
+        later, done = ("-", "ok") if self.console.options.ascii_only else ("·", "✓")
         current = list(self._reached)[-1] if self._reached else ""
         for name in STEPS:
             if name not in self._reached:
-                table.add_row("·", Text(name, "dim"), "")
+                table.add_row(later, Text(name, "dim"), "")
             elif name == current and name != STEPS[-1]:
                 table.add_row(self._spinner, Text(name, "bold cyan"), self._detail(name))
             else:
-                table.add_row("[green]✓[/]", name, Text(f"{self._reached[name]:.1f} s", "dim"))
+                table.add_row(Text(done, "green"), name, Text(f"{self._reached[name]:.1f} s", "dim"))
         return table
 
     def _detail(self, name: str) -> Table | str:

@@ -5,24 +5,24 @@ A thread of its own asks for repeated figures, so that their age is shown while 
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from gateway.commands.api import ask
+from gateway.commands import printing
 from gateway.commands.tables import status_table, top_table
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from gateway.commands.options import Gateway
+    from gateway.commands.printing import Lines
 
 _LANES: Final = 20
 _ASK_SECONDS: Final = 5.0
@@ -67,48 +67,44 @@ class Feed:
         return Text(old, "dim")
 
 
-def show(url: str, key: str, *, watch: float | None, as_json: bool) -> None:
+def show(gateway: Gateway, *, watch: float | None, as_json: bool) -> None:
     """Show the overview. `watch`: seconds between updates; None: print once. Raises GatewayError."""
-    where = f"{url.rstrip('/')}/ops/api/overview"
-    _print(lambda: ask("GET", where, key, seconds=_ASK_SECONDS), status_table, watch=watch, as_json=as_json)
+
+    def find() -> dict[str, Any]:
+        return gateway.ask("GET", "/ops/api/overview", seconds=_ASK_SECONDS)
+
+    _print(find, status_table, watch=watch, as_json=as_json)
 
 
-def top(url: str, key: str, role: str, *, watch: float | None, as_json: bool) -> None:
-    """Show the lanes of a role with the longest wait. `watch`: seconds between updates; None, or output that
-    is not a terminal: print once."""
-    stem = f"{url.rstrip('/')}/ops/api"
-
-    def get(path: str) -> dict[str, Any]:
-        return ask("GET", f"{stem}/{path}", key, seconds=_ASK_SECONDS)
+def top(gateway: Gateway, role: str, *, watch: float | None, as_json: bool) -> None:
+    """Show the lanes of a role with the longest wait. `watch`: as for `show`."""
 
     def found() -> dict[str, Any]:
-        lanes = get(f"lanes?role={role}&limit={_LANES}")["data"]
-        return {"overview": get("overview"), "role": role, "lanes": lanes}
+        path = f"/ops/api/lanes?role={role}&limit={_LANES}"
+        lanes = gateway.ask("GET", path, seconds=_ASK_SECONDS)["data"]
+        overview = gateway.ask("GET", "/ops/api/overview", seconds=_ASK_SECONDS)
+        return {"overview": overview, "role": role, "lanes": lanes}
 
     _print(found, top_table, watch=watch if sys.stdout.isatty() else None, as_json=as_json)
 
 
 def _print(
     find: Callable[[], dict[str, Any]],
-    table: Callable[[dict[str, Any]], RenderableType],
+    table: Callable[[Mapping[str, Any]], Lines],
     *,
     watch: float | None,
     as_json: bool,
 ) -> None:
-    if as_json:
-        print(json.dumps(find()))  # noqa: T201
-        return
-    console = Console()
-    if watch is None:
-        console.print(table(find()))
+    if as_json or watch is None:
+        printing.show_result(find(), as_json, table)
         return
     feed = Feed(find, watch)
     feed.update()
     threading.Thread(target=feed.run, daemon=True).start()
-    with Live(console=console, screen=False, auto_refresh=False) as live:
+    with Live(console=printing.console(), screen=False, auto_refresh=False) as live:
         try:
             while True:
-                live.update(Group(feed.headline(), table(feed.found)), refresh=True)
+                live.update(Group(feed.headline(), *table(feed.found)), refresh=True)
                 time.sleep(_DRAW_SECONDS)
         except KeyboardInterrupt:
             return

@@ -1,81 +1,75 @@
-"""The tables that `doctor`, `status` and `top` print."""
+"""What `doctor`, `status` and `top` print."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
 from rich.text import Text
+
+from gateway.commands.printing import blocks, fields, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.console import RenderableType
-
     from gateway.commands.doctor import Finding
+    from gateway.commands.printing import Lines
 
 _MARKS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    table = Table("", "check", "finding", "what to do", box=None, pad_edge=False)
-    for finding in findings:
-        mark, style = _MARKS[finding.level]
-        table.add_row(Text(mark, style), finding.check, finding.text, finding.fix)
-    return table
+def findings_table(findings: Sequence[Finding]) -> Lines:
+    data = [
+        (Text(*_MARKS[one.level]), one.check, f"{one.text} -> {one.fix}" if one.fix else one.text)
+        for one in findings
+    ]
+    return table(("", "check", "finding -> what to do"), data)
 
 
-def status_table(overview: Mapping[str, Any]) -> RenderableType:
+def status_table(overview: Mapping[str, Any]) -> Lines:
     """The overview. `overview`: the response of GET /ops/api/overview."""
-    outer = Table.grid()
-    for row in (_alarms(overview["alarms"]), "", _roles(overview["roles"]), "", _counts(overview)):
-        outer.add_row(row)
-    return outer
+    return blocks(_alarms(overview["alarms"]), _roles(overview["roles"]), _counts(overview))
 
 
-def top_table(found: Mapping[str, Any]) -> RenderableType:
+def top_table(found: Mapping[str, Any]) -> Lines:
     """The lanes of a role. `found`: {role, lanes, overview}."""
     role = found["overview"]["roles"][found["role"]]
     oldest = _time(role["oldest_seconds"])
     slots = f"{role['slots_in_use']}/{role['slots']} slots"
     head = f"{found['role']}: {role['waiting']:,} waiting, oldest {oldest}, {slots}"
-    table = Table("lane", "waiting", "oldest", "in flight", "weight", "", box=None, pad_edge=False)
-    for lane in found["lanes"]:
-        cap = "" if lane["cap"] is None else f"/{lane['cap']}"
-        table.add_row(
+    data = [
+        (
             lane["lane"],
             f"{lane['waiting']:,}",
             _time(lane["oldest_seconds"]),
-            f"{lane['in_flight']}{cap}",
+            f"{lane['in_flight']}{'' if lane['cap'] is None else '/' + str(lane['cap'])}",
             f"{lane['weight']}",
             Text("paused", "yellow") if lane["paused"] else "",
         )
-    outer = Table.grid()
-    for row in (
-        _alarms(found["overview"]["alarms"]),
-        "",
-        head,
-        "",
-        table if found["lanes"] else "no lane is waiting",
-    ):
-        outer.add_row(row)
-    return outer
+        for lane in found["lanes"]
+    ]
+    lanes = table(("lane", "waiting", "oldest", "in flight", "weight", ""), data)
+    return blocks(
+        _alarms(found["overview"]["alarms"]), [Text(head)], lanes if data else [Text("no lane is waiting")]
+    )
 
 
-def _alarms(alarms: Sequence[Mapping[str, Any]]) -> RenderableType:
+def _alarms(alarms: Sequence[Mapping[str, Any]]) -> Lines:
     if not alarms:
-        return Text("no alarms", "green")
-    table = Table.grid(padding=(0, 2))
-    for alarm in alarms:
-        style = "bold red" if alarm["severity"] == "page" else "yellow"
-        table.add_row(Text(alarm["code"], style), Text(alarm["text"]), Text(alarm["runbook"], "dim"))
-    return table
+        return [Text("no alarms", "green")]
+    data = [
+        (
+            Text(alarm["code"], "bold red" if alarm["severity"] == "page" else "yellow"),
+            alarm["runbook"],
+            alarm["text"],
+        )
+        for alarm in alarms
+    ]
+    return table(("alarm", "runbook", "what it says"), data)
 
 
-def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table("role", "waiting", "oldest", "later", "overdue", "slots", box=None, pad_edge=False)
-    for name, role in roles.items():
-        table.add_row(
+def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Lines:
+    data = [
+        (
             name,
             f"{role['waiting']:,}",
             _time(role["oldest_seconds"]),
@@ -83,27 +77,27 @@ def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Table:
             _time(role["overdue_seconds"]),
             f"{role['slots_in_use']}/{role['slots']}",
         )
-    return table
+        for name, role in roles.items()
+    ]
+    return table(("role", "waiting", "oldest", "later", "overdue", "slots"), data)
 
 
-def _counts(overview: Mapping[str, Any]) -> Table:
-    accounts = "; ".join(map(_account, overview["accounts"]))
+def _counts(overview: Mapping[str, Any]) -> Lines:
     redis = overview["redis"]
-    rows = {
-        "jobs": ", ".join(f"{number:,} {phase}" for phase, number in overview["jobs"].items() if number)
-        or "none",
-        "deliveries": ", ".join(
-            f"{number:,} {one}" for one, number in overview["deliveries"].items() if number
-        )
-        or "none",
-        "accounts": accounts + (", SERVICE PAUSED" if overview["paused"] else ""),
-        "workers": f"{overview['workers']}",
+    shown: dict[str, object] = {
+        "jobs": _numbers(overview["jobs"]),
+        "deliveries": _numbers(overview["deliveries"]),
+        "accounts": "; ".join(map(_account, overview["accounts"])),
+        "workers": overview["workers"],
         "redis": f"{redis['version']}, {redis['memory_bytes'] / 1e6:,.0f} MB, {redis['read_ms']:.1f} ms",
     }
-    table = Table.grid(padding=(0, 2))
-    for name, text in rows.items():
-        table.add_row(Text(name, "dim"), text)
-    return table
+    if overview["paused"]:
+        shown["service"] = Text("PAUSED; vidu-gateway service show says why", "bold red")
+    return fields(shown)
+
+
+def _numbers(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items() if number) or "none"
 
 
 def _account(account: Mapping[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from gateway.commands import printing
 from gateway.commands.keys_cli import LOCAL, DataDir, RedisUrl, redis_of
 from gateway.errors import ConfigurationError
 from gateway.lifecycle import OnUnknown
@@ -103,17 +103,11 @@ def list_tenants(redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json:
     found = tenants.all_tenants(redis_of(redis_url, data_dir))
     if as_json:
         for tenant in found:
-            typer.echo(json.dumps(asdict(tenant)))
+            printing.show_json(asdict(tenant))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("tenant", "weight", "in flight", "queue max", "rate", "on unknown", "")
-    for tenant in found:
-        cells = (tenant.weight, tenant.in_flight, tenant.queue_max, tenant.rate, tenant.on_unknown)
-        paused = "" if tenant.paused_at is None else f"paused: {tenant.paused_reason}"
-        table.add_row(tenant.name, *("-" if cell is None else f"{cell}" for cell in cells), paused)
-    Console().print(table if found else "no tenants; vidu-gateway keys create --tenant NAME creates one")
+    columns = ("name", "weight", "in_flight", "queue_max", "rate", "on_unknown", "paused_reason")
+    empty = "no tenants; vidu-gateway keys create --tenant NAME creates one"
+    printing.show(printing.rows([asdict(tenant) for tenant in found], columns, empty=empty))
 
 
 @app.command()
@@ -154,12 +148,13 @@ def _networks(text: str | None) -> list[str] | None:
 
 def _print_tenant(tenant: Tenant, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(asdict(tenant)))
+        printing.show_json(asdict(tenant))
         return
-    typer.echo(f"tenant          {tenant.name}")
+    shown: dict[str, object] = {"tenant": tenant.name}
     for name in SETTINGS:
-        value = getattr(tenant, name)
         default = "none" if name == "title" else "default of the service"
-        typer.echo(f"{name.replace('_', ' '):<15} {default if value is None else value}")
+        value = getattr(tenant, name)
+        shown[name] = default if value is None else value
     if tenant.paused_at is not None:
-        typer.echo(f"paused          by {tenant.paused_by}: {tenant.paused_reason}")
+        shown["paused"] = f"by {tenant.paused_by}: {tenant.paused_reason}"
+    printing.show(printing.fields(shown))

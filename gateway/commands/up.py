@@ -7,12 +7,9 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from gateway.commands import stack
+from gateway.commands import printing, stack
 from gateway.environment import Environment
 from gateway.local.supervisor import Supervisor
 
@@ -22,48 +19,41 @@ _PROMPT = "a slow walk through the picture"
 
 def up(plan: stack.Plan, *, verbose: bool) -> None:
     """Run until a signal asks to stop and all processes have stopped. Raises GatewayError."""
-    console = Console(highlight=False)
     monotonic = Environment().monotonic
     began = monotonic()
-
-    def say(line: str) -> None:
-        console.print(Text(line, "yellow"), soft_wrap=True)
-
-    supervisor = Supervisor(say)
+    supervisor = Supervisor(lambda line: printing.say(line, "yellow"))
     if verbose:
-        supervisor.each_tick = _follower(plan.logs, console)
+        supervisor.each_tick = _follower(plan.logs)
     with stack.running(plan, supervisor) as key:
         if key is not None:
-            _show(console, plan, key, monotonic() - began)
+            _show(plan, key, monotonic() - began)
             supervisor.run()
-        console.print("stopping …", style="dim")
-    console.print("all processes stopped", style="dim")
+        printing.say("stopping ...", "dim")
+    printing.say("all processes stopped", "dim")
 
 
-def _show(console: Console, plan: stack.Plan, key: stack.DemoKey, seconds: float) -> None:
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="bold")
-    rows.add_column(overflow="fold")
-    rows.add_row("API", f"{plan.url}/v1/jobs")
-    rows.add_row("docs", f"{plan.url}/docs")
-    rows.add_row("ops", f"{plan.url}/ops  (sign in with the demo key)")
-    rows.add_row("metrics", f"{plan.url}/metrics")
+def _show(plan: stack.Plan, key: stack.DemoKey, seconds: float) -> None:
+    shown: dict[str, object] = {
+        "API": f"{plan.url}/v1/jobs",
+        "docs": f"{plan.url}/docs",
+        "ops": f"{plan.url}/ops  (sign in with the demo key)",
+        "metrics": f"{plan.url}/metrics",
+    }
     if plan.sandbox_url:
-        rows.add_row("sandbox", f"{plan.sandbox_url}  (the upstream: renders for real, costs nothing)")
+        shown["sandbox"] = f"{plan.sandbox_url}  (the upstream: renders for real, costs nothing)"
     else:
-        rows.add_row("upstream", f"{plan.upstream_url}  (real: every job costs money)")
-    rows.add_row("data", str(plan.data_dir))
-    rows.add_row("logs", str(plan.logs))
-    title = f"vidu-gateway is ready, after {seconds:.1f} s"
-    console.print(Panel(rows, title=title, border_style="green", expand=False))
-    # Outside the panel, so that copying picks up no borders, and without line breaks.
-    console.print("demo key:", style="bold")
-    console.print(Text(key.key), soft_wrap=True)
-    console.print("signing secret, to verify webhooks to a job's callback_url:", style="bold")
-    console.print(Text(key.signing_secret), soft_wrap=True)
-    console.print("Post a job:", style="bold")
-    console.print(Text(curl_line(plan, key)), soft_wrap=True)
-    console.print("Ctrl-C stops everything.", style="dim")
+        shown["upstream"] = f"{plan.upstream_url}  (real: every job costs money)"
+    shown |= {"data": plan.data_dir, "logs": plan.logs}
+    printing.say(f"vidu-gateway is ready, after {seconds:.1f} s", "bold green")
+    printing.show(printing.fields(shown))
+    for text, value in (
+        ("demo key:", key.key),
+        ("signing secret, to verify webhooks to a job's callback_url:", key.signing_secret),
+        ("Post a job:", curl_line(plan, key)),
+    ):
+        printing.say(text, "bold")
+        printing.say(value)
+    printing.say("Ctrl-C stops everything.", "dim")
 
 
 def curl_line(plan: stack.Plan, key: stack.DemoKey) -> str:
@@ -89,7 +79,7 @@ def sample_names() -> list[str]:
     return sorted(item.name for item in folder.iterdir() if item.name.endswith(".jpg"))
 
 
-def _follower(logs: Path, console: Console) -> Callable[[], None]:
+def _follower(logs: Path) -> Callable[[], None]:
     """Prints lines added to the logs from now on, each with the process's name in its own colour."""
     read: dict[Path, int] = {path: path.stat().st_size for path in logs.glob("*.log")}
     colours: dict[Path, str] = {}
@@ -103,8 +93,6 @@ def _follower(logs: Path, console: Console) -> Callable[[], None]:
             read[path] = read.get(path, 0) + len(whole)
             colour = colours.setdefault(path, _COLOURS[len(colours) % len(_COLOURS)])
             for line in whole.decode(errors="replace").splitlines():
-                console.print(
-                    Text.assemble((f"{path.stem:>9} ", colour), Text.from_ansi(line)), soft_wrap=True
-                )
+                printing.show([Text.assemble((f"{path.stem:>9} ", colour), Text.from_ansi(line))])
 
     return follow

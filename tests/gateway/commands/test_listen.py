@@ -39,7 +39,7 @@ class Session:
         self.lines: list[str] = []
         self.waits: list[float] = []
         self.listener = Listener(
-            plan, Environment(), lambda line, **_: self.lines.append(line), self.waits.append
+            plan, Environment(), lambda line, _: self.lines.append(line), self.waits.append
         )
 
     def run(self) -> None:
@@ -252,11 +252,7 @@ def test_the_events_are_those_that_an_endpoint_with_the_same_filter_gets(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"key": "vgw_x\r\nHost: y"}, "the key has invalid characters"),
-        ({"key": "schlüssel"}, "the key has invalid characters"),
         ({"forward": "127.0.0.1:3000"}, "--forward must start with http"),
-        ({"url": "ftp://x"}, "--url must start with http"),
-        ({"url": "http://user:secret@x"}, "--url has a user name"),
         ({"filters": ("job.done",)}, "unknown: job.done; use job.queued"),
         ({"secret": "whsec_"}, "--secret must be"),
         ({"secret": "whsec_aGVsbG8="}, "--secret must be"),

@@ -57,6 +57,8 @@ def test_a_refusal_is_a_sentence_and_not_a_traceback() -> None:
 
 
 def test_a_key_is_needed() -> None:
-    with process("--forward", "http://127.0.0.1:9", VIDU_GATEWAY_KEY="") as listening:
+    with process(
+        "--forward", "http://127.0.0.1:9", "--url", "http://127.0.0.1:9", VIDU_GATEWAY_KEY=""
+    ) as listening:
         assert listening.wait() == 2
         assert "VIDU_GATEWAY_KEY" in listening.errors()

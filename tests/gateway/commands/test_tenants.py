@@ -21,10 +21,10 @@ def run(*words: str) -> tuple[int, str]:
 @pytest.mark.usefixtures("empty_redis")
 def test_what_is_set_is_kept_shown_and_told_to_operators(redis_url: str) -> None:
     where = ("--redis-url", redis_url)
-    assert "on unknown      default of the service" in run("show", "acme", *where)[1]
+    assert "on_unknown  default of the service" in run("show", "acme", *where)[1]
     code, text = run("set", "acme", "--on-unknown", "manual", "--weight", "3", "--rate", "0.5", *where)
     assert code == 0
-    assert "on unknown      manual\nweight          3\n" in text
+    assert "on_unknown  manual\nweight      3\n" in text
     code, text = run("set", "acme", "--queue-max", "10", "--unset", "on-unknown", "--json", *where)
     shown = json.loads(text)
     assert (shown["on_unknown"], shown["weight"], shown["rate"], shown["queue_max"]) == (None, 3, 0.5, 10)
@@ -41,7 +41,7 @@ def test_what_is_set_is_kept_shown_and_told_to_operators(redis_url: str) -> None
 def test_a_tenant_is_paused_and_goes_on(redis_url: str) -> None:
     where = ("--redis-url", redis_url)
     assert (
-        "paused          by command line: the invoice"
+        "paused      by command line: the invoice"
         in run("pause", "acme", "--reason", "the invoice", *where)[1]
     )
     with Redis.from_url(redis_url, decode_responses=True) as redis:
