@@ -143,12 +143,13 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
     async with redis_at(loaded.redis_url, loaded.redis_timeout_seconds) as redis:
         gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         processes = await RedisWorkers(redis, Scripts(redis)).all()
-    if gauges.sweep_age_seconds is None or gauges.sweep_age_seconds > _SWEEP_SECONDS:
+    swept = gauges.sweep_age_seconds
+    if not gauges.workers or (swept is not None and swept > _SWEEP_SECONDS):
         text = "no worker is running: nothing is sent, confirmed or delivered"
         yield Finding("workers", Level.ERROR, text, "start workers: python -m workers")
         return
-    text = f"{gauges.workers} running; the last sweep was {gauges.sweep_age_seconds:.0f} s ago"
-    yield Finding("workers", Level.OK, text)
+    sweep = "there was no sweep yet" if swept is None else f"the last sweep was {swept:.0f} s ago"
+    yield Finding("workers", Level.OK, f"{gauges.workers} running; {sweep}")
     mine = version("vidu-gateway")
     if others := sorted({one.version for one in processes} - {mine}):
         yield Finding(

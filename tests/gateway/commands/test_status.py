@@ -18,7 +18,7 @@ def test_new_figures_are_shown_with_their_age() -> None:
     assert feed.headline().plain == "figures are 0 s old"
 
 
-@pytest.mark.parametrize(("age", "stale"), [(3, False), (4.5, True), (60, True)])
+@pytest.mark.parametrize(("age", "stale"), [(3, False), (4.2, True), (60, True)])
 def test_figures_that_an_answer_should_have_replaced_are_stale(age: float, stale: bool) -> None:
     feed = Feed(dict, every=2)
     feed.update()
