@@ -14,6 +14,17 @@ class IntakeSettings(BaseSettings):
     streams_max: int = Field(
         1000, ge=1, description="Event streams per tenant that one gateway process keeps open."
     )
+    waits_max: int = Field(
+        1000, ge=1, description="Waits (`wait=N`) per tenant that one gateway process keeps open."
+    )
+    tenant_request_rate: float = Field(
+        500,
+        ge=0,
+        description="Requests per second per tenant and process, without new jobs. 0: no limit.",
+    )
+    tenant_request_burst: int = Field(
+        1000, ge=1, description="Requests that a tenant may send at once after a pause."
+    )
     tenant_queue_max: int = Field(
         100_000, ge=1, description="Waiting jobs per tenant; more are refused with 429."
     )

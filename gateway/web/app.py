@@ -29,6 +29,7 @@ from gateway.web.api.routes import API
 from gateway.web.http import problems
 from gateway.web.http.assets import Assets
 from gateway.web.http.login_limits import LoginLimits
+from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.key_watch import KeyWatch
@@ -47,6 +48,8 @@ from gateway.web.streams.keepalive import KeepAlive
 _THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
 _TESTS_AT_ONCE: Final = 50
+#: Requests for the metrics of one client address: per second, and at once.
+_METRICS: Final = (5.0, 20)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -84,10 +87,13 @@ def create_app(settings: Settings) -> Starlette:
                 guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
             )
             deliverer = await open_now.enter_async_context(sending)
+            clock = resources.environment.monotonic
             app.state.gateway = State(
                 *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams),
                 key_watch=key_watch,
-                login_limits=LoginLimits(resources.environment.monotonic),
+                login_limits=LoginLimits(clock),
+                requests=Rate(settings.tenant_request_rate, settings.tenant_request_burst, clock),
+                metrics=Rate(*_METRICS, clock),
                 journal=journal,
                 stopping=stopping,
             )

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from gateway.errors import ScopeMissing, Unauthenticated
+from gateway.errors import RateLimited, ScopeMissing, Unauthenticated
 from gateway.tenants import Key, Scope, digest_of, split_key
 from gateway.web.http.headers import headers_of
 from gateway.web.state import State, state_of
@@ -26,6 +26,18 @@ async def require(request: Request, *scopes: Scope) -> Key:
     if key.scopes.isdisjoint(scopes):
         raise ScopeMissing(scopes[0])
     return key
+
+
+def meter(state: State, key: Key) -> None:
+    """Counts a request of the key's tenant. Raises RateLimited if it sends too many."""
+    if wait := state.requests.wait(key.tenant):
+        settings = state.resources.settings
+        raise RateLimited(
+            f"this tenant may send {settings.tenant_request_burst} requests at once, then "
+            f"{settings.tenant_request_rate:g} per second; send the next one in {wait} s",
+            wait,
+            None,
+        )
 
 
 async def key_of(state: State, text: str) -> Key:

@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
+from gateway.web.state import state_of
 
 Document = dict[str, Any]
 Handler = Callable[[Request, Key, Params], Awaitable[Response]]
@@ -40,8 +41,9 @@ class Operation:
 
     `scopes`: a key with any of them may call it. `PUBLIC`: no key is needed, and the handler gets only the
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
-    wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
-    a model, or the JSON schema of a body that the handler parses itself.
+    wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD.
+    `metered`: whether it counts for the tenant's rate of requests. `body`: a model, or the JSON schema of a
+    body that the handler parses itself.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Operation:
     examples: Document = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     head: bool = True
+    metered: bool = True
 
 
 #: The scopes of an operation that anybody may call.
@@ -110,11 +113,13 @@ def _handler_of(operation: Operation) -> _Endpoint:
     if not operation.scopes:
         return cast(OpenHandler, operation.handler)
     handler = cast(Handler, operation.handler)
-    scopes = operation.scopes
+    scopes, metered = operation.scopes, operation.metered
     read = Reader(operation.query, operation.headers, hints=operation.hints).read
 
     async def serve(request: Request) -> Response:
         key = await auth.require(request, *scopes)
+        if metered:
+            auth.meter(state_of(request), key)
         return await handler(request, key, read(request))
 
     return serve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
 from gateway.web.http.bodies import ByteBudget
 from gateway.web.http.login_limits import LoginLimits
+from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_watch import KeyWatch
 from gateway.web.streams.hub import Streams
@@ -26,9 +28,10 @@ class State:
     """`guard`: which endpoint URLs may be registered. `memory`: whether Redis has room for new jobs.
     `deliverer`: sends test events. `keep_alive`: wakes waiting clients regularly. `streams`: the open event
     streams. `key_watch`: tells waiting clients that their key has ended. `login_limits`: on attempts to sign
-    in to the pages. `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for
-    bodies. `testing`: endpoints with a test event in progress -> tenant. `stopping`: set when the process
-    shuts down, so that waiting clients get an answer."""
+    in to the pages. `requests`: of each tenant; `metrics`: requests for them, of each client address.
+    `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for bodies. `testing`:
+    endpoints with a test event in progress -> tenant. `waits`: requests that wait for a job, by tenant.
+    `stopping`: set when the process shuts down, so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -40,9 +43,12 @@ class State:
     streams: Streams
     key_watch: KeyWatch
     login_limits: LoginLimits
+    requests: Rate
+    metrics: Rate
     journal: Journal | None = None
     budget: ByteBudget = field(default_factory=ByteBudget)
     testing: dict[str, str] = field(default_factory=dict)
+    waits: Counter[str] = field(default_factory=Counter)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 

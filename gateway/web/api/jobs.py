@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from gateway import cancellation, generation, tracing
 from gateway.delivery.guard import allowing
-from gateway.errors import NotFound, ScopeMissing, Unauthenticated
+from gateway.errors import LimitReached, NotFound, ScopeMissing, Unauthenticated
 from gateway.intake import Checked, JobOptions
 from gateway.job_view import public, summary
 from gateway.jobs import JOB_ID, Job, Priority
@@ -135,9 +135,9 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         document = public(job, payload=checked.request.payload, queue=queue_of(posted.position))
         return json_answer(document, 202, headers | _retry_after(posted.position))
     del checked  # free its memory, possibly megabytes, while the client waits
-    headers["preference-applied"] = f"wait={wait}"
-    with contextlib.suppress(Unauthenticated, ScopeMissing):  # it was accepted: the client must know its job
+    with contextlib.suppress(LimitReached, Unauthenticated, ScopeMissing):  # it was accepted: answer with it
         job = await until_final(request, job, wait, key, Scope.JOBS_WRITE)
+        headers["preference-applied"] = f"wait={wait}"
     return await _shown(state, job, headers, 202)
 
 

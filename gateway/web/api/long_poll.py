@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Final
 
 from starlette.requests import Request
 
+from gateway.errors import LimitReached
 from gateway.jobs import Job
 from gateway.tenants import Key, Scope
-from gateway.web.state import state_of
+from gateway.web.state import State, state_of
+
+_FULL_RETRY_SECONDS: Final = 5
 
 
 async def until_final(request: Request, job: Job, seconds: int, key: Key, scope: Scope) -> Job:
     """The job when it is finished; earlier after `seconds`, at shutdown, or if the client disconnects. Raises
-    Unauthenticated or ScopeMissing when the key ends or loses the scope."""
+    LimitReached if too many requests of the tenant wait, and Unauthenticated or ScopeMissing when the key
+    ends or loses the scope."""
     if seconds == 0 or job.final:
         return job
     state = state_of(request)
     with (
+        _counted(state, key.tenant),
         state.resources.notifications.watch(job.id) as signal,
         state.keep_alive.include(signal),
         state.key_watch.watching(key, scope, signal) as watched,
@@ -38,3 +46,20 @@ async def until_final(request: Request, job: Job, seconds: int, key: Key, scope:
                         return job
         finally:
             timer.cancel()
+
+
+@contextlib.contextmanager
+def _counted(state: State, tenant: str) -> Iterator[None]:
+    most = state.resources.settings.waits_max
+    if state.waits[tenant] >= most:
+        raise LimitReached(
+            f"{most} requests of this tenant wait already; wait for fewer jobs at once, or GET /v1/events",
+            _FULL_RETRY_SECONDS,
+        )
+    state.waits[tenant] += 1
+    try:
+        yield
+    finally:
+        state.waits[tenant] -= 1
+        if not state.waits[tenant]:
+            del state.waits[tenant]

@@ -43,7 +43,8 @@ JOBS: Final = (
             "wait": "to wait, send the header Prefer: wait=N",
             "dry_run": "to check a job without creating it, POST it to /v1/jobs/check",
         },
-        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
+        body=GenerationRequest, examples=JOB_EXAMPLES,
+        metered=False,  # jobs have a rate of their own, which all processes share
     ),
     Operation(
         "POST", "/v1/jobs/check", "checkJob", "Check a job without creating it", jobs.check,
@@ -52,7 +53,7 @@ JOBS: Final = (
         description="Checks the body and the options against every published limit. Nothing is stored or "
         "paid for.",
         headers=_OPTIONS,
-        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
+        body=GenerationRequest, examples=JOB_EXAMPLES,
     ),
     Operation(
         "GET", "/v1/jobs", "listJobs", "List jobs, newest first", jobs.page,
@@ -124,13 +125,13 @@ STREAMS: Final = (
             200: _stream("It starts with the job's events so far, and ends when the job is finished."),
             204: Reply("The job is finished, and there is no event after that position: do not reconnect."),
         },
-        _READ, query=(events.AFTER,), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
+        _READ, query=(events.AFTER,), headers=(events.LAST_EVENT_ID,), head=False,
     ),
     Operation(
         "GET", "/v1/events", "streamEvents", "Stream the events of all jobs", events.of_tenant,
         {200: _stream("Without a position to continue from, it starts with the next event.")},
         _READ,
-        query=(events.TYPES, events.AFTER), headers=(events.LAST_EVENT_ID,), problems=(429,), head=False,
+        query=(events.TYPES, events.AFTER), headers=(events.LAST_EVENT_ID,), head=False,
     ),
 )  # fmt: skip
 

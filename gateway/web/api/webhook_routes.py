@@ -63,7 +63,7 @@ ENDPOINTS: Final = (
                 schemas.TestResult,
             )
         },
-        _WRITE, problems=(409, 429),
+        _WRITE, problems=(409,),
     ),
 )  # fmt: skip
 

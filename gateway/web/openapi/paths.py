@@ -15,7 +15,7 @@ from gateway.web.operation import Document, Operation, Reply
 from gateway.web.schemas import deliveries, jobs, ops, tenants
 
 REFERENCE: Final = "#/components/schemas/{model}"
-_OF_EVERY_KEYED: Final = (400, 401, 403, 405, 500, 503)
+_OF_EVERY_KEYED: Final = (400, 401, 403, 405, 429, 500, 503)
 _OF_EVERY_BODY: Final = (408, 413, 415, 422)
 _OF_EVERY_OPEN: Final = (500,)
 _TAGS: Final = {

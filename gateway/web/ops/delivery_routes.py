@@ -45,7 +45,7 @@ DELIVERIES: Final = (
         "POST", "/ops/api/dead-letters/redeliver", "redeliverDeadLetters",
         "Redeliver the newest dead letters", queues.redeliver_dead,
         {202: Reply("The number of redelivered dead letters.", queue_schemas.Redelivery)},
-        _WRITE, body=queue_schemas.RedeliverDead, problems=(429,),
+        _WRITE, body=queue_schemas.RedeliverDead,
     ),
     Operation(
         "GET", "/ops/api/subscribers/paused", "listPausedSubscribers", "List paused subscribers",
@@ -57,12 +57,12 @@ DELIVERIES: Final = (
         "POST", "/ops/api/subscribers/pause", "pauseSubscriber", "Stop sending to a subscriber",
         subscribers.pause,
         {200: Reply("The paused subscribers.", schemas.SubscriberList)},
-        _WRITE, body=schemas.PauseSubscriber, problems=(429,),
+        _WRITE, body=schemas.PauseSubscriber,
     ),
     Operation(
         "POST", "/ops/api/subscribers/resume", "resumeSubscribers", "Send to one or all subscribers again",
         subscribers.resume,
         {200: Reply("The subscribers that are still paused.", schemas.SubscriberList)},
-        _WRITE, body=schemas.ResumeSubscribers, problems=(429,),
+        _WRITE, body=schemas.ResumeSubscribers,
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import contextlib
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import StoreUnavailable, Unavailable
+from gateway.errors import RateLimited, StoreUnavailable, Unavailable
 from gateway.store import durability
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
@@ -35,6 +35,8 @@ async def ready(request: Request) -> Response:
 async def show_metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus. Without Redis: `gateway_redis_up 0` and the process' own."""
     state = state_of(request)
+    if wait := state.metrics.wait(request.client.host if request.client else ""):
+        raise RateLimited(f"too many requests for the metrics; send the next one in {wait} s", wait, None)
     gauges: Gauges | None = None
     durable: bool | None = None
     with contextlib.suppress(StoreUnavailable):

@@ -46,7 +46,7 @@ _JOBS: Final = (
         "POST", "/ops/api/jobs/{job_id}/resolve", "opsResolveJob",
         "Resolve a job whose outcome is unknown", jobs.resolve,
         {200: Reply("The job after the decision.", schemas.JobWithHistory)},
-        _WRITE, body=schemas.ResolveRequest, problems=(409, 429),
+        _WRITE, body=schemas.ResolveRequest, problems=(409,),
     ),
     Operation(
         "GET", "/ops/api/unknown", "listUnknownJobs", "List jobs whose outcome is unknown", jobs.unknown,
@@ -70,7 +70,7 @@ _ACCOUNTS: Final = (
         "POST", "/ops/api/accounts/{account}/pause", "pauseAccount", "Stop sending with an account",
         accounts.pause,
         {200: Reply("The account is paused.", schemas.Account)},
-        _WRITE, body=schemas.PauseRequest, problems=(429,),
+        _WRITE, body=schemas.PauseRequest,
     ),
     Operation(
         "POST", "/ops/api/accounts/{account}/resume", "resumeAccount", "Send with an account again",
@@ -146,7 +146,7 @@ _SERVICE: Final = (
     Operation(
         "POST", "/ops/api/pause", "pauseService", "Stop sending jobs to the upstream", service.pause,
         {200: Reply("The service is paused.", schemas.ServiceState)},
-        _WRITE, body=schemas.PauseRequest, problems=(429,),
+        _WRITE, body=schemas.PauseRequest,
     ),
     Operation(
         "POST", "/ops/api/resume", "resumeService", "Send jobs to the upstream again", service.resume,
@@ -169,7 +169,7 @@ _HEALTH: Final = (
     Operation(
         "GET", "/metrics", "getMetrics", "Get the metrics, for Prometheus", health.show_metrics,
         {200: Reply("Metrics.", {"type": "string"}, media_type="text/plain")},
-        PUBLIC, tag="operations",
+        PUBLIC, tag="operations", problems=(429,),
     ),
 )  # fmt: skip
 OPS: Final[tuple[Operation, ...]] = (

@@ -24,7 +24,7 @@ TENANTS: Final = (
         "POST", "/ops/api/tenants", "createTenant", "Create a tenant, or update an existing one",
         tenants.create,
         {201: Reply("The tenant.", schemas.TenantSettings, LOCATION)},
-        _WRITE, body=schemas.NewTenantRequest, problems=(429,),
+        _WRITE, body=schemas.NewTenantRequest,
     ),
     Operation(
         "GET", "/ops/api/tenants/{tenant}", "getTenant", "Get the settings of a tenant", tenants.show,
@@ -35,13 +35,13 @@ TENANTS: Final = (
         "PATCH", "/ops/api/tenants/{tenant}", "updateTenant", "Change the settings of a tenant",
         tenants.update,
         {200: Reply("The tenant.", schemas.TenantSettings)},
-        _WRITE, body=schemas.TenantChange, problems=(429,),
+        _WRITE, body=schemas.TenantChange,
     ),
     Operation(
         "POST", "/ops/api/tenants/{tenant}/pause", "pauseTenant", "Stop sending a tenant's jobs",
         tenants.pause,
         {200: Reply("The tenant is paused.", schemas.TenantSettings)},
-        _WRITE, body=PauseRequest, problems=(429,),
+        _WRITE, body=PauseRequest,
     ),
     Operation(
         "POST", "/ops/api/tenants/{tenant}/resume", "resumeTenant", "Send a tenant's jobs again",
@@ -57,12 +57,12 @@ TENANTS: Final = (
     Operation(
         "POST", "/ops/api/tenants/{tenant}/keys", "createKey", "Create a key", keys.create,
         {201: Reply("The key, shown only once.", schemas.NewClientKey)},
-        _WRITE, body=schemas.KeyRequest, problems=(429,),
+        _WRITE, body=schemas.KeyRequest,
     ),
     Operation(
         "POST", "/ops/api/keys/{key_id}/rotate", "rotateKey", "Replace a key", keys.rotate,
         {201: Reply("The new key, shown only once.", schemas.NewClientKey)},
-        _WRITE, body=schemas.KeyRotation, problems=(429,),
+        _WRITE, body=schemas.KeyRotation,
     ),
     Operation(
         "POST", "/ops/api/keys/{key_id}/revoke", "revokeKey", "Revoke a key", keys.revoke,

@@ -12,7 +12,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.errors import ScopeMissing, StoreUnavailable, Unauthenticated, Unavailable
+from gateway.errors import GatewayError, StoreUnavailable, Unavailable
 from gateway.store.histograms import quantile
 from gateway.store.samples import SAMPLE_MS, Sample
 from gateway.store.snapshot import Gauges
@@ -122,10 +122,10 @@ async def _ticks(request: Request) -> AsyncIterator[bytes]:
             try:
                 await viewer_of(request)
                 seen: object = _still(await state.resources.gauges.read())
-            except (SignIn, Unauthenticated, ScopeMissing):
-                return
             except StoreUnavailable:
                 last, event = None, b"away"
+            except (SignIn, GatewayError):
+                return
             else:
                 quiet = 0 if seen != last else quiet + 1
                 last, event = seen, b"same" if quiet % _QUIET_READS else b"tick"

@@ -55,17 +55,21 @@ class SignIn(Exception):
 
 
 async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
-    """The viewer. Raises SignIn if there is no session and no key, or ScopeMissing."""
+    """The viewer. Raises SignIn if there is no session and no key, ScopeMissing, or
+    RateLimited."""
     if b"authorization" in headers_of(request):
-        return Viewer(await auth.require(request, scope), None)
+        key = await auth.require(request, scope)
+        auth.meter(state_of(request), key)
+        return Viewer(key, None)
     cookie = request.cookies.get(COOKIE, "")
-    key = await _key_of(state_of(request), cookie)
-    if key is None:
+    found = await _key_of(state_of(request), cookie)
+    if found is None:
         query = f"?{request.url.query}" if request.url.query else ""
         raise SignIn(f"{request.url.path}{query}" if request.method == "GET" else "/ops")
-    if scope not in key.scopes:
+    if scope not in found.scopes:
         raise ScopeMissing(scope)
-    return Viewer(key, _token(state_of(request), cookie))
+    auth.meter(state_of(request), found)
+    return Viewer(found, _token(state_of(request), cookie))
 
 
 async def actor_of(request: Request, token: str | None) -> Viewer:
