@@ -19,6 +19,7 @@ from gateway.store.script_runner import Scripts
 _RUNNING: Final = f"{PREFIX}recoveries"
 #: How many recoveries of an endpoint are kept.
 KEPT: Final = 20
+_KEPT_OF_TENANT: Final = 1000
 
 
 class Step(NamedTuple):
@@ -72,6 +73,7 @@ class RedisRecoveries:
             "since": recovery.since,
             "until": recovery.until,
             "most": KEPT,
+            "most_of_tenant": _KEPT_OF_TENANT,
         }
         names = [_key(recovery.id), keys.endpoint(recovery.endpoint_id)]
         outcome, *found = await self._scripts.run("begin_recovery", names, [arguments.dump(order)])
