@@ -15,6 +15,8 @@ from starlette.routing import Match, Route
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
+from gateway.web.http.rate_headers import rate_headers
+from gateway.web.state import state_of
 
 Document = dict[str, Any]
 Handler = Callable[[Request, Key, Params], Awaitable[Response]]
@@ -41,7 +43,8 @@ class Operation:
     `scopes`: a key with any of them may call it. `PUBLIC`: no key is needed, and the handler gets only the
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
     wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
-    a model, or the JSON schema of a body that the handler parses itself.
+    a model, or the JSON schema of a body that the handler parses itself. `metered`: the kind of request as
+    which it counts against the tenant's rate, before the handler runs.
     """
 
     method: str
@@ -61,6 +64,7 @@ class Operation:
     examples: Document = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     head: bool = True
+    metered: str | None = None
 
 
 #: The scopes of an operation that anybody may call.
@@ -115,6 +119,12 @@ def _handler_of(operation: Operation) -> _Endpoint:
 
     async def serve(request: Request) -> Response:
         key = await auth.require(request, *scopes)
-        return await handler(request, key, read(request))
+        params = read(request)
+        if operation.metered is None:
+            return await handler(request, key, params)
+        allowance = await state_of(request).resources.rate_meter.count(key.tenant, operation.metered)
+        response = await handler(request, key, params)
+        response.headers.update(rate_headers(allowance))
+        return response
 
     return serve

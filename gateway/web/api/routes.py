@@ -52,7 +52,7 @@ JOBS: Final = (
         description="Checks the body and the options against every published limit. Nothing is stored or "
         "paid for.",
         headers=_OPTIONS,
-        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,),
+        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(429,), metered="checks",
     ),
     Operation(
         "GET", "/v1/jobs", "listJobs", "List jobs, newest first", jobs.page,

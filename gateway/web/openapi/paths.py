@@ -82,7 +82,7 @@ def _description(operation: Operation) -> str:
 
 
 def _problems(operation: Operation) -> Document:
-    statuses = set(operation.problems)
+    statuses = set(operation.problems) | ({429} if operation.metered else set())
     statuses |= set(_OF_EVERY_KEYED if operation.scopes else _OF_EVERY_OPEN)
     if operation.scopes and "{" in operation.path:
         statuses.add(404)
