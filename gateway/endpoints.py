@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from gateway.lifecycle import DeliveryState
 
 #: Followed by a tenant's name: the lane, in the deliver role, of its events that must still be created.
 EVENTS_LANES: Final = "events-"
+_SHORT_HINT_CHARACTERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,17 @@ class Delivery:
     next_attempt_at: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
     trace: str | None = None
+
+
+def shortened(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of an attempt in a delivery's log, without the long parts of the subscriber's reply."""
+    hint = entry.get("hint")
+    short: dict[str, Any] = {
+        "excerpt": "",
+        "response_headers": {},
+        "hint": hint and hint[:_SHORT_HINT_CHARACTERS],
+    }
+    return dict(entry) | {name: value for name, value in short.items() if name in entry}
 
 
 def callback_lane(tenant: str, url: str) -> str:

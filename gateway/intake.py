@@ -6,6 +6,7 @@ one script claims the idempotency key, writes the job, queues it, and dispatches
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,12 +17,19 @@ import orjson
 from gateway import generation
 from gateway.blobs import BlobStore
 from gateway.environment import Environment
-from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Notice, Problem
+from gateway.errors import (
+    BlobStoreUnavailable,
+    BodyTooLarge,
+    InvalidRequest,
+    LimitReached,
+    Notice,
+    Problem,
+)
 from gateway.generation import GenerationRequest, Limits, clips
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
-from gateway.store.base import Allowance, JobStore, QueuePosition
+from gateway.store.base import Admission, Allowance, JobStore, QueuePosition
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000
@@ -72,6 +80,7 @@ class Intake:
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
     rate: float = 0
     burst: int = 1
+    media_max: int | None = None
 
     async def check(self, raw: bytes) -> Checked:
         """Checks a body and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
@@ -98,50 +107,68 @@ class Intake:
         Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
         or may not be accepted; a repeated request with the same key finds out.
         """
-        job_id = self.environment.new_job_id()
+        job = self._new_job(checked, tenant, idempotency_key, options)
         fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
-        inline, payload = bool(checked.media), checked.request.payload
+        if checked.media:
+            # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
+            known = await self._store(job, checked, fingerprint, rehearsal=True)
+            if known.replayed:
+                return await self._replayed(job, known)
+            job = replace(job, params=await self._keep_media(job.id, checked))
         try:
-            params = await self._stored_params(job_id, checked)
-            now = self.environment.now_ms()
-            start_by, end_by = self._deadlines(checked.request, options)
-            job = Job(
-                id=job_id,
-                tenant=tenant,
-                state=JOB_STARTS[JobEvent.ACCEPTED],
-                model=checked.request.model,
-                params=params,
-                created_at=now,
-                start_by=now + start_by,
-                end_by=now + end_by,
-                on_unknown=options.on_unknown,
-                priority=options.priority,
-                trace=options.trace,
-                callback_url=checked.request.callback_url,
-                warnings=[
-                    {"param": notice.param, "code": notice.code, "message": notice.message}
-                    for notice in checked.notices
-                ],
-                idempotency=_key_digest(idempotency_key),
-                payload_characters=None if payload is None else len(payload),
-            )
-            accepted = await self.jobs.accept(
-                job,
-                payload,
-                fingerprint,
-                queue_max=self.queue_max,
-                bytes_max=self.bytes_max,
-                rate=self.rate,
-                burst=self.burst,
-            )
+            accepted = await self._store(job, checked, fingerprint)
         except (InvalidRequest, LimitReached):  # certainly not stored, unlike after StoreUnavailable
-            if inline:
-                await self.blobs.drop(job_id)
+            await self._drop_media(job.id, checked)
             raise
         if not accepted.replayed:
             return Posted(job, False, accepted.queue_position, accepted.allowance)
-        if inline:
-            await self.blobs.drop(job_id)
+        await self._drop_media(job.id, checked)
+        return await self._replayed(job, accepted)
+
+    def _new_job(
+        self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
+    ) -> Job:
+        """The job as it will be stored, but for its inline media."""
+        now, payload = self.environment.now_ms(), checked.request.payload
+        start_by, end_by = self._deadlines(checked.request, options)
+        return Job(
+            id=self.environment.new_job_id(),
+            tenant=tenant,
+            state=JOB_STARTS[JobEvent.ACCEPTED],
+            model=checked.request.model,
+            params={} if checked.media else generation.upstream_params(checked.request),
+            created_at=now,
+            start_by=now + start_by,
+            end_by=now + end_by,
+            on_unknown=options.on_unknown,
+            priority=options.priority,
+            trace=options.trace,
+            callback_url=checked.request.callback_url,
+            warnings=[
+                {"param": notice.param, "code": notice.code, "message": notice.message}
+                for notice in checked.notices
+            ],
+            idempotency=_key_digest(idempotency_key),
+            payload_characters=None if payload is None else len(payload),
+        )
+
+    async def _store(
+        self, job: Job, checked: Checked, fingerprint: str, *, rehearsal: bool = False
+    ) -> Admission:
+        return await self.jobs.accept(
+            job,
+            checked.request.payload,
+            fingerprint,
+            queue_max=self.queue_max,
+            bytes_max=self.bytes_max,
+            media=sum(len(file.raw) for file in checked.media),
+            media_max=self.media_max,
+            rate=self.rate,
+            burst=self.burst,
+            rehearsal=rehearsal,
+        )
+
+    async def _replayed(self, job: Job, accepted: Admission) -> Posted:
         earlier = await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id)
         [position] = await self.jobs.queue_positions([earlier])
         return Posted(earlier, True, position)
@@ -153,9 +180,8 @@ class Intake:
         start = min(options.start_seconds or self.deadlines.start_seconds, total)
         return int(start * 1000), int(total * 1000)
 
-    async def _stored_params(self, job_id: str, checked: Checked) -> dict[str, object]:
-        if not checked.media:
-            return generation.upstream_params(checked.request)
+    async def _keep_media(self, job_id: str, checked: Checked) -> dict[str, object]:
+        """Stores the files durably. Returns the parameters with a reference to each."""
 
         async def put(raw: bytes, extension: str) -> str:
             await self.environment.reach("blob_put.before")
@@ -163,7 +189,17 @@ class Intake:
             await self.environment.reach("blob_put.after")
             return name
 
-        return await generation.detach_media(checked.request, put)
+        try:
+            return await generation.detach_media(checked.request, put)
+        except BaseException:  # also a client that went away: the first of two files must not stay
+            with contextlib.suppress(BlobStoreUnavailable):
+                await self.blobs.drop(job_id)
+            raise
+
+    async def _drop_media(self, job_id: str, checked: Checked) -> None:
+        """Deletes the files of a job that was not stored."""
+        if checked.media:
+            await self.blobs.drop(job_id)
 
 
 def _check_upstream_size(request: GenerationRequest) -> None:

@@ -19,6 +19,7 @@ from gateway.keyring import Keyring
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
+from gateway.store.admission import RateMeter
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
@@ -60,6 +61,7 @@ class Resources:
     deliveries: RedisDeliveryStore
     endpoints: RedisEndpointStore
     recoveries: RedisRecoveries
+    rate_meter: RateMeter
     client_keys: RedisKeyStore
     sessions: RedisSessions
     gauges: RedisGauges
@@ -120,11 +122,12 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
         scripts=scripts,
         jobs=jobs,
         lanes=Lanes(scripts, roles),
-        deliveries=RedisDeliveryStore(redis, scripts, roles),
-        endpoints=RedisEndpointStore(redis, scripts),
+        deliveries=RedisDeliveryStore(redis, scripts, roles, settings.tenant_bytes_max),
+        endpoints=RedisEndpointStore(redis, scripts, settings.tenant_bytes_max),
         recoveries=RedisRecoveries(
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
         ),
+        rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
@@ -144,6 +147,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
             settings.deadlines(),
             settings.tenant_rate,
             settings.tenant_burst,
+            media_max=settings.tenant_media_bytes_max,
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         accounts=RedisAccounts(redis, scripts, roles),

@@ -24,6 +24,7 @@ class Tenant:
     too; `in_flight`: the most tasks at the upstream at once; `queue_max`: the most waiting jobs; `rate`: jobs
     per second that it may post; `burst`: jobs that it may post at once; `networks`: CIDRs that its webhooks
     may go to in addition. `paused_at` (ms): since when nothing of it is sent; `paused_by`: the operator.
+    `stored`: bytes that count for it in Redis; `media`: bytes of inline media of its unfinished jobs.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Tenant:
     paused_at: int | None = None
     paused_by: str | None = None
     paused_reason: str | None = None
+    stored: int = 0
+    media: int = 0
 
 
 class Scope(StrEnum):

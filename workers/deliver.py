@@ -16,7 +16,7 @@ from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.http import Deliverer
 from gateway.delivery.secrets import signing_secrets, tenant_secret
 from gateway.dispatch import Ticket
-from gateway.endpoints import Delivery, Endpoint
+from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.jobs import rfc3339
@@ -30,7 +30,6 @@ from workers.store_retry import persist
 
 KEPT_ATTEMPTS: Final = 20
 LOG_LIMIT_BYTES: Final = 32_768
-_OLDER_HINT_CHARACTERS: Final = 100
 _OURS_AGAIN_SECONDS: Final = 60.0  # after a fault of ours
 _WAKE_WITHIN_MS: Final = 1_000
 
@@ -226,16 +225,8 @@ def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
     for at, older in enumerate(log[:-1]):
         if sum(sizes) < LOG_LIMIT_BYTES:
             break
-        log[at] = _shortened(older)
+        log[at] = shortened(older)
         sizes[at] = len(orjson.dumps(log[at])) + 1
+    while sum(sizes) >= LOG_LIMIT_BYTES and len(log) > 1:  # their URLs may be long
+        del log[0], sizes[0]
     return replace(delivery, log=log)
-
-
-def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
-    hint = entry.get("hint")
-    short: dict[str, Any] = {
-        "excerpt": "",
-        "response_headers": {},
-        "hint": hint and hint[:_OLDER_HINT_CHARACTERS],
-    }
-    return entry | {name: value for name, value in short.items() if name in entry}

@@ -28,10 +28,21 @@ class IntakeSettings(BaseSettings):
     tenant_queue_max: int = Field(
         100_000, ge=1, description="Waiting jobs per tenant; more are refused with 429."
     )
-    tenant_rate: float = Field(0, ge=0, description="Jobs per second that one tenant may post. 0: no limit.")
+    tenant_rate: float = Field(
+        0,
+        ge=0,
+        description="Jobs, dry runs and webhook changes per second of one tenant. 0: no limit.",
+    )
     tenant_burst: int = Field(100, ge=1, description="Jobs that a tenant may post at once after a pause.")
     tenant_bytes_max: int = Field(
-        268_435_456, ge=1_000_000, description="Bytes that one tenant's jobs may take in Redis."
+        268_435_456,
+        ge=1_000_000,
+        description="Bytes that one tenant's jobs and webhooks may take in Redis.",
+    )
+    tenant_media_bytes_max: int = Field(
+        2_147_483_648,
+        ge=1_000_000,
+        description="Bytes of inline media of one tenant's unfinished jobs.",
     )
     start_deadline_seconds: Seconds = Field(
         86_400, description="From acceptance until we give up a job that was not sent."

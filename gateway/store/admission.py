@@ -1,4 +1,5 @@
-"""Admits new jobs with accept.lua, and reads what it answers: queue position, rate allowance, refusal."""
+"""Admits new jobs with accept.lua, meters other requests of tenants, and reads what the scripts answer: queue
+position, rate allowance, refusal."""
 
 from __future__ import annotations
 
@@ -10,16 +11,21 @@ import orjson
 
 from gateway.dispatch import Role, RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
-from gateway.jobs import Job, Priority
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.store import arguments, keys
 from gateway.store.base import Admission, Allowance, QueuePosition
 from gateway.store.effect_base import kind_of_video, texts
 from gateway.store.script_runner import Scripts
 
-#: Bytes that a job takes besides the client's data: the record, its events, indexes and deliveries.
+#: Bytes that a job takes besides the client's data: the record, its indexes and its idempotency key.
 _RECORD_BYTES: Final = 4096
+#: Bytes that an event of it may take besides the client's data.
+_EVENT_BYTES: Final = 2048
+#: Bytes that a delivery to its own callback URL may take besides that URL.
+_DELIVERY_BYTES: Final = 2048
 _FULL_RETRY_SECONDS: Final = 30
 _HEAVY_RETRY_SECONDS: Final = 3600
+_MEDIA_RETRY_SECONDS: Final = 60
 
 
 class Admissions:
@@ -39,8 +45,11 @@ class Admissions:
         *,
         queue_max: int,
         bytes_max: int | None = None,
+        media: int = 0,
+        media_max: int | None = None,
         rate: float = 0,
         burst: int = 1,
+        rehearsal: bool = False,
     ) -> Admission:
         order: dict[str, Any] = {
             "name": job.id,
@@ -53,6 +62,8 @@ class Admissions:
             "dispatch": self._dispatch,
             "priority": job.priority,
             "video": kind_of_video(job),
+            "media": media,
+            "rehearsal": rehearsal,
         }
         if rate:
             order |= {"rate": rate, "burst": burst}
@@ -77,16 +88,52 @@ class Admissions:
             priority=None if job.priority is Priority.NORMAL else job.priority,
         )
         text = (payload or "").encode()
-        order["bytes"] = _RECORD_BYTES + len(text) + sum(map(len, order["fields"].values()))
+        size = sum(len(value.encode()) for value in order["fields"].values())
+        order["bytes"] = _RECORD_BYTES + len(text) + size
+        order["event_bytes"] = _event_bytes(job, size, payload or "")
         if bytes_max is not None:
             order["bytes_max"] = bytes_max
+        if media_max is not None:
+            order["media_max"] = media_max
         outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
         if outcome == "accepted":
             name, allowance, position = found
             return Admission(name, False, queue_position_of(position, self._submit), allowance_of(allowance))
+        if outcome == "fits":
+            return Admission(job.id, replayed=False)
         if outcome == "replayed":
             return Admission(found[0], replayed=found[0] != job.id)
-        raise refusal_of(outcome, found, bytes_max)
+        raise refusal_of(outcome, found, media_max if outcome == "media" else bytes_max)
+
+
+class RateMeter:
+    """Meters requests of tenants that do not create a job. `rate`: per second (0: no limit), with `burst` at
+    once; the tenant's own settings override both."""
+
+    def __init__(self, scripts: Scripts, rate: float, burst: int) -> None:
+        self._scripts = scripts
+        self._rate = rate
+        self._burst = burst
+
+    async def count(self, tenant: str, kind: str) -> Allowance | None:
+        """Counts one request; each kind is counted apart. Returns the rest of the allowance, None without a
+        limit. Raises RateLimited, StoreUnavailable."""
+        args: list[str | float] = [tenant, kind, self._rate, self._burst]
+        passes, allowance = await self._scripts.run("meter", [keys.tenant_settings(tenant)], args)
+        if not passes:
+            raise refusal_of("limited", [allowance], None)
+        return allowance_of(allowance)
+
+
+def _event_bytes(job: Job, size: int, payload: str) -> int:
+    """What one event of the job may take, with the delivery to its own callback URL. `size`: bytes of its
+    fields."""
+    found = _EVENT_BYTES + size
+    if len(payload) <= EVENT_PAYLOAD_CHARACTERS:
+        found += len(payload.encode())
+    if job.callback_url is not None:
+        found += _DELIVERY_BYTES + 2 * len(job.callback_url)
+    return found
 
 
 def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:
@@ -119,7 +166,7 @@ def _pace(learned_ms: float | None, idle_ms: float, mean_ms: float | None, slots
 
 
 def allowance_of(found: str) -> Allowance | None:
-    """Reads the answer of `meter_rate` in scripts/accept.lua; None for a tenant without a rate limit."""
+    """Reads the answer of `meter_rate` in scripts/lib/quotas.lua; None for a tenant without a rate limit."""
     if not found:
         return None
     known = orjson.loads(found)
@@ -129,11 +176,12 @@ def allowance_of(found: str) -> Allowance | None:
         left=known["left"],
         reset_seconds=math.ceil(known["reset_ms"] / 1000),
         wait_seconds=math.ceil(known["wait_ms"] / 1000),
+        kind=known.get("kind", "jobs"),
     )
 
 
-def refusal_of(outcome: str, found: Sequence[Any], bytes_max: int | None) -> GatewayError:
-    """The error for the client after accept.lua refused a job."""
+def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayError:
+    """The error for the client after a script refused its request. `most`: bytes that are allowed."""
     match outcome:
         case "mismatch":
             return IdempotencyMismatch(found[0])
@@ -141,16 +189,22 @@ def refusal_of(outcome: str, found: Sequence[Any], bytes_max: int | None) -> Gat
             allowance = allowance_of(found[0])
             assert allowance is not None
             return RateLimited(
-                f"this tenant may post {allowance.quota} jobs in {allowance.window_seconds} s; post the next "
-                f"job in {allowance.wait_seconds} s",
+                f"this tenant may send {allowance.quota} {allowance.kind} in {allowance.window_seconds} s; "
+                f"send the next in {allowance.wait_seconds} s",
                 max(1, allowance.wait_seconds),
                 allowance,
             )
         case "heavy":
             return LimitReached(
-                f"this tenant's jobs take {found[0]} of {bytes_max} bytes; send a smaller payload, or post "
-                "again when older jobs have expired",
+                f"with this job, this tenant's jobs, events and webhooks would take {found[0]} of {most} "
+                "bytes; send a smaller payload, delete endpoints, or post again when older jobs have expired",
                 _HEAVY_RETRY_SECONDS,
+            )
+        case "media":
+            return LimitReached(
+                f"with this job, the inline media of this tenant's unfinished jobs would take {found[0]} of "
+                f"{most} bytes; send media as URLs, or post again when some jobs have finished",
+                _MEDIA_RETRY_SECONDS,
             )
         case _:
             return LimitReached(

@@ -52,14 +52,15 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A tenant's rate limit: `quota` jobs per `window_seconds`. `left`: allowed now; all are allowed again in
-    `reset_seconds`, the next one in `wait_seconds`."""
+    """A tenant's rate limit: `quota` requests of this kind per `window_seconds`. `left`: allowed now; all are
+    allowed again in `reset_seconds`, the next one in `wait_seconds`."""
 
     quota: int
     window_seconds: int
     left: int
     reset_seconds: int
     wait_seconds: int
+    kind: str = "jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +155,17 @@ class JobStore(Protocol):
         *,
         queue_max: int,
         bytes_max: int | None = None,
+        media: int = 0,
+        media_max: int | None = None,
         rate: float = 0,
         burst: int = 1,
+        rehearsal: bool = False,
     ) -> Admission:
         """Stores a new job and puts it into its tenant's lane. `queue_max`: jobs that may wait there;
-        `bytes_max`: bytes that the tenant's jobs may take; `rate`: jobs per second (0: no limit), with
-        `burst` at once. The tenant's own settings override these. Raises IdempotencyMismatch, LimitReached,
-        RateLimited."""
+        `bytes_max`: bytes that the tenant may take in Redis; `media`: bytes of its inline media, of which the
+        tenant may have `media_max`; `rate`: jobs per second (0: no limit), with `burst` at once. The tenant's
+        own settings override `queue_max`, `rate` and `burst`. `rehearsal`: checks everything and stores
+        nothing. Raises IdempotencyMismatch, LimitReached, RateLimited."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""

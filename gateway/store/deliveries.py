@@ -10,7 +10,7 @@ import orjson
 from redis.asyncio import Redis
 
 from gateway.dispatch import Role, Ticket
-from gateway.endpoints import Delivery, Endpoint
+from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import arguments, keys
@@ -18,7 +18,7 @@ from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
 from gateway.store.effect_base import AuditEntry, Effect, given, owed
-from gateway.store.effects import Finish, GiveBackSlot, JudgeLane, SetFields, Tally, UnsetFields
+from gateway.store.effects import Finish, GiveBackSlot, JudgeLane, SetFields, Tally, UnsetFields, WriteLog
 from gateway.store.endpoints import endpoint_from
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
@@ -43,10 +43,14 @@ _SUMMARY: Final = (
 
 
 class RedisDeliveryStore:
-    """`DeliveryStore` on Redis."""
+    """`DeliveryStore` on Redis. `bytes_max`: bytes that one tenant may take there; above, the logs of its
+    attempts keep only the newest one. None: no limit."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, roles: arguments.Roles) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, roles: arguments.Roles, bytes_max: int | None = None
+    ) -> None:
         self._redis = redis
+        self._bytes_max = bytes_max
         self._scripts = scripts
         self._roles = roles
 
@@ -76,10 +80,11 @@ class RedisDeliveryStore:
     ) -> TransitionResult:
         fields: dict[str, object] = {
             "attempts": delivery.attempts,
-            "log": orjson.dumps(delivery.log).decode(),
             "next_attempt_at": delivery.next_attempt_at,
         }
-        effects: list[Effect] = [SetFields(fields), Tally(tally)]
+        newest = [shortened(entry) for entry in delivery.log[-1:]]
+        log = WriteLog(orjson.dumps(delivery.log).decode(), orjson.dumps(newest).decode(), self._bytes_max)
+        effects: list[Effect] = [SetFields(fields), log, Tally(tally)]
         effects.append(Finish([ticket]) if retry_in_ms is None else GiveBackSlot(retry_in_ms))
         if delivery.next_attempt_at is None:
             effects.append(UnsetFields(["next_attempt_at"]))

@@ -90,10 +90,12 @@ class Written(StrEnum):
 
 class EndpointStore(Protocol):
     async def create(self, endpoint: Endpoint, most: int) -> bool:
-        """Stores a new endpoint. False when the tenant has `most` already."""
+        """Stores a new endpoint. False when the tenant has `most` already. LimitReached when its webhooks
+        would take more bytes than the tenant may."""
 
     async def change(self, endpoint: Endpoint, before: Endpoint, *, heal: bool = False) -> Written:
-        """Writes `endpoint` if the stored one still equals `before`. `heal`: resets its circuit breaker."""
+        """Writes `endpoint` if the stored one still equals `before`. `heal`: resets its circuit breaker.
+        LimitReached as for `create`, if it would get more webhooks than before."""
 
     async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
         """The endpoint, if it is this tenant's."""

@@ -38,8 +38,7 @@ class Claim(Effect):
 
 @dataclass(frozen=True, slots=True)
 class SpendBudget(Effect):
-    """Uses one of the tenant's `most` resubmissions on `day` (UTC, such as 2026-11-22). If none is left,
-    nothing of the transition is applied."""
+    """Uses one of the tenant's `most` resubmissions on `day` (UTC, 2026-11-22); without one, no effect."""
 
     name: ClassVar = "spend_budget"
     day: str
@@ -58,6 +57,19 @@ class SetFields(Effect):
 
     def document(self, of: Subject) -> dict[str, str]:
         return texts(**self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLog(Effect):
+    """Writes a delivery's log, JSON; only its `newest` entry if the tenant would exceed `bytes_max`."""
+
+    name: ClassVar = "write_log"
+    log: str
+    newest: str
+    bytes_max: int | None
+
+    def document(self, of: Subject) -> dict[str, Any]:
+        return given(log=self.log, newest=self.newest, bytes_max=self.bytes_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +302,7 @@ class Tally(Effect):
 #: The order in which effects are applied.
 ORDER: Final[Sequence[type[Effect]]] = (
     *(Claim, SpendBudget),
-    *(SetFields, AddToFields, UnsetFields, RecordHistory),
+    *(SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
     *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
     *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
 )

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
 
 from gateway import events
 from gateway.endpoints import Endpoint, PreviousSecret
+from gateway.errors import LimitReached
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import Written
 from gateway.store.script_runner import Scripts
 
+#: Bytes that an endpoint takes besides its fields: the record, its indexes, its lane and its recoveries.
+_RECORD_BYTES: Final = 16_384
+_HEAVY_RETRY_SECONDS: Final = 3600
+
 
 class RedisEndpointStore:
     """`EndpointStore` on Redis. The tenant's index holds which events each endpoint wants; the scripts read
-    it when they create deliveries."""
+    it when they create deliveries. `bytes_max`: bytes that one tenant may take in Redis; None: no limit."""
 
-    def __init__(self, redis: Redis, scripts: Scripts) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, bytes_max: int | None = None) -> None:
         self._redis = redis
         self._scripts = scripts
+        self._bytes_max = bytes_max
 
     async def create(self, endpoint: Endpoint, most: int) -> bool:
         limit = {"most": most}
@@ -40,6 +46,9 @@ class RedisEndpointStore:
         fields = _fields(endpoint)
         order: dict[str, Any] = {
             "name": endpoint.id,
+            "tenant": endpoint.tenant,
+            "steps": list(arguments.STEPS.values()),
+            "bytes": _RECORD_BYTES + sum(len(value.encode()) for value in fields.values()),
             "fields": {name: value for name, value in fields.items() if value},
             "unset": [name for name, value in fields.items() if not value],
             "wish": _wish(endpoint, disabled=endpoint.disabled_at is not None).decode(),
@@ -48,8 +57,18 @@ class RedisEndpointStore:
         }
         if endpoint.slots is not None:
             order["slots"] = endpoint.slots
+        if self._bytes_max is not None:
+            order["bytes_max"] = self._bytes_max
         names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
-        return str(await self._scripts.run("register", names, [arguments.dump(order)]))
+        outcome = str(await self._scripts.run("register", names, [arguments.dump(order)]))
+        if outcome == "heavy":
+            raise LimitReached(
+                f"with this endpoint, the webhooks of this tenant's jobs would take more than its "
+                f"{self._bytes_max} bytes; let it want fewer events, delete an endpoint, or send this again "
+                "when older jobs have expired",
+                _HEAVY_RETRY_SECONDS,
+            )
+        return outcome
 
     async def read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
         found = await self.find(endpoint_id)
@@ -76,7 +95,8 @@ class RedisEndpointStore:
             keys.tenant_endpoints(endpoint.tenant),
             keys.tenant_wanted(endpoint.tenant),
         ]
-        await self._scripts.run("unregister", names, [endpoint.id])
+        steps = arguments.dump(list(arguments.STEPS.values()))
+        await self._scripts.run("unregister", names, [endpoint.id, endpoint.tenant, steps])
 
 
 def _wish(endpoint: Endpoint, *, disabled: bool) -> bytes:

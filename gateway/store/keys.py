@@ -68,6 +68,10 @@ def tenant_settings(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:settings"
 
 
+def tenant_usage(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:usage"
+
+
 def tenant_events(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:events"
 

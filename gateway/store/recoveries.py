@@ -20,6 +20,7 @@ from gateway.store.script_runner import Scripts
 _RUNNING: Final = f"{PREFIX}recoveries"
 #: How many recoveries of an endpoint are kept.
 KEPT: Final = 20
+_KEPT_OF_TENANT: Final = 1000
 
 
 class Step(NamedTuple):
@@ -74,6 +75,7 @@ class RedisRecoveries:
             "since": recovery.since,
             "until": recovery.until,
             "most": KEPT,
+            "most_of_tenant": _KEPT_OF_TENANT,
         }
         if audit is not None:
             order["audit"] = audit.document()

@@ -23,7 +23,8 @@ from gateway.store.script_linker import compose
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 _PARTS: Final = (
     *("ranks.lua", "account_slots.lua", "lanes.lua", "account_health.lua", "queue_position.lua"),
-    *("dispatching.lua", "circuit_breaker.lua", "records.lua", "tasks.lua", "transitions.lua", "effects.lua"),
+    *("dispatching.lua", "circuit_breaker.lua", "quotas.lua", "records.lua", "tasks.lua"),
+    *("transitions.lua", "effects.lua"),
 )
 # A full Redis accepts no new job, but must finish those it has: all scripts except `accept` may write then.
 _DRAINING: Final = "#!lua flags=allow-oom\n"

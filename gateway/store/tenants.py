@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
@@ -36,9 +37,8 @@ class RedisTenants:
 
     async def read(self, tenant: str) -> Tenant:
         """The tenant. If nothing is stored for it, all its settings are None: the service's defaults."""
-        with store_errors():
-            fields = await self._redis.hgetall(keys.tenant_settings(tenant))  # type: ignore[misc]
-        return tenant_from(tenant, fields)
+        [found] = await self._read([tenant])
+        return found
 
     async def networks(self, tenant: str) -> tuple[Network, ...]:
         """The additional networks that its webhooks may go to; at most `REMEMBERED_SECONDS` old."""
@@ -59,12 +59,19 @@ class RedisTenants:
         first = f"({after}" if after else "-"
         with store_errors():
             names: list[str] = await self._redis.zrangebylex(keys.TENANTS, first, "+", 0, limit + 1)
+        return await self._read(names[:limit]), len(names) > limit
+
+    async def _read(self, names: Sequence[str]) -> list[Tenant]:
+        with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
-                for name in names[:limit]:
+                for name in names:
                     pipe.hgetall(keys.tenant_settings(name))
+                    pipe.hmget(keys.tenant_usage(name), ["bytes", "media"])
                 found = await pipe.execute()
-        tenants = [tenant_from(name, fields) for name, fields in zip(names[:limit], found, strict=True)]
-        return tenants, len(names) > limit
+        return [
+            replace(tenant_from(name, fields), stored=int(stored or 0), media=int(media or 0))
+            for name, fields, (stored, media) in zip(names, found[::2], found[1::2], strict=True)
+        ]
 
     async def change(self, tenant: str, changes: Mapping[str, object], by: str) -> Tenant:
         """Changes only these settings; None: back to the service's default. Adds an audit entry with `by` in

@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
+from gateway.web.http.rate_headers import rate_headers
 from gateway.web.state import state_of
 
 Document = dict[str, Any]
@@ -41,9 +42,10 @@ class Operation:
 
     `scopes`: a key with any of them may call it. `PUBLIC`: no key is needed, and the handler gets only the
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
-    wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD.
-    `metered`: whether it counts for the tenant's rate of requests. `body`: a model, or the JSON schema of a
-    body that the handler parses itself.
+    wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
+    a model, or the JSON schema of a body that the handler parses itself. `counted`: whether it counts for the
+    tenant's rate of requests in this process. `metered`: the kind of request as which it counts against the
+    tenant's rate in all processes, before the handler runs.
     """
 
     method: str
@@ -63,7 +65,8 @@ class Operation:
     examples: Document = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     head: bool = True
-    metered: bool = True
+    counted: bool = True
+    metered: str | None = None
 
 
 #: The scopes of an operation that anybody may call.
@@ -113,13 +116,19 @@ def _handler_of(operation: Operation) -> _Endpoint:
     if not operation.scopes:
         return cast(OpenHandler, operation.handler)
     handler = cast(Handler, operation.handler)
-    scopes, metered = operation.scopes, operation.metered
+    scopes = operation.scopes
     read = Reader(operation.query, operation.headers, hints=operation.hints).read
 
     async def serve(request: Request) -> Response:
         key = await auth.require(request, *scopes)
-        if metered:
+        if operation.counted:
             auth.meter(state_of(request), key)
-        return await handler(request, key, read(request))
+        params = read(request)
+        if operation.metered is None:
+            return await handler(request, key, params)
+        allowance = await state_of(request).resources.rate_meter.count(key.tenant, operation.metered)
+        response = await handler(request, key, params)
+        response.headers.update(rate_headers(allowance))
+        return response
 
     return serve

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from gateway.dispatch import Role
-from gateway.errors import BodyTooLarge, IdempotencyMismatch, InvalidRequest, LimitReached, StoreUnavailable
+from gateway.errors import (
+    BlobStoreUnavailable,
+    BodyTooLarge,
+    IdempotencyMismatch,
+    InvalidRequest,
+    LimitReached,
+    StoreUnavailable,
+)
 from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
@@ -170,7 +177,9 @@ class LosingStore(RedisJobStore):
     """Accepts, and loses the answer."""
 
     async def accept(self, *args: Any, **limits: Any) -> Admission:
-        await super().accept(*args, **limits)
+        accepted = await super().accept(*args, **limits)
+        if limits["rehearsal"]:
+            return accepted
         raise StoreUnavailable("Redis does not answer")
 
 
@@ -252,9 +261,52 @@ async def test_the_same_request_with_other_options_is_another(resources: Resourc
 
 
 async def test_a_tenant_whose_jobs_use_too_many_bytes_waits_and_others_do_not(resources: Resources) -> None:
-    small = replace(resources.intake, bytes_max=20_000)
+    small = replace(resources.intake, bytes_max=35_000)
     raw = encoded(payload="x" * 10_000)
     await small.accept(await small.check(raw), "acme", None)
     with pytest.raises(LimitReached, match="smaller payload"):
         await small.accept(await small.check(raw), "acme", None)
     await small.accept(await small.check(raw), "other", None)
+
+
+async def test_a_job_with_media_that_is_refused_writes_no_file(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def put(*_: object) -> str:
+        raise AssertionError("a file was written")
+
+    raw = encoded(images=[INLINE])
+    first, _ = await accept(resources, raw, "k")
+    monkeypatch.setattr(type(resources.blobs), "put", put)
+    assert (await accept(resources, raw, "k"))[0].id == first.id
+    for small in ({"queue_max": 0}, {"media_max": 10}, {"bytes_max": 10}, {"rate": 0.001, "burst": 0}):
+        intake = replace(resources.intake, **small)
+        with pytest.raises(LimitReached):
+            await intake.accept(await intake.check(raw), "acme", None)
+
+
+async def test_media_count_for_their_tenant_until_the_job_is_finished(resources: Resources) -> None:
+    intake = replace(resources.intake, media_max=len(image("png")) + 10)
+    checked = await intake.check(encoded(images=[INLINE]))
+    job = (await intake.accept(checked, "acme", None)).job
+    with pytest.raises(LimitReached, match="send media as URLs"):
+        await intake.accept(checked, "acme", None)
+    await intake.accept(checked, "other", None)
+    await resources.settlement.cancel(job, [])
+    await intake.accept(checked, "acme", None)
+
+
+async def test_of_two_files_none_stays_when_the_second_cannot_be_written(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = type(resources.blobs).put
+
+    async def full_at_the_second(self: Any, job_id: str, raw: bytes, extension: str) -> str:
+        if files(resources):
+            raise BlobStoreUnavailable("no space left on the device")
+        return await put(self, job_id, raw, extension)
+
+    monkeypatch.setattr(type(resources.blobs), "put", full_at_the_second)
+    with pytest.raises(BlobStoreUnavailable):
+        await accept(resources, encoded(images=[INLINE, data_uri("image/jpeg", image("jpeg"))]))
+    assert files(resources) == []

@@ -1,38 +1,21 @@
 -- accept: stores a new job and puts it into its tenant's lane.
 --
 -- KEYS  job: its record
--- ARGV  order, JSON: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes, bytes_max,
---       deadline, priority, rate, burst, video = kind of video, step = type of its event, deliver = limits,
---       dispatch = {role = limits}}; payload: the client's own, or ""
+-- ARGV  order, JSON: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes,
+--       event_bytes, bytes_max, media, media_max, deadline, priority, rate, burst, video = kind of video, step = type
+--       of its event, deliver = limits, dispatch = {role = limits}, rehearsal}; payload: the client's own, or ""
 --
 -- One durable step claims the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
--- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`.
+-- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`, `media`: what
+-- quotas.lua counts for it. `rehearsal`: everything is checked and nothing is written.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed", earlier id} | {"mismatch", earlier id} |
--- {"full", jobs that wait, how many are allowed} | {"heavy", bytes that the tenant's jobs take} | {"limited",
--- allowance}; allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
+-- {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take with
+-- it} | {"limited", allowance} | {"fits"}: of a rehearsal; allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
 local job = KEYS[1]
 local order, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
-
--- Whether one more job is allowed (GCRA), and the allowance afterwards, as JSON: {rate, burst, left: jobs, reset_ms:
--- until all are allowed, wait_ms: until the next}. "" without a rate limit.
-local function meter_rate(tenant, rate, burst, now)
-  rate, burst = tonumber(rate), tonumber(burst)
-  if rate <= 0 then return true, '' end
-  local key, one = P .. 'tenant:' .. tenant .. ':tat', 1000 / rate
-  local tat = math.max(tonumber(redis.call('GET', key) or '0'), now)
-  local passes = tat + one - now <= burst * one + 0.001
-  if passes then
-    tat = tat + one
-    redis.call('SET', key, string.format('%.3f', tat), 'PX', math.ceil(tat - now) + 1000)
-  end
-  local left = math.max(0, math.floor(burst - (tat - now) / one + 0.001))
-  local wait = math.max(0, math.ceil(tat + one - now - burst * one))
-  local allowance = { rate = rate, burst = burst, left = left, reset_ms = math.ceil(tat - now), wait_ms = wait }
-  return passes, cjson.encode(allowance)
-end
 
 if order.idempotency then
   claim = P .. 'tenant:' .. order.tenant .. ':idempotency:' .. order.idempotency
@@ -48,17 +31,24 @@ local own_queue_max, own_rate, own_burst = own[1], own[2], own[3]
 local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. order.tenant)
 local most = tonumber(own_queue_max or order.queue_max)
 if waiting >= most then return { 'full', waiting, most } end
-local usage = P .. 'tenant:' .. order.tenant .. ':usage'
-local taken = tonumber(redis.call('HGET', usage, 'bytes') or '0')
-if order.bytes_max and taken + order.bytes > order.bytes_max then return { 'heavy', taken } end
+local added = { bytes = order.bytes, jobs = 1, event_bytes = order.event_bytes }
+if order.bytes_max then
+  local expected = expected_bytes(order.tenant, added)
+  if expected > order.bytes_max then return { 'heavy', expected } end
+end
+if order.media > 0 and order.media_max then
+  local media = order.media + (redis.call('HGET', usage_key(order.tenant), 'media') or 0)
+  if media > order.media_max then return { 'media', media } end
+end
 
 local now = now_ms()
-local passes, allowance = meter_rate(order.tenant, own_rate or order.rate or 0, own_burst or order.burst or 1, now)
+local rate, burst = own_rate or order.rate or 0, own_burst or order.burst or 1
+local passes, allowance = meter_rate(order.tenant, 'jobs', rate, burst, now, order.rehearsal)
 if not passes then return { 'limited', allowance } end
-redis.call('HINCRBY', usage, 'bytes', order.bytes)
+if order.rehearsal then return { 'fits' } end
 if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
 set_fields(job, order.fields)
-redis.call('HSET', job, 'bytes', order.bytes)
+count_new_job(job, order.tenant, added, order.media)
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 count_state('job', order.state, 1)
 redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)

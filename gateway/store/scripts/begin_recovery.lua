@@ -1,18 +1,34 @@
 -- begin_recovery: stores a recovery: an endpoint's deliveries of a time range will be redelivered.
 --
 -- KEYS  recovery, endpoint: their records
--- ARGV  order, JSON: {name, endpoint = its id, fields = {}, states, since, until, most,
+-- ARGV  order, JSON: {name, endpoint = its id, fields = {}, states, since, until, most, most_of_tenant,
 --       audit: as of `write_audit`, if an operator begins it}
 --
--- `recover` does the work in batches. One recovery at a time per endpoint; its newest `most` are kept.
+-- `recover` does the work in batches. One recovery at a time per endpoint; its newest `most` are kept, and
+-- the newest `most_of_tenant` of a tenant, which counts those of deleted endpoints.
 --   {gw}:recoveries              hash  endpoint -> the running recovery
 --   {gw}:lane:<lane>:recoveries  zset  recovery -> when it began
+--   {gw}:tenant:<t>:recoveries   zset  the same of a tenant
 --   {gw}:recovery:<id>           hash  the recovery; `cursor`: everything created before it was handled
 --
 -- Returns {"begun", record as a flat list}, or {"deleted" | "disabled" | "under_way"}
 local recovery, endpoint = KEYS[1], KEYS[2]
 local order = cjson.decode(ARGV[1])
 local lane = P .. 'lane:' .. order.endpoint
+local of_tenant = P .. 'tenant:' .. order.fields.tenant .. ':recoveries'
+
+local function keep_newest(list, most)
+  redis.call('ZADD', list, order.fields.created_at, order.name)
+  for _, old in ipairs(redis.call('ZRANGE', list, 0, -most - 1)) do
+    local key = P .. 'recovery:' .. old
+    local running = redis.call('HGET', P .. 'recoveries', redis.call('HGET', key, 'endpoint') or '') == old
+    if not running then
+      redis.call('ZREM', list, old)
+      redis.call('DEL', key)
+    end
+  end
+end
+
 if redis.call('EXISTS', recovery) == 0 then
   if redis.call('EXISTS', endpoint) == 0 then return { 'deleted' } end
   if redis.call('HEXISTS', endpoint, 'disabled_at') == 1 then return { 'disabled' } end
@@ -23,12 +39,9 @@ if redis.call('EXISTS', recovery) == 0 then
   end
   set_fields(recovery, order.fields)
   redis.call('HSET', recovery, 'total', total, 'cursor', order.since)
-  redis.call('ZADD', list, order.fields.created_at, order.name)
+  keep_newest(list, order.most)
+  keep_newest(of_tenant, order.most_of_tenant)
   redis.call('PERSIST', list)
-  for _, old in ipairs(redis.call('ZRANGE', list, 0, -order.most - 1)) do
-    redis.call('ZREM', list, old)
-    redis.call('DEL', P .. 'recovery:' .. old)
-  end
   if order.audit then write_audit(now_ms(), order.audit) end
 end
 return { 'begun', redis.call('HGETALL', recovery) }

@@ -72,7 +72,7 @@ end
 
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
-redis.call('HINCRBY', P .. 'tenant:' .. tenant .. ':usage', 'bytes', -(bytes or 0))
+add_usage(tenant, 'bytes', -(bytes or 0))
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 count_state('job', state, -1)

@@ -1,14 +1,15 @@
 -- register: stores a new endpoint, or changes one.
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them
--- ARGV  order, JSON: {name, fields = {}, unset = {field, ...}, wish, wanted = key, slots, heal,
---       most | expect = {field = value or ""}}
+-- ARGV  order, JSON: {name, tenant, fields = {}, unset = {field, ...}, wish, wanted = key, steps = {type of an event
+--       that is not final, ...}, slots, heal, bytes, bytes_max, most | expect = {field = value or ""}}
 --
 -- `most`: given for a new endpoint: how many the tenant may have. An existing one is written if it is still as
 -- expected, or already as wanted. `wanted` stores the types that any of the tenant's endpoints wants, so that scripts
--- only create events with subscribers. `heal`: resets its circuit breaker.
+-- only create events with subscribers. `heal`: resets its circuit breaker. `bytes`: what
+-- it takes in Redis. Nothing is written if the tenant's bytes would grow above `bytes_max`.
 --
--- Returns "written" | "full" | "changed" | "missing"
+-- Returns "written" | "full" | "heavy" | "changed" | "missing"
 local endpoint, endpoints = KEYS[1], KEYS[2]
 local order = cjson.decode(ARGV[1])
 local there = redis.call('EXISTS', endpoint) == 1
@@ -27,7 +28,21 @@ else
     if (redis.call('HGET', endpoint, field) or '') ~= value then return 'changed' end
   end
 end
+local wishes = {}
+local flat = redis.call('HGETALL', endpoints)
+for i = 1, #flat, 2 do
+  if flat[i] ~= order.name then wishes[#wishes + 1] = cjson.decode(flat[i + 1]) end
+end
+wishes[#wishes + 1] = cjson.decode(order.wish)
+local grown = order.bytes - (redis.call('HGET', endpoint, 'bytes') or 0)
+if order.bytes_max then
+  local before = expected_bytes(order.tenant, { bytes = 0 })
+  local after = expected_bytes(order.tenant, { bytes = grown }, caused_by(wishes, order.steps))
+  if after > before and after > order.bytes_max then return 'heavy' end
+end
 set_fields(endpoint, order.fields)
+redis.call('HSET', endpoint, 'bytes', order.bytes)
+add_usage(order.tenant, 'bytes', grown)
 for _, field in ipairs(order.unset) do redis.call('HDEL', endpoint, field) end
 redis.call('HSET', endpoints, order.name, order.wish)
 if order.slots then
@@ -36,5 +51,5 @@ else
   redis.call('HDEL', P .. 'deliver:caps', order.name)
 end
 if order.heal then reset_health(order.name) else reactivate('deliver', order.name) end
-note_wanted_types(endpoints, order.wanted)
+note_wishes(order.tenant, endpoints, order.wanted, order.steps)
 return 'written'

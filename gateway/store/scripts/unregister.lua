@@ -1,16 +1,17 @@
 -- unregister: removes an endpoint.
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them; wanted: the types of events that the tenant wants
--- ARGV  name: its id
+-- ARGV  name: its id; tenant; steps: types of events that are not final, JSON
 --
 -- Its pending deliveries become dead at their next attempt.
 --
 -- Returns 1
 local endpoint, endpoints, wanted = KEYS[1], KEYS[2], KEYS[3]
-local name = ARGV[1]
+local name, tenant, steps = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
+add_usage(tenant, 'bytes', -(redis.call('HGET', endpoint, 'bytes') or 0))
 redis.call('DEL', endpoint)
 redis.call('HDEL', endpoints, name)
 redis.call('HDEL', P .. 'deliver:caps', name)
 reset_health(name) -- so that waiting deliveries get their next attempt, and become dead
-note_wanted_types(endpoints, wanted)
+note_wishes(tenant, endpoints, wanted, steps)
 return 1

@@ -44,7 +44,7 @@ JOBS: Final = (
             "dry_run": "to check a job without creating it, POST it to /v1/jobs/check",
         },
         body=GenerationRequest, examples=JOB_EXAMPLES,
-        metered=False,  # jobs have a rate of their own, which all processes share
+        counted=False,  # jobs have a rate of their own, which all processes share
     ),
     Operation(
         "POST", "/v1/jobs/check", "checkJob", "Check a job without creating it", jobs.check,
@@ -53,7 +53,7 @@ JOBS: Final = (
         description="Checks the body and the options against every published limit. Nothing is stored or "
         "paid for.",
         headers=_OPTIONS,
-        body=GenerationRequest, examples=JOB_EXAMPLES,
+        body=GenerationRequest, examples=JOB_EXAMPLES, metered="checks",
     ),
     Operation(
         "GET", "/v1/jobs", "listJobs", "List jobs, newest first", jobs.page,

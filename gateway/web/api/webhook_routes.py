@@ -14,11 +14,13 @@ from gateway.web.schemas import jobs
 _WRITE: Final = (Scope.ENDPOINTS_WRITE,)
 #: Deliveries may be read by keys that read jobs and by keys that manage endpoints.
 _READ: Final = (Scope.JOBS_READ, Scope.ENDPOINTS_WRITE)
+#: What counts against the tenant's rate as one kind of request.
+_CHANGES: Final = "webhook changes"
 ENDPOINTS: Final = (
     Operation(
         "POST", "/v1/endpoints", "createEndpoint", "Create an endpoint: a URL for webhooks", endpoints.create,
         {201: Reply("Created.", schemas.CreatedEndpoint, LOCATION)},
-        _WRITE, body=schemas.EndpointRequest, problems=(409,),
+        _WRITE, body=schemas.EndpointRequest, problems=(409,), metered=_CHANGES,
     ),
     Operation(
         "GET", "/v1/endpoints", "listEndpoints", "List endpoints", endpoints.page,
@@ -34,12 +36,12 @@ ENDPOINTS: Final = (
         "PATCH", "/v1/endpoints/{endpoint_id}", "updateEndpoint", "Change, disable or enable an endpoint",
         endpoint_changes.change,
         {200: Reply("The changed endpoint.", schemas.ChangedEndpoint)},
-        _WRITE, body=schemas.EndpointChange,
+        _WRITE, body=schemas.EndpointChange, metered=_CHANGES,
     ),
     Operation(
         "DELETE", "/v1/endpoints/{endpoint_id}", "deleteEndpoint", "Delete an endpoint", endpoints.delete,
         {204: Reply("Deleted. Its pending deliveries are not sent.")},
-        _WRITE,
+        _WRITE, metered=_CHANGES,
     ),
     Operation(
         "POST", "/v1/endpoints/{endpoint_id}/rotate", "rotateEndpointSecret",
@@ -51,7 +53,7 @@ ENDPOINTS: Final = (
                 schemas.RotatedEndpoint,
             )
         },
-        _WRITE, body=schemas.RotateRequest, body_required=False, problems=(409,),
+        _WRITE, body=schemas.RotateRequest, body_required=False, problems=(409,), metered=_CHANGES,
     ),
     Operation(
         "POST", "/v1/endpoints/{endpoint_id}/test", "sendTestEvent", "Send a test event to an endpoint",
@@ -63,7 +65,7 @@ ENDPOINTS: Final = (
                 schemas.TestResult,
             )
         },
-        _WRITE, problems=(409,),
+        _WRITE, problems=(409,), metered=_CHANGES,
     ),
 )  # fmt: skip
 
@@ -93,7 +95,7 @@ DELIVERIES: Final = (
         description="Works in any state: a delivery that waits for its next attempt is sent now. The id and "
         "the bytes of the event stay the same. 409 while an attempt is in progress, and if the endpoint is "
         "disabled or deleted.",
-        problems=(409,),
+        problems=(409,), metered=_CHANGES,
     ),
 )  # fmt: skip
 
@@ -105,7 +107,7 @@ RECOVERIES: Final = (
         _WRITE, tag="webhooks",
         description="Deliveries are sent in batches, oldest first, after all other deliveries to the "
         "endpoint. 409 while another recovery of the endpoint is running, and if the endpoint is disabled.",
-        body=delivery_schemas.RecoveryRequest, problems=(409,),
+        body=delivery_schemas.RecoveryRequest, problems=(409,), metered=_CHANGES,
     ),
     Operation(
         "GET", "/v1/endpoints/{endpoint_id}/recoveries", "listRecoveries",

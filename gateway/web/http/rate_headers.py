@@ -9,5 +9,8 @@ def rate_headers(allowance: Allowance | None) -> dict[str, str]:
     """`allowance`: None for a tenant without a rate limit, which gets no headers."""
     if allowance is None:
         return {}
-    policy = f'"jobs";q={allowance.quota};w={allowance.window_seconds}'
-    return {"ratelimit-policy": policy, "ratelimit": f'"jobs";r={allowance.left};t={allowance.reset_seconds}'}
+    name = f'"{allowance.kind}"'
+    return {
+        "ratelimit-policy": f"{name};q={allowance.quota};w={allowance.window_seconds}",
+        "ratelimit": f"{name};r={allowance.left};t={allowance.reset_seconds}",
+    }

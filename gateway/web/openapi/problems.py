@@ -58,7 +58,7 @@ _ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
     IdempotencyMismatch(_JOB),
     AddressRefused("this address may not be dialled"),
     LimitReached("100 of this tenant's jobs wait already, of 100 that may", 30),
-    RateLimited("this tenant may post 20 jobs in 2 s; post the next one in 1 s", 1, None),
+    RateLimited("this tenant may send 20 jobs in 2 s; send the next in 1 s", 1, None),
     Unavailable("Redis does not answer: TimeoutError"),
     GatewayError(),
 )

@@ -103,5 +103,11 @@ def view(state: State, tenant: Tenant) -> schemas.TenantSettings:
             "rate": settings.tenant_rate,
             "burst": settings.tenant_burst,
         },
+        "stored": {
+            "bytes": tenant.stored,
+            "bytes_max": settings.tenant_bytes_max,
+            "media_bytes": tenant.media,
+            "media_bytes_max": settings.tenant_media_bytes_max,
+        },
         "paused": paused,
     }

@@ -111,6 +111,18 @@ class TenantDefaults(TypedDict):
 
 
 @shape
+class TenantStored(TypedDict):
+    """What is stored because of a tenant, in bytes."""
+
+    bytes: int
+    """In Redis: its jobs, events, deliveries, logs and endpoints."""
+    bytes_max: int
+    media_bytes: int
+    """On disk: inline media of its unfinished jobs."""
+    media_bytes_max: int
+
+
+@shape
 class TenantSettings(TypedDict):
     """Settings of a tenant; null: the service's default."""
 
@@ -129,6 +141,7 @@ class TenantSettings(TypedDict):
     networks: list[str] | None
     """Networks that its webhooks may go to, in addition to those of the service."""
     defaults: TenantDefaults
+    stored: TenantStored
     paused: TenantPaused | None
     """Set while the tenant is paused: none of its jobs is sent to the upstream."""
 

@@ -74,7 +74,7 @@ async def test_an_endpoint_that_was_deleted_meanwhile_is_not_brought_back_by_dis
 async def test_no_secret_is_stored(endpoints: RedisEndpointStore, redis: Redis) -> None:
     await endpoints.create(MADE, 50)
     stored = await redis.hgetall(keys.endpoint("ep_1"))  # type: ignore[misc]
-    named = {"id", "tenant", "url", "events", "kid", "version", "created_at", "description"}
+    named = {"id", "tenant", "url", "events", "kid", "version", "created_at", "description", "bytes"}
     assert set(stored) == named
 
 

@@ -71,9 +71,11 @@ def held(dump: Dump, role: Role) -> list[Ticket]:
 
 
 def without_noise(dump: Dump) -> dict[str, Any]:
-    """All but what only tells of what happened, and may tell of it twice."""
+    """All but what only tells of what happened, and may tell of it twice, with the bytes that it takes."""
     return {
-        k: value
+        k: {name: text for name, text in value.items() if name != "bytes"}
+        if isinstance(value, dict)
+        else value
         for k, value in dump.keys.items()
         if not k.removeprefix("{gw}:").startswith(_NOISE) and not k.endswith(":audit")
     }

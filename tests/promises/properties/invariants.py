@@ -207,12 +207,21 @@ def _check_indexes(dump: Dump, model: Model) -> None:
 
 
 def _check_usage(dump: Dump, records: Mapping[str, Mapping[str, str]]) -> None:
-    """What a tenant's jobs take is what their records say; one that was built up again takes nothing."""
-    taken: Counter[str] = Counter()
-    for found in records.values():
-        taken[found["tenant"]] += int(found.get("bytes", 0))
-    usage = {key.split(":")[2]: v["bytes"] for key, v in dump.keys.items() if key.endswith(":usage")}
-    assert {tenant: int(n) for tenant, n in usage.items() if n != "0"} == +taken
+    """What counts for a tenant is what the records of its jobs and endpoints say."""
+    taken: dict[str, Counter[str]] = {}
+    for found in [*records.values(), *dump.records("endpoint").values()]:
+        of_tenant = taken.setdefault(found["tenant"], Counter())
+        for field in ("bytes", "media", "event_bytes"):
+            of_tenant[field] += int(found.get(field, 0))
+        of_tenant["unfinished"] += "event_bytes" in found
+    wanted = {tenant: {name: n for name, n in of.items() if n} for tenant, of in taken.items()}
+    caused = {"events", "deliveries"}
+    usage = {
+        key.split(":")[2]: {name: int(n) for name, n in found.items() if name not in caused}
+        for key, found in dump.keys.items()
+        if key.endswith(":usage")
+    }
+    assert {tenant: of for tenant, of in usage.items() if of} == {t: of for t, of in wanted.items() if of}
 
 
 def _check_tasks(dump: Dump, model: Model) -> None:

@@ -79,7 +79,7 @@ class Submitting(Ground):
         waiting = len(self.look.role(Role.SUBMIT).lanes.get(tenant, []))
         room = waiting if full else waiting + 1
         taken = int(self.look.hash(f"tenant:{tenant}:usage").get("bytes", 0))
-        most = taken + (RECORD_BYTES if heavy else 10 * RECORD_BYTES)
+        most = taken + (RECORD_BYTES if heavy else 1000 * RECORD_BYTES)
         claim = self.model.keys.get((tenant, key)) if key else None
 
         def call() -> Awaitable[Admission]:

@@ -4,7 +4,7 @@
 -- `apply_transition` always applies them in this order:
 --
 --   before the move    claim, spend_budget                may stop the transition
---   with the move      set_fields, add_to_fields, unset_fields, claim, record_history   `move` of transitions.lua
+--   with the move      set_fields, write_log, add_to_fields, unset_fields, claim, record_history   `move` of transitions.lua
 --   after the move     bind_task                          also if the record is final but watched
 --                      add_late_result                    if the record is final, once
 --                      give_back_slot                     if it moved or repeated, and so the next two
@@ -77,6 +77,7 @@ end
 -- AddLateResult: {fields = {}, event: as of `owe_event`}. Returns whether it is the first.
 local function add_late_result(key, effect, body, now)
   if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end
+  count_bytes(key, growth_of(key, effect.fields))
   set_fields(key, effect.fields)
   owe_event(effect.event, body)
   return true

@@ -1,4 +1,4 @@
--- records.lua: a shared part, after circuit_breaker.lua. Records, their indexes, and events for clients and
+-- records.lua: a shared part, after quotas.lua. Records, their indexes, and events for clients and
 -- subscribers. This part does not know the names of states.
 
 local QUARANTINE_KEPT = 1000
@@ -34,11 +34,14 @@ local function note_history(key, now, ...)
   for i = 1, #fields, 2 do
     if fields[i + 1] ~= '' then entry[fields[i]] = fields[i + 1] end
   end
-  if redis.call('RPUSH', key .. ':audit', cjson.encode(entry)) > HISTORY_KEPT then
+  local text, dropped = cjson.encode(entry), ''
+  if redis.call('RPUSH', key .. ':audit', text) > HISTORY_KEPT then
     -- drop from the middle: keep the first and the newest entries
+    dropped = redis.call('LINDEX', key .. ':audit', HISTORY_KEPT / 2)
     redis.call('LSET', key .. ':audit', HISTORY_KEPT / 2, '')
     redis.call('LREM', key .. ':audit', 1, '')
   end
+  count_bytes(key, #text - #dropped)
 end
 
 -- Publishes an event to a tenant's clients, once: appends it to the tenant's stream, stores its id with the job, and
@@ -110,15 +113,16 @@ end
 -- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, ending = whether it is a final event,
 -- callback_url, callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
 local function owe_event(owed, body)
-  local stem = string.sub(owed.id, 5)
+  local stem, bytes = string.sub(owed.id, 5), EVENT_BYTES + #body
   redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
     'created_at', owed.at, 'body', body)
   if owed.trace ~= '' then redis.call('HSET', P .. 'event:' .. owed.id, 'trace', owed.trace) end
   if owed.publish then publish_event(owed.tenant, owed.job_id, owed.type) end
-  local function add(name, lane, state, ...)
+  local function add(name, lane, state, field, target)
     local id = 'dlv_' .. stem .. '_' .. name
+    bytes = bytes + DELIVERY_BYTES + #target
     redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
-      'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, ...)
+      'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, field, target)
     redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', id)
     count_state('delivery', state, 1)
     index_delivery(id, owed.tenant, lane, state, nil, owed.at)
@@ -135,13 +139,18 @@ local function owe_event(owed, body)
     end
   end
   if owed.callback_url then add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url) end
+  count_bytes(P .. 'job:' .. owed.job_id, bytes)
 end
 
--- Stores which types of events any of a tenant's endpoints wants, including disabled ones, which may want them later.
-local function note_wanted_types(index, set)
+-- Stores what a tenant's endpoints want, including disabled ones, which may want it later: the types of events in
+-- `set`, and what one job causes. `steps`: types of events that are not final.
+local function note_wishes(tenant, index, set, steps)
+  local wishes = {}
   redis.call('DEL', set)
   for _, text in ipairs(redis.call('HVALS', index)) do
     local wish = cjson.decode(text)
+    wishes[#wishes + 1] = wish
     if #wish.events > 0 then redis.call('SADD', set, unpack(wish.events)) end
   end
+  note_caused(tenant, caused_by(wishes, steps))
 end

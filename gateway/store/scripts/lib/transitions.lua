@@ -25,6 +25,7 @@ local function index_by_time(key, transition, after, now)
   end
   if transition.final[after] then
     redis.call('ZADD', P .. 'finished', now, name)
+    count_finished_job(key)
     local times = redis.call('HMGET', key, 'created_at', 'called_back_at')
     local created_at, called_back_at = tonumber(times[1]), tonumber(times[2])
     record_timing('job', now - (created_at or now))
@@ -33,9 +34,23 @@ local function index_by_time(key, transition, after, now)
   end
 end
 
--- The effects that write fields of the record.
-local function write_fields(key, effects)
-  set_fields(key, effects.set_fields)
+-- WriteLog: {log, newest, bytes_max, or nil}. The log of a delivery's attempts, or only its newest entry if the tenant
+-- has no room for more.
+local function log_that_fits(key, effect)
+  local grown = growth_of(key, { log = effect.log })
+  if not effect.bytes_max or grown <= 0 then return effect.log end
+  local expected = expected_bytes(redis.call('HGET', key, 'tenant'), { bytes = grown })
+  return expected > effect.bytes_max and effect.newest or effect.log
+end
+
+-- The effects that write fields of the record. What they add counts for the job, also if the record is a delivery's.
+local function write_fields(key, transition)
+  local effects = transition.effects
+  local fields = effects.set_fields or {}
+  if effects.write_log then fields.log = log_that_fits(key, effects.write_log) end
+  local job = transition.kind == 'job' and key or P .. 'job:' .. (redis.call('HGET', key, 'job_id') or '')
+  count_bytes(job, growth_of(key, fields))
+  set_fields(key, fields)
   for field, by in pairs(effects.add_to_fields or {}) do redis.call('HINCRBY', key, field, by) end
   for _, field in ipairs(effects.unset_fields or {}) do redis.call('HDEL', key, field) end
   if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
@@ -96,7 +111,7 @@ local function move(key, transition, now)
   else
     return { outcome = 'missing', before = '', after = '' }
   end
-  write_fields(key, transition.effects)
+  write_fields(key, transition)
   if after ~= before then enter_state(key, transition, before, after, now) end
   if transition.kind == 'job' then record_history(key, transition, before, after, now) end
   return { outcome = after == before and 'repeated' or 'moved', before = before or '', after = after }

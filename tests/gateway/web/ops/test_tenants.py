@@ -263,3 +263,14 @@ async def test_a_tenant_s_own_networks_are_for_its_webhooks_alone(
 async def test_what_is_no_list_of_networks_is_refused(operator: httpx.AsyncClient, networks: object) -> None:
     refused = await operator.patch("/ops/api/tenants/acme", json={"networks": networks})
     assert (refused.status_code, refused.json()["errors"][0]["param"]) == (422, "networks")
+
+
+async def test_an_operator_sees_what_each_tenant_has_stored(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    before = (await operator.get("/ops/api/tenants/acme")).json()["stored"]
+    assert (before["bytes"], before["media_bytes"]) == (0, 0)
+    assert before["bytes_max"] == 268_435_456
+    assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
+    after = (await operator.get("/ops/api/tenants/acme")).json()["stored"]
+    assert after["bytes"] > 4096

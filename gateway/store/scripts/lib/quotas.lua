@@ -1,0 +1,128 @@
+-- quotas.lua: a shared part, after circuit_breaker.lua. What a tenant has stored, and how fast it may ask.
+--
+-- {gw}:tenant:<t>:usage, a hash; a field that would be 0 is absent:
+--   bytes                   what Redis stores because of the tenant: endpoints, and jobs with their history, events,
+--                           deliveries and logs
+--   media                   bytes of inline media on disk, of its unfinished jobs
+--   unfinished              how many of its jobs are not finished
+--   event_bytes             what one event of each of those may take
+--   events, deliveries      how many one job causes because of the endpoints, beyond its final event
+-- A job's record has its part of `bytes`, and while it is not finished its parts of `media` and `event_bytes`. An
+-- endpoint's record has its part of `bytes`. Only new work is refused because of these figures: what finishes a job is
+-- always stored, and was expected when the job was accepted.
+-- {gw}:tenant:<t>:tat, and :tat:<kind>: when the next job, or the next request of that kind, is due (GCRA)
+local DELIVERY_BYTES = 2048 -- of a delivery and its places in indexes, with a short log
+local EVENT_BYTES = 256 -- of an event without its body
+
+local function usage_key(tenant)
+  return P .. 'tenant:' .. tenant .. ':usage'
+end
+
+local function add_usage(tenant, field, by)
+  if by == 0 then return end
+  if redis.call('HINCRBY', usage_key(tenant), field, by) == 0 then redis.call('HDEL', usage_key(tenant), field) end
+end
+
+-- Counts bytes that were stored because of the job; freed ones if negative. `job`: its record.
+local function count_bytes(job, bytes)
+  local tenant = bytes ~= 0 and redis.call('HGET', job, 'tenant')
+  if not tenant then return end
+  redis.call('HINCRBY', job, 'bytes', bytes)
+  add_usage(tenant, 'bytes', bytes)
+end
+
+-- How much `fields` adds to the length of the record's values.
+local function growth_of(key, fields)
+  local grown = 0
+  for field, value in pairs(fields or {}) do
+    grown = grown + #tostring(value) - redis.call('HSTRLEN', key, field)
+  end
+  return grown
+end
+
+-- Bytes that Redis stores because of the tenant once all its jobs are finished and delivered. `added` = {bytes, jobs,
+-- event_bytes}: what would be added; `caused` = {events, deliveries}: of one job, if not as they are.
+local function expected_bytes(tenant, added, caused)
+  local found = redis.call('HMGET', usage_key(tenant), 'bytes', 'unfinished', 'event_bytes', 'events', 'deliveries')
+  local bytes, jobs, event_bytes = found[1] or 0, found[2] or 0, found[3] or 0
+  local events, deliveries = found[4] or 0, found[5] or 0
+  if caused then events, deliveries = caused.events, caused.deliveries end
+  bytes, jobs, event_bytes = bytes + added.bytes, jobs + (added.jobs or 0), event_bytes + (added.event_bytes or 0)
+  return bytes + event_bytes * (1 + events) + jobs * deliveries * DELIVERY_BYTES
+end
+
+-- Counts a new job. `added`: as of `expected_bytes`; `media`: bytes on disk.
+local function count_new_job(job, tenant, added, media)
+  redis.call('HSET', job, 'bytes', added.bytes, 'event_bytes', added.event_bytes)
+  if media > 0 then redis.call('HSET', job, 'media', media) end
+  add_usage(tenant, 'bytes', added.bytes)
+  add_usage(tenant, 'media', media)
+  add_usage(tenant, 'unfinished', 1)
+  add_usage(tenant, 'event_bytes', added.event_bytes)
+end
+
+-- The job is finished: its media are deleted, and its events are counted as they are stored.
+local function count_finished_job(job)
+  local found = redis.call('HMGET', job, 'tenant', 'event_bytes', 'media')
+  local tenant, event_bytes, media = found[1], found[2], found[3]
+  if not event_bytes then return end -- counted already, or Redis lost its record
+  redis.call('HDEL', job, 'event_bytes', 'media')
+  add_usage(tenant, 'unfinished', -1)
+  add_usage(tenant, 'event_bytes', -event_bytes)
+  add_usage(tenant, 'media', -(media or 0))
+end
+
+-- How many events and deliveries one job causes by these wishes of endpoints, beyond its final event. `steps`: types
+-- of events that are not final.
+local function caused_by(wishes, steps)
+  local deliveries, events, wanted = 0, 0, {}
+  for _, wish in ipairs(wishes) do
+    local all, final = false, #wish.events == 0
+    local named = {}
+    for _, kind in ipairs(wish.events) do
+      named[kind] = true
+      all = all or kind == '*'
+    end
+    for _, step in ipairs(steps) do
+      if all or named[step] then
+        deliveries, wanted[step], named[step] = deliveries + 1, true, nil
+      end
+    end
+    if final or next(named) then deliveries = deliveries + 1 end
+  end
+  for _ in pairs(wanted) do events = events + 1 end
+  return { events = events, deliveries = deliveries }
+end
+
+-- Stores what one job of the tenant causes.
+local function note_caused(tenant, caused)
+  for field, number in pairs(caused) do
+    if number > 0 then
+      redis.call('HSET', usage_key(tenant), field, number)
+    else
+      redis.call('HDEL', usage_key(tenant), field)
+    end
+  end
+end
+
+-- Whether one more request is allowed (GCRA), and the allowance afterwards, as JSON: {kind, rate, burst, left,
+-- reset_ms: until all are allowed, wait_ms: until the next}. "" without a rate limit. `kind`: of the requests, each
+-- counted apart; `rehearsal`: it is not counted.
+local function meter_rate(tenant, kind, rate, burst, now, rehearsal)
+  rate, burst = tonumber(rate), tonumber(burst)
+  if rate <= 0 then return true, '' end
+  local key, one = P .. 'tenant:' .. tenant .. ':tat', 1000 / rate
+  if kind ~= 'jobs' then key = key .. ':' .. kind end
+  local tat = math.max(tonumber(redis.call('GET', key) or '0'), now)
+  local passes = tat + one - now <= burst * one + 0.001
+  if passes and not rehearsal then
+    tat = tat + one
+    redis.call('SET', key, string.format('%.3f', tat), 'PX', math.ceil(tat - now) + 1000)
+  end
+  local left = math.max(0, math.floor(burst - (tat - now) / one + 0.001))
+  local wait = math.max(0, math.ceil(tat + one - now - burst * one))
+  local allowance = {
+    kind = kind, rate = rate, burst = burst, left = left, reset_ms = math.ceil(tat - now), wait_ms = wait,
+  }
+  return passes, cjson.encode(allowance)
+end
