@@ -19,6 +19,7 @@ AUDIT = f"{PREFIX}audit"
 FINISHED = f"{PREFIX}finished"
 TIMINGS = f"{PREFIX}timings"
 DEAD = f"{PREFIX}dead"
+FAILING = f"{PREFIX}deliver:failing"
 UNKNOWNS = f"{PREFIX}unknowns"
 OPS_EVENTS = f"{PREFIX}ops:events"
 QUARANTINE = f"{PREFIX}quarantine"
@@ -129,6 +130,18 @@ def weights(role: Role) -> str:
 
 def due(role: Role) -> str:
     return f"{PREFIX}{role}:due"
+
+
+def health(lane: str) -> str:
+    return f"{PREFIX}health:{lane}"
+
+
+def probing(role: Role) -> str:
+    return f"{PREFIX}{role}:probing"
+
+
+def pauses(role: Role) -> str:
+    return f"{PREFIX}{role}:pauses"
 
 
 def parked(role: Role) -> str:

@@ -68,6 +68,7 @@ def _view(state: State, account: Account, parking: Pause | None) -> schemas.Acco
     return {
         "object": "account",
         "name": account.name,
+        "state": account.state,
         "paused": account.parked_at is not None,
         "paused_at": rfc3339(account.parked_at),
         "paused_by": parking.by if parking else None,

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from gateway.errors import StoreUnavailable, Unavailable
 from gateway.store import durability
+from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
-from gateway.web.ops import metrics
+from gateway.web.ops import metrics, overview
 from gateway.web.state import state_of
 
 
@@ -37,11 +38,14 @@ async def show_metrics(request: Request) -> Response:
     state = state_of(request)
     gauges: Gauges | None = None
     durable: bool | None = None
+    failing: list[FailingSubscriber] = []
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
+        failing = await overview.failing_subscribers(state, gauges)
         durable = not await durability.faults(state.resources.redis)
     text = metrics.render(
         gauges,
+        failing,
         durable,
         state.resources.settings.roles(),
         state.request_counts,
