@@ -150,7 +150,7 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
     text = f"{gauges.workers} running; the last sweep was {gauges.sweep_age_seconds:.0f} s ago"
     yield Finding("workers", Level.OK, text)
     mine = version("vidu-gateway")
-    if others := sorted({one.version for one in processes} - {mine}):
+    if others := sorted({one.version for one in processes if not one.silent} - {mine}):
         yield Finding(
             *("workers", Level.WARNING, f"some run version {', '.join(others)}, this is {mine}"),
             "finish the update",

@@ -104,8 +104,10 @@ def list_keys(
 ) -> None:
     """List keys, without their secrets."""
     from gateway.commands import keys
+    from gateway.environment import Environment
     from gateway.jobs import rfc3339
 
+    now = Environment().now_ms()
     rows: list[dict[str, Any]] = [
         {
             "key_id": key.id,
@@ -117,6 +119,7 @@ def list_keys(
             "last_used_at": rfc3339(key.last_used_at),
             "revoked_at": rfc3339(key.revoked_at),
             "replaces": key.replaces,
+            "expired": key.expires_at is not None and key.expires_at <= now,
         }
         for key in keys.all_keys(redis_of(redis_url, data_dir))
     ]
@@ -127,6 +130,7 @@ def list_keys(
     for row in rows:
         words = (("expires", "expires_at"), ("last used", "last_used_at"), ("revoked", "revoked_at"))
         more = "".join(f", {word} {row[name]}" for word, name in words if row[name])
+        more = more.replace(", expires ", ", expired ") if row["expired"] else more
         typer.echo(f"{row['key_id']}  {row['tenant']}  {row['name']}".rstrip())
         typer.echo(f"    created {row['created_at']}{more}")
         typer.echo(f"    {' '.join(row['scopes'])}")

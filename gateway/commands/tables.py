@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gateway.commands.doctor import Finding
 
+_LANE_STYLES: Final = {"active": "green", "waiting": "dim"}
 _MARKS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
 
@@ -48,7 +49,7 @@ def top_table(found: Mapping[str, Any]) -> RenderableType:
             _time(lane["oldest_seconds"]),
             f"{lane['in_flight']}{cap}",
             f"{lane['weight']}",
-            Text("paused", "yellow") if lane["paused"] else "",
+            "" if lane["state"] == "idle" else Text(lane["state"], _LANE_STYLES.get(lane["state"], "yellow")),
         )
     outer = Table.grid()
     for row in (
@@ -68,7 +69,8 @@ def _alarms(alarms: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for alarm in alarms:
         style = "bold red" if alarm["severity"] == "page" else "yellow"
-        table.add_row(Text(alarm["code"], style), alarm["text"], Text(alarm["runbook"], "dim"))
+        where = " ".join(filter(None, (alarm["page"], alarm["runbook"])))
+        table.add_row(Text(alarm["code"], style), alarm["fault"], alarm["text"], Text(where, "dim"))
     return table
 
 
@@ -97,7 +99,8 @@ def _counts(overview: Mapping[str, Any]) -> Table:
         )
         or "none",
         "accounts": accounts + (", SERVICE PAUSED" if overview["paused"] else ""),
-        "workers": f"{overview['workers']}",
+        "workers": f"{overview['workers']}"
+        + (f", {overview['silent_workers']} silent" if overview["silent_workers"] else ""),
         "redis": f"{redis['version']}, {redis['memory_bytes'] / 1e6:,.0f} MB, {redis['read_ms']:.1f} ms",
     }
     table = Table.grid(padding=(0, 2))
@@ -107,8 +110,8 @@ def _counts(overview: Mapping[str, Any]) -> Table:
 
 
 def _account(account: Mapping[str, Any]) -> str:
-    state = "paused" if account["paused"] else "held" if account["held"] else "active"
-    return f"{account['name']} {state}, {account['in_flight']}/{account['slots']} slots"
+    cut = f" of {account['limit']}" if account["slots"] < account["limit"] else ""
+    return f"{account['name']} {account['state']}, {account['in_flight']}/{account['slots']}{cut} slots"
 
 
 def _time(seconds: float) -> str:
