@@ -35,8 +35,8 @@ class HealthLimits:
     """When a subscriber's lane is paused, and when its endpoint is disabled. Times in ms.
 
     The lane is paused when, in the last `window_ms` (counted in buckets of `bucket_ms`), there were at least
-    `least` attempts and at least `percent` percent of them failed. The pause lasts `park_ms`; then one
-    attempt is made. Each time that it fails the pause doubles, up to `park_most_ms`. An endpoint without a
+    `least` attempts and at least `percent` percent of them failed. The pause lasts `pause_ms`; then one
+    attempt is made. Each time that it fails the pause doubles, up to `max_pause_ms`. An endpoint without a
     success for `disable_ms` is disabled at the next failure, if two failures in that time were at least
     `apart_ms` apart.
     """
@@ -45,8 +45,8 @@ class HealthLimits:
     bucket_ms: int = 30_000
     least: int = 10
     percent: int = 70
-    park_ms: int = 30_000
-    park_most_ms: int = 900_000
+    pause_ms: int = 30_000
+    max_pause_ms: int = 900_000
     disable_ms: int = 432_000_000
     apart_ms: int = 43_200_000
 

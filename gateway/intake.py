@@ -57,7 +57,7 @@ class Posted(NamedTuple):
 
     job: Job
     replayed: bool
-    place: QueuePosition | None = None
+    position: QueuePosition | None = None
     allowance: Allowance | None = None
 
 
@@ -143,8 +143,8 @@ class Intake:
         if inline:
             await self.blobs.drop(job_id)
         earlier = await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id)
-        [place] = await self.jobs.queue_positions([earlier])
-        return Posted(earlier, True, place)
+        [position] = await self.jobs.queue_positions([earlier])
+        return Posted(earlier, True, position)
 
     def _deadlines(self, request: GenerationRequest, options: JobOptions) -> tuple[int, int]:
         """In ms from now: the deadline for the submission, and that for the whole job."""

@@ -49,8 +49,8 @@ def create(
 
     seconds = None if expires_in_days is None else expires_in_days * 86_400
     where = redis_of(redis_url, data_dir)
-    ring = _keyring(secret_keys, data_dir)
-    _print_key(keys.create(where, ring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
+    keyring = _keyring(secret_keys, data_dir)
+    _print_key(keys.create(where, keyring, tenant, scope or CLIENT_SCOPES, name, seconds), as_json=as_json)
 
 
 @app.command()
@@ -69,8 +69,8 @@ def rotate(
     """Replace a key by a new one with the same scopes, shown only once. The old key expires."""
     from gateway.commands import keys
 
-    ring = _keyring(secret_keys, data_dir)
-    made = keys.rotate(redis_of(redis_url, data_dir), ring, key_id, overlap_hours * 3600)
+    keyring = _keyring(secret_keys, data_dir)
+    made = keys.rotate(redis_of(redis_url, data_dir), keyring, key_id, overlap_hours * 3600)
     _print_key(made, as_json=as_json)
 
 

@@ -59,8 +59,8 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 _CARRYING_LAST: Final = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))  # v4-compatible, v4-translated
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)
 _LOOPBACK: Final = IPv6Address("::1")
-_LOOK_AGAIN_SECONDS: Final = 60.0
-_LOOK_SOON_SECONDS: Final = 1.0
+_LOOKUP_SECONDS: Final = 60.0
+_RETRY_LOOKUP_SECONDS: Final = 1.0
 _VERDICT_SECONDS: Final = 5.0
 _MONOTONIC: Final = Environment().monotonic
 
@@ -121,7 +121,7 @@ def _stays_here(address: Address, _: float) -> bool:
         return False
 
 
-class OwnPlaces:
+class OwnAddresses:
     """Hosts and ports where this service and its Redis listen. No webhook may go there.
 
     `addresses`: compared by the addresses of the host; if one of these is this machine, any address of this
@@ -135,10 +135,10 @@ class OwnPlaces:
         self._places = [_Place(host, port) for host, port in addresses]
         self._names = frozenset((_plain(host), port) for host, port in names)
 
-    def are_named(self, host: str, port: int) -> bool:
+    def includes_name(self, host: str, port: int) -> bool:
         return (_plain(host), port) in self._names
 
-    def hold(self, address: Address, port: int) -> bool:
+    def includes(self, address: Address, port: int) -> bool:
         return any(place.port == port and place.holds(address) for place in self._places)
 
     async def learn(self, port: int, look_up: Lookup) -> None:
@@ -157,7 +157,7 @@ class _Place:
         self._host = host
         self._addresses = _literal(host)
         self._is_a_name = self._addresses is None
-        self._look_at = 0.0
+        self._next_lookup = 0.0
 
     def holds(self, address: Address) -> bool:
         if self._addresses is None or address in self._addresses:
@@ -167,9 +167,11 @@ class _Place:
 
     async def learn(self, look_up: Lookup) -> None:
         now = asyncio.get_running_loop().time()
-        if not self._is_a_name or now < self._look_at:
+        if not self._is_a_name or now < self._next_lookup:
             return
-        self._look_at = now + _LOOK_SOON_SECONDS  # set before the wait, so that only one of many callers asks
+        self._next_lookup = (
+            now + _RETRY_LOOKUP_SECONDS
+        )  # set before the wait, so that only one of many callers asks
         try:
             found = await look_up(self._host, self.port)
         except OSError:  # keep the addresses that were known before
@@ -177,7 +179,7 @@ class _Place:
         if not found:
             return
         self._addresses = frozenset(map(read_address, found))
-        self._look_at = now + _LOOK_AGAIN_SECONDS
+        self._next_lookup = now + _LOOKUP_SECONDS
 
 
 def _literal(host: str) -> frozenset[Address] | None:

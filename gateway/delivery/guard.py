@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery import addresses
-from gateway.delivery.addresses import Address, Lookup, Network, OwnPlaces
+from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses
 from gateway.delivery.names import NameService
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
@@ -83,7 +83,7 @@ class Guard:
         allowed_ports: Collection[int] | None = None,
         *,
         plain_public: bool = False,
-        own: OwnPlaces | None = None,
+        own: OwnAddresses | None = None,
         look_up: Lookup | None = None,
     ) -> None:
         try:
@@ -93,7 +93,7 @@ class Guard:
         self._public = public
         self._ports = None if allowed_ports is None else frozenset(allowed_ports)
         self._plain_public = plain_public
-        self._own = own or OwnPlaces()
+        self._own = own or OwnAddresses()
         self._look_up = look_up or NameService()
 
     def __call__(self, info: AddrInfo) -> socket.socket:
@@ -120,7 +120,7 @@ class Guard:
         answers = list(answers)
         if len(answers) > MAX_ADDRESSES:
             raise TooManyAddresses(f"a name with more than {MAX_ADDRESSES} addresses is not dialled")
-        named = self._own.are_named(host, port)
+        named = self._own.includes_name(host, port)
         if named or not all(self.permits(address, port) for address in answers):
             raise AddressRefused("this address may not be dialled")
 
@@ -169,7 +169,7 @@ class Guard:
     def _name_refusal(self, name: str, port: int, plain: bool) -> Refusal | None:
         if not self._opens(port):
             return Refusal.PORT
-        if self._own.are_named(name, port):
+        if self._own.includes_name(name, port):
             return Refusal.OWN
         # If no network is allowed, every permitted address of a name is public.
         some = self._allowed or _also.get()
@@ -185,7 +185,7 @@ class Guard:
         for judged in (address, *addresses.carried(address)):
             if refusal := self._refusal_of(judged, plain):
                 return refusal
-        own = any(self._own.hold(judged, port) for judged in (address, *addresses.carried(address)))
+        own = any(self._own.includes(judged, port) for judged in (address, *addresses.carried(address)))
         return Refusal.OWN if own else None
 
     def _refusal_of(self, address: Address, plain: bool) -> Refusal | None:
@@ -247,13 +247,13 @@ async def open_guard(settings: Settings) -> Guard:
         settings.delivery_public,
         settings.delivery_ports or None,
         plain_public=settings.delivery_allow_http,
-        own=own_places(settings),
+        own=own_addresses(settings),
     )
     await guard.learn()
     return guard
 
 
-def own_places(settings: Settings) -> OwnPlaces:
+def own_addresses(settings: Settings) -> OwnAddresses:
     """The gateway's listening address, its public URL, and Redis.
 
     On ports 80 and 443, one address often serves many names through an ingress, also those of subscribers.
@@ -271,7 +271,7 @@ def own_places(settings: Settings) -> OwnPlaces:
             places.append((redis.hostname or "localhost", redis.port or _REDIS_PORT))
     except ValueError as error:
         raise ConfigurationError(f"GATEWAY_PUBLIC_URL or GATEWAY_REDIS_URL: {error}") from None
-    return OwnPlaces(places, names)
+    return OwnAddresses(places, names)
 
 
 def _parts(url: str) -> tuple[str, int, bool]:

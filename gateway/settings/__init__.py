@@ -86,7 +86,7 @@ class Settings(
                 attempt,
                 retry_share=_RETRY_SHARE,
                 tenant_slots=self.delivery_tenant_slots,
-                health=HealthLimits(park_ms=pause, park_most_ms=_MAX_PAUSE_FACTOR * pause),
+                health=HealthLimits(pause_ms=pause, max_pause_ms=_MAX_PAUSE_FACTOR * pause),
             ),
         }
 

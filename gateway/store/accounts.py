@@ -91,8 +91,8 @@ class RedisAccounts:
         self, limits: AccountLimits, found: Mapping[str, str], in_flight: int, now: int, *, stopped: bool
     ) -> tuple[Account, Pause | None]:
         cut_ms_ago = now - int(found.get("cut_at", now))
-        slots = slots_left(limits.slots, self._probe_ms, _whole(found.get("slots")), cut_ms_ago)
-        parked_at, hold = _whole(found.get("parked_at")), _whole(found.get("hold_until"))
+        slots = slots_left(limits.slots, self._probe_ms, _integer(found.get("slots")), cut_ms_ago)
+        parked_at, hold = _integer(found.get("parked_at")), _integer(found.get("hold_until"))
         held = hold is not None and hold > now
         account = Account(
             slots=slots,
@@ -105,7 +105,7 @@ class RedisAccounts:
                 paused=parked_at is not None, stopped=stopped, held=held, slowed=slots < limits.slots
             ),
         )
-        return account, None if account.parked_at is None else self._pause(account.parked_at, found)
+        return account, None if account.paused_at is None else self._pause(account.paused_at, found)
 
     def _pause(self, since: int, found: Mapping[str, str]) -> Pause:
         operator, refused = found.get("parked_by"), found.get("status", "0") != "0"
@@ -117,5 +117,5 @@ class RedisAccounts:
         )
 
 
-def _whole(text: str | None) -> int | None:
+def _integer(text: str | None) -> int | None:
     return None if text is None else int(text)

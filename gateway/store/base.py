@@ -136,11 +136,11 @@ class AccountState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Account:
     """One of the upstream's accounts. Times: ms. `slots`: how many tasks it may hold now (a 429 lowers it);
-    `parked_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before then, None once
+    `paused_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before then, None once
     that has passed; `in_flight`: its slots that are taken."""
 
     slots: int
-    parked_at: int | None = None
+    paused_at: int | None = None
     reason: str | None = None
     hold_until: int | None = None
     in_flight: int = 0

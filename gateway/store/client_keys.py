@@ -132,7 +132,7 @@ def _made(key: Key, by: str) -> AuditEntry:
 
 
 def _key_from(key_id: str, fields: dict[str, str]) -> Key:
-    def whole(field: str) -> int | None:
+    def integer(field: str) -> int | None:
         return int(fields[field]) if field in fields else None
 
     return Key(
@@ -142,8 +142,8 @@ def _key_from(key_id: str, fields: dict[str, str]) -> Key:
         digest=fields["digest"],
         name=fields["name"],
         created_at=int(fields["created_at"]),
-        revoked_at=whole("revoked_at"),
-        expires_at=whole("expires_at"),
+        revoked_at=integer("revoked_at"),
+        expires_at=integer("expires_at"),
         replaces=fields.get("replaces"),
-        last_used_at=whole("last_used_at"),
+        last_used_at=integer("last_used_at"),
     )

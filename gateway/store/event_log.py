@@ -16,7 +16,7 @@ from gateway.store.client import store_errors
 
 #: An id before every entry of a stream.
 START: Final = "0-0"
-_TOLD: Final = "told:"
+_ENTRY_FIELD: Final = "told:"
 _KEPT: Final = 10_000  # as scripts/lib/records.lua says
 #: A placeholder for every payload that is too long for an event; the event only says that it was omitted.
 _OMITTED: Final = " " * (EVENT_PAYLOAD_CHARACTERS + 1)
@@ -31,14 +31,14 @@ class Entry(NamedTuple):
     job_id: str
 
 
-class Story(NamedTuple):
+class JobEvents(NamedTuple):
     """A job and the events that clients got about it, in order."""
 
     job: Job
-    told: list[Entry]
+    entries: list[Entry]
 
 
-def place(entry_id: str) -> tuple[int, int]:
+def event_position(entry_id: str) -> tuple[int, int]:
     """The id as a tuple that can be compared."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
@@ -71,20 +71,22 @@ class RedisTenantEvents:
         with store_errors():
             key = keys.tenant_events(tenant)
             if not await self._redis.exists(key):
-                return START if place(last) > place(START) else None
+                return START if event_position(last) > event_position(START) else None
             info: dict[str, Any] = await self._redis.xinfo_stream(key)
-        if place(last) > place(info["last-generated-id"]):
+        if event_position(last) > event_position(info["last-generated-id"]):
             return str(info["last-generated-id"])
         oldest = str(info["first-entry"][0]) if info["first-entry"] else str(info["last-generated-id"])
         gone = int(info["entries-added"]) > int(info["length"])
-        forgotten = place(info["max-deleted-entry-id"])  # removed with its job; older entries may be kept
-        if gone and forgotten > place(last) >= place(oldest):
+        forgotten = event_position(
+            info["max-deleted-entry-id"]
+        )  # removed with its job; older entries may be kept
+        if gone and forgotten > event_position(last) >= event_position(oldest):
             return await self._next(tenant, last) or str(info["last-generated-id"])
-        if not gone or place(last) >= place(oldest):
+        if not gone or event_position(last) >= event_position(oldest):
             return None
         # No entry after `last` was removed with its job, and only a full stream is trimmed.
-        whole = place(START) < forgotten <= place(last) and int(info["length"]) < _KEPT
-        return None if whole else oldest
+        complete = event_position(START) < forgotten <= event_position(last) and int(info["length"]) < _KEPT
+        return None if complete else oldest
 
     async def _next(self, tenant: str, last: str) -> str | None:
         with store_errors():
@@ -93,18 +95,20 @@ class RedisTenantEvents:
             )
         return str(found[0][0]) if found else None
 
-    async def story(self, tenant: str, job_id: str) -> Story | None:
+    async def job_events(self, tenant: str, job_id: str) -> JobEvents | None:
         """The job and its events, or None if it is not this tenant's."""
         with store_errors():
             fields: dict[str, str] = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
         if not fields or fields["tenant"] != tenant:
             return None
-        told = [
-            Entry(value, name.removeprefix(_TOLD), job_id)
+        entries = [
+            Entry(value, name.removeprefix(_ENTRY_FIELD), job_id)
             for name, value in fields.items()
-            if name.startswith(_TOLD)
+            if name.startswith(_ENTRY_FIELD)
         ]
-        return Story(from_fields(job_id, fields), sorted(told, key=lambda entry: place(entry.id)))
+        return JobEvents(
+            from_fields(job_id, fields), sorted(entries, key=lambda entry: event_position(entry.id))
+        )
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         """Each event's bytes; for a final event the same bytes that subscribers get. None: its job was

@@ -144,5 +144,5 @@ def pauses(role: Role) -> str:
     return f"{PREFIX}{role}:pauses"
 
 
-def parked(role: Role) -> str:
+def paused_lanes(role: Role) -> str:
     return f"{PREFIX}{role}:parked"

@@ -36,7 +36,7 @@ class LaneState(StrEnum):
 class LaneRow:
     """`waiting`: tickets in the lane; `oldest_seconds`: the longest wait among the tickets that were read.
     `in_flight`: slots that it holds; `cap`: their limit (None: the role's). `weight`: its share of turns.
-    `parked_until`: ms; inf: until it is resumed; None: not paused. `probing`: half-open, one attempt at a
+    `paused_until`: ms; inf: until it is resumed; None: not paused. `probing`: half-open, one attempt at a
     time until one succeeds."""
 
     lane: str
@@ -45,12 +45,12 @@ class LaneRow:
     in_flight: int
     cap: int | None
     weight: int
-    parked_until: float | None
+    paused_until: float | None
     probing: bool = False
 
     def state(self, slots: int, hindered: LaneState | None = None) -> LaneState:
         """`slots`: what a lane without a `cap` may hold. `hindered`: why nothing of its role is sent."""
-        if self.parked_until is not None:
+        if self.paused_until is not None:
             return LaneState.PAUSED
         if self.waiting and hindered is not None:
             return hindered
@@ -87,22 +87,22 @@ class RedisLaneViews:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.zrange(keys.waiting(role), 0, TICKETS_READ - 1, withscores=True)
-                pipe.zrange(keys.parked(role), 0, limit - 1, withscores=True)
-                (seconds, _), tickets, parked = await pipe.execute()
+                pipe.zrange(keys.paused_lanes(role), 0, limit - 1, withscores=True)
+                (seconds, _), tickets, paused = await pipe.execute()
             oldest: dict[str, float] = {}
             for ticket, since in tickets:
                 oldest.setdefault(ticket.partition("|")[0], max(0.0, seconds - since / 1000))
-            names = list(dict.fromkeys([*oldest, *(lane for lane, _ in parked)]))[:limit]
-            return await self._rows(role, names, oldest, dict(parked))
+            names = list(dict.fromkeys([*oldest, *(lane for lane, _ in paused)]))[:limit]
+            return await self._rows(role, names, oldest, dict(paused))
 
     async def named(self, role: Role, names: Sequence[str]) -> list[LaneRow]:
         """These lanes, in this order. `oldest_seconds` is not read: always 0."""
         with store_errors():
-            until = await self._redis.zmscore(keys.parked(role), list(names)) if names else []
-            parked = {
+            until = await self._redis.zmscore(keys.paused_lanes(role), list(names)) if names else []
+            paused = {
                 name: float(score) for name, score in zip(names, until, strict=True) if score is not None
             }
-            return await self._rows(role, list(names), {}, parked)
+            return await self._rows(role, list(names), {}, paused)
 
     async def counts(self, tenant: str) -> dict[str, int]:
         """{state: number of the tenant's stored jobs}."""
@@ -124,12 +124,12 @@ class RedisLaneViews:
                 for lane, _ in found:
                     pipe.hmget(keys.health(lane), ["tenant", "url", "error", "parks"])
                     pipe.hget(keys.endpoint(lane), "url")
-                    pipe.zscore(keys.parked(Role.DELIVER), lane)
+                    pipe.zscore(keys.paused_lanes(Role.DELIVER), lane)
                     pipe.hexists(keys.pauses(Role.DELIVER), lane)
                 flat = await pipe.execute()
         rows = []
         for at, (lane, since) in enumerate(found):
-            (tenant, origin, error, parks), url, parked, by_operator = flat[4 * at : 4 * at + 4]
+            (tenant, origin, error, parks), url, paused, by_operator = flat[4 * at : 4 * at + 4]
             if error is not None:  # else its failures were forgotten
                 rows.append(
                     FailingSubscriber(
@@ -138,13 +138,13 @@ class RedisLaneViews:
                         url=(url or origin).partition("?")[0],
                         error=error,
                         seconds=max(0.0, seconds + microseconds / 1e6 - since / 1000),
-                        open=bool(parks) and parked is not None and not by_operator,
+                        open=bool(parks) and paused is not None and not by_operator,
                     )
                 )
         return rows
 
     async def _rows(
-        self, role: Role, names: list[str], oldest: dict[str, float], parked: dict[str, float]
+        self, role: Role, names: list[str], oldest: dict[str, float], paused: dict[str, float]
     ) -> list[LaneRow]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
@@ -162,7 +162,7 @@ class RedisLaneViews:
                 in_flight=int(flat[5 * at + 1] or 0),
                 cap=None if flat[5 * at + 2] is None else int(flat[5 * at + 2]),
                 weight=int(flat[5 * at + 3] or 1),
-                parked_until=parked.get(name),
+                paused_until=paused.get(name),
                 probing=bool(flat[5 * at + 4]),
             )
             for at, name in enumerate(names)

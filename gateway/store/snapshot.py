@@ -45,12 +45,12 @@ class AccountGauges:
     the upstream refused it; `reason`: theirs."""
 
     name: str
-    parked: bool
+    paused: bool
     held: bool
     slots: int
     limit: int
     in_flight: int
-    parked_seconds: float = 0.0
+    paused_seconds: float = 0.0
     hold_seconds: float = 0.0
     by: str | None = None
     reason: str | None = None
@@ -68,7 +68,7 @@ class Gauges:
     `sweep_age_seconds`: since the last sweep; `callback_path_age_seconds`: since the last proof that
     callbacks reach us (both None if never); `callback_path_unproven_seconds`: since the first probe, while
     none has ever arrived, else None. `accounts`: those in the settings.
-    `unknown_oldest_seconds`: the longest time that a job has been unknown. `parked_lanes`: paused lanes of
+    `unknown_oldest_seconds`: the longest time that a job has been unknown. `paused_lanes`: paused lanes of
     subscribers; `due_seconds`: the longest wait of a delivery in a lane that is not paused, among the longest
     200. `memory_ratio`: used share of Redis' maxmemory, 0 without a limit. `workers`: processes with a recent
     heartbeat; `silent_workers`: those without, in the last minute; `failing_subscribers`: those whose last
@@ -84,7 +84,7 @@ class Gauges:
     callback_path_unproven_seconds: float | None
     unknown_oldest_seconds: float
     memory_ratio: float
-    parked_lanes: int
+    paused_lanes: int
     workers: int = 0
     silent_workers: int = 0
     failing_subscribers: int = 0
@@ -128,7 +128,7 @@ class RedisGauges:
                 pipe.hmget(keys.CALLBACK_PATH, ["last", "probed_at"])
                 pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
                 pipe.info("memory")
-                pipe.zcard(keys.parked(Role.DELIVER))
+                pipe.zcard(keys.paused_lanes(Role.DELIVER))
                 pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
                 pipe.exists(keys.PAUSED)
                 pipe.info("server")
@@ -147,10 +147,10 @@ class RedisGauges:
                 replies = await pipe.execute()
         took = self._monotonic() - began
         (seconds, microseconds), counts, tally, swept, taken, path, unknown, memory = replies[:8]
-        parked_lanes, workers, paused, server, timings, longest, failing = replies[8:15]
+        paused_lanes, workers, paused, server, timings, longest, failing = replies[8:15]
         roles_at = 15 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
-        if parked_lanes and longest:
+        if paused_lanes and longest:
             longest = await self._sendable(longest)
         roles = _roles(now, replies[roles_at:])
         return Gauges(
@@ -163,7 +163,7 @@ class RedisGauges:
             callback_path_unproven_seconds=None if path[0] else _since(now, path[1]),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
-            parked_lanes=parked_lanes,
+            paused_lanes=paused_lanes,
             workers=sum(now - at < SILENT_MS for _, at in workers),
             silent_workers=sum(SILENT_MS <= now - at < GONE_MS for _, at in workers),
             failing_subscribers=failing,
@@ -212,8 +212,8 @@ class RedisGauges:
         """Those of these tickets whose lanes are not paused."""
         lanes = [ticket.partition("|")[0] for ticket, _ in longest]
         with store_errors():
-            until = await self._redis.zmscore(keys.parked(Role.DELIVER), lanes)
-        return [one for one, parked in zip(longest, until, strict=True) if parked is None]
+            until = await self._redis.zmscore(keys.paused_lanes(Role.DELIVER), lanes)
+        return [one for one, paused_until in zip(longest, until, strict=True) if paused_until is None]
 
     def _accounts(
         self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
@@ -222,14 +222,14 @@ class RedisGauges:
         return tuple(
             AccountGauges(
                 limits.name,
-                parked=parked is not None,
+                paused=paused_at is not None,
                 held=float(hold or 0) > now,
                 slots=slots_left(
                     limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
                 ),
                 limit=limits.slots,
                 in_flight=slots_taken(limits.name, held, taken),
-                parked_seconds=0.0 if parked is None else _age(now, [("", float(parked))]),
+                paused_seconds=0.0 if paused_at is None else _age(now, [("", float(paused_at))]),
                 hold_seconds=max(0.0, float(hold or 0) - now) / 1000,
                 by=by if parked is not None else None,
                 reason=reason if parked is not None else None,

@@ -94,21 +94,21 @@ def _text(value: object) -> str:
 
 
 def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
-    def whole(field: str) -> int | None:
+    def integer(field: str) -> int | None:
         return int(fields[field]) if field in fields else None
 
     return Tenant(
         name=name,
-        created_at=whole("created_at"),
+        created_at=integer("created_at"),
         title=fields.get("title"),
         on_unknown=OnUnknown(fields["on_unknown"]) if "on_unknown" in fields else None,
-        weight=whole("weight"),
-        in_flight=whole("in_flight"),
-        queue_max=whole("queue_max"),
+        weight=integer("weight"),
+        in_flight=integer("in_flight"),
+        queue_max=integer("queue_max"),
         rate=float(fields["rate"]) if "rate" in fields else None,
-        burst=whole("burst"),
+        burst=integer("burst"),
         networks=tuple(fields["networks"].split(",")) if "networks" in fields else None,
-        paused_at=whole("paused_at"),
+        paused_at=integer("paused_at"),
         paused_by=fields.get("paused_by"),
         paused_reason=fields.get("paused_reason"),
     )

@@ -152,9 +152,9 @@ def _no_worker(now: Figures) -> str:
 
 
 def _upstream(now: Figures) -> Iterator[Alarm]:
-    if parked := [one for one in now.accounts if one.parked]:
+    if parked := [one for one in now.accounts if one.paused]:
         yield _parked(parked, len(now.accounts))
-    open_accounts = [one for one in now.accounts if not one.parked]
+    open_accounts = [one for one in now.accounts if not one.paused]
     if held := [one for one in open_accounts if one.held]:
         told = ", ".join(f"with {one.name} for {_time(one.hold_seconds)} more" for one in held)
         yield _alarm("AccountHeld", f"the upstream answered 429: nothing is sent {told}")

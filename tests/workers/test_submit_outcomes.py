@@ -111,7 +111,7 @@ async def test_a_refused_account_is_parked_and_the_job_waits_in_its_lane(rig: Ri
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(45, abs=5)
     assert await rig.lease(job) is None
     account, _ = await rig.resources.accounts.read()
-    assert (account.parked_at is not None, account.reason) == (True, "top up")
+    assert (account.paused_at is not None, account.reason) == (True, "top up")
     assert await rig.tally() == {"submissions|account_refused": "1"}
 
 

@@ -16,7 +16,7 @@ from gateway.lifecycle import DeliveryState
 from gateway.store.delivery_base import DeliveryQuery, Hindrance
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
-from gateway.web.http.params import Param, Params, choice, refusal, text, whole
+from gateway.web.http.params import Param, Params, choice, refusal, text, integer
 from gateway.web.schemas import jobs
 from gateway.web.schemas.deliveries import DELIVERY_ID, DeliveryPage
 from gateway.web.schemas.jobs import ENDPOINT_ID, JOB_ID
@@ -28,7 +28,7 @@ STATE: Final = choice("state", "Only deliveries in this state.", DeliveryState)
 ENDPOINT: Final = text("endpoint", "Only deliveries to this endpoint.", ENDPOINT_ID, "the id of an endpoint")
 JOB: Final = text("job", "Only deliveries of this job.", JOB_ID, "the id of a job")
 AFTER: Final = text("after", "Only deliveries older than this one.", DELIVERY_ID, "the id of a delivery")
-LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
+LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
 FILTERS: Final[tuple[Param[Any], ...]] = (STATE, ENDPOINT, JOB, AFTER, LIMIT)
 _DELIVERY_ID: Final = re.compile(DELIVERY_ID)
 

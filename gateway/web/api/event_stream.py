@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import tenants
 from gateway.errors import NotFound, Unavailable
 from gateway.events import EVENT_OF
-from gateway.store.event_log import START, Entry, Story, place
+from gateway.store.event_log import START, Entry, JobEvents, event_position
 from gateway.tenants import Key
 from gateway.web.state import state_of
 from gateway.web.streams.hub import CHUNK_BYTES, PAGE, Feed, Listener, Message, gap
@@ -87,10 +87,10 @@ class _Stream(Response, abc.ABC):
         blocks: list[bytes] = []
         size = 0
         for one in messages:
-            if one.place <= place(self._last) and not one.gap:
+            if one.position <= event_position(self._last) and not one.gap:
                 continue
             if not one.gap:
-                self._last = f"{one.place[0]}-{one.place[1]}"
+                self._last = f"{one.position[0]}-{one.position[1]}"
             blocks.append(one.block)
             size += len(one.block)
             if size >= CHUNK_BYTES:
@@ -111,14 +111,14 @@ class _Stream(Response, abc.ABC):
         self._batch_size = taken if taken < len(batch) else min(2 * self._batch_size, _MAX_BATCH)
         if block:
             await self._write(block)
-        self._last = max(self._last, entries[taken - 1].id, key=place)
+        self._last = max(self._last, entries[taken - 1].id, key=event_position)
         del entries[:taken]
 
     async def _live(self, feed: Feed) -> None:
         signal = self._listener.signal
         while True:
             signal.was_notified()
-            messages = self._listener.taken()
+            messages = self._listener.take()
             await self._send_messages(messages)
             if self._listener.job_id and any(one.type in _FINAL_EVENTS for one in messages):
                 return
@@ -142,7 +142,7 @@ class _Stream(Response, abc.ABC):
         if self._keepalives % 2 == 0:
             await self._check_key()
         if not self._listener.signal.notified:  # the queue is empty
-            self._last = max(self._last, offered, key=place)
+            self._last = max(self._last, offered, key=event_position)
         await self._write(f": {self._keepalives}\nid: {self._last}\n\n".encode())
 
     async def _check_key(self) -> None:
@@ -173,18 +173,18 @@ class TenantStream(_Stream):
                 self._last = await events.tail(tenant)
                 return None
             self._last = self._after
-            if place(self._after) == place(START):
+            if event_position(self._after) == event_position(START):
                 return None
             oldest = await events.missing_after(tenant, self._after)
             if oldest is None:
                 return None
-            if place(oldest) < place(self._after):
+            if event_position(oldest) < event_position(self._after):
                 self._last = oldest  # an id from the future, which this Redis never assigned
             return gap(self._after, oldest)
 
     async def _replay(self, feed: Feed) -> None:
         """Send missed events until the client has caught up with the feed. Nothing is queued meanwhile."""
-        while place(self._last) < place(feed.read or START):
+        while event_position(self._last) < event_position(feed.read or START):
             async with feed.catch_up_slots, self._state.keep_alive.reading:
                 [page] = await self._state.resources.tenant_events.after([(feed.tenant, self._last)], PAGE)
             if not page:
@@ -193,7 +193,7 @@ class TenantStream(_Stream):
             while missed:
                 await self._send_missed(feed, missed)
                 await self._maintain()
-            self._last = max(self._last, page[-1].id, key=place)
+            self._last = max(self._last, page[-1].id, key=event_position)
             await self._maintain()
 
     async def _maintain(self) -> None:
@@ -205,9 +205,9 @@ class TenantStream(_Stream):
 class JobStream(_Stream):
     async def _run(self, feed: Feed) -> None:
         with feed.joined(self._listener):
-            story = await self._story(feed)
-            entries = _not_yet_sent(story, self._after, feed.offered)
-            if story.job.final and not entries:
+            job_events = await self._job_events(feed)
+            entries = _not_yet_sent(job_events, self._after, feed.offered)
+            if job_events.job.final and not entries:
                 await self._begin(204)  # tells an EventSource not to reconnect
                 await self._send({"type": "http.response.body"})
                 return
@@ -216,25 +216,29 @@ class JobStream(_Stream):
                 await self._write(b"retry: %d\n\n" % RETRY_MS)
                 while entries:
                     await self._send_missed(feed, entries)
-                if story.told:
-                    self._last = story.told[-1].id
-                if not story.job.final:
+                if job_events.entries:
+                    self._last = job_events.entries[-1].id
+                if not job_events.job.final:
                     await self._live(feed)
 
-    async def _story(self, feed: Feed) -> Story:
+    async def _job_events(self, feed: Feed) -> JobEvents:
         name = self._listener.job_id or ""
         async with feed.catch_up_slots, self._state.keep_alive.reading:
-            story = await self._state.resources.tenant_events.story(feed.tenant, name)
-        if story is None:
+            job_events = await self._state.resources.tenant_events.job_events(feed.tenant, name)
+        if job_events is None:
             raise NotFound("job", name)
-        return story
+        return job_events
 
 
-def _not_yet_sent(story: Story, after: str | None, tail: str) -> list[Entry]:
+def _not_yet_sent(job_events: JobEvents, after: str | None, tail: str) -> list[Entry]:
     """The events of the job that the client does not have yet. If the job finished without an event in the
     log, its final event."""
-    entries = [entry for entry in story.told if after is None or place(entry.id) > place(after)]
-    job = story.job
+    entries = [
+        entry
+        for entry in job_events.entries
+        if after is None or event_position(entry.id) > event_position(after)
+    ]
+    job = job_events.job
     if after is None and job.final and not any(entry.type in _FINAL_EVENTS for entry in entries):
         entries.append(Entry(tail, EVENT_OF[job.state], job.id))
     return entries

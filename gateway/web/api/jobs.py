@@ -28,7 +28,7 @@ from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.headers import headers_of
-from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, seconds, text, whole
+from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, seconds, text, integer
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.schemas import jobs as schemas
 from gateway.web.state import State, state_of
@@ -104,12 +104,12 @@ PREFER: Final[Param[int | None]] = Param(
     None,
     repeatable=True,
 )
-WAIT: Final = whole(
+WAIT: Final = integer(
     "wait", "Maximum number of seconds to wait for the job to finish.", 0, MAX_WAIT_SECONDS, 0
 )
 STATUS: Final = choice("status", "Only jobs with this status.", Status)
 AFTER: Final = text("after", "Only jobs older than this one.", schemas.JOB_ID, "the id of a job")
-LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
+LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
 
 
 async def create(request: Request, key: Key, params: Params) -> Response:
@@ -132,8 +132,8 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     if posted.replayed:
         headers["idempotent-replayed"] = "true"
     if wait is None:
-        document = public(job, payload=checked.request.payload, queue=queue_of(posted.place))
-        return json_answer(document, 202, headers | _retry_after(posted.place))
+        document = public(job, payload=checked.request.payload, queue=queue_of(posted.position))
+        return json_answer(document, 202, headers | _retry_after(posted.position))
     del checked  # free its memory, possibly megabytes, while the client waits
     headers["preference-applied"] = f"wait={wait}"
     return await _shown(state, await until_final(request, job, wait), headers, 202)
@@ -170,14 +170,16 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     states = states_of(status) if status else list(JobState)
     store = state_of(request).resources.jobs
     found = await store.page(key.tenant, states, params[AFTER], limit)
-    places = await store.queue_positions(found.jobs)
+    positions = await store.queue_positions(found.jobs)
     following = None
     if found.more and found.jobs:
         shown = f"&status={status}" if status else ""
         following = f"/v1/jobs?after={found.jobs[-1].id}&limit={limit}{shown}"
     listed: schemas.JobList = {
         "object": "list",
-        "data": [summary(job, queue_of(place)) for job, place in zip(found.jobs, places, strict=True)],
+        "data": [
+            summary(job, queue_of(position)) for job, position in zip(found.jobs, positions, strict=True)
+        ],
         "has_more": found.more,
         "next": following,
     }
@@ -239,27 +241,27 @@ async def _shown(
 ) -> Response:
     """`pending_status`: HTTP status while the job is not finished."""
     store = state.resources.jobs
-    payload, [place] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
-    document = public(job, payload=payload, queue=queue_of(place))
+    payload, [position] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
+    document = public(job, payload=payload, queue=queue_of(position))
     if job.final:
         return json_answer(document, 200, headers)
-    return json_answer(document, pending_status, {**(headers or {}), **_retry_after(place)})
+    return json_answer(document, pending_status, {**(headers or {}), **_retry_after(position)})
 
 
-def queue_of(place: QueuePosition | None) -> schemas.Queue | None:
+def queue_of(position: QueuePosition | None) -> schemas.Queue | None:
     """A job's position in the queue, as shown in responses."""
-    if place is None:
+    if position is None:
         return None
     return {
-        "position": place.position,
-        "ahead_estimate": place.ahead,
-        "eta_seconds": place.eta_seconds,
+        "position": position.position,
+        "ahead_estimate": position.ahead,
+        "eta_seconds": position.eta_seconds,
     }
 
 
-def _retry_after(place: QueuePosition | None) -> dict[str, str]:
+def _retry_after(position: QueuePosition | None) -> dict[str, str]:
     """A Retry-After header; for a waiting job at least until it is expected to be sent."""
-    eta = place.eta_seconds if place else None
+    eta = position.eta_seconds if position else None
     return {"retry-after": str(min(RETRY_MAX_SECONDS, max(RETRY_SECONDS, eta or 0)))}
 
 

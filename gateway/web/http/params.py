@@ -173,7 +173,7 @@ def refusal(*problems: Problem) -> Refusal:
     return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in shown))}", shown)
 
 
-def whole(name: str, description: str, low: int, high: int, default: int) -> Param[int]:
+def integer(name: str, description: str, low: int, high: int, default: int) -> Param[int]:
     """A whole number from `low` to `high`."""
     schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
     return Param(name, description, schema, _whole(low, high, "a whole number"), default)

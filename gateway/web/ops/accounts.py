@@ -63,19 +63,19 @@ def name_of(request: Request, state: State) -> str:
     return name
 
 
-def _view(state: State, account: Account, parking: Pause | None) -> schemas.Account:
+def _view(state: State, account: Account, pause: Pause | None) -> schemas.Account:
     limits = next(one for one in state.resources.accounts.limits if one.name == account.name)
     return {
         "object": "account",
         "name": account.name,
         "state": account.state,
-        "paused": account.parked_at is not None,
-        "paused_at": rfc3339(account.parked_at),
-        "paused_by": parking.by if parking else None,
+        "paused": account.paused_at is not None,
+        "paused_at": rfc3339(account.paused_at),
+        "paused_by": pause.by if pause else None,
         "reason": account.reason,
-        "status": parking.status if parking else None,
-        "code": parking.code if parking else None,
-        "probe_at": rfc3339(parking.probe_at) if parking else None,
+        "status": pause.status if pause else None,
+        "code": pause.code if pause else None,
+        "probe_at": rfc3339(pause.probe_at) if pause else None,
         "hold_until": rfc3339(account.hold_until),
         "slots": account.slots,
         "limit": limits.slots,

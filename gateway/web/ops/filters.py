@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.web.http.params import text, whole
+from gateway.web.http.params import text, integer
 from gateway.web.schemas import ops
 
 PAGE_DEFAULT: Final = 100
@@ -18,4 +18,4 @@ TENANT: Final = text(
 )
 BEFORE: Final = text("before", "Only entries older than this one.", ops.ENTRY_ID, "the id of an entry")
 AFTER: Final = text("after", "Only entries newer than this one.", ops.ENTRY_ID, "the id of an entry")
-LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
+LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)

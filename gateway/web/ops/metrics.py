@@ -190,7 +190,7 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
         ),
         "gateway_deliveries_parked_lanes": (
             "Paused subscribers: their circuit breaker is open, or an operator paused them",
-            gauges.parked_lanes,
+            gauges.paused_lanes,
         ),
         "gateway_deliveries_oldest_due_seconds": (
             "How long the oldest due delivery has waited, including those to paused subscribers",

@@ -101,7 +101,7 @@ def _view(
             "seen": sum(n for name, n in gauges.tally.items() if name.startswith("callbacks|")),
             "lost": sum(n for name, n in gauges.tally.items() if name.startswith("callback_lost")),
         },
-        "paused_subscribers": gauges.parked_lanes,
+        "paused_subscribers": gauges.paused_lanes,
         "failing_subscribers": gauges.failing_subscribers,
         "deliveries_late_seconds": round(_late(gauges), 1),
         "unknown_oldest_seconds": round(gauges.unknown_oldest_seconds, 1),
@@ -142,12 +142,12 @@ def _account(account: AccountGauges, *, stopped: bool) -> schemas.AccountOvervie
     return {
         "name": account.name,
         "state": account.state(stopped=stopped),
-        "paused": account.parked,
+        "paused": account.paused,
         "held": account.held,
         "slots": account.slots,
         "limit": account.limit,
         "in_flight": account.in_flight,
-        "paused_seconds": account.parked_seconds,
+        "paused_seconds": account.paused_seconds,
     }
 
 

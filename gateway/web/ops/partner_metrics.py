@@ -15,7 +15,7 @@ def accounts(gauges: Gauges) -> Iterator[Metric]:
     rows: dict[str, tuple[str, Callable[[AccountGauges], float]]] = {
         "gateway_account_parked": (
             "1 while the account is paused, by a refusal of the upstream or by an operator",
-            lambda account: int(account.parked),
+            lambda account: int(account.paused),
         ),
         "gateway_account_held": (
             "1 while sending with the account waits for the time that a 429 named",
@@ -32,7 +32,7 @@ def accounts(gauges: Gauges) -> Iterator[Metric]:
         "gateway_account_slots_in_use": ("Slots of the account in use", lambda account: account.in_flight),
         "gateway_account_parked_seconds": (
             "How long the account has been paused; 0 while it is not",
-            lambda account: account.parked_seconds,
+            lambda account: account.paused_seconds,
         ),
     }
     for name, (meaning, value) in rows.items():

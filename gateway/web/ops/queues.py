@@ -15,7 +15,7 @@ from gateway.store.lane_views import LaneRow, LaneState, finite_ms
 from gateway.store.samples import KEPT_MS, SAMPLE_MS, Sample
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
-from gateway.web.http.params import Params, choice, whole
+from gateway.web.http.params import Params, choice, integer
 from gateway.web.ops import actions, bodies, deliveries
 from gateway.web.schemas import queues as schemas
 from gateway.web.schemas.subscribers import OpsDeliverySummary
@@ -26,10 +26,10 @@ DEAD_MAX: Final = 200
 SKIP_MAX: Final = 100_000
 MINUTES_MAX: Final = KEPT_MS // 60_000
 ROLE: Final = choice("role", "The role whose lanes are listed.", Role, Role.SUBMIT)
-LANES_LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, LANES_MAX, LANES_MAX)
-MINUTES: Final = whole("minutes", "Length of the history in minutes.", 1, MINUTES_MAX, 60)
-SKIP: Final = whole("skip", "Number of the newest items to skip.", 0, SKIP_MAX, 0)
-DEAD_LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, DEAD_MAX, 50)
+LANES_LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, LANES_MAX, LANES_MAX)
+MINUTES: Final = integer("minutes", "Length of the history in minutes.", 1, MINUTES_MAX, 60)
+SKIP: Final = integer("skip", "Number of the newest items to skip.", 0, SKIP_MAX, 0)
+DEAD_LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, DEAD_MAX, 50)
 
 
 async def lanes(request: Request, key: Key, params: Params) -> Response:
@@ -98,8 +98,8 @@ def _lane(row: LaneRow, shown: LaneState) -> schemas.LaneShown:
         "cap": row.cap,
         "weight": row.weight,
         "state": shown,
-        "paused": row.parked_until is not None,
-        "paused_until": rfc3339(finite_ms(row.parked_until)),
+        "paused": row.paused_until is not None,
+        "paused_until": rfc3339(finite_ms(row.paused_until)),
     }
 
 

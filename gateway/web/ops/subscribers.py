@@ -13,13 +13,13 @@ from gateway.jobs import rfc3339
 from gateway.store.lanes import PausedLane
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
-from gateway.web.http.params import Params, whole
+from gateway.web.http.params import Params, integer
 from gateway.web.ops import actions, bodies
 from gateway.web.schemas import subscribers as schemas
 from gateway.web.state import State, state_of
 
 PAGE_MAX: Final = 1000
-LIMIT: Final = whole("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_MAX)
+LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_MAX)
 
 
 async def paused(request: Request, key: Key, params: Params) -> Response:

@@ -62,7 +62,7 @@ async def find(request: Request) -> Response:
 async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     job = await job_of(request)
-    timeline, owed, [place] = await asyncio.gather(
+    timeline, owed, [position] = await asyncio.gather(
         read_timeline(state, job, operator=True),
         state.resources.deliveries.of_job(job.id),
         state.resources.jobs.queue_positions([job]),
@@ -76,7 +76,7 @@ async def show(request: Request) -> Response:
         job=view(job),
         timeline=timeline,
         videos=videos,
-        queue=queue_of(place),
+        queue=queue_of(position),
         params=_params(job),
         deliveries=[public_delivery(one) for one in sorted(owed, key=lambda one: one.created_at)],
         can_cancel=_can_cancel(state, job),

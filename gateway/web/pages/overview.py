@@ -137,7 +137,7 @@ def _still(gauges: Gauges) -> tuple[object, ...]:
     roles = [(role, of.waiting, of.due, of.slots) for role, of in gauges.roles.items()]
     return (
         *(roles, gauges.counts, gauges.tally),
-        *((one.name, one.parked, one.held, one.slots) for one in gauges.accounts),
+        *((one.name, one.paused, one.held, one.slots) for one in gauges.accounts),
         *(gauges.paused, gauges.workers, gauges.silent_workers),
-        *(gauges.parked_lanes, gauges.failing_subscribers),
+        *(gauges.paused_lanes, gauges.failing_subscribers),
     )

@@ -35,7 +35,7 @@ async def show(request: Request) -> Response:
         viewer,
         overview=figures,
         accounts=shown,
-        standing=now,
+        service=now,
         tallies=_tallies(gauges.tally),
     )
 

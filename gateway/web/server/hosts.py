@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from gateway.settings import Settings
-from gateway.web.http import headers as heads
+from gateway.web.http.headers import gather
 
 #: Requested by orchestrators and monitoring, with any host name or address.
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -38,7 +38,7 @@ class SecurityPolicy:
         """Whether the request is addressed to a host that is not allowed."""
         if self._any or scope["path"] in PROBES:
             return False
-        given = heads.gather(scope).get(b"host", b"").decode("latin-1").lower()
+        given = gather(scope).get(b"host", b"").decode("latin-1").lower()
         host = given[: given.index("]") + 1].strip("[]") if given.startswith("[") else given.partition(":")[0]
         return host not in self._hosts and not host.endswith(self._suffixes or ("\0",))
 

@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.context import REQUEST
-from gateway.web.http import headers as heads
+from gateway.web.http.headers import gather
 from gateway.web.http import problems
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.server.drain import Drain
@@ -81,7 +81,7 @@ class RequestMiddleware:
             await problems.internal(scope)(scope, receive, sender)
 
     def _request_id(self, scope: Scope) -> bytes:
-        given = heads.gather(scope).get(b"x-request-id")
+        given = gather(scope).get(b"x-request-id")
         if given is not None and _SANE_ID.match(given):
             return given
         return f"req_{self._stem}{next(self._numbers):x}".encode()

@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from gateway.errors import LimitReached, StoreUnavailable
-from gateway.store.event_log import START, Entry, RedisTenantEvents, place
+from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.notifications import Notifications, WakeSignal
 from gateway.telemetry import Outage
 
@@ -32,10 +32,10 @@ _FULL_RETRY_SECONDS: Final = 15
 
 
 class Message(NamedTuple):
-    """What is sent for one event. `place`: its position, comparable. `gap`: it reports missing events
+    """What is sent for one event. `position`: in the tenant's stream, comparable. `gap`: it reports missing events
     instead."""
 
-    place: tuple[int, int]
+    position: tuple[int, int]
     type: str
     block: bytes
     gap: bool = False
@@ -43,7 +43,7 @@ class Message(NamedTuple):
 
 def message(entry: Entry, body: bytes) -> Message:
     block = b"id: %s\nevent: %s\ndata: %s\n\n" % (entry.id.encode(), entry.type.encode(), body)
-    return Message(place(entry.id), entry.type, block)
+    return Message(event_position(entry.id), entry.type, block)
 
 
 def gap(after: str, oldest: str) -> Message:
@@ -51,7 +51,7 @@ def gap(after: str, oldest: str) -> Message:
     cannot continue from it."""
     detail = "events are missing here because they are no longer kept; check your jobs with GET /v1/jobs"
     data = {"type": "gap", "data": {"after": after, "oldest": oldest, "message": detail}}
-    return Message(place(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
+    return Message(event_position(oldest), "gap", b"event: gap\ndata: %s\n\n" % orjson.dumps(data), gap=True)
 
 
 class Chunk(NamedTuple):

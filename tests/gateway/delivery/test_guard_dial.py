@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.delivery import addresses
-from gateway.delivery.addresses import OwnPlaces
+from gateway.delivery.addresses import OwnAddresses
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import Deliverer
 from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
@@ -63,7 +63,7 @@ async def test_no_spelling_of_a_closed_address_reaches_it(host: str) -> None:
 
 async def test_our_own_places_are_closed_in_an_open_network() -> None:
     async with subscriber(reply(200)) as ours, subscriber(reply(200)) as served:
-        guard = Guard(["127.0.0.0/8", "::1/128"], own=OwnPlaces([("127.0.0.1", ours.port)]))
+        guard = Guard(["127.0.0.0/8", "::1/128"], own=OwnAddresses([("127.0.0.1", ours.port)]))
         for host in ("hooks.test", "127.0.0.1", "[::ffff:127.0.0.1]"):
             assert await outcome(guard, f"http://{host}:{ours.port}/", "127.0.0.1") == "target_forbidden"
             assert await outcome(guard, f"http://{host}:{served.port}/", "127.0.0.1") == "succeeded"
@@ -72,7 +72,7 @@ async def test_our_own_places_are_closed_in_an_open_network() -> None:
 
 async def test_our_own_name_is_closed_and_other_names_of_its_address_are_not() -> None:
     async with subscriber(reply(200)) as served:
-        guard = Guard(["127.0.0.0/8"], own=OwnPlaces(names=[("gateway.test", served.port)]))
+        guard = Guard(["127.0.0.0/8"], own=OwnAddresses(names=[("gateway.test", served.port)]))
         assert await outcome(guard, f"http://Gateway.test.:{served.port}/", "127.0.0.1") == "target_forbidden"
         assert served.connections == 0
         assert await outcome(guard, f"http://hooks.test:{served.port}/", "127.0.0.1") == "succeeded"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.delivery.addresses import OwnPlaces
-from gateway.delivery.guard import Guard, open_guard, own_places
+from gateway.delivery.addresses import OwnAddresses
+from gateway.delivery.guard import Guard, open_guard, own_addresses
 from gateway.delivery.names import NameService
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
@@ -34,7 +34,7 @@ class Names:
         return list(self.table[name])
 
 
-def open_wide(own: OwnPlaces, look_up: Names | None = None) -> Guard:
+def open_wide(own: OwnAddresses, look_up: Names | None = None) -> Guard:
     return Guard(
         ["0.0.0.0/0", "::/0"], True, EVERY_PORT, plain_public=True, own=own, look_up=look_up or Names()
     )
@@ -63,7 +63,7 @@ def _split(place: str) -> tuple[str, int]:
 
 
 def test_another_machine_is_ours_by_its_address_and_port_in_every_spelling() -> None:
-    guard = open_wide(OwnPlaces([("10.1.2.3", 6379)]))
+    guard = open_wide(OwnAddresses([("10.1.2.3", 6379)]))
     assert refuses(
         guard, "10.1.2.3:6379", "::ffff:10.1.2.3:6379", "::ffff:a01:203%1:6379", "64:ff9b::a01:203:6379"
     )
@@ -72,27 +72,27 @@ def test_another_machine_is_ours_by_its_address_and_port_in_every_spelling() -> 
 
 
 def test_an_ipv6_address_is_ours_in_every_spelling() -> None:
-    guard = open_wide(OwnPlaces([("[fd12::5]", 8080)]))
+    guard = open_wide(OwnAddresses([("[fd12::5]", 8080)]))
     assert refuses(guard, "fd12::5:8080", "fd12::5%eth0:8080", "FD12:0::0005:8080")
     assert not refuses(guard, "fd12::6:8080", "fd12::5:8081")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "", "::", "[::]", "::1"])
 def test_listening_on_this_machine_closes_every_way_to_the_port_here(host: str) -> None:
-    guard = open_wide(OwnPlaces([(host, 8080)]))
+    guard = open_wide(OwnAddresses([(host, 8080)]))
     assert refuses(guard, "127.0.0.1:8080", "127.9.9.9:8080", "::1:8080", "::ffff:127.0.0.1:8080")
     assert not refuses(guard, "127.0.0.1:8081", "::1:8081", "10.0.0.1:8080", "8.8.8.8:8080")
 
 
 async def test_the_places_of_a_name_are_known_after_the_lookup_at_the_start() -> None:
-    guard = open_wide(OwnPlaces([("redis", 7000)]), Names(redis=["10.1.2.3", "fd12::3"]))
+    guard = open_wide(OwnAddresses([("redis", 7000)]), Names(redis=["10.1.2.3", "fd12::3"]))
     await guard.learn()
     assert refuses(guard, "10.1.2.3:7000", "fd12::3:7000")
     assert not refuses(guard, "10.1.2.4:7000", "10.1.2.3:7001")
 
 
 async def test_a_name_that_stands_for_this_machine_closes_every_way_to_the_port_here() -> None:
-    guard = open_wide(OwnPlaces([("localhost", 7000)]), Names(localhost=["127.0.0.1"]))
+    guard = open_wide(OwnAddresses([("localhost", 7000)]), Names(localhost=["127.0.0.1"]))
     await guard.learn()
     assert refuses(guard, "127.0.0.1:7000", "127.0.0.2:7000", "::1:7000")
 
@@ -102,7 +102,7 @@ async def test_until_the_name_of_a_place_is_known_its_port_is_closed_everywhere(
     known: dict[str, list[str]],
 ) -> None:
     names = Names(**known)
-    guard = open_wide(OwnPlaces([("redis", 7000)]), names)
+    guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
     assert refuses(guard, "8.8.8.8:7000", "10.0.0.1:7000")
     assert not refuses(guard, "8.8.8.8:7001")
@@ -110,7 +110,7 @@ async def test_until_the_name_of_a_place_is_known_its_port_is_closed_everywhere(
 
 async def test_a_name_that_appears_later_is_learned_by_the_next_lookup_at_its_port() -> None:
     names = Names()
-    guard = open_wide(OwnPlaces([("redis", 7000)]), names)
+    guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     names.table["redis"] = ["10.1.2.3"]
     await guard.about_to_dial("http://8.8.8.8:7001/")
     assert names.asked == 0
@@ -123,7 +123,7 @@ async def test_a_name_that_appears_later_is_learned_by_the_next_lookup_at_its_po
 
 async def test_a_name_is_not_looked_up_at_every_dial() -> None:
     names = Names(redis=["10.1.2.3"])
-    guard = open_wide(OwnPlaces([("redis", 7000)]), names)
+    guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     for _ in range(3):
         await guard.about_to_dial("http://hooks.example:7000/")
     assert names.asked == 1
@@ -132,7 +132,7 @@ async def test_a_name_is_not_looked_up_at_every_dial() -> None:
 async def test_many_dials_at_once_share_the_lookup_of_an_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.delivery.addresses._LOOK_AGAIN_SECONDS", -1.0)
     names = Names(redis=["10.1.2.3"])
-    guard = open_wide(OwnPlaces([("redis", 7000)]), names)
+    guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
     await asyncio.gather(*(guard.about_to_dial("http://hooks.example:7000/") for _ in range(20)))
     assert names.asked == 2
@@ -141,7 +141,7 @@ async def test_many_dials_at_once_share_the_lookup_of_an_old_name(monkeypatch: p
 async def test_known_addresses_stay_if_a_later_lookup_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.delivery.addresses._LOOK_AGAIN_SECONDS", -1.0)
     names = Names(redis=["10.1.2.3"])
-    guard = open_wide(OwnPlaces([("redis", 7000)]), names)
+    guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
     names.table.clear()
     await guard.about_to_dial("http://hooks.example:7000/")
@@ -152,7 +152,7 @@ async def test_known_addresses_stay_if_a_later_lookup_fails(monkeypatch: pytest.
 async def test_a_name_that_moved_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.delivery.addresses._LOOK_AGAIN_SECONDS", -1.0)
     names = Names(redis=["10.1.2.3"])
-    guard = open_wide(OwnPlaces([("redis", 7000)]), names)
+    guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
     names.table["redis"] = ["10.1.2.9"]
     await guard.about_to_dial("http://hooks.example:7000/")
@@ -167,7 +167,7 @@ async def test_the_settings_say_where_the_service_listens() -> None:
         redis_url="redis://user:secret@10.0.0.8:7000/3",
         public_url="https://10.0.0.9/base",
     )
-    guard = open_wide(own_places(settings))
+    guard = open_wide(own_addresses(settings))
     assert refuses(guard, "10.0.0.7:8000", "10.0.0.8:7000", "10.0.0.9:443")
     assert not refuses(guard, "10.0.0.7:8001", "10.0.0.8:8000", "10.0.0.9:8443")
 
@@ -176,19 +176,19 @@ async def test_the_settings_say_where_the_service_listens() -> None:
     ("url", "place"), [("redis://10.0.0.8", "10.0.0.8:6379"), ("rediss:///0", "127.0.0.1:6379")]
 )
 async def test_a_redis_url_without_port_or_host_has_the_defaults(url: str, place: str) -> None:
-    guard = open_wide(own_places(settings_with(redis_url=url)), Names(localhost=["127.0.0.1"]))
+    guard = open_wide(own_addresses(settings_with(redis_url=url)), Names(localhost=["127.0.0.1"]))
     await guard.learn()
     assert refuses(guard, place)
 
 
 async def test_redis_on_a_unix_socket_closes_no_port() -> None:
-    guard = open_wide(own_places(settings_with(redis_url="unix:///run/redis.sock")))
+    guard = open_wide(own_addresses(settings_with(redis_url="unix:///run/redis.sock")))
     assert not refuses(guard, "127.0.0.1:6379")
 
 
 async def test_behind_an_ingress_the_name_is_ours_and_its_address_is_not() -> None:
     names = Names(**{"gateway.example": ["10.0.0.9"]})
-    guard = open_wide(own_places(settings_with(public_url="https://gateway.example")), names)
+    guard = open_wide(own_addresses(settings_with(public_url="https://gateway.example")), names)
     await guard.learn()
     assert "which webhooks may not go to" in (
         guard.check_literal("https://GATEWAY.example./callbacks/x") or ""
@@ -201,7 +201,7 @@ async def test_behind_an_ingress_the_name_is_ours_and_its_address_is_not() -> No
 
 async def test_on_another_port_the_address_of_the_public_url_is_ours() -> None:
     names = Names(gateway=["10.0.0.9"])
-    guard = open_wide(own_places(settings_with(public_url="http://gateway:8000")), names)
+    guard = open_wide(own_addresses(settings_with(public_url="http://gateway:8000")), names)
     await guard.learn()
     with pytest.raises(AddressRefused):
         guard.vet("alias.example", 8000, ["10.0.0.9"])
@@ -215,7 +215,7 @@ async def test_a_url_of_the_settings_that_cannot_be_read_is_a_configuration_erro
     wrong: dict[str, str],
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"GATEWAY_{next(iter(wrong)).upper()}"):
-        own_places(settings_with(**wrong))
+        own_addresses(settings_with(**wrong))
 
 
 async def test_the_guard_of_a_process_follows_the_settings() -> None:

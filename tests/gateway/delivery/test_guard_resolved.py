@@ -8,7 +8,7 @@ import socket
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.delivery.addresses import OwnPlaces
+from gateway.delivery.addresses import OwnAddresses
 from gateway.delivery.guard import Guard, TooManyAddresses, VettingResolver
 from gateway.errors import AddressRefused
 from tests.gateway.delivery.test_guard_own import Names
@@ -26,7 +26,7 @@ TABLE = {
 
 
 def guard_with(networks: list[str], *, public: bool = False) -> Guard:
-    own = OwnPlaces([("10.1.2.3", 7070)])
+    own = OwnAddresses([("10.1.2.3", 7070)])
     return Guard(networks, public, own=own, look_up=Names(**TABLE))
 
 
@@ -78,7 +78,7 @@ async def test_a_name_that_cannot_be_looked_up_is_neither_good_nor_bad(name: str
 
 
 async def test_our_own_place_is_looked_up_before_a_url_is_checked() -> None:
-    guard = Guard(["10.0.0.0/8"], own=OwnPlaces([("redis.example", 7070)]), look_up=Names(**TABLE))
+    guard = Guard(["10.0.0.0/8"], own=OwnAddresses([("redis.example", 7070)]), look_up=Names(**TABLE))
     assert await guard.check_resolved("http://10.0.0.1:7070/") is None
     assert "which webhooks may not go to" in (await guard.check_resolved("http://10.1.2.3:7070/") or "")
 

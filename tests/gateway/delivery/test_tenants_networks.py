@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.addresses import NEVER, OwnPlaces, within
+from gateway.delivery.addresses import NEVER, OwnAddresses, within
 from gateway.delivery.attempts import DeliveryOutcome
 from gateway.delivery.guard import Guard, allowing
 from gateway.delivery.http import Deliverer
@@ -54,7 +54,7 @@ def test_tenant_networks_do_not_open_forbidden_addresses(address: object) -> Non
 
 
 async def test_tenant_networks_do_not_open_our_own_places() -> None:
-    guard = Guard([], own=OwnPlaces([("10.7.0.5", 6379)]))
+    guard = Guard([], own=OwnAddresses([("10.7.0.5", 6379)]))
     await guard.learn()
     with allowing(OURS):
         assert not guard.permits("10.7.0.5", 6379)

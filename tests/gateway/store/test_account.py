@@ -95,7 +95,7 @@ async def test_a_refused_account_lets_nothing_more_out_and_says_why(
     assert await submitting(redis) == 0
     assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 2
     account, _ = await accounts.read()
-    assert (account.reason, account.parked_at is not None) == ("top up", True)
+    assert (account.reason, account.paused_at is not None) == ("top up", True)
     [(_, row)] = await redis.xrange("{gw}:ops:events")
     assert (row["kind"], row["status"], row["code"]) == ("account_parked", "402", "CreditInsufficient")
 
@@ -156,7 +156,7 @@ async def test_an_answer_to_what_was_sent_before_the_parking_proves_nothing(
     await refused(jobs, first)
     await began_at(redis, second, 1)
     await accepted(jobs, second)
-    assert (await accounts.read())[0].parked_at is not None
+    assert (await accounts.read())[0].paused_at is not None
 
 
 async def test_no_probe_goes_out_while_no_slot_is_free(
@@ -259,7 +259,7 @@ async def test_a_verdict_of_a_submission_that_was_overtaken_is_not_heard(
         JobEvent.UPSTREAM_BUSY, Guard({"epoch": 0}), [GiveBackSlot(0, refused_by="main"), REFUSED]
     )
     await jobs.apply(job, late)
-    assert (await accounts.read())[0].parked_at is None
+    assert (await accounts.read())[0].paused_at is None
 
 
 async def test_a_job_that_waits_for_the_account_is_still_a_job_that_waits(

@@ -150,7 +150,7 @@ async def test_a_refused_account_is_parked_alone_and_its_job_goes_to_another(red
     await both.refuse(await both.released(job))
     await both.lanes.dispatch()
     assert await both.accounts(job) == ["second"]
-    assert [(found.name, found.parked_at is not None) for found, _ in await both.upstream.all()] == [
+    assert [(found.name, found.paused_at is not None) for found, _ in await both.upstream.all()] == [
         ("main", True),
         ("second", False),
     ]

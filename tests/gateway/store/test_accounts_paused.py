@@ -38,7 +38,7 @@ async def test_a_parked_account_tells_why_and_what_is_posted_then_waits(
 ) -> None:
     await accounts.pause("the invoice is in dispute", "key1")
     found, _ = await accounts.read()
-    assert (found.reason, found.parked_at is not None) == ("the invoice is in dispute", True)
+    assert (found.reason, found.paused_at is not None) == ("the invoice is in dispute", True)
     await accept()
     assert await rung(redis, Role.SUBMIT) == []
     assert await kinds(ops_log) == [("account_parked", "key1")]
@@ -88,7 +88,7 @@ async def test_what_was_on_its_way_already_does_not_undo_an_operator_s_word(
         effects=[BindTask("t"), HoldSlot(), PollAfter(60_000), JudgeAccount("accepted")],
     )
     await jobs.apply(claimed, accepted)
-    assert (await accounts.read())[0].parked_at is not None
+    assert (await accounts.read())[0].paused_at is not None
 
 
 async def test_a_resumed_account_sends_what_waited(
@@ -154,8 +154,8 @@ async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
         claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000, "main"), refused])
     )
     account, pause = await accounts.read()
-    assert account.parked_at is not None
-    assert pause == Pause("upstream", 402, "NoCredit", account.parked_at + 30_000)
+    assert account.paused_at is not None
+    assert pause == Pause("upstream", 402, "NoCredit", account.paused_at + 30_000)
     await redis.hset(keys.account(ACCOUNT), "probe_at", "77")  # type: ignore[misc]
     _, pause = await accounts.read()
     assert pause == Pause("upstream", 402, "NoCredit", 77)

@@ -14,7 +14,7 @@ from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.store import keys
 from gateway.store.base import Callback
 from gateway.store.effects import AddLateResult, AddToFields, BindTask, OweEvent, SetFields
-from gateway.store.event_log import START, Entry, RedisTenantEvents, place
+from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, new_job
@@ -129,13 +129,13 @@ async def test_a_story_is_what_was_told_of_the_job_in_order_and_only_its_tenant_
     job, other = await accept(), await accept()
     await submitted(jobs, job)
     await submitted(jobs, other)
-    story = await told.story("acme", job.id)
+    job_events = await told.job_events("acme", job.id)
     assert story is not None
-    assert story.job.state is JobState.SUBMITTED
+    assert job_events.job.state is JobState.SUBMITTED
     [page] = await told.after([("acme", START)], 10)
-    assert story.told == [entry for entry in page if entry.job_id == job.id]
-    assert await told.story("other", job.id) is None
-    assert await told.story("acme", new_job().id) is None
+    assert job_events.entries == [entry for entry in page if entry.job_id == job.id]
+    assert await told.job_events("other", job.id) is None
+    assert await told.job_events("acme", new_job().id) is None
 
 
 async def test_pages_follow_each_other_for_many_tenants_at_once(
@@ -312,5 +312,5 @@ async def test_what_cannot_be_told_holds_up_nothing(
 
 
 def test_places_are_compared_as_numbers() -> None:
-    assert place("9-0") < place("10-0") < place("10-2") < place("10-10")
-    assert place("10") == place("10-0")
+    assert event_position("9-0") < event_position("10-0") < event_position("10-2") < event_position("10-10")
+    assert event_position("10") == event_position("10-0")

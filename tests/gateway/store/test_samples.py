@@ -62,7 +62,7 @@ async def test_the_line_in_which_somebody_waits_the_longest_comes_first(
         ("quiet", 0, 0),
     ]
     assert rows[0].oldest_seconds == pytest.approx(600, abs=5)
-    assert rows[2].parked_until == math.inf
+    assert rows[2].paused_until == math.inf
     assert [row.lane for row in await RedisLaneViews(redis).lanes(Role.SUBMIT, 1)] == ["old"]
 
 
@@ -71,7 +71,7 @@ async def test_lines_that_are_named_come_in_that_order(redis: Redis, lanes: Lane
         await accept(tenant="acme")
     await lanes.pause(Role.SUBMIT, "beta", None)
     rows = await RedisLaneViews(redis).named(Role.SUBMIT, ["beta", "acme"])
-    assert [(row.lane, row.waiting, row.parked_until) for row in rows] == [
+    assert [(row.lane, row.waiting, row.paused_until) for row in rows] == [
         ("beta", 0, math.inf),
         ("acme", 2, None),
     ]

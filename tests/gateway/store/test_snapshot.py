@@ -96,7 +96,7 @@ async def test_the_account_is_parked_from_the_moment_that_it_is(redis: Redis) ->
     refused = {"parked_at": 1, "slots": 2, "cut_at": seconds * 1000}
     await redis.hset(keys.account(ACCOUNT), mapping=refused)  # type: ignore[misc]
     found = await only(redis)
-    assert replace(found, parked_seconds=0) == AccountGauges(
+    assert replace(found, paused_seconds=0) == AccountGauges(
         "main", parked=True, held=False, slots=2, limit=4, in_flight=0
     )
     assert found.parked_seconds == pytest.approx(seconds, abs=5)

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from gateway.tenants import Key, Scope
 from gateway.web.api.routes import API
-from gateway.web.http.params import Params, whole
+from gateway.web.http.params import Params, integer
 from gateway.web.operation import PUBLIC, Operation, routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.routes import PAGES

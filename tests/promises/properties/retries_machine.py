@@ -22,7 +22,7 @@ from tests.promises.properties.stage import Stage, now
 DELIVER: Final = "{gw}:deliver:*"
 TENANTS: Final = {"ep_a": "acme", "ep_b": "acme", "ep_c": "acme", "url-d": "zeta", "events-zeta": "zeta"}
 LANES: Final = tuple(TENANTS)
-HEALTH: Final = HealthLimits(60_000, 10_000, least=4, percent=50, park_ms=5_000, park_most_ms=20_000)
+HEALTH: Final = HealthLimits(60_000, 10_000, least=4, percent=50, pause_ms=5_000, max_pause_ms=20_000)
 TENANT_SLOTS: Final = 4
 LIMITS: Final = RoleLimits(
     slots=6, lane_slots=3, lease_ms=15_000, retry_share=0.7, tenant_slots=TENANT_SLOTS, health=HEALTH

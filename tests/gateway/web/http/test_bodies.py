@@ -34,7 +34,7 @@ class Incoming:
         named = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         raw = [(name.encode(), value.encode()) for name, value in named.items()]
         scope = {"type": "http", "method": "POST", "headers": raw}
-        heads.gather(scope)
+        gather(scope)
         self.request = Request(scope, self._receive)
 
     async def _receive(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from gateway.web.http import headers as heads
-from gateway.web.http.params import InvalidValue, Param, Params, Reader, choice, flag, seconds, text, whole
+from gateway.web.http.params import InvalidValue, Param, Params, Reader, choice, flag, seconds, text, integer
 from gateway.web.http.problems import Refusal
 
 
@@ -19,7 +19,7 @@ class Colour(StrEnum):
     BLUE = "blue"
 
 
-LIMIT = whole("limit", "At most.", 1, 100, 20)
+LIMIT = integer("limit", "At most.", 1, 100, 20)
 COLOUR = choice("colour", "Its colour.", Colour)
 SHADE = choice("shade", "Its shade.", Colour, Colour.BLUE)
 DRY = flag("dry", "Whether.")
@@ -51,7 +51,7 @@ def read(
 ) -> Params:
     raw = [(name.lower().encode(), value) for name, value in headers]
     scope = {"type": "http", "query_string": query.encode(), "headers": raw}
-    heads.gather(scope)
+    gather(scope)
     return Reader(of_query, of_headers, **how).read(Request(scope))
 
 

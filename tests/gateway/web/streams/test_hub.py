@@ -59,7 +59,7 @@ async def heard(listener: Listener, number: int) -> list[Message]:
         while len(found) < number:
             await listener.signal.wait()
             listener.signal.was_notified()
-            found += listener.taken()
+            found += listener.take()
     return found
 
 
@@ -75,7 +75,7 @@ async def test_what_could_not_be_read_is_read_again_and_told_once(
                 jobs = [await post(resources) for _ in range(3)]
                 found = await heard(listener, 3)
                 await asyncio.sleep(0.05)
-                found += listener.taken()
+                found += listener.take()
     assert [message.type for message in found] == ["job.queued"] * 3
     assert all(job.id.encode() in one.block for job, one in zip(jobs, found, strict=True))
     assert [one["event"] for one in logged] == ["event_streams_stalled", "event_streams_go_on"]
@@ -173,7 +173,7 @@ async def test_a_queue_that_is_full_closes_its_listener_and_keeps_nothing(
     for number in range(4):
         listener.offer(Message((number, 0), "job.queued", b""))
     assert listener.closed is not None
-    assert listener.taken() == []
+    assert listener.take() == []
 
 
 async def test_a_tenant_s_limit_is_its_own_and_what_is_closed_makes_room(
