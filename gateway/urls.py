@@ -125,3 +125,12 @@ def _is_public(address: _Address) -> bool:
 def _is_local_name(name: str) -> bool:
     """Whether a name has no dot, or belongs to a domain that is never in the public DNS."""
     return "." not in name or name.lower().endswith(_NEVER_PUBLIC)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a valid URL; "" for anything else. Path and query may hold secrets."""
+    scheme = _SCHEME.match(url)
+    parts = _PARTS.fullmatch(url, scheme.end()) if scheme else None
+    if scheme is None or parts is None:
+        return ""
+    return f"{scheme[0]}{parts['host']}{parts['port'] or ''}"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from gateway.web.alarms import Fault
 from tests import extras
 
 ROOT = Path(__file__).parents[1]
@@ -53,8 +54,12 @@ def test_each_alert_is_made_of_metrics_that_the_guide_explains(rule: dict[str, A
 
 
 @pytest.mark.parametrize("rule", RULES, ids=ALERTS)
-def test_each_alert_says_how_grave_it_is_and_leads_to_its_runbook(rule: dict[str, Any]) -> None:
+def test_each_alert_says_how_grave_and_whose_it_is_and_leads_to_its_runbook(
+    rule: dict[str, Any],
+) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["labels"]["fault"] in list(Fault)
+    assert rule["annotations"].get("page", "/ops").startswith("/ops")
     assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
     assert f"\n### {rule['alert']}\n" in GUIDE
 

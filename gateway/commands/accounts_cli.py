@@ -23,13 +23,13 @@ Reason = Annotated[str, typer.Option(help="The reason, for other operators.")]
 def list_accounts(url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
     """List accounts with their state and slots."""
     found = call("GET", "accounts", url, key)
-    columns = ("name", "paused", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
+    columns = ("name", "state", "reason", "in_flight", "slots", "limit", "weight", "hold_until")
     show_result(found, as_json, lambda found: rows(found["data"], columns))
 
 
 @accounts.command("show")
 def show_account(name: Name = _MAIN, url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
-    """Show an account: paused or active, and why."""
+    """Show an account: whether jobs can be sent with it now, and why not."""
     show_result(call("GET", _path(name), url, key), as_json, _state)
 
 
@@ -53,6 +53,9 @@ def _path(name: str) -> str:
 
 def _state(found: Mapping[str, Any]) -> str:
     why = f", by {found['paused_by']}: {found['reason']}" if found["paused"] else ""
-    state = "paused" if found["paused"] else "active"
     slots = f"{found['in_flight']} of {found['slots']} slots"
-    return f"{found['name']} is {state}, {slots}{why}"
+    if found["slots"] < found["limit"]:
+        slots += f" (of {found['limit']}, cut by a 429)"
+    state = {"stopped": "not used, because the service is paused"}.get(found["state"], found["state"])
+    until = f" until {found['hold_until']}" if found["state"] == "held" else ""
+    return f"{found['name']} is {state}{until}, {slots}{why}"

@@ -151,7 +151,7 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
     sweep = "there was no sweep yet" if swept is None else f"the last sweep was {swept:.0f} s ago"
     yield Finding("workers", Level.OK, f"{gauges.workers} running; {sweep}")
     mine = version("vidu-gateway")
-    if others := sorted({one.version for one in processes} - {mine}):
+    if others := sorted({one.version for one in processes if not one.silent} - {mine}):
         yield Finding(
             *("workers", Level.WARNING, f"some run version {', '.join(others)}, this is {mine}"),
             "finish the update",

@@ -103,8 +103,10 @@ def list_keys(
 ) -> None:
     """List keys, without their secrets."""
     from gateway.commands import keys
+    from gateway.environment import Environment
     from gateway.jobs import rfc3339
 
+    now = Environment().now_ms()
     rows: list[dict[str, Any]] = [
         {
             "key_id": key.id,
@@ -116,6 +118,7 @@ def list_keys(
             "last_used_at": rfc3339(key.last_used_at),
             "revoked_at": rfc3339(key.revoked_at),
             "replaces": key.replaces,
+            "expired": key.expires_at is not None and key.expires_at <= now,
         }
         for key in keys.all_keys(redis_of(redis_url, data_dir))
     ]
@@ -123,8 +126,16 @@ def list_keys(
         for row in rows:
             printing.show_json(row)
         return
-    columns = ("key_id", "tenant", "name", "created_at", "last_used_at", "expires_at", "revoked_at", "scopes")
-    printing.show(printing.rows([{**row, "scopes": " ".join(row["scopes"])} for row in rows], columns))
+    dates = ("created_at", "last_used_at", "expires_at", "revoked_at")
+    columns = ("key_id", "tenant", "name", "state", *dates, "scopes")
+    shown = [{**row, "scopes": " ".join(row["scopes"]), "state": _state(row)} for row in rows]
+    printing.show(printing.rows(shown, columns))
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["revoked_at"]:
+        return "revoked"
+    return "expired" if row["expired"] else "active"
 
 
 @app.command()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.commands.doctor import Finding
     from gateway.commands.printing import Lines
 
+_LANE_STYLES: Final = {"active": "green", "waiting": "dim"}
 _MARKS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
 
@@ -43,7 +44,7 @@ def top_table(found: Mapping[str, Any]) -> Lines:
             _time(lane["oldest_seconds"]),
             f"{lane['in_flight']}{'' if lane['cap'] is None else '/' + str(lane['cap'])}",
             f"{lane['weight']}",
-            Text("paused", "yellow") if lane["paused"] else "",
+            "" if lane["state"] == "idle" else Text(lane["state"], _LANE_STYLES.get(lane["state"], "yellow")),
         )
         for lane in found["lanes"]
     ]
@@ -59,12 +60,14 @@ def _alarms(alarms: Sequence[Mapping[str, Any]]) -> Lines:
     data = [
         (
             Text(alarm["code"], "bold red" if alarm["severity"] == "page" else "yellow"),
+            alarm["fault"],
+            alarm["page"] or "",
             alarm["runbook"],
             alarm["text"],
         )
         for alarm in alarms
     ]
-    return table(("alarm", "runbook", "what it says"), data)
+    return table(("alarm", "fault", "page", "runbook", "what it says"), data)
 
 
 def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Lines:
@@ -84,11 +87,12 @@ def _roles(roles: Mapping[str, Mapping[str, Any]]) -> Lines:
 
 def _counts(overview: Mapping[str, Any]) -> Lines:
     redis = overview["redis"]
+    silent = overview["silent_workers"]
     shown: dict[str, object] = {
         "jobs": _numbers(overview["jobs"]),
         "deliveries": _numbers(overview["deliveries"]),
         "accounts": "; ".join(map(_account, overview["accounts"])),
-        "workers": overview["workers"],
+        "workers": f"{overview['workers']}{f', {silent} silent' if silent else ''}",
         "redis": f"{redis['version']}, {redis['memory_bytes'] / 1e6:,.0f} MB, {redis['read_ms']:.1f} ms",
     }
     if overview["paused"]:
@@ -101,8 +105,8 @@ def _numbers(counts: Mapping[str, int]) -> str:
 
 
 def _account(account: Mapping[str, Any]) -> str:
-    state = "paused" if account["paused"] else "held" if account["held"] else "active"
-    return f"{account['name']} {state}, {account['in_flight']}/{account['slots']} slots"
+    cut = f" of {account['limit']}" if account["slots"] < account["limit"] else ""
+    return f"{account['name']} {account['state']}, {account['in_flight']}/{account['slots']}{cut} slots"
 
 
 def _time(seconds: float) -> str:

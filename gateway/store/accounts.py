@@ -12,7 +12,7 @@ from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, AccountLimits, Role
 from gateway.errors import NotFound
 from gateway.store import arguments, keys
-from gateway.store.base import Account
+from gateway.store.base import Account, AccountState
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
@@ -65,12 +65,13 @@ class RedisAccounts:
                 pipe.time()
                 pipe.zcard(keys.slots(Role.SUBMIT))
                 pipe.hgetall(keys.SEATS)
+                pipe.exists(keys.PAUSED)
                 for one in self.limits:
                     pipe.hgetall(keys.account(one.name))
-                (seconds, microseconds), held, taken, *found = await pipe.execute()
+                (seconds, microseconds), held, taken, stopped, *found = await pipe.execute()
         now = seconds * 1000 + microseconds // 1000
         return [
-            self._account(one, fields, slots_taken(one.name, held, taken), now)
+            self._account(one, fields, slots_taken(one.name, held, taken), now, stopped=bool(stopped))
             for one, fields in zip(self.limits, found, strict=True)
         ]
 
@@ -87,16 +88,22 @@ class RedisAccounts:
         await self._scripts.run("account", [keys.account(name)], args)
 
     def _account(
-        self, limits: AccountLimits, found: Mapping[str, str], in_flight: int, now: int
+        self, limits: AccountLimits, found: Mapping[str, str], in_flight: int, now: int, *, stopped: bool
     ) -> tuple[Account, Pause | None]:
         cut_ms_ago = now - int(found.get("cut_at", now))
+        slots = slots_left(limits.slots, self._probe_ms, _integer(found.get("slots")), cut_ms_ago)
+        parked_at, hold = _integer(found.get("parked_at")), _integer(found.get("hold_until"))
+        held = hold is not None and hold > now
         account = Account(
-            slots=slots_left(limits.slots, self._probe_ms, _integer(found.get("slots")), cut_ms_ago),
-            paused_at=_integer(found.get("parked_at")),
+            slots=slots,
+            paused_at=parked_at,
             reason=found.get("reason"),
-            hold_until=_integer(found.get("hold_until")),
+            hold_until=hold if held else None,
             in_flight=in_flight,
             name=limits.name,
+            state=AccountState.of(
+                paused=parked_at is not None, stopped=stopped, held=held, slowed=slots < limits.slots
+            ),
         )
         return account, None if account.paused_at is None else self._pause(account.paused_at, found)
 

@@ -114,11 +114,31 @@ class Callback:
     account: str = ACCOUNT
 
 
+class AccountState(StrEnum):
+    """Whether jobs can be sent with an account now."""
+
+    PAUSED = "paused"  #: the upstream refused it, or an operator paused it
+    STOPPED = "stopped"  #: an operator paused the whole service
+    HELD = "held"  #: nothing is sent before the time that a 429 named
+    SLOWED = "slowed"  #: a 429 lowered its slots, and not all are back
+    ACTIVE = "active"
+
+    @classmethod
+    def of(cls, *, paused: bool, stopped: bool, held: bool, slowed: bool) -> AccountState:
+        if paused:
+            return cls.PAUSED
+        if stopped:
+            return cls.STOPPED
+        if held:
+            return cls.HELD
+        return cls.SLOWED if slowed else cls.ACTIVE
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One of the upstream's accounts. Times: ms. `slots`: how many tasks it may hold now (a 429 lowers it);
-    `paused_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before then;
-    `in_flight`: its slots that are taken."""
+    `paused_at`: since when it is paused, with `reason`; `hold_until`: nothing is sent before then, None once
+    that has passed; `in_flight`: its slots that are taken."""
 
     slots: int
     paused_at: int | None = None
@@ -126,6 +146,7 @@ class Account:
     hold_until: int | None = None
     in_flight: int = 0
     name: str = ACCOUNT
+    state: AccountState = AccountState.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

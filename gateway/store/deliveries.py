@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
+from gateway import urls
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
@@ -89,7 +90,8 @@ class RedisDeliveryStore:
         if delivery.next_attempt_at is None:
             effects.append(UnsetFields(["next_attempt_at"]))
         if health_ok is not None:
-            effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok))
+            told = _told(delivery)
+            effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok, *told))
         transition = Transition(event, Guard.held_by(ticket), effects)
         document = arguments.delivery_transition(ticket.lane, delivery.id, transition, self._roles)
         outcome, before, after, _ = await self._scripts.run(
@@ -223,6 +225,15 @@ class RedisDeliveryStore:
         await self._scripts.run(
             "create_event", [keys.event(name)], [arguments.dump(order), body], effect="make_event"
         )
+
+
+def _told(delivery: Delivery) -> tuple[str, str]:
+    """The error of the last attempt in a few words, and where it went, without path and query, which may hold
+    secrets."""
+    last = delivery.log[-1] if delivery.log else {}
+    status = last.get("status")
+    error = f"HTTP {status}" if status else str(last.get("outcome", "")).replace("_", " ")
+    return error, urls.origin_of(last.get("url") or delivery.url or "")
 
 
 def _age(delivery: Delivery) -> tuple[int, str]:

@@ -13,16 +13,8 @@ from typing import Any, ClassVar, Final, Literal
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
-from gateway.store.effect_base import (
-    AuditEntry,
-    Effect,
-    Subject,
-    given,
-    kind_of_video,
-    owed,
-    slot_of,
-    texts,
-)
+from gateway.store import effect_base
+from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +244,19 @@ class LearnDuration(Effect):
 
 @dataclass(frozen=True, slots=True)
 class JudgeLane(Effect):
-    """Counts the attempt for the lane's circuit breaker. `ok`: whether it succeeded."""
+    """Counts the attempt for the lane's circuit breaker. `ok`: whether it succeeded; `error`: why not, in a
+    few words; `url`: where it went, without its path."""
 
     name: ClassVar = "judge_lane"
     lane: str
     endpoint_id: str | None
     tenant: str
     ok: bool
+    error: str = ""
+    url: str = ""
 
     def document(self, of: Subject) -> dict[str, Any]:
-        return {"lane": self.lane, "endpoint": self.endpoint_id or "", "tenant": self.tenant, "ok": self.ok}
+        return {**asdict(self), "endpoint": self.endpoint_id or ""}
 
     def roles(self, of: Subject) -> Collection[Role]:
         return (Role.DELIVER,)
@@ -304,5 +299,5 @@ ORDER: Final[Sequence[type[Effect]]] = (
     *(Claim, SpendBudget),
     *(SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
     *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
-    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
+    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, effect_base.AuditEntry),
 )

@@ -19,6 +19,7 @@ AUDIT = f"{PREFIX}audit"
 FINISHED = f"{PREFIX}finished"
 TIMINGS = f"{PREFIX}timings"
 DEAD = f"{PREFIX}dead"
+FAILING = f"{PREFIX}deliver:failing"
 UNKNOWNS = f"{PREFIX}unknowns"
 UNKNOWN_STATUSES = f"{PREFIX}unknown_statuses"
 OPS_EVENTS = f"{PREFIX}ops:events"
@@ -142,6 +143,18 @@ def weights(role: Role) -> str:
 
 def due(role: Role) -> str:
     return f"{PREFIX}{role}:due"
+
+
+def health(lane: str) -> str:
+    return f"{PREFIX}health:{lane}"
+
+
+def probing(role: Role) -> str:
+    return f"{PREFIX}{role}:probing"
+
+
+def pauses(role: Role) -> str:
+    return f"{PREFIX}{role}:pauses"
 
 
 def paused_lanes(role: Role) -> str:

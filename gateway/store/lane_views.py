@@ -1,10 +1,11 @@
-"""The lanes of a role for operators: those with the longest waits, and paused ones."""
+"""The lanes of a role for operators: those with the longest waits, paused ones, and failing subscribers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from redis.asyncio import Redis
@@ -18,11 +19,25 @@ from gateway.store.client import store_errors
 TICKETS_READ: Final = 1000
 
 
+class LaneState(StrEnum):
+    """Whether the work of a lane goes on now, and if not, why."""
+
+    PAUSED = "paused"  #: by an operator, or by its circuit breaker
+    STOPPED = "stopped"  #: an operator paused the whole service
+    BLOCKED = "blocked"  #: the upstream refused or holds all accounts
+    PROBING = "half-open"  #: one attempt at a time, until one succeeds
+    FULL = "full"  #: it holds all slots that it may
+    ACTIVE = "active"  #: it holds slots
+    WAITING = "waiting"  #: it waits for its turn, or for a free slot
+    IDLE = "idle"
+
+
 @dataclass(frozen=True, slots=True)
 class LaneRow:
     """`waiting`: tickets in the lane; `oldest_seconds`: the longest wait among the tickets that were read.
     `in_flight`: slots that it holds; `cap`: their limit (None: the role's). `weight`: its share of turns.
-    `paused_until`: ms; inf: until it is resumed; None: not paused."""
+    `paused_until`: ms; inf: until it is resumed; None: not paused. `probing`: half-open, one attempt at a
+    time until one succeeds."""
 
     lane: str
     waiting: int
@@ -31,6 +46,35 @@ class LaneRow:
     cap: int | None
     weight: int
     paused_until: float | None
+    probing: bool = False
+
+    def state(self, slots: int, hindered: LaneState | None = None) -> LaneState:
+        """`slots`: what a lane without a `cap` may hold. `hindered`: why nothing of its role is sent."""
+        if self.paused_until is not None:
+            return LaneState.PAUSED
+        if self.waiting and hindered is not None:
+            return hindered
+        if self.probing:
+            return LaneState.PROBING
+        if self.waiting and self.in_flight >= (slots if self.cap is None else self.cap):
+            return LaneState.FULL
+        if self.in_flight:
+            return LaneState.ACTIVE
+        return LaneState.WAITING if self.waiting else LaneState.IDLE
+
+
+@dataclass(frozen=True, slots=True)
+class FailingSubscriber:
+    """A subscriber whose last attempt failed. `tenant`, `url`: whose it is, and where to (an endpoint's URL
+    without its query; the host of callback URLs); `error`: of the last attempt, in a few words; `seconds`:
+    since the first failure after the last success; `open`: its circuit breaker paused it."""
+
+    lane: str
+    tenant: str
+    url: str
+    error: str
+    seconds: float
+    open: bool
 
 
 class RedisLaneViews:
@@ -69,6 +113,36 @@ class RedisLaneViews:
                 found: list[int] = await pipe.execute()
         return {phase.value: n for phase, n in zip(JobState, found, strict=True)}
 
+    async def failing(self, limit: int) -> list[FailingSubscriber]:
+        """At most `limit` subscribers, those that have failed longest first."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zrange(keys.FAILING, 0, limit - 1, withscores=True)
+                (seconds, microseconds), found = await pipe.execute()
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for lane, _ in found:
+                    pipe.hmget(keys.health(lane), ["tenant", "url", "error", "parks"])
+                    pipe.hget(keys.endpoint(lane), "url")
+                    pipe.zscore(keys.paused_lanes(Role.DELIVER), lane)
+                    pipe.hexists(keys.pauses(Role.DELIVER), lane)
+                flat = await pipe.execute()
+        rows = []
+        for at, (lane, since) in enumerate(found):
+            (tenant, origin, error, parks), url, paused, by_operator = flat[4 * at : 4 * at + 4]
+            if error is not None:  # else its failures were forgotten
+                rows.append(
+                    FailingSubscriber(
+                        lane=lane,
+                        tenant=tenant,
+                        url=(url or origin).partition("?")[0],
+                        error=error,
+                        seconds=max(0.0, seconds + microseconds / 1e6 - since / 1000),
+                        open=bool(parks) and paused is not None and not by_operator,
+                    )
+                )
+        return rows
+
     async def _rows(
         self, role: Role, names: list[str], oldest: dict[str, float], paused: dict[str, float]
     ) -> list[LaneRow]:
@@ -78,16 +152,18 @@ class RedisLaneViews:
                 pipe.hget(keys.in_flight(role), name)
                 pipe.hget(keys.caps(role), name)
                 pipe.hget(keys.weights(role), name)
+                pipe.sismember(keys.probing(role), name)
             flat = await pipe.execute()
         return [
             LaneRow(
                 lane=name,
-                waiting=flat[4 * at],
+                waiting=flat[5 * at],
                 oldest_seconds=oldest.get(name, 0.0),
-                in_flight=int(flat[4 * at + 1] or 0),
-                cap=None if flat[4 * at + 2] is None else int(flat[4 * at + 2]),
-                weight=int(flat[4 * at + 3] or 1),
+                in_flight=int(flat[5 * at + 1] or 0),
+                cap=None if flat[5 * at + 2] is None else int(flat[5 * at + 2]),
+                weight=int(flat[5 * at + 3] or 1),
                 paused_until=paused.get(name),
+                probing=bool(flat[5 * at + 4]),
             )
             for at, name in enumerate(names)
         ]

@@ -11,20 +11,22 @@ from redis.asyncio import Redis
 from gateway.dispatch import PREFIX, Role, RoleLimits
 from gateway.store import keys
 from gateway.store.accounts import slots_left, slots_taken
+from gateway.store.base import AccountState
 from gateway.store.client import store_errors
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
-from gateway.store.workers import SILENT_MS
+from gateway.store.workers import GONE_MS, SILENT_MS
 
 _MOST_WORKERS: Final = 1000
+_ACCOUNT_FIELDS: Final = ["parked_at", "slots", "cut_at", "hold_until", "parked_by", "reason"]
 _DELIVERIES_READ: Final = 200  # of the longest waiting deliveries, to find one in a lane that is not paused
 
 
 @dataclass(frozen=True, slots=True)
 class RoleGauges:
-    """`waiting`: tickets in lanes; `oldest_seconds`: the longest wait among them; `due`: tickets that enter a
-    lane later (`overdue_seconds`: how late the earliest is); `slots`: held now (`lease_overdue_seconds`: how
-    long ago the earliest lease ran out)."""
+    """`waiting`: tickets in lanes; `oldest_seconds`: the longest wait among them, in `oldest_lane`; `due`:
+    tickets that enter a lane later (`overdue_seconds`: how late the earliest is); `slots`: held now
+    (`lease_overdue_seconds`: how long ago the earliest lease ran out)."""
 
     waiting: int
     oldest_seconds: float
@@ -32,13 +34,15 @@ class RoleGauges:
     overdue_seconds: float
     slots: int
     lease_overdue_seconds: float
+    oldest_lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AccountGauges:
     """State of one upstream account. `slots`: tasks that it may hold now, of `limit`; `in_flight`: tasks that
-    it holds; `held`: nothing is sent until the time that a 429 named; `paused`, `paused_seconds`: whether and
-    for how long it has been paused."""
+    it holds; `held`: nothing is sent until the time that a 429 named, `hold_seconds` from now; `paused`,
+    `paused_seconds`: whether and for how long it has been paused. `by`: the operator who paused it, None if
+    the upstream refused it; `reason`: theirs."""
 
     name: str
     paused: bool
@@ -47,6 +51,15 @@ class AccountGauges:
     limit: int
     in_flight: int
     paused_seconds: float = 0.0
+    hold_seconds: float = 0.0
+    by: str | None = None
+    reason: str | None = None
+
+    def state(self, *, stopped: bool) -> AccountState:
+        """`stopped`: whether the service is paused."""
+        return AccountState.of(
+            paused=self.paused, stopped=stopped, held=self.held, slowed=self.slots < self.limit
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +71,10 @@ class Gauges:
     `unknown_oldest_seconds`: the longest time that a job has been unknown. `paused_lanes`: paused lanes of
     subscribers; `due_seconds`: the longest wait of a delivery in a lane that is not paused, among the longest
     200. `memory_ratio`: used share of Redis' maxmemory, 0 without a limit. `workers`: processes with a recent
-    heartbeat; `paused`: an operator paused the service; `read_seconds`: how long this reading took; `now`:
-    Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows: seconds
-    since it was last seen}."""
+    heartbeat; `silent_workers`: those without, in the last minute; `failing_subscribers`: those whose last
+    attempt failed; `paused`: an operator paused the service; `read_seconds`: how long this reading took;
+    `now`: Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows:
+    seconds since it was last seen}."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -73,6 +87,8 @@ class Gauges:
     memory_ratio: float
     paused_lanes: int
     workers: int = 0
+    silent_workers: int = 0
+    failing_subscribers: int = 0
     paused: bool = False
     read_seconds: float = 0.0
     now: float = 0.0
@@ -121,8 +137,9 @@ class RedisGauges:
                 pipe.hgetall(keys.TIMINGS)
                 pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
                 pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
+                pipe.zcard(keys.FAILING)
                 for account in accounts:
-                    pipe.hmget(keys.account(account.name), ["parked_at", "slots", "cut_at", "hold_until"])
+                    pipe.hmget(keys.account(account.name), _ACCOUNT_FIELDS)
                 for role in Role:
                     pipe.zcard(keys.waiting(role))
                     pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
@@ -133,8 +150,8 @@ class RedisGauges:
                 replies = await pipe.execute()
         took = self._monotonic() - began
         (seconds, microseconds), counts, tally, swept, taken, path, unknown, memory = replies[:8]
-        paused_lanes, workers, paused, server, timings, longest, words = replies[8:15]
-        roles_at = 15 + len(accounts)
+        paused_lanes, workers, paused, server, timings, longest, words, failing = replies[8:16]
+        roles_at = 16 + len(accounts)
         now = (seconds + microseconds / 1e6) * 1000
         if paused_lanes and longest:
             longest = await self._sendable(longest)
@@ -144,13 +161,15 @@ class RedisGauges:
             tally=_numbers(tally),
             roles=roles,
             sweep_age_seconds=_since(now, swept),
-            accounts=self._accounts(now, replies[15:roles_at], roles[Role.SUBMIT].slots, taken),
+            accounts=self._accounts(now, replies[16:roles_at], roles[Role.SUBMIT].slots, taken),
             callback_path_age_seconds=_since(now, path[0]),
             callback_path_unproven_seconds=None if path[0] else _since(now, path[1]),
             unknown_oldest_seconds=_age(now, unknown),
             memory_ratio=ratio_of(memory) or 0.0,
             paused_lanes=paused_lanes,
             workers=sum(now - at < SILENT_MS for _, at in workers),
+            silent_workers=sum(SILENT_MS <= now - at < GONE_MS for _, at in workers),
+            failing_subscribers=failing,
             paused=bool(paused),
             read_seconds=took,
             now=now / 1000,
@@ -203,7 +222,7 @@ class RedisGauges:
     def _accounts(
         self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
     ) -> tuple[AccountGauges, ...]:
-        probe_ms = self._submit.probe_ms
+        probe_ms, accounts = self._submit.probe_ms, self._submit.all_accounts
         return tuple(
             AccountGauges(
                 limits.name,
@@ -215,8 +234,11 @@ class RedisGauges:
                 limit=limits.slots,
                 in_flight=slots_taken(limits.name, held, taken),
                 paused_seconds=0.0 if paused_at is None else _age(now, [("", float(paused_at))]),
+                hold_seconds=max(0.0, float(hold or 0) - now) / 1000,
+                by=by if paused_at is not None else None,
+                reason=reason if paused_at is not None else None,
             )
-            for limits, (paused_at, slots, cut, hold) in zip(self._submit.all_accounts, found, strict=True)
+            for limits, (paused_at, slots, cut, hold, by, reason) in zip(accounts, found, strict=True)
         )
 
     async def ping(self) -> None:
@@ -231,7 +253,13 @@ def _roles(now_ms: float, replies: Sequence[Any]) -> dict[Role, RoleGauges]:
     for at, role in enumerate(Role):
         waiting, oldest, due, earliest, slots, lease = replies[6 * at : 6 * at + 6]
         roles[role] = RoleGauges(
-            waiting, _age(now_ms, oldest), due, _age(now_ms, earliest), slots, _age(now_ms, lease)
+            waiting,
+            _age(now_ms, oldest),
+            due,
+            _age(now_ms, earliest),
+            slots,
+            _age(now_ms, lease),
+            oldest[0][0].partition("|")[0] if oldest else None,
         )
     return roles
 

@@ -12,15 +12,17 @@ from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
-BEAT_SECONDS: Final = 5.0
-#: A process without a heartbeat for this long does not count.
-SILENT_MS: Final = 15_000
+BEAT_SECONDS: Final = 3.0
+#: A process without a heartbeat for this long does not count: it was killed, or hangs.
+SILENT_MS: Final = 10_000
+#: A process without a heartbeat for this long is forgotten, as in scripts/heartbeat.lua.
+GONE_MS: Final = 60_000
 _MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """`seen_ms_ago`: since its last heartbeat. `running`: pieces of work in progress."""
+    """`seen_ms_ago`: since its last heartbeat. `running`: pieces of work in progress, as of then."""
 
     id: str
     host: str
@@ -30,6 +32,11 @@ class WorkerProcess:
     started_at: int
     running: int
     seen_ms_ago: int
+
+    @property
+    def silent(self) -> bool:
+        """Whether it was killed or hangs, because it no longer reports."""
+        return self.seen_ms_ago >= SILENT_MS
 
 
 class RedisWorkers:
@@ -68,5 +75,5 @@ class RedisWorkers:
                 seen_ms_ago=max(0, now - int(at)),
             )
             for (name, at), fields in zip(names, found, strict=True)
-            if fields
+            if fields and now - int(at) < GONE_MS  # only a heartbeat removes what is older
         ]

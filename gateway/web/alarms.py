@@ -1,7 +1,7 @@
 """Derives the current alarms from the figures of the service. Pure.
 
-deploy/prometheus/rules.yaml has the same thresholds and names; its alerts also require that the condition
-lasts for a while.
+deploy/prometheus/rules.yaml has the same names, thresholds, severities, faults and pages; its alerts also
+require that the condition lasts for a while.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from gateway.store.lane_views import FailingSubscriber
+from gateway.store.snapshot import AccountGauges
+
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
 SWEEP_SECONDS: Final = 30
 LEASE_SECONDS: Final = 60
 CALLBACK_PATH_SECONDS: Final = 300
 DUE_SECONDS: Final = 600
+FAILING_SECONDS: Final = 300
 MEMORY_RATIO: Final = 0.75
 SKEW_SECONDS: Final = 2
 STATUS_SECONDS: Final = 900
+#: How many failing subscribers get an alarm of their own.
+MOST_SUBSCRIBERS: Final = 5
 _MAX_WORDS: Final = 3
 
 
@@ -28,27 +34,72 @@ class Severity(StrEnum):
     TICKET = "ticket"  #: can wait until the morning
 
 
+class Fault(StrEnum):
+    """Where the cause is, and so who must act."""
+
+    UPSTREAM = "upstream"
+    SUBSCRIBER = "subscriber"
+    US = "us"  #: the gateway, its workers, Redis, or what an operator did
+    LOAD = "load"  #: tenants post more than the upstream takes
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What is known of an alarm beforehand. `page`: where it is mended, if on one of our pages."""
+
+    severity: Severity
+    fault: Fault
+    page: str | None = None
+
+
+ALERTS: Final = {
+    "RedisCouldForget": Alert(Severity.PAGE, Fault.US),
+    "NoWorker": Alert(Severity.PAGE, Fault.US, "/ops#workers"),
+    "WorkerHangs": Alert(Severity.PAGE, Fault.US, "/ops#workers"),
+    "AccountParked": Alert(Severity.PAGE, Fault.UPSTREAM, "/ops/upstream"),
+    "UnknownsHoldSlots": Alert(Severity.PAGE, Fault.UPSTREAM, "/ops/jobs"),
+    "UnknownOld": Alert(Severity.PAGE, Fault.UPSTREAM, "/ops/jobs"),
+    "CallbackPathDead": Alert(Severity.PAGE, Fault.US, "/ops/upstream"),
+    "StatusUnknown": Alert(Severity.PAGE, Fault.UPSTREAM, "/ops/log?of=events"),
+    "SlotsCut": Alert(Severity.TICKET, Fault.UPSTREAM, "/ops/upstream"),
+    "AccountHeld": Alert(Severity.TICKET, Fault.UPSTREAM, "/ops/upstream"),
+    "ServicePaused": Alert(Severity.TICKET, Fault.US, "/ops/upstream"),
+    "QueueOld": Alert(Severity.TICKET, Fault.LOAD, "/ops/queue"),
+    "SubscriberFails": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/endpoints"),
+    "DeliveriesOverdue": Alert(Severity.TICKET, Fault.US, "/ops/queue?role=deliver"),
+    "DeadLetters": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/deliveries"),
+    "RedisNearlyFull": Alert(Severity.TICKET, Fault.US),
+    "ClockSkew": Alert(Severity.TICKET, Fault.US),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Input of the alarms. `durable`: None if unknown. `callbacks`: whether they are on. `accounts`: number
-    of upstream accounts. `paused_accounts`: names of the paused ones. `workers`: running processes.
-    `sweep_seconds`, `callback_path_seconds`: None if never yet; `callback_path_unproven_seconds`: since the
-    first probe while none has ever arrived. `unknown_statuses`: words for a task's state that nobody knows,
-    and seconds since each was last seen."""
+    """Input of the alarms. `durable`: None if unknown. `callbacks`: whether they are on. `accounts`: of the
+    upstream. `workers`: running processes. `sweep_seconds`, `callback_path_seconds`: None if never yet;
+    `callback_path_unproven_seconds`: since the first probe while none has ever arrived. `unknown`: jobs whose
+    outcome is unknown, `waiting`: jobs that wait, the longest for `queue_seconds` in the lane of
+    `queue_tenant`. `due_seconds`: of deliveries to subscribers that are not paused. `failing`: the
+    subscribers that have failed longest, of `failing_total`. `unknown_statuses`: words for a task's state
+    that nobody knows, and seconds since each was last seen."""
 
     durable: bool | None
     paused: bool
-    accounts: int
-    paused_accounts: Sequence[str]
+    accounts: Sequence[AccountGauges]
     callbacks: bool
     callback_path_seconds: float | None
     callback_path_unproven_seconds: float | None
+    unknown: int
     unknown_seconds: float
+    waiting: int
     queue_seconds: float
+    queue_tenant: str | None
     workers: int
     sweep_seconds: float | None
     lease_seconds: float
     due_seconds: float
+    failing: Sequence[FailingSubscriber]
+    failing_total: int
     dead: int
     memory_ratio: float
     skew_seconds: float
@@ -57,66 +108,117 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """`code`: name of the alert and heading of its section in docs/operations.md."""
+    """`code`: name of the alert and heading of its section in docs/operations.md. `page`: where it is mended.
+    `subject`: what it is about, if there may be several of this code."""
 
     code: str
     severity: Severity
+    fault: Fault
     text: str
+    page: str | None
+    subject: str | None = None
 
 
 def alarms_of(now: Figures) -> list[Alarm]:
     """Most severe first."""
-    return sorted(_all(now), key=lambda alarm: alarm.severity is not Severity.PAGE)
+    found = [*_processes(now), *_upstream(now), *_queues(now), *_subscribers(now)]
+    return sorted(found, key=lambda alarm: alarm.severity is not Severity.PAGE)
 
 
-def _all(now: Figures) -> Iterator[Alarm]:
-    page, ticket = Severity.PAGE, Severity.TICKET
+def _alarm(
+    code: str, text: str, *, fault: Fault | None = None, page: str | None = None, subject: str | None = None
+) -> Alarm:
+    known = ALERTS[code]
+    return Alarm(code, known.severity, fault or known.fault, text, page or known.page, subject)
+
+
+def _processes(now: Figures) -> Iterator[Alarm]:
     if now.durable is False:
-        yield Alarm("RedisCouldForget", page, "Redis writes are not durable")
+        yield _alarm("RedisCouldForget", "Redis writes are not durable")
     if now.workers == 0 or (now.sweep_seconds or 0) > SWEEP_SECONDS:
-        yield Alarm("NoWorker", page, f"{_no_worker(now)}: nothing is sent, confirmed or delivered")
+        yield _alarm("NoWorker", f"{_no_worker(now)}: nothing is sent, confirmed or delivered")
     elif now.lease_seconds > LEASE_SECONDS:
-        yield Alarm("WorkerHangs", page, "work is overdue and no worker takes it over")
-    if now.paused_accounts:
-        names, all_of_them = ", ".join(now.paused_accounts), len(now.paused_accounts) >= now.accounts
-        what = "nothing is sent" if all_of_them else f"nothing is sent with {names}"
-        why = f"the upstream refused account {names}, or an operator paused it"
-        yield Alarm("AccountParked", page, f"{what}: {why}")
+        yield _alarm("WorkerHangs", "work is overdue and no worker takes it over")
     if now.paused:
-        yield Alarm("ServicePaused", ticket, "nothing is sent: an operator paused the service")
+        yield _alarm("ServicePaused", "nothing is sent: an operator paused the service")
+    if now.memory_ratio > MEMORY_RATIO:
+        yield _alarm("RedisNearlyFull", f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
+    if abs(now.skew_seconds) > SKEW_SECONDS:
+        skew = f"{abs(now.skew_seconds):.1f} s"
+        yield _alarm("ClockSkew", f"the clocks of this gateway and Redis differ by {skew}")
+
+
+def _no_worker(now: Figures) -> str:
+    if now.sweep_seconds is None:
+        return "no worker has run yet"
+    if now.workers == 0:
+        return "no worker runs"
+    return f"no worker has run a sweep for {_time(now.sweep_seconds)}"
+
+
+def _upstream(now: Figures) -> Iterator[Alarm]:
+    if paused := [one for one in now.accounts if one.paused]:
+        yield _paused(paused, len(now.accounts))
+    open_accounts = [one for one in now.accounts if not one.paused]
+    if held := [one for one in open_accounts if one.held]:
+        told = ", ".join(f"with {one.name} for {_time(one.hold_seconds)} more" for one in held)
+        yield _alarm("AccountHeld", f"the upstream answered 429: nothing is sent {told}")
+    if cut := [one for one in open_accounts if one.limit > 1 and 2 * one.slots <= one.limit]:
+        told = ", ".join(f"{one.name} may hold {one.slots} of {one.limit} slots" for one in cut)
+        yield _alarm("SlotsCut", f"the upstream answered 429: {told}")
+    slots = sum(one.slots for one in now.accounts)
+    if now.unknown and 2 * now.unknown >= slots:
+        waiting = f", and {now.waiting} jobs wait" if now.waiting else ""
+        held_by = f"{now.unknown} jobs with an unknown outcome hold most of the {slots} slots"
+        yield _alarm("UnknownsHoldSlots", f"{held_by}{waiting}: the upstream's answers were lost")
+    if now.unknown_seconds > UNKNOWN_SECONDS:
+        yield _alarm("UnknownOld", f"an outcome has been unknown for {_time(now.unknown_seconds)}")
     unheard = now.callback_path_seconds
     if unheard is None:
         unheard = now.callback_path_unproven_seconds
     if now.callbacks and unheard is not None and unheard > CALLBACK_PATH_SECONDS:
         since = "have not reached us" if now.callback_path_seconds is not None else "have never reached us"
         text = f"callbacks {since} for {_time(unheard)}: polling finds results later"
-        yield Alarm("CallbackPathDead", page, text)
+        yield _alarm("CallbackPathDead", text)
     if words := [word for word, seconds in now.unknown_statuses.items() if seconds < STATUS_SECONDS]:
         quoted = ", ".join(f'"{word}"' for word in words[:_MAX_WORDS])
         more = f" and {len(words) - _MAX_WORDS} more" if len(words) > _MAX_WORDS else ""
-        yield Alarm("StatusUnknown", page, f"the upstream reports a status that nobody knows: {quoted}{more}")
-    if now.unknown_seconds > UNKNOWN_SECONDS:
-        yield Alarm("UnknownOld", page, f"an outcome has been unknown for {_time(now.unknown_seconds)}")
+        yield _alarm("StatusUnknown", f"the upstream reports a status that nobody knows: {quoted}{more}")
+
+
+def _paused(paused: Sequence[AccountGauges], accounts: int) -> Alarm:
+    names = ", ".join(one.name for one in paused)
+    what = "nothing is sent" if len(paused) >= accounts else f"nothing is sent with {names}"
+    told = "; ".join(
+        f"{'the upstream refused' if one.by is None else f'operator {one.by} paused'} account {one.name}"
+        + (f" ({one.reason})" if one.reason else "")
+        for one in paused
+    )
+    ours = all(one.by is not None for one in paused)
+    return _alarm("AccountParked", f"{what}: {told}", fault=Fault.US if ours else None)
+
+
+def _queues(now: Figures) -> Iterator[Alarm]:
     if now.queue_seconds > QUEUE_SECONDS:
-        yield Alarm("QueueOld", ticket, f"the oldest job has waited for {_time(now.queue_seconds)}")
+        whose = f", of tenant {now.queue_tenant}," if now.queue_tenant else ""
+        yield _alarm("QueueOld", f"the oldest job{whose} has waited for {_time(now.queue_seconds)}")
     if now.due_seconds > DUE_SECONDS:
-        yield Alarm("DeliveriesOverdue", ticket, f"a due webhook has waited for {_time(now.due_seconds)}")
+        waited = _time(now.due_seconds)
+        yield _alarm("DeliveriesOverdue", f"a due webhook has waited for {waited}: too few workers")
     if now.dead > 0:
-        yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks are dead letters")
-    if now.memory_ratio > MEMORY_RATIO:
-        yield Alarm("RedisNearlyFull", ticket, f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
-    if abs(now.skew_seconds) > SKEW_SECONDS:
-        yield Alarm(
-            "ClockSkew",
-            ticket,
-            f"the clocks of this gateway and Redis differ by {abs(now.skew_seconds):.1f} s",
-        )
+        yield _alarm("DeadLetters", f"{now.dead} webhooks are dead letters")
 
 
-def _no_worker(now: Figures) -> str:
-    if now.sweep_seconds is None:
-        return "no worker has run yet"
-    return f"no worker has run a sweep for {_time(now.sweep_seconds)}"
+def _subscribers(now: Figures) -> Iterator[Alarm]:
+    failing = [one for one in now.failing if one.open or one.seconds > FAILING_SECONDS]
+    for one in failing[:MOST_SUBSCRIBERS]:
+        paused = "; its circuit breaker is open" if one.open else ""
+        text = f"{one.url} of tenant {one.tenant} has failed for {_time(one.seconds)}: {one.error}{paused}"
+        page = f"/ops/endpoints/{one.lane}" if one.lane.startswith("ep_") else None
+        yield _alarm("SubscriberFails", text, page=page, subject=one.lane)
+    if len(failing) > MOST_SUBSCRIBERS:
+        more = now.failing_total - MOST_SUBSCRIBERS
+        yield _alarm("SubscriberFails", f"up to {more} more subscribers fail", subject="more")
 
 
 def _time(seconds: float) -> str:

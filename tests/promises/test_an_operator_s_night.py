@@ -88,7 +88,7 @@ def test_from_an_alarm_to_a_repaired_job(patient: Machine, subscriber: Subscribe
     expect(page.get_by_text("HTTP 402")).to_be_visible()
     assert job_of(patient, waits)["status"] == "queued"
     confirm(page, "Resume account", "Resume account")
-    expect(page.get_by_text("Sending resumed.")).to_be_visible()
+    expect(page.get_by_text("Account resumed.")).to_be_visible()
     for job in (waits, refused):
         assert job_of(patient, job, wait=30)["status"] == "completed"
 

@@ -22,20 +22,20 @@ TEXTS: Final[Mapping[str, str]] = {
     "outcome_lost": "the upstream's response was lost: it is unknown whether the job was paid for",
     "callback_seen": "a callback proved that the upstream has a task for the job",
     "rollback_seen": "a callback reported a submission that Redis had lost",
-    "resubmit_chosen": "will be sent again, as its owner or an operator chose; it may be paid for twice",
+    "resubmit_chosen": "queued again, as its owner or an operator chose; it may be paid for twice",
     "upstream_succeeded": "the video is ready",
     "upstream_failed": "the upstream could not create the video",
     "upstream_canceled": "the upstream stopped the task",
     "late_success": "the result arrived after the job had failed",
     "cancel_requested": "canceled while it waited",
-    "cancel_wished": "the upstream will be asked to cancel it",
+    "cancel_wished": "a cancel was requested after it was sent",
     "start_deadline_passed": "failed: it was not sent in time",
     "deadline_passed": "given up: its deadline passed, or an operator failed it",
     "poisoned": "failed: too many workers died while working on it",
     "task_named": "the id of the upstream task became known",
     "callback": "the upstream sent a callback",
     "owed": "a webhook became due",
-    "attempt": "a webhook was sent",
+    "attempt": "an attempt to send a webhook ended",
 }
 #: Fields that only operators see: ids of upstream tasks and of operators' keys, and accounts.
 _OPERATORS_ONLY: Final = frozenset({"task", "by", "account"})

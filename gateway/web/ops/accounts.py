@@ -68,6 +68,7 @@ def _view(state: State, account: Account, pause: Pause | None) -> schemas.Accoun
     return {
         "object": "account",
         "name": account.name,
+        "state": account.state,
         "paused": account.paused_at is not None,
         "paused_at": rfc3339(account.paused_at),
         "paused_by": pause.by if pause else None,

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
 from gateway.store import durability
+from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
-from gateway.web.ops import metrics
+from gateway.web.ops import metrics, overview
 from gateway.web.state import state_of
 
 
@@ -39,11 +40,14 @@ async def show_metrics(request: Request) -> Response:
         raise RateLimited(f"too many requests for the metrics; send the next one in {wait} s", wait, None)
     gauges: Gauges | None = None
     durable: bool | None = None
+    failing: list[FailingSubscriber] = []
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
+        failing = await overview.failing_subscribers(state, gauges)
         durable = not await durability.faults(state.resources.redis)
     text = metrics.render(
         gauges,
+        failing,
         durable,
         state.resources.settings.roles(),
         state.request_counts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from platform import python_version
 from typing import Final
@@ -23,8 +23,10 @@ from prometheus_client.metrics_core import (
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store.histograms import BOUNDS
-from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
+from gateway.store.lane_views import FailingSubscriber
+from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.web.http.request_counts import RequestCounts
+from gateway.web.ops import partner_metrics
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -75,6 +77,7 @@ ProcessCollector(registry=_PROCESS)
 
 def render(
     gauges: Gauges | None,
+    failing: Sequence[FailingSubscriber],
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
     request_counts: RequestCounts,
@@ -82,11 +85,12 @@ def render(
     now: float,
     callbacks: bool,
 ) -> bytes:
-    """All metrics as text. `gauges`, `durable`: None without Redis. `now`: this process' clock, seconds since
-    the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
+    """All metrics as text. `gauges`, `durable`: None without Redis. `failing`: the subscribers that have
+    failed longest. `now`: this process' clock, seconds since the epoch. `callbacks`: whether the upstream is
+    asked to send callbacks."""
     registry = CollectorRegistry()
     families = [
-        *_families(gauges, durable, limits, request_counts),
+        *_families(gauges, failing, durable, limits, request_counts),
         *_process(gauges, now, callbacks=callbacks),
     ]
     registry.register(_Collected(families))
@@ -125,6 +129,7 @@ class _Collected:
 
 def _families(
     gauges: Gauges | None,
+    failing: Sequence[FailingSubscriber],
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
     request_counts: RequestCounts,
@@ -139,7 +144,8 @@ def _families(
     yield _labelled("gateway_slots", "Configured slots", "role", slots)
     if gauges is not None:
         yield from _single(gauges)
-        yield from _accounts(gauges)
+        yield from partner_metrics.accounts(gauges)
+        yield from partner_metrics.subscribers(gauges, failing)
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)
@@ -159,37 +165,6 @@ def _own(request_counts: RequestCounts) -> Iterator[Metric]:
     for effect, number in sorted(request_counts.callbacks.items()):
         callbacks.add_metric([effect], number)
     yield callbacks
-
-
-def _accounts(gauges: Gauges) -> Iterator[Metric]:
-    rows: dict[str, tuple[str, Callable[[AccountGauges], float]]] = {
-        "gateway_account_parked": (
-            "1 while the account is paused, by a refusal of the upstream or by an operator",
-            lambda account: int(account.paused),
-        ),
-        "gateway_account_held": (
-            "1 while sending with the account waits for the time that a 429 named",
-            lambda account: int(account.held),
-        ),
-        "gateway_account_slots": (
-            "Maximum number of tasks that the account may hold now; a 429 lowers it",
-            lambda account: account.slots,
-        ),
-        "gateway_account_slots_limit": (
-            "Configured maximum number of tasks of the account",
-            lambda account: account.limit,
-        ),
-        "gateway_account_slots_in_use": ("Slots of the account in use", lambda account: account.in_flight),
-        "gateway_account_parked_seconds": (
-            "How long the account has been paused; 0 while it is not",
-            lambda account: account.paused_seconds,
-        ),
-    }
-    for name, (meaning, value) in rows.items():
-        family = GaugeMetricFamily(name, meaning, labels=["account"])
-        for account in gauges.accounts:
-            family.add_metric([account.name], value(account))
-        yield family
 
 
 def _single(gauges: Gauges) -> Iterator[Metric]:
@@ -223,7 +198,7 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
             "How long the oldest due delivery has waited, without those to paused subscribers",
             max(gauges.due_seconds, deliver.overdue_seconds),
         ),
-        "gateway_workers": ("Worker processes that reported in the last 15 s", gauges.workers),
+        "gateway_workers": ("Worker processes that reported in the last 10 s", gauges.workers),
         "gateway_paused": (
             "1 while an operator keeps the service paused",
             int(gauges.paused),

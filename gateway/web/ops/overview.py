@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -9,6 +12,7 @@ from gateway.dispatch import Role
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store import durability
+from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
 from gateway.tenants import Key
 from gateway.web.alarms import Alarm, Figures, alarms_of
@@ -17,11 +21,13 @@ from gateway.web.http.params import Params
 from gateway.web.schemas import overview as schemas
 from gateway.web.state import State, state_of
 
-_GUIDE = "docs/operations.md"
+_GUIDE: Final = "docs/operations.md"
+#: How many failing subscribers are read, those that have failed longest.
+MOST_FAILING: Final = 20
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:
-    """Depth, age, slots, counts and alarms: one round trip to Redis, regardless of the depth."""
+    """Depth, age, slots, counts and alarms: a few round trips to Redis, regardless of the depth."""
     return json_answer(await read(state_of(request)))
 
 
@@ -34,7 +40,15 @@ async def workers(request: Request, key: Key, _: Params) -> Response:
 async def read(state: State) -> schemas.Overview:
     """The overview of the whole service."""
     gauges = await state.resources.gauges.read()
-    return _view(state, gauges, not await durability.faults(state.resources.redis))
+    failing = await failing_subscribers(state, gauges)
+    return _view(state, gauges, failing, not await durability.faults(state.resources.redis))
+
+
+async def failing_subscribers(state: State, gauges: Gauges) -> list[FailingSubscriber]:
+    """Those that have failed longest."""
+    if not gauges.failing_subscribers:
+        return []
+    return await state.resources.lane_views.failing(MOST_FAILING)
 
 
 async def worker_rows(state: State) -> list[schemas.Worker]:
@@ -52,16 +66,21 @@ async def worker_rows(state: State) -> list[schemas.Worker]:
             "started_at": rfc3339(worker.started_at),
             "last_seen_at": rfc3339(now - worker.seen_ms_ago),
             "running": worker.running,
+            "state": "silent" if worker.silent else "running",
         }
         for worker in await resources.workers.all()
     ]
 
 
-def _view(state: State, gauges: Gauges, durable: bool) -> schemas.Overview:
+def _view(
+    state: State, gauges: Gauges, failing: Sequence[FailingSubscriber], durable: bool
+) -> schemas.Overview:
     settings = state.resources.settings
     roles = settings.roles()
     now = state.resources.environment.now_ms()
-    alarms = alarms_of(_figures(gauges, durable, now, callbacks=bool(settings.public_url)))
+    callbacks = bool(settings.public_url)
+    alarms = alarms_of(_figures(gauges, failing, durable, now, callbacks=callbacks))
+    proven = gauges.callback_path_age_seconds
     return {
         "object": "overview",
         "at": rfc3339(now),
@@ -72,15 +91,19 @@ def _view(state: State, gauges: Gauges, durable: bool) -> schemas.Overview:
             name.partition("|")[2]: n for name, n in gauges.tally.items() if name.startswith("jobs_finished|")
         },
         "deliveries": {one.value: gauges.counts.get(f"delivery:{one}", 0) for one in DeliveryState},
-        "accounts": [_account(account) for account in gauges.accounts],
+        "accounts": [_account(account, stopped=gauges.paused) for account in gauges.accounts],
         "paused": gauges.paused,
         "workers": gauges.workers,
+        "silent_workers": gauges.silent_workers,
         "callbacks": {
-            "expected": bool(settings.public_url),
+            "expected": callbacks,
+            "proven_seconds": None if proven is None else round(proven, 1),
             "seen": sum(n for name, n in gauges.tally.items() if name.startswith("callbacks|")),
             "lost": sum(n for name, n in gauges.tally.items() if name.startswith("callback_lost")),
         },
         "paused_subscribers": gauges.paused_lanes,
+        "failing_subscribers": gauges.failing_subscribers,
+        "deliveries_late_seconds": round(_late(gauges), 1),
         "unknown_oldest_seconds": round(gauges.unknown_oldest_seconds, 1),
         "redis": {
             "durable": durable,
@@ -96,7 +119,10 @@ def _alarm(alarm: Alarm) -> schemas.AlarmShown:
     return {
         "code": alarm.code,
         "severity": alarm.severity,
+        "fault": alarm.fault,
+        "subject": alarm.subject,
         "text": alarm.text,
+        "page": alarm.page,
         "runbook": f"{_GUIDE}#{alarm.code.lower()}",
     }
 
@@ -112,9 +138,10 @@ def _role(role: RoleGauges, slots: int) -> schemas.RoleOverview:
     }
 
 
-def _account(account: AccountGauges) -> schemas.AccountOverview:
+def _account(account: AccountGauges, *, stopped: bool) -> schemas.AccountOverview:
     return {
         "name": account.name,
+        "state": account.state(stopped=stopped),
         "paused": account.paused,
         "held": account.held,
         "slots": account.slots,
@@ -124,22 +151,33 @@ def _account(account: AccountGauges) -> schemas.AccountOverview:
     }
 
 
-def _figures(gauges: Gauges, durable: bool, now_ms: int, *, callbacks: bool) -> Figures:
-    deliver = gauges.roles[Role.DELIVER]
+def _late(gauges: Gauges) -> float:
+    """The longest wait of a due delivery to a subscriber that is not paused."""
+    return max(gauges.due_seconds, gauges.roles[Role.DELIVER].overdue_seconds)
+
+
+def _figures(
+    gauges: Gauges, failing: Sequence[FailingSubscriber], durable: bool, now_ms: int, *, callbacks: bool
+) -> Figures:
+    submit = gauges.roles[Role.SUBMIT]
     return Figures(
         durable=durable,
         paused=gauges.paused,
-        accounts=len(gauges.accounts),
-        paused_accounts=[account.name for account in gauges.accounts if account.paused],
+        accounts=gauges.accounts,
         callbacks=callbacks,
         callback_path_seconds=gauges.callback_path_age_seconds,
         callback_path_unproven_seconds=gauges.callback_path_unproven_seconds,
-        workers=gauges.workers,
+        unknown=gauges.counts.get(f"job:{JobState.UNKNOWN}", 0),
         unknown_seconds=gauges.unknown_oldest_seconds,
-        queue_seconds=gauges.roles[Role.SUBMIT].oldest_seconds,
+        waiting=submit.waiting,
+        queue_seconds=submit.oldest_seconds,
+        queue_tenant=submit.oldest_lane,
+        workers=gauges.workers,
         sweep_seconds=gauges.sweep_age_seconds,
         lease_seconds=max(role.lease_overdue_seconds for role in gauges.roles.values()),
-        due_seconds=max(deliver.oldest_seconds, deliver.overdue_seconds),
+        due_seconds=_late(gauges),
+        failing=failing,
+        failing_total=gauges.failing_subscribers,
         dead=gauges.counts.get(f"delivery:{DeliveryState.DEAD}", 0),
         memory_ratio=gauges.memory_ratio,
         skew_seconds=now_ms / 1000 - gauges.now,

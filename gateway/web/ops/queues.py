@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -9,7 +10,8 @@ from starlette.responses import Response
 
 from gateway.dispatch import Role
 from gateway.jobs import rfc3339
-from gateway.store.lane_views import LaneRow, finite_ms
+from gateway.store.base import AccountState
+from gateway.store.lane_views import LaneRow, LaneState, finite_ms
 from gateway.store.samples import KEPT_MS, SAMPLE_MS, Sample
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
@@ -37,7 +39,22 @@ async def lanes(request: Request, key: Key, params: Params) -> Response:
 
 
 async def lane_rows(state: State, role: Role, limit: int) -> list[schemas.LaneShown]:
-    return [_lane(row) for row in await state.resources.lane_views.lanes(role, limit)]
+    found = await state.resources.lane_views.lanes(role, limit)
+    states = await lane_states(state, role, found)
+    return [_lane(row, shown) for row, shown in zip(found, states, strict=True)]
+
+
+async def lane_states(state: State, role: Role, rows: Sequence[LaneRow]) -> list[LaneState]:
+    """Whether the work of each lane goes on now."""
+    hindered: LaneState | None = None
+    if role is Role.SUBMIT:
+        accounts = {account.state for account, _ in await state.resources.accounts.all()}
+        if accounts <= {AccountState.PAUSED, AccountState.HELD}:
+            hindered = LaneState.BLOCKED
+        elif AccountState.STOPPED in accounts:
+            hindered = LaneState.STOPPED
+    slots = state.resources.settings.roles()[role].lane_slots
+    return [row.state(slots, hindered) for row in rows]
 
 
 async def history(request: Request, key: Key, params: Params) -> Response:
@@ -71,7 +88,7 @@ async def redeliver_dead(request: Request, key: Key, _: Params) -> Response:
     return json_answer(answer, 202)
 
 
-def _lane(row: LaneRow) -> schemas.LaneShown:
+def _lane(row: LaneRow, shown: LaneState) -> schemas.LaneShown:
     return {
         "object": "lane",
         "lane": row.lane,
@@ -80,6 +97,7 @@ def _lane(row: LaneRow) -> schemas.LaneShown:
         "in_flight": row.in_flight,
         "cap": row.cap,
         "weight": row.weight,
+        "state": shown,
         "paused": row.paused_until is not None,
         "paused_until": rfc3339(finite_ms(row.paused_until)),
     }

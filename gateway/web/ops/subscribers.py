@@ -66,5 +66,7 @@ def _view(lane: PausedLane) -> schemas.Subscriber:
         "tenant": lane.tenant,
         "url": lane.url,
         "paused_until": rfc3339(int(lane.until)) if math.isfinite(lane.until) else None,
+        "paused_by": lane.by,
+        "reason": lane.reason,
         "waiting": lane.waiting,
     }

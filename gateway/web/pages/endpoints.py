@@ -34,7 +34,17 @@ async def find(request: Request) -> Response:
     paused, more = await paused_rows(state, _MAX_PAUSED)
     resources = state.resources
     rows = await views(resources, await resources.endpoints.of(tenant)) if tenant else []
-    return render(request, "endpoints.html", viewer, tenant=tenant, endpoints=rows, paused=paused, more=more)
+    return render(
+        request,
+        "endpoints.html",
+        viewer,
+        tenant=tenant,
+        endpoints=rows,
+        paused=paused,
+        more=more,
+        failing=await resources.lane_views.failing(_MAX_PAUSED),
+        most_failing=_MAX_PAUSED,
+    )
 
 
 async def show(request: Request) -> Response:

@@ -19,6 +19,7 @@ from gateway.store.snapshot import Gauges
 from gateway.web.ops import overview as ops_overview
 from gateway.web.pages.rendering import render
 from gateway.web.pages.sessions import SignIn, viewer_of
+from gateway.web.schemas.overview import Overview
 from gateway.web.state import state_of
 
 _MINUTES: Final = 60
@@ -30,18 +31,6 @@ _COLUMNS: Final = (
 )
 _QUIET_READS: Final = 5  # after this many reads without a change, send a tick anyway to update ages
 MAX_WATCHERS: Final = 200
-
-#: Alarm -> the page that helps with it.
-WHERE: Final = {
-    "ServicePaused": "/ops/upstream",
-    "AccountParked": "/ops/upstream",
-    "CallbackPathDead": "/ops/upstream",
-    "StatusUnknown": "/ops/log?of=events",
-    "UnknownOld": "/ops/jobs?phase=unknown",
-    "QueueOld": "/ops/queue",
-    "DeliveriesOverdue": "/ops/queue?role=deliver",
-    "DeadLetters": "/ops/deliveries",
-}
 
 
 async def show(request: Request) -> Response:
@@ -56,10 +45,21 @@ async def show(request: Request) -> Response:
         "overview.html",
         viewer,
         overview=overview,
+        hindered=hindrances(overview),
         workers=workers,
-        where=WHERE,
         plots=orjson.dumps(plots(samples)).decode(),
     )
+
+
+def hindrances(overview: Overview) -> list[str]:
+    """Why fewer jobs are at the upstream than it should take, in a few words each."""
+    found = ["service paused"] if overview["paused"] else []
+    for account in overview["accounts"]:
+        if account["paused"] or account["held"]:
+            found.append(f"{account['name']} {'paused' if account['paused'] else 'held'}")
+        elif account["slots"] < account["limit"]:
+            found.append(f"{account['name']} cut to {account['slots']} of {account['limit']}")
+    return found
 
 
 def plots(samples: Sequence[Sample]) -> dict[str, list[Any]]:
@@ -142,5 +142,6 @@ def _still(gauges: Gauges) -> tuple[object, ...]:
     return (
         *(roles, gauges.counts, gauges.tally),
         *((one.name, one.paused, one.held, one.slots) for one in gauges.accounts),
-        *(gauges.paused, gauges.workers, gauges.paused_lanes),
+        *(gauges.paused, gauges.workers, gauges.silent_workers),
+        *(gauges.paused_lanes, gauges.failing_subscribers),
     )

@@ -116,17 +116,30 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def percent(part: float, whole: float) -> str:
-    return "–" if not whole else f"{100 * part / whole:.0f} %"
-
-
-def when(text: str | None) -> Markup:
-    """A time of the API in readable form; the script on the page adds its age."""
+def when(text: str | None, never: str = "–") -> Markup:
+    """A time of the API in readable form, or `never`; the script on the page adds its age."""
     if text is None:
-        return Markup("–")
-    at = datetime.fromisoformat(text)
-    shown = at.strftime("%b %d, %H:%M:%S")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
+        return Markup("{}").format(never)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, _readable(text))
+
+
+def _readable(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%b %d, %H:%M:%S")
+
+
+def planned(text: str | None, now: float, past: str, before: str = "", never: str = "–") -> Markup:
+    """A time that something is planned for, after the words `before`; once it has passed, only the words
+    `past`, to which the script on the page changes it too. `now`: seconds."""
+    if text is None:
+        return Markup("{}").format(never)
+    if has_passed(text, now):
+        return Markup("{}").format(past)
+    time = Markup('<time datetime="{}" data-past="{}">{}</time>').format(text, past, _readable(text))
+    return Markup('<span class="planned">{}{}</span>').format(before, time)
+
+
+def has_passed(text: str | None, now: float) -> bool:
+    return text is not None and datetime.fromisoformat(text).timestamp() <= now
 
 
 def asset(name: str) -> str:
@@ -159,4 +172,4 @@ _ENVIRONMENT.filters |= {
     "size": size,
     "when": when,
 }
-_ENVIRONMENT.globals |= {"asset": asset, "address": address, "percent": percent}
+_ENVIRONMENT.globals |= {"asset": asset, "address": address, "planned": planned, "has_passed": has_passed}

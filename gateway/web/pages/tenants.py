@@ -12,6 +12,7 @@ from gateway.dispatch import Role
 from gateway.web.api.endpoint_views import views
 from gateway.web.http.params import Reader
 from gateway.web.ops import keys as ops_keys
+from gateway.web.ops.queues import lane_states
 from gateway.web.ops.tenants import AFTER, name_of, view
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import SAID, address, render
@@ -28,12 +29,14 @@ async def show_all(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     found, more = await state.resources.tenants.page(_QUERY.read(request)[AFTER], PAGE)
     rows = await state.resources.lane_views.named(Role.SUBMIT, [tenant.name for tenant in found])
+    states = await lane_states(state, Role.SUBMIT, rows)
     return render(
         request,
         "tenants.html",
         viewer,
         tenants=[
-            {"shown": view(state, tenant), "lane": row} for tenant, row in zip(found, rows, strict=True)
+            {"shown": view(state, tenant), "lane": row, "state": shown}
+            for tenant, row, shown in zip(found, rows, states, strict=True)
         ],
         following=address("/ops/tenants", after=found[-1].name) if more else None,
     )
@@ -57,6 +60,7 @@ async def show(request: Request) -> Response:
         viewer,
         tenant=shown,
         lane=lane,
+        lane_state=(await lane_states(state, Role.SUBMIT, [lane]))[0],
         jobs=counts,
         keys=[ops_keys.view(key) for key in keys],
         endpoints=await views(resources, endpoints),

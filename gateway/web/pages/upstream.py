@@ -61,7 +61,7 @@ async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
     state = state_of(request)
     await state.resources.accounts.resume(viewer.key.id, accounts.name_of(request, state))
-    return RedirectResponse("/ops/upstream?said=resumed", 303)
+    return RedirectResponse("/ops/upstream?said=account_resumed", 303)
 
 
 async def pause_all(request: Request) -> Response:

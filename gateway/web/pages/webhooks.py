@@ -7,6 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState
 from gateway.store.delivery_base import DeliveryQuery
 from gateway.web.api.deliveries import STATE
@@ -56,7 +57,15 @@ async def find(request: Request) -> Response:
 async def show(request: Request) -> Response:
     viewer = await viewer_of(request)
     delivery = await delivery_of(request)
-    return render(request, "delivery.html", viewer, delivery=view(delivery))
+    health = await state_of(request).resources.lanes.health(delivery.lane)
+    return render(
+        request,
+        "delivery.html",
+        viewer,
+        delivery=view(delivery),
+        paused=health.paused,
+        paused_until=rfc3339(health.paused_until),
+    )
 
 
 async def redeliver(request: Request) -> Response:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from gateway.lifecycle import OnUnknown
 from gateway.resolution import Action
+from gateway.store.base import AccountState
 from gateway.texts import NotBlank
 from gateway.web.schemas.jobs import Count, JobSummary, Timestamp
 from gateway.web.schemas.shape import open_shape, shape
@@ -101,6 +102,8 @@ class Account(TypedDict):
 
     object: Literal["account"]
     name: str
+    state: AccountState
+    """`stopped`: the service is paused; `held`: until `hold_until`; `slowed`: a 429 lowered its slots."""
     paused: bool
     """Whether sending with the account is stopped."""
     paused_at: Timestamp | None
@@ -113,7 +116,7 @@ class Account(TypedDict):
     probe_at: Timestamp | None
     """When the next job is sent with it as a probe; null while an operator keeps it paused."""
     hold_until: Timestamp | None
-    """Nothing is sent before this time."""
+    """Nothing is sent before this time. null once it has passed."""
     slots: Count
     """Maximum number of tasks it may hold now. A 429 lowers it."""
     limit: Count

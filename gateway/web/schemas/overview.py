@@ -6,7 +6,8 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from gateway.web.alarms import Severity
+from gateway.store.base import AccountState
+from gateway.web.alarms import Fault, Severity
 from gateway.web.schemas.jobs import Count, Timestamp
 from gateway.web.schemas.ops import Amount
 from gateway.web.schemas.shape import shape
@@ -17,7 +18,13 @@ class AlarmShown(TypedDict):
     code: str
     """Name of the alert and of its section in docs/operations.md."""
     severity: Severity
+    fault: Fault
+    """Where the cause is. `load`: tenants post more than the upstream takes."""
+    subject: str | None
+    """What it is about, if there may be several of this code: the id of a subscriber."""
     text: str
+    page: str | None
+    """Path of the page where it is mended."""
     runbook: str
 
 
@@ -35,6 +42,7 @@ class RoleOverview(TypedDict):
 @shape
 class AccountOverview(TypedDict):
     name: str
+    state: AccountState
     paused: bool
     held: bool
     """Whether sending waits for the time that a 429 named."""
@@ -49,6 +57,8 @@ class AccountOverview(TypedDict):
 @shape
 class CallbackOverview(TypedDict):
     expected: bool
+    proven_seconds: Amount | None
+    """How long ago callbacks were last proven to reach us. null: never yet."""
     seen: Count
     """Number of genuine callbacks since the service was first started."""
     lost: Count
@@ -80,8 +90,15 @@ class Overview(TypedDict):
     accounts: list[AccountOverview]
     paused: bool
     workers: Count
+    """Number of worker processes that report."""
+    silent_workers: Count
+    """Number of those that stopped to report in the last minute: they were killed, or hang."""
     callbacks: CallbackOverview
     paused_subscribers: Count
+    failing_subscribers: Count
+    """Number of subscribers whose last attempt failed."""
+    deliveries_late_seconds: Amount
+    """Longest wait of a due delivery to a subscriber that is not paused."""
     unknown_oldest_seconds: Amount
     redis: RedisOverview
 
@@ -97,7 +114,9 @@ class Worker(TypedDict):
     started_at: Timestamp
     last_seen_at: Timestamp
     running: Count
-    """Number of tasks that it is working on."""
+    """Number of tasks that it was working on when it last reported."""
+    state: Literal["running", "silent"]
+    """`silent`: it has not reported for ten seconds: it was killed, or hangs."""
 
 
 @shape

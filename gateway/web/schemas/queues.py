@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from gateway.store.lane_views import LaneState
 from gateway.web.schemas.jobs import Count, Timestamp
 from gateway.web.schemas.ops import Amount, OpsRequest
 from gateway.web.schemas.shape import shape
@@ -34,6 +35,10 @@ class LaneShown(TypedDict):
     """Maximum number of slots, if it differs from the role's."""
     weight: Annotated[int, Field(ge=1)]
     """Its share of the slots is proportional to this."""
+    state: LaneState
+    """`stopped`: the service is paused; `blocked`: no account may send now; `half-open`: one attempt at a
+    time until one succeeds; `full`: it holds all slots that it may; `active`: it holds slots; `waiting`: it
+    holds none."""
     paused: bool
     paused_until: Timestamp | None
     """null: not paused, or paused until it is resumed."""

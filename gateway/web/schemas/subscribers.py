@@ -59,7 +59,10 @@ class Subscriber(TypedDict):
     url: str | None
     """URL of the endpoint. null: it is a host of callback URLs."""
     paused_until: Timestamp | None
-    """null: until it is resumed."""
+    """null: until it is resumed. A time that has passed: the next attempt is due."""
+    paused_by: str | None
+    """Id of the operator's key. null: its circuit breaker is open."""
+    reason: str | None
     waiting: Count
     """Number of deliveries that wait for it."""
 

@@ -36,6 +36,7 @@ class Subscriber:
         self.at += after
         limits = arguments.dump(arguments.health_limits(self.limits))
         verdict = {"lane": self.lane, "endpoint": self.endpoint, "tenant": "acme", "ok": ok}
+        verdict |= {"error": "HTTP 500", "url": "https://client.example.com"}
         for _ in range(many):
             await self.call(JUDGE, arguments.dump(verdict), limits, self.at)
 

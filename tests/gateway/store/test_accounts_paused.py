@@ -9,7 +9,7 @@ from gateway.dispatch import ACCOUNT, Role
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
 from gateway.store.accounts import Pause, RedisAccounts
-from gateway.store.base import Account
+from gateway.store.base import Account, AccountState
 from gateway.store.effects import BindTask, GiveBackSlot, HoldSlot, JudgeAccount, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
@@ -113,7 +113,25 @@ async def test_what_is_done_twice_is_told_once(accounts: RedisAccounts, ops_log:
 
 async def test_fewer_slots_and_a_pause_are_told(redis: Redis, accounts: RedisAccounts) -> None:
     await redis.hset(keys.account(ACCOUNT), mapping={"slots": 2, "hold_until": 77})  # type: ignore[misc]
-    assert await accounts.read() == (Account(slots=2, hold_until=77), None)
+    assert await accounts.read() == (Account(slots=2, state=AccountState.SLOWED), None)
+
+
+async def test_a_time_to_wait_is_told_until_it_has_passed(redis: Redis, accounts: RedisAccounts) -> None:
+    seconds, _ = await redis.time()
+    later = (seconds + 600) * 1000
+    await redis.hset(keys.account(ACCOUNT), "hold_until", later)  # type: ignore[misc]
+    assert await accounts.read() == (Account(slots=4, hold_until=later, state=AccountState.HELD), None)
+    await redis.hset(keys.account(ACCOUNT), "hold_until", (seconds - 1) * 1000)  # type: ignore[misc]
+    assert await accounts.read() == (Account(slots=4), None)
+
+
+async def test_while_the_service_is_paused_an_account_is_stopped(
+    accounts: RedisAccounts, lanes: Lanes
+) -> None:
+    await lanes.pause_all("a while", "key1")
+    assert (await accounts.read())[0].state is AccountState.STOPPED
+    await accounts.pause("maintenance", "key1")
+    assert (await accounts.read())[0].state is AccountState.PAUSED
 
 
 async def test_more_slots_than_are_configured_now_are_not_told(redis: Redis, accounts: RedisAccounts) -> None:

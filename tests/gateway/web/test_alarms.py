@@ -9,25 +9,37 @@ from typing import Any
 
 import pytest
 
+from gateway.store.lane_views import FailingSubscriber
+from gateway.store.snapshot import AccountGauges
 from gateway.web import alarms
-from gateway.web.alarms import Figures, Severity, alarms_of
+from gateway.web.alarms import Fault, Figures, Severity, alarms_of
 
 ROOT = Path(__file__).parents[3]
 RULES = (ROOT / "deploy" / "prometheus" / "rules.yaml").read_text()
+MAIN = AccountGauges("main", paused=False, held=False, slots=5, limit=5, in_flight=2)
+SECOND = replace(MAIN, name="second")
+REFUSED = replace(MAIN, paused=True, reason="no credit")
+FAILING = FailingSubscriber(
+    "ep_1", "acme", "https://client.example.com/hook", "HTTP 500", seconds=600, open=False
+)
 WELL = Figures(
     durable=True,
     paused=False,
-    accounts=2,
-    paused_accounts=[],
+    accounts=[MAIN, SECOND],
     callbacks=True,
     callback_path_seconds=20,
     callback_path_unproven_seconds=None,
+    unknown=1,
     unknown_seconds=100,
+    waiting=3,
     queue_seconds=60,
+    queue_tenant="acme",
     workers=2,
     sweep_seconds=1,
     lease_seconds=0,
     due_seconds=5,
+    failing=[],
+    failing_total=0,
     dead=0,
     memory_ratio=0.2,
     skew_seconds=0.01,
@@ -38,7 +50,11 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"sweep_seconds": 31}, "NoWorker"),
     ({"workers": 0}, "NoWorker"),
     ({"lease_seconds": 61}, "WorkerHangs"),
-    ({"paused_accounts": ["main"]}, "AccountParked"),
+    ({"accounts": [REFUSED, SECOND]}, "AccountParked"),
+    ({"accounts": [replace(MAIN, held=True, hold_seconds=200), SECOND]}, "AccountHeld"),
+    ({"accounts": [replace(MAIN, slots=1), SECOND]}, "SlotsCut"),
+    ({"unknown": 5}, "UnknownsHoldSlots"),
+    ({"failing": [FAILING], "failing_total": 1}, "SubscriberFails"),
     ({"paused": True}, "ServicePaused"),
     ({"unknown_statuses": {"frozen": 899.0}}, "StatusUnknown"),
     ({"callback_path_seconds": 301}, "CallbackPathDead"),
@@ -77,13 +93,74 @@ def test_each_thing_that_is_wrong_is_named(ill: dict[str, Any], code: str) -> No
     assert alarm.text
 
 
-def test_a_paused_account_is_named_and_whether_another_sends() -> None:
-    [some] = alarms_of(replace(WELL, paused_accounts=["second"]))
-    assert some.text == (
-        "nothing is sent with second: the upstream refused account second, or an operator paused it"
+def test_a_paused_account_is_named_and_by_whom_and_whether_another_sends() -> None:
+    [some] = alarms_of(replace(WELL, accounts=[REFUSED, SECOND]))
+    assert some.text == "nothing is sent with main: the upstream refused account main (no credit)"
+    assert some.fault is Fault.UPSTREAM
+    ours = replace(SECOND, paused=True, by="key1", reason="the invoice")
+    [everything] = alarms_of(replace(WELL, accounts=[REFUSED, ours]))
+    assert everything.text == (
+        "nothing is sent: the upstream refused account main (no credit); "
+        "operator key1 paused account second (the invoice)"
     )
-    [everything] = alarms_of(replace(WELL, paused_accounts=["main", "second"]))
-    assert everything.text.startswith("nothing is sent: the upstream refused account main, second")
+    assert everything.fault is Fault.UPSTREAM
+    [own] = alarms_of(replace(WELL, accounts=[MAIN, ours]))
+    assert own.fault is Fault.US
+
+
+def test_slots_that_a_429_cut_and_a_time_to_wait_are_told_with_their_numbers() -> None:
+    cut, held = replace(MAIN, slots=1), replace(SECOND, held=True, hold_seconds=200)
+    found = alarms_of(replace(WELL, accounts=[cut, held], unknown=0))
+    assert {alarm.code: alarm.text for alarm in found} == {
+        "SlotsCut": "the upstream answered 429: main may hold 1 of 5 slots",
+        "AccountHeld": "the upstream answered 429: nothing is sent with second for 3 min more",
+    }
+
+
+@pytest.mark.parametrize("slots", [3, 4, 5])
+def test_a_few_slots_less_are_no_alarm_nor_is_an_account_with_one(slots: int) -> None:
+    one = replace(SECOND, slots=1, limit=1)
+    assert alarms_of(replace(WELL, accounts=[replace(MAIN, slots=slots), one])) == []
+
+
+def test_a_paused_account_is_not_told_to_be_held_or_cut_too() -> None:
+    worst = replace(REFUSED, held=True, hold_seconds=9, slots=1)
+    assert [alarm.code for alarm in alarms_of(replace(WELL, accounts=[worst, SECOND]))] == ["AccountParked"]
+
+
+def test_unknown_outcomes_are_an_alarm_when_they_hold_most_slots() -> None:
+    assert alarms_of(replace(WELL, unknown=4)) == []
+    [held] = alarms_of(replace(WELL, accounts=[MAIN], unknown=5, waiting=11))
+    assert held.text == (
+        "5 jobs with an unknown outcome hold most of the 5 slots, and 11 jobs wait: "
+        "the upstream's answers were lost"
+    )
+
+
+def test_a_failing_subscriber_is_told_with_its_tenant_its_url_and_the_last_error() -> None:
+    [failing] = alarms_of(replace(WELL, failing=[FAILING], failing_total=1))
+    assert failing.text == ("https://client.example.com/hook of tenant acme has failed for 10 min: HTTP 500")
+    assert failing.page == "/ops/endpoints/ep_1"
+    paused = replace(FAILING, lane="url-1", seconds=8, open=True)
+    [paused_one] = alarms_of(replace(WELL, failing=[paused], failing_total=1))
+    assert paused_one.text.endswith("has failed for 8 s: HTTP 500; its circuit breaker is open")
+    assert paused_one.page == "/ops/endpoints"
+
+
+def test_a_subscriber_that_failed_just_now_is_no_alarm() -> None:
+    assert alarms_of(replace(WELL, failing=[replace(FAILING, seconds=300)], failing_total=1)) == []
+
+
+def test_of_many_failing_subscribers_a_few_are_named_and_the_others_counted() -> None:
+    many = [replace(FAILING, lane=f"ep_{at}") for at in range(20)]
+    found = alarms_of(replace(WELL, failing=many, failing_total=31))
+    assert len({alarm.subject for alarm in found}) == len(found) == alarms.MOST_SUBSCRIBERS + 1
+    assert found[-1].text == "up to 26 more subscribers fail"
+
+
+def test_the_tenant_whose_job_waits_longest_is_named() -> None:
+    [old] = alarms_of(replace(WELL, queue_seconds=7300))
+    assert old.text == "the oldest job, of tenant acme, has waited for 2 h 1 min"
 
 
 def test_a_status_that_nobody_knows_is_quoted_while_it_is_seen() -> None:
@@ -95,7 +172,7 @@ def test_a_status_that_nobody_knows_is_quoted_while_it_is_seen() -> None:
 
 
 def test_the_gravest_come_first() -> None:
-    found = alarms_of(replace(WELL, dead=1, paused=True, paused_accounts=["main"]))
+    found = alarms_of(replace(WELL, dead=1, paused=True, accounts=[REFUSED, SECOND]))
     assert [alarm.severity for alarm in found] == [Severity.PAGE, Severity.TICKET, Severity.TICKET]
 
 
@@ -104,7 +181,9 @@ def test_each_alarm_is_an_alert_of_the_same_gravity_with_an_entry_in_the_guide(c
     found = re.search(rf"- alert: {code}\n(.*?)(?=- alert:|\Z)", RULES, re.S)
     assert found
     [alarm] = alarms_of(replace(WELL, **next(ill for ill, other in ILL if other == code)))
-    assert f"severity: {alarm.severity}" in found[1]
+    assert f"labels: {{severity: {alarm.severity}, fault: {alarm.fault}}}" in found[1]
+    page = alarms.ALERTS[code].page
+    assert (f"page: {page}\n" in found[1].replace('"', "")) if page else ("page: /" not in found[1])
     assert f"\n### {code}\n" in (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -117,6 +196,7 @@ def test_each_alarm_is_an_alert_of_the_same_gravity_with_an_entry_in_the_guide(c
         (alarms.LEASE_SECONDS, "WorkerHangs"),
         (alarms.CALLBACK_PATH_SECONDS, "CallbackPathDead"),
         (alarms.DUE_SECONDS, "DeliveriesOverdue"),
+        (alarms.FAILING_SECONDS, "SubscriberFails"),
         (alarms.MEMORY_RATIO, "RedisNearlyFull"),
         (alarms.SKEW_SECONDS, "ClockSkew"),
     ],

@@ -143,7 +143,8 @@ class RetriesMachine(RuleBasedStateMachine):
     def judge(self, lane: str, ok: bool, many: int, really: bool) -> None:
         if not really:
             return
-        verdict = arguments.dump({"lane": lane, "endpoint": "", "tenant": "acme", "ok": ok})
+        told = {"error": "timeout", "url": "https://client.example.com"}
+        verdict = arguments.dump({"lane": lane, "endpoint": "", "tenant": "acme", "ok": ok, **told})
         limits = arguments.dump(arguments.health_limits(HEALTH))
         for _ in range(many):
             self.call(JUDGE, verdict, limits, self.stage.now_ms())

@@ -6,8 +6,12 @@
 --   failing_since   the first failure after the last success
 --   confirmed       another failure happened at least `apart_ms` after that one
 --   warned          the highest percentage of `disable_ms` for which operators were warned
+--   error, url, tenant   of the last failure, in a few words; where it was sent to, without its path; whose it was
+-- {gw}:deliver:failing, a zset: lane whose last attempt failed -> failing_since
 -- limits = {window_ms, bucket_ms, least, percent, pause_ms, max_pause_ms, disable_ms, apart_ms}: HealthLimits of
--- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok}: the result of an attempt.
+-- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok, error, url}: the result of an
+-- attempt.
+local FAILING = P .. 'deliver:failing'
 local WARN_AT = { 90, 70, 50 }
 local URL_KEPT_MS = 7200000 -- for a callback URL's lane, which is never removed; the breaker needs less
 
@@ -51,7 +55,15 @@ end
 -- Closes the lane's breaker and forgets its failures. Returns whether there was anything to close or forget.
 local function reset_health(lane)
   local failures = redis.call('DEL', P .. 'health:' .. lane)
+  redis.call('ZREM', FAILING, lane)
   return resume_lane('deliver', lane) or failures > 0
+end
+
+-- Forgets failing lanes whose failures were forgotten: those of callback URLs, after a time without attempts.
+local function forget_failing()
+  for _, lane in ipairs(redis.call('ZRANGE', FAILING, 0, 99)) do
+    if redis.call('EXISTS', P .. 'health:' .. lane) == 0 then redis.call('ZREM', FAILING, lane) end
+  end
 end
 
 -- Disables the endpoint: new deliveries are held, and waiting ones are held when their turn comes, so its lane goes on.
@@ -127,7 +139,10 @@ local function judge_lane(verdict, limits, now)
   local confirmed, warned = known[3], tonumber(known[4] or '0')
   count_result(key, ok, limits, now)
   if ok then
-    if failing_since then redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned') end
+    if failing_since then
+      redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned', 'error', 'url', 'tenant')
+      redis.call('ZREM', FAILING, lane)
+    end
     if not paused and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
       clear_window(key)
@@ -136,6 +151,8 @@ local function judge_lane(verdict, limits, now)
     end
   else
     if not failing_since then redis.call('HSET', key, 'failing_since', now) end
+    redis.call('HSET', key, 'error', verdict.error, 'url', verdict.url, 'tenant', verdict.tenant)
+    redis.call('ZADD', FAILING, 'NX', failing_since or now, lane)
     if probing then
       open_breaker(verdict, key, parks, limits, now)
     elseif not paused then

@@ -34,7 +34,7 @@ async def stored(redis: Redis) -> dict[str, str]:
     """Everything that is stored, but the logs and the time when a key was last used."""
     found: dict[str, str] = {}
     async for name in redis.scan_iter("{gw}:*"):
-        if name.startswith("{gw}:key:"):
+        if name.startswith("{gw}:key:") and not name.endswith(":sessions"):
             fields = await redis.hgetall(name)  # type: ignore[misc]
             found[name] = repr(sorted(one for one in fields.items() if one[0] != "last_used_at"))
         elif name not in _LOGS:
