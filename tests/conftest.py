@@ -51,7 +51,7 @@ def _settings(redis_url: str) -> Settings:
         redis_url=redis_url,
         redis_timeout_seconds=5,
         secret_keys=SecretStr(KEYRING),
-        upstream_url="http://127.0.0.1:9",
+        upstream_url="http://127.0.0.1:10",
         upstream_key=SecretStr("upstream-key"),
         public_url="http://127.0.0.1:8080",
         delivery_networks=["127.0.0.0/8"],

@@ -1,7 +1,7 @@
 """Runs the whole service on one machine: its processes and their configuration.
 
-All data is in one data directory: the store's files, inline media, the sandbox's videos, logs, and two
-secrets that only their owner may read (the keyring and the demo tenant's key).
+All data is in one data directory: the store's files, inline media, the sandbox's videos, logs, and secrets
+that only their owner may read (the keyring, the demo tenant's key and the sandbox's key).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
 from gateway.commands import api
+from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.keyring import Keyring
 from gateway.local import valkey
@@ -33,8 +34,7 @@ LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 #: Files in the data directory that `keys` also reads.
 SECRET_KEYS = "secret-keys"  # noqa: S105 - the name of a file
 REDIS_URL = "redis-url"
-# The sandbox listens only on the loopback address and costs nothing, so its key is not secret.
-_SANDBOX_KEY = "sandbox"
+SANDBOX_KEY = "sandbox-key"
 _SANDBOX_STOP_SECONDS = 10.0
 _UPSTREAM_STOP_SECONDS = 80.0  # a submission to the real upstream may take a minute
 
@@ -138,7 +138,6 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedPro
         "host": LOOPBACK,
         "port": str(plan.sandbox_port),
         "data-dir": str((plan.data_dir / "sandbox").resolve()),
-        "key": _SANDBOX_KEY,
         "render": plan.render,
         "callback-style": plan.callback_style,
         "processes": "1",
@@ -146,7 +145,8 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedPro
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     command = (sys.executable, "-m", "gateway.sandbox", *arguments)
     ready = functools.partial(_is_ready, f"{url}/healthz")
-    return ManagedProcess("sandbox", command, plan.logs / "sandbox.log", environment, ready)
+    keyed = {**environment, "SANDBOX_KEY": _upstream_key(plan)}
+    return ManagedProcess("sandbox", command, plan.logs / "sandbox.log", keyed, ready)
 
 
 def _is_ready(url: str) -> bool:
@@ -160,9 +160,9 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "PORT": str(plan.port),
         # The real upstream cannot call back to a loopback address: without a public URL, results are polled.
         "PUBLIC_URL": plan.public_url or (plan.url if plan.sandbox_url else ""),
-        "SECRET_KEYS": _secret_keys(plan.data_dir / SECRET_KEYS),
+        "SECRET_KEYS": _kept(plan.data_dir / SECRET_KEYS, Keyring.generate),
         "UPSTREAM_URL": plan.upstream_url or plan.sandbox_url or "",
-        "UPSTREAM_KEY": plan.upstream_key or _SANDBOX_KEY,
+        "UPSTREAM_KEY": _upstream_key(plan),
         "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
@@ -210,11 +210,17 @@ def _check_ports(plan: Plan) -> None:
                 ) from None
 
 
-def _secret_keys(path: Path) -> str:
-    """The keyring, generated once: webhook secrets are derived from it and must survive a restart."""
+def _upstream_key(plan: Plan) -> str:
+    """The sandbox's key is generated too: other users of the machine reach the sandbox."""
+    return plan.upstream_key or _kept(plan.data_dir / SANDBOX_KEY, lambda: Environment().entropy(16).hex())
+
+
+def _kept(path: Path, generate: Callable[[], str]) -> str:
+    """The secret in the file, generated once: webhook secrets are derived from the keyring, and a sandbox
+    that goes on knows its key."""
     with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
-    made = Keyring.generate()
+    made = generate()
     write_private(path, made)
     return made
 

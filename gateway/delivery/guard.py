@@ -254,15 +254,15 @@ async def open_guard(settings: Settings) -> Guard:
 
 
 def own_addresses(settings: Settings) -> OwnAddresses:
-    """The gateway's listening address, its public URL, and Redis.
+    """The gateway's listening address, its public URL, the upstream (also the sandbox) and Redis.
 
     On ports 80 and 443, one address often serves many names through an ingress, also those of subscribers.
-    For these ports, only the name of GATEWAY_PUBLIC_URL counts, not its address.
+    For these ports, only the name in a URL counts, not its address.
     """
     places, names = [(settings.host, settings.port)], []
     try:
-        if settings.public_url:
-            host, port, _ = _parts(settings.public_url)
+        for url in filter(None, (settings.public_url, settings.upstream_url)):
+            host, port, _ = _parts(url)
             names.append((host, port))
             if port not in _WEB_PORTS.values() or _is_address(host):
                 places.append((host, port))
@@ -270,7 +270,8 @@ def own_addresses(settings: Settings) -> OwnAddresses:
         if redis.scheme != "unix":
             places.append((redis.hostname or "localhost", redis.port or _REDIS_PORT))
     except ValueError as error:
-        raise ConfigurationError(f"GATEWAY_PUBLIC_URL or GATEWAY_REDIS_URL: {error}") from None
+        wrong = "GATEWAY_PUBLIC_URL, GATEWAY_UPSTREAM_URL or GATEWAY_REDIS_URL"
+        raise ConfigurationError(f"{wrong}: {error}") from None
     return OwnAddresses(places, names)
 
 

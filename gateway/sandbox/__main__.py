@@ -1,8 +1,12 @@
-"""Runs the sandbox: `python -m gateway.sandbox --port 8090 --data-dir DIR --key SECRET`."""
+"""Runs the sandbox: `python -m gateway.sandbox --port 8090 --data-dir DIR --key SECRET`.
+
+The key may be in the variable SANDBOX_KEY instead, where other users of the machine do not see it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from gateway.sandbox.app import build_app
@@ -17,7 +21,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the ledger and the results")
-    parser.add_argument("--key", required=True, help="the API key of the account main")
+    key = os.environ.get("SANDBOX_KEY")
+    parser.add_argument(
+        "--key", default=key, required=not key, help="the API key of the account main and of /admin"
+    )
     parser.add_argument(
         "--account",
         action="append",

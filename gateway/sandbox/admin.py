@@ -1,11 +1,12 @@
 """Admin routes for tests and demos: read the ledger and the tasks, and set faults.
 
-They are not protected by a key: do not expose them.
+They need `Authorization: Bearer` with the key of the account main, because tasks show callback tokens.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -13,11 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.sandbox.accounts import MAIN
 from gateway.sandbox.answers import envelope, json, refusal
+from gateway.sandbox.creation import account_of
 from gateway.sandbox.faults import KNOWN, parse
 from gateway.sandbox.refusals import RequestRefused
 from gateway.sandbox.service import Sandbox
 from gateway.sandbox.tasks import Task
+from gateway.sandbox.wire_formats import VTRIX
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 async def ledger(request: Request) -> Response:
@@ -107,10 +113,23 @@ def _document(body: bytes) -> object:
         return None
 
 
+def _keyed(handler: Handler) -> Handler:
+    """The handler for whoever has the key of the account main; 401 for others."""
+
+    async def answer(request: Request) -> Response:
+        sandbox: Sandbox = request.app.state.sandbox
+        if account_of(request, VTRIX) != MAIN:
+            message = "send Authorization: Bearer with the key of the account main"
+            return refusal("Unauthorized", message, 401, sandbox.new_request_id())
+        return await handler(request)
+
+    return answer
+
+
 ROUTES = [
-    Route("/admin/ledger", ledger),
-    Route("/admin/tasks", tasks),
-    Route("/admin/faults", faults, methods=["GET", "POST", "DELETE"]),
-    Route("/admin/accounts", accounts, methods=["GET", "POST"]),
-    Route("/admin/chances", chances, methods=["GET", "POST", "DELETE"]),
+    Route("/admin/ledger", _keyed(ledger)),
+    Route("/admin/tasks", _keyed(tasks)),
+    Route("/admin/faults", _keyed(faults), methods=["GET", "POST", "DELETE"]),
+    Route("/admin/accounts", _keyed(accounts), methods=["GET", "POST"]),
+    Route("/admin/chances", _keyed(chances), methods=["GET", "POST", "DELETE"]),
 ]

@@ -20,8 +20,8 @@ class Options:
     `callback_key`. Tasks of the vidu dialect always send native callbacks, signed with their account's key.
     `public_url`: the start of the URLs of results; the default is the URL that the creation was sent to.
 
-    `key`: the key of the account `main`; `accounts`: the keys of other accounts, by name. A task is visible
-    only to the account that created it.
+    `key`: the key of the account `main` and of the admin routes; `accounts`: the keys of other accounts, by
+    name. A task is visible only to the account that created it.
 
     `concurrency`: how many tasks of the vidu dialect run at once; None: no limit; 0: all of them wait.
     `list_payload`: whether the vidu list of tasks shows their payload; no documentation promises it.

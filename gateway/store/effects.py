@@ -1,7 +1,6 @@
 """The effects of a transition: what changes together with the state, in the same step.
 
-A function of the same name in scripts/lib applies each of them. The order is always that of `ORDER`, not that
-in the transition; scripts/lib/effects.lua says under which conditions.
+A function of the same name in scripts/lib applies each, in the order of `ORDER`. lib/effects.lua says when.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
-from gateway.store import effect_base
-from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
+from gateway.store.effect_base import AuditEntry, Effect, Subject, given, kind_of_video, owed, slot_of, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +294,7 @@ class Tally(Effect):
 
 #: The order in which effects are applied.
 ORDER: Final[Sequence[type[Effect]]] = (
-    *(Claim, SpendBudget),
-    *(SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
+    *(Claim, SpendBudget, SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
     *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
-    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, effect_base.AuditEntry),
+    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
 )

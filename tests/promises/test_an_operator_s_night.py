@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from gateway.tenants import Scope
 from tests.browsing import Watched, chromium, watch
-from tests.processes import Machine
+from tests.processes import UPSTREAM_KEY, Machine
 from tests.promises.conftest import Subscriber, eventually, job_of, post
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
@@ -59,9 +59,8 @@ def order(service: Machine, subscriber: Subscriber, prompt: str = "a fox") -> st
 def strike_next(service: Machine, fault: str) -> None:
     """The sandbox refuses the next creation."""
     body = json.dumps({"fault": fault}).encode()
-    request = urllib.request.Request(
-        f"{service.sandbox}/admin/faults", body, {"Content-Type": "application/json"}, method="POST"
-    )
+    headers = {"Authorization": f"Bearer {UPSTREAM_KEY}"}
+    request = urllib.request.Request(f"{service.sandbox}/admin/faults", body, headers)
     urllib.request.urlopen(request, timeout=5).close()
 
 

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from gateway.tenants import Scope
-from tests.processes import Machine, call
+from tests.processes import UPSTREAM_KEY, Machine, call
 from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
@@ -30,7 +30,9 @@ def two(service: Machine) -> Machine:
 
 def refuse(machine: Machine, account: str, fault: str | None) -> None:
     body = json.dumps({"account": account, "refuse": fault}).encode()
-    urllib.request.urlopen(f"{machine.sandbox}/admin/accounts", body, timeout=5).close()
+    headers = {"Authorization": f"Bearer {UPSTREAM_KEY}"}
+    request = urllib.request.Request(f"{machine.sandbox}/admin/accounts", body, headers)
+    urllib.request.urlopen(request, timeout=5).close()
 
 
 def payers(machine: Machine) -> dict[str, str]:

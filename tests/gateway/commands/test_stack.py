@@ -82,6 +82,17 @@ def test_the_keyring_outlasts_a_restart_and_is_its_owners_alone(plan: Plan) -> N
     assert (plan.data_dir / "secret-keys").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_sandbox_has_a_key_that_is_its_owners_alone(plan: Plan) -> None:
+    environment = stack._environment(plan, "")
+    key = environment["GATEWAY_UPSTREAM_KEY"]
+    assert len(key) == 32
+    assert stack._environment(plan, "")["GATEWAY_UPSTREAM_KEY"] == key
+    assert (plan.data_dir / "sandbox-key").stat().st_mode & 0o777 == 0o600
+    sandbox = stack._processes(plan, environment)[0]
+    assert (sandbox.environment or {})["SANDBOX_KEY"] == key
+    assert not any(key in word for word in sandbox.command)
+
+
 def test_a_kept_key_is_used_again(plan: Plan) -> None:
     record = {"key": "vgw_kept", "signing_secret": "whsec_kept"}
     (plan.data_dir / "demo-key.json").write_text(json.dumps(record))

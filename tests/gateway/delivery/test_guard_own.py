@@ -199,6 +199,18 @@ async def test_behind_an_ingress_the_name_is_ours_and_its_address_is_not() -> No
     guard.vet("billing.example", 443, ["10.0.0.9"])
 
 
+async def test_the_upstream_and_a_sandbox_in_its_place_are_no_subscribers() -> None:
+    names = Names(sandbox=["10.0.0.9"])
+    for url in ("http://sandbox:8090", "http://10.0.0.9:8090", "http://127.0.0.1:8090"):
+        guard = open_wide(own_addresses(settings_with(upstream_url=url)), names)
+        await guard.learn()
+        assert refuses(guard, "127.0.0.1:8090" if "127" in url else "10.0.0.9:8090")
+        assert not refuses(guard, "10.0.0.8:8090", "10.0.0.9:8091")
+    guard = open_wide(own_addresses(settings_with(upstream_url="https://upstream.example/v1")), names)
+    assert guard.check_literal("https://upstream.example/admin/faults")
+    assert not refuses(guard, "10.0.0.9:443")
+
+
 async def test_on_another_port_the_address_of_the_public_url_is_ours() -> None:
     names = Names(gateway=["10.0.0.9"])
     guard = open_wide(own_addresses(settings_with(public_url="http://gateway:8000")), names)
@@ -209,7 +221,12 @@ async def test_on_another_port_the_address_of_the_public_url_is_ours() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"redis_url": "redis://h:port/0"}, {"public_url": "http://h:99999"}, {"public_url": "http://[::1"}],
+    [
+        {"redis_url": "redis://h:port/0"},
+        {"public_url": "http://h:99999"},
+        {"public_url": "http://[::1"},
+        {"upstream_url": "http://h:99999"},
+    ],
 )
 async def test_a_url_of_the_settings_that_cannot_be_read_is_a_configuration_error(
     wrong: dict[str, str],

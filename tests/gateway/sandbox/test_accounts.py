@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.sandbox import admin
 from tests.gateway.sandbox.running import CREATE, KEY, VIDU_CREATE, VIDU_TASKS, Running, flat, nested, running
 
 BEARER = {"Authorization": "Bearer second-key"}
@@ -77,3 +78,24 @@ async def test_an_unknown_key_has_no_account(tmp_path: Path) -> None:
         stranger = {"Authorization": f"Bearer {KEY}x"}
         assert (await up.client.post(CREATE, json=nested(), headers=stranger)).status_code == 401
         assert [line["account"] for line in await up.ledger("post")] == [None]
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer wrong", "Bearer second-key", f"Token {KEY}"]
+)
+async def test_only_the_key_of_the_main_account_opens_the_admin_routes(
+    tmp_path: Path, authorization: str | None
+) -> None:
+    async with two(tmp_path) as up:
+        await up.create(callback_url="http://127.0.0.1:9/callbacks/secret-token")
+        given = {} if authorization is None else {"Authorization": authorization}
+        async with httpx.AsyncClient(base_url=up.url, headers=given) as stranger:
+            for route in admin.ROUTES:
+                for method in route.methods or ():
+                    answer = await stranger.request(
+                        method, route.path, json={"account": "main", "refuse": "402"}
+                    )
+                    assert answer.status_code == 401, route.path
+                    assert "secret-token" not in answer.text
+        assert (await up.client.get("/admin/accounts")).json() == {"accounts": {"main": None, "second": None}}
+        assert "secret-token" in (await up.client.get("/admin/tasks")).text

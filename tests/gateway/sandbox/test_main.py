@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.sandbox.__main__ import _arguments
 from tests.gateway.sandbox.running import CREATE, VIDU_CREATE, VIDU_TASKS, flat, nested
 
 pytestmark = pytest.mark.processes
@@ -123,3 +124,16 @@ def test_a_missing_key_stops_it_from_starting(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "--key" in done.stderr
+
+
+def test_it_listens_on_the_loopback_address_and_demands_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sandbox", "--data-dir", str(tmp_path)])
+    monkeypatch.delenv("SANDBOX_KEY", raising=False)
+    with pytest.raises(SystemExit):
+        _arguments()
+    assert "--key" in capsys.readouterr().err
+    monkeypatch.setenv("SANDBOX_KEY", "from the environment")
+    given = _arguments()
+    assert (given.host, given.key) == ("127.0.0.1", "from the environment")

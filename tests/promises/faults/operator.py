@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.processes import UPSTREAM_KEY
 from tests.promises.faults.asking import ask
 from tests.promises.faults.ledgers import Ledger
 from tests.promises.faults.world import World
@@ -15,7 +16,7 @@ class Operator:
 
     def attend(self, job: str) -> None:
         """Name the job's task when the upstream has one for it, else have it sent again."""
-        tasks = ask("GET", f"{self._world.machine.sandbox}/admin/tasks", seconds=20)
+        tasks = ask("GET", f"{self._world.machine.sandbox}/admin/tasks", key=UPSTREAM_KEY, seconds=20)
         if tasks.status != 200:
             return
         found = [task["id"] for task in tasks.document if f".{job}." in (task["callback_url"] or "")]

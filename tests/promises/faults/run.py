@@ -133,7 +133,7 @@ def _everything(made: World, client: Client) -> dict[str, Any]:
     return {
         "jobs": jobs,
         "listed": sorted(listed),
-        "tasks": ask("GET", f"{made.machine.sandbox}/admin/tasks", seconds=20).document,
+        "tasks": ask("GET", f"{made.machine.sandbox}/admin/tasks", key=UPSTREAM_KEY, seconds=20).document,
         "state": ask("GET", f"{api}/state", key=made.ops_key, seconds=20).document,
         "events": ask("GET", f"{api}/events?limit=1000", key=made.ops_key, seconds=20).document,
         "quarantine": ask("GET", f"{api}/quarantine?limit=1000", key=made.ops_key, seconds=20).document,
