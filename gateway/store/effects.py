@@ -86,8 +86,7 @@ class UnsetFields(Effect):
 
 @dataclass(frozen=True, slots=True)
 class RecordHistory(Effect):
-    """Details for the event's entry in the job history. `why`: the upstream's reason, or ours; `by`: the id
-    of an operator's key."""
+    """Details for the event's entry in the job history. `why`: the reason; `by`: an operator's key."""
 
     name: ClassVar = "record_history"
     why: str | None = None

@@ -130,7 +130,7 @@ async def test_a_name_is_not_looked_up_at_every_dial() -> None:
 
 
 async def test_many_dials_at_once_share_the_lookup_of_an_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.delivery.addresses._LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr("gateway.delivery.addresses._LOOKUP_SECONDS", -1.0)
     names = Names(redis=["10.1.2.3"])
     guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
@@ -139,7 +139,7 @@ async def test_many_dials_at_once_share_the_lookup_of_an_old_name(monkeypatch: p
 
 
 async def test_known_addresses_stay_if_a_later_lookup_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.delivery.addresses._LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr("gateway.delivery.addresses._LOOKUP_SECONDS", -1.0)
     names = Names(redis=["10.1.2.3"])
     guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
@@ -150,7 +150,7 @@ async def test_known_addresses_stay_if_a_later_lookup_fails(monkeypatch: pytest.
 
 
 async def test_a_name_that_moved_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.delivery.addresses._LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr("gateway.delivery.addresses._LOOKUP_SECONDS", -1.0)
     names = Names(redis=["10.1.2.3"])
     guard = open_wide(OwnAddresses([("redis", 7000)]), names)
     await guard.learn()
