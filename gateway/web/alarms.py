@@ -18,6 +18,7 @@ LEASE_SECONDS: Final = 60
 CALLBACK_PATH_SECONDS: Final = 300
 DUE_SECONDS: Final = 600
 MEMORY_RATIO: Final = 0.75
+DISK_HEADROOM: Final = 1.5
 SKEW_SECONDS: Final = 2
 
 
@@ -29,7 +30,8 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Input of the alarms. `durable`: None if unknown. `callbacks`: whether they are on. `accounts`: number
-    of upstream accounts. `paused_accounts`: names of the paused ones."""
+    of upstream accounts. `paused_accounts`: names of the paused ones. `disk_headroom`: free bytes of the disk
+    of inline media, divided by those that must stay free; None if unknown."""
 
     durable: bool | None
     paused: bool
@@ -45,6 +47,7 @@ class Figures:
     dead: int
     memory_ratio: float
     skew_seconds: float
+    disk_headroom: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,10 @@ def _all(now: Figures) -> Iterator[Alarm]:
         yield Alarm("DeadLetters", ticket, f"{now.dead} webhooks are dead letters")
     if now.memory_ratio > MEMORY_RATIO:
         yield Alarm("RedisNearlyFull", ticket, f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
+    if now.disk_headroom is not None and now.disk_headroom < DISK_HEADROOM:
+        closed = {True: "no job is accepted", False: "jobs with inline media are refused"}
+        state = closed[now.disk_headroom < 0.5] if now.disk_headroom < 1 else "intake closes soon"
+        yield Alarm("DiskNearlyFull", ticket, f"the disk of inline media is nearly full: {state}")
     if abs(now.skew_seconds) > SKEW_SECONDS:
         yield Alarm(
             "ClockSkew",

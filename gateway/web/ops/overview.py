@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -58,10 +60,11 @@ async def worker_rows(state: State) -> list[schemas.Worker]:
 
 
 def _view(state: State, gauges: Gauges, durable: bool) -> schemas.Overview:
-    settings = state.resources.settings
+    settings, space = state.resources.settings, state.disk.space
     roles = settings.roles()
     now = state.resources.environment.now_ms()
-    alarms = alarms_of(_figures(gauges, durable, now, callbacks=bool(settings.public_url)))
+    figures = _figures(gauges, durable, now, callbacks=bool(settings.public_url))
+    alarms = alarms_of(replace(figures, disk_headroom=None if space is None else space.headroom))
     return {
         "object": "overview",
         "at": rfc3339(now),
@@ -89,6 +92,7 @@ def _view(state: State, gauges: Gauges, durable: bool) -> schemas.Overview:
             "version": gauges.redis_version,
             "read_ms": round(gauges.read_seconds * 1000, 2),
         },
+        "disk": None if space is None else {"free_bytes": space.free, "needed_bytes": space.needed},
     }
 
 
