@@ -19,32 +19,62 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from gateway.environment import Environment
-from gateway.errors import BlobStoreUnavailable, NotFound
+from gateway.errors import BlobStoreUnavailable, DiskFull, NotFound
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _REFERENCE = re.compile(rf"blob:({_JOB_ID.pattern})/(([0-9a-f]{{64}})\.{_EXTENSION.pattern})")
 _SWEEP_BATCH = 500
 MARKER: Final = ".vidu-gateway-blobs"
+WATERMARK: Final = 0.85
+#: However large the disk is, it needs no more free bytes than this.
+_ENOUGH_FREE_BYTES: Final = 4 * 2**30
 
 IsLive = Callable[[list[str]], Awaitable[set[str]]]
+
+
+class Space(NamedTuple):
+    """Bytes of the disk: how many are free, and how many must stay free."""
+
+    free: int
+    needed: int
+
+    @property
+    def headroom(self) -> float:
+        """Free bytes divided by needed ones."""
+        return self.free / max(1, self.needed)
 
 
 class BlobStore:
     """A folder of blobs. All processes of the service must share it."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] | None = None) -> None:
-        """`clock`: seconds since the epoch; it must agree with the clock of the file system."""
+    def __init__(
+        self, folder: Path, clock: Callable[[], float] | None = None, watermark: float = WATERMARK
+    ) -> None:
+        """`clock`: seconds since the epoch; it must agree with the clock of the file system. `watermark`:
+        share of its disk above which nothing is stored."""
         self._folder = folder
         self._clock = clock or Environment().clock
+        self._watermark = watermark
+
+    def space(self) -> Space:
+        """The free bytes of the disk, for files of this process' user. Blocks. Raises
+        BlobStoreUnavailable."""
+        with _errors_as_unavailable("measured"):
+            folder = self._folder.absolute()
+            while not folder.exists():  # it is made with the first file
+                folder = folder.parent
+            disk = shutil.disk_usage(folder)
+        return Space(disk.free, min(int(disk.total * (1 - self._watermark)), _ENOUGH_FREE_BYTES))
 
     async def put(self, job_id: str, raw: bytes, extension: str) -> str:
-        """Stores a file for a job durably. Returns its reference, `blob:<job_id>/<sha256>.<extension>`."""
+        """Stores a file for a job durably. Returns its reference, `blob:<job_id>/<sha256>.<extension>`.
+        Raises DiskFull, BlobStoreUnavailable."""
         if not _JOB_ID.fullmatch(job_id) or not _EXTENSION.fullmatch(extension):
             raise ValueError("a blob needs a job id and an extension of plain letters and digits")
         return await asyncio.to_thread(self._put, job_id, raw, extension)
@@ -84,6 +114,9 @@ class BlobStore:
     def _put(self, job_id: str, raw: bytes, extension: str) -> str:
         folder = self._folder / job_id
         name = f"{_hash(raw)}.{extension}"
+        space = self.space()
+        if space.free - len(raw) < space.needed:
+            raise DiskFull(space.free, space.needed, inline=True)
         with _errors_as_unavailable("written"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._folder / MARKER).touch(mode=0o600)

@@ -17,6 +17,7 @@
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
     + BlobStoreUnavailable    the folder of inline media cannot be written or read
+    + DiskFull                the disk of inline media is almost full: new jobs are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
 
@@ -157,6 +158,19 @@ class StoreFull(Unavailable):
 
 class BlobStoreUnavailable(Unavailable):
     """The folder of inline media cannot be written or read."""
+
+
+class DiskFull(Unavailable):
+    """The disk of inline media is used up to the watermark. `inline`: only for jobs with inline media."""
+
+    retry_after_seconds = 30
+
+    def __init__(self, free: int, needed: int, *, inline: bool) -> None:
+        advice = "send media as URLs, or post again later" if inline else "post again later"
+        super().__init__(
+            f"the disk of inline media has {free // 1_000_000} MB free, and {needed // 1_000_000} MB must "
+            f"stay free; {advice}"
+        )
 
 
 class AddressRefused(GatewayError, OSError):

@@ -112,7 +112,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
-    blobs = BlobStore(settings.blob_dir)
+    blobs = BlobStore(settings.blob_dir, watermark=settings.disk_watermark)
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),

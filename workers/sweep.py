@@ -29,8 +29,8 @@ from gateway.upstream.base import UpstreamError
 from workers.evidence import grace_seconds, outcome_lost
 
 TICK_SECONDS: Final = 1.0
-_BLOB_SWEEP_SECONDS: Final = 600.0
-_BLOB_AGE_SECONDS: Final = 3600.0
+_BLOB_SWEEP_SECONDS: Final = 300.0
+_BLOB_AGE_SECONDS: Final = 900.0  # far longer than a job takes from its first file to its acceptance
 _OVERDUE: Final = 100  # jobs past a deadline that one pass handles
 _CHECK_AGAIN_MS: Final = 5000
 _AFTER_FAULT_MS: Final = 600_000

@@ -53,6 +53,12 @@ class IntakeSettings(BaseSettings):
     memory_watermark: float = Field(
         0.85, gt=0, le=1, description="Share of Redis' maxmemory above which no new job is accepted."
     )
+    disk_watermark: float = Field(
+        0.85,
+        gt=0,
+        lt=1,
+        description="Share of the disk above which no inline media is accepted. 4 GiB free always do.",
+    )
     retention_seconds: Seconds = Field(
         604_800, description="How long a finished job, its events and idempotency key are kept."
     )

@@ -22,6 +22,7 @@ CALLBACK_PATH_SECONDS: Final = 300
 DUE_SECONDS: Final = 600
 FAILING_SECONDS: Final = 300
 MEMORY_RATIO: Final = 0.75
+DISK_HEADROOM: Final = 1.5
 SKEW_SECONDS: Final = 2
 STATUS_SECONDS: Final = 900
 #: How many failing subscribers get an alarm of their own.
@@ -69,6 +70,7 @@ ALERTS: Final = {
     "DeliveriesOverdue": Alert(Severity.TICKET, Fault.US, "/ops/queue?role=deliver"),
     "DeadLetters": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/deliveries"),
     "RedisNearlyFull": Alert(Severity.TICKET, Fault.US),
+    "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
     "ClockSkew": Alert(Severity.TICKET, Fault.US),
 }
 
@@ -81,7 +83,8 @@ class Figures:
     outcome is unknown, `waiting`: jobs that wait, the longest for `queue_seconds` in the lane of
     `queue_tenant`. `due_seconds`: of deliveries to subscribers that are not paused. `failing`: the
     subscribers that have failed longest, of `failing_total`. `unknown_statuses`: words for a task's state
-    that nobody knows, and seconds since each was last seen."""
+    that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of inline
+    media, divided by those that must stay free; None if unknown."""
 
     durable: bool | None
     paused: bool
@@ -104,6 +107,7 @@ class Figures:
     memory_ratio: float
     skew_seconds: float
     unknown_statuses: Mapping[str, float] = field(default_factory=dict)
+    disk_headroom: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,10 @@ def _processes(now: Figures) -> Iterator[Alarm]:
         yield _alarm("ServicePaused", "nothing is sent: an operator paused the service")
     if now.memory_ratio > MEMORY_RATIO:
         yield _alarm("RedisNearlyFull", f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
+    if now.disk_headroom is not None and now.disk_headroom < DISK_HEADROOM:
+        closed = {True: "no job is accepted", False: "jobs with inline media are refused"}
+        state = closed[now.disk_headroom < 0.5] if now.disk_headroom < 1 else "intake closes soon"
+        yield _alarm("DiskNearlyFull", f"the disk of inline media is nearly full: {state}")
     if abs(now.skew_seconds) > SKEW_SECONDS:
         skew = f"{abs(now.skew_seconds):.1f} s"
         yield _alarm("ClockSkew", f"the clocks of this gateway and Redis differ by {skew}")

@@ -19,6 +19,7 @@ from gateway.background import cancel_all
 from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
+from gateway.disk_watermark import DiskGauge
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.resources import Resources, open_resources
@@ -79,6 +80,8 @@ def create_app(settings: Settings) -> Starlette:
             streams = await open_now.enter_async_context(reading)
             gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
             memory = await open_now.enter_async_context(gauge)
+            on_disk = DiskGauge(resources.blobs, resources.environment.monotonic)
+            disk = await open_now.enter_async_context(on_disk)
             journal = await open_now.enter_async_context(_journal(settings, resources))
             await open_now.enter_async_context(KeyUsageRecorder(resources.client_keys))
             watching = KeyWatch(resources.client_keys, resources.environment.now_ms)
@@ -89,7 +92,7 @@ def create_app(settings: Settings) -> Starlette:
             deliverer = await open_now.enter_async_context(sending)
             clock = resources.environment.monotonic
             app.state.gateway = State(
-                *(resources, dialect, guard, request_counts, memory, deliverer, keep_alive, streams),
+                *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
                 key_watch=key_watch,
                 login_limits=LoginLimits(clock),
                 requests=Rate(settings.tenant_request_rate, settings.tenant_request_burst, clock),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from gateway.errors import StoreUnavailable
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
@@ -126,7 +128,9 @@ def _handler_of(operation: Operation) -> _Endpoint:
         params = read(request)
         if operation.metered is None:
             return await handler(request, key, params)
-        allowance = await state_of(request).resources.rate_meter.count(key.tenant, operation.metered)
+        allowance = None
+        with contextlib.suppress(StoreUnavailable):  # a handler that needs the store says so itself
+            allowance = await state_of(request).resources.rate_meter.count(key.tenant, operation.metered)
         response = await handler(request, key, params)
         response.headers.update(rate_headers(allowance))
         return response

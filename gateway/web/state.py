@@ -11,6 +11,7 @@ from starlette.requests import Request
 from gateway.callbacks.journal import Journal
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import Deliverer
+from gateway.disk_watermark import DiskGauge
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
@@ -25,19 +26,21 @@ from gateway.web.streams.keepalive import KeepAlive
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`guard`: which endpoint URLs may be registered. `memory`: whether Redis has room for new jobs.
-    `deliverer`: sends test events. `keep_alive`: wakes waiting clients regularly. `streams`: the open event
-    streams. `key_watch`: tells waiting clients that their key has ended. `login_limits`: on attempts to sign
-    in to the pages. `requests`: of each tenant; `metrics`: requests for them, of each client address.
-    `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for bodies. `testing`:
-    endpoints with a test event in progress -> tenant. `waits`: requests that wait for a job, by tenant.
-    `stopping`: set when the process shuts down, so that waiting clients get an answer."""
+    """`guard`: which endpoint URLs may be registered. `memory`, `disk`: whether Redis and the disk of inline
+    media have room for new jobs. `deliverer`: sends test events. `keep_alive`: wakes waiting clients
+    regularly. `streams`: the open event streams. `key_watch`: tells waiting clients that their key has ended.
+    `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
+    them, of each client address. `journal`: stores callbacks while Redis is down, if configured. `budget`:
+    memory for bodies. `testing`: endpoints with a test event in progress -> tenant. `waits`: requests that
+    wait for a job, by tenant. `stopping`: set when the process shuts down, so that waiting clients get an
+    answer."""
 
     resources: Resources
     dialect: Dialect
     guard: Guard
     request_counts: RequestCounts
     memory: MemoryGauge
+    disk: DiskGauge
     deliverer: Deliverer
     keep_alive: KeepAlive
     streams: Streams

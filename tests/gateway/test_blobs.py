@@ -133,6 +133,8 @@ async def test_a_sweep_deletes_old_files_of_jobs_that_are_not_live(folder: Path)
     for job_id, age in {"job_live": 500, "job_gone": 500, "job_young": 50}.items():
         await blobs.put(job_id, RAW, "png")
         os.utime(folder / job_id, (now - age, now - age))
+    (folder / "job_gone" / ".part-of-a-file").write_bytes(RAW[:3])  # its writer died
+    os.utime(folder / "job_gone", (now - 500, now - 500))
     (folder / "a stray file").write_text("not ours")
     asked: list[str] = []
 

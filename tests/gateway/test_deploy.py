@@ -57,9 +57,20 @@ def test_compose_gives_both_processes_the_same_image_blobs_and_time_to_stop() ->
     for name in ("gateway", "workers"):
         assert services[name]["image"] == "vidu-gateway"
         assert services[name]["stop_grace_period"] == "90s"
-        assert services[name]["volumes"] == ["blobs:/var/lib/vidu-gateway/blobs"]
+        assert services[name]["volumes"] == ["${VIDU_GATEWAY_BLOBS:-blobs}:/var/lib/vidu-gateway/blobs"]
         assert services[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
     assert services["workers"]["command"] == ["python", "-m", "workers"]
+
+
+def test_media_and_the_append_only_file_can_be_put_on_filesystems_of_their_own() -> None:
+    found = compose("compose.yaml")
+    volumes = {name: service["volumes"] for name, service in found["services"].items()}
+    assert "${VIDU_GATEWAY_REDIS:-redis}:/data" in volumes["redis"]
+    assert not {volume for volume in volumes["redis"] if "BLOBS" in volume}
+    assert set(found["volumes"]) == {"redis", "blobs"}
+    example = (DEPLOY / "env.example").read_text()
+    assert "\n#VIDU_GATEWAY_BLOBS=/" in example
+    assert "\n#VIDU_GATEWAY_REDIS=/" in example
 
 
 def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> None:

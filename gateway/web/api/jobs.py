@@ -124,6 +124,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     state = state_of(request)
     async with _checked(request, state, key.tenant) as checked:
         state.memory.check()
+        state.disk.check(inline=bool(checked.media))
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
             posted = await state.resources.intake.accept(checked, key.tenant, params[IDEMPOTENCY_KEY], traced)

@@ -41,6 +41,7 @@ ERROR_TYPES: Final[Mapping[type[GatewayError], ProblemType]] = {
     errors.StoreUnavailable: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.StoreFull: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.BlobStoreUnavailable: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
+    errors.DiskFull: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.AddressRefused: ProblemType(422, "address-refused", "The address is forbidden"),
     errors.ConfigurationError: INTERNAL,
     GatewayError: INTERNAL,

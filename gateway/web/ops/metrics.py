@@ -6,8 +6,6 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
-from platform import python_version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -16,17 +14,17 @@ from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
     Metric,
 )
 
+from gateway.blobs import Space
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store.histograms import BOUNDS
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.web.http.request_counts import RequestCounts
-from gateway.web.ops import partner_metrics
+from gateway.web.ops import partner_metrics, process_metrics
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -81,42 +79,21 @@ def render(
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
     request_counts: RequestCounts,
+    space: Space | None,
     *,
     now: float,
     callbacks: bool,
 ) -> bytes:
     """All metrics as text. `gauges`, `durable`: None without Redis. `failing`: the subscribers that have
-    failed longest. `now`: this process' clock, seconds since the epoch. `callbacks`: whether the upstream is
-    asked to send callbacks."""
+    failed longest. `space`: of the disk of inline media; None if unknown. `now`: this process' clock, seconds
+    since the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
     registry = CollectorRegistry()
     families = [
-        *_families(gauges, failing, durable, limits, request_counts),
-        *_process(gauges, now, callbacks=callbacks),
+        *_families(gauges, failing, durable, limits),
+        *process_metrics.families(request_counts, gauges, space, now, callbacks=callbacks),
     ]
     registry.register(_Collected(families))
     return generate_latest(registry) + generate_latest(_PROCESS)
-
-
-def _process(gauges: Gauges | None, now: float, *, callbacks: bool) -> Iterator[Metric]:
-    """Metrics of this process and its view of Redis."""
-    server = "" if gauges is None else gauges.redis_version
-    yield InfoMetricFamily(
-        "gateway_build",
-        "Versions of the gateway, of Python and of Redis or Valkey",
-        {"version": version("vidu-gateway"), "python": python_version(), "redis": server},
-    )
-    yield GaugeMetricFamily(
-        "gateway_callbacks_expected", "1 when the upstream is asked to call back", value=int(callbacks)
-    )
-    if gauges is not None:
-        yield GaugeMetricFamily(
-            "gateway_clock_skew_seconds", "This process' clock minus Redis' clock", value=now - gauges.now
-        )
-        yield GaugeMetricFamily(
-            "gateway_redis_read_seconds",
-            "Time to read the figures of these metrics from Redis",
-            value=gauges.read_seconds,
-        )
 
 
 class _Collected:
@@ -132,14 +109,12 @@ def _families(
     failing: Sequence[FailingSubscriber],
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
-    request_counts: RequestCounts,
 ) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_redis_up", "1 when Redis answered", value=0 if gauges is None else 1)
     if durable is not None:
         yield GaugeMetricFamily(
             "gateway_redis_durable", "1 when Redis is configured for durable writes", value=int(durable)
         )
-    yield from _own(request_counts)
     slots = {role.value: limit.slots for role, limit in limits.items()}
     yield _labelled("gateway_slots", "Configured slots", "role", slots)
     if gauges is not None:
@@ -150,21 +125,6 @@ def _families(
         yield from _queues(gauges)
         yield from _tallies(gauges)
         yield from _timings(gauges)
-
-
-def _own(request_counts: RequestCounts) -> Iterator[Metric]:
-    requests = CounterMetricFamily(
-        "gateway_http_requests", "Requests answered by this process", labels=["route", "status"]
-    )
-    for (route, status), number in sorted(request_counts.requests.items()):
-        requests.add_metric([route, str(status)], number)
-    yield requests
-    callbacks = CounterMetricFamily(
-        "gateway_callback_requests", "Callbacks to this process, by effect", labels=["effect"]
-    )
-    for effect, number in sorted(request_counts.callbacks.items()):
-        callbacks.add_metric([effect], number)
-    yield callbacks
 
 
 def _single(gauges: Gauges) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
@@ -75,11 +76,12 @@ async def worker_rows(state: State) -> list[schemas.Worker]:
 def _view(
     state: State, gauges: Gauges, failing: Sequence[FailingSubscriber], durable: bool
 ) -> schemas.Overview:
-    settings = state.resources.settings
+    settings, space = state.resources.settings, state.disk.space
     roles = settings.roles()
     now = state.resources.environment.now_ms()
     callbacks = bool(settings.public_url)
-    alarms = alarms_of(_figures(gauges, failing, durable, now, callbacks=callbacks))
+    figures = _figures(gauges, failing, durable, now, callbacks=callbacks)
+    alarms = alarms_of(replace(figures, disk_headroom=None if space is None else space.headroom))
     proven = gauges.callback_path_age_seconds
     return {
         "object": "overview",
@@ -112,6 +114,7 @@ def _view(
             "version": gauges.redis_version,
             "read_ms": round(gauges.read_seconds * 1000, 2),
         },
+        "disk": None if space is None else {"free_bytes": space.free, "needed_bytes": space.needed},
     }
 
 

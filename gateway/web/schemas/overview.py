@@ -75,6 +75,15 @@ class RedisOverview(TypedDict):
 
 
 @shape
+class DiskOverview(TypedDict):
+    """The disk of inline media, as the gateway that answers sees it."""
+
+    free_bytes: Count
+    needed_bytes: Count
+    """With less free, jobs with inline media are refused; with less than half of it, all jobs are."""
+
+
+@shape
 class Overview(TypedDict):
     object: Literal["overview"]
     at: Timestamp
@@ -101,6 +110,7 @@ class Overview(TypedDict):
     """Longest wait of a due delivery to a subscriber that is not paused."""
     unknown_oldest_seconds: Amount
     redis: RedisOverview
+    disk: DiskOverview | None
 
 
 @shape

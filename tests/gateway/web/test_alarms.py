@@ -63,6 +63,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"due_seconds": 601}, "DeliveriesOverdue"),
     ({"dead": 3}, "DeadLetters"),
     ({"memory_ratio": 0.76}, "RedisNearlyFull"),
+    ({"disk_headroom": 1.4}, "DiskNearlyFull"),
     ({"skew_seconds": -2.5}, "ClockSkew"),
 ]
 

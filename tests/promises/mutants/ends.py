@@ -206,6 +206,20 @@ ENDS: Final = (
         (named("gateway/store/quotas", "no_more_is_stored_for_a_tenant_than_what_counts_for_it"),),
     ),
     Mutant(
+        "full_disk_is_ignored",
+        "gateway/web/api/jobs.py",
+        "create",
+        "        state.disk.check(inline=bool(checked.media))\n",
+        "",
+        "media fill the disk until Redis cannot write its append-only file, and ends itself",
+        (
+            named(
+                "gateway/disk_watermark",
+                "a_post_on_a_full_disk_gets_a_503_with_the_way_out_and_operators_see_it",
+            ),
+        ),
+    ),
+    Mutant(
         "media_count_for_ever",
         "gateway/store/scripts/lib/quotas.lua",
         "count_finished_job",
