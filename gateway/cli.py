@@ -176,7 +176,7 @@ def doctor(
 
 @app.command()
 def status(
-    url: Annotated[str, typer.Option(help="URL of the gateway.")] = "http://127.0.0.1:8080",
+    url: ops_cli.Url = ops_cli.LOCAL,
     key: Annotated[
         str, typer.Option(envvar="VIDU_GATEWAY_OPS_KEY", help="A key with ops:read.", show_default=False)
     ] = "",

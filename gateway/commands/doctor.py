@@ -144,8 +144,10 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
         gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         processes = await RedisWorkers(redis, Scripts(redis)).all()
     if gauges.sweep_age_seconds is None or gauges.sweep_age_seconds > _SWEEP_SECONDS:
-        text = "no worker is running: nothing is sent, confirmed or delivered"
-        yield Finding("workers", Level.ERROR, text, "start workers: python -m workers")
+        what = "workers run, but none finishes a sweep" if gauges.workers else "no worker is running"
+        text = f"{what}: nothing is sent, confirmed or delivered"
+        fix = "read the workers' logs" if gauges.workers else "start workers: python -m workers"
+        yield Finding("workers", Level.ERROR, text, fix)
         return
     text = f"{gauges.workers} running; the last sweep was {gauges.sweep_age_seconds:.0f} s ago"
     yield Finding("workers", Level.OK, text)

@@ -130,6 +130,7 @@ def list_keys(
     for row in rows:
         words = (("expires", "expires_at"), ("last used", "last_used_at"), ("revoked", "revoked_at"))
         more = "".join(f", {word} {row[name]}" for word, name in words if row[name])
+        more += "" if row["last_used_at"] else ", never used"
         more = more.replace(", expires ", ", expired ") if row["expired"] else more
         typer.echo(f"{row['key_id']}  {row['tenant']}  {row['name']}".rstrip())
         typer.echo(f"    created {row['created_at']}{more}")

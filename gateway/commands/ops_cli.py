@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -124,7 +125,10 @@ def list_deliveries(
     print_result(
         found,
         as_json,
-        lambda: rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
+        lambda: rows(
+            [one | {"next_attempt": planned(one["next_attempt_at"])} for one in found["data"]],
+            ("id", "state", "attempts", "created_at", "next_attempt"),
+        ),
     )
 
 
@@ -146,7 +150,12 @@ def paused_subscribers(url: Url = LOCAL, key: Key = "", as_json: AsJson = False)
     """List paused subscribers."""
     found = call("GET", "subscribers/paused", url, key)
     print_result(
-        found, as_json, lambda: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting"))
+        found,
+        as_json,
+        lambda: rows(
+            [one | {"next_attempt": planned(one["paused_until"], "when resumed")} for one in found["data"]],
+            ("id", "tenant", "url", "next_attempt", "waiting", "paused_by", "reason"),
+        ),
     )
 
 
@@ -183,6 +192,15 @@ def resume_subscribers(
     body = {"subscriber": subscriber} if subscriber else {"all": True}
     found = call("POST", "subscribers/resume", url, key, body)
     print_result(found, as_json, lambda: typer.echo(f"{len(found['data'])} are still paused"))
+
+
+def planned(at: str | None, never: str | None = None) -> str | None:
+    """The time, or "due" once it has passed; `never` without one."""
+    if at is None:
+        return never
+    from gateway.environment import Environment
+
+    return "due" if datetime.fromisoformat(at).timestamp() <= Environment().clock() else at
 
 
 def rows(data: Sequence[Mapping[str, Any]], columns: Sequence[str], rest: bool = False) -> None:
