@@ -145,8 +145,10 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
         processes = await RedisWorkers(redis, Scripts(redis)).all()
     swept = gauges.sweep_age_seconds
     if not gauges.workers or (swept is not None and swept > _SWEEP_SECONDS):
-        text = "no worker is running: nothing is sent, confirmed or delivered"
-        yield Finding("workers", Level.ERROR, text, "start workers: python -m workers")
+        what = "workers run, but none finishes a sweep" if gauges.workers else "no worker is running"
+        text = f"{what}: nothing is sent, confirmed or delivered"
+        fix = "read the workers' logs" if gauges.workers else "start workers: python -m workers"
+        yield Finding("workers", Level.ERROR, text, fix)
         return
     sweep = "there was no sweep yet" if swept is None else f"the last sweep was {swept:.0f} s ago"
     yield Finding("workers", Level.OK, f"{gauges.workers} running; {sweep}")

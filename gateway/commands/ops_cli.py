@@ -5,6 +5,7 @@ Commands do not ask for confirmation. They print the result.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
@@ -162,7 +163,10 @@ def list_deliveries(
     show_result(
         found,
         as_json,
-        lambda found: rows(found["data"], ("id", "state", "attempts", "created_at", "next_attempt_at")),
+        lambda found: rows(
+            [one | {"next_attempt": planned(one["next_attempt_at"])} for one in found["data"]],
+            ("id", "state", "attempts", "created_at", "next_attempt"),
+        ),
     )
 
 
@@ -183,8 +187,14 @@ def redeliver(
 def paused_subscribers(url: Url = "", key: OperatorKey = "", as_json: AsJson = False) -> None:
     """List paused subscribers."""
     found = call("GET", "subscribers/paused", url, key)
+    columns = ("id", "tenant", "url", "next_attempt", "waiting", "paused_by", "reason")
     show_result(
-        found, as_json, lambda found: rows(found["data"], ("id", "tenant", "url", "paused_until", "waiting"))
+        found,
+        as_json,
+        lambda found: rows(
+            [one | {"next_attempt": planned(one["paused_until"], "when resumed")} for one in found["data"]],
+            columns,
+        ),
     )
 
 
@@ -219,3 +229,12 @@ def resume_subscribers(
     body = {"subscriber": subscriber} if subscriber else {"all": True}
     found = call("POST", "subscribers/resume", url, key, body)
     show_result(found, as_json, lambda found: f"{len(found['data'])} are still paused")
+
+
+def planned(at: str | None, never: str | None = None) -> str | None:
+    """The time, or "due" once it has passed; `never` without one."""
+    if at is None:
+        return never
+    from gateway.environment import Environment
+
+    return "due" if datetime.fromisoformat(at).timestamp() <= Environment().clock() else at

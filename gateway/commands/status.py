@@ -53,7 +53,7 @@ class Feed:
             time.sleep(self.every)
             try:
                 self.update()
-            except GatewayError as error:
+            except (GatewayError, ValueError) as error:  # a ValueError: what answers is no gateway
                 self.failure = str(error)
 
     def headline(self) -> Text:

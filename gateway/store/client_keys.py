@@ -26,7 +26,7 @@ class RedisKeyStore:
         self._remembered: dict[str, tuple[float, Key]] = {}
         self._used: dict[str, int] = {}
 
-    async def add(self, key: Key, until: int | None = None, *, by: str | None = None) -> None:
+    async def add(self, key: Key, until: int | None = None, *, by: str) -> None:
         """Adds the key in one step that can be repeated. `until` (ms): when the key that it replaces expires.
         `by`: who adds it, for the audit."""
         fields: dict[str, object] = {
@@ -39,14 +39,13 @@ class RedisKeyStore:
             "replaces": key.replaces,
         }
         order: dict[str, Any] = {
+            "audit": _made(key, by).document(),
             "id": key.id,
             "tenant": key.tenant,
             "fields": [
                 part for name, value in fields.items() if value is not None for part in (name, str(value))
             ],
         }
-        if by is not None:
-            order["audit"] = _made(key, by).document()
         names = [keys.client_key(key.id), keys.KEYS, keys.tenant_keys(key.tenant), keys.TENANTS]
         if key.replaces is not None and until is not None:
             names.append(keys.client_key(key.replaces))
@@ -126,7 +125,7 @@ class RedisKeyStore:
     async def revoke(self, key_id: str, at: int, *, by: str) -> bool:
         """Revokes the key. `by`: who does, for the audit. False when there is no such key."""
         audit = AuditEntry("key_revoked", by, {"key": key_id})
-        args: list[Word] = [str(at), arguments.dump_audit(audit)]
+        args: list[Word] = [str(at), arguments.dump(audit.document())]
         revoked = await self._scripts.run("revoke_key", [keys.client_key(key_id)], args)
         self._remembered.pop(key_id, None)
         return bool(revoked >= 0)

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import redis
 from playwright.sync_api import expect
 
+from gateway.store import keys
 from gateway.tenants import Scope
 from tests.browsing import chromium, watch
 from tests.processes import Machine
@@ -63,6 +65,28 @@ def test_a_page_shows_that_its_figures_are_stale_and_how_old_and_is_live_again_a
                 expect(page.get_by_text("No active alerts.")).to_be_hidden()
             expect(page.locator("#link")).to_have_text("live")
             expect(page.locator("#stale")).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_a_planned_time_that_passes_is_no_longer_shown_even_on_a_page_that_cannot_be_refreshed(
+    service: Machine,
+) -> None:
+    key = service.make_key("platform", [Scope.OPS_READ])
+    with chromium() as browser:
+        page = watch(browser.new_page()).page
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page.goto(f"{service.gateway}/ops/upstream?said=paused")
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("Service paused.")).to_be_visible()
+        expect(page).to_have_url(f"{service.gateway}/ops/upstream")  # after a reload it would be said no more
+        with redis.Redis.from_url(service.url) as client:
+            client.hset(keys.account("main"), "hold_until", (client.time()[0] + 10) * 1000)
+        planned = page.locator("#account-main .planned")
+        expect(planned.locator("time")).to_be_visible()
+        with frozen(service):
+            expect(planned).to_have_text("–")
 
 
 @pytest.mark.parametrize("command", [["status", "--watch", "1"], ["top", "--every", "1"]])

@@ -2,7 +2,7 @@
 --
 -- KEYS  key, keys: all of them, own_keys: those of its tenant, tenants; replaced: the key that it replaces, if any
 -- ARGV  order, JSON: {id, tenant, fields = {field, text, ...}, replaced_until = when that key expires (ms, as text),
---       audit: as of `write_audit`, if an operator adds it}
+--       audit: as of `write_audit`}
 --
 -- All in one step, so that every stored key is in the lists, and no rotation is half done. A repeat with the same key
 -- changes nothing, so that later changes to the keys stay.
@@ -16,5 +16,5 @@ redis.call('SADD', keys, order.id)
 redis.call('SADD', own_keys, order.id)
 redis.call('ZADD', tenants, 'NX', 0, order.tenant) -- equal scores: ordered by name
 if replaced then redis.call('HSET', replaced, 'expires_at', order.replaced_until) end
-if order.audit then write_audit(now_ms(), order.audit) end
+write_audit(now_ms(), order.audit)
 return 1

@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 
+from gateway.commands.ops_cli import planned
+from gateway.store import keys
 from gateway.tenants import Scope
 from tests.gateway.commands.test_doctor import run
 from tests.nursery import Nursery
@@ -41,6 +44,9 @@ def test_who_keeps_the_service_busy_is_seen(service: Machine, operator: dict[str
     assert "submit: 3 waiting" in text
     assert "acme" in text
     assert "AccountParked" in text
+    assert "us" in text  # whose fault it is: an operator did it
+    assert "blocked" in text
+    assert run(service, "accounts", "show", **operator)[1].startswith("main is paused, 0 of 5 slots, by ")
     code, text = run(service, "top", "--role", "deliver", "--json", **operator)
     assert (code, json.loads(text)["role"]) == (0, "deliver")
     code, text = run(service, "jobs", "list", "--tenant", "acme", "--phase", "queued", **operator)
@@ -61,6 +67,32 @@ def test_what_was_done_is_listed_and_exported(service: Machine, operator: dict[s
     assert run(service, "audit", "export", "--jobs", "--since", "2020-01-01", **operator)[0] == 0
     code, text = run(service, "audit", "export", "--since", "yesterday", **operator)
     assert (code, "since" in text, "Traceback" in text) == (1, True, False)
+
+
+def test_an_account_is_called_held_until_its_time_and_not_after(
+    service: Machine, operator: dict[str, str]
+) -> None:
+    with Redis.from_url(service.url) as redis:
+        now = redis.time()[0]
+        redis.hset(keys.account("main"), mapping={"hold_until": (now + 600) * 1000, "slots": 2})
+        redis.hset(keys.account("main"), "cut_at", now * 1000)
+        text = run(service, "accounts", "show", **operator)[1]
+        assert text.startswith("main is held until 20")
+        assert "of 2 slots (of 5, cut by a 429)" in text
+        assert "main held" in run(service, "status", **operator)[1]
+        assert "AccountHeld" in run(service, "status", **operator)[1]
+        redis.hset(keys.account("main"), "hold_until", (now - 1) * 1000)
+        assert run(service, "accounts", "show", **operator)[1].startswith("main is slowed, ")
+        text = run(service, "status", **operator)[1]
+        assert ("AccountHeld" in text, "SlotsCut" in text) == (False, True)
+        redis.delete(keys.account("main"))
+    assert run(service, "accounts", "show", **operator)[1].startswith("main is active, ")
+
+
+def test_an_attempt_that_was_planned_for_a_time_that_has_passed_is_due() -> None:
+    assert planned("2020-11-22T08:00:00Z") == "due"
+    assert planned("2120-11-22T08:00:00Z") == "2120-11-22T08:00:00Z"
+    assert (planned(None), planned(None, "when resumed")) == (None, "when resumed")
 
 
 def test_a_tenant_sees_to_its_endpoints(service: Machine, client: dict[str, str]) -> None:

@@ -192,7 +192,7 @@ async def test_a_probe_of_a_parked_account_goes_before_what_the_others_may_have(
     assert await both.accounts(probe, other) == ["second", "main"]
 
 
-async def test_only_with_all_parked_nothing_is_promised(redis: Redis) -> None:
+async def test_only_with_all_parked_or_held_nothing_is_promised(redis: Redis) -> None:
     both = desk(redis, main=1, second=1)
     for _ in range(2):
         await both.accept()
@@ -202,10 +202,13 @@ async def test_only_with_all_parked_nothing_is_promised(redis: Redis) -> None:
     [place] = await both.jobs.queue_positions([waiting])
     assert place is not None
     assert place.eta_seconds is not None
-    await redis.hset(keys.account("main"), "parked_at", "1")  # type: ignore[misc]
-    [place] = await both.jobs.queue_positions([waiting])
-    assert place is not None
-    assert place.eta_seconds is None
+    seconds, _ = await redis.time()
+    for why, until in (("parked_at", "1"), ("hold_until", str((seconds + 600) * 1000))):
+        await redis.hset(keys.account("main"), why, until)  # type: ignore[misc]
+        [place] = await both.jobs.queue_positions([waiting])
+        assert place is not None
+        assert place.eta_seconds is None
+        await redis.hdel(keys.account("main"), why)  # type: ignore[misc]
 
 
 async def test_what_may_have_been_paid_waits_for_its_own_account_and_nobody_behind_it(redis: Redis) -> None:

@@ -34,7 +34,7 @@ def store(redis: Redis, scripts: Scripts, clock: Clock) -> RedisKeyStore:
 
 
 async def test_a_key_is_found_as_it_was_added(store: RedisKeyStore) -> None:
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     assert await store.find("0a0b0c") == MADE
     assert await store.all() == [MADE]
 
@@ -43,12 +43,12 @@ async def test_a_key_that_is_added_again_is_as_it_became_since(store: RedisKeySt
     """A script whose answer was lost runs twice."""
     old = replace(MADE, id="0d0e0f")
     made = replace(MADE, replaces=old.id)
-    await store.add(old)
-    await store.add(made, until=1_795_334_500_007)
+    await store.add(old, by="test")
+    await store.add(made, until=1_795_334_500_007, by="test")
     await store.revoke(made.id, 7, by="key1")
     await redis.hset(keys.client_key(old.id), "expires_at", "8")  # type: ignore[misc]
     before = {name: await redis.dump(name) for name in await redis.keys("*")}
-    await store.add(made, until=1_795_334_500_007)
+    await store.add(made, until=1_795_334_500_007, by="test")
     assert {name: await redis.dump(name) for name in await redis.keys("*")} == before
 
 
@@ -56,28 +56,28 @@ async def test_a_rotation_lists_the_new_key_and_ends_the_old_one_in_one_step(
     store: RedisKeyStore, redis: Redis
 ) -> None:
     old, made = replace(MADE, id="0d0e0f"), replace(MADE, replaces="0d0e0f", expires_at=1_795_334_600_007)
-    await store.add(old)
-    await store.add(made, until=1_795_334_500_007)
+    await store.add(old, by="test")
+    await store.add(made, until=1_795_334_500_007, by="test")
     assert await store.of_tenant("acme") == [made, replace(old, expires_at=1_795_334_500_007)]
     assert await redis.zrange(keys.TENANTS, 0, -1) == ["acme"]
 
 
 async def test_a_key_without_scopes_is_kept_too(store: RedisKeyStore) -> None:
     bare = replace(MADE, scopes=frozenset())
-    await store.add(bare)
+    await store.add(bare, by="test")
     assert await store.find("0a0b0c") == bare
 
 
 async def test_an_unknown_key_is_none_and_is_not_remembered_as_such(store: RedisKeyStore) -> None:
     assert await store.find("0a0b0c") is None
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     assert await store.find("0a0b0c") == MADE
 
 
 async def test_a_key_costs_one_look_at_redis_in_five_seconds(
     store: RedisKeyStore, redis: Redis, clock: Clock
 ) -> None:
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     await store.find("0a0b0c")
     await redis.hset(keys.client_key("0a0b0c"), "tenant", "zeta")  # type: ignore[misc]
     clock.seconds += REMEMBERED_SECONDS - 0.1
@@ -87,7 +87,7 @@ async def test_a_key_costs_one_look_at_redis_in_five_seconds(
 
 
 async def test_a_revoked_key_is_refused_at_once_where_it_was_revoked(store: RedisKeyStore) -> None:
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     await store.find("0a0b0c")
     assert await store.revoke("0a0b0c", 7, by="key1")
     found = await store.find("0a0b0c")
@@ -99,7 +99,7 @@ async def test_a_revoked_key_is_refused_at_once_where_it_was_revoked(store: Redi
 async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(
     store: RedisKeyStore, redis: Redis, scripts: Scripts, clock: Clock
 ) -> None:
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     await store.find("0a0b0c")
     await RedisKeyStore(redis, scripts, clock).revoke("0a0b0c", 7, by="key1")
     clock.seconds += REMEMBERED_SECONDS
@@ -109,7 +109,7 @@ async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(
 
 
 async def test_a_second_revocation_does_not_change_when_it_was(store: RedisKeyStore) -> None:
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     await store.revoke("0a0b0c", 7, by="key1")
     await store.revoke("0a0b0c", 8, by="key1")
     [found] = await store.all()
@@ -123,11 +123,11 @@ async def test_a_key_that_does_not_exist_cannot_be_revoked(store: RedisKeyStore,
 
 async def test_keys_are_listed_by_id(store: RedisKeyStore) -> None:
     for name in ("0c", "0a", "0b"):
-        await store.add(replace(MADE, id=name, scopes=frozenset({Scope.OPS_READ})))
+        await store.add(replace(MADE, id=name, scopes=frozenset({Scope.OPS_READ})), by="test")
     assert [key.id for key in await store.all()] == ["0a", "0b", "0c"]
 
 
 async def test_redis_never_holds_a_secret(store: RedisKeyStore, redis: Redis) -> None:
-    await store.add(MADE)
+    await store.add(MADE, by="test")
     stored = await redis.hgetall(keys.client_key("0a0b0c"))  # type: ignore[misc]
     assert "secret" not in stored.values()

@@ -132,7 +132,7 @@ async def test_of_an_endpoint_that_is_forgotten_no_health_is_kept(
     endpoints: RedisEndpointStore, redis: Redis, scripts: Scripts
 ) -> None:
     await endpoints.create(MADE, 50)
-    await scripts.run("park", ["{gw}:none"], ["deliver", MADE.id, ""])
+    await scripts.run("park", ["{gw}:none"], ["deliver", MADE.id, "", ""])
     await redis.hset(f"{{gw}}:health:{MADE.id}", "failing_since", "1")  # type: ignore[misc]
     await endpoints.delete(MADE)
     assert await redis.keys("{gw}:*") == []

@@ -281,4 +281,27 @@ ENDS: Final = (
             ),
         ),
     ),
+    Mutant(
+        "decision_without_audit",
+        "gateway/store/scripts/lib/effects.lua",
+        "apply_transition",
+        "  if effects.record_audit and went_on then write_audit(now, effects.record_audit) end\n",
+        "",
+        "a job is paid for again, and nobody knows who decided it",
+        (named("gateway/web/ops/audit_steps", "an_unknown_job_is_resolved_in_the_step_that_audits_it"),),
+    ),
+    Mutant(
+        "redelivery_without_audit",
+        "gateway/store/scripts/redeliver.lua",
+        "",
+        "  if order.audit then write_audit(now, order.audit, 'number', begun) end\n",
+        "",
+        "webhooks are sent again, and nobody knows who did it",
+        (
+            named(
+                "gateway/web/ops/audit_steps",
+                "dead_letters_are_redelivered_in_the_step_that_audits_it",
+            ),
+        ),
+    ),
 )

@@ -136,7 +136,7 @@ class RetriesMachine(RuleBasedStateMachine):
 
     @rule(lane=LANE)
     def resume(self, lane: str) -> None:
-        args: list[Any] = ["deliver", lane, self.limits]
+        args: list[Any] = ["deliver", arguments.dump([lane]), self.limits, ""]
         self.handing(lambda: self.stage.scripts.run("resume", ["{gw}:x"], args))
 
     @rule(lane=LANE, ok=st.booleans(), many=st.integers(1, 5), really=RARELY)

@@ -24,10 +24,11 @@ local function resume_account(account, now, by)
   ops_event(now, 'account_resumed', 'account', account, 'by', by)
 end
 
--- Whether all accounts are paused.
-local function all_paused(accounts)
+-- Whether nothing is sent with any account: each is paused, or waits for the time that a 429 named.
+local function none_open(accounts, now)
   for _, one in ipairs(accounts) do
-    if redis.call('HEXISTS', account_key(one.name), 'parked_at') == 0 then return false end
+    local found = redis.call('HMGET', account_key(one.name), 'parked_at', 'hold_until')
+    if not found[1] and tonumber(found[2] or '0') <= now then return false end
   end
   return true
 end

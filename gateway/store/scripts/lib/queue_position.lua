@@ -32,7 +32,7 @@ local function queue_position_of(ticket, kind, accounts, now)
   local others = redis.call('ZCARD', r .. ':fair')
   if redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
   local stopped = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
-    or all_paused(accounts)
+    or none_open(accounts, now)
   return cjson.encode({
     rank = rank,
     in_lane = redis.call('ZCARD', r .. ':lane:' .. lane),

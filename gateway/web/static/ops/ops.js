@@ -20,14 +20,16 @@
     if (!link) return;
     const age = Date.now() - fresh, old = `${span(Math.floor(age / 1000))} old`;
     const held = reason === "held", stale = age > STALE_MS && !held;
-    const note = document.getElementById("stale");
+    const note = document.getElementById("stale"), [alert, since] = note.children;
     document.body.classList.toggle("stale", stale);
     note.hidden = !stale;
-    const told = `These figures are ${old}. ${REASONS[reason]}`;
-    if (stale) note.textContent = told;
+    // a screen reader says why once, and not the age each second
+    const why = stale ? `These figures may no longer hold. ${REASONS[reason]}` : "";
+    if (alert.textContent !== why) alert.textContent = why;
+    since.textContent = `They are ${old}.`;
     link.className = `state ${stale ? "away" : held ? "held" : ""}`;
     link.textContent = stale ? `stale, ${old}` : held ? `paused, ${old}` : "live";
-    link.title = stale || held ? told : "Live updates";
+    link.title = stale || held ? REASONS[reason] : "Live updates";
   };
 
   // Never update under an open form or a playing video.
@@ -37,7 +39,7 @@
   const refresh = () => {
     behind = true;
     if (document.hidden || !live()) return;
-    reason = busy() ? "held" : "silent";
+    if (busy()) reason = "held"; else if (reason === "held") reason = "silent";
     say();
     if (reason !== "held") htmx.trigger(live(), "tick");
   };
@@ -145,6 +147,7 @@
   document.addEventListener("htmx:afterSettle", () => {
     fresh = asked;
     behind = false;
+    reason = "silent";
     say();
     ago();
     draw();

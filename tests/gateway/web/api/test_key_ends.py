@@ -39,7 +39,7 @@ async def revoke(resources: Resources, key: Key) -> None:
 
 async def rotate_without_overlap(resources: Resources, key: Key) -> None:
     new = replace(key, id="f" * 12, replaces=key.id)
-    await resources.client_keys.add(new, resources.environment.now_ms())
+    await resources.client_keys.add(new, resources.environment.now_ms(), by="key1")
 
 
 async def take_the_scopes(resources: Resources, key: Key) -> None:
@@ -186,5 +186,5 @@ async def test_this_process_refuses_a_rotated_key_at_once(resources: Resources, 
     store: RedisKeyStore = resources.client_keys
     key = await key_of(resources, await make_key())
     assert await store.find(key.id) == key
-    await store.add(replace(key, id="f" * 12, replaces=key.id), 7)
+    await store.add(replace(key, id="f" * 12, replaces=key.id), 7, by="key1")
     assert await store.find(key.id) == replace(key, expires_at=7)

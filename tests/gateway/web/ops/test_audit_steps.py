@@ -173,7 +173,7 @@ async def test_the_command_line_audits_the_keys_that_it_makes_rotates_and_revoke
     assert found[1]["replaces"] == made.key_id
 
 
-async def test_one_dead_letter_or_many_are_redelivered_in_the_step_that_audits_it(
+async def test_dead_letters_are_redelivered_in_the_step_that_audits_it(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, steps: Steps, resources: Resources
 ) -> None:
     one = await give_up(client, resources)

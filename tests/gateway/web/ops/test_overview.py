@@ -11,10 +11,12 @@ from starlette.applications import Starlette
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
+from gateway.store import keys
 from gateway.tenants import Scope
 from gateway.web.schemas import overview
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
+from tests.gateway.web.ops.test_audit_steps import unknown
 from tests.gateway.web.parsing import parsed
 from workers.heartbeat import Heartbeat
 
@@ -56,6 +58,28 @@ async def test_depth_slots_and_counts_are_there_and_what_is_wrong(
     await operator.post("/ops/api/accounts/main/pause", json={"reason": "the invoice"})
     await operator.post("/ops/api/pause", json={"reason": "a while"})
     assert codes(await look(operator)) == ["AccountParked", "ServicePaused"]
+
+
+async def test_unknown_outcomes_that_hold_the_slots_and_what_the_upstream_cut_are_alarms(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
+) -> None:
+    resources = state.resources
+    await beat(state, Heartbeat(resources.workers, list(Role), Environment(), lambda: 0))
+    for _ in range(2):
+        await unknown(client, resources)
+    await client.post("/v1/jobs", json=BODY)
+    assert codes(await look(operator)) == []
+    await unknown(client, resources)
+    assert codes(await look(operator)) == ["UnknownsHoldSlots"]
+    seconds, _ = await resources.redis.time()
+    cut = {"slots": 1, "cut_at": seconds * 1000, "hold_until": (seconds + 60) * 1000}
+    await resources.redis.hset(keys.account("main"), mapping=cut)  # type: ignore[misc]
+    found = [one for one in (await look(operator))["alarms"] if one["code"] != "RedisCouldForget"]
+    assert [(alarm["code"], alarm["fault"], alarm["page"]) for alarm in found] == [
+        ("UnknownsHoldSlots", "upstream", "/ops/jobs"),
+        ("AccountHeld", "upstream", "/ops/upstream"),
+        ("SlotsCut", "upstream", "/ops/upstream"),
+    ]
 
 
 async def test_worker_processes_are_known_until_they_leave_or_fall_silent(

@@ -108,7 +108,7 @@ async def test_a_key_that_expired_is_not_shown_as_one_that_will(
     now = state.resources.environment.now_ms()
     for name, ends in (("old", now - 1), ("new", now + 600_000), ("lasting", None)):
         key = Key(name * 2, "acme", frozenset({Scope.JOBS_READ}), "digest", name, now - 10, expires_at=ends)
-        await state.resources.client_keys.add(key)
+        await state.resources.client_keys.add(key, by="test")
     page = " ".join(re.sub(r"<[^>]+>", " ", (await browser.get("/ops/tenants/acme")).text).split())
     assert re.search(r"oldold old jobs:read \w+ \d+, [\d:]+ never expired", page)
     assert re.search(r"newnew new jobs:read \w+ \d+, [\d:]+ never \w+ \d+, [\d:]+", page)
