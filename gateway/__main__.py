@@ -77,6 +77,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
+    settings.warn_of_unknown_variables()
     server = _Server(_configuration(loaded), loaded.drain_seconds)
     server.run(sockets=listeners)
     return 0 if server.started else 1
