@@ -24,7 +24,6 @@ from gateway.web.server.protocol import HardenedProtocol
 from gateway.web.state import State
 
 _STOP_SECONDS: Final = 10
-_KEEP_ALIVE_SECONDS: Final = 30
 _BACKLOG: Final = 2048
 
 
@@ -119,7 +118,7 @@ def _configuration(loaded: Settings) -> uvicorn.Config:
         proxy_headers=bool(loaded.trusted_proxies),
         forwarded_allow_ips=loaded.trusted_proxies or "",
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=loaded.keep_alive_seconds,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
 

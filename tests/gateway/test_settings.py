@@ -343,3 +343,7 @@ def test_a_wrong_secret_of_a_file_is_named_with_the_variable_of_the_file(
             load()
         assert str(refusal.value).startswith(f"GATEWAY_{name} (from GATEWAY_{name}_FILE): ")
         assert SECRET not in str(refusal.value)
+
+
+def test_an_idle_connection_outlives_that_of_a_load_balancer() -> None:
+    assert load().keep_alive_seconds > 60
