@@ -24,7 +24,6 @@ from gateway.web.server.protocol import HardenedProtocol
 from gateway.web.state import State
 
 _STOP_SECONDS: Final = 10
-_KEEP_ALIVE_SECONDS: Final = 30
 _BACKLOG: Final = 2048
 
 
@@ -77,6 +76,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
+    settings.warn_of_unknown_variables()
     server = _Server(_configuration(loaded), loaded.drain_seconds)
     server.run(sockets=listeners)
     return 0 if server.started else 1
@@ -118,7 +118,7 @@ def _configuration(loaded: Settings) -> uvicorn.Config:
         proxy_headers=bool(loaded.trusted_proxies),
         forwarded_allow_ips=loaded.trusted_proxies or "",
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=loaded.keep_alive_seconds,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from gateway import variables
 from gateway.commands import accounts_cli, audit_cli, endpoints_cli, keys_cli, ops_cli, printing, tenants_cli
 from gateway.commands.options import AsJson, ClientKey, OperatorKey, Url, client, operator
 from gateway.dispatch import Role
@@ -89,6 +90,7 @@ def up(
 
     That is the store, the gateway, workers and, as upstream, the sandbox.
     """
+    upstream_key = variables.secret("GATEWAY_UPSTREAM_KEY", upstream_key or "") if upstream_url else ""
     if upstream_url and not upstream_key:
         raise typer.BadParameter("--upstream-url requires --upstream-key, or GATEWAY_UPSTREAM_KEY")
     from gateway.commands.stack import Plan
@@ -101,7 +103,7 @@ def up(
         host=host,
         public_url=public_url,
         upstream_url=upstream_url,
-        upstream_key=upstream_key if upstream_url else None,
+        upstream_key=upstream_key or None,
         workers=workers,
         render=render,
         callback_style=callback_style,

@@ -1,11 +1,12 @@
 """The documents say what the code says.
 
-`python -m tests.test_docs` writes the tables of docs/settings.md anew.
+`python -m tests.test_docs` writes the tables of docs/settings.md and deploy/env.example anew.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,19 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from gateway.lifecycle import diagrams
-from gateway.settings import Settings
+from gateway.settings import SECRETS, Settings
 from gateway.settings.callbacks import CallbackSettings
 from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
+from gateway.variables import FILE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SETTINGS = DOCS / "settings.md"
+EXAMPLE = ROOT / "deploy" / "env.example"
 DOCUMENTS = sorted(
     path
     for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"))
@@ -40,6 +43,7 @@ GROUPS: dict[str, type[BaseSettings]] = {
     )
 }
 _BLOCK = re.compile(r"(<!-- settings: (\w+)[^>]*-->\n).*?(<!-- /settings -->)", re.DOTALL)
+_HEADING = re.compile(r"^## (.+)\n\n<!-- settings: (\w+)", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _ROOTS = ("gateway", "workers", "tests", "docs", "deploy")
 #: A file or folder of the tree: by its path from the root, or by its name alone.
@@ -52,21 +56,64 @@ def settings_table(group: type[BaseSettings]) -> str:
     """Every setting of the group with its default and meaning."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in group.model_fields.items():
-        rows.append(f"| `GATEWAY_{name.upper()}` | {_default(field)} | {field.description} |")
+        default = _default(field)
+        shown = "**required**" if default is None else f"`{default}`" if default else "none"
+        shown += " †" if name in SECRETS else ""
+        rows.append(f"| `GATEWAY_{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo) -> str | None:
+    """As the variable's text; None if it must be set."""
     default = field.get_default(call_default_factory=True)
     if default is PydanticUndefined:
-        return "**required**"
+        return None
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
     if isinstance(default, bool):
-        return f"`{int(default)}`"
+        return str(int(default))
     if isinstance(default, list):
-        default = ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in default)
-    return "none" if default is None or default == "" else f"`{default}`"
+        return ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in default)
+    return "" if default is None else str(default)
+
+
+_HEAD = """\
+# Settings of vidu-gateway. Copy this file to .env (compose reads it) and fill in the first two.
+# A commented line shows the default. A wrong value or a misspelt name stops the process; stderr names it.
+# Lists are separated by commas. Times are in seconds. A secret may be in a file: NAME_FILE is its path.
+# docs/settings.md says more. Both are drawn from gateway/settings: python -m tests.test_docs
+
+# For compose.yaml, in production: folders on two filesystems of their own, for inline media (it belongs to user 10001)
+# and for Valkey's append-only file (three times its maxmemory). A full disk stops Valkey.
+#VIDU_GATEWAY_BLOBS=/srv/vidu-gateway-blobs
+#VIDU_GATEWAY_REDIS=/srv/vidu-gateway-redis
+"""
+#: Lines above a variable besides its description, and a value that differs from the default.
+_HINTS = {"secret_keys": 'python -c "from gateway.keyring import Keyring; print(Keyring.generate())"'}
+_VALUES = {"delivery_networks": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"}
+
+
+def env_example() -> str:
+    """deploy/env.example: each setting below its description, first those that must be set."""
+    sections: dict[str, list[tuple[str, FieldInfo]]] = {"Must be set": []}
+    for heading, group in _HEADING.findall(SETTINGS.read_text()):
+        fields = GROUPS[group].model_fields.items()
+        sections["Must be set"] += [one for one in fields if _default(one[1]) is None]
+        sections[heading] = [one for one in fields if _default(one[1]) is not None]
+    parts = [_HEAD]
+    for heading, settings in sections.items():
+        parts.append(f"# --- {heading} {'-' * (MAX_LINE - len(heading) - 15)}\n")
+        parts += [_assignment(name, field) for name, field in settings]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _assignment(name: str, field: FieldInfo) -> str:
+    text = (field.description or "").replace("`", "")
+    lines = [f"# {line}" for line in textwrap.wrap(text, MAX_LINE - 2)]
+    lines += [f"#   {_HINTS[name]}"] if name in _HINTS else []
+    default = _default(field)
+    optional = "#" if default is not None and name not in _VALUES else ""
+    return "\n".join([*lines, f"{optional}GATEWAY_{name.upper()}={_VALUES.get(name, default or '')}\n"])
 
 
 def drawn(page: str) -> str:
@@ -79,6 +126,10 @@ def test_the_tables_of_settings_are_current() -> None:
     assert drawn(page) == page, "run: python -m tests.test_docs"
 
 
+def test_the_example_has_each_setting_below_its_description() -> None:
+    assert EXAMPLE.read_text() == env_example(), "run: python -m tests.test_docs"
+
+
 def test_every_setting_is_in_one_group() -> None:
     grouped = [name for group in GROUPS.values() for name in group.model_fields]
     assert sorted(grouped) == sorted(Settings.model_fields)
@@ -87,7 +138,8 @@ def test_every_setting_is_in_one_group() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_variable_that_a_document_names_is_a_setting(document: Path) -> None:
     named = set(re.findall(r"`GATEWAY_([A-Z0-9_]+)[`=]", document.read_text()))
-    assert named <= {name.upper() for name in Settings.model_fields}
+    files = {f"{name.upper()}{FILE}" for name in SECRETS}
+    assert named <= {name.upper() for name in Settings.model_fields} | files
 
 
 def test_the_diagram_of_the_lifecycle_is_current() -> None:
@@ -181,9 +233,10 @@ def test_a_stranger_reads_the_readme_in_two_minutes() -> None:
 
 
 def main() -> None:
-    """Writes the tables anew."""
+    """Writes the tables and the example anew."""
     SETTINGS.write_text(drawn(SETTINGS.read_text()))
-    print(f"{SETTINGS.relative_to(ROOT)} is current")
+    EXAMPLE.write_text(env_example())
+    print(f"{SETTINGS.relative_to(ROOT)} and {EXAMPLE.relative_to(ROOT)} are current")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def main() -> int:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # no log yet
         return 2
     telemetry.configure(settings.log_level, settings.log_format)
+    settings_module.warn_of_unknown_variables()
     try:
         uvloop.run(_run(settings, roles))
     except ConfigurationError as error:

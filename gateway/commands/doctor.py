@@ -107,6 +107,11 @@ def _fix_of(name: str) -> str:
 
 async def _settings(loaded: Settings) -> AsyncIterator[Finding]:
     yield Finding("settings", Level.OK, f"vidu-gateway {version('vidu-gateway')}; all settings are valid")
+    if unknown := settings.unknown_variables():
+        yield Finding(
+            *("settings", Level.WARNING, f"these variables are no settings: {', '.join(unknown)}"),
+            "ignore them if another release or the cluster needs them, or else remove them",
+        )
     if not loaded.delivery_networks and not loaded.delivery_public:
         yield Finding(
             *("settings", Level.WARNING, "no webhook can be delivered: no network is allowed"),

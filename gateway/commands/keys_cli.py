@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway import variables
 from gateway.commands import printing
 from gateway.errors import ConfigurationError
 from gateway.tenants import CLIENT_SCOPES, Scope
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Client keys: create, list, rotate and revoke them.", no_args_is_help=True)
 
-RedisUrl = Annotated[str, typer.Option(envvar="GATEWAY_REDIS_URL", help="URL of the service's Redis.")]
+_LOCAL_REDIS: Final = "redis://127.0.0.1:6379/0"
+
+RedisUrl = Annotated[
+    str,
+    typer.Option(envvar="GATEWAY_REDIS_URL", help="URL of the service's Redis.", show_default=_LOCAL_REDIS),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Data directory of a running `vidu-gateway up`, to use its Redis and keyring."),
 ]
-LOCAL = "redis://127.0.0.1:6379/0"
 
 
 @app.command()
@@ -40,7 +45,7 @@ def create(
     expires_in_days: Annotated[
         float | None, typer.Option(min=0.001, max=3650, help="Days until the key expires (default: never).")
     ] = None,
-    redis_url: RedisUrl = LOCAL,
+    redis_url: RedisUrl = "",
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -62,7 +67,7 @@ def rotate(
     overlap_hours: Annotated[
         float, typer.Option(min=0, max=168, help="Hours for which the old key stays valid.")
     ] = 24.0,
-    redis_url: RedisUrl = LOCAL,
+    redis_url: RedisUrl = "",
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -80,6 +85,8 @@ def _keyring(secret_keys: str, data_dir: Path | None) -> Keyring:
 
     if data_dir:
         secret_keys = _kept(data_dir, stack.SECRET_KEYS)
+    else:
+        secret_keys = variables.secret("GATEWAY_SECRET_KEYS", secret_keys)
     if not secret_keys:
         raise typer.BadParameter("the keyring is required: --data-dir, --secret-keys or GATEWAY_SECRET_KEYS")
     return Keyring.parse(secret_keys)
@@ -97,7 +104,7 @@ def _print_key(made: NewKey, *, as_json: bool) -> None:
 
 @app.command("list")
 def list_keys(
-    redis_url: RedisUrl = LOCAL,
+    redis_url: RedisUrl = "",
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
@@ -141,7 +148,7 @@ def _state(row: dict[str, Any]) -> str:
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(help="Id of the key.")],
-    redis_url: RedisUrl = LOCAL,
+    redis_url: RedisUrl = "",
     data_dir: DataDir = None,
 ) -> None:
     """Revoke a key. It is refused everywhere within five seconds."""
@@ -154,7 +161,9 @@ def revoke(
 def redis_of(redis_url: str, data_dir: Path | None) -> str:
     from gateway.commands import stack
 
-    return _kept(data_dir, stack.REDIS_URL) if data_dir else redis_url
+    if data_dir:
+        return _kept(data_dir, stack.REDIS_URL)
+    return variables.secret("GATEWAY_REDIS_URL", redis_url) or _LOCAL_REDIS
 
 
 def _kept(data_dir: Path, name: str) -> str:

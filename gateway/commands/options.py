@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from gateway import variables
+
 #: Names of the variables.
 URL: Final = "VIDU_GATEWAY_URL"
 CLIENT_KEY: Final = "VIDU_GATEWAY_KEY"
@@ -63,6 +65,7 @@ def _named(url: str, key: str, variable: str) -> Gateway:
         raise typer.BadParameter(
             f"the gateway's URL is required: --url, or {URL}; `vidu-gateway up` has http://127.0.0.1:8080"
         )
+    key = variables.secret(variable, key)
     if not key:
         raise typer.BadParameter(f"a key is required: --key, or {variable}")
     from gateway.urls import url_fault

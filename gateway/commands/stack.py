@@ -27,6 +27,7 @@ from gateway.local import valkey
 from gateway.local.process import ManagedProcess
 from gateway.local.supervisor import Supervisor
 from gateway.tenants import Scope
+from gateway.variables import FILE
 
 LOOPBACK = "127.0.0.1"
 MODEL = "viduq2_pro_reference"
@@ -174,7 +175,9 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         # Only local users can post jobs, so webhooks to this machine are safe.
         settings["DELIVERY_NETWORKS"] = LOOPBACK_NETWORKS
     defaults = {f"GATEWAY_{name}": value for name, value in settings.items()}
-    return {**os.environ, **defaults, **plan.settings}
+    chosen = {**defaults, **plan.settings}
+    inherited = {name: value for name, value in os.environ.items() if name.removesuffix(FILE) not in chosen}
+    return inherited | chosen
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from gateway.commands import printing
-from gateway.commands.keys_cli import LOCAL, DataDir, RedisUrl, redis_of
+from gateway.commands.keys_cli import DataDir, RedisUrl, redis_of
 from gateway.errors import ConfigurationError
 from gateway.lifecycle import OnUnknown
 
@@ -60,7 +60,7 @@ def change(
         list[str] | None,
         typer.Option(help=f"Reset to the service's default: one of {', '.join(SETTINGS)} (repeatable)."),
     ] = None,
-    redis_url: RedisUrl = LOCAL,
+    redis_url: RedisUrl = "",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,9 +86,7 @@ def change(
 
 
 @app.command()
-def show(
-    tenant: Name, redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+def show(tenant: Name, redis_url: RedisUrl = "", data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show a tenant's settings."""
     from gateway.commands import tenants
 
@@ -96,7 +94,7 @@ def show(
 
 
 @app.command("list")
-def list_tenants(redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_tenants(redis_url: RedisUrl = "", data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List all tenants; with --json one JSON object per line."""
     from gateway.commands import tenants
 
@@ -114,7 +112,7 @@ def list_tenants(redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json:
 def pause(
     tenant: Name,
     reason: Annotated[str, typer.Option(help="The reason, for other operators.")],
-    redis_url: RedisUrl = LOCAL,
+    redis_url: RedisUrl = "",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -125,9 +123,7 @@ def pause(
 
 
 @app.command()
-def resume(
-    tenant: Name, redis_url: RedisUrl = LOCAL, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+def resume(tenant: Name, redis_url: RedisUrl = "", data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Send a tenant's jobs again."""
     from gateway.commands import tenants
 

@@ -1,18 +1,20 @@
 """All environment variables of the service: name, type, unit and default.
 
-A field is named like its variable, in lower case and without `GATEWAY_`. A wrong value stops the process at
-startup with an error that names the variable (`load`). Each part of the service has its own module; values
-derived from several of them are here.
+A field is named like its variable, in lower case and without `GATEWAY_`. A wrong value or a misspelt name
+stops the process at startup with an error that names the variable (`load`). Each part of the service has its
+own module; values derived from several of them are here.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
+import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from gateway import crash_points
+from gateway import crash_points, variables
 from gateway.dispatch import CallbackLimits, HealthLimits, Role, RoleLimits
 from gateway.errors import ConfigurationError
 from gateway.generation import Limits
@@ -24,6 +26,7 @@ from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
+from gateway.variables import FILE
 
 _PREFIX: Final = "GATEWAY_"
 _MAX_PAUSE_FACTOR: Final = 30  # times the first pause
@@ -91,31 +94,90 @@ class Settings(
         }
 
 
+#: Fields that are secret. Their variables may also name a file, with `_FILE`.
+SECRETS: Final = tuple(
+    name
+    for name, field in Settings.model_fields.items()
+    if "Secret" in str(field.annotation) or not field.repr
+)
+
+
 def load() -> Settings:
-    """The settings of this process. Raises ConfigurationError with every missing or wrong variable."""
+    """This process's settings. Raises ConfigurationError with each missing, wrong or misspelt variable."""
+    secrets, faults = _secrets()
+    faults |= _misspelt()
     try:
-        settings = Settings()
+        settings = Settings(**secrets)
     except ValidationError as error:
-        lines = [
-            f"{_variable(fault['loc'])}: {_reason(dict(fault))}"
-            for fault in error.errors(include_input=False)
-        ]
-        raise ConfigurationError("\n".join(lines)) from None
+        for one in error.errors(include_input=False):
+            name = _variable(str(one["loc"][0]))
+            faults.setdefault(name, f"{_origin(name)}: {_reason(name, dict(one))}")
+        raise ConfigurationError("\n".join(faults.values())) from None
+    if faults:
+        raise ConfigurationError("\n".join(faults.values()))
     try:
         settings.keyring()
     except ConfigurationError as error:
-        raise ConfigurationError(f"{_PREFIX}SECRET_KEYS: {error}") from None
+        raise ConfigurationError(f"{_origin(f'{_PREFIX}SECRET_KEYS')}: {error}") from None
     try:
         settings.accounts()
     except ValueError as error:
-        raise ConfigurationError(f"{_PREFIX}UPSTREAM_ACCOUNTS: {error}") from None
+        raise ConfigurationError(f"{_origin(f'{_PREFIX}UPSTREAM_ACCOUNTS')}: {error}") from None
     crash_points.parse(settings.crash_points)
     return settings
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    return _PREFIX + str(location[0]).upper() if location else _PREFIX + "*"
+def unknown_variables() -> list[str]:
+    """Names that look like settings and are none: another release may know them, or a cluster sets them."""
+    ours = {name.upper() for name in os.environ if name.upper().startswith(_PREFIX)}
+    return sorted(ours - _known_variables())
 
 
-def _reason(fault: dict[str, Any]) -> str:
-    return "is not set" if fault["type"] == "missing" else str(fault["msg"]).removeprefix("Value error, ")
+def warn_of_unknown_variables() -> None:
+    """Log their names, if there are any; never their values."""
+    if names := unknown_variables():
+        structlog.get_logger().warning("unknown_variables", variables=names)
+
+
+def _known_variables() -> set[str]:
+    return {_variable(name) for name in Settings.model_fields} | {_variable(name) + FILE for name in SECRETS}
+
+
+def _secrets() -> tuple[dict[str, Any], dict[str, str]]:
+    """The secrets that are in files, by field; and what is wrong, by variable."""
+    found, faults = dict[str, Any](), dict[str, str]()
+    for name in SECRETS:
+        variable = _variable(name)
+        try:
+            if os.environ.get(variable + FILE):
+                found[name] = variables.secret(variable, os.environ.get(variable, ""))
+        except ConfigurationError as error:
+            faults[variable] = str(error)
+    return found, faults
+
+
+def _misspelt() -> dict[str, str]:
+    """What is wrong with unknown variables that are close to a setting, by variable."""
+    known = _known_variables()
+    faults = {}
+    for name in unknown_variables():
+        if name.removesuffix(FILE) in known:
+            faults[name] = f"{name}: only a secret can be in a file; set {name.removesuffix(FILE)}"
+        elif meant := variables.meant(name, known):
+            faults[name] = f"{name}: is not a setting; did you mean {meant}?"
+    return faults
+
+
+def _variable(field: str) -> str:
+    return _PREFIX + field.upper()
+
+
+def _origin(variable: str) -> str:
+    """The variable, and where its value comes from if that is a file."""
+    return f"{variable} (from {variable}{FILE})" if os.environ.get(variable + FILE) else variable
+
+
+def _reason(variable: str, fault: dict[str, Any]) -> str:
+    if fault["type"] != "missing":
+        return str(fault["msg"]).removeprefix("Value error, ")
+    return f"is not set; set it, or set {variable}{FILE} to the path of a file that holds it"

@@ -28,6 +28,12 @@ class EdgeSettings(BaseSettings):
         default_factory=list,
         description="Networks (CIDR) of proxies whose X-Forwarded-Proto and -For we trust.",
     )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection is kept: longer than a load balancer keeps it.",
+    )
     hsts_seconds: int = Field(
         0, ge=0, description="max-age of Strict-Transport-Security on https answers. 0: no header."
     )

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from gateway.settings.types import BaseUrl, RedisUrl, Seconds
+
+
+def _port(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(("tcp://", "udp://")):
+        raise ValueError(
+            "is an address that the cluster set because a service of it is named gateway; set "
+            "enableServiceLinks to false, or give that service another name"
+        )
+    return value
 
 
 class ProcessSettings(BaseSettings):
@@ -21,7 +30,9 @@ class ProcessSettings(BaseSettings):
         0.8, description="Timeout of one Redis call; then the gateway answers 503, workers retry."
     )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
-    port: int = Field(8080, ge=1, le=65535, description="Port that the gateway listens on.")
+    port: Annotated[int, BeforeValidator(_port)] = Field(
+        8080, ge=1, le=65535, description="Port that the gateway listens on."
+    )
     drain_seconds: float = Field(
         5,
         ge=0,
@@ -35,7 +46,7 @@ class ProcessSettings(BaseSettings):
         Path("blobs"), description="Folder for inline media, shared by gateways and workers."
     )
     secret_keys: SecretStr = Field(
-        description="Keyring `kid:base64,...`, active key first: callback tokens, webhook secrets."
+        description="Keyring `kid:base64,...`, active first: callback tokens, webhook secrets."
     )
     durability: Literal["require", "assume"] = Field(
         "require", description="`assume`: start even if Redis could lose writes. Never in production."

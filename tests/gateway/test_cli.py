@@ -117,6 +117,19 @@ def test_keys_are_made_and_listed_by_the_data_directory(tmp_path: Path) -> None:
         assert json.loads(row)["revoked_at"] in vidu_gateway("keys", "list", *where).stdout
 
 
+def test_keys_and_tenants_take_secrets_from_files(tmp_path: Path) -> None:
+    with valkey(tmp_path / "valkey") as server:
+        for name, value in (("SECRET_KEYS", Keyring.generate()), ("REDIS_URL", server.url)):
+            (tmp_path / name).write_text(f"{value}\n")
+        files = {f"GATEWAY_{name}_FILE": str(tmp_path / name) for name in ("SECRET_KEYS", "REDIS_URL")}
+        assert vidu_gateway("keys", "create", "--tenant", "acme", **files).returncode == 0
+        assert "acme" in vidu_gateway("tenants", "list", **files).stdout
+        files["GATEWAY_REDIS_URL_FILE"] = str(tmp_path / "none")
+        refused = vidu_gateway("tenants", "list", **files)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+        assert f"GATEWAY_REDIS_URL_FILE: cannot read {tmp_path / 'none'}" in refused.stderr
+
+
 def test_a_directory_of_no_service_has_no_keys(tmp_path: Path) -> None:
     refused = vidu_gateway("keys", "list", "--data-dir", str(tmp_path))
     assert refused.returncode == 1

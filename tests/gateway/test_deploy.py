@@ -28,11 +28,6 @@ def assignments(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def test_the_example_names_every_setting_and_no_other() -> None:
-    named = assignments((DEPLOY / "env.example").read_text())
-    assert set(named) == {f"GATEWAY_{field.upper()}" for field in Settings.model_fields}
-
-
 def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_SECRET_KEYS", "set")
     monkeypatch.setenv("GATEWAY_UPSTREAM_KEY", "set")

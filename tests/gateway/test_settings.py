@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from gateway import settings as settings_module
+from gateway import variables
 from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings, load
@@ -41,7 +44,9 @@ def test_with_the_two_secrets_set_all_else_has_a_default() -> None:
 @pytest.mark.parametrize("name", list(NEEDED))
 def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
-    with pytest.raises(ConfigurationError, match=f"^{name}: is not set$"):
+    with pytest.raises(
+        ConfigurationError, match=f"^{name}: is not set; set it, or set {name}_FILE to the path"
+    ):
         load()
 
 
@@ -183,3 +188,162 @@ def test_an_attempt_s_lease_outlasts_the_attempt() -> None:
 def test_every_setting_says_what_it_is_for() -> None:
     for name, field in settings_module.Settings.model_fields.items():
         assert field.description, name
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("UPSTREM_SLOTS", "UPSTREAM_SLOTS"),
+        ("UPSTREAM_SLTOS", "UPSTREAM_SLOTS"),
+        ("UPSTREAM_TIMEOUT", "UPSTREAM_TIMEOUT_SECONDS"),
+        ("AUDIT_SECONDS", "AUDIT_DAYS"),
+        ("PROT", "PORT"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("SECRET_KEY", "SECRET_KEYS"),
+        ("SECRET_KEY_FILE", "SECRET_KEYS_FILE"),
+        ("delivery_network", "DELIVERY_NETWORKS"),
+    ],
+)
+def test_a_misspelt_name_stops_the_process_and_the_right_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    variable = f"GATEWAY_{name}" if name.isupper() else f"gateway_{name}"
+    monkeypatch.setenv(variable, "value-canary")
+    with pytest.raises(ConfigurationError) as refusal:
+        load()
+    told = f"{variable.upper()}: is not a setting; did you mean GATEWAY_{meant}?"
+    assert str(refusal.value) == told
+
+
+def test_only_a_secret_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT_FILE", "/etc/port")
+    with pytest.raises(ConfigurationError, match="GATEWAY_PORT_FILE: only a secret can be in a file"):
+        load()
+
+
+#: What Kubernetes and Docker set for a service that is named gateway, or gateway-redis.
+INJECTED = {
+    "GATEWAY_SERVICE_HOST": "10.0.0.1",
+    "GATEWAY_SERVICE_PORT": "8080",
+    "GATEWAY_SERVICE_PORT_HTTP": "8080",
+    "GATEWAY_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    "GATEWAY_PORT_8080_TCP_ADDR": "10.0.0.1",
+    "GATEWAY_PORT_8080_TCP_PORT": "8080",
+    "GATEWAY_PORT_8080_TCP_PROTO": "tcp",
+    "GATEWAY_REDIS_PORT": "tcp://10.0.0.2:6379",
+    "GATEWAY_REDIS_SERVICE_HOST": "10.0.0.2",
+}
+
+
+def test_names_of_a_cluster_or_of_another_release_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = INJECTED | {"GATEWAY_SHARDING": "value-canary"}
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    load()
+    with capture_logs() as lines:
+        settings_module.warn_of_unknown_variables()
+    assert lines == [{"event": "unknown_variables", "log_level": "warning", "variables": sorted(others)}]
+
+
+def test_without_unknown_names_there_is_no_warning() -> None:
+    with capture_logs() as lines:
+        settings_module.warn_of_unknown_variables()
+    assert lines == []
+
+
+def test_an_address_of_the_cluster_is_not_taken_for_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "tcp://10.0.0.1:8080")
+    with pytest.raises(ConfigurationError, match=r"GATEWAY_PORT: .* set enableServiceLinks to false"):
+        load()
+
+
+def test_no_setting_is_taken_for_a_misspelling_of_another() -> None:
+    """Otherwise a release without it would not start where one with it runs."""
+    names = [name.upper() for name in Settings.model_fields]
+    taken = {name: variables.meant(name, [other for other in names if other != name]) for name in names}
+    assert [name for name, meant in taken.items() if meant] == []
+
+
+SECRETS = {
+    "SECRET_KEYS": KEYRING,
+    "UPSTREAM_KEY": "key-canary",
+    "UPSTREAM_ACCOUNTS": '[{"name": "second", "key": "key-canary-2"}]',
+    "CALLBACK_SIGNATURE_KEY": "key-canary",
+    "REDIS_URL": "rediss://:key-canary@redis.example.com/0",
+}
+
+
+def test_every_secret_can_be_in_a_file() -> None:
+    assert {name.upper() for name in settings_module.SECRETS} == set(SECRETS)
+
+
+@pytest.mark.parametrize("newline", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_read_from_its_file_without_the_newline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, newline: str
+) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(f"{SECRETS[name]}{newline}".encode())
+    monkeypatch.delenv(f"GATEWAY_{name}", raising=False)
+    monkeypatch.setenv(f"GATEWAY_{name}_FILE", str(path))
+    found = getattr(load(), name.lower())
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == SECRETS[name]
+    assert "key-canary" not in repr(load())
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_is_given_twice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "secret").write_text(SECRETS[name])
+    monkeypatch.setenv(f"GATEWAY_{name}", SECRETS[name])
+    monkeypatch.setenv(f"GATEWAY_{name}_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ConfigurationError) as refusal:
+        load()
+    assert str(refusal.value) == f"GATEWAY_{name} and GATEWAY_{name}_FILE are both set; set only one of them"
+
+
+def test_a_secret_that_is_empty_counts_as_not_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-the-file")
+    monkeypatch.setenv("GATEWAY_UPSTREAM_KEY", "")
+    monkeypatch.setenv("GATEWAY_UPSTREAM_KEY_FILE", str(tmp_path / "secret"))
+    assert load().upstream_key.get_secret_value() == "from-the-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot read {path}: No such file or directory"),
+        (b"", "{path} is empty"),
+        (b"\n", "{path} is empty"),
+        (b"key-canary\xff", "{path} is not text in UTF-8"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.delenv("GATEWAY_UPSTREAM_KEY")
+    monkeypatch.setenv("GATEWAY_UPSTREAM_KEY_FILE", str(path))
+    with pytest.raises(ConfigurationError) as refusal:
+        load()
+    assert str(refusal.value) == f"GATEWAY_UPSTREAM_KEY_FILE: {told.format(path=path)}"
+
+
+def test_a_wrong_secret_of_a_file_is_named_with_the_variable_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    monkeypatch.delenv("GATEWAY_SECRET_KEYS")
+    for name in ("SECRET_KEYS", "REDIS_URL"):
+        monkeypatch.setenv(f"GATEWAY_{name}_FILE", str(tmp_path / "secret"))
+        with pytest.raises(ConfigurationError) as refusal:
+            load()
+        assert str(refusal.value).startswith(f"GATEWAY_{name} (from GATEWAY_{name}_FILE): ")
+        assert SECRET not in str(refusal.value)
+
+
+def test_an_idle_connection_outlives_that_of_a_load_balancer() -> None:
+    assert load().keep_alive_seconds > 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import typer
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.commands import options
+from gateway.errors import ConfigurationError
 
 KEY = "vgw_0123456789ab_" + "0" * 48
 
@@ -74,3 +76,14 @@ def test_a_slash_at_the_end_of_the_address_is_left_out() -> None:
 
 def test_a_gateway_does_not_show_its_key() -> None:
     assert KEY not in repr(options.client("https://gateway.example.com", KEY))
+
+
+def test_a_key_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("VIDU_GATEWAY_OPS_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.delenv("VIDU_GATEWAY_OPS_KEY", raising=False)
+    assert options.operator("http://x", "").key == KEY
+    assert options.operator("http://x", "vgw_an_option").key == "vgw_an_option"
+    monkeypatch.setenv("VIDU_GATEWAY_OPS_KEY", "vgw_the_variable")
+    with pytest.raises(ConfigurationError, match="are both set"):
+        options.operator("http://x", "vgw_the_variable")

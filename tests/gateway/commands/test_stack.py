@@ -136,3 +136,13 @@ def test_the_curl_line_is_one_shell_command_with_a_sample_picture(plan: Plan) ->
 
 def test_there_are_enough_sample_pictures_for_the_demo() -> None:
     assert len(sample_names()) >= 3
+
+
+def test_a_file_of_the_environment_does_not_meet_a_secret_of_this_machine(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes would refuse to start with both."""
+    for name in ("SECRET_KEYS", "REDIS_URL", "UPSTREAM_KEY", "CALLBACK_SIGNATURE_KEY"):
+        monkeypatch.setenv(f"GATEWAY_{name}_FILE", "/run/secrets/it")
+    files = [name for name in stack._environment(plan, "unix:///tmp/s") if name.endswith("_FILE")]
+    assert [name for name in files if name.startswith("GATEWAY_")] == ["GATEWAY_CALLBACK_SIGNATURE_KEY_FILE"]

@@ -17,10 +17,11 @@ import httpx
 import pytest
 from redis import Redis
 
+from gateway.__main__ import _configuration
 from gateway.local.valkey import valkey
 from gateway.store import keys
 from gateway.tenants import digest_of
-from tests.conftest import KEYRING
+from tests.conftest import KEYRING, new_settings
 from tests.gateway.web.conftest import BODY
 from tests.nursery import Hatchling, Nursery
 
@@ -179,3 +180,10 @@ def test_spans_without_their_extra_stop_it_at_once_with_the_way_out(module: str,
     assert done.returncode == 2
     assert "pip install 'vidu-gateway[otel]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_idle_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    settings = new_settings("redis://127.0.0.1:6379/0", tmp_path)
+    for seconds in (settings.keep_alive_seconds, 77):
+        changed = settings.model_copy(update={"keep_alive_seconds": seconds})
+        assert _configuration(changed).timeout_keep_alive == seconds
