@@ -179,7 +179,8 @@ def browser_scope(browser: httpx.AsyncClient, state: State) -> dict[str, object]
     """A request for the live stream with the browser's cookie."""
     cookie = f"{sessions.COOKIE}={browser.cookies[sessions.COOKIE]}".encode()
     app = SimpleNamespace(state=SimpleNamespace(gateway=state))
-    scope = {"type": "http", "method": "GET", "path": "/ops/live", "query_string": b"", "app": app}
+    scope: dict[str, object] = {"type": "http", "method": "GET", "path": "/ops/live", "app": app}
+    scope["query_string"] = b""
     scope["headers"] = [(b"host", b"gateway"), (b"cookie", cookie)]
     gather(scope)
     return scope
