@@ -50,7 +50,7 @@ _THREADS: Final = 64
 Handler = Callable[[Request], Awaitable[Response]]
 _TESTS_AT_ONCE: Final = 50
 #: Requests for the metrics of one client address: per second, and at once.
-_METRICS: Final = (5.0, 20)
+_METRICS: Final = (5.0, 50)
 
 
 def create_app(settings: Settings) -> Starlette:

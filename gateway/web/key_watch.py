@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
@@ -70,21 +70,28 @@ class KeyWatch:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            try:
-                await self._read()
-            except StoreUnavailable:
-                pass  # expiry is still noticed
-            except Exception:  # noqa: BLE001  # one record that cannot be read must not keep the other keys alive
-                structlog.get_logger().exception("key_check_failed")
+            with contextlib.suppress(StoreUnavailable):  # expiry is still noticed
+                names = iter(list(self._watched))
+                while batch := list(islice(names, _BATCH)):
+                    await self._read(batch)
             self._end()
 
-    async def _read(self) -> None:
-        names = iter(list(self._watched))
-        while batch := list(islice(names, _BATCH)):
-            found = {key.id: key for key in await self._keys.fresh(batch)}
-            for name in batch:
-                self._known.pop(name, None)
-            self._known |= {name: key for name, key in found.items() if name in self._watched}
+    async def _read(self, names: Sequence[str]) -> None:
+        """Reads the keys. One whose record cannot be read counts as revoked, and does not affect others."""
+        found: Sequence[Key] = ()
+        try:
+            found = await self._keys.fresh(names)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, the other keys must be checked
+            if len(names) > 1:
+                for name in names:
+                    await self._read([name])
+                return
+            structlog.get_logger().exception("key_check_failed", key=names[0])
+        for name in names:
+            self._known.pop(name, None)
+        self._known |= {key.id: key for key in found if key.id in self._watched}
 
     def _end(self) -> None:
         now = self._now_ms()

@@ -12,6 +12,8 @@ import pytest
 
 from gateway.settings import Settings
 from gateway.tenants import Scope
+from gateway.web import app
+from gateway.web.http import login_limits
 from gateway.web.pages.routes import PAGES
 from tests.effort import scaled
 from tests.gateway.web.conftest import MakeKey
@@ -62,13 +64,15 @@ def few(choice: random.Random) -> list[bytes]:
 
 
 @pytest.fixture
-def open_settings(settings: Settings, empty_redis: None) -> Settings:
-    """With all that reads more of a request: trusted proxies and a list of hosts."""
+def open_settings(settings: Settings, empty_redis: None, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """With all that reads more of a request, and without what refuses the next one."""
+    monkeypatch.setattr(app, "_METRICS", (0.0, 1))
+    monkeypatch.setattr(login_limits, "PER_ADDRESS", (1, 0.0))
+    monkeypatch.setattr(login_limits, "OVERALL", (1, 0.0))
     hosts = ["x", "*.example"]
     proxies = ["127.0.0.0/8"]
-    return settings.model_copy(
-        update={"trusted_proxies": proxies, "allowed_hosts": hosts, "durability": "assume"}
-    )
+    edge = {"trusted_proxies": proxies, "allowed_hosts": hosts}
+    return settings.model_copy(update={**edge, "durability": "assume", "tenant_request_rate": 0})
 
 
 def test_the_list_of_headers_is_complete() -> None:

@@ -169,17 +169,22 @@ async def test_while_redis_is_down_keys_go_on_until_they_expire(monkeypatch: pyt
             await become(lambda: str(watched.ended) == "this key has expired")
 
 
-async def test_a_record_that_cannot_be_read_does_not_end_the_watch(
+async def test_a_record_that_cannot_be_read_ends_its_own_clients_alone(
     resources: Resources, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_watch, "CHECK_SECONDS", 0.01)
-    key = await key_of(resources, await make_key())
+    broken, whole, revoked = [await key_of(resources, await make_key()) for _ in range(3)]
+    await resources.redis.hset(keys.client_key(broken.id), "expires_at", "soon")  # type: ignore[misc]
     async with KeyWatch(resources.client_keys, lambda: 5) as watch:
-        with watch.watching(key, Scope.JOBS_READ, WakeSignal()) as watched:
-            await resources.redis.hset(keys.client_key(key.id), "expires_at", "soon")  # type: ignore[misc]
-            await asyncio.sleep(0.1)
-            await resources.redis.hset(keys.client_key(key.id), "expires_at", "4")  # type: ignore[misc]
-            await become(lambda: watched.ended is not None)
+        with (
+            watch.watching(broken, Scope.JOBS_READ, WakeSignal()) as lost,
+            watch.watching(whole, Scope.JOBS_READ, WakeSignal()) as kept,
+            watch.watching(revoked, Scope.JOBS_READ, WakeSignal()) as ended,
+        ):
+            await become(lambda: lost.ended is not None)
+            await revoke(resources, revoked)
+            await become(lambda: ended.ended is not None)
+            assert kept.ended is None
 
 
 async def test_this_process_refuses_a_rotated_key_at_once(resources: Resources, make_key: MakeKey) -> None:
