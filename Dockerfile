@@ -1,7 +1,7 @@
 # One image, two commands: `python -m gateway` (the default) and `python -m workers`.
 #
-# python:3.12-slim-trixie: every pinned wheel exists for it (glibc 2.41, so nothing is compiled), and it is
-# below 3.14, from which on arq's use of asyncio.get_event_loop() fails. Alpine's musl would compile PyAV.
+# python:3.12-slim-trixie: every pinned wheel exists for it (glibc 2.41, so nothing is compiled), and pyproject.toml
+# allows it. Alpine's musl would compile PyAV.
 # No init process: both commands are run in exec form, handle SIGTERM themselves and reap what they start.
 
 FROM python:3.12-slim-trixie AS build

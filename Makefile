@@ -1,4 +1,4 @@
-# Everything here does its own set-up: Python 3.11+ and make are all that a machine needs.
+# Everything here does its own set-up: Python 3.11 to 3.13 and make are all that a machine needs.
 # NOTE: keep this file dull. What takes more than three lines is a script of its own.
 
 PYTHON ?= python3
@@ -15,7 +15,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
 $(READY): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (make PYTHON=/path/to/python3)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11, 3.12 or 3.13 is needed, not `$(PYTHON) -V 2>&1` (make PYTHON=/path/to/python3)"; exit 1; }
 	@echo "Setting up $(VENV) (once, about a minute)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock

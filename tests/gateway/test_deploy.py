@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
+from packaging.specifiers import SpecifierSet
 
 from gateway.local import valkey
 from gateway.local.process import ManagedProcess
@@ -108,3 +114,36 @@ def test_the_build_lock_holds_what_the_project_is_built_with() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for needed in ("!gateway", "!workers", "!requirements.lock", "!deploy/requirements-build.lock"):
         assert needed in ignored
+
+
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def test_the_versions_of_python_are_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    allowed = SpecifierSet(project["requires-python"])
+    assert [one for one in ("3.10", *PYTHONS, "3.14", "3.15") if allowed.contains(f"{one}.2")] == [*PYTHONS]
+    assert project["classifiers"] == [f"Programming Language :: Python :: {one}" for one in PYTHONS]
+    assert "Python 3.11, 3.12 or 3.13; 3.14 is not tested yet" in (ROOT / "README.md").read_text()
+    image = re.findall(r"^FROM python:([0-9.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(image) <= set(PYTHONS)
+
+
+@pytest.mark.parametrize("version", ["(3, 10, 9)", "(3, 14, 0)"])
+def test_another_python_is_refused_in_words_before_anything_is_installed(
+    tmp_path: Path, version: str
+) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements-dev.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$1" = -V ] && { echo Python X; exit; }\n'
+        f'exec {sys.executable} -c "import sys; sys.version_info = {version}; exec(sys.argv[1])" "$2"\n'
+    )
+    python.chmod(0o755)
+    made = subprocess.run(
+        ["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert "Python 3.11, 3.12 or 3.13 is needed, not Python X" in made.stdout
+    assert not (tmp_path / ".venv").exists()
