@@ -77,6 +77,23 @@ def url_fault(
     return _host_fault(host, public)
 
 
+def split_url(url: str) -> tuple[str, str, str]:
+    """Scheme and host with port in lower case, and the request target: exactly the bytes that the URL has
+    after its host. ValueError for a URL in which `url_fault` finds a fault of its form.
+
+    A signature may cover the target, so nothing in it is decoded, encoded or normalized.
+    """
+    scheme = _SCHEME.match(url)
+    parts = _PARTS.fullmatch(url, scheme.end()) if scheme else None
+    if scheme is None or parts is None:
+        raise ValueError("not an http(s) URL")
+    _, host, port, rest = parts.groups()
+    target = (rest or "").partition("#")[0]
+    if not target.startswith("/"):  # HTTP requires a path
+        target = "/" + target
+    return scheme[0][:-3].lower(), host.lower() + (port or ""), target
+
+
 def _host_fault(host: str, public: bool) -> tuple[str, str] | None:
     name = host[:-1] if host.endswith(".") else host
     try:

@@ -14,9 +14,11 @@ from typing import Final
 
 
 class ConnectionHolder:
-    """The connection of one request, from when the request gets it until it is released."""
+    """The connection of one request, from when the request gets it until it is released. `received`: the
+    start of what came over it since then."""
 
     def __init__(self) -> None:
+        self.received = bytearray()
         self._transport: asyncio.WriteTransport | None = None
 
     def assign(self, transport: asyncio.WriteTransport | None) -> None:

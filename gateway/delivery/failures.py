@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ssl
+from typing import Final
 
 import aiohttp
 
-from gateway.delivery.attempts import HINT_CHARACTERS, DeliveryOutcome
+from gateway.delivery.attempts import HINT_CHARACTERS, DeliveryOutcome, excerpt
 from gateway.delivery.guard import MAX_ADDRESSES, TooManyAddresses
 from gateway.delivery.headers import printable
 from gateway.errors import AddressRefused
+
+_START_CHARACTERS: Final = 100
+_UNFINISHED: Final = {
+    DeliveryOutcome.PROTOCOL_ERROR: "the reply is not HTTP",
+    DeliveryOutcome.CONNECTION_RESET: "the connection broke before the head of the reply was complete",
+    DeliveryOutcome.TIMEOUT: "the head of the reply was not complete in time",
+}
 
 
 def outcome_of_error(error: Exception) -> DeliveryOutcome:
@@ -50,7 +58,10 @@ def hint_of_error(error: Exception) -> str | None:
             return None
 
 
-def broke_in_reply(error: Exception) -> bool:
-    """Whether the connection broke after a part of the reply's head had arrived."""
-    # The message is a string by default, and the parsed head of the reply if some of it had been read.
-    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+def hint_of_start(outcome: DeliveryOutcome, received: bytes) -> str | None:
+    """What was read of a reply that has no final status line; None if nothing was."""
+    if not received:
+        return None
+    what = _UNFINISHED.get(outcome, "the reply could not be read")
+    start = excerpt(received.partition(b"\n")[0].rstrip())[:_START_CHARACTERS]
+    return f"{what}; it began with: {start}"[:HINT_CHARACTERS]

@@ -27,7 +27,7 @@ from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses
 from gateway.delivery.names import NameService
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
-from gateway.urls import url_fault
+from gateway.urls import split_url, url_fault
 
 MAX_WEBHOOK_URL_CHARACTERS: Final = 2_048
 #: Of one name. Far more than anybody needs, and few enough to check each of them at every lookup.
@@ -276,9 +276,10 @@ def own_addresses(settings: Settings) -> OwnAddresses:
 
 
 def _parts(url: str) -> tuple[str, int, bool]:
-    """Host, port, and whether the scheme is http. ValueError for an invalid port."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme], parts.scheme == "http"
+    """Host, port, and whether the scheme is http. ValueError for an invalid URL or port."""
+    scheme, authority, _ = split_url(url)  # the same parts that are dialled
+    parts = urlsplit(f"//{authority}")
+    return parts.hostname or "", parts.port or _WEB_PORTS[scheme], scheme == "http"
 
 
 def _is_address(host: str) -> bool:

@@ -12,6 +12,7 @@ subscriber may still be working on it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import socket
 import ssl
@@ -23,7 +24,10 @@ from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
 
+from gateway.delivery import raw_reply
 from gateway.delivery.addresses import Network
 from gateway.delivery.attempts import (
     AttemptResult,
@@ -31,7 +35,7 @@ from gateway.delivery.attempts import (
     Reply,
 )
 from gateway.delivery.connections import ConnectionHolder, current_holder, limit_unacknowledged
-from gateway.delivery.failures import broke_in_reply, hint_of_error, outcome_of_error
+from gateway.delivery.failures import hint_of_error, hint_of_start, outcome_of_error
 from gateway.delivery.guard import (
     MAX_WEBHOOK_URL_CHARACTERS,
     AddrInfo,
@@ -45,7 +49,7 @@ from gateway.delivery.names import NameService
 from gateway.delivery.request_result import RequestResult
 from gateway.delivery.timing import Stopwatch, TimedHandshake, current_stopwatch
 from gateway.environment import Environment, no_crash_point
-from gateway.urls import url_fault
+from gateway.urls import split_url, url_fault
 
 __all__ = ["AttemptResult", "Deliverer", "DeliveryOutcome"]
 
@@ -115,7 +119,7 @@ class Deliverer:
 
     def _session(self, *, keep: bool) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 socket_factory=self._socket,
                 resolver=self._names,
                 limit=self._pool_size,
@@ -195,7 +199,11 @@ class Deliverer:
             async with (
                 asyncio.timeout_at(deadline),
                 session.post(
-                    url, data=data, headers=headers, allow_redirects=False, trace_request_ctx=stopwatch
+                    _verbatim(url),
+                    data=data,
+                    headers=headers,
+                    allow_redirects=False,
+                    trace_request_ctx=stopwatch,
                 ) as response,
             ):
                 stopwatch.reply_started()
@@ -205,13 +213,44 @@ class Deliverer:
                 await _read_start(response.content, reply.body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if reply is None:
-                outcome, partial = outcome_of_error(error), broke_in_reply(error)
-                return RequestResult(stopwatch, None, outcome, hint_of_error(error), partial)
+                outcome, received = outcome_of_error(error), bytes(holder.received)
+                if outcome is DeliveryOutcome.PROTOCOL_ERROR:
+                    stopwatch.reply_started()
+                    reply = raw_reply.read(received)
+                if reply is None:
+                    hint = hint_of_error(error) or hint_of_start(outcome, received)
+                    return RequestResult(stopwatch, None, outcome, hint, received)
         finally:
             current_stopwatch.reset(tokens[0])
             current_holder.reset(tokens[1])
             holder.release()
         return RequestResult(stopwatch, reply)
+
+
+def _verbatim(url: str) -> URL:
+    """The URL with exactly the target that it has. aiohttp would decode and encode parts of it, and break a
+    signature over it; it takes what it is given as a path."""
+    scheme, authority, target = split_url(url)
+    return URL.build(scheme=scheme, authority=authority, path=target, encoded=True)
+
+
+class _Handler(ResponseHandler):
+    """A connection that keeps the start of each reply as it came: the parser refuses some replies."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.received = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data[: READ_LIMIT_BYTES - len(self.received)]
+        super().data_received(data)
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        factory: Any = functools.partial(_Handler, loop=self._loop)
+        self._factory = factory
 
 
 class _HeldRequest(aiohttp.ClientRequest):
@@ -220,6 +259,7 @@ class _HeldRequest(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if holder := current_holder.get():
             holder.assign(conn.transport)
+            conn.protocol.received = holder.received
         response = await super().send(conn)
         try:
             # The body is written in the next loop iteration, and uvloop sends it at the end of that one. Do

@@ -17,20 +17,18 @@ _BEFORE_ANY_REPLY: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """`reply`: the answer, if there was one; else `outcome` and `hint` say why there is none.
-
-    `partial`: the connection broke in the middle of a reply.
-    """
+    """`reply`: the answer, if there was one; else `outcome` and `hint` say why there is none, and `received`
+    is the start of what came."""
 
     stopwatch: Stopwatch
     reply: Reply | None = None
     outcome: DeliveryOutcome = DeliveryOutcome.INVALID_URL
     hint: str | None = None
-    partial: bool = False
+    received: bytes = b""
 
     def may_be_repeated(self) -> bool:
         """Whether the subscriber certainly answered nothing, so that the same request may be sent again."""
-        return self.reply is None and not self.partial and self.outcome in _BEFORE_ANY_REPLY
+        return self.reply is None and not self.received and self.outcome in _BEFORE_ANY_REPLY
 
     def result(self, duration_ms: int, retried: bool, url: str) -> AttemptResult:
         """The result of the attempt, if this was its last request."""
@@ -38,7 +36,8 @@ class RequestResult:
         timings = stopwatch.timings()
         if reply is None:
             return AttemptResult(
-                *(self.outcome, None, duration_ms, "", None, timings, stopwatch.reused, retried),
+                *(self.outcome, None, duration_ms, excerpt(self.received), None),
+                *(timings, stopwatch.reused, retried),
                 hint=self.hint,
                 url=url,
             )

@@ -77,6 +77,19 @@ async def test_a_job_s_own_callback_url_gets_it_signed_with_the_tenant_s_secret(
     assert delivery.state is DeliveryState.DELIVERED
 
 
+async def test_an_endpoint_and_a_callback_url_are_called_with_the_bytes_that_were_registered(
+    rig: Rig,
+) -> None:
+    async with subscriber(reply(204)) as served:
+        url = f"{served.url}/%28x%29?sig=a%2Bb%2F"
+        await rig.endpoint(url)
+        job = await rig.completed(callback_url=url)
+        for delivery in await rig.deliveries(job):
+            await rig.deliver(delivery)
+    lines = [head.split(b"\r\n")[0] for head, _ in served.requests]
+    assert lines == [b"POST /hook/%28x%29?sig=a%2Bb%2F HTTP/1.1"] * 2
+
+
 async def test_two_endpoints_and_a_callback_url_are_all_told_the_same_event(rig: Rig) -> None:
     async with subscriber(reply(200)) as one, subscriber(reply(200)) as two, subscriber(reply(200)) as own:
         await rig.endpoint(one.url)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.attempts import outcome_of_status
+from gateway.delivery.attempts import excerpt, outcome_of_status
 from gateway.delivery.http import AttemptResult, Deliverer, DeliveryOutcome
 from tests.gateway.delivery.subscriber import LOOPBACK, Script, reply, subscriber
 
@@ -192,21 +192,23 @@ async def test_a_truncated_body_does_not_change_the_outcome() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "start"),
     [
-        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X%d: a\r\n" % i for i in range(5000)) + b"\r\n",
-        b"HTTP/1.1 200 " + b"a" * 100_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"\x16\x03\x01\x02\x00",
-        b"\0" * 100,
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2"),
+        (b"\x16\x03\x01\x02\x00", "<5 bytes of binary>"),
+        (b"\0" * 100, "<100 bytes of binary>"),
+        (b"HTTP/1.1 OK\r\n", "HTTP/1.1 OK"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\nnonsense", "HTTP/1.1 103 Early Hints"),
+        (b"\xe2\x80\xaeabc" + b"x" * 500, "?abc" + "x" * 96),
     ],
 )
-async def test_an_answer_that_is_not_http_is_a_protocol_error(answer: bytes) -> None:
+async def test_an_answer_that_is_not_http_is_a_protocol_error_that_says_what_was_read(
+    answer: bytes, start: str
+) -> None:
     result = await outcome_against(answer + b"\r\n" * 2)
-    assert (result.outcome, result.status, result.excerpt) == ("protocol_error", None, "")
+    assert (result.outcome, result.status) == ("protocol_error", None)
+    assert result.hint == f"the reply is not HTTP; it began with: {start}"
+    assert result.excerpt == excerpt(answer + b"\r\n" * 2)
 
 
 HTTP_PIECES = st.sampled_from(

@@ -64,6 +64,9 @@ async def test_a_request_is_not_repeated_if_a_reply_had_begun() -> None:
     async with subscriber(first(answered=b"HTTP/1.1 200 OK\r\nContent-")) as served:
         result = await deliver(served.url)
     assert (result.outcome, result.retried, len(served.requests)) == ("connection_reset", False, 1)
+    assert result.hint == (
+        "the connection broke before the head of the reply was complete; it began with: HTTP/1.1 200 OK"
+    )
 
 
 async def test_a_request_that_timed_out_is_not_repeated() -> None:
