@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
 import orjson
@@ -30,6 +30,7 @@ from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.store.base import Admission, Allowance, JobStore, QueuePosition
+from gateway.turns import Turns
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000
@@ -69,6 +70,11 @@ class Posted(NamedTuple):
     allowance: Allowance | None = None
 
 
+def _inspections() -> Turns:
+    """Turns of clip inspections: each is a process of its own, and a hostile clip keeps it busy for 5 s."""
+    return Turns("the inspection of clips", places=2, of_tenant=1, waiting=8, seconds=30)
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     jobs: JobStore
@@ -81,16 +87,18 @@ class Intake:
     rate: float = 0
     burst: int = 1
     media_max: int | None = None
+    inspections: Turns = field(default_factory=_inspections)
 
-    async def check(self, raw: bytes) -> Checked:
-        """Checks a body and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+    async def check(self, raw: bytes, tenant: str = "") -> Checked:
+        """Checks a body and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge, LimitReached,
         Unavailable."""
         request, notices = generation.parse(raw, self.limits)
         if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
             _check_upstream_size(request)
         media = request.inline_media
         if any(file.param.startswith("videos") for file in media):
-            problems = await clips.inspect_clips(media)
+            async with self.inspections.turn(tenant):
+                problems = await clips.inspect_clips(media)
             if problems:
                 raise InvalidRequest(problems)
         return Checked(request, media, notices)

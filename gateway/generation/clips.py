@@ -2,8 +2,8 @@
 
 This needs a demultiplexer: C code that reads untrusted bytes. It runs in its own short-lived process
 (`clip_probe.py`), without our environment and with little memory and time, so a malicious clip can at worst
-get itself refused. At most `_MAX_PROBES` run at once in one event loop. Needs PyAV (the extra `media`);
-without it, clips are accepted without inspection, with a notice.
+get itself refused. The caller limits how many run at once. Needs PyAV (the extra `media`); without it, clips
+are accepted without inspection, with a notice.
 """
 
 from __future__ import annotations
@@ -15,19 +15,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from gateway.errors import Problem, Unavailable
 from gateway.generation.clip_probe import EXIT_NO_PYAV, FACTS
 from gateway.generation.media import InlineMedia, dimensions_fault
 
 TOLERANCE_SECONDS = 0.1  # a clip cut at 8 s ends with the frame after it
-_MAX_PROBES = 2
 _WALL_SECONDS = 30.0  # the probe's own limit on CPU time applies first, unless the machine is overloaded
 _PROBE = Path(__file__).with_name("clip_probe.py")
 _DEMUXER = {"mp4": "mov", "mov": "mov", "avi": "avi"}  # forced, so that a clip cannot choose another one
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 @functools.cache
@@ -45,16 +42,11 @@ async def inspect_clips(media: Sequence[InlineMedia]) -> list[Problem]:
     problems: list[Problem] = []
     for clip in media:
         if clip.kind == "video" and can_inspect():
-            async with _gate():
-                facts = await _probe(clip)
+            facts = await _probe(clip)
             fault = _fault(facts, clip.max_seconds)
             if fault is not None:
                 problems.append(Problem(clip.param, *fault))
     return problems
-
-
-def _gate() -> asyncio.Semaphore:
-    return _gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_MAX_PROBES))
 
 
 async def _probe(clip: InlineMedia) -> tuple[int, int, float] | None:

@@ -107,7 +107,7 @@ def unreadable() -> Space:
     raise BlobStoreUnavailable("a blob could not be measured: Input/output error")
 
 
-async def test_a_post_on_a_full_disk_gets_a_503_with_the_way_out_and_operators_see_it(
+async def test_a_post_on_a_full_disk_gets_a_503_and_operators_see_it(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State, disk: Disk
 ) -> None:
     inline = BODY | {"images": [data_uri("image/png", image("png"))]}

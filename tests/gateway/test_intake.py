@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,11 @@ from gateway.errors import (
     IdempotencyMismatch,
     InvalidRequest,
     LimitReached,
+    Problem,
     StoreUnavailable,
 )
+from gateway.generation import clips
+from gateway.generation.media import InlineMedia
 from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
@@ -310,3 +316,29 @@ async def test_of_two_files_none_stays_when_the_second_cannot_be_written(
     with pytest.raises(BlobStoreUnavailable):
         await accept(resources, encoded(images=[INLINE, data_uri("image/jpeg", image("jpeg"))]))
     assert files(resources) == []
+
+
+async def test_clips_of_one_tenant_hold_up_no_other(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each inspection of the busy tenant lasts until the end of the test."""
+    begun, end = Counter[str](), asyncio.Event()
+
+    async def inspect(media: Sequence[InlineMedia]) -> list[Problem]:
+        begun[media[0].extension] += 1
+        if media[0].extension == "mov":
+            await end.wait()
+        return []
+
+    monkeypatch.setattr(clips, "inspect_clips", inspect)
+    intake = resources.intake
+    slow = encoded(videos=[data_uri("video/quicktime", clip(container="mov"))])
+    busy = [asyncio.create_task(intake.check(slow, "acme")) for _ in range(16)]
+    await asyncio.wait_for(intake.check(encoded(videos=[data_uri("video/mp4", clip())]), "other"), 30)
+    assert begun == {"mov": 1, "mp4": 1}
+    refused = [task.exception() for task in busy if task.done()]
+    assert len(refused) == 7  # one is inspected, eight wait
+    assert all(isinstance(error, LimitReached) for error in refused)
+    end.set()
+    await asyncio.gather(*busy, return_exceptions=True)
+    assert begun["mov"] == 9

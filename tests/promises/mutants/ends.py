@@ -215,9 +215,18 @@ ENDS: Final = (
         (
             named(
                 "gateway/disk_watermark",
-                "a_post_on_a_full_disk_gets_a_503_with_the_way_out_and_operators_see_it",
+                "a_post_on_a_full_disk_gets_a_503_and_operators_see_it",
             ),
         ),
+    ),
+    Mutant(
+        "one_tenant_takes_all_turns",
+        "gateway/turns.py",
+        "Turns._has_room",
+        " and self._held[tenant] < self.of_tenant",
+        "",
+        "a tenant with hostile clips keeps the posts of all others waiting",
+        (named("gateway/turns", "one_tenant_leaves_a_place_for_the_others"),),
     ),
     Mutant(
         "media_count_for_ever",
