@@ -83,8 +83,8 @@ _HEAD = """\
 # Lists are separated by commas. Times are in seconds. A secret may be in a file: NAME_FILE is its path.
 # docs/settings.md says more. Both are drawn from gateway/settings: python -m tests.test_docs
 
-# For compose.yaml, in production: folders on two filesystems of their own. Inline media belong to user 10001; the
-# append-only file needs three times maxmemory, and a full disk stops Valkey.
+# For compose.yaml, in production: folders on two filesystems of their own. Inline media belong to user
+# 10001. The append-only file needs three times maxmemory, and a full disk stops Valkey.
 #VIDU_GATEWAY_BLOBS=/srv/vidu-gateway-blobs
 #VIDU_GATEWAY_REDIS=/srv/vidu-gateway-redis
 """

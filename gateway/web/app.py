@@ -19,7 +19,6 @@ from gateway.background import cancel_all
 from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import open_guard
 from gateway.delivery.http import Deliverer
-from gateway.disk_watermark import DiskGauge
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.resources import Resources, open_resources
@@ -27,6 +26,7 @@ from gateway.settings import Settings
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
 from gateway.web.api.routes import API
+from gateway.web.disk_watermark import DiskGauge
 from gateway.web.http import problems
 from gateway.web.http.assets import Assets
 from gateway.web.http.login_limits import LoginLimits

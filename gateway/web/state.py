@@ -11,10 +11,10 @@ from starlette.requests import Request
 from gateway.callbacks.journal import Journal
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import Deliverer
-from gateway.disk_watermark import DiskGauge
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
+from gateway.web.disk_watermark import DiskGauge
 from gateway.web.http.bodies import ByteBudget
 from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.rates import Rate

@@ -214,7 +214,7 @@ ENDS: Final = (
         "media fill the disk until Redis cannot write its append-only file, and ends itself",
         (
             named(
-                "gateway/disk_watermark",
+                "gateway/web/disk_watermark",
                 "a_post_on_a_full_disk_gets_a_503_and_operators_see_it",
             ),
         ),

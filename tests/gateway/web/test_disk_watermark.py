@@ -12,10 +12,10 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from gateway import disk_watermark
 from gateway.blobs import BlobStore, Space
-from gateway.disk_watermark import DiskGauge
 from gateway.errors import BlobStoreUnavailable, DiskFull
+from gateway.web import disk_watermark
+from gateway.web.disk_watermark import DiskGauge
 from gateway.web.state import State
 from tests.gateway.generation.media_samples import data_uri, image
 from tests.gateway.store.test_memory_watermark_gauge import Clock, until
