@@ -46,7 +46,7 @@ def watched(patient: Machine) -> Iterator[Watched]:
         seen.page.goto(f"{patient.gateway}/ops")
         seen.page.get_by_label("Key").fill(key)
         seen.page.get_by_role("button", name="Sign in").click()
-        expect(seen.page.get_by_text("No active alerts.")).to_be_visible()
+        expect(seen.page.get_by_text("No alarms.")).to_be_visible()
         yield seen
 
 
@@ -117,7 +117,7 @@ def test_from_an_alarm_to_a_repaired_job(patient: Machine, subscriber: Subscribe
     assert len(subscriber.events_of(unheard)) == 1
 
     page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_text("No active alerts.")).to_be_visible()
+    expect(page.get_by_text("No alarms.")).to_be_visible()
     page.get_by_role("link", name="Log").click()
     for act in ("account resumed", "job resolved", "delivery sent again"):
         expect(page.get_by_text(act)).to_be_visible()

@@ -62,7 +62,7 @@ def test_a_page_shows_that_its_figures_are_stale_and_how_old_and_is_live_again_a
                 expect(page.locator("#stale")).to_contain_text("cannot read Redis")
                 expect(page.locator("#stale")).to_contain_text("s old")
                 expect(page.locator("#link")).to_contain_text("stale")
-                expect(page.get_by_text("No active alerts.")).to_be_hidden()
+                expect(page.get_by_text("No alarms.")).to_be_hidden()
             expect(page.locator("#link")).to_have_text("live")
             expect(page.locator("#stale")).to_be_hidden()
 

@@ -39,7 +39,7 @@ async def find(request: Request) -> Response:
         rows, more = await dead_rows(state, skip, PAGE)
         following = address("/ops/deliveries", skip=skip + PAGE) if more else None
     else:
-        rows, more = await _of_tenant(state, tenant, kind), False
+        rows, more = await _of_tenant(state, tenant, kind)
     return render(
         request,
         "deliveries.html",
@@ -84,8 +84,10 @@ async def redeliver_dead(request: Request) -> Response:
     return RedirectResponse(f"/ops/deliveries?said=all_sent_again&number={done['sent']}", 303)
 
 
-async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> list[OpsDeliverySummary]:
-    """The newest deliveries only; the API lists older ones."""
+async def _of_tenant(
+    state: State, tenant: str, kind: DeliveryState | None
+) -> tuple[list[OpsDeliverySummary], bool]:
+    """The newest deliveries, and whether there are more; the API lists those."""
     wanted = DeliveryQuery(
         tenant=tenant,
         states=[kind] if kind else list(DeliveryState),
@@ -95,4 +97,4 @@ async def _of_tenant(state: State, tenant: str, kind: DeliveryState | None) -> l
         limit=PAGE,
     )
     found = await state.resources.deliveries.page(wanted)
-    return [summary(one) for one in found.deliveries]
+    return [summary(one) for one in found.deliveries], found.more

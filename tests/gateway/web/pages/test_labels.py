@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent
 from gateway.store import keys
 from gateway.tenants import Key, Scope
+from gateway.web.alarms import ALERTS
+from gateway.web.pages import webhooks
 from gateway.web.pages.rendering import planned, when
 from gateway.web.state import State
 from tests.gateway.store.conftest import held
@@ -158,3 +161,47 @@ async def test_what_was_done_is_said_of_what_it_was_done_to(browser: httpx.Async
     page = (await browser.get(done.headers["location"])).text
     assert "Account resumed." in page
     assert "Service resumed." not in page
+
+
+async def test_a_disabled_endpoint_is_shown_with_its_reason_and_who_can_enable_it(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient
+) -> None:
+    made = (await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})).json()
+    await client.patch(f"/v1/endpoints/{made['id']}", json={"disabled": True})
+    page = (await browser.get(f"/ops/endpoints/{made['id']}")).text
+    assert f"vidu-gateway endpoints enable {made['id']}" in page
+    assert "Recover the last day" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/ops/deliveries?state=delivered", "Enter a tenant to filter by state."),
+        ("/ops/jobs?phase=queued", "Enter a tenant to filter by phase."),
+    ],
+)
+async def test_a_filter_that_needs_a_tenant_says_so(browser: httpx.AsyncClient, path: str, hint: str) -> None:
+    assert hint in (await browser.get(path)).text
+    assert hint not in (await browser.get(f"{path}&tenant=acme")).text
+    assert hint not in (await browser.get(path.partition("?")[0])).text
+
+
+async def test_a_list_of_deliveries_that_is_cut_says_where_the_others_are(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "PAGE", 1)
+    for _ in range(2):
+        job = (await client.post("/v1/jobs", json=BODY | {"callback_url": "http://127.0.0.1:9000/x"})).json()
+        await client.post(f"/v1/jobs/{job['id']}/cancel")
+    hint = "GET /ops/api/deliveries?tenant=acme"
+    assert hint in (await browser.get("/ops/deliveries?tenant=acme")).text
+    monkeypatch.setattr(webhooks, "PAGE", 2)
+    assert hint not in (await browser.get("/ops/deliveries?tenant=acme")).text
+
+
+async def test_the_overview_names_the_alerts_that_it_does_not_have(browser: httpx.AsyncClient) -> None:
+    """Those of Redis and of the gateway itself are known without it: the page is stale, or not there."""
+    rules = (Path(__file__).parents[4] / "deploy" / "prometheus" / "rules.yaml").read_text()
+    elsewhere = set(re.findall(r"alert: (\w+)", rules)) - ALERTS.keys() - {"RedisAway", "GatewayAbsent"}
+    page = (await browser.get("/ops")).text
+    assert f"Only Prometheus raises {', '.join(sorted(elsewhere))}." in page
