@@ -17,7 +17,7 @@ from gateway import generation
 from gateway.blobs import BlobStore
 from gateway.environment import Environment
 from gateway.errors import BodyTooLarge, InvalidRequest, LimitReached, Notice, Problem
-from gateway.generation import GenerationRequest, Limits, clips
+from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JobState, OnUnknown
@@ -73,17 +73,16 @@ class Intake:
     rate: float = 0
     burst: int = 1
 
-    async def check(self, raw: bytes) -> Checked:
-        """Checks a body and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+    async def check(self, raw: bytes, tenant: str = "") -> Checked:
+        """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         Unavailable."""
         request, notices = generation.parse(raw, self.limits)
         if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
             _check_upstream_size(request)
         media = request.inline_media
-        if any(file.param.startswith("videos") for file in media):
-            problems = await clips.inspect_clips(media)
-            if problems:
-                raise InvalidRequest(problems)
+        problems = await inspection.inspect(media, tenant)
+        if problems:
+            raise InvalidRequest(problems)
         return Checked(request, media, notices)
 
     async def accept(

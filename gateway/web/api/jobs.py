@@ -151,7 +151,7 @@ async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator
     settings = state.resources.settings
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
     async with JsonBody(request, tenant, state.budget, most, in_seconds) as raw:
-        checked = await state.resources.intake.check(raw)
+        checked = await state.resources.intake.check(raw, tenant)
         if checked.request.callback_url is not None:
             with allowing(await state.resources.tenants.networks(tenant)):
                 check_target(state.guard, "callback_url", checked.request.callback_url)
