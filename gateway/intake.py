@@ -25,7 +25,7 @@ from gateway.errors import (
     Notice,
     Problem,
 )
-from gateway.generation import GenerationRequest, Limits, clips
+from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
@@ -71,8 +71,8 @@ class Posted(NamedTuple):
 
 
 def _inspections() -> Turns:
-    """Turns of clip inspections: each is a process of its own, and a hostile clip keeps it busy for 5 s."""
-    return Turns("the inspection of clips", places=2, of_tenant=1, waiting=8, seconds=30)
+    """Turns of inspections: each is a process of its own, and a hostile file keeps it busy for 5 s."""
+    return Turns("the inspection of media", places=2, of_tenant=1, waiting=8, seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,15 @@ class Intake:
     inspections: Turns = field(default_factory=_inspections)
 
     async def check(self, raw: bytes, tenant: str = "") -> Checked:
-        """Checks a body and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge, LimitReached,
-        Unavailable."""
+        """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+        LimitReached, Unavailable."""
         request, notices = generation.parse(raw, self.limits)
         if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
             _check_upstream_size(request)
         media = request.inline_media
-        if any(file.param.startswith("videos") for file in media):
+        if any(file.needs_inspection for file in media):
             async with self.inspections.turn(tenant):
-                problems = await clips.inspect_clips(media)
+                problems = await inspection.inspect(media)
             if problems:
                 raise InvalidRequest(problems)
         return Checked(request, media, notices)

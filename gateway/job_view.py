@@ -24,7 +24,7 @@ RESULT_LIFETIME_MS: Final = 3_600_000
 #: `code` of a warning.
 WARNINGS: Final = (
     *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
-    *("meta_data_not_json", "clip_not_inspected"),
+    *("meta_data_not_json", "clip_not_inspected", "image_not_inspected"),
     *("name_unknown", "deliveries_held"),
     *("output_url_changed", "output_url_unusual", "output_url_moved", "output_with_error"),
     "output_status_unknown",

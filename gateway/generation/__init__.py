@@ -2,7 +2,7 @@
 
 `parse` reports every problem at once. The model (`gateway.generation.model`) checks each value alone. The
 rules (`gateway.generation.rules`) check what depends on two fields, on a setting or on the bytes of a file.
-The length and size of inline clips need a child process, so `clips.inspect_clips` checks them separately.
+Inline clips, and images in doubt, need a child process, so `inspection.inspect` checks them separately.
 
 Stored parameters hold a reference (`blob:...`) in place of each inline file. A client cannot send such a
 reference itself: a media reference must be an http(s) URL or a data URI.
@@ -44,7 +44,7 @@ def parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, list[Notice]]:
     """Parses a body into a request and notices.
 
     Raises `MalformedBody` if the body is not JSON, or `InvalidRequest` with every problem at once, except
-    those of clips (see `clips.inspect_clips`).
+    those that `inspection.inspect` finds.
     """
     fields, problems = flat_fields(strict_json.loads(raw), _PARAMETERS)
     found = examine(fields, limits)

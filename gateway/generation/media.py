@@ -1,9 +1,8 @@
 """Checks media references: the type of inline images and clips, and every published limit.
 
 A reference is a URL, or a data URI (`gateway.generation.data_uris`). For a data URI, the magic bytes must
-match the declared type, and the size of an image is read from its header. Pixels are never decoded, so a
-decompression bomb does no harm. The length and size of a clip need a demultiplexer: see
-`gateway.generation.clips`.
+match the declared type, and the structure of an image must be complete. Nothing is decoded here. Clips, and
+images whose structure leaves a doubt, are inspected later: see `gateway.generation.inspection`.
 
 Limits (published documentation): images png, jpeg, jpg, webp; clips mp4, mov, avi; both at least 128x128,
 with an aspect ratio from 1:4 to 4:1, inclusive. URLs are checked by syntax only and never downloaded.
@@ -11,21 +10,17 @@ with an aspect ratio from 1:4 to 4:1, inclusive. URLs are checked by syntax only
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
-
-import imagesize
 
 from gateway.errors import Problem
 from gateway.generation import data_uris
 from gateway.generation.file_types import EXTENSIONS, HEAD_BYTES, MIME_OF_EXTENSION, Kind, name_of, sniff
-from gateway.generation.still_image import still_image_fault
+from gateway.generation.still_image import is_in_doubt, size_of, still_image_fault
 from gateway.urls import url_fault
 
 MIN_PIXELS = 128
 MAX_RATIO = 4
 MAX_URL_CHARACTERS = 8192  # pre-signed URLs are long, but a URL must not be able to fill Redis
-_HEADER_BYTES = 256 * 1024  # a JPEG may have this much before its size; we do not search further
 _OTHER_PLACE: dict[Kind, str] = {"image": "videos", "video": "images"}
 
 
@@ -34,6 +29,7 @@ class InlineMedia:
     """One file that was sent inside the request. `param`: its position, such as `images[2]`.
 
     `max_seconds`: the longest allowed length of a clip, which depends on the number of clips; 0 for an image.
+    `needs_inspection`: not everything could be checked without decoding.
     """
 
     param: str
@@ -42,6 +38,7 @@ class InlineMedia:
     extension: str
     raw: bytes = field(repr=False)
     max_seconds: float = 0.0
+    needs_inspection: bool = False
 
 
 def check(
@@ -72,7 +69,9 @@ def check(
     if fault is not None:
         problems.append(Problem(param, *fault))
         return None
-    return InlineMedia(param, kind, MIME_OF_EXTENSION[extension], extension, raw, max_seconds)
+    mime = MIME_OF_EXTENSION[extension]
+    doubt = kind == "video" or is_in_doubt(raw, extension)
+    return InlineMedia(param, kind, mime, extension, raw, max_seconds, doubt)
 
 
 def dimensions_fault(width: int, height: int) -> tuple[str, str] | None:
@@ -108,10 +107,9 @@ def _content_fault(raw: bytes, kind: Kind, extension: str) -> tuple[str, str] | 
         return "media_type_mismatch", f"{message}; {way_out}"
     if kind == "video":
         return None
-    width, height = imagesize.get(io.BytesIO(raw[:_HEADER_BYTES]), exif_rotation=False)
-    if width <= 0 or height <= 0:
-        return "media_unreadable", f"has a damaged {extension} header; export the image again"
-    return dimensions_fault(width, height) or still_image_fault(raw, extension)
+    fault = still_image_fault(raw, extension)
+    size = size_of(raw)
+    return fault if fault or size is None else dimensions_fault(*size)
 
 
 def _unknown_message(head: bytes, kind: Kind) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from gateway import strict_json
 from gateway.errors import MalformedBody, Notice, Problem
-from gateway.generation import clips, media
+from gateway.generation import inspection, media
 from gateway.generation.file_types import Kind
 from gateway.generation.model import PUBLISHED_MODELS
 from gateway.texts import is_blank
@@ -114,9 +114,11 @@ def _references(found: Findings, references: list[object], name: str, kind: Kind
         )
         if inline is not None:
             found.inline.append(inline)
-            if kind == "video" and not clips.can_inspect():
-                message = "length and size were not checked: PyAV is not installed on the gateway"
-                found.notify(inline.param, "clip_not_inspected", message)
+            if inline.needs_inspection and not inspection.can_inspect():
+                what = "length and size" if kind == "video" else "size and completeness"
+                message = f"{what} were not checked: PyAV is not installed on the gateway"
+                code = "clip_not_inspected" if kind == "video" else "image_not_inspected"
+                found.notify(inline.param, code, message)
 
 
 def _prompt(found: Findings, prompt: object) -> None:

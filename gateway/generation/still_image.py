@@ -1,34 +1,69 @@
-"""Checks that a png, jpg or webp file is complete and is a still picture.
+"""Tells by the structure of a png, jpg or webp file whether it is a complete still picture.
 
-It reads only the structure and decodes nothing. An animated picture is refused, because nobody can say which
-of its frames the upstream would use. Sources: PNG (W3C, third edition), ITU-T T.81 annex B, the WebP
-container specification.
+It decodes nothing. If the structure leaves that open, `gateway.generation.inspection` decodes the picture. An
+animated picture is refused, because nobody can say which of its frames the upstream would use. Sources: PNG
+(W3C, third edition), ITU-T T.81 annex B, the WebP container specification.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 
+import imagesize
+
 _PNG_FIRST_CHUNK = 8
-_MAX_CHUNKS_BEFORE_PIXELS = 1000
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG_END = b"\xff\xd9"
+_PADDING = b"\0\r\n"  # some programs write a little of it behind the end
+_PADDING_BYTES = 64
+_HEADER_BYTES = 256 * 1024  # beyond that, a JPEG with endless segments would keep us busy
+_MAX_CHUNKS = 1000
 _WEBP_ANIMATION_FLAG = 0x02
 
 _ANIMATED = ("animated_image", "is animated; send a still picture, or the animation as a clip in videos")
 _TRUNCATED = ("media_truncated", "ends too early; send the complete file")
 
+Fault = tuple[str, str]
 
-def still_image_fault(raw: bytes, extension: str) -> tuple[str, str] | None:
+
+def size_of(raw: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels; None if the first 256 KiB do not say."""
+    width, height = imagesize.get(io.BytesIO(raw[:_HEADER_BYTES]), exif_rotation=False)
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def still_image_fault(raw: bytes, extension: str) -> Fault | None:
     """Code and message of the fault, or None. `extension`: png, jpg or webp, proved by the magic bytes."""
     if extension == "png":
         return _png_fault(raw)
     if extension == "webp":
         return _webp_fault(raw)
-    return None if b"\xff\xd9" in raw[2:] else _TRUNCATED
+    if _JPEG_END not in raw[2:]:
+        return _TRUNCATED
+    late = len(raw) > _HEADER_BYTES  # a depth map or a colour profile may come before the size
+    return None if late or size_of(raw) else _damaged(extension)
 
 
-def _png_fault(raw: bytes) -> tuple[str, str] | None:
+def is_in_doubt(raw: bytes, extension: str) -> bool:
+    """Whether only decoding shows if a picture without a fault is complete, or how large it is."""
+    if extension == "png":
+        return not raw.endswith(_PNG_END)
+    if extension == "webp":
+        return False
+    # An EXIF thumbnail has an end marker, too. A photo with a clip or a depth map behind it is complete.
+    end = raw[-_PADDING_BYTES:].rstrip(_PADDING)
+    return not end.endswith(_JPEG_END) or size_of(raw) is None
+
+
+def _png_fault(raw: bytes) -> Fault | None:
+    first = raw[_PNG_FIRST_CHUNK + 4 : _PNG_FIRST_CHUNK + 8]
+    if first == b"CgBI":
+        return "media_unreadable", "is a PNG that Xcode rewrote for Apple's devices; send the original image"
+    if first != b"IHDR" or not size_of(raw):
+        return _damaged("png")
     at = _PNG_FIRST_CHUNK
-    for _ in range(_MAX_CHUNKS_BEFORE_PIXELS):
+    for _ in range(_MAX_CHUNKS):
         if at + 8 > len(raw):
             return _TRUNCATED
         length, name = struct.unpack_from(">I4s", raw, at)
@@ -40,9 +75,24 @@ def _png_fault(raw: bytes) -> tuple[str, str] | None:
     return "media_unreadable", "has too many chunks before its pixels; export the image again"
 
 
-def _webp_fault(raw: bytes) -> tuple[str, str] | None:
-    if struct.unpack_from("<I", raw, 4)[0] + 8 > len(raw):
+def _webp_fault(raw: bytes) -> Fault | None:
+    if len(raw) < 30 or not size_of(raw):
+        return _damaged("webp")
+    end = struct.unpack_from("<I", raw, 4)[0] + 8
+    if end > len(raw):
         return _TRUNCATED
     if raw[12:16] == b"VP8X" and raw[20] & _WEBP_ANIMATION_FLAG:
         return _ANIMATED
-    return None
+    at = 12
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > end:
+            return _damaged("webp")
+        name, length = struct.unpack_from("<4sI", raw, at)
+        at += 8 + length
+        if name in (b"VP8 ", b"VP8L"):
+            return None if at <= end else _TRUNCATED
+    return _damaged("webp")
+
+
+def _damaged(extension: str) -> Fault:
+    return "media_unreadable", f"has a damaged {extension} header; export the image again"

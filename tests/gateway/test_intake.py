@@ -22,7 +22,7 @@ from gateway.errors import (
     Problem,
     StoreUnavailable,
 )
-from gateway.generation import clips
+from gateway.generation import inspection
 from gateway.generation.media import InlineMedia
 from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
@@ -330,7 +330,7 @@ async def test_clips_of_one_tenant_hold_up_no_other(
             await end.wait()
         return []
 
-    monkeypatch.setattr(clips, "inspect_clips", inspect)
+    monkeypatch.setattr(inspection, "inspect", inspect)
     intake = resources.intake
     slow = encoded(videos=[data_uri("video/quicktime", clip(container="mov"))])
     busy = [asyncio.create_task(intake.check(slow, "acme")) for _ in range(16)]

@@ -42,6 +42,7 @@ def clip(
             assert isinstance(stream, VideoStream)
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
+            stream.options = {"bf": "0"}  # with frames out of order, some headers count one frame more
             for _ in range(round(seconds * 10)):
                 target.mux(stream.encode(av.VideoFrame(*size, "yuv420p")))
             target.mux(stream.encode())

@@ -170,7 +170,9 @@ def test_a_jpeg_with_a_large_exif_block_is_measured() -> None:
 
 
 def test_a_jpeg_without_a_size_is_refused() -> None:
-    assert check(data_uri("image/jpeg", b"\xff\xd8\xff\xe0\0\x02" + b"\0" * 500_000))[1] == "media_unreadable"
+    start = b"\xff\xd8\xff\xe0\0\x02"
+    assert check(data_uri("image/jpeg", start + b"\0" * 500_000))[1] == "media_truncated"
+    assert check(data_uri("image/jpeg", start + b"\0" * 500 + b"\xff\xd9"))[1] == "media_unreadable"
 
 
 def test_a_png_with_endless_chunks_is_refused() -> None:

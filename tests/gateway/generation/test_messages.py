@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.generation import Limits, clips
+from gateway.generation import Limits, inspection
 from tests.gateway.generation.bodies import CLIP, IMAGE, SMALLEST, encoded, only_problem, parse, problems_of
 from tests.gateway.generation.media_samples import clip, data_uri, image
 
@@ -155,9 +155,16 @@ def test_the_length_that_gets_a_notice_can_be_set() -> None:
 def test_a_clip_that_cannot_be_inspected_gets_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     film = data_uri("video/mp4", clip(0.5))
     assert parse(videos=[film])[1] == []
-    monkeypatch.setattr(clips, "can_inspect", lambda: False)
+    monkeypatch.setattr(inspection, "can_inspect", lambda: False)
     _, notices = parse(videos=[CLIP, film])
     assert [(notice.param, notice.code) for notice in notices] == [("videos[1]", "clip_not_inspected")]
+
+
+def test_a_picture_in_doubt_that_cannot_be_inspected_gets_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "can_inspect", lambda: False)
+    pictures = [data_uri("image/png", image()), data_uri("image/png", image() + b"more")]
+    _, notices = parse(images=pictures)
+    assert [(notice.param, notice.code) for notice in notices] == [("images[1]", "image_not_inspected")]
 
 
 @pytest.mark.parametrize("body", [[], "text", 5, None, True])

@@ -1,0 +1,106 @@
+"""Inspects inline clips, and pictures that need it, in a child process that may crash.
+
+This needs demultiplexers and decoders: C code that reads untrusted bytes. It runs in its own short-lived
+process (`media_probe.py`), without our environment and with little memory and time, so a malicious file can
+at worst get itself refused. The caller limits how many run at once. Needs PyAV (the extra `media`); without
+it, files are accepted without inspection, with a notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.errors import Problem, Unavailable
+from gateway.generation.media import InlineMedia, dimensions_fault
+from gateway.generation.media_probe import EXIT_NO_PYAV, EXIT_TOO_LARGE, FACTS, SOURCES
+from gateway.generation.still_image import size_of
+
+TOLERANCE_SECONDS = 0.1  # a clip cut at 8 s ends with the frame after it
+_WALL_SECONDS = 30.0  # the probe's own limit on CPU time applies first, unless the machine is overloaded
+_PROBE = Path(__file__).with_name("media_probe.py")
+_MAX_PIXELS = 250_000_000  # decoders refuse more as if it were damaged
+_TOO_LARGE = ("media_too_large", "takes too much memory or time to decode; make it smaller, or send a URL")
+_TOO_LARGE_CODES = (EXIT_TOO_LARGE, -9, -24)  # SIGKILL and SIGXCPU, which Windows has not
+_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+Fault = tuple[str, str]
+
+
+@functools.cache
+def can_inspect() -> bool:
+    """Whether PyAV is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+async def inspect(media: Sequence[InlineMedia]) -> list[Problem]:
+    """A problem for each bad file in `media`; those that need no inspection are passed over.
+
+    Takes about 0.1 s for each file. Raises `Unavailable` if the inspection itself could not run, which says
+    nothing about the file.
+    """
+    problems: list[Problem] = []
+    for file in media:
+        if file.needs_inspection and can_inspect():
+            fault = await _probe(file)
+            if fault is not None:
+                problems.append(Problem(file.param, *fault))
+    return problems
+
+
+async def _probe(file: InlineMedia) -> Fault | None:
+    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    command = (sys.executable, "-I", str(_PROBE), file.extension)
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=null, env=environment
+        )
+    except OSError as error:
+        raise Unavailable(f"the inspection of media could not be started: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(_WALL_SECONDS):
+            output, _ = await process.communicate(file.raw)
+    except TimeoutError as error:
+        raise Unavailable("the inspection of media took too long on this machine") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode == EXIT_NO_PYAV:
+        raise Unavailable("the inspection of media could not load PyAV")
+    if process.returncode in _TOO_LARGE_CODES:
+        return _TOO_LARGE
+    if process.returncode != 0 or len(output) != FACTS.size:
+        return _unreadable(file)
+    return _fault(file, *FACTS.unpack(output))
+
+
+def _unreadable(file: InlineMedia) -> Fault:
+    if file.kind == "image":
+        width, height = size_of(file.raw) or (0, 0)
+        if width * height > _MAX_PIXELS:
+            return _TOO_LARGE
+        return "media_truncated", "ends too early or is damaged; send the complete file, or export it again"
+    return "clip_unreadable", "cannot be read; export it again, for instance as H.264 in mp4"
+
+
+def _fault(
+    file: InlineMedia, width: int, height: int, seconds: float, source: int, whole: bool
+) -> Fault | None:
+    if not whole:
+        return "media_truncated", "ends too early; send the complete file"
+    if not width or not height:
+        return "clip_without_video", "has no video track; send a clip that has one"
+    if seconds > file.max_seconds + TOLERANCE_SECONDS and file.kind == "video":
+        limits = "one clip of up to 8 s, or two of up to 5 s each"
+        says = SOURCES[source] if source < len(SOURCES) else "one of its headers"
+        message = f"lasts {seconds:.1f} s by {says}, and may last {file.max_seconds:g} s; send {limits}"
+        if source:
+            message += ", and export it again if that header is wrong"
+        return "clip_too_long", message
+    return dimensions_fault(width, height)
