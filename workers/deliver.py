@@ -103,7 +103,7 @@ class DeliveryWorker:
             ours = {**ours, "traceparent": trace}
         added = endpoint.headers if endpoint else {}
         also = await self.networks(delivery.tenant)
-        return await self.deliverer.post(url, headers.outgoing(added, ours), body, also)
+        return await self.deliverer.post(url, headers.outgoing(added, ours), body, also, delivery.tenant)
 
     async def _record(
         self,

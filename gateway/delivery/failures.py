@@ -10,6 +10,7 @@ import aiohttp
 from gateway.delivery.attempts import HINT_CHARACTERS, DeliveryOutcome, excerpt
 from gateway.delivery.guard import MAX_ADDRESSES, TooManyAddresses
 from gateway.delivery.headers import printable
+from gateway.delivery.names import TooManyLookups
 from gateway.errors import AddressRefused
 
 _START_CHARACTERS: Final = 100
@@ -50,6 +51,8 @@ def hint_of_error(error: Exception) -> str | None:
             certificate_error=ssl.SSLCertVerificationError() as fault
         ):
             return printable(f"the certificate was refused: {fault.verify_message}")[:HINT_CHARACTERS]
+        case aiohttp.ClientConnectorError(os_error=TooManyLookups()):
+            return "too many lookups of your names hang; check their name servers"
         case aiohttp.ClientConnectorError(os_error=TooManyAddresses()):
             return f"the name has more than {MAX_ADDRESSES} addresses; give it fewer"
         case aiohttp.ClientConnectorError(os_error=AddressRefused()):

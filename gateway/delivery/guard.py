@@ -24,7 +24,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery import addresses
 from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses
-from gateway.delivery.names import NameService
+from gateway.delivery.names import NameService, on_behalf_of
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
 from gateway.urls import split_url, url_fault
@@ -108,7 +108,7 @@ class Guard:
         http, and looks up our own places, because the factory itself cannot wait."""
         _, port, plain = _parts(url)
         _plain_http.set(plain)
-        await self._own.learn(port, self._look_up)
+        await self._own.learn(port, self._look_up_own)
 
     def permits(self, address: str, port: int, *, plain: bool = False) -> bool:
         """Whether this literal address and port may be dialled. `plain`: over http."""
@@ -126,7 +126,11 @@ class Guard:
 
     async def learn(self) -> None:
         """Looks up where the service itself listens. Call it once at the start. Never raises."""
-        await self._own.learn_all(self._look_up)
+        await self._own.learn_all(self._look_up_own)
+
+    async def _look_up_own(self, name: str, port: int) -> list[str]:
+        with on_behalf_of(""):  # no tenant may keep us from knowing our own addresses
+            return await self._look_up(name, port)
 
     def check_literal(self, url: str) -> str | None:
         """What is wrong with a subscriber's URL, without a name lookup; None: nothing.
@@ -154,7 +158,7 @@ class Guard:
         if fault := url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
             return fault[1]
         host, port, plain = _parts(url)
-        await self._own.learn(port, self._look_up)
+        await self._own.learn(port, self._look_up_own)
         if (refused := self.check_literal(url)) or _is_address(host):
             return refused
         found = await self._look_up(host, port)

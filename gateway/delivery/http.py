@@ -45,7 +45,7 @@ from gateway.delivery.guard import (
     allowing,
 )
 from gateway.delivery.headers import loggable_headers
-from gateway.delivery.names import NameService
+from gateway.delivery.names import NameService, on_behalf_of
 from gateway.delivery.request_result import RequestResult
 from gateway.delivery.timing import Stopwatch, TimedHandshake, current_stopwatch
 from gateway.environment import Environment, no_crash_point
@@ -122,6 +122,7 @@ class Deliverer:
             connector=_Connector(
                 socket_factory=self._socket,
                 resolver=self._names,
+                use_dns_cache=False,  # its lookups are shared by all tenants; our resolver remembers them
                 limit=self._pool_size,
                 keepalive_timeout=_KEEPALIVE_SECONDS if keep else None,
                 force_close=not keep,
@@ -146,16 +147,22 @@ class Deliverer:
         return raw
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, also: tuple[Network, ...] = ()
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        also: tuple[Network, ...] = (),
+        tenant: str = "",
     ) -> AttemptResult:
         """Makes one attempt. Nothing that a subscriber does raises; a cancellation is raised.
 
         `also`: networks that may be dialled in addition; the connection is then not kept for later attempts.
+        `tenant`: the owner, whose threads look up the name.
         """
         clock = asyncio.get_running_loop().time
         started = clock()
         await self._reach("deliver.before")
-        with allowing(also):
+        with allowing(also), on_behalf_of(tenant):
             last, retried = await self._attempt(url, headers, body, self._dialling if also else self._keeping)
         await self._reach("deliver.after")
         duration_ms = round((clock() - started) * 1000)

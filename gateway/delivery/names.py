@@ -1,4 +1,4 @@
-"""Looks up names, so that a subscriber whose lookups hang does not hold up the others.
+"""Looks up names, so that a tenant whose lookups hang does not hold up the others.
 
 The event loop's own lookup is not good enough: uvloop uses libuv's four threads, two at a time per process.
 """
@@ -6,19 +6,26 @@ The event loop's own lookup is not good enough: uvloop uses libuv's four threads
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
 _LOOKUP_SECONDS: Final = 3.0
 _MAX_WAIT_SECONDS: Final = 5.0
-_THREADS: Final = 64
+_THREADS: Final = 128
+_THREADS_PER_TENANT: Final = 8
 _THREADS_PER_DOMAIN: Final = 4
+_KEPT_SECONDS: Final = 10.0
+_MOST_KEPT: Final = 1000
+# The tenant on whose behalf names are looked up; "" for the service itself.
+_tenant: ContextVar[str] = ContextVar("lookup_tenant", default="")
 # Second-level labels under which a country registers names, as in co.uk. A rule such as "any short label"
 # would be wrong: the owner of a short domain could then get many threads.
 _SHARED_IN_COUNTRIES: Final = frozenset(("co", "com", "net", "org", "edu", "gov", "ac", "ne", "or", "go"))
@@ -26,13 +33,28 @@ _SHARED_IN_COUNTRIES: Final = frozenset(("co", "com", "net", "org", "edu", "gov"
 Found = tuple[socket.AddressFamily, int, str]  # family, protocol, address
 
 
+@contextlib.contextmanager
+def on_behalf_of(tenant: str) -> Iterator[None]:
+    """Names that are looked up inside the block use the tenant's threads."""
+    token = _tenant.set(tenant)
+    try:
+        yield
+    finally:
+        _tenant.reset(token)
+
+
+class TooManyLookups(socket.gaierror):
+    """The tenant's threads are all busy with other lookups."""
+
+
 class NameService:
-    """The system's name lookup, each in its own thread.
+    """The system's name lookup, each in its own thread. Addresses are remembered for `kept_seconds`.
 
     A lookup cannot be stopped: if it hangs, it keeps its thread until the system ends it, even if nobody
-    waits for it any more. So the threads are limited: `threads` in total, `threads_per_domain` for the names
-    of one domain, and one for each name. `max_wait_seconds`: how long a lookup waits for a free thread before
-    it fails as if no name server answered.
+    waits for it any more. So the threads are limited: `threads` in total, `threads_per_tenant` for one tenant
+    (`on_behalf_of`), `threads_per_domain` for its names of one domain, and one for each of its names.
+    `max_wait_seconds`: how long a lookup waits for a free thread before it fails as if no name server
+    answered.
     """
 
     def __init__(
@@ -40,13 +62,20 @@ class NameService:
         threads: int = _THREADS,
         threads_per_domain: int = _THREADS_PER_DOMAIN,
         max_wait_seconds: float = _MAX_WAIT_SECONDS,
+        *,
+        threads_per_tenant: int = _THREADS_PER_TENANT,
+        kept_seconds: float = _KEPT_SECONDS,
     ) -> None:
         self._threads = asyncio.Semaphore(threads)
+        self._threads_per_tenant = threads_per_tenant
         self._threads_per_domain = threads_per_domain
         self._max_wait_seconds = max_wait_seconds
-        # A semaphore lives as long as a lookup holds it or waits for it.
-        self._domains: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._running: dict[tuple[str, int], asyncio.Task[list[Found]]] = {}
+        self._kept_seconds = kept_seconds
+        # A semaphore lives as long as a lookup holds it or waits for it. Keys: a tenant, a tenant's domain.
+        self._limits: WeakValueDictionary[tuple[str, ...], asyncio.Semaphore] = WeakValueDictionary()
+        # Of each tenant its own: a name that waits for one tenant's threads must not wait for all.
+        self._running: dict[tuple[str, str, int], asyncio.Task[list[Found]]] = {}
+        self._kept: dict[tuple[str, int], tuple[float, list[Found]]] = {}
 
     async def __call__(self, name: str, port: int) -> list[str]:
         """The addresses of the name, within 3 seconds. OSError if it has none or the lookup failed."""
@@ -54,12 +83,16 @@ class NameService:
             return [address for _, _, address in await self.find(name)]
 
     async def find(self, name: str, family: int = socket.AF_UNSPEC) -> list[Found]:
-        """The addresses of the name. OSError if it has none or the lookup failed. Callers share a lookup of
-        the same name; a caller that is cancelled does not stop it for the others."""
-        key = (name.lower(), family)
+        """The addresses of the name. OSError if it has none or the lookup failed. Callers of one tenant share
+        a lookup of the same name; a caller that is cancelled does not stop it for the others."""
+        until, kept = self._kept.get((name.lower(), family), (0.0, []))
+        if asyncio.get_running_loop().time() < until:
+            return kept
+        tenant = _tenant.get()
+        key = (tenant, name.lower(), family)
         lookup = self._running.get(key)
         if lookup is None:
-            lookup = asyncio.create_task(self._look_up(name, family), name=f"lookup {name}")
+            lookup = asyncio.create_task(self._look_up(tenant, name, family), name=f"lookup {name}")
             self._running[key] = lookup
             lookup.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(lookup)
@@ -71,23 +104,30 @@ class NameService:
             lookup.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
 
-    async def _look_up(self, name: str, family: int) -> list[Found]:
+    async def _look_up(self, tenant: str, name: str, family: int) -> list[Found]:
+        of_domain = self._limit((tenant, domain_of(name)), self._threads_per_domain)
+        of_tenant = self._limit((tenant,), self._threads_per_tenant)
         async with AsyncExitStack() as permits:
             try:
                 async with asyncio.timeout(self._max_wait_seconds):
-                    await permits.enter_async_context(self._domain_threads(domain_of(name)))
-                    await permits.enter_async_context(self._threads)
+                    for threads in (of_domain, of_tenant, self._threads):
+                        await permits.enter_async_context(threads)
             except TimeoutError:
-                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups are running") from None
-            return await _in_a_thread(f"lookup {name}", partial(_getaddrinfo, name, family))
+                raise TooManyLookups(socket.EAI_AGAIN, "too many lookups are running") from None
+            found = await _in_a_thread(f"lookup {name}", partial(_getaddrinfo, name, family))
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        until = asyncio.get_running_loop().time() + self._kept_seconds
+        self._kept[name.lower(), family] = until, found
+        return found
 
-    def _domain_threads(self, domain: str) -> asyncio.Semaphore:
-        threads = self._domains.get(domain)
-        if threads is None:
-            threads = self._domains[domain] = asyncio.Semaphore(self._threads_per_domain)
-        return threads
+    def _limit(self, key: tuple[str, ...], threads: int) -> asyncio.Semaphore:
+        found = self._limits.get(key)
+        if found is None:
+            found = self._limits[key] = asyncio.Semaphore(threads)
+        return found
 
-    def _forget(self, key: tuple[str, int], lookup: asyncio.Task[list[Found]]) -> None:
+    def _forget(self, key: tuple[str, str, int], lookup: asyncio.Task[list[Found]]) -> None:
         del self._running[key]
         if not lookup.cancelled():
             lookup.exception()  # mark it as retrieved: there may be no caller left that would

@@ -158,7 +158,9 @@ async def _test(state: State, endpoint: Endpoint) -> schemas.TestResult:
     )
     ours = signing.sign(_secrets(state.resources.keyring, endpoint, now), event_id, now // 1000, body)
     also = await state.resources.tenants.networks(endpoint.tenant)
-    result = await state.deliverer.post(endpoint.url, outgoing(endpoint.headers, ours), body, also)
+    result = await state.deliverer.post(
+        endpoint.url, outgoing(endpoint.headers, ours), body, also, endpoint.tenant
+    )
     attempt = {"at": rfc3339(now), **result.public(), "hint": _hint(result)}
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.delivery.guard import allowing
+from gateway.delivery.names import on_behalf_of
 from gateway.delivery.secrets import endpoint_secret
 from gateway.endpoints import Endpoint
 from gateway.errors import Conflict, InvalidRequest, NotFound, Notice
@@ -102,7 +103,7 @@ async def read(request: Request, key: Key, model: type[M]) -> M:
 async def resolved(state: State, tenant: str, url: str) -> list[Notice]:
     """Warnings about the URL. InvalidRequest if its name resolves to a forbidden address. Done last, because
     the lookup takes time."""
-    with allowing(await state.resources.tenants.networks(tenant)):
+    with allowing(await state.resources.tenants.networks(tenant)), on_behalf_of(tenant):
         fault, warning = await check_resolved_target(state.guard, "url", url)
     if fault is not None:
         raise InvalidRequest([fault])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,7 +15,7 @@ import uvloop
 from gateway.delivery import names
 from gateway.delivery.guard import SystemResolver
 from gateway.delivery.http import Deliverer
-from gateway.delivery.names import NameService
+from gateway.delivery.names import NameService, on_behalf_of
 from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
 
 real = socket.getaddrinfo
@@ -75,13 +76,15 @@ def test_webhooks_continue_while_other_lookups_hang(system: System) -> None:
             Deliverer(LOOPBACK, total_seconds=60.0, retry_seconds=(0.0, 0.0)) as deliverer,
         ):
             stuck = [
-                asyncio.create_task(deliverer.post(f"http://hang{n}.of{n // 4}.test/", {}, b"{}"))
+                asyncio.create_task(
+                    deliverer.post(f"http://hang{n}.of{n // 4}.test/", {}, b"{}", tenant=f"t{n // 20}")
+                )
                 for n in range(40)
             ]
-            await asked(system, 40)
+            await asked(system, 16)
             for n in range(5):
                 url = f"http://hooks{n}.example:{served.port}/"
-                assert (await deliverer.post(url, {}, b"{}")).outcome == "succeeded"
+                assert (await deliverer.post(url, {}, b"{}", tenant="acme")).outcome == "succeeded"
             assert not any(task.done() for task in stuck)
             for task in stuck:
                 task.cancel()
@@ -107,7 +110,7 @@ def test_the_names_of_one_domain_use_at_most_four_threads(system: System) -> Non
 
 def test_all_lookups_together_stay_within_the_thread_limit(system: System) -> None:
     async def work() -> None:
-        service = NameService(threads=3)
+        service = NameService(threads=3, threads_per_tenant=30)
         stuck = [asyncio.create_task(service.find(f"hang.of{n}.test")) for n in range(20)]
         await asked(system, 3)
         system.end.set()
@@ -128,8 +131,67 @@ def test_parallel_lookups_of_one_name_are_shared(system: System) -> None:
         assert isinstance(found[0], asyncio.CancelledError)
         assert all(isinstance(each, list) and each for each in found[1:])
         assert len(system.asked) == 1
-        await service.find("hang.test")
+        await NameService().find("hang.test")
         assert len(system.asked) == 2
+
+    on_uvloop(work)
+
+
+def test_one_tenant_whose_lookups_hang_holds_up_no_other_also_when_nobody_waits_for_them(
+    system: System,
+) -> None:
+    async def work() -> None:
+        service = NameService(threads=20, max_wait_seconds=60)
+        for n in range(100):  # each of a domain of its own, as a tenant with a wildcard or many domains can
+            with on_behalf_of("zeta"), contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await service.find(f"hang.of{n}.test")
+        await asked(system, 8)
+        for tenant in ("acme", ""):
+            for n in range(10):
+                with on_behalf_of(tenant):
+                    assert await service.find(f"hooks.{tenant or 'own'}{n}.test")
+        assert system.most == 9
+        system.end.set()
+        await service.close()
+
+    on_uvloop(work)
+
+
+def test_a_name_that_waits_for_one_tenant_s_threads_is_looked_up_for_another(system: System) -> None:
+    async def work() -> None:
+        service = NameService(max_wait_seconds=60)
+        with on_behalf_of("zeta"):
+            stuck = [asyncio.create_task(service.find(f"hang.of{n}.test")) for n in range(8)]
+            await asked(system, 8)
+            same = asyncio.create_task(service.find("hooks.example"))
+            await asyncio.sleep(0)
+        with on_behalf_of("acme"):
+            assert await service.find("hooks.example")
+        assert not same.done()
+        system.end.set()
+        await asyncio.gather(*stuck, same)
+
+    on_uvloop(work)
+
+
+def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        service, brief = NameService(), NameService(kept_seconds=0)
+        monkeypatch.setattr(names, "_MOST_KEPT", 2)
+        first = await service.find("hooks.example")
+        assert await service.find("Hooks.example") == first
+        for n in range(3):
+            await service.find(f"hooks{n}.example")
+        assert len(service._kept) <= 2
+        assert len(system.asked) == 4
+        for _ in range(2):
+            with pytest.raises(socket.gaierror):
+                await service.find("again.example")
+            await brief.find("hooks.example")
+        assert len(system.asked) == 8
 
     on_uvloop(work)
 
@@ -161,6 +223,7 @@ def test_a_lookup_that_cannot_start_is_a_dns_error(system: System, name: str) ->
             await asked(system, 4)
             result = await deliverer.post(f"http://{name}/", {}, b"{}")
             assert (result.outcome, result.retried) == ("dns_error", True)
+            assert ("too many lookups" in (result.hint or "")) == (name != "again.example")
             system.end.set()
             await asyncio.gather(*stuck)
 

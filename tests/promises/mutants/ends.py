@@ -229,6 +229,20 @@ ENDS: Final = (
         (named("gateway/turns", "one_tenant_leaves_a_place_for_the_others"),),
     ),
     Mutant(
+        "one_tenant_takes_all_lookups",
+        "gateway/delivery/names.py",
+        "NameService._look_up",
+        "(of_domain, of_tenant, self._threads)",
+        "(of_domain, self._threads)",
+        "names of one tenant that hang make the webhooks of all fail with dns_error",
+        (
+            named(
+                "gateway/delivery/names",
+                "one_tenant_whose_lookups_hang_holds_up_no_other_also_when_nobody_waits_for_them",
+            ),
+        ),
+    ),
+    Mutant(
         "media_count_for_ever",
         "gateway/store/scripts/lib/quotas.lua",
         "count_finished_job",
