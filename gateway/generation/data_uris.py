@@ -32,7 +32,7 @@ _EXTENSION_OF_TYPE: Final[dict[Kind, dict[str, str]]] = {
     },
 }
 _PLACE: Final[dict[Kind, str]] = {"image": "images", "video": "videos"}
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]*+")
 _BARE_BASE64 = re.compile(r"(?:b['\"])?(?:[A-Za-z0-9+/]{32}|_9j_)")  # _9j_: a JPEG, in the URL-safe alphabet
 _BEFORE_DATA = re.compile(r"[\s'\"(<b]{1,8}data:", re.IGNORECASE)
 _URL_SAFE = ("a character of the URL-safe alphabet", "encode it with + and / instead of - and _")
@@ -127,13 +127,16 @@ def _base64_message(data: str) -> str:
         return "has its prefix twice; remove one"
     if data[:2] in ("b'", 'b"'):
         return "holds the printed form of Python bytes (b'...'); call .decode() on them first"
-    odd = _NOT_BASE64.search(data)
-    if odd is None:
+    good = _BASE64.match(data)
+    position = good.end() if good else 0
+    if position == len(data):
         return _padding_message(data)
-    at = f"at character {odd.start() + 1} of its data"
-    if odd[0].isspace():
+    at = f"at character {position + 1} of its data"
+    if data[position].isspace():
         return f"has a space or line break {at}; send one line, and check that + did not become a space"
-    name, way_out = _ODD_CHARACTERS.get(odd[0], ("a character that is not Base64", "encode the file again"))
+    name, way_out = _ODD_CHARACTERS.get(
+        data[position], ("a character that is not Base64", "encode the file again")
+    )
     return f"has {name} {at}; {way_out}"
 
 

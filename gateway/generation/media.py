@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from gateway.errors import Problem
 from gateway.generation import data_uris
 from gateway.generation.file_types import EXTENSIONS, HEAD_BYTES, MIME_OF_EXTENSION, Kind, name_of, sniff
-from gateway.generation.still_image import is_in_doubt, size_of, still_image_fault
+from gateway.generation.still_image import Fault, examine_image
 from gateway.urls import url_fault
 
 MIN_PIXELS = 128
@@ -65,13 +65,12 @@ def check(
     except data_uris.BadDataURI as error:
         problems.append(Problem(param, *error.fault))
         return None
-    fault = _content_fault(raw, kind, extension)
+    fault, in_doubt = _examine(raw, kind, extension)
     if fault is not None:
         problems.append(Problem(param, *fault))
         return None
     mime = MIME_OF_EXTENSION[extension]
-    doubt = kind == "video" or is_in_doubt(raw, extension)
-    return InlineMedia(param, kind, mime, extension, raw, max_seconds, doubt)
+    return InlineMedia(param, kind, mime, extension, raw, max_seconds, in_doubt)
 
 
 def dimensions_fault(width: int, height: int) -> tuple[str, str] | None:
@@ -95,21 +94,22 @@ def _not_inline_fault(reference: str, kind: Kind, private_urls: bool) -> tuple[s
     return data_uris.near_miss(reference, kind) or fault
 
 
-def _content_fault(raw: bytes, kind: Kind, extension: str) -> tuple[str, str] | None:
+def _examine(raw: bytes, kind: Kind, extension: str) -> tuple[Fault | None, bool]:
+    """The fault of a file, and whether it needs inspection."""
     proved = sniff(raw[:HEAD_BYTES])
     if proved is None:
-        return "media_unknown", _unknown_message(raw[:HEAD_BYTES], kind)
+        return ("media_unknown", _unknown_message(raw[:HEAD_BYTES], kind)), False
     # Players and cameras write QuickTime and MP4 brands into each other's files.
     if proved != extension and {proved, extension} != {"mp4", "mov"}:
         message = f"is declared {MIME_OF_EXTENSION[extension]}, but is {MIME_OF_EXTENSION[proved]}"
         misplaced = proved not in EXTENSIONS[kind]
         way_out = f"put it into {_OTHER_PLACE[kind]}" if misplaced else "declare the real type"
-        return "media_type_mismatch", f"{message}; {way_out}"
+        return ("media_type_mismatch", f"{message}; {way_out}"), False
     if kind == "video":
-        return None
-    fault = still_image_fault(raw, extension)
-    size = size_of(raw)
-    return fault if fault or size is None else dimensions_fault(*size)
+        return None, True
+    image = examine_image(raw, extension)
+    fault = image.fault or (dimensions_fault(*image.size) if image.size else None)
+    return fault, image.in_doubt
 
 
 def _unknown_message(head: bytes, kind: Kind) -> str:

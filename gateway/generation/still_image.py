@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import NamedTuple
 
 import imagesize
 
@@ -20,6 +21,7 @@ _PADDING_BYTES = 64
 _HEADER_BYTES = 256 * 1024  # beyond that, a JPEG with endless segments would keep us busy
 _MAX_CHUNKS = 1000
 _WEBP_ANIMATION_FLAG = 0x02
+_WEBP_SMALLEST = 30
 
 _ANIMATED = ("animated_image", "is animated; send a still picture, or the animation as a clip in videos")
 _TRUNCATED = ("media_truncated", "ends too early; send the complete file")
@@ -33,34 +35,38 @@ def size_of(raw: bytes) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def still_image_fault(raw: bytes, extension: str) -> Fault | None:
-    """Code and message of the fault, or None. `extension`: png, jpg or webp, proved by the magic bytes."""
+class StillImage(NamedTuple):
+    """What the structure of a picture tells. `size`: None if it is not in the first 256 KiB.
+
+    `in_doubt`: only decoding shows whether a picture without a fault is complete, or how large it is.
+    """
+
+    size: tuple[int, int] | None
+    fault: Fault | None
+    in_doubt: bool = False
+
+
+def examine_image(raw: bytes, extension: str) -> StillImage:
+    """`extension`: png, jpg or webp, proved by the magic bytes."""
+    size = size_of(raw)
+    if extension == "jpg":
+        if raw.find(_JPEG_END, 2) < 0:
+            return StillImage(size, _TRUNCATED)
+        if size is None and len(raw) <= _HEADER_BYTES:
+            return StillImage(size, _damaged(extension))
+        # An EXIF thumbnail has an end marker, too. A photo with a clip or a depth map behind it is complete.
+        end = raw[-_PADDING_BYTES:].rstrip(_PADDING)
+        return StillImage(size, None, size is None or not end.endswith(_JPEG_END))
     if extension == "png":
-        return _png_fault(raw)
-    if extension == "webp":
-        return _webp_fault(raw)
-    if _JPEG_END not in raw[2:]:
-        return _TRUNCATED
-    late = len(raw) > _HEADER_BYTES  # a depth map or a colour profile may come before the size
-    return None if late or size_of(raw) else _damaged(extension)
+        return StillImage(size, _png_fault(raw, size is None), not raw.endswith(_PNG_END))
+    return StillImage(size, _damaged(extension) if size is None else _webp_fault(raw))
 
 
-def is_in_doubt(raw: bytes, extension: str) -> bool:
-    """Whether only decoding shows if a picture without a fault is complete, or how large it is."""
-    if extension == "png":
-        return not raw.endswith(_PNG_END)
-    if extension == "webp":
-        return False
-    # An EXIF thumbnail has an end marker, too. A photo with a clip or a depth map behind it is complete.
-    end = raw[-_PADDING_BYTES:].rstrip(_PADDING)
-    return not end.endswith(_JPEG_END) or size_of(raw) is None
-
-
-def _png_fault(raw: bytes) -> Fault | None:
+def _png_fault(raw: bytes, sizeless: bool) -> Fault | None:
     first = raw[_PNG_FIRST_CHUNK + 4 : _PNG_FIRST_CHUNK + 8]
     if first == b"CgBI":
         return "media_unreadable", "is a PNG that Xcode rewrote for Apple's devices; send the original image"
-    if first != b"IHDR" or not size_of(raw):
+    if first != b"IHDR" or sizeless:
         return _damaged("png")
     at = _PNG_FIRST_CHUNK
     for _ in range(_MAX_CHUNKS):
@@ -76,7 +82,7 @@ def _png_fault(raw: bytes) -> Fault | None:
 
 
 def _webp_fault(raw: bytes) -> Fault | None:
-    if len(raw) < 30 or not size_of(raw):
+    if len(raw) < _WEBP_SMALLEST:
         return _damaged("webp")
     end = struct.unpack_from("<I", raw, 4)[0] + 8
     if end > len(raw):
