@@ -227,3 +227,25 @@ def call(
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error), dict(error.headers)
+
+
+def follow(script: str, folder: Path) -> tuple[int, str]:
+    """Runs the commands of a page with bash in the folder, without settings of ours. The exit code and what
+    was printed, errors included; the file `told` has it while they run. What they leave running is killed."""
+    environment = {name: value for name, value in os.environ.items() if "GATEWAY" not in name}
+    with (folder / "told").open("w") as output:
+        shell = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = shell.wait(200)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+    return code, (folder / "told").read_text()

@@ -3,11 +3,8 @@ real service."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import pytest
 
 from tests.extras import missing
 from tests.nursery import Nursery
-from tests.processes import Machine, free_port, machine
+from tests.processes import Machine, follow, free_port, machine
 from tests.test_webhook_examples import EXAMPLES
 
 PAGE = Path(__file__).parents[1] / "docs" / "webhooks.md"
@@ -76,25 +73,11 @@ def test_every_command_works_in_an_empty_folder_in_the_order_of_the_page(
     folder = tmp_path / "empty"
     folder.mkdir()
     shutil.copy(EXAMPLES / "subscriber.py", folder)  # as the page says
-    environment = {name: value for name, value in os.environ.items() if "GATEWAY" not in name}
-    with machine(tmp_path, nursery) as made, (folder / "told").open("w") as output:
+    with machine(tmp_path, nursery) as made:
         made.start_sandbox()
         made.start_gateway(GATEWAY_ALLOW_PRIVATE_MEDIA_URLS="1")
         made.start_workers()
-        running = subprocess.Popen(
-            ["bash", "-c", script(made, free_port())],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = running.wait(200)
-        finally:
-            os.killpg(running.pid, signal.SIGKILL)  # the subscriber that the page starts goes on
-            running.wait()
-    told = (folder / "told").read_text()
+        code, told = follow(script(made, free_port()), folder)
     assert code == 0, told
     for part in (
         '"delivered":true',
