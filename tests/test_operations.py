@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.web.api.routes import API
-from gateway.web.ops.routes import OPS
-
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 MODULES = [
@@ -86,23 +83,3 @@ def test_the_search_finds_what_is_there() -> None:
         *("account_parked", "account_resumed", "job_resolved", "key_made", "rollback_seen"),
         *("task_claimed_twice", "task_taken_back", "tenant_changed"),
     } <= KINDS
-
-
-PATHS = {re.sub(r"{[^}]+}", "*", operation.path) for operation in (*API, *OPS)}
-NAMED = re.compile(r"(?<![\w*.-])((?:/v1|/ops/api)/[\w./{}$-]*)")
-
-
-def named_paths(text: str) -> set[str]:
-    """The paths of our API that a text names, each parameter (`{id}`, `$JOB`, an id) as `*`."""
-    found = (match.rstrip(".").partition("?")[0] for match in NAMED.findall(text))
-    return {re.sub(r"{[^}]*}|\$\w+|\b[a-z]+_[0-9A-Z]{26}\b", "*", path) for path in found}
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_every_path_in_the_documents_is_an_operation(page: Path) -> None:
-    unknown = {
-        path
-        for path in named_paths(page.read_text())
-        if path not in PATHS and not any(known.startswith(path) for known in PATHS)
-    }
-    assert not unknown
