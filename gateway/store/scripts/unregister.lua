@@ -1,13 +1,16 @@
 -- unregister: removes an endpoint.
 --
--- KEYS  endpoint: its record; endpoints: the tenant's index of them; wanted: the types of events that the tenant wants
+-- KEYS  endpoint: its record; endpoints: the tenant's index of them; wanted: the types of events that the tenant wants;
+--       claims: which endpoint was created with which Idempotency-Key
 -- ARGV  name: its id
 --
 -- Its pending deliveries become dead at their next attempt.
 --
 -- Returns 1
-local endpoint, endpoints, wanted = KEYS[1], KEYS[2], KEYS[3]
+local endpoint, endpoints, wanted, claims = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name = ARGV[1]
+local idempotency = redis.call('HGET', endpoint, 'idempotency')
+if idempotency then redis.call('HDEL', claims, cjson.decode(idempotency).key) end
 redis.call('DEL', endpoint)
 redis.call('HDEL', endpoints, name)
 redis.call('HDEL', P .. 'deliver:caps', name)

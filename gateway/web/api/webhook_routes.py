@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.tenants import Scope
 from gateway.web.api import deliveries, endpoint_changes, endpoints, recoveries
-from gateway.web.operation import LOCATION, Operation, Reply
+from gateway.web.operation import LOCATION, Document, Operation, Reply
 from gateway.web.schemas import deliveries as delivery_schemas
 from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas import jobs
@@ -14,11 +14,17 @@ from gateway.web.schemas import jobs
 _WRITE: Final = (Scope.ENDPOINTS_WRITE,)
 #: Deliveries may be read by keys that read jobs and by keys that manage endpoints.
 _READ: Final = (Scope.JOBS_READ, Scope.ENDPOINTS_WRITE)
+_REPLAYED: Final[dict[str, Document]] = {
+    "Idempotent-Replayed": {
+        "description": "`true` if this is the existing endpoint of the same key and body.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 ENDPOINTS: Final = (
     Operation(
         "POST", "/v1/endpoints", "createEndpoint", "Create an endpoint: a URL for webhooks", endpoints.create,
-        {201: Reply("Created.", schemas.CreatedEndpoint, LOCATION)},
-        _WRITE, body=schemas.EndpointRequest, problems=(409,),
+        {201: Reply("Created.", schemas.CreatedEndpoint, {**LOCATION, **_REPLAYED})},
+        _WRITE, headers=(endpoints.IDEMPOTENCY_KEY,), body=schemas.EndpointRequest, problems=(409,),
     ),
     Operation(
         "GET", "/v1/endpoints", "listEndpoints", "List endpoints", endpoints.page,
