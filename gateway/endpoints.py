@@ -27,12 +27,30 @@ class PreviousSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Idempotency:
+    """`key`: digest of the Idempotency-Key. `fingerprint`: keyed digest of the body, because the body may
+    hold secrets that could be guessed from a plain one; it begins with the name of the key."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedHeaders:
+    """Encrypted values of headers by name, and the name of the key (gateway/delivery/sealing.py)."""
+
+    kid: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A subscriber's registered URL. Its secret is derived (`kid`, `version`), never stored.
 
-    `events`: the filters as the client sent them, types or a wildcard; empty: the final events. `headers`:
-    sent with each webhook. `schedule`: its own waits before attempts 2, 3, ... in seconds. `slots`: its own
-    limit of parallel attempts. `previous`: newest first.
+    `events`: the filters as the client sent them, types or a wildcard; empty: the final events.
+    `sealed_headers`: sent with each webhook; `headers`: the same in clear, from before they were encrypted.
+    `schedule`: its own waits before attempts 2, 3, ... in seconds. `slots`: its own limit of parallel
+    attempts. `previous`: newest first. `idempotency`: of the request that created it.
     """
 
     id: str
@@ -44,11 +62,13 @@ class Endpoint:
     version: int = 1
     description: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    sealed_headers: SealedHeaders | None = None
     schedule: tuple[float, ...] | None = None
     slots: int | None = None
     previous: tuple[PreviousSecret, ...] = ()
     disabled_at: int | None = None
     disabled_reason: str | None = None
+    idempotency: Idempotency | None = None
 
     @property
     def wanted(self) -> tuple[EventType, ...]:

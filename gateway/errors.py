@@ -77,13 +77,14 @@ class BodyTooLarge(InvalidRequest):
 class IdempotencyMismatch(InvalidRequest):
     """The Idempotency-Key was used before with another body."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, made: str) -> None:
+        """`made`: the id of the job or endpoint that was made with the key."""
         message = (
-            f"was used before for {job_id} with another body or other Gateway-* headers; send a new key, or "
+            f"was used before for {made} with another body or other Gateway-* headers; send a new key, or "
             "exactly the same request"
         )
         super().__init__([Problem("Idempotency-Key", "idempotency_mismatch", message)])
-        self.job_id = job_id
+        self.made = made
 
 
 class Unauthenticated(GatewayError):

@@ -14,6 +14,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 
@@ -65,6 +68,15 @@ class Keyring:
         encoded = [_DOMAIN, *(part.encode() if isinstance(part, str) else part for part in parts)]
         message = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
         return hmac.digest(secret, message, "sha256")
+
+    def encryption_key(self, kid: str, purpose: str) -> bytes:
+        """32 bytes for AES: HKDF-SHA256 for this purpose. ConfigurationError if the key is not in the
+        keyring."""
+        secret = self._secrets.get(kid)
+        if secret is None:
+            raise ConfigurationError(f"the keyring has no key {kid}, which was used for an existing record")
+        info = _DOMAIN + b" encryption " + purpose.encode()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
 
     @property
     def kids(self) -> tuple[str, ...]:

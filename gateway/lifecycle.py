@@ -180,7 +180,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"  #: waiting for its first or next attempt
     DELIVERED = "delivered"  #: the endpoint answered 2xx
     DEAD = "dead"  #: the last attempt failed; kept with its newest attempts
-    HELD = "held"  #: its endpoint is disabled; kept
+    HELD = "held"  #: its endpoint is disabled, or its headers cannot be decrypted; kept
 
 
 class DeliveryEvent(StrEnum):
@@ -190,6 +190,7 @@ class DeliveryEvent(StrEnum):
     ATTEMPT_FAILED = "attempt_failed"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     ENDPOINT_DISABLED = "endpoint_disabled"
+    HEADERS_UNREADABLE = "headers_unreadable"
     REDELIVERY_REQUESTED = "redelivery_requested"
 
 
@@ -202,6 +203,7 @@ DELIVERY_TRANSITIONS: Final[Mapping[DeliveryState, Mapping[DeliveryEvent, Delive
             V.ATTEMPT_FAILED: D.PENDING,
             V.ATTEMPTS_EXHAUSTED: D.DEAD,
             V.ENDPOINT_DISABLED: D.HELD,
+            V.HEADERS_UNREADABLE: D.HELD,
             V.REDELIVERY_REQUESTED: D.PENDING,
         },
         D.DELIVERED: {V.REDELIVERY_REQUESTED: D.PENDING},

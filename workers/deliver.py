@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from gateway.backoff import JITTER, delivery_delay, retry_after
-from gateway.delivery import headers, signing
+from gateway.delivery import headers, sealing, signing
 from gateway.delivery.addresses import Network
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.http import Deliverer
@@ -32,6 +32,7 @@ KEPT_ATTEMPTS: Final = 20
 LOG_LIMIT_BYTES: Final = 32_768
 _OURS_AGAIN_SECONDS: Final = 60.0  # after a fault of ours
 _WAKE_WITHIN_MS: Final = 1_000
+_NOT_SENT: Final = (DeliveryOutcome.SECRET_MISSING, DeliveryOutcome.HEADERS_UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,17 @@ class DeliveryWorker:
             secrets = self._secrets(delivery, endpoint)
         except ConfigurationError as error:  # its key was removed from the keyring too early
             return AttemptResult(DeliveryOutcome.SECRET_MISSING, None, 0, str(error), None, url=url)
+        try:
+            added = sealing.headers_of(self.keyring, endpoint) if endpoint else {}
+        except ConfigurationError as error:
+            structlog.get_logger().error(
+                "headers_unreadable", delivery=delivery.id, tenant=delivery.tenant, reason=str(error)
+            )
+            why = f"{error}; put the key back or set the headers again (PATCH), then recover the endpoint"
+            return AttemptResult(DeliveryOutcome.HEADERS_UNREADABLE, None, 0, "", None, hint=why, url=url)
         ours = signing.sign(secrets, delivery.event_id, int(self.environment.clock()), body)
         if trace is not None:
             ours = {**ours, "traceparent": trace}
-        added = endpoint.headers if endpoint else {}
         also = await self.networks(delivery.tenant)
         return await self.deliverer.post(url, headers.outgoing(added, ours), body, also, delivery.tenant)
 
@@ -113,7 +121,7 @@ class DeliveryWorker:
         result: AttemptResult,
         begun_at: int,
     ) -> None:
-        sent = result.outcome is not DeliveryOutcome.SECRET_MISSING
+        sent = result.outcome not in _NOT_SENT
         made = replace(delivery, attempts=delivery.attempts + 1) if sent else delivery
         decision = self._decide(made, endpoint, result)
         if endpoint is not None and result.disables is not None:
@@ -141,6 +149,8 @@ class DeliveryWorker:
     def _decide(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Decision:
         if result.outcome is DeliveryOutcome.SUCCEEDED:
             return Decision(DeliveryEvent.ATTEMPT_SUCCEEDED)
+        if result.outcome is DeliveryOutcome.HEADERS_UNREADABLE:
+            return Decision(DeliveryEvent.HEADERS_UNREADABLE)
         if result.disables is not None:
             if endpoint is not None:
                 return Decision(DeliveryEvent.ENDPOINT_DISABLED)
@@ -219,7 +229,7 @@ def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
     limit."""
     last = delivery.log[-1] if delivery.log else {}
     # An attempt that sent nothing repeats often: it must not push the real attempts out of the log.
-    repeated = entry["outcome"] == DeliveryOutcome.SECRET_MISSING == last.get("outcome")
+    repeated = entry["outcome"] in _NOT_SENT and entry["outcome"] == last.get("outcome")
     log = [*(delivery.log[:-1] if repeated else delivery.log), entry][-KEPT_ATTEMPTS:]
     sizes = [len(orjson.dumps(one)) + 1 for one in log]
     for at, older in enumerate(log[:-1]):

@@ -37,6 +37,7 @@ class DeliveryOutcome(StrEnum):
     INVALID_URL = "invalid_url"
     PROTOCOL_ERROR = "protocol_error"
     SECRET_MISSING = "secret_missing"  #: not sent: there is no key to sign it with  # noqa: S105
+    HEADERS_UNREADABLE = "headers_unreadable"  #: not sent: the endpoint's headers cannot be decrypted
 
 
 _BY_STATUS: Final = {

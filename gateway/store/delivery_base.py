@@ -89,9 +89,13 @@ class Written(StrEnum):
 
 
 class EndpointStore(Protocol):
-    async def create(self, endpoint: Endpoint, most: int) -> bool:
-        """Stores a new endpoint. False when the tenant has `most` already. LimitReached when its webhooks
-        would take more bytes than the tenant may."""
+    async def create(self, endpoint: Endpoint, most: int) -> Endpoint | None:
+        """Stores a new endpoint and returns it, or the one that was created with the same Idempotency-Key.
+        None when the tenant has `most` already. LimitReached when its webhooks would take more bytes than the
+        tenant may."""
+
+    async def created_with(self, tenant: str, key_digest: str) -> Endpoint | None:
+        """The endpoint that was created with this Idempotency-Key, if it still exists."""
 
     async def change(self, endpoint: Endpoint, before: Endpoint, *, heal: bool = False) -> Written:
         """Writes `endpoint` if the stored one still equals `before`. `heal`: resets its circuit breaker.

@@ -9,7 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from gateway import events
-from gateway.endpoints import Endpoint, PreviousSecret
+from gateway.endpoints import Endpoint, Idempotency, PreviousSecret, SealedHeaders
 from gateway.errors import LimitReached
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
@@ -30,9 +30,18 @@ class RedisEndpointStore:
         self._scripts = scripts
         self._bytes_max = bytes_max
 
-    async def create(self, endpoint: Endpoint, most: int) -> bool:
-        limit = {"most": most}
-        return await self._write(endpoint, limit) == "written"
+    async def create(self, endpoint: Endpoint, most: int) -> Endpoint | None:
+        outcome = await self._write(endpoint, {"most": most})
+        if outcome == "claimed" and endpoint.idempotency is not None:
+            earlier = await self.created_with(endpoint.tenant, endpoint.idempotency.key)
+            return earlier or await self.create(endpoint, most)  # it was deleted in the meantime
+        return endpoint if outcome == "written" else None
+
+    async def created_with(self, tenant: str, key_digest: str) -> Endpoint | None:
+        with store_errors():
+            claims = keys.tenant_endpoint_keys(tenant)
+            name: str | None = await self._redis.hget(claims, key_digest)  # type: ignore[misc]
+        return await self.read(tenant, name) if name else None
 
     async def change(self, endpoint: Endpoint, before: Endpoint, *, heal: bool = False) -> Written:
         found = _fields(before)
@@ -53,8 +62,11 @@ class RedisEndpointStore:
             "unset": [name for name, value in fields.items() if not value],
             "wish": _wish(endpoint, disabled=endpoint.disabled_at is not None).decode(),
             "wanted": keys.tenant_wanted(endpoint.tenant),
+            "claims": keys.tenant_endpoint_keys(endpoint.tenant),
             **terms,
         }
+        if endpoint.idempotency is not None:
+            order["claim"] = endpoint.idempotency.key
         if endpoint.slots is not None:
             order["slots"] = endpoint.slots
         if self._bytes_max is not None:
@@ -94,6 +106,7 @@ class RedisEndpointStore:
             keys.endpoint(endpoint.id),
             keys.tenant_endpoints(endpoint.tenant),
             keys.tenant_wanted(endpoint.tenant),
+            keys.tenant_endpoint_keys(endpoint.tenant),
         ]
         steps = arguments.dump(list(arguments.STEPS.values()))
         await self._scripts.run("unregister", names, [endpoint.id, endpoint.tenant, steps])
@@ -117,6 +130,8 @@ def _fields(endpoint: Endpoint) -> dict[str, str]:
         "created_at": str(endpoint.created_at),
         "description": endpoint.description,
         "headers": orjson.dumps(endpoint.headers).decode() if endpoint.headers else "",
+        "sealed_headers": _json_of(endpoint.sealed_headers),
+        "idempotency": _json_of(endpoint.idempotency),
         "previous": orjson.dumps([_previous(one) for one in endpoint.previous]).decode()
         if endpoint.previous
         else "",
@@ -127,12 +142,17 @@ def _fields(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
+def _json_of(part: SealedHeaders | Idempotency | None) -> str:
+    return "" if part is None else orjson.dumps(part).decode()
+
+
 def _previous(secret: PreviousSecret) -> dict[str, object]:
     return {"kid": secret.kid, "version": secret.version, "until": secret.until}
 
 
 def endpoint_from(fields: Mapping[str, str]) -> Endpoint:
     disabled, slots = fields.get("disabled_at"), fields.get("slots")
+    sealed, claim = fields.get("sealed_headers"), fields.get("idempotency")
     return Endpoint(
         id=fields["id"],
         tenant=fields["tenant"],
@@ -143,9 +163,11 @@ def endpoint_from(fields: Mapping[str, str]) -> Endpoint:
         version=int(fields["version"]),
         description=fields.get("description", ""),
         headers=orjson.loads(fields.get("headers", "{}")),
+        sealed_headers=SealedHeaders(**orjson.loads(sealed)) if sealed else None,
         schedule=tuple(orjson.loads(fields["schedule"])) if "schedule" in fields else None,
         slots=int(slots) if slots else None,
         previous=tuple(PreviousSecret(**one) for one in orjson.loads(fields.get("previous", "[]"))),
         disabled_at=int(disabled) if disabled else None,
         disabled_reason=fields.get("disabled_reason"),
+        idempotency=Idempotency(**orjson.loads(claim)) if claim else None,
     )

@@ -77,6 +77,10 @@ def tenant_events(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:events"
 
 
+def tenant_endpoint_keys(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:endpoint_keys"
+
+
 def tenant_wanted(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:wanted"
 

@@ -153,7 +153,7 @@ async def test_the_same_key_with_another_body_is_refused_and_leaves_no_file(reso
     first, *_ = await accept(resources, encoded(), "key-1")
     with pytest.raises(IdempotencyMismatch) as refusal:
         await accept(resources, encoded(images=[INLINE]), "key-1")
-    assert refusal.value.job_id == first.id
+    assert refusal.value.made == first.id
     assert files(resources) == []
 
 

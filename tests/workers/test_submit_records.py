@@ -128,7 +128,7 @@ async def test_a_rejection_is_told_once_however_often_redis_is_told(rig: Rig, ac
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
     assert (await rig.read(job)).state is JobState.FAILED
     assert len(await rig.deliveries(job)) == 1
-    assert await rig.tally() == {"jobs_finished|failed": "1"}
+    assert await rig.tally() == {"jobs_finished|failed": "1", "submissions|rejected": "1"}
 
 
 async def test_recording_is_given_up_after_two_minutes(rig: Rig) -> None:

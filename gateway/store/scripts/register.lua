@@ -2,18 +2,22 @@
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them
 -- ARGV  order, JSON: {name, tenant, fields = {}, unset = {field, ...}, wish, wanted = key, steps = {type of an event
---       that is not final, ...}, slots, heal, bytes, bytes_max, most | expect = {field = value or ""}}
+--       that is not final, ...}, slots, heal, bytes, bytes_max, claims = key, claim = digest of the Idempotency-Key, or
+--       nil, most | expect = {field = value or ""}}
 --
 -- `most`: given for a new endpoint: how many the tenant may have. An existing one is written if it is still as
 -- expected, or already as wanted. `wanted` stores the types that any of the tenant's endpoints wants, so that scripts
--- only create events with subscribers. `heal`: resets its circuit breaker. `bytes`: what
--- it takes in Redis. Nothing is written if the tenant's bytes would grow above `bytes_max`.
+-- only create events with subscribers. `claims` stores which endpoint was created with which key. `heal`: resets its
+-- circuit breaker. `bytes`: what it takes in Redis. Nothing is written if the tenant's bytes would grow above
+-- `bytes_max`.
 --
--- Returns "written" | "full" | "heavy" | "changed" | "missing"
+-- Returns "written" | "full" | "heavy" | "claimed": another endpoint was created with the key | "changed" | "missing"
 local endpoint, endpoints = KEYS[1], KEYS[2]
 local order = cjson.decode(ARGV[1])
 local there = redis.call('EXISTS', endpoint) == 1
 if order.most then
+  local owner = order.claim and redis.call('HGET', order.claims, order.claim)
+  if owner and owner ~= order.name and redis.call('EXISTS', P .. 'endpoint:' .. owner) == 1 then return 'claimed' end
   if not there and redis.call('HLEN', endpoints) >= order.most then return 'full' end
 else
   if not there then return 'missing' end
@@ -43,6 +47,7 @@ end
 set_fields(endpoint, order.fields)
 redis.call('HSET', endpoint, 'bytes', order.bytes)
 add_usage(order.tenant, 'bytes', grown)
+if order.claim then redis.call('HSET', order.claims, order.claim, order.name) end
 for _, field in ipairs(order.unset) do redis.call('HDEL', endpoint, field) end
 redis.call('HSET', endpoints, order.name, order.wish)
 if order.slots then

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.delivery import signing
+from gateway.delivery import sealing, signing
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.headers import outgoing
 from gateway.delivery.secrets import endpoint_secret, signing_secrets
@@ -45,10 +45,12 @@ async def change(request: Request, key: Key, _: Params) -> Response:
     warnings = await resolved(state, key.tenant, wanted.url) if "url" in named else []
     now = resources.environment.now_ms()
     before, after = await _write(
-        request, key, lambda found: _changed(found, wanted, now), "disabled" in named
+        request, key, lambda found: _changed(found, wanted, now, resources.keyring), "disabled" in named
     )
     await resources.lanes.dispatch()  # deliveries that waited until it was enabled or moved
     shown = await view(resources, after)
+    if "headers" in named:
+        shown["headers"] = wanted.headers
     held = shown["health"]["held"]
     if before.disabled_at is not None and after.disabled_at is None and held:
         warnings.append(_still_held(after, held))
@@ -83,11 +85,11 @@ async def test(request: Request, key: Key, _: Params) -> Response:
         del state.testing[endpoint.id]
 
 
-def _changed(before: Endpoint, wanted: EndpointChange, now: int) -> Endpoint:
+def _changed(before: Endpoint, wanted: EndpointChange, now: int, keyring: Keyring) -> Endpoint:
     """`before` with the changes. Disabling a disabled endpoint keeps its time and reason."""
     named = wanted.model_fields_set
     changes: dict[str, Any] = {
-        name: getattr(wanted, name) for name in named & {"url", "description", "headers", "slots"}
+        name: getattr(wanted, name) for name in named & {"url", "description", "slots"}
     }
     if "events" in named:
         changes["events"] = tuple(dict.fromkeys(wanted.events))
@@ -97,7 +99,8 @@ def _changed(before: Endpoint, wanted: EndpointChange, now: int) -> Endpoint:
         changes |= {"disabled_at": None, "disabled_reason": None}
     elif wanted.disabled and before.disabled_at is None:
         changes |= {"disabled_at": now, "disabled_reason": _DISABLED}
-    return replace(before, **changes)
+    after = replace(before, **changes)
+    return sealing.with_headers(keyring, after, wanted.headers) if "headers" in named else after
 
 
 def _rotated(before: Endpoint, keyring: Keyring, overlap_seconds: int, now: int) -> Endpoint:
@@ -124,7 +127,7 @@ async def _write(
     store = state_of(request).resources.endpoints
     for _ in range(_MAX_RACES):
         before = await owned(request, key)
-        after = changed(before)
+        after = sealing.renewed(state_of(request).resources.keyring, changed(before))
         written = await store.change(after, before, heal=heal or after.url != before.url)
         if written is Written.WRITTEN:
             return before, after
@@ -156,11 +159,11 @@ async def _test(state: State, endpoint: Endpoint) -> schemas.TestResult:
             "data": {"endpoint": endpoint.id, "message": _MESSAGE},
         }
     )
-    ours = signing.sign(_secrets(state.resources.keyring, endpoint, now), event_id, now // 1000, body)
+    keyring = state.resources.keyring
+    ours = signing.sign(_secrets(keyring, endpoint, now), event_id, now // 1000, body)
     also = await state.resources.tenants.networks(endpoint.tenant)
-    result = await state.deliverer.post(
-        endpoint.url, outgoing(endpoint.headers, ours), body, also, endpoint.tenant
-    )
+    headers = outgoing(_headers(keyring, endpoint), ours)
+    result = await state.deliverer.post(endpoint.url, headers, body, also, endpoint.tenant)
     attempt = {"at": rfc3339(now), **result.public(), "hint": _hint(result)}
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,
@@ -178,6 +181,14 @@ def _secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]:
             "the key that its secret was derived from is no longer in the keyring, so nothing can be signed; "
             f"POST /v1/endpoints/{endpoint.id}/rotate creates a new secret"
         ) from None
+
+
+def _headers(keyring: Keyring, endpoint: Endpoint) -> dict[str, str]:
+    """The headers that the endpoint adds. Conflict if they cannot be decrypted."""
+    try:
+        return sealing.headers_of(keyring, endpoint)
+    except ConfigurationError as error:
+        raise Conflict(f"{error}; set its headers again (PATCH), or put the key back") from None
 
 
 def _hint(result: AttemptResult) -> str | None:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from gateway import strict_json
 from gateway.delivery.guard import Guard
 from gateway.delivery.headers import MAX_HEADERS, fault_of_header, fault_of_headers
+from gateway.delivery.sealing import MASK
 from gateway.errors import InvalidRequest, Problem, not_one_of, shown
 from gateway.web.api.webhook_urls import target_problem
 from gateway.web.schemas.endpoints import (
@@ -39,6 +40,7 @@ _EXPECTED: Final = {
     "disabled": "true or false",
     "overlap_seconds": f"whole seconds from 0 to {MAX_OVERLAP_SECONDS}",
 }
+_MASKED: Final = "is shown as ********, which is not its value; send the value, or leave headers out"
 _COUNTED: Final = {"schedule": "waits"}
 #: What each item of a list or an object must be.
 _EXPECTED_INSIDE: Final = {
@@ -80,7 +82,7 @@ def _of_headers(headers: object, model: type[EndpointBody]) -> list[Problem]:
     found = [
         Problem(_param("headers", [name]), "wrong_form", fault)
         for name, value in texts.items()
-        if (fault := fault_of_header(name, value))
+        if (fault := _MASKED if value == MASK else fault_of_header(name, value))
     ]
     if len(headers) <= MAX_HEADERS and (fault := fault_of_headers(texts)):
         found.append(Problem("headers", "wrong_form", fault))

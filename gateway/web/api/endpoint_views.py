@@ -1,4 +1,5 @@
-"""Builds the response for an endpoint: its configuration and health, without its secrets."""
+"""Builds the response for an endpoint: its configuration and health, without its secrets and the values
+of its headers."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from gateway import events
+from gateway.delivery import sealing
 from gateway.endpoints import Endpoint
 from gateway.errors import Notice
 from gateway.jobs import rfc3339
@@ -47,7 +49,7 @@ def _view(endpoint: Endpoint, health: LaneHealth, held: int, dead: int, now: int
         "url": endpoint.url,
         "events": cast(list[schemas.Filter], list(endpoint.events or events.FINAL_TYPES)),
         "description": endpoint.description,
-        "headers": endpoint.headers,
+        "headers": sealing.masked(endpoint),
         "schedule": None if endpoint.schedule is None else list(endpoint.schedule),
         "slots": endpoint.slots,
         "created_at": rfc3339(endpoint.created_at),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.delivery import sealing
 from gateway.delivery.guard import allowing
 from gateway.delivery.names import on_behalf_of
 from gateway.delivery.secrets import endpoint_secret
 from gateway.endpoints import Endpoint
-from gateway.errors import Conflict, InvalidRequest, NotFound, Notice
+from gateway.errors import ConfigurationError, Conflict, InvalidRequest, NotFound, Notice
+from gateway.resources import Resources
 from gateway.tenants import Key
 from gateway.web.api.endpoint_problems import M, parse
 from gateway.web.api.endpoint_views import view, views, warnings_view
+from gateway.web.api.idempotency import REPLAYED, check_same, claim_of, key_param
 from gateway.web.api.webhook_urls import check_resolved_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
@@ -29,13 +34,20 @@ MAX_ENDPOINTS: Final = 50
 _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 _MAX_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 10.0
+IDEMPOTENCY_KEY: Final = key_param(
+    "A request with the same key and body returns the same endpoint, with `Idempotent-Replayed: true`. A "
+    "request with the same key and a different body is refused. The key is kept as long as the endpoint."
+)
 
 
-async def create(request: Request, key: Key, _: Params) -> Response:
-    """201 and the endpoint with its secret, which is shown only once."""
+async def create(request: Request, key: Key, params: Params) -> Response:
+    """201 and the endpoint with its secret and the values of its headers, which are shown only once."""
     wanted = await read(request, key, EndpointRequest)
     state = state_of(request)
     resources = state.resources
+    claim = claim_of(resources.keyring, params[IDEMPOTENCY_KEY], wanted)
+    if claim is not None and (earlier := await resources.endpoints.created_with(key.tenant, claim.key)):
+        return await _replayed(resources, earlier, wanted)
     warnings = await resolved(state, key.tenant, wanted.url)
     endpoint = Endpoint(
         id=resources.environment.new_endpoint_id(),
@@ -45,20 +57,45 @@ async def create(request: Request, key: Key, _: Params) -> Response:
         kid=resources.keyring.active_kid,
         created_at=resources.environment.now_ms(),
         description=wanted.description,
-        headers=wanted.headers,
         schedule=None if wanted.schedule is None else tuple(wanted.schedule),
         slots=wanted.slots,
+        idempotency=claim,
     )
-    if not await resources.endpoints.create(endpoint, MAX_ENDPOINTS):
+    endpoint = sealing.with_headers(resources.keyring, endpoint, wanted.headers)
+    made = await resources.endpoints.create(endpoint, MAX_ENDPOINTS)
+    if made is None:
         raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is the maximum; delete one first")
-    secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
-    headers = {"location": f"/v1/endpoints/{endpoint.id}"}
-    created: schemas.CreatedEndpoint = {
-        **await view(resources, endpoint),
-        "warnings": warnings_view(warnings),
-        "secret": secret,
-    }
-    return json_answer(created, 201, headers)
+    if made.id != endpoint.id:  # another request with the same key was faster
+        return await _replayed(resources, made, wanted)
+    return await _created(resources, made, wanted, warnings)
+
+
+async def _replayed(resources: Resources, earlier: Endpoint, wanted: EndpointRequest) -> Response:
+    """The answer for an endpoint that an earlier request with the same key created. IdempotencyMismatch if
+    that had another body."""
+    check_same(resources.keyring, earlier, wanted)
+    return await _created(resources, earlier, wanted, [], REPLAYED)
+
+
+async def _created(
+    resources: Resources,
+    endpoint: Endpoint,
+    wanted: EndpointRequest,
+    warnings: Sequence[Notice],
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    shown = await view(resources, endpoint)
+    try:
+        secret = endpoint_secret(resources.keyring, endpoint.kid, endpoint.id, endpoint.version)
+        if sealing.headers_of(resources.keyring, endpoint) == wanted.headers:  # not changed since
+            shown["headers"] = wanted.headers
+    except ConfigurationError as error:
+        raise Conflict(
+            f"the endpoint {endpoint.id} exists, but {error}; POST /v1/endpoints/{endpoint.id}/rotate and "
+            "PATCH its headers"
+        ) from None
+    created: schemas.CreatedEndpoint = {**shown, "warnings": warnings_view(warnings), "secret": secret}
+    return json_answer(created, 201, {"location": f"/v1/endpoints/{endpoint.id}", **also})
 
 
 async def page(request: Request, key: Key, _: Params) -> Response:

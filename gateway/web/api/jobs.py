@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -22,6 +21,7 @@ from gateway.lifecycle import JobState, OnUnknown, Status, states_of
 from gateway.store.base import QueuePosition
 from gateway.tenants import Key, Scope
 from gateway.web.api.deliveries import public_delivery
+from gateway.web.api.idempotency import REPLAYED, key_param
 from gateway.web.api.long_poll import until_final
 from gateway.web.api.timeline import timeline_of
 from gateway.web.api.webhook_urls import check_target
@@ -37,16 +37,9 @@ PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
 MAX_WAIT_SECONDS: Final = 60
 _MAX_DEADLINE_SECONDS: Final = 604_800
-_MAX_IDEMPOTENCY_KEY: Final = 255
 #: Retry-After of an unfinished job, in seconds: a video takes minutes, and the queue may take hours.
 RETRY_SECONDS: Final = 5
 RETRY_MAX_SECONDS: Final = 300
-
-
-def _visible(text: str) -> str:
-    if _VISIBLE.match(text):
-        return text
-    raise InvalidValue("wrong_form", f"send 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
 
 
 def _wait(text: str) -> int | None:
@@ -62,15 +55,9 @@ def _wait(text: str) -> int | None:
     return None
 
 
-_KEY_PATTERN: Final = f"^[!-~]{{1,{_MAX_IDEMPOTENCY_KEY}}}$"
-_VISIBLE: Final = re.compile(_KEY_PATTERN.removesuffix("$") + r"\Z")
-IDEMPOTENCY_KEY: Final[Param[str | None]] = Param(
-    "Idempotency-Key",
+IDEMPOTENCY_KEY: Final = key_param(
     "A request with the same key and body returns the same job, with `Idempotent-Replayed: true`. A "
-    "request with the same key and a different body is refused. The key is kept as long as the job.",
-    {"type": "string", "pattern": _KEY_PATTERN},
-    _visible,
-    None,
+    "request with the same key and a different body is refused. The key is kept as long as the job."
 )
 START_DEADLINE: Final = seconds(
     "Gateway-Start-Deadline",
@@ -131,7 +118,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     job, wait = posted.job, params[PREFER]
     headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
     if posted.replayed:
-        headers["idempotent-replayed"] = "true"
+        headers |= REPLAYED
     if wait is None:
         document = public(job, payload=checked.request.payload, queue=queue_of(posted.position))
         return json_answer(document, 202, headers | _retry_after(posted.position))

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.tenants import Scope
 from gateway.web.api import deliveries, endpoint_changes, endpoints, recoveries
-from gateway.web.operation import LOCATION, Operation, Reply
+from gateway.web.operation import LOCATION, Document, Operation, Reply
 from gateway.web.schemas import deliveries as delivery_schemas
 from gateway.web.schemas import endpoints as schemas
 from gateway.web.schemas import jobs
@@ -16,11 +16,18 @@ _WRITE: Final = (Scope.ENDPOINTS_WRITE,)
 _READ: Final = (Scope.JOBS_READ, Scope.ENDPOINTS_WRITE)
 #: What counts against the tenant's rate as one kind of request.
 _CHANGES: Final = "webhook changes"
+_REPLAYED: Final[dict[str, Document]] = {
+    "Idempotent-Replayed": {
+        "description": "`true` if this is the existing endpoint of the same key and body.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 ENDPOINTS: Final = (
     Operation(
         "POST", "/v1/endpoints", "createEndpoint", "Create an endpoint: a URL for webhooks", endpoints.create,
-        {201: Reply("Created.", schemas.CreatedEndpoint, LOCATION)},
-        _WRITE, body=schemas.EndpointRequest, problems=(409,), metered=_CHANGES,
+        {201: Reply("Created.", schemas.CreatedEndpoint, {**LOCATION, **_REPLAYED})},
+        _WRITE, headers=(endpoints.IDEMPOTENCY_KEY,), body=schemas.EndpointRequest, problems=(409,),
+        metered=_CHANGES,
     ),
     Operation(
         "GET", "/v1/endpoints", "listEndpoints", "List endpoints", endpoints.page,

@@ -69,7 +69,8 @@ Headers = Annotated[
     Field(
         max_length=MAX_HEADERS,
         description="Headers to send with each webhook, such as a token of your own. The service's headers "
-        "cannot be replaced.",
+        "cannot be replaced. Their values are stored encrypted, and shown only in the response that sets "
+        "them.",
         examples=[{"X-Team": "video"}],
     ),
 ]
@@ -172,6 +173,7 @@ class Endpoint(TypedDict):
     events: list[Filter]
     description: str
     headers: dict[str, str]
+    """`********` instead of each value, except in the response that sets them."""
     schedule: list[float] | None
     """null: the service's schedule."""
     slots: int | None

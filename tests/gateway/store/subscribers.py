@@ -31,11 +31,12 @@ class Subscriber:
     endpoint: str
     at: int = START
     limits: HealthLimits = field(default_factory=HealthLimits)
+    tenant: str = "acme"
 
     async def result(self, ok: bool, many: int = 1, *, after: int = 0) -> None:
         self.at += after
         limits = arguments.dump(arguments.health_limits(self.limits))
-        verdict = {"lane": self.lane, "endpoint": self.endpoint, "tenant": "acme", "ok": ok}
+        verdict = {"lane": self.lane, "endpoint": self.endpoint, "tenant": self.tenant, "ok": ok}
         verdict |= {"error": "HTTP 500", "url": "https://client.example.com"}
         for _ in range(many):
             await self.call(JUDGE, arguments.dump(verdict), limits, self.at)

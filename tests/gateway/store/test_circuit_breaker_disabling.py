@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from redis.asyncio import Redis
@@ -46,6 +48,27 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled_and_not_before(
     told = (await subscriber.told())[-1]
     expected = {"kind": "endpoint_disabled", "endpoint": "ep_1", "tenant": "acme", "reason": reason}
     assert expected.items() <= told.items()
+
+
+async def test_a_tenant_cannot_flood_the_ops_events_with_its_endpoints(
+    subscriber: Subscriber, callback_url: Subscriber, endpoints: RedisEndpointStore
+) -> None:
+    for _ in range(100):
+        await subscriber.result(False, 10)
+        await callback_url.result(False, 10)
+        for one in (subscriber, callback_url):
+            one.at += DAY
+            assert await one.tried(after=0)
+            await one.result(True)
+    told = await subscriber.told()
+    for kind in ("endpoint_parked", "endpoint_recovered"):
+        mine = [event for event in told if event["kind"] == kind]
+        assert len(mine) == 20
+        assert [event for event in mine if "muted_ms" in event] == [mine[-1]]
+        assert 0 < int(mine[-1]["muted_ms"]) <= HOUR
+    other = replace(subscriber, tenant="zeta", lane="ep_2", endpoint="")
+    await other.result(False, 10)
+    assert (await subscriber.told())[-1]["tenant"] == "zeta"
 
 
 async def test_events_for_an_endpoint_that_was_disabled_are_held(subscriber: Subscriber) -> None:

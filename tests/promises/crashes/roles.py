@@ -81,7 +81,7 @@ class Post:
     subscriber: Subscriber
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, also: tuple[Network, ...] = ()
+        self, url: str, headers: Mapping[str, str], body: bytes, also: tuple[Network, ...], tenant: str
     ) -> AttemptResult:
         try:
             await self.process.reach("deliver.before")

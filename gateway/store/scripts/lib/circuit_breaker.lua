@@ -84,7 +84,7 @@ local function disable_endpoint(id, reason, at, now)
     redis.call('HSET', index, id, (string.gsub(cjson.encode(wish), '"events":{}', '"events":[]')))
   end
   reset_health(id)
-  ops_event(now, 'endpoint_disabled', 'endpoint', id, 'tenant', tenant, 'reason', reason)
+  tenant_ops_event(now, 'endpoint_disabled', tenant, 'endpoint', id, 'reason', reason)
   return true
 end
 
@@ -96,7 +96,7 @@ local function open_breaker(verdict, key, parks, limits, now)
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
     local total, failed = window_of(key, limits, now)
-    ops_event(now, 'endpoint_parked', 'lane', verdict.lane, 'endpoint', verdict.endpoint, 'tenant', verdict.tenant,
+    tenant_ops_event(now, 'endpoint_parked', verdict.tenant, 'lane', verdict.lane, 'endpoint', verdict.endpoint,
       'until', string.format('%d', till), 'attempts', total, 'failed', failed)
   end
 end
@@ -114,7 +114,7 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
     if elapsed * 100 >= percent * limits.disable_ms then
       if warned < percent then
         redis.call('HSET', key, 'warned', percent)
-        ops_event(now, 'endpoint_failing', 'endpoint', verdict.endpoint, 'tenant', verdict.tenant, 'percent', percent,
+        tenant_ops_event(now, 'endpoint_failing', verdict.tenant, 'endpoint', verdict.endpoint, 'percent', percent,
           'since', since)
       end
       return
@@ -147,7 +147,7 @@ local function judge_lane(verdict, limits, now)
       redis.call('HDEL', key, 'parks')
       clear_window(key)
       resume_lane('deliver', lane)
-      ops_event(now, 'endpoint_recovered', 'lane', lane, 'endpoint', endpoint, 'tenant', verdict.tenant)
+      tenant_ops_event(now, 'endpoint_recovered', verdict.tenant, 'lane', lane, 'endpoint', endpoint)
     end
   else
     if not failing_since then redis.call('HSET', key, 'failing_since', now) end

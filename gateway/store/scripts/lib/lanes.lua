@@ -28,6 +28,7 @@
 -- {gw}:paused, a hash of at, by and reason: the service is paused, so nothing of the submit role is dispatched.
 -- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
 local OPS_KEPT = 10000 -- the newest ops events
+local TENANT_OPS, TENANT_OPS_MS = 20, 3600000
 local AUDIT_KEPT = 1000000 -- audit entries
 local RUNNABLE_MS = 604800000 -- how long arq keeps a job that is not run; ours are dispatched again long before
 local BOUNDS = { -- ms; the same as in gateway/store/histograms.py
@@ -44,6 +45,19 @@ end
 -- Adds an ops event to {gw}:ops:events, oldest first.
 local function ops_event(now, kind, ...)
   redis.call('XADD', P .. 'ops:events', 'MAXLEN', '~', OPS_KEPT, '*', 'kind', kind, 'at', now, ...)
+end
+
+-- The same for what a tenant can cause again and again: at most TENANT_OPS of a kind per tenant and hour. The last one
+-- says that more are not shown until the hour is over.
+local function tenant_ops_event(now, kind, tenant, ...)
+  local shown = P .. 'tenant:' .. tenant .. ':shown:' .. kind
+  local count = redis.call('INCR', shown)
+  if count == 1 then redis.call('PEXPIRE', shown, TENANT_OPS_MS) end
+  if count < TENANT_OPS then
+    ops_event(now, kind, 'tenant', tenant, ...)
+  elseif count == TENANT_OPS then
+    ops_event(now, kind, 'tenant', tenant, 'muted_ms', redis.call('PTTL', shown), ...)
+  end
 end
 
 -- Counts one duration in {gw}:timings: for each name the number per bucket, and the sum in ms.
