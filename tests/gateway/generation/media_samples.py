@@ -42,6 +42,7 @@ def clip(
             assert isinstance(stream, VideoStream)
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
+            stream.gop_size = 10  # several fragments, and frames that an edit list can hide
             for _ in range(round(seconds * 10)):
                 target.mux(stream.encode(av.VideoFrame(*size, "yuv420p")))
             target.mux(stream.encode())
