@@ -43,6 +43,7 @@ def clip(
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
             stream.options = {"bf": "0"}  # with frames out of order, some headers count one frame more
+            stream.gop_size = 10  # several fragments, and frames that an edit list can hide
             for _ in range(round(seconds * 10)):
                 target.mux(stream.encode(av.VideoFrame(*size, "yuv420p")))
             target.mux(stream.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import av
 import pytest
 from PIL import Image
 
@@ -113,6 +114,24 @@ async def test_a_clip_without_its_end_is_refused(name: str) -> None:
     assert [part for part in parts if await code(raw[: int(len(raw) * part)], container) not in CUT] == []
 
 
+async def test_a_clip_cut_between_two_frames_is_refused() -> None:
+    raw = clip(2.0, flags="+faststart")
+    with av.open(io.BytesIO(raw)) as whole:
+        frames = [entry.pos for entry in whole.streams.video[0].index_entries]
+    assert [at for at in (frames[1], frames[10], frames[-1]) if await code(raw[:at], "mp4") not in CUT] == []
+
+
+async def test_fragments_that_an_index_announces_must_be_there() -> None:
+    raw = clip(3.0, flags="frag_keyframe+empty_moov+global_sidx")
+    assert await code(raw[: raw.rfind(b"moof") - 4], "mp4") == "media_truncated"
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe+empty_moov", "dash+frag_keyframe+empty_moov"])
+async def test_a_clip_without_its_first_frame_is_refused(flags: str) -> None:
+    raw = clip(2.0, flags=flags)
+    assert await code(raw[: raw.find(b"moof") - 4], "mp4") == "media_truncated"
+
+
 @pytest.mark.parametrize("name", ["mp4 with its index first", "mov with its index first", "avi"])
 async def test_a_clip_whose_end_was_never_written_is_refused(name: str) -> None:
     container, flags = CLIPS[name]
@@ -167,6 +186,6 @@ async def test_a_picture_that_needs_more_memory_than_the_inspection_has_is_calle
 
 async def test_a_common_picture_needs_no_child_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "_PROBE", "nowhere")
-    for raw, extension in PICTURES.values():
-        if b"JP\0\1" not in raw:
-            assert await code(raw, extension) is None
+    common = [sample for name, sample in PICTURES.items() if "credentials" not in name]
+    common += [(photo() + b"\r\n", "jpg"), (photo() + bytes(8), "jpg")]
+    assert [await code(raw, extension) for raw, extension in common] == [None] * len(common)
