@@ -28,7 +28,7 @@ async def require(request: Request, *scopes: Scope) -> Key:
     return key
 
 
-def meter(state: State, key: Key) -> None:
+def limit_requests(state: State, key: Key) -> None:
     """Counts a request of the key's tenant. Raises RateLimited if it sends too many."""
     if wait := state.requests.wait(key.tenant):
         settings = state.resources.settings

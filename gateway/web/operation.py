@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
@@ -46,8 +46,9 @@ class Operation:
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
     wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
     a model, or the JSON schema of a body that the handler parses itself. `counted`: whether it counts for the
-    tenant's rate of requests in this process. `metered`: the kind of request as which it counts against the
-    tenant's rate in all processes, before the handler runs.
+    tenant's rate of requests in this process; if not, it counts only when it is refused or replayed.
+    `metered`: the kind of request as which it counts against the tenant's rate in all processes, before the
+    handler runs.
     """
 
     method: str
@@ -124,7 +125,18 @@ def _handler_of(operation: Operation) -> _Endpoint:
     async def serve(request: Request) -> Response:
         key = await auth.require(request, *scopes)
         if operation.counted:
-            auth.meter(state_of(request), key)
+            auth.limit_requests(state_of(request), key)
+            return await answer(request, key)
+        try:
+            response = await answer(request, key)
+        except (GatewayError, HTTPException):
+            auth.limit_requests(state_of(request), key)
+            raise
+        if response.headers.get("idempotent-replayed"):
+            auth.limit_requests(state_of(request), key)
+        return response
+
+    async def answer(request: Request, key: Key) -> Response:
         params = read(request)
         if operation.metered is None:
             return await handler(request, key, params)

@@ -1,4 +1,4 @@
-"""Limits how often something is done, in the memory of this process: by GCRA, as accept.lua meters jobs.
+"""Limits how often something is done, in the memory of this process: by GCRA, as quotas.lua meters jobs.
 
 It is per process because a request then costs no round trip, and because it also limits while Redis is down.
 What it limits may happen as often in each process.

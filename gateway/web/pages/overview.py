@@ -18,7 +18,7 @@ from gateway.store.samples import SAMPLE_MS, Sample
 from gateway.store.snapshot import Gauges
 from gateway.web.ops import overview as ops_overview
 from gateway.web.pages.rendering import render
-from gateway.web.pages.sessions import SignIn, viewer_of
+from gateway.web.pages.sessions import SignIn, identify, viewer_of
 from gateway.web.schemas.overview import Overview
 from gateway.web.state import state_of
 
@@ -120,7 +120,7 @@ async def _ticks(request: Request) -> AsyncIterator[bytes]:
         quiet = 0
         while not state.stopping.is_set():
             try:
-                await viewer_of(request)
+                await identify(request)
                 seen: object = _still(await state.resources.gauges.read())
             except StoreUnavailable:
                 last, event = None, b"away"

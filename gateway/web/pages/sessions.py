@@ -55,12 +55,17 @@ class SignIn(Exception):
 
 
 async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
-    """The viewer. Raises SignIn if there is no session and no key, ScopeMissing, or
+    """The viewer, whose request counts. Raises SignIn if there is no session and no key, ScopeMissing, or
     RateLimited."""
+    viewer = await identify(request, scope)
+    auth.limit_requests(state_of(request), viewer.key)
+    return viewer
+
+
+async def identify(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
+    """The viewer, without counting a request. Raises SignIn or ScopeMissing."""
     if b"authorization" in headers_of(request):
-        key = await auth.require(request, scope)
-        auth.meter(state_of(request), key)
-        return Viewer(key, None)
+        return Viewer(await auth.require(request, scope), None)
     cookie = request.cookies.get(COOKIE, "")
     found = await _key_of(state_of(request), cookie)
     if found is None:
@@ -68,7 +73,6 @@ async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
         raise SignIn(f"{request.url.path}{query}" if request.method == "GET" else "/ops")
     if scope not in found.scopes:
         raise ScopeMissing(scope)
-    auth.meter(state_of(request), found)
     return Viewer(found, _token(state_of(request), cookie))
 
 

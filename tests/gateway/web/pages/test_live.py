@@ -53,3 +53,11 @@ async def test_without_redis_nothing_is_said_to_hold_and_afterwards_pages_are_fe
     assert [await named(ticks) for _ in range(3)] == ["away"] * 3
     monkeypatch.setattr(RedisGauges, "read", read)
     assert await named(ticks) == "tick"
+
+
+async def test_a_page_that_is_watched_does_not_count_as_requests(
+    ticks: AsyncIterator[bytes], state: State
+) -> None:
+    before = dict(state.requests._used_up_to)
+    assert [await named(ticks) for _ in range(3)] == ["tick", "same", "same"]
+    assert state.requests._used_up_to == before
