@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dispatch import Role
-from gateway.endpoints import Delivery, Endpoint
+from gateway.endpoints import Delivery, Endpoint, PreviousSecret
 from gateway.errors import LimitReached, RateLimited
 from gateway.lifecycle import DeliveryEvent
 from gateway.recoveries import Recovery
@@ -120,6 +120,27 @@ async def test_an_endpoint_is_refused_that_waiting_jobs_would_make_too_expensive
     moved = replace(first, url="https://d.example.com/hook")
     assert await endpoints.change(moved, first) is Written.WRITTEN
     await endpoints.delete(moved)
+
+
+@pytest.mark.parametrize(
+    "repair",
+    [
+        {"version": 2, "previous": (PreviousSecret("k1", 1, 9_999_999_999_999),)},  # rotates a leaked secret
+        {"disabled_at": 1_700_000_000_000, "disabled_reason": "it floods us"},
+        {"url": "https://c.example.com/a-longer-path/hook"},
+    ],
+)
+async def test_over_the_quota_an_endpoint_can_still_be_repaired(
+    redis: Redis, scripts: Scripts, endpoints: RedisEndpointStore, repair: dict[str, object]
+) -> None:
+    before = endpoint(0)
+    await endpoints.create(before, ENDPOINTS)
+    counted = (await usage(redis))["bytes"]
+    over = RedisEndpointStore(redis, scripts, bytes_max=1)
+    after = replace(before, **repair)  # type: ignore[arg-type]
+    assert await over.change(after, before) is Written.WRITTEN
+    assert await over.of("acme") == [after]
+    assert (await usage(redis))["bytes"] > counted
 
 
 async def test_a_tenant_over_its_quota_still_finishes_and_delivers_what_it_has(
