@@ -89,7 +89,7 @@ class Intake:
     media_max: int | None = None
     inspections: Turns = field(default_factory=_inspections)
 
-    async def check(self, raw: bytes, tenant: str = "") -> Checked:
+    async def check(self, raw: bytes, tenant: str) -> Checked:
         """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         LimitReached, Unavailable."""
         request, notices = generation.parse(raw, self.limits)

@@ -143,7 +143,7 @@ class Machine:
     async def accept(self, key: str, answer: list[str]) -> None:
         """POST /v1/generations, as the gateway serves it: the id in `answer` when it is 202."""
         try:
-            checked = await self.intake.check(BODY)
+            checked = await self.intake.check(BODY, TENANT)
             job, *_ = await self.intake.accept(checked, TENANT, key)
             answer.append(job.id)
         except StoreUnavailable:
