@@ -119,7 +119,7 @@ class Intake:
         fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
         if checked.media:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
-            known = await self._store(job, checked, fingerprint, rehearsal=True)
+            known = await self._store(job, checked, fingerprint, check_only=True)
             if known.replayed:
                 return await self._replayed(job, known)
             job = replace(job, params=await self._keep_media(job.id, checked))
@@ -161,7 +161,7 @@ class Intake:
         )
 
     async def _store(
-        self, job: Job, checked: Checked, fingerprint: str, *, rehearsal: bool = False
+        self, job: Job, checked: Checked, fingerprint: str, *, check_only: bool = False
     ) -> Admission:
         return await self.jobs.accept(
             job,
@@ -173,7 +173,7 @@ class Intake:
             media_max=self.media_max,
             rate=self.rate,
             burst=self.burst,
-            rehearsal=rehearsal,
+            check_only=check_only,
         )
 
     async def _replayed(self, job: Job, accepted: Admission) -> Posted:

@@ -49,7 +49,7 @@ class Admissions:
         media_max: int | None = None,
         rate: float = 0,
         burst: int = 1,
-        rehearsal: bool = False,
+        check_only: bool = False,
     ) -> Admission:
         order: dict[str, Any] = {
             "name": job.id,
@@ -63,7 +63,7 @@ class Admissions:
             "priority": job.priority,
             "video": kind_of_video(job),
             "media": media,
-            "rehearsal": rehearsal,
+            "check_only": check_only,
         }
         if rate:
             order |= {"rate": rate, "burst": burst}
@@ -99,7 +99,7 @@ class Admissions:
         if outcome == "accepted":
             name, allowance, position = found
             return Admission(name, False, queue_position_of(position, self._submit), allowance_of(allowance))
-        if outcome == "fits":
+        if outcome == "would_fit":
             return Admission(job.id, replayed=False)
         if outcome == "replayed":
             return Admission(found[0], replayed=found[0] != job.id)

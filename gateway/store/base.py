@@ -180,12 +180,12 @@ class JobStore(Protocol):
         media_max: int | None = None,
         rate: float = 0,
         burst: int = 1,
-        rehearsal: bool = False,
+        check_only: bool = False,
     ) -> Admission:
         """Stores a new job and puts it into its tenant's lane. `queue_max`: jobs that may wait there;
         `bytes_max`: bytes that the tenant may take in Redis; `media`: bytes of its inline media, of which the
         tenant may have `media_max`; `rate`: jobs per second (0: no limit), with `burst` at once. The tenant's
-        own settings override `queue_max`, `rate` and `burst`. `rehearsal`: checks everything and stores
+        own settings override `queue_max`, `rate` and `burst`. `check_only`: checks everything and stores
         nothing. Raises IdempotencyMismatch, LimitReached, RateLimited."""
 
     async def read(self, job_id: str) -> Job | None:

@@ -184,7 +184,7 @@ class LosingStore(RedisJobStore):
 
     async def accept(self, *args: Any, **limits: Any) -> Admission:
         accepted = await super().accept(*args, **limits)
-        if limits["rehearsal"]:
+        if limits["check_only"]:
             return accepted
         raise StoreUnavailable("Redis does not answer")
 

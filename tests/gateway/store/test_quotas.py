@@ -95,7 +95,7 @@ async def test_what_was_expected_of_a_job_is_at_least_what_it_then_takes(redis: 
     while True:  # the smallest limit with which the job is accepted
         try:
             probe = new_job(callback_url=url)
-            await post.jobs.accept(probe, None, "", queue_max=9, bytes_max=most, rehearsal=True)
+            await post.jobs.accept(probe, None, "", queue_max=9, bytes_max=most, check_only=True)
             break
         except LimitReached:
             most += 1000
@@ -211,7 +211,7 @@ async def test_media_count_until_their_job_is_finished(redis: Redis, post: Post)
     assert "media" not in await usage(redis)
 
 
-async def test_a_rehearsal_says_what_would_be_answered_and_stores_nothing(
+async def test_a_check_says_what_would_be_answered_and_stores_nothing(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
     first = new_job(idempotency="key")
@@ -219,13 +219,13 @@ async def test_a_rehearsal_says_what_would_be_answered_and_stores_nothing(
     before = sorted(await redis.keys("*"))
     for _ in range(3):
         fits = new_job()
-        answer = await jobs.accept(fits, None, "", queue_max=10, rate=0.001, burst=2, rehearsal=True)
+        answer = await jobs.accept(fits, None, "", queue_max=10, rate=0.001, burst=2, check_only=True)
         assert (answer.job_id, answer.replayed) == (fits.id, False)
-    again = await jobs.accept(new_job(idempotency="key"), None, "f", queue_max=10, rehearsal=True)
+    again = await jobs.accept(new_job(idempotency="key"), None, "f", queue_max=10, check_only=True)
     assert (again.job_id, again.replayed) == (first.id, True)
     assert sorted(await redis.keys("*")) == before
     with pytest.raises(LimitReached):
-        await jobs.accept(new_job(), None, "", queue_max=0, rehearsal=True)
+        await jobs.accept(new_job(), None, "", queue_max=0, check_only=True)
 
 
 async def test_finished_recoveries_of_a_tenant_are_bounded_also_those_of_deleted_endpoints(
