@@ -29,7 +29,7 @@ from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
-from gateway.store.base import Admission, Allowance, JobStore, QueuePosition
+from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.turns import Turns
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
@@ -81,12 +81,8 @@ class Intake:
     blobs: BlobStore
     limits: Limits
     environment: Environment
-    queue_max: int
-    bytes_max: int | None = None
+    admission: AdmissionLimits
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
-    rate: float = 0
-    burst: int = 1
-    media_max: int | None = None
     inspections: Turns = field(default_factory=_inspections)
 
     async def check(self, raw: bytes, tenant: str) -> Checked:
@@ -167,12 +163,8 @@ class Intake:
             job,
             checked.request.payload,
             fingerprint,
-            queue_max=self.queue_max,
-            bytes_max=self.bytes_max,
+            self.admission,
             media=sum(len(file.raw) for file in checked.media),
-            media_max=self.media_max,
-            rate=self.rate,
-            burst=self.burst,
             check_only=check_only,
         )
 

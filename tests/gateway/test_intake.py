@@ -28,7 +28,7 @@ from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
-from gateway.store.base import Admission
+from gateway.store.base import Admission, AdmissionLimits
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.generation.bodies import IMAGE, encoded
 from tests.gateway.generation.media_samples import clip, data_uri, image
@@ -172,7 +172,7 @@ async def test_a_key_is_never_stored_as_it_was_sent(resources: Resources) -> Non
 
 
 async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -> None:
-    full = replace(resources.intake, queue_max=0)
+    full = replace(resources.intake, admission=AdmissionLimits(queue_max=0))
     with pytest.raises(LimitReached):
         await full.accept(await full.check(encoded(images=[INLINE]), "acme"), "acme", None)
     assert files(resources) == []
@@ -182,9 +182,9 @@ async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -
 class LosingStore(RedisJobStore):
     """Accepts, and loses the answer."""
 
-    async def accept(self, *args: Any, **limits: Any) -> Admission:
-        accepted = await super().accept(*args, **limits)
-        if limits["check_only"]:
+    async def accept(self, *args: Any, **options: Any) -> Admission:
+        accepted = await super().accept(*args, **options)
+        if options["check_only"]:
             return accepted
         raise StoreUnavailable("Redis does not answer")
 
@@ -267,7 +267,7 @@ async def test_the_same_request_with_other_options_is_another(resources: Resourc
 
 
 async def test_a_tenant_whose_jobs_use_too_many_bytes_waits_and_others_do_not(resources: Resources) -> None:
-    small = replace(resources.intake, bytes_max=35_000)
+    small = replace(resources.intake, admission=AdmissionLimits(queue_max=10, bytes_max=35_000))
     raw = encoded(payload="x" * 10_000)
     await small.accept(await small.check(raw, "acme"), "acme", None)
     with pytest.raises(LimitReached, match="smaller payload"):
@@ -286,13 +286,15 @@ async def test_a_job_with_media_that_is_refused_writes_no_file(
     monkeypatch.setattr(type(resources.blobs), "put", put)
     assert (await accept(resources, raw, "k"))[0].id == first.id
     for small in ({"queue_max": 0}, {"media_max": 10}, {"bytes_max": 10}, {"rate": 0.001, "burst": 0}):
-        intake = replace(resources.intake, **small)
+        intake = replace(resources.intake, admission=AdmissionLimits(**{"queue_max": 10} | small))
         with pytest.raises(LimitReached):
             await intake.accept(await intake.check(raw, "acme"), "acme", None)
 
 
 async def test_media_count_for_their_tenant_until_the_job_is_finished(resources: Resources) -> None:
-    intake = replace(resources.intake, media_max=len(image("png")) + 10)
+    intake = replace(
+        resources.intake, admission=AdmissionLimits(queue_max=10, media_max=len(image("png")) + 10)
+    )
     checked = await intake.check(encoded(images=[INLINE]), "acme")
     job = (await intake.accept(checked, "acme", None)).job
     with pytest.raises(LimitReached, match="send media as URLs"):
