@@ -7,12 +7,12 @@
 --
 -- One durable step claims the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
--- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`, `media`: what
--- quotas.lua counts for it. `check_only`: everything is checked and nothing is written.
+-- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`, `media`:
+-- what quotas.lua counts for it. `check_only`: everything is checked and nothing is written.
 --
--- Returns {"accepted", id, allowance, queue position} | {"replayed", earlier id} | {"mismatch", earlier id} |
--- {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take with
--- it} | {"limited", allowance} | {"would_fit"}: with `check_only`; allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
+-- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
+-- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
+-- with it} | {"limited", allowance}; allowance: as of `meter_rate`; queue position: as of `queue_position_of`
 local job = KEYS[1]
 local order, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
