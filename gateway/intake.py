@@ -29,7 +29,7 @@ from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
-from gateway.store.base import Admission, Allowance, JobStore, QueuePosition
+from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.turns import Turns
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
@@ -81,15 +81,11 @@ class Intake:
     blobs: BlobStore
     limits: Limits
     environment: Environment
-    queue_max: int
-    bytes_max: int | None = None
+    admission: AdmissionLimits
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
-    rate: float = 0
-    burst: int = 1
-    media_max: int | None = None
     inspections: Turns = field(default_factory=_inspections)
 
-    async def check(self, raw: bytes, tenant: str = "") -> Checked:
+    async def check(self, raw: bytes, tenant: str) -> Checked:
         """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         LimitReached, Unavailable."""
         request, notices = generation.parse(raw, self.limits)
@@ -119,7 +115,7 @@ class Intake:
         fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
         if checked.media:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
-            known = await self._store(job, checked, fingerprint, rehearsal=True)
+            known = await self._store(job, checked, fingerprint, check_only=True)
             if known.replayed:
                 return await self._replayed(job, known)
             job = replace(job, params=await self._keep_media(job.id, checked))
@@ -161,19 +157,15 @@ class Intake:
         )
 
     async def _store(
-        self, job: Job, checked: Checked, fingerprint: str, *, rehearsal: bool = False
+        self, job: Job, checked: Checked, fingerprint: str, *, check_only: bool = False
     ) -> Admission:
         return await self.jobs.accept(
             job,
             checked.request.payload,
             fingerprint,
-            queue_max=self.queue_max,
-            bytes_max=self.bytes_max,
+            self.admission,
             media=sum(len(file.raw) for file in checked.media),
-            media_max=self.media_max,
-            rate=self.rate,
-            burst=self.burst,
-            rehearsal=rehearsal,
+            check_only=check_only,
         )
 
     async def _replayed(self, job: Job, accepted: Admission) -> Posted:

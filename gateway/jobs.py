@@ -80,7 +80,7 @@ class Job:
     `payload_characters`: length of the client's payload, if any; it is stored beside the record, because it
     may be large.
     `start_by`: if nothing was paid by then, the job fails for free; `end_by`: the job fails.
-    `strange_polls`: polls in a row whose status nobody knows.
+    `unknown_status_polls`: polls in a row whose status nobody knows.
     `evidence`: proof that the newest submission was accepted, when the task is not known.
     `earlier`: tasks of earlier submissions (after a resubmission). `called_back_at`: when the first callback
     reported a final status. `claimed`: the result in a callback's body.
@@ -113,7 +113,7 @@ class Job:
     submitted_at: int | None = None
     finished_at: int | None = None
     polls: int = 0
-    strange_polls: int = 0
+    unknown_status_polls: int = 0
     misses: int = 0
     idempotency: str | None = None
     payload_characters: int | None = None
@@ -197,7 +197,7 @@ _INTEGERS = (
     "submitted_at",
     "finished_at",
     "polls",
-    "strange_polls",
+    "unknown_status_polls",
     "misses",
     "payload_characters",
     "start_by",

@@ -13,9 +13,10 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Outcome, TransitionResult
-from gateway.store.effect_base import AuditEntry, Effect
+from gateway.store.effect_base import Effect
 from gateway.store.effects import (
     AddToFields,
+    AuditEntry,
     BindTask,
     Finish,
     GiveBackSlot,

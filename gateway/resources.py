@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
+from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
@@ -142,12 +143,14 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
             blobs,
             settings.limits(),
             environment,
-            settings.tenant_queue_max,
-            settings.tenant_bytes_max,
+            AdmissionLimits(
+                settings.tenant_queue_max,
+                settings.tenant_bytes_max,
+                settings.tenant_media_bytes_max,
+                settings.tenant_rate,
+                settings.tenant_burst,
+            ),
             settings.deadlines(),
-            settings.tenant_rate,
-            settings.tenant_burst,
-            media_max=settings.tenant_media_bytes_max,
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         accounts=RedisAccounts(redis, scripts, roles),

@@ -72,7 +72,7 @@ class Turns:
         self._held[tenant] -= 1
         if not self._held[tenant]:
             del self._held[tenant]
-        while following := next((name for name in self._lines if self._has_room(name)), None):
+        while (following := next((name for name in self._lines if self._has_room(name)), None)) is not None:
             line = self._lines.pop(following)
             place = line.popleft()
             if not place.cancelled():

@@ -17,7 +17,7 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
-from gateway.store.base import Outcome
+from gateway.store.base import AdmissionLimits, Outcome
 from tests.processes import ORDER, Machine
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Publisher:
         environment = self.resources.environment
         name, now = environment.new_job_id(), environment.now_ms()
         job = Job(name, tenant, JobState.QUEUED, str(ORDER["model"]), ORDER, now)
-        await self.resources.jobs.accept(job, None, "", queue_max=10_000_000)
+        await self.resources.jobs.accept(job, None, "", AdmissionLimits(queue_max=10_000_000))
         return job
 
     async def cancel(self, job: Job) -> float:

@@ -250,7 +250,7 @@ class Confirmer:
             await self._give_up(job, ticket, _LATE)
             return
         seconds = max(at_least, self._poll_seconds(job))
-        counts = {"polls": job.polls + 1, "strange_polls": job.strange_polls}
+        counts = {"polls": job.polls + 1, "unknown_status_polls": job.unknown_status_polls}
         await self.jobs.postpone(ticket, int(seconds * 1000), fields | counts)
 
     def _is_late(self, job: Job) -> bool:

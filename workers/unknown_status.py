@@ -30,19 +30,20 @@ class UnknownStatusAlarm:
         """The job with the number of polls in a row that were not understood. Raises the alarm if needed."""
         strange = next((poll for poll in polls if _is_strange(poll)), None)
         if strange is None:
-            return replace(job, strange_polls=0)
-        job = replace(job, strange_polls=job.strange_polls + 1)
+            return replace(job, unknown_status_polls=0)
+        job = replace(job, unknown_status_polls=job.unknown_status_polls + 1)
         snapshot = strange.snapshot if isinstance(strange, Found) else None
         word = snapshot.raw_status if snapshot else NO_STATUS
         error = f"{snapshot.error.code}: {snapshot.error.message}" if snapshot and snapshot.error else ""
-        if (error or job.strange_polls >= PATIENCE) and await self.jobs.note_unknown_status(job, word, error):
+        alarming = error or job.unknown_status_polls >= PATIENCE
+        if alarming and await self.jobs.note_unknown_status(job, word, error):
             structlog.get_logger().error(
                 "status_unknown",
                 job=job.id,
                 account=job.account,
                 word=word,
                 error=error,
-                polls=job.strange_polls,
+                polls=job.unknown_status_polls,
             )
         return job
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -13,8 +14,8 @@ from gateway.dispatch import Role, RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.store import arguments, keys
-from gateway.store.base import Admission, Allowance, QueuePosition
-from gateway.store.effect_base import kind_of_video, texts
+from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
+from gateway.store.effect_base import given, kind_of_video, texts
 from gateway.store.script_runner import Scripts
 
 #: Bytes that a job takes besides the client's data: the record, its indexes and its idempotency key.
@@ -42,68 +43,47 @@ class Admissions:
         job: Job,
         payload: str | None,
         fingerprint: str,
+        limits: AdmissionLimits,
         *,
-        queue_max: int,
-        bytes_max: int | None = None,
         media: int = 0,
-        media_max: int | None = None,
-        rate: float = 0,
-        burst: int = 1,
-        rehearsal: bool = False,
+        check_only: bool = False,
     ) -> Admission:
+        text = (payload or "").encode()
+        order = self._order(job, text, fingerprint, limits) | {"media": media, "check_only": check_only}
+        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
+        if outcome == "accepted":
+            name, allowance, position = found
+            return Admission(name, False, queue_position_of(position, self._submit), allowance_of(allowance))
+        if outcome == "would_fit":
+            return Admission(job.id, replayed=False)
+        if outcome == "replayed":
+            return Admission(found[0], replayed=found[0] != job.id)
+        raise refusal_of(outcome, found, limits.media_max if outcome == "media" else limits.bytes_max)
+
+    def _order(self, job: Job, payload: bytes, fingerprint: str, limits: AdmissionLimits) -> dict[str, Any]:
+        """The `order` of accept.lua, but for what the request alone decides."""
+        fields = _fields(job)
+        size = sum(len(value.encode()) for value in fields.values())
         order: dict[str, Any] = {
             "name": job.id,
             "tenant": job.tenant,
             "state": job.state,
+            "fields": fields,
             "ticket": f"{job.tenant}|{job.id}",
-            "queue_max": queue_max,
+            "bytes": _RECORD_BYTES + len(payload) + size,
+            "event_bytes": _event_bytes(job, size, payload),
             "step": arguments.STEPS[job.state],
             "deliver": self._deliver,
             "dispatch": self._dispatch,
             "priority": job.priority,
             "video": kind_of_video(job),
-            "media": media,
-            "rehearsal": rehearsal,
+            **given(**asdict(limits)),
         }
-        if rate:
-            order |= {"rate": rate, "burst": burst}
         if job.start_by is not None and job.end_by is not None:
             order["deadline"] = min(job.start_by, job.end_by)
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
-        order["fields"] = texts(
-            state=job.state,
-            tenant=job.tenant,
-            model=job.model,
-            params=job.params,
-            created_at=job.created_at,
-            callback_url=job.callback_url,
-            warnings=job.warnings or None,
-            idempotency=job.idempotency,
-            payload_characters=job.payload_characters,
-            start_by=job.start_by,
-            end_by=job.end_by,
-            on_unknown=job.on_unknown,
-            trace=job.trace,
-            priority=None if job.priority is Priority.NORMAL else job.priority,
-        )
-        text = (payload or "").encode()
-        size = sum(len(value.encode()) for value in order["fields"].values())
-        order["bytes"] = _RECORD_BYTES + len(text) + size
-        order["event_bytes"] = _event_bytes(job, size, payload or "")
-        if bytes_max is not None:
-            order["bytes_max"] = bytes_max
-        if media_max is not None:
-            order["media_max"] = media_max
-        outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
-        if outcome == "accepted":
-            name, allowance, position = found
-            return Admission(name, False, queue_position_of(position, self._submit), allowance_of(allowance))
-        if outcome == "fits":
-            return Admission(job.id, replayed=False)
-        if outcome == "replayed":
-            return Admission(found[0], replayed=found[0] != job.id)
-        raise refusal_of(outcome, found, media_max if outcome == "media" else bytes_max)
+        return order
 
 
 class RateMeter:
@@ -125,12 +105,32 @@ class RateMeter:
         return allowance_of(allowance)
 
 
-def _event_bytes(job: Job, size: int, payload: str) -> int:
+def _fields(job: Job) -> dict[str, str]:
+    """The fields of a new job's record."""
+    return texts(
+        state=job.state,
+        tenant=job.tenant,
+        model=job.model,
+        params=job.params,
+        created_at=job.created_at,
+        callback_url=job.callback_url,
+        warnings=job.warnings or None,
+        idempotency=job.idempotency,
+        payload_characters=job.payload_characters,
+        start_by=job.start_by,
+        end_by=job.end_by,
+        on_unknown=job.on_unknown,
+        trace=job.trace,
+        priority=None if job.priority is Priority.NORMAL else job.priority,
+    )
+
+
+def _event_bytes(job: Job, size: int, payload: bytes) -> int:
     """What one event of the job may take, with the delivery to its own callback URL. `size`: bytes of its
     fields."""
     found = _EVENT_BYTES + size
-    if len(payload) <= EVENT_PAYLOAD_CHARACTERS:
-        found += len(payload.encode())
+    if (job.payload_characters or 0) <= EVENT_PAYLOAD_CHARACTERS:
+        found += len(payload)
     if job.callback_url is not None:
         found += _DELIVERY_BYTES + 2 * len(job.callback_url)
     return found

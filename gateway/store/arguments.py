@@ -22,8 +22,8 @@ from gateway.lifecycle import (
     job_transitions,
 )
 from gateway.store.base import Callback
-from gateway.store.effect_base import AuditEntry, Subject, texts
-from gateway.store.effects import OweEvent, UnsetFields
+from gateway.store.effect_base import Subject, texts
+from gateway.store.effects import AuditEntry, OweEvent, UnsetFields
 from gateway.store.transitions import Guard, Transition
 
 Roles = Mapping[Role, RoleLimits]

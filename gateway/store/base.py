@@ -64,6 +64,19 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """What a tenant may have and do; None, or a rate of 0: no limit. Its own settings override `queue_max`,
+    `rate` and `burst`. `queue_max`: jobs that wait; `bytes_max`: bytes in Redis; `media_max`: bytes of inline
+    media of its unfinished jobs; `rate`: jobs per second, with `burst` at once."""
+
+    queue_max: int
+    bytes_max: int | None = None
+    media_max: int | None = None
+    rate: float = 0
+    burst: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """The answer to `accept`. `replayed`: the idempotency key was used before with the same body; `job_id` is
     that job. `queue_position`: if the job waits; `allowance`: if the tenant has a rate limit."""
@@ -173,20 +186,14 @@ class JobStore(Protocol):
         job: Job,
         payload: str | None,
         fingerprint: str,
+        limits: AdmissionLimits,
         *,
-        queue_max: int,
-        bytes_max: int | None = None,
         media: int = 0,
-        media_max: int | None = None,
-        rate: float = 0,
-        burst: int = 1,
-        rehearsal: bool = False,
+        check_only: bool = False,
     ) -> Admission:
-        """Stores a new job and puts it into its tenant's lane. `queue_max`: jobs that may wait there;
-        `bytes_max`: bytes that the tenant may take in Redis; `media`: bytes of its inline media, of which the
-        tenant may have `media_max`; `rate`: jobs per second (0: no limit), with `burst` at once. The tenant's
-        own settings override `queue_max`, `rate` and `burst`. `rehearsal`: checks everything and stores
-        nothing. Raises IdempotencyMismatch, LimitReached, RateLimited."""
+        """Stores a new job and puts it into its tenant's lane. `media`: bytes of its inline media;
+        `check_only`: checks everything and stores nothing. Raises IdempotencyMismatch, LimitReached,
+        RateLimited."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""

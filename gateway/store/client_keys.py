@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
-from gateway.store.effect_base import AuditEntry
+from gateway.store.effects import AuditEntry
 from gateway.store.script_runner import Scripts, Word
 from gateway.tenants import Key, Scope
 

@@ -18,8 +18,9 @@ from gateway.store import arguments, keys
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
-from gateway.store.effect_base import AuditEntry, Effect, given, owed
-from gateway.store.effects import Finish, GiveBackSlot, JudgeLane, SetFields, Tally, UnsetFields, WriteLog
+from gateway.store.delivery_effects import JudgeLane, WriteLog
+from gateway.store.effect_base import Effect, given, owed
+from gateway.store.effects import AuditEntry, Finish, GiveBackSlot, SetFields, Tally, UnsetFields
 from gateway.store.endpoints import endpoint_from
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition

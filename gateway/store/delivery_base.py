@@ -12,7 +12,7 @@ from gateway.endpoints import Delivery, Endpoint
 from gateway.events import Event
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store.base import TransitionResult
-from gateway.store.effect_base import AuditEntry
+from gateway.store.effects import AuditEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gateway.context import REQUEST
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import callback_lane
 from gateway.events import FINAL_TYPES, Event
@@ -40,22 +39,6 @@ class Effect:
     def roles(self, of: Subject) -> Collection[Role]:
         """The roles in which the effect may free slots or create work."""
         return ()
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry(Effect):
-    """An operator's act, which the script of the act itself writes to the audit. `by`: the id of a key, or
-    "command line". As an effect: if the record moved or the event repeated."""
-
-    name: ClassVar = "record_audit"
-    act: str
-    by: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-    def document(self, of: Subject | None = None) -> dict[str, Any]:
-        """The `entry` of `write_audit` in scripts/lib/lanes.lua."""
-        flat = [part for one in self.fields.items() for part in one]
-        return {"act": self.act, "by": self.by, "request": REQUEST.get(), "fields": flat}
 
 
 def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:

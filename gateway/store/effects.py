@@ -6,13 +6,15 @@ A function of the same name in scripts/lib applies each, in the order of `ORDER`
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
+from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
-from gateway.store.effect_base import AuditEntry, Effect, Subject, given, kind_of_video, owed, slot_of, texts
+from gateway.store.delivery_effects import JudgeLane, WriteLog
+from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Claim(Effect):
 
 @dataclass(frozen=True, slots=True)
 class SpendBudget(Effect):
-    """Uses one of the tenant's `most` resubmissions on `day` (UTC, 2026-11-22); without one, no effect."""
+    """Uses one of the tenant's `most` resubmissions on `day` (UTC, such as 2026-11-22). If none is left,
+    nothing of the transition is applied."""
 
     name: ClassVar = "spend_budget"
     day: str
@@ -47,19 +50,6 @@ class SetFields(Effect):
 
     def document(self, of: Subject) -> dict[str, str]:
         return texts(**self.fields)
-
-
-@dataclass(frozen=True, slots=True)
-class WriteLog(Effect):
-    """Writes a delivery's log, JSON; only its `newest` entry if the tenant would exceed `bytes_max`."""
-
-    name: ClassVar = "write_log"
-    log: str
-    newest: str
-    bytes_max: int | None
-
-    def document(self, of: Subject) -> dict[str, Any]:
-        return given(log=self.log, newest=self.newest, bytes_max=self.bytes_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,26 +230,6 @@ class LearnDuration(Effect):
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeLane(Effect):
-    """Counts the attempt for the lane's circuit breaker. `ok`: whether it succeeded; `error`: why not, in a
-    few words; `url`: where it went, without its path."""
-
-    name: ClassVar = "judge_lane"
-    lane: str
-    endpoint_id: str | None
-    tenant: str
-    ok: bool
-    error: str = ""
-    url: str = ""
-
-    def document(self, of: Subject) -> dict[str, Any]:
-        return {**asdict(self), "endpoint": self.endpoint_id or ""}
-
-    def roles(self, of: Subject) -> Collection[Role]:
-        return (Role.DELIVER,)
-
-
-@dataclass(frozen=True, slots=True)
 class JudgeAccount(Effect):
     """Applies the upstream's answer to the account of the submission: `accepted`, `busy` (429: fewer slots,
     and nothing is sent for `retry_after_ms`) or `refused` (401, 402, 403: the account is paused). `code`,
@@ -289,6 +259,22 @@ class Tally(Effect):
 
     def document(self, of: Subject) -> list[str]:
         return list(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry(Effect):
+    """An operator's act, which the script of the act itself writes to the audit. `by`: the id of a key, or
+    "command line". As an effect: if the record moved or the event repeated."""
+
+    name: ClassVar = "record_audit"
+    act: str
+    by: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self, of: Subject | None = None) -> dict[str, Any]:
+        """The `entry` of `write_audit` in scripts/lib/lanes.lua."""
+        flat = [part for one in self.fields.items() for part in one]
+        return {"act": self.act, "by": self.by, "request": REQUEST.get(), "fields": flat}
 
 
 #: The order in which effects are applied.

@@ -12,7 +12,7 @@ import orjson
 from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import arguments, keys
-from gateway.store.effect_base import AuditEntry
+from gateway.store.effects import AuditEntry
 from gateway.store.script_runner import Scripts, Word
 
 _ANY: Final = f"{PREFIX}lanes"

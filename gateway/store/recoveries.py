@@ -14,7 +14,7 @@ from gateway.recoveries import Recovery, RecoveryState
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import Hindrance
-from gateway.store.effect_base import AuditEntry
+from gateway.store.effects import AuditEntry
 from gateway.store.script_runner import Scripts
 
 _RUNNING: Final = f"{PREFIX}recoveries"

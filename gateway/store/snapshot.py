@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from gateway.dispatch import PREFIX, Role, RoleLimits
 from gateway.store import keys
@@ -118,50 +119,67 @@ class RedisGauges:
         self._monotonic = monotonic
         self._submit = submit
 
+    def _ask(self, pipe: Pipeline) -> None:
+        """Puts the commands into the pipeline, in the order in which `read` names their replies."""
+        pipe.time()
+        pipe.hgetall(keys.COUNTS)
+        pipe.hgetall(keys.TALLY)
+        pipe.get(keys.SWEPT)
+        pipe.hgetall(keys.SEATS)
+        pipe.hmget(keys.CALLBACK_PATH, ["last", "probed_at"])
+        pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
+        pipe.info("memory")
+        pipe.zcard(keys.paused_lanes(Role.DELIVER))
+        pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
+        pipe.exists(keys.PAUSED)
+        pipe.info("server")
+        pipe.hgetall(keys.TIMINGS)
+        pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
+        pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
+        pipe.zcard(keys.FAILING)
+        for account in self._submit.all_accounts:
+            pipe.hmget(keys.account(account.name), _ACCOUNT_FIELDS)
+        for role in Role:
+            for index in (keys.waiting(role), keys.due(role), keys.slots(role)):
+                pipe.zcard(index)
+                pipe.zrange(index, 0, 0, withscores=True)
+
     async def read(self) -> Gauges:
         began, accounts = self._monotonic(), self._submit.all_accounts
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.time()
-                pipe.hgetall(keys.COUNTS)
-                pipe.hgetall(keys.TALLY)
-                pipe.get(keys.SWEPT)
-                pipe.hgetall(keys.SEATS)
-                pipe.hmget(keys.CALLBACK_PATH, ["last", "probed_at"])
-                pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
-                pipe.info("memory")
-                pipe.zcard(keys.paused_lanes(Role.DELIVER))
-                pipe.zrevrange(keys.WORKERS, 0, _MOST_WORKERS, withscores=True)
-                pipe.exists(keys.PAUSED)
-                pipe.info("server")
-                pipe.hgetall(keys.TIMINGS)
-                pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
-                pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
-                pipe.zcard(keys.FAILING)
-                for account in accounts:
-                    pipe.hmget(keys.account(account.name), _ACCOUNT_FIELDS)
-                for role in Role:
-                    pipe.zcard(keys.waiting(role))
-                    pipe.zrange(keys.waiting(role), 0, 0, withscores=True)
-                    pipe.zcard(keys.due(role))
-                    pipe.zrange(keys.due(role), 0, 0, withscores=True)
-                    pipe.zcard(keys.slots(role))
-                    pipe.zrange(keys.slots(role), 0, 0, withscores=True)
+                self._ask(pipe)
                 replies = await pipe.execute()
         took = self._monotonic() - began
-        (seconds, microseconds), counts, tally, swept, taken, path, unknown, memory = replies[:8]
-        paused_lanes, workers, paused, server, timings, longest, words, failing = replies[8:16]
-        roles_at = 16 + len(accounts)
+        (
+            (seconds, microseconds),
+            counts,
+            tally,
+            swept,
+            taken,
+            path,
+            unknown,
+            memory,
+            paused_lanes,
+            workers,
+            paused,
+            server,
+            timings,
+            longest,
+            words,
+            failing,
+            *others,
+        ) = replies
         now = (seconds + microseconds / 1e6) * 1000
         if paused_lanes and longest:
             longest = await self._sendable(longest)
-        roles = _roles(now, replies[roles_at:])
+        roles = _roles(now, others[len(accounts) :])
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
             roles=roles,
             sweep_age_seconds=_since(now, swept),
-            accounts=self._accounts(now, replies[16:roles_at], roles[Role.SUBMIT].slots, taken),
+            accounts=self._accounts(now, others[: len(accounts)], roles[Role.SUBMIT].slots, taken),
             callback_path_age_seconds=_since(now, path[0]),
             callback_path_unproven_seconds=None if path[0] else _since(now, path[1]),
             unknown_oldest_seconds=_age(now, unknown),

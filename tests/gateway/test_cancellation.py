@@ -11,6 +11,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import GiveBackSlot
 from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import held, new_job, rung
@@ -18,7 +19,7 @@ from tests.gateway.store.conftest import held, new_job, rung
 
 async def accept(resources: Resources, **fields: object) -> Job:
     job = new_job(**fields)  # type: ignore[arg-type]
-    await resources.jobs.accept(job, None, "f", queue_max=1000)
+    await resources.jobs.accept(job, None, "f", AdmissionLimits(queue_max=1000))
     return job
 
 

@@ -28,7 +28,7 @@ from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
-from gateway.store.base import Admission
+from gateway.store.base import Admission, AdmissionLimits
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.generation.bodies import IMAGE, encoded
 from tests.gateway.generation.media_samples import clip, data_uri, image
@@ -39,7 +39,7 @@ INLINE = data_uri("image/png", image("png"))
 
 async def accept(resources: Resources, raw: bytes, key: str | None = None) -> tuple[Job, bool]:
     intake = resources.intake
-    posted = await intake.accept(await intake.check(raw), "acme", key)
+    posted = await intake.accept(await intake.check(raw, "acme"), "acme", key)
     return posted.job, posted.replayed
 
 
@@ -100,11 +100,11 @@ async def test_a_body_that_is_too_large_for_the_upstream_is_refused_before_it_is
 ) -> None:
     room = UPSTREAM_BODY_BYTES - 4096 - len(encoded(images=[IMAGE], meta_data=""))
     with pytest.raises(BodyTooLarge):
-        await resources.intake.check(padded(room + 200))
+        await resources.intake.check(padded(room + 200), "acme")
 
 
 async def test_a_body_of_almost_that_size_is_accepted(resources: Resources) -> None:
-    checked = await resources.intake.check(padded(15_000_000))
+    checked = await resources.intake.check(padded(15_000_000), "acme")
     assert len(checked.media) == 1
 
 
@@ -172,9 +172,9 @@ async def test_a_key_is_never_stored_as_it_was_sent(resources: Resources) -> Non
 
 
 async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -> None:
-    full = replace(resources.intake, queue_max=0)
+    full = replace(resources.intake, admission=AdmissionLimits(queue_max=0))
     with pytest.raises(LimitReached):
-        await full.accept(await full.check(encoded(images=[INLINE])), "acme", None)
+        await full.accept(await full.check(encoded(images=[INLINE]), "acme"), "acme", None)
     assert files(resources) == []
     assert await resources.redis.keys("*:job:*") == []
 
@@ -182,9 +182,9 @@ async def test_a_full_lane_is_refused_and_leaves_no_file(resources: Resources) -
 class LosingStore(RedisJobStore):
     """Accepts, and loses the answer."""
 
-    async def accept(self, *args: Any, **limits: Any) -> Admission:
-        accepted = await super().accept(*args, **limits)
-        if limits["rehearsal"]:
+    async def accept(self, *args: Any, **options: Any) -> Admission:
+        accepted = await super().accept(*args, **options)
+        if options["check_only"]:
             return accepted
         raise StoreUnavailable("Redis does not answer")
 
@@ -194,7 +194,7 @@ async def test_files_stay_if_it_is_unknown_whether_the_job_was_accepted(resource
     intake = replace(resources.intake, jobs=losing)
     raw = encoded(images=[INLINE])
     with pytest.raises(StoreUnavailable):
-        await intake.accept(await intake.check(raw), "acme", "key-1")
+        await intake.accept(await intake.check(raw, "acme"), "acme", "key-1")
     job, replayed = await accept(resources, raw, "key-1")
     assert replayed
     assert await resources.blobs.read(job.params["images"][0]) == image("png")
@@ -237,14 +237,14 @@ async def test_a_job_has_the_deadlines_that_were_asked_for(
     resources: Resources, options: JobOptions, expected: tuple[float, float]
 ) -> None:
     intake = resources.intake
-    job, *_ = await intake.accept(await intake.check(encoded()), "acme", None, options)
+    job, *_ = await intake.accept(await intake.check(encoded(), "acme"), "acme", None, options)
     assert spans(job) == expected
     assert await resources.jobs.read(job.id) == job
 
 
 async def test_an_off_peak_job_has_two_more_days(resources: Resources) -> None:
     intake = replace(resources.intake, limits=replace(resources.intake.limits, off_peak=True))
-    checked = await intake.check(encoded(off_peak=True))
+    checked = await intake.check(encoded(off_peak=True), "acme")
     job, *_ = await intake.accept(checked, "acme", None)
     assert spans(job) == (86_400, 93_600 + 180_000)
     asked, *_ = await intake.accept(checked, "acme", None, JobOptions(total_seconds=60))
@@ -258,7 +258,7 @@ async def test_the_first_deadline_is_stored_with_the_job(resources: Resources) -
 
 async def test_the_same_request_with_other_options_is_another(resources: Resources) -> None:
     intake = resources.intake
-    checked, options = await intake.check(encoded()), JobOptions(on_unknown=OnUnknown.MANUAL)
+    checked, options = await intake.check(encoded(), "acme"), JobOptions(on_unknown=OnUnknown.MANUAL)
     first, *_ = await intake.accept(checked, "acme", "k", options)
     again, replayed, *_ = await intake.accept(checked, "acme", "k", options)
     assert (again.id, again.on_unknown, replayed) == (first.id, OnUnknown.MANUAL, True)
@@ -267,12 +267,12 @@ async def test_the_same_request_with_other_options_is_another(resources: Resourc
 
 
 async def test_a_tenant_whose_jobs_use_too_many_bytes_waits_and_others_do_not(resources: Resources) -> None:
-    small = replace(resources.intake, bytes_max=35_000)
+    small = replace(resources.intake, admission=AdmissionLimits(queue_max=10, bytes_max=35_000))
     raw = encoded(payload="x" * 10_000)
-    await small.accept(await small.check(raw), "acme", None)
+    await small.accept(await small.check(raw, "acme"), "acme", None)
     with pytest.raises(LimitReached, match="smaller payload"):
-        await small.accept(await small.check(raw), "acme", None)
-    await small.accept(await small.check(raw), "other", None)
+        await small.accept(await small.check(raw, "acme"), "acme", None)
+    await small.accept(await small.check(raw, "acme"), "other", None)
 
 
 async def test_a_job_with_media_that_is_refused_writes_no_file(
@@ -286,14 +286,16 @@ async def test_a_job_with_media_that_is_refused_writes_no_file(
     monkeypatch.setattr(type(resources.blobs), "put", put)
     assert (await accept(resources, raw, "k"))[0].id == first.id
     for small in ({"queue_max": 0}, {"media_max": 10}, {"bytes_max": 10}, {"rate": 0.001, "burst": 0}):
-        intake = replace(resources.intake, **small)
+        intake = replace(resources.intake, admission=AdmissionLimits(**{"queue_max": 10} | small))
         with pytest.raises(LimitReached):
-            await intake.accept(await intake.check(raw), "acme", None)
+            await intake.accept(await intake.check(raw, "acme"), "acme", None)
 
 
 async def test_media_count_for_their_tenant_until_the_job_is_finished(resources: Resources) -> None:
-    intake = replace(resources.intake, media_max=len(image("png")) + 10)
-    checked = await intake.check(encoded(images=[INLINE]))
+    intake = replace(
+        resources.intake, admission=AdmissionLimits(queue_max=10, media_max=len(image("png")) + 10)
+    )
+    checked = await intake.check(encoded(images=[INLINE]), "acme")
     job = (await intake.accept(checked, "acme", None)).job
     with pytest.raises(LimitReached, match="send media as URLs"):
         await intake.accept(checked, "acme", None)

@@ -13,7 +13,7 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.resolution import UNKNOWN, UNNAMED, resubmission, unknown_error
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Outcome
+from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.effects import HoldSlot, PollAfter, RecordHistory, SpendBudget, Tally
 from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import held, new_job, rung
@@ -27,7 +27,7 @@ def at(seconds: float) -> Environment:
 
 async def unknown(resources: Resources) -> Job:
     job = new_job()
-    await resources.jobs.accept(job, None, "f", queue_max=10)
+    await resources.jobs.accept(job, None, "f", AdmissionLimits(queue_max=10))
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
     assert await resources.jobs.release(claimed)

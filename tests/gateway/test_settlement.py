@@ -14,7 +14,7 @@ from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.base import Outcome
+from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.effects import AddToFields, BindTask, HoldSlot, PollAfter
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
@@ -34,7 +34,7 @@ ERROR = UpstreamError("generation_failed", "it broke")
 
 async def submitted(resources: Resources, payload: str | None = "order 7") -> Job:
     job = new_job(callback_url=HOOK, payload_characters=None if payload is None else len(payload))
-    await resources.jobs.accept(job, payload, "f", queue_max=10)
+    await resources.jobs.accept(job, payload, "f", AdmissionLimits(queue_max=10))
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
     move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot()])
@@ -81,7 +81,7 @@ async def test_the_event_of_a_failure_is_what_a_get_shows(resources: Resources) 
 
 async def test_the_event_of_a_cancel_is_what_a_get_shows(resources: Resources) -> None:
     job = new_job(callback_url=HOOK)
-    await resources.jobs.accept(job, None, "f", queue_max=10)
+    await resources.jobs.accept(job, None, "f", AdmissionLimits(queue_max=10))
     await resources.settlement.cancel(job, [submit_ticket(job)])
     event = await event_of(resources, job)
     assert (event["type"], event["data"]) == ("job.canceled", shown(await fresh(resources, job), None))
@@ -141,7 +141,7 @@ async def test_a_payload_that_is_long_is_left_out_of_the_event_and_kept_with_the
 
 async def test_a_job_never_ends_before_it_began(resources: Resources) -> None:
     job = new_job(callback_url=HOOK, created_at=resources.environment.now_ms() + 60_000)
-    await resources.jobs.accept(job, None, "f", queue_max=10)
+    await resources.jobs.accept(job, None, "f", AdmissionLimits(queue_max=10))
     await resources.settlement.cancel(job, [])
     assert (await fresh(resources, job)).finished_at == job.created_at
 
@@ -200,7 +200,7 @@ async def test_a_job_that_was_completed_has_no_late_result(resources: Resources)
 
 async def test_a_rejected_submission_was_not_paid_for(resources: Resources) -> None:
     job = new_job(callback_url=HOOK)
-    await resources.jobs.accept(job, None, "f", queue_max=10)
+    await resources.jobs.accept(job, None, "f", AdmissionLimits(queue_max=10))
     claimed = await resources.jobs.claim(await held(resources.redis, Role.SUBMIT, job.id))
     assert claimed
     assert await resources.jobs.release(claimed)

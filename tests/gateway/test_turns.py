@@ -67,6 +67,18 @@ async def test_free_places_go_to_the_tenants_in_turn() -> None:
     assert not work.places._held
 
 
+async def test_a_tenant_without_a_name_gets_its_turn_and_holds_up_nobody_behind_it() -> None:
+    places, ended = turns(places=1), []
+
+    async def request(tenant: str) -> None:
+        async with places.turn(tenant):
+            await settle()
+            ended.append(tenant)
+
+    await asyncio.wait_for(asyncio.gather(*map(request, ("a", "", "b"))), 10)
+    assert ended == ["a", "", "b"]
+
+
 async def test_too_many_of_one_tenant_are_told_to_come_back() -> None:
     work = Work(turns())
     tasks = await work.start("a1", "a2", "a3", "a4", "a5", "b1")

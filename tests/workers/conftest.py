@@ -22,7 +22,7 @@ from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import keys
-from gateway.store.base import Callback, CallbackOutcome
+from gateway.store.base import AdmissionLimits, Callback, CallbackOutcome
 from gateway.upstream.base import Accepted, Found, QueryOutcome, SubmitOutcome
 from tests.gateway.delivery.subscriber import LOOPBACK
 from tests.gateway.store.conftest import held, new_job
@@ -92,7 +92,7 @@ class Rig:
 
     async def accept(self, tenant: str = "acme", payload: str | None = None, **fields: object) -> Job:
         job = new_job(tenant, payload_characters=None if payload is None else len(payload), **fields)
-        await self.resources.jobs.accept(job, payload, "fingerprint", queue_max=1000)
+        await self.resources.jobs.accept(job, payload, "fingerprint", AdmissionLimits(queue_max=1000))
         return job
 
     async def read(self, job: Job) -> Job:

@@ -23,6 +23,7 @@ from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobState
 from gateway.local.valkey import valkey
 from gateway.settings import Settings
+from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.jobs import RedisJobStore
 from gateway.store.script_runner import Word
@@ -178,7 +179,7 @@ async def test_a_worker_that_drains_finishes_what_it_took_up_and_takes_up_nothin
     wide = rig.submitter.settings.model_copy(update={"upstream_slots": 20, "upstream_tenant_slots": 20})
     store = RedisJobStore(rig.redis, rig.resources.scripts, wide.roles(), wide.callback_limits())
     for _ in range(20):
-        await store.accept(new_job(), None, "fingerprint", queue_max=100)
+        await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=100))
     submits = Submits(take_turns)
     async with worker(rig, submits, wide) as made, running(made):
         await submits.begun.get()
@@ -247,7 +248,7 @@ async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(r
 
     submits = Submits(wait)
     for _ in range(6):
-        await store.accept(new_job(), None, "fingerprint", queue_max=100)
+        await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=100))
     async with worker(rig, submits, settings) as made:
         counted = Counted(made)
         async with running(made):
@@ -255,7 +256,7 @@ async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(r
                 await asyncio.wait_for(submits.begun.get(), 10)
             assert counted.rooms == [10]
             assert await rig.redis.exists("{gw}:submit:arq:wake") == 0
-            await store.accept(new_job(), None, "fingerprint", queue_max=100)
+            await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=100))
             await asyncio.wait_for(submits.begun.get(), 10)
             release.set()
             await ended(made, 7)
@@ -270,7 +271,7 @@ async def test_bells_that_no_room_was_left_for_ring_on_for_others(rig: Rig) -> N
         await release.wait()
 
     for _ in range(6):
-        await store.accept(new_job(), None, "fingerprint", queue_max=100)
+        await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=100))
     first, second = Submits(wait), Submits(nothing)
     async with worker(rig, first, settings) as full, worker(rig, second, settings) as other:
         full.max_jobs = 2
@@ -288,7 +289,7 @@ async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
     submits = Submits(nothing)
     jobs = [new_job() for _ in range(40)]
     for job in jobs:
-        await store.accept(job, None, "fingerprint", queue_max=100)
+        await store.accept(job, None, "fingerprint", AdmissionLimits(queue_max=100))
     async with worker(rig, submits, settings) as one, worker(rig, submits, settings) as other:
         one.max_jobs = other.max_jobs = 30
         await asyncio.gather(one._take_up("one"), other._take_up("other"))

@@ -14,6 +14,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store import keys
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import OweEvent, SetFields
 from gateway.store.retention import RedisRetention
 from gateway.store.transitions import Transition
@@ -41,7 +42,7 @@ class Store(RedisRetention):
 
 async def finished(resources: Resources) -> Job:
     job = new_job()
-    await resources.jobs.accept(job, None, "", queue_max=1000)
+    await resources.jobs.accept(job, None, "", AdmissionLimits(queue_max=1000))
     at = resources.environment.now_ms()
     after = replace(job, state=JobState.CANCELED, finished_at=at)
     move = Transition(
@@ -71,7 +72,7 @@ async def test_one_pass_forgets_all_that_is_due_however_much_it_is(
     for _ in range(10):
         await finished(resources)
     waiting = new_job()
-    await resources.jobs.accept(waiting, None, "", queue_max=1000)
+    await resources.jobs.accept(waiting, None, "", AdmissionLimits(queue_max=1000))
     with capture_logs() as logged:
         assert await Retention(Store(resources)).sweep() == 10
     assert await resources.redis.keys("{gw}:event:*") == []

@@ -3,16 +3,16 @@
 -- KEYS  job: its record
 -- ARGV  order, JSON: {name, tenant, state, fields = {}, ticket, idempotency, fingerprint, queue_max, bytes,
 --       event_bytes, bytes_max, media, media_max, deadline, priority, rate, burst, video = kind of video, step = type
---       of its event, deliver = limits, dispatch = {role = limits}, rehearsal}; payload: the client's own, or ""
+--       of its event, deliver = limits, dispatch = {role = limits}, check_only}; payload: the client's own, or ""
 --
 -- One durable step claims the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
--- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`, `media`: what
--- quotas.lua counts for it. `rehearsal`: everything is checked and nothing is written.
+-- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`, `media`:
+-- what quotas.lua counts for it. `check_only`: everything is checked and nothing is written.
 --
--- Returns {"accepted", id, allowance, queue position} | {"replayed", earlier id} | {"mismatch", earlier id} |
--- {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take with
--- it} | {"limited", allowance} | {"fits"}: of a rehearsal; allowance: as `meter_rate` has it; queue position: as `queue_position_of` of queue_position.lua has it
+-- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
+-- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
+-- with it} | {"limited", allowance}; allowance: as of `meter_rate`; queue position: as of `queue_position_of`
 local job = KEYS[1]
 local order, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
@@ -43,9 +43,9 @@ end
 
 local now = now_ms()
 local rate, burst = own_rate or order.rate or 0, own_burst or order.burst or 1
-local passes, allowance = meter_rate(order.tenant, 'jobs', rate, burst, now, order.rehearsal)
+local passes, allowance = meter_rate(order.tenant, 'jobs', rate, burst, now, order.check_only)
 if not passes then return { 'limited', allowance } end
-if order.rehearsal then return { 'fits' } end
+if order.check_only then return { 'would_fit' } end
 if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
 set_fields(job, order.fields)
 count_new_job(job, order.tenant, added, order.media)

@@ -1,8 +1,8 @@
 -- create_event: creates the event of a job's step and its deliveries, once.
 --
 -- KEYS  event: its record
--- ARGV  order, JSON: {owed = as of `owe_event`, holder = {role, ticket, number}, dispatch = {role =
---       limits}}; body: of the event
+-- ARGV  order, JSON: {owed = as of `owe_event`, holder = {role, ticket, number}, dispatch = {role = limits}}; body: of
+--       the event
 --
 -- Finishes the ticket in the events lane. If the job is gone, no event is created.
 --

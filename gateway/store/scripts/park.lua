@@ -4,8 +4,8 @@
 -- ARGV  role, lane, for_ms or "": until it is resumed; pause, JSON: {asked, reason, audit: as of `write_audit`} if an
 --       operator pauses it, or ""
 --
--- Waiting work stays in it, and work in progress goes on. `asked`: a unique id of the request; a repeat changes nothing,
--- like a pause without an end for a reason that it has already.
+-- Waiting work stays in it, and work in progress goes on. `asked`: a unique id of the request. A repeat changes
+-- nothing, like a pause without an end for a reason that it has already.
 --
 -- Returns 1 | 0: it was so before
 local role, lane, for_ms, pause = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

@@ -8,8 +8,8 @@
 -- `most`: given for a new endpoint: how many the tenant may have. An existing one is written if it is still as
 -- expected, or already as wanted. `wanted` stores the types that any of the tenant's endpoints wants, so that scripts
 -- only create events with subscribers. `claims` stores which endpoint was created with which key. `heal`: resets its
--- circuit breaker. `bytes`: what it takes in Redis. Nothing is written if the tenant's bytes would grow above
--- `bytes_max`.
+-- circuit breaker. `bytes`: what it takes in Redis. Above `bytes_max`, nothing is written that is new or adds to what
+-- future jobs cause; other changes repair an endpoint, and its own limits bound what they add.
 --
 -- Returns "written" | "full" | "heavy" | "claimed": another endpoint was created with the key | "changed" | "missing"
 local endpoint, endpoints = KEYS[1], KEYS[2]
@@ -41,7 +41,8 @@ wishes[#wishes + 1] = cjson.decode(order.wish)
 local grown = order.bytes - (redis.call('HGET', endpoint, 'bytes') or 0)
 if order.bytes_max then
   local before = expected_bytes(order.tenant, { bytes = 0 })
-  local after = expected_bytes(order.tenant, { bytes = grown }, caused_by(wishes, order.steps))
+  local added = { bytes = there and 0 or grown }
+  local after = expected_bytes(order.tenant, added, caused_by(wishes, order.steps))
   if after > before and after > order.bytes_max then return 'heavy' end
 end
 set_fields(endpoint, order.fields)

@@ -1,8 +1,8 @@
 -- resume: resumes lanes at once. A subscriber's circuit breaker is reset.
 --
 -- KEYS  any key of ours
--- ARGV  role; lanes, JSON: a list; roles: {role = limits} of dispatching.lua, JSON; audit: as of `write_audit`, JSON, if
---       an operator resumes them, or ""
+-- ARGV  role; lanes, JSON: a list; roles: {role = limits} of dispatching.lua, JSON; audit: as of `write_audit`, JSON,
+--       if an operator resumes them, or ""
 --
 -- A lane that is neither paused nor failing does not count, and without any that counts there is no audit entry.
 --

@@ -14,7 +14,7 @@ from gateway.lifecycle import DeliveryState
 from gateway.recoveries import Recovery
 from gateway.resolution import Action, Resolver
 from gateway.store.delivery_base import Hindrance
-from gateway.store.effect_base import AuditEntry
+from gateway.store.effects import AuditEntry
 from gateway.web.api import deliveries
 from gateway.web.api.recoveries import hindrance_error
 from gateway.web.state import State

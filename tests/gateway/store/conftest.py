@@ -14,6 +14,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
 from gateway.store.accounts import RedisAccounts
+from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
@@ -103,7 +104,7 @@ def new_job(tenant: str = "acme", **fields: object) -> Job:
 def accept(jobs: RedisJobStore) -> Accept:
     async def accepted(tenant: str = "acme", **fields: object) -> Job:
         job = new_job(tenant, **fields)
-        await jobs.accept(job, None, "fingerprint", queue_max=1000)
+        await jobs.accept(job, None, "fingerprint", AdmissionLimits(queue_max=1000))
         return job
 
     return accepted

@@ -14,7 +14,7 @@ from gateway.environment import Environment
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
 from gateway.store import keys
-from gateway.store.base import Outcome
+from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.effects import BindTask, Finish, HoldSlot, OweEvent, PollAfter, SetFields
 from gateway.store.endpoints import RedisEndpointStore
@@ -41,7 +41,7 @@ class Store:
     async def accept(self, **fields: Any) -> Job:
         payload = "p" * fields.get("payload_characters", 0) or None
         job = new_job(**fields)
-        await self.jobs.accept(job, payload, "fingerprint", queue_max=10)
+        await self.jobs.accept(job, payload, "fingerprint", AdmissionLimits(queue_max=10))
         return job
 
     async def released(self, job: Job) -> Job:

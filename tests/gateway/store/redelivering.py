@@ -12,6 +12,7 @@ from gateway.dispatch import Role
 from gateway.endpoints import Delivery, Endpoint
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, JobEvent, JobState
+from gateway.store.base import AdmissionLimits
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.effects import Finish, OweEvent, SetFields
 from gateway.store.endpoints import RedisEndpointStore
@@ -46,7 +47,7 @@ class Post:
 
     async def owe_all(self, at: int | None = None, **fields: Any) -> list[Delivery]:
         job = new_job(**fields)
-        await self.jobs.accept(job, None, "fingerprint", queue_max=100_000)
+        await self.jobs.accept(job, None, "fingerprint", AdmissionLimits(queue_max=100_000))
         after = replace(job, state=JobState.CANCELED, finished_at=at or job.created_at)
         move = Transition(
             JobEvent.CANCEL_REQUESTED,

@@ -12,7 +12,7 @@ from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
 from gateway.store.accounts import RedisAccounts
-from gateway.store.base import Callback
+from gateway.store.base import AdmissionLimits, Callback
 from gateway.store.effects import (
     AddToFields,
     BindTask,
@@ -53,7 +53,7 @@ class Desk:
 
     async def accept(self, tenant: str = "acme") -> Job:
         job = new_job(tenant)
-        await self.jobs.accept(job, None, "fingerprint", queue_max=1000)
+        await self.jobs.accept(job, None, "fingerprint", AdmissionLimits(queue_max=1000))
         return job
 
     async def read(self, job: Job) -> Job:

@@ -12,7 +12,7 @@ from gateway.dispatch import RoleLimits
 from gateway.errors import LimitReached, RateLimited
 from gateway.store import keys
 from gateway.store.admission import allowance_of, queue_position_of
-from gateway.store.base import Allowance, QueuePosition
+from gateway.store.base import AdmissionLimits, Allowance, QueuePosition
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import Accept, new_job
 from tests.gateway.store.test_fairness import Line, line
@@ -79,7 +79,7 @@ async def test_a_job_learns_its_place_when_it_is_accepted_and_later(line: Line, 
     first = await line.post("acme")
     await line.post("zeta")
     waiting = new_job("acme")
-    accepted = await line.jobs.accept(waiting, None, "", queue_max=10)
+    accepted = await line.jobs.accept(waiting, None, "", AdmissionLimits(queue_max=10))
     assert accepted.queue_position == QueuePosition(0, 1, None)
     assert await line.jobs.queue_positions([first, waiting]) == [None, QueuePosition(0, 1, None)]
 
@@ -119,36 +119,38 @@ async def test_a_tenant_that_posts_too_fast_is_told_when_the_next_may_come(
 ) -> None:
     left = []
     for _ in range(3):
-        accepted = await jobs.accept(new_job(), None, "", queue_max=100, rate=0.1, burst=3)
+        accepted = await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100, rate=0.1, burst=3))
         assert accepted.allowance
         left.append(accepted.allowance.left)
     assert left == [2, 1, 0]
     late = new_job()
     with pytest.raises(RateLimited) as refused:
-        await jobs.accept(late, None, "", queue_max=100, rate=0.1, burst=3)
+        await jobs.accept(late, None, "", AdmissionLimits(queue_max=100, rate=0.1, burst=3))
     assert 9 <= refused.value.retry_after_seconds <= 10
     assert refused.value.allowance == Allowance(3, 30, 0, 30, refused.value.retry_after_seconds)
     assert await jobs.read(late.id) is None
-    await jobs.accept(new_job("zeta"), None, "", queue_max=100, rate=0.1, burst=3)
+    await jobs.accept(new_job("zeta"), None, "", AdmissionLimits(queue_max=100, rate=0.1, burst=3))
 
 
 async def test_a_refusal_costs_nothing_and_time_gives_the_allowance_back(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
     for _ in range(2):
-        await jobs.accept(new_job(), None, "", queue_max=100, rate=1, burst=2)
+        await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100, rate=1, burst=2))
     for _ in range(20):
         with pytest.raises(RateLimited):
-            await jobs.accept(new_job(), None, "", queue_max=100, rate=1, burst=2)
+            await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100, rate=1, burst=2))
     key = "{gw}:tenant:acme:tat"
     await redis.set(key, str(float((await redis.get(key)) or 0) - 1000))
-    await jobs.accept(new_job(), None, "", queue_max=100, rate=1, burst=2)
+    await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100, rate=1, burst=2))
 
 
 async def test_the_same_request_again_is_never_too_fast(jobs: RedisJobStore) -> None:
     first = new_job(idempotency="key")
-    await jobs.accept(first, None, "f", queue_max=100, rate=0.001, burst=1)
-    again = await jobs.accept(new_job(idempotency="key"), None, "f", queue_max=100, rate=0.001, burst=1)
+    await jobs.accept(first, None, "f", AdmissionLimits(queue_max=100, rate=0.001, burst=1))
+    again = await jobs.accept(
+        new_job(idempotency="key"), None, "f", AdmissionLimits(queue_max=100, rate=0.001, burst=1)
+    )
     assert (again.job_id, again.replayed) == (first.id, True)
 
 
@@ -161,11 +163,11 @@ async def test_what_a_tenant_was_given_goes_before_what_all_have(
     for _ in range(3):  # two are sent at once
         await accept()
     with pytest.raises(LimitReached, match="1 of this tenant's jobs are waiting, and 1 are allowed"):
-        await jobs.accept(new_job(), None, "", queue_max=100)
+        await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100))
     await redis.hset(keys.tenant_settings("acme"), "queue_max", "100")  # type: ignore[misc]
     await accept()
     with pytest.raises(RateLimited):
-        await jobs.accept(new_job(), None, "", queue_max=100)
+        await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100))
 
 
 def test_an_allowance_is_told_in_whole_seconds_upwards() -> None:

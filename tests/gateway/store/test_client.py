@@ -16,6 +16,7 @@ from redis.exceptions import (
 )
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.jobs import RedisJobStore
 from gateway.store.script_runner import Scripts
@@ -84,7 +85,7 @@ async def test_a_server_that_is_full_is_unavailable(redis: Redis, jobs: RedisJob
         with pytest.raises(StoreUnavailable), store_errors():
             await redis.set("name", "value")
         with pytest.raises(StoreUnavailable):
-            await jobs.accept(new_job(), None, "fingerprint", queue_max=10)
+            await jobs.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=10))
     finally:
         await redis.config_set("maxmemory", "0")
 

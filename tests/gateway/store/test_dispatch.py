@@ -12,6 +12,7 @@ from gateway.errors import IdempotencyMismatch, LimitReached
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import BindTask, Finish, GiveBackSlot, HoldSlot, PollAfter
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
@@ -143,28 +144,30 @@ async def test_a_submit_slot_is_held_until_the_job_is_final(
 
 async def test_the_same_idempotency_key_and_body_give_the_same_job(jobs: RedisJobStore) -> None:
     first = new_job(idempotency="k")
-    assert not (await jobs.accept(first, None, "body", queue_max=10)).replayed
-    second = await jobs.accept(new_job(idempotency="k"), None, "body", queue_max=10)
+    assert not (await jobs.accept(first, None, "body", AdmissionLimits(queue_max=10))).replayed
+    second = await jobs.accept(new_job(idempotency="k"), None, "body", AdmissionLimits(queue_max=10))
     assert (second.job_id, second.replayed) == (first.id, True)
 
 
 async def test_the_same_idempotency_key_with_another_body_is_refused(jobs: RedisJobStore) -> None:
     first = new_job(idempotency="k")
-    await jobs.accept(first, None, "body", queue_max=10)
+    await jobs.accept(first, None, "body", AdmissionLimits(queue_max=10))
     with pytest.raises(IdempotencyMismatch, match=first.id):
-        await jobs.accept(new_job(idempotency="k"), None, "other", queue_max=10)
+        await jobs.accept(new_job(idempotency="k"), None, "other", AdmissionLimits(queue_max=10))
 
 
 async def test_two_tenants_may_use_the_same_idempotency_key(jobs: RedisJobStore) -> None:
-    await jobs.accept(new_job("acme", idempotency="k"), None, "body", queue_max=10)
-    assert not (await jobs.accept(new_job("zeta", idempotency="k"), None, "x", queue_max=10)).replayed
+    await jobs.accept(new_job("acme", idempotency="k"), None, "body", AdmissionLimits(queue_max=10))
+    assert not (
+        await jobs.accept(new_job("zeta", idempotency="k"), None, "x", AdmissionLimits(queue_max=10))
+    ).replayed
 
 
 async def test_accepting_the_same_job_again_changes_nothing(redis: Redis, jobs: RedisJobStore) -> None:
     job = new_job()
-    await jobs.accept(job, "payload", "f", queue_max=10)
+    await jobs.accept(job, "payload", "f", AdmissionLimits(queue_max=10))
     before = await redis.hgetall(keys.COUNTS)  # type: ignore[misc]
-    again = await jobs.accept(job, "payload", "f", queue_max=10)
+    again = await jobs.accept(job, "payload", "f", AdmissionLimits(queue_max=10))
     assert (again.job_id, again.replayed) == (job.id, False)
     assert await redis.hgetall(keys.COUNTS) == before  # type: ignore[misc]
     assert await rung(redis, Role.SUBMIT) == [job.id]
@@ -174,7 +177,7 @@ async def test_a_full_lane_is_refused_with_a_time_to_come_back(jobs: RedisJobSto
     for _ in range(4):  # two of them are dispatched at once
         await accept()
     with pytest.raises(LimitReached) as refusal:
-        await jobs.accept(new_job(), None, "f", queue_max=2)
+        await jobs.accept(new_job(), None, "f", AdmissionLimits(queue_max=2))
     assert refusal.value.retry_after_seconds > 0
 
 

@@ -12,7 +12,7 @@ from gateway.events import EVENT_OF, TYPE_OF_STATE, EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.store import keys
-from gateway.store.base import Callback
+from gateway.store.base import AdmissionLimits, Callback
 from gateway.store.effects import AddLateResult, AddToFields, BindTask, OweEvent, SetFields
 from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.jobs import RedisJobStore
@@ -45,9 +45,9 @@ async def test_an_accepted_job_is_told_once_however_often_it_is_posted(
 ) -> None:
     job = new_job(idempotency="a" * 64)
     for _ in range(2):
-        await jobs.accept(job, None, "fingerprint", queue_max=10)
+        await jobs.accept(job, None, "fingerprint", AdmissionLimits(queue_max=10))
     again = new_job(idempotency="a" * 64)
-    await jobs.accept(again, None, "fingerprint", queue_max=10)
+    await jobs.accept(again, None, "fingerprint", AdmissionLimits(queue_max=10))
     assert await heard(told) == [("job.queued", job.id)]
 
 
@@ -230,7 +230,7 @@ async def test_of_a_step_the_job_is_told_as_it_was_then_and_of_its_end_the_froze
     told: RedisTenantEvents, jobs: RedisJobStore
 ) -> None:
     job = new_job(payload_characters=4)
-    await jobs.accept(job, "mine", "fingerprint", queue_max=10)
+    await jobs.accept(job, "mine", "fingerprint", AdmissionLimits(queue_max=10))
     await jobs.apply(job, ended(job))
     [page] = await told.after([("acme", START)], 10)
     queued, canceled = await told.bodies(page)
@@ -247,7 +247,7 @@ async def test_a_payload_that_an_event_leaves_out_is_not_fetched(
 ) -> None:
     long = "x" * (EVENT_PAYLOAD_CHARACTERS + 1)
     job = new_job(payload_characters=len(long))
-    await jobs.accept(job, long, "fingerprint", queue_max=10)
+    await jobs.accept(job, long, "fingerprint", AdmissionLimits(queue_max=10))
     await redis.delete(keys.payload(job.id))
     await redis.rpush(keys.payload(job.id), "a GET of this is an error")  # type: ignore[misc]
     expected = events.make_step(job, EventType.QUEUED, long).body
@@ -261,9 +261,9 @@ async def test_many_events_are_read_together_and_never_one_by_one(
     some = [new_job(payload_characters=size) for size in (None, 0, 4, EVENT_PAYLOAD_CHARACTERS)]
     payloads = [None if job.payload_characters is None else "y" * job.payload_characters for job in some]
     for job, payload in zip(some, payloads, strict=True):
-        await jobs.accept(job, payload, "fingerprint", queue_max=10)
+        await jobs.accept(job, payload, "fingerprint", AdmissionLimits(queue_max=10))
     unfrozen = new_job(payload_characters=4)
-    await jobs.accept(unfrozen, "mine", "fingerprint", queue_max=10)
+    await jobs.accept(unfrozen, "mine", "fingerprint", AdmissionLimits(queue_max=10))
     await redis.hset(keys.job(unfrozen.id), mapping={"state": "failed", "finished_at": 7})  # type: ignore[misc]
     record = await jobs.read(unfrozen.id)
     assert record is not None

@@ -12,7 +12,7 @@ from gateway.dispatch import Role
 from gateway.lifecycle import DeliveryEvent
 from gateway.store import keys
 from gateway.store.deliveries import RedisDeliveryStore
-from gateway.store.effect_base import AuditEntry
+from gateway.store.effects import AuditEntry
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lane_views import FailingSubscriber, RedisLaneViews

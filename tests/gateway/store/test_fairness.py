@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import CallbackLimits, Role, RoleLimits, Ticket
 from gateway.jobs import Job, Priority, submit_ticket
 from gateway.lifecycle import JobEvent
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import Finish
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
@@ -31,7 +32,7 @@ class Line:
 
     async def post(self, tenant: str, priority: Priority = Priority.NORMAL) -> Job:
         job = new_job(tenant, priority=priority)
-        await self.jobs.accept(job, None, "", queue_max=100_000)
+        await self.jobs.accept(job, None, "", AdmissionLimits(queue_max=100_000))
         return job
 
     async def sent(self, count: int) -> list[Ticket]:

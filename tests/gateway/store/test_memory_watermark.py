@@ -16,7 +16,7 @@ from gateway.errors import StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.local.valkey import valkey
-from gateway.store.base import Outcome
+from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.effects import BindTask, Finish, HoldSlot, OweEvent, PollAfter, SetFields
@@ -51,7 +51,7 @@ async def test_a_full_redis_accepts_no_job_and_keeps_nothing_of_it(
 ) -> None:
     before = set(await redis.keys("{gw}:*"))
     with pytest.raises(StoreUnavailable):
-        await jobs.accept(new_job(idempotency="a1b2"), "payload", "f", queue_max=10)
+        await jobs.accept(new_job(idempotency="a1b2"), "payload", "f", AdmissionLimits(queue_max=10))
     assert set(await redis.keys("{gw}:*")) == before
 
 
@@ -89,5 +89,5 @@ async def test_a_full_redis_lets_what_it_holds_run_to_its_end(
 async def test_it_accepts_again_when_there_is_room(redis: Redis, jobs: RedisJobStore, inside: Job) -> None:
     await redis.delete(*await redis.keys("ballast:*"))
     job = new_job()
-    await jobs.accept(job, None, "f", queue_max=10)
+    await jobs.accept(job, None, "f", AdmissionLimits(queue_max=10))
     assert await jobs.read(job.id)

@@ -8,12 +8,13 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dispatch import Role
-from gateway.endpoints import Delivery, Endpoint
+from gateway.endpoints import Delivery, Endpoint, PreviousSecret
 from gateway.errors import LimitReached, RateLimited
 from gateway.lifecycle import DeliveryEvent
 from gateway.recoveries import Recovery
 from gateway.store import keys
 from gateway.store.admission import RateMeter
+from gateway.store.base import AdmissionLimits
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.delivery_base import Written
 from gateway.store.endpoints import RedisEndpointStore
@@ -80,11 +81,13 @@ async def test_deliveries_are_expected_when_a_job_is_accepted(redis: Redis, post
         await post.endpoints.create(endpoint(number), ENDPOINTS)
     taken = (await usage(redis))["bytes"]
     with pytest.raises(LimitReached, match="delete endpoints"):
-        await post.jobs.accept(new_job(), None, "", queue_max=10, bytes_max=taken + 50_000)
-    await post.jobs.accept(new_job(), None, "", queue_max=10, bytes_max=taken + 150_000)
+        await post.jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=10, bytes_max=taken + 50_000))
+    await post.jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=10, bytes_max=taken + 150_000))
     with pytest.raises(LimitReached):
-        await post.jobs.accept(new_job(), None, "", queue_max=10, bytes_max=taken + 150_000)
-    await post.jobs.accept(new_job("zeta"), None, "", queue_max=10, bytes_max=taken + 150_000)
+        await post.jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=10, bytes_max=taken + 150_000))
+    await post.jobs.accept(
+        new_job("zeta"), None, "", AdmissionLimits(queue_max=10, bytes_max=taken + 150_000)
+    )
 
 
 async def test_what_was_expected_of_a_job_is_at_least_what_it_then_takes(redis: Redis, post: Post) -> None:
@@ -95,7 +98,9 @@ async def test_what_was_expected_of_a_job_is_at_least_what_it_then_takes(redis: 
     while True:  # the smallest limit with which the job is accepted
         try:
             probe = new_job(callback_url=url)
-            await post.jobs.accept(probe, None, "", queue_max=9, bytes_max=most, rehearsal=True)
+            await post.jobs.accept(
+                probe, None, "", AdmissionLimits(queue_max=9, bytes_max=most), check_only=True
+            )
             break
         except LimitReached:
             most += 1000
@@ -110,7 +115,7 @@ async def test_an_endpoint_is_refused_that_waiting_jobs_would_make_too_expensive
     first = endpoint(0, "job.completed")
     await endpoints.create(first, ENDPOINTS)
     for _ in range(40):
-        await jobs.accept(new_job(), None, "", queue_max=100)
+        await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100))
     with pytest.raises(LimitReached, match="fewer events"):
         await endpoints.create(endpoint(1), ENDPOINTS)
     with pytest.raises(LimitReached):
@@ -120,6 +125,27 @@ async def test_an_endpoint_is_refused_that_waiting_jobs_would_make_too_expensive
     moved = replace(first, url="https://d.example.com/hook")
     assert await endpoints.change(moved, first) is Written.WRITTEN
     await endpoints.delete(moved)
+
+
+@pytest.mark.parametrize(
+    "repair",
+    [
+        {"version": 2, "previous": (PreviousSecret("k1", 1, 9_999_999_999_999),)},  # rotates a leaked secret
+        {"disabled_at": 1_700_000_000_000, "disabled_reason": "it floods us"},
+        {"url": "https://c.example.com/a-longer-path/hook"},
+    ],
+)
+async def test_over_the_quota_an_endpoint_can_still_be_repaired(
+    redis: Redis, scripts: Scripts, endpoints: RedisEndpointStore, repair: dict[str, object]
+) -> None:
+    before = endpoint(0)
+    await endpoints.create(before, ENDPOINTS)
+    counted = (await usage(redis))["bytes"]
+    over = RedisEndpointStore(redis, scripts, bytes_max=1)
+    after = replace(before, **repair)  # type: ignore[arg-type]
+    assert await over.change(after, before) is Written.WRITTEN
+    assert await over.of("acme") == [after]
+    assert (await usage(redis))["bytes"] > counted
 
 
 async def test_a_tenant_over_its_quota_still_finishes_and_delivers_what_it_has(
@@ -179,32 +205,36 @@ async def test_when_all_is_forgotten_and_deleted_nothing_counts(
 
 async def test_media_count_until_their_job_is_finished(redis: Redis, post: Post) -> None:
     job = new_job()
-    await post.jobs.accept(job, None, "", queue_max=10, media=700, media_max=1000)
+    await post.jobs.accept(job, None, "", AdmissionLimits(queue_max=10, media_max=1000), media=700)
     assert (await usage(redis))["media"] == 700
     with pytest.raises(LimitReached, match="media as URLs") as refused:
-        await post.jobs.accept(new_job(), None, "", queue_max=10, media=301, media_max=1000)
+        await post.jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=10, media_max=1000), media=301)
     assert refused.value.retry_after_seconds == 60
-    await post.jobs.accept(new_job(), None, "", queue_max=10, media=0, media_max=1000)
+    await post.jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=10, media_max=1000), media=0)
     store = Store(redis, post.jobs, post.deliveries, post.endpoints, RedisRetention(redis, Scripts(redis), 0))
     await canceled(store, job)
     assert "media" not in await usage(redis)
 
 
-async def test_a_rehearsal_says_what_would_be_answered_and_stores_nothing(
+async def test_a_check_says_what_would_be_answered_and_stores_nothing(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
     first = new_job(idempotency="key")
-    await jobs.accept(first, None, "f", queue_max=10, rate=0.001, burst=2)
+    await jobs.accept(first, None, "f", AdmissionLimits(queue_max=10, rate=0.001, burst=2))
     before = sorted(await redis.keys("*"))
     for _ in range(3):
         fits = new_job()
-        answer = await jobs.accept(fits, None, "", queue_max=10, rate=0.001, burst=2, rehearsal=True)
+        answer = await jobs.accept(
+            fits, None, "", AdmissionLimits(queue_max=10, rate=0.001, burst=2), check_only=True
+        )
         assert (answer.job_id, answer.replayed) == (fits.id, False)
-    again = await jobs.accept(new_job(idempotency="key"), None, "f", queue_max=10, rehearsal=True)
+    again = await jobs.accept(
+        new_job(idempotency="key"), None, "f", AdmissionLimits(queue_max=10), check_only=True
+    )
     assert (again.job_id, again.replayed) == (first.id, True)
     assert sorted(await redis.keys("*")) == before
     with pytest.raises(LimitReached):
-        await jobs.accept(new_job(), None, "", queue_max=0, rehearsal=True)
+        await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=0), check_only=True)
 
 
 async def test_finished_recoveries_of_a_tenant_are_bounded_also_those_of_deleted_endpoints(

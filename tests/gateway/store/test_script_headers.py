@@ -27,6 +27,16 @@ def test_a_script_says_what_it_does_what_it_is_given_and_what_it_answers(verb: s
         assert sum(line.startswith(begins) for line in header) == 1, begins
 
 
+def test_no_line_of_a_script_has_more_than_120_characters() -> None:
+    long = [
+        f"{path.name}:{number}"
+        for path in sorted(Path(str(script_runner._FOLDER)).rglob("*.lua"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 120
+    ]
+    assert long == []
+
+
 @pytest.mark.parametrize("verb", _VERBS)
 def test_keys_and_arguments_are_given_names_before_anything_is_done(verb: str) -> None:
     _, body = _read(verb)

@@ -21,7 +21,7 @@ from gateway.intake import Intake
 from gateway.jobs import Deadlines
 from gateway.settings import Settings
 from gateway.settlement import Settlement
-from gateway.store.base import Callback
+from gateway.store.base import AdmissionLimits, Callback
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
@@ -125,8 +125,7 @@ class Machine:
             blobs,
             settings.limits(),
             environment,
-            settings.tenant_queue_max,
-            settings.tenant_bytes_max,
+            AdmissionLimits(settings.tenant_queue_max, settings.tenant_bytes_max),
             Deadlines(settings.start_deadline_seconds, settings.total_deadline_seconds),
         )
         self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
@@ -143,7 +142,7 @@ class Machine:
     async def accept(self, key: str, answer: list[str]) -> None:
         """POST /v1/generations, as the gateway serves it: the id in `answer` when it is 202."""
         try:
-            checked = await self.intake.check(BODY)
+            checked = await self.intake.check(BODY, TENANT)
             job, *_ = await self.intake.accept(checked, TENANT, key)
             answer.append(job.id)
         except StoreUnavailable:

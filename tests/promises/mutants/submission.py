@@ -354,7 +354,7 @@ SUBMISSION: Final = (
         "refusals_are_counted",
         "gateway/store/scripts/lib/quotas.lua",
         "meter_rate",
-        "  if passes and not rehearsal then\n    tat = tat + one\n",
+        "  if passes and not check_only then\n    tat = tat + one\n",
         "  do\n    tat = tat + one\n",
         "a client that asks too often is never let in again",
         (named("gateway/store/admission", "a_refusal_costs_nothing_and_time_gives_the_allowance_back"),),

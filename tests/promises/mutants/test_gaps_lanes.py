@@ -9,6 +9,7 @@ from gateway.environment import Environment
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import Finish
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
@@ -21,7 +22,7 @@ async def test_one_slot_goes_to_two_waiting_tenants_by_turns(resources: Resource
     ids = Environment()
     for tenant in ("a", "a", "a", "a", "z", "z", "z"):
         job = Job(ids.new_job_id(), tenant, JobState.QUEUED, "", {}, ids.now_ms())
-        await jobs.accept(job, None, "", queue_max=10)
+        await jobs.accept(job, None, "", AdmissionLimits(queue_max=10))
     served = []
     for _ in range(7):
         ticket = await _held(resources.redis)

@@ -12,6 +12,7 @@ from gateway.endpoints import Delivery
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobState
 from gateway.recoveries import Recovery, RecoveryState
+from gateway.store.base import AdmissionLimits
 from gateway.store.delivery_base import Hindrance, Written
 from gateway.store.recoveries import Step
 from tests.promises.properties import dump
@@ -40,7 +41,7 @@ class DeliveriesMachine(DeliveriesGround):
         """A job that is canceled at once: three deliveries of one event."""
         name = self.stage.environment.new_job_id()
         job = Job(name, "acme", JobState.QUEUED, "m", {}, self.stage.now_ms())
-        now(self.stage.jobs.accept(job, None, "", queue_max=1000))
+        now(self.stage.jobs.accept(job, None, "", AdmissionLimits(queue_max=1000)))
         now(self.stage.settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)]))
         for endpoint in ENDPOINTS:
             delivery = f"dlv_{name.removeprefix('job_')}_canceled_{endpoint.removeprefix('ep_')}"

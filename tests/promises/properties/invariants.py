@@ -215,7 +215,7 @@ def _check_usage(dump: Dump, records: Mapping[str, Mapping[str, str]]) -> None:
             of_tenant[field] += int(found.get(field, 0))
         of_tenant["unfinished"] += "event_bytes" in found
     wanted = {tenant: {name: n for name, n in of.items() if n} for tenant, of in taken.items()}
-    caused = {"events", "deliveries"}
+    caused = {"events_per_job", "deliveries_per_job"}
     usage = {
         key.split(":")[2]: {name: int(n) for name, n in found.items() if name not in caused}
         for key, found in dump.keys.items()

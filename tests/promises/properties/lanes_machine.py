@@ -15,6 +15,7 @@ from gateway.dispatch import BATCH, AccountLimits, Role, RoleLimits
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import arguments
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import Finish, GiveBackSlot, HoldSlot, JudgeAccount, UnsetFields
 from gateway.store.transitions import Transition
 from tests.promises.crashes.store import Server
@@ -75,7 +76,7 @@ class LanesMachine(RuleBasedStateMachine):
             name = self.stage.environment.new_job_id()
             job = Job(name, tenant, JobState.QUEUED, "m", {}, self.ms)
             self.before()
-            now(self.stage.jobs.accept(job, None, "", queue_max=1000))
+            now(self.stage.jobs.accept(job, None, "", AdmissionLimits(queue_max=1000)))
             self.inside.add(f"{tenant}|{name}")
             self.after()
 

@@ -12,7 +12,7 @@ from gateway.dispatch import Role, Ticket
 from gateway.errors import IdempotencyMismatch, LimitReached
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
-from gateway.store.base import Admission
+from gateway.store.base import Admission, AdmissionLimits
 from tests.promises.properties import dump
 from tests.promises.properties.ground import NUMBER, TWICE, Ground
 from tests.promises.properties.hands import Hands, answer_of, held, pick
@@ -83,7 +83,7 @@ class Submitting(Ground):
         claim = self.model.keys.get((tenant, key)) if key else None
 
         def call() -> Awaitable[Admission]:
-            return self.stage.jobs.accept(job, None, body, queue_max=room, bytes_max=most)
+            return self.stage.jobs.accept(job, None, body, AdmissionLimits(queue_max=room, bytes_max=most))
 
         if claim is not None and claim[1] != body:
             with contextlib.suppress(IdempotencyMismatch):

@@ -1,10 +1,13 @@
--- effects.lua: a shared part, after transitions.lua. The effects of a transition. Each effect has
--- a class in gateway/store/effects.py, which explains it; its function, here or in another part, takes the same fields.
+-- effects.lua: a shared part, after transitions.lua. The effects of a transition. Each effect has a class in
+-- gateway/store/effects.py or delivery_effects.py, which explains it; its function, here or in another part, takes the
+-- same fields.
 --
 -- `apply_transition` always applies them in this order:
 --
 --   before the move    claim, spend_budget                may stop the transition
---   with the move      set_fields, write_log, add_to_fields, unset_fields, claim, record_history   `move` of transitions.lua
+--   with the move      set_fields, write_log             `move` of transitions.lua, and so the next four
+--                      add_to_fields, unset_fields
+--                      claim, record_history
 --   after the move     bind_task                          also if the record is final but watched
 --                      add_late_result                    if the record is final, once
 --                      give_back_slot                     if it moved or repeated, and so the next two

@@ -79,8 +79,8 @@ local function add_audit_entry(act, by, request, ...)
   redis.call('XADD', P .. 'audit', 'MAXLEN', '~', AUDIT_KEPT, '*', 'act', act, 'by', by, 'request', request, ...)
 end
 
--- In the step of an operator's act: adds `entry` = {act, by, request, fields = {field, text, ...}} to the audit, and the
--- same as an ops event. `...`: more fields.
+-- In the step of an operator's act: adds `entry` = {act, by, request, fields = {field, text, ...}} to the audit, and
+-- the same as an ops event. `...`: more fields.
 local function write_audit(now, entry, ...)
   local fields = entry.fields
   for _, more in ipairs({ ... }) do fields[#fields + 1] = more end

@@ -6,7 +6,7 @@
 --   media                   bytes of inline media on disk, of its unfinished jobs
 --   unfinished              how many of its jobs are not finished
 --   event_bytes             what one event of each of those may take
---   events, deliveries      how many one job causes because of the endpoints, beyond its final event
+--   events_per_job, deliveries_per_job   how many one job causes because of the endpoints, beyond its final event
 -- A job's record has its part of `bytes`, and while it is not finished its parts of `media` and `event_bytes`. An
 -- endpoint's record has its part of `bytes`. Only new work is refused because of these figures: what finishes a job is
 -- always stored, and was expected when the job was accepted.
@@ -41,12 +41,13 @@ local function growth_of(key, fields)
 end
 
 -- Bytes that Redis stores because of the tenant once all its jobs are finished and delivered. `added` = {bytes, jobs,
--- event_bytes}: what would be added; `caused` = {events, deliveries}: of one job, if not as they are.
+-- event_bytes}: what would be added; `caused`: as of `caused_by`, if not as it is.
 local function expected_bytes(tenant, added, caused)
-  local found = redis.call('HMGET', usage_key(tenant), 'bytes', 'unfinished', 'event_bytes', 'events', 'deliveries')
+  local found = redis.call('HMGET', usage_key(tenant), 'bytes', 'unfinished', 'event_bytes', 'events_per_job',
+    'deliveries_per_job')
   local bytes, jobs, event_bytes = found[1] or 0, found[2] or 0, found[3] or 0
   local events, deliveries = found[4] or 0, found[5] or 0
-  if caused then events, deliveries = caused.events, caused.deliveries end
+  if caused then events, deliveries = caused.events_per_job, caused.deliveries_per_job end
   bytes, jobs, event_bytes = bytes + added.bytes, jobs + (added.jobs or 0), event_bytes + (added.event_bytes or 0)
   return bytes + event_bytes * (1 + events) + jobs * deliveries * DELIVERY_BYTES
 end
@@ -91,7 +92,7 @@ local function caused_by(wishes, steps)
     if final or next(named) then deliveries = deliveries + 1 end
   end
   for _ in pairs(wanted) do events = events + 1 end
-  return { events = events, deliveries = deliveries }
+  return { events_per_job = events, deliveries_per_job = deliveries }
 end
 
 -- Stores what one job of the tenant causes.
@@ -107,15 +108,15 @@ end
 
 -- Whether one more request is allowed (GCRA), and the allowance afterwards, as JSON: {kind, rate, burst, left,
 -- reset_ms: until all are allowed, wait_ms: until the next}. "" without a rate limit. `kind`: of the requests, each
--- counted apart; `rehearsal`: it is not counted.
-local function meter_rate(tenant, kind, rate, burst, now, rehearsal)
+-- counted apart; `check_only`: it is not counted.
+local function meter_rate(tenant, kind, rate, burst, now, check_only)
   rate, burst = tonumber(rate), tonumber(burst)
   if rate <= 0 then return true, '' end
   local key, one = P .. 'tenant:' .. tenant .. ':tat', 1000 / rate
   if kind ~= 'jobs' then key = key .. ':' .. kind end
   local tat = math.max(tonumber(redis.call('GET', key) or '0'), now)
   local passes = tat + one - now <= burst * one + 0.001
-  if passes and not rehearsal then
+  if passes and not check_only then
     tat = tat + one
     redis.call('SET', key, string.format('%.3f', tat), 'PX', math.ceil(tat - now) + 1000)
   end

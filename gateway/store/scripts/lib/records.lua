@@ -1,6 +1,5 @@
--- records.lua: a shared part, after quotas.lua. Records, their indexes, and events for clients and
--- subscribers. This part does not know the names of states.
-
+-- records.lua: a shared part, after quotas.lua. Records, their indexes, and events for clients and subscribers. This
+-- part does not know the names of states.
 local QUARANTINE_KEPT = 1000
 local NONCE_MS = 900000 -- a signed date may be off by 300 s in either direction
 local HISTORY_KEPT = 500 -- entries of one job's history

@@ -1,5 +1,5 @@
--- transitions.lua: a shared part, after tasks.lua. Changes states: no other function changes the state of a
--- record. This part does not know the names of states: the rows of gateway/lifecycle.py come with the transition.
+-- transitions.lua: a shared part, after tasks.lua. Changes states: no other function changes the state of a record.
+-- This part does not know the names of states: the rows of gateway/lifecycle.py come with the transition.
 --
 -- transition = {
 --   kind = "job" | "delivery", name = its id, event,
@@ -13,7 +13,6 @@
 --   at = ms: when the event happened, or nil: now,
 --   dispatch = {role = limits}: where the effects may free slots or create work
 -- }
-
 
 -- Adds the job to the indexes by time of its new state, or removes it from them.
 local function index_by_time(key, transition, after, now)

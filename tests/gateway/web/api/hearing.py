@@ -20,6 +20,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import AddToFields, BindTask
 from gateway.store.transitions import Transition
 from gateway.upstream.base import UpstreamError
@@ -163,7 +164,7 @@ async def hearing(
 
 async def post(resources: Resources, tenant: str = "acme", **fields: object) -> Job:
     job = new_job(tenant, **fields)
-    await resources.jobs.accept(job, None, "fingerprint", queue_max=1000)
+    await resources.jobs.accept(job, None, "fingerprint", AdmissionLimits(queue_max=1000))
     return job
 
 

@@ -17,6 +17,7 @@ from gateway.local.valkey import valkey
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import client_keys, keys
+from gateway.store.base import AdmissionLimits
 from gateway.web import key_watch
 from gateway.web.streams import hub, keepalive
 from tests.gateway.store.conftest import new_job
@@ -180,7 +181,7 @@ async def test_who_reads_too_slowly_is_sent_away_and_finds_the_rest_when_it_come
 
 async def posted_with(resources: Resources, payload: str) -> Job:
     job = new_job(payload_characters=len(payload))
-    await resources.jobs.accept(job, payload, "fingerprint", queue_max=1000)
+    await resources.jobs.accept(job, payload, "fingerprint", AdmissionLimits(queue_max=1000))
     return job
 
 

@@ -17,6 +17,7 @@ from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.settings import Settings
+from gateway.store.base import AdmissionLimits
 from gateway.store.effects import AddToFields, BindTask
 from gateway.store.event_log import Entry, RedisTenantEvents
 from gateway.store.transitions import Transition
@@ -31,7 +32,7 @@ PER_TENANT = 4
 
 async def post_large(resources: Resources) -> str:
     job = new_job(payload_characters=len(LARGE))
-    await resources.jobs.accept(job, LARGE, "fingerprint", queue_max=1000)
+    await resources.jobs.accept(job, LARGE, "fingerprint", AdmissionLimits(queue_max=1000))
     return job.id
 
 

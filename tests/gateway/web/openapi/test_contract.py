@@ -85,7 +85,7 @@ def live(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
     async with open_resources(chosen, retries=1) as resources:
         key = await add_key(resources, "acme", Scope)
-        checked = await resources.intake.check(orjson.dumps(BODY))
+        checked = await resources.intake.check(orjson.dumps(BODY), "acme")
         job, *_ = await resources.intake.accept(checked, "acme", None)
         await resources.settlement.cancel(job, [submit_ticket(job)])
         endpoint = Endpoint("ep_" + "0" * 26, "acme", URL, (), "k1", 1_700_000_000_000)
