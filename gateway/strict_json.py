@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
+from functools import partial
 
 from gateway.errors import MalformedBody, Problem
 
@@ -45,16 +47,22 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     return value
 
 
-def salvage(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
+def salvage(raw: bytes, *, unique: Collection[str] = (), max_depth: int = MAX_DEPTH) -> object:
     """The value of a document that `loads` may refuse for its form: with a byte order mark, bytes that are
     not UTF-8, duplicate keys (the last one counts), NaN (becomes None) or large numbers.
+
+    `unique`: keys that become None if one object gives them two different values.
 
     For answers that were paid for. Raises only `MalformedBody`: what is not JSON stays unreadable, and the
     limits of size and depth hold.
     """
     _check_size(raw, max_depth)
     try:
-        return json.loads(raw.decode("utf-8-sig", errors="replace"), parse_constant=lambda _: None)
+        return json.loads(
+            raw.decode("utf-8-sig", errors="replace"),
+            object_pairs_hook=partial(_last_of_pairs, unique),
+            parse_constant=lambda _: None,
+        )
     except (ValueError, RecursionError):
         raise _malformed("invalid_json", "the body is not JSON") from None
 
@@ -129,6 +137,14 @@ def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
                 shown = json.dumps(key[:_SHOWN_KEY_CHARACTERS])
                 raise _malformed("duplicate_key", f"the key {shown} is twice in one object; send it once")
             seen.add(key)
+    return found
+
+
+def _last_of_pairs(unique: Collection[str], pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    for key, value in pairs if len(found) != len(pairs) else ():
+        if key in unique and value != found[key]:
+            found[key] = None
     return found
 
 

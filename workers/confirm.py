@@ -35,10 +35,9 @@ from gateway.upstream.base import (
     Upstream,
     UpstreamError,
 )
-from gateway.upstream.snapshots import with_a_video
 from workers.evidence import EvidenceSeeker
 from workers.leases import renewed
-from workers.task_status import is_done, is_of, is_working, risen
+from workers.task_status import is_done, is_of, is_working, result_of, risen
 from workers.unknown_status import UnknownStatusAlarm
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a new task may not be visible yet
@@ -121,7 +120,7 @@ class Confirmer:
             await self._poll(job, ticket)
 
     async def _poll(self, job: Job, ticket: Ticket) -> None:
-        """Poll all tasks of the job, the newest first. A completed one decides, else the newest."""
+        """Poll all tasks of the job, the newest first. One with a result decides, else the newest."""
         if job.cancel_wished_at is not None and job.cancel_refused is None:
             for task in job.tasks:
                 await self._ask_to_cancel(job, task)
@@ -129,8 +128,10 @@ class Confirmer:
         job = await UnknownStatusAlarm(self.jobs).counted(job, polls)
         if all(poll is _FOREIGN for poll in polls) and await self._seeker().find(job, ticket):
             return
-        done = next((poll for poll in polls if is_done(poll)), None)
-        await self._judge(job, done or polls[0], ticket, polls)
+        if result := result_of(polls, given_up=self._is_late(job)):
+            await self._succeed(job, result, ticket)
+        else:
+            await self._judge(job, polls[0], ticket, polls)
 
     async def _query(self, job: Job, task_id: str) -> QueryOutcome:
         upstream = self._upstream_of(job, task_id)
@@ -161,11 +162,7 @@ class Confirmer:
     async def _found(
         self, job: Job, snapshot: Snapshot, ticket: Ticket, polls: Sequence[QueryOutcome]
     ) -> None:
-        if is_done(Found(snapshot)):
-            await self._succeed(job, snapshot, ticket)
-        elif self._is_late(job) and (shown := with_a_video(snapshot)):
-            await self._succeed(job, shown, ticket)
-        elif any(is_working(poll) for poll in polls):  # another task of the same job may still succeed
+        if any(is_working(poll) for poll in polls):  # another task of the same job may still succeed
             await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
             await self._give_up(job, ticket, _EMPTY, snapshot.usage)
@@ -207,7 +204,7 @@ class Confirmer:
             structlog.get_logger().warning("cancel_unanswered", job=job.id, task=task_id)
 
     async def _watch(self, job: Job, ticket: Ticket) -> None:
-        """A job that we gave up: if its task is completed after all, subscribers get `job.late_result`."""
+        """A job that we gave up: if a task has a result after all, subscribers get `job.late_result`."""
         now = self.environment.now_ms()
         if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
@@ -216,9 +213,8 @@ class Confirmer:
             await self.jobs.postpone(ticket, left, {})
             return
         polls = [await self._query(job, task) for task in job.tasks]
-        done = next((poll for poll in polls if is_done(poll)), None)
-        if isinstance(done, Found):
-            await self.settlement.late(job, done.snapshot)
+        if result := result_of(polls, given_up=True):
+            await self.settlement.late(job, result)
             structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
             await self._end_watch(job, ticket)
         elif any(is_working(poll) for poll in polls):
@@ -240,7 +236,7 @@ class Confirmer:
             accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), [HoldSlot()])
             await self.jobs.apply(job, accepted)
             await self.jobs.postpone(ticket, 0, {})
-        elif is_done(Found(snapshot)):
+        elif is_done(snapshot):
             await self._succeed(job, snapshot, ticket)
         else:
             await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)

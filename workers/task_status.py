@@ -1,10 +1,13 @@
-"""What one poll of a task shows. Pure."""
+"""What polls of a job's tasks show. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from gateway.jobs import Job
 from gateway.upstream.base import Found, Inconclusive, QueryOutcome, Snapshot, TaskStatus
 from gateway.upstream.results import shows_video
+from gateway.upstream.snapshots import with_a_video
 
 
 def is_of(job: Job, snapshot: Snapshot) -> bool:
@@ -13,13 +16,17 @@ def is_of(job: Job, snapshot: Snapshot) -> bool:
     return snapshot.reference is None or f".{job.id}." in snapshot.reference
 
 
-def is_done(poll: QueryOutcome) -> bool:
-    """Whether it shows a completed task with at least one URL of a video."""
-    return (
-        isinstance(poll, Found)
-        and poll.snapshot.status is TaskStatus.COMPLETED
-        and shows_video(poll.snapshot.output)
-    )
+def is_done(snapshot: Snapshot) -> bool:
+    """Whether the task is completed and shows at least one URL of a video."""
+    return snapshot.status is TaskStatus.COMPLETED and shows_video(snapshot.output)
+
+
+def result_of(polls: Sequence[QueryOutcome], *, given_up: bool) -> Snapshot | None:
+    """The first completed task; None if there is none. If the job is `given_up`, also a task that shows a
+    video under an unknown status, as a completed one: it may be paid for."""
+    snapshots = [poll.snapshot for poll in polls if isinstance(poll, Found)]
+    done = next(filter(is_done, snapshots), None)
+    return done or (next(filter(None, map(with_a_video, snapshots)), None) if given_up else None)
 
 
 def is_working(poll: QueryOutcome) -> bool:

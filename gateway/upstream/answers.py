@@ -166,7 +166,9 @@ def read_task_id(fields: Mapping[str, object]) -> str | None:
 
 
 def _is_opaque_id(value: str) -> bool:
-    return 0 < len(value) <= MAX_ID_CHARACTERS and value.isprintable() and not value.isspace()
+    """U+FFFD stands for bytes that could not be read, so the id is not the task's."""
+    readable = value.isprintable() and not value.isspace() and "\ufffd" not in value
+    return 0 < len(value) <= MAX_ID_CHARACTERS and readable
 
 
 def read_reference(fields: Mapping[str, object]) -> str | None:

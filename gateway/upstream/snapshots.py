@@ -69,10 +69,13 @@ def decode(body: bytes) -> object:
         return None
 
 
-def _salvaged(body: bytes) -> object:
-    """As `decode`, but of JSON with two meanings it takes the usual one: the task is paid for."""
+def decode_paid(body: bytes) -> object:
+    """As `decode`, but of JSON with two meanings it takes the usual one: the task is paid for. Two different
+    ids are none."""
+    if (document := decode(body)) is not None:
+        return document
     try:
-        return read_storable(_unwrapped(strict_json.salvage(body)))
+        return read_storable(_unwrapped(strict_json.salvage(body, unique=("id", "task_id"))))
     except MalformedBody:
         return None
 
@@ -166,7 +169,7 @@ def initial_snapshot(document: object) -> Snapshot | None:
 
 def read_poll(status: int, headers: Mapping[str, str], body: bytes) -> QueryOutcome:
     """The outcome of a poll. Header names are in lower case."""
-    document = decode(body) or _salvaged(body)
+    document = decode_paid(body)
     if 200 <= status < 300:
         snapshot = read_snapshot(document)
         if snapshot is not None:
@@ -185,7 +188,7 @@ def inconclusive(status: int, headers: Mapping[str, str], document: object) -> I
 
 def read_callback(native: BodyFormat, body: bytes) -> Hint:
     """What a callback claims. A body that fits both formats counts as `native`."""
-    document = decode(body) or _salvaged(body)
+    document = decode_paid(body)
     if not isinstance(document, dict):
         return Hint()
     word = read_status_word(document)

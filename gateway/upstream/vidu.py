@@ -49,6 +49,7 @@ from gateway.upstream.snapshots import (
     ACCOUNT_STATUSES,
     BodyFormat,
     decode,
+    decode_paid,
     inconclusive,
     initial_snapshot,
     read_callback,
@@ -94,7 +95,7 @@ class ViduDialect:
 
     def read_created(self, status: int, headers: Mapping[str, str], body: bytes) -> SubmitOutcome:
         """Header names are in lower case. A 2xx without an id is `Unknown`, whatever else the body says."""
-        document = decode(body)
+        document = decode_paid(body)
         if 200 <= status < 300:
             task_id = read_task_id(document) if isinstance(document, dict) else None
             if task_id is None:

@@ -37,6 +37,7 @@ from gateway.upstream.snapshots import (
     ACCOUNT_STATUSES,
     BodyFormat,
     decode,
+    decode_paid,
     initial_snapshot,
     read_callback,
     read_poll,
@@ -87,10 +88,9 @@ class VtrixDialect:
     def read_created(self, status: int, headers: Mapping[str, str], body: bytes) -> SubmitOutcome:
         """Header names are in lower case. Only a status or an error that says so proves that there is no
         task."""
-        document = decode(body)
         if 200 <= status < 300:
-            return _read_accepted(status, document)
-        error = read_refusal(status, document)
+            return _read_accepted(status, body)
+        error = read_refusal(status, decode_paid(body))
         if status in ACCOUNT_STATUSES:
             return AccountRefused(error, status)
         if status == 429:
@@ -119,11 +119,13 @@ class VtrixDialect:
         return Inconclusive(_NO_LIST)
 
 
-def _read_accepted(status: int, document: object) -> SubmitOutcome:
+def _read_accepted(status: int, body: bytes) -> SubmitOutcome:
+    document = decode_paid(body)
     if not isinstance(document, dict):
         return Unknown(f"{status} with a body that cannot be read")
     task_id = read_task_id(document)
     if task_id is not None:
         return Accepted(task_id, initial_snapshot(document))
-    error = read_error(document.get("error"))
+    # Of JSON with two meanings, the other one may name a task.
+    error = read_error(document.get("error")) if decode(body) is not None else None
     return Rejected(error) if error else Unknown(f"{status} with neither an id nor an error")

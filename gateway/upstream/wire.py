@@ -114,34 +114,44 @@ async def exchange(
                 body = await _read(response, max_bytes)
             finally:
                 await response.aclose()
-        if on_answer and body is not None:
+        if on_answer and isinstance(body, bytes):
             await on_answer()
     except (httpx.HTTPError, OSError, AttributeError, RuntimeError) as error:
         # anyio and uvloop raise the last two if a connection breaks right after it was made.
         return type(error).__name__
-    if body is None:
-        return f"more than {max_bytes} bytes"
+    if isinstance(body, str):
+        return body
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return RawAnswer(response.status_code, headers, _decompressed(headers, body, max_bytes))
+    return RawAnswer(response.status_code, headers, body)
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> bytes | None:
+async def _read(response: httpx.Response, max_bytes: int) -> bytes | str:
+    """The complete body, decompressed, or the reason why there is none."""
     body = bytearray()
     async for piece in response.aiter_raw():
         body += piece
         if len(body) > max_bytes:
-            return None
-    return bytes(body)
+            return _too_long(max_bytes)
+    return _decompressed(response.headers.get("content-encoding", ""), bytes(body), max_bytes)
 
 
-def _decompressed(headers: Mapping[str, str], body: bytes, max_bytes: int) -> bytes:
-    """The body, decompressed if a server compressed it although we asked it not to."""
-    if headers.get("content-encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+def _decompressed(encoding: str, body: bytes, max_bytes: int) -> bytes | str:
+    """The body, decompressed if a server compressed it although we asked it not to; or the reason why it is
+    not complete."""
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body
+    stream = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, max_bytes)
+        text = stream.decompress(body, max_bytes + 1)
     except zlib.error:
         return body
+    if len(text) > max_bytes:
+        return _too_long(max_bytes)
+    return text if stream.eof else "a compressed body without its end"
+
+
+def _too_long(max_bytes: int) -> str:
+    return f"more than {max_bytes} bytes"
 
 
 def checked_base(base_url: str) -> str:

@@ -27,10 +27,12 @@ from gateway.upstream.base import (
     UpstreamError,
 )
 from tests.workers.conftest import Rig
-from tests.workers.scripted import completed, working
+from tests.workers.scripted import VIDEO, completed, working
 
 FAILED = Found(Snapshot("task_2", TaskStatus.FAILED, "failed", error=UpstreamError("bad", "it broke")))
 WORKING = Found(working())
+STRANGE = Found(Snapshot("task_2", TaskStatus.IN_PROGRESS, "frozen", understood=False))
+SHOWS_VIDEO = Found(Snapshot("task_1", TaskStatus.IN_PROGRESS, "frozen", understood=False, output=VIDEO))
 
 
 async def twice_paid(rig: Rig, **fields: Any) -> Job:
@@ -83,6 +85,40 @@ async def test_the_other_task_is_canceled_where_that_is_possible_whatever_comes_
     after = await rig.confirm(job, WORKING, done("task_1"))
     assert after.state is JobState.COMPLETED
     assert rig.upstream.canceled == ["task_2"]
+
+
+@pytest.mark.parametrize("newest", [WORKING, FAILED, Missing(), Inconclusive("503"), STRANGE])
+@pytest.mark.parametrize("given_up", [False, True], ids=["at the deadline", "given up before"])
+async def test_a_video_of_any_task_counts_when_the_job_is_given_up_also_under_an_unknown_status(
+    rig: Rig, newest: QueryOutcome, given_up: bool
+) -> None:
+    job = await twice_paid(rig)
+    rig.clock.ahead = 7300
+    if given_up:
+        job = await rig.confirm(job, WORKING, WORKING)
+        assert job.watch_until is not None
+    after = await rig.confirm(job, newest, SHOWS_VIDEO)
+    if given_up:
+        assert after.late is not None
+        assert (after.state, after.late["output"], after.late["task_id"]) == (
+            JobState.FAILED,
+            VIDEO,
+            "task_1",
+        )
+    else:
+        assert (after.state, after.output, after.task_id) == (JobState.COMPLETED, VIDEO, "task_1")
+
+
+async def test_before_the_deadline_a_video_under_an_unknown_status_decides_nothing(rig: Rig) -> None:
+    assert (await rig.confirm(await twice_paid(rig), FAILED, SHOWS_VIDEO)).state is JobState.SUBMITTED
+
+
+async def test_a_completed_task_outranks_a_video_under_an_unknown_status(rig: Rig) -> None:
+    job = await twice_paid(rig)
+    rig.clock.ahead = 7300
+    newer = Found(replace(SHOWS_VIDEO.snapshot, task_id="task_2"))
+    after = await rig.confirm(job, newer, done("task_1"))
+    assert (after.state, after.task_id, list(after.warnings)) == (JobState.COMPLETED, "task_1", [])
 
 
 async def test_a_job_with_one_task_was_not_paid_for_twice(rig: Rig) -> None:

@@ -33,7 +33,7 @@ async def given_up(rig: Rig, **fields: Any) -> Job:
     return after
 
 
-async def told(rig: Rig, job: Job) -> list[str]:
+async def event_types(rig: Rig, job: Job) -> list[str]:
     return sorted(delivery.event_type for delivery in await rig.deliveries(job))
 
 
@@ -45,7 +45,7 @@ async def test_a_late_result_is_told_once_beside_a_state_that_stays(rig: Rig) ->
     assert after.late is not None
     assert (after.late["output"], after.late["task_id"]) == (VIDEO, "task_1")
     assert after.late["usage"] == {"cost": "0.25", "discount": 1}
-    assert await told(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
+    assert await event_types(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
     assert (await rig.tally())["late_results|told"] == "1"
 
 
@@ -80,7 +80,7 @@ async def test_two_that_find_the_result_at_once_tell_it_once(rig: Rig) -> None:
     settlement = rig.resources.settlement
     outcomes = [(await settlement.late(job, completed())).outcome for _ in range(2)]
     assert outcomes == ["late", "absorbed"]
-    assert await told(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
+    assert await event_types(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
 
 
 async def test_a_task_at_work_is_watched_on_and_after_an_hour_with_long_waits(rig: Rig) -> None:
@@ -99,7 +99,7 @@ async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, look: Mis
     job = await given_up(rig)
     assert await rig.confirm(job, look) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
-    assert await told(rig, job) == [EventType.FAILED]
+    assert await event_types(rig, job) == [EventType.FAILED]
 
 
 async def test_after_its_time_the_watch_asks_the_upstream_nothing_more(rig: Rig) -> None:
@@ -117,6 +117,19 @@ async def test_where_nothing_is_watched_a_callback_is_absorbed(rig: Rig) -> None
     rig.clock.ahead = 7300
     assert (await rig.confirm(job, Found(working()))).watch_until is None
     assert await rig.callback(job, "task_1") is CallbackOutcome.ABSORBED
+
+
+async def test_a_video_under_an_unknown_status_is_a_late_result(rig: Rig) -> None:
+    job = await given_up(rig)
+    frozen = replace(working(), raw_status="frozen", understood=False)
+    await rig.confirm(job, Found(frozen))
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None
+    after = await rig.confirm(job, Found(replace(frozen, output=VIDEO)))
+    assert after.late is not None
+    assert (after.state, after.late["output"]) == (JobState.FAILED, VIDEO)
+    assert [warning["code"] for warning in after.warnings] == ["output_status_unknown"]
+    assert await event_types(rig, job) == [EventType.FAILED, EventType.LATE_RESULT]
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
 
 
 async def test_a_job_that_the_upstream_failed_is_not_watched(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream import dialects
-from gateway.upstream.base import Accepted, Dialect, Found, Inconclusive, Listing, TaskStatus
+from gateway.upstream.base import Accepted, Dialect, Found, Inconclusive, Listing, TaskStatus, Unknown
 
 DIALECTS = [dialects.make("vtrix"), dialects.make("vidu")]
 NAMES = st.one_of(
@@ -80,6 +80,55 @@ def test_everything_that_was_read_can_be_written_as_json(dialect: Dialect, body:
         orjson.dumps([snapshot.output, snapshot.usage, snapshot.metadata, snapshot.progress])
         ended_badly = snapshot.status in (TaskStatus.FAILED, TaskStatus.CANCELED)
         assert (snapshot.error is not None) == ended_badly or not snapshot.understood
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"id":"t1"}',
+        b'{"id":"t1","note":"caf\xe9"}',
+        b'{"id":"t1","status":"created","status":"created"}',
+        b'{"id":"t1","seed":NaN}',
+    ],
+    ids=["byte order mark", "not UTF-8", "a key twice", "not a number"],
+)
+def test_a_task_that_was_paid_for_is_accepted_from_an_answer_in_poor_form(
+    dialect: Dialect, body: bytes
+) -> None:
+    assert dialect.read_created(200, {}, body) == Accepted("t1")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id":"t1","id":null,"error":"no"}',
+        b'\xef\xbb\xbf{"error":"no"}',
+        b'{"id":"t\xff1","error":"no"}',
+        b'{"id":"t1',
+    ],
+)
+def test_an_answer_in_poor_form_proves_no_refusal_and_names_no_damaged_id(
+    dialect: Dialect, body: bytes
+) -> None:
+    assert isinstance(dialect.read_created(200, {}, body), Unknown)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_an_answer_with_two_ids_names_no_task(dialect: Dialect) -> None:
+    body = b'{"id":"a","status":"created","id":"b"}'
+    assert isinstance(dialect.read_created(200, {}, body), Unknown)
+    assert dialect.read_callback(body).task_id is None
+    polled = dialect.read_task(200, {}, body)
+    assert isinstance(polled, Found)
+    assert polled.snapshot.task_id == ""
+    assert dialect.read_created(200, {}, b'{"id":"a","id":"a"}') == Accepted("a")
+
+
+def test_a_refusal_in_poor_form_keeps_its_reason() -> None:
+    refusal = b'\xef\xbb\xbf{"code":400,"reason":"Conflict","message":"m"}'
+    assert isinstance(dialects.make("vidu").read_created(400, {}, refusal), Unknown)
 
 
 def test_integers_too_large_for_our_records_become_text() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -139,6 +141,24 @@ async def test_one_deadline_limits_the_whole_poll() -> None:
             await asyncio.sleep(0.01)
 
     assert await look(drip, query_seconds=0.2) == Inconclusive("no answer: TimeoutError")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (gzip.compress(ACCEPTED.ljust(MAX_ANSWER_BYTES + 1)), "more than 262144 bytes"),
+        (gzip.compress(ACCEPTED)[:-8], "a compressed body without its end"),
+        (zlib.compress(ACCEPTED)[:-1], "a compressed body without its end"),
+    ],
+)
+async def test_a_compressed_answer_that_is_too_long_or_cut_is_no_answer(body: bytes, reason: str) -> None:
+    outcome = await look(answers(200, body, content_encoding="gzip"))
+    assert outcome == Inconclusive(f"no answer: {reason}")
+
+
+async def test_a_compressed_answer_may_be_as_long_as_another() -> None:
+    body = gzip.compress(ACCEPTED.ljust(MAX_ANSWER_BYTES))
+    assert isinstance(await look(answers(200, body, content_encoding="gzip")), Found)
 
 
 async def test_a_failed_poll_does_not_affect_the_next() -> None:

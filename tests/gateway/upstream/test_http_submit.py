@@ -98,8 +98,12 @@ UNKNOWN: dict[str, Script] = {
     "200 without an id": answers(200, b'{"status":"in_progress"}'),
     "204": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),
     "compressed, but broken": answers(200, gzip.compress(ACCEPTED)[:20], content_encoding="gzip"),
+    "compressed, but cut": answers(200, gzip.compress(ACCEPTED)[:-8], content_encoding="gzip"),
     "compressed, it says": answers(200, b"<html>", content_encoding="gzip"),
     "too long": answers(200, ACCEPTED + b" " * MAX_ANSWER_BYTES),
+    "compressed, and too long": answers(
+        200, gzip.compress(ACCEPTED + b" " * MAX_ANSWER_BYTES), content_encoding="gzip"
+    ),
     "redirect": answers(307, b"", location="/elsewhere"),
     "408": answers(408, b'{"message":"too slow"}'),
     "409": answers(409, b"{}"),
