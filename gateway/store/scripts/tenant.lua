@@ -4,14 +4,14 @@
 -- ARGV  order, JSON: {tenant, by, request, set = {field = text}, unset = {field, ...},
 --       pause = reason or "": resume it, or nil: leave it}; roles: {role = limits} of dispatching.lua, JSON
 --
--- Applies the weight, the slots, and whether the tenant is paused. If anything changed, adds an audit entry in the same
--- step. A repeat changes nothing.
+-- Applies the weight, the slots, and whether the tenant is paused. If the tenant is new or anything changed, adds an
+-- audit entry in the same step. A repeat changes nothing.
 --
 -- Returns 1 | 0: it was so before
 local settings, tenants = KEYS[1], KEYS[2]
 local order, roles = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
 local now, tenant, changed = now_ms(), order.tenant, {}
-redis.call('ZADD', tenants, 'NX', 0, tenant) -- equal scores: ordered by name
+local created = redis.call('ZADD', tenants, 'NX', 0, tenant) == 1 -- equal scores: ordered by name
 redis.call('HSETNX', settings, 'created_at', now)
 
 local function change(field, value)
@@ -58,6 +58,10 @@ elseif order.pause == '' and paused_at then
   acted = true
 elseif not paused_at then
   reactivate('submit', tenant) -- it may have more slots than before
+end
+if created and not acted then
+  log_and_audit('tenant_created')
+  acted = true
 end
 dispatch_all(roles, now)
 return acted and 1 or 0

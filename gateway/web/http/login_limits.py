@@ -26,13 +26,13 @@ class LoginLimits:
 
     def count(self, client: str) -> None:
         """Counts an attempt of this client address. Raises LimitReached."""
-        if wait := self._of_address.wait(_network_of(client)):
+        if wait := self._of_address.wait(network_of(client)):
             raise LimitReached(f"too many attempts from your address; try again in {wait} s", wait)
         if wait := self._overall.wait(""):
             raise LimitReached(f"too many attempts from everywhere; try again in {wait} s", wait)
 
 
-def _network_of(client: str) -> str:
+def network_of(client: str) -> str:
     """The client's address; of an IPv6 address its network, which belongs to one owner."""
     try:
         address = ip_address(client)

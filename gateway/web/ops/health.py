@@ -12,6 +12,7 @@ from gateway.store import durability
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
+from gateway.web.http.login_limits import network_of
 from gateway.web.ops import metrics, overview
 from gateway.web.state import state_of
 
@@ -36,7 +37,7 @@ async def ready(request: Request) -> Response:
 async def show_metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus. Without Redis: `gateway_redis_up 0` and the process' own."""
     state = state_of(request)
-    if wait := state.metrics.wait(request.client.host if request.client else ""):
+    if wait := state.metrics.wait(network_of(request.client.host if request.client else "")):
         raise RateLimited(f"too many requests for the metrics; send the next one in {wait} s", wait, None)
     gauges: Gauges | None = None
     durable: bool | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ _POLICY: Final = (
 SAID: Final[Param[str | None]] = Param("said", "What was done.", {"type": "string"}, str, None)
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 _BYTES: Final = 1024
+_HOST: Final = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+")
 #: The pages in the navigation, and their titles.
 PAGES: Final[Mapping[str, str]] = {
     "/ops": "Overview",
@@ -79,11 +81,17 @@ def _now(request: Request) -> float:
 
 
 def _origin(url: str) -> str | None:
-    """The origin for the Content-Security-Policy; None if it is not an http URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or set(parts.netloc) & set(" ;,'\"@"):
+    """The origin for the Content-Security-Policy; None if it is not an http URL with a host. The URL is the
+    upstream's, so anything may be in it."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+    except ValueError:
         return None
-    return f"{parts.scheme}://{parts.netloc}"
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" if port is None else f"{parts.scheme}://{shown}:{port}"
 
 
 def number(value: float | None) -> str:

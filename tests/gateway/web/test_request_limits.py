@@ -109,6 +109,8 @@ async def test_the_metrics_are_bounded_for_each_address(app: Starlette) -> None:
     refused = await ask("192.0.2.1")
     assert (refused.status_code, int(refused.headers["retry-after"]) > 0) == (429, True)
     assert (await ask("192.0.2.2")).status_code == 200
+    own_network = [f"2001:db8::{number}" for number in range(4)]  # of one owner
+    assert [(await ask(address)).status_code for address in own_network] == [200, 200, 200, 429]
 
 
 def test_a_rate_of_zero_is_no_limit() -> None:

@@ -53,6 +53,7 @@ ACTS = [
     ("/ops/api/resume", None, "service_resumed"),
     ("/ops/api/accounts/main/pause", {"reason": "x"}, "account_parked"),
     ("/ops/api/accounts/main/resume", None, "account_resumed"),
+    ("/ops/api/tenants", {"tenant": "bare"}, "tenant_created"),
     ("/ops/api/tenants", {"tenant": "acme", "weight": 3}, "tenant_changed"),
     ("/ops/api/tenants/acme/pause", {"reason": "x"}, "tenant_paused"),
     ("/ops/api/tenants/acme/resume", None, "tenant_resumed"),

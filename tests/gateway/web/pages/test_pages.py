@@ -273,3 +273,31 @@ def test_lengths_of_time_are_said_in_two_units(seconds: float | None, text: str)
 def test_numbers_are_said_as_people_read_them() -> None:
     assert (number(1234567), number(None)) == ("1,234,567", "–")
     assert (size(512), size(1536), size(3 * 2**20)) == ("512 B", "1.5 KB", "3.0 MB")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("[", None),
+        ("[::1", None),
+        ("[::1]:8443", "https://[::1]:8443"),
+        ("видео.рф", "https://xn--b1aedk6a.xn--p1ai"),
+        ("℀.com", None),
+        ("😀.com:444", "https://xn--e28h.com:444"),
+        ("a\x00b", None),
+        ("a\x7f\x85b", None),
+        ("a.com:99999", None),
+        ("a;b.com", None),
+        ("user@a.com", "https://a.com"),
+    ],
+)
+async def test_a_result_under_any_url_leaves_the_page_whole(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, state: State, host: str, origin: str | None
+) -> None:
+    name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
+    output = orjson.dumps([{"content": [{"type": "video", "url": f"https://{host}/v.mp4"}]}]).decode()
+    await state.resources.redis.hset(f"{{gw}}:job:{name}", "output", output)  # type: ignore[misc]
+    page = await browser.get(f"/ops/jobs/{name}")
+    assert page.status_code == 200
+    allowed = f"media-src 'self' {origin};" if origin else "media-src 'self';"
+    assert allowed in page.headers["content-security-policy"]
