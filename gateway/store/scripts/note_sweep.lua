@@ -3,10 +3,13 @@
 -- KEYS  swept: when the last sweep ended
 -- ARGV  none
 --
--- A script for the same reason as `acquire_leadership`. Also forgets which callback URLs failed long ago.
+-- A script for the same reason as `acquire_leadership`. Also forgets, once a minute, which callback URLs failed long
+-- ago.
 --
 -- Returns 1
 local swept = KEYS[1]
-redis.call('SET', swept, now_ms())
-forget_failing()
+local now = now_ms()
+local last = tonumber(redis.call('GET', swept) or '0')
+redis.call('SET', swept, now)
+if math.floor(last / 60000) ~= math.floor(now / 60000) then forget_failing_urls(now) end
 return 1

@@ -19,7 +19,7 @@ from gateway.web.api import deliveries
 from gateway.web.api.recoveries import hindrance_error
 from gateway.web.state import State
 
-_AT_ONCE: Final = 100  # deliveries in one step, which holds up Redis for a few milliseconds
+_AT_ONCE: Final = 100  # deliveries or subscribers in one step, which holds up Redis for a few milliseconds
 _HOUR_MS: Final = 3_600_000
 
 
@@ -102,7 +102,8 @@ async def pause_subscriber(state: State, subscriber: str, seconds: int | None, r
 
 
 async def resume_subscribers(state: State, names: Sequence[str], by: str) -> None:
-    """Send to the subscribers again immediately, with their circuit breakers closed."""
+    """Send to the subscribers again immediately, `_AT_ONCE` in a step, with their circuit breakers closed."""
     fields = {"subscriber": names[0] if len(names) == 1 else ""}
     entry = AuditEntry("subscribers_resumed", by, fields)
-    await state.resources.lanes.resume(Role.DELIVER, *names, audit=entry)
+    for first in range(0, len(names), _AT_ONCE):
+        await state.resources.lanes.resume(Role.DELIVER, *names[first : first + _AT_ONCE], audit=entry)

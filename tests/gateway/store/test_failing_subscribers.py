@@ -20,6 +20,7 @@ from gateway.store.lanes import Lanes
 from tests.gateway.store.conftest import held
 from tests.gateway.store.redelivering import ENDPOINT, Post
 
+HOUR_MS = 3_600_000
 SECRET = "https://client.example.com:8443/hooks/s3cret?token=s3cret"
 ENTRY = {"url": SECRET, "outcome": "http_5xx", "status": 503}
 
@@ -114,12 +115,56 @@ async def test_an_operator_s_pause_can_be_repeated_and_is_audited_once(lanes: La
     assert await redis.xlen(keys.AUDIT) == 2
 
 
+async def past(redis: Redis, lane: str) -> None:
+    """As if the last attempt of this host of callback URLs was made hours ago."""
+    await redis.delete(keys.health(lane))  # as its time to live does
+    await redis.zincrby(keys.FAILING_URLS, -3 * HOUR_MS, lane)
+
+
 async def test_what_is_forgotten_of_a_callback_host_is_forgotten_here_by_the_sweep(
     post: Post, views: RedisLaneViews, lanes: Lanes, redis: Redis
 ) -> None:
     lane = await attempt(post, ENTRY, callback_url=SECRET)
-    await redis.delete(keys.health(lane))  # as its time to live does
+    await past(redis, lane)
     assert await views.failing(10) == []
     assert await redis.zcard(keys.FAILING) == 1
     await lanes.note_sweep()
+    assert await redis.zcard(keys.FAILING) == await redis.zcard(keys.FAILING_URLS) == 0
+
+
+async def test_a_callback_host_is_forgotten_behind_any_number_that_really_fail(
+    post: Post, views: RedisLaneViews, lanes: Lanes, redis: Redis
+) -> None:
+    for number in range(100):
+        await redis.zadd(keys.FAILING, {f"ep_{number}": number})
+        await redis.hset(keys.health(f"ep_{number}"), "failing_since", number)  # type: ignore[misc]
+    recent = await attempt(post, ENTRY, callback_url="https://recent.example.com/hook")
+    lane = await attempt(post, ENTRY, callback_url=SECRET)
+    await past(redis, lane)
+    await lanes.note_sweep()
+    failing = await redis.zrange(keys.FAILING, 0, -1)
+    assert lane not in failing
+    assert recent in failing
+    assert len(failing) == 101
+
+
+async def test_callback_hosts_are_forgotten_once_a_minute_however_often_is_swept(
+    post: Post, lanes: Lanes, redis: Redis
+) -> None:
+    await lanes.note_sweep()
+    lane = await attempt(post, ENTRY, callback_url=SECRET)
+    await past(redis, lane)
+    await redis.config_resetstat()
+    for _ in range(3):
+        await lanes.note_sweep()
+    asked = (await redis.info("commandstats")).get("cmdstat_zrangebyscore", {"calls": 0})
+    assert asked["calls"] <= 1  # a minute may have ended in between
+    await redis.decrby(keys.SWEPT, 60_000)
+    await lanes.note_sweep()
     assert await redis.zcard(keys.FAILING) == 0
+
+
+async def test_after_a_success_nothing_is_left_to_forget(post: Post, redis: Redis) -> None:
+    await attempt(post, ENTRY, callback_url=SECRET)
+    await attempt(post, None, callback_url=SECRET)
+    assert await redis.zcard(keys.FAILING) == await redis.zcard(keys.FAILING_URLS) == 0

@@ -8,10 +8,12 @@
 --   warned          the highest percentage of `disable_ms` for which operators were warned
 --   error, url, tenant   of the last failure, in a few words; where it was sent to, without its path; whose it was
 -- {gw}:deliver:failing, a zset: lane whose last attempt failed -> failing_since
+-- {gw}:deliver:failing_urls, a zset: those of callback URLs -> their last failure
 -- limits = {window_ms, bucket_ms, least, percent, pause_ms, max_pause_ms, disable_ms, apart_ms}: HealthLimits of
 -- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok, error, url}: the result of an
 -- attempt.
 local FAILING = P .. 'deliver:failing'
+local FAILING_URLS = P .. 'deliver:failing_urls'
 local WARN_AT = { 90, 70, 50 }
 local URL_KEPT_MS = 7200000 -- for a callback URL's lane, which is never removed; the breaker needs less
 
@@ -52,18 +54,22 @@ local function count_result(key, ok, limits, now)
   end
 end
 
+local function forget_failing(...)
+  redis.call('ZREM', FAILING, ...)
+  redis.call('ZREM', FAILING_URLS, ...)
+end
+
 -- Closes the lane's breaker and forgets its failures. Returns whether there was anything to close or forget.
 local function reset_health(lane)
   local failures = redis.call('DEL', P .. 'health:' .. lane)
-  redis.call('ZREM', FAILING, lane)
+  forget_failing(lane)
   return resume_lane('deliver', lane) or failures > 0
 end
 
--- Forgets failing lanes whose failures were forgotten: those of callback URLs, after a time without attempts.
-local function forget_failing()
-  for _, lane in ipairs(redis.call('ZRANGE', FAILING, 0, 99)) do
-    if redis.call('EXISTS', P .. 'health:' .. lane) == 0 then redis.call('ZREM', FAILING, lane) end
-  end
+-- Forgets failing lanes of callback URLs whose failures were forgotten, because no attempt was made for a time.
+local function forget_failing_urls(now)
+  local lanes = redis.call('ZRANGEBYSCORE', FAILING_URLS, '-inf', now - URL_KEPT_MS, 'LIMIT', 0, 1000)
+  if #lanes > 0 then forget_failing(unpack(lanes)) end
 end
 
 -- Disables the endpoint: new deliveries are held, and waiting ones are held when their turn comes, so its lane goes on.
@@ -141,7 +147,7 @@ local function judge_lane(verdict, limits, now)
   if ok then
     if failing_since then
       redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned', 'error', 'url', 'tenant')
-      redis.call('ZREM', FAILING, lane)
+      forget_failing(lane)
     end
     if not paused and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
@@ -165,5 +171,8 @@ local function judge_lane(verdict, limits, now)
       judge_endpoint(verdict, key, failing_since or now, confirmed, warned, limits, now)
     end
   end
-  if endpoint == '' then redis.call('PEXPIRE', key, URL_KEPT_MS) end
+  if endpoint == '' then
+    redis.call('PEXPIRE', key, URL_KEPT_MS)
+    if not ok then redis.call('ZADD', FAILING_URLS, now, lane) end
+  end
 end

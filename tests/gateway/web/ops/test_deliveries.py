@@ -106,6 +106,20 @@ async def test_after_an_outage_of_our_own_all_are_resumed(operator: httpx.AsyncC
     assert left.json()["data"] == []
 
 
+async def test_many_are_resumed_a_hundred_in_a_step_because_a_step_holds_up_redis(
+    operator: httpx.AsyncClient, state: State
+) -> None:
+    for number in range(101):
+        await state.resources.lanes.pause(Role.DELIVER, f"url-{number:020x}", None)
+    left = await operator.post("/ops/api/subscribers/resume", json={"all": True})
+    assert left.json()["data"] == []
+    acts = (await operator.get("/ops/api/audit")).json()["data"]
+    assert [(act["act"], act["number"], act.get("subscriber")) for act in acts] == [
+        ("subscribers_resumed", "1", None),
+        ("subscribers_resumed", "100", None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
