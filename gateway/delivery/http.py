@@ -12,20 +12,17 @@ subscriber may still be working on it.
 from __future__ import annotations
 
 import asyncio
-import functools
 import io
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from importlib.metadata import version
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from aiohttp.client_proto import ResponseHandler
-from yarl import URL
 
 from gateway.delivery import raw_reply
 from gateway.delivery.addresses import Network
@@ -47,21 +44,14 @@ from gateway.delivery.guard import (
 from gateway.delivery.headers import loggable_headers
 from gateway.delivery.names import NameService, on_behalf_of
 from gateway.delivery.request_result import RequestResult
+from gateway.delivery.session import READ_LIMIT_BYTES, open_session, verbatim_url
 from gateway.delivery.timing import Stopwatch, TimedHandshake, current_stopwatch
 from gateway.environment import Environment, no_crash_point
-from gateway.urls import split_url, url_fault
+from gateway.urls import url_fault
 
 __all__ = ["AttemptResult", "Deliverer", "DeliveryOutcome"]
 
-READ_LIMIT_BYTES: Final = 16_384
 _ONE_PIECE_BYTES: Final = 1_048_576
-# Common servers close an idle connection after 5 s. Closing it earlier avoids a POST on a closing connection.
-_KEEPALIVE_SECONDS: Final = 4.0
-_HEADERS: Final = {
-    "User-Agent": f"vidu-gateway/{version('vidu-gateway')}",
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
-}
 _RANDOM: Final = Environment().random
 # Not the event loop's clock: that may count whole milliseconds, and stand still during one loop iteration.
 _MONOTONIC: Final = Environment().monotonic
@@ -106,9 +96,17 @@ class Deliverer:
             names = self._resolver or SystemResolver(NameService(max_wait_seconds=self._total_seconds / 3))
             self._names = VettingResolver(self._guard, names)
             stack.push_async_callback(self._names.close)
-            self._keeping = await stack.enter_async_context(self._session(keep=True))
+            session = partial(
+                open_session,
+                self._names,
+                self._socket,
+                pool_size=self._pool_size,
+                timeout=self._timeout,
+                ssl_context=self._ssl,
+            )
+            self._keeping = await stack.enter_async_context(session(keep=True))
             # A second request must not get another kept connection that the subscriber has just closed.
-            self._dialling = await stack.enter_async_context(self._session(keep=False))
+            self._dialling = await stack.enter_async_context(session(keep=False))
             self._open = stack.pop_all()
         return self
 
@@ -116,27 +114,6 @@ class Deliverer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._open.aclose()
-
-    def _session(self, *, keep: bool) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=_Connector(
-                socket_factory=self._socket,
-                resolver=self._names,
-                use_dns_cache=False,  # its lookups are shared by all tenants; our resolver remembers them
-                limit=self._pool_size,
-                keepalive_timeout=_KEEPALIVE_SECONDS if keep else None,
-                force_close=not keep,
-                ssl=self._ssl,
-            ),
-            request_class=_HeldRequest,
-            timeout=self._timeout,
-            headers=_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=READ_LIMIT_BYTES,
-            trace_configs=[_trace_config()],
-        )
 
     def _socket(self, info: AddrInfo) -> socket.socket:
         stopwatch = current_stopwatch.get()
@@ -206,7 +183,7 @@ class Deliverer:
             async with (
                 asyncio.timeout_at(deadline),
                 session.post(
-                    _verbatim(url),
+                    verbatim_url(url),
                     data=data,
                     headers=headers,
                     allow_redirects=False,
@@ -232,69 +209,6 @@ class Deliverer:
             current_holder.reset(tokens[1])
             holder.release()
         return RequestResult(stopwatch, reply)
-
-
-def _verbatim(url: str) -> URL:
-    """The URL with exactly the target that it has. aiohttp would decode and encode parts of it, and break a
-    signature over it; it takes what it is given as a path."""
-    scheme, authority, target = split_url(url)
-    return URL.build(scheme=scheme, authority=authority, path=target, encoded=True)
-
-
-class _Handler(ResponseHandler):
-    """A connection that keeps the start of each reply as it came: the parser refuses some replies."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.received = bytearray()
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data[: READ_LIMIT_BYTES - len(self.received)]
-        super().data_received(data)
-
-
-class _Connector(aiohttp.TCPConnector):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        factory: Any = functools.partial(_Handler, loop=self._loop)
-        self._factory = factory
-
-
-class _HeldRequest(aiohttp.ClientRequest):
-    """Gives its connection to the current `ConnectionHolder`."""
-
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        if holder := current_holder.get():
-            holder.assign(conn.transport)
-            conn.protocol.received = holder.received
-        response = await super().send(conn)
-        try:
-            # The body is written in the next loop iteration, and uvloop sends it at the end of that one. Do
-            # not read a reply earlier: until then nothing counts as unsent, and the connection would be kept.
-            for _ in range(2):
-                await asyncio.sleep(0)
-        except BaseException:
-            response.close()
-            raise
-        return response
-
-
-def _trace_config() -> aiohttp.TraceConfig:
-    """Reports the steps of a request to the stopwatch that was passed as its trace context."""
-
-    def reported_as(step: Callable[[Stopwatch], None]) -> Callable[..., Awaitable[None]]:
-        async def report(_: aiohttp.ClientSession, context: Any, __: object) -> None:
-            step(context.trace_request_ctx)
-
-        return report
-
-    traces = aiohttp.TraceConfig()
-    traces.on_dns_resolvehost_start.append(reported_as(Stopwatch.lookup_started))
-    traces.on_dns_resolvehost_end.append(reported_as(Stopwatch.lookup_ended))
-    traces.on_connection_create_end.append(reported_as(Stopwatch.connected))
-    traces.on_connection_reuseconn.append(reported_as(Stopwatch.connection_reused))
-    traces.on_request_headers_sent.append(reported_as(Stopwatch.request_sent))
-    return traces
 
 
 async def _read_start(content: aiohttp.StreamReader, body: bytearray) -> None:
