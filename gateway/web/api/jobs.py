@@ -58,8 +58,11 @@ def _wait(text: str) -> int | None:
 
 
 IDEMPOTENCY_KEY: Final = key_param(
-    "A request with the same key and body returns the same job, with `Idempotent-Replayed: true`. A "
-    "request with the same key and a different body is refused. The key is kept as long as the job."
+    "Use a new key for each job. A repeated request with the same key returns the same job, with "
+    "`Idempotent-Replayed: true`. It must have the same parameters and the same `Gateway-*` headers, or it "
+    "is refused. The order and the form of the JSON do not matter. A default that is sent differs from "
+    "one that is left out, except `seed` 0 and no `videos`. Keys belong to your tenant, not to an API key. "
+    "They are kept as long as the job."
 )
 START_DEADLINE: Final = seconds(
     "Gateway-Start-Deadline",

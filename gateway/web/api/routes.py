@@ -106,7 +106,8 @@ Server-sent events. Each message is an event as webhooks carry it: `event` is it
 and `id` is its position in the tenant's events. To continue from there, send it as `Last-Event-ID`. The event
 of a finished job has the same bytes as its webhook. A message `gap` has no `id`; it says that events are
 missing because they are no longer kept: get your jobs to see what became of them. Ignore types that you do
-not know. A comment with the current position is sent every {KEEPALIVE_SECONDS:g} s. The stream ends if the service restarts, if the client reads too slowly, or, within five seconds, when its key ends: reconnect
+not know. A comment with the current position is sent every {KEEPALIVE_SECONDS:g} s. The stream ends
+if the service restarts, if the client reads too slowly, or, within five seconds, when its key ends: reconnect
 with the last `id`.
 """
 _MESSAGE: Final[Document] = {

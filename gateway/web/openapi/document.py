@@ -32,14 +32,14 @@ Create a job, keep its `id`, and wait for it (`Prefer: wait=60`, `?wait=60`), or
 receive its events. Send an `Idempotency-Key` with every job: a repeated request with the same key creates no
 second job, for as long as the first one is kept.
 
-Send `Authorization: Bearer vgw_...`. Each operation names the scope that the key needs. An error is a problem
-document (RFC 9457, `application/problem+json`). Decide by its `type`, and by `code` of `errors`; texts are for
-people and may change. `param` of an error is the name of a parameter (`duration`), with the position in an
-array (`images[0]`) or the name of a header in an object (`headers[X-Team]`); it is also the name of a request
-header (`Idempotency-Key`) or of a query parameter (`limit`), and empty if the whole body is meant. Checks
-run one after the other (head, JSON, parameters, files, addresses), so a request may have problems that are
-shown only after those of the first answer are fixed. A field with `x-extensible-enum` may get new values:
-accept any.
+Send `Authorization: Bearer vgw_...`. Each operation names the scope that the key needs. An error is a
+problem document (RFC 9457, `application/problem+json`). Decide by its `type`, and by `code` of `errors`;
+texts are for people and may change. `param` of an error is the name of a parameter (`duration`), with the
+position in an array (`images[0]`) or the name of a header in an object (`headers[X-Team]`); it is also the
+name of a request header (`Idempotency-Key`) or of a query parameter (`limit`), and empty if the whole body
+is meant. Checks run one after the other (head, JSON, parameters, files, addresses), so a request may have
+problems that are shown only after those of the first answer are fixed. A field with `x-extensible-enum` may
+get new values: accept any.
 
 A 429 names its `limit`. Rates of your tenant: jobs (a job counts when it is accepted, so a refused one is
 free), checks and webhook changes (these count before they are validated). All other requests have a rate in
