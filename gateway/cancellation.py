@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.environment import Environment
 from gateway.errors import CannotCancel, Conflict, NotFound
-from gateway.jobs import Job, confirm_ticket, submit_ticket
+from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.settlement import Settlement, unpaid
 from gateway.store.base import JobStore
@@ -39,14 +39,11 @@ async def cancel(
         if job.state is JobState.CANCELED:
             return job
         if job.final:
-            raise Conflict(f"the job is {job.status} already")
+            raise Conflict(f"the job is already {job.status}")
         if unpaid(job):
             await settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)], also)
         elif not upstream_can:
-            raise CannotCancel(
-                f"the job was sent to the upstream, which offers no cancel (phase {job.state}, spend "
-                f"{job.spend}); it finishes by itself, at its total deadline at the latest"
-            )
+            raise cannot_cancel(job.state, job.spend)
         elif job.cancel_wished_at is not None:
             return job
         else:
@@ -59,3 +56,11 @@ async def cancel(
             raise NotFound("job", job.id)
         job = fresh
     raise Conflict("the job is being sent just now; try again")
+
+
+def cannot_cancel(state: JobState, spend: Spend) -> CannotCancel:
+    """The error for a job that the upstream has and cannot stop."""
+    return CannotCancel(
+        f"the job was sent to the upstream, which offers no cancel (phase {state}, spend {spend}); it "
+        "finishes by itself, at its total deadline at the latest"
+    )

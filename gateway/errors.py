@@ -95,15 +95,17 @@ class ScopeMissing(GatewayError):
     """The key is valid, but lacks a scope."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"this key lacks the scope {scope}")
+        super().__init__(f"this key lacks the scope {scope}; use a key that has it, or ask for one")
         self.scope = scope
 
 
 class NotFound(GatewayError):
     """There is no such record, or it belongs to another tenant; a client cannot see which."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"no {kind} {name}")
+    def __init__(self, kind: str, name: str, *, expires: bool = False) -> None:
+        """`expires`: such records are removed some time after they are finished."""
+        gone = "; it may have been removed, because a finished one is kept for a limited time"
+        super().__init__(f"no {kind} {name}{gone if expires else ''}")
         self.kind = kind
         self.name = name
 
@@ -121,19 +123,21 @@ class Fenced(Conflict):
 
 
 class LimitReached(GatewayError):
-    """A quota of the tenant is used up."""
+    """A quota of the tenant is used up. `limit`: its name for programs, one of `problem_codes.LIMITS`."""
 
-    def __init__(self, message: str, retry_after_seconds: int) -> None:
+    def __init__(self, message: str, retry_after_seconds: int, *, limit: str | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.limit = limit
 
 
 class RateLimited(LimitReached):
     """The tenant posts too fast. `allowance`: what it may still post (`Allowance` in
-    gateway/store/base.py)."""
+    gateway/store/base.py), whose kind is the name of the limit; without one it is `requests`."""
 
     def __init__(self, message: str, retry_after_seconds: int, allowance: object) -> None:
-        super().__init__(message, retry_after_seconds)
+        kind: str = getattr(allowance, "kind", "requests")
+        super().__init__(message, retry_after_seconds, limit=kind.replace(" ", "_"))
         self.allowance = allowance
 
 
@@ -153,7 +157,7 @@ class StoreFull(Unavailable):
     retry_after_seconds = 30
 
     def __init__(self, ratio: float) -> None:
-        super().__init__(f"the store is {ratio:.0%} full; post again when other jobs are finished")
+        super().__init__(f"the store is {ratio:.0%} full and takes no new jobs; post again later")
         self.ratio = ratio
 
 

@@ -72,7 +72,7 @@ class Posted(NamedTuple):
 
 def _inspections() -> Turns:
     """Turns of inspections: each is a process of its own, and a hostile file keeps it busy for 5 s."""
-    return Turns("the inspection of media", places=2, of_tenant=1, waiting=8, seconds=30)
+    return Turns("the inspection of media", "inspections", places=2, of_tenant=1, waiting=8, seconds=30)
 
 
 @dataclass(frozen=True, slots=True)

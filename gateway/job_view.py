@@ -138,8 +138,8 @@ class JobSummary(TypedDict):
     object: Literal["job"]
     status: Status
     """Never goes backwards."""
-    phase: JobState
-    """The internal state, finer than `status`."""
+    phase: Annotated[str, extensible(list(JobState))]
+    """The internal state, finer than `status`. There may be more one day: decide by `status`."""
     progress: Annotated[float | None, Field(ge=0, le=1)]
     model: str
     created_at: Timestamp

@@ -19,10 +19,11 @@ class Turns:
     """`async with turns.turn(tenant):` holds one of `places`, of which a tenant holds `of_tenant` at most.
 
     Free places go to the waiting tenants in turn. At most `waiting` requests of a tenant wait, each for
-    `seconds` at most. `what`: of the work, for messages. For one event loop.
+    `seconds` at most. `what`: of the work, for messages; `limit`: its name in errors. For one event loop.
     """
 
     what: str
+    limit: str
     places: int
     of_tenant: int
     waiting: int
@@ -50,6 +51,7 @@ class Turns:
             raise LimitReached(
                 f"{len(line)} requests of this tenant wait for {self.what}; send fewer at once",
                 _RETRY_SECONDS,
+                limit=self.limit,
             )
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.append(place)

@@ -102,8 +102,9 @@ def _type_message(declared: str, kind: Kind) -> str:
         return f"is declared as one of {_PLACE[other]}; put it there, or declare the real type"
     taken = " ".join(MIME_OF_EXTENSION[extension] for extension in EXTENSIONS[kind])
     if not declared:
-        return f"declares no type; put one of {taken} behind data:"
-    return f"declares none of {taken}; declare the real type, and convert a file of another type"
+        return f"declares no type; put one of {taken} after data:"
+    message = f"declares a type that is not one of {taken}; declare the real type"
+    return f"{message}, and convert a file of another type"
 
 
 def _decode(reference: str, start: int, max_bytes: int) -> bytes:
@@ -144,7 +145,7 @@ def _padding_message(data: str) -> str:
     body = data.rstrip("=")
     lacking = -len(body) % 4
     if "=" in body:
-        return "goes on after its padding; encode the file in one piece, not in parts"
+        return "has characters after its padding; encode the file in one piece, not in parts"
     if lacking == 3:
         return "ends too early; send all of its Base64"
     if len(data) - len(body) < lacking:

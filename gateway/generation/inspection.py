@@ -99,7 +99,9 @@ def _fault(
     if seconds > file.max_seconds + TOLERANCE_SECONDS and file.kind == "video":
         limits = "one clip of up to 8 s, or two of up to 5 s each"
         says = SOURCES[source] if source < len(SOURCES) else "one of its headers"
-        message = f"lasts {seconds:.1f} s by {says}, and may last {file.max_seconds:g} s; send {limits}"
+        message = (
+            f"is {seconds:.1f} s long according to {says}; the limit is {file.max_seconds:g} s: send {limits}"
+        )
         if source:
             message += ", and export it again if that header is wrong"
         return "clip_too_long", message

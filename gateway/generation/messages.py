@@ -70,7 +70,7 @@ def _explain(detail: ErrorDetails, fields: Mapping[str, object]) -> Problem:
             count = len(given) if isinstance(given, list) else 0
             return Problem(param, "too_many", f"{count} {name}; {_COUNTS[name]}")
         case "string_too_short":
-            return Problem(param, "blank", "shows nothing; describe the video")
+            return Problem(param, "blank", "is blank; describe the video")
         case "string_too_long":
             length, most = len(str(value)), allowed["max_length"]
             return Problem(param, "too_long", f"has {length} characters; send at most {most}")
@@ -84,7 +84,7 @@ def _wrong_type(name: str, value: object, *, inside: bool) -> str:
     expected = _EXPECTED[name]
     if value is None:
         leave_out = "" if name in _REQUIRED else f"leave {name} out, or "
-        return f"null means nothing here; {leave_out}send {expected}"
+        return f"null is not accepted; {leave_out}send {expected}"
     if name in _NUMBERS and isinstance(value, str) and value.strip().isdecimal():
         number = value.strip()[:MAX_SHOWN_CHARACTERS]
         return f"send the number {number}, not the string {shown(value)}"

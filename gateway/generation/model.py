@@ -85,7 +85,8 @@ class GenerationRequest(BaseModel):
         repr=False,
         description="1 to 7 reference images, or 1 to 4 together with a video: public URLs, or data URIs "
         "such as `data:image/png;base64,...`. png, jpeg, jpg or webp; at least 128x128; aspect ratio from "
-        "1:4 to 4:1.",
+        "1:4 to 4:1. An image that is given as a URL is not fetched here, so its type and size are not "
+        "checked. All data URIs of a job may have about 14.9 MB together before Base64.",
     )
     videos: list[MediaReference] | None = Field(
         default=None,
@@ -93,7 +94,7 @@ class GenerationRequest(BaseModel):
         repr=False,
         description="One reference clip of up to 8 s, or two of up to 5 s: public URLs, or data URIs such as "
         "`data:video/mp4;base64,...`. mp4, mov or avi; at least 128x128; aspect ratio from 1:4 to 4:1. "
-        "The length and size of a clip that is given as a URL are not checked here.",
+        "A clip that is given as a URL is not fetched here, so its type, length and size are not checked.",
     )
     prompt: str = Field(
         min_length=1,

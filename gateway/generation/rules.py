@@ -33,7 +33,8 @@ class Limits:
     """The limits that settings can change. Settings can only lower the character limits, because the
     published ones apply as well.
 
-    `inline_max_bytes`: the limit of each inline file, decoded. `models`: the accepted model names, which may
+    `inline_max_bytes`: the limit of each inline file, decoded: what fits into the upstream's largest body,
+    as Base64 and beside the other parameters. `models`: the accepted model names, which may
     include more than the published one.
     """
 
@@ -43,7 +44,7 @@ class Limits:
     prompt_max_characters: int = 5000
     payload_max_characters: int = 1_048_576
     models: tuple[str, ...] = PUBLISHED_MODELS
-    inline_max_bytes: int = 20 * 2**20
+    inline_max_bytes: int = 14_900_000
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ def _prompt(found: Findings, prompt: object) -> None:
         return
     most, long = found.limits.prompt_max_characters, found.limits.prompt_warn_characters
     if is_blank(prompt):
-        found.refuse("prompt", "blank", "shows nothing; describe the video")
+        found.refuse("prompt", "blank", "is blank; describe the video")
     elif len(prompt) > most:
         found.refuse("prompt", "too_long", f"has {len(prompt)} characters; shorten it to at most {most}")
     elif len(prompt) > long:

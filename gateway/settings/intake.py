@@ -9,8 +9,10 @@ from gateway.settings.types import Seconds
 
 
 class IntakeSettings(BaseSettings):
-    body_max_bytes: int = Field(20_000_000, ge=1024, description="Largest request body.")
-    body_timeout_seconds: Seconds = Field(60, description="Time for a whole request body to arrive.")
+    body_max_bytes: int = Field(20_000_000, ge=1024, description="Largest body of a new job.")
+    body_timeout_seconds: Seconds = Field(
+        60, description="Longest time for the body of a new job; a small one has 10 s."
+    )
     streams_max: int = Field(
         1000, ge=1, description="Event streams per tenant that one gateway process keeps open."
     )
@@ -31,7 +33,7 @@ class IntakeSettings(BaseSettings):
     tenant_rate: float = Field(
         0,
         ge=0,
-        description="Jobs, dry runs and webhook changes per second of one tenant. 0: no limit.",
+        description="Jobs, and as many checks and webhook changes, per second of one tenant. 0: no limit.",
     )
     tenant_burst: int = Field(100, ge=1, description="Jobs that a tenant may post at once after a pause.")
     tenant_bytes_max: int = Field(
@@ -57,7 +59,7 @@ class IntakeSettings(BaseSettings):
         0.85,
         gt=0,
         lt=1,
-        description="Share of the disk above which no inline media is accepted. 4 GiB free always do.",
+        description="Share of the disk above which inline media is refused, unless 4 GiB are free.",
     )
     retention_seconds: Seconds = Field(
         604_800, description="How long a finished job, its events and idempotency key are kept."

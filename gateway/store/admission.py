@@ -199,16 +199,19 @@ def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayE
                 f"with this job, this tenant's jobs, events and webhooks would take {found[0]} of {most} "
                 "bytes; send a smaller payload, delete endpoints, or post again when older jobs have expired",
                 _HEAVY_RETRY_SECONDS,
+                limit="stored_bytes",
             )
         case "media":
             return LimitReached(
                 f"with this job, the inline media of this tenant's unfinished jobs would take {found[0]} of "
                 f"{most} bytes; send media as URLs, or post again when some jobs have finished",
                 _MEDIA_RETRY_SECONDS,
+                limit="inline_media_bytes",
             )
         case _:
             return LimitReached(
                 f"{found[0]} of this tenant's jobs are waiting, and {found[1]} are allowed; post again when "
                 "some have been sent",
                 _FULL_RETRY_SECONDS,
+                limit="jobs_waiting",
             )

@@ -76,9 +76,10 @@ class RedisEndpointStore:
         if outcome == "heavy":
             raise LimitReached(
                 f"with this endpoint, the webhooks of this tenant's jobs would take more than its "
-                f"{self._bytes_max} bytes; let it want fewer events, delete an endpoint, or send this again "
-                "when older jobs have expired",
+                f"{self._bytes_max} bytes; choose fewer events, delete an endpoint, or send this again when "
+                "older jobs have expired",
                 _HEAVY_RETRY_SECONDS,
+                limit="stored_bytes",
             )
         return outcome
 

@@ -104,7 +104,7 @@ async def test_where_the_upstream_can_the_wish_is_noted_and_a_look_is_due(
 @pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED])
 async def test_a_job_that_ended_is_not_canceled(resources: Resources, state: JobState) -> None:
     job = await put_into(resources, state)
-    with pytest.raises(Conflict, match=f"{state} already"):
+    with pytest.raises(Conflict, match=f"already {state}"):
         await canceled(resources, job)
 
 

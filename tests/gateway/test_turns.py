@@ -12,7 +12,7 @@ from gateway.turns import Turns
 
 def turns(**other: float) -> Turns:
     settings = {"places": 2, "of_tenant": 1, "waiting": 3, "seconds": 60} | other
-    return Turns("the work", **settings)  # type: ignore[arg-type]
+    return Turns("the work", "inspections", **settings)  # type: ignore[arg-type]
 
 
 class Work:

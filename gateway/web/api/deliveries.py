@@ -106,7 +106,7 @@ def public_delivery(delivery: Delivery, *, log: bool = True) -> jobs.Delivery | 
         "url": delivery.url,
         "created_at": rfc3339(delivery.created_at),
         "attempts": delivery.attempts,
-        "since": delivery.since,
+        "attempts_before": delivery.since,
         "trigger": delivery.trigger,
         "next_attempt_at": rfc3339(delivery.next_attempt_at),
     }
@@ -124,7 +124,7 @@ async def _owned(request: Request, key: Key) -> Delivery:
         raise NotFound("delivery", "of this form; ids look like dlv_..., as GET /v1/deliveries lists them")
     found = await state_of(request).resources.deliveries.read(key.tenant, name)
     if found is None:
-        raise NotFound("delivery", name)
+        raise NotFound("delivery", name, expires=True)
     return found
 
 
@@ -140,7 +140,7 @@ def hindrance_error(why: Hindrance, delivery: Delivery) -> GatewayError:
     """The error for a delivery that cannot be redelivered."""
     match why:
         case Hindrance.MISSING:
-            return NotFound("delivery", delivery.id)
+            return NotFound("delivery", delivery.id, expires=True)
         case Hindrance.DELETED:
             instead = f"see the job itself: GET /v1/jobs/{delivery.job_id}"
             return Conflict(f"the endpoint {delivery.endpoint_id} was deleted; {instead}")

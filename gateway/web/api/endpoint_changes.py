@@ -77,7 +77,8 @@ async def test(request: Request, key: Key, _: Params) -> Response:
     if endpoint.id in state.testing:
         raise Conflict("a test of this endpoint is in progress; wait for its result")
     if list(state.testing.values()).count(endpoint.tenant) >= _MAX_TESTS:
-        raise LimitReached(f"{_MAX_TESTS} tests are in progress; wait for their results", _TEST_SECONDS)
+        message = f"{_MAX_TESTS} tests are in progress; wait for their results"
+        raise LimitReached(message, _TEST_SECONDS, limit="test_events")
     state.testing[endpoint.id] = endpoint.tenant
     try:
         return json_answer(await _test(state, endpoint))

@@ -139,5 +139,5 @@ def _wrong_type(name: str, value: object, model: type[EndpointBody], *, inside: 
         return f"send {_EXPECTED_INSIDE[name]}, not {given}"
     if value is None:
         leave_out = "" if model.model_fields[name].is_required() else f"leave {name} out, or "
-        return f"null means nothing here; {leave_out}send {_EXPECTED[name]}"
+        return f"null is not accepted; {leave_out}send {_EXPECTED[name]}"
     return f"send {_EXPECTED[name]}, not {shown(value)}"

@@ -35,8 +35,9 @@ _ENDPOINT_ID: Final = re.compile(ENDPOINT_ID)
 _MAX_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 10.0
 IDEMPOTENCY_KEY: Final = key_param(
-    "A request with the same key and body returns the same endpoint, with `Idempotent-Replayed: true`. A "
-    "request with the same key and a different body is refused. The key is kept as long as the endpoint."
+    "A repeated request with the same key and values returns the same endpoint, with "
+    "`Idempotent-Replayed: true`; one with other values is refused. A default that is sent is the same as "
+    "one that is left out. Keys belong to your tenant, and are kept as long as the endpoint."
 )
 
 

@@ -226,7 +226,7 @@ class JobStream(_Stream):
         async with feed.catch_up_slots, self._state.keep_alive.reading:
             job_events = await self._state.resources.tenant_events.job_events(feed.tenant, name)
         if job_events is None:
-            raise NotFound("job", name)
+            raise NotFound("job", name, expires=True)
         return job_events
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from gateway import cancellation, generation, tracing
 from gateway.delivery.guard import allowing
-from gateway.errors import LimitReached, NotFound, ScopeMissing, Unauthenticated
+from gateway.errors import LimitReached, NotFound, ScopeMissing, StoreUnavailable, Unauthenticated
 from gateway.intake import Checked, JobOptions
 from gateway.job_view import public, summary
 from gateway.jobs import JOB_ID, Job, Priority
@@ -37,6 +37,8 @@ PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
 MAX_WAIT_SECONDS: Final = 60
 _MAX_DEADLINE_SECONDS: Final = 604_800
+#: The way out when a body is too large. Base64 makes 4 bytes of 3.
+SMALLER: Final = "files inside it may have about 14.9 MB together before Base64; give larger ones as URLs"
 #: Retry-After of an unfinished job, in seconds: a video takes minutes, and the queue may take hours.
 RETRY_SECONDS: Final = 5
 RETRY_MAX_SECONDS: Final = 300
@@ -56,8 +58,11 @@ def _wait(text: str) -> int | None:
 
 
 IDEMPOTENCY_KEY: Final = key_param(
-    "A request with the same key and body returns the same job, with `Idempotent-Replayed: true`. A "
-    "request with the same key and a different body is refused. The key is kept as long as the job."
+    "Use a new key for each job. A repeated request with the same key returns the same job, with "
+    "`Idempotent-Replayed: true`. It must have the same parameters and the same `Gateway-*` headers, or it "
+    "is refused. The order and the form of the JSON do not matter. A default that is sent differs from "
+    "one that is left out, except `seed` 0 and no `videos`. Keys belong to your tenant, not to an API key. "
+    "They are kept as long as the job."
 )
 START_DEADLINE: Final = seconds(
     "Gateway-Start-Deadline",
@@ -114,7 +119,10 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         state.disk.check(inline=bool(checked.media))
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
-            posted = await state.resources.intake.accept(checked, key.tenant, params[IDEMPOTENCY_KEY], traced)
+            with _in_doubt(params[IDEMPOTENCY_KEY]):
+                posted = await state.resources.intake.accept(
+                    checked, key.tenant, params[IDEMPOTENCY_KEY], traced
+                )
     job, wait = posted.job, params[PREFER]
     headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
     if posted.replayed:
@@ -126,13 +134,31 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     with contextlib.suppress(LimitReached, Unauthenticated, ScopeMissing):  # it was accepted: answer with it
         job = await until_final(request, job, wait, key, Scope.JOBS_WRITE)
         headers["preference-applied"] = f"wait={wait}"
-    return await _shown(state, job, headers, 202)
+    with _in_doubt(params[IDEMPOTENCY_KEY]):
+        return await _shown(state, job, headers, 202)
+
+
+@contextlib.contextmanager
+def _in_doubt(idempotency_key: str | None) -> Iterator[None]:
+    """Without the store's answer, nobody knows whether the job was accepted."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise in_doubt(idempotency_key) from error
+
+
+def in_doubt(idempotency_key: str | None) -> StoreUnavailable:
+    """The error for a client whose job may have been accepted or not."""
+    way_out = "send the same request again, with the same Idempotency-Key"
+    if idempotency_key is None:
+        way_out = "look for it with GET /v1/jobs before you post it again"
+    return StoreUnavailable(f"the store did not answer, so the job may have been accepted; {way_out}")
 
 
 async def check(request: Request, key: Key, _: Params) -> Response:
     """The parameters that the upstream would get, and warnings. Nothing is stored or paid for."""
     async with _checked(request, state_of(request), key.tenant) as checked:
-        return json_answer(await _dry_run(checked))
+        return json_answer(await _job_check(checked))
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +166,7 @@ async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator
     """The request's body, checked against every published limit. InvalidRequest lists every problem."""
     settings = state.resources.settings
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
-    async with JsonBody(request, tenant, state.budget, most, in_seconds) as raw:
+    async with JsonBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
         checked = await state.resources.intake.check(raw, tenant)
         if checked.request.callback_url is not None:
             with allowing(await state.resources.tenants.networks(tenant)):
@@ -223,7 +249,7 @@ async def _owned(request: Request, tenant: str) -> Job:
         raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
     job = await state_of(request).resources.jobs.read(name)
     if job is None or job.tenant != tenant:
-        raise NotFound("job", name)
+        raise NotFound("job", name, expires=True)
     return job
 
 
@@ -256,7 +282,7 @@ def _retry_after(position: QueuePosition | None) -> dict[str, str]:
     return {"retry-after": str(min(RETRY_MAX_SECONDS, max(RETRY_SECONDS, eta or 0)))}
 
 
-async def _dry_run(checked: Checked) -> schemas.DryRun:
+async def _job_check(checked: Checked) -> schemas.JobCheck:
     async def described(raw: bytes, extension: str) -> str:
         return f"inline {extension}, {len(raw)} bytes"
 

@@ -53,8 +53,10 @@ def _counted(state: State, tenant: str) -> Iterator[None]:
     most = state.resources.settings.waits_max
     if state.waits[tenant] >= most:
         raise LimitReached(
-            f"{most} requests of this tenant wait already; wait for fewer jobs at once, or GET /v1/events",
+            f"{most} requests of this tenant are waiting, which is the maximum; wait for fewer jobs at once, "
+            "or follow all jobs with GET /v1/events",
             _FULL_RETRY_SECONDS,
+            limit="open_waits",
         )
     state.waits[tenant] += 1
     try:

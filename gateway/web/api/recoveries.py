@@ -72,7 +72,7 @@ async def show(request: Request, key: Key, _: Params) -> Response:
         raise NotFound("recovery", "of this form; ids look like rec_ and 26 letters and digits")
     found = await state_of(request).resources.recoveries.read(key.tenant, name)
     if found is None:
-        raise NotFound("recovery", name)
+        raise NotFound("recovery", name, expires=True)
     return json_answer(public_recovery(found))
 
 

@@ -19,7 +19,8 @@ _WRITE: Final = (Scope.JOBS_WRITE,)
 _WAITED: Final[dict[str, Document]] = {
     **LOCATION,
     "Preference-Applied": {
-        "description": "`wait=N` if the `Prefer` header was applied.",
+        "description": "`wait=N` if the service waited. Absent although you sent `Prefer: wait=N`: too many "
+        "requests of your tenant were waiting, so the job was accepted and answered at once.",
         "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
     },
     "Idempotent-Replayed": {
@@ -27,7 +28,12 @@ _WAITED: Final[dict[str, Document]] = {
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
-_AGAIN: Final = {"Retry-After": RETRY_AFTER}
+_AGAIN: Final = {
+    "Retry-After": {
+        "description": "Only while the job is not finished: seconds until it is worth asking again.",
+        "schema": RETRY_AFTER["schema"],
+    }
+}
 #: Options of a new job, sent as headers.
 _OPTIONS: Final = (jobs.START_DEADLINE, jobs.TOTAL_DEADLINE, jobs.ON_UNKNOWN, jobs.PRIORITY)
 JOBS: Final = (
@@ -38,6 +44,10 @@ JOBS: Final = (
             202: Reply("Accepted. The job will not be lost.", schemas.Job, {**_WAITED, **_AGAIN}),
         },
         _WRITE,
+        description="The body and the options are checked first: a bad request costs nothing. If no answer "
+        "comes, or 500 or 503, the job may have been accepted. Then send the same request again, with the "
+        "same `Idempotency-Key`: it returns the job, or creates it. Without a key, look for the job with "
+        "`GET /v1/jobs` before you post it again.",
         headers=(jobs.IDEMPOTENCY_KEY, *_OPTIONS, jobs.PREFER),
         hints={
             "wait": "to wait, send the header Prefer: wait=N",
@@ -48,10 +58,11 @@ JOBS: Final = (
     ),
     Operation(
         "POST", "/v1/jobs/check", "checkJob", "Check a job without creating it", jobs.check,
-        {200: Reply("The job would be accepted.", schemas.DryRun)},
+        {200: Reply("Nothing is wrong with the body and the options.", schemas.JobCheck)},
         _WRITE,
-        description="Checks the body and the options against every published limit. Nothing is stored or "
-        "paid for.",
+        description="Checks the body and the options as `POST /v1/jobs` does. Nothing is stored or paid for. "
+        "The upstream may still refuse the job, for a picture behind a URL for example, and the service may, "
+        "if a quota or a rate of your tenant is used up.",
         headers=_OPTIONS,
         body=GenerationRequest, examples=JOB_EXAMPLES, metered="checks",
     ),
@@ -62,7 +73,7 @@ JOBS: Final = (
     ),
     Operation(
         "GET", "/v1/jobs/{job_id}", "getJob", "Get a job, or wait until it is finished", jobs.show,
-        {200: Reply("The job.", schemas.Job)},
+        {200: Reply("The job.", schemas.Job, _AGAIN)},
         _READ, query=(jobs.WAIT,),
     ),
     Operation(
@@ -93,8 +104,9 @@ JOBS: Final = (
 _MESSAGES: Final = f"""\
 Server-sent events. Each message is an event as webhooks carry it: `event` is its type, `data` is its body,
 and `id` is its position in the tenant's events. To continue from there, send it as `Last-Event-ID`. The event
-of a finished job has the same bytes as its webhook. A message `gap` says that events are missing because they
-are no longer kept. A comment with the current position is sent every {KEEPALIVE_SECONDS:g} s. The stream ends
+of a finished job has the same bytes as its webhook. A message `gap` has no `id`; it says that events are
+missing because they are no longer kept: get your jobs to see what became of them. Ignore types that you do
+not know. A comment with the current position is sent every {KEEPALIVE_SECONDS:g} s. The stream ends
 if the service restarts, if the client reads too slowly, or, within five seconds, when its key ends: reconnect
 with the last `id`.
 """
@@ -102,11 +114,16 @@ _MESSAGE: Final[Document] = {
     "type": "object",
     "properties": {
         "id": {"type": "string"},
-        "event": {"type": "string", "enum": [*EventType, "gap"]},
+        "event": {"type": "string", "x-extensible-enum": [*EventType, "gap"]},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Event"},
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/Event"},
+                    {"$ref": "#/components/schemas/Gap"},
+                ]
+            },
         },
     },
 }
@@ -140,7 +157,8 @@ CALLBACKS: Final = (
         "POST", "/callbacks/{token}", "receiveCallback", "For the upstream: report that a task changed",
         callbacks.receive,
         {200: Reply("Stored. The result is requested from the upstream separately.", schemas.Received)},
-        PUBLIC, tag="callbacks", body={}, body_required=False, problems=(400, 404, 408, 413, 503),
+        PUBLIC, tag="callbacks", body={}, body_required=False,
+        problems=(400, 401, 404, 408, 413, 503),
     ),
     Operation(
         "GET", "/callbacks/probe/{token}", "probeCallbacks",

@@ -43,7 +43,9 @@ ENDPOINTS: Final = (
         "PATCH", "/v1/endpoints/{endpoint_id}", "updateEndpoint", "Change, disable or enable an endpoint",
         endpoint_changes.change,
         {200: Reply("The changed endpoint.", schemas.ChangedEndpoint)},
-        _WRITE, body=schemas.EndpointChange, metered=_CHANGES,
+        _WRITE,
+        description="409 if other requests keep changing the endpoint at the same moment.",
+        body=schemas.EndpointChange, problems=(409,), metered=_CHANGES,
     ),
     Operation(
         "DELETE", "/v1/endpoints/{endpoint_id}", "deleteEndpoint", "Delete an endpoint", endpoints.delete,

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from gateway.errors import LimitReached, Problem, Unavailable
 from gateway.web.http.headers import headers_of
-from gateway.web.http.problems import BODY_READ, Refusal
+from gateway.web.http.problems import BODY_READ, Refusal, detail_of
 
 #: Maximum bytes of bodies that one process holds at once. Checking a body takes several times its size.
 PROCESS_BYTES: Final = 256 * 2**20
@@ -24,6 +24,8 @@ FREE_BYTES: Final = 65_536
 #: Every body may take this long, plus its size divided by SLOWEST_BYTES_PER_SECOND.
 FIRST_SECONDS: Final = 10.0
 SLOWEST_BYTES_PER_SECOND: Final = 256_000
+#: The way out when a body is too large.
+SMALLER: Final = "send a smaller one"
 _RETRY_SECONDS: Final = 2
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}\Z")
 
@@ -42,9 +44,8 @@ class ByteBudget:
         if self.used + count > self.capacity:
             raise Unavailable("too many large bodies are being read; send this one again in a moment")
         if self._of[tenant] + count > self.capacity // TENANT_PART:
-            raise LimitReached(
-                "too many large bodies of yours are being read; send fewer at once", _RETRY_SECONDS
-            )
+            message = "too many large bodies of yours are being read; send fewer at once"
+            raise LimitReached(message, _RETRY_SECONDS, limit="large_bodies")
         self.used += count
         self._of[tenant] += count
 
@@ -69,12 +70,13 @@ class JsonBody:
     budget: ByteBudget
     max_bytes: int
     seconds: float
+    smaller: str = SMALLER
     _held: int = field(default=0, init=False)
 
     async def __aenter__(self) -> bytes:
-        _check_form(self.request)
+        check_form(self.request)
         try:
-            return await read(self.request, self.max_bytes, self.seconds, self._hold)
+            return await read(self.request, self.max_bytes, self.seconds, self._hold, self.smaller)
         except BaseException:
             self._release()
             raise
@@ -93,14 +95,18 @@ class JsonBody:
 
 
 async def read(
-    request: Request, max_bytes: int, seconds: float, progress: Callable[[int], None] = lambda _: None
+    request: Request,
+    max_bytes: int,
+    seconds: float,
+    progress: Callable[[int], None] = lambda _: None,
+    smaller: str = SMALLER,
 ) -> bytes:
     """Read the whole body, for at most `seconds_for` its size.
 
     `progress` is called with the number of bytes received so far. Raises Refusal with 413 (before reading, if
     the length is declared), 408, or 400 when the client disconnects.
     """
-    size = declared_length(request, max_bytes)
+    size = declared_length(request, max_bytes, smaller)
     chunks: list[bytes] = []
     count = 0
     start = asyncio.get_running_loop().time()
@@ -109,20 +115,19 @@ async def read(
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
-                    raise Refusal(400, "the body is incomplete")
+                    raise Refusal(400, "the connection ended before the body was complete; send it again")
                 chunk: bytes = message.get("body", b"")
                 chunks.append(chunk)
                 count += len(chunk)
                 if count > max_bytes:
-                    raise _too_large(max_bytes)
+                    raise too_large(max_bytes, smaller)
                 progress(count)
                 if not message.get("more_body", False):
                     break
                 if count > size:
                     deadline.reschedule(start + seconds_for(count, seconds))
     except TimeoutError:
-        waited = seconds_for(max(size, count), seconds)
-        raise Refusal(408, f"the body did not arrive within {waited:.3g} s; send it again") from None
+        raise too_slow(max(size, count), seconds) from None
     request.scope[BODY_READ] = True
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -132,19 +137,21 @@ def seconds_for(size: int, most: float) -> float:
     return min(most, FIRST_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
 
 
-def declared_length(request: Request, max_bytes: int) -> int:
+def declared_length(request: Request, max_bytes: int, smaller: str = SMALLER) -> int:
     """Content-Length, or 0 without one. Raises Refusal: 400 if it is not a number, 413 if it is too large."""
     text = headers_of(request).get(b"content-length", b"0")
     if not _DIGITS.match(text):
-        message = "is not a length in bytes"
-        raise Refusal(400, "Content-Length is wrong", [Problem("Content-Length", "not_a_length", message)])
+        message = "is not a length; send the number of bytes of the body"
+        fault = Problem("Content-Length", "not_a_length", message)
+        raise Refusal(400, detail_of([fault]), [fault])
     length = int(text)
     if length > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes, smaller)
     return length
 
 
-def _check_form(request: Request) -> None:
+def check_form(request: Request) -> None:
+    """Raises Refusal (415) if the body is not plain JSON by its headers."""
     headers = headers_of(request)
     kind = headers.get(b"content-type", b"")
     if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
@@ -155,5 +162,9 @@ def _check_form(request: Request) -> None:
         raise Refusal(415, message, [Problem("Content-Encoding", "encoded", message)])
 
 
-def _too_large(max_bytes: int) -> Refusal:
-    return Refusal(413, f"the body is larger than {max_bytes} bytes; give large media as URLs instead")
+def too_large(max_bytes: int, smaller: str) -> Refusal:
+    return Refusal(413, f"the body is larger than {max_bytes} bytes; {smaller}")
+
+
+def too_slow(size: int, most: float) -> Refusal:
+    return Refusal(408, f"the body did not arrive within {seconds_for(size, most):.3g} s; send it again")

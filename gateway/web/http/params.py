@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from gateway.errors import Problem
 from gateway.web.http.headers import Headers, headers_of, occurrences
-from gateway.web.http.problems import Refusal
+from gateway.web.http.problems import Refusal, detail_of
 
 T = TypeVar("T")
 W = TypeVar("W", bound=StrEnum)
@@ -138,7 +138,7 @@ class Reader:
             seen.add(name)
 
     def _hint(self, name: str) -> str:
-        way_out = f"use {', '.join(self._query)}" if self._query else "there is none"
+        way_out = f"use {', '.join(self._query)}" if self._query else "there are none; leave it out"
         return self._hints.get(name, f"is not a parameter here; {way_out}")
 
     def _of_headers(self, request: Request, problems: list[Problem]) -> Iterator[tuple[Param[Any], str]]:
@@ -163,14 +163,15 @@ class Reader:
             if name.startswith(_OPTIONS) and name not in self._options:
                 near = difflib.get_close_matches(name, self._options, 1)
                 known = ", ".join(self._options.values())
-                way_out = f"did you mean {self._options[near[0]]}?" if near else f"known are {known}"
-                yield Problem(name[:_MAX_NAME_CHARACTERS], "unknown_parameter", way_out)
+                way_out = f"did you mean {self._options[near[0]]}?" if near else f"use {known}"
+                message = f"is not an option here; {way_out}"
+                yield Problem(name[:_MAX_NAME_CHARACTERS], "unknown_parameter", message)
 
 
 def refusal(*problems: Problem) -> Refusal:
     """A 400 that lists these parameters."""
     shown = problems[:_MAX_PROBLEMS]
-    return Refusal(400, f"wrong: {', '.join(dict.fromkeys(problem.param for problem in shown))}", shown)
+    return Refusal(400, detail_of(shown), shown)
 
 
 def integer(name: str, description: str, low: int, high: int, default: int) -> Param[int]:
@@ -234,6 +235,6 @@ def text(
     def read(given: str) -> str:
         if form.match(given):
             return given
-        raise InvalidValue("wrong_form", f"is not {meaning}")
+        raise InvalidValue("wrong_form", f"is not {meaning}, which matches {pattern}")
 
     return Param(name, description, {"type": "string", "pattern": pattern}, read, None, missing)

@@ -42,6 +42,13 @@ FAULTS: Final = (
     *("clip_unreadable", "clip_without_video", "clip_too_long"),
 )
 
+#: `limit` of a 429.
+LIMITS: Final = (
+    *("jobs", "checks", "webhook_changes", "requests"),  # rates
+    *("jobs_waiting", "stored_bytes", "inline_media_bytes"),  # quotas, which all processes share
+    *("open_waits", "open_streams", "large_bodies", "test_events", "inspections"),  # at once, per process
+)
+
 #: `log[].outcome` of a delivery. Repeated here because importing their source would load an HTTP client.
 ATTEMPTS: Final = (
     *("succeeded", "http_3xx", "http_4xx", "http_5xx", "gone", "throttled", "timeout"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import errors
 from gateway.job_view import extensible, shape
-from gateway.web.http.problem_codes import FAULTS, PROBLEM_TYPES
+from gateway.web.http.problem_codes import FAULTS, LIMITS, PROBLEM_TYPES
 from gateway.web.http.problem_types import URN, ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -41,13 +41,23 @@ class Problem(TypedDict):
     detail: str
     errors: list[Fault]
     """Empty if no single parameter is at fault."""
+    limit: NotRequired[Annotated[str, extensible(LIMITS)]]
+    """Only with 429: the limit that was reached."""
 
 
-def problem(problem_type: ProblemType, detail: str, faults: Sequence[errors.Problem] = ()) -> Problem:
-    return {
+def problem(
+    problem_type: ProblemType,
+    detail: str,
+    faults: Sequence[errors.Problem] = (),
+    limit: str | None = None,
+) -> Problem:
+    document: Problem = {
         "type": URN + problem_type.name,
         "title": problem_type.title,
         "status": problem_type.status,
         "detail": detail,
         "errors": [{"param": one.param, "code": one.code, "message": one.message} for one in faults],
     }
+    if limit is not None:
+        document["limit"] = limit
+    return document

@@ -42,7 +42,6 @@ ERROR_TYPES: Final[Mapping[type[GatewayError], ProblemType]] = {
     errors.StoreFull: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.BlobStoreUnavailable: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.DiskFull: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
-    errors.AddressRefused: ProblemType(422, "address-refused", "The address is forbidden"),
     errors.ConfigurationError: INTERNAL,
     GatewayError: INTERNAL,
 }
@@ -50,12 +49,13 @@ ERROR_TYPES: Final[Mapping[type[GatewayError], ProblemType]] = {
 STATUS_TYPES: Final[Mapping[int, ProblemType]] = {
     problem_type.status: problem_type
     for problem_type in (
-        ProblemType(400, "bad-request", "A header or query parameter is wrong"),
+        ProblemType(400, "bad-request", "The request is malformed"),
         ProblemType(404, "not-found", "Not found"),
         ProblemType(405, "method-not-allowed", "This method is not allowed here"),
         ProblemType(408, "body-too-slow", "The body did not arrive in time"),
         ProblemType(413, "body-too-large", "The body is too large"),
         ProblemType(415, "unsupported-media-type", "The body has an unsupported format"),
+        ProblemType(431, "head-too-large", "The head of the request is too large"),
         ProblemType(501, "not-implemented", "The request needs what this service does not do"),
     )
 }

@@ -19,6 +19,7 @@ from gateway.web.http.problem_document import MEDIA_TYPE, problem
 from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
+_INTERNAL: Final = "this is our fault and was logged; no accepted job is lost"
 #: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
 
@@ -56,32 +57,40 @@ def summarize(error: GatewayError | HTTPException) -> ErrorSummary:
 
 def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]]:
     problem_type = next(ERROR_TYPES[cls] for cls in type(error).__mro__ if cls in ERROR_TYPES)
-    detail = problem_type.title if problem_type is INTERNAL else str(error)
+    detail = _INTERNAL if problem_type is INTERNAL else str(error)
     if isinstance(error, errors.InvalidRequest):
-        faults = error.problems
-        return (
-            problem_type,
-            f"{len(faults)} problems, listed in errors" if len(faults) > 1 else detail,
-            faults,
-        )
+        return problem_type, detail_of(error.problems), error.problems
     return problem_type, detail, ()
+
+
+def detail_of(problems: Sequence[Problem]) -> str:
+    """What is wrong, or where to find it if that is more than one thing."""
+    if len(problems) == 1:
+        return str(errors.InvalidRequest(problems))
+    return f"{len(problems)} problems, listed in errors"
 
 
 def _retry_after(error: GatewayError) -> int | None:
     return error.retry_after_seconds if isinstance(error, errors.LimitReached | errors.Unavailable) else None
 
 
-def document_of(error: GatewayError | Refusal) -> problem_document.Problem:
-    """The body of the error's response."""
+def _limit(error: GatewayError) -> str | None:
+    return error.limit if isinstance(error, errors.LimitReached) else None
+
+
+def document_of(error: GatewayError | HTTPException) -> problem_document.Problem:
+    """The body of the error's response; also of Starlette's own 404 and 405."""
+    if isinstance(error, GatewayError):
+        return problem(*_described(error), _limit(error))
+    problem_type = STATUS_TYPES[error.status_code]
     if isinstance(error, Refusal):
-        return problem(STATUS_TYPES[error.status_code], error.detail, error.problems)
-    return problem(*_described(error))
+        return problem(problem_type, error.detail, error.problems)
+    return problem(problem_type, _default_detail(error.status_code, error.headers or {}))
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """The response to one of our exceptions."""
     assert isinstance(error, GatewayError)
-    problem_type, detail, faults = _described(error)
     headers: dict[str, str] = {}
     if (seconds := _retry_after(error)) is not None:
         headers["retry-after"] = str(seconds)
@@ -89,22 +98,21 @@ async def answer_error(request: Request, error: Exception) -> Response:
         headers |= rate_headers(error.allowance)
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="vidu-gateway"'
-    return _answer(request.scope, problem_type, detail, faults, headers)
+    return _answer(request.scope, document_of(error), headers)
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
     """The response to a refused request, including Starlette's own 404 and 405."""
     assert isinstance(error, HTTPException)
-    faults = error.problems if isinstance(error, Refusal) else ()
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    detail = error.detail if isinstance(error, Refusal) else _default_detail(error.status_code, headers)
-    return _answer(request.scope, STATUS_TYPES[error.status_code], detail, faults, headers)
+    return _answer(request.scope, document_of(error), headers)
 
 
 def _default_detail(status: int, headers: Mapping[str, str]) -> str:
     """The detail of an error that Starlette raised, which has only the name of the status."""
-    if status == HTTPStatus.METHOD_NOT_ALLOWED and "allow" in headers:
-        return f"use {' or '.join(sorted(set(headers['allow'].split(', ')) - {'HEAD'}))}"
+    allowed = {name.lower(): value for name, value in headers.items()}.get("allow")
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and allowed is not None:
+        return f"use {' or '.join(sorted(set(allowed.split(', ')) - {'HEAD'}))}"
     return (
         "there is no such path; see /docs" if status == HTTPStatus.NOT_FOUND else STATUS_TYPES[status].title
     )
@@ -112,23 +120,18 @@ def _default_detail(status: int, headers: Mapping[str, str]) -> str:
 
 def internal(scope: Mapping[str, Any]) -> Response:
     """The response to an unexpected exception. It reveals nothing about the cause."""
-    return _answer(scope, INTERNAL, "this is our fault and was logged; no accepted job is lost", (), {})
+    return _answer(scope, document_of(GatewayError()), {})
 
 
 def refused(scope: Mapping[str, Any], fault: Problem) -> Response:
     """The response to a request whose headers show that it is not for this service."""
-    return _answer(scope, STATUS_TYPES[400], f"{fault.param}: {fault.message}", [fault], {})
+    return _answer(scope, document_of(Refusal(400, detail_of([fault]), [fault])), {})
 
 
 def _answer(
-    scope: Mapping[str, Any],
-    problem_type: ProblemType,
-    detail: str,
-    faults: Sequence[Problem],
-    headers: dict[str, str],
+    scope: Mapping[str, Any], document: problem_document.Problem, headers: dict[str, str]
 ) -> Response:
-    document = problem(problem_type, detail, faults)
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
         # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
-    return Response(orjson.dumps(document), problem_type.status, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)

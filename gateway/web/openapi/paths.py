@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from gateway.tenants import Scope
 from gateway.web.http.answers import BYTES, JSON_LINES
 from gateway.web.http.params import Param
+from gateway.web.openapi.headers import references, shows_rate
 from gateway.web.operation import Document, Operation, Reply
 from gateway.web.schemas import deliveries, jobs, ops, tenants
 
@@ -50,7 +51,8 @@ def paths(operations: Iterable[Operation]) -> Document:
 
 
 def _described(operation: Operation) -> Document:
-    replies = {str(status): _reply(reply) for status, reply in operation.replies.items()}
+    shared = references(rate=shows_rate(operation))
+    replies = {str(status): _reply(reply, shared) for status, reply in operation.replies.items()}
     made: Document = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -91,15 +93,13 @@ def _problems(operation: Operation) -> Document:
     return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)}
 
 
-def _reply(reply: Reply) -> Document:
-    made: Document = {"description": reply.description}
+def _reply(reply: Reply, shared: Document) -> Document:
+    made: Document = {"description": reply.description, "headers": {**reply.headers, **shared}}
     if reply.schema is not None:
         made["content"] = {reply.media_type: {"schema": _schema(reply.schema)}}
     if reply.lines is not None:  # client generators do not know JSON Lines, and use bytes
         binary = {"type": "string", "format": "binary"}
         made["content"] = {JSON_LINES: {"schema": _schema(reply.lines)}, BYTES: {"schema": binary}}
-    if reply.headers:
-        made["headers"] = dict(reply.headers)
     return made
 
 

@@ -2,82 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from gateway.errors import (
-    AddressRefused,
-    CannotCancel,
-    Conflict,
-    GatewayError,
-    IdempotencyMismatch,
-    InvalidRequest,
-    LimitReached,
-    MalformedBody,
-    NotFound,
-    Problem,
-    RateLimited,
-    ScopeMissing,
-    Unauthenticated,
-    Unavailable,
-)
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from gateway import generation, strict_json
+from gateway.cancellation import cannot_cancel
+from gateway.errors import GatewayError, IdempotencyMismatch, NotFound, ScopeMissing
+from gateway.jobs import Spend
+from gateway.lifecycle import JobState
+from gateway.store.admission import refusal_of
+from gateway.store.delivery_base import Hindrance
 from gateway.tenants import Scope
+from gateway.web import auth
+from gateway.web.api import jobs as jobs_api
+from gateway.web.api import recoveries
+from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.http import bodies
+from gateway.web.http.headers import gather
+from gateway.web.http.params import Reader
 from gateway.web.http.problem_document import MEDIA_TYPE
 from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.http.problems import Refusal, document_of
+from gateway.web.openapi.headers import references
 from gateway.web.openapi.paths import reference
 from gateway.web.operation import RETRY_AFTER, Document
 from gateway.web.schemas import jobs
+from gateway.web.server.heads import HeadRefused, check_framing, head_too_large
 
 _JOB: Final = "job_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
 _ENDPOINT: Final = "ep_01KAN7Q8ZJ4W6T3M5X9R2B1CDE"
-_CODING: Final = "Transfer-Encoding: only chunked is supported; send the body without another coding"
-_UNSUPPORTED: Final = "send the body as JSON, with Content-Type: application/json"
-#: One example for each problem type, as the service raises it.
-_ERRORS: Final[tuple[GatewayError | Refusal, ...]] = (
-    Refusal(400, "wrong: limit", [Problem("limit", "out_of_range", "send a whole number from 1 to 100")]),
-    MalformedBody([Problem("", "empty_body", "the body is empty; send one JSON document")]),
-    Unauthenticated("send Authorization: Bearer with a key of this service, vgw_..."),
-    ScopeMissing(Scope.JOBS_WRITE),
-    NotFound("job", _JOB),
-    Refusal(405, "use GET or POST"),
-    Refusal(408, "the body did not arrive within 10 s; send it again"),
-    Conflict(f"the endpoint {_ENDPOINT} is disabled; enable it first"),
-    CannotCancel("the job was handed to the upstream, which offers no cancel"),
-    Refusal(413, "the body is larger than 20000000 bytes; give large media as URLs instead"),
-    Refusal(415, _UNSUPPORTED, [Problem("Content-Type", "not_json", _UNSUPPORTED)]),
-    Refusal(501, _CODING, [Problem("Transfer-Encoding", "not_supported", _CODING)]),
-    InvalidRequest(
-        [
-            Problem(
-                "duration",
-                "out_of_range",
-                "11 is out of range; send whole seconds from 0 to 10",
-            )
-        ]
-    ),
-    IdempotencyMismatch(_JOB),
-    AddressRefused("this address may not be dialled"),
-    LimitReached("100 of this tenant's jobs wait already, of 100 that may", 30),
-    RateLimited("this tenant may send 20 jobs in 2 s; send the next in 1 s", 1, None),
-    Unavailable("Redis does not answer: TimeoutError"),
-    GatewayError(),
-)
+_BODY_BYTES: Final = 20_000_000
+_RATE: Final = {"burst": 20, "rate": 10, "left": 0, "reset_ms": 2000, "wait_ms": 100, "kind": "jobs"}
+
+
+def _raised(act: Callable[[], object]) -> GatewayError | HTTPException:
+    """What the service raises."""
+    try:
+        act()
+    except HeadRefused as error:
+        return _as_refusal(error)
+    except (GatewayError, HTTPException) as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def _as_refusal(error: HeadRefused) -> Refusal:
+    return Refusal(error.status, error.detail, error.problems)
+
+
+def _request(query: bytes = b"") -> Request:
+    scope = {"type": "http", "method": "GET", "query_string": query, "headers": []}
+    gather(scope)
+    return Request(scope)
+
+
+def _errors() -> list[GatewayError | HTTPException]:
+    """One error for each problem type, made by the code that raises it."""
+    wrong = {**JOB_EXAMPLES["minimal"]["value"], "duration": 11}
+    return [
+        _raised(lambda: Reader((jobs_api.LIMIT,)).read(_request(b"limit=0"))),
+        _raised(lambda: strict_json.loads(b"")),
+        _raised(lambda: auth.require(_request()).send(None)),
+        ScopeMissing(Scope.JOBS_WRITE),
+        NotFound("job", _JOB, expires=True),
+        HTTPException(405, headers={"allow": "GET, POST"}),
+        bodies.too_slow(0, 60),
+        recoveries.hindrance_error(Hindrance.DISABLED, _ENDPOINT),
+        cannot_cancel(JobState.SUBMITTED, Spend.CERTAIN),
+        bodies.too_large(_BODY_BYTES, jobs_api.SMALLER),
+        _raised(lambda: bodies.check_form(_request())),
+        _raised(lambda: generation.parse(orjson.dumps(wrong), generation.Limits())),
+        IdempotencyMismatch(_JOB),
+        refusal_of("full", (100, 100), None),
+        refusal_of("limited", (orjson.dumps(_RATE),), None),
+        _as_refusal(head_too_large()),
+        GatewayError(),
+        _raised(lambda: check_framing([(b"transfer-encoding", b"gzip, chunked")], "1.1")),
+        jobs_api.in_doubt(None),
+    ]
 
 
 def problems() -> Document:
     """{"Problem404": response}"""
     statuses = {kind.status for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
-    return {f"Problem{status}": _response(status) for status in sorted(statuses)}
+    documents = [document_of(error) for error in _errors()]
+    return {f"Problem{status}": _response(status, documents) for status in sorted(statuses)}
 
 
-def _response(status: int) -> Document:
+def _response(status: int, documents: list[jobs.Problem]) -> Document:
     titles = {kind.title for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values()) if kind.status == status}
-    documents = [document for document in map(document_of, _ERRORS) if document["status"] == status]
-    examples = {document["type"].removeprefix(URN): {"value": document} for document in documents}
+    examples = {
+        document["type"].removeprefix(URN): {"value": document}
+        for document in documents
+        if document["status"] == status
+    }
     made: Document = {
         "description": "; ".join(sorted(titles)) + ".",
+        "headers": references(rate=status == 429),
         "content": {MEDIA_TYPE: {"schema": reference(jobs.Problem), "examples": examples}},
     }
     if status in (429, 503):
-        made["headers"] = {"Retry-After": RETRY_AFTER}
+        made["headers"]["Retry-After"] = RETRY_AFTER
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from gateway.backoff import DELIVERY_SCHEDULE
 from gateway.events import EventType
@@ -19,6 +19,8 @@ _SUMMARIES: Final = {
     EventType.CANCELED: "The job was canceled",
     EventType.LATE_RESULT: "The video of a job that had already failed is ready",
 }
+#: The type of the event of `POST /v1/endpoints/{id}/test`, which is about no job.
+TEST: Final = "endpoint.test"
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -38,14 +40,15 @@ endpoint is disabled.
 
 
 def webhooks() -> Document:
-    return {kind.value: {"post": _event(kind)} for kind in EventType}
+    made = {kind.value: {"post": _event(kind, _SUMMARIES[kind], jobs.Event)} for kind in EventType}
+    return {**made, TEST: {"post": _event(TEST, "A test that you asked for", jobs.TestEvent)}}
 
 
-def _event(kind: EventType) -> Document:
-    schema = reference(jobs.Event)
+def _event(kind: str, summary: str, body: type[Any]) -> Document:
+    schema = reference(body)
     return {
         "operationId": "on" + "".join(part.capitalize() for part in re.split("[._]", kind)),
-        "summary": _SUMMARIES[kind],
+        "summary": summary,
         "tags": ["webhooks"],
         "security": [],
         "parameters": [

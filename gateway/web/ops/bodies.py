@@ -95,7 +95,7 @@ def _fault(name: str, detail: ErrorDetails, model: type[OpsRequest]) -> tuple[st
         case "enum" if isinstance(value, str):
             return "not_one_of", not_one_of(value, str(allowed["expected"]))
         case "string_too_short" | "blank":
-            return "blank", f"shows nothing; send {_EXPECTED[name]}"
+            return "blank", f"is blank; send {_EXPECTED[name]}"
         case "string_too_long":
             return "too_long", f"has {len(str(value))} characters; send at most {allowed['max_length']}"
         case "greater_than_equal" | "less_than_equal" | "too_long" | "finite_number":

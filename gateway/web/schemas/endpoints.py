@@ -11,7 +11,7 @@ from gateway.delivery.headers import MAX_HEADERS
 from gateway.job_view import extensible
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS
 from gateway.web.http import problem_codes
-from gateway.web.schemas.jobs import ENDPOINT_ID, Count, Timestamp, Warning  # noqa: A004 - its name in the document
+from gateway.web.schemas.jobs import ENDPOINT_ID, Count, Timestamp, Timings, Warning  # noqa: A004 - its name in the document
 from gateway.web.schemas.shape import open_shape, shape
 
 MAX_WAITS: Final = 20
@@ -105,8 +105,8 @@ class EndpointRequest(EndpointBody):
 
 
 class EndpointChange(EndpointBody):
-    """The fields to change. An omitted field stays unchanged; null resets a field to the service's
-    default."""
+    """The fields to change. An omitted field stays unchanged. null resets `schedule` and `slots` to the
+    service's default; the other fields cannot be null."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
@@ -211,16 +211,6 @@ class RotatedEndpoint(Endpoint):
 class EndpointList(TypedDict):
     object: Literal["list"]
     data: list[Endpoint]
-
-
-@shape
-class Timings(TypedDict):
-    """In milliseconds. null: the step was skipped or did not complete."""
-
-    dns: float | None
-    connect: float | None
-    tls: float | None
-    first_byte: float | None
 
 
 @open_shape

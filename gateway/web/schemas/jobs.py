@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -23,6 +23,8 @@ from gateway.web.http import problem_codes
 from gateway.web.http.problem_document import Problem as Problem
 from gateway.web.schemas.shape import open_shape, shape
 
+#: What starts a round of attempts.
+TRIGGERS: Final = ("auto", "manual", "recovery")
 ENDPOINT_ID: Final = "^ep_[0-9A-HJKMNP-TV-Z]{26}$"
 
 
@@ -30,9 +32,43 @@ ENDPOINT_ID: Final = "^ep_[0-9A-HJKMNP-TV-Z]{26}$"
 class Event(TypedDict):
     """The body of a webhook: the job at the time of the event."""
 
-    type: Annotated[EventType, extensible(list(EventType))]
+    type: Annotated[str, extensible(list(EventType))]
+    """Ignore types that you do not know: there may be more one day."""
     timestamp: Timestamp
     data: EventJob
+
+
+@shape
+class TestData(TypedDict):
+    endpoint: Annotated[str, Field(pattern=ENDPOINT_ID)]
+    message: str
+
+
+@shape
+class TestEvent(TypedDict):
+    """The body of a test event. It is about no job."""
+
+    type: Literal["endpoint.test"]
+    timestamp: Timestamp
+    data: TestData
+
+
+@shape
+class MissingEvents(TypedDict):
+    after: str
+    """The position that you continued from."""
+    oldest: str
+    """The oldest position that is kept. The stream goes on with its event."""
+    message: str
+
+
+@shape
+class Gap(TypedDict):
+    """The `data` of the message `gap` of an event stream: events after `after` and before `oldest` are no
+    longer kept."""
+
+    type: Literal["gap"]
+    data: MissingEvents
 
 
 @open_shape
@@ -68,8 +104,9 @@ class JobList(TypedDict):
 
 
 @shape
-class DryRun(TypedDict):
-    """The result of a check that passed: the job would be accepted."""
+class JobCheck(TypedDict):
+    """The result of a check that passed. A POST of the job may still be refused for another reason, such as a
+    quota or a rate."""
 
     valid: Literal[True]
     warnings: list[Warning]
@@ -80,16 +117,49 @@ class DryRun(TypedDict):
 @shape
 class DeliveredEvent(TypedDict):
     id: str
-    type: EventType
+    type: Annotated[str, extensible(list(EventType))]
+
+
+@shape
+class Timings(TypedDict):
+    """In milliseconds. null: the step was skipped or did not complete."""
+
+    dns: float | None
+    connect: float | None
+    tls: float | None
+    first_byte: float | None
 
 
 @open_shape
 class Attempt(TypedDict):
-    """One POST of an event to its subscriber."""
+    """One POST of an event to its subscriber. More fields may be added. Fields that are not required are
+    absent if nothing was sent."""
 
     number: int
+    """1 for the first attempt of the delivery."""
     at: Timestamp
     outcome: Annotated[str, extensible(problem_codes.ATTEMPTS)]
+    trigger: NotRequired[Annotated[str, extensible(TRIGGERS)]]
+    """What started the round of attempts that it belongs to."""
+    next_attempt_at: NotRequired[Timestamp | None]
+    """When the next attempt was planned. null: none was."""
+    gave_up: NotRequired[str]
+    """Why there is no next attempt, after a failure."""
+    url: NotRequired[str]
+    status: NotRequired[int | None]
+    """HTTP status of the subscriber's response, if there was one."""
+    duration_ms: NotRequired[int]
+    timings: NotRequired[Timings]
+    reused: NotRequired[bool]
+    """Whether an open connection was reused."""
+    retried: NotRequired[bool]
+    """Whether the first connection failed and a second one was opened."""
+    response_headers: NotRequired[dict[str, str]]
+    """Some headers of the response."""
+    excerpt: NotRequired[str]
+    """Start of the response body."""
+    hint: NotRequired[str | None]
+    """How to fix the failure."""
 
 
 @shape
@@ -106,9 +176,9 @@ class DeliverySummary(TypedDict):
     created_at: Timestamp
     attempts: int
     """Total number of attempts."""
-    since: int
-    """Number of attempts before the current round. A redelivery starts a new round of the schedule."""
-    trigger: Annotated[str, extensible(("auto", "manual", "recovery"))]
+    attempts_before: int
+    """How many of them belong to earlier rounds. A redelivery starts a new round of the schedule."""
+    trigger: Annotated[str, extensible(TRIGGERS)]
     """What started the current round of attempts."""
     next_attempt_at: Timestamp | None
     """Time of the next retry. null: no retry is scheduled; a pending delivery is sent as soon as a slot is

@@ -23,6 +23,19 @@ class HeadRefused(Exception):
         self.problems = problems
 
 
+#: Limits of a head: its target and headers.
+MAX_HEAD_BYTES: Final = 32_768
+MAX_HEADERS: Final = 100
+
+
+def head_too_large() -> HeadRefused:
+    return HeadRefused(
+        431,
+        f"the target and the headers may have {MAX_HEAD_BYTES} bytes together, and there may be "
+        f"{MAX_HEADERS} headers; send less",
+    )
+
+
 def origin_form(target: bytes, headers: Headers) -> bytes:
     """The target as a path with a query. A target in absolute form names the host, and replaces the Host
     header (RFC 9112, 3.2.2)."""

@@ -24,7 +24,7 @@ _MALFORMED: Final = Problem(
     "Host", "wrong_form", "is not a host name or an address; send the name of this service"
 )
 _MISDIRECTED: Final = Problem(
-    "Host", "not_one_of", "is not a name of this service; ask for one of GATEWAY_ALLOWED_HOSTS"
+    "Host", "not_one_of", "is not a name of this service; use the address that its operator gave you"
 )
 _WEBSOCKET: Final = Problem(
     "Upgrade",

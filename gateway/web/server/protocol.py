@@ -27,7 +27,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.web.http.problem_document import MEDIA_TYPE, problem
 from gateway.web.http.problem_types import STATUS_TYPES
 from gateway.web.server.coalescing import CoalescingTransport
-from gateway.web.server.heads import HeadRefused, check_framing, check_host, origin_form, without_upgrade
+from gateway.web.server.heads import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    HeadRefused,
+    check_framing,
+    check_host,
+    head_too_large,
+    origin_form,
+    without_upgrade,
+)
 
 
 class HardenedProtocol(HttpToolsProtocol):
@@ -35,8 +44,6 @@ class HardenedProtocol(HttpToolsProtocol):
     that stops reading is disconnected after UNREAD_SECONDS."""
 
     HEAD_SECONDS: ClassVar[float] = 5.0
-    MAX_HEAD_BYTES: ClassVar[int] = 32_768
-    MAX_HEADERS: ClassVar[int] = 100
     UNREAD_SECONDS: ClassVar[float] = 30.0
 
     _deadline: asyncio.TimerHandle | None = None
@@ -81,8 +88,8 @@ class HardenedProtocol(HttpToolsProtocol):
             # The parser reports a header only when it is complete, so an endless one is counted here. This
             # may include the end of an earlier body in the same read, which only a pipelining client causes.
             self._received += len(data)
-            if self._received > self.MAX_HEAD_BYTES:
-                self._refuse(HeadRefused(400, "the head of the request is too large"))
+            if self._received > MAX_HEAD_BYTES:
+                self._refuse(head_too_large())
                 return
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             # These bytes stopped uvicorn's keep-alive timer, but did not complete a head.
@@ -152,8 +159,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _count(self, *parts: bytes) -> None:
         self._parsed += sum(map(len, parts))
-        if self._parsed > self.MAX_HEAD_BYTES or len(self.headers) > self.MAX_HEADERS:
-            raise HeadRefused(400, "the head of the request is too large")
+        if self._parsed > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+            raise head_too_large()
 
     def _stop_unread_timer(self) -> None:
         if self._unread is not None:

@@ -172,7 +172,7 @@ class Streams:
             detail = (
                 f"{self._limit} event streams of this tenant are open; close one, or use one for all jobs"
             )
-            raise LimitReached(detail, _FULL_RETRY_SECONDS)
+            raise LimitReached(detail, _FULL_RETRY_SECONDS, limit="open_streams")
         if feed is None:
             feed = self._feeds[tenant] = Feed(tenant)
             self._notifications.follow(tenant, lambda: self._mark_updated(tenant))

@@ -80,7 +80,7 @@ async def test_packets_tell_the_length_if_every_header_says_less() -> None:
     for name, at in LENGTHS.items():
         raw = patched(raw, name, at, struct.pack(">I", 1))
     (problem,) = await problems(raw)
-    assert "9.0 s by its packets" in problem.message
+    assert "9.0 s long according to its packets" in problem.message
 
 
 @pytest.mark.parametrize(("name", "at"), [(b"avih", 16), (b"strh", 32)])
@@ -102,7 +102,7 @@ async def test_fragments_count(flags: str) -> None:
 async def test_a_header_that_says_more_is_named(header: str) -> None:
     (problem,) = await problems(clip(1.0) + SAYS_60_SECONDS[header])
     assert problem.code == "clip_too_long"
-    assert problem.message.startswith("lasts 60.0 s by ")
+    assert problem.message.startswith("is 60.0 s long according to ")
     assert f"({header[:4]})" in problem.message
     assert "export it again" in problem.message
 
@@ -111,7 +111,7 @@ async def test_a_header_that_says_more_is_named(header: str) -> None:
 async def test_a_header_of_an_avi_that_says_more_is_named(name: bytes, at: int, source: str) -> None:
     raw = patched(clip(1.0, container="avi"), name, 4 + at, struct.pack("<I", 600))
     (problem,) = await problems(raw, "avi")
-    assert problem.message.startswith("lasts 60.0 s by ")
+    assert problem.message.startswith("is 60.0 s long according to ")
     assert f"({source})" in problem.message
 
 

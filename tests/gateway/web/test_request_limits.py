@@ -80,7 +80,7 @@ async def test_a_request_over_the_rate_is_told_what_is_allowed(
     use_up(state, "busy")
     async with connected(app, await make_key("busy")) as client:
         refused = (await client.get("/v1/jobs")).json()
-    assert refused["type"].endswith(":rate-limited")
+    assert (refused["type"].rpartition(":")[2], refused["limit"]) == ("rate-limited", "requests")
     assert "20 requests at once, then 0.01 per second" in refused["detail"]
 
 
@@ -165,6 +165,7 @@ async def test_a_tenant_may_wait_for_so_many_jobs_at_once_and_no_more(
         await become(lambda: narrow.state.waits["acme"] == 2)
         refused = await client.get(path)
         assert (refused.status_code, int(refused.headers["retry-after"]) > 0) == (429, True)
+        assert refused.json()["limit"] == "open_waits"
         assert (await client.get(f"/v1/jobs/{job.id}")).status_code == 200
         posted = await client.post("/v1/jobs", json=BODY, headers={"Prefer": "wait=60"})
         assert (posted.status_code, "preference-applied" in posted.headers) == (202, False)

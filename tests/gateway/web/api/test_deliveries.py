@@ -56,7 +56,7 @@ async def test_a_delivery_is_shown_with_its_log_and_in_lists_without(
     assert answer.status_code == 200
     shown = answer.json()
     assert shown["endpoint"] == ONE.id
-    assert (shown["attempts"], shown["since"], shown["trigger"]) == (1, 0, "auto")
+    assert (shown["attempts"], shown["attempts_before"], shown["trigger"]) == (1, 0, "auto")
     assert shown["log"] == seen.log
     assert shown["next_attempt_at"] is not None
     [summary] = (await client.get(f"/v1/deliveries?endpoint={ONE.id}")).json()["data"]
@@ -131,7 +131,11 @@ async def test_a_dead_delivery_is_sent_again_at_once(
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/v1/deliveries/{first.id}"
     shown = parsed(jobs.Delivery, answer.content)
-    assert (shown["state"], shown["since"], shown["trigger"]) == (DeliveryState.PENDING, 1, "manual")
+    assert (shown["state"], shown["attempts_before"], shown["trigger"]) == (
+        DeliveryState.PENDING,
+        1,
+        "manual",
+    )
     assert (await client.get(answer.headers["location"])).json() == answer.json()
     assert await resources.redis.zscore(keys.slots(Role.DELIVER), f"{ONE.id}|{first.id}")
 
@@ -141,7 +145,7 @@ async def test_two_wishes_are_two_rounds(client: httpx.AsyncClient, post: Post) 
     for attempts in (1, 2):
         await post.attempt(first, "delivered")
         answer = await client.post(f"/v1/deliveries/{first.id}/redeliver")
-        assert (answer.status_code, answer.json()["since"]) == (202, attempts)
+        assert (answer.status_code, answer.json()["attempts_before"]) == (202, attempts)
 
 
 async def refused(client: httpx.AsyncClient, owed: Delivery) -> str:

@@ -117,7 +117,7 @@ async def test_a_foreign_endpoint_is_404(
     [
         ({}, "url", "required", 'is required; send a URL such as "https://video.example.com/webhooks"'),
         ({"url": 1}, "url", "wrong_type", "send a URL such as"),
-        ({"url": None}, "url", "wrong_type", "null means nothing here; send a URL"),
+        ({"url": None}, "url", "wrong_type", "null is not accepted; send a URL"),
         ({"url": ""}, "url", "blank", "is empty; send a URL"),
         ({"url": "ftp://example.com"}, "url", "url_scheme", "must start with http:// or https://"),
         ({"url": "https://user:password@example.com/"}, "url", "url_userinfo", "without credentials"),

@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
 from gateway.store.effects import AddToFields, BindTask
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus
 from gateway.web.schemas import jobs as schemas
+from gateway.web.state import State
 from tests.gateway.web.conftest import BODY
 from tests.gateway.web.parsing import parsed
 
@@ -166,7 +168,7 @@ async def test_a_check_says_what_would_happen_and_keeps_nothing(
     body = {**BODY, "duration": 10, "bgm": True, "payload": "mine"}
     answer = await client.post("/v1/jobs/check", json=body)
     assert answer.status_code == 200
-    found = parsed(schemas.DryRun, answer.content)
+    found = parsed(schemas.JobCheck, answer.content)
     assert [warning["code"] for warning in found["warnings"]] == ["bgm_no_effect"]
     assert found["upstream_params"]["duration"] == 10
     assert "payload" not in found["upstream_params"]
@@ -189,6 +191,37 @@ async def test_a_post_that_asks_for_a_dry_run_makes_no_job_and_is_shown_the_chec
     assert (error["param"], error["code"]) == ("dry_run", "unknown_parameter")
     assert error["message"] == "to check a job without creating it, POST it to /v1/jobs/check"
     assert (await client.get("/v1/jobs")).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "way_out"),
+    [
+        ({"Idempotency-Key": "a"}, "send the same request again, with the same Idempotency-Key"),
+        ({}, "look for it with GET /v1/jobs before you post it again"),
+    ],
+)
+async def test_who_gets_no_answer_of_the_store_learns_that_the_job_may_exist_and_how_to_find_out(
+    client: httpx.AsyncClient,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
+    way_out: str,
+) -> None:
+    store = state.resources.jobs
+    accept = store.accept
+
+    async def lost(_: object, *given: Any, **how: Any) -> None:
+        await accept(*given, **how)
+        raise StoreUnavailable("Redis does not answer: TimeoutError")
+
+    monkeypatch.setattr(type(store), "accept", lost)
+    answer = await client.post("/v1/jobs", json=BODY, headers=headers)
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    assert (
+        answer.json()["detail"] == f"the store did not answer, so the job may have been accepted; {way_out}"
+    )
+    monkeypatch.undo()
+    assert len((await client.get("/v1/jobs")).json()["data"]) == 1
 
 
 @pytest.mark.parametrize("path", ["{}", "{}/deliveries"])
@@ -239,7 +272,7 @@ async def test_a_job_that_ended_cannot_be_canceled(client: httpx.AsyncClient, re
     await complete(resources, job["id"])
     answer = await client.post(f"/v1/jobs/{job['id']}/cancel")
     assert answer.status_code == 409
-    assert "completed already" in answer.json()["detail"]
+    assert "already completed" in answer.json()["detail"]
 
 
 async def test_a_foreign_job_cannot_be_canceled(

@@ -44,7 +44,9 @@ async def test_above_its_rate_a_tenant_gets_a_429_that_says_when_and_others_do_n
     assert first.status_code != 429
     late = await call(client, operation)
     assert late.status_code == 429
+    assert operation.metered is not None
     assert late.json()["type"].endswith(":rate-limited")
+    assert late.json()["limit"] == operation.metered.replace(" ", "_")
     assert 900 < int(late.headers["retry-after"]) <= 1000
     assert late.headers["ratelimit"].startswith(f'"{operation.metered}";r=0;')
     assert (await call(stranger, operation)).status_code != 429
@@ -57,4 +59,5 @@ async def test_dry_runs_leave_the_rate_of_jobs_alone_and_show_their_own(
     assert checked.status_code == 200
     assert checked.headers["ratelimit-policy"] == '"checks";q=1;w=1000'
     assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
-    assert (await client.post("/v1/jobs", json=BODY)).status_code == 429
+    late = await client.post("/v1/jobs", json=BODY)
+    assert (late.status_code, late.json()["limit"]) == (429, "jobs")

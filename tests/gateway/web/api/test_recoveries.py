@@ -62,7 +62,7 @@ async def test_what_was_not_told_is_sent_again_in_the_background(
     states = [(await post.read(one)).state for one in (before, owed, kept)]
     assert states == ["dead", "pending", "pending"]
     found = (await client.get(f"/v1/deliveries/{owed.id}")).json()
-    assert (found["trigger"], found["since"]) == ("recovery", 1)
+    assert (found["trigger"], found["attempts_before"]) == ("recovery", 1)
 
 
 async def test_both_ends_and_the_states_are_as_they_were_sent(

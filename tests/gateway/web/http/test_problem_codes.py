@@ -13,6 +13,7 @@ import pytest
 import gateway
 from gateway import job_view
 from gateway.delivery.http import DeliveryOutcome
+from gateway.web.api.routes import API
 from gateway.web.http import problem_codes
 from tests.gateway.generation.bodies import CLIP, IMAGE
 from tests.gateway.generation.media_samples import data_uri, image
@@ -63,6 +64,26 @@ def test_every_code_in_the_source_is_listed() -> None:
     found = list(calls())
     assert len(found) > 20
     assert [(name, code) for name, code in found if code not in CALLS[name][1]] == []
+
+
+def limits() -> Iterator[tuple[str, str | None]]:
+    """The file and the `limit` of every LimitReached. The pages for signing in have no documents."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "LimitReached":
+                given = {word.arg: word.value for word in node.keywords}.get("limit")
+                named = given.value if isinstance(given, ast.Constant) else None
+                if path.name not in ("login_limits.py", "turns.py"):
+                    yield path.name, str(named) if named else None
+
+
+def test_every_429_names_a_listed_limit_and_every_listed_limit_is_in_the_source() -> None:
+    found = list(limits())
+    assert len(found) >= 8
+    assert [(name, limit) for name, limit in found if limit not in problem_codes.LIMITS] == []
+    metered = {operation.metered.replace(" ", "_") for operation in API if operation.metered}
+    rates = {"jobs", "requests"} | metered
+    assert {limit for _, limit in found} | rates | {"inspections"} == set(problem_codes.LIMITS)
 
 
 def test_every_listed_code_is_in_the_source() -> None:

@@ -24,7 +24,8 @@ def family(cls: type[GatewayError]) -> Iterator[type[GatewayError]]:
 
 def test_every_error_of_ours_has_its_row() -> None:
     ours = {cls for cls in family(GatewayError) if cls.__module__ == errors.__name__}
-    assert ours == set(ERROR_TYPES)
+    # A connection raises it; a client sees the outcome or the code of that name.
+    assert ours - {errors.AddressRefused} == set(ERROR_TYPES)
 
 
 def test_a_name_stands_for_one_status_and_one_title() -> None:

@@ -53,14 +53,28 @@ def test_every_operation_tells_its_problems_and_its_key() -> None:
                 continue
             problems = {int(status) for status in operation["responses"]} & set(range(400, 600))
             assert 500 in problems
-            assert (401 in problems) == bool(operation["security"])
+            if operation["operationId"] != "receiveCallback":  # a callback is authenticated by its signature
+                assert (401 in problems) == bool(operation["security"])
 
 
 def test_limits_and_enums_are_those_of_the_code() -> None:
     shapes = document()["components"]["schemas"]
     duration = shapes["GenerationRequest"]["properties"]["duration"]
     assert (duration["minimum"], duration["maximum"]) == (0, 10)
-    assert shapes["JobState"]["enum"] == list(JobState)
+    assert shapes["Job"]["properties"]["phase"]["x-extensible-enum"] == list(JobState)
+
+
+def test_what_may_get_new_values_is_no_closed_enumeration() -> None:
+    shapes = document()["components"]["schemas"]
+    for kind in (shapes["Event"]["properties"]["type"], shapes["DeliveredEvent"]["properties"]["type"]):
+        assert kind["x-extensible-enum"] == list(EventType)
+    for shape, field in (
+        ("Event", "type"),
+        ("DeliveredEvent", "type"),
+        ("Job", "phase"),
+        ("EventJob", "phase"),
+    ):
+        assert not {"enum", "$ref"} & shapes[shape]["properties"][field].keys()
 
 
 async def test_the_document_is_served(nobody: httpx.AsyncClient) -> None:
@@ -103,7 +117,7 @@ def test_one_example_shows_every_parameter() -> None:
 def test_every_event_is_documented_with_the_headers_that_are_signed() -> None:
     sent = signing.sign([f"whsec_{'A' * 32}"], "evt_1", 1_795_350_000, b"{}")
     webhooks = document()["webhooks"]
-    assert webhooks.keys() == set(EventType)
+    assert webhooks.keys() == {*EventType, "endpoint.test"}
     for item in webhooks.values():
         assert {parameter["name"] for parameter in item["post"]["parameters"]} == {
             name.lower() for name in sent
@@ -114,7 +128,7 @@ def test_a_late_result_is_an_event_of_the_documented_shape() -> None:
     late = {"at": "2026-11-22T08:00:00.123Z", "task_id": "task-1", "usage": None, "metadata": None}
     found = replace(FULL, late={**late, "output": [{"content": [{"type": "video", "url": "https://x"}]}]})
     event = parsed(jobs.Event, events.make_late(found, None, 1_795_334_400_007).body)
-    assert event["type"] is EventType.LATE_RESULT
+    assert event["type"] == EventType.LATE_RESULT
     assert event["data"]["late_result"] is not None
 
 
@@ -149,6 +163,7 @@ def test_every_type_of_problem_has_an_example_at_its_status() -> None:
             problem = parsed(jobs.Problem, orjson.dumps(example["value"]))
             assert (problem["type"], f"Problem{problem['status']}") == (URN + kind, name)
             assert problem["title"] in response["description"]
+            assert ("limit" in problem) == (problem["status"] == 429)
             shown.add((problem["type"], problem["status"]))
     assert shown == {
         (URN + kind.name, kind.status) for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())
