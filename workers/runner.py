@@ -14,8 +14,9 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.background import cancel_all
-from gateway.delivery.guard import open_guard
+from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
+from gateway.delivery.names import NameService
 from gateway.dispatch import ACCOUNT, Role, queue_name
 from gateway.errors import StoreUnavailable
 from gateway.resources import Resources, open_resources
@@ -115,7 +116,8 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
 @contextlib.asynccontextmanager
 async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     settings = resources.settings
-    guard = await open_guard(settings)
+    names = NameService.for_attempts(settings.delivery_timeout_seconds)
+    guard = await open_guard(settings, names)
     dialect = dialects.make(settings.upstream_dialect)
     async with (
         contextlib.AsyncExitStack() as stack,
@@ -123,6 +125,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             guard,
             pool_size=settings.delivery_slots,
             total_seconds=settings.delivery_timeout_seconds,
+            resolver=SystemResolver(names),
             reach=resources.environment.reach,
         ) as deliverer,
     ):

@@ -1,8 +1,9 @@
 """Decides which addresses a webhook may be sent to. It checks the address that is about to be dialled.
 
-`TCPConnector(socket_factory=guard, resolver=VettingResolver(guard))`: aiohttp asks the factory for a socket
-after every name lookup and for every literal address. So a name that resolves differently between a check and
-the dial (DNS rebinding) gains nothing. All addresses of a name must be permitted, or none of them is dialled.
+`TCPConnector(socket_factory=guard, resolver=VettingResolver(guard, ...))`: aiohttp asks the factory for a
+socket after every name lookup and for every literal address. So a name that resolves differently between a
+check and the dial (DNS rebinding) gains nothing. All addresses of a name must be permitted, or none of them
+is dialled.
 
 * Internal mode (default): only the allowed networks; for a tenant also its own (`allowing`).
 * Public mode: addresses of the public Internet over https, and the allowed networks.
@@ -208,8 +209,8 @@ class Guard:
 class SystemResolver(AbstractResolver):
     """A `NameService` with the interface that a connector needs."""
 
-    def __init__(self, names: NameService | None = None) -> None:
-        self._names = names or NameService()
+    def __init__(self, names: NameService) -> None:
+        self._names = names
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -227,9 +228,9 @@ class VettingResolver(AbstractResolver):
     """Looks up names and refuses a name if one of its addresses may not be dialled. It does not know the
     scheme: the socket factory makes the final decision for each address."""
 
-    def __init__(self, guard: Guard, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, guard: Guard, resolver: AbstractResolver) -> None:
         self._guard = guard
-        self._resolver = resolver or SystemResolver()
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -244,7 +245,7 @@ class VettingResolver(AbstractResolver):
         await self._resolver.close()
 
 
-async def open_guard(settings: Settings) -> Guard:
+async def open_guard(settings: Settings, names: NameService) -> Guard:
     """The guard of a process; it knows where this service listens. ConfigurationError for an invalid URL."""
     guard = Guard(
         settings.delivery_networks,
@@ -252,6 +253,7 @@ async def open_guard(settings: Settings) -> Guard:
         settings.delivery_ports or None,
         plain_public=settings.delivery_allow_http,
         own=own_addresses(settings),
+        look_up=names,
     )
     await guard.learn()
     return guard

@@ -62,7 +62,8 @@ class Deliverer:
 
     `pool_size`: all connections, at least the number of attempts in flight; `connect_seconds`: TCP and TLS
     for one address; `total_seconds`: the deadline of a whole attempt, with lookup and reply;
-    `retry_seconds`: the shortest and longest wait before the second request of an attempt.
+    `retry_seconds`: the shortest and longest wait before the second request of an attempt; `resolver`: how
+    names are looked up, closed in the end; by default, the deliverer has a `NameService` of its own.
     """
 
     def __init__(
@@ -91,10 +92,8 @@ class Deliverer:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # A third of the deadline: two requests that wait for a lookup in vain both end within the
-            # attempt.
-            names = self._resolver or SystemResolver(NameService(max_wait_seconds=self._total_seconds / 3))
-            self._names = VettingResolver(self._guard, names)
+            resolver = self._resolver or SystemResolver(NameService.for_attempts(self._total_seconds))
+            self._names = VettingResolver(self._guard, resolver)
             stack.push_async_callback(self._names.close)
             session = partial(
                 open_session,

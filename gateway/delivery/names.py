@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from functools import partial
-from typing import Final
+from typing import Final, Self
 from weakref import WeakValueDictionary
 
 _LOOKUP_SECONDS: Final = 3.0
@@ -48,7 +48,8 @@ class TooManyLookups(socket.gaierror):
 
 
 class NameService:
-    """The system's name lookup, each in its own thread. Addresses are remembered for `kept_seconds`.
+    """The system's name lookup, each in its own thread. Addresses are remembered for `kept_seconds`. A
+    process has one, so that the limits hold for all its lookups.
 
     A lookup cannot be stopped: if it hangs, it keeps its thread until the system ends it, even if nobody
     waits for it any more. So the threads are limited: `threads` in total, `threads_per_tenant` for one tenant
@@ -76,6 +77,12 @@ class NameService:
         # Of each tenant its own: a name that waits for one tenant's threads must not wait for all.
         self._running: dict[tuple[str, str, int], asyncio.Task[list[Found]]] = {}
         self._kept: dict[tuple[str, int], tuple[float, list[Found]]] = {}
+
+    @classmethod
+    def for_attempts(cls, total_seconds: float) -> Self:
+        """One that suits attempts with this deadline: even if both requests of an attempt wait for a thread
+        in vain, they end within it."""
+        return cls(max_wait_seconds=total_seconds / 3)
 
     async def __call__(self, name: str, port: int) -> list[str]:
         """The addresses of the name, within 3 seconds. OSError if it has none or the lookup failed."""

@@ -17,8 +17,9 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from gateway.background import cancel_all
 from gateway.callbacks.journal import Journal, replay
-from gateway.delivery.guard import open_guard
+from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
+from gateway.delivery.names import NameService
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.resources import Resources, open_resources
@@ -70,7 +71,8 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Files are read and written in threads. Python's default number of threads is small on few cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
-        guard = await open_guard(settings)
+        names = NameService.for_attempts(settings.delivery_timeout_seconds)
+        guard = await open_guard(settings, names)
         dialect = dialects.make(settings.upstream_dialect)
         async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
             await open_now.enter_async_context(resources.notifications)
@@ -87,7 +89,10 @@ def create_app(settings: Settings) -> Starlette:
             watching = KeyWatch(resources.client_keys, resources.environment.now_ms)
             key_watch = await open_now.enter_async_context(watching)
             sending = Deliverer(
-                guard, pool_size=_TESTS_AT_ONCE, total_seconds=settings.delivery_timeout_seconds
+                guard,
+                pool_size=_TESTS_AT_ONCE,
+                total_seconds=settings.delivery_timeout_seconds,
+                resolver=SystemResolver(names),
             )
             deliverer = await open_now.enter_async_context(sending)
             clock = resources.environment.monotonic

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from arq.worker import func
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
+from gateway.delivery.attempts import DeliveryOutcome
 from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import DeliveryState, JobState
@@ -200,3 +203,24 @@ async def test_a_crew_stops_although_a_part_of_it_did_not_hear_the_first_cancel(
         stop.set()
         await asyncio.wait([task], timeout=4)
         assert task.done()
+
+
+async def test_the_guard_and_the_webhooks_of_a_process_share_one_lookup(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, looked_up = socket.getaddrinfo, list[str]()
+
+    def look_up(host: str, *args: Any, **options: Any) -> list[Any]:
+        looked_up.append(host)
+        return system("127.0.0.1" if host == "gateway.example" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    settings = rig.resources.settings.model_copy(update={"public_url": "http://gateway.example:7070"})
+    async with (
+        subscriber(reply(204)) as served,
+        runner._context(replace(rig.resources, settings=settings)) as ctx,
+    ):
+        deliverer = ctx["delivery_worker"].deliverer
+        result = await deliverer.post(f"http://gateway.example:{served.port}/", {}, b"{}")
+    assert result.outcome is DeliveryOutcome.SUCCEEDED
+    assert looked_up.count("gateway.example") == 1

@@ -242,20 +242,20 @@ async def test_the_guard_of_a_process_follows_the_settings() -> None:
         delivery_public=True,
         delivery_ports=[443, 7000, 7001],
     )
-    guard = await open_guard(settings)
+    guard = await open_guard(settings, NameService())
     assert guard.permits("127.0.0.1", 7001, plain=True)
     assert guard.permits("8.8.8.8", 443)
     assert not guard.permits("8.8.8.8", 443, plain=True)
     assert not guard.permits("8.8.8.8", 8443)
     assert not guard.permits("127.0.0.1", 7000)
-    lax = await open_guard(settings_with(delivery_public=True, delivery_allow_http=True))
+    lax = await open_guard(settings_with(delivery_public=True, delivery_allow_http=True), NameService())
     assert lax.permits("8.8.8.8", 8000, plain=True)
     assert not lax.permits("8.8.8.8", 22, plain=True)
 
 
 async def test_the_guard_of_a_process_looks_up_its_own_places_at_the_start() -> None:
     settings = settings_with(redis_url="redis://localhost:7070/0", delivery_networks=["0.0.0.0/0"])
-    guard = await open_guard(settings)
+    guard = await open_guard(settings, NameService())
     assert refuses(guard, "127.0.0.1:7070")
     assert not refuses(guard, "192.0.2.1:7070")
 

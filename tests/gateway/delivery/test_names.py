@@ -264,7 +264,7 @@ def test_a_lookup_that_ends_after_the_loop_does_no_harm(
 
 
 async def test_the_resolver_gives_what_the_connector_needs(system: System) -> None:
-    resolver = SystemResolver()
+    resolver = SystemResolver(NameService())
     found = await resolver.resolve("hooks.example", 8080, socket.AF_UNSPEC)
     assert [(each["hostname"], each["host"], each["port"], each["family"]) for each in found] == [
         ("hooks.example", "127.0.0.1", 8080, socket.AF_INET)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from typing import Any
 
 import httpx
 import orjson
@@ -45,6 +47,22 @@ async def test_a_test_event_is_signed_and_sent_as_events_are(client: httpx.Async
     assert (sent["type"], sent["data"]["endpoint"]) == ("endpoint.test", made["id"])
     assert sent["timestamp"] == result["attempt"]["at"]
     assert "whsec" not in answer.text
+
+
+async def test_the_checks_of_a_url_and_its_test_event_share_one_lookup(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, looked_up = socket.getaddrinfo, list[str]()
+
+    def look_up(host: str, *args: Any, **options: Any) -> list[Any]:
+        looked_up.append(host)
+        return system("127.0.0.1" if host == "hooks.example" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with subscriber(reply(204)) as served:
+        made = await register(client, url=f"http://hooks.example:{served.port}/")
+        assert (await client.post(f"{made['path']}/test")).json()["delivered"]
+    assert looked_up.count("hooks.example") == 1
 
 
 async def test_each_test_event_has_an_id_of_its_own(client: httpx.AsyncClient) -> None:
