@@ -71,40 +71,7 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Files are read and written in threads. Python's default number of threads is small on few cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
-        names = NameService.for_attempts(settings.delivery_timeout_seconds)
-        guard = await open_guard(settings, names)
-        dialect = dialects.make(settings.upstream_dialect)
-        async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as open_now:
-            await open_now.enter_async_context(resources.notifications)
-            stopping = asyncio.Event()
-            keep_alive = await open_now.enter_async_context(KeepAlive(stopping))
-            reading = Streams(resources.notifications, resources.tenant_events, settings.streams_max)
-            streams = await open_now.enter_async_context(reading)
-            gauge = MemoryGauge(resources.redis, settings.memory_watermark, resources.environment.monotonic)
-            memory = await open_now.enter_async_context(gauge)
-            on_disk = DiskGauge(resources.blobs, resources.environment.monotonic)
-            disk = await open_now.enter_async_context(on_disk)
-            journal = await open_now.enter_async_context(_journal(settings, resources))
-            await open_now.enter_async_context(KeyUsageRecorder(resources.client_keys))
-            watching = KeyWatch(resources.client_keys, resources.environment.now_ms)
-            key_watch = await open_now.enter_async_context(watching)
-            sending = Deliverer(
-                guard,
-                pool_size=_TESTS_AT_ONCE,
-                total_seconds=settings.delivery_timeout_seconds,
-                resolver=SystemResolver(names),
-            )
-            deliverer = await open_now.enter_async_context(sending)
-            clock = resources.environment.monotonic
-            app.state.gateway = State(
-                *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
-                key_watch=key_watch,
-                login_limits=LoginLimits(clock),
-                requests=Rate(settings.tenant_request_rate, settings.tenant_request_burst, clock),
-                metrics=Rate(*_METRICS, clock),
-                journal=journal,
-                stopping=stopping,
-            )
+        async with _open_state(settings, request_counts) as app.state.gateway:
             yield
 
     app = Starlette(
@@ -125,6 +92,42 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.drain = drain
     return app
+
+
+@contextlib.asynccontextmanager
+async def _open_state(settings: Settings, request_counts: RequestCounts) -> AsyncIterator[State]:
+    """What the handlers share, with everything that runs in the background."""
+    names = NameService.for_attempts(settings.delivery_timeout_seconds)
+    guard = await open_guard(settings, names)
+    dialect = dialects.make(settings.upstream_dialect)
+    async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as opened:
+        begin = opened.enter_async_context
+        clock, stopping = resources.environment.monotonic, asyncio.Event()
+        await begin(resources.notifications)
+        keep_alive = await begin(KeepAlive(stopping))
+        reading = Streams(resources.notifications, resources.tenant_events, settings.streams_max)
+        streams = await begin(reading)
+        memory = await begin(MemoryGauge(resources.redis, settings.memory_watermark, clock))
+        disk = await begin(DiskGauge(resources.blobs, clock))
+        journal = await begin(_journal(settings, resources))
+        await begin(KeyUsageRecorder(resources.client_keys))
+        key_watch = await begin(KeyWatch(resources.client_keys, resources.environment.now_ms))
+        sending = Deliverer(
+            guard,
+            pool_size=_TESTS_AT_ONCE,
+            total_seconds=settings.delivery_timeout_seconds,
+            resolver=SystemResolver(names),
+        )
+        deliverer = await begin(sending)
+        yield State(
+            *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
+            key_watch=key_watch,
+            login_limits=LoginLimits(clock),
+            requests=Rate(settings.tenant_request_rate, settings.tenant_request_burst, clock),
+            metrics=Rate(*_METRICS, clock),
+            journal=journal,
+            stopping=stopping,
+        )
 
 
 @contextlib.asynccontextmanager
