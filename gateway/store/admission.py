@@ -49,7 +49,7 @@ class Admissions:
         check_only: bool = False,
     ) -> Admission:
         text = (payload or "").encode()
-        order = self._order(job, text, fingerprint, limits) | {"media": media, "check_only": check_only}
+        order = self._order(job, text, fingerprint, limits, media) | {"check_only": check_only}
         outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
         if outcome == "accepted":
             name, allowance, position = found
@@ -60,18 +60,23 @@ class Admissions:
             return Admission(found[0], replayed=found[0] != job.id)
         raise refusal_of(outcome, found, limits.media_max if outcome == "media" else limits.bytes_max)
 
-    def _order(self, job: Job, payload: bytes, fingerprint: str, limits: AdmissionLimits) -> dict[str, Any]:
-        """The `order` of accept.lua, but for what the request alone decides."""
+    def _order(
+        self, job: Job, payload: bytes, fingerprint: str, limits: AdmissionLimits, media: int
+    ) -> dict[str, Any]:
+        """The `order` of accept.lua, but for `check_only`."""
         fields = _fields(job)
         size = sum(len(value.encode()) for value in fields.values())
+        fields |= texts(
+            bytes=_RECORD_BYTES + len(payload) + size,
+            event_bytes=_event_bytes(job, size, payload),
+            media=media or None,
+        )
         order: dict[str, Any] = {
             "name": job.id,
             "tenant": job.tenant,
             "state": job.state,
             "fields": fields,
             "ticket": f"{job.tenant}|{job.id}",
-            "bytes": _RECORD_BYTES + len(payload) + size,
-            "event_bytes": _event_bytes(job, size, payload),
             "step": arguments.STEPS[job.state],
             "deliver": self._deliver,
             "dispatch": self._dispatch,

@@ -147,4 +147,5 @@ local outcome = take_in()
 if redis.call('EXISTS', key) == 1 then
   note_history(key, now, 'event', 'callback', 'effect', outcome, 'epoch', order.epoch, 'hint', order.hint)
 end
+write_counted_bytes()
 return outcome

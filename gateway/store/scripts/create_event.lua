@@ -15,6 +15,7 @@ if not is_newest_dispatch(holder.role, holder.ticket, holder.number) then return
 local made = 0
 if order.owed and redis.call('EXISTS', event) == 0 then
   owe_event(order.owed, event_body)
+  write_counted_bytes()
   made = 1
 end
 finish_ticket(holder.role, holder.ticket)

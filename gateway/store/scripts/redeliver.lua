@@ -46,6 +46,7 @@ local function begin_round(delivery)
 end
 
 for at, delivery in ipairs(order.deliveries) do outcomes[at] = begin_round(delivery) end
+write_counted_bytes()
 if begun > 0 then
   if order.audit then write_audit(now, order.audit, 'number', begun) end
   dispatch_all(order.transition.dispatch, now)

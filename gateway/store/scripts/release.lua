@@ -18,5 +18,6 @@ if not released_at then
   if start_by and now >= start_by then return 0 end
   redis.call('HSET', job, 'released_at', now)
   note_history(job, now, 'event', 'released', 'epoch', epoch)
+  write_counted_bytes()
 end
 return 1

@@ -10,18 +10,20 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role
 from gateway.endpoints import Delivery, Endpoint, PreviousSecret
 from gateway.errors import LimitReached, RateLimited
-from gateway.lifecycle import DeliveryEvent
+from gateway.lifecycle import DeliveryEvent, JobEvent
 from gateway.recoveries import Recovery
 from gateway.store import keys
 from gateway.store.admission import RateMeter
-from gateway.store.base import AdmissionLimits
+from gateway.store.base import AdmissionLimits, Callback
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.delivery_base import Written
+from gateway.store.effects import BindTask, HoldSlot, SetFields, UnsetFields
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.script_runner import Scripts
+from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import ROLES, held, new_job
 from tests.gateway.store.histories import Store, canceled, completed
 from tests.gateway.store.redelivering import Post
@@ -184,6 +186,36 @@ async def test_redelivering_adds_its_log_to_what_counts(redis: Redis, post: Post
         await post.deliveries.redeliver(owed, str(number))
     assert sizes[1] - sizes[0] > 2000
     assert sizes[2] - sizes[1] > 2000
+
+
+async def test_what_is_removed_from_a_record_counts_no_more(redis: Redis, post: Post) -> None:
+    job = new_job()
+    await post.jobs.accept(job, None, "", AdmissionLimits(queue_max=10))
+    counted = (await usage(redis))["bytes"]
+    claimed = await post.jobs.claim(await held(redis, Role.SUBMIT, job.id), "a run")
+    assert claimed
+    await post.jobs.release(claimed)
+    result = {"claimed": {"output": "x" * 5000}, "metadata": {"y": "z" * 3000}}
+    seen = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot(), SetFields(result)])
+    await post.jobs.apply(claimed, seen)
+    assert (await usage(redis))["bytes"] > counted + 8000
+    forgotten = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[UnsetFields(["claimed", "metadata"])])
+    await post.jobs.apply(claimed, forgotten)
+    history = await redis.lrange(f"{keys.job(job.id)}:audit", 0, -1)  # type: ignore[misc]
+    assert (await usage(redis))["bytes"] == counted + sum(map(len, history))
+
+
+async def test_a_result_that_is_not_believed_any_more_counts_no_more(redis: Redis, post: Post) -> None:
+    store = Store(redis, post.jobs, post.deliveries, post.endpoints, RedisRetention(redis, Scripts(redis), 0))
+    one, two = [await store.released(await store.accept()) for _ in range(2)]
+    said = {"output": [{"url": "x" * 5000}]}
+    await post.jobs.callback(Callback(one.id, "acme", 1, "done", "task_1", terminal=True, claimed=said))
+    counted = (await usage(redis))["bytes"]
+    await post.jobs.apply(
+        two, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot()])
+    )
+    assert not await redis.hexists(keys.job(one.id), "claimed")  # type: ignore[misc]
+    assert (await usage(redis))["bytes"] < counted - 4000
 
 
 @pytest.mark.parametrize("history", [canceled, completed])

@@ -27,6 +27,15 @@ def test_a_script_says_what_it_does_what_it_is_given_and_what_it_answers(verb: s
         assert sum(line.startswith(begins) for line in header) == 1, begins
 
 
+@pytest.mark.parametrize("verb", _VERBS)
+def test_a_script_that_counts_bytes_also_writes_how_many(verb: str) -> None:
+    source = script_runner.linked_scripts()[verb].source
+    counts, writes = (
+        f"local function {name}(".encode() in source for name in ("count_bytes", "write_counted_bytes")
+    )
+    assert counts == writes
+
+
 def test_no_line_of_a_script_has_more_than_120_characters() -> None:
     long = [
         f"{path.name}:{number}"

@@ -80,7 +80,7 @@ end
 -- AddLateResult: {fields = {}, event: as of `owe_event`}. Returns whether it is the first.
 local function add_late_result(key, effect, body, now)
   if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end
-  count_bytes(key, growth_of(key, effect.fields))
+  count_bytes(key, growth_of(key, effect.fields, {}))
   set_fields(key, effect.fields)
   owe_event(effect.event, body)
   return true
@@ -142,6 +142,7 @@ local function apply_transition(key, transition, body, now)
   if effects.judge_account then judge_account(key, effects.judge_account, transition.dispatch.submit, now) end
   if effects.tally then add_to_tally(effects.tally) end
   if effects.record_audit and went_on then write_audit(now, effects.record_audit) end
+  write_counted_bytes()
   dispatch_all(transition.dispatch, now)
   return result
 end

@@ -13,6 +13,10 @@
 -- {gw}:tenant:<t>:tat, and :tat:<kind>: when the next job, or the next request of that kind, is due (GCRA)
 local DELIVERY_BYTES = 2048 -- of a delivery and its places in indexes, with a short log
 local EVENT_BYTES = 256 -- of an event without its body
+local LARGE = { -- fields that may be large; a new job counts a constant for all others
+  cancel_refused = true, claimed = true, error = true, late = true, log = true, metadata = true, output = true,
+  warnings = true,
+}
 
 local function usage_key(tenant)
   return P .. 'tenant:' .. tenant .. ':usage'
@@ -23,19 +27,32 @@ local function add_usage(tenant, field, by)
   if redis.call('HINCRBY', usage_key(tenant), field, by) == 0 then redis.call('HDEL', usage_key(tenant), field) end
 end
 
--- Counts bytes that were stored because of the job; freed ones if negative. `job`: its record.
+local counted = {} -- by `count_bytes`, and not written yet
+
+-- Counts bytes that are stored because of the job; freed ones if negative. `job`: its record. Every script that counts
+-- ends with `write_counted_bytes`.
 local function count_bytes(job, bytes)
-  local tenant = bytes ~= 0 and redis.call('HGET', job, 'tenant')
-  if not tenant then return end
-  redis.call('HINCRBY', job, 'bytes', bytes)
-  add_usage(tenant, 'bytes', bytes)
+  counted[job] = (counted[job] or 0) + bytes
 end
 
--- How much `fields` adds to the length of the record's values.
-local function growth_of(key, fields)
+local function write_counted_bytes()
+  for job, bytes in pairs(counted) do
+    local tenant = bytes ~= 0 and redis.call('HGET', job, 'tenant')
+    if tenant then
+      redis.call('HINCRBY', job, 'bytes', bytes)
+      add_usage(tenant, 'bytes', bytes)
+    end
+  end
+end
+
+-- How much longer the record's values get if `fields` are set and those in `gone` are removed.
+local function growth_of(key, fields, gone)
   local grown = 0
-  for field, value in pairs(fields or {}) do
-    grown = grown + #tostring(value) - redis.call('HSTRLEN', key, field)
+  for field, value in pairs(fields) do
+    if LARGE[field] then grown = grown + #value - redis.call('HSTRLEN', key, field) end
+  end
+  for _, field in ipairs(gone) do
+    if LARGE[field] then grown = grown - redis.call('HSTRLEN', key, field) end
   end
   return grown
 end
@@ -52,10 +69,8 @@ local function expected_bytes(tenant, added, caused)
   return bytes + event_bytes * (1 + events) + jobs * deliveries * DELIVERY_BYTES
 end
 
--- Counts a new job. `added`: as of `expected_bytes`; `media`: bytes on disk.
-local function count_new_job(job, tenant, added, media)
-  redis.call('HSET', job, 'bytes', added.bytes, 'event_bytes', added.event_bytes)
-  if media > 0 then redis.call('HSET', job, 'media', media) end
+-- Counts a new job, whose record has its parts already. `added`: as of `expected_bytes`; `media`: bytes on disk.
+local function count_new_job(tenant, added, media)
   add_usage(tenant, 'bytes', added.bytes)
   add_usage(tenant, 'media', media)
   add_usage(tenant, 'unfinished', 1)

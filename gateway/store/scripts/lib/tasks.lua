@@ -30,6 +30,7 @@ end
 local function lose_task(key, task, now)
   if redis.call('HGET', key, 'task_id') == task then redis.call('HDEL', key, 'task_id') end
   note_earlier(key, task, nil)
+  count_bytes(key, growth_of(key, {}, { 'claimed' }))
   redis.call('HDEL', key, 'claimed')
   redis.call('HSET', key, 'evidence', 'callback', 'task_lost_at', now)
 end

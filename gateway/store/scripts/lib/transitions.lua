@@ -33,25 +33,30 @@ local function index_by_time(key, transition, after, now)
   end
 end
 
--- WriteLog: {log, newest, bytes_max, or nil}. The log of a delivery's attempts, or only its newest entry if the tenant
--- has no room for more.
-local function log_that_fits(key, effect)
-  local grown = growth_of(key, { log = effect.log })
-  if not effect.bytes_max or grown <= 0 then return effect.log end
-  local expected = expected_bytes(redis.call('HGET', key, 'tenant'), { bytes = grown })
-  return expected > effect.bytes_max and effect.newest or effect.log
+-- Whether the tenant of the record has room for that many bytes more.
+local function has_room(key, bytes, bytes_max)
+  if not bytes_max or bytes <= 0 then return true end
+  return expected_bytes(redis.call('HGET', key, 'tenant'), { bytes = bytes }) <= bytes_max
 end
 
 -- The effects that write fields of the record. What they add counts for the job, also if the record is a delivery's.
+-- WriteLog: {log, newest, bytes_max, or nil}: the log of a delivery's attempts; only its newest entry is written if the
+-- tenant has no room for more.
 local function write_fields(key, transition)
   local effects = transition.effects
-  local fields = effects.set_fields or {}
-  if effects.write_log then fields.log = log_that_fits(key, effects.write_log) end
-  local job = transition.kind == 'job' and key or P .. 'job:' .. (redis.call('HGET', key, 'job_id') or '')
-  count_bytes(job, growth_of(key, fields))
+  local fields, log = effects.set_fields or {}, effects.write_log
+  local numbers, gone = effects.add_to_fields or {}, effects.unset_fields or {}
+  if log then fields.log = log.log end
+  local grown = growth_of(key, fields, gone)
+  if log and not has_room(key, grown, log.bytes_max) then
+    fields.log, grown = log.newest, grown - #log.log + #log.newest
+  end
+  if grown ~= 0 then
+    count_bytes(transition.kind == 'job' and key or P .. 'job:' .. redis.call('HGET', key, 'job_id'), grown)
+  end
   set_fields(key, fields)
-  for field, by in pairs(effects.add_to_fields or {}) do redis.call('HINCRBY', key, field, by) end
-  for _, field in ipairs(effects.unset_fields or {}) do redis.call('HDEL', key, field) end
+  for field, by in pairs(numbers) do redis.call('HINCRBY', key, field, by) end
+  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
   if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
 end
 
