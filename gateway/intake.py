@@ -27,10 +27,10 @@ from gateway.errors import (
 )
 from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.media import InlineMedia
+from gateway.generation.turns import Turns
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
-from gateway.turns import Turns
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000

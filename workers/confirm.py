@@ -45,8 +45,8 @@ _EMPTY_ANSWERS: Final = 3  # how often a task may be completed without a video b
 _AGAIN_MS: Final = 500
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
-_LATE_POLLS: Final = 10  # a job given up more than _LATE_SOON_MS ago is polled this many times less often
-_LATE_SOON_MS: Final = 3_600_000
+_LATE_OFTEN_MS: Final = 3_600_000  # for so long, a job that we gave up is polled as often as before
+_LATE_WAIT_FACTOR: Final = 10  # and then with waits that are this many times longer
 
 _UNKNOWN_ACCOUNT: Final = Inconclusive("the task's account is not among this worker's settings")
 _FOREIGN: Final = Inconclusive("the task carries the mark of another job")
@@ -125,11 +125,11 @@ class Confirmer:
             for task in job.tasks:
                 await self._ask_to_cancel(job, task)
         polls = [await self._query(job, task) for task in job.tasks]
-        job = await UnknownStatusAlarm(self.jobs).counted(job, polls)
+        job = await UnknownStatusAlarm(self.jobs).observe(job, polls)
         if all(poll is _FOREIGN for poll in polls) and await self._seeker().find(job, ticket):
             return
-        if result := result_of(polls, given_up=self._is_late(job)):
-            await self._succeed(job, result, ticket)
+        if snapshot := result_of(polls, given_up=self._is_late(job)):
+            await self._succeed(job, snapshot, ticket)
         else:
             await self._judge(job, polls[0], ticket, polls)
 
@@ -177,19 +177,19 @@ class Confirmer:
             await self._fail(job, error, ticket, snapshot.usage)
 
     async def _succeed(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
-        tally = self._how_it_was_seen(job)
+        tally = self._lost_callback_tally(job)
         if len(job.tasks) > 1:
             tally.append("duplicate_spend|jobs")
         done = [submit_ticket(job), ticket]
-        answer = await self.settlement.succeed(job, snapshot, done, tally)
-        await self._settled(job, answer, ticket)
-        if answer.outcome is Outcome.MOVED:
+        result = await self.settlement.succeed(job, snapshot, done, tally)
+        await self._settled(job, result, ticket)
+        if result.outcome is Outcome.MOVED:
             for other in set(job.tasks) - {snapshot.task_id}:  # no longer needed, though already paid for
                 upstream = self._upstream_of(job, other)
                 if upstream and upstream.capabilities.cancel:
                     await upstream.cancel(other)
 
-    def _how_it_was_seen(self, job: Job) -> list[str]:
+    def _lost_callback_tally(self, job: Job) -> list[str]:
         """Counts a lost callback: callbacks are on, and yet a poll was the first to see the final state."""
         return ["callback_lost|jobs"] if self.settings.public_url and job.called_back_at is None else []
 
@@ -213,13 +213,13 @@ class Confirmer:
             await self.jobs.postpone(ticket, left, {})
             return
         polls = [await self._query(job, task) for task in job.tasks]
-        if result := result_of(polls, given_up=True):
-            await self.settlement.late(job, result)
+        if snapshot := result_of(polls, given_up=True):
+            await self.settlement.late(job, snapshot)
             structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
             await self._end_watch(job, ticket)
         elif any(is_working(poll) for poll in polls):
-            rarely = 1 if now - (job.finished_at or now) < _LATE_SOON_MS else _LATE_POLLS
-            wait = min(self.settings.poll_max_seconds * rarely * 1000, job.watch_until - now)
+            factor = 1 if now - (job.finished_at or now) < _LATE_OFTEN_MS else _LATE_WAIT_FACTOR
+            wait = min(self.settings.poll_max_seconds * factor * 1000, job.watch_until - now)
             await self.jobs.postpone(ticket, max(int(wait), 1), {})
         else:
             await self._end_watch(job, ticket)
@@ -256,29 +256,29 @@ class Confirmer:
     async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError, usage: object = None) -> None:
         """We decide, not the upstream. So the ticket stays, to watch for a late result."""
         done = [submit_ticket(job)]
-        answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done, usage)
-        await self._settled(job, answer, ticket, error)
-        if answer.outcome is not Outcome.FENCED:
+        result = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done, usage)
+        await self._settled(job, result, ticket, error)
+        if result.outcome is not Outcome.FENCED:
             await self.jobs.postpone(ticket, int(self.settings.poll_max_seconds * 1000), {})
 
     async def _fail(self, job: Job, error: UpstreamError, ticket: Ticket, usage: object = None) -> None:
         done = [submit_ticket(job), ticket]
-        tally = self._how_it_was_seen(job)
-        answer = await self.settlement.fail(job, JobEvent.UPSTREAM_FAILED, error, done, usage, tally)
-        await self._settled(job, answer, ticket, error)
+        tally = self._lost_callback_tally(job)
+        result = await self.settlement.fail(job, JobEvent.UPSTREAM_FAILED, error, done, usage, tally)
+        await self._settled(job, result, ticket, error)
 
     async def _settled(
-        self, job: Job, answer: TransitionResult, ticket: Ticket, error: UpstreamError | None = None
+        self, job: Job, result: TransitionResult, ticket: Ticket, error: UpstreamError | None = None
     ) -> None:
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, task=job.task_id)
-        if answer.outcome is Outcome.FENCED:  # the job changed while we polled: poll again
+        if result.outcome is Outcome.FENCED:  # the job changed while we polled: poll again
             await self.jobs.postpone(ticket, 0, {})
-        elif answer.outcome is Outcome.MOVED and error is not None:
-            log.warning("settled", became=answer.after, error=error.code)
-        elif answer.outcome is Outcome.MOVED:
-            log.info("settled", became=answer.after)
+        elif result.outcome is Outcome.MOVED and error is not None:
+            log.warning("settled", became=result.after, error=error.code)
+        elif result.outcome is Outcome.MOVED:
+            log.info("settled", became=result.after)
         else:
-            log.warning("settled_otherwise", outcome=answer.outcome, state=answer.after)
+            log.warning("settled_otherwise", outcome=result.outcome, state=result.after)
 
     def _poll_seconds(self, job: Job) -> float:
         grown = self.settings.poll_min_seconds * _GROWTH ** min(job.polls, 20)

@@ -30,7 +30,7 @@ from workers.store_retry import persist
 
 KEPT_ATTEMPTS: Final = 20
 LOG_LIMIT_BYTES: Final = 32_768
-_OURS_AGAIN_SECONDS: Final = 60.0  # after a fault of ours
+_SECRET_RETRY_SECONDS: Final = 60.0  # the key of a secret is missing: our fault, not the subscriber's
 _WAKE_WITHIN_MS: Final = 1_000
 _NOT_SENT: Final = (DeliveryOutcome.SECRET_MISSING, DeliveryOutcome.HEADERS_UNREADABLE)
 
@@ -89,8 +89,8 @@ class DeliveryWorker:
         begun_at = self.environment.now_ms()
         about = {"job": delivery.job_id, "tenant": delivery.tenant, "delivery": delivery.id}
         with self.tracer.span("deliver", delivery.trace, about) as trace:
-            result = await self._attempt(url, delivery, endpoint, body, trace)
-            await self._record(ticket, delivery, endpoint, result, begun_at)
+            attempt = await self._attempt(url, delivery, endpoint, body, trace)
+            await self._record(ticket, delivery, endpoint, attempt, begun_at)
 
     async def _attempt(
         self, url: str, delivery: Delivery, endpoint: Endpoint | None, body: bytes, trace: str | None
@@ -118,20 +118,20 @@ class DeliveryWorker:
         ticket: Ticket,
         delivery: Delivery,
         endpoint: Endpoint | None,
-        result: AttemptResult,
+        attempt: AttemptResult,
         begun_at: int,
     ) -> None:
-        sent = result.outcome not in _NOT_SENT
+        sent = attempt.outcome not in _NOT_SENT
         made = replace(delivery, attempts=delivery.attempts + 1) if sent else delivery
-        decision = self._decide(made, endpoint, result)
-        if endpoint is not None and result.disables is not None:
-            reason, now = result.disables, self.environment.now_ms()
+        decision = self._decide(made, endpoint, attempt)
+        if endpoint is not None and attempt.disables is not None:
+            reason, now = attempt.disables, self.environment.now_ms()
             await persist(lambda: self.endpoints.disable(endpoint, reason, now), self.environment)
         next_at = None if decision.delay is None else self.environment.now_ms() + int(decision.delay * 1000)
         made = replace(made, next_attempt_at=next_at)
-        made = noted(made, entry_of(made, begun_at, decision, result.public()))
-        healthy = result.outcome is DeliveryOutcome.SUCCEEDED if sent else None
-        answer = await self._finish(ticket, made, decision, result.outcome, healthy)
+        made = noted(made, entry_of(made, begun_at, decision, attempt.public()))
+        healthy = attempt.outcome is DeliveryOutcome.SUCCEEDED if sent else None
+        result = await self._finish(ticket, made, decision, attempt.outcome, healthy)
         structlog.get_logger().info(
             "attempted",
             delivery=made.id,
@@ -139,26 +139,26 @@ class DeliveryWorker:
             tenant=made.tenant,
             attempt=made.attempts,
             trigger=made.trigger,
-            outcome=result.outcome,
-            status=result.status,
-            ms=result.duration_ms,
+            outcome=attempt.outcome,
+            status=attempt.status,
+            ms=attempt.duration_ms,
             again_in_seconds=decision.delay and round(decision.delay, 1),
-            record=answer.outcome,
+            record=result.outcome,
         )
 
-    def _decide(self, made: Delivery, endpoint: Endpoint | None, result: AttemptResult) -> Decision:
-        if result.outcome is DeliveryOutcome.SUCCEEDED:
+    def _decide(self, made: Delivery, endpoint: Endpoint | None, attempt: AttemptResult) -> Decision:
+        if attempt.outcome is DeliveryOutcome.SUCCEEDED:
             return Decision(DeliveryEvent.ATTEMPT_SUCCEEDED)
-        if result.outcome is DeliveryOutcome.HEADERS_UNREADABLE:
+        if attempt.outcome is DeliveryOutcome.HEADERS_UNREADABLE:
             return Decision(DeliveryEvent.HEADERS_UNREADABLE)
-        if result.disables is not None:
+        if attempt.disables is not None:
             if endpoint is not None:
                 return Decision(DeliveryEvent.ENDPOINT_DISABLED)
-            return Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {result.disables}")
+            return Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=f"the callback_url {attempt.disables}")
         schedule = self.settings.delivery_schedule_seconds
         if endpoint is not None and endpoint.schedule is not None:
             schedule = list(endpoint.schedule)
-        delay = self._delay(made, schedule, result)
+        delay = self._delay(made, schedule, attempt)
         if delay is not None:
             return Decision(DeliveryEvent.ATTEMPT_FAILED, delay)
         last = made.attempts - made.since > len(schedule)
@@ -170,16 +170,16 @@ class DeliveryWorker:
             else f"the next attempt would be later than {until:g} seconds after the start",
         )
 
-    def _delay(self, made: Delivery, schedule: Sequence[float], result: AttemptResult) -> float | None:
+    def _delay(self, made: Delivery, schedule: Sequence[float], attempt: AttemptResult) -> float | None:
         random, left = self.environment.random, self._left_seconds(made)
-        if result.outcome is DeliveryOutcome.SECRET_MISSING:
-            again = _OURS_AGAIN_SECONDS * (1 + JITTER * random())
+        if attempt.outcome is DeliveryOutcome.SECRET_MISSING:
+            again = _SECRET_RETRY_SECONDS * (1 + JITTER * random())
             return again if again <= left else None
         return delivery_delay(
             schedule,
             made.attempts - made.since,
-            result.outcome,
-            retry_after(result.retry_after, self.environment.clock()),
+            attempt.outcome,
+            retry_after(attempt.retry_after, self.environment.clock()),
             random,
             overload_floor_seconds=self.settings.delivery_overload_seconds,
             remaining_seconds=left,
@@ -195,7 +195,7 @@ class DeliveryWorker:
     ) -> TransitionResult:
         """If the lease was lost and another worker has the ticket, nothing is recorded: `stale`."""
         retry_in_ms = None if decision.delay is None else int(decision.delay * 1000)
-        answer = await persist(
+        result = await persist(
             lambda: self.deliveries.finish(
                 ticket,
                 delivery,
@@ -208,7 +208,7 @@ class DeliveryWorker:
         )
         if retry_in_ms is not None and retry_in_ms <= _WAKE_WITHIN_MS:
             self.wake()
-        return answer
+        return result
 
     def _secrets(self, delivery: Delivery, endpoint: Endpoint | None) -> list[str]:
         if endpoint is not None:

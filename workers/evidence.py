@@ -104,11 +104,11 @@ class EvidenceSeeker:
             return False
         log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
         again = resubmission(job, self.environment, day_budget=self.settings.resubmit_day_budget)
-        answer = await self.jobs.apply(job, again)
-        if answer.outcome is Outcome.OVER_BUDGET:
+        result = await self.jobs.apply(job, again)
+        if result.outcome is Outcome.OVER_BUDGET:
             log.warning("resubmit_budget_spent")
             return False
-        if answer.outcome is Outcome.MOVED:
+        if result.outcome is Outcome.MOVED:
             log.warning("resubmitted")
         else:  # evidence has just arrived: poll again
             await self.jobs.postpone(ticket, 0, {})
@@ -117,11 +117,11 @@ class EvidenceSeeker:
     async def _give_up(self, job: Job, ticket: Ticket) -> None:
         error = unknown_error(job)
         done = [submit_ticket(job), ticket]
-        answer = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done)
-        if answer.outcome is Outcome.FENCED:
+        result = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done)
+        if result.outcome is Outcome.FENCED:
             await self.jobs.postpone(ticket, 0, {})
         else:
-            structlog.get_logger().warning("settled", job=job.id, became=answer.after, error=error.code)
+            structlog.get_logger().warning("settled", job=job.id, became=result.after, error=error.code)
 
     async def find(self, job: Job, ticket: Ticket) -> bool | None:
         """Searches the upstream's list for the task of this submission and binds it to the job. None when the
@@ -152,8 +152,8 @@ class EvidenceSeeker:
             return False
         effects = [BindTask(found), HoldSlot(), Tally(["submissions|found_listed"])]
         accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), effects)
-        answer = await self.jobs.apply(job, accepted)
-        log.info("found_listed", task=found, became=answer.after)
+        result = await self.jobs.apply(job, accepted)
+        log.info("found_listed", task=found, became=result.after)
         await self.jobs.postpone(ticket, 0, {})
         return True
 

@@ -44,7 +44,7 @@ from workers.evidence import outcome_lost
 from workers.store_retry import persist
 
 _BUSY_CAP_SECONDS: Final = 60.0
-_BEHIND: Final = 1.5
+_REFUSED_WAIT_FACTOR: Final = 1.5  # of the time after which the account is tried again
 _REJECTED: Final = ("submissions|rejected",)
 #: A Retry-After holds this job for its full time, but the account's other jobs no longer than this.
 _ACCOUNT_HOLD_SECONDS: Final = 600.0
@@ -133,7 +133,7 @@ class OutcomeRecorder:
         )
         # Wait longer each time, so that another job is the next probe: this job itself may cause the refusal,
         # and then it must not pause one account after another.
-        wait = _BEHIND * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
+        wait = _REFUSED_WAIT_FACTOR * self.settings.account_retry_seconds * 2 ** min(job.refusals, 5)
         if self.several and not job.refusals:
             wait = self._busy_seconds(job)
         back = _back_to_lane(
@@ -147,12 +147,12 @@ class OutcomeRecorder:
 
     async def _rejected(self, job: Job, error: UpstreamError, done: Sequence[Ticket]) -> TransitionResult:
         async def settle() -> TransitionResult:
-            answer = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done, tally=_REJECTED)
-            if answer.outcome is not Outcome.FENCED:
-                return answer
+            result = await self.settlement.fail(job, JobEvent.UPSTREAM_REJECTED, error, done, tally=_REJECTED)
+            if result.outcome is not Outcome.FENCED:
+                return result
             fresh = await self.jobs.read(job.id)  # the sweep may have moved it to unknown
             if fresh is None or (fresh.epoch, fresh.run) != (job.epoch, job.run):
-                return answer
+                return result
             if fresh.evidence is not None:
                 lost = outcome_lost(job, self.settings).guarded(Guard.same_submission(job))
                 return await self.jobs.apply(fresh, lost)

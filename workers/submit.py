@@ -77,11 +77,11 @@ class Submitter:
             log.warning("submission_held_back", reason=str(error))
             await self.recorder.give_up(job, str(error), at_once=self.stopping.is_set())
             return
-        answer = await self.recorder.record(job, outcome, ticket)
+        result = await self.recorder.record(job, outcome, ticket)
         log.info(
             "submitted",
             outcome=type(outcome).__name__.lower(),
-            became=answer.after,
+            became=result.after,
             reason=reason_of(outcome),
         )
 

@@ -153,8 +153,8 @@ class Sweeper:
             await self.settlement.fail(job, JobEvent.POISONED, _POISON, done, tally=["submissions|poison"])
             log.error("poisoned", epoch=job.epoch)
             return
-        answer = await self.jobs.apply(job, self._lease_lost(job))
-        log.warning("lease_ran_out", epoch=job.epoch, outcome=answer.outcome, became=answer.after)
+        result = await self.jobs.apply(job, self._lease_lost(job))
+        log.warning("lease_ran_out", epoch=job.epoch, outcome=result.outcome, became=result.after)
 
     def _lease_lost(self, job: Job) -> Transition:
         """The transition for a submission whose worker is gone."""

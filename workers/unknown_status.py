@@ -26,8 +26,9 @@ NO_STATUS: Final = "(no status)"
 class UnknownStatusAlarm:
     jobs: JobStore
 
-    async def counted(self, job: Job, polls: Sequence[QueryOutcome]) -> Job:
-        """The job with the number of polls in a row that were not understood. Raises the alarm if needed."""
+    async def observe(self, job: Job, polls: Sequence[QueryOutcome]) -> Job:
+        """Raises the alarm if needed. Returns the job with its count of polls in a row that were not
+        understood."""
         strange = next((poll for poll in polls if _is_strange(poll)), None)
         if strange is None:
             return replace(job, unknown_status_polls=0)

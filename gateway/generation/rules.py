@@ -17,7 +17,7 @@ from gateway.errors import MalformedBody, Notice, Problem
 from gateway.generation import inspection, media
 from gateway.generation.file_types import Kind
 from gateway.generation.model import PUBLISHED_MODELS
-from gateway.texts import is_blank
+from gateway.generation.texts import is_blank
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
 
 MAX_IMAGES = 7

@@ -91,8 +91,8 @@ class RedisDeliveryStore:
         if delivery.next_attempt_at is None:
             effects.append(UnsetFields(["next_attempt_at"]))
         if health_ok is not None:
-            told = _told(delivery)
-            effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok, *told))
+            error = _last_error(delivery)
+            effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok, *error))
         transition = Transition(event, Guard.held_by(ticket), effects)
         document = arguments.delivery_transition(ticket.lane, delivery.id, transition, self._roles)
         outcome, before, after, _ = await self._scripts.run(
@@ -228,7 +228,7 @@ class RedisDeliveryStore:
         )
 
 
-def _told(delivery: Delivery) -> tuple[str, str]:
+def _last_error(delivery: Delivery) -> tuple[str, str]:
     """The error of the last attempt in a few words, and where it went, without path and query, which may hold
     secrets."""
     last = delivery.log[-1] if delivery.log else {}

@@ -169,11 +169,11 @@ def _upstream(now: Figures) -> Iterator[Alarm]:
         yield _paused(paused, len(now.accounts))
     open_accounts = [one for one in now.accounts if not one.paused]
     if held := [one for one in open_accounts if one.held]:
-        listed = ", ".join(f"with {one.name} for {_time(one.hold_seconds)} more" for one in held)
-        yield _alarm("AccountHeld", f"the upstream answered 429: nothing is sent {listed}")
+        accounts = ", ".join(f"with {one.name} for {_time(one.hold_seconds)} more" for one in held)
+        yield _alarm("AccountHeld", f"the upstream answered 429: nothing is sent {accounts}")
     if cut := [one for one in open_accounts if one.limit > 1 and 2 * one.slots <= one.limit]:
-        listed = ", ".join(f"{one.name} may hold {one.slots} of {one.limit} slots" for one in cut)
-        yield _alarm("SlotsCut", f"the upstream answered 429: {listed}")
+        limits = ", ".join(f"{one.name} may hold {one.slots} of {one.limit} slots" for one in cut)
+        yield _alarm("SlotsCut", f"the upstream answered 429: {limits}")
     slots = sum(one.slots for one in now.accounts)
     if now.unknown and 2 * now.unknown >= slots:
         waiting = f", and {now.waiting} jobs wait" if now.waiting else ""
@@ -197,13 +197,13 @@ def _upstream(now: Figures) -> Iterator[Alarm]:
 def _paused(paused: Sequence[AccountGauges], accounts: int) -> Alarm:
     names = ", ".join(one.name for one in paused)
     what = "nothing is sent" if len(paused) >= accounts else f"nothing is sent with {names}"
-    listed = "; ".join(
+    reasons = "; ".join(
         f"{'the upstream refused' if one.by is None else f'operator {one.by} paused'} account {one.name}"
         + (f" ({one.reason})" if one.reason else "")
         for one in paused
     )
     ours = all(one.by is not None for one in paused)
-    return _alarm("AccountParked", f"{what}: {listed}", fault=Fault.US if ours else None)
+    return _alarm("AccountParked", f"{what}: {reasons}", fault=Fault.US if ours else None)
 
 
 def _queues(now: Figures) -> Iterator[Alarm]:

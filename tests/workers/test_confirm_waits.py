@@ -157,8 +157,8 @@ async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_told_beside_
     assert (late.state, late.error, late.finished_at) == (failed.state, failed.error, failed.finished_at)
     assert late.late is not None
     assert late.late["output"] == VIDEO
-    told = sorted(delivery.event_type for delivery in await rig.deliveries(job))
-    assert told == [EventType.FAILED, EventType.LATE_RESULT]
+    types = sorted(delivery.event_type for delivery in await rig.deliveries(job))
+    assert types == [EventType.FAILED, EventType.LATE_RESULT]
 
 
 async def test_a_callback_brings_the_first_look_forward(rig: Rig) -> None:

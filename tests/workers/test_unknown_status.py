@@ -25,7 +25,7 @@ def strange(word: str = "frozen", **changes: Any) -> Found:
     return Found(Snapshot("task_1", TaskStatus.IN_PROGRESS, word, **values))
 
 
-async def told(rig: Rig) -> list[dict[str, str]]:
+async def ops_events(rig: Rig) -> list[dict[str, str]]:
     found = await rig.resources.ops_log.events(None, 100)
     return [row for row in found.rows if row["kind"] == "status_unknown"]
 
@@ -44,9 +44,9 @@ async def test_operators_hear_of_a_strange_status_that_stays(rig: Rig, poll: Que
     job = await rig.submitted()
     with capture_logs() as logged:
         await polled(rig, job, *[poll] * (PATIENCE - 1))
-        assert await told(rig) == []
+        assert await ops_events(rig) == []
         await polled(rig, job, poll)
-    [event] = await told(rig)
+    [event] = await ops_events(rig)
     assert (event["word"], event["job"], event["account"]) == (word, job.id, "main")
     [line] = [line for line in logged if line["event"] == "status_unknown"]
     assert (line["log_level"], line["word"], line["polls"]) == ("error", word, PATIENCE)
@@ -56,14 +56,14 @@ async def test_operators_hear_of_a_strange_status_that_stays(rig: Rig, poll: Que
 async def test_a_strange_status_beside_an_error_is_told_at_once(rig: Rig) -> None:
     after = await rig.confirm(await rig.submitted(), strange(error=UpstreamError("9", "moderation")))
     assert after.state is JobState.SUBMITTED
-    [event] = await told(rig)
+    [event] = await ops_events(rig)
     assert (event["word"], event["error"]) == ("frozen", "9: moderation")
 
 
 async def test_a_known_status_in_between_starts_the_count_again(rig: Rig) -> None:
     polls = [*[strange()] * (PATIENCE - 1), Found(working(0.5)), *[strange()] * (PATIENCE - 1)]
     await polled(rig, await rig.submitted(), *polls)
-    assert await told(rig) == []
+    assert await ops_events(rig) == []
     assert (await rig.resources.gauges.read()).unknown_statuses == {}
 
 
@@ -72,7 +72,7 @@ async def test_many_jobs_with_one_word_are_one_event(rig: Rig) -> None:
     for task in ("task_1", "task_2"):
         poll = strange(error=error)
         await polled(rig, await rig.submitted(), Found(replace(poll.snapshot, task_id=task)))
-    assert len(await told(rig)) == 1
+    assert len(await ops_events(rig)) == 1
 
 
 async def test_an_upstream_with_ever_new_words_fills_neither_the_events_nor_the_metrics(rig: Rig) -> None:
@@ -80,7 +80,7 @@ async def test_an_upstream_with_ever_new_words_fills_neither_the_events_nor_the_
     for number in range(60):
         await rig.resources.jobs.note_unknown_status(job, f"word-{number}", "")
     words = (await rig.resources.gauges.read()).unknown_statuses
-    assert len(words) == len(await told(rig)) == 21
+    assert len(words) == len(await ops_events(rig)) == 21
     assert "(others)" in words
     later = await rig.redis.zrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
     await rig.redis.zadd(keys.UNKNOWN_STATUSES, {word: at - 86_400_001 for word, at in later})

@@ -7,10 +7,10 @@ from typing import Annotated, Final, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from gateway.generation.texts import NotBlank
 from gateway.lifecycle import OnUnknown
 from gateway.resolution import Action
 from gateway.store.base import AccountState
-from gateway.texts import NotBlank
 from gateway.web.schemas.jobs import Count, JobSummary, Timestamp
 from gateway.web.schemas.shape import open_shape, shape
 

@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
+from gateway.generation.texts import NotBlank
 from gateway.lifecycle import OnUnknown
 from gateway.tenants import Scope
-from gateway.texts import NotBlank
 from gateway.web.schemas.jobs import Timestamp
 from gateway.web.schemas.ops import TENANT, OpsRequest
 from gateway.web.schemas.shape import shape

@@ -221,12 +221,12 @@ ENDS: Final = (
     ),
     Mutant(
         "one_tenant_takes_all_turns",
-        "gateway/turns.py",
+        "gateway/generation/turns.py",
         "Turns._has_room",
         " and self._held[tenant] < self.of_tenant",
         "",
         "a tenant with hostile clips keeps the posts of all others waiting",
-        (named("gateway/turns", "one_tenant_leaves_a_place_for_the_others"),),
+        (named("gateway/generation/turns", "one_tenant_leaves_a_place_for_the_others"),),
     ),
     Mutant(
         "one_tenant_takes_all_lookups",

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from gateway.texts import is_blank
+from gateway.generation.texts import is_blank
 
 #: Default_Ignorable_Code_Point, from DerivedCoreProperties.txt of Unicode 16.
 IGNORABLE = (

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import LimitReached, Unavailable
-from gateway.turns import Turns
+from gateway.generation.turns import Turns
 
 
 def turns(**other: float) -> Turns:
