@@ -21,6 +21,13 @@ JOB_ID: Final = "^job_[0-9A-HJKMNP-TV-Z]{26}$"
 #: The upstream's documentation does not say how long a video can be fetched; this is the shortest known time.
 RESULT_LIFETIME_MS: Final = 3_600_000
 
+#: `code` of a job's error, but for the codes of the upstream, which are passed on.
+JOB_ERRORS: Final = (
+    *("start_deadline_passed", "total_deadline_passed", "submission_poison", "submission_unknown"),
+    *("media_lost", "upstream_error", "upstream_timeout", "upstream_task_lost", "upstream_no_output"),
+    "upstream_canceled",
+)
+
 #: `code` of a warning.
 WARNINGS: Final = (
     *("bgm_no_effect", "bgm_may_not_apply", "prompt_long", "watermark_off"),
@@ -88,7 +95,10 @@ class OutputGroup(TypedDict):
 
 @shape
 class JobError(TypedDict):
-    code: str
+    """Why there is no video."""
+
+    code: Annotated[str, extensible(JOB_ERRORS)]
+    """One of ours, or what the upstream sent, unchanged."""
     error_message: str
 
 

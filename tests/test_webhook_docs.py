@@ -31,7 +31,9 @@ from gateway.events import EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.lifecycle import JobState
 from gateway.settings import Settings
+from gateway.tenants import CLIENT_SCOPES
 from gateway.web.app import create_app
+from gateway.web.http import problem_codes
 from tests.gateway.delivery.subscriber import LOOPBACK, reply, subscriber
 from tests.gateway.store.conftest import new_job
 
@@ -210,6 +212,16 @@ def example(name: str) -> dict[str, Any]:
 def test_every_type_of_event_is_documented_with_what_is_sent_by_default() -> None:
     told = {name: default for name, _, default in rows("| event | when | sent by default |")}
     assert told == {kind: "yes" if kind in events.FINAL_TYPES else "no" for kind in EventType}
+
+
+def test_every_limit_of_a_client_is_documented() -> None:
+    told = [cell.replace("`", "") for cell, *_ in rows("| `limit` | what | how much | shared by |")]
+    assert told == list(problem_codes.LIMITS)
+
+
+def test_every_scope_of_a_client_is_documented() -> None:
+    told = {cell.strip("`") for cell, _ in rows("| scope | needed to |")}
+    assert told == {scope.value for scope in CLIENT_SCOPES}
 
 
 def test_the_numbers_are_those_of_the_settings(settings: Settings) -> None:

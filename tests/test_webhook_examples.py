@@ -169,7 +169,21 @@ def test_a_genuine_webhook_is_taken(running: Running) -> None:
 
 def test_a_test_event_is_taken_which_is_about_no_job(running: Running) -> None:
     body = b'{"type":"endpoint.test","timestamp":"2026-11-26T00:00:00Z","data":{"endpoint":"ep_1"}}'
-    assert running.post(signed(body=body), body) == 204
+    headers = signed(body=body)
+    assert running.post(headers, body) == 204
+    line = running.line_with(headers["webhook-id"])
+    assert "undefined" not in line
+    assert "verified: " not in line or "endpoint.test" in line
+
+
+@pytest.mark.parametrize("kind", ["javascript", "go"])
+def test_what_is_about_no_job_is_not_worked_on(kind: str, command_of: CommandOf, tmp_path: Path) -> None:
+    with started(command_of(kind), tmp_path) as running:
+        for type_of in ("endpoint.test", "something.new"):
+            body = b'{"type":"%s","timestamp":"2026-11-26T00:00:00Z","data":{}}' % type_of.encode()
+            headers = signed(body=body)
+            assert running.post(headers, body) == 204
+            assert running.line_with(headers["webhook-id"]) == f"ignored: {headers['webhook-id']} {type_of}\n"
 
 
 def test_a_webhook_signed_with_two_secrets_is_taken(running: Running) -> None:

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ type event struct {
 
 type subscriber struct {
 	webhook *standardwebhooks.Webhook
-	seen    sync.Map // in a real service: a table with a unique key
+	seen    sync.Map // in a real service: a table of events, with the id as a unique key
 }
 
 // begin: receive
@@ -53,6 +54,8 @@ func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("webhook-id")
 	if _, duplicate := s.seen.LoadOrStore(id, true); duplicate { // a webhook may come twice
 		fmt.Println("duplicate:", id)
+	} else if !strings.HasPrefix(e.Type, "job.") { // a test, or a new type
+		fmt.Println("ignored:", id, e.Type)
 	} else {
 		go fmt.Println("verified:", id, e.Type, e.Data.ID) // your work goes here
 	}

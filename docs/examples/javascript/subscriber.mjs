@@ -6,7 +6,7 @@ import { Webhook } from "standardwebhooks";
 
 const MOST_BYTES = 1_048_576;
 const webhook = new Webhook(process.env.WEBHOOK_SECRET ?? ""); // throws without a secret
-const seen = new Set(); // in a real service: a table with a unique key
+const seen = new Set(); // in a real service: a table of events, with the id as a unique key
 
 // begin: receive
 async function receive(request, response) {
@@ -20,9 +20,11 @@ async function receive(request, response) {
     return response.writeHead(401).end();
   }
   const id = request.headers["webhook-id"];
+  const duplicate = seen.has(id); // a webhook may come twice
+  seen.add(id); // before the answer: what you answer 2xx is not sent again
   response.writeHead(204).end(); // before the work: the gateway waits 15 s at most
-  if (seen.has(id)) return console.log("duplicate:", id); // a webhook may come twice
-  seen.add(id);
+  if (duplicate) return console.log("duplicate:", id);
+  if (!event.type.startsWith("job.")) return console.log("ignored:", id, event.type); // a test, or a new type
   console.log("verified:", id, event.type, event.data.id); // your work goes here
 }
 // end: receive

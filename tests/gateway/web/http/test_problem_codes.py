@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 import gateway
+import workers
 from gateway import job_view
 from gateway.delivery.http import DeliveryOutcome
+from gateway.upstream.answers import FALLBACK_CODE
 from gateway.web.api.routes import API
 from gateway.web.http import problem_codes
 from tests.gateway.generation.bodies import CLIP, IMAGE
@@ -90,6 +92,18 @@ def test_every_listed_code_is_in_the_source() -> None:
     listings = (PACKAGE / "web" / "http" / "problem_codes.py", PACKAGE / "job_view.py")
     source = "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py") if path not in listings)
     assert [code for code in (*problem_codes.FAULTS, *job_view.WARNINGS) if f'"{code}"' not in source] == []
+
+
+def test_every_code_of_our_own_for_a_failed_job_is_listed() -> None:
+    found = set()
+    for package in (PACKAGE, Path(workers.__file__).parent):
+        for path in package.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "UpstreamError":
+                    continue
+                if isinstance(node.args[0], ast.Constant):
+                    found.add(node.args[0].value)
+    assert found | {FALLBACK_CODE} == set(job_view.JOB_ERRORS)
 
 
 def test_every_outcome_of_an_attempt_is_listed() -> None:
