@@ -98,21 +98,21 @@ async def test_a_request_with_another_meaning_is_a_mismatch(
 async def test_a_body_that_is_too_large_for_the_upstream_is_refused_before_it_is_stored(
     resources: Resources,
 ) -> None:
-    room = UPSTREAM_BODY_BYTES - 4096 - len(encoded(images=[IMAGE], meta_data=""))
+    room = UPSTREAM_BODY_BYTES - 4096 - len(encoded(images=[IMAGE, IMAGE], meta_data=""))
     with pytest.raises(BodyTooLarge):
         await resources.intake.check(padded(room + 200), "acme")
 
 
 async def test_a_body_of_almost_that_size_is_accepted(resources: Resources) -> None:
     checked = await resources.intake.check(padded(15_000_000), "acme")
-    assert len(checked.media) == 1
+    assert len(checked.media) == 2
 
 
 def padded(size: int) -> bytes:
-    """A good request whose inline picture, with bytes behind its end, weighs about `size` in the body."""
+    """A good request whose two inline pictures, with bytes behind their ends, are about `size` in the body."""
     raw = image("png")
-    extra = size * 3 // 4 - len(raw)
-    return encoded(images=[data_uri("image/png", raw + bytes(extra))])
+    extra = size * 3 // 8 - len(raw)
+    return encoded(images=[data_uri("image/png", raw + bytes(extra))] * 2)
 
 
 async def test_warnings_are_stored_with_the_job(resources: Resources) -> None:
