@@ -109,7 +109,7 @@ async def test_a_body_of_almost_that_size_is_accepted(resources: Resources) -> N
 
 
 def padded(size: int) -> bytes:
-    """A good request whose two inline pictures, with bytes behind their ends, are about `size` in the body."""
+    """A good request whose two inline pictures, with bytes behind their ends, weigh `size`."""
     raw = image("png")
     extra = size * 3 // 8 - len(raw)
     return encoded(images=[data_uri("image/png", raw + bytes(extra))] * 2)
