@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from gateway.background import cancel_all
 from gateway.blobs import BlobStore, Space
 from gateway.errors import BlobStoreUnavailable, DiskFull
 from gateway.telemetry import Outage
@@ -37,8 +38,7 @@ class DiskGauge:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._reader is not None
-        self._reader.cancel()
-        await asyncio.wait([self._reader])
+        await cancel_all(self._reader)
 
     @property
     def space(self) -> Space | None:

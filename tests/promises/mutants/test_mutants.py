@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from gateway.store import script_runner
+from gateway.store.script_linker import compose
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
 from tests.promises.mutants.mutant import DoesNotApply, Mutant
@@ -31,7 +32,7 @@ def test_a_planted_bug_still_applies_and_compiles(name: str, redis_url: str) -> 
             if mutant.file.endswith(f"lib/{Path(mutant.file).name}") or TREE / mutant.file == path:
                 files = [*(SCRIPTS / "lib" / name for name in script_runner._PARTS), path]
                 texts = [planted if file == TREE / mutant.file else file.read_text() for file in files]
-                redis.script_load("".join(texts))
+                redis.script_load(compose("".join(texts[:-1]), texts[-1]))
 
 
 @pytest.mark.parametrize("name", MUTANTS)

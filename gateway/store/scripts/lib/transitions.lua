@@ -52,7 +52,8 @@ local function write_fields(key, transition)
     fields.log, grown = log.newest, grown - #log.log + #log.newest
   end
   if grown ~= 0 then
-    count_bytes(transition.kind == 'job' and key or P .. 'job:' .. redis.call('HGET', key, 'job_id'), grown)
+    local job = transition.kind == 'job' and key or P .. 'job:' .. (redis.call('HGET', key, 'job_id') or '')
+    count_bytes(job, grown)
   end
   set_fields(key, fields)
   for field, by in pairs(numbers) do redis.call('HINCRBY', key, field, by) end
