@@ -161,6 +161,15 @@ ENDS: Final = (
         ),
     ),
     Mutant(
+        "late_video_needs_a_known_status",
+        "workers/confirm.py",
+        "Confirmer._watch",
+        "result_of(polls, given_up=True)",
+        "result_of(polls, given_up=False)",
+        "a video that was paid for is polled until the watch ends, and then dropped",
+        (named("workers/late_result", "a_video_under_an_unknown_status_is_a_late_result"),),
+    ),
+    Mutant(
         "late_result_is_told_again",
         "gateway/store/scripts/lib/effects.lua",
         "add_late_result",

@@ -151,6 +151,20 @@ SUBMISSION: Final = (
         (named("gateway/upstream/vtrix", "the_status_decides_the_outcome"),),
     ),
     Mutant(
+        "poor_form_hides_a_paid_task",
+        "gateway/upstream/vtrix.py",
+        "_read_accepted",
+        "document = decode_paid(body)",
+        "document = decode(body)",
+        "an answer with a byte order mark names its task, but the job is unknown and may be paid for twice",
+        (
+            named(
+                "gateway/upstream/any_body",
+                "a_task_that_was_paid_for_is_accepted_from_an_answer_in_poor_form",
+            ),
+        ),
+    ),
+    Mutant(
         "lost_answer_is_sent_again",
         "gateway/upstream/http.py",
         "HttpUpstream.submit",
