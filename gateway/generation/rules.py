@@ -44,7 +44,7 @@ class Limits:
     prompt_max_characters: int = 5000
     payload_max_characters: int = 1_048_576
     models: tuple[str, ...] = PUBLISHED_MODELS
-    inline_max_bytes: int = 14_900_000
+    inline_max_bytes: int = 14_990_000
 
 
 @dataclass(slots=True)

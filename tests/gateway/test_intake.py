@@ -100,19 +100,28 @@ async def test_a_body_that_is_too_large_for_the_upstream_is_refused_before_it_is
 ) -> None:
     room = UPSTREAM_BODY_BYTES - 4096 - len(encoded(images=[IMAGE, IMAGE], meta_data=""))
     with pytest.raises(BodyTooLarge):
-        await resources.intake.check(padded(room + 200), "acme")
+        await resources.intake.check(padded(room + 200, files=2), "acme")
 
 
-async def test_a_body_of_almost_that_size_is_accepted(resources: Resources) -> None:
-    checked = await resources.intake.check(padded(15_000_000), "acme")
-    assert len(checked.media) == 2
+async def test_a_file_that_no_body_can_hold_is_named_with_what_it_may_have(resources: Resources) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await resources.intake.check(padded(UPSTREAM_BODY_BYTES), "acme")
+    [problem] = caught.value.problems
+    assert (problem.param, problem.code) == ("images[0]", "media_too_large")
+    assert "14990000 bytes" in problem.message
 
 
-def padded(size: int) -> bytes:
-    """A good request whose two inline pictures, with bytes behind their ends, weigh `size`."""
+@pytest.mark.parametrize("size", [15_000_000, 14_990_000 * 4 // 3])
+async def test_a_body_of_almost_that_size_is_accepted(resources: Resources, size: int) -> None:
+    checked = await resources.intake.check(padded(size), "acme")
+    assert len(checked.media) == 1
+
+
+def padded(size: int, files: int = 1) -> bytes:
+    """A good request whose inline pictures, with bytes behind their ends, weigh about `size` in the body."""
     raw = image("png")
-    extra = size * 3 // 8 - len(raw)
-    return encoded(images=[data_uri("image/png", raw + bytes(extra))] * 2)
+    extra = size // files * 3 // 4 - len(raw)
+    return encoded(images=[data_uri("image/png", raw + bytes(extra))] * files)
 
 
 async def test_warnings_are_stored_with_the_job(resources: Resources) -> None:

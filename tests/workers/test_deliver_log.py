@@ -14,6 +14,8 @@ from gateway.delivery.headers import loggable_headers
 from gateway.endpoints import Delivery
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
+from gateway.web.schemas import jobs
+from tests.gateway.web.parsing import parsed
 from workers.deliver import KEPT_ATTEMPTS, LOG_LIMIT_BYTES, Decision, entry_of, noted
 
 FAILED = Decision(DeliveryEvent.ATTEMPT_FAILED, 5.0)
@@ -46,6 +48,14 @@ def test_the_newest_twenty_attempts_are_kept() -> None:
     log = logged(*(entry(number, DeliveryOutcome.HTTP_5XX) for number in range(1, 31)))
     assert [one["number"] for one in log] == list(range(11, 31))
     assert len(log) == KEPT_ATTEMPTS
+
+
+def test_an_entry_has_the_documented_fields_and_no_others() -> None:
+    gave_up = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, None, "the last attempt failed")
+    whole, text = entry(1, DeliveryOutcome.HTTP_5XX, decision=gave_up), entry_of(delivery(1), 0, gave_up, {})
+    assert whole.keys() == jobs.Attempt.__annotations__.keys()
+    parsed(jobs.Attempt, orjson.dumps(whole))
+    parsed(jobs.Attempt, orjson.dumps({**text, "outcome": "endpoint_deleted"}))
 
 
 def test_what_fits_stays_whole() -> None:

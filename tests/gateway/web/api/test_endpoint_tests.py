@@ -7,7 +7,6 @@ import socket
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
@@ -16,6 +15,7 @@ from gateway.lifecycle import DeliveryState
 from gateway.resources import Resources
 from gateway.store.delivery_base import DeliveryQuery
 from gateway.web.schemas import endpoints as schemas
+from gateway.web.schemas import jobs as job_schemas
 from tests.gateway.delivery.subscriber import Subscriber, reply, subscriber
 from tests.gateway.web.api.registering import register
 from tests.gateway.web.parsing import parsed
@@ -43,7 +43,7 @@ async def test_a_test_event_is_signed_and_sent_as_events_are(client: httpx.Async
     assert headers["x-team"] == "video"
     assert headers["content-type"] == "application/json"
     Webhook(made["secret"]).verify(body, headers)
-    sent = orjson.loads(body)
+    sent = parsed(job_schemas.TestEvent, body)
     assert (sent["type"], sent["data"]["endpoint"]) == ("endpoint.test", made["id"])
     assert sent["timestamp"] == result["attempt"]["at"]
     assert "whsec" not in answer.text

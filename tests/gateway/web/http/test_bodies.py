@@ -181,7 +181,18 @@ async def test_an_oversize_post_is_413_and_ends_the_connection(client: httpx.Asy
 
     answer = await client.post("/v1/jobs", content=parts(), headers=headers)
     assert answer.status_code == 413
+    assert "about 14.9 MB together before Base64; give larger ones as URLs" in answer.json()["detail"]
     assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/v1/endpoints", f"/v1/endpoints/ep_{'0' * 26}/recover"])
+async def test_the_way_out_of_a_413_fits_what_was_asked(client: httpx.AsyncClient, path: str) -> None:
+    if path.endswith("recover"):
+        made = await client.post("/v1/endpoints", json={"url": "https://hooks.example.com/x"})
+        path = f"/v1/endpoints/{made.json()['id']}/recover"
+    answer = await client.post(path, content=b" " * 65_537, headers=JSON)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "the body is larger than 65536 bytes; send a smaller one"
 
 
 async def test_a_crowded_process_answers_503_with_retry_after(

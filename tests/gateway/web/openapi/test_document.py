@@ -17,6 +17,7 @@ from gateway.delivery import signing
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.api.routes import API
 from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.openapi.document import document
 from gateway.web.pages.routes import PAGES
@@ -75,6 +76,26 @@ def test_what_may_get_new_values_is_no_closed_enumeration() -> None:
         ("EventJob", "phase"),
     ):
         assert not {"enum", "$ref"} & shapes[shape]["properties"][field].keys()
+
+
+def test_every_response_documents_the_headers_that_it_may_have() -> None:
+    made = document()
+    for item in made["paths"].values():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            metered = any(operation["operationId"] == one.id and one.metered for one in API)
+            for response in operation["responses"].values():
+                shown = made["components"]["responses"].get(
+                    response.get("$ref", "").rpartition("/")[2], response
+                )
+                assert "X-Request-Id" in shown["headers"]
+                assert (
+                    not metered
+                    or "$ref" in response
+                    or {"RateLimit", "RateLimit-Policy"} <= shown["headers"].keys()
+                )
+    assert "Retry-After" in made["paths"]["/v1/jobs/{job_id}"]["get"]["responses"]["200"]["headers"]
 
 
 async def test_the_document_is_served(nobody: httpx.AsyncClient) -> None:

@@ -13,9 +13,11 @@ from gateway.errors import LimitReached, StoreUnavailable
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.event_log import Entry, RedisTenantEvents
+from gateway.web.schemas import jobs
 from gateway.web.streams import hub as streams_module
-from gateway.web.streams.hub import CHUNK_BYTES, PAGE, Chunk, Listener, Message, Streams
+from gateway.web.streams.hub import CHUNK_BYTES, PAGE, Chunk, Listener, Message, Streams, gap
 from tests.gateway.web.api.hearing import SECONDS, post
+from tests.gateway.web.parsing import parsed
 
 
 class Failing(RedisTenantEvents):
@@ -147,6 +149,13 @@ async def test_a_piece_is_as_many_messages_as_it_may_hold_and_one_at_least(
     assert [job.id.encode() in rest.block for job in small] == [True, True, False]
     assert none == Chunk(b"", 1)
     assert around == Chunk(first.block, 3)
+
+
+def test_a_gap_has_the_documented_body_and_no_id() -> None:
+    event, data = gap("1-0", "5-0").block.decode().strip().split("\n")
+    assert event == "event: gap"
+    shown = parsed(jobs.Gap, data.removeprefix("data: "))
+    assert (shown["data"]["after"], shown["data"]["oldest"]) == ("1-0", "5-0")
 
 
 async def test_a_reading_that_was_overtaken_by_the_cut_is_a_gap(
