@@ -22,7 +22,7 @@ told() { until grep -q "$1" told; do sleep 0.05; done; }
 
 
 def tour() -> list[str]:
-    """The blocks of "Run it": start the service; post a job; look at it."""
+    """The blocks of "Run it": start the service; post a job; look at it; look at the sandbox."""
     section = (ROOT / "README.md").read_text().split("## Run it\n")[1].split("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
@@ -34,11 +34,11 @@ def test_the_tour_ends_with_a_video_and_a_verified_webhook(tmp_path: Path) -> No
         if shutil.which(program) is None:
             missing(f"{program}, which runs the commands of the README")
     ports = {name: str(free_port()) for name in ("8080", "8090", "9000")}
-    up, post, look = tour()
+    up, post, look, faults = tour()
     assert up == "make up\n"
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    script = f'{_PRELUDE}{post}told "verified: evt_"\n{look}'
+    script = f'{_PRELUDE}{post}told "verified: evt_"\n{look}{faults}'
     for written, port in ports.items():
         script = script.replace(f":{written}/", f":{port}/").replace(f" {written} ", f" {port} ")
     environment = {name: value for name, value in os.environ.items() if "GATEWAY" not in name}

@@ -132,7 +132,7 @@ def _handler_of(operation: Operation) -> _Endpoint:
         except (GatewayError, HTTPException):
             auth.limit_requests(state_of(request), key)
             raise
-        if response.headers.get("idempotent-replayed"):
+        if "idempotent-replayed" in response.headers:
             auth.limit_requests(state_of(request), key)
         return response
 
