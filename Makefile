@@ -34,7 +34,7 @@ up: $(READY) ## the whole service on this machine
 	@$(BIN)/vidu-gateway up $(ARGS)
 
 test: $(READY) extras ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations 10 $(ARGS)
 
 faults: $(READY) ## kill, freeze, cut off and cut power under load (SCALE=1 SEED=n)
 	@$(BIN)/python -m tests.promises.faults --scale $(or $(SCALE),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
