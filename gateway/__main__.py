@@ -8,7 +8,7 @@ import socket
 import sys
 from importlib.metadata import version
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -34,6 +34,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
         super().__init__(config)
+        self._app: Any = config.app  # `loaded_app` may be wrapped, for proxies
         self._drain_seconds = drain_seconds
         self._stop_request: tuple[int, float] | None = None  # the signal, and until when to serve
 
@@ -42,7 +43,7 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self._stop_request = sig, Environment().monotonic() + self._drain_seconds
-        self.config.loaded_app.state.drain.begun = True
+        self._app.state.drain.begun = True
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop_request is not None and Environment().monotonic() >= self._stop_request[1]:
@@ -58,7 +59,7 @@ class _Server(uvicorn.Server):
             )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        state: State = self.config.loaded_app.state.gateway
+        state: State = self._app.state.gateway
         state.stopping.set()
         await super().shutdown(sockets)
         structlog.get_logger().info("gateway_stopped")

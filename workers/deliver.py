@@ -111,7 +111,9 @@ class DeliveryWorker:
         if trace is not None:
             ours = {**ours, "traceparent": trace}
         also = await self.networks(delivery.tenant)
-        return await self.deliverer.post(url, headers.outgoing(added, ours), body, also, delivery.tenant)
+        outgoing = headers.outgoing(added, ours)
+        attempt = await self.deliverer.post(url, outgoing, body, also, delivery.tenant)
+        return attempt.hiding(added.values())
 
     async def _record(
         self,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway.delivery.headers import printable
+from gateway.delivery.headers import MASK, printable
 from gateway.delivery.timing import Timings
 
 EXCERPT_LIMIT_BYTES: Final = 2_048
 HINT_CHARACTERS: Final = 200
+_MIN_SECRET: Final = 4  # characters; a shorter value is no secret, and would hide every other word
 _RETRY_AFTER_LIMIT: Final = 64
 _GONE: Final = "answered 410 Gone"
 _DISABLE: Final = "answered with the header webhook-delivery: disable"
@@ -75,6 +77,24 @@ class AttemptResult:
     hint: str | None = None
     disables: str | None = None
     url: str = ""
+
+    def hiding(self, secrets: Iterable[str]) -> AttemptResult:
+        """The attempt without these values of the endpoint's headers, or their words, which a subscriber may
+        have echoed."""
+        words = {word for value in secrets for word in (value, *value.split()) if len(word) >= _MIN_SECRET}
+        if not words:
+            return self
+        echoed = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+
+        def hide(text: str) -> str:
+            return echoed.sub(MASK, text)
+
+        return replace(
+            self,
+            excerpt=hide(self.excerpt),
+            headers={name: hide(value) for name, value in self.headers.items()},
+            hint=None if self.hint is None else hide(self.hint),
+        )
 
     def public(self) -> dict[str, Any]:
         """The attempt as the API shows it to the owner of the endpoint."""

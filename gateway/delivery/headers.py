@@ -8,6 +8,8 @@ from typing import Final
 
 MAX_HEADERS: Final = 20
 MAX_HEADERS_BYTES: Final = 4_096
+#: Shown instead of a value. It is not accepted as one.
+MASK: Final = "********"
 KEPT_HEADERS: Final = 20
 KEPT_BYTES: Final = 1_024
 _KEPT_VALUE_CHARACTERS: Final = 256

@@ -15,13 +15,12 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.delivery.headers import MASK
 from gateway.endpoints import Endpoint, SealedHeaders
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.keyring import Keyring
 
-#: What is shown instead of a value. It is not accepted as one.
-MASK: Final = "********"
 _PURPOSE: Final = "endpoint headers"
 _NONCE_BYTES: Final = 12
 _ENTROPY: Final = Environment().entropy

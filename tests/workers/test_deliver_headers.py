@@ -60,3 +60,15 @@ async def test_without_the_key_of_its_headers_a_delivery_is_held_and_says_why(ri
         again = await rig.deliver(delivery)
     assert (again.state, again.attempts) == (DeliveryState.DELIVERED, 1)
     assert headers_of(served)["authorization"] == "Bearer canary-5d1e"
+
+
+async def test_what_a_subscriber_echoes_of_the_headers_is_not_kept(rig: Rig) -> None:
+    lines = ["X-Echo: Bearer canary-5d1e", "Location: /canary-5d1e?team=video"]
+    body = b'{"authorization": "Bearer canary-5d1e", "token": "canary-5d1e", "status": "odd"}'
+    async with subscriber(reply(302, body, *lines)) as served:
+        await with_headers(rig, rig.resources.keyring, served.url)
+        delivery = await rig.deliver(await only(rig, await rig.completed()))
+    [entry] = delivery.log
+    assert "canary" not in repr(entry)
+    assert entry["excerpt"] == '{"authorization": "********", "token": "********", "status": "odd"}'
+    assert entry["response_headers"]["x-echo"] == "********"

@@ -163,8 +163,9 @@ async def _test(state: State, endpoint: Endpoint) -> schemas.TestResult:
     keyring = state.resources.keyring
     ours = signing.sign(_secrets(keyring, endpoint, now), event_id, now // 1000, body)
     also = await state.resources.tenants.networks(endpoint.tenant)
-    headers = outgoing(_headers(keyring, endpoint), ours)
-    result = await state.deliverer.post(endpoint.url, headers, body, also, endpoint.tenant)
+    added = _headers(keyring, endpoint)
+    sent = await state.deliverer.post(endpoint.url, outgoing(added, ours), body, also, endpoint.tenant)
+    result = sent.hiding(added.values())
     attempt = {"at": rfc3339(now), **result.public(), "hint": _hint(result)}
     return {
         "delivered": result.outcome is DeliveryOutcome.SUCCEEDED,

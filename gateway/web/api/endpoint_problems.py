@@ -12,8 +12,7 @@ from pydantic_core import ErrorDetails
 
 from gateway import strict_json
 from gateway.delivery.guard import Guard
-from gateway.delivery.headers import MAX_HEADERS, fault_of_header, fault_of_headers
-from gateway.delivery.sealing import MASK
+from gateway.delivery.headers import MASK, MAX_HEADERS, fault_of_header, fault_of_headers
 from gateway.errors import InvalidRequest, Problem, not_one_of, shown
 from gateway.web.api.webhook_urls import target_problem
 from gateway.web.schemas.endpoints import (

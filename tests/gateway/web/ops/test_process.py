@@ -28,9 +28,10 @@ def test_a_port_in_use_is_a_wrong_setting(nursery: Nursery, redis_url: str, tmp_
     assert "Traceback" not in said
 
 
-def test_it_says_where_it_listens_and_that_it_stopped(redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("proxies", ["", "127.0.0.0/8"])
+def test_it_says_where_it_listens_and_that_it_stopped(redis_url: str, tmp_path: Path, proxies: str) -> None:
     port = free_port()
-    chosen = environment(redis_url, port, tmp_path)
+    chosen = environment(redis_url, port, tmp_path) | {"GATEWAY_TRUSTED_PROXIES": proxies}
     command = [sys.executable, "-m", "gateway"]
     with subprocess.Popen(command, env=chosen, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
