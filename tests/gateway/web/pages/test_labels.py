@@ -56,7 +56,7 @@ async def test_an_account_is_held_until_its_time_has_passed(
     await redis.hset(keys.account("main"), "hold_until", (seconds + ahead) * 1000)  # type: ignore[misc]
     row = await text_of(browser, "/ops/upstream", "account-main")
     assert row.startswith(f"main {label} ")
-    assert (datetime.fromtimestamp(seconds, UTC).strftime("%b %d,") in row) is (label == "held")
+    assert (datetime.fromtimestamp(seconds + ahead, UTC).strftime("%b %d,") in row) is (label == "held")
 
 
 async def test_slots_that_a_429_cut_are_shown_with_the_account(
