@@ -35,7 +35,7 @@ from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
-from gateway.store.samples import RedisHistory
+from gateway.store.samples import RedisSamples
 from gateway.store.script_runner import Scripts
 from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
@@ -66,7 +66,7 @@ class Resources:
     client_keys: RedisKeyStore
     sessions: RedisSessions
     gauges: RedisGauges
-    history: RedisHistory
+    samples: RedisSamples
     lane_views: RedisLaneViews
     workers: RedisWorkers
     notifications: Notifications
@@ -132,7 +132,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
         gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
-        history=RedisHistory(redis, scripts),
+        samples=RedisSamples(redis, scripts),
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),

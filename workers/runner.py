@@ -93,7 +93,7 @@ def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[
         asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
         asyncio.create_task(sweeper.run(), name="sweep"),
         asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
-        asyncio.create_task(Sampler(r.history).run(), name="history"),
+        asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
     ]

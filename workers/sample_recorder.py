@@ -7,16 +7,16 @@ import contextlib
 from dataclasses import dataclass
 
 from gateway.errors import StoreUnavailable
-from gateway.store.samples import SAMPLE_MS, RedisHistory
+from gateway.store.samples import SAMPLE_MS, RedisSamples
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    history: RedisHistory
+    samples: RedisSamples
 
     async def run(self) -> None:
         """Runs for ever. While Redis is away there is a gap; other tasks log that."""
         while True:
             with contextlib.suppress(StoreUnavailable):
-                await self.history.sample()
+                await self.samples.sample()
             await asyncio.sleep(SAMPLE_MS / 1000)

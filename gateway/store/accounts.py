@@ -64,7 +64,7 @@ class RedisAccounts:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.time()
                 pipe.zcard(keys.slots(Role.SUBMIT))
-                pipe.hgetall(keys.SEATS)
+                pipe.hgetall(keys.ACCOUNT_INFLIGHT)
                 pipe.exists(keys.PAUSED)
                 for one in self.limits:
                     pipe.hgetall(keys.account(one.name))

@@ -27,7 +27,7 @@ OPS_EVENTS = f"{PREFIX}ops:events"
 QUARANTINE = f"{PREFIX}quarantine"
 HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
-SEATS = f"{PREFIX}submit:account_inflight"
+ACCOUNT_INFLIGHT = f"{PREFIX}submit:account_inflight"
 
 
 def account(name: str) -> str:

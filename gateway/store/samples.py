@@ -45,7 +45,7 @@ class Sample:
     job_times: tuple[int, ...] = ()
 
 
-class RedisHistory:
+class RedisSamples:
     """A stream of samples. Every call may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis, scripts: Scripts) -> None:

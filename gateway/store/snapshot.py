@@ -125,7 +125,7 @@ class RedisGauges:
         pipe.hgetall(keys.COUNTS)
         pipe.hgetall(keys.TALLY)
         pipe.get(keys.SWEPT)
-        pipe.hgetall(keys.SEATS)
+        pipe.hgetall(keys.ACCOUNT_INFLIGHT)
         pipe.hmget(keys.CALLBACK_PATH, ["last", "probed_at"])
         pipe.zrange(keys.UNKNOWNS, 0, 0, withscores=True)
         pipe.info("memory")

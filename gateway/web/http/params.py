@@ -24,7 +24,6 @@ W = TypeVar("W", bound=StrEnum)
 
 Schema = Mapping[str, Any]
 
-FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
 _MAX_PROBLEMS: Final = 20
 _MAX_NAME_CHARACTERS: Final = 64
@@ -211,15 +210,6 @@ def choice(name: str, description: str, words: type[W], default: W | None = None
         raise InvalidValue("not_one_of", f"send one of {', '.join(words)}")
 
     return Param(name, description, schema, read, default)
-
-
-def flag(name: str, description: str) -> Param[bool]:
-    def read(text: str) -> bool:
-        if text in FLAGS:
-            return FLAGS[text]
-        raise InvalidValue("not_one_of", f"send one of {', '.join(FLAGS)}")
-
-    return Param(name, description, {"type": "string", "enum": list(FLAGS)}, read, default=False)
 
 
 @overload

@@ -59,7 +59,7 @@ async def lane_states(state: State, role: Role, rows: Sequence[LaneRow]) -> list
 
 async def history(request: Request, key: Key, params: Params) -> Response:
     """Samples of the last minutes, oldest first."""
-    found = await state_of(request).resources.history.read(params[MINUTES] * 60_000)
+    found = await state_of(request).resources.samples.read(params[MINUTES] * 60_000)
     data = [_sample(sample) for sample in found]
     return json_answer(schemas.History(object="history", every_seconds=SAMPLE_MS // 1000, data=data))
 

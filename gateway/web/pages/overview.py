@@ -38,7 +38,7 @@ async def show(request: Request) -> Response:
     overview, workers, samples = await asyncio.gather(
         ops_overview.read(state),
         ops_overview.worker_rows(state),
-        state.resources.history.read(_MINUTES * 60_000),
+        state.resources.samples.read(_MINUTES * 60_000),
     )
     return render(
         request,

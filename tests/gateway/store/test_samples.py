@@ -12,7 +12,7 @@ from gateway.dispatch import Role
 from gateway.store import keys, samples
 from gateway.store.lane_views import RedisLaneViews
 from gateway.store.lanes import Lanes
-from gateway.store.samples import RedisHistory
+from gateway.store.samples import RedisSamples
 from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import Accept
 
@@ -24,7 +24,7 @@ async def test_a_sample_holds_how_it_stands_and_what_was_counted(
         await accept()
     await redis.hset(keys.TALLY, "jobs_finished|completed", "3")  # type: ignore[misc]
     await redis.hset(keys.TALLY, "jobs_finished|failed", "1")  # type: ignore[misc]
-    past = RedisHistory(redis, scripts)
+    past = RedisSamples(redis, scripts)
     assert await past.sample()
     [sample] = await past.read(60_000)
     assert (sample.waiting, sample.in_flight, sample.accepted) == (3, 2, 5)
@@ -35,7 +35,7 @@ async def test_however_many_take_samples_one_is_kept_of_each_time(
     redis: Redis, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "SAMPLE_MS", 200)
-    past = RedisHistory(redis, scripts)
+    past = RedisSamples(redis, scripts)
     assert sum(await asyncio.gather(*(past.sample() for _ in range(20)))) == 1
     await asyncio.sleep(0.25)
     assert await past.sample()

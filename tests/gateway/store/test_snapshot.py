@@ -106,7 +106,7 @@ async def test_each_account_is_told_with_what_is_held_of_it(redis: Redis) -> Non
     accounts = (AccountLimits("main", 3), AccountLimits("second", 2))
     submit = replace(ROLES[Role.SUBMIT], accounts=accounts)
     await redis.zadd(keys.slots(Role.SUBMIT), dict.fromkeys(("acme|job_1", "acme|job_2", "acme|job_3"), 1))
-    await redis.hset(keys.SEATS, "second", "2")  # type: ignore[misc]
+    await redis.hset(keys.ACCOUNT_INFLIGHT, "second", "2")  # type: ignore[misc]
     found = await RedisGauges(redis, time.monotonic, submit).read()
     assert [(one.name, one.in_flight, one.limit) for one in found.accounts] == [
         ("main", 1, 3),

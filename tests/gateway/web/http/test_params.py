@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from gateway.web.http.headers import gather
-from gateway.web.http.params import InvalidValue, Param, Params, Reader, choice, flag, integer, seconds, text
+from gateway.web.http.params import InvalidValue, Param, Params, Reader, choice, integer, seconds, text
 from gateway.web.http.problems import Refusal
 
 
@@ -22,7 +22,6 @@ class Colour(StrEnum):
 LIMIT = integer("limit", "At most.", 1, 100, 20)
 COLOUR = choice("colour", "Its colour.", Colour)
 SHADE = choice("shade", "Its shade.", Colour, Colour.BLUE)
-DRY = flag("dry", "Whether.")
 NAME = text("name", "Its name.", "^[a-z]{1,5}$", "the name of a thing")
 OWNER = text("owner", "Whose.", "^[a-z]{1,5}$", "the name of an owner", missing="say whose: owner=NAME")
 DEADLINE = seconds("Gateway-Deadline", "Until when.", 60)
@@ -37,7 +36,7 @@ def _words(given: str) -> list[str]:
 
 WORDS: Param[list[str] | None] = Param("Words", "Some.", {"type": "string"}, _words, None, repeatable=True)
 
-QUERY = (LIMIT, COLOUR, SHADE, DRY, NAME)
+QUERY = (LIMIT, COLOUR, SHADE, NAME)
 HEADERS = (DEADLINE, MOOD, WORDS)
 
 
@@ -75,11 +74,6 @@ def faults(
         ("colour=red", COLOUR, Colour.RED),
         ("", SHADE, Colour.BLUE),
         ("shade=red", SHADE, Colour.RED),
-        ("", DRY, False),
-        ("dry=1", DRY, True),
-        ("dry=true", DRY, True),
-        ("dry=0", DRY, False),
-        ("dry=false", DRY, False),
         ("", NAME, None),
         ("name=abc", NAME, "abc"),
         ("limit=3&name=abc", NAME, "abc"),
@@ -102,10 +96,6 @@ def test_each_kind_has_its_type_and_its_default(query: str, param: Param[Any], v
             for value in ("RED", "green", "", "red%0A")
         ),
         *(
-            (f"dry={value}", ("dry", "not_one_of", "send one of 0, 1, false, true"))
-            for value in ("yes", "TRUE", "", "2")
-        ),
-        *(
             (
                 f"name={value}",
                 ("name", "wrong_form", "is not the name of a thing, which matches ^[a-z]{1,5}$"),
@@ -115,7 +105,7 @@ def test_each_kind_has_its_type_and_its_default(query: str, param: Param[Any], v
         ("limit=1&limit=1", ("limit", "given_twice", "is given twice; send it once")),
         (
             "limits=1",
-            ("limits", "unknown_parameter", "is not a parameter here; use limit, colour, shade, dry, name"),
+            ("limits", "unknown_parameter", "is not a parameter here; use limit, colour, shade, name"),
         ),
         ("x" * 80 + "=1", ("x" * 64, "unknown_parameter", "")),
     ],

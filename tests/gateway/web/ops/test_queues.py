@@ -87,7 +87,7 @@ async def test_the_history_is_what_was_sampled(
 ) -> None:
     assert (await operator.get("/ops/api/history")).json()["data"] == []
     await client.post("/v1/jobs", json=BODY)
-    await state.resources.history.sample()
+    await state.resources.samples.sample()
     answer = await operator.get("/ops/api/history?minutes=5")
     [sample] = parsed(queues.History, answer.content)["data"]
     assert (sample["accepted"], sample["finished"]) == (1, 0)
