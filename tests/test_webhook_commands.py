@@ -28,7 +28,12 @@ curl() {{
 python3() {{
   if test "$1 $2" = "-m venv"; then ln -s {sys.prefix} "$3"; else command python3 "$@"; fi
 }}
-told() {{ until grep -q "$1" told; do sleep 0.05; done; }}
+told() {{
+  until grep -q "$1" told; do
+    test -n "$(jobs -r)" || grep -q "$1" told || {{ echo "nothing runs that could print: $1"; return 1; }}
+    sleep 0.05
+  done
+}}
 vidu-gateway() {{
   {sys.executable} -m gateway.cli "$@" &
   told "waiting for events"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.blobs import BlobStore
+from gateway.blobs import BlobStore, IsLive
 from gateway.dispatch import Role, Ticket
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
@@ -124,22 +123,32 @@ async def test_of_many_sweepers_one_makes_the_pass(rig: Rig) -> None:
     assert 0 < await rig.redis.pttl(keys.SWEEP) <= 1000
 
 
-async def test_files_of_jobs_that_were_never_accepted_are_forgotten(rig: Rig, tmp_path: Path) -> None:
+class WatchedBlobs(BlobStore):
+    """`swept`: set when a pass is over."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        super().__init__(folder, clock)
+        self.swept = asyncio.Event()
+
+    async def sweep(self, is_live: IsLive, older_than_seconds: float) -> int:
+        dropped = await super().sweep(is_live, older_than_seconds)
+        self.swept.set()
+        return dropped
+
+
+async def test_files_of_jobs_that_were_never_accepted_are_forgotten_after_a_quarter_of_an_hour(
+    rig: Rig, tmp_path: Path
+) -> None:
     live = await rig.accept()
-    blobs = BlobStore(tmp_path, rig.clock)
+    blobs = WatchedBlobs(tmp_path, rig.clock)
     kept = await blobs.put(live.id, b"kept", "png")
     orphan = await blobs.put(new_job().id, b"orphan", "png")
-    rig.clock.ahead = 4000
+    rig.clock.ahead = 1000
     running = asyncio.create_task(replace(rig.sweeper, blobs=blobs).run_blobs())
-
-    async def forgotten() -> bool:
-        with contextlib.suppress(NotFound):
-            await blobs.read(orphan)
-            return False
-        return True
-
-    await eventually(forgotten)
+    await asyncio.wait_for(blobs.swept.wait(), 60)
     await end(running)
+    with pytest.raises(NotFound):
+        await blobs.read(orphan)
     assert await blobs.read(kept) == b"kept"
 
 

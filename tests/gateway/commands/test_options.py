@@ -46,7 +46,7 @@ def test_the_key_goes_to_the_server_of_the_variable(name: str, other: tuple[str,
     url, keys = other
     environment = {"VIDU_GATEWAY_URL": url, "VIDU_GATEWAY_OPS_KEY": KEY}
     CliRunner().invoke(app, name.split(), env=environment)
-    assert keys[0] == f"Bearer {KEY}"
+    assert keys[:1] == [f"Bearer {KEY}"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ _PLANS: Final = "tests/promises/mutants/test_plans.py::test_a_run_that_showed_a_
 
 def named(module: str, name: str = "") -> str:
     """pytest's name of a test, or of all in a module: `workers/sweep` is tests/workers/test_sweep.py."""
-    folder, _, file = module.rpartition("/")
-    return f"tests/{folder}/test_{file}.py" + (f"::test_{name}" if name else "")
+    folder, slash, file = module.rpartition("/")
+    return f"tests/{folder}{slash}test_{file}.py" + (f"::test_{name}" if name else "")
 
 
 def plan(scenario: str, faults: str) -> str:

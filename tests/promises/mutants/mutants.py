@@ -6,6 +6,11 @@ from typing import Final
 
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
+from tests.promises.mutants.limits import LIMITS
+from tests.promises.mutants.reading import READING
 from tests.promises.mutants.submission import SUBMISSION
+from tests.promises.mutants.truth import TRUTH
 
-MUTANTS: Final = {mutant.name: mutant for mutant in (*SUBMISSION, *EVIDENCE, *ENDS)}
+PLANTED: Final = (*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *TRUTH)
+#: By name.
+MUTANTS: Final = {mutant.name: mutant for mutant in PLANTED}

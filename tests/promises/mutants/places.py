@@ -18,7 +18,7 @@ _LUA_CONSTANT: Final = re.compile(
 def spans_of(text: str, file: str, name: str) -> list[Span]:
     """The parts of `text` that belong to a qualified name: of a function, a class, or a constant of the file
     (`Submitter._record`, `judge_account`, `JOB_TRANSITIONS`). "": all that is in no function, such as the
-    steps of a script. Empty when there is no such name."""
+    steps of a script, or a whole page. Empty when there is no such name."""
     found = list(_python(text) if file.endswith(".py") else _lua(text))
     if name:
         return [span for one, span in found if one == name]

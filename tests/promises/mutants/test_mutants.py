@@ -9,12 +9,9 @@ from redis import Redis
 
 from gateway.store import script_runner
 from gateway.store.script_linker import compose
-from tests.promises.mutants.ends import ENDS
-from tests.promises.mutants.evidence import EVIDENCE
 from tests.promises.mutants.mutant import DoesNotApply, Mutant
-from tests.promises.mutants.mutants import MUTANTS
+from tests.promises.mutants.mutants import MUTANTS, PLANTED
 from tests.promises.mutants.places import spans_of
-from tests.promises.mutants.submission import SUBMISSION
 
 TREE = Path(__file__).parents[3]
 SCRIPTS = TREE / "gateway" / "store" / "scripts"
@@ -46,9 +43,9 @@ def test_the_tests_that_are_named_are_there(name: str) -> None:
 
 
 def test_no_two_bugs_share_a_name_or_a_patch() -> None:
-    planted = (*SUBMISSION, *EVIDENCE, *ENDS)
-    assert len({mutant.name for mutant in planted}) == len(planted)
-    assert len({(mutant.file, mutant.function, mutant.old, mutant.new) for mutant in planted}) == len(planted)
+    assert len(MUTANTS) == len(PLANTED)
+    patches = {(mutant.file, mutant.function, mutant.old, mutant.new) for mutant in PLANTED}
+    assert len(patches) == len(PLANTED)
 
 
 @pytest.mark.parametrize("text", ["", "def f():\n    old, old\n", "old\n", "def g():\n    old\n"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import ScopeMissing, StoreUnavailable
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import client_keys, keys
@@ -134,6 +135,27 @@ class Counting:
 
 def a_key(name: str, expires_at: int | None = None) -> Key:
     return Key(name, "acme", frozenset({Scope.JOBS_READ}), "", "test", 1, expires_at=expires_at)
+
+
+@pytest.mark.parametrize(
+    ("becomes", "why"),
+    [
+        (None, "this key was revoked"),
+        ({"revoked_at": 9}, "this key was revoked"),
+        ({"expires_at": 9}, "this key has expired"),
+        ({"scopes": frozenset({Scope.ENDPOINTS_WRITE})}, str(ScopeMissing(Scope.JOBS_READ))),
+    ],
+)
+async def test_whatever_ends_a_key_is_noticed_at_its_next_reading(
+    becomes: dict[str, Any] | None, why: str
+) -> None:
+    mine = a_key("mine")
+    store = Counting() if becomes is None else Counting(replace(mine, **becomes))
+    watch = KeyWatch(store, lambda: 10)  # type: ignore[arg-type]
+    with watch.watching(mine, Scope.JOBS_READ, WakeSignal()) as watched:
+        await watch._read(["mine"])
+        watch._end()
+        assert str(watched.ended) == why
 
 
 async def test_a_key_is_read_once_however_many_wait_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

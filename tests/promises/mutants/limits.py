@@ -1,0 +1,321 @@
+"""Bugs in what bounds one tenant, one key or one session, and in what keeps strangers out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.promises.mutants.mutant import Mutant, named
+
+LIMITS: Final = (
+    Mutant(
+        "media_are_in_no_quota",
+        "gateway/store/scripts/accept.lua",
+        "",
+        "if media > 0 and order.media_max then",
+        "if media < 0 then",
+        "a tenant fills the disk with posts of 19 MB that count as a few kB",
+        (named("gateway/intake", "media_count_for_their_tenant_until_the_job_is_finished"),),
+    ),
+    Mutant(
+        "media_are_written_before_the_job_is_judged",
+        "gateway/intake.py",
+        "Intake.accept",
+        "            known = await self._store(job, checked, fingerprint, check_only=True)\n"
+        "            if known.replayed:\n"
+        "                return await self._replayed(job, known)\n",
+        "",
+        "jobs that are refused write as much to the disk as those that are accepted",
+        (named("gateway/intake", "a_job_with_media_that_is_refused_writes_no_file"),),
+    ),
+    Mutant(
+        "orphans_stay_for_an_hour",
+        "workers/sweep.py",
+        "_BLOB_AGE_SECONDS",
+        "= 900.0",
+        "= 3600.0",
+        "files of jobs that were never stored keep the disk full for over an hour",
+        (
+            named(
+                "workers/sweep",
+                "files_of_jobs_that_were_never_accepted_are_forgotten_after_a_quarter_of_an_hour",
+            ),
+        ),
+    ),
+    Mutant(
+        "logs_grow_without_limit",
+        "workers/deliver.py",
+        "noted",
+        "    sizes = [len(orjson.dumps(one)) + 1 for one in log]\n",
+        "    sizes = [0 for one in log]\n",
+        "a subscriber with long replies makes each delivery take 100 kB of Redis",
+        (named("workers/deliver_log"),),
+    ),
+    Mutant(
+        "only_jobs_are_metered",
+        "gateway/web/operation.py",
+        "_handler_of.answer",
+        "        if operation.metered is None:\n",
+        "        if operation:\n",
+        "a tenant redelivers and checks as often as it likes, and each time Redis stores more",
+        (
+            named(
+                "gateway/web/api/metering",
+                "above_its_rate_a_tenant_gets_a_429_that_says_when_and_others_do_not",
+            ),
+        ),
+    ),
+    Mutant(
+        "only_revocation_ends_a_stream",
+        "gateway/web/key_watch.py",
+        "_why",
+        "    if key.expired(now):\n"
+        '        return Unauthenticated("this key has expired")\n'
+        "    return None if scope in key.scopes else ScopeMissing(scope)\n",
+        "    return None\n",
+        "a key that leaked, and was rotated without overlap, reads every event for as long as it likes",
+        (named("gateway/web/api/key_ends", "whatever_ends_a_key_is_noticed_at_its_next_reading"),),
+    ),
+    Mutant(
+        "keys_of_streams_are_read_every_30_seconds",
+        "gateway/web/key_watch.py",
+        "CHECK_SECONDS",
+        "= 2.0",
+        "= 30.0",
+        "a key that leaked reads events for half a minute after it was revoked",
+        (named("gateway/web/api/key_ends", "a_key_that_ended_is_used_for_less_than_five_seconds"),),
+    ),
+    Mutant(
+        "clips_wait_in_one_line",
+        "gateway/intake.py",
+        "_inspections",
+        "places=2, of_tenant=1, waiting=8,",
+        "places=2, of_tenant=2, waiting=10_000,",
+        "16 checks of one tenant's clips make another's post wait for nine seconds",
+        (named("gateway/intake", "clips_of_one_tenant_hold_up_no_other"),),
+    ),
+    Mutant(
+        "requests_are_not_counted",
+        "gateway/web/auth.py",
+        "limit_requests",
+        "if wait := state.requests.wait(key.tenant):",
+        "if wait := 0:",
+        "one tenant's GETs take all of a process",
+        (named("gateway/web/request_limits", "a_request_over_the_rate_is_told_what_is_allowed"),),
+    ),
+    Mutant(
+        "every_ipv6_address_is_another_client",
+        "gateway/web/http/login_limits.py",
+        "network_of",
+        "return str(address.ipv4_mapped or int(address) >> (128 - _OURS_BITS))",
+        "return str(address)",
+        "who has an IPv6 network has 2 ** 64 addresses, and so no limit",
+        (named("gateway/web/request_limits", "the_metrics_are_bounded_for_each_address"),),
+    ),
+    Mutant(
+        "refused_jobs_cost_nothing",
+        "gateway/web/operation.py",
+        "_handler_of.serve",
+        "            auth.limit_requests(state_of(request), key)\n            raise\n",
+        "            raise\n",
+        "one tenant's bad posts, large as they are, take all of a process",
+        (named("gateway/web/request_limits", "a_new_job_counts_only_when_it_is_refused_or_replayed"),),
+    ),
+    Mutant(
+        "waits_are_not_counted",
+        "gateway/web/api/long_poll.py",
+        "_counted",
+        "if state.waits[tenant] >= most:",
+        "if most < 0:",
+        "one key holds 1,500 requests open",
+        (named("gateway/web/request_limits", "a_tenant_may_wait_for_so_many_jobs_at_once_and_no_more"),),
+    ),
+    Mutant(
+        "signing_out_forgets_the_cookie_only",
+        "gateway/web/pages/sessions.py",
+        "sign_out",
+        "        await state_of(request).resources.sessions.end(digest_of(cookie))\n",
+        "        return\n",
+        "who has copied the cookie acts on as the operator who has signed out",
+        (named("gateway/web/pages/sessions", "signing_out_ends_the_session_in_every_process"),),
+    ),
+    Mutant(
+        "keys_may_be_guessed_without_limit",
+        "gateway/web/http/login_limits.py",
+        "LoginLimits.count",
+        "if wait := self._of_address.wait(network_of(client)):",
+        "if wait := 0:",
+        "one address tries keys as fast as it can",
+        (named("gateway/web/pages/sessions", "attempts_to_sign_in_are_limited_for_each_address"),),
+    ),
+    Mutant(
+        "an_origin_is_parsed_as_a_url",
+        "gateway/web/pages/sessions.py",
+        "refuse_foreign",
+        '    foreign = headers.get(b"sec-fetch-site"',
+        "    from urllib.parse import urlsplit\n\n"
+        '    urlsplit(headers.get(b"origin", b"").decode("latin-1"))\n'
+        '    foreign = headers.get(b"sec-fetch-site"',
+        "a form with the origin http://[ is a 500",
+        (named("gateway/web/pages/sessions", "a_form_from_another_site_changes_nothing[headers2]"),),
+    ),
+    Mutant(
+        "a_form_s_token_is_compared_as_text",
+        "gateway/web/pages/sessions.py",
+        "actor_of",
+        'hmac.compare_digest(viewer.token.encode(), (token or "").encode())',
+        'hmac.compare_digest(viewer.token, token or "")',
+        "a form whose token is not ASCII is a 500",
+        (named("gateway/web/pages/sessions", "a_form_without_the_session_s_token_changes_nothing"),),
+    ),
+    Mutant(
+        "a_result_url_is_taken_for_valid",
+        "gateway/web/pages/rendering.py",
+        "_origin",
+        "except ValueError:",
+        "except KeyError:",
+        "the page of a job is a 500 because of the URL that the upstream gave its video",
+        (named("gateway/web/pages/pages", "a_result_under_any_url_leaves_the_page_whole"),),
+    ),
+    Mutant(
+        "any_host_is_parsed",
+        "gateway/web/server/hosts.py",
+        "SecurityPolicy.fault_of",
+        '        if found is None or not _is_address(found["ipv6"]):\n            return _MALFORMED\n',
+        "        if found is None:\n"
+        '            named = urlsplit("//" + headers[b"host"].decode("latin-1"))\n'
+        '            found = _HOST.match(named.hostname or "")\n'
+        "        assert found is not None\n",
+        "a request with the host [ is a 500, or is served where no such host is allowed",
+        (named("gateway/web/server/heads", "a_malformed_host_is_refused_everywhere[allowed0-[]"),),
+    ),
+    Mutant(
+        "any_coding_before_chunked",
+        "gateway/web/server/heads.py",
+        "check_framing",
+        'if codings[-1] == b"chunked" and len(codings) > 1:',
+        "if not codings:",
+        "a body that is compressed and chunked is taken for the JSON that it is not",
+        (named("gateway/web/server/heads", "a_refused_head_gets_a_problem_document"),),
+    ),
+    Mutant(
+        "the_host_in_the_target_is_ignored",
+        "gateway/web/server/heads.py",
+        "origin_form",
+        '    headers[:] = [header for header in headers if header[0] != b"host"]\n'
+        '    headers.append((b"host", host if parsed.port is None else b"%s:%d" % (host, parsed.port)))\n',
+        "",
+        "a request for a host that is not allowed is served, because its target names it and not its header",
+        (named("gateway/web/server/heads", "the_host_in_the_target_counts_and_not_the_header"),),
+    ),
+    Mutant(
+        "sandbox_admin_needs_no_key",
+        "gateway/sandbox/admin.py",
+        "_keyed.answer",
+        "if account_of(request, VTRIX) != MAIN:",
+        "if not sandbox:",
+        "whoever reaches the sandbox reads the tokens of its callbacks",
+        (
+            named(
+                "gateway/sandbox/accounts",
+                "only_the_key_of_the_main_account_opens_the_admin_routes[None]",
+            ),
+        ),
+    ),
+    Mutant(
+        "the_upstream_may_be_a_subscriber",
+        "gateway/delivery/guard.py",
+        "own_addresses",
+        "filter(None, (settings.public_url, settings.upstream_url))",
+        "filter(None, (settings.public_url,))",
+        "a tenant makes us post to the sandbox's admin routes",
+        (named("gateway/delivery/guard_own", "the_upstream_and_a_sandbox_in_its_place_are_no_subscribers"),),
+    ),
+    Mutant(
+        "endpoints_ignore_the_idempotency_key",
+        "gateway/web/api/endpoints.py",
+        "create",
+        "claim = claim_of(resources.keyring, params[IDEMPOTENCY_KEY], wanted)",
+        "claim = None",
+        "a client that repeats its request has two endpoints, and gets every event twice",
+        (named("gateway/web/api/endpoint_idempotency", "the_same_key_and_body_get_the_same_answer"),),
+    ),
+    Mutant(
+        "header_values_are_stored_in_clear",
+        "gateway/delivery/sealing.py",
+        "with_headers",
+        "    if not headers:\n        return replace(endpoint, headers={}, sealed_headers=None)\n",
+        "    if keyring:\n        return replace(endpoint, headers=dict(headers), sealed_headers=None)\n",
+        "a leak of Redis leaks the subscribers' tokens",
+        (named("gateway/web/api/endpoint_headers", "values_are_shown_once_and_not_in_redis"),),
+    ),
+    Mutant(
+        "header_values_are_shown_again",
+        "gateway/delivery/sealing.py",
+        "masked",
+        "return dict.fromkeys(endpoint.headers or sealed, MASK)",
+        "return dict(endpoint.headers or sealed)",
+        "a key that may only read shows the subscribers' tokens",
+        (named("gateway/web/api/endpoint_headers", "values_in_clear_are_encrypted_by_the_next_write"),),
+    ),
+    Mutant(
+        "headers_without_their_key_are_left_out",
+        "workers/deliver.py",
+        "DeliveryWorker._attempt",
+        'return AttemptResult(DeliveryOutcome.HEADERS_UNREADABLE, None, 0, "", None, hint=why, url=url)',
+        "added = {}",
+        "a subscriber gets events without its token, refuses them, and is told nothing of the lost key",
+        (named("workers/deliver_headers", "without_the_key_of_its_headers_a_delivery_is_held_and_says_why"),),
+    ),
+    Mutant(
+        "echoed_headers_are_logged",
+        "workers/deliver.py",
+        "DeliveryWorker._attempt",
+        "return attempt.hiding(added.values())",
+        "return attempt",
+        "a subscriber that echoes its request puts its token into the log of attempts",
+        (named("workers/deliver_headers", "what_a_subscriber_echoes_of_the_headers_is_not_kept"),),
+    ),
+    Mutant(
+        "a_tenant_floods_the_ops_events",
+        "gateway/store/scripts/lib/lanes.lua",
+        "tenant_ops_event",
+        "if count < TENANT_OPS then",
+        "if count > 0 then",
+        "a subscriber that comes and goes pushes all else out of what operators see",
+        (
+            named(
+                "gateway/store/circuit_breaker_disabling",
+                "a_tenant_cannot_flood_the_ops_events_with_its_endpoints",
+            ),
+        ),
+    ),
+    Mutant(
+        "subscriber_paused_without_audit",
+        "gateway/store/scripts/park.lua",
+        "",
+        "  write_audit(now, pause.audit)\n",
+        "",
+        "a subscriber gets nothing, and nobody knows who stopped it",
+        (
+            named(
+                "gateway/web/ops/audit_steps",
+                "what_an_operator_pauses_resumes_or_sets_is_audited_in_the_same_step"
+                "[/ops/api/subscribers/pause0]",
+            ),
+        ),
+    ),
+    Mutant(
+        "key_made_without_audit",
+        "gateway/store/scripts/add_key.lua",
+        "",
+        "write_audit(now_ms(), order.audit)\n",
+        "",
+        "somebody has a key, and nobody knows who made it",
+        (
+            named(
+                "gateway/web/ops/audit_steps",
+                "the_command_line_audits_the_keys_that_it_makes_rotates_and_revokes",
+            ),
+        ),
+    ),
+)
