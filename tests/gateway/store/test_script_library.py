@@ -160,7 +160,8 @@ async def test_what_the_server_lacks_is_said_in_words(redis: Redis, redis_url: s
 async def test_the_user_of_the_settings_file_may_do_what_we_need(redis: Redis, redis_url: str) -> None:
     text = (Path(__file__).parents[3] / "deploy" / "redis.conf").read_text()
     [rules] = re.findall(r"^#   user gateway (.*)$", text, re.MULTILINE)
-    await redis.execute_command("ACL", "SETUSER", "gateway", *rules.split())
+    execute: Any = redis.execute_command
+    await execute("ACL", "SETUSER", "gateway", *rules.split())
     host = redis_url.replace("redis://", "redis://gateway:PASSWORD@").replace(
         "unix://", "unix://gateway:PASSWORD@"
     )
@@ -168,12 +169,12 @@ async def test_the_user_of_the_settings_file_may_do_what_we_need(redis: Redis, r
         await redis.function_flush()  # type: ignore[misc]
         await load(redis, 1)
         store = RedisJobStore(client, Scripts(client), ROLES, CallbackLimits(90_000, 30_000, 604_800_000))
-        assert await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=10))
+        await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=10))
         await remove_unused(client)
         assert await function_loader.fault(client) is None
         assert "functions" not in " ".join(await durability.faults(client))
         await redis.function_flush()  # type: ignore[misc]
-        await client.eval(as_script("queue_positions").decode(), 0, "[]")  # type: ignore[misc]
+        await client.eval(as_script("queue_positions").decode(), 0, "[]")
     await redis.acl_deluser("gateway")
 
 
