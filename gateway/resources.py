@@ -26,6 +26,7 @@ from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.event_log import RedisTenantEvents
+from gateway.store.function_loader import keeping_library
 from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lane_views import RedisLaneViews
@@ -100,7 +101,8 @@ async def open_resources(
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
         try:
-            yield resources
+            async with keeping_library(resources.redis):
+                yield resources
         finally:
             resources.tracer.close()
     finally:

@@ -7,25 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.script_linker import compose, piece_names
 from tests import check_lua
 
-PARTS = "local P = '{gw}:'\nlocal function free(x)\n  return P .. x\nend\n"
+PARTS = {
+    "first": "local first = {}\nfirst.MOST = 1\nfunction first.free(x)\n  return P .. x\nend\nreturn first\n",
+    "second": "local second = {}\nfunction second.two()\n  return first.free(2)\nend\n\nreturn second\n",
+}
 
 needs_luacheck = pytest.mark.skipif(shutil.which("luacheck") is None, reason=check_lua.MISSING)
 
 
-def check(text: str) -> int:
-    return check_lua.check({"script": compose(PARTS, text).encode()}, piece_names(PARTS))
+def check(text: str, **parts: str) -> int:
+    return check_lua.check(PARTS | parts, {"script": text})
 
 
 @needs_luacheck
 @pytest.mark.parametrize(
     "text",
     [
-        "return fee(KEYS[1])\n",  # a misspelt part
+        "return frist.free(KEYS[1])\n",  # a misspelt part
+        "return first.fee(KEYS[1])\n",  # a misspelt function of a part
+        "first.MOST = 2\nreturn 1\n",
+        "return free(KEYS[1])\n",  # a function without its part
         "found = 1\nreturn found\n",
-        "local unused = 1\nreturn free(KEYS[1])\n",
+        "local unused = 1\nreturn first.free(KEYS[1])\n",
         "return os.time()\n",
         "return (\n",
     ],
@@ -39,13 +44,20 @@ def test_a_fault_is_found(text: str, capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "return free(KEYS[1])\n",
+        "return first.free(KEYS[1]) .. first.MOST .. second.two()\n",
         "return redis.call('SET', KEYS[1], cjson.encode({ ARGV[1] })) -- a comment\n",
-        "local free = 1\nreturn free\n",  # brings a part along that it does not use
     ],
 )
 def test_a_script_as_it_should_be_passes(text: str) -> None:
     assert check(text) == 0
+
+
+@needs_luacheck
+@pytest.mark.parametrize("of", ["second.two()", "KEYS[1]", "ARGV[1]", "first.fee()"])
+def test_a_part_uses_only_the_parts_before_it(of: str, capfd: pytest.CaptureFixture[str]) -> None:
+    text = PARTS["first"].replace("P .. x", f"P .. x .. {of}")
+    assert check("return 1\n", first=text) != 0
+    assert "first.lua:" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])

@@ -23,7 +23,7 @@ from gateway.dispatch import ACCOUNT, Role
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
-from gateway.store import durability
+from gateway.store import durability, function_loader
 from gateway.store.client import redis_at
 from gateway.store.script_runner import Scripts
 from gateway.store.snapshot import RedisGauges
@@ -137,6 +137,9 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
         for fault in await durability.faults(redis):
             what, _, fix = fault.partition("; ")
             yield Finding("redis", Level.ERROR, what, fix or "fix it before accepting jobs")
+        if lacking := await function_loader.fault(redis):
+            what, _, fix = lacking.partition(": ")
+            yield Finding("redis", Level.ERROR, what, fix)
         skew = Environment().now_ms() / 1000 - gauges.now
         if abs(skew) > _SKEW_SECONDS:
             yield Finding(

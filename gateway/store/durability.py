@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.store import function_loader
 from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
@@ -80,7 +81,8 @@ def _of_snapshots(info: dict[str, Any], settings: dict[str, str]) -> list[str]:
 
 async def check(url: str, durability: str) -> None:
     """Checks once, before the gateway starts. Raises ConfigurationError when Redis could lose writes (unless
-    `durability` is "assume"), or when it refuses us. A Redis that does not answer is left to /readyz."""
+    `durability` is "assume"), cannot run our functions, or refuses us. A Redis that does not answer is left
+    to /readyz."""
     try:
         await _judge(url, durability)
     except StoreUnavailable as error:
@@ -108,7 +110,9 @@ async def check_when_there(url: str, durability: str, stop: asyncio.Event) -> No
 
 
 async def _judge(url: str, durability: str) -> None:
-    found = await _faults_at(url)
+    lacking, found = await _faults_at(url)
+    if lacking:
+        raise ConfigurationError(f"GATEWAY_REDIS_URL: {lacking}")
     if found and durability == "require":
         sentences = "\n".join(f"  - {fault}" for fault in found)
         raise ConfigurationError(
@@ -119,10 +123,19 @@ async def _judge(url: str, durability: str) -> None:
         structlog.get_logger().warning("durability_assumed", faults=found)
 
 
-async def _faults_at(url: str) -> list[str]:
+async def _faults_at(url: str) -> tuple[str | None, list[str]]:
+    """Why the server cannot run our functions, if it cannot; and how it could lose writes."""
     pool = connection_pool(url, timeout_seconds=_TIMEOUT_SECONDS, retries=0, connections=1)
     try:
-        return await faults(Redis(connection_pool=pool))
+        redis = Redis(connection_pool=pool)
+        found = await faults(redis)
+        try:
+            with store_errors():
+                return await function_loader.fault(redis), found
+        except StoreUnavailable:
+            if found:  # such as a replica, which takes no library
+                return None, found
+            raise
     except StoreUnavailable as error:
         if refusal := _refusal(error):
             raise ConfigurationError(f"GATEWAY_REDIS_URL: {refusal}") from None

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import callback_lane
-from gateway.events import FINAL_TYPES, Event
+from gateway.events import Event
 from gateway.jobs import Job, to_fields
 from gateway.lifecycle import DeliveryState
 
@@ -52,7 +52,6 @@ def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:
         at=event.created_at,
         pending=DeliveryState.PENDING,
         held=DeliveryState.HELD,
-        ending=event.type in FINAL_TYPES,
         trace=event.trace or "",
         callback_url=callback_url,
         callback_lane=lane,

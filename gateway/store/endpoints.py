@@ -48,8 +48,8 @@ class RedisEndpointStore:
         return Written(await self._write(endpoint, {"expect": found, "heal": heal}))
 
     async def disable(self, endpoint: Endpoint, reason: str, at: int) -> None:
-        names = [keys.endpoint(endpoint.id), keys.tenant_endpoints(endpoint.tenant)]
-        await self._scripts.run("disable", names, [endpoint.id, reason, at, endpoint.url])
+        args: list[str | int] = [endpoint.id, reason, at, endpoint.url]
+        await self._scripts.run("disable", [keys.endpoint(endpoint.id)], args)
 
     async def _write(self, endpoint: Endpoint, terms: dict[str, Any]) -> str:
         fields = _fields(endpoint)

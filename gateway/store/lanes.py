@@ -90,17 +90,17 @@ class Lanes:
         so before."""
         pause = b"" if audit is None else _pause(reason, asked, audit)
         args: list[Word] = [role, lane, "" if in_ms is None else in_ms, pause]
-        return bool(await self._scripts.run("park", [_ANY], args))
+        return bool(await self._scripts.run("pause_lane", [_ANY], args))
 
     async def resume(self, role: Role, *lanes: str, audit: AuditEntry | None = None) -> int:
         """Resumes the lanes at once, and resets their circuit breakers. `audit`: if an operator resumes them.
         Returns how many were paused or failing."""
         args: list[Word] = [role, arguments.dump(lanes), self._all, arguments.dump_audit(audit)]
-        return int(await self._scripts.run("resume", [_ANY], args))
+        return int(await self._scripts.run("resume_lanes", [_ANY], args))
 
     async def paused(self, limit: int) -> list[PausedLane]:
         """Paused lanes of the deliver role, those whose pause ends first come first."""
-        found = await self._scripts.run("list_parked", [_ANY], [limit])
+        found = await self._scripts.run("list_paused_lanes", [_ANY], [limit])
         return [_paused(orjson.loads(one)) for one in found]
 
     async def pause_all(self, reason: str, by: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs our Lua scripts: loaded once from their files, called by hash.
+"""Runs our Lua scripts: functions of a library that Redis keeps, called by name.
 
 Calls made at the same time share a round trip: under load, many calls cost one write to the socket and, with
 `appendfsync always`, one wait for the disk.
@@ -7,53 +7,20 @@ Calls made at the same time share a round trip: under load, many calls cost one 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
-from importlib import resources
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from gateway.environment import no_crash_point
 from gateway.store.client import store_errors
-from gateway.store.script_linker import compose
+from gateway.store.function_loader import FunctionLoader, is_missing
+from gateway.store.script_library import as_script, library
 
-_FOLDER: Final = resources.files("gateway.store") / "scripts"
-_PARTS: Final = (
-    *("ranks.lua", "account_slots.lua", "lanes.lua", "account_health.lua", "queue_position.lua"),
-    *("dispatching.lua", "circuit_breaker.lua", "quotas.lua", "records.lua", "tasks.lua"),
-    *("transitions.lua", "effects.lua"),
-)
-# A full Redis accepts no new job, but must finish those it has: all scripts except `accept` may write then.
-_DRAINING: Final = "#!lua flags=allow-oom\n"
 _BATCH: Final = 8  # with more, Redis would be idle while we collect, and we while it works
 
 Word = str | bytes | int | float
-
-
-class LinkedScript(NamedTuple):
-    source: bytes
-    sha1: str
-
-
-def shared_parts() -> str:
-    """The text of all shared parts, in the order of their dependencies."""
-    return "".join((_FOLDER / "lib" / name).read_text() for name in _PARTS)
-
-
-@cache
-def linked_scripts() -> Mapping[str, LinkedScript]:
-    """Every verb, linked with the shared pieces that it needs. Built once per process."""
-    parts, linked = shared_parts(), {}
-    for path in _FOLDER.iterdir():
-        verb, _, ending = path.name.rpartition(".")
-        if ending == "lua":
-            head = "" if verb == "accept" else _DRAINING
-            source = (head + compose(parts, path.read_text())).encode()
-            linked[verb] = LinkedScript(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
-    return linked
 
 
 class Scripts:
@@ -62,7 +29,8 @@ class Scripts:
     def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = no_crash_point) -> None:
         self._pool: Any = redis.connection_pool
         self._reach = reach
-        self._scripts = linked_scripts()
+        self._functions = library().functions
+        self._loader = FunctionLoader(redis)
         self._queued: list[tuple[Sequence[Word], asyncio.Future[Any]]] = []
         self._in_flight: set[asyncio.Task[None]] = set()
 
@@ -74,12 +42,21 @@ class Scripts:
         name = effect or verb
         await self._reach(f"{name}.before")
         with store_errors():
-            try:
-                answer = await self._enqueue(("EVALSHA", self._scripts[verb].sha1, len(keys), *keys, *args))
-            except NoScriptError:
-                answer = await self._enqueue(("EVAL", self._scripts[verb].source, len(keys), *keys, *args))
+            answer = await self._call(verb, (len(keys), *keys, *args))
         await self._reach(f"{name}.after")
         return answer
+
+    async def _call(self, verb: str, arguments: Sequence[Word]) -> Any:
+        for _ in range(2):
+            try:
+                return await self._enqueue(("FCALL", self._functions[verb], *arguments))
+            except ResponseError as error:
+                if not is_missing(error):
+                    raise
+            if not await self._loader.load():
+                break
+        # a full Redis takes no library, and must finish its jobs all the same
+        return await self._enqueue(("EVAL", as_script(verb), *arguments))
 
     def _enqueue(self, command: Sequence[Word]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()

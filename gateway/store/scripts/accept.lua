@@ -1,7 +1,7 @@
 -- accept: stores a new job and puts it into its tenant's lane.
 --
 -- KEYS  job: its record
--- ARGV  order, JSON: {name, tenant, state, fields = {bytes, event_bytes, media, or nil, ...}, ticket, idempotency,
+-- ARGV  args, JSON: {name, tenant, state, fields = {bytes, event_bytes, media, or nil, ...}, ticket, idempotency,
 --       fingerprint, queue_max, bytes_max, media_max, deadline, priority, rate, burst, video = kind of video, step =
 --       type of its event, deliver = limits, dispatch = {role = limits}, check_only}; payload: the client's own, or ""
 --
@@ -12,52 +12,54 @@
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
 -- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
--- with it} | {"limited", allowance}; allowance: as of `meter_rate`; queue position: as of `queue_position_of`
+-- with it} | {"limited", allowance}; allowance: as of `quotas.meter_rate`; queue position: as of `queue_position.of`
 local job = KEYS[1]
-local order, payload = cjson.decode(ARGV[1]), ARGV[2]
+local args, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
 
-if order.idempotency then
-  claim = P .. 'tenant:' .. order.tenant .. ':idempotency:' .. order.idempotency
+if args.idempotency then
+  claim = P .. 'tenant:' .. args.tenant .. ':idempotency:' .. args.idempotency
   local prior = redis.call('HMGET', claim, 'job', 'fingerprint')
   local prior_job, prior_fingerprint = prior[1], prior[2]
   if prior_job then
-    return { prior_fingerprint == order.fingerprint and 'replayed' or 'mismatch', prior_job }
+    return { prior_fingerprint == args.fingerprint and 'replayed' or 'mismatch', prior_job }
   end
 end
-if redis.call('EXISTS', job) == 1 then return { 'replayed', order.name } end
-local own = redis.call('HMGET', P .. 'tenant:' .. order.tenant .. ':settings', 'queue_max', 'rate', 'burst')
+if redis.call('EXISTS', job) == 1 then return { 'replayed', args.name } end
+local own = redis.call('HMGET', P .. 'tenant:' .. args.tenant .. ':settings', 'queue_max', 'rate', 'burst')
 local own_queue_max, own_rate, own_burst = own[1], own[2], own[3]
-local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. order.tenant)
-local most = tonumber(own_queue_max or order.queue_max)
+local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. args.tenant)
+local most = tonumber(own_queue_max or args.queue_max)
 if waiting >= most then return { 'full', waiting, most } end
-local fields = order.fields
+local fields = args.fields
 local added, media = { bytes = fields.bytes, jobs = 1, event_bytes = fields.event_bytes }, tonumber(fields.media or 0)
-if order.bytes_max then
-  local expected = expected_bytes(order.tenant, added)
-  if expected > order.bytes_max then return { 'heavy', expected } end
+if args.bytes_max then
+  local expected = quotas.expected_bytes(args.tenant, added)
+  if expected > args.bytes_max then return { 'heavy', expected } end
 end
-if media > 0 and order.media_max then
-  local with_it = media + (redis.call('HGET', usage_key(order.tenant), 'media') or 0)
-  if with_it > order.media_max then return { 'media', with_it } end
+if media > 0 and args.media_max then
+  local with_it = media + (redis.call('HGET', quotas.usage_key(args.tenant), 'media') or 0)
+  if with_it > args.media_max then return { 'media', with_it } end
 end
 
-local now = now_ms()
-local rate, burst = own_rate or order.rate or 0, own_burst or order.burst or 1
-local passes, allowance = meter_rate(order.tenant, 'jobs', rate, burst, now, order.check_only)
+local now = call.now_ms()
+local rate, burst = own_rate or args.rate or 0, own_burst or args.burst or 1
+local passes, allowance = quotas.meter_rate(args.tenant, 'jobs', rate, burst, now, args.check_only)
 if not passes then return { 'limited', allowance } end
-if order.check_only then return { 'would_fit' } end
-if claim then redis.call('HSET', claim, 'job', order.name, 'fingerprint', order.fingerprint) end
-set_fields(job, fields)
-count_new_job(order.tenant, added, media)
+if args.check_only then return { 'would_fit' } end
+if claim then redis.call('HSET', claim, 'job', args.name, 'fingerprint', args.fingerprint) end
+records.set_fields(job, fields)
+quotas.count_new_job(args.tenant, added, media)
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
-count_state('job', order.state, 1)
+records.count_state('job', args.state, 1)
 redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
-index_job(order.name, order.tenant, order.state)
-if order.deadline then redis.call('ZADD', P .. 'deadlines', order.deadline, order.name) end
-enter_lane('submit', order.ticket, now, false, order.priority)
-publish_event(order.tenant, order.name, order.step)
-if queue_step_event(order.name, order.tenant, order.step, now) then dispatch_role('deliver', order.deliver, now) end
-for role, limits in pairs(order.dispatch) do dispatch_role(role, limits, now) end
-local accounts = order.dispatch.submit.accounts
-return { 'accepted', order.name, allowance, queue_position_of(order.ticket, order.video or '', accounts, now) }
+records.index_job(args.name, args.tenant, args.state)
+if args.deadline then redis.call('ZADD', P .. 'deadlines', args.deadline, args.name) end
+lanes.enter('submit', args.ticket, now, false, args.priority)
+records.publish_event(args.tenant, args.name, args.step)
+if records.queue_step_event(args.name, args.tenant, args.step, now) then
+  dispatching.dispatch_role('deliver', args.deliver, now)
+end
+for role, limits in pairs(args.dispatch) do dispatching.dispatch_role(role, limits, now) end
+local accounts = args.dispatch.submit.accounts
+return { 'accepted', args.name, allowance, queue_position.of(args.ticket, args.video or '', accounts, now) }

@@ -11,26 +11,26 @@
 local account = KEYS[1]
 local action, by, reason, request, roles, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4], cjson.decode(ARGV[5]), ARGV[6]
 local NEVER = 9e15
-local now = now_ms()
+local now = call.now_ms()
 local known = redis.call('HMGET', account, 'parked_at', 'parked_by', 'reason')
 local parked_at, parked_by, known_reason = known[1], known[2], known[3]
 if action == 'park' then
   if parked_by == by and known_reason == reason then return 0 end
   if parked_at then
     redis.call('HSET', account, 'reason', reason)
-    ops_event(now, 'account_parked', 'account', name, 'code', 'operator', 'reason', reason, 'by', by)
+    log.ops_event(now, 'account_parked', 'account', name, 'code', 'operator', 'reason', reason, 'by', by)
   else
-    pause_account(name, now, 0, 'operator', reason, by)
+    account_health.pause(name, now, 0, 'operator', reason, by)
   end
   redis.call('HSET', account, 'parked_by', by, 'probe_at', NEVER)
-  add_audit_entry('account_parked', by, request, 'account', name, 'reason', reason)
+  log.add_audit_entry('account_parked', by, request, 'account', name, 'reason', reason)
   return 1
 end
 if not parked_at then return 0 end
 -- the account is expected to work again: refused jobs need not wait any longer
-end_longer_waits(name, now)
-resume_account(name, now, by)
-add_audit_entry('account_resumed', by, request, 'account', name)
+account_slots.end_longer_waits(name, now)
+account_health.resume(name, now, by)
+log.add_audit_entry('account_resumed', by, request, 'account', name)
 redis.call('HDEL', account, 'parked_by')
-dispatch_all(roles, now)
+dispatching.dispatch(roles, now)
 return 1

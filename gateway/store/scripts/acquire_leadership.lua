@@ -7,4 +7,4 @@
 --
 -- Returns 1 | 0: another leads
 local lock, lease_ms = KEYS[1], ARGV[1]
-return redis.call('SET', lock, now_ms(), 'NX', 'PX', lease_ms) and 1 or 0
+return redis.call('SET', lock, call.now_ms(), 'NX', 'PX', lease_ms) and 1 or 0

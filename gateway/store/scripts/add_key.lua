@@ -1,20 +1,20 @@
 -- add_key: stores a client key, lists it and its tenant, and lets the key that it replaces expire.
 --
 -- KEYS  key, keys: all of them, own_keys: those of its tenant, tenants; replaced: the key that it replaces, if any
--- ARGV  order, JSON: {id, tenant, fields = {field, text, ...}, replaced_until = when that key expires (ms, as text),
---       audit: as of `write_audit`}
+-- ARGV  args, JSON: {id, tenant, fields = {field, text, ...}, replaced_until = when that key expires (ms, as text),
+--       audit: as of `log.write_audit`}
 --
 -- All in one step, so that every stored key is in the lists, and no rotation is half done. A repeat with the same key
 -- changes nothing, so that later changes to the keys stay.
 --
 -- Returns 1: added | 0: it was there
 local key, keys, own_keys, tenants, replaced = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local order = cjson.decode(ARGV[1])
+local args = cjson.decode(ARGV[1])
 if redis.call('EXISTS', key) == 1 then return 0 end
-redis.call('HSET', key, unpack(order.fields))
-redis.call('SADD', keys, order.id)
-redis.call('SADD', own_keys, order.id)
-redis.call('ZADD', tenants, 'NX', 0, order.tenant) -- equal scores: ordered by name
-if replaced then redis.call('HSET', replaced, 'expires_at', order.replaced_until) end
-write_audit(now_ms(), order.audit)
+redis.call('HSET', key, unpack(args.fields))
+redis.call('SADD', keys, args.id)
+redis.call('SADD', own_keys, args.id)
+redis.call('ZADD', tenants, 'NX', 0, args.tenant) -- equal scores: ordered by name
+if replaced then redis.call('HSET', replaced, 'expires_at', args.replaced_until) end
+log.write_audit(call.now_ms(), args.audit)
 return 1

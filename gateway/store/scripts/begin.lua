@@ -10,8 +10,8 @@
 local record = KEYS[1]
 local role, ticket, number, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local related = { unpack(ARGV, 5) }
-if not is_newest_dispatch(role, ticket, number) then return {} end
-extend_lease(role, ticket, lease_ms, now_ms())
+if not lanes.is_newest_dispatch(role, ticket, number) then return {} end
+lanes.extend_lease(role, ticket, lease_ms, call.now_ms())
 local found = { redis.call('HGETALL', record) }
 for i = 1, #related, 2 do
   local field, prefix = related[i], related[i + 1]

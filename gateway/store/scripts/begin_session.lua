@@ -10,7 +10,7 @@ local session, own = KEYS[1], KEYS[2]
 local id, key, ends_at, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 redis.call('HSET', session, 'key', key, 'ends_at', ends_at)
 redis.call('PEXPIREAT', session, ends_at)
-redis.call('ZREMRANGEBYSCORE', own, '-inf', now_ms())
+redis.call('ZREMRANGEBYSCORE', own, '-inf', call.now_ms())
 redis.call('ZADD', own, ends_at, id)
 local beyond = redis.call('ZCARD', own) - most
 local gone = beyond > 0 and redis.call('ZRANGE', own, 0, beyond - 1) or {}

@@ -7,6 +7,6 @@
 --
 -- Returns {how many were dispatched, ms until time makes more work due, or -1 if it will not}
 local roles = cjson.decode(ARGV[1])
-local now = now_ms()
-local dispatched, more = dispatch_all(roles, now)
-return { dispatched, more and 0 or until_next(roles, now) }
+local now = call.now_ms()
+local dispatched, more = dispatching.dispatch(roles, now)
+return { dispatched, more and 0 or dispatching.until_next(roles, now) }

@@ -1,7 +1,7 @@
 -- forget: removes a job whose retention has passed, and everything that belongs to it.
 --
 -- KEYS  job: its record
--- ARGV  order, JSON: {name, final = {state = true}, pending = state, retention_ms, again_ms, later,
+-- ARGV  args, JSON: {name, final = {state = true}, pending = state, retention_ms, again_ms, later,
 --       events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
 --
 -- Removes its record, payload and event stream, its events and deliveries, its idempotency key, and its entry in every
@@ -11,12 +11,12 @@
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
 local key = KEYS[1]
-local order = cjson.decode(ARGV[1])
-local name, now = order.name, now_ms()
+local args = cjson.decode(ARGV[1])
+local name, now = args.name, call.now_ms()
 local finished = P .. 'finished'
 
 local function not_yet(since)
-  redis.call('ZADD', finished, 'XX', since or now - order.retention_ms + order.again_ms, name)
+  redis.call('ZADD', finished, 'XX', since or now - args.retention_ms + args.again_ms, name)
   return 0
 end
 
@@ -26,7 +26,7 @@ local function leave_indexes()
   redis.call('ZREM', P .. 'unknowns', name)
 end
 
-if order.later then return not_yet() end
+if args.later then return not_yet() end
 if redis.call('EXISTS', key) == 0 then
   leave_indexes()
   return -1
@@ -35,16 +35,16 @@ end
 local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes')
 local state, tenant, idempotency, newest_task = found[1], found[2], found[3], found[4]
 local earlier, bytes = found[5], tonumber(found[6])
-if not order.final[state] then return not_yet() end
+if not args.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
-if final_at + order.retention_ms > now then return not_yet(final_at) end
-if is_watched(key, now) then return not_yet() end
+if final_at + args.retention_ms > now then return not_yet(final_at) end
+if tasks.is_watched(key, now) then return not_yet() end
 
-local confirm = confirm_of(name)
+local confirm = account_slots.confirm_ticket(name)
 local deliveries, gone = {}, { key, key .. ':payload', key .. ':audit', key .. ':deliveries' }
 for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
   local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
-  if owed[1] == order.pending then return not_yet() end
+  if owed[1] == args.pending then return not_yet() end
   if owed[1] then
     deliveries[#deliveries + 1] = { id = id, state = owed[1], lane = owed[2] }
     gone[#gone + 1] = P .. 'delivery:' .. id
@@ -52,7 +52,7 @@ for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
   end
 end
 -- events without deliveries are not found above
-for _, event in ipairs(order.events) do gone[#gone + 1] = P .. 'event:' .. event end
+for _, event in ipairs(args.events) do gone[#gone + 1] = P .. 'event:' .. event end
 
 local indexes = {}
 if idempotency then
@@ -72,17 +72,17 @@ end
 
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
-add_usage(tenant, 'bytes', -(bytes or 0))
+quotas.add_usage(tenant, 'bytes', -(bytes or 0))
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
-count_state('job', state, -1)
+records.count_state('job', state, -1)
 for _, delivery in ipairs(deliveries) do
-  count_state('delivery', delivery.state, -1)
-  index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
-  finish_ticket('deliver', delivery.lane .. '|' .. delivery.id)
+  records.count_state('delivery', delivery.state, -1)
+  records.index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
+  lanes.finish('deliver', delivery.lane .. '|' .. delivery.id)
 end
-for _, step in ipairs(order.steps) do finish_ticket('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
-finish_ticket('submit', tenant .. '|' .. name)
-redis.call('HDEL', REFUSED, tenant .. '|' .. name)
-finish_ticket('confirm', confirm)
+for _, step in ipairs(args.steps) do lanes.finish('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
+lanes.finish('submit', tenant .. '|' .. name)
+redis.call('HDEL', account_slots.REFUSED, tenant .. '|' .. name)
+lanes.finish('confirm', confirm)
 return 1

@@ -9,7 +9,7 @@
 local workers = KEYS[1]
 local id, fields = ARGV[1], { unpack(ARGV, 2) }
 local GONE_MS = 60000
-local now = now_ms()
+local now = call.now_ms()
 if #fields > 0 then
   redis.call('ZADD', workers, now, id)
   redis.call('HSET', P .. 'worker:' .. id, unpack(fields))

@@ -7,7 +7,7 @@
 -- in_flight: slots held}; times are strings, and absent if not set
 local lane, limits = ARGV[1], cjson.decode(ARGV[2])
 local r, key = P .. 'deliver:', P .. 'health:' .. lane
-local attempts, failed = window_of(key, limits, now_ms())
+local attempts, failed = circuit_breaker.window_of(key, limits, call.now_ms())
 return cjson.encode({
   parked_until = redis.call('ZSCORE', r .. 'parked', lane) or nil,
   probing = redis.call('SISMEMBER', r .. 'probing', lane) == 1,

@@ -5,5 +5,5 @@
 --
 -- Returns 1
 local gap_ms = tonumber(ARGV[1])
-note_callback_path(now_ms(), gap_ms)
+records.note_callback_path(call.now_ms(), gap_ms)
 return 1

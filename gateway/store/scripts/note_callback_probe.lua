@@ -7,4 +7,4 @@
 --
 -- Returns 1 | 0: it was probed before
 local path = KEYS[1]
-return redis.call('HSETNX', path, 'probed_at', now_ms())
+return redis.call('HSETNX', path, 'probed_at', call.now_ms())

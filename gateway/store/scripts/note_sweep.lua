@@ -8,8 +8,8 @@
 --
 -- Returns 1
 local swept = KEYS[1]
-local now = now_ms()
+local now = call.now_ms()
 local last = tonumber(redis.call('GET', swept) or '0')
 redis.call('SET', swept, now)
-if math.floor(last / 60000) ~= math.floor(now / 60000) then forget_failing_urls(now) end
+if math.floor(last / 60000) ~= math.floor(now / 60000) then circuit_breaker.forget_failing_urls(now) end
 return 1

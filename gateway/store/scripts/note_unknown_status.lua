@@ -10,7 +10,7 @@
 local words = KEYS[1]
 local word, error_text, job, account = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local KEPT, NEWS_MS, FORGET_MS = 20, 900000, 86400000
-local now = now_ms()
+local now = call.now_ms()
 redis.call('ZREMRANGEBYSCORE', words, '-inf', now - FORGET_MS)
 local seen = redis.call('ZSCORE', words, word)
 if not seen and redis.call('ZCOUNT', words, now - NEWS_MS, '+inf') >= KEPT then
@@ -20,5 +20,5 @@ end
 redis.call('ZADD', words, now, word)
 redis.call('ZREMRANGEBYRANK', words, 0, -(KEPT + 2))
 if seen and now - seen < NEWS_MS then return 0 end
-ops_event(now, 'status_unknown', 'word', word, 'error', error_text, 'job', job, 'account', account)
+log.ops_event(now, 'status_unknown', 'word', word, 'error', error_text, 'job', job, 'account', account)
 return 1

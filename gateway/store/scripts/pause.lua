@@ -9,17 +9,17 @@
 -- Returns 1 | 0: it was so before
 local paused = KEYS[1]
 local reason, by, request, roles = ARGV[1], ARGV[2], ARGV[3], cjson.decode(ARGV[4])
-local now = now_ms()
+local now = call.now_ms()
 if reason == '' then
   if redis.call('DEL', paused) == 0 then return 0 end
-  ops_event(now, 'service_resumed', 'by', by)
-  add_audit_entry('service_resumed', by, request)
-  dispatch_all(roles, now)
+  log.ops_event(now, 'service_resumed', 'by', by)
+  log.add_audit_entry('service_resumed', by, request)
+  dispatching.dispatch(roles, now)
   return 1
 end
 if redis.call('HSETNX', paused, 'at', now) == 0 then return 0 end
 redis.call('HSET', paused, 'by', by, 'reason', reason)
-break_pace()
-ops_event(now, 'service_paused', 'by', by, 'reason', reason)
-add_audit_entry('service_paused', by, request, 'reason', reason)
+queue_position.break_pace()
+log.ops_event(now, 'service_paused', 'by', by, 'reason', reason)
+log.add_audit_entry('service_paused', by, request, 'reason', reason)
 return 1

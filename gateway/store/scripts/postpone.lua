@@ -10,18 +10,18 @@
 local record = KEYS[1]
 local role, ticket, number, in_ms, done = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local roles, fields = cjson.decode(ARGV[6]), { unpack(ARGV, 7) }
-if not is_newest_dispatch(role, ticket, number) then return 0 end
-local now = now_ms()
+if not lanes.is_newest_dispatch(role, ticket, number) then return 0 end
+local now = call.now_ms()
 if #fields > 0 and redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'finished_at') == 0 then
   redis.call('HSET', record, unpack(fields))
 end
 local due = redis.call('ZSCORE', P .. role .. ':due', ticket)
 if done and not due and redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then
-  finish_ticket(role, ticket)
+  lanes.finish(role, ticket)
 elseif done then -- it became due while the worker polled: what the worker saw may be old
-  give_back(role, ticket, now)
+  lanes.give_back(role, ticket, now)
 else
-  give_back(role, ticket, now, now + in_ms)
+  lanes.give_back(role, ticket, now, now + in_ms)
 end
-dispatch_all(roles, now)
+dispatching.dispatch(roles, now)
 return 1

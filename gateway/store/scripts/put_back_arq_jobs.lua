@@ -8,7 +8,7 @@ local queue = KEYS[1]
 local names_and_records = ARGV
 for at = 1, #names_and_records, 2 do
   local name, record = names_and_records[at], names_and_records[at + 1]
-  redis.call('SET', 'arq:job:' .. name, record, 'PX', RUNNABLE_MS)
+  redis.call('SET', 'arq:job:' .. name, record, 'PX', lanes.RUNNABLE_MS)
   redis.call('ZADD', queue, string.match(name, '%d+$'), name)
   redis.call('RPUSH', queue .. ':wake', '1')
 end

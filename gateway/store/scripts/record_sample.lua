@@ -8,7 +8,7 @@
 -- Returns 1 | 0: the newest sample is younger than that
 local history = KEYS[1]
 local apart_ms, keep = tonumber(ARGV[1]), ARGV[2]
-local now = now_ms()
+local now = call.now_ms()
 local last = redis.call('XREVRANGE', history, '+', '-', 'COUNT', 1)[1]
 if last and now - tonumber(string.match(last[1], '%d+')) < apart_ms then return 0 end
 
@@ -40,5 +40,5 @@ redis.call('XADD', history, 'MAXLEN', '~', keep, '*',
   'attempts', sum(tally, 'delivery_attempts'),
   'delivered', tally['delivery_attempts|succeeded'] or 0,
   'callbacks', sum(tally, 'callbacks'),
-  'callback_lost', sum(tally, 'callback_lost') + (tally.callback_lost or 0))
+  'callback_lost', sum(tally, 'callback_lost'))
 return 1

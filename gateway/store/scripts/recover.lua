@@ -1,7 +1,7 @@
 -- recover: sends the next batch of a recovery again.
 --
 -- KEYS  recovery: its record
--- ARGV  order, JSON: {transition: of each delivery, as of transitions.lua, but its name, trigger, running, done,
+-- ARGV  args, JSON: {transition: of each delivery, as of transitions.lua, but its name, trigger, running, done,
 --       canceled: states of a recovery, batch, rate, most_waiting, keep_ms}
 --
 -- Takes the oldest deliveries of the recovery that it has not handled yet. Each becomes pending in a new round, and
@@ -13,18 +13,18 @@
 --
 -- Returns {"moved" | "waiting" | "over", how many}
 local key = KEYS[1]
-local order = cjson.decode(ARGV[1])
-local now = now_ms()
+local args = cjson.decode(ARGV[1])
+local now = call.now_ms()
 local found = redis.call('HMGET', key, 'state', 'endpoint', 'until', 'states', 'cursor', 'stepped_at')
 local state, lane, till, states = found[1], found[2], tonumber(found[3]), found[4]
 local from, stepped_at = tonumber(found[5]), tonumber(found[6])
-if state ~= order.running then return { 'over', 0 } end
+if state ~= args.running then return { 'over', 0 } end
 
 local function over(ended_as, reason)
   redis.call('HSET', key, 'state', ended_as, 'finished_at', now, 'reason', reason)
   redis.call('HDEL', P .. 'recoveries', lane)
-  redis.call('PEXPIRE', key, order.keep_ms)
-  redis.call('PEXPIRE', P .. 'lane:' .. lane .. ':recoveries', order.keep_ms)
+  redis.call('PEXPIRE', key, args.keep_ms)
+  redis.call('PEXPIRE', P .. 'lane:' .. lane .. ':recoveries', args.keep_ms)
 end
 
 -- Where the batch ends: the millisecond of its last delivery, and whether it is the last batch.
@@ -41,35 +41,35 @@ end
 
 local function send_again(id, index)
   local record, ticket = P .. 'delivery:' .. id, lane .. '|' .. id
-  local transition = order.transition
+  local transition = args.transition
   local attempts = redis.call('HGET', record, 'attempts') or 0
   transition.name = id
-  transition.effects.set_fields = { since = attempts, round_at = now, trigger = order.trigger }
-  if move(record, transition, now).outcome == 'missing' then
+  transition.effects.set_fields = { since = attempts, round_at = now, trigger = args.trigger }
+  if transitions.change_state(record, transition, now).outcome == 'missing' then
     redis.call('ZREM', index, id)
     return 0
   end
-  finish_ticket('deliver', ticket)
-  enter_lane('deliver', ticket, now, 'recovered')
+  lanes.finish('deliver', ticket)
+  lanes.enter('deliver', ticket, now, 'recovered')
   return 1
 end
 
 local endpoint = P .. 'endpoint:' .. lane
 if redis.call('EXISTS', endpoint) == 0 then
-  over(order.canceled, 'the endpoint was deleted')
+  over(args.canceled, 'the endpoint was deleted')
   return { 'over', 0 }
 elseif redis.call('HEXISTS', endpoint, 'disabled_at') == 1 then
-  over(order.canceled, 'the endpoint was disabled')
+  over(args.canceled, 'the endpoint was disabled')
   return { 'over', 0 }
-elseif redis.call('ZCOUNT', P .. 'deliver:lane:' .. lane, RECOVERED, '+inf') >= order.most_waiting then
+elseif redis.call('ZCOUNT', P .. 'deliver:lane:' .. lane, ranks.RECOVERED, '+inf') >= args.most_waiting then
   return { 'waiting', 0 }
 end
 
-local most = order.batch
-if order.rate > 0 then
+local most = args.batch
+if args.rate > 0 then
   -- time without steps is not made up for
   local since = math.min(now - (stepped_at or now - 100), 1000)
-  most = math.min(most, math.floor(since * order.rate / 1000))
+  most = math.min(most, math.floor(since * args.rate / 1000))
   if most < 1 then return { 'waiting', 0 } end
   redis.call('HSET', key, 'stepped_at', now)
 end
@@ -86,9 +86,9 @@ for _, index in ipairs(indexes) do
 end
 table.sort(batch, function(one, other) return one.made < other.made end)
 for _, owed in ipairs(batch) do moved = moved + send_again(owed.id, owed.index) end
-write_counted_bytes()
+quotas.write_counted_bytes()
 redis.call('HINCRBY', key, 'done', moved)
 redis.call('HSET', key, 'cursor', last + 1)
-if ended then over(order.done, '') end
-dispatch_all(order.transition.dispatch, now)
+if ended then over(args.done, '') end
+dispatching.dispatch(args.transition.dispatch, now)
 return { ended and 'over' or 'moved', moved }

@@ -8,14 +8,14 @@
 --
 -- Returns 1 | 0: the ticket was dispatched again, or given back, in the meantime
 local role, ticket, number, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-if not is_newest_dispatch(role, ticket, number) then return 0 end
-local now = now_ms()
+if not lanes.is_newest_dispatch(role, ticket, number) then return 0 end
+local now = call.now_ms()
 local old = P .. role .. ':' .. ticket .. ':' .. number
 redis.call('ZREM', P .. role .. ':arq', old)
 redis.call('DEL', 'arq:job:' .. old)
 local newest = redis.call('INCR', P .. role .. ':rings')
 redis.call('HSET', P .. role .. ':holders', ticket, newest)
-extend_lease(role, ticket, lease_ms, now)
-enqueue_at_arq(role, ticket, newest, now)
+lanes.extend_lease(role, ticket, lease_ms, now)
+lanes.enqueue_at_arq(role, ticket, newest, now)
 redis.call('HINCRBY', P .. 'tally', 'leases_expired|' .. role, 1)
 return 1

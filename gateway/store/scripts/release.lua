@@ -14,10 +14,10 @@ local found = redis.call('HMGET', job, 'state', 'epoch', 'released_at', 'run', '
 local released_at, start_by = found[3], tonumber(found[5])
 if found[1] ~= state or found[2] ~= epoch or (found[4] or '') ~= run then return 0 end
 if not released_at then
-  local now = now_ms()
+  local now = call.now_ms()
   if start_by and now >= start_by then return 0 end
   redis.call('HSET', job, 'released_at', now)
-  note_history(job, now, 'event', 'released', 'epoch', epoch)
-  write_counted_bytes()
+  records.note_history(job, now, 'event', 'released', 'epoch', epoch)
+  quotas.write_counted_bytes()
 end
 return 1

@@ -1,7 +1,7 @@
 -- tenant: writes an operator's settings for a tenant, and applies them in the submit role.
 --
 -- KEYS  settings: the tenant's; tenants: all of them
--- ARGV  order, JSON: {tenant, by, request, set = {field = text}, unset = {field, ...},
+-- ARGV  args, JSON: {tenant, by, request, set = {field = text}, unset = {field, ...},
 --       pause = reason or "": resume it, or nil: leave it}; roles: {role = limits} of dispatching.lua, JSON
 --
 -- Applies the weight, the slots, and whether the tenant is paused. If the tenant is new or anything changed, adds an
@@ -9,8 +9,8 @@
 --
 -- Returns 1 | 0: it was so before
 local settings, tenants = KEYS[1], KEYS[2]
-local order, roles = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
-local now, tenant, changed = now_ms(), order.tenant, {}
+local args, roles = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+local now, tenant, changed = call.now_ms(), args.tenant, {}
 local created = redis.call('ZADD', tenants, 'NX', 0, tenant) == 1 -- equal scores: ordered by name
 redis.call('HSETNX', settings, 'created_at', now)
 
@@ -22,12 +22,12 @@ local function change(field, value)
   changed[#changed + 1] = (before ~= '' and before or 'default') .. ' -> ' .. (value ~= '' and value or 'default')
 end
 
-for field, value in pairs(order.set) do change(field, value) end
-for _, field in ipairs(order.unset) do change(field, '') end
+for field, value in pairs(args.set) do change(field, value) end
+for _, field in ipairs(args.unset) do change(field, '') end
 
 local function log_and_audit(act, ...)
-  ops_event(now, act, 'tenant', tenant, 'by', order.by, ...)
-  add_audit_entry(act, order.by, order.request, 'tenant', tenant, ...)
+  log.ops_event(now, act, 'tenant', tenant, 'by', args.by, ...)
+  log.add_audit_entry(act, args.by, args.request, 'tenant', tenant, ...)
 end
 
 if #changed > 0 then log_and_audit('tenant_changed', unpack(changed)) end
@@ -46,22 +46,22 @@ end
 keep_beside_lanes('weights', weight)
 keep_beside_lanes('caps', slots)
 local acted = #changed > 0
-if order.pause and order.pause ~= '' and not paused_at then
-  redis.call('HSET', settings, 'paused_at', now, 'paused_by', order.by, 'paused_reason', order.pause)
-  pause_lane('submit', tenant, '+inf')
-  log_and_audit('tenant_paused', 'reason', order.pause)
+if args.pause and args.pause ~= '' and not paused_at then
+  redis.call('HSET', settings, 'paused_at', now, 'paused_by', args.by, 'paused_reason', args.pause)
+  lanes.pause('submit', tenant, '+inf')
+  log_and_audit('tenant_paused', 'reason', args.pause)
   acted = true
-elseif order.pause == '' and paused_at then
+elseif args.pause == '' and paused_at then
   redis.call('HDEL', settings, 'paused_at', 'paused_by', 'paused_reason')
-  resume_lane('submit', tenant)
+  lanes.resume('submit', tenant)
   log_and_audit('tenant_resumed')
   acted = true
 elseif not paused_at then
-  reactivate('submit', tenant) -- it may have more slots than before
+  lanes.reactivate('submit', tenant) -- it may have more slots than before
 end
 if created and not acted then
   log_and_audit('tenant_created')
   acted = true
 end
-dispatch_all(roles, now)
+dispatching.dispatch(roles, now)
 return acted and 1 or 0

@@ -7,8 +7,8 @@
 -- One durable step, so that no crash can happen between "completed" and the creation of its deliveries. callback.lua
 -- is a separate step, but uses the same function to change states.
 --
--- Returns {outcome, state before, state after, record as a flat list or {}}; outcome: as of `apply_transition`
+-- Returns {outcome, state before, state after, record as a flat list or {}}; outcome: as of `effects.apply_transition`
 local record = KEYS[1]
 local transition, body = cjson.decode(ARGV[1]), ARGV[2]
-local result = apply_transition(record, transition, body, now_ms())
+local result = effects.apply_transition(record, transition, body, call.now_ms())
 return { result.outcome, result.before, result.after, transition.read and redis.call('HGETALL', record) or {} }

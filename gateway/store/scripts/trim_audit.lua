@@ -5,4 +5,4 @@
 --
 -- Returns how many entries were removed
 local audit_log, keep_ms = KEYS[1], tonumber(ARGV[1])
-return redis.call('XTRIM', audit_log, 'MINID', '~', string.format('%d', math.max(0, now_ms() - keep_ms)))
+return redis.call('XTRIM', audit_log, 'MINID', '~', string.format('%d', math.max(0, call.now_ms() - keep_ms)))

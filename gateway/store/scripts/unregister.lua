@@ -11,10 +11,10 @@ local endpoint, endpoints, wanted, claims = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, tenant, steps = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local idempotency = redis.call('HGET', endpoint, 'idempotency')
 if idempotency then redis.call('HDEL', claims, cjson.decode(idempotency).key) end
-add_usage(tenant, 'bytes', -(redis.call('HGET', endpoint, 'bytes') or 0))
+quotas.add_usage(tenant, 'bytes', -(redis.call('HGET', endpoint, 'bytes') or 0))
 redis.call('DEL', endpoint)
 redis.call('HDEL', endpoints, name)
 redis.call('HDEL', P .. 'deliver:caps', name)
-reset_health(name) -- so that waiting deliveries get their next attempt, and become dead
-note_wishes(tenant, endpoints, wanted, steps)
+circuit_breaker.reset(name) -- so that waiting deliveries get their next attempt, and become dead
+records.note_wishes(tenant, endpoints, wanted, steps)
 return 1

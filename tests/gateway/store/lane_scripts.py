@@ -1,4 +1,4 @@
-"""The local functions of the scripts, called from a test: at a time that it chooses, where they take one."""
+"""The functions of the shared parts, called from a test: at a time that it chooses, where they take one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.store import script_runner
+from gateway.store import script_library
 
-#: What the loader puts before every script.
-PARTS: Final = script_runner.shared_parts()
+#: The shared parts, for EVAL.
+PARTS: Final = script_library.tables(script_library.parts()) + "call.begin()\n"
 
 ENTER: Final = """
 local kinds = { new = false, again = true, recovered = 'recovered' }
-enter_lane(ARGV[1], ARGV[2], tonumber(ARGV[4]), kinds[ARGV[3]])
+lanes.enter(ARGV[1], ARGV[2], tonumber(ARGV[4]), kinds[ARGV[3]])
 """
-LEAVE: Final = "finish_ticket(ARGV[1], ARGV[2])"
-REACTIVATE: Final = "reactivate(ARGV[1], ARGV[2])"
-SET_DUE: Final = "set_due(ARGV[1], ARGV[2], tonumber(ARGV[3]))"
-GIVE_BACK: Final = "give_back(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))"
-DISPATCH: Final = "return dispatch_all(cjson.decode(ARGV[1]), tonumber(ARGV[2]))"
-JUDGE: Final = "judge_lane(cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), tonumber(ARGV[3]))"
+LEAVE: Final = "lanes.finish(ARGV[1], ARGV[2])"
+REACTIVATE: Final = "lanes.reactivate(ARGV[1], ARGV[2])"
+SET_DUE: Final = "lanes.set_due(ARGV[1], ARGV[2], tonumber(ARGV[3]))"
+GIVE_BACK: Final = "lanes.give_back(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))"
+DISPATCH: Final = "return dispatching.dispatch(cjson.decode(ARGV[1]), tonumber(ARGV[2]))"
+JUDGE: Final = "circuit_breaker.judge(cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), tonumber(ARGV[3]))"
 
 Call = Callable[..., Awaitable[Any]]
 

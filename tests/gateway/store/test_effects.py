@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -13,7 +12,7 @@ from gateway import events
 from gateway.dispatch import Role, Ticket
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryState, JobEvent, JobState
-from gateway.store import arguments, keys, script_runner
+from gateway.store import arguments, keys, script_library
 from gateway.store.base import Outcome
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.effect_base import Effect
@@ -37,10 +36,11 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Guard, Transition
 from tests.gateway.store.conftest import ROLES, Accept, held, new_job
 
-_LUA = (script_runner._FOLDER / "lib" / "effects.lua").read_text()
+_PARTS = script_library.parts()
+_LUA = _PARTS["effects"]
 _NAMES = [effect.name for effect in ORDER]
 _HEADER = _LUA[: _LUA.index("\nlocal ")]
-_CODE = "".join((script_runner._FOLDER / "lib" / name).read_text() for name in script_runner._PARTS)
+_CODE = "".join(_PARTS.values())
 
 
 def _first_seen(names: list[str]) -> list[str]:
@@ -48,7 +48,7 @@ def _first_seen(names: list[str]) -> list[str]:
 
 
 def _function(name: str) -> str:
-    found = re.search(rf"^local function {name}\(.*?^end$", _CODE, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^(?:local )?function (?:\w+\.)?{name}\(.*?^end$", _CODE, re.MULTILINE | re.DOTALL)
     assert found, name
     return found[0]
 
@@ -60,7 +60,10 @@ def test_the_header_of_the_effects_in_lua_lists_them_in_the_order_of_python() ->
 def test_lua_applies_the_effects_in_that_order() -> None:
     steps = [_function(name) for name in ("settled_already", "write_fields", "record_history")]
     after = _function("apply_transition")
-    applied = [re.findall(r"effects\.(\w+)", text) for text in (*steps, after[after.index("move(key") :])]
+    applied = [
+        re.findall(r"(?:effects|wanted)\.(\w+)", text)
+        for text in (*steps, after[after.index("change_state(key") :])
+    ]
     assert _first_seen(list(itertools.chain(*applied))) == _NAMES
 
 
@@ -137,10 +140,9 @@ async def test_over_budget_nothing_is_done(redis: Redis, jobs: RedisJobStore, ac
 @pytest.mark.parametrize("state", [*JobState, *DeliveryState])
 def test_no_script_names_a_state(state: str) -> None:
     """But for names of what is stored: the fields of a sample and of an operators' event, and {gw}:dead."""
-    folder = Path(str(script_runner._FOLDER))
-    for path in (*folder.glob("*.lua"), *folder.glob("lib/*.lua")):
-        code = re.sub(r"--[^\n]*|P \.\. 'dead'|'failed', failed", "", path.read_text())
-        assert path.name == "record_sample.lua" or f"'{state}'" not in code, path.name
+    for name, text in (_PARTS | script_library.verbs()).items():
+        code = re.sub(r"--[^\n]*|P \.\. 'dead'|'failed', failed", "", text)
+        assert name == "record_sample" or f"'{state}'" not in code, name
 
 
 def test_two_effects_of_a_kind_are_refused() -> None:

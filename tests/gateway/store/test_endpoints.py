@@ -133,7 +133,7 @@ async def test_of_an_endpoint_that_is_forgotten_no_health_is_kept(
     endpoints: RedisEndpointStore, redis: Redis, scripts: Scripts
 ) -> None:
     await endpoints.create(MADE, 50)
-    await scripts.run("park", ["{gw}:none"], ["deliver", MADE.id, "", ""])
+    await scripts.run("pause_lane", ["{gw}:none"], ["deliver", MADE.id, "", ""])
     await redis.hset(f"{{gw}}:health:{MADE.id}", "failing_since", "1")  # type: ignore[misc]
     await endpoints.delete(MADE)
     assert await redis.keys("{gw}:*") == []
@@ -155,7 +155,7 @@ async def test_a_change_whose_answer_was_lost_is_the_same_change(endpoints: Redi
     assert [await endpoints.change(rotated, MADE) for _ in range(2)] == [Written.WRITTEN] * 2
 
 
-async def test_an_endpoint_from_before_filters_were_spelled_out_harms_no_other(
+async def test_an_endpoint_that_wants_nothing_harms_no_other(
     endpoints: RedisEndpointStore, redis: Redis
 ) -> None:
     await endpoints.create(MADE, 50)

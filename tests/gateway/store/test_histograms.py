@@ -30,7 +30,7 @@ def counts(**at: int) -> tuple[int, ...]:
 
 
 def test_the_scripts_count_by_the_same_bounds() -> None:
-    text = (resources.files("gateway.store") / "scripts" / "lib" / "lanes.lua").read_text()
+    text = (resources.files("gateway.store") / "scripts" / "lib" / "log.lua").read_text()
     listed = re.search(r"local BOUNDS = \{[^\n]*\n(.*?)\}", text, re.DOTALL)
     assert listed
     assert [int(number) / 1000 for number in re.findall(r"\d+", listed[1])] == list(BOUNDS)

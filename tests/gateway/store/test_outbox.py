@@ -54,21 +54,6 @@ async def test_endpoints_that_want_the_event_are_owed_it_and_no_others(
     assert {(one.state, one.attempts, one.url) for one in owed} == {(DeliveryState.PENDING, 0, None)}
 
 
-async def test_an_endpoint_from_before_filters_were_spelled_out_gets_how_jobs_end(
-    jobs: RedisJobStore,
-    deliveries: RedisDeliveryStore,
-    endpoints: RedisEndpointStore,
-    redis: Redis,
-    accept: Accept,
-) -> None:
-    await endpoints.create(endpoint("old"), 50)
-    old = {"ep_old": '{"events":[],"disabled":false}'}
-    await redis.hset(keys.tenant_endpoints("acme"), mapping=old)  # type: ignore[misc]
-    job = await accept()
-    await settle(jobs, job)
-    assert [one.endpoint_id for one in await deliveries.of_job(job.id)] == ["ep_old"]
-
-
 async def test_a_callback_url_is_owed_it_too_in_the_lane_of_its_host(
     redis: Redis, jobs: RedisJobStore, deliveries: RedisDeliveryStore, accept: Accept
 ) -> None:

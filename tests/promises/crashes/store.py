@@ -1,14 +1,14 @@
 """The real server and the real scripts, asked without waiting, and on the virtual clock.
 
-A blocking client takes no virtual time and leaves the loop nothing to wait for. The scripts differ in one
-function: `now_ms` reads the virtual time from the last of their keys.
+A blocking client takes no virtual time and leaves the loop nothing to wait for. The functions differ in one
+thing: `call.now_ms` is the virtual time, which is the last of their keys.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,22 +17,29 @@ from redis import Redis
 from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
-from gateway.store.script_runner import Scripts, Word, linked_scripts
+from gateway.store.script_library import build, parts, verbs
+from gateway.store.script_runner import Scripts, Word
 from tests.promises.crashes.faults import EPOCH, SimulatedProcess
 from tests.promises.crashes.loop import VirtualLoop
 
-_CLOCK: Final = re.compile(rb"local function now_ms\(\).*?\nend\n", re.DOTALL)
-_VIRTUAL: Final = b"""local function now_ms()
-  return tonumber(string.sub(KEYS[#KEYS], 7))
-end
-"""
+_CLOCK: Final = re.compile(r"(?<=function call\.now_ms\(\)\n).*?(?=end\n)", re.DOTALL)
+#: Before every verb.
+_TELL: Final = "call.virtual = tonumber(string.sub(KEYS[#KEYS], 7))\n"
+
+
+def on_virtual_clock(texts: Mapping[str, str]) -> dict[str, str]:
+    """The parts, which tell the time that `call.virtual` says."""
+    virtual = {name: _CLOCK.sub("  return call.virtual\n", text) for name, text in texts.items()}
+    if any("'TIME'" in text for text in virtual.values()):
+        raise AssertionError("the functions no longer take the time from call.now_ms alone")
+    return virtual
 
 
 class Server:
     """The server, which outlives every simulated process, and the time that it tells."""
 
     def __init__(self, url: str, change: Callable[[str, str], str] = lambda verb, source: source) -> None:
-        """`change`: what becomes of a script's source, for a test that plants a bug."""
+        """`change`: what becomes of the text of a part or a verb, for a test that plants a bug."""
         self.client: Any = Redis.from_url(url, decode_responses=True)
         self.loop: VirtualLoop
         self.over = False
@@ -40,13 +47,12 @@ class Server:
         self.changed: Callable[[], None]
         self._until: dict[str, float] = {}
         self._due_ms: float | None = None  # None: not known since the last script
-        composed = {verb: script.source for verb, script in linked_scripts().items()}
-        self._hashes = {}
-        for verb, source in composed.items():
-            virtual, found = _CLOCK.subn(_VIRTUAL, source)
-            if found > 1 or b"'TIME'" in virtual:
-                raise AssertionError(f"{verb}: the scripts no longer take the time from now_ms alone")
-            self._hashes[verb] = str(self.client.script_load(change(verb, virtual.decode())))
+        library = build(
+            {name: change(name, text) for name, text in on_virtual_clock(parts()).items()},
+            {verb: _TELL + change(verb, text) for verb, text in verbs().items()},
+        )
+        self._functions = library.functions
+        self.client.function_load(library.text.decode(), replace=True)
 
     def begin(self, loop: VirtualLoop, changed: Callable[[], None]) -> None:
         """Empty, at the start of a run. `changed` is called after every script."""
@@ -70,7 +76,7 @@ class Server:
         ):  # its key lives for a time that the server would count on its own clock
             return int(bool(self.call("set", (keys[0], "1"), {"nx": True, "px": int(args[0])})))
         names = [*keys, f"{{gw}}:@{self.now_ms()}"]
-        answer = self.client.evalsha(self._hashes[verb], len(names), *names, *args)
+        answer = self.client.fcall(self._functions[verb], len(names), *names, *args)
         self._due_ms = None
         self.changed()
         return answer
@@ -116,12 +122,6 @@ class Server:
 
     def close(self) -> None:
         self.client.close()
-
-
-class _NoPool:
-    """What Scripts asks of a client when it composes its sources."""
-
-    connection_pool = None
 
 
 class VirtualRedis:

@@ -122,18 +122,22 @@ def replaced(verb: str, old: str, new: str) -> Change:
     ("change", "name", "points"),
     [
         (replaced("release", "then return 0 end", "then return 1 end"), "plain", ["claimed.after"]),
-        (replaced("transition", "SREM', r .. ':again'", "SCARD', r .. ':again'"), "plain", []),
+        (replaced("lanes", "SREM', r .. ':again'", "SCARD', r .. ':again'"), "plain", []),
         (
-            replaced("transition", "HDEL', r .. ':holders', ticket", "HGET', r .. ':holders', ticket"),
+            replaced("lanes", "HDEL', r .. ':holders', ticket", "HGET', r .. ':holders', ticket"),
             "plain",
             [],
         ),
         (
-            replaced("transition", "do finish_ticket(done.role, done.ticket) end", "do local _ = done end"),
+            replaced("effects", "do lanes.finish(done.role, done.ticket) end", "do local _ = done end"),
             "plain",
             [],
         ),
-        (replaced("transition", "if before then count_state(kind, before, -1) end", ""), "plain", []),
+        (
+            replaced("transitions", "if before then records.count_state(kind, before, -1) end", ""),
+            "plain",
+            [],
+        ),
     ],
     ids=[
         "a gate without a fence",

@@ -110,9 +110,9 @@ EVIDENCE: Final = (
         "callback_by_task_id_only",
         "gateway/store/scripts/callback.lua",
         "",
-        "local now = now_ms()\n",
-        "local now = now_ms()\n"
-        "local known = order.task and redis.call('GET', P .. 'task:' .. order.task)\n"
+        "local now = call.now_ms()\n",
+        "local now = call.now_ms()\n"
+        "local known = args.task and redis.call('GET', P .. 'task:' .. args.task)\n"
         "if not known then return 'repeated' end\n"
         "key = P .. 'job:' .. known\n",
         "a callback tells nothing of the job whose answer was lost, the one that needs it",
@@ -124,7 +124,7 @@ EVIDENCE: Final = (
     Mutant(
         "a_task_may_be_two_jobs",
         "gateway/store/scripts/lib/tasks.lua",
-        "assign_task",
+        "assign",
         "  if owner and owner ~= job then\n    local record",
         "  if owner == '' then\n    local record",
         "two clients are given one video",
@@ -142,7 +142,7 @@ EVIDENCE: Final = (
     Mutant(
         "callback_outranks_our_own_answer",
         "gateway/store/scripts/lib/tasks.lua",
-        "bind_task",
+        "bind",
         "if known and claimed and not note_earlier(key, nil, task) then return false end",
         "if known and not claimed then return note_earlier(key, nil, task) end",
         "who can write a body says which task is whose",
@@ -156,8 +156,8 @@ EVIDENCE: Final = (
         "first_of_two_claims_wins",
         "gateway/store/scripts/callback.lua",
         "is_crossed",
-        "if not answered then contest_task(",
-        "if answered then contest_task(",
+        "if not answered then tasks.contest(",
+        "if answered then tasks.contest(",
         "an upstream that crosses two callbacks swaps two customers' videos",
         (named("workers/confirm_whose", "a_task_that_callbacks_name_for_two_jobs_is_given_to_neither"),),
     ),
@@ -225,8 +225,8 @@ EVIDENCE: Final = (
         "signature_used_for_ever",
         "gateway/store/scripts/callback.lua",
         "take_in",
-        "if again or order.distrusted then",
-        "if order.distrusted then",
+        "if again or args.distrusted then",
+        "if args.distrusted then",
         "who has seen a signed callback can send it as often as they like",
         (named("gateway/store/callback", "a_nonce_that_was_seen_before_only_makes_a_look_due"),),
     ),
@@ -282,8 +282,8 @@ EVIDENCE: Final = (
         "rollback_is_overlooked",
         "gateway/store/scripts/callback.lua",
         "take_in",
-        "if newer or (state == order.armed",
-        "if order.epoch < 0 or (state == order.armed",
+        "if newer or (state == args.armed",
+        "if args.epoch < 0 or (state == args.armed",
         "Redis lost what it acknowledged, and a job is sent again of which a callback says that it was sent",
         (
             named(
@@ -296,8 +296,8 @@ EVIDENCE: Final = (
         "orphan_is_overlooked",
         "gateway/store/scripts/callback.lua",
         "rebuild",
-        "if order.task and not order.distrusted and assign_task(",
-        "if order.task and order.distrusted and assign_task(",
+        "if args.task and not args.distrusted and tasks.assign(",
+        "if args.task and args.distrusted and tasks.assign(",
         "a job that Redis lost, and that was paid for, is never built up again",
         (named("gateway/store/callback_unexplained", "an_orphan_that_names_its_task_is_built_up_again"),),
     ),

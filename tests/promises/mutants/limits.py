@@ -11,7 +11,7 @@ LIMITS: Final = (
         "media_are_in_no_quota",
         "gateway/store/scripts/accept.lua",
         "",
-        "if media > 0 and order.media_max then",
+        "if media > 0 and args.media_max then",
         "if media < 0 then",
         "a tenant fills the disk with posts of 19 MB that count as a few kB",
         (named("gateway/intake", "media_count_for_their_tenant_until_the_job_is_finished"),),
@@ -277,8 +277,8 @@ LIMITS: Final = (
     ),
     Mutant(
         "a_tenant_floods_the_ops_events",
-        "gateway/store/scripts/lib/lanes.lua",
-        "tenant_ops_event",
+        "gateway/store/scripts/lib/log.lua",
+        "log.tenant_ops_event",
         "if count < TENANT_OPS then",
         "if count > 0 then",
         "a subscriber that comes and goes pushes all else out of what operators see",
@@ -291,9 +291,9 @@ LIMITS: Final = (
     ),
     Mutant(
         "subscriber_paused_without_audit",
-        "gateway/store/scripts/park.lua",
+        "gateway/store/scripts/pause_lane.lua",
         "",
-        "  write_audit(now, pause.audit)\n",
+        "  log.write_audit(now, pause.audit)\n",
         "",
         "a subscriber gets nothing, and nobody knows who stopped it",
         (
@@ -308,7 +308,7 @@ LIMITS: Final = (
         "key_made_without_audit",
         "gateway/store/scripts/add_key.lua",
         "",
-        "write_audit(now_ms(), order.audit)\n",
+        "log.write_audit(call.now_ms(), args.audit)\n",
         "",
         "somebody has a key, and nobody knows who made it",
         (

@@ -9,7 +9,9 @@ from typing import Final
 
 Span = tuple[int, int]
 
-_LUA_FUNCTION: Final = re.compile(r"^( *)local function (\w+)\(.*?^\1end\b[^\n]*\n", re.MULTILINE | re.DOTALL)
+_LUA_FUNCTION: Final = re.compile(
+    r"^( *)(?:local function |function \w+\.)(\w+)\(.*?^\1end\b[^\n]*\n", re.MULTILINE | re.DOTALL
+)
 _LUA_CONSTANT: Final = re.compile(
     r"^local ([A-Z_, ]+?) =(?:[^\n]*\{[^}\n]*\n.*?^\}[^\n]*\n|[^\n]*\n)", re.MULTILINE | re.DOTALL
 )
@@ -28,7 +30,7 @@ def spans_of(text: str, file: str, name: str) -> list[Span]:
 
 
 def _is_function(text: str, span: Span) -> bool:
-    return re.match(r"(?:local function|(?:async )?def|class|@) ?", text[span[0] :]) is not None
+    return re.match(r"(?:(?:local )?function|(?:async )?def|class|@) ?", text[span[0] :]) is not None
 
 
 def _python(text: str) -> Iterator[tuple[str, Span]]:

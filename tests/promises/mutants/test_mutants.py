@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from gateway.store import script_runner
-from gateway.store.script_linker import compose
+from gateway.store.script_library import build, parts, verbs
 from tests.promises.mutants.mutant import DoesNotApply, Mutant
 from tests.promises.mutants.mutants import MUTANTS, PLANTED
 from tests.promises.mutants.places import spans_of
 
 TREE = Path(__file__).parents[3]
-SCRIPTS = TREE / "gateway" / "store" / "scripts"
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -24,12 +22,11 @@ def test_a_planted_bug_still_applies_and_compiles(name: str, redis_url: str) -> 
     if mutant.file.endswith(".py"):
         compile(planted, mutant.file, "exec")
         return
+    tables, functions, name_of_part = parts(), verbs(), Path(mutant.file).stem
+    (tables if "/lib/" in mutant.file else functions)[name_of_part] = planted
     with Redis.from_url(redis_url) as redis:
-        for path in SCRIPTS.glob("*.lua"):
-            if mutant.file.endswith(f"lib/{Path(mutant.file).name}") or TREE / mutant.file == path:
-                files = [*(SCRIPTS / "lib" / name for name in script_runner._PARTS), path]
-                texts = [planted if file == TREE / mutant.file else file.read_text() for file in files]
-                redis.script_load(compose("".join(texts[:-1]), texts[-1]))
+        redis.function_flush()
+        redis.function_load(build(tables, functions).text.decode())
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.dispatch import HealthLimits, Role, RoleLimits
-from gateway.store import arguments
-from tests.gateway.store.lane_scripts import ENTER, JUDGE, LEAVE, PARTS, SET_DUE
-from tests.promises.crashes.store import _CLOCK, _VIRTUAL, Server
+from gateway.store import arguments, script_library
+from tests.gateway.store.lane_scripts import ENTER, JUDGE, LEAVE, SET_DUE
+from tests.promises.crashes.store import Server, on_virtual_clock
 from tests.promises.properties import dump, invariants
 from tests.promises.properties.dump import Lanes
 from tests.promises.properties.hands import held, pick
@@ -32,7 +32,10 @@ NUMBER: Final = st.integers(0, 20)
 LANE: Final = st.sampled_from(LANES)
 KIND: Final = st.sampled_from(["new", "again", "again", "recovered"])
 RARELY: Final = st.sampled_from([False, False, False, False, True])
-_PARTS: Final = _CLOCK.sub(_VIRTUAL, PARTS.encode()).decode()
+_PARTS: Final = (
+    script_library.tables(on_virtual_clock(script_library.parts()))
+    + "call.begin()\ncall.virtual = tonumber(string.sub(KEYS[#KEYS], 7))\n"
+)
 
 
 class RetriesMachine(RuleBasedStateMachine):
@@ -137,7 +140,7 @@ class RetriesMachine(RuleBasedStateMachine):
     @rule(lane=LANE)
     def resume(self, lane: str) -> None:
         args: list[Any] = ["deliver", arguments.dump([lane]), self.limits, ""]
-        self.handing(lambda: self.stage.scripts.run("resume", ["{gw}:x"], args))
+        self.handing(lambda: self.stage.scripts.run("resume_lanes", ["{gw}:x"], args))
 
     @rule(lane=LANE, ok=st.booleans(), many=st.integers(1, 5), really=RARELY)
     def judge(self, lane: str, ok: bool, many: int, really: bool) -> None:

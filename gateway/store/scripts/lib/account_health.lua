@@ -1,33 +1,35 @@
--- account_health.lua: a shared part, after lanes.lua. How much may be sent with each of the upstream's accounts.
+-- account_health.lua: a shared part. How much may be sent with each of the upstream's accounts.
 --
 -- {gw}:account:<name> limits what is sent with the account: slots (fewer after a 429), hold_until, and parked_at with
 -- reason, status, code and probe_at while it is paused; tat, when the next dispatch is due if it has a rate (GCRA);
 -- turns, how often it was served if there are several accounts (start-time fair queueing, as between lanes).
 -- {gw}:submit:account_turn: the turns of the account that was served last, where others join.
 -- accounts = {{name, slots, weight, interval_ms: per submission, 0 without a rate}, ...}: from the caller's settings.
+local account_health = {}
+
 local TURN = P .. 'submit:account_turn'
 
 -- The upstream refused the account: from now on only a probe is sent with it from time to time.
-local function pause_account(account, now, status, code, reason, by)
-  local key = account_key(account)
+function account_health.pause(account, now, status, code, reason, by)
+  local key = account_slots.key(account)
   if redis.call('HSETNX', key, 'parked_at', now) == 0 then return end
   redis.call('HSET', P .. 'submit:pace', 'busy', 0) -- queue_position.lua: the time until a resume is no pace
   redis.call('HSET', key, 'status', status, 'code', code, 'reason', reason)
-  ops_event(now, 'account_parked', 'account', account, 'status', status, 'code', code, 'reason', reason, 'by', by)
+  log.ops_event(now, 'account_parked', 'account', account, 'status', status, 'code', code, 'reason', reason, 'by', by)
 end
 
-local function resume_account(account, now, by)
-  local key = account_key(account)
+function account_health.resume(account, now, by)
+  local key = account_slots.key(account)
   if redis.call('HDEL', key, 'parked_at') == 0 then return end
   redis.call('HDEL', key, 'status', 'code', 'reason', 'probe_at')
-  end_longer_waits(account)
-  ops_event(now, 'account_resumed', 'account', account, 'by', by)
+  account_slots.end_longer_waits(account)
+  log.ops_event(now, 'account_resumed', 'account', account, 'by', by)
 end
 
 -- Whether nothing is sent with any account: each is paused, or waits for the time that a 429 named.
-local function none_open(accounts, now)
+function account_health.none_open(accounts, now)
   for _, one in ipairs(accounts) do
-    local found = redis.call('HMGET', account_key(one.name), 'parked_at', 'hold_until')
+    local found = redis.call('HMGET', account_slots.key(one.name), 'parked_at', 'hold_until')
     if not found[1] and tonumber(found[2] or '0') <= now then return false end
   end
   return true
@@ -42,10 +44,10 @@ end
 -- JudgeAccount. Applies the upstream's answer to the account. answer = {kind = "accepted" | "busy" | "refused",
 -- retry_after_ms, status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
 -- A 429 halves the slots. They grow by one whenever as many submissions as slots were accepted, and with time.
-local function judge_account(record, answer, limits, now)
+function account_health.judge(record, answer, limits, now)
   local kind, account = answer.kind, answer.account
   local began = tonumber(redis.call('HGET', record, 'submitting_at') or '0')
-  local key, slots = account_key(account), limits.slots
+  local key, slots = account_slots.key(account), limits.slots
   for _, one in ipairs(limits.accounts) do
     if one.name == account then slots = one.slots end
   end
@@ -53,7 +55,7 @@ local function judge_account(record, answer, limits, now)
   local parked_at, cut_at = tonumber(found[1]), tonumber(found[3])
   local limit = slots_left(found[2], cut_at, limits.probe_ms, now)
   if kind == 'refused' then
-    pause_account(account, now, answer.status, answer.code, answer.reason, 'upstream')
+    account_health.pause(account, now, answer.status, answer.code, answer.reason, 'upstream')
   elseif kind == 'busy' then
     if answer.retry_after_ms > 0 then
       local hold = tonumber(redis.call('HGET', key, 'hold_until') or '0')
@@ -61,7 +63,7 @@ local function judge_account(record, answer, limits, now)
     end
     -- halve once per burst: submissions from before the last cut say nothing about the present slots
     if not cut_at or began >= cut_at then
-      local held = slots_taken(account) + 1
+      local held = account_slots.taken(account) + 1
       redis.call('HSET', key, 'slots', math.max(1, math.floor(math.min(limit or slots, held) / 2)),
         'cut_at', now, 'grown', 0)
     end
@@ -69,7 +71,7 @@ local function judge_account(record, answer, limits, now)
     -- an answer to a submission from before the pause does not prove that the account works again,
     -- and only an operator resumes what an operator paused
     if parked_at and began >= parked_at and redis.call('HEXISTS', key, 'parked_by') == 0 then
-      resume_account(account, now, 'probe')
+      account_health.resume(account, now, 'probe')
     end
     if limit and redis.call('HINCRBY', key, 'grown', 1) >= limit then
       if limit + 1 >= slots then
@@ -84,7 +86,7 @@ end
 
 -- How many submissions the rate allows now: up to one second's worth at once, at least one. `interval`: ms per
 -- submission; `tat`: the stored value. Also returns the time from which it counts.
-local function rate_room(tat, interval, now)
+function account_health.rate_room(tat, interval, now)
   tat = math.max(now, tonumber(tat or '0'))
   return math.floor((now + math.max(1000, interval) - tat) / interval), tat
 end
@@ -101,12 +103,12 @@ local function account_room(known, slots, held, probe_ms, now)
 end
 
 -- How many submissions each account allows now, as {{name =, room =, probing =, ...}, ...}, and their sum.
-local function account_rooms(accounts, probe_ms, now)
+function account_health.rooms(accounts, probe_ms, now)
   local rooms, sum = {}, 0
   local turn = #accounts > 1 and tonumber(redis.call('GET', TURN) or '0') or 0
   for _, one in ipairs(accounts) do
     local name, interval, tat = one.name, one.interval_ms, nil
-    local found = redis.call('HMGET', account_key(name), 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at',
+    local found = redis.call('HMGET', account_slots.key(name), 'parked_at', 'probe_at', 'hold_until', 'slots', 'cut_at',
       'tat', 'turns')
     local known = {
       parked_at = tonumber(found[1]),
@@ -114,10 +116,10 @@ local function account_rooms(accounts, probe_ms, now)
       hold_until = tonumber(found[3]),
       left = slots_left(found[4], tonumber(found[5]), probe_ms, now),
     }
-    local room, probing = account_room(known, one.slots, slots_taken(name), probe_ms, now)
+    local room, probing = account_room(known, one.slots, account_slots.taken(name), probe_ms, now)
     if interval > 0 then
       local open
-      open, tat = rate_room(found[6], interval, now)
+      open, tat = account_health.rate_room(found[6], interval, now)
       room = math.min(room, open)
     end
     room = math.max(0, room)
@@ -130,8 +132,8 @@ end
 
 -- The account for the ticket: the one that its job is bound to, else the next one in turn; probes first. nil if that
 -- account has no room; then also its name.
-local function account_for(ticket, rooms)
-  local own, pinned = pinned_to(ticket)
+function account_health.choose(ticket, rooms)
+  local own, pinned = account_slots.pinned_to(ticket)
   local best
   for _, one in ipairs(rooms) do
     if one.room > 0 and (not pinned or one.name == own) then
@@ -143,10 +145,10 @@ local function account_for(ticket, rooms)
 end
 
 -- Assigns the account to the ticket, which holds a slot. `own`: the account of its previous dispatch.
-local function use_account(one, ticket, own, several)
-  local record = record_of(ticket)
-  assign_slot(ticket, one.name)
-  if own ~= one.name and redis.call('EXISTS', record) == 1 then write_account(record, one.name) end
+function account_health.use(one, ticket, own, several)
+  local record = account_slots.job_of(ticket)
+  account_slots.assign(ticket, one.name)
+  if own ~= one.name and redis.call('EXISTS', record) == 1 then account_slots.write(record, one.name) end
   if several then
     redis.call('SET', TURN, one.turns)
     one.turns = one.turns + 1 / one.weight
@@ -155,13 +157,15 @@ local function use_account(one, ticket, own, several)
 end
 
 -- Stores with the accounts what was dispatched: turns, rates and probes.
-local function note_accounts_used(rooms, probe_ms, now)
+function account_health.note_used(rooms, probe_ms, now)
   for _, one in ipairs(rooms) do
     if one.sent > 0 then
-      local key = account_key(one.name)
+      local key = account_slots.key(one.name)
       if #rooms > 1 then redis.call('HSET', key, 'turns', one.turns) end
       if one.tat then redis.call('HSET', key, 'tat', one.tat + one.sent * one.interval) end
       if one.probing then redis.call('HSET', key, 'probe_at', now + probe_ms) end
     end
   end
 end
+
+return account_health

@@ -1,4 +1,4 @@
--- account_slots.lua: a shared part, after ranks.lua. Which upstream account a slot of the submit role belongs to, and
+-- account_slots.lua: a shared part. Which upstream account a slot of the submit role belongs to, and
 -- which account a job is bound to.
 --
 -- {gw}:submit:accounts          hash  ticket that holds a slot -> its account, if not `main`
@@ -8,40 +8,42 @@
 -- {gw}:submit:refused           hash  ticket that an account refused, and that therefore waits longer -> account
 -- All other slots belong to `main`. A job's `account` is that of its last dispatch (absent: `main`); `elsewhere` names
 -- its tasks that belong to other accounts.
+local account_slots = {}
+
 local MAIN = 'main'
 local ACCOUNT_OF_SLOT, SLOTS_TAKEN = P .. 'submit:accounts', P .. 'submit:account_inflight'
-local PINNED = P .. 'submit:pinned'
-local REFUSED = P .. 'submit:refused'
+account_slots.PINNED = P .. 'submit:pinned'
+account_slots.REFUSED = P .. 'submit:refused'
 
-local function account_key(account)
+function account_slots.key(account)
   return P .. 'account:' .. account
 end
 
 -- Ends the longer wait of jobs that the account refused. `now`: make them due at once, or nil.
-local function end_longer_waits(account, now)
-  local flat = redis.call('HGETALL', REFUSED)
+function account_slots.end_longer_waits(account, now)
+  local flat = redis.call('HGETALL', account_slots.REFUSED)
   for i = 1, #flat, 2 do
     if flat[i + 1] == account then
       if now then redis.call('ZADD', P .. 'submit:due', 'XX', 'LT', now, flat[i]) end
-      redis.call('HDEL', REFUSED, flat[i])
+      redis.call('HDEL', account_slots.REFUSED, flat[i])
     end
   end
 end
 
-local function record_of(ticket)
+function account_slots.job_of(ticket)
   return P .. 'job:' .. string.sub(ticket, string.find(ticket, '|', 1, true) + 1)
 end
 
-local function account_of(record)
+function account_slots.account_of(record)
   return redis.call('HGET', record, 'account') or MAIN
 end
 
 -- The ticket by which the job's tasks are polled: the lanes of the confirm role are the accounts.
-local function confirm_of(name)
-  return account_of(P .. 'job:' .. name) .. '|' .. name
+function account_slots.confirm_ticket(name)
+  return account_slots.account_of(P .. 'job:' .. name) .. '|' .. name
 end
 
-local function unassign_slot(ticket)
+function account_slots.unassign(ticket)
   local account = redis.call('HGET', ACCOUNT_OF_SLOT, ticket)
   if not account then return end
   redis.call('HDEL', ACCOUNT_OF_SLOT, ticket)
@@ -49,10 +51,10 @@ local function unassign_slot(ticket)
 end
 
 -- Moves the ticket's slot to the account.
-local function assign_slot(ticket, account)
+function account_slots.assign(ticket, account)
   local before = redis.call('HGET', ACCOUNT_OF_SLOT, ticket) or MAIN
   if before == account then return end
-  unassign_slot(ticket)
+  account_slots.unassign(ticket)
   if account ~= MAIN then
     redis.call('HSET', ACCOUNT_OF_SLOT, ticket, account)
     redis.call('HINCRBY', SLOTS_TAKEN, account, 1)
@@ -60,57 +62,59 @@ local function assign_slot(ticket, account)
 end
 
 -- How many slots are taken of an account.
-local function slots_taken(account)
+function account_slots.taken(account)
   if account ~= MAIN then return tonumber(redis.call('HGET', SLOTS_TAKEN, account) or '0') end
   local taken = redis.call('ZCARD', P .. 'submit:slots')
   for _, others in ipairs(redis.call('HVALS', SLOTS_TAKEN)) do taken = taken - others end
   return taken
 end
 
-local function write_account(record, account)
+function account_slots.write(record, account)
   if account == MAIN then redis.call('HDEL', record, 'account') else redis.call('HSET', record, 'account', account) end
 end
 
 -- The account of the last dispatch of the ticket's job, and whether the job is bound to it, because money may have been
 -- spent there (as in `Job.spend` of gateway/jobs.py).
-local function pinned_to(ticket)
-  local found = redis.call('HMGET', record_of(ticket), 'account', 'released_at', 'task_id', 'earlier', 'evidence',
-    'resubmits')
+function account_slots.pinned_to(ticket)
+  local found = redis.call('HMGET', account_slots.job_of(ticket), 'account', 'released_at', 'task_id', 'earlier',
+    'evidence', 'resubmits')
   local account, released_at, task, earlier, evidence = found[1], found[2], found[3], found[4], found[5]
   local resubmits = tonumber(found[6] or '0')
   return account or MAIN, released_at or task or earlier or evidence or resubmits > 0
 end
 
 -- The ticket waits for room in that account; the tickets behind it in its lane do not.
-local function pin_ticket(ticket, account, now)
-  redis.call('HSET', PINNED, ticket, account)
-  redis.call('ZADD', PINNED .. ':' .. account, 'NX', now, ticket)
+function account_slots.pin(ticket, account, now)
+  redis.call('HSET', account_slots.PINNED, ticket, account)
+  redis.call('ZADD', account_slots.PINNED .. ':' .. account, 'NX', now, ticket)
 end
 
-local function unpin_ticket(ticket)
-  local account = redis.call('HGET', PINNED, ticket)
+function account_slots.unpin(ticket)
+  local account = redis.call('HGET', account_slots.PINNED, ticket)
   if not account then return end
-  redis.call('HDEL', PINNED, ticket)
-  redis.call('ZREM', PINNED .. ':' .. account, ticket)
+  redis.call('HDEL', account_slots.PINNED, ticket)
+  redis.call('ZREM', account_slots.PINNED .. ':' .. account, ticket)
 end
 
 -- Stores that the task belongs to the account, which may differ from that of the job's last dispatch.
-local function note_account(record, task, account)
+function account_slots.note_task(record, task, account)
   local known = redis.call('HGET', record, 'elsewhere')
   local others = cjson.decode(known or '{}')
-  if (others[task] or account_of(record)) == account then return end
+  if (others[task] or account_slots.account_of(record)) == account then return end
   others[task] = account
   redis.call('HSET', record, 'elsewhere', cjson.encode(others))
 end
 
 -- The job's newest submission turns out to belong to another account. Its earlier tasks stay with the previous one.
-local function move_account(record, account)
-  local before = account_of(record)
+function account_slots.move_job(record, account)
+  local before = account_slots.account_of(record)
   if before == account then return end
   local found = redis.call('HMGET', record, 'task_id', 'earlier', 'elsewhere')
-  local newest, tasks, others = found[1], cjson.decode(found[2] or '[]'), cjson.decode(found[3] or '{}')
-  if newest then tasks[#tasks + 1] = newest end
-  for _, task in ipairs(tasks) do others[task] = others[task] or before end
+  local newest, earlier, others = found[1], cjson.decode(found[2] or '[]'), cjson.decode(found[3] or '{}')
+  if newest then earlier[#earlier + 1] = newest end
+  for _, task in ipairs(earlier) do others[task] = others[task] or before end
   if next(others) then redis.call('HSET', record, 'elsewhere', cjson.encode(others)) end
-  write_account(record, account)
+  account_slots.write(record, account)
 end
+
+return account_slots

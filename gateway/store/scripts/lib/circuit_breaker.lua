@@ -1,4 +1,4 @@
--- circuit_breaker.lua: a shared part, after dispatching.lua. The circuit breakers of subscribers.
+-- circuit_breaker.lua: a shared part. The circuit breakers of subscribers.
 --
 -- {gw}:health:<lane>, a hash of a lane of the deliver role:
 --   t:<n>, f:<n>    attempts, and failed attempts, in the n-th bucket of `bucket_ms` since the epoch
@@ -12,13 +12,15 @@
 -- limits = {window_ms, bucket_ms, least, percent, pause_ms, max_pause_ms, disable_ms, apart_ms}: HealthLimits of
 -- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok, error, url}: the result of an
 -- attempt.
+local circuit_breaker = {}
+
 local FAILING = P .. 'deliver:failing'
 local FAILING_URLS = P .. 'deliver:failing_urls'
 local WARN_AT = { 90, 70, 50 }
 local URL_KEPT_MS = 7200000 -- for a callback URL's lane, which is never removed; the breaker needs less
 
 -- How many attempts were made in the window, and how many failed. Removes older buckets.
-local function window_of(key, limits, now)
+function circuit_breaker.window_of(key, limits, now)
   local oldest = math.floor(now / limits.bucket_ms) - math.ceil(limits.window_ms / limits.bucket_ms)
   local sums, gone, found = { t = 0, f = 0 }, {}, redis.call('HGETALL', key)
   for i = 1, #found, 2 do
@@ -49,7 +51,7 @@ local function count_result(key, ok, limits, now)
   local bucket = string.format('%d', math.floor(now / limits.bucket_ms))
   if not ok then redis.call('HINCRBY', key, 'f:' .. bucket, 1) end
   if redis.call('HINCRBY', key, 't:' .. bucket, 1) == 1 then
-    local _, _, gone = window_of(key, limits, now)
+    local _, _, gone = circuit_breaker.window_of(key, limits, now)
     forget_fields(key, gone)
   end
 end
@@ -60,21 +62,21 @@ local function forget_failing(...)
 end
 
 -- Closes the lane's breaker and forgets its failures. Returns whether there was anything to close or forget.
-local function reset_health(lane)
+function circuit_breaker.reset(lane)
   local failures = redis.call('DEL', P .. 'health:' .. lane)
   forget_failing(lane)
-  return resume_lane('deliver', lane) or failures > 0
+  return lanes.resume('deliver', lane) or failures > 0
 end
 
 -- Forgets failing lanes of callback URLs whose failures were forgotten, because no attempt was made for a time.
-local function forget_failing_urls(now)
-  local lanes = redis.call('ZRANGEBYSCORE', FAILING_URLS, '-inf', now - URL_KEPT_MS, 'LIMIT', 0, 1000)
-  if #lanes > 0 then forget_failing(unpack(lanes)) end
+function circuit_breaker.forget_failing_urls(now)
+  local stale = redis.call('ZRANGEBYSCORE', FAILING_URLS, '-inf', now - URL_KEPT_MS, 'LIMIT', 0, 1000)
+  if #stale > 0 then forget_failing(unpack(stale)) end
 end
 
 -- Disables the endpoint: new deliveries are held, and waiting ones are held when their turn comes, so its lane goes on.
 -- `at`: when, for its owner. Returns whether the endpoint exists.
-local function disable_endpoint(id, reason, at, now)
+function circuit_breaker.disable_endpoint(id, reason, at, now)
   local key = P .. 'endpoint:' .. id
   local found = redis.call('HMGET', key, 'tenant', 'disabled_at')
   local tenant = found[1]
@@ -86,23 +88,22 @@ local function disable_endpoint(id, reason, at, now)
   if wish then
     wish = cjson.decode(wish)
     wish.disabled = true
-    -- cjson encodes an empty list as an empty object
-    redis.call('HSET', index, id, (string.gsub(cjson.encode(wish), '"events":{}', '"events":[]')))
+    redis.call('HSET', index, id, cjson.encode(wish))
   end
-  reset_health(id)
-  tenant_ops_event(now, 'endpoint_disabled', tenant, 'endpoint', id, 'reason', reason)
+  circuit_breaker.reset(id)
+  log.tenant_ops_event(now, 'endpoint_disabled', tenant, 'endpoint', id, 'reason', reason)
   return true
 end
 
 -- Opens the breaker, for longer each time in a row.
 local function open_breaker(verdict, key, parks, limits, now)
   local till = now + math.min(limits.max_pause_ms, limits.pause_ms * 2 ^ math.min(parks, 30))
-  pause_lane('deliver', verdict.lane, till)
+  lanes.pause('deliver', verdict.lane, till)
   redis.call('HINCRBY', P .. 'tally', 'subscribers_parked', 1)
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
-    local total, failed = window_of(key, limits, now)
-    tenant_ops_event(now, 'endpoint_parked', verdict.tenant, 'lane', verdict.lane, 'endpoint', verdict.endpoint,
+    local total, failed = circuit_breaker.window_of(key, limits, now)
+    log.tenant_ops_event(now, 'endpoint_parked', verdict.tenant, 'lane', verdict.lane, 'endpoint', verdict.endpoint,
       'until', string.format('%d', till), 'attempts', total, 'failed', failed)
   end
 end
@@ -112,7 +113,7 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
   local elapsed = now - since
   if elapsed >= limits.disable_ms and confirmed then
     local days = string.format('%.4g', limits.disable_ms / 86400000)
-    disable_endpoint(verdict.endpoint, 'no attempt has succeeded for ' .. days .. ' days', now, now)
+    circuit_breaker.disable_endpoint(verdict.endpoint, 'no attempt has succeeded for ' .. days .. ' days', now, now)
     return
   end
   if elapsed >= limits.apart_ms then redis.call('HSET', key, 'confirmed', 1) end
@@ -120,7 +121,7 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
     if elapsed * 100 >= percent * limits.disable_ms then
       if warned < percent then
         redis.call('HSET', key, 'warned', percent)
-        tenant_ops_event(now, 'endpoint_failing', verdict.tenant, 'endpoint', verdict.endpoint, 'percent', percent,
+        log.tenant_ops_event(now, 'endpoint_failing', verdict.tenant, 'endpoint', verdict.endpoint, 'percent', percent,
           'since', since)
       end
       return
@@ -130,7 +131,7 @@ end
 
 -- JudgeLane. Applies the result of an attempt to its lane. An attempt that ends while the lane is paused began before,
 -- so it does not change when to try again.
-local function judge_lane(verdict, limits, now)
+function circuit_breaker.judge(verdict, limits, now)
   local lane, endpoint, ok = verdict.lane, verdict.endpoint, verdict.ok
   if endpoint ~= '' then
     local found = redis.call('HMGET', P .. 'endpoint:' .. endpoint, 'id', 'disabled_at')
@@ -152,8 +153,8 @@ local function judge_lane(verdict, limits, now)
     if not paused and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
       clear_window(key)
-      resume_lane('deliver', lane)
-      tenant_ops_event(now, 'endpoint_recovered', verdict.tenant, 'lane', lane, 'endpoint', endpoint)
+      lanes.resume('deliver', lane)
+      log.tenant_ops_event(now, 'endpoint_recovered', verdict.tenant, 'lane', lane, 'endpoint', endpoint)
     end
   else
     if not failing_since then redis.call('HSET', key, 'failing_since', now) end
@@ -162,7 +163,7 @@ local function judge_lane(verdict, limits, now)
     if probing then
       open_breaker(verdict, key, parks, limits, now)
     elseif not paused then
-      local total, failed = window_of(key, limits, now)
+      local total, failed = circuit_breaker.window_of(key, limits, now)
       if total >= limits.least and failed * 100 >= limits.percent * total then
         open_breaker(verdict, key, parks, limits, now)
       end
@@ -176,3 +177,5 @@ local function judge_lane(verdict, limits, now)
     if not ok then redis.call('ZADD', FAILING_URLS, now, lane) end
   end
 end
+
+return circuit_breaker

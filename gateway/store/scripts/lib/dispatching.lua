@@ -1,4 +1,6 @@
--- dispatching.lua: a shared part, after account_health.lua. Which ticket is next, and its way from its lane to arq.
+-- dispatching.lua: a shared part, Which ticket is next, and its way from its lane to arq.
+local dispatching = {}
+
 local EVENTS = 'events-' -- the prefix of the name of a tenant's events lane
 local PINNED_SEEN = 50 -- how many of the tickets that wait for one account are checked
 
@@ -9,7 +11,7 @@ end
 
 -- The tenant that owns the lane of a ticket of the deliver role: an endpoint's or callback host's lane belongs to the
 -- tenant of any delivery in it, an events lane to the tenant in its name. nil if no record exists any more.
-local function tenant_of(lane, ticket)
+function dispatching.tenant_of(lane, ticket)
   local known = redis.call('HGET', P .. 'deliver:tenants', lane)
   if known then return known end
   if string.sub(lane, 1, #EVENTS) == EVENTS then return string.sub(lane, #EVENTS + 1) end
@@ -18,7 +20,7 @@ end
 
 -- The tenant that owns the lane, and whether it holds all slots that it may.
 local function tenant_full(r, lane, ticket, most)
-  local tenant = tenant_of(lane, ticket)
+  local tenant = dispatching.tenant_of(lane, ticket)
   local held = tenant and redis.call('HGET', r .. ':tenant_inflight', tenant)
   return tenant, tonumber(held or '0') >= most
 end
@@ -44,18 +46,18 @@ local function choose_ticket(role, lane, limits, open, special)
   if not ticket then return nil end
   if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
   if full then return nil, 'tenant', tenant end
-  if share >= 1 or (rank >= NEW and rank < RECOVERED) then return ticket, false, tenant end
+  if share >= 1 or (rank >= ranks.NEW and rank < ranks.RECOVERED) then return ticket, false, tenant end
   local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < share_of(share, cap)
-  if rank < NEW then -- new work may wait behind it; the two take turns
+  if rank < ranks.NEW then -- new work may wait behind it; the two take turns
     if not mine or not open or redis.call('SISMEMBER', r .. ':leant', lane) == 1 then
-      local new = redis.call('ZRANGEBYSCORE', key, NEW, '(' .. RECOVERED, 'LIMIT', 0, 1)[1]
+      local new = redis.call('ZRANGEBYSCORE', key, ranks.NEW, '(' .. ranks.RECOVERED, 'LIMIT', 0, 1)[1]
       redis.call('SREM', r .. ':leant', lane)
       if new then return new, false, tenant end
     end
   end
   if not mine then return nil end
   if not open then return nil, 'share' end
-  if rank < NEW then redis.call('SADD', r .. ':leant', lane) end
+  if rank < ranks.NEW then redis.call('SADD', r .. ':leant', lane) end
   return ticket, true, tenant
 end
 
@@ -63,9 +65,10 @@ local function turn_of(r)
   return tonumber(redis.call('GET', r .. ':turn') or '0')
 end
 
--- For each tenant that may have more slots, the same number of lanes of its crowd become active again, and are served
--- in turn. A lane that does not use its turn lets another one go (`forget_lane_tenant`). Returns whether there was one.
-local function readmit_crowds(r, most)
+-- For each tenant that may have more slots, the same number of lanes that wait for it become active again, and are
+-- served in turn. A lane that does not use its turn lets another one go (`forget_tenant` of lanes.lua). Returns
+-- whether there was one.
+local function readmit_lanes(r, most)
   local found = false
   for _, tenant in ipairs(redis.call('SMEMBERS', r .. ':relieved')) do
     redis.call('SREM', r .. ':relieved', tenant)
@@ -91,23 +94,23 @@ local function next_lane(r, open, most)
   local freed = open and redis.call('ZPOPMIN', r .. ':blocked') or {}
   if freed[1] then return freed[1], math.max(tonumber(freed[2]), turn_of(r)) end
   local first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
-  if not first[1] and most and readmit_crowds(r, most) then
+  if not first[1] and most and readmit_lanes(r, most) then
     first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
   end
   return first[1], tonumber(first[2])
 end
 
--- Makes the lane inactive, because none of its tickets may go. If it is empty or full, `enter_lane` or `free_slot`
+-- Makes the lane inactive, because none of its tickets may go. If it is empty or full, `lanes.enter` or `free_slot`
 -- makes it active again; otherwise it waits for the retries' share, or for its tenant (`why`, from `choose_ticket`).
 local function sideline_lane(role, lane, served, why, tenant)
   local r = P .. role
   if why == 'tenant' then
-    set_lane_tenant(r, lane, tenant)
+    lanes.set_tenant(r, lane, tenant)
     redis.call('ZADD', r .. ':crowd:' .. tenant, served, lane)
     redis.call('ZREM', r .. ':fair', lane)
     return
   end
-  deactivate(role, lane, served)
+  lanes.deactivate(role, lane, served)
   if why == 'share' then redis.call('ZADD', r .. ':blocked', served, lane) end
   if redis.call('EXISTS', r .. ':lane:' .. lane) == 0 then redis.call('SREM', r .. ':leant', lane) end
 end
@@ -125,16 +128,17 @@ end
 local function dispatch_pinned(rooms, room, limits, special, now)
   local r, dispatched = P .. 'submit', 0
   for _, one in ipairs(rooms) do
-    local line = one.room > 0 and redis.call('ZRANGE', PINNED .. ':' .. one.name, 0, PINNED_SEEN - 1) or {}
+    local pinned = account_slots.PINNED .. ':' .. one.name
+    local line = one.room > 0 and redis.call('ZRANGE', pinned, 0, PINNED_SEEN - 1) or {}
     for _, ticket in ipairs(line) do
-      local lane = lane_of(ticket)
+      local lane = lanes.lane_of(ticket)
       local held = tonumber(redis.call('HGET', r .. ':inflight', lane) or '0')
       local free = held < lane_cap('submit', lane, limits, special)
       if one.room > 0 and dispatched < room and free and not redis.call('ZSCORE', r .. ':parked', lane) then
-        unpin_ticket(ticket)
+        account_slots.unpin(ticket)
         redis.call('ZREM', r .. ':waiting', ticket)
-        take_slot('submit', ticket, limits.lease_ms, now)
-        use_account(one, ticket, one.name, #rooms > 1)
+        lanes.take_slot('submit', ticket, limits.lease_ms, now)
+        account_health.use(one, ticket, one.name, #rooms > 1)
         dispatched = dispatched + 1
       end
     end
@@ -145,34 +149,34 @@ end
 -- The next ticket waits for the account that its job is bound to, and the tickets behind it go on.
 local function wait_for_account(lane, ticket, account, now)
   redis.call('ZREM', P .. 'submit:lane:' .. lane, ticket)
-  forget_order(lane)
-  pin_ticket(ticket, account, now)
+  ranks.forget_empty_lane(lane)
+  account_slots.pin(ticket, account, now)
 end
 
 -- Moves waiting tickets from the lanes to arq. limits = {slots, lane_slots, lease_ms, batch: at most, interval_ms: per
 -- dispatch, 0 without a rate, probe_ms: between probes of a paused account, retry_share: the share of the slots that
 -- retries may hold}, in the submit role also {accounts: as of account_health.lua}, and in the deliver role {health:
 -- limits of circuit_breaker.lua, tenant_slots}. Returns how many.
-local function dispatch_role(role, limits, now)
+function dispatching.dispatch_role(role, limits, now)
   local r, submit = P .. role, role == 'submit'
-  local room, dispatched, interval, tat, rooms = limits.batch, 0, limits.interval_ms, nil, nil
+  local room, dispatched, interval, next_due, rooms = limits.batch, 0, limits.interval_ms, nil, nil
   if submit then
     local open
     if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
-    rooms, open = account_rooms(limits.accounts, limits.probe_ms, now)
+    rooms, open = account_health.rooms(limits.accounts, limits.probe_ms, now)
     room = math.min(room, open)
   else
     room = math.min(room, limits.slots - redis.call('ZCARD', r .. ':slots'))
   end
   if interval > 0 and room > 0 then
     local open
-    open, tat = rate_room(redis.call('GET', r .. ':tat'), interval, now)
+    open, next_due = account_health.rate_room(redis.call('GET', r .. ':tat'), interval, now)
     room = math.min(room, open)
   end
   if room <= 0 then return 0 end
   local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights') > 0
   local share, open, nobody = limits.retry_share, 0, false
-  if limits.tenant_slots then readmit_crowds(r, limits.tenant_slots) end
+  if limits.tenant_slots then readmit_lanes(r, limits.tenant_slots) end
   if share < 1 then open = share_of(share, limits.slots) - redis.call('SCARD', r .. ':retrying') end
   if submit then dispatched = dispatch_pinned(rooms, room, limits, special, now) end
   while dispatched < room do
@@ -183,50 +187,50 @@ local function dispatch_role(role, limits, now)
     end
     local ticket, again, tenant = choose_ticket(role, lane, limits, open > 0, special)
     local account, own
-    if ticket and submit then account, own = account_for(ticket, rooms) end
+    if ticket and submit then account, own = account_health.choose(ticket, rooms) end
     if not ticket then
       sideline_lane(role, lane, served, again, tenant)
     elseif submit and not account then
       wait_for_account(lane, ticket, own, now)
     else
-      if submit then leave_queue(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
+      if submit then ranks.leave_lane(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
       redis.call('SET', r .. ':turn', served)
       redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)
-      record_timing('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
+      log.record_timing('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
       redis.call('ZREM', r .. ':waiting', ticket)
       if again then
         redis.call('SADD', r .. ':retrying', ticket)
         redis.call('HINCRBY', r .. ':retries', lane, 1)
         open = open - 1
       end
-      take_slot(role, ticket, limits.lease_ms, now, tenant)
-      if submit then use_account(account, ticket, own, #rooms > 1) end
+      lanes.take_slot(role, ticket, limits.lease_ms, now, tenant)
+      if submit then account_health.use(account, ticket, own, #rooms > 1) end
       dispatched = dispatched + 1
     end
   end
   forget_turns(r, nobody)
   if submit and dispatched > 0 then
-    note_pace(now, dispatched)
-    note_accounts_used(rooms, limits.probe_ms, now)
+    queue_position.note_pace(now, dispatched)
+    account_health.note_used(rooms, limits.probe_ms, now)
   end
-  if tat and dispatched > 0 then redis.call('SET', r .. ':tat', tat + dispatched * interval) end
+  if next_due and dispatched > 0 then redis.call('SET', r .. ':tat', next_due + dispatched * interval) end
   return dispatched
 end
 
 -- roles = {role = limits}. Due tickets enter their lanes, and the work that may run is dispatched. Returns how many,
 -- and whether only the batch size stopped it.
-local function dispatch_all(roles, now)
+function dispatching.dispatch(roles, now)
   local dispatched, more = 0, false
   for role, limits in pairs(roles) do
-    promote_due(role, now)
-    local some = dispatch_role(role, limits, now)
+    lanes.promote_due(role, now)
+    local some = dispatching.dispatch_role(role, limits, now)
     dispatched, more = dispatched + some, more or some == limits.batch
   end
   return dispatched, more
 end
 
 -- Milliseconds until the next ticket is due, or the next pause ends; -1 if time alone changes nothing.
-local function until_next(roles, now)
+function dispatching.until_next(roles, now)
   local first = math.huge
   for role in pairs(roles) do
     for _, kind in ipairs({ ':due', ':parked' }) do
@@ -236,3 +240,5 @@ local function until_next(roles, now)
   end
   return first < math.huge and math.ceil(math.max(0, first - now)) or -1
 end
+
+return dispatching

@@ -1,11 +1,11 @@
--- effects.lua: a shared part, after transitions.lua. The effects of a transition. Each effect has a class in
+-- effects.lua: a shared part. The effects of a transition. Each effect has a class in
 -- gateway/store/effects.py or delivery_effects.py, which explains it; its function, here or in another part, takes the
 -- same fields.
 --
--- `apply_transition` always applies them in this order:
+-- `effects.apply_transition` always applies them in this order:
 --
 --   before the move    claim, spend_budget                may stop the transition
---   with the move      set_fields, write_log             `move` of transitions.lua, and so the next four
+--   with the move      set_fields, write_log             `transitions.change_state`, and so the next four
 --                      add_to_fields, unset_fields
 --                      claim, record_history
 --   after the move     bind_task                          also if the record is final but watched
@@ -25,39 +25,40 @@
 --                      record_audit                       if it moved or repeated
 --
 -- Finally, work that may run now is dispatched. A fenced transition applies nothing.
+local effects = {}
 
 -- GiveBackSlot: {role, ticket, after_ms, refused_by: the account that refused it, or nil}
 local function give_back_slot(effect, now)
-  give_back(effect.role, effect.ticket, now, now + effect.after_ms)
-  if effect.refused_by then redis.call('HSET', REFUSED, effect.ticket, effect.refused_by) end
+  lanes.give_back(effect.role, effect.ticket, now, now + effect.after_ms)
+  if effect.refused_by then redis.call('HSET', account_slots.REFUSED, effect.ticket, effect.refused_by) end
 end
 
 -- HoldSlot: {role, ticket, lease_ms, or nil: until it is given back}
 local function hold_slot(effect, now)
   if effect.lease_ms then
-    extend_lease(effect.role, effect.ticket, effect.lease_ms, now)
+    lanes.extend_lease(effect.role, effect.ticket, effect.lease_ms, now)
   else
-    hold_until_given_back(effect.role, effect.ticket)
+    lanes.hold_until_given_back(effect.role, effect.ticket)
   end
 end
 
 -- EndHoldAfter: {role, ticket, after_ms}
 local function end_hold_after(effect, now)
-  end_hold_at(effect.role, effect.ticket, now + effect.after_ms)
+  lanes.end_hold_at(effect.role, effect.ticket, now + effect.after_ms)
 end
 
 -- PollAfter: {role, ticket, after_ms, kind: of video, deviations: from its mean duration, or nil,
 -- at_once_if_called_back}
 local function poll_after(key, effect, now)
   local wait = effect.after_ms
-  if effect.deviations then wait = typical_duration(effect.kind, effect.deviations, wait) end
+  if effect.deviations then wait = records.typical_duration(effect.kind, effect.deviations, wait) end
   if effect.at_once_if_called_back and redis.call('HEXISTS', key, 'called_back_at') == 1 then wait = 0 end
-  set_due(effect.role, effect.ticket, now + wait)
+  lanes.set_due(effect.role, effect.ticket, now + wait)
 end
 
 -- Finish: {{role, ticket}, ...}
 local function finish(tickets)
-  for _, done in ipairs(tickets) do finish_ticket(done.role, done.ticket) end
+  for _, done in ipairs(tickets) do lanes.finish(done.role, done.ticket) end
 end
 
 -- SpendBudget: {tenant, day, most}. Spending removes the counts of earlier days.
@@ -77,12 +78,12 @@ local function spend_budget(effect)
   redis.call('HINCRBY', key, effect.day, 1)
 end
 
--- AddLateResult: {fields = {}, event: as of `owe_event`}. Returns whether it is the first.
+-- AddLateResult: {fields = {}, event: as of `records.owe_event`}. Returns whether it is the first.
 local function add_late_result(key, effect, body, now)
   if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end
-  count_bytes(key, growth_of(key, effect.fields, {}))
-  set_fields(key, effect.fields)
-  owe_event(effect.event, body)
+  quotas.count_bytes(key, quotas.growth_of(key, effect.fields, {}))
+  records.set_fields(key, effect.fields)
+  records.owe_event(effect.event, body)
   return true
 end
 
@@ -92,57 +93,59 @@ local function add_to_tally(names)
 end
 
 -- Checks before the move. Returns the result if nothing more must be done, else nil.
-local function settled_already(key, guard, effects)
+local function settled_already(key, guard, wanted)
   local holder = guard.holder
-  if holder and not is_newest_dispatch(holder.role, holder.ticket, holder.number) then
+  if holder and not lanes.is_newest_dispatch(holder.role, holder.ticket, holder.number) then
     return { outcome = 'stale', before = '', after = '' }
   end
-  if effects.claim and redis.call('HGET', key, 'run') == effects.claim.run then -- a repeat of the same claim
+  if wanted.claim and redis.call('HGET', key, 'run') == wanted.claim.run then -- a repeat of the same claim
     local state = redis.call('HGET', key, 'state')
     return { outcome = 'moved', before = state, after = state }
   end
-  if effects.spend_budget and budget_is_spent(effects.spend_budget) then
+  if wanted.spend_budget and budget_is_spent(wanted.spend_budget) then
     return { outcome = 'over_budget', before = '', after = '' }
   end
 end
 
--- The move and all its effects. `body`: of the event. Returns the result of `move`; outcome also "stale": not the
--- holder | "late": stored beside a final record | "over_budget".
-local function apply_transition(key, transition, body, now)
-  local effects = transition.effects
-  local result = settled_already(key, transition.guard, effects)
+-- The move and all its effects. `body`: of the event. Returns the result of `transitions.change_state`; outcome also
+-- "stale": not the holder | "late": stored beside a final record | "over_budget".
+function effects.apply_transition(key, transition, body, now)
+  local wanted = transition.effects
+  local result = settled_already(key, transition.guard, wanted)
   if result then return result end
-  result = move(key, transition, now)
+  result = transitions.change_state(key, transition, now)
   local outcome = result.outcome
   if outcome == 'fenced' then return result end
   local moved, final = outcome == 'moved', outcome == 'absorbed'
   local went_on = moved or outcome == 'repeated'
 
-  if effects.bind_task and (went_on or final and is_watched(key, now)) then
-    bind_task(key, transition.name, effects.bind_task, now)
+  if wanted.bind_task and (went_on or final and tasks.is_watched(key, now)) then
+    tasks.bind(key, transition.name, wanted.bind_task, now)
     if final then result.outcome = 'late' end
   end
-  if effects.add_late_result and final and add_late_result(key, effects.add_late_result, body, now) then
+  if wanted.add_late_result and final and add_late_result(key, wanted.add_late_result, body, now) then
     result.outcome = 'late'
   end
   if went_on then
-    if effects.give_back_slot then give_back_slot(effects.give_back_slot, now) end
-    if effects.hold_slot then hold_slot(effects.hold_slot, now) end
-    if effects.end_hold_after then end_hold_after(effects.end_hold_after, now) end
+    if wanted.give_back_slot then give_back_slot(wanted.give_back_slot, now) end
+    if wanted.hold_slot then hold_slot(wanted.hold_slot, now) end
+    if wanted.end_hold_after then end_hold_after(wanted.end_hold_after, now) end
   end
-  if effects.poll_after and (went_on or result.outcome == 'late') then poll_after(key, effects.poll_after, now) end
-  if effects.finish and (outcome ~= 'refused' or transition.final[result.after]) then finish(effects.finish) end
+  if wanted.poll_after and (went_on or result.outcome == 'late') then poll_after(key, wanted.poll_after, now) end
+  if wanted.finish and (outcome ~= 'refused' or transition.final[result.after]) then finish(wanted.finish) end
   if moved then
-    if effects.owe_event then owe_event(effects.owe_event, body) end
-    if effects.choose_task then choose_task(key, effects.choose_task) end
-    if effects.learn_duration then learn_duration(effects.learn_duration) end
-    if effects.spend_budget then spend_budget(effects.spend_budget) end
+    if wanted.owe_event then records.owe_event(wanted.owe_event, body) end
+    if wanted.choose_task then tasks.choose(key, wanted.choose_task) end
+    if wanted.learn_duration then records.learn_duration(wanted.learn_duration) end
+    if wanted.spend_budget then spend_budget(wanted.spend_budget) end
   end
-  if effects.judge_lane then judge_lane(effects.judge_lane, transition.dispatch.deliver.health, now) end
-  if effects.judge_account then judge_account(key, effects.judge_account, transition.dispatch.submit, now) end
-  if effects.tally then add_to_tally(effects.tally) end
-  if effects.record_audit and went_on then write_audit(now, effects.record_audit) end
-  write_counted_bytes()
-  dispatch_all(transition.dispatch, now)
+  if wanted.judge_lane then circuit_breaker.judge(wanted.judge_lane, transition.dispatch.deliver.health, now) end
+  if wanted.judge_account then account_health.judge(key, wanted.judge_account, transition.dispatch.submit, now) end
+  if wanted.tally then add_to_tally(wanted.tally) end
+  if wanted.record_audit and went_on then log.write_audit(now, wanted.record_audit) end
+  quotas.write_counted_bytes()
+  dispatching.dispatch(transition.dispatch, now)
   return result
 end
+
+return effects

@@ -1,4 +1,4 @@
--- lanes.lua: a shared part, after account_slots.lua. Time, lanes, slots, and how a ticket gets to arq.
+-- lanes.lua: a shared part. Lanes, slots, and how a ticket gets to arq.
 --
 -- A role keeps, under {gw}:<role>:
 --   lane:<lane>  zset   ticket -> rank (retries, new work, recovered deliveries; each in order of arrival)
@@ -19,110 +19,55 @@
 --   inflight     hash   lane -> slots it holds
 --   retrying     set    tickets that hold a slot of the retries' share; the hash `retries`: lane -> how many
 --   leant        set    lanes whose last turn went to a retry: the next one goes to new work, if any
---   tenants      hash   lane of the deliver role that holds a slot or is in a crowd -> its tenant
+--   tenants      hash   lane of the deliver role that holds a slot or waits for its tenant -> its tenant
 --   tenant_inflight     hash   tenant -> slots that its lanes hold
 --   crowd:<tenant>      zset   lane that waits for its tenant to hold fewer slots -> turns served
---   relieved     set    tenants with a crowd of which more lanes may go
+--   relieved     set    tenants that may hold more slots, and whose lanes wait
 --   tat          string when the next dispatch of a role with a rate is due (GCRA)
+--   rings        string number of the newest dispatch
 --   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
 -- {gw}:paused, a hash of at, by and reason: the service is paused, so nothing of the submit role is dispatched.
 -- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
-local OPS_KEPT = 10000 -- the newest ops events
-local TENANT_OPS, TENANT_OPS_MS = 20, 3600000
-local AUDIT_KEPT = 1000000 -- audit entries
-local RUNNABLE_MS = 604800000 -- how long arq keeps a job that is not run; ours are dispatched again long before
-local BOUNDS = { -- ms; the same as in gateway/store/histograms.py
-  5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000, 600000, 1800000, 3600000,
-  7200000, 21600000,
-}
+local lanes = {}
+
+lanes.RUNNABLE_MS = 604800000 -- how long arq keeps a job that is not run; ours are dispatched again long before
 local WAKE_CAP = 1000 -- more tokens than waiting workers are useless
 
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
--- Adds an ops event to {gw}:ops:events, oldest first.
-local function ops_event(now, kind, ...)
-  redis.call('XADD', P .. 'ops:events', 'MAXLEN', '~', OPS_KEPT, '*', 'kind', kind, 'at', now, ...)
-end
-
--- The same for what a tenant can cause again and again: at most TENANT_OPS of a kind per tenant and hour. The last one
--- says that more are not shown until the hour is over.
-local function tenant_ops_event(now, kind, tenant, ...)
-  local shown = P .. 'tenant:' .. tenant .. ':shown:' .. kind
-  local count = redis.call('INCR', shown)
-  if count == 1 then redis.call('PEXPIRE', shown, TENANT_OPS_MS) end
-  if count < TENANT_OPS then
-    ops_event(now, kind, 'tenant', tenant, ...)
-  elseif count == TENANT_OPS then
-    ops_event(now, kind, 'tenant', tenant, 'muted_ms', redis.call('PTTL', shown), ...)
-  end
-end
-
--- Counts one duration in {gw}:timings: for each name the number per bucket, and the sum in ms.
-local function record_timing(name, ms)
-  local bucket = 'inf'
-  for _, bound in ipairs(BOUNDS) do
-    if ms <= bound then
-      bucket = bound
-      break
-    end
-  end
-  redis.call('HINCRBY', P .. 'timings', name .. '|' .. bucket, 1)
-  redis.call('HINCRBY', P .. 'timings', name .. '|sum', math.max(0, math.floor(ms)))
-end
-
--- Adds an audit entry to {gw}:audit, oldest first: who (the id of a key) and by which request. Trimmed only by age
--- (`trim_audit`), except for a limit that should never be reached.
-local function add_audit_entry(act, by, request, ...)
-  redis.call('XADD', P .. 'audit', 'MAXLEN', '~', AUDIT_KEPT, '*', 'act', act, 'by', by, 'request', request, ...)
-end
-
--- In the step of an operator's act: adds `entry` = {act, by, request, fields = {field, text, ...}} to the audit, and
--- the same as an ops event. `...`: more fields.
-local function write_audit(now, entry, ...)
-  local fields = entry.fields
-  for _, more in ipairs({ ... }) do fields[#fields + 1] = more end
-  add_audit_entry(entry.act, entry.by, entry.request, unpack(fields))
-  ops_event(now, entry.act, 'by', entry.by, unpack(fields))
-end
-
-local function lane_of(ticket)
+function lanes.lane_of(ticket)
   return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
 end
 
 -- Counts the lane's slots for the tenant from now on, also those that it already holds.
-local function set_lane_tenant(r, lane, tenant)
+function lanes.set_tenant(r, lane, tenant)
   if redis.call('HSETNX', r .. ':tenants', lane, tenant) == 0 then return end
   local held = redis.call('HGET', r .. ':inflight', lane)
   if held then redis.call('HINCRBY', r .. ':tenant_inflight', tenant, held) end
 end
 
--- The lane became inactive, or freed a slot: another lane of its tenant's crowd may go. If the lane holds no slot and
--- is in no crowd, its tenant is forgotten.
-local function forget_lane_tenant(r, lane)
+-- The lane became inactive, or freed a slot: another lane that waits for its tenant may go. If the lane holds no slot
+-- and does not wait for its tenant, its tenant is forgotten.
+local function forget_tenant(r, lane)
   local tenant = redis.call('HGET', r .. ':tenants', lane)
   if not tenant then return end
-  local crowd = r .. ':crowd:' .. tenant
-  if redis.call('EXISTS', crowd) == 1 then redis.call('SADD', r .. ':relieved', tenant) end
-  if redis.call('HEXISTS', r .. ':inflight', lane) == 0 and not redis.call('ZSCORE', crowd, lane) then
+  local waiting = r .. ':crowd:' .. tenant
+  if redis.call('EXISTS', waiting) == 1 then redis.call('SADD', r .. ':relieved', tenant) end
+  if redis.call('HEXISTS', r .. ':inflight', lane) == 0 and not redis.call('ZSCORE', waiting, lane) then
     redis.call('HDEL', r .. ':tenants', lane)
   end
 end
 
-local function in_crowd(r, lane)
+local function waits_for_tenant(r, lane)
   local tenant = redis.call('HGET', r .. ':tenants', lane)
   return tenant and redis.call('ZSCORE', r .. ':crowd:' .. tenant, lane)
 end
 
--- Makes the lane active, unless it is paused or in a crowd. `retry`: only a retry or a retry's slot was added, which
--- does not help a blocked lane.
+-- Makes the lane active, unless it is paused or waits for its tenant. `retry`: only a retry or a retry's slot was
+-- added, which does not help a blocked lane.
 local function activate(role, lane, retry)
   local r = P .. role
   if redis.call('ZSCORE', r .. ':fair', lane) or redis.call('ZSCORE', r .. ':parked', lane) then return end
   if retry and redis.call('ZSCORE', r .. ':blocked', lane) then return end
-  if in_crowd(r, lane) then return end
+  if waits_for_tenant(r, lane) then return end
   redis.call('ZREM', r .. ':blocked', lane)
   local mine = tonumber(redis.call('ZSCORE', r .. ':idle', lane) or '0')
   local turn = tonumber(redis.call('GET', r .. ':turn') or '0')
@@ -131,112 +76,112 @@ local function activate(role, lane, retry)
 end
 
 -- `served`: its turns, with which it continues when it is active again.
-local function deactivate(role, lane, served)
+function lanes.deactivate(role, lane, served)
   redis.call('ZREM', P .. role .. ':fair', lane)
   redis.call('ZADD', P .. role .. ':idle', served, lane)
-  forget_lane_tenant(P .. role, lane)
+  forget_tenant(P .. role, lane)
 end
 
 -- Pauses the lane until then (ms, or "+inf": until it is resumed). Waiting tickets stay in it.
-local function pause_lane(role, lane, till)
+function lanes.pause(role, lane, till)
   local r = P .. role
   redis.call('ZADD', r .. ':parked', till, lane)
   redis.call('HDEL', r .. ':pauses', lane)
   redis.call('SREM', r .. ':probing', lane)
   redis.call('ZREM', r .. ':blocked', lane)
-  local served = redis.call('ZSCORE', r .. ':fair', lane) or in_crowd(r, lane)
+  local served = redis.call('ZSCORE', r .. ':fair', lane) or waits_for_tenant(r, lane)
   if not served then return end
   redis.call('ZREM', r .. ':crowd:' .. (redis.call('HGET', r .. ':tenants', lane) or ''), lane)
-  deactivate(role, lane, served)
+  lanes.deactivate(role, lane, served)
 end
 
 -- Makes the lane active if tickets wait in it, such as after a pause or when its cap was raised.
-local function reactivate(role, lane)
+function lanes.reactivate(role, lane)
   if redis.call('EXISTS', P .. role .. ':lane:' .. lane) == 1 then activate(role, lane) end
 end
 
 -- Ends the lane's pause and probing. Returns whether there was any.
-local function resume_lane(role, lane)
+function lanes.resume(role, lane)
   local r = P .. role
   redis.call('HDEL', r .. ':pauses', lane)
   local ended = redis.call('ZREM', r .. ':parked', lane) + redis.call('SREM', r .. ':probing', lane)
-  reactivate(role, lane)
+  lanes.reactivate(role, lane)
   return ended > 0
 end
 
 -- `again`: false (new work), true (a retry or a requested redelivery), or 'recovered': part of a recovery, behind
 -- everything else in its lane. `priority`: of new work of the submit role. A ticket that holds a slot enters when the
 -- slot is given back.
-local function enter_lane(role, ticket, now, again, priority)
-  local r, lane = P .. role, lane_of(ticket)
+function lanes.enter(role, ticket, now, again, priority)
+  local r, lane = P .. role, lanes.lane_of(ticket)
   if redis.call('ZSCORE', r .. ':slots', ticket) then
     redis.call('SADD', r .. ':again', ticket)
     return
   end
-  if role == 'submit' and again then unpin_ticket(ticket) end
-  redis.call('ZADD', r .. ':lane:' .. lane, rank_of(role, lane, again, priority), ticket)
+  if role == 'submit' and again then account_slots.unpin(ticket) end
+  redis.call('ZADD', r .. ':lane:' .. lane, ranks.rank_of(role, lane, again, priority), ticket)
   redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
   activate(role, lane, again)
 end
 
 -- `number`: of the dispatch.
-local function enqueue_at_arq(role, ticket, number, now)
+function lanes.enqueue_at_arq(role, ticket, number, now)
   local queue = P .. role .. ':arq'
   local id = P .. role .. ':' .. ticket .. ':' .. number
   local record = cjson.encode({ t = cjson.null, f = role, a = { ticket, number }, k = {}, et = now })
-  redis.call('SET', 'arq:job:' .. id, record, 'PX', RUNNABLE_MS)
+  redis.call('SET', 'arq:job:' .. id, record, 'PX', lanes.RUNNABLE_MS)
   -- A number, not a time: arq compares the score with its own clock, which may be behind ours. Small numbers are past.
   redis.call('ZADD', queue, number, id)
   if redis.call('LLEN', queue .. ':wake') < WAKE_CAP then redis.call('RPUSH', queue .. ':wake', '1') end
 end
 
 -- `tenant`: the owner of the lane, if its slots are limited.
-local function take_slot(role, ticket, lease_ms, now, tenant)
+function lanes.take_slot(role, ticket, lease_ms, now, tenant)
   local r = P .. role
   if tenant then
-    set_lane_tenant(r, lane_of(ticket), tenant)
+    lanes.set_tenant(r, lanes.lane_of(ticket), tenant)
     redis.call('HINCRBY', r .. ':tenant_inflight', tenant, 1)
   end
   local number = redis.call('INCR', r .. ':rings')
   redis.call('ZADD', r .. ':slots', now + lease_ms, ticket)
   redis.call('HSET', r .. ':holders', ticket, number)
-  redis.call('HINCRBY', r .. ':inflight', lane_of(ticket), 1)
-  enqueue_at_arq(role, ticket, number, now)
+  redis.call('HINCRBY', r .. ':inflight', lanes.lane_of(ticket), 1)
+  lanes.enqueue_at_arq(role, ticket, number, now)
 end
 
-local function is_newest_dispatch(role, ticket, number)
+function lanes.is_newest_dispatch(role, ticket, number)
   return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(number)
 end
 
 -- Never shortens a lease: while its worker renews it, the upstream may turn out to have work for the ticket
--- (`hold_until_given_back`).
-local function extend_lease(role, ticket, lease_ms, now)
+-- (`lanes.hold_until_given_back`).
+function lanes.extend_lease(role, ticket, lease_ms, now)
   local till = '+inf'
   if lease_ms >= 0 then till = now + lease_ms end
   redis.call('ZADD', P .. role .. ':slots', 'XX', 'GT', till, ticket)
 end
 
 -- Limits a slot that is held until it is given back: the sweep frees it then.
-local function end_hold_at(role, ticket, at)
+function lanes.end_hold_at(role, ticket, at)
   redis.call('ZADD', P .. role .. ':slots', 'XX', at, ticket)
 end
 
-local function set_due(role, ticket, at)
+function lanes.set_due(role, ticket, at)
   redis.call('ZADD', P .. role .. ':due', 'LT', at, ticket)
 end
 
 -- Frees the slot only if it is taken, so that giving it back twice is harmless.
 local function free_slot(role, ticket)
-  local r, lane = P .. role, lane_of(ticket)
+  local r, lane = P .. role, lanes.lane_of(ticket)
   if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
   redis.call('HDEL', r .. ':holders', ticket)
-  if role == 'submit' then unassign_slot(ticket) end
+  if role == 'submit' then account_slots.unassign(ticket) end
   if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
   local tenant = redis.call('HGET', r .. ':tenants', lane)
   if tenant then
     local left = redis.call('HINCRBY', r .. ':tenant_inflight', tenant, -1)
     if left <= 0 then redis.call('HDEL', r .. ':tenant_inflight', tenant) end
-    forget_lane_tenant(r, lane)
+    forget_tenant(r, lane)
   end
   if redis.call('SREM', r .. ':retrying', ticket) == 1 and redis.call('HINCRBY', r .. ':retries', lane, -1) <= 0 then
     redis.call('HDEL', r .. ':retries', lane)
@@ -245,12 +190,12 @@ local function free_slot(role, ticket)
 end
 
 -- `due_at` (or nil): when the ticket is due again; at once if it became due while it held the slot.
-local function give_back(role, ticket, now, due_at)
+function lanes.give_back(role, ticket, now, due_at)
   free_slot(role, ticket)
   if redis.call('SREM', P .. role .. ':again', ticket) == 1 then
-    enter_lane(role, ticket, now, true)
+    lanes.enter(role, ticket, now, true)
   elseif due_at then
-    set_due(role, ticket, due_at)
+    lanes.set_due(role, ticket, due_at)
   end
 end
 
@@ -259,41 +204,43 @@ local function withdraw(role, ticket)
   redis.call('SREM', r .. ':again', ticket)
   redis.call('ZREM', r .. ':due', ticket)
   redis.call('ZREM', r .. ':waiting', ticket)
-  redis.call('ZREM', r .. ':lane:' .. lane_of(ticket), ticket)
+  redis.call('ZREM', r .. ':lane:' .. lanes.lane_of(ticket), ticket)
   if role == 'submit' then
-    unpin_ticket(ticket)
-    forget_order(lane_of(ticket))
+    account_slots.unpin(ticket)
+    ranks.forget_empty_lane(lanes.lane_of(ticket))
   end
 end
 
 -- Removes the ticket from wherever it is: lane, due times and slot.
-local function finish_ticket(role, ticket)
+function lanes.finish(role, ticket)
   free_slot(role, ticket)
   withdraw(role, ticket)
 end
 
 -- The ticket holds a slot until it is given back, and no longer waits: the upstream has work for it.
-local function hold_until_given_back(role, ticket)
+function lanes.hold_until_given_back(role, ticket)
   local r = P .. role
   if not redis.call('ZSCORE', r .. ':slots', ticket) then
-    redis.call('HINCRBY', r .. ':inflight', lane_of(ticket), 1)
+    redis.call('HINCRBY', r .. ':inflight', lanes.lane_of(ticket), 1)
   end
   redis.call('ZADD', r .. ':slots', '+inf', ticket)
-  if role == 'submit' then assign_slot(ticket, account_of(record_of(ticket))) end
+  if role == 'submit' then account_slots.assign(ticket, account_slots.account_of(account_slots.job_of(ticket))) end
   withdraw(role, ticket)
 end
 
 -- Due tickets enter their lanes, in the order of their due times, and lanes whose pause has ended are tried.
-local function promote_due(role, now)
+function lanes.promote_due(role, now)
   local r = P .. role
   for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':parked', lane)
     redis.call('HDEL', r .. ':pauses', lane)
     redis.call('SADD', r .. ':probing', lane)
-    reactivate(role, lane)
+    lanes.reactivate(role, lane)
   end
   for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':due', ticket)
-    enter_lane(role, ticket, now, true)
+    lanes.enter(role, ticket, now, true)
   end
 end
+
+return lanes

@@ -1,11 +1,13 @@
--- queue_position.lua: a shared part, after account_health.lua. Queue positions, and how long jobs will wait.
+-- queue_position.lua: a shared part. Queue positions, and how long jobs will wait.
 --
 -- {gw}:submit:pace, a hash: at (of the last dispatch), busy ("1" if other jobs were waiting then) and ms (the mean time
 -- between dispatches while jobs wait).
+local queue_position = {}
+
 local PACE = P .. 'submit:pace'
 local SAMPLES = 10 -- after which the mean has forgotten about two thirds of its past
 
-local function note_pace(now, handed)
+function queue_position.note_pace(now, handed)
   local found = redis.call('HMGET', PACE, 'at', 'busy', 'ms')
   if found[2] == '1' then
     local one, mean = (now - found[1]) / handed, tonumber(found[3])
@@ -15,7 +17,7 @@ local function note_pace(now, handed)
 end
 
 -- The time from now until the next dispatch does not count for the pace.
-local function break_pace()
+function queue_position.break_pace()
   redis.call('HSET', PACE, 'busy', 0)
 end
 
@@ -23,8 +25,8 @@ end
 -- lane, weight, slots: its tenant's own, waiting: tickets in all lanes, lanes: other active lanes, pace_ms: per job,
 -- idle_ms: since the last dispatch, mean_ms: of its kind of video, stopped: whether nothing is sent}. Unknown fields
 -- are absent. "" if it does not wait. `accounts`: as of account_health.lua.
-local function queue_position_of(ticket, kind, accounts, now)
-  local r, lane = P .. 'submit', lane_of(ticket)
+function queue_position.of(ticket, kind, accounts, now)
+  local r, lane = P .. 'submit', lanes.lane_of(ticket)
   local rank = redis.call('ZRANK', r .. ':lane:' .. lane, ticket)
   if not rank then return '' end
   local pace = redis.call('HMGET', PACE, 'at', 'ms')
@@ -32,7 +34,7 @@ local function queue_position_of(ticket, kind, accounts, now)
   local others = redis.call('ZCARD', r .. ':fair')
   if redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
   local stopped = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
-    or none_open(accounts, now)
+    or account_health.none_open(accounts, now)
   return cjson.encode({
     rank = rank,
     in_lane = redis.call('ZCARD', r .. ':lane:' .. lane),
@@ -46,3 +48,5 @@ local function queue_position_of(ticket, kind, accounts, now)
     stopped = stopped and true or false,
   })
 end
+
+return queue_position

@@ -1,4 +1,4 @@
--- quotas.lua: a shared part, after circuit_breaker.lua. What a tenant has stored, and how fast it may ask.
+-- quotas.lua: a shared part. What a tenant has stored, and how fast it may ask.
 --
 -- {gw}:tenant:<t>:usage, a hash; a field that would be 0 is absent:
 --   bytes                   what Redis stores because of the tenant: endpoints, and jobs with their history, events,
@@ -11,42 +11,44 @@
 -- endpoint's record has its part of `bytes`. Only new work is refused because of these figures: what finishes a job is
 -- always stored, and was expected when the job was accepted.
 -- {gw}:tenant:<t>:tat, and :tat:<kind>: when the next job, or the next request of that kind, is due (GCRA)
-local DELIVERY_BYTES = 2048 -- of a delivery and its places in indexes, with a short log
-local EVENT_BYTES = 256 -- of an event without its body
+local quotas = {}
+
+quotas.DELIVERY_BYTES = 2048 -- of a delivery and its places in indexes, with a short log
+quotas.EVENT_BYTES = 256 -- of an event without its body
 local LARGE = { -- fields that may be large; a new job counts a constant for all others
   cancel_refused = true, claimed = true, error = true, late = true, log = true, metadata = true, output = true,
   warnings = true,
 }
 
-local function usage_key(tenant)
+function quotas.usage_key(tenant)
   return P .. 'tenant:' .. tenant .. ':usage'
 end
 
-local function add_usage(tenant, field, by)
+function quotas.add_usage(tenant, field, by)
   if by == 0 then return end
-  if redis.call('HINCRBY', usage_key(tenant), field, by) == 0 then redis.call('HDEL', usage_key(tenant), field) end
+  local usage = quotas.usage_key(tenant)
+  if redis.call('HINCRBY', usage, field, by) == 0 then redis.call('HDEL', usage, field) end
 end
 
-local counted = {} -- by `count_bytes`, and not written yet
-
 -- Counts bytes that are stored because of the job; freed ones if negative. `job`: its record. Every script that counts
--- ends with `write_counted_bytes`.
-local function count_bytes(job, bytes)
+-- ends with `quotas.write_counted_bytes`.
+function quotas.count_bytes(job, bytes)
+  local counted = call.kept('bytes')
   counted[job] = (counted[job] or 0) + bytes
 end
 
-local function write_counted_bytes()
-  for job, bytes in pairs(counted) do
+function quotas.write_counted_bytes()
+  for job, bytes in pairs(call.kept('bytes')) do
     local tenant = bytes ~= 0 and redis.call('HGET', job, 'tenant')
     if tenant then
       redis.call('HINCRBY', job, 'bytes', bytes)
-      add_usage(tenant, 'bytes', bytes)
+      quotas.add_usage(tenant, 'bytes', bytes)
     end
   end
 end
 
 -- How much longer the record's values get if `fields` are set and those in `gone` are removed.
-local function growth_of(key, fields, gone)
+function quotas.growth_of(key, fields, gone)
   local grown = 0
   for field, value in pairs(fields) do
     if LARGE[field] then grown = grown + #value - redis.call('HSTRLEN', key, field) end
@@ -58,42 +60,42 @@ local function growth_of(key, fields, gone)
 end
 
 -- Bytes that Redis stores because of the tenant once all its jobs are finished and delivered. `added` = {bytes, jobs,
--- event_bytes}: what would be added; `caused`: as of `caused_by`, if not as it is.
-local function expected_bytes(tenant, added, caused)
-  local found = redis.call('HMGET', usage_key(tenant), 'bytes', 'unfinished', 'event_bytes', 'events_per_job',
+-- event_bytes}: what would be added; `caused`: as of `quotas.caused_by`, if not as it is.
+function quotas.expected_bytes(tenant, added, caused)
+  local found = redis.call('HMGET', quotas.usage_key(tenant), 'bytes', 'unfinished', 'event_bytes', 'events_per_job',
     'deliveries_per_job')
   local bytes, jobs, event_bytes = found[1] or 0, found[2] or 0, found[3] or 0
   local events, deliveries = found[4] or 0, found[5] or 0
   if caused then events, deliveries = caused.events_per_job, caused.deliveries_per_job end
   bytes, jobs, event_bytes = bytes + added.bytes, jobs + (added.jobs or 0), event_bytes + (added.event_bytes or 0)
-  return bytes + event_bytes * (1 + events) + jobs * deliveries * DELIVERY_BYTES
+  return bytes + event_bytes * (1 + events) + jobs * deliveries * quotas.DELIVERY_BYTES
 end
 
--- Counts a new job, whose record has its parts already. `added`: as of `expected_bytes`; `media`: bytes on disk.
-local function count_new_job(tenant, added, media)
-  add_usage(tenant, 'bytes', added.bytes)
-  add_usage(tenant, 'media', media)
-  add_usage(tenant, 'unfinished', 1)
-  add_usage(tenant, 'event_bytes', added.event_bytes)
+-- Counts a new job, whose record has its parts already. `added`: as of `quotas.expected_bytes`; `media`: bytes on disk.
+function quotas.count_new_job(tenant, added, media)
+  quotas.add_usage(tenant, 'bytes', added.bytes)
+  quotas.add_usage(tenant, 'media', media)
+  quotas.add_usage(tenant, 'unfinished', 1)
+  quotas.add_usage(tenant, 'event_bytes', added.event_bytes)
 end
 
 -- The job is finished: its media are deleted, and its events are counted as they are stored.
-local function count_finished_job(job)
+function quotas.count_finished_job(job)
   local found = redis.call('HMGET', job, 'tenant', 'event_bytes', 'media')
   local tenant, event_bytes, media = found[1], found[2], found[3]
   if not event_bytes then return end -- counted already, or Redis lost its record
   redis.call('HDEL', job, 'event_bytes', 'media')
-  add_usage(tenant, 'unfinished', -1)
-  add_usage(tenant, 'event_bytes', -event_bytes)
-  add_usage(tenant, 'media', -(media or 0))
+  quotas.add_usage(tenant, 'unfinished', -1)
+  quotas.add_usage(tenant, 'event_bytes', -event_bytes)
+  quotas.add_usage(tenant, 'media', -(media or 0))
 end
 
 -- How many events and deliveries one job causes by these wishes of endpoints, beyond its final event. `steps`: types
 -- of events that are not final.
-local function caused_by(wishes, steps)
+function quotas.caused_by(wishes, steps)
   local deliveries, events, wanted = 0, 0, {}
   for _, wish in ipairs(wishes) do
-    local all, final = false, #wish.events == 0
+    local all = false
     local named = {}
     for _, kind in ipairs(wish.events) do
       named[kind] = true
@@ -104,19 +106,19 @@ local function caused_by(wishes, steps)
         deliveries, wanted[step], named[step] = deliveries + 1, true, nil
       end
     end
-    if final or next(named) then deliveries = deliveries + 1 end
+    if next(named) then deliveries = deliveries + 1 end
   end
   for _ in pairs(wanted) do events = events + 1 end
   return { events_per_job = events, deliveries_per_job = deliveries }
 end
 
 -- Stores what one job of the tenant causes.
-local function note_caused(tenant, caused)
+function quotas.note_caused(tenant, caused)
   for field, number in pairs(caused) do
     if number > 0 then
-      redis.call('HSET', usage_key(tenant), field, number)
+      redis.call('HSET', quotas.usage_key(tenant), field, number)
     else
-      redis.call('HDEL', usage_key(tenant), field)
+      redis.call('HDEL', quotas.usage_key(tenant), field)
     end
   end
 end
@@ -124,7 +126,7 @@ end
 -- Whether one more request is allowed (GCRA), and the allowance afterwards, as JSON: {kind, rate, burst, left,
 -- reset_ms: until all are allowed, wait_ms: until the next}. "" without a rate limit. `kind`: of the requests, each
 -- counted apart; `check_only`: it is not counted.
-local function meter_rate(tenant, kind, rate, burst, now, check_only)
+function quotas.meter_rate(tenant, kind, rate, burst, now, check_only)
   rate, burst = tonumber(rate), tonumber(burst)
   if rate <= 0 then return true, '' end
   local key, one = P .. 'tenant:' .. tenant .. ':tat', 1000 / rate
@@ -142,3 +144,5 @@ local function meter_rate(tenant, kind, rate, burst, now, check_only)
   }
   return passes, cjson.encode(allowance)
 end
+
+return quotas

@@ -1,4 +1,4 @@
--- ranks.lua: the first of the shared parts. The rank of a ticket in its lane.
+-- ranks.lua: a shared part. The rank of a ticket in its lane.
 --
 -- The lowest rank goes first: retries, then new work, then recovered deliveries. New work is ranked by arrival, in the
 -- submit role also by priority. There the priorities share a lane as the lanes share the role (start-time fair
@@ -8,8 +8,10 @@
 --
 -- {gw}:submit:order:<lane>  hash: turn (rank of the last dispatched new ticket), and for each priority the rank of
 --                           its next ticket; removed when the lane is empty
-local P = '{gw}:'
+local ranks = {}
+
 local NEW, RECOVERED = 1e13, 2e13 -- where the ranks of new work and of recovered deliveries begin; retries begin at 0
+ranks.NEW, ranks.RECOVERED = NEW, RECOVERED
 local COST = { high = 1, normal = 4, low = 16 } -- while all wait, 16 high are served per 4 normal and 1 low
 
 local function fair_rank(lane, priority)
@@ -28,23 +30,25 @@ local function fair_rank(lane, priority)
   return NEW + rank
 end
 
--- `again`, `priority`: as `enter_lane` of lanes.lua takes them.
-local function rank_of(role, lane, again, priority)
+-- `again`, `priority`: as `lanes.enter` of lanes.lua takes them.
+function ranks.rank_of(role, lane, again, priority)
   if role == 'submit' and not again then return fair_rank(lane, priority or 'normal') end
   local rank = redis.call('INCR', P .. role .. ':ranks')
   if again == 'recovered' then return RECOVERED + rank end
   return again and rank or NEW + rank
 end
 
-local function forget_order(lane)
+function ranks.forget_empty_lane(lane)
   if redis.call('EXISTS', P .. 'submit:lane:' .. lane) == 0 then redis.call('DEL', P .. 'submit:order:' .. lane) end
 end
 
 -- The ticket is dispatched: priorities without waiting tickets join at its rank.
-local function leave_queue(lane, ticket)
+function ranks.leave_lane(lane, ticket)
   local key = P .. 'submit:lane:' .. lane
   local rank = tonumber(redis.call('ZSCORE', key, ticket))
   redis.call('ZREM', key, ticket)
   if rank >= NEW and rank < RECOVERED then redis.call('HSET', P .. 'submit:order:' .. lane, 'turn', rank - NEW) end
-  forget_order(lane)
+  ranks.forget_empty_lane(lane)
 end
+
+return ranks

@@ -1,24 +1,26 @@
--- records.lua: a shared part, after quotas.lua. Records, their indexes, and events for clients and subscribers. This
+-- records.lua: a shared part. Records, their indexes, and events for clients and subscribers. This
 -- part does not know the names of states.
+local records = {}
+
 local QUARANTINE_KEPT = 1000
-local NONCE_MS = 900000 -- a signed date may be off by 300 s in either direction
+records.NONCE_MS = 900000 -- a signed date may be off by 300 s in either direction
 local HISTORY_KEPT = 500 -- entries of one job's history
 local EVENTS_KEPT = 10000 -- the newest events of a tenant, for clients that missed some
 
 -- Updates the counts by state and, for jobs, the index by tenant and state.
-local function count_state(kind, state, by)
+function records.count_state(kind, state, by)
   redis.call('HINCRBY', P .. 'counts', kind .. ':' .. state, by)
 end
 
-local function index_job(name, tenant, state, from)
+function records.index_job(name, tenant, state, from)
   local jobs = P .. 'tenant:' .. tenant .. ':jobs:'
   if from then redis.call('ZREM', jobs .. from, name) end
   redis.call('ZADD', jobs .. state, 0, name) -- equal scores: ordered by id, so by time
 end
 
 -- Updates the indexes of deliveries by state, for the tenant and the lane, in the order of creation. Dead letters of
--- all tenants are in {gw}:dead, by time (`move`).
-local function index_delivery(id, tenant, lane, state, from, created)
+-- all tenants are in {gw}:dead, by time (`transitions.change_state`).
+function records.index_delivery(id, tenant, lane, state, from, created)
   if from then redis.call('ZREM', P .. 'dead', id) end
   for _, stem in ipairs({ P .. 'tenant:' .. tenant .. ':deliveries:', P .. 'lane:' .. lane .. ':deliveries:' }) do
     if from then redis.call('ZREM', stem .. from, id) end
@@ -28,7 +30,7 @@ end
 
 -- The job history: what happened to a job, oldest first. The acceptance is not stored, because the record shows it, so
 -- a waiting job has no list. A stream would take 4 KB for its first entry.
-local function note_history(key, now, ...)
+function records.note_history(key, now, ...)
   local entry, fields = { at = now }, { ... }
   for i = 1, #fields, 2 do
     if fields[i + 1] ~= '' then entry[fields[i]] = fields[i + 1] end
@@ -40,12 +42,12 @@ local function note_history(key, now, ...)
     redis.call('LSET', key .. ':audit', HISTORY_KEPT / 2, '')
     redis.call('LREM', key .. ':audit', 1, '')
   end
-  count_bytes(key, #text - #dropped)
+  quotas.count_bytes(key, #text - #dropped)
 end
 
 -- Publishes an event to a tenant's clients, once: appends it to the tenant's stream, stores its id with the job, and
 -- publishes "<tenant> <job> <type> <id in the stream>" on the gateways' channel. Returns true if it is new.
-local function publish_event(tenant, job, type)
+function records.publish_event(tenant, job, type)
   local key, field = P .. 'job:' .. job, 'told:' .. type
   if redis.call('HEXISTS', key, field) == 1 then return end
   local stream = P .. 'tenant:' .. tenant .. ':events'
@@ -55,7 +57,7 @@ local function publish_event(tenant, job, type)
   return true
 end
 
-local function set_fields(key, fields)
+function records.set_fields(key, fields)
   local flat = {}
   for field, value in pairs(fields or {}) do
     flat[#flat + 1] = field
@@ -65,14 +67,14 @@ local function set_fields(key, fields)
 end
 
 -- Quarantines a genuine callback that could not be understood, with its raw body. Keeps the newest.
-local function quarantine(now, why, order, raw)
+function records.quarantine(now, why, callback, raw)
   redis.call('XADD', P .. 'quarantine', 'MAXLEN', '~', QUARANTINE_KEPT, '*', 'at', now, 'why', why,
-    'job', order.name, 'tenant', order.tenant, 'epoch', order.epoch, 'task', order.task or '', 'raw', raw)
+    'job', callback.name, 'tenant', callback.tenant, 'epoch', callback.epoch, 'task', callback.task or '', 'raw', raw)
   redis.call('HINCRBY', P .. 'tally', 'quarantined|' .. why, 1)
 end
 
 -- Records that callbacks can reach us now. After a gap of more than `gap` ms, `since` starts again.
-local function note_callback_path(now, gap)
+function records.note_callback_path(now, gap)
   local last = redis.call('HGET', P .. 'callbacks:path', 'last')
   if not last or now - last > gap then redis.call('HSET', P .. 'callbacks:path', 'since', now) end
   redis.call('HSET', P .. 'callbacks:path', 'last', now)
@@ -80,7 +82,7 @@ end
 
 -- LearnDuration: {kind: of video, ms}. Learns how long the upstream takes for that kind, as TCP does for round trips: a
 -- mean and a mean deviation.
-local function learn_duration(effect)
+function records.learn_duration(effect)
   local key, kind, ms = P .. 'durations', effect.kind, effect.ms
   local mean = tonumber(redis.call('HGET', key, kind .. ':mean'))
   local deviation = ms / 2
@@ -93,44 +95,44 @@ local function learn_duration(effect)
 end
 
 -- Time until the first poll, in ms: `deviations` above the mean, or `otherwise` if nothing was learned yet.
-local function typical_duration(kind, deviations, otherwise)
+function records.typical_duration(kind, deviations, otherwise)
   local found = redis.call('HMGET', P .. 'durations', kind .. ':mean', kind .. ':deviation')
   local mean, deviation = found[1], found[2]
   return mean and mean + deviations * deviation or otherwise
 end
 
 -- Queues a ticket so that a worker creates the event of a job's step, if an endpoint wants it. Returns true if it did.
-local function queue_step_event(name, tenant, type, now)
+function records.queue_step_event(name, tenant, type, now)
   local wanted = P .. 'tenant:' .. tenant .. ':wanted'
   if redis.call('SISMEMBER', wanted, type) == 1 or redis.call('SISMEMBER', wanted, '*') == 1 then
-    enter_lane('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. type, now)
+    lanes.enter('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. type, now)
     return true
   end
 end
 
 -- OweEvent. Creates an event, a delivery for each endpoint that wants it, and one for the job's own callback URL.
--- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, ending = whether it is a final event,
--- callback_url, callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
-local function owe_event(owed, body)
-  local stem, bytes = string.sub(owed.id, 5), EVENT_BYTES + #body
+-- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, callback_url,
+-- callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
+function records.owe_event(owed, body)
+  local stem, bytes = string.sub(owed.id, 5), quotas.EVENT_BYTES + #body
   redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
     'created_at', owed.at, 'body', body)
   if owed.trace ~= '' then redis.call('HSET', P .. 'event:' .. owed.id, 'trace', owed.trace) end
-  if owed.publish then publish_event(owed.tenant, owed.job_id, owed.type) end
+  if owed.publish then records.publish_event(owed.tenant, owed.job_id, owed.type) end
   local function add(name, lane, state, field, target)
     local id = 'dlv_' .. stem .. '_' .. name
-    bytes = bytes + DELIVERY_BYTES + #target
+    bytes = bytes + quotas.DELIVERY_BYTES + #target
     redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
       'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, field, target)
     redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', id)
-    count_state('delivery', state, 1)
-    index_delivery(id, owed.tenant, lane, state, nil, owed.at)
-    if state == owed.pending then enter_lane('deliver', lane .. '|' .. id, owed.at) end
+    records.count_state('delivery', state, 1)
+    records.index_delivery(id, owed.tenant, lane, state, nil, owed.at)
+    if state == owed.pending then lanes.enter('deliver', lane .. '|' .. id, owed.at) end
   end
   local endpoints = redis.call('HGETALL', P .. 'tenant:' .. owed.tenant .. ':endpoints')
   for i = 1, #endpoints, 2 do
     local wish = cjson.decode(endpoints[i + 1])
-    local wanted = #wish.events == 0 and owed.ending -- written before filters were spelled out
+    local wanted = false
     for _, kind in ipairs(wish.events) do wanted = wanted or kind == owed.type or kind == '*' end
     if wanted then
       local state = wish.disabled and owed.held or owed.pending
@@ -138,12 +140,12 @@ local function owe_event(owed, body)
     end
   end
   if owed.callback_url then add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url) end
-  count_bytes(P .. 'job:' .. owed.job_id, bytes)
+  quotas.count_bytes(P .. 'job:' .. owed.job_id, bytes)
 end
 
 -- Stores what a tenant's endpoints want, including disabled ones, which may want it later: the types of events in
 -- `set`, and what one job causes. `steps`: types of events that are not final.
-local function note_wishes(tenant, index, set, steps)
+function records.note_wishes(tenant, index, set, steps)
   local wishes = {}
   redis.call('DEL', set)
   for _, text in ipairs(redis.call('HVALS', index)) do
@@ -151,5 +153,7 @@ local function note_wishes(tenant, index, set, steps)
     wishes[#wishes + 1] = wish
     if #wish.events > 0 then redis.call('SADD', set, unpack(wish.events)) end
   end
-  note_caused(tenant, caused_by(wishes, steps))
+  quotas.note_caused(tenant, quotas.caused_by(wishes, steps))
 end
+
+return records

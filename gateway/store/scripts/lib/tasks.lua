@@ -1,6 +1,8 @@
--- tasks.lua: a shared part, after records.lua. Which upstream task belongs to which job.
+-- tasks.lua: a shared part. Which upstream task belongs to which job.
+local tasks = {}
+
 local CLAIMS = 8 -- tasks that callbacks may name for one job
-local NOBODY = '-' -- instead of a job's id: callbacks of two jobs named the task
+tasks.NOBODY = '-' -- instead of a job's id: callbacks of two jobs named the task
 
 -- Updates the job's other tasks, in `earlier`: removes `gone`, adds `added`. Returns whether `added` is new.
 local function note_earlier(key, gone, added)
@@ -30,70 +32,70 @@ end
 local function lose_task(key, task, now)
   if redis.call('HGET', key, 'task_id') == task then redis.call('HDEL', key, 'task_id') end
   note_earlier(key, task, nil)
-  count_bytes(key, growth_of(key, {}, { 'claimed' }))
+  quotas.count_bytes(key, quotas.growth_of(key, {}, { 'claimed' }))
   redis.call('HDEL', key, 'claimed')
   redis.call('HSET', key, 'evidence', 'callback', 'task_lost_at', now)
 end
 
 -- A task belongs to one job, named by {gw}:task:<id>. `claimed`: only a callback says so, not the answer to a request
 -- of ours; an answer overrides it. Returns whether the task is the job's, then its previous owner.
-local function assign_task(job, task, claimed, now)
+function tasks.assign(job, task, claimed, now)
   local key = P .. 'task:' .. task
   local owner = redis.call('GET', key)
   if owner and owner ~= job then
     local record = P .. 'job:' .. owner
     if claimed or is_answer(record, task) then
-      ops_event(now, 'task_claimed_twice', 'task', task, 'job', job, 'owner', owner)
+      log.ops_event(now, 'task_claimed_twice', 'task', task, 'job', job, 'owner', owner)
       return false, owner
     end
-    if owner ~= NOBODY then lose_task(record, task, now) end
-    ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
+    if owner ~= tasks.NOBODY then lose_task(record, task, now) end
+    log.ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
   end
   redis.call('SET', key, job)
   return true, owner
 end
 
 -- Whether we gave the job up and still watch for a late result.
-local function is_watched(key, now)
+function tasks.is_watched(key, now)
   return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
 end
 
 -- Callbacks of two jobs named the task, and one of them must be wrong. It belongs to no job until the answer to a
 -- submission names it. `final`: states in which the owner keeps its result.
-local function contest_task(task, owner, final, keep_ms, now)
+function tasks.contest(task, owner, final, keep_ms, now)
   local key = P .. 'job:' .. owner
   local state = redis.call('HGET', key, 'state')
-  if not state or is_answer(key, task) or (final[state] and not is_watched(key, now)) then return end
+  if not state or is_answer(key, task) or (final[state] and not tasks.is_watched(key, now)) then return end
   lose_task(key, task, now)
-  redis.call('SET', P .. 'task:' .. task, NOBODY, 'PX', keep_ms)
-  ops_event(now, 'task_contested', 'task', task, 'owner', owner)
+  redis.call('SET', P .. 'task:' .. task, tasks.NOBODY, 'PX', keep_ms)
+  log.ops_event(now, 'task_contested', 'task', task, 'owner', owner)
 end
 
--- BindTask. Stores the task with the job; a second one beside the first. named = {task, claimed: as of `assign_task`,
+-- BindTask. Stores the task with the job; a second one beside the first. named = {task, claimed: as of `tasks.assign`,
 -- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` is set
 -- while only a callback named the newest task. Returns whether the task is new to the job, or nil if it belongs to
 -- another job.
-local function bind_task(key, name, named, now)
+function tasks.bind(key, name, named, now)
   local task, claimed, epoch = named.task, named.claimed, named.epoch
   local found = redis.call('HMGET', key, 'task_id', 'earlier')
   local known, earlier = found[1], found[2]
   -- otherwise the holder of a token could name any number of tasks
   if claimed and earlier and #cjson.decode(earlier) >= CLAIMS then return nil end
-  if not assign_task(name, task, claimed, now) then return nil end
+  if not tasks.assign(name, task, claimed, now) then return nil end
   if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
-    note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', named.by or 'answer')
+    records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', named.by or 'answer')
   end
   if not claimed then
-    if named.account then note_account(key, task, named.account) end
+    if named.account then account_slots.note_task(key, task, named.account) end
     redis.call('HSET', key, 'answered:' .. epoch, task)
     redis.call('HDEL', key, 'claimed_at')
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end
   if claimed then
-    if named.account then note_account(key, task, named.account) end
+    if named.account then account_slots.note_task(key, task, named.account) end
     redis.call('HSET', key, 'claimed_at', now)
-    note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
+    records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end
   end
   redis.call('HSET', key, 'task_id', task)
@@ -102,9 +104,11 @@ local function bind_task(key, name, named, now)
 end
 
 -- ChooseTask: {task}. Makes the task whose result the job has the first of its tasks.
-local function choose_task(key, effect)
+function tasks.choose(key, effect)
   local known = redis.call('HGET', key, 'task_id')
   if known == effect.task then return end
   redis.call('HSET', key, 'task_id', effect.task)
   note_earlier(key, effect.task, known or nil)
 end
+
+return tasks

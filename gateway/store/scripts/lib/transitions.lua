@@ -1,4 +1,4 @@
--- transitions.lua: a shared part, after tasks.lua. Changes states: no other function changes the state of a record.
+-- transitions.lua: a shared part. Changes states: no other function changes the state of a record.
 -- This part does not know the names of states: the rows of gateway/lifecycle.py come with the transition.
 --
 -- transition = {
@@ -13,6 +13,7 @@
 --   at = ms: when the event happened, or nil: now,
 --   dispatch = {role = limits}: where the effects may free slots or create work
 -- }
+local transitions = {}
 
 -- Adds the job to the indexes by time of its new state, or removes it from them.
 local function index_by_time(key, transition, after, now)
@@ -24,11 +25,11 @@ local function index_by_time(key, transition, after, now)
   end
   if transition.final[after] then
     redis.call('ZADD', P .. 'finished', now, name)
-    count_finished_job(key)
+    quotas.count_finished_job(key)
     local times = redis.call('HMGET', key, 'created_at', 'called_back_at')
     local created_at, called_back_at = tonumber(times[1]), tonumber(times[2])
-    record_timing('job', now - (created_at or now))
-    if called_back_at then record_timing('confirm', now - called_back_at) end
+    log.record_timing('job', now - (created_at or now))
+    if called_back_at then log.record_timing('confirm', now - called_back_at) end
     redis.call('ZREM', P .. 'deadlines', name)
   end
 end
@@ -36,7 +37,7 @@ end
 -- Whether the tenant of the record has room for that many bytes more.
 local function has_room(key, bytes, bytes_max)
   if not bytes_max or bytes <= 0 then return true end
-  return expected_bytes(redis.call('HGET', key, 'tenant'), { bytes = bytes }) <= bytes_max
+  return quotas.expected_bytes(redis.call('HGET', key, 'tenant'), { bytes = bytes }) <= bytes_max
 end
 
 -- The effects that write fields of the record. What they add counts for the job, also if the record is a delivery's.
@@ -44,18 +45,18 @@ end
 -- tenant has no room for more.
 local function write_fields(key, transition)
   local effects = transition.effects
-  local fields, log = effects.set_fields or {}, effects.write_log
+  local fields, attempts = effects.set_fields or {}, effects.write_log
   local numbers, gone = effects.add_to_fields or {}, effects.unset_fields or {}
-  if log then fields.log = log.log end
-  local grown = growth_of(key, fields, gone)
-  if log and not has_room(key, grown, log.bytes_max) then
-    fields.log, grown = log.newest, grown - #log.log + #log.newest
+  if attempts then fields.log = attempts.log end
+  local grown = quotas.growth_of(key, fields, gone)
+  if attempts and not has_room(key, grown, attempts.bytes_max) then
+    fields.log, grown = attempts.newest, grown - #attempts.log + #attempts.newest
   end
   if grown ~= 0 then
     local job = transition.kind == 'job' and key or P .. 'job:' .. (redis.call('HGET', key, 'job_id') or '')
-    count_bytes(job, grown)
+    quotas.count_bytes(job, grown)
   end
-  set_fields(key, fields)
+  records.set_fields(key, fields)
   for field, by in pairs(numbers) do redis.call('HINCRBY', key, field, by) end
   if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
   if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
@@ -66,19 +67,19 @@ end
 local function enter_state(key, transition, before, after, now)
   local kind, name = transition.kind, transition.name
   redis.call('HSET', key, 'state', after, after .. '_at', transition.at or now)
-  if before then count_state(kind, before, -1) end
-  count_state(kind, after, 1)
+  if before then records.count_state(kind, before, -1) end
+  records.count_state(kind, after, 1)
   if kind == 'job' then
     local tenant, published = redis.call('HGET', key, 'tenant'), transition.publishes[after]
-    index_job(name, tenant, after, before)
+    records.index_job(name, tenant, after, before)
     index_by_time(key, transition, after, now)
-    if published and publish_event(tenant, name, published) and transition.steps[after] then
-      queue_step_event(name, tenant, published, now)
+    if published and records.publish_event(tenant, name, published) and transition.steps[after] then
+      records.queue_step_event(name, tenant, published, now)
     end
   else
     local made = redis.call('HMGET', key, 'tenant', 'lane', 'created_at')
     local tenant, lane, created_at = made[1], made[2], made[3]
-    index_delivery(name, tenant, lane, after, before, created_at)
+    records.index_delivery(name, tenant, lane, after, before, created_at)
     if after == transition.dead then redis.call('ZADD', P .. 'dead', now, name) end
   end
 end
@@ -89,14 +90,14 @@ local function record_history(key, transition, before, after, now)
   local said = effects.record_history or {}
   local epoch = redis.call('HGET', key, 'epoch') or 0
   local account = effects.claim and redis.call('HGET', key, 'account') or ''
-  note_history(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch,
+  records.note_history(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch,
     'by', said.by or '', 'why', said.why or '', 'account', account)
 end
 
 -- Applies the event to the record, with the effects that write the record itself. Returns {outcome, before, after}: the
 -- state before and after; outcome: "moved" | "repeated": it stays in its state | "absorbed": it is final already, and
 -- nothing is written | "fenced": by the guard | "refused": the event cannot happen in this state | "missing".
-local function move(key, transition, now)
+function transitions.change_state(key, transition, now)
   local before = redis.call('HGET', key, 'state')
   local after
   if before then
@@ -112,7 +113,7 @@ local function move(key, transition, now)
     end
   elseif transition.creates then
     after = transition.creates.state
-    set_fields(key, transition.creates.fields)
+    records.set_fields(key, transition.creates.fields)
   else
     return { outcome = 'missing', before = '', after = '' }
   end
@@ -121,3 +122,5 @@ local function move(key, transition, now)
   if transition.kind == 'job' then record_history(key, transition, before, after, now) end
   return { outcome = after == before and 'repeated' or 'moved', before = before or '', after = after }
 end
+
+return transitions

@@ -1,15 +1,15 @@
--- park: pauses a lane: nothing of it is dispatched for a time.
+-- pause_lane: pauses a lane: nothing of it is dispatched for a time.
 --
 -- KEYS  any key of ours
--- ARGV  role, lane, for_ms or "": until it is resumed; pause, JSON: {asked, reason, audit: as of `write_audit`} if an
---       operator pauses it, or ""
+-- ARGV  role, lane, for_ms or "": until it is resumed; pause, JSON: {asked, reason, audit: as of `log.write_audit`} if
+--       an operator pauses it, or ""
 --
 -- Waiting work stays in it, and work in progress goes on. `asked`: a unique id of the request. A repeat changes
 -- nothing, like a pause without an end for a reason that it has already.
 --
 -- Returns 1 | 0: it was so before
 local role, lane, for_ms, pause = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local now, till = now_ms(), '+inf'
+local now, till = call.now_ms(), '+inf'
 if for_ms ~= '' then till = now + tonumber(for_ms) end
 if pause ~= '' then
   pause = cjson.decode(pause)
@@ -21,10 +21,10 @@ if pause ~= '' then
     if known.asked == pause.asked or (endless and same) then return 0 end
   end
 end
-pause_lane(role, lane, till)
+lanes.pause(role, lane, till)
 if pause ~= '' then
   local by = { at = now, by = pause.audit.by, reason = pause.reason, asked = pause.asked }
   redis.call('HSET', P .. role .. ':pauses', lane, cjson.encode(by))
-  write_audit(now, pause.audit)
+  log.write_audit(now, pause.audit)
 end
 return 1

@@ -1,4 +1,4 @@
--- list_parked: the paused lanes of the deliver role, those whose pause ends first come first. Changes nothing.
+-- list_paused_lanes: the paused lanes of the deliver role, those whose pause ends first come first. Changes nothing.
 --
 -- KEYS  any key of ours
 -- ARGV  limit: how many at most
@@ -16,7 +16,7 @@ for i = 1, #flat, 2 do
     lane = lane,
     ['until'] = flat[i + 1],
     waiting = redis.call('ZCARD', P .. 'deliver:lane:' .. lane),
-    tenant = endpoint[1] or head and tenant_of(lane, head) or nil,
+    tenant = endpoint[1] or head and dispatching.tenant_of(lane, head) or nil,
     url = endpoint[2] or nil,
     pause = pause and cjson.decode(pause) or nil,
   })

@@ -1,0 +1,79 @@
+"""The library of functions that we keep in Redis: made from the Lua files, loaded when it is missing.
+
+Every verb is a function of the library, and the shared parts in `scripts/lib/` are its tables. The library's
+name and the names of its functions carry a hash of the text, so several versions can be there at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Final, NamedTuple
+
+_FOLDER: Final = resources.files("gateway.store") / "scripts"
+#: In the order of their dependencies: a part may use those before it.
+PARTS: Final = (
+    *("call", "log", "ranks", "account_slots", "lanes", "account_health", "queue_position", "dispatching"),
+    *("circuit_breaker", "quotas", "records", "tasks", "transitions", "effects"),
+)
+STEM: Final = "vidu_gateway_"
+#: What every part and verb may use besides the parts: the prefix of our keys.
+_HEAD: Final = "local P = '{gw}:'\n"
+#: A full Redis accepts no new job, but must finish those it has: all other verbs may write then.
+_REFUSED_WHEN_FULL: Final = frozenset({"accept"})
+
+
+class Library(NamedTuple):
+    """`functions`: the name of each verb's function. `text`: what FUNCTION LOAD takes."""
+
+    name: str
+    text: bytes
+    functions: Mapping[str, str]
+
+
+def parts() -> dict[str, str]:
+    """The text of every shared part, in the order of their dependencies."""
+    return {name: (_FOLDER / "lib" / f"{name}.lua").read_text() for name in PARTS}
+
+
+def verbs() -> dict[str, str]:
+    """The text of every verb."""
+    names = sorted(path.name.removesuffix(".lua") for path in _FOLDER.iterdir() if path.name.endswith(".lua"))
+    return {name: (_FOLDER / f"{name}.lua").read_text() for name in names}
+
+
+@cache
+def library() -> Library:
+    """The library of this version. Built once per process."""
+    return build(parts(), verbs())
+
+
+def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
+    text = tables(parts) + "".join(f"-- {verb}\n{source}" for verb, source in verbs.items())
+    mark = hashlib.sha256(text.encode()).hexdigest()[:16]
+    functions = {verb: f"{verb}_{mark}" for verb in verbs}
+    registered = "".join(
+        f"redis.register_function{{ function_name = '{functions[verb]}', flags = {{ {_flags(verb)} }},\n"
+        f"callback = function(KEYS, ARGV) call.begin()\n{source}end }}\n"
+        for verb, source in verbs.items()
+    )
+    name = STEM + mark
+    return Library(name, f"#!lua name={name}\n{tables(parts)}{registered}".encode(), functions)
+
+
+@cache
+def as_script(verb: str) -> bytes:
+    """The same verb for EVAL, which needs no library, but makes all functions anew in each call."""
+    head = f"#!lua flags={_flags(verb).strip(chr(39))}\n"
+    return f"{head}{tables(parts())}call.begin()\n{verbs()[verb]}".encode()
+
+
+def _flags(verb: str) -> str:
+    return "" if verb in _REFUSED_WHEN_FULL else "'allow-oom'"
+
+
+def tables(parts: Mapping[str, str]) -> str:
+    """Each part in a function of its own, so that its constants and helpers are private."""
+    return _HEAD + "".join(f"local {name} = (function()\n{text}end)()\n" for name, text in parts.items())
