@@ -42,7 +42,7 @@ class PipelinedConnection:
         """The reply to one command, with strings decoded if the pool decodes. A command whose reply was lost
         is sent again, as often as the pool says; it may run twice. Raises redis-py's errors."""
         try:
-            packed = hiredis.pack_command(words)
+            packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub knows tuples of one
         except TypeError as error:
             raise DataError(str(error)) from error
         if self._exchange is None or self._exchange.error is not None:

@@ -150,7 +150,7 @@ async def test_a_call_is_sent_while_earlier_replies_are_missing(redis_url: str) 
         await relay.has_received(b"second")
         assert not first.done()
         relay.open.set()
-        assert await asyncio.gather(first, second) == ["first", "second"]
+        assert (await first, await second) == ("first", "second")
 
 
 async def test_the_reply_of_a_cancelled_call_is_not_given_to_the_next(redis_url: str) -> None:
@@ -206,7 +206,7 @@ async def test_bytes_in_flight_are_bounded_but_a_call_of_any_size_is_sent(redis_
         await asyncio.sleep(0.05)  # time to send what must not be sent
         assert b"second" not in relay.received
         relay.open.set()
-        assert await asyncio.gather(first, second) == [large, "second"]
+        assert (await first, await second) == (large, "second")
 
 
 async def test_more_calls_than_may_wait_fail_at_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +323,7 @@ async def test_a_reply_that_makes_the_connection_unusable_fails_all_calls(
 
 
 async def test_the_user_the_database_and_the_name_are_those_of_the_url(redis: Redis, redis_url: str) -> None:
-    await redis.execute_command("ACL SETUSER", "caller", "on", ">secret", "~*", "+@all")
+    await redis.acl_setuser("caller", True, passwords=["+secret"], keys="*", categories=["+@all"])
     async with relay_to(redis_url) as (relay, port):
         url = f"redis://caller:secret@127.0.0.1:{port}/3?client_name=gateway-1"
         async with connection_to(url) as connection:
@@ -332,7 +332,7 @@ async def test_the_user_the_database_and_the_name_are_those_of_the_url(redis: Re
                 assert (seen["user"], seen["db"], seen["name"]) == ("caller", "3", "gateway-1")
                 relay.cut()
                 await noticed(connection)
-    await redis.execute_command("ACL DELUSER", "caller")
+    await redis.acl_deluser("caller")
 
 
 async def test_it_speaks_tls(redis_url: str, tmp_path: Path) -> None:
