@@ -124,11 +124,7 @@ class Intake:
         or may not be accepted; a repeated request with the same key finds out.
         """
         job = self._new_job(checked, tenant, idempotency_key, options)
-        fingerprint = ""
-        if idempotency_key and checked.media:  # a digest of megabytes
-            fingerprint = await asyncio.to_thread(_fingerprint, checked.request, options)
-        elif idempotency_key:
-            fingerprint = _fingerprint(checked.request, options)
+        fingerprint = await self._fingerprint(checked, tenant, options) if idempotency_key else ""
         if checked.media:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
             known = await self._store(job, checked, fingerprint, check_only=True)
@@ -144,6 +140,12 @@ class Intake:
             return Posted(job, False, accepted.queue_position, accepted.allowance)
         await self._drop_media(job.id, checked)
         return await self._replayed(job, accepted)
+
+    async def _fingerprint(self, checked: Checked, tenant: str, options: JobOptions) -> str:
+        if not checked.media:
+            return _fingerprint(checked.request, options)
+        async with self.large_bodies.turn(tenant):
+            return await asyncio.to_thread(_fingerprint, checked.request, options)
 
     def _new_job(
         self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
