@@ -6,6 +6,7 @@ one script claims the idempotency key, writes the job, queues it, and dispatches
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
 UPSTREAM_BODY_BYTES: Final = 20_000_000
 _ENVELOPE_BYTES: Final = 4096
+#: A larger body is checked in a thread.
+_LARGE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ def _inspections() -> Turns:
     return Turns("the inspection of media", "inspections", places=2, of_tenant=1, waiting=8, seconds=30)
 
 
+def _large_bodies() -> Turns:
+    """Turns of large bodies. There is one place, because threads take the interpreter from each other. The
+    memory for bodies bounds how many wait."""
+    return Turns("the check of a large body", "large_bodies", places=1, of_tenant=1, waiting=1000, seconds=30)
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     jobs: JobStore
@@ -84,13 +93,16 @@ class Intake:
     admission: AdmissionLimits
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
     inspections: Turns = field(default_factory=_inspections)
+    large_bodies: Turns = field(default_factory=_large_bodies)
 
     async def check(self, raw: bytes, tenant: str) -> Checked:
         """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         LimitReached, Unavailable."""
-        request, notices = generation.parse(raw, self.limits)
-        if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
-            _check_upstream_size(request)
+        if len(raw) <= _LARGE_BYTES:
+            request, notices = _parse(raw, self.limits)
+        else:  # it takes long, and other requests must not wait for it
+            async with self.large_bodies.turn(tenant):
+                request, notices = await asyncio.to_thread(_parse, raw, self.limits)
         media = request.inline_media
         if any(file.needs_inspection for file in media):
             async with self.inspections.turn(tenant):
@@ -112,7 +124,7 @@ class Intake:
         or may not be accepted; a repeated request with the same key finds out.
         """
         job = self._new_job(checked, tenant, idempotency_key, options)
-        fingerprint = _fingerprint(checked.request, options) if idempotency_key else ""
+        fingerprint = await self._fingerprint(checked, tenant, options) if idempotency_key else ""
         if checked.media:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
             known = await self._store(job, checked, fingerprint, check_only=True)
@@ -128,6 +140,12 @@ class Intake:
             return Posted(job, False, accepted.queue_position, accepted.allowance)
         await self._drop_media(job.id, checked)
         return await self._replayed(job, accepted)
+
+    async def _fingerprint(self, checked: Checked, tenant: str, options: JobOptions) -> str:
+        if not checked.media:
+            return _fingerprint(checked.request, options)
+        async with self.large_bodies.turn(tenant):
+            return await asyncio.to_thread(_fingerprint, checked.request, options)
 
     def _new_job(
         self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
@@ -200,6 +218,13 @@ class Intake:
         """Deletes the files of a job that was not stored."""
         if checked.media:
             await self.blobs.drop(job_id)
+
+
+def _parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, Sequence[Notice]]:
+    request, notices = generation.parse(raw, limits)
+    if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
+        _check_upstream_size(request)
+    return request, notices
 
 
 def _check_upstream_size(request: GenerationRequest) -> None:

@@ -40,6 +40,7 @@ from gateway.web.operation import routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
+from gateway.web.server.direct_routes import DirectRoutes
 from gateway.web.server.drain import Drain
 from gateway.web.server.hosts import SecurityPolicy
 from gateway.web.server.middleware import RequestMiddleware
@@ -56,9 +57,9 @@ _METRICS: Final = (5.0, 50)
 
 def create_app(settings: Settings) -> Starlette:
     """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile."""
+    operations = routes([*API, *OPS])
     served: list[BaseRoute] = [
-        *routes(API),
-        *routes(OPS),
+        *operations,
         _route("/openapi.json", GET=document.show_document),
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
@@ -85,7 +86,8 @@ def create_app(settings: Settings) -> Starlette:
                 Environment().entropy,
                 drain,
                 SecurityPolicy(settings),
-            )
+            ),
+            Middleware(DirectRoutes, operations),
         ],
         exception_handlers={GatewayError: problems.answer_error, HTTPException: problems.answer_refusal},
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway import intake
 from gateway.dispatch import Role
 from gateway.errors import (
     BlobStoreUnavailable,
@@ -22,7 +25,7 @@ from gateway.errors import (
     Problem,
     StoreUnavailable,
 )
-from gateway.generation import inspection
+from gateway.generation import Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
 from gateway.jobs import Job
@@ -38,8 +41,8 @@ INLINE = data_uri("image/png", image("png"))
 
 
 async def accept(resources: Resources, raw: bytes, key: str | None = None) -> tuple[Job, bool]:
-    intake = resources.intake
-    posted = await intake.accept(await intake.check(raw, "acme"), "acme", key)
+    checked = await resources.intake.check(raw, "acme")
+    posted = await resources.intake.accept(checked, "acme", key)
     return posted.job, posted.replayed
 
 
@@ -122,6 +125,39 @@ def padded(size: int, files: int = 1) -> bytes:
     raw = image("png")
     extra = size // files * 3 // 4 - len(raw)
     return encoded(images=[data_uri("image/png", raw + bytes(extra))] * files)
+
+
+async def test_a_large_body_is_checked_while_the_loop_serves_others(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = threading.Event()
+    checked = intake._parse
+
+    def check(raw: bytes, limits: Limits) -> Any:
+        assert served.wait(30)
+        return checked(raw, limits)
+
+    monkeypatch.setattr(intake, "_parse", check)
+    checking = asyncio.create_task(resources.intake.check(encoded(payload="x" * 300_000), "acme"))
+    await asyncio.sleep(0.01)
+    served.set()
+    assert (await checking).request.payload == "x" * 300_000
+
+
+async def test_large_bodies_are_checked_one_at_a_time(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, held = intake._parse, threading.Lock()
+
+    def check(raw: bytes, limits: Limits) -> Any:
+        assert held.acquire(blocking=False)
+        time.sleep(0.01)
+        held.release()
+        return checked(raw, limits)
+
+    monkeypatch.setattr(intake, "_parse", check)
+    raw = encoded(payload="x" * 300_000)
+    await asyncio.gather(*(resources.intake.check(raw, f"tenant-{number}") for number in range(4)))
 
 
 async def test_warnings_are_stored_with_the_job(resources: Resources) -> None:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from gateway import generation
+from gateway.generation import data_uris
 from gateway.generation.file_types import Kind
 from gateway.generation.model import GenerationRequest
 from tests.gateway.generation.bodies import IMAGE, encoded, only_problem, parse
@@ -157,3 +158,19 @@ def test_a_prefix_without_end_is_not_searched_for_long() -> None:
     assert "has no comma" in only_problem(images=["data:image/png;" + "a" * 100_000 + ",AAAA"]).message
     assert parse(images=[f"data:image/jpeg;name={'a' * 500};base64,{DATA}"])
     assert b"base64" in encoded(images=[PREFIX])
+
+
+@pytest.mark.parametrize("length", [1, 47, 48, 49, 96, 100, 145])
+def test_data_in_many_pieces_are_those_in_one(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_uris, "_PIECE_CHARACTERS", 64)
+    raw = bytes(range(length))
+    assert data_uris.read(PREFIX + base64.b64encode(raw).decode(), "image", 1000) == ("jpg", raw)
+
+
+@pytest.mark.parametrize("padded", ["A" * 62 + "==", "A" * 63 + "="])
+def test_padding_at_the_end_of_a_piece_is_not_the_end_of_the_data(
+    padded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_uris, "_PIECE_CHARACTERS", 64)
+    with pytest.raises(data_uris.BadDataURI, match="in one piece"):
+        data_uris.read(PREFIX + padded + "AAAA", "image", 1000)

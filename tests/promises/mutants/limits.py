@@ -278,7 +278,7 @@ LIMITS: Final = (
     Mutant(
         "a_tenant_floods_the_ops_events",
         "gateway/store/scripts/lib/log.lua",
-        "log.tenant_ops_event",
+        "tenant_ops_event",
         "if count < TENANT_OPS then",
         "if count > 0 then",
         "a subscriber that comes and goes pushes all else out of what operators see",

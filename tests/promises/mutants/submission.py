@@ -373,4 +373,34 @@ SUBMISSION: Final = (
         "a client that asks too often is never let in again",
         (named("gateway/store/admission", "a_refusal_costs_nothing_and_time_gives_the_allowance_back"),),
     ),
+    Mutant(
+        "the_reply_to_a_cancelled_call_is_the_next_one_s",
+        "gateway/store/pipelined_connection.py",
+        "_Exchange.data_received",
+        "                self._settle(self._in_flight.popleft(), reply)\n",
+        "                while self._in_flight[0].reply.done():\n"
+        "                    self._in_flight.popleft()\n"
+        "                self._settle(self._in_flight.popleft(), reply)\n",
+        "a submission takes another script's reply for its release, and pays without a record",
+        (
+            named(
+                "gateway/store/pipelined_connection",
+                "the_reply_of_a_cancelled_call_is_not_given_to_the_next",
+            ),
+        ),
+    ),
+    Mutant(
+        "a_used_connection_is_taken_over",
+        "gateway/store/pipelined_connection.py",
+        "PipelinedConnection._connect",
+        "            await self._connection.disconnect(nowait=True)\n",
+        "",
+        "a reply that it still owed to another caller comes to the first script",
+        (
+            named(
+                "gateway/store/pipelined_connection",
+                "it_takes_no_connection_over_that_another_caller_used",
+            ),
+        ),
+    ),
 )
