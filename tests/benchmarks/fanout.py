@@ -35,7 +35,7 @@ from tests.publisher import Publisher, event_of, publisher, start_deliverers
 
 HOSTS = 100
 PER_SECOND = 200.0
-SECONDS = 4.0
+SECONDS = 3.0
 BAD_PER_SECOND = 20.0
 STEADY_PER_SECOND = 20.0
 STEADY = 100

@@ -25,8 +25,8 @@ from tests.processes import ORDER, UPSTREAM_KEY, Machine, call, free_port, machi
 
 ROUNDS = 5
 WARM_UP = 160
-JOBS = 640
-PACED_JOBS = 200
+JOBS = 480
+PACED_JOBS = 160
 PACED_PER_SECOND = 40.0
 FINISHED_ROUNDS = 3
 FINISHED_JOBS = 480
