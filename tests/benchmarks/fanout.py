@@ -73,7 +73,11 @@ class Ground:
             self.publisher.publish_at(jobs, PER_SECOND),
             self.publisher.publish_at(beside, max(1, len(beside)) / SECONDS),
         )
-        times = await self.took(published)
+        return await self.took(published)
+
+    async def steady(self) -> list[float]:
+        """The same, of processes that are warm and have nothing else to do."""
+        times = await self.live()
         if quantile(times, 0.5) > SATURATED_SECONDS:
             # Where more is published than can be sent, times tell how long it went on, and nothing else.
             raise SystemExit(f"{PER_SECOND:g} events/s are more than this machine sends: they wait and wait")
@@ -128,7 +132,7 @@ async def _latency(ground: Ground) -> Found:
         jobs = await ground.jobs(int(PER_SECOND * SECONDS))
         start_deliverers(ground.scratch)
         cold.append(await ground.live(jobs))
-        warm.append(await ground.live())
+        warm.append(await ground.steady())
         ground.scratch.stop("deliver")
     return Found(
         {
@@ -165,7 +169,7 @@ async def _hung(ground: Ground) -> Found:
     await ground.live()  # warm up
     alone, beside = [], []
     for number in range(ROUNDS):
-        alone.append(await ground.live())
+        alone.append(await ground.steady())
         beside.append(await _beside_bad_ones(ground, str(number)))
     connections = await _connections(ground)
     return Found(
@@ -298,7 +302,7 @@ async def _recovery(ground: Ground) -> Found:
     await ground.live()  # warm up
     alone, beside, rates = [], [], []
     for endpoint in held:
-        alone.append(await ground.live())
+        alone.append(await ground.steady())
         key = await asyncio.to_thread(scratch.make_key, endpoint.tenant)
         url = f"{scratch.gateway}/v1/endpoints/{endpoint.id}"
         _ask(200, "PATCH", url, key, {"disabled": False})
