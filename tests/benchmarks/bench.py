@@ -42,8 +42,3 @@ def cpu_seconds(pid: int) -> float:
 def moment(text: str) -> float:
     """RFC 3339 as seconds since the epoch."""
     return datetime.fromisoformat(text).timestamp()
-
-
-def quantile(values: Sequence[float], p: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * p))]

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -65,19 +66,24 @@ class Connection(asyncio.Protocol):
 async def run(
     host: str, port: int, connections: int, seconds: float, least: int, requests: Sequence[bytes]
 ) -> dict[str, float]:
-    """{per_second, p50_ms, p99_ms, bad}: `bad` counts answers that were not 202 and broken connections.
-    Each connection sends for `seconds`, and at least `least` requests."""
+    """{began, seconds, per_second, p50_ms, p99_ms, bad}: `began` in seconds since the epoch; `bad` counts
+    answers that were not 202 and broken connections. Each connection sends for `seconds`, and at least
+    `least` requests; each begins with another one of them."""
     loop = asyncio.get_running_loop()
-    began = time.perf_counter()
-    opened = [
-        await loop.create_connection(lambda: Connection(requests, began + seconds, least), host, port)
-        for _ in range(connections)
-    ]
+    began, epoch = time.perf_counter(), time.time()
+    opened = []
+    for number in range(connections):
+        first = number % len(requests)
+        turned = [*requests[first:], *requests[:first]]
+        made = partial(Connection, turned, began + seconds, least)
+        opened.append(await loop.create_connection(made, host, port))
     protocols = [protocol for _, protocol in opened]
     await asyncio.gather(*(protocol.done for protocol in protocols))
     took = time.perf_counter() - began
     latencies = sorted(latency for protocol in protocols for latency in protocol.latencies)
     return {
+        "began": epoch,
+        "seconds": took,
         "per_second": len(latencies) / took,
         "p50_ms": latencies[len(latencies) // 2] * 1000,
         "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,

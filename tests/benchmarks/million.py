@@ -1,6 +1,6 @@
-"""(f) A deep queue: a million jobs of ten thousand tenants wait, and nobody may notice. And fairness.
+"""A deep queue: a million jobs of ten thousand tenants wait, and nobody may notice. And fairness.
 
-Each figure is taken in the empty store and again in the full one, so that the machine is the same for both.
+An empty store stands beside the full one. They take turns, so that the machine is the same for both.
 """
 
 from __future__ import annotations
@@ -11,55 +11,78 @@ import os
 import tempfile
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from gateway.dispatch import Role, Ticket
 from gateway.store import keys
 from gateway.tenants import Scope
-from tests.benchmarks import bench
+from tests.benchmarks.clones import accept_command, fill
+from tests.benchmarks.figures import Figure, Found, over_floor, p99_ms
 from tests.processes import Machine, machine
 from tests.publisher import Publisher, publisher
 
 QUEUED = int(os.environ.get("BENCH_QUEUED", "1000000"))
 TENANTS = 10_000
-SAMPLES = 2000
+ROUNDS = 5
+SAMPLES = 1000
 LOOKS = 40
 AHEAD = 20_000
 FEW = 10
-_CHUNK = 20_000
 
 
-def depth() -> dict[str, float]:
+def depth() -> Found:
     """`accept_p99_at_1m_ratio`, `dispatch_p99_at_1m_ratio`: one call at a time, with the full queue over the
     empty one. `bytes_per_queued_job`: what Redis holds more for each, without its parameters.
     `overview_ms_at_1m`, `scrape_ms_at_1m`: the slowest but one of forty GETs."""
-    return _on_machine(_depth)
+
+    async def run(empty: Machine, full: Machine) -> Found:
+        async with publisher(empty) as few, publisher(full) as many:
+            return await _depth(full, few, many)
+
+    with _slow_upstream() as empty, _slow_upstream() as full:
+        return asyncio.run(run(empty, full))
 
 
-async def _depth(scratch: Machine, told: Publisher) -> dict[str, float]:
-    tenants = [f"t{number}" for number in range(TENANTS)]
-    accept_empty, dispatch_empty = await _accepts(told, tenants), await _dispatches(told)
-    before = await _used(told)
-    for start in range(0, QUEUED, _CHUNK):
-        await told.accept([tenants[number % TENANTS] for number in range(start, min(start + _CHUNK, QUEUED))])
-    after = await _used(told)
-    body = await _body(told)
-    accept_full, dispatch_full = await _accepts(told, tenants), await _dispatches(told)
-    scratch.start_gateway()
-    return {
-        "queued_jobs": QUEUED,
-        "accept_p99_empty_ms": bench.quantile(accept_empty, 0.99) * 1000,
-        "accept_p99_at_1m_ms": bench.quantile(accept_full, 0.99) * 1000,
-        "accept_p99_at_1m_ratio": bench.quantile(accept_full, 0.99) / bench.quantile(accept_empty, 0.99),
-        "dispatch_p99_empty_ms": bench.quantile(dispatch_empty, 0.99) * 1000,
-        "dispatch_p99_at_1m_ms": bench.quantile(dispatch_full, 0.99) * 1000,
-        "dispatch_p99_at_1m_ratio": bench.quantile(dispatch_full, 0.99)
-        / bench.quantile(dispatch_empty, 0.99),
-        "bytes_per_queued_job": (after - before) / QUEUED - body,
-        "overview_ms_at_1m": _slowest(f"{scratch.gateway}/ops/api/overview", scratch.key),
-        "scrape_ms_at_1m": _slowest(f"{scratch.gateway}/metrics", scratch.key),
-    }
+async def _depth(full: Machine, few: Publisher, many: Publisher) -> Found:
+    tenants = [f"t{number:05}" for number in range(TENANTS)]
+    for told in (few, many):  # warm up; one stays in the queue
+        await _accepts(told, tenants)
+        await _dispatches(told)
+        await told.accept(tenants[:1])
+    size = await _fill(full, many, tenants)
+    accepts: tuple[list[float], list[float]] = ([], [])
+    dispatches: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for told, accept, dispatch in zip((few, many), accepts, dispatches, strict=True):
+            accept.append(p99_ms(await _accepts(told, tenants)))
+            dispatch.append(p99_ms(await _dispatches(told)))
+    full.start_gateway()
+    return Found(
+        {
+            "accept_p99_at_1m_ratio": over_floor(accepts[1], accepts[0]),
+            "dispatch_p99_at_1m_ratio": over_floor(dispatches[1], dispatches[0]),
+            "bytes_per_queued_job": Figure([size]),
+        },
+        {
+            "queued_jobs": [QUEUED],
+            "accept_p99_empty_ms": accepts[0],
+            "accept_p99_at_1m_ms": accepts[1],
+            "dispatch_p99_empty_ms": dispatches[0],
+            "dispatch_p99_at_1m_ms": dispatches[1],
+            "overview_ms_at_1m": [_slowest(f"{full.gateway}/ops/api/overview", full.key)],
+            "scrape_ms_at_1m": [_slowest(f"{full.gateway}/metrics", full.key)],
+        },
+    )
+
+
+async def _fill(full: Machine, many: Publisher, tenants: Sequence[str]) -> float:
+    """Bytes that each of the jobs takes."""
+    job, words = await accept_command(many, full.url, tenants[0])
+    before, body = await _used(many), await _body(many)
+    turns = (tenants[number % TENANTS] for number in range(QUEUED))
+    await asyncio.to_thread(fill, full.url, job, tenants[0], words, turns)
+    return (await _used(many) - before) / QUEUED - body
 
 
 async def _accepts(told: Publisher, tenants: Sequence[str]) -> list[float]:
@@ -117,13 +140,19 @@ def _slowest(url: str, key: str) -> float:
     return sorted(took)[-2] * 1000
 
 
-def fairness() -> dict[str, float]:
+def fairness() -> Found:
     """`fairness_position_of_last`: of ten jobs of a tenant that come behind 20,000 of another, at which
     dispatch the last one goes. Shared evenly it would be the twentieth."""
-    return _on_machine(_fairness)
+
+    async def run(scratch: Machine) -> Found:
+        async with publisher(scratch) as told:
+            return await _fairness(told)
+
+    with _slow_upstream() as scratch:
+        return asyncio.run(run(scratch))
 
 
-async def _fairness(_: Machine, told: Publisher) -> dict[str, float]:
+async def _fairness(told: Publisher) -> Found:
     await told.accept(["greedy"] * AHEAD)
     few = {job.id for job in await told.accept(["modest"] * FEW)}
     position = 0
@@ -132,15 +161,13 @@ async def _fairness(_: Machine, told: Publisher) -> dict[str, float]:
         ticket = await _held(told)
         few.discard(ticket.name)
         await told.resources.jobs.drop(ticket)
-    return {"fairness_position_of_last": position}
+    return Found({"fairness_position_of_last": Figure([position])})
 
 
-def _on_machine(part: Callable[[Machine, Publisher], Awaitable[dict[str, float]]]) -> dict[str, float]:
-    async def run(scratch: Machine) -> dict[str, float]:
-        async with contextlib.AsyncExitStack() as stack:
-            return await part(scratch, await stack.enter_async_context(publisher(scratch)))
-
+@contextlib.contextmanager
+def _slow_upstream() -> Iterator[Machine]:
+    """A machine whose upstream takes one job at a time."""
     with tempfile.TemporaryDirectory() as name, machine(Path(name)) as scratch:
         scratch.environment["GATEWAY_UPSTREAM_SLOTS"] = "1"
         scratch.key = scratch.make_key("ops", [Scope.OPS_READ])
-        return asyncio.run(run(scratch))
+        yield scratch

@@ -1,20 +1,20 @@
-"""(c) How long `vidu-gateway up` takes until everything answers, from an empty folder."""
+"""How long `vidu-gateway up` takes until everything answers, from an empty folder."""
 
 from __future__ import annotations
 
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks.figures import Figure, Found
 from tests.processes import free_port
 
 
-def measure(rounds: int = 3) -> dict[str, float]:
-    return {"up_ready_seconds": statistics.median(_once() for _ in range(rounds))}
+def measure(rounds: int = 3) -> Found:
+    return Found({"up_ready_seconds": Figure([_once() for _ in range(rounds)])})
 
 
 def _once() -> float:

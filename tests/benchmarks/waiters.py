@@ -1,4 +1,4 @@
-"""(f) Those who wait: what thousands of waits and streams cost a gateway, and how soon they are told."""
+"""Those who wait: what thousands of waits and streams cost a gateway, and how soon they are told."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gateway.jobs import Job
 from tests.benchmarks import bench
+from tests.benchmarks.figures import Figure, Found, p99_ms, quantile
 from tests.processes import Machine, machine
 from tests.publisher import Publisher, publisher
 
@@ -30,7 +31,7 @@ _OPEN_SECONDS = 45.0
 _SETTLE_SECONDS = 1.0
 
 
-def measure() -> dict[str, float]:
+def measure() -> Found:
     """`waiters_rss_mb`: by how much the gateway grows. `waiters_told`: from just before the script that ends
     a job to the last byte for one who waits for it, while all others go on waiting."""
     _allow_files(WAITERS + _SPARE_FILES)
@@ -41,7 +42,7 @@ def measure() -> dict[str, float]:
         return asyncio.run(_measure(scratch, names))
 
 
-async def _measure(scratch: Machine, tenants: dict[str, str]) -> dict[str, float]:
+async def _measure(scratch: Machine, tenants: dict[str, str]) -> Found:
     names = list(tenants)
     count = WAITERS // len(KINDS) // EACH
     async with publisher(scratch) as told:
@@ -59,11 +60,10 @@ async def _measure(scratch: Machine, tenants: dict[str, str]) -> dict[str, float
         finally:
             for crowd in crowds:
                 crowd.end()
-    return {
-        "waiters_rss_mb": grown,
-        "waiters_told_p50_ms": bench.quantile(times, 0.5) * 1000,
-        "waiters_told_p99_ms": bench.quantile(times, 0.99) * 1000,
-    }
+    return Found(
+        {"waiters_told_p99_ms": Figure([p99_ms(times)])},
+        {"waiters_rss_mb": [grown], "waiters_told_p50_ms": [quantile(times, 0.5) * 1000]},
+    )
 
 
 async def _tell(told: Publisher, crowds: Sequence[_Crowd], jobs: Sequence[Job]) -> list[float]:
