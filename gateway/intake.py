@@ -30,6 +30,7 @@ from gateway.generation.media import InlineMedia
 from gateway.generation.turns import Turns
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
+from gateway.local.shared_memory import Held, Shared
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
@@ -70,9 +71,9 @@ class Posted(NamedTuple):
     allowance: Allowance | None = None
 
 
-def _inspections() -> Turns:
+def inspections(held: Held) -> Turns:
     """Turns of inspections: each is a process of its own, and a hostile file keeps it busy for 5 s."""
-    return Turns("the inspection of media", "inspections", places=2, of_tenant=1, waiting=8, seconds=30)
+    return Turns("the inspection of media", "inspections", 2, of_tenant=1, waiting=8, seconds=30, held=held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Intake:
     environment: Environment
     admission: AdmissionLimits
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
-    inspections: Turns = field(default_factory=_inspections)
+    inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
 
     async def check(self, raw: bytes, tenant: str) -> Checked:
         """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
