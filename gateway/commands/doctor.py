@@ -156,7 +156,8 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
         yield Finding("workers", Level.ERROR, text, fix)
         return
     sweep = "there was no sweep yet" if swept is None else f"the last sweep was {swept:.0f} s ago"
-    yield Finding("workers", Level.OK, f"{gauges.workers} running; {sweep}")
+    running = ", ".join(f"{one.host} {one.pid}" for one in processes if not one.silent)
+    yield Finding("workers", Level.OK, f"{gauges.workers} running ({running}); {sweep}")
     mine = version("vidu-gateway")
     if others := sorted({one.version for one in processes if not one.silent} - {mine}):
         yield Finding(
