@@ -7,6 +7,7 @@ changes nothing and costs nothing. A check that fails to run is a finding too; n
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import shutil
 import tempfile
@@ -121,6 +122,13 @@ async def _settings(loaded: Settings) -> AsyncIterator[Finding]:
         yield Finding(
             *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: Redis may lose writes"),
             "do not set it in production",
+        )
+    cores = os.cpu_count() or 1
+    if loaded.processes > cores:
+        text = f"GATEWAY_PROCESSES={loaded.processes}, but there are {cores} cores"
+        yield Finding(
+            *("settings", Level.WARNING, text),
+            "set GATEWAY_PROCESSES to at most the cores that the gateway or the workers may use",
         )
     if loaded.upstream_tenant_slots > loaded.roles()[Role.SUBMIT].slots:
         yield Finding(

@@ -127,8 +127,9 @@ class Parent:
         except BaseException:  # noqa: BLE001  # as the interpreter would: told, and not raised into the loop
             sys.excepthook(*sys.exc_info())
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads them any more
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(code)
 
     def _reap(self) -> None:

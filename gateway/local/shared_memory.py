@@ -74,7 +74,8 @@ class Counts:
         if cell is None:
             with self._shared.lock:
                 row = self._table.row("\0".join(labels), spare=-1)
-            assert row is not None
+            if row is None:  # rather uncounted than unanswered
+                return
             cell = self._cells[labels] = self._table.cell(row, self._shared.slot)
         self._table.numbers[cell] += 1
 

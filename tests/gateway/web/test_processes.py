@@ -80,7 +80,9 @@ class Gateway:
 
     def metrics(self) -> dict[str, float]:
         """All counters, and the number of processes."""
-        lines = [line.rpartition(" ") for line in self.get("/metrics").text.splitlines() if line[0] != "#"]
+        while (answer := self.get("/metrics")).status_code == 429:
+            time.sleep(0.1)
+        lines = [line.rpartition(" ") for line in answer.text.splitlines() if line[0] != "#"]
         counters = {name: float(value) for name, _, value in lines if "_total" in name}
         return counters | {name: float(value) for name, _, value in lines if name == "gateway_processes"}
 
