@@ -1,11 +1,15 @@
-"""The gateway process: `python -m gateway`. Exit code 2 if a setting is wrong; stderr says which."""
+"""The gateway: `python -m gateway [--processes N]`. Exit code 2 if a setting is wrong; stderr says which."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import errno
+import itertools
+import signal
 import socket
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from types import FrameType
 from typing import Any, Final
@@ -17,6 +21,8 @@ from gateway import settings, telemetry, tracing
 from gateway.callbacks.journal import Journal
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
+from gateway.local.forked import Parent, add_option, on_order
+from gateway.local.shared_memory import Shared
 from gateway.settings import Settings
 from gateway.store import durability
 from gateway.web.app import create_app
@@ -30,10 +36,12 @@ _BACKLOG: Final = 2048
 class _Server(uvicorn.Server):
     """Shuts down gracefully. At SIGTERM it stops being ready but serves for another `drain_seconds`, so that
     load balancers notice. Then it accepts no more connections, and answers waiting clients early instead of
-    waiting for them. A second signal ends the draining immediately."""
+    waiting for them. A second signal ends the draining immediately. `orders`: where those of the parent come
+    from, if there is one."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, drain_seconds: float, orders: int | None = None) -> None:
         super().__init__(config)
+        self._orders = orders
         self._app: Any = config.app  # `loaded_app` may be wrapped, for proxies
         self._drain_seconds = drain_seconds
         self._stop_request: tuple[int, float] | None = None  # the signal, and until when to serve
@@ -51,6 +59,8 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._orders is not None:
+            on_order(self._orders, lambda: self.handle_exit(signal.SIGTERM, None))
         await super().startup(sockets)
         if self.started:
             host, port = (sockets or [])[0].getsockname()[:2]
@@ -66,6 +76,9 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m gateway", description="The HTTP side of vidu-gateway")
+    add_option(arguments)
+    chosen = arguments.parse_args()
     try:
         loaded = settings.load()
         telemetry.configure(loaded.log_level, loaded.log_format)
@@ -73,18 +86,47 @@ def main() -> int:
         asyncio.run(durability.check(loaded.redis_url, loaded.durability))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())
-        listeners = _listen(loaded.host, loaded.port)
+        processes = chosen.processes or loaded.processes
+        listeners = _listeners(loaded.host, loaded.port, processes)
     except ConfigurationError as error:
         print(f"the gateway does not start:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
     settings.warn_of_unknown_variables()
-    server = _Server(_configuration(loaded), loaded.drain_seconds)
-    server.run(sockets=listeners)
-    return 0 if server.started else 1
+    shared = Shared(processes)
+
+    def serve(slot: int = 0, orders: int | None = None) -> int:
+        own = listeners[slot]
+        _close(listener for others in listeners if others is not own for listener in others)
+        server = _Server(_configuration(loaded, shared), loaded.drain_seconds, orders)
+        server.run(sockets=own)
+        return 0 if server.started else 1
+
+    if processes == 1:
+        return serve()
+    return Parent(shared, serve, at_stop=lambda: _close(itertools.chain(*listeners))).run()
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of the host. Raises ConfigurationError with the setting at fault."""
+def _listeners(host: str, port: int, processes: int) -> list[list[socket.socket]]:
+    """The sockets of each process. Raises ConfigurationError with the setting at fault."""
+    found = [_listen(host, port)]
+    if processes == 1:
+        return found
+    if sys.platform != "linux":  # where the system does not balance between sockets of one port
+        return found * processes
+    # Each process has its own sockets, and the parent keeps them open: connections that wait for a process
+    # that died are served by the next one.
+    _close(found[0])  # it made sure that nobody else has the port
+    return [_listen(host, port, shared=True) for _ in range(processes)]
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
+
+
+def _listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """A socket for each address of the host. `shared`: with others of the same address; such a socket begins
+    to listen when its process is ready. Raises ConfigurationError with the setting at fault."""
     listeners: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -94,11 +136,13 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind(address)
-            listener.listen(_BACKLOG)
+            if not shared:
+                listener.listen(_BACKLOG)
     except OSError as error:
-        for listener in listeners:
-            listener.close()
+        _close(listeners)
         if error.errno == errno.EADDRINUSE:
             raise ConfigurationError(f"GATEWAY_PORT: {host} port {port} is in use") from None
         name = "GATEWAY_PORT" if error.errno == errno.EACCES else "GATEWAY_HOST"
@@ -106,9 +150,9 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def _configuration(loaded: Settings) -> uvicorn.Config:
+def _configuration(loaded: Settings, shared: Shared | None = None) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(loaded),
+        create_app(loaded, shared),
         loop="uvloop",
         http=HardenedProtocol,
         ws="none",

@@ -78,7 +78,13 @@ def up(
     public_url: Annotated[
         str | None, typer.Option(help="Public base URL of the API, for callbacks of the real upstream.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1, max=64)] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes of the gateway, and of the workers (default: by cores).", min=1, max=64),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes, if not as many.", min=1, max=64)
+    ] = None,
     render: Annotated[Render, typer.Option(help="Whether the sandbox renders videos.")] = "full",
     callback_style: Annotated[
         CallbackStyle, typer.Option(help="Format of the sandbox's callbacks.")
@@ -93,7 +99,7 @@ def up(
     upstream_key = variables.secret("GATEWAY_UPSTREAM_KEY", upstream_key or "") if upstream_url else ""
     if upstream_url and not upstream_key:
         raise typer.BadParameter("--upstream-url requires --upstream-key, or GATEWAY_UPSTREAM_KEY")
-    from gateway.commands.stack import Plan
+    from gateway.commands.stack import Plan, processes_here
     from gateway.commands.up import up as run
 
     plan = Plan(
@@ -104,6 +110,7 @@ def up(
         public_url=public_url,
         upstream_url=upstream_url,
         upstream_key=upstream_key or None,
+        processes=processes or processes_here(),
         workers=workers,
         render=render,
         callback_style=callback_style,

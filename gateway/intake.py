@@ -31,6 +31,7 @@ from gateway.generation.media import InlineMedia
 from gateway.generation.turns import Turns
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
+from gateway.local.shared_memory import Held, Shared
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
@@ -73,9 +74,9 @@ class Posted(NamedTuple):
     allowance: Allowance | None = None
 
 
-def _inspections() -> Turns:
+def inspections(held: Held) -> Turns:
     """Turns of inspections: each is a process of its own, and a hostile file keeps it busy for 5 s."""
-    return Turns("the inspection of media", "inspections", places=2, of_tenant=1, waiting=8, seconds=30)
+    return Turns("the inspection of media", "inspections", 2, of_tenant=1, waiting=8, seconds=30, held=held)
 
 
 def _large_bodies() -> Turns:
@@ -92,7 +93,7 @@ class Intake:
     environment: Environment
     admission: AdmissionLimits
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
-    inspections: Turns = field(default_factory=_inspections)
+    inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
 
     async def check(self, raw: bytes, tenant: str) -> Checked:

@@ -14,8 +14,9 @@ from gateway import crash_points, tracing
 from gateway.blobs import BlobStore
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.intake import Intake
+from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
+from gateway.local.shared_memory import Shared
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
@@ -86,15 +87,16 @@ class Resources:
 
 @contextlib.asynccontextmanager
 async def open_resources(
-    settings: Settings, *, retries: int, service: str = "vidu-gateway"
+    settings: Settings, *, retries: int, service: str = "vidu-gateway", shared: Shared | None = None
 ) -> AsyncIterator[Resources]:
     """`retries`: how often a command is sent again after its connection broke. The gateway retries little,
-    because it must answer 503 soon; a worker retries more, because no client waits for it."""
+    because it must answer 503 soon; a worker retries more, because no client waits for it. `shared`: with the
+    other processes of this gateway."""
     pool = connection_pool(
         settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, retries=retries, connections=256
     )
     try:
-        resources = build(settings, pool, service)
+        resources = build(settings, pool, service, shared or Shared())
         # These objects stay for the life of the process. Each time the collector walks them, the process
         # stops for 50 ms.
         gc.collect()
@@ -109,7 +111,7 @@ async def open_resources(
         await pool.disconnect()
 
 
-def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway") -> Resources:
+def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
@@ -153,6 +155,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str = "vidu-gateway
                 settings.tenant_burst,
             ),
             settings.deadlines(),
+            inspections(shared.held),
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         accounts=RedisAccounts(redis, scripts, roles),

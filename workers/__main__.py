@@ -1,4 +1,4 @@
-"""`python -m workers [--role submit|confirm|deliver]...`: the process that does the work."""
+"""`python -m workers [--role submit|confirm|deliver]... [--processes N]`: the processes that do the work."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from gateway import settings as settings_module
 from gateway import telemetry, tracing
 from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
+from gateway.local.forked import Parent, add_option, on_order
+from gateway.local.shared_memory import Shared
 from gateway.settings import Settings
 from gateway.store import durability
 from workers import runner
@@ -27,7 +29,9 @@ def main() -> int:
         choices=list(Role),
         help="play only this role (repeatable; default: all)",
     )
-    roles = parser.parse_args().role or list(Role)
+    add_option(parser)
+    chosen = parser.parse_args()
+    roles = chosen.role or list(Role)
     try:
         settings = settings_module.load()
         tracing.check_installed(on=settings.otel)
@@ -36,19 +40,27 @@ def main() -> int:
         return 2
     telemetry.configure(settings.log_level, settings.log_format)
     settings_module.warn_of_unknown_variables()
-    try:
-        uvloop.run(_run(settings, roles))
-    except ConfigurationError as error:
-        print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+
+    def serve(_: int = 0, orders: int | None = None) -> int:
+        try:
+            uvloop.run(_run(settings, roles, orders))
+        except ConfigurationError as error:
+            print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201
+            return 2
+        return 0
+
+    processes = chosen.processes or settings.processes
+    return serve() if processes == 1 else Parent(Shared(processes), serve).run()
 
 
-async def _run(settings: Settings, roles: list[Role]) -> None:
+async def _run(settings: Settings, roles: list[Role], orders: int | None) -> None:
+    """`orders`: where those of the parent come from, if there is one."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if orders is not None:
+        on_order(orders, stop.set)
     await durability.check_when_there(settings.redis_url, settings.durability, stop)
     if not stop.is_set():
         await runner.serve(settings, roles, stop)

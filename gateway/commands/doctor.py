@@ -7,6 +7,7 @@ changes nothing and costs nothing. A check that fails to run is a finding too; n
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import shutil
 import tempfile
@@ -122,6 +123,13 @@ async def _settings(loaded: Settings) -> AsyncIterator[Finding]:
             *("settings", Level.WARNING, "GATEWAY_DURABILITY=assume: Redis may lose writes"),
             "do not set it in production",
         )
+    cores = os.cpu_count() or 1
+    if loaded.processes > cores:
+        text = f"GATEWAY_PROCESSES={loaded.processes}, but there are {cores} cores"
+        yield Finding(
+            *("settings", Level.WARNING, text),
+            "set GATEWAY_PROCESSES to at most the cores that the gateway or the workers may use",
+        )
     if loaded.upstream_tenant_slots > loaded.roles()[Role.SUBMIT].slots:
         yield Finding(
             *("settings", Level.WARNING, "a tenant may hold more slots than there are"),
@@ -159,7 +167,8 @@ async def _workers(loaded: Settings) -> AsyncIterator[Finding]:
         yield Finding("workers", Level.ERROR, text, fix)
         return
     sweep = "there was no sweep yet" if swept is None else f"the last sweep was {swept:.0f} s ago"
-    yield Finding("workers", Level.OK, f"{gauges.workers} running; {sweep}")
+    running = ", ".join(f"{one.host} {one.pid}" for one in processes if not one.silent)
+    yield Finding("workers", Level.OK, f"{gauges.workers} running ({running}); {sweep}")
     mine = version("vidu-gateway")
     if others := sorted({one.version for one in processes if not one.silent} - {mine}):
         yield Finding(

@@ -14,14 +14,16 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
 from gateway.commands import api
 from gateway.environment import Environment
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Unavailable
 from gateway.keyring import Keyring
 from gateway.local import valkey
 from gateway.local.process import ManagedProcess
@@ -37,13 +39,16 @@ SECRET_KEYS = "secret-keys"  # noqa: S105 - the name of a file
 REDIS_URL = "redis-url"
 SANDBOX_KEY = "sandbox-key"
 _SANDBOX_STOP_SECONDS = 10.0
+_MOST_PROCESSES = 8
+_WORKERS_SECONDS = 60.0
+_PAUSE_SECONDS = 0.05
 _UPSTREAM_STOP_SECONDS = 80.0  # a submission to the real upstream may take a minute
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requested configuration. Without `upstream_url` the sandbox is the upstream. `settings` override
-    our defaults."""
+    """The requested configuration. Without `upstream_url` the sandbox is the upstream. `processes`: of the
+    gateway, and of the workers if `workers` is None. `settings` override our defaults."""
 
     data_dir: Path
     port: int
@@ -52,7 +57,8 @@ class Plan:
     public_url: str | None = None
     upstream_url: str | None = None
     upstream_key: str | None = field(default=None, repr=False)
-    workers: int = 1
+    processes: int = 1
+    workers: int | None = None
     render: str = "full"
     callback_style: str = "vtrix"
     log_level: str = "info"
@@ -81,6 +87,12 @@ class DemoKey:
     signing_secret: str = field(repr=False)
 
 
+def processes_here() -> int:
+    """How many processes of each kind use this machine best: half of its cores, because the store, the other
+    kind and whoever posts jobs need the rest."""
+    return max(1, min(_MOST_PROCESSES, (os.cpu_count() or 1) // 2))
+
+
 @contextlib.contextmanager
 def running(plan: Plan, supervisor: Supervisor) -> Iterator[DemoKey | None]:
     """Run all processes until the block ends. Yields when they are ready; None if interrupted before.
@@ -100,38 +112,39 @@ def running(plan: Plan, supervisor: Supervisor) -> Iterator[DemoKey | None]:
         if not supervisor.wait_until_ready():
             yield None
             return
+        began = Environment().now_ms()
         supervisor.begin(*_processes(plan, environment))
         key = _demo_key(plan, environment)  # slow, so it runs while the processes start
-        yield _accepted_key(plan, environment, key) if supervisor.wait_until_ready() else None
+        if not supervisor.wait_until_ready():
+            yield None
+            return
+        key = _accepted_key(plan, environment, key)
+        yield key if _wait_for_workers(plan, supervisor, key, began) else None
 
 
 def _processes(plan: Plan, environment: Mapping[str, str]) -> list[ManagedProcess]:
     """The processes in starting order; they stop in reverse order."""
     processes = [_sandbox(plan, plan.sandbox_url, environment)] if plan.sandbox_url else []
-    names = ["workers"] if plan.workers == 1 else [f"workers-{n}" for n in range(1, plan.workers + 1)]
     # Workers that are asked to stop finish the submissions that they are paying for. Orphaned workers cannot:
     # the store is gone too, and they would only wait for it, so they get SIGKILL.
     stop_seconds = _UPSTREAM_STOP_SECONDS if plan.upstream_url else _SANDBOX_STOP_SECONDS
-    processes += [
-        ManagedProcess(
-            name,
-            (sys.executable, "-m", "workers"),
-            plan.logs / f"{name}.log",
-            environment,
-            stop_seconds=stop_seconds,
-            orphan_signal=signal.SIGKILL,
-        )
-        for name in names
-    ]
+    workers = ManagedProcess(
+        "workers",
+        (sys.executable, "-m", "workers", "--processes", str(plan.workers or plan.processes)),
+        plan.logs / "workers.log",
+        environment,
+        stop_seconds=stop_seconds,
+        orphan_signal=signal.SIGKILL,
+    )
     gateway = ManagedProcess(
         "gateway",
-        (sys.executable, "-m", "gateway"),
+        (sys.executable, "-m", "gateway", "--processes", str(plan.processes)),
         plan.logs / "gateway.log",
         environment,
         ready=functools.partial(_is_ready, f"{plan.url}/readyz"),
         orphan_signal=signal.SIGKILL,
     )
-    return [*processes, gateway]
+    return [*processes, workers, gateway]
 
 
 def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedProcess:
@@ -148,6 +161,23 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedPro
     ready = functools.partial(_is_ready, f"{url}/healthz")
     keyed = {**environment, "SANDBOX_KEY": _upstream_key(plan)}
     return ManagedProcess("sandbox", command, plan.logs / "sandbox.log", keyed, ready)
+
+
+def _wait_for_workers(plan: Plan, supervisor: Supervisor, key: DemoKey, began: int) -> bool:
+    """Until all workers that started since `began` (ms) take up work; False if interrupted. Raises
+    Unavailable if they do not in time."""
+    monotonic = Environment().monotonic
+    deadline, wanted = monotonic() + _WORKERS_SECONDS, plan.workers or plan.processes
+    while not supervisor.interrupts:
+        found = api.ask("GET", f"{plan.url}/ops/api/workers", key.key)["data"]
+        starts = [datetime.fromisoformat(one["started_at"]).timestamp() * 1000 for one in found]
+        if sum(start >= began for start in starts) >= wanted:
+            return True
+        if monotonic() > deadline:
+            raise Unavailable(f"the workers were not ready in {_WORKERS_SECONDS:g} s: see {plan.logs}")
+        supervisor.tick()
+        time.sleep(_PAUSE_SECONDS)
+    return False
 
 
 def _is_ready(url: str) -> bool:

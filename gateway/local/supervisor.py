@@ -111,7 +111,7 @@ class Supervisor:
     def _exited(self, entry: _Supervised, code: int) -> None:
         quick = self.monotonic() - entry.started < QUICK_SECONDS
         entry.quick_exits = entry.quick_exits + 1 if quick else 0
-        how = f"{entry.process.name} ended with {_describe(code)}"
+        how = f"{entry.process.name} ended with {describe(code)}"
         if code == WRONG_SETTING:
             raise ConfigurationError(_with_last_lines(how, entry.process))
         if entry.quick_exits >= MAX_QUICK_EXITS:
@@ -124,7 +124,7 @@ class Supervisor:
         self.interrupts += 1
 
 
-def _describe(code: int) -> str:
+def describe(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     with contextlib.suppress(ValueError):

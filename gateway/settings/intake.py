@@ -13,16 +13,16 @@ class IntakeSettings(BaseSettings):
     body_timeout_seconds: Seconds = Field(
         60, description="Longest time for the body of a new job; a small one has 10 s."
     )
-    streams_max: int = Field(
-        1000, ge=1, description="Event streams per tenant that one gateway process keeps open."
-    )
+    streams_max: int = Field(1000, ge=1, description="Event streams per tenant that one gateway keeps open.")
     waits_max: int = Field(
-        1000, ge=1, description="Waits (`wait=N`) per tenant that one gateway process keeps open."
+        1000,
+        ge=1,
+        description="Waits (`wait=N`) per tenant that one gateway keeps open.",
     )
     tenant_request_rate: float = Field(
         500,
         ge=0,
-        description="Requests per second per tenant and process, without new jobs. 0: no limit.",
+        description="Requests per second per tenant and gateway, without new jobs. 0: no limit.",
     )
     tenant_request_burst: int = Field(
         1000, ge=1, description="Requests that a tenant may send at once after a pause."

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from gateway.local.forked import MAX_PROCESSES
 from gateway.settings.types import BaseUrl, RedisUrl, Seconds
 
 
@@ -32,6 +33,12 @@ class ProcessSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: Annotated[int, BeforeValidator(_port)] = Field(
         8080, ge=1, le=65535, description="Port that the gateway listens on."
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=MAX_PROCESSES,
+        description="Processes of each `python -m gateway` and `python -m workers`: about one per core.",
     )
     drain_seconds: float = Field(
         5,

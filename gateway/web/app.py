@@ -22,6 +22,7 @@ from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
 from gateway.environment import Environment
 from gateway.errors import GatewayError
+from gateway.local.shared_memory import Shared
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.memory_watermark import MemoryGauge
@@ -30,6 +31,7 @@ from gateway.web.api.routes import API
 from gateway.web.disk_watermark import DiskGauge
 from gateway.web.http import problems
 from gateway.web.http.assets import Assets
+from gateway.web.http.bodies import ByteBudget
 from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
@@ -55,8 +57,10 @@ _TESTS_AT_ONCE: Final = 50
 _METRICS: Final = (5.0, 50)
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile."""
+def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
+    """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile.
+    `shared`: with the other processes of this gateway."""
+    shared = shared or Shared()
     operations = routes([*API, *OPS])
     served: list[BaseRoute] = [
         *operations,
@@ -65,14 +69,14 @@ def create_app(settings: Settings) -> Starlette:
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", Assets(directory=ASSETS)),
     ]
-    request_counts, drain = RequestCounts(), Drain()
+    request_counts, drain = RequestCounts(shared.counts), Drain()
     templates = {route.endpoint: route.path for route in served if isinstance(route, Route)}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Files are read and written in threads. Python's default number of threads is small on few cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "gateway"))
-        async with _open_state(settings, request_counts) as app.state.gateway:
+        async with _open_state(settings, request_counts, shared) as app.state.gateway:
             yield
 
     app = Starlette(
@@ -97,17 +101,22 @@ def create_app(settings: Settings) -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def _open_state(settings: Settings, request_counts: RequestCounts) -> AsyncIterator[State]:
+async def _open_state(
+    settings: Settings, request_counts: RequestCounts, shared: Shared
+) -> AsyncIterator[State]:
     """What the handlers share, with everything that runs in the background."""
     names = NameService.for_attempts(settings.delivery_timeout_seconds)
     guard = await open_guard(settings, names)
     dialect = dialects.make(settings.upstream_dialect)
-    async with open_resources(settings, retries=1) as resources, contextlib.AsyncExitStack() as opened:
+    async with (
+        open_resources(settings, retries=1, shared=shared) as resources,
+        contextlib.AsyncExitStack() as opened,
+    ):
         begin = opened.enter_async_context
         clock, stopping = resources.environment.monotonic, asyncio.Event()
         await begin(resources.notifications)
         keep_alive = await begin(KeepAlive(stopping))
-        reading = Streams(resources.notifications, resources.tenant_events, settings.streams_max)
+        reading = Streams(resources.notifications, resources.tenant_events, settings.streams_max, shared.held)
         streams = await begin(reading)
         memory = await begin(MemoryGauge(resources.redis, settings.memory_watermark, clock))
         disk = await begin(DiskGauge(resources.blobs, clock))
@@ -124,9 +133,13 @@ async def _open_state(settings: Settings, request_counts: RequestCounts) -> Asyn
         yield State(
             *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
             key_watch=key_watch,
-            login_limits=LoginLimits(clock),
-            requests=Rate(settings.tenant_request_rate, settings.tenant_request_burst, clock),
-            metrics=Rate(*_METRICS, clock),
+            login_limits=LoginLimits(clock, shared.times),
+            requests=Rate(
+                settings.tenant_request_rate, settings.tenant_request_burst, clock, "requests", shared.times
+            ),
+            metrics=Rate(*_METRICS, clock, "metrics", shared.times),
+            shared=shared,
+            budget=ByteBudget(held=shared.held),
             journal=journal,
             stopping=stopping,
         )

@@ -46,8 +46,8 @@ class Operation:
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
     wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
     a model, or the JSON schema of a body that the handler parses itself. `counted`: whether it counts for the
-    tenant's rate of requests in this process; if not, it counts only when it is refused or replayed.
-    `metered`: the kind of request as which it counts against the tenant's rate in all processes, before the
+    tenant's rate of requests in this gateway; if not, it counts only when it is refused or replayed.
+    `metered`: the kind of request as which it counts against the tenant's rate in all gateways, before the
     handler runs.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from gateway.callbacks.journal import Journal
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import Deliverer
+from gateway.local.shared_memory import Held, Shared
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
@@ -31,9 +31,8 @@ class State:
     regularly. `streams`: the open event streams. `key_watch`: tells waiting clients that their key has ended.
     `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
     them, of each client address. `journal`: stores callbacks while Redis is down, if configured. `budget`:
-    memory for bodies. `testing`: endpoints with a test event in progress -> tenant. `waits`: requests that
-    wait for a job, by tenant. `stopping`: set when the process shuts down, so that waiting clients get an
-    answer."""
+    memory for bodies. `shared`: with the other processes of this gateway. `held`: what tenants hold in all
+    of them. `stopping`: set when the process shuts down, so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -48,11 +47,14 @@ class State:
     login_limits: LoginLimits
     requests: Rate
     metrics: Rate
+    shared: Shared
+    budget: ByteBudget
     journal: Journal | None = None
-    budget: ByteBudget = field(default_factory=ByteBudget)
-    testing: dict[str, str] = field(default_factory=dict)
-    waits: Counter[str] = field(default_factory=Counter)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def held(self) -> Held:
+        return self.shared.held
 
 
 def state_of(request: Request) -> State:

@@ -80,7 +80,7 @@ async def probe(request: Request) -> Response:
 
 
 def _forged(state: State) -> NotFound:
-    state.request_counts.callbacks["forged"] += 1
+    state.request_counts.add_callback("forged")
     return NotFound("callback", "of this address")
 
 
@@ -146,7 +146,7 @@ async def _keep(state: State, callback: Callback) -> None:
             error.retry_after_seconds = _RETRY_SECONDS
             raise
         await state.journal.append(callback)
-        state.request_counts.callbacks["journaled"] += 1
+        state.request_counts.add_callback("journaled")
         return
-    state.request_counts.callbacks[effect] += 1
+    state.request_counts.add_callback(effect)
     records.warn_if_unexpected(callback, effect)

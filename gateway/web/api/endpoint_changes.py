@@ -74,16 +74,14 @@ async def test(request: Request, key: Key, _: Params) -> Response:
     delivery: it is not retried, does not count for the endpoint's health, and never disables it."""
     endpoint = await owned(request, key)
     state = state_of(request)
-    if endpoint.id in state.testing:
-        raise Conflict("a test of this endpoint is in progress; wait for its result")
-    if list(state.testing.values()).count(endpoint.tenant) >= _MAX_TESTS:
-        message = f"{_MAX_TESTS} tests are in progress; wait for their results"
-        raise LimitReached(message, _TEST_SECONDS, limit="test_events")
-    state.testing[endpoint.id] = endpoint.tenant
-    try:
+    running = Conflict("a test of this endpoint is in progress; wait for its result")
+    message = f"{_MAX_TESTS} tests are in progress; wait for their results"
+    too_many = LimitReached(message, _TEST_SECONDS, limit="test_events")
+    with (
+        state.held.one(f"test {endpoint.id}", 1, running),
+        state.held.one(f"tests {endpoint.tenant}", _MAX_TESTS, too_many),
+    ):
         return json_answer(await _test(state, endpoint))
-    finally:
-        del state.testing[endpoint.id]
 
 
 def _changed(before: Endpoint, wanted: EndpointChange, now: int, keyring: Keyring) -> Endpoint:

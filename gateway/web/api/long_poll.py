@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from typing import Final
 
 from starlette.requests import Request
@@ -12,7 +10,7 @@ from starlette.requests import Request
 from gateway.errors import LimitReached
 from gateway.jobs import Job
 from gateway.tenants import Key, Scope
-from gateway.web.state import State, state_of
+from gateway.web.state import state_of
 
 _FULL_RETRY_SECONDS: Final = 5
 
@@ -24,8 +22,9 @@ async def until_final(request: Request, job: Job, seconds: int, key: Key, scope:
     if seconds == 0 or job.final:
         return job
     state = state_of(request)
+    most = state.resources.settings.waits_max
     with (
-        _counted(state, key.tenant),
+        state.held.one(f"waits {key.tenant}", most, _too_many(most)),
         state.resources.notifications.watch(job.id) as signal,
         state.keep_alive.include(signal),
         state.key_watch.watching(key, scope, signal) as watched,
@@ -48,20 +47,10 @@ async def until_final(request: Request, job: Job, seconds: int, key: Key, scope:
             timer.cancel()
 
 
-@contextlib.contextmanager
-def _counted(state: State, tenant: str) -> Iterator[None]:
-    most = state.resources.settings.waits_max
-    if state.waits[tenant] >= most:
-        raise LimitReached(
-            f"{most} requests of this tenant are waiting, which is the maximum; wait for fewer jobs at once, "
-            "or follow all jobs with GET /v1/events",
-            _FULL_RETRY_SECONDS,
-            limit="open_waits",
-        )
-    state.waits[tenant] += 1
-    try:
-        yield
-    finally:
-        state.waits[tenant] -= 1
-        if not state.waits[tenant]:
-            del state.waits[tenant]
+def _too_many(most: int) -> LimitReached:
+    return LimitReached(
+        f"{most} requests of this tenant are waiting, which is the maximum; wait for fewer jobs at once, "
+        "or follow all jobs with GET /v1/events",
+        _FULL_RETRY_SECONDS,
+        limit="open_waits",
+    )

@@ -1,10 +1,9 @@
-"""Reads request bodies within limits of size, time, and memory over all requests of the process."""
+"""Reads request bodies within limits of size, time, and memory over all requests of the gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,11 +11,13 @@ from typing import Final
 from starlette.requests import Request
 
 from gateway.errors import LimitReached, Problem, Unavailable
+from gateway.local.shared_memory import Held, Shared
 from gateway.web.http.headers import headers_of
 from gateway.web.http.problems import BODY_READ, Refusal, detail_of
 
-#: Maximum bytes of bodies that one process holds at once. Checking a body takes several times its size.
-PROCESS_BYTES: Final = 256 * 2**20
+#: Maximum bytes of bodies that the processes of a gateway hold at once. Checking a body takes several times
+#: its size.
+ALL_BYTES: Final = 256 * 2**20
 #: One tenant may hold 1 / TENANT_PART of them.
 TENANT_PART: Final = 4
 #: Bodies up to this size are not counted, so that large bodies never block an ordinary job.
@@ -27,6 +28,7 @@ SLOWEST_BYTES_PER_SECOND: Final = 256_000
 #: The way out when a body is too large.
 SMALLER: Final = "send a smaller one"
 _RETRY_SECONDS: Final = 2
+_BODIES: Final = "bytes of bodies"
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}\Z")
 
 
@@ -34,26 +36,26 @@ _DIGITS: Final = re.compile(rb"[0-9]{1,18}\Z")
 class ByteBudget:
     """The bytes that all large bodies in flight share."""
 
-    capacity: int = PROCESS_BYTES
-    used: int = 0
-    _of: Counter[str] = field(default_factory=Counter)
+    capacity: int = ALL_BYTES
+    held: Held = field(default_factory=lambda: Shared().held)
+
+    @property
+    def used(self) -> int:
+        return self.held.sum(_BODIES)
 
     def take(self, tenant: str, count: int) -> None:
         """Reserve `count` bytes. Unavailable when the budget is used up, LimitReached when the tenant's share
         is."""
-        if self.used + count > self.capacity:
+        if not self.held.take(_BODIES, self.capacity, count):
             raise Unavailable("too many large bodies are being read; send this one again in a moment")
-        if self._of[tenant] + count > self.capacity // TENANT_PART:
+        if not self.held.take(f"{_BODIES} {tenant}", self.capacity // TENANT_PART, count):
+            self.held.give(_BODIES, count)
             message = "too many large bodies of yours are being read; send fewer at once"
             raise LimitReached(message, _RETRY_SECONDS, limit="large_bodies")
-        self.used += count
-        self._of[tenant] += count
 
     def give(self, tenant: str, count: int) -> None:
-        self.used -= count
-        self._of[tenant] -= count
-        if not self._of[tenant]:
-            del self._of[tenant]
+        self.held.give(_BODIES, count)
+        self.held.give(f"{_BODIES} {tenant}", count)
 
 
 @dataclass(slots=True)
@@ -91,7 +93,8 @@ class JsonBody:
             self._held = count
 
     def _release(self) -> None:
-        self.budget.give(self.tenant, self._held)
+        if self._held:
+            self.budget.give(self.tenant, self._held)
 
 
 async def read(

@@ -1,7 +1,6 @@
 """Limits attempts to sign in, for each client address and for all together.
 
-A key has 192 random bits, so nobody guesses one: the limits bound what guessing costs. So it does not matter
-that each process counts for itself.
+A key has 192 random bits, so nobody guesses one: the limits bound what guessing costs.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from gateway.errors import LimitReached
+from gateway.local.shared_memory import Shared, Times
 from gateway.web.http.rates import Rate
 
 #: Attempts at once, and then per second.
@@ -20,9 +20,10 @@ _OURS_BITS: Final = 64  # of an IPv6 address; the rest is up to its owner
 
 
 class LoginLimits:
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._of_address = Rate(PER_ADDRESS[1], PER_ADDRESS[0], monotonic)
-        self._overall = Rate(OVERALL[1], OVERALL[0], monotonic)
+    def __init__(self, monotonic: Callable[[], float], times: Times | None = None) -> None:
+        times = times or Shared().times
+        self._of_address = Rate(PER_ADDRESS[1], PER_ADDRESS[0], monotonic, "logins", times)
+        self._overall = Rate(OVERALL[1], OVERALL[0], monotonic, "all logins", times)
 
     def count(self, client: str) -> None:
         """Counts an attempt of this client address. Raises LimitReached."""

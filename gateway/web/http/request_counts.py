@@ -1,16 +1,33 @@
-"""Counts of the requests to this process, for /metrics. In memory: they start at zero with the process."""
+"""Counts of the requests to all processes of this gateway, for /metrics. They start at zero with it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+from gateway.local.shared_memory import Counts
+
+_REQUEST, _CALLBACK = "request", "callback"
 
 
-@dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """`requests`: by route template and status. `callbacks`: by effect. `watchers`: operators' pages that are
-    open and receive live updates."""
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
 
-    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
-    callbacks: Counter[str] = field(default_factory=Counter)
-    watchers: set[object] = field(default_factory=set)
+    def add_request(self, route: str, status: int) -> None:
+        """`route`: the template of its path."""
+        self._counts.add(_REQUEST, route, str(status))
+
+    def add_callback(self, effect: str) -> None:
+        self._counts.add(_CALLBACK, effect)
+
+    @property
+    def requests(self) -> Counter[tuple[str, int]]:
+        """By route template and status."""
+        sums = self._counts.sums().items()
+        return Counter({(name[1], int(name[2])): number for name, number in sums if name[0] == _REQUEST})
+
+    @property
+    def callbacks(self) -> Counter[str]:
+        """By effect."""
+        sums = self._counts.sums().items()
+        return Counter({name[1]: number for name, number in sums if name[0] == _CALLBACK})

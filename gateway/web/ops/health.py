@@ -51,6 +51,7 @@ async def show_metrics(request: Request) -> Response:
         failing,
         durable,
         state.resources.settings.roles(),
+        state.shared,
         state.request_counts,
         state.disk.space,
         now=state.resources.environment.now_ms() / 1000,

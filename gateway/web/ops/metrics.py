@@ -1,5 +1,5 @@
 """Renders metrics for Prometheus: those of the service, which come from Redis and are the same in every
-process, and those of this process."""
+process, and those of this gateway's processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import (
 from gateway.blobs import Space
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
+from gateway.local.shared_memory import Shared
 from gateway.store.histograms import BOUNDS
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges, RoleGauges
@@ -69,15 +70,13 @@ _TIMED: Final = (
     ),
 )
 
-_PROCESS: Final = CollectorRegistry()
-ProcessCollector(registry=_PROCESS)
-
 
 def render(
     gauges: Gauges | None,
     failing: Sequence[FailingSubscriber],
     durable: bool | None,
     limits: Mapping[Role, RoleLimits],
+    shared: Shared,
     request_counts: RequestCounts,
     space: Space | None,
     *,
@@ -85,15 +84,16 @@ def render(
     callbacks: bool,
 ) -> bytes:
     """All metrics as text. `gauges`, `durable`: None without Redis. `failing`: the subscribers that have
-    failed longest. `space`: of the disk of inline media; None if unknown. `now`: this process' clock, seconds
-    since the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
+    failed longest. `shared`: by the processes of this gateway. `space`: of the disk of inline media; None if
+    unknown. `now`: this process' clock, seconds since the epoch. `callbacks`: whether the upstream is asked
+    to send callbacks."""
     registry = CollectorRegistry()
     families = [
         *_families(gauges, failing, durable, limits),
-        *process_metrics.families(request_counts, gauges, space, now, callbacks=callbacks),
+        *process_metrics.families(shared, request_counts, gauges, space, now, callbacks=callbacks),
     ]
     registry.register(_Collected(families))
-    return generate_latest(registry) + generate_latest(_PROCESS)
+    return generate_latest(registry)
 
 
 class _Collected:

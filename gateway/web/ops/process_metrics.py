@@ -1,19 +1,27 @@
-"""Metrics of this process, and of what it alone sees."""
+"""Metrics of the processes of this gateway, and of what they alone see: the same from each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from platform import python_version
+from typing import Final
 
+from prometheus_client import ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from gateway.blobs import Space
+from gateway.local.shared_memory import Shared
 from gateway.store.snapshot import Gauges
 from gateway.web.http.request_counts import RequestCounts
 
+#: How the figures of several processes become one, if not by their sum.
+_NOT_SUMMED: Final = {"process_start_time_seconds": min, "process_max_fds": min}
+
 
 def families(
+    shared: Shared,
     request_counts: RequestCounts,
     gauges: Gauges | None,
     space: Space | None,
@@ -21,8 +29,9 @@ def families(
     *,
     callbacks: bool,
 ) -> Iterator[Metric]:
-    """Metrics of this process and its view of Redis and of the disk. The arguments are those of
+    """Metrics of the processes, and their view of Redis and of the disk. The arguments are those of
     `metrics.render`."""
+    yield from _processes(shared)
     yield from _requests(request_counts)
     server = "" if gauges is None else gauges.redis_version
     yield InfoMetricFamily(
@@ -53,15 +62,34 @@ def families(
         )
 
 
+def _processes(shared: Shared) -> Iterator[Metric]:
+    """What the operating system knows of the processes and their parent. The CPU seconds of processes that
+    ended still count: a counter never goes back."""
+    with shared.lock:
+        pids, ended = shared.pids(), shared.ended_cpu_seconds()
+        found: dict[str, list[Metric]] = {}
+        for pid in {shared.parent, *pids}:
+            for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                found.setdefault(metric.name, []).append(metric)
+    for name, metrics in found.items():
+        value = _NOT_SUMMED.get(name, sum)(metric.samples[0].value for metric in metrics)
+        first = metrics[0]
+        if first.type == "counter":
+            yield CounterMetricFamily(name, first.documentation, value=value + ended)
+        else:
+            yield GaugeMetricFamily(name, first.documentation, value=value)
+    yield GaugeMetricFamily("gateway_processes", "Processes of this gateway that run", value=len(pids))
+
+
 def _requests(request_counts: RequestCounts) -> Iterator[Metric]:
     requests = CounterMetricFamily(
-        "gateway_http_requests", "Requests answered by this process", labels=["route", "status"]
+        "gateway_http_requests", "Requests answered by this gateway", labels=["route", "status"]
     )
     for (route, status), number in sorted(request_counts.requests.items()):
         requests.add_metric([route, str(status)], number)
     yield requests
     callbacks = CounterMetricFamily(
-        "gateway_callback_requests", "Callbacks to this process, by effect", labels=["effect"]
+        "gateway_callback_requests", "Callbacks to this gateway, by effect", labels=["effect"]
     )
     for effect, number in sorted(request_counts.callbacks.items()):
         callbacks.add_metric([effect], number)

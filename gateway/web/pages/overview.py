@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ _COLUMNS: Final = (
 )
 _QUIET_READS: Final = 5  # after this many reads without a change, send a tick anyway to update ages
 MAX_WATCHERS: Final = 200
+_OPEN_PAGES: Final = "open pages"
 
 
 async def show(request: Request) -> Response:
@@ -105,15 +107,15 @@ async def live(request: Request) -> Response:
     ends with the session and the key."""
     await viewer_of(request)
     state = state_of(request)
-    if len(state.request_counts.watchers) >= MAX_WATCHERS:
+    if state.held.sum(_OPEN_PAGES) >= MAX_WATCHERS:
         raise Unavailable(f"{MAX_WATCHERS} pages are already open; close some")
     headers = {"x-accel-buffering": "no"}
     return StreamingResponse(_ticks(request), media_type="text/event-stream", headers=headers)
 
 
 async def _ticks(request: Request) -> AsyncIterator[bytes]:
-    state, watcher = state_of(request), object()
-    state.request_counts.watchers.add(watcher)
+    state = state_of(request)
+    state.held.take(_OPEN_PAGES, math.inf)
     try:
         yield b"retry: 2000\n\n"
         last: object = None
@@ -133,7 +135,7 @@ async def _ticks(request: Request) -> AsyncIterator[bytes]:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.stopping.wait(), _READ_SECONDS)
     finally:
-        state.request_counts.watchers.discard(watcher)
+        state.held.give(_OPEN_PAGES)
 
 
 def _still(gauges: Gauges) -> tuple[object, ...]:

@@ -64,7 +64,7 @@ class RequestMiddleware:
                     headers.append(_CLOSE)
                 if not scope["path"].startswith(CACHEABLE):
                     headers.append(_NO_STORE)
-                self._request_counts.requests[self._route(scope), message["status"]] += 1
+                self._request_counts.add_request(self._route(scope), message["status"])
             await send(message)
 
         try:

@@ -1,4 +1,4 @@
-"""The event streams of one process: each tenant's events are read once and passed to all its listeners.
+"""The event streams of one process: each tenant's events are read once and passed to all its listeners here.
 
 A notification only triggers a read of the tenant's stream from the last position (`read`), so a lost
 notification never loses an event. The bytes of each event are built once and shared by all listeners.
@@ -16,6 +16,7 @@ import structlog
 
 from gateway.background import cancel_all
 from gateway.errors import LimitReached, StoreUnavailable
+from gateway.local.shared_memory import Held, Shared
 from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.notifications import Notifications, WakeSignal
 from gateway.telemetry import Outage
@@ -141,12 +142,16 @@ class Feed:
 
 
 class Streams:
-    """`async with streams:` reads for all feeds. `limit`: maximum number of open streams per tenant."""
+    """`async with streams:` reads for all feeds. `limit`: maximum number of open streams per tenant, which
+    are counted in `held`."""
 
-    def __init__(self, notifications: Notifications, events: RedisTenantEvents, limit: int) -> None:
+    def __init__(
+        self, notifications: Notifications, events: RedisTenantEvents, limit: int, held: Held | None = None
+    ) -> None:
         self._notifications = notifications
         self._events = events
         self._limit = limit
+        self._held = held or Shared().held
         self._feeds: dict[str, Feed] = {}
         self._updated: dict[str, None] = {}  # tenants with new events, in order of notification
         self._signal = WakeSignal()
@@ -167,27 +172,25 @@ class Streams:
     @contextlib.asynccontextmanager
     async def feed(self, tenant: str) -> AsyncIterator[Feed]:
         """The tenant's feed, which is read while it has users. Raises LimitReached or StoreUnavailable."""
-        feed = self._feeds.get(tenant)
-        if feed is not None and feed.users >= self._limit:
-            detail = (
-                f"{self._limit} event streams of this tenant are open; close one, or use one for all jobs"
-            )
-            raise LimitReached(detail, _FULL_RETRY_SECONDS, limit="open_streams")
-        if feed is None:
-            feed = self._feeds[tenant] = Feed(tenant)
-            self._notifications.follow(tenant, lambda: self._mark_updated(tenant))
-        feed.users += 1
-        try:
-            if feed.read is None:
-                tail = await self._events.tail(tenant)
+        detail = f"{self._limit} event streams of this tenant are open; close one, or use one for all jobs"
+        too_many = LimitReached(detail, _FULL_RETRY_SECONDS, limit="open_streams")
+        with self._held.one(f"streams {tenant}", self._limit, too_many):
+            feed = self._feeds.get(tenant)
+            if feed is None:
+                feed = self._feeds[tenant] = Feed(tenant)
+                self._notifications.follow(tenant, lambda: self._mark_updated(tenant))
+            feed.users += 1
+            try:
                 if feed.read is None:
-                    feed.read = feed.offered = tail
-            yield feed
-        finally:
-            feed.users -= 1
-            if feed.users == 0:
-                del self._feeds[tenant]
-                self._notifications.unfollow(tenant)
+                    tail = await self._events.tail(tenant)
+                    if feed.read is None:
+                        feed.read = feed.offered = tail
+                yield feed
+            finally:
+                feed.users -= 1
+                if feed.users == 0:
+                    del self._feeds[tenant]
+                    self._notifications.unfollow(tenant)
 
     async def chunk(self, entries: Sequence[Entry]) -> Chunk:
         """As many of these as fit into `CHUNK_BYTES`, at least one. Events of deleted jobs are skipped."""

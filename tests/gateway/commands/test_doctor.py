@@ -164,6 +164,14 @@ def test_operators_act_from_the_command_line(service: Machine) -> None:
     assert (code, "no account" in text) == (1, True)
 
 
+def test_each_worker_process_is_shown_and_more_processes_than_cores_are_a_warning(service: Machine) -> None:
+    _, found = examined(service, GATEWAY_PROCESSES="64")
+    [shown] = [one["text"] for one in found["workers"]]
+    assert f" {service.processes['workers'].pid})" in shown
+    warned = [one for one in found["settings"] if "GATEWAY_PROCESSES=64" in one["text"]]
+    assert [(one["level"], bool(one["fix"])) for one in warned] == [("warning", True)]
+
+
 def test_no_worker_is_named(service: Machine, tmp_path: Path) -> None:
     service.stop("workers")
     with redis.Redis.from_url(service.url) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -66,9 +67,24 @@ def test_with_the_real_upstream_there_is_no_sandbox_and_no_callback_to_a_loopbac
 
 
 def test_processes_start_so_that_the_gateway_stops_first(tmp_path: Path) -> None:
-    plan = Plan(tmp_path, 8080, 8090, workers=2)
-    names = [child.name for child in stack._processes(plan, {})]
-    assert names == ["sandbox", "workers-1", "workers-2", "gateway"]
+    plan = Plan(tmp_path, 8080, 8090, processes=2)
+    assert [child.name for child in stack._processes(plan, {})] == ["sandbox", "workers", "gateway"]
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(None, ["2", "2"]), (3, ["3", "2"])])
+def test_workers_are_as_many_processes_as_the_gateway_unless_told_otherwise(
+    tmp_path: Path, workers: int | None, expected: list[str]
+) -> None:
+    _, *children = stack._processes(Plan(tmp_path, 8080, 8090, processes=2, workers=workers), {})
+    assert [child.command[-2:] for child in children] == [("--processes", number) for number in expected]
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(None, 1), (1, 1), (2, 1), (4, 2), (128, 8)])
+def test_a_machine_has_processes_by_its_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert stack.processes_here() == expected
 
 
 def test_settings_of_the_plan_win(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from gateway.errors import LimitReached, Unavailable
 from gateway.generation.turns import Turns
+from gateway.local.shared_memory import Shared
+from tests.gateway.local.test_shared_memory import held_by
 
 
-def turns(**other: float) -> Turns:
+def turns(**other: object) -> Turns:
     settings = {"places": 2, "of_tenant": 1, "waiting": 3, "seconds": 60} | other
     return Turns("the work", "inspections", **settings)  # type: ignore[arg-type]
 
@@ -64,7 +66,7 @@ async def test_free_places_go_to_the_tenants_in_turn() -> None:
         assert work.began[-1] == name
         await work.end(name)
     assert not work.places._lines
-    assert not work.places._held
+    assert not work.places._used
 
 
 async def test_a_tenant_without_a_name_gets_its_turn_and_holds_up_nobody_behind_it() -> None:
@@ -116,7 +118,7 @@ async def test_one_that_goes_away_takes_no_place_along(first: str, loops: int) -
     await settle()
     assert work.began[-1] == "c1"
     await work.end("c1")
-    assert not work.places._held
+    assert not work.places._used
     assert not work.places._lines
 
 
@@ -127,3 +129,24 @@ async def test_an_error_inside_gives_the_place_back() -> None:
             raise RuntimeError
     async with places.turn("b"):
         pass
+
+
+async def test_a_tenant_has_its_turns_over_all_processes() -> None:
+    shared = Shared(2)
+    first, second = (Work(turns(held=held_by(shared, slot))) for slot in range(2))
+    await first.start("a1", "b1")
+    [waits, *_] = await second.start("a2", "a3", "a4", "c1")
+    assert (first.began, second.began) == (["a1", "b1"], ["c1"])
+    with pytest.raises(LimitReached):
+        async with first.places.turn("a"):
+            raise AssertionError("more than three wait")
+    await first.end("a1")
+    for _ in range(6000):  # it is noticed a moment later
+        if "a2" in second.began:
+            break
+        await asyncio.sleep(0.01)
+    assert second.began == ["c1", "a2"]
+    await second.end("a2")
+    await waits
+    assert second.began == ["c1", "a2", "a3"]
+    await second.end("a3", "a4", "c1")

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from gateway.local.shared_memory import Shared
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
 from gateway.web import app as web_app
-from gateway.web.http import rates
 from gateway.web.http.rates import Rate
 from gateway.web.state import State
 from tests.gateway.web.api.hearing import SECONDS, Serving, cancel, post, serving
@@ -133,18 +133,10 @@ def test_a_burst_is_free_and_then_comes_the_rate() -> None:
     assert [slow.wait("a") for _ in range(2)] == [0, 100]
 
 
-def test_names_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "_MAX_NAMES", 3)
-    now = [0.0]
-    rate = Rate(1.0, 1, lambda: now[0])
-    for number in range(100):
-        now[0] += 0.01
-        rate.wait(f"name {number}")
-        assert len(rate._used_up_to) <= 3
-    rate._used_up_to |= {f"old {number}": now[0] for number in range(3)}
-    now[0] += 10
-    rate.wait("last")
-    assert list(rate._used_up_to) == ["last"]
+def test_rates_with_the_same_times_are_one_and_those_of_another_kind_are_not() -> None:
+    times, now = Shared().times, [1000.0]
+    first, same, other = (Rate(1.0, 1, lambda: now[0], what, times) for what in ("a", "a", "b"))
+    assert [one.wait("acme") for one in (first, same, other)] == [0, 1, 0]
 
 
 @pytest.fixture
@@ -164,7 +156,7 @@ async def test_a_tenant_may_wait_for_so_many_jobs_at_once_and_no_more(
         job, theirs = await post(resources), await other.post("/v1/jobs", json=BODY)
         path = f"/v1/jobs/{job.id}?wait=60"
         waits = [asyncio.create_task(client.get(path)) for _ in range(2)]
-        await become(lambda: narrow.state.waits["acme"] == 2)
+        await become(lambda: narrow.state.held.sum("waits acme") == 2)
         refused = await client.get(f"/v1/jobs/{job.id}?wait=1")
         assert (refused.status_code, int(refused.headers["retry-after"]) > 0) == (429, True)
         assert refused.json()["limit"] == "open_waits"
@@ -176,4 +168,4 @@ async def test_a_tenant_may_wait_for_so_many_jobs_at_once_and_no_more(
         assert (await other.get(theirs_path)).status_code == 200
         await cancel(resources, job)
         assert [(await wait).json()["status"] for wait in waits] == ["canceled"] * 2
-        await become(lambda: not narrow.state.waits)
+        await become(lambda: not narrow.state.held.sum("waits acme"))

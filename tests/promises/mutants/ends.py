@@ -231,11 +231,53 @@ ENDS: Final = (
     Mutant(
         "one_tenant_takes_all_turns",
         "gateway/generation/turns.py",
-        "Turns._has_room",
-        " and self._held[tenant] < self.of_tenant",
-        "",
+        "Turns._take_place",
+        ", self.of_tenant)",
+        ", self.places)",
         "a tenant with hostile clips keeps the posts of all others waiting",
         (named("gateway/generation/turns", "one_tenant_leaves_a_place_for_the_others"),),
+    ),
+    Mutant(
+        "each_process_has_limits_of_its_own",
+        "gateway/local/shared_memory.py",
+        "Held.take",
+        "self._table.sum(row) + number > most",
+        "self._table.numbers[self._table.cell(row, self._shared.slot)] + number > most",
+        "with more processes a tenant may hold more, until nothing is left for the others",
+        (
+            named(
+                "gateway/local/shared_memory",
+                "a_limit_holds_over_all_processes_and_none_is_refused_early",
+            ),
+        ),
+    ),
+    Mutant(
+        "a_dead_process_goes_on_holding",
+        "gateway/local/shared_memory.py",
+        "Shared.ended",
+        "        self.held.clear(slot)\n",
+        "",
+        "a tenant whose waits died with their process is refused for ever",
+        (
+            named(
+                "gateway/local/shared_memory",
+                "what_a_dead_process_held_is_free_and_what_it_counted_remains",
+            ),
+        ),
+    ),
+    Mutant(
+        "processes_hear_each_signal_twice",
+        "gateway/local/forked.py",
+        "Parent._start",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, ())",
+        "a service manager's stop ends the drain of a gateway at once",
+        (
+            named(
+                "gateway/local/forked",
+                "each_order_reaches_each_process_once_although_all_are_signalled",
+            ),
+        ),
     ),
     Mutant(
         "one_tenant_takes_all_lookups",

@@ -13,11 +13,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from gateway.errors import LimitReached, Unavailable
+from gateway.local.shared_memory import Shared
 from gateway.web.http import bodies
 from gateway.web.http.bodies import FREE_BYTES, ByteBudget, JsonBody
 from gateway.web.http.headers import gather
 from gateway.web.http.problems import Refusal
 from gateway.web.state import State
+from tests.gateway.local.test_shared_memory import held_by
 from tests.gateway.web.conftest import BODY
 
 JSON = {"Content-Type": "application/json"}
@@ -199,11 +201,13 @@ async def test_a_crowded_process_answers_503_with_retry_after(
     client: httpx.AsyncClient, state: State
 ) -> None:
     large = {**BODY, "payload": "x" * FREE_BYTES}
-    state.budget.used = state.budget.capacity
+    for tenant in "abcd":
+        state.budget.take(tenant, state.budget.capacity // 4)
     answer = await client.post("/v1/jobs", json=large)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
-    state.budget.used = 0
+    for tenant in "abcd":
+        state.budget.give(tenant, state.budget.capacity // 4)
     assert (await client.post("/v1/jobs", json=large)).status_code == 202
     assert state.budget.used == 0
 
@@ -240,3 +244,17 @@ async def test_a_nul_in_a_text_is_kept_as_it_is(app: Starlette, client: httpx.As
     answer = await client.post("/v1/jobs", json={**BODY, "payload": "a\x00b\u2028"})
     assert answer.status_code == 202
     assert (await client.get(answer.headers["location"])).json()["payload"] == "a\x00b\u2028"
+
+
+async def test_a_tenant_has_a_quarter_of_the_memory_of_all_processes() -> None:
+    shared = Shared(2)
+    first, second = (ByteBudget(4 * BIG, held_by(shared, slot)) for slot in range(2))
+    async with body(Incoming(b"x" * BIG), first, most=BIG):
+        with pytest.raises(LimitReached):
+            async with body(Incoming(b"x" * BIG), second, most=BIG):
+                pass
+        async with body(Incoming(b"x" * BIG), second, most=BIG, tenant="other") as raw:
+            assert len(raw) == BIG
+        assert (first.used, second.used) == (BIG, BIG)
+    async with body(Incoming(b"x" * BIG), second, most=BIG) as raw:
+        assert len(raw) == BIG

@@ -58,6 +58,6 @@ async def test_without_redis_nothing_is_said_to_hold_and_afterwards_pages_are_fe
 async def test_a_page_that_is_watched_does_not_count_as_requests(
     ticks: AsyncIterator[bytes], state: State
 ) -> None:
-    before = dict(state.requests._used_up_to)
+    before = bytes(state.requests.times._table.numbers)
     assert [await named(ticks) for _ in range(3)] == ["tick", "same", "same"]
-    assert state.requests._used_up_to == before
+    assert bytes(state.requests.times._table.numbers) == before

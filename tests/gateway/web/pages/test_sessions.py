@@ -169,7 +169,7 @@ async def test_the_live_stream_ends_with_its_session(
         assert b"tick" in await anext(ticks)
         await browser.post("/ops/logout", data={"leave": "1"})
         assert [tick async for tick in ticks if b"tick" not in tick and b"same" not in tick] == []
-    assert not state.request_counts.watchers
+    assert not state.held.sum("open pages")
 
 
 async def test_attempts_to_sign_in_are_limited_for_each_address(

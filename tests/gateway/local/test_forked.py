@@ -1,0 +1,153 @@
+"""A parent of several processes, with small stand-ins for the service. They print what happens to them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.local import forked
+from tests.gateway.local.test_valkey import eventually as until
+
+pytestmark = pytest.mark.processes
+
+#: Ends at the second order, so that none may be lost or come twice.
+PROGRAM = """
+import asyncio, json, os, sys
+from gateway.local.forked import Parent, on_order
+from gateway.local.shared_memory import Shared
+
+def say(**what):
+    os.write(1, json.dumps(what).encode() + b"\\n")
+
+async def stay(slot, orders):
+    got = asyncio.Semaphore(0)
+    on_order(orders, got.release)
+    say(slot=slot, pid=os.getpid(), up=True)
+    await got.acquire()
+    say(slot=slot, ordered=1)
+    await got.acquire()
+    say(slot=slot, ordered=2)
+    return 0
+
+def serve(slot, orders):
+    FIRST
+    return asyncio.run(stay(slot, orders))
+
+sys.exit(Parent(Shared(2), serve, at_stop=lambda: say(stopping=True)).run())
+"""
+
+
+class Family:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def said(self, **wanted: Any) -> list[dict[str, Any]]:
+        """What was printed so far and has these values."""
+        whole = self._log.read_text().split("\n")[:-1]
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in lines if wanted.items() <= line.items()]
+
+    def children(self) -> dict[int, int]:
+        """{slot: the pid that came up last}."""
+        return {line["slot"]: line["pid"] for line in self.said(up=True)}
+
+    def order(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+
+@contextmanager
+def family(folder: Path, first: str = "pass") -> Iterator[Family]:
+    """`first`: a statement that each child runs at its start."""
+    log = folder / "log"
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.replace("FIRST", first)],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        yield Family(process, log)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_each_order_reaches_each_process_once_although_all_are_signalled(tmp_path: Path) -> None:
+    with family(tmp_path) as found:
+        until(lambda: len(found.said(up=True)) == 2)
+        os.killpg(found.process.pid, signal.SIGINT)  # as a terminal does; a service manager does the same
+        until(lambda: len(found.said(ordered=1)) == 2)
+        os.killpg(found.process.pid, signal.SIGTERM)
+        assert found.process.wait(60) == 0
+        assert [len(found.said(ordered=number)) for number in (1, 2)] == [2, 2]
+        assert len(found.said(stopping=True)) == 1
+
+
+def test_a_process_that_dies_is_started_again_and_the_other_goes_on(tmp_path: Path) -> None:
+    with family(tmp_path) as found:
+        until(lambda: len(found.said(up=True)) == 2)
+        before = found.children()
+        os.kill(before[1], signal.SIGKILL)
+        until(lambda: len(found.said(up=True)) == 3)
+        after = found.children()
+        assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+        [line] = [line for line in (tmp_path / "log").read_text().splitlines() if "process_ended" in line]
+        assert "SIGKILL" in line
+        found.order()
+        until(lambda: len(found.said(ordered=1)) == 2)
+        found.order()
+        assert found.process.wait(60) == 0
+        assert len(found.said(up=True)) == 3
+
+
+def test_the_processes_are_told_when_their_parent_dies(tmp_path: Path) -> None:
+    with family(tmp_path) as found:
+        until(lambda: len(found.said(up=True)) == 2)
+        os.kill(found.children()[0], signal.SIGKILL)  # its successor knows the pipe of the other, too
+        until(lambda: len(found.said(up=True)) == 3)
+        found.process.kill()
+        until(lambda: len(found.said(ordered=1)) == 2)
+
+
+def test_a_wrong_setting_ends_all_of_them(tmp_path: Path) -> None:
+    first = "orders = orders if slot == 0 else sys.exit(2)"
+    with family(tmp_path, first) as found:
+        until(lambda: bool(found.said(ordered=1)))
+        found.order()
+        assert found.process.wait(60) == 2
+
+
+@pytest.mark.parametrize("text", ["0", "65", "-1", "two", "1.5"])
+def test_a_number_of_processes_that_cannot_be_is_refused_with_the_limits(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    forked.add_option(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--processes", text])
+    assert "--processes: must be a number from 1 to 64" in capsys.readouterr().err
+
+
+def test_it_gives_up_when_no_process_stays(tmp_path: Path) -> None:
+    with family(tmp_path, "sys.exit(3)") as found:
+        assert found.process.wait(60) == 1
+    assert "exit code 3" in (tmp_path / "log").read_text()
+
+
+def test_an_error_at_the_start_of_a_process_is_shown(tmp_path: Path) -> None:
+    with family(tmp_path, "raise RuntimeError('a fault of ours')"):
+        until(lambda: "a fault of ours" in (tmp_path / "log").read_text())
