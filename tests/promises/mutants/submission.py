@@ -183,6 +183,37 @@ SUBMISSION: Final = (
         (named("gateway/upstream/http_submit"),),
     ),
     Mutant(
+        "early_answer_cancels_the_gate",
+        "gateway/upstream/wire.py",
+        "_WholeRequest.send",
+        "        if self._writer is not None:\n            await self._writer\n",
+        "",
+        "an answer that comes too early stops the release half-way, and nobody knows whether it is on record",
+        (named("gateway/upstream/http_gate", "an_answer_that_comes_in_the_gate_does_not_disturb_it"),),
+    ),
+    Mutant(
+        "gate_before_the_upload_has_left",
+        "gateway/upstream/wire.py",
+        "Pieces.write_with_length",
+        'high=1 if transport.get_extra_info("sslcontext") else 0',
+        "high=None",
+        "a worker that dies at the gate leaves an unknown that cost nothing",
+        (named("gateway/upstream/http_gate", "at_the_gate_all_but_the_last_byte_has_left_this_process"),),
+    ),
+    Mutant(
+        "a_broken_get_is_repeated",
+        "gateway/upstream/wire.py",
+        "_session",
+        "    session._retry_connection = False\n",
+        "",
+        "the client repeats requests behind our back: an upstream in trouble is asked twice as often",
+        (
+            named(
+                "gateway/upstream/http_query", "a_poll_on_a_connection_that_was_just_closed_is_not_repeated"
+            ),
+        ),
+    ),
+    Mutant(
         "epoch_not_bumped",
         "gateway/store/jobs.py",
         "RedisJobStore.claim",
