@@ -192,15 +192,6 @@ SUBMISSION: Final = (
         (named("gateway/upstream/http_gate", "an_answer_that_comes_in_the_gate_does_not_disturb_it"),),
     ),
     Mutant(
-        "gate_before_the_upload_has_left",
-        "gateway/upstream/wire.py",
-        "Pieces.write_with_length",
-        'high=1 if transport.get_extra_info("sslcontext") else 0',
-        "high=None",
-        "a worker that dies at the gate leaves an unknown that cost nothing",
-        (named("gateway/upstream/http_gate", "at_the_gate_all_but_the_last_byte_has_left_this_process"),),
-    ),
-    Mutant(
         "a_broken_get_is_repeated",
         "gateway/upstream/wire.py",
         "_session",
