@@ -137,6 +137,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                     account.key,
                     response_seconds=settings.upstream_timeout_seconds,
                     query_seconds=settings.upstream_query_seconds,
+                    proxy=settings.proxy(),
                     reach=resources.environment.reach,
                 )
             )

@@ -201,7 +201,9 @@ async def _upstream(loaded: Settings) -> AsyncIterator[Finding]:
     dialect = dialects.make(loaded.upstream_dialect)
     url = loaded.upstream_url or dialect.home
     for account in loaded.accounts():
-        async with HttpUpstream(dialect, url, account.key, query_seconds=8.0) as upstream:
+        async with HttpUpstream(
+            dialect, url, account.key, query_seconds=8.0, proxy=loaded.proxy()
+        ) as upstream:
             outcome = await upstream.query("doctor")
         yield _of_account(account.limits.name, url, outcome)
 
@@ -217,7 +219,7 @@ def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
         )
     return Finding(
         *("upstream", Level.ERROR, f"{url}: {outcome.reason}"),
-        "check the network, GATEWAY_UPSTREAM_URL and GATEWAY_UPSTREAM_DIALECT",
+        "check the network, GATEWAY_UPSTREAM_URL, GATEWAY_UPSTREAM_PROXY and GATEWAY_UPSTREAM_DIALECT",
     )
 
 

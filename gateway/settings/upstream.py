@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from gateway.dispatch import ACCOUNT, AccountLimits
 from gateway.lifecycle import OnUnknown
 from gateway.settings.accounts import UpstreamAccount, parse
 from gateway.settings.types import BaseUrl, Seconds
+from gateway.upstream import proxy
+
+
+def _proxy(value: SecretStr) -> SecretStr:
+    proxy.parse(value)
+    return value
 
 
 class UpstreamSettings(BaseSettings):
@@ -18,6 +24,10 @@ class UpstreamSettings(BaseSettings):
         "vtrix", description="Wire format of the upstream: `vtrix` or `vidu`."
     )
     upstream_url: BaseUrl = Field("", description="Base URL of the upstream. Empty: the dialect's own.")
+    upstream_proxy: Annotated[SecretStr, AfterValidator(_proxy)] = Field(
+        SecretStr(""),
+        description="HTTP proxy (`http://[user:password@]host:port`) for calls to the upstream.",
+    )
     upstream_key: SecretStr = Field(min_length=1, description="API key of the upstream, for account `main`.")
     upstream_slots: int = Field(
         5, ge=1, description="Tasks that account `main` may have at the upstream at once."
@@ -70,6 +80,9 @@ class UpstreamSettings(BaseSettings):
     poison_limit: int = Field(
         10, ge=1, description="Workers that may die with an unpaid job before it fails."
     )
+
+    def proxy(self) -> proxy.Proxy | None:
+        return proxy.parse(self.upstream_proxy)
 
     def accounts(self) -> tuple[UpstreamAccount, ...]:
         """All accounts, `main` first. Raises ValueError as `accounts.parse` does."""

@@ -53,6 +53,8 @@ def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("UPSTREAM_PROXY", "https://proxy.test:3128"),
+        ("UPSTREAM_PROXY", "proxy.test:3128"),
         ("REDIS_URL", "127.0.0.1:6379"),
         ("REDIS_URL", "http://127.0.0.1"),
         ("REDIS_TIMEOUT_SECONDS", "0"),
@@ -116,7 +118,14 @@ def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SECRET_KEYS", SECRET), ("SECRET_KEYS", f"k1:{SECRET}!"), ("SECRET_KEYS", f"k1:{SECRET},k1:{SECRET}")],
+    [
+        *(
+            ("SECRET_KEYS", SECRET),
+            ("SECRET_KEYS", f"k1:{SECRET}!"),
+            ("SECRET_KEYS", f"k1:{SECRET},k1:{SECRET}"),
+        ),
+        ("UPSTREAM_PROXY", f"https://robot:{SECRET}@proxy.test"),
+    ],
 )
 def test_no_refusal_shows_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"GATEWAY_{name}", value)
@@ -128,9 +137,11 @@ def test_no_refusal_shows_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, v
 
 
 def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_UPSTREAM_PROXY", "http://robot:hunter2@proxy.test:3128")
     settings = load()
-    for text in (repr(settings), str(settings), str(settings.model_dump())):
+    for text in (repr(settings), str(settings), str(settings.model_dump()), repr(settings.proxy())):
         assert SECRET not in text
+        assert "hunter2" not in text
         assert "upstream-key-7" not in text
 
 
@@ -268,6 +279,7 @@ SECRETS = {
     "SECRET_KEYS": KEYRING,
     "UPSTREAM_KEY": "key-canary",
     "UPSTREAM_ACCOUNTS": '[{"name": "second", "key": "key-canary-2"}]',
+    "UPSTREAM_PROXY": "http://robot:key-canary@proxy.test:3128",
     "CALLBACK_SIGNATURE_KEY": "key-canary",
     "REDIS_URL": "rediss://:key-canary@redis.example.com/0",
 }

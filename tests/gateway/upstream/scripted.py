@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -111,10 +112,14 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[ScriptedServer]:
+async def scripted(
+    script: Script, *, address: str = "127.0.0.1", host: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedServer]:
+    """`address`: where it listens. `host`: what its URL says instead."""
     server = ScriptedServer(script)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener = await asyncio.start_server(server.serve, address, 0, ssl=tls)
+    scheme = "https" if tls else "http"
+    server.url = f"{scheme}://{host or address}:{listener.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from gateway.environment import no_crash_point
 from gateway.upstream.base import Gate, SubmitOutcome
 from gateway.upstream.http import HttpUpstream
+from gateway.upstream.proxy import Proxy
 from gateway.upstream.vtrix import VtrixDialect
 from tests.gateway.upstream.scripted import Script, ScriptedServer, scripted
 
@@ -38,7 +39,13 @@ class CountingGate:
 
 
 def upstream_at(
-    url: str, *, upload_seconds: float = 20.0, response_seconds: float = 20.0, reach: Reach = no_crash_point
+    url: str,
+    *,
+    upload_seconds: float = 20.0,
+    response_seconds: float = 20.0,
+    connect_seconds: float = 20.0,
+    proxy: Proxy | None = None,
+    reach: Reach = no_crash_point,
 ) -> HttpUpstream:
     return HttpUpstream(
         VtrixDialect(),
@@ -46,6 +53,8 @@ def upstream_at(
         SecretStr(KEY),
         upload_seconds=upload_seconds,
         response_seconds=response_seconds,
+        connect_seconds=connect_seconds,
+        proxy=proxy,
         reach=reach,
     )
 

@@ -87,10 +87,13 @@ async def test_a_failure_before_the_last_byte_keeps_it_unsent() -> None:
     assert not server.requests[0].complete
 
 
-@pytest.mark.parametrize("point", ["submit.last_byte.after", "submit.answered"])
-async def test_a_lost_answer_to_a_submit_is_unknown(point: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [("submit.last_byte.after", "ClientOSError"), ("submit.answered", "ConnectionError")],
+)
+async def test_a_lost_answer_to_a_submit_is_unknown(point: str, reason: str) -> None:
     async with meeting(answers(200, ACCEPTED), reach=Points(point, ConnectionError())) as (upstream, _):
-        assert await submit(upstream, CountingGate()) == Unknown("no complete answer: ConnectionError")
+        assert await submit(upstream, CountingGate()) == Unknown(f"no complete answer: {reason}")
 
 
 async def test_a_submit_that_fails_before_the_gate_reaches_no_crash_point() -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+import time
 
-import httpcore
-import httpx
+import aiohttp
 import orjson
 import pytest
 from pydantic import SecretStr
 
 from gateway.errors import Fenced
-from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, SubmitOutcome
+from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, SubmitOutcome, Unknown
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, answers
@@ -41,6 +42,34 @@ async def test_at_the_gate_the_server_has_everything_but_the_last_byte(params: d
     assert server.requests[0].body.endswith(b"}")
 
 
+async def test_at_the_gate_all_but_the_last_byte_has_left_this_process() -> None:
+    arrived = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as stream:
+            head = b"".join(iter(stream.readline, b"\r\n"))
+            length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            for missing in range(length - 1, 0, -65_536):  # slowly, so that the kernel's buffers are full
+                stream.read(min(missing, 65_536))
+                time.sleep(0.001)
+            arrived.set()
+            stream.read(1)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + ACCEPTED)
+
+    async def gate() -> None:
+        # It stops the whole loop: what is still in this process's buffers stays there.
+        assert arrived.wait(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        server = threading.Thread(target=serve, args=(listener,), daemon=True)
+        server.start()
+        async with upstream_at(f"http://127.0.0.1:{listener.getsockname()[1]}") as upstream:
+            assert await submit(upstream, gate, LARGE) == Accepted("t1")
+        server.join()
+
+
 @pytest.mark.parametrize("params", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(
     "error",
@@ -48,8 +77,9 @@ async def test_at_the_gate_the_server_has_everything_but_the_last_byte(params: d
         Fenced("another epoch"),
         TimeoutError("the store"),
         OSError("the store"),
-        httpx.ReadError("x"),
-        httpcore.ReadError("x"),
+        ConnectionResetError("the store"),
+        aiohttp.ClientPayloadError("x"),
+        aiohttp.ServerDisconnectedError("x"),
     ],
     ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
 )
@@ -195,7 +225,7 @@ async def test_without_a_server_it_was_not_sent() -> None:
         nobody.bind(("127.0.0.1", 0))
         async with upstream_at(f"http://127.0.0.1:{nobody.getsockname()[1]}") as upstream:
             gate = CountingGate()
-            assert await submit(upstream, gate) == Busy("not sent: ConnectError", reached=False)
+            assert await submit(upstream, gate) == Busy("not sent: ClientConnectorError", reached=False)
     assert gate.passed == 0
 
 
@@ -244,17 +274,6 @@ async def test_an_early_refusal_counts_if_the_server_reads_on() -> None:
     assert outcome.error.message == "too large"
 
 
-class AnswersHalfARequest(httpx.AsyncBaseTransport):
-    """A transport that reads an answer before the request is complete. Today's does not look while it
-    writes, and loses the answer when the server closes behind it."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(self.status, stream=httpx.ByteStream(ACCEPTED))
-
-
 @pytest.mark.parametrize(
     ("status", "kind", "reached"),
     [
@@ -267,12 +286,79 @@ class AnswersHalfARequest(httpx.AsyncBaseTransport):
     ],
 )
 async def test_only_refusals_count_as_answers_to_an_incomplete_request(
-    status: int, kind: type[SubmitOutcome], reached: bool | None, monkeypatch: pytest.MonkeyPatch
+    status: int, kind: type[SubmitOutcome], reached: bool | None
 ) -> None:
+    async def script(connection: Connection) -> None:
+        await connection.answer(status, ACCEPTED)
+        await asyncio.sleep(0.1)  # the upload is stuck meanwhile, and the answer is read
+        connection.reset()
+
     gate = CountingGate()
-    monkeypatch.setattr(httpx, "AsyncHTTPTransport", lambda **_: AnswersHalfARequest(status))
-    async with upstream_at("http://127.0.0.1:9") as upstream:
-        outcome = await submit(upstream, gate)
+    async with meeting(script) as (upstream, _):
+        outcome = await submit(upstream, gate, LARGE)
     assert type(outcome) is kind
     assert getattr(outcome, "reached", None) is reached
     assert gate.passed == 0
+
+
+@pytest.mark.parametrize("status", [200, 413])
+async def test_an_answer_that_comes_in_the_gate_does_not_disturb_it(status: int) -> None:
+    answered, ended = asyncio.Event(), asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.read(connection.length - 1)
+        await connection.answer(status, ACCEPTED)
+        answered.set()
+        await connection.read()
+
+    async def gate() -> None:
+        await answered.wait()
+        await asyncio.sleep(0.1)
+        ended.set()
+
+    async with meeting(script) as (upstream, server):
+        outcome = await submit(upstream, gate)
+        assert ended.is_set()
+        await server.settled()
+    assert server.requests[0].complete
+    assert isinstance(outcome, Accepted if status == 200 else Rejected)
+
+
+async def test_a_connection_that_breaks_in_the_gate_does_not_disturb_it() -> None:
+    broken, ended = asyncio.Event(), asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.read(connection.length - 1)
+        connection.reset()
+        broken.set()
+
+    async def gate() -> None:
+        await broken.wait()
+        await asyncio.sleep(0.1)
+        ended.set()
+
+    async with meeting(script) as (upstream, server):
+        outcome = await submit(upstream, gate)
+        assert ended.is_set()
+    assert not server.requests[0].complete
+    assert isinstance(outcome, Unknown)
+
+
+async def test_a_canceled_submit_ends_after_its_gate_has() -> None:
+    waiting, ended = asyncio.Event(), asyncio.Event()
+
+    async def gate() -> None:
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+            ended.set()
+
+    async with meeting(answers(200, ACCEPTED)) as (upstream, _):
+        task = asyncio.create_task(submit(upstream, gate))
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()

@@ -52,6 +52,33 @@ async def test_polls_share_a_connection() -> None:
     assert server.connections == 1
 
 
+async def test_a_poll_has_exactly_these_headers_in_this_order() -> None:
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        await upstream.query("t1")
+    head = (
+        "GET /model/v1/generation/task/t1 HTTP/1.1\r\n"
+        f"Host: {server.url.removeprefix('http://')}\r\n"
+        "authorization: Bearer sk-1\r\n"
+        "accept: application/json\r\n"
+        "accept-encoding: identity\r\n"
+        "user-agent: vidu-gateway\r\n"
+        "\r\n"
+    )
+    assert server.requests[0].head == head.encode()
+
+
+async def test_a_poll_on_a_connection_that_was_just_closed_is_not_repeated() -> None:
+    polls = iter([answers(200, ACCEPTED), close_after_the_head])
+
+    async def script(connection: Connection) -> None:
+        await next(polls)(connection)
+
+    async with meeting(script) as (upstream, server):
+        assert isinstance(await upstream.query("t1"), Found)
+        assert isinstance(await upstream.query("t1"), Inconclusive)
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
 async def test_an_id_cannot_change_the_path() -> None:
     async with meeting(answers(404)) as (upstream, server):
         for task_id in ("../../account", "..", "a?b#c", "é\ud800", "a\r\nx: y"):

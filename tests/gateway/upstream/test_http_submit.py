@@ -41,6 +41,25 @@ async def test_the_request_has_a_content_length_and_accepts_no_compression() -> 
     assert orjson.loads(request.body)["input"][0]["params"]["duration"] == 0
 
 
+async def test_a_paid_post_has_exactly_these_headers_in_this_order() -> None:
+    async with meeting(answers(200, ACCEPTED)) as (upstream, server):
+        await submit(upstream, CountingGate())
+    [request] = server.requests
+    head = (
+        "POST /model/v1/generation HTTP/1.1\r\n"
+        f"Host: {server.url.removeprefix('http://')}\r\n"
+        f"authorization: Bearer {KEY}\r\n"
+        "accept: application/json\r\n"
+        "accept-encoding: identity\r\n"
+        "user-agent: vidu-gateway\r\n"
+        "content-type: application/json\r\n"
+        f"content-length: {len(request.body)}\r\n"
+        "connection: close\r\n"
+        "\r\n"
+    )
+    assert request.head == head.encode()
+
+
 async def test_every_submit_has_its_own_connection() -> None:
     async with meeting(answers(200, ACCEPTED)) as (upstream, server):
         for _ in range(5):
@@ -172,6 +191,13 @@ async def test_an_answer_in_chunks_or_ended_by_closing_is_complete() -> None:
             assert await submit(upstream, CountingGate()) == Accepted("t1")
 
 
+async def test_a_paid_answer_may_have_long_and_many_headers() -> None:
+    lines = [f"x-policy: {'p' * 30_000}", *(f"x-{number}: y" for number in range(200))]
+    head = "\r\n".join(["HTTP/1.1 200 OK", f"content-length: {len(ACCEPTED)}", *lines]).encode()
+    async with meeting(sends(head + b"\r\n\r\n" + ACCEPTED)) as (upstream, _):
+        assert await submit(upstream, CountingGate()) == Accepted("t1")
+
+
 async def test_refusals_after_the_gate_count() -> None:
     async with meeting(
         answers(402, b'{"status":{"code":402,"message":"no credits","error_code":40201}}')
@@ -227,7 +253,7 @@ def test_a_key_that_a_header_cannot_carry_is_refused_and_not_quoted(key: str) ->
     ["", "cloud.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?", "http://x#f", "http://x:y"],
 )
 def test_a_base_url_that_cannot_be_used_is_refused(base: str) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"^the upstream's base URL (must|has) "):
         HttpUpstream(VtrixDialect(), base, SecretStr(KEY))
 
 

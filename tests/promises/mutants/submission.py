@@ -183,6 +183,28 @@ SUBMISSION: Final = (
         (named("gateway/upstream/http_submit"),),
     ),
     Mutant(
+        "early_answer_cancels_the_gate",
+        "gateway/upstream/wire.py",
+        "_WholeRequest.send",
+        "        if self._writer is not None:\n            await self._writer\n",
+        "",
+        "an answer that comes too early stops the release half-way, and nobody knows whether it is on record",
+        (named("gateway/upstream/http_gate", "an_answer_that_comes_in_the_gate_does_not_disturb_it"),),
+    ),
+    Mutant(
+        "a_broken_get_is_repeated",
+        "gateway/upstream/wire.py",
+        "_session",
+        "    session._retry_connection = False\n",
+        "",
+        "the client repeats requests behind our back: an upstream in trouble is asked twice as often",
+        (
+            named(
+                "gateway/upstream/http_query", "a_poll_on_a_connection_that_was_just_closed_is_not_repeated"
+            ),
+        ),
+    ),
+    Mutant(
         "epoch_not_bumped",
         "gateway/store/jobs.py",
         "RedisJobStore.claim",
