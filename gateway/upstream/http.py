@@ -1,7 +1,7 @@
 """Sends requests to the upstream: each paid POST on its own connection, polls on a small pool.
 
 In a test, 21 of 60 POSTs on reused connections met a connection that the server was closing. This looks
-the same as a lost answer. So each paid POST has its own session, which is closed afterwards. Its last byte
+the same as a lost answer. So each paid POST has its own transport, which is closed afterwards. Its last byte
 waits for the gate (`gated.py`): before the gate, every failure certainly costs nothing; after it, only a
 complete answer counts, and everything else is `Unknown`.
 """
@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
-import aiohttp
+import httpx
 from pydantic import SecretStr
 
 from gateway.environment import no_crash_point
@@ -35,17 +35,8 @@ from gateway.upstream.base import (
 )
 from gateway.upstream.gated import GatedBody
 from gateway.upstream.proxy import Proxy
-from gateway.upstream.wire import (
-    Pieces,
-    RawAnswer,
-    Request,
-    checked_base,
-    checked_key,
-    exchange,
-    pooled,
-    request,
-    single_use,
-)
+from gateway.upstream.transport import AiohttpTransport
+from gateway.upstream.wire import RawAnswer, checked_base, checked_key, exchange, request
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
 
 MAX_PAGES = 10
@@ -54,8 +45,12 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 _PROBE_SECONDS = 5.0
 
 
+class _PaidBody(GatedBody, httpx.AsyncByteStream):
+    """A `GatedBody` with the base class that a request requires."""
+
+
 class HttpUpstream:
-    """`Upstream` over HTTP/1.1, for use in `async with`.
+    """`Upstream` over HTTP/1.1.
 
     All limits are in seconds. `connect_seconds`: DNS, TCP, proxy and TLS together. `upload_seconds`: from
     the start to the gate. `response_seconds`: from the gate to the end of the answer. `query_seconds`: a
@@ -90,10 +85,9 @@ class HttpUpstream:
         self._query_seconds = query_seconds
         self._proxy = proxy
         self._reach = reach
-        self._queries: aiohttp.ClientSession
+        self._queries = self._transport(keep=True)
 
     async def __aenter__(self) -> HttpUpstream:
-        self._queries = pooled(self._connect_seconds)
         return self
 
     async def __aexit__(
@@ -103,7 +97,7 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         """Closes the pool for polls. A running submit keeps its own connection and deadline."""
-        await self._queries.close()
+        await self._queries.aclose()
 
     async def submit(
         self,
@@ -120,9 +114,9 @@ class HttpUpstream:
             params, model=model, callback_url=callback_url, reference=reference
         )
         limit = asyncio.timeout(self._upload_seconds)
-        body = GatedBody(content, gate, limit, answer_seconds=self._response_seconds, reach=self._reach)
-        paid = self._request("POST", path, Pieces(body, len(content)), len(content))
-        async with single_use(self._connect_seconds) as once:
+        body = _PaidBody(content, gate, limit, answer_seconds=self._response_seconds, reach=self._reach)
+        paid = self._request("POST", path, body, len(content))
+        async with self._transport(keep=False) as once:
             answer = await exchange(once, paid, limit, on_answer=partial(self._reach, "submit.answered"))
         if body.gate_error is not None:
             raise body.gate_error
@@ -163,7 +157,7 @@ class HttpUpstream:
             return CancelRefused(f"{self._dialect.name} cannot cancel a task")
         path, content = self._dialect.cancel_request(task_id)
         await self._reach("cancel.before")
-        async with single_use(self._connect_seconds) as once:
+        async with self._transport(keep=False) as once:
             answer = await exchange(
                 once,
                 self._request("POST", path, content, len(content)),
@@ -207,16 +201,22 @@ class HttpUpstream:
         if url_fault(url, max_characters=MAX_CALLBACK_URL_CHARACTERS):
             return False
         limit = asyncio.timeout(_PROBE_SECONDS)
-        asked = request("GET", url, {"connection": "close"}, proxy=self._proxy)
-        async with single_use(self._connect_seconds) as once:
+        try:
+            asked = request("GET", url, {"connection": "close"})
+        except httpx.InvalidURL:
+            return False
+        async with self._transport(keep=False) as once:
             answer = await exchange(once, asked, limit)
         return isinstance(answer, RawAnswer) and 200 <= answer.status < 300
 
     def _request(
-        self, method: str, path: str, body: bytes | Pieces | None = None, length: int | None = None
-    ) -> Request:
+        self, method: str, path: str, body: bytes | httpx.AsyncByteStream = b"", length: int | None = None
+    ) -> httpx.Request:
         headers = self._dialect.headers(self._key.get_secret_value())
-        return request(method, self._base + path, headers, body, length=length, proxy=self._proxy)
+        return request(method, self._base + path, headers, body, length=length)
+
+    def _transport(self, *, keep: bool) -> AiohttpTransport:
+        return AiohttpTransport(self._connect_seconds, keep=keep, proxy=self._proxy)
 
 
 def _checked_task(task_id: str, outcome: QueryOutcome) -> QueryOutcome:

@@ -26,8 +26,8 @@ from starlette.routing import Route
 
 from gateway.environment import Environment
 from gateway.generation import GenerationRequest
+from gateway.upstream.transport import AiohttpTransport
 from gateway.upstream.vtrix import VtrixDialect
-from gateway.upstream.wire import pooled, single_use, tls_context
 from tests.processes import ORDER
 
 _CONNECT_SECONDS = 10.0
@@ -78,8 +78,7 @@ class Worker:
         self._headers = {**self._dialect.headers(key), "host": upstream.split("/")[2]}
         self._slots = asyncio.Semaphore(slots)
         self._deliveries = asyncio.Semaphore(deliveries)
-        self._tls = tls_context()
-        self._queries = pooled(self._tls)
+        self._queries = AiohttpTransport(_CONNECT_SECONDS, keep=True)
         self._completed: dict[str, asyncio.Future[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -119,7 +118,7 @@ class Worker:
         path, content = self._dialect.create_request(
             params, model=str(ORDER["model"]), callback_url=self._callbacks + job, reference=job
         )
-        async with single_use(self._tls) as once:
+        async with AiohttpTransport(_CONNECT_SECONDS, keep=False) as once:
             return str((await self._ask(once, "POST", path, content))["id"])
 
     async def _ask(
@@ -129,8 +128,7 @@ class Worker:
         if content:
             headers |= {"content-type": "application/json", "content-length": str(len(content))}
         url, stream = self._upstream + path, httpx.ByteStream(content)
-        limits = {"timeout": {"connect": _CONNECT_SECONDS, "pool": None, "read": None, "write": None}}
-        asked = httpx.Request(method, url, headers=headers, stream=stream, extensions=limits)
+        asked = httpx.Request(method, url, headers=headers, stream=stream)
         response = await transport.handle_async_request(asked)
         try:
             body = await response.aread()

@@ -39,7 +39,7 @@ COLOURS = {
 _RULES = tuple(
     (re.compile(pattern), part)
     for pattern, part in (
-        (r"/gateway/upstream/|/site-packages/(httpx|httpcore|httpx_aiohttp|anyio|h11|sniffio)/", UPSTREAM),
+        (r"/gateway/upstream/|/site-packages/(httpx)/", UPSTREAM),
         (r"/gateway/delivery/|/workers/deliver\.py|/site-packages/standardwebhooks/", DELIVERY),
         (r"/site-packages/(redis|hiredis|arq)/|/gateway/store/(script_runner|client)\.py", STORE),
         (r"/workers/(arq_worker|dispatcher)\.py", STORE),

@@ -28,7 +28,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.mark.parametrize(
     ("stack", "part"),
     [
-        (f"run (x.py:1);submit ({TREE}/workers/submit.py:9);post ({SITE}/httpcore/pool.py:3)", UPSTREAM),
+        (f"run (x.py:1);submit ({TREE}/workers/submit.py:9);post ({SITE}/httpx/_models.py:3)", UPSTREAM),
         (f"run (x.py:1);deliver ({TREE}/workers/deliver.py:9);post ({SITE}/aiohttp/client.py:3)", DELIVERY),
         (
             f"run (x.py:1);query ({TREE}/gateway/upstream/http.py:9);get ({SITE}/aiohttp/client.py:3)",

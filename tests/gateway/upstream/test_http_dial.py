@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.upstream import wire
+from gateway.upstream import transport
 from gateway.upstream.base import Accepted, Busy, Unknown
 from tests.gateway.delivery.test_http_dial import self_sign
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, answers, scripted
@@ -39,9 +39,9 @@ def server_tls(files: tuple[Path, Path]) -> ssl.SSLContext:
 def trusted(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Our side trusts the certificate, as an operator makes it: by SSL_CERT_FILE."""
     monkeypatch.setenv("SSL_CERT_FILE", str(files[1]))
-    wire.tls_context.cache_clear()
+    transport.tls_context.cache_clear()
     yield
-    wire.tls_context.cache_clear()
+    transport.tls_context.cache_clear()
 
 
 @pytest.mark.usefixtures("trusted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ class ConnectProxy:
     heads: list[bytes] = field(default_factory=list)
     seen: bytearray = field(default_factory=bytearray)
     port: int = 0
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def setting(self) -> Proxy:
@@ -39,7 +41,10 @@ class ConnectProxy:
         assert made
         return made
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.serving.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
@@ -49,7 +54,7 @@ class ConnectProxy:
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            writer.close()
+            await _closed(writer)
 
     async def _tunnel(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = target.rpartition(":")
@@ -63,17 +68,25 @@ class ConnectProxy:
             sink.close()
 
         await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer), return_exceptions=True)
+        await _closed(up_writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 @asynccontextmanager
 async def proxied(answer: bytes | None = None) -> AsyncIterator[ConnectProxy]:
     proxy = ConnectProxy() if answer is None else ConnectProxy(answer)
-    listener = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    listener = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.port = listener.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         listener.close()
+        await asyncio.gather(*proxy.serving)
 
 
 @pytest.mark.usefixtures("trusted")
@@ -152,9 +165,12 @@ async def test_without_a_proxy_behind_the_setting_it_was_not_sent() -> None:
 
 
 async def test_a_silent_proxy_ends_at_the_deadline_of_connecting() -> None:
+    left = asyncio.Event()
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
+        await _closed(writer)
+        left.set()
 
     listener = await asyncio.start_server(silent, "127.0.0.1", 0)
     proxy = Proxy(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", {})
@@ -164,6 +180,8 @@ async def test_a_silent_proxy_ends_at_the_deadline_of_connecting() -> None:
         upstream_at("https://api.test", proxy=proxy, connect_seconds=0.2) as upstream,
     ):
         outcome = await submit(upstream, gate)
+        async with asyncio.timeout(30):
+            await left.wait()
     assert outcome == Busy("not sent: ConnectionTimeoutError", reached=False)
     assert gate.passed == 0
 

@@ -184,7 +184,7 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "early_answer_cancels_the_gate",
-        "gateway/upstream/wire.py",
+        "gateway/upstream/transport.py",
         "_WholeRequest.send",
         "        if self._writer is not None:\n            await self._writer\n",
         "",
@@ -193,9 +193,9 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "a_broken_get_is_repeated",
-        "gateway/upstream/wire.py",
-        "_session",
-        "    session._retry_connection = False\n",
+        "gateway/upstream/transport.py",
+        "AiohttpTransport._open",
+        "        session._retry_connection = False\n",
         "",
         "the client repeats requests behind our back: an upstream in trouble is asked twice as often",
         (
