@@ -87,7 +87,7 @@ class Nursery:
         """`python -m *words`, which must begin with one of MODULES; it prints to the end of `log`, and its
         standard error to the end of `errors` if that is another file."""
         log.touch()  # whoever follows it need not wait for it
-        wish = {"words": list(words), "environment": dict(environment)}
+        wish: dict[str, Any] = {"words": list(words), "environment": dict(environment)}
         wish |= {"log": str(log), "errors": str(errors or log)}
         return Hatchling(self, int(self._ask(wish)["pid"]))
 
