@@ -7,6 +7,7 @@ run time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, Final, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
@@ -42,9 +43,14 @@ def _inherit_descriptions(schema: dict[str, Any], model: type[Any]) -> None:
     """Copies field descriptions from base classes: pydantic reads only those of a TypedDict's own fields."""
     for base in getattr(model, "__orig_bases__", ()):
         if is_typeddict(base):
-            for name, field in TypeAdapter(base).json_schema()["properties"].items():
-                if "description" in field:
-                    schema["properties"][name].setdefault("description", field["description"])
+            for name, text in _descriptions(base).items():
+                schema["properties"][name].setdefault("description", text)
+
+
+@cache  # a base has several heirs, and its docstrings are found by parsing the source
+def _descriptions(model: type[Any]) -> dict[str, str]:
+    fields = TypeAdapter(model).json_schema()["properties"]
+    return {name: field["description"] for name, field in fields.items() if "description" in field}
 
 
 #: For a TypedDict that allows no other keys. The docstring below a field describes it.

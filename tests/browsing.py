@@ -6,10 +6,12 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from playwright.sync_api import Browser, Page, sync_playwright
+from typing import TYPE_CHECKING
 
 from tests.extras import missing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 _QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -32,6 +34,10 @@ class Watched:
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Skips the test where there is none."""
+    from playwright.sync_api import (
+        sync_playwright,
+    )  # here: it takes long, and every worker collects all tests
+
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         missing("Chromium, with which pages are looked at")

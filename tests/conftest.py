@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,7 @@ KEYRING = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
 
 
 def pytest_configure() -> None:
+    gc.disable()  # until the tests are collected: nothing that is imported or collected goes away again
     # A shell starts what runs in its background with SIGINT ignored; no process of a test may inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Every client reads the authorities that it trusts. No test fetches anything over TLS with them, and to
@@ -31,6 +33,19 @@ def pytest_configure() -> None:
     os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
     hypothesis.settings.register_profile("ours", max_examples=scaled(25), deadline=None)
     hypothesis.settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+    gc.freeze()
+    gc.enable()
+
+
+def _turn(item: pytest.Item) -> int:
+    """The longest tests come first; then those of processes, which wait while others work."""
+    if item.get_closest_marker("timeout"):
+        return 0
+    return 1 if item.get_closest_marker("processes") else 2
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ same modules. The nursery imports them once, single-threaded, and forks a child 
 wanted. The child's environment, standard streams and random numbers are its own, and it runs
 `python -m module` from there on.
 
-`python -m tests.nursery` speaks JSON, one line each way: {"words", "environment", "log"} -> {"pid"} and
-{"pid"} -> {"code": exit code, minus a signal's number, or null while it runs}. Its children end with it.
+`python -m tests.nursery` speaks JSON, one line each way: {"words", "environment", "log", "errors"} -> {"pid"}
+and {"pid"} -> {"code": exit code, minus a signal's number, or null while it runs}. Its children end with it.
 """
 
 from __future__ import annotations
@@ -81,10 +81,14 @@ class Nursery:
         with self._process:  # closes both pipes and waits
             pass
 
-    def spawn(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Hatchling:
-        """`python -m *words`, which must begin with one of MODULES; it prints to the end of `log`."""
+    def spawn(
+        self, words: Sequence[str], environment: Mapping[str, str], log: Path, errors: Path | None = None
+    ) -> Hatchling:
+        """`python -m *words`, which must begin with one of MODULES; it prints to the end of `log`, and its
+        standard error to the end of `errors` if that is another file."""
         log.touch()  # whoever follows it need not wait for it
-        wish = {"words": list(words), "environment": dict(environment), "log": str(log)}
+        wish: dict[str, Any] = {"words": list(words), "environment": dict(environment)}
+        wish |= {"log": str(log), "errors": str(errors or log)}
         return Hatchling(self, int(self._ask(wish)["pid"]))
 
     def code_of(self, pid: int) -> int | None:
@@ -139,9 +143,11 @@ def _become(wish: dict[str, Any]) -> NoReturn:
     """The child, from here on: never back into the nursery's loop."""
     code = 1
     try:
-        log = os.open(wish["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log, errors = (
+            os.open(wish[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) for name in ("log", "errors")
+        )
         nothing = os.open(os.devnull, os.O_RDONLY)
-        for own, standard in ((nothing, 0), (log, 1), (log, 2)):
+        for own, standard in ((nothing, 0), (log, 1), (errors, 2)):
             os.dup2(own, standard)
         os.closerange(3, 256)
         os.environ.clear()

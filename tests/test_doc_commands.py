@@ -55,14 +55,18 @@ def command_lines(path: Path) -> Iterator[tuple[str, bool]]:
             yield one, False
 
 
-@cache
+@cache  # to make all commands takes longer than to parse a page
+def command_line() -> Any:
+    return get_command(app)
+
+
 def groups() -> list[str]:
-    return [name for name, one in get_command(app).commands.items() if hasattr(one, "commands")]  # type: ignore[attr-defined]
+    return [name for name, one in command_line().commands.items() if hasattr(one, "commands")]
 
 
 def parsed(words: list[str], whole: bool) -> None:
     """Raises for a command or an option that does not exist, and for a wrong value of a whole command."""
-    command: Any = get_command(app)
+    command = command_line()
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         first, *words = words
         names = first.split("|")

@@ -53,6 +53,18 @@ async def inspect(media: Sequence[InlineMedia]) -> list[Problem]:
 
 
 async def _probe(file: InlineMedia) -> Fault | None:
+    code, output = await _run(file)
+    if code == EXIT_NO_PYAV:
+        raise Unavailable("the inspection of media could not load PyAV")
+    if code in _TOO_LARGE_CODES:
+        return _TOO_LARGE
+    if code != 0 or len(output) != FACTS.size:
+        return _unreadable(file)
+    return _fault(file, *FACTS.unpack(output))
+
+
+async def _run(file: InlineMedia) -> tuple[int | None, bytes]:
+    """The probe's exit code and output."""
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     command = (sys.executable, "-I", str(_PROBE), file.extension)
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -71,13 +83,7 @@ async def _probe(file: InlineMedia) -> Fault | None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode == EXIT_NO_PYAV:
-        raise Unavailable("the inspection of media could not load PyAV")
-    if process.returncode in _TOO_LARGE_CODES:
-        return _TOO_LARGE
-    if process.returncode != 0 or len(output) != FACTS.size:
-        return _unreadable(file)
-    return _fault(file, *FACTS.unpack(output))
+    return process.returncode, output
 
 
 def _unreadable(file: InlineMedia) -> Fault:

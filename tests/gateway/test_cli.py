@@ -1,4 +1,4 @@
-"""The command line as a person meets it, in processes of its own."""
+"""The command line as a person meets it, in processes of its own. Those of `run` come from the nursery."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from gateway.keyring import Keyring
 from gateway.local.valkey import valkey
 from tests.gateway.local.test_valkey import eventually, is_gone
+from tests.nursery import Nursery
 
 
 def vidu_gateway(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -28,6 +31,25 @@ def vidu_gateway(*words: str, **environment: str) -> subprocess.CompletedProcess
         check=False,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
+
+
+class Run(Protocol):
+    def __call__(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture
+def run(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """As `vidu_gateway`, in a process that need not import anything."""
+    folder = tmp_path_factory.mktemp("run")
+    numbers = count()
+
+    def run_words(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        out, err = (folder / f"{name}-{next(numbers)}" for name in ("out", "err"))
+        chosen = {**os.environ, "COLUMNS": "200", **environment}
+        code = nursery.spawn(["gateway.cli", *words], chosen, out, err).wait(100)
+        return subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
+
+    return run_words
 
 
 @pytest.fixture
@@ -80,27 +102,29 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
 def test_a_port_in_use_is_told_with_its_option(
-    option: str, taken: int, free: list[int], tmp_path: Path
+    option: str, taken: int, free: list[int], tmp_path: Path, run: Run
 ) -> None:
     other = "--sandbox-port" if option == "--port" else "--port"
     words = ("up", "--data-dir", str(tmp_path / "data"), option, str(taken), other, str(free[0]))
-    refused = vidu_gateway(*words)
+    refused = run(*words)
     assert refused.returncode == 1
     assert f"port {taken} (Address already in use): choose another with {option}\n" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "data").exists()
 
 
-def test_a_data_directory_that_is_a_file_is_told_in_a_sentence(free: list[int], tmp_path: Path) -> None:
+def test_a_data_directory_that_is_a_file_is_told_in_a_sentence(
+    free: list[int], tmp_path: Path, run: Run
+) -> None:
     (tmp_path / "data").write_text("")
     words = ("--data-dir", str(tmp_path / "data"), "--port", str(free[0]), "--sandbox-port", str(free[1]))
-    refused = vidu_gateway("up", *words)
+    refused = run("up", *words)
     assert refused.returncode == 1
     assert "--data-dir" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_keys_are_made_and_listed_by_the_data_directory(tmp_path: Path) -> None:
+def test_keys_are_made_and_listed_by_the_data_directory(tmp_path: Path, run: Run) -> None:
     (tmp_path / "secret-keys").write_text(Keyring.generate())
     where = ("--data-dir", str(tmp_path))
     with valkey(tmp_path / "valkey") as server:
@@ -108,53 +132,53 @@ def test_keys_are_made_and_listed_by_the_data_directory(tmp_path: Path) -> None:
         made = vidu_gateway("keys", "create", "--tenant", "acme", *where)
         assert made.returncode == 0, made.stderr
         assert any(line.startswith("vgw_") and " " not in line for line in made.stdout.splitlines())
-        _, listed = vidu_gateway("keys", "list", *where).stdout.splitlines()
+        _, listed = run("keys", "list", *where).stdout.splitlines()
         key_id = listed.split()[0]
         assert f"id      {key_id}\n" in made.stdout
         assert listed.endswith(" endpoints:write jobs:read jobs:write")
-        assert vidu_gateway("keys", "revoke", key_id, *where).returncode == 0
-        [row] = vidu_gateway("keys", "list", *where, "--json").stdout.splitlines()
-        assert json.loads(row)["revoked_at"] in vidu_gateway("keys", "list", *where).stdout
+        assert run("keys", "revoke", key_id, *where).returncode == 0
+        [row] = run("keys", "list", *where, "--json").stdout.splitlines()
+        assert json.loads(row)["revoked_at"] in run("keys", "list", *where).stdout
 
 
-def test_keys_and_tenants_take_secrets_from_files(tmp_path: Path) -> None:
+def test_keys_and_tenants_take_secrets_from_files(tmp_path: Path, run: Run) -> None:
     with valkey(tmp_path / "valkey") as server:
         for name, value in (("SECRET_KEYS", Keyring.generate()), ("REDIS_URL", server.url)):
             (tmp_path / name).write_text(f"{value}\n")
         files = {f"GATEWAY_{name}_FILE": str(tmp_path / name) for name in ("SECRET_KEYS", "REDIS_URL")}
-        assert vidu_gateway("keys", "create", "--tenant", "acme", **files).returncode == 0
-        assert "acme" in vidu_gateway("tenants", "list", **files).stdout
+        assert run("keys", "create", "--tenant", "acme", **files).returncode == 0
+        assert "acme" in run("tenants", "list", **files).stdout
         files["GATEWAY_REDIS_URL_FILE"] = str(tmp_path / "none")
-        refused = vidu_gateway("tenants", "list", **files)
+        refused = run("tenants", "list", **files)
         assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
         assert f"GATEWAY_REDIS_URL_FILE: cannot read {tmp_path / 'none'}" in refused.stderr
 
 
-def test_a_directory_of_no_service_has_no_keys(tmp_path: Path) -> None:
-    refused = vidu_gateway("keys", "list", "--data-dir", str(tmp_path))
+def test_a_directory_of_no_service_has_no_keys(tmp_path: Path, run: Run) -> None:
+    refused = run("keys", "list", "--data-dir", str(tmp_path))
     assert refused.returncode == 1
     assert "vidu-gateway up" in refused.stderr
 
 
-def test_a_key_cannot_be_made_without_a_keyring() -> None:
-    refused = vidu_gateway("keys", "create", "--tenant", "acme", GATEWAY_SECRET_KEYS="", COLUMNS="200")
+def test_a_key_cannot_be_made_without_a_keyring(run: Run) -> None:
+    refused = run("keys", "create", "--tenant", "acme", GATEWAY_SECRET_KEYS="", COLUMNS="200")
     assert refused.returncode == 2
     assert "GATEWAY_SECRET_KEYS" in refused.stderr
 
 
-def test_one_port_cannot_serve_both(free: list[int], tmp_path: Path) -> None:
+def test_one_port_cannot_serve_both(free: list[int], tmp_path: Path, run: Run) -> None:
     words = ("up", "--data-dir", str(tmp_path), "--port", str(free[0]), "--sandbox-port", str(free[0]))
-    assert "--port and --sandbox-port must differ" in vidu_gateway(*words).stderr
+    assert "--port and --sandbox-port must differ" in run(*words).stderr
 
 
-def test_the_real_upstream_needs_a_key() -> None:
-    refused = vidu_gateway("up", "--upstream-url", "https://upstream.example", GATEWAY_UPSTREAM_KEY="")
+def test_the_real_upstream_needs_a_key(run: Run) -> None:
+    refused = run("up", "--upstream-url", "https://upstream.example", GATEWAY_UPSTREAM_KEY="")
     assert refused.returncode == 2
     assert "--upstream-key" in refused.stderr
 
 
-def test_a_folder_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
-    refused = vidu_gateway("demo", "--output", str(tmp_path / "none" / "demo.mp4"), TMPDIR=str(tmp_path))
+def test_a_folder_that_is_not_there_is_told_before_anything_starts(tmp_path: Path, run: Run) -> None:
+    refused = run("demo", "--output", str(tmp_path / "none" / "demo.mp4"), TMPDIR=str(tmp_path))
     assert refused.returncode == 1
     assert "there is no folder" in refused.stderr
     assert list(tmp_path.iterdir()) == []

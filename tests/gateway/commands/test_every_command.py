@@ -81,6 +81,9 @@ def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[
         yield " ".join(path), command
 
 
+COMMANDS = dict(commands())
+
+
 @dataclass
 class Service:
     machine: Machine
@@ -148,7 +151,7 @@ def run(service: Service, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_no_command_is_left_out() -> None:
-    assert {name for name, _ in commands()} - OTHERS == set(WORDS)
+    assert COMMANDS.keys() - OTHERS == set(WORDS)
 
 
 @pytest.mark.processes
@@ -245,7 +248,7 @@ def test_a_real_terminal_shows_whole_ids(service: Service) -> None:
     assert service.records["job"] in [line.strip() for line in shown.decode().splitlines()]
 
 
-@pytest.mark.parametrize("name", [name for name, command in commands() if name not in ("up", "demo")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("up", "demo")])
 def test_help_fits_80_columns_and_is_whole(name: str) -> None:
     for words in (name.split(), name.split()[:-1]):
         shown = CliRunner().invoke(cli.app, [*words, "--help"]).output
@@ -255,7 +258,7 @@ def test_help_fits_80_columns_and_is_whole(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [(name, command) for name, command in commands() if any(one.name == "key" for one in command.params)],
+    [item for item in COMMANDS.items() if any(one.name == "key" for one in item[1].params)],
 )
 def test_a_command_with_a_key_needs_an_address(
     name: str, command: Any, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from gateway.delivery.guard import Guard
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+_TLS_HELLO = b"\x16"
 LOOPBACK = Guard(["127.0.0.0/8", "::1/128"])
 
 
@@ -35,7 +36,10 @@ class Subscriber:
         self._tasks.add(task)
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                first = await reader.readexactly(1)
+                if first == _TLS_HELLO:  # and this is no server of TLS: who dialled need not wait
+                    break
+                head = first + await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 self.requests.append((head, await reader.readexactly(length)))
                 self.asked.set()

@@ -17,6 +17,9 @@ LENGTHS = {b"mvhd": 16, b"tkhd": 20, b"mdhd": 16, b"elst": 8}
 FRAGMENTED = tuple(f"{flags}frag_keyframe+empty_moov" for flags in ("", "global_sidx+", "dash+"))
 
 
+pytestmark = pytest.mark.usefixtures("forked_probe")
+
+
 async def problems(raw: bytes, extension: str = "mp4") -> list[Problem]:
     mime = MIME_OF_EXTENSION[extension]
     file = InlineMedia("videos[0]", "video", mime, extension, raw, 8.0, needs_inspection=True)

@@ -13,6 +13,8 @@ from gateway.generation import inspection, media
 from gateway.generation.file_types import MIME_OF_EXTENSION, Kind
 from tests.gateway.generation.media_samples import clip, data_uri, image
 
+pytestmark = pytest.mark.usefixtures("forked_probe")
+
 CUT = ("media_truncated", "media_unreadable", "clip_unreadable")
 PARTS = (0.15, 0.3, 0.5, 0.7, 0.9, 0.97)
 

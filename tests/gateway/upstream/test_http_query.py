@@ -177,6 +177,7 @@ async def test_one_deadline_limits_the_whole_poll() -> None:
         (gzip.compress(ACCEPTED, mtime=0)[:-8], "a compressed body without its end"),
         (zlib.compress(ACCEPTED)[:-1], "a compressed body without its end"),
     ],
+    ids=["too long", "gzip, cut", "deflate, cut"],  # gzip holds the time; workers must agree on the names
 )
 async def test_a_compressed_answer_that_is_too_long_or_cut_is_no_answer(body: bytes, reason: str) -> None:
     outcome = await look(answers(200, body, content_encoding="gzip"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -25,11 +26,13 @@ from gateway.jobs import submit_ticket
 from gateway.resources import open_resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
-from gateway.web.openapi.document import document
+from gateway.web.api.routes import API
+from gateway.web.ops.routes import OPS
 from tests.conftest import new_settings
 from tests.effort import SCALE, scaled
 from tests.gateway.web.conftest import BODY, add_key
 from tests.gateway.web.live import listening
+from tests.gateway.web.parsing import document
 
 #: For each operation its boundary values and these.
 _EFFORT: Final = settings(
@@ -53,11 +56,22 @@ _WITHOUT_REFUSAL: Final = [check for check in _CHECKS if check is not checks.neg
 URL: Final = "https://cdn.example.com/something"
 
 # An event stream of all jobs has no end to wait for.
-schema = schemathesis.openapi.from_dict(document()).exclude(path="/v1/events")
-operations: dict[str, Any] = {}
-for found in schema.get_all_operations():
-    assert isinstance(found, Ok)
-    operations[found.ok().label] = found.ok()
+_ENDLESS: Final = "/v1/events"
+LABELS: Final = [f"{one.method} {one.path}" for one in (*API, *OPS) if one.path != _ENDLESS]
+
+
+@cache  # by the first test that needs it, because every worker imports this module
+def schema() -> Any:
+    return schemathesis.openapi.from_dict(document()).exclude(path=_ENDLESS)
+
+
+@cache
+def operations() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in schema().get_all_operations():
+        assert isinstance(one, Ok)
+        found[one.ok().label] = one.ok()
+    return found
 
 
 class Live(NamedTuple):
@@ -94,7 +108,11 @@ async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
     return key, {"job_id": job.id, "endpoint_id": endpoint.id, "token": token}
 
 
-@pytest.mark.parametrize("label", operations)
+def test_every_documented_operation_is_asked() -> None:
+    assert sorted(LABELS) == sorted(operations())
+
+
+@pytest.mark.parametrize("label", LABELS)
 def test_the_document_is_true(label: str, live: Live) -> None:
     """As `schema.parametrize()` does it, which would make the cases of all operations in every process that
     collects the tests."""
@@ -104,8 +122,8 @@ def test_the_document_is_true(label: str, live: Live) -> None:
         _ask(case, live)
 
     build_operation_test(
-        config=schema.config,
-        operation=operations[label],
+        config=schema().config,
+        operation=operations()[label],
         test_func=holds,
         given_kwargs={},
         feedback=FeedbackSources(),

@@ -19,11 +19,10 @@ from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.routes import API
 from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
-from gateway.web.openapi.document import document
 from gateway.web.pages.routes import PAGES
 from gateway.web.schemas import jobs
 from tests.gateway.test_jobs import FULL
-from tests.gateway.web.parsing import parsed
+from tests.gateway.web.parsing import document, parsed
 
 
 def test_the_document_is_valid() -> None:
