@@ -43,6 +43,9 @@ _SUMMARY: Final = (
     "next_attempt_at",
 )
 
+#: What is read with a delivery: {field: prefix of the key of the record that it names}, as a flat list.
+_RELATED: Final = ("event_id", "event:", "endpoint_id", "endpoint:")
+
 
 class RedisDeliveryStore:
     """`DeliveryStore` on Redis. `bytes_max`: bytes that one tenant may take there; above, the logs of its
@@ -57,10 +60,14 @@ class RedisDeliveryStore:
         self._roles = roles
 
     async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
-        lease = self._roles[Role.DELIVER].lease_ms
-        follow = ("event_id", "event:", "endpoint_id", "endpoint:")
-        args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease, *follow]
-        found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args, effect="begin_delivery")
+        if ticket.begun is not None:
+            await self._scripts.passed("begin_delivery")
+            found = ticket.begun
+        else:
+            lease = self._roles[Role.DELIVER].lease_ms
+            args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease, *_RELATED]
+            name = keys.delivery(ticket.name)
+            found = await self._scripts.run("begin", [name], args, effect="begin_delivery")
         if not found or not found[0]:
             return None
         delivery, event = (
@@ -69,6 +76,16 @@ class RedisDeliveryStore:
         )
         endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
         return replace(delivery, trace=event.get("trace")), event["body"].encode(), endpoint
+
+    def terms(self) -> dict[Role, bytes]:
+        """How claim_arq_jobs.lua begins the work of the deliver role."""
+        deliver = {
+            "role": Role.DELIVER,
+            "record": "delivery:",
+            "lease_ms": self._roles[Role.DELIVER].lease_ms,
+            "related": _RELATED,
+        }
+        return {Role.DELIVER: arguments.dump(deliver)}
 
     async def finish(
         self,

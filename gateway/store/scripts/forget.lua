@@ -78,6 +78,7 @@ redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 records.count_state('job', state, -1)
 for _, delivery in ipairs(deliveries) do
   records.count_state('delivery', delivery.state, -1)
+  redis.call('ZREM', P .. 'dead', delivery.id)
   records.index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
   lanes.finish('deliver', delivery.lane .. '|' .. delivery.id)
 end
