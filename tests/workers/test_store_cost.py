@@ -8,6 +8,7 @@ import orjson
 
 from gateway.dispatch import Role, Ticket, queue_name
 from gateway.lifecycle import DeliveryEvent, DeliveryState
+from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.upstream.base import Accepted, Found
 from tests.gateway.store.conftest import new_job
@@ -16,6 +17,9 @@ from tests.workers.scripted import completed
 
 MOST_SCRIPTS = 9
 MOST_COMMANDS = 275
+MOST_BYTES = 4400
+#: What a job of a busy tenant takes in the indexes, whose entries are shared.
+INDEX_BYTES = 600
 
 
 async def claimed(rig: Rig, role: Role) -> Ticket:
@@ -66,3 +70,15 @@ async def test_a_job_costs_few_scripts_and_commands(rig: Rig) -> None:
     assert after[1] - commands <= MOST_COMMANDS
     [delivery] = await rig.resources.deliveries.of_job(job_id)
     assert delivery.state is DeliveryState.DELIVERED
+
+
+async def test_a_finished_job_leaves_little(rig: Rig) -> None:
+    await rig.redis.config_set("hash-max-listpack-value", 2048)  # as in deploy/redis.conf
+    await rig.endpoint("https://example.com/hook")
+    job_id = await live(rig, "task_1")
+    [delivery] = await rig.resources.deliveries.of_job(job_id)
+    job = keys.job(job_id)
+    left = [job, keys.job_audit(job_id), keys.job_deliveries(job_id)]
+    left += [keys.delivery(delivery.id), keys.event(delivery.event_id), "{gw}:task:task_1"]
+    sizes = [await rig.redis.memory_usage(key, samples=0) or 0 for key in left]
+    assert sum(sizes) <= MOST_BYTES - INDEX_BYTES, dict(zip(left, sizes, strict=True))

@@ -118,7 +118,8 @@ function records.owe_event(owed, body)
     bytes = bytes + quotas.DELIVERY_BYTES + #target
     redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
       'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, field, target)
-    redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', id)
+    -- without its prefix: Redis packs a set whose members have at most 64 bytes
+    redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', string.sub(id, 5))
     records.count_state('delivery', state, 1)
     records.index_delivery(id, owed.tenant, lane, state, nil, owed.at)
     if state == owed.pending then lanes.enter_soon('deliver', lane .. '|' .. id, owed.at) end

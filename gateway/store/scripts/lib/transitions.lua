@@ -84,13 +84,14 @@ local function enter_state(key, transition, before, after, now)
 end
 
 -- Adds an entry to the job's history: the event, with the details of the effect `record_history`.
-local function record_history(key, transition, before, after, now)
+local function record_history(key, transition, after, now)
   local effects = transition.effects
   local said = effects.record_history or {}
   local epoch = record.get(key, 'epoch') or 0
   local account = effects.claim and record.get(key, 'account') or ''
-  records.note_history(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch,
-    'by', said.by or '', 'why', said.why or '', 'account', account)
+  -- what the job was in before, the previous entries say
+  records.note_history(key, now, 'event', transition.event, 'to', after, 'epoch', tonumber(epoch), 'by', said.by or '',
+    'why', said.why or '', 'account', account)
 end
 
 -- Applies the event to the record, with the effects that write the record itself. Returns {outcome, before, after}: the
@@ -118,7 +119,7 @@ function transitions.change_state(key, transition, now)
   end
   write_fields(key, transition)
   if after ~= before then enter_state(key, transition, before, after, now) end
-  if transition.kind == 'job' then record_history(key, transition, before, after, now) end
+  if transition.kind == 'job' then record_history(key, transition, after, now) end
   return { outcome = after == before and 'repeated' or 'moved', before = before or '', after = after }
 end
 
