@@ -8,7 +8,7 @@ lost. arq only wakes the workers and runs the work; it never holds work that may
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -92,20 +92,21 @@ class RoleLimits:
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A piece of work that waits in a lane. `dispatch_number`: of its newest dispatch; only the holder of
-    that one may act on it."""
+    that one may act on it. `begun`: what the store answered when the work was begun as it was claimed."""
 
     role: Role
     lane: str
     name: str
     dispatch_number: int = 0
+    begun: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.lane}|{self.name}"
 
     @classmethod
-    def parse(cls, role: Role, text: str, dispatch_number: int = 0) -> Ticket:
+    def parse(cls, role: Role, text: str, dispatch_number: int = 0, begun: Any = None) -> Ticket:
         lane, _, name = text.partition("|")
-        return cls(role, lane, name, dispatch_number)
+        return cls(role, lane, name, dispatch_number, begun)
 
 
 def queue_name(role: Role) -> str:

@@ -5,7 +5,8 @@ This worker blocks on the list to which the dispatch script pushes a token for e
 a fallback. Stock arq also makes three round trips to claim a job, one to count its tries and one to finish
 it, and a running job stays in the queue. It needs that because it keeps the record of the work. Our arq jobs
 are only wake-up calls: the lease of the slot shows when work was not done. So one script removes as many jobs
-from the queue as there is room for, and nothing remains to be done with them afterwards.
+from the queue as there is room for, begins their work in the same step, and nothing remains to be done
+with them afterwards. What is claimed while the worker is asked to stop was begun, so it is finished.
 
 Overrides `main`, and so needs exactly the release of arq that pyproject.toml pins.
 """
@@ -30,13 +31,15 @@ _REMEMBERED_MS: Final = 60_000  # far longer than a claim is retried
 
 
 class WakeWorker(Worker):
-    """An arq worker of one role. StoreUnavailable out of `main`: Redis was away for too long."""
+    """An arq worker of one role. StoreUnavailable out of `main`: Redis was away for too long. `terms`: how
+    work is begun as it is claimed, as claim_arq_jobs.lua takes them; empty: the work itself begins."""
 
     _claiming = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, terms: bytes = b"", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scripts = Scripts(self.pool)
+        self._terms = terms
 
     async def main(self) -> None:
         wake, memory = f"{self.queue_name}:wake", f"{self.queue_name}:claim:{os.urandom(8).hex()}"
@@ -61,20 +64,17 @@ class WakeWorker(Worker):
         """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now."""
         self._claiming, room = True, self.max_jobs - self.job_counter
         try:
-            args = (os.urandom(16).hex(), room, _REMEMBERED_MS)
-            found: list[bytes] = await self.scripts.run("claim_arq_jobs", [self.queue_name, memory], args)
-            if found and not self.allow_pick_jobs:  # asked to stop in the meantime: leave it to others
-                await self.scripts.run("put_back_arq_jobs", [self.queue_name], found)
-                return False
-            for name, record in zip(found[::2], found[1::2], strict=True):
-                self._start(name.decode(), record)
-            return len(found) < 2 * room
+            args = (os.urandom(8).hex(), room, _REMEMBERED_MS, self._terms)
+            found: list[Any] = await self.scripts.run("claim_arq_jobs", [self.queue_name, memory], args)
+            for name, record, begun in zip(found[::3], found[1::3], found[2::3], strict=True):
+                self._start(name.decode(), record, _text(begun) if self._terms else None)
+            return len(found) < 3 * room
         finally:
             self._claiming = False
 
-    def _start(self, name: str, record: bytes) -> None:
+    def _start(self, name: str, record: bytes, begun: Any) -> None:
         self.job_counter += 1
-        task = self.loop.create_task(self._run(record), name=name)
+        task = self.loop.create_task(self._run(record, begun), name=name)
         self.tasks[name] = task
         task.add_done_callback(lambda _: self._ended(name))
 
@@ -82,13 +82,13 @@ class WakeWorker(Worker):
         self.job_counter -= 1
         del self.tasks[name]
 
-    async def _run(self, record: bytes) -> None:
+    async def _run(self, record: bytes, begun: Any) -> None:
         """The work records its own outcome. If it dies first, its lease runs out."""
         name, args, kwargs, _, _ = deserialize_job_raw(record, deserializer=deserialize)
         function: Any = self.functions[name]
         try:
             async with asyncio.timeout(function.timeout_s):
-                await function.coroutine(self.ctx, *args, **kwargs)
+                await function.coroutine(self.ctx, *args, begun, **kwargs)
             self.jobs_complete += 1
         except Exception:  # noqa: BLE001  # any fault of ours is logged, and the worker goes on
             self.jobs_failed += 1
@@ -103,3 +103,10 @@ class WakeWorker(Worker):
                 while self.job_counter or self._claiming:
                     running = [task for task in self.tasks.values() if not task.done()]
                     await (asyncio.wait(running) if running else asyncio.sleep(0.01))
+
+
+def _text(reply: Any) -> Any:
+    """A reply of Redis with its bytes decoded."""
+    if isinstance(reply, list):
+        return [_text(part) for part in reply]
+    return reply.decode() if isinstance(reply, bytes) else reply

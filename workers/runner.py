@@ -146,6 +146,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
         r = resources
         dispatcher = Dispatcher(r.lanes)
         yield {
+            "terms": r.jobs.terms() | r.deliveries.terms(),
             "jobs": r.jobs,
             "upstream": upstreams[ACCOUNT],
             "dispatcher": dispatcher,
@@ -180,6 +181,7 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> W
         handle_signals=False,
         max_jobs=slots,
         poll_delay=_IDLE_SECONDS,
+        terms=ctx.get("terms", {}).get(role, b""),
     )
 
 

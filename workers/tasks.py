@@ -17,20 +17,20 @@ from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 
 
-async def submit(ctx: dict[str, Any], ticket: str, number: int) -> None:
+async def submit(ctx: dict[str, Any], ticket: str, number: int, begun: Any = None) -> None:
     submitter: Submitter = ctx["submitter"]
-    await _run(ctx, submitter.submit, Ticket.parse(Role.SUBMIT, ticket, number))
+    await _run(ctx, submitter.submit, Ticket.parse(Role.SUBMIT, ticket, number, begun))
 
 
-async def confirm(ctx: dict[str, Any], ticket: str, number: int) -> None:
+async def confirm(ctx: dict[str, Any], ticket: str, number: int, begun: Any = None) -> None:
     confirmer: Confirmer = ctx["confirmer"]
-    await _run(ctx, confirmer.confirm, Ticket.parse(Role.CONFIRM, ticket, number))
+    await _run(ctx, confirmer.confirm, Ticket.parse(Role.CONFIRM, ticket, number, begun))
 
 
-async def deliver(ctx: dict[str, Any], ticket: str, number: int) -> None:
+async def deliver(ctx: dict[str, Any], ticket: str, number: int, begun: Any = None) -> None:
     delivery_worker: DeliveryWorker = ctx["delivery_worker"]
     step_events: StepEventCreator = ctx["step_events"]
-    found = Ticket.parse(Role.DELIVER, ticket, number)
+    found = Ticket.parse(Role.DELIVER, ticket, number, begun)
     await _run(
         ctx, step_events.create if found.lane.startswith(EVENTS_LANES) else delivery_worker.deliver, found
     )

@@ -35,6 +35,7 @@ _DURABLE = (
     # A limit, because swapping would stall the service: a full store refuses new jobs and keeps existing
     # ones.
     *("--maxmemory", "2gb", "--loglevel", "warning"),
+    *("--hash-max-listpack-value", "2048"),  # as in deploy/redis.conf: half the memory of a job
 )
 
 

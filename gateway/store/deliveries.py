@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
 from redis.asyncio import Redis
 
-from gateway import urls
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
-from gateway.store import arguments, keys
+from gateway.store import arguments, delivery_log, keys
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
@@ -43,6 +41,10 @@ _SUMMARY: Final = (
     "next_attempt_at",
 )
 
+_PREFIX: Final = "dlv_"
+#: What is read with a delivery: {field: prefix of the key of the record that it names}, as a flat list.
+_RELATED: Final = ("event_id", "event:", "endpoint_id", "endpoint:")
+
 
 class RedisDeliveryStore:
     """`DeliveryStore` on Redis. `bytes_max`: bytes that one tenant may take there; above, the logs of its
@@ -57,10 +59,14 @@ class RedisDeliveryStore:
         self._roles = roles
 
     async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
-        lease = self._roles[Role.DELIVER].lease_ms
-        follow = ("event_id", "event:", "endpoint_id", "endpoint:")
-        args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease, *follow]
-        found = await self._scripts.run("begin", [keys.delivery(ticket.name)], args, effect="begin_delivery")
+        if ticket.begun is not None:
+            await self._scripts.passed("begin_delivery")
+            found = ticket.begun
+        else:
+            lease = self._roles[Role.DELIVER].lease_ms
+            args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease, *_RELATED]
+            name = keys.delivery(ticket.name)
+            found = await self._scripts.run("begin", [name], args, effect="begin_delivery")
         if not found or not found[0]:
             return None
         delivery, event = (
@@ -69,6 +75,16 @@ class RedisDeliveryStore:
         )
         endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
         return replace(delivery, trace=event.get("trace")), event["body"].encode(), endpoint
+
+    def terms(self) -> dict[Role, bytes]:
+        """How claim_arq_jobs.lua begins the work of the deliver role."""
+        deliver = {
+            "role": Role.DELIVER,
+            "record": "delivery:",
+            "lease_ms": self._roles[Role.DELIVER].lease_ms,
+            "related": _RELATED,
+        }
+        return {Role.DELIVER: arguments.dump(deliver)}
 
     async def finish(
         self,
@@ -85,13 +101,13 @@ class RedisDeliveryStore:
             "next_attempt_at": delivery.next_attempt_at,
         }
         newest = [shortened(entry) for entry in delivery.log[-1:]]
-        log = WriteLog(orjson.dumps(delivery.log).decode(), orjson.dumps(newest).decode(), self._bytes_max)
+        log = WriteLog(delivery_log.dump(delivery.log), delivery_log.dump(newest), self._bytes_max)
         effects: list[Effect] = [SetFields(fields), log, Tally(tally)]
         effects.append(Finish([ticket]) if retry_in_ms is None else GiveBackSlot(retry_in_ms))
         if delivery.next_attempt_at is None:
             effects.append(UnsetFields(["next_attempt_at"]))
         if health_ok is not None:
-            error = _last_error(delivery)
+            error = delivery_log.last_error(delivery)
             effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok, *error))
         transition = Transition(event, Guard.held_by(ticket), effects)
         document = arguments.delivery_transition(ticket.lane, delivery.id, transition, self._roles)
@@ -102,15 +118,19 @@ class RedisDeliveryStore:
 
     async def of_job(self, job_id: str) -> list[Delivery]:
         """All deliveries of a job, in any state."""
+        names = await self._names_of(job_id)
         with store_errors():
-            names: set[str] = await self._redis.smembers(keys.job_deliveries(job_id))  # type: ignore[misc]
             async with self._redis.pipeline(transaction=False) as pipe:
-                for name in sorted(names):
+                for name in names:
                     pipe.hgetall(keys.delivery(name))
                 found: list[dict[str, str]] = await pipe.execute()
-        return [
-            delivery_from(name, fields) for name, fields in zip(sorted(names), found, strict=True) if fields
-        ]
+        return [delivery_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
+
+    async def _names_of(self, job_id: str) -> list[str]:
+        """The ids of a job's deliveries. They are stored without their prefix, but older ones with it."""
+        with store_errors():
+            found: set[str] = await self._redis.smembers(keys.job_deliveries(job_id))  # type: ignore[misc]
+        return sorted(name if name.startswith(_PREFIX) else _PREFIX + name for name in found)
 
     async def read(self, tenant: str, delivery_id: str) -> Delivery | None:
         found = await self.find(delivery_id)
@@ -124,9 +144,8 @@ class RedisDeliveryStore:
 
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         if query.job_id is not None:
-            with store_errors():
-                named: set[str] = await self._redis.smembers(keys.job_deliveries(query.job_id))  # type: ignore[misc]
-            mine = [one for one in await self._read_all(sorted(named)) if one.tenant == query.tenant]
+            named = await self._names_of(query.job_id)
+            mine = [one for one in await self._read_all(named) if one.tenant == query.tenant]
             return self._of(query, mine)
         top: str | int = "+inf" if query.after is None else query.after.created_at
         found: list[Delivery] = []
@@ -228,15 +247,6 @@ class RedisDeliveryStore:
         )
 
 
-def _last_error(delivery: Delivery) -> tuple[str, str]:
-    """The error of the last attempt in a few words, and where it went, without path and query, which may hold
-    secrets."""
-    last = delivery.log[-1] if delivery.log else {}
-    status = last.get("status")
-    error = f"HTTP {status}" if status else str(last.get("outcome", "")).replace("_", " ")
-    return error, urls.origin_of(last.get("url") or delivery.url or "")
-
-
 def _age(delivery: Delivery) -> tuple[int, str]:
     """The sort key, as in the indexes: the highest is shown first."""
     return (delivery.created_at, delivery.id)
@@ -263,5 +273,5 @@ def delivery_from(name: str, fields: Mapping[str, str]) -> Delivery:
         round_at=int(fields["round_at"]) if "round_at" in fields else None,
         trigger=fields.get("trigger", "auto"),
         next_attempt_at=int(fields["next_attempt_at"]) if "next_attempt_at" in fields else None,
-        log=orjson.loads(fields.get("log", "[]")),
+        log=delivery_log.load(fields.get("log", "[]")),
     )

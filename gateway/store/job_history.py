@@ -26,7 +26,8 @@ class RedisJobHistory:
 
 def history_of(created_at: int, noted: Sequence[str]) -> list[dict[str, str]]:
     """Entries, oldest first: at (ms), event, from, to, epoch, ... The acceptance is not stored, so this adds
-    it; a job that was rebuilt from a callback begins with that instead."""
+    it; a job that was rebuilt from a callback begins with that instead. Nor is `from` stored: it is where the
+    entry before led to."""
     entries = [
         {name: str(value) for name, value in orjson.loads(text).items() if value not in ("", None)}
         for text in noted
@@ -34,4 +35,10 @@ def history_of(created_at: int, noted: Sequence[str]) -> list[dict[str, str]]:
     if not entries or entries[0]["event"] != JobEvent.REBUILT:
         event = JobEvent.ACCEPTED
         entries.insert(0, {"at": str(created_at), "event": event, "to": JOB_STARTS[event]})
+    phase = None
+    for entry in entries:
+        if "to" in entry:
+            if phase is not None:
+                entry.setdefault("from", phase)
+            phase = entry["to"]
     return entries

@@ -122,8 +122,18 @@ class RedisJobStore(Admissions):
         return result, from_fields(job.id, arguments.pairs(flat)) if flat else None
 
     async def claim(self, ticket: Ticket, run: str | None = None) -> Job | None:
+        if ticket.begun is not None:
+            await self._scripts.passed(JobEvent.CLAIMED)
+            outcome, _, _, flat = ticket.begun
+            return from_fields(ticket.name, arguments.pairs(flat)) if outcome == Outcome.MOVED else None
         placeholder = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
-        claiming = Transition(
+        claiming = self._claiming(ticket)
+        transition = claiming if run is None else claiming.also(Claim(run))
+        result, job = await self._apply(placeholder, transition, read=True)
+        return job if result.outcome is Outcome.MOVED else None
+
+    def _claiming(self, ticket: Ticket) -> Transition:
+        return Transition(
             JobEvent.CLAIMED,
             Guard.held_by(ticket),
             [
@@ -132,9 +142,22 @@ class RedisJobStore(Admissions):
                 HoldSlot(self._roles[Role.SUBMIT].lease_ms),
             ],
         )
-        transition = claiming if run is None else claiming.also(Claim(run))
-        result, job = await self._apply(placeholder, transition, read=True)
-        return job if result.outcome is Outcome.MOVED else None
+
+    def terms(self) -> dict[Role, bytes]:
+        """How claim_arq_jobs.lua begins the work of the roles that work on jobs."""
+        nobody = Job("", "", JobState.QUEUED, "", {}, 0)
+        claiming = self._claiming(Ticket(Role.SUBMIT, "", "")).also(Claim(""))
+        confirm = {
+            "role": Role.CONFIRM,
+            "record": "job:",
+            "lease_ms": self._roles[Role.CONFIRM].lease_ms,
+            "related": [],
+        }
+        submit = {
+            "record": "job:",
+            "transition": arguments.job_transition(nobody, claiming, self._roles),
+        }
+        return {Role.SUBMIT: arguments.dump(submit), Role.CONFIRM: arguments.dump(confirm)}
 
     async def release(self, job: Job) -> bool:
         answer = await self._scripts.run(
@@ -143,13 +166,13 @@ class RedisJobStore(Admissions):
         return bool(answer == 1)
 
     async def begin_confirm(self, ticket: Ticket) -> Job | None:
-        lease = self._roles[Role.CONFIRM].lease_ms
-        found = await self._scripts.run(
-            "begin",
-            [keys.job(ticket.name)],
-            [ticket.role, str(ticket), ticket.dispatch_number, lease],
-            effect="begin_confirm",
-        )
+        if ticket.begun is not None:
+            await self._scripts.passed("begin_confirm")
+            found = ticket.begun
+        else:
+            lease = self._roles[Role.CONFIRM].lease_ms
+            args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease]
+            found = await self._scripts.run("begin", [keys.job(ticket.name)], args, effect="begin_confirm")
         if not found or not found[0]:
             return None
         return from_fields(ticket.name, arguments.pairs(found[0]))

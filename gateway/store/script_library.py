@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 #: In the order of their dependencies: a part may use those before it.
 PARTS: Final = (
-    *("call", "log", "ranks", "account_slots", "lanes", "account_health", "queue_position", "dispatching"),
-    *("circuit_breaker", "quotas", "records", "tasks", "transitions", "effects"),
+    *("call", "record", "log", "ranks", "account_slots", "lane_tenants", "lanes", "account_health"),
+    *("queue_position", "turns", "dispatching", "circuit_breaker", "quotas", "records", "tasks"),
+    *("transitions", "effects"),
 )
 STEM: Final = "vidu_gateway_"
 #: What every part and verb may use besides the parts: the prefix of our keys.
@@ -55,8 +56,9 @@ def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
     mark = hashlib.sha256(text.encode()).hexdigest()[:16]
     functions = {verb: f"{verb}_{mark}" for verb in verbs}
     registered = "".join(
+        f"do local function {verb}(KEYS, ARGV)\n{source}end\n"
         f"redis.register_function{{ function_name = '{functions[verb]}', flags = {{ {_flags(verb)} }},\n"
-        f"callback = function(KEYS, ARGV) call.begin()\n{source}end }}\n"
+        f"callback = function(...) call.begin() return lanes.finish_call({verb}(...)) end }} end\n"
         for verb, source in verbs.items()
     )
     name = STEM + mark
@@ -67,7 +69,8 @@ def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
 def as_script(verb: str) -> bytes:
     """The same verb for EVAL, which needs no library, but makes all functions anew in each call."""
     head = f"#!lua flags={_flags(verb).strip(chr(39))}\n"
-    return f"{head}{tables(parts())}call.begin()\n{verbs()[verb]}".encode()
+    body = f"return lanes.finish_call((function()\n{verbs()[verb]}end)())"
+    return f"{head}{tables(parts())}call.begin()\n{body}".encode()
 
 
 def _flags(verb: str) -> str:

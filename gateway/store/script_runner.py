@@ -42,6 +42,11 @@ class Scripts:
         await self._reach(f"{name}.after")
         return answer
 
+    async def passed(self, effect: str) -> None:
+        """The crash points of a step that was taken together with another."""
+        await self._reach(f"{effect}.before")
+        await self._reach(f"{effect}.after")
+
     async def _call(self, verb: str, arguments: Sequence[Word]) -> Any:
         for _ in range(2):
             try:

@@ -302,19 +302,45 @@ async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
 async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_finds_nothing(rig: Rig) -> None:
     await rig.accept()
     async with worker(rig, Submits(nothing)) as made:
-        for claim, length in (("first", 2), ("first", 2), ("second", 0)):
-            found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], [claim, 5, 60_000])
+        for claim, length in (("first", 3), ("first", 3), ("second", 0)):
+            found = await made.scripts.run(
+                "claim_arq_jobs", [made.queue_name, "memory"], [claim, 5, 60_000, ""]
+            )
             assert len(found) == length
 
 
-async def test_what_is_put_back_twice_is_there_once(rig: Rig) -> None:
-    await rig.accept()
+async def test_a_claim_begins_the_work_and_its_repeat_begins_it_once(rig: Rig) -> None:
+    job = await rig.accept()
+    terms = rig.resources.jobs.terms()[Role.SUBMIT]
     async with worker(rig, Submits(nothing)) as made:
-        found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], ["first", 5, 60_000])
         for _ in range(2):
-            assert await made.scripts.run("put_back_arq_jobs", [made.queue_name], found) == 1
-        again = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], ["second", 5, 60_000])
-        assert again == found
+            args: list[Word] = ["first", 5, 60_000, terms]
+            found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], args)
+            assert (found[2][0], found[2][2]) == (b"moved", b"submitting")
+    begun = await rig.read(job)
+    assert (begun.state, begun.epoch, begun.run) == (JobState.SUBMITTING, 1, "first1")
+    assert await rig.lease(job) is not None
+
+
+async def test_work_that_was_dispatched_again_is_not_begun_by_an_old_claim(rig: Rig) -> None:
+    job = await rig.accept()
+    await rig.redis.hset("{gw}:submit:holders", f"{job.tenant}|{job.id}", "99")  # type: ignore[misc]
+    async with worker(rig, Submits(nothing)) as made:
+        args: list[Word] = ["first", 5, 60_000, rig.resources.jobs.terms()[Role.SUBMIT]]
+        found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], args)
+        assert found[2][0] == b"stale"
+    assert (await rig.read(job)).state is JobState.QUEUED
+
+
+async def test_a_job_is_submitted_with_what_its_claim_read(rig: Rig) -> None:
+    rig.upstream.verdicts.append(Accepted("task_1"))
+    jobs = rig.resources.jobs
+    async with worker(rig, rig.submitter) as made:
+        made._terms = jobs.terms()[Role.SUBMIT]
+        async with running(made):
+            job = await rig.accept()
+            await ended(made, 1)
+    assert (await rig.read(job)).state is JobState.SUBMITTED
 
 
 async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:
@@ -326,22 +352,19 @@ async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:
         assert await rig.redis.zcard(made.queue_name) == 0
 
 
-async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_left_to_others(rig: Rig) -> None:
+async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_finished(rig: Rig) -> None:
+    """It was begun in the same step, so nobody else would look at it before its lease runs out."""
     job = await rig.accept()
     submits = Submits(nothing)
-    async with worker(rig, submits) as made, worker(rig, submits) as other:
+    async with worker(rig, submits) as made:
 
         async def ask_to_stop() -> None:
             made.allow_pick_jobs = False
 
         Counted(made, ask_to_stop)
         await made._take_up("memory")
-        assert made.job_counter == 0
-        assert submits.begun.empty()
-        other.poll_delay_s = 60  # so that nothing but the bell can wake it
-        other.pool.connection_pool.connection_kwargs["socket_timeout"] = 90
-        async with running(other):
-            assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
+        await made.drain(10)
+        assert (await submits.begun.get()).name == job.id
 
 
 async def test_work_that_goes_on_for_too_long_is_cut_off(rig: Rig) -> None:

@@ -48,18 +48,23 @@ local passes, allowance = quotas.meter_rate(args.tenant, 'jobs', rate, burst, no
 if not passes then return { 'limited', allowance } end
 if args.check_only then return { 'would_fit' } end
 if claim then redis.call('HSET', claim, 'job', args.name, 'fingerprint', args.fingerprint) end
-records.set_fields(job, fields)
+record.create(job, fields)
 quotas.count_new_job(args.tenant, added, media)
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 records.count_state('job', args.state, 1)
 redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
 records.index_job(args.name, args.tenant, args.state)
 if args.deadline then redis.call('ZADD', P .. 'deadlines', args.deadline, args.name) end
-lanes.enter('submit', args.ticket, now, false, args.priority)
+lanes.enter_soon('submit', args.ticket, now, false, args.priority)
 records.publish_event(args.tenant, args.name, args.step)
 if records.queue_step_event(args.name, args.tenant, args.step, now) then
   dispatching.dispatch_role('deliver', args.deliver, now)
 end
 for role, limits in pairs(args.dispatch) do dispatching.dispatch_role(role, limits, now) end
-local accounts = args.dispatch.submit.accounts
-return { 'accepted', args.name, allowance, queue_position.of(args.ticket, args.video or '', accounts, now) }
+-- a dispatched ticket has no position
+local position = ''
+if not call.kept('dispatched')[args.ticket] then
+  lanes.enter_now('submit')
+  position = queue_position.of(args.ticket, args.video or '', args.dispatch.submit.accounts, now)
+end
+return { 'accepted', args.name, allowance, position }

@@ -37,11 +37,11 @@ if redis.call('EXISTS', recovery) == 0 then
   for _, state in ipairs(args.states) do
     total = total + redis.call('ZCOUNT', lane .. ':deliveries:' .. state, args.since, args['until'])
   end
-  records.set_fields(recovery, args.fields)
+  record.set(recovery, args.fields)
   redis.call('HSET', recovery, 'total', total, 'cursor', args.since)
   keep_newest(list, args.most)
   keep_newest(of_tenant, args.most_of_tenant)
   redis.call('PERSIST', list)
   if args.audit then log.write_audit(call.now_ms(), args.audit) end
 end
-return { 'begun', redis.call('HGETALL', recovery) }
+return { 'begun', record.all(recovery) }

@@ -66,7 +66,7 @@ end
 local function is_crossed()
   local task = args.task
   local owner = redis.call('GET', P .. 'task:' .. task)
-  local answered = redis.call('HGET', key, 'answered:' .. args.epoch)
+  local answered = record.get(key, 'answered:' .. args.epoch)
   local foreign = owner and owner ~= args.name
   if not foreign and (not answered or answered == task) then return false end
   records.quarantine(now, 'crossed', args, raw)
@@ -79,7 +79,7 @@ local function is_crossed()
 end
 
 local function take_in()
-  local found = redis.call('HMGET', key, 'state', 'epoch', 'released_at')
+  local found = { record.get(key, 'state'), record.get(key, 'epoch'), record.get(key, 'released_at') }
   local state, known_epoch, released = found[1], tonumber(found[2] or '0'), found[3]
   if not state then return rebuild() end
 
@@ -97,8 +97,7 @@ local function take_in()
     outcome = 'ahead'
     note_rollback('ahead')
     if not args.final[state] then
-      redis.call('HSET', key, 'epoch', args.epoch)
-      redis.call('HSETNX', key, 'released_at', now)
+      record.set(key, { epoch = args.epoch, released_at = record.get(key, 'released_at') or now })
     end
     apply(args.rollback)
   elseif older then
@@ -116,7 +115,7 @@ local function take_in()
   -- An earlier submission was accepted, and the newest is about to be released. It must not be paid for too.
   if older and not task and state == args.armed and not released then what = args.rollback end
   local fields = {}
-  if args.terminal and not crossed and not redis.call('HGET', key, 'called_back_at') then
+  if args.terminal and not crossed and not record.get(key, 'called_back_at') then
     fields.called_back_at = now
   end
   if args.claimed and not crossed then fields.claimed = args.claimed end
@@ -146,7 +145,7 @@ end
 records.note_callback_path(now, args.gap_ms)
 for _, name in ipairs(args.tally) do redis.call('HINCRBY', P .. 'tally', name, 1) end
 local outcome = take_in()
-if redis.call('EXISTS', key) == 1 then
+if record.get(key, 'state') then
   records.note_history(key, now, 'event', 'callback', 'effect', outcome, 'epoch', args.epoch, 'hint', args.hint)
 end
 quotas.write_counted_bytes()

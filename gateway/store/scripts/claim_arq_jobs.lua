@@ -1,31 +1,64 @@
--- claim_arq_jobs: removes the first jobs from an arq queue, with their records, for a worker to run.
+-- claim_arq_jobs: removes the first jobs from an arq queue, for a worker to run, and begins their work.
 --
 -- KEYS  queue: of arq; memory: of this worker's last claim
--- ARGV  claim: an id, how many jobs at most, how long the memory lasts (ms)
+-- ARGV  claim: an id; most: how many jobs; lasts_ms: how long the memory lasts; terms, JSON: how the work is begun, or
+--       "" if its worker does that: {role, record = prefix of its key, lease_ms, related: as of `records.begin`} or
+--       {record, transition: of each job, as of transitions.lua, but for its name, ticket, number and run}
 --
--- Repeating a claim, because its answer was lost, returns the same jobs as long as the memory lasts.
+-- Beginning the work here saves a step for each piece of it. Repeating a claim, because its answer was lost, returns
+-- the same jobs as long as the memory lasts.
 --
--- Returns {name of a job, its record, ...}
+-- Returns {name of an arq job, its record, what `records.begin` or transition.lua returns, ...}
 local queue, memory = KEYS[1], KEYS[2]
-local claim, most, lasts_ms = ARGV[1], ARGV[2], ARGV[3]
-local last = redis.call('HMGET', memory, 'claim', 'found')
-if last[1] == claim then return cjson.decode(last[2]) end
+local claim, most, lasts_ms, terms = ARGV[1], ARGV[2], ARGV[3], ARGV[4] ~= '' and cjson.decode(ARGV[4])
+local now = call.now_ms()
 
-local found = {}
-for _, name in ipairs(redis.call('ZRANGE', queue, 0, most - 1)) do
-  local record_key = 'arq:job:' .. name
-  local record = redis.call('GET', record_key)
-  redis.call('ZREM', queue, name)
-  redis.call('DEL', record_key)
-  if record then
-    found[#found + 1] = name
-    found[#found + 1] = record
+local function take()
+  local last = redis.call('HMGET', memory, 'claim', 'found')
+  if last[1] == claim then return cjson.decode(last[2]) end
+  local found, names = {}, redis.call('ZRANGE', queue, 0, most - 1)
+  if #names > 0 then
+    local keys = {}
+    for at, name in ipairs(names) do keys[at] = 'arq:job:' .. name end
+    local jobs = redis.call('MGET', unpack(keys))
+    redis.call('ZREM', queue, unpack(names))
+    redis.call('DEL', unpack(keys))
+    for at, name in ipairs(names) do
+      if jobs[at] then
+        found[#found + 1] = name
+        found[#found + 1] = jobs[at]
+      end
+    end
   end
+  -- The queue is empty: the tokens on the wake list belong to claimed work.
+  if #names < tonumber(most) then redis.call('DEL', queue .. ':wake') end
+  if #found > 0 then
+    redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))
+    redis.call('PEXPIRE', memory, lasts_ms)
+  end
+  return found
 end
--- The queue is empty: the tokens on the wake list belong to claimed work.
-if redis.call('EXISTS', queue) == 0 then redis.call('DEL', queue .. ':wake') end
-if #found > 0 then
-  redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))
-  redis.call('PEXPIRE', memory, lasts_ms)
+
+local function begin(name)
+  local ticket, number = string.match(name, ':%a+:(.*):(%d+)$')
+  local key = P .. terms.record .. string.sub(ticket, string.find(ticket, '|', 1, true) + 1)
+  local transition = terms.transition
+  if not transition then return records.begin(key, terms.role, ticket, number, terms.lease_ms, terms.related, now) end
+  transition.name = string.sub(key, #P + #terms.record + 1)
+  transition.guard.holder.ticket, transition.guard.holder.number = ticket, number
+  transition.effects.hold_slot.ticket = ticket
+  transition.effects.claim.run = claim .. number
+  local result = effects.apply(key, transition, '', now)
+  local moved = result.outcome == 'moved'
+  return { result.outcome, result.before, result.after, moved and record.all(key) or {} }
 end
-return found
+
+local found, answer = take(), {}
+for at = 1, #found, 2 do
+  answer[#answer + 1] = found[at]
+  answer[#answer + 1] = found[at + 1]
+  answer[#answer + 1] = terms and begin(found[at]) or {}
+end
+quotas.write_counted_bytes()
+if terms and terms.transition and #found > 0 then dispatching.dispatch(terms.transition.dispatch, now) end
+return answer

@@ -42,7 +42,8 @@ if tasks.is_watched(key, now) then return not_yet() end
 
 local confirm = account_slots.confirm_ticket(name)
 local deliveries, gone = {}, { key, key .. ':payload', key .. ':audit', key .. ':deliveries' }
-for _, id in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
+for _, member in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
+  local id = string.sub(member, 1, 4) == 'dlv_' and member or 'dlv_' .. member
   local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
   if owed[1] == args.pending then return not_yet() end
   if owed[1] then
@@ -78,6 +79,7 @@ redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 records.count_state('job', state, -1)
 for _, delivery in ipairs(deliveries) do
   records.count_state('delivery', delivery.state, -1)
+  redis.call('ZREM', P .. 'dead', delivery.id)
   records.index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
   lanes.finish('deliver', delivery.lane .. '|' .. delivery.id)
 end

@@ -40,12 +40,12 @@ local function last_of_batch(indexes, most)
 end
 
 local function send_again(id, index)
-  local record, ticket = P .. 'delivery:' .. id, lane .. '|' .. id
+  local delivery, ticket = P .. 'delivery:' .. id, lane .. '|' .. id
   local transition = args.transition
-  local attempts = redis.call('HGET', record, 'attempts') or 0
+  local attempts = record.get(delivery, 'attempts') or 0
   transition.name = id
   transition.effects.set_fields = { since = attempts, round_at = now, trigger = args.trigger }
-  if transitions.change_state(record, transition, now).outcome == 'missing' then
+  if transitions.change_state(delivery, transition, now).outcome == 'missing' then
     redis.call('ZREM', index, id)
     return 0
   end

@@ -26,8 +26,7 @@ end
 
 local function begin_round(delivery)
   local key, ticket = P .. 'delivery:' .. delivery.name, delivery.ticket
-  local found = redis.call('HMGET', key, 'state', 'attempts', 'asked')
-  local state, attempts, asked = found[1], found[2], found[3]
+  local state, attempts, asked = record.get(key, 'state'), record.get(key, 'attempts'), record.get(key, 'asked')
   if state and asked == args.asked then return 'begun' end
   local hindered = hindrance(delivery, state)
   if hindered then return hindered end
@@ -49,6 +48,6 @@ for at, delivery in ipairs(args.deliveries) do outcomes[at] = begin_round(delive
 quotas.write_counted_bytes()
 if begun > 0 then
   if args.audit then log.write_audit(now, args.audit, 'number', begun) end
-  dispatching.dispatch(args.transition.dispatch, now)
+  dispatching.tick(args.transition.dispatch, now)
 end
-return { outcomes, args.read and redis.call('HGETALL', P .. 'delivery:' .. args.deliveries[1].name) or {} }
+return { outcomes, args.read and record.all(P .. 'delivery:' .. args.deliveries[1].name) or {} }

@@ -45,7 +45,7 @@ if args.bytes_max then
   local after = quotas.expected_bytes(args.tenant, added, quotas.caused_by(wishes, args.steps))
   if after > before and after > args.bytes_max then return 'heavy' end
 end
-records.set_fields(endpoint, args.fields)
+record.set(endpoint, args.fields)
 redis.call('HSET', endpoint, 'bytes', args.bytes)
 quotas.add_usage(args.tenant, 'bytes', grown)
 if args.claim then redis.call('HSET', args.claims, args.claim, args.name) end

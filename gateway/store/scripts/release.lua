@@ -10,13 +10,13 @@
 -- Returns 1: send the last byte | 0: never send it
 local job = KEYS[1]
 local state, epoch, run = ARGV[1], ARGV[2], ARGV[3]
-local found = redis.call('HMGET', job, 'state', 'epoch', 'released_at', 'run', 'start_by')
-local released_at, start_by = found[3], tonumber(found[5])
+local found = { record.get(job, 'state'), record.get(job, 'epoch'), nil, record.get(job, 'run') }
+local released_at, start_by = record.get(job, 'released_at'), tonumber(record.get(job, 'start_by'))
 if found[1] ~= state or found[2] ~= epoch or (found[4] or '') ~= run then return 0 end
 if not released_at then
   local now = call.now_ms()
   if start_by and now >= start_by then return 0 end
-  redis.call('HSET', job, 'released_at', now)
+  record.set(job, { released_at = now })
   records.note_history(job, now, 'event', 'released', 'epoch', epoch)
   quotas.write_counted_bytes()
 end

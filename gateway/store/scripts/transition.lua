@@ -8,7 +8,7 @@
 -- is a separate step, but uses the same function to change states.
 --
 -- Returns {outcome, state before, state after, record as a flat list or {}}; outcome: as of `effects.apply_transition`
-local record = KEYS[1]
+local key = KEYS[1]
 local transition, body = cjson.decode(ARGV[1]), ARGV[2]
-local result = effects.apply_transition(record, transition, body, call.now_ms())
-return { result.outcome, result.before, result.after, transition.read and redis.call('HGETALL', record) or {} }
+local result = effects.apply_transition(key, transition, body, call.now_ms())
+return { result.outcome, result.before, result.after, transition.read and record.all(key) or {} }

@@ -20,16 +20,21 @@ LEAVE: Final = "lanes.finish(ARGV[1], ARGV[2])"
 REACTIVATE: Final = "lanes.reactivate(ARGV[1], ARGV[2])"
 SET_DUE: Final = "lanes.set_due(ARGV[1], ARGV[2], tonumber(ARGV[3]))"
 GIVE_BACK: Final = "lanes.give_back(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))"
-DISPATCH: Final = "return dispatching.dispatch(cjson.decode(ARGV[1]), tonumber(ARGV[2]))"
+DISPATCH: Final = "return dispatching.tick(cjson.decode(ARGV[1]), tonumber(ARGV[2]))"
 JUDGE: Final = "circuit_breaker.judge(cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), tonumber(ARGV[3]))"
 
 Call = Callable[..., Awaitable[Any]]
+
+
+def as_call(snippet: str) -> str:
+    """The snippet as the body of a verb: what it leaves to the end of its call is done."""
+    return f"return lanes.finish_call((function()\n{snippet}\nend)())"
 
 
 def caller(redis: Redis) -> Call:
     """`await call(ENTER, role, ticket, kind, now)` and so on."""
 
     async def call(snippet: str, *args: Any) -> Any:
-        return await redis.eval(PARTS + snippet, 0, *args)  # type: ignore[misc]
+        return await redis.eval(PARTS + as_call(snippet), 0, *args)  # type: ignore[misc]
 
     return call

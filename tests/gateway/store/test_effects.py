@@ -59,7 +59,7 @@ def test_the_header_of_the_effects_in_lua_lists_them_in_the_order_of_python() ->
 
 def test_lua_applies_the_effects_in_that_order() -> None:
     steps = [_function(name) for name in ("settled_already", "write_fields", "record_history")]
-    after = _function("apply_transition")
+    after = _function("apply")
     applied = [
         re.findall(r"(?:effects|wanted)\.(\w+)", text)
         for text in (*steps, after[after.index("change_state(key") :])

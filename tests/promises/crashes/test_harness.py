@@ -122,7 +122,15 @@ def replaced(verb: str, old: str, new: str) -> Change:
     ("change", "name", "points"),
     [
         (replaced("release", "then return 0 end", "then return 1 end"), "plain", ["claimed.after"]),
-        (replaced("lanes", "SREM', r .. ':again'", "SCARD', r .. ':again'"), "plain", []),
+        (
+            replaced(
+                "lanes",
+                "redis.call('SREM', P .. role .. ':again', ticket)\n",
+                "redis.call('SCARD', P .. role .. ':again', ticket)\n",
+            ),
+            "plain",
+            [],
+        ),
         (
             replaced("lanes", "HDEL', r .. ':holders', ticket", "HGET', r .. ':holders', ticket"),
             "plain",

@@ -125,8 +125,8 @@ EVIDENCE: Final = (
         "a_task_may_be_two_jobs",
         "gateway/store/scripts/lib/tasks.lua",
         "assign",
-        "  if owner and owner ~= job then\n    local record",
-        "  if owner == '' then\n    local record",
+        "  if owner and owner ~= job then\n    local other",
+        "  if owner == '' then\n    local other",
         "two clients are given one video",
         (
             named(

@@ -207,7 +207,7 @@ SUBMISSION: Final = (
     Mutant(
         "epoch_not_bumped",
         "gateway/store/jobs.py",
-        "RedisJobStore.claim",
+        "RedisJobStore._claiming",
         'AddToFields({"epoch": 1})',
         'AddToFields({"epoch": 0})',
         "two submissions cannot be told apart: no fence holds",
@@ -216,7 +216,7 @@ SUBMISSION: Final = (
     Mutant(
         "claim_keeps_an_old_release",
         "gateway/store/jobs.py",
-        "RedisJobStore.claim",
+        "RedisJobStore._claiming",
         'UnsetFields(["released_at", "evidence"])',
         'UnsetFields(["evidence"])',
         "a submission counts as released before it was: the sweep calls it unknown, a cancel comes too late",
@@ -226,7 +226,7 @@ SUBMISSION: Final = (
         "claim_is_not_repeatable",
         "gateway/store/scripts/lib/effects.lua",
         "settled_already",
-        "redis.call('HGET', key, 'run') == wanted.claim.run then",
+        "record.get(key, 'run') == wanted.claim.run then",
         "wanted.claim.run == '' then",
         "a claim whose answer was lost is asked again, refused, and its job lies until the lease runs out",
         (LAYER_1, named("workers/confirm_tasks", "the_same_claim_made_again_goes_on_and_another_is_refused")),
@@ -352,8 +352,8 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "weights_are_ignored",
-        "gateway/store/scripts/lib/dispatching.lua",
-        "turn_cost",
+        "gateway/store/scripts/lib/turns.lua",
+        "cost",
         "return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')",
         "return 1",
         "a tenant that pays for three times as much of the upstream gets as little as all others",

@@ -174,7 +174,7 @@ def _check_told(dump: Dump, job: ModelJob) -> None:
     steps = kinds - set(FINAL_TYPES)  # made a while after the step itself
     assert kinds - steps == set(job.told)
     assert len(set(job.told)) == len(job.told)
-    owed = set(dump.keys.get(f"{{gw}}:job:{job.name}:deliveries", ()))
+    owed = {f"dlv_{name}" for name in dump.keys.get(f"{{gw}}:job:{job.name}:deliveries", ())}
     wanted = set()
     for kind in (*job.told, *steps):
         names = [

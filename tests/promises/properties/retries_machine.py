@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.dispatch import HealthLimits, Role, RoleLimits
 from gateway.store import arguments, script_library
-from tests.gateway.store.lane_scripts import ENTER, JUDGE, LEAVE, SET_DUE
+from tests.gateway.store.lane_scripts import ENTER, JUDGE, LEAVE, SET_DUE, as_call
 from tests.promises.crashes.store import Server, on_virtual_clock
 from tests.promises.properties import dump, invariants
 from tests.promises.properties.dump import Lanes
@@ -56,7 +56,7 @@ class RetriesMachine(RuleBasedStateMachine):
         return dump.read(self.server, DELIVER).role(Role.DELIVER)
 
     def call(self, snippet: str, *args: str | int | bytes) -> Any:
-        return self.server.client.eval(_PARTS + snippet, 1, f"{{gw}}:@{self.stage.now_ms()}", *args)
+        return self.server.client.eval(_PARTS + as_call(snippet), 1, f"{{gw}}:@{self.stage.now_ms()}", *args)
 
     @initialize(caps=st.lists(st.integers(1, 5), max_size=2))
     def give_caps(self, caps: list[int]) -> None:

@@ -42,11 +42,11 @@ local function slots_left(slots, cut_at, interval, now)
 end
 
 -- JudgeAccount. Applies the upstream's answer to the account. answer = {kind = "accepted" | "busy" | "refused",
--- retry_after_ms, status, code, reason, account}; `record`: of the job; `limits`: of the submit role (dispatching.lua).
+-- retry_after_ms, status, code, reason, account}; `job`: its record; `limits`: of the submit role (dispatching.lua).
 -- A 429 halves the slots. They grow by one whenever as many submissions as slots were accepted, and with time.
-function account_health.judge(record, answer, limits, now)
+function account_health.judge(job, answer, limits, now)
   local kind, account = answer.kind, answer.account
-  local began = tonumber(redis.call('HGET', record, 'submitting_at') or '0')
+  local began = tonumber(record.get(job, 'submitting_at') or '0')
   local key, slots = account_slots.key(account), limits.slots
   for _, one in ipairs(limits.accounts) do
     if one.name == account then slots = one.slots end
@@ -146,9 +146,9 @@ end
 
 -- Assigns the account to the ticket, which holds a slot. `own`: the account of its previous dispatch.
 function account_health.use(one, ticket, own, several)
-  local record = account_slots.job_of(ticket)
+  local job = account_slots.job_of(ticket)
   account_slots.assign(ticket, one.name)
-  if own ~= one.name and redis.call('EXISTS', record) == 1 then account_slots.write(record, one.name) end
+  if own ~= one.name and record.get(job, 'state') then account_slots.write(job, one.name) end
   if several then
     redis.call('SET', TURN, one.turns)
     one.turns = one.turns + 1 / one.weight

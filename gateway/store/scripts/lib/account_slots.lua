@@ -34,8 +34,8 @@ function account_slots.job_of(ticket)
   return P .. 'job:' .. string.sub(ticket, string.find(ticket, '|', 1, true) + 1)
 end
 
-function account_slots.account_of(record)
-  return redis.call('HGET', record, 'account') or MAIN
+function account_slots.account_of(key)
+  return record.get(key, 'account') or MAIN
 end
 
 -- The ticket by which the job's tasks are polled: the lanes of the confirm role are the accounts.
@@ -69,18 +69,17 @@ function account_slots.taken(account)
   return taken
 end
 
-function account_slots.write(record, account)
-  if account == MAIN then redis.call('HDEL', record, 'account') else redis.call('HSET', record, 'account', account) end
+function account_slots.write(key, account)
+  if account == MAIN then record.unset(key, 'account') else record.set(key, { account = account }) end
 end
 
 -- The account of the last dispatch of the ticket's job, and whether the job is bound to it, because money may have been
 -- spent there (as in `Job.spend` of gateway/jobs.py).
 function account_slots.pinned_to(ticket)
-  local found = redis.call('HMGET', account_slots.job_of(ticket), 'account', 'released_at', 'task_id', 'earlier',
-    'evidence', 'resubmits')
-  local account, released_at, task, earlier, evidence = found[1], found[2], found[3], found[4], found[5]
-  local resubmits = tonumber(found[6] or '0')
-  return account or MAIN, released_at or task or earlier or evidence or resubmits > 0
+  local job = account_slots.job_of(ticket)
+  local task, earlier, evidence = record.get(job, 'task_id'), record.get(job, 'earlier'), record.get(job, 'evidence')
+  local resubmits = tonumber(record.get(job, 'resubmits') or '0')
+  return account_slots.account_of(job), record.get(job, 'released_at') or task or earlier or evidence or resubmits > 0
 end
 
 -- The ticket waits for room in that account; the tickets behind it in its lane do not.
@@ -97,24 +96,24 @@ function account_slots.unpin(ticket)
 end
 
 -- Stores that the task belongs to the account, which may differ from that of the job's last dispatch.
-function account_slots.note_task(record, task, account)
-  local known = redis.call('HGET', record, 'elsewhere')
+function account_slots.note_task(key, task, account)
+  local known = record.get(key, 'elsewhere')
   local others = cjson.decode(known or '{}')
-  if (others[task] or account_slots.account_of(record)) == account then return end
+  if (others[task] or account_slots.account_of(key)) == account then return end
   others[task] = account
-  redis.call('HSET', record, 'elsewhere', cjson.encode(others))
+  record.set(key, { elsewhere = cjson.encode(others) })
 end
 
 -- The job's newest submission turns out to belong to another account. Its earlier tasks stay with the previous one.
-function account_slots.move_job(record, account)
-  local before = account_slots.account_of(record)
+function account_slots.move_job(key, account)
+  local before = account_slots.account_of(key)
   if before == account then return end
-  local found = redis.call('HMGET', record, 'task_id', 'earlier', 'elsewhere')
-  local newest, earlier, others = found[1], cjson.decode(found[2] or '[]'), cjson.decode(found[3] or '{}')
+  local newest, earlier = record.get(key, 'task_id'), cjson.decode(record.get(key, 'earlier') or '[]')
+  local others = cjson.decode(record.get(key, 'elsewhere') or '{}')
   if newest then earlier[#earlier + 1] = newest end
   for _, task in ipairs(earlier) do others[task] = others[task] or before end
-  if next(others) then redis.call('HSET', record, 'elsewhere', cjson.encode(others)) end
-  account_slots.write(record, account)
+  if next(others) then record.set(key, { elsewhere = cjson.encode(others) }) end
+  account_slots.write(key, account)
 end
 
 return account_slots

@@ -16,6 +16,10 @@ function call.kept(name)
   return kept[name]
 end
 
+function call.forget(name)
+  kept[name] = nil
+end
+
 -- Milliseconds since the epoch, by this server's clock.
 function call.now_ms()
   local t = redis.call('TIME')

@@ -61,68 +61,6 @@ local function choose_ticket(role, lane, limits, open, special)
   return ticket, true, tenant
 end
 
-local function turn_of(r)
-  return tonumber(redis.call('GET', r .. ':turn') or '0')
-end
-
--- For each tenant that may have more slots, the same number of lanes that wait for it become active again, and are
--- served in turn. A lane that does not use its turn lets another one go (`forget_tenant` of lanes.lua). Returns
--- whether there was one.
-local function readmit_lanes(r, most)
-  local found = false
-  for _, tenant in ipairs(redis.call('SMEMBERS', r .. ':relieved')) do
-    redis.call('SREM', r .. ':relieved', tenant)
-    local room = most - tonumber(redis.call('HGET', r .. ':tenant_inflight', tenant) or '0')
-    local freed = room > 0 and redis.call('ZPOPMIN', r .. ':crowd:' .. tenant, room) or {}
-    for i = 1, #freed, 2 do
-      redis.call('ZADD', r .. ':fair', math.max(tonumber(freed[i + 1]), turn_of(r)), freed[i])
-      found = true
-    end
-  end
-  return found
-end
-
--- How many turns one dispatch counts for the lane. `special`: as for `choose_ticket`, some lane has a weight of its
--- own.
-local function turn_cost(r, lane, special)
-  return 1 / tonumber(special and redis.call('HGET', r .. ':weights', lane) or '1')
-end
-
--- The next lane, with its turns served. `open`: retries may be dispatched, so blocked lanes may go; `most`: slots per
--- tenant, or nil.
-local function next_lane(r, open, most)
-  local freed = open and redis.call('ZPOPMIN', r .. ':blocked') or {}
-  if freed[1] then return freed[1], math.max(tonumber(freed[2]), turn_of(r)) end
-  local first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
-  if not first[1] and most and readmit_lanes(r, most) then
-    first = redis.call('ZRANGE', r .. ':fair', 0, 0, 'WITHSCORES')
-  end
-  return first[1], tonumber(first[2])
-end
-
--- Makes the lane inactive, because none of its tickets may go. If it is empty or full, `lanes.enter` or `free_slot`
--- makes it active again; otherwise it waits for the retries' share, or for its tenant (`why`, from `choose_ticket`).
-local function sideline_lane(role, lane, served, why, tenant)
-  local r = P .. role
-  if why == 'tenant' then
-    lanes.set_tenant(r, lane, tenant)
-    redis.call('ZADD', r .. ':crowd:' .. tenant, served, lane)
-    redis.call('ZREM', r .. ':fair', lane)
-    return
-  end
-  lanes.deactivate(role, lane, served)
-  if why == 'share' then redis.call('ZADD', r .. ':blocked', served, lane) end
-  if redis.call('EXISTS', r .. ':lane:' .. lane) == 0 then redis.call('SREM', r .. ':leant', lane) end
-end
-
--- Forgets the turns of idle lanes that are not above the present turn, and all turns when no lane is active. Otherwise
--- every lane that ever existed would be kept.
-local function forget_turns(r, nobody)
-  local last = nobody and redis.call('ZRANGE', r .. ':idle', -1, -1, 'WITHSCORES') or {}
-  if last[1] then redis.call('SET', r .. ':turn', math.max(tonumber(last[2]), turn_of(r))) end
-  redis.call('ZREMRANGEBYSCORE', r .. ':idle', '-inf', turn_of(r))
-end
-
 -- Dispatches jobs that wait for room in the account that they are bound to. They go before unbound jobs, unless their
 -- lane is paused or full. Returns how many.
 local function dispatch_pinned(rooms, room, limits, special, now)
@@ -153,6 +91,25 @@ local function wait_for_account(lane, ticket, account, now)
   account_slots.pin(ticket, account, now)
 end
 
+-- Dispatches the ticket that would be the only one that waits, if its lane, its tenant and its account have room.
+-- Returns how many.
+local function dispatch_directly(role, one, limits, rooms, now)
+  local r, ticket, submit = P .. role, one.ticket, role == 'submit'
+  local lane, tenant, full, account, own = lanes.lane_of(ticket), nil, false, nil, nil
+  if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= limits.lane_slots then return 0 end
+  if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
+  if full then return 0 end
+  if submit then
+    account, own = account_health.choose(ticket, rooms)
+    if not account then return 0 end
+  end
+  call.kept('entering')[role] = nil
+  log.record_timing('wait:' .. role, now - one.now)
+  lanes.take_slot(role, ticket, limits.lease_ms, now, tenant)
+  if submit then account_health.use(account, ticket, own, #rooms > 1) end
+  return 1
+end
+
 -- Moves waiting tickets from the lanes to arq. limits = {slots, lane_slots, lease_ms, batch: at most, interval_ms: per
 -- dispatch, 0 without a rate, probe_ms: between probes of a paused account, retry_share: the share of the slots that
 -- retries may hold}, in the submit role also {accounts: as of account_health.lua}, and in the deliver role {health:
@@ -160,6 +117,8 @@ end
 function dispatching.dispatch_role(role, limits, now)
   local r, submit = P .. role, role == 'submit'
   local room, dispatched, interval, next_due, rooms = limits.batch, 0, limits.interval_ms, nil, nil
+  local one, waiting = lanes.only_entering(role), redis.call('ZCARD', r .. ':waiting')
+  if waiting == 0 and not one then return 0 end
   if submit then
     local open
     if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
@@ -174,13 +133,25 @@ function dispatching.dispatch_role(role, limits, now)
     room = math.min(room, open)
   end
   if room <= 0 then return 0 end
-  local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights') > 0
-  local share, open, nobody = limits.retry_share, 0, false
-  if limits.tenant_slots then readmit_lanes(r, limits.tenant_slots) end
-  if share < 1 then open = share_of(share, limits.slots) - redis.call('SCARD', r .. ':retrying') end
-  if submit then dispatched = dispatch_pinned(rooms, room, limits, special, now) end
-  while dispatched < room do
-    local lane, served = next_lane(r, open > 0, limits.tenant_slots)
+  -- one question instead of one for each: often, none of them exists
+  local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights', r .. ':blocked',
+    r .. ':relieved', r .. ':retrying', r .. ':leant', r .. ':pinned', r .. ':idle', r .. ':parked') > 0
+  local share, open, nobody, served_lanes = limits.retry_share, 0, false, {}
+  if special and limits.tenant_slots then turns.readmit(r, limits.tenant_slots) end
+  if share < 1 then
+    open = share_of(share, limits.slots) - (special and redis.call('SCARD', r .. ':retrying') or 0)
+  end
+  -- the last slot is taken in the order of turns, which others will wait for
+  if one and waiting == 0 and room > 1 and not special and not (one.again and share < 1) then
+    dispatched = dispatch_directly(role, one, limits, rooms, now)
+  end
+  if one and dispatched == 0 then
+    lanes.enter_now(role)
+    waiting = 1 + waiting
+  end
+  if submit and special then dispatched = dispatch_pinned(rooms, room, limits, special, now) end
+  while dispatched < room and (special or dispatched < waiting) do
+    local lane, served = turns.next_lane(r, special and open > 0, limits.tenant_slots)
     if not lane then
       nobody = true
       break
@@ -189,13 +160,16 @@ function dispatching.dispatch_role(role, limits, now)
     local account, own
     if ticket and submit then account, own = account_health.choose(ticket, rooms) end
     if not ticket then
-      sideline_lane(role, lane, served, again, tenant)
+      special = true
+      turns.sideline(role, lane, served, again, tenant)
     elseif submit and not account then
+      special = true
       wait_for_account(lane, ticket, own, now)
     else
       if submit then ranks.leave_lane(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
       redis.call('SET', r .. ':turn', served)
-      redis.call('ZADD', r .. ':fair', served + turn_cost(r, lane, special), lane)
+      served_lanes[lane] = true
+      redis.call('ZADD', r .. ':fair', served + turns.cost(r, lane, special), lane)
       log.record_timing('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
       redis.call('ZREM', r .. ':waiting', ticket)
       if again then
@@ -208,9 +182,13 @@ function dispatching.dispatch_role(role, limits, now)
       dispatched = dispatched + 1
     end
   end
-  forget_turns(r, nobody)
+  if special then
+    turns.forget(r, nobody)
+  elseif next(served_lanes) and dispatched == waiting and dispatched < room then
+    turns.forget_lanes(r, served_lanes)
+  end
   if submit and dispatched > 0 then
-    queue_position.note_pace(now, dispatched)
+    queue_position.note_pace(now, dispatched, waiting > dispatched)
     account_health.note_used(rooms, limits.probe_ms, now)
   end
   if next_due and dispatched > 0 then redis.call('SET', r .. ':tat', next_due + dispatched * interval) end
@@ -222,9 +200,25 @@ end
 function dispatching.dispatch(roles, now)
   local dispatched, more = 0, false
   for role, limits in pairs(roles) do
-    lanes.promote_due(role, now)
+    lanes.enter_due(role, now)
     local some = dispatching.dispatch_role(role, limits, now)
     dispatched, more = dispatched + some, more or some == limits.batch
+  end
+  return dispatched, more
+end
+
+-- The same, after lanes whose pause has ended are tried. Then forgets what is left of lanes where nothing waits.
+function dispatching.tick(roles, now)
+  for role in pairs(roles) do lanes.end_pauses(role, now) end
+  local dispatched, more = dispatching.dispatch(roles, now)
+  for role, limits in pairs(roles) do
+    local r = P .. role
+    local left = redis.call('EXISTS', r .. ':fair', r .. ':idle', r .. ':relieved')
+    if left > 0 and redis.call('EXISTS', r .. ':waiting') == 0 then
+      if limits.tenant_slots then turns.readmit(r, limits.tenant_slots) end
+      turns.forget_lanes(r, {})
+      turns.forget(r, true)
+    end
   end
   return dispatched, more
 end

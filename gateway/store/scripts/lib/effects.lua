@@ -52,7 +52,7 @@ end
 local function poll_after(key, effect, now)
   local wait = effect.after_ms
   if effect.deviations then wait = records.typical_duration(effect.kind, effect.deviations, wait) end
-  if effect.at_once_if_called_back and redis.call('HEXISTS', key, 'called_back_at') == 1 then wait = 0 end
+  if effect.at_once_if_called_back and record.get(key, 'called_back_at') then wait = 0 end
   lanes.set_due(effect.role, effect.ticket, now + wait)
 end
 
@@ -82,7 +82,7 @@ end
 local function add_late_result(key, effect, body, now)
   if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end
   quotas.count_bytes(key, quotas.growth_of(key, effect.fields, {}))
-  records.set_fields(key, effect.fields)
+  record.set(key, effect.fields)
   records.owe_event(effect.event, body)
   return true
 end
@@ -98,8 +98,8 @@ local function settled_already(key, guard, wanted)
   if holder and not lanes.is_newest_dispatch(holder.role, holder.ticket, holder.number) then
     return { outcome = 'stale', before = '', after = '' }
   end
-  if wanted.claim and redis.call('HGET', key, 'run') == wanted.claim.run then -- a repeat of the same claim
-    local state = redis.call('HGET', key, 'state')
+  if wanted.claim and record.get(key, 'run') == wanted.claim.run then -- a repeat of the same claim
+    local state = record.get(key, 'state')
     return { outcome = 'moved', before = state, after = state }
   end
   if wanted.spend_budget and budget_is_spent(wanted.spend_budget) then
@@ -107,9 +107,10 @@ local function settled_already(key, guard, wanted)
   end
 end
 
--- The move and all its effects. `body`: of the event. Returns the result of `transitions.change_state`; outcome also
--- "stale": not the holder | "late": stored beside a final record | "over_budget".
-function effects.apply_transition(key, transition, body, now)
+-- The move and all its effects, but no dispatch. `body`: of the event. Returns the result of
+-- `transitions.change_state`; outcome also "stale": not the holder | "late": stored beside a final record |
+-- "over_budget".
+function effects.apply(key, transition, body, now)
   local wanted = transition.effects
   local result = settled_already(key, transition.guard, wanted)
   if result then return result end
@@ -143,6 +144,13 @@ function effects.apply_transition(key, transition, body, now)
   if wanted.judge_account then account_health.judge(key, wanted.judge_account, transition.dispatch.submit, now) end
   if wanted.tally then add_to_tally(wanted.tally) end
   if wanted.record_audit and went_on then log.write_audit(now, wanted.record_audit) end
+  return result
+end
+
+-- The same for the only transition of a call.
+function effects.apply_transition(key, transition, body, now)
+  local result = effects.apply(key, transition, body, now)
+  if result.outcome == 'fenced' or result.outcome == 'stale' then return result end
   quotas.write_counted_bytes()
   dispatching.dispatch(transition.dispatch, now)
   return result

@@ -37,37 +37,13 @@ function lanes.lane_of(ticket)
   return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
 end
 
--- Counts the lane's slots for the tenant from now on, also those that it already holds.
-function lanes.set_tenant(r, lane, tenant)
-  if redis.call('HSETNX', r .. ':tenants', lane, tenant) == 0 then return end
-  local held = redis.call('HGET', r .. ':inflight', lane)
-  if held then redis.call('HINCRBY', r .. ':tenant_inflight', tenant, held) end
-end
-
--- The lane became inactive, or freed a slot: another lane that waits for its tenant may go. If the lane holds no slot
--- and does not wait for its tenant, its tenant is forgotten.
-local function forget_tenant(r, lane)
-  local tenant = redis.call('HGET', r .. ':tenants', lane)
-  if not tenant then return end
-  local waiting = r .. ':crowd:' .. tenant
-  if redis.call('EXISTS', waiting) == 1 then redis.call('SADD', r .. ':relieved', tenant) end
-  if redis.call('HEXISTS', r .. ':inflight', lane) == 0 and not redis.call('ZSCORE', waiting, lane) then
-    redis.call('HDEL', r .. ':tenants', lane)
-  end
-end
-
-local function waits_for_tenant(r, lane)
-  local tenant = redis.call('HGET', r .. ':tenants', lane)
-  return tenant and redis.call('ZSCORE', r .. ':crowd:' .. tenant, lane)
-end
-
 -- Makes the lane active, unless it is paused or waits for its tenant. `retry`: only a retry or a retry's slot was
 -- added, which does not help a blocked lane.
 local function activate(role, lane, retry)
   local r = P .. role
   if redis.call('ZSCORE', r .. ':fair', lane) or redis.call('ZSCORE', r .. ':parked', lane) then return end
   if retry and redis.call('ZSCORE', r .. ':blocked', lane) then return end
-  if waits_for_tenant(r, lane) then return end
+  if role == 'deliver' and lane_tenants.waits(r, lane) then return end
   redis.call('ZREM', r .. ':blocked', lane)
   local mine = tonumber(redis.call('ZSCORE', r .. ':idle', lane) or '0')
   local turn = tonumber(redis.call('GET', r .. ':turn') or '0')
@@ -79,7 +55,7 @@ end
 function lanes.deactivate(role, lane, served)
   redis.call('ZREM', P .. role .. ':fair', lane)
   redis.call('ZADD', P .. role .. ':idle', served, lane)
-  forget_tenant(P .. role, lane)
+  lane_tenants.forget(P .. role, lane)
 end
 
 -- Pauses the lane until then (ms, or "+inf": until it is resumed). Waiting tickets stay in it.
@@ -89,7 +65,7 @@ function lanes.pause(role, lane, till)
   redis.call('HDEL', r .. ':pauses', lane)
   redis.call('SREM', r .. ':probing', lane)
   redis.call('ZREM', r .. ':blocked', lane)
-  local served = redis.call('ZSCORE', r .. ':fair', lane) or waits_for_tenant(r, lane)
+  local served = redis.call('ZSCORE', r .. ':fair', lane) or lane_tenants.waits(r, lane)
   if not served then return end
   redis.call('ZREM', r .. ':crowd:' .. (redis.call('HGET', r .. ':tenants', lane) or ''), lane)
   lanes.deactivate(role, lane, served)
@@ -109,6 +85,13 @@ function lanes.resume(role, lane)
   return ended > 0
 end
 
+local function enter_lane(r, role, lane, ticket, now, again, priority)
+  if role == 'submit' and again then account_slots.unpin(ticket) end
+  redis.call('ZADD', r .. ':lane:' .. lane, ranks.rank_of(role, lane, again, priority), ticket)
+  redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
+  activate(role, lane, again)
+end
+
 -- `again`: false (new work), true (a retry or a requested redelivery), or 'recovered': part of a recovery, behind
 -- everything else in its lane. `priority`: of new work of the submit role. A ticket that holds a slot enters when the
 -- slot is given back.
@@ -118,10 +101,37 @@ function lanes.enter(role, ticket, now, again, priority)
     redis.call('SADD', r .. ':again', ticket)
     return
   end
-  if role == 'submit' and again then account_slots.unpin(ticket) end
-  redis.call('ZADD', r .. ':lane:' .. lane, ranks.rank_of(role, lane, again, priority), ticket)
-  redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
-  activate(role, lane, again)
+  enter_lane(r, role, lane, ticket, now, again, priority)
+end
+
+-- The same for a ticket that holds no slot, at the next dispatch of this call or at its end. If nothing else waits, the
+-- ticket is dispatched without entering its lane.
+function lanes.enter_soon(role, ticket, now, again, priority)
+  local entering = call.kept('entering')
+  entering[role] = entering[role] or {}
+  table.insert(entering[role], { ticket = ticket, now = now, again = again, priority = priority })
+end
+
+-- The only ticket of the role that enters soon, or nil; if there are several, they enter now.
+function lanes.only_entering(role)
+  local entering = call.kept('entering')[role] or {}
+  if #entering == 1 then return entering[1] end
+  lanes.enter_now(role)
+end
+
+function lanes.enter_now(role)
+  local entering = call.kept('entering')
+  for _, one in ipairs(entering[role] or {}) do
+    enter_lane(P .. role, role, lanes.lane_of(one.ticket), one.ticket, one.now, one.again, one.priority)
+  end
+  entering[role] = nil
+end
+
+-- The end of every call: writes what is not written yet, and returns what the function returned.
+function lanes.finish_call(...)
+  for role in pairs(call.kept('entering')) do lanes.enter_now(role) end
+  record.write()
+  return ...
 end
 
 -- `number`: of the dispatch.
@@ -132,16 +142,17 @@ function lanes.enqueue_at_arq(role, ticket, number, now)
   redis.call('SET', 'arq:job:' .. id, record, 'PX', lanes.RUNNABLE_MS)
   -- A number, not a time: arq compares the score with its own clock, which may be behind ours. Small numbers are past.
   redis.call('ZADD', queue, number, id)
-  if redis.call('LLEN', queue .. ':wake') < WAKE_CAP then redis.call('RPUSH', queue .. ':wake', '1') end
+  if redis.call('RPUSH', queue .. ':wake', '1') > WAKE_CAP then redis.call('LPOP', queue .. ':wake') end
 end
 
 -- `tenant`: the owner of the lane, if its slots are limited.
 function lanes.take_slot(role, ticket, lease_ms, now, tenant)
   local r = P .. role
   if tenant then
-    lanes.set_tenant(r, lanes.lane_of(ticket), tenant)
+    lane_tenants.set(r, lanes.lane_of(ticket), tenant)
     redis.call('HINCRBY', r .. ':tenant_inflight', tenant, 1)
   end
+  call.kept('dispatched')[ticket] = true
   local number = redis.call('INCR', r .. ':rings')
   redis.call('ZADD', r .. ':slots', now + lease_ms, ticket)
   redis.call('HSET', r .. ':holders', ticket, number)
@@ -170,23 +181,25 @@ function lanes.set_due(role, ticket, at)
   redis.call('ZADD', P .. role .. ':due', 'LT', at, ticket)
 end
 
--- Frees the slot only if it is taken, so that giving it back twice is harmless.
+-- Frees the slot only if it is taken, so that giving it back twice is harmless. Returns whether it was.
 local function free_slot(role, ticket)
   local r, lane = P .. role, lanes.lane_of(ticket)
-  if redis.call('ZREM', r .. ':slots', ticket) == 0 then return end
+  if redis.call('ZREM', r .. ':slots', ticket) == 0 then return false end
   redis.call('HDEL', r .. ':holders', ticket)
   if role == 'submit' then account_slots.unassign(ticket) end
-  if redis.call('HINCRBY', r .. ':inflight', lane, -1) <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
-  local tenant = redis.call('HGET', r .. ':tenants', lane)
+  local held = redis.call('HINCRBY', r .. ':inflight', lane, -1)
+  if held <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
+  local tenant = role == 'deliver' and redis.call('HGET', r .. ':tenants', lane)
   if tenant then
     local left = redis.call('HINCRBY', r .. ':tenant_inflight', tenant, -1)
     if left <= 0 then redis.call('HDEL', r .. ':tenant_inflight', tenant) end
-    forget_tenant(r, lane)
+    lane_tenants.forget(r, lane, tenant, held > 0)
   end
   if redis.call('SREM', r .. ':retrying', ticket) == 1 and redis.call('HINCRBY', r .. ':retries', lane, -1) <= 0 then
     redis.call('HDEL', r .. ':retries', lane)
   end
   if redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then activate(role, lane, true) end
+  return true
 end
 
 -- `due_at` (or nil): when the ticket is due again; at once if it became due while it held the slot.
@@ -199,10 +212,16 @@ function lanes.give_back(role, ticket, now, due_at)
   end
 end
 
+-- The ticket is never due. A ticket that holds a slot is nowhere else.
+local function forget_due(role, ticket)
+  redis.call('SREM', P .. role .. ':again', ticket)
+  redis.call('ZREM', P .. role .. ':due', ticket)
+end
+
 local function withdraw(role, ticket)
   local r = P .. role
-  redis.call('SREM', r .. ':again', ticket)
-  redis.call('ZREM', r .. ':due', ticket)
+  lanes.enter_now(role)
+  forget_due(role, ticket)
   redis.call('ZREM', r .. ':waiting', ticket)
   redis.call('ZREM', r .. ':lane:' .. lanes.lane_of(ticket), ticket)
   if role == 'submit' then
@@ -213,23 +232,21 @@ end
 
 -- Removes the ticket from wherever it is: lane, due times and slot.
 function lanes.finish(role, ticket)
-  free_slot(role, ticket)
-  withdraw(role, ticket)
+  if free_slot(role, ticket) then forget_due(role, ticket) else withdraw(role, ticket) end
 end
 
 -- The ticket holds a slot until it is given back, and no longer waits: the upstream has work for it.
 function lanes.hold_until_given_back(role, ticket)
   local r = P .. role
-  if not redis.call('ZSCORE', r .. ':slots', ticket) then
-    redis.call('HINCRBY', r .. ':inflight', lanes.lane_of(ticket), 1)
-  end
-  redis.call('ZADD', r .. ':slots', '+inf', ticket)
+  local held = redis.call('ZSCORE', r .. ':slots', ticket)
+  if not held then redis.call('HINCRBY', r .. ':inflight', lanes.lane_of(ticket), 1) end
+  if held ~= 'inf' then redis.call('ZADD', r .. ':slots', '+inf', ticket) end
   if role == 'submit' then account_slots.assign(ticket, account_slots.account_of(account_slots.job_of(ticket))) end
-  withdraw(role, ticket)
+  if held then forget_due(role, ticket) else withdraw(role, ticket) end
 end
 
--- Due tickets enter their lanes, in the order of their due times, and lanes whose pause has ended are tried.
-function lanes.promote_due(role, now)
+-- Lanes whose pause has ended are tried.
+function lanes.end_pauses(role, now)
   local r = P .. role
   for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', r .. ':parked', lane)
@@ -237,9 +254,20 @@ function lanes.promote_due(role, now)
     redis.call('SADD', r .. ':probing', lane)
     lanes.reactivate(role, lane)
   end
-  for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)) do
-    redis.call('ZREM', r .. ':due', ticket)
-    lanes.enter(role, ticket, now, true)
+end
+
+-- Due tickets enter their lanes, in the order of their due times.
+function lanes.enter_due(role, now)
+  local r = P .. role
+  local due = redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)
+  if #due == 0 then return end
+  redis.call('ZREM', r .. ':due', unpack(due))
+  for _, ticket in ipairs(due) do
+    if redis.call('ZSCORE', r .. ':slots', ticket) then
+      redis.call('SADD', r .. ':again', ticket)
+    else
+      lanes.enter_soon(role, ticket, now, true)
+    end
   end
 end
 

@@ -37,7 +37,7 @@ function log.record_timing(name, ms)
     end
   end
   redis.call('HINCRBY', P .. 'timings', name .. '|' .. bucket, 1)
-  redis.call('HINCRBY', P .. 'timings', name .. '|sum', math.max(0, math.floor(ms)))
+  if ms >= 1 then redis.call('HINCRBY', P .. 'timings', name .. '|sum', math.floor(ms)) end
 end
 
 -- Adds an audit entry to {gw}:audit, oldest first: who (the id of a key) and by which request. Trimmed only by age

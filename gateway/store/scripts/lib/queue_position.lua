@@ -7,13 +7,15 @@ local queue_position = {}
 local PACE = P .. 'submit:pace'
 local SAMPLES = 10 -- after which the mean has forgotten about two thirds of its past
 
-function queue_position.note_pace(now, handed)
+-- `waiting`: whether other jobs wait now.
+function queue_position.note_pace(now, dispatched, waiting)
   local found = redis.call('HMGET', PACE, 'at', 'busy', 'ms')
+  local mean = tonumber(found[3])
   if found[2] == '1' then
-    local one, mean = (now - found[1]) / handed, tonumber(found[3])
-    redis.call('HSET', PACE, 'ms', mean and mean + (one - mean) * math.min(1, handed / SAMPLES) or one)
+    local one = (now - found[1]) / dispatched
+    mean = mean and mean + (one - mean) * math.min(1, dispatched / SAMPLES) or one
   end
-  redis.call('HSET', PACE, 'at', now, 'busy', redis.call('EXISTS', P .. 'submit:waiting'))
+  redis.call('HSET', PACE, 'at', now, 'busy', waiting and 1 or 0, unpack(mean and { 'ms', mean } or {}))
 end
 
 -- The time from now until the next dispatch does not count for the pace.

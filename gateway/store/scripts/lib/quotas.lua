@@ -14,6 +14,7 @@
 local quotas = {}
 
 quotas.DELIVERY_BYTES = 2048 -- of a delivery and its places in indexes, with a short log
+local SHORT_LOG = 512 -- bytes of a log that DELIVERY_BYTES includes
 quotas.EVENT_BYTES = 256 -- of an event without its body
 local LARGE = { -- fields that may be large; a new job counts a constant for all others
   cancel_refused = true, claimed = true, error = true, late = true, log = true, metadata = true, output = true,
@@ -39,22 +40,28 @@ end
 
 function quotas.write_counted_bytes()
   for job, bytes in pairs(call.kept('bytes')) do
-    local tenant = bytes ~= 0 and redis.call('HGET', job, 'tenant')
+    local tenant = bytes ~= 0 and record.get(job, 'tenant')
     if tenant then
-      redis.call('HINCRBY', job, 'bytes', bytes)
+      record.add(job, 'bytes', bytes)
       quotas.add_usage(tenant, 'bytes', bytes)
     end
   end
+end
+
+local function counted_of(field, length)
+  return field == 'log' and math.max(0, length - SHORT_LOG) or length
 end
 
 -- How much longer the record's values get if `fields` are set and those in `gone` are removed.
 function quotas.growth_of(key, fields, gone)
   local grown = 0
   for field, value in pairs(fields) do
-    if LARGE[field] then grown = grown + #value - redis.call('HSTRLEN', key, field) end
+    if LARGE[field] then
+      grown = grown + counted_of(field, #value) - counted_of(field, redis.call('HSTRLEN', key, field))
+    end
   end
   for _, field in ipairs(gone) do
-    if LARGE[field] then grown = grown - redis.call('HSTRLEN', key, field) end
+    if LARGE[field] then grown = grown - counted_of(field, redis.call('HSTRLEN', key, field)) end
   end
   return grown
 end
@@ -81,10 +88,10 @@ end
 
 -- The job is finished: its media are deleted, and its events are counted as they are stored.
 function quotas.count_finished_job(job)
-  local found = redis.call('HMGET', job, 'tenant', 'event_bytes', 'media')
-  local tenant, event_bytes, media = found[1], found[2], found[3]
+  local event_bytes, media = record.get(job, 'event_bytes'), record.get(job, 'media')
+  local tenant = record.get(job, 'tenant')
   if not event_bytes then return end -- counted already, or Redis lost its record
-  redis.call('HDEL', job, 'event_bytes', 'media')
+  record.unset(job, 'event_bytes', 'media')
   quotas.add_usage(tenant, 'unfinished', -1)
   quotas.add_usage(tenant, 'event_bytes', -event_bytes)
   quotas.add_usage(tenant, 'media', -(media or 0))

@@ -4,7 +4,9 @@ local records = {}
 
 local QUARANTINE_KEPT = 1000
 records.NONCE_MS = 900000 -- a signed date may be off by 300 s in either direction
+local PATH_MS = 1000 -- how exactly the last callback's time is known
 local HISTORY_KEPT = 500 -- entries of one job's history
+local HISTORY_USUAL = 12 -- entries that a new job's bytes include
 local EVENTS_KEPT = 10000 -- the newest events of a tenant, for clients that missed some
 
 -- Updates the counts by state and, for jobs, the index by tenant and state.
@@ -21,7 +23,6 @@ end
 -- Updates the indexes of deliveries by state, for the tenant and the lane, in the order of creation. Dead letters of
 -- all tenants are in {gw}:dead, by time (`transitions.change_state`).
 function records.index_delivery(id, tenant, lane, state, from, created)
-  if from then redis.call('ZREM', P .. 'dead', id) end
   for _, stem in ipairs({ P .. 'tenant:' .. tenant .. ':deliveries:', P .. 'lane:' .. lane .. ':deliveries:' }) do
     if from then redis.call('ZREM', stem .. from, id) end
     if state then redis.call('ZADD', stem .. state, created, id) end
@@ -36,34 +37,26 @@ function records.note_history(key, now, ...)
     if fields[i + 1] ~= '' then entry[fields[i]] = fields[i + 1] end
   end
   local text, dropped = cjson.encode(entry), ''
-  if redis.call('RPUSH', key .. ':audit', text) > HISTORY_KEPT then
+  local number = redis.call('RPUSH', key .. ':audit', text)
+  if number > HISTORY_KEPT then
     -- drop from the middle: keep the first and the newest entries
     dropped = redis.call('LINDEX', key .. ':audit', HISTORY_KEPT / 2)
     redis.call('LSET', key .. ':audit', HISTORY_KEPT / 2, '')
     redis.call('LREM', key .. ':audit', 1, '')
   end
-  quotas.count_bytes(key, #text - #dropped)
+  if number > HISTORY_USUAL then quotas.count_bytes(key, #text - #dropped) end
 end
 
 -- Publishes an event to a tenant's clients, once: appends it to the tenant's stream, stores its id with the job, and
 -- publishes "<tenant> <job> <type> <id in the stream>" on the gateways' channel. Returns true if it is new.
 function records.publish_event(tenant, job, type)
   local key, field = P .. 'job:' .. job, 'told:' .. type
-  if redis.call('HEXISTS', key, field) == 1 then return end
+  if record.get(key, field) then return end
   local stream = P .. 'tenant:' .. tenant .. ':events'
   local id = redis.call('XADD', stream, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', type, 'job', job)
-  redis.call('HSET', key, field, id)
+  record.set(key, { [field] = id })
   redis.call('PUBLISH', P .. 'changes', tenant .. ' ' .. job .. ' ' .. type .. ' ' .. id)
   return true
-end
-
-function records.set_fields(key, fields)
-  local flat = {}
-  for field, value in pairs(fields or {}) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = value
-  end
-  if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
 end
 
 -- Quarantines a genuine callback that could not be understood, with its raw body. Keeps the newest.
@@ -77,17 +70,17 @@ end
 function records.note_callback_path(now, gap)
   local last = redis.call('HGET', P .. 'callbacks:path', 'last')
   if not last or now - last > gap then redis.call('HSET', P .. 'callbacks:path', 'since', now) end
-  redis.call('HSET', P .. 'callbacks:path', 'last', now)
+  if not last or now - last >= PATH_MS then redis.call('HSET', P .. 'callbacks:path', 'last', now) end
 end
 
 -- LearnDuration: {kind: of video, ms}. Learns how long the upstream takes for that kind, as TCP does for round trips: a
 -- mean and a mean deviation.
 function records.learn_duration(effect)
   local key, kind, ms = P .. 'durations', effect.kind, effect.ms
-  local mean = tonumber(redis.call('HGET', key, kind .. ':mean'))
-  local deviation = ms / 2
+  local found = redis.call('HMGET', key, kind .. ':mean', kind .. ':deviation')
+  local mean, deviation = tonumber(found[1]), ms / 2
   if mean then
-    deviation = tonumber(redis.call('HGET', key, kind .. ':deviation'))
+    deviation = tonumber(found[2])
     deviation = deviation + (math.abs(ms - mean) - deviation) / 4
     ms = mean + (ms - mean) / 8
   end
@@ -104,7 +97,8 @@ end
 -- Queues a ticket so that a worker creates the event of a job's step, if an endpoint wants it. Returns true if it did.
 function records.queue_step_event(name, tenant, type, now)
   local wanted = P .. 'tenant:' .. tenant .. ':wanted'
-  if redis.call('SISMEMBER', wanted, type) == 1 or redis.call('SISMEMBER', wanted, '*') == 1 then
+  local found = redis.call('SMISMEMBER', wanted, type, '*')
+  if found[1] + found[2] > 0 then
     lanes.enter('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. type, now)
     return true
   end
@@ -124,10 +118,11 @@ function records.owe_event(owed, body)
     bytes = bytes + quotas.DELIVERY_BYTES + #target
     redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
       'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, field, target)
-    redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', id)
+    -- without its prefix: Redis packs a set whose members have at most 64 bytes
+    redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', string.sub(id, 5))
     records.count_state('delivery', state, 1)
     records.index_delivery(id, owed.tenant, lane, state, nil, owed.at)
-    if state == owed.pending then lanes.enter('deliver', lane .. '|' .. id, owed.at) end
+    if state == owed.pending then lanes.enter_soon('deliver', lane .. '|' .. id, owed.at) end
   end
   local endpoints = redis.call('HGETALL', P .. 'tenant:' .. owed.tenant .. ':endpoints')
   for i = 1, #endpoints, 2 do
@@ -154,6 +149,21 @@ function records.note_wishes(tenant, index, set, steps)
     if #wish.events > 0 then redis.call('SADD', set, unpack(wish.events)) end
   end
   quotas.note_caused(tenant, quotas.caused_by(wishes, steps))
+end
+
+-- A worker starts dispatched work, and its lease starts now. `related` = {field, prefix, ...}: also reads the record
+-- {gw}:<prefix><value of that field>. Returns {} when the ticket is stale, else {record, related, ...} as flat lists.
+function records.begin(key, role, ticket, number, lease_ms, related, now)
+  if not lanes.is_newest_dispatch(role, ticket, number) then return {} end
+  lanes.extend_lease(role, ticket, lease_ms, now)
+  local flat, fields = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  local found = { flat }
+  for i = 1, #related, 2 do
+    local name = fields[related[i]]
+    found[#found + 1] = name and redis.call('HGETALL', P .. related[i + 1] .. name) or {}
+  end
+  return found
 end
 
 return records

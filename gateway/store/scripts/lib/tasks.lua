@@ -7,34 +7,34 @@ tasks.NOBODY = '-' -- instead of a job's id: callbacks of two jobs named the tas
 -- Updates the job's other tasks, in `earlier`: removes `gone`, adds `added`. Returns whether `added` is new.
 local function note_earlier(key, gone, added)
   local kept, new = {}, added ~= nil
-  for _, task in ipairs(cjson.decode(redis.call('HGET', key, 'earlier') or '[]')) do
+  for _, task in ipairs(cjson.decode(record.get(key, 'earlier') or '[]')) do
     if task ~= gone then kept[#kept + 1] = task end
     if task == added then new = false end
   end
   if new then kept[#kept + 1] = added end
   if #kept == 0 then
-    redis.call('HDEL', key, 'earlier')
+    record.unset(key, 'earlier')
   else
-    redis.call('HSET', key, 'earlier', cjson.encode(kept))
+    record.set(key, { earlier = cjson.encode(kept) })
   end
   return new
 end
 
 -- Whether an answer to one of the job's submissions named the task, which is better proof than a callback.
 local function is_answer(key, task)
-  for epoch = 1, tonumber(redis.call('HGET', key, 'epoch') or '0') do
-    if redis.call('HGET', key, 'answered:' .. epoch) == task then return true end
+  for epoch = 1, tonumber(record.get(key, 'epoch') or '0') do
+    if record.get(key, 'answered:' .. epoch) == task then return true end
   end
   return false
 end
 
 -- A callback named the task, which is no longer known to be this job's. It still proves that the job has a task.
 local function lose_task(key, task, now)
-  if redis.call('HGET', key, 'task_id') == task then redis.call('HDEL', key, 'task_id') end
+  if record.get(key, 'task_id') == task then record.unset(key, 'task_id') end
   note_earlier(key, task, nil)
   quotas.count_bytes(key, quotas.growth_of(key, {}, { 'claimed' }))
-  redis.call('HDEL', key, 'claimed')
-  redis.call('HSET', key, 'evidence', 'callback', 'task_lost_at', now)
+  record.unset(key, 'claimed')
+  record.set(key, { evidence = 'callback', task_lost_at = now })
 end
 
 -- A task belongs to one job, named by {gw}:task:<id>. `claimed`: only a callback says so, not the answer to a request
@@ -43,28 +43,28 @@ function tasks.assign(job, task, claimed, now)
   local key = P .. 'task:' .. task
   local owner = redis.call('GET', key)
   if owner and owner ~= job then
-    local record = P .. 'job:' .. owner
-    if claimed or is_answer(record, task) then
+    local other = P .. 'job:' .. owner
+    if claimed or is_answer(other, task) then
       log.ops_event(now, 'task_claimed_twice', 'task', task, 'job', job, 'owner', owner)
       return false, owner
     end
-    if owner ~= tasks.NOBODY then lose_task(record, task, now) end
+    if owner ~= tasks.NOBODY then lose_task(other, task, now) end
     log.ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
   end
-  redis.call('SET', key, job)
+  if owner ~= job then redis.call('SET', key, job) end
   return true, owner
 end
 
 -- Whether we gave the job up and still watch for a late result.
 function tasks.is_watched(key, now)
-  return tonumber(redis.call('HGET', key, 'watch_until') or '0') > now
+  return tonumber(record.get(key, 'watch_until') or '0') > now
 end
 
 -- Callbacks of two jobs named the task, and one of them must be wrong. It belongs to no job until the answer to a
 -- submission names it. `final`: states in which the owner keeps its result.
 function tasks.contest(task, owner, final, keep_ms, now)
   local key = P .. 'job:' .. owner
-  local state = redis.call('HGET', key, 'state')
+  local state = record.get(key, 'state')
   if not state or is_answer(key, task) or (final[state] and not tasks.is_watched(key, now)) then return end
   lose_task(key, task, now)
   redis.call('SET', P .. 'task:' .. task, tasks.NOBODY, 'PX', keep_ms)
@@ -77,38 +77,37 @@ end
 -- another job.
 function tasks.bind(key, name, named, now)
   local task, claimed, epoch = named.task, named.claimed, named.epoch
-  local found = redis.call('HMGET', key, 'task_id', 'earlier')
-  local known, earlier = found[1], found[2]
+  local known, earlier = record.get(key, 'task_id'), record.get(key, 'earlier')
   -- otherwise the holder of a token could name any number of tasks
   if claimed and earlier and #cjson.decode(earlier) >= CLAIMS then return nil end
   if not tasks.assign(name, task, claimed, now) then return nil end
-  if not claimed and redis.call('HGET', key, 'answered:' .. epoch) ~= task then
+  if not claimed and record.get(key, 'answered:' .. epoch) ~= task then
     records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', named.by or 'answer')
   end
   if not claimed then
     if named.account then account_slots.note_task(key, task, named.account) end
-    redis.call('HSET', key, 'answered:' .. epoch, task)
-    redis.call('HDEL', key, 'claimed_at')
+    record.set(key, { ['answered:' .. epoch] = task })
+    record.unset(key, 'claimed_at')
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end
   if claimed then
     if named.account then account_slots.note_task(key, task, named.account) end
-    redis.call('HSET', key, 'claimed_at', now)
+    record.set(key, { claimed_at = now })
     records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end
   end
-  redis.call('HSET', key, 'task_id', task)
-  note_earlier(key, task, known or nil)
+  record.set(key, { task_id = task })
+  note_earlier(key, task, known)
   return true
 end
 
 -- ChooseTask: {task}. Makes the task whose result the job has the first of its tasks.
 function tasks.choose(key, effect)
-  local known = redis.call('HGET', key, 'task_id')
+  local known = record.get(key, 'task_id')
   if known == effect.task then return end
-  redis.call('HSET', key, 'task_id', effect.task)
-  note_earlier(key, effect.task, known or nil)
+  record.set(key, { task_id = effect.task })
+  note_earlier(key, effect.task, known)
 end
 
 return tasks

@@ -16,18 +16,17 @@
 local transitions = {}
 
 -- Adds the job to the indexes by time of its new state, or removes it from them.
-local function index_by_time(key, transition, after, now)
+local function index_by_time(key, transition, before, after, now)
   local name = transition.name
   if after == transition.unknown then
     redis.call('ZADD', P .. 'unknowns', now, name)
-  else
+  elseif before == transition.unknown then
     redis.call('ZREM', P .. 'unknowns', name)
   end
   if transition.final[after] then
     redis.call('ZADD', P .. 'finished', now, name)
     quotas.count_finished_job(key)
-    local times = redis.call('HMGET', key, 'created_at', 'called_back_at')
-    local created_at, called_back_at = tonumber(times[1]), tonumber(times[2])
+    local created_at, called_back_at = record.get(key, 'created_at'), record.get(key, 'called_back_at')
     log.record_timing('job', now - (created_at or now))
     if called_back_at then log.record_timing('confirm', now - called_back_at) end
     redis.call('ZREM', P .. 'deadlines', name)
@@ -37,7 +36,7 @@ end
 -- Whether the tenant of the record has room for that many bytes more.
 local function has_room(key, bytes, bytes_max)
   if not bytes_max or bytes <= 0 then return true end
-  return quotas.expected_bytes(redis.call('HGET', key, 'tenant'), { bytes = bytes }) <= bytes_max
+  return quotas.expected_bytes(record.get(key, 'tenant'), { bytes = bytes }) <= bytes_max
 end
 
 -- The effects that write fields of the record. What they add counts for the job, also if the record is a delivery's.
@@ -53,56 +52,57 @@ local function write_fields(key, transition)
     fields.log, grown = attempts.newest, grown - #attempts.log + #attempts.newest
   end
   if grown ~= 0 then
-    local job = transition.kind == 'job' and key or P .. 'job:' .. (redis.call('HGET', key, 'job_id') or '')
+    local job = transition.kind == 'job' and key or P .. 'job:' .. (record.get(key, 'job_id') or '')
     quotas.count_bytes(job, grown)
   end
-  records.set_fields(key, fields)
-  for field, by in pairs(numbers) do redis.call('HINCRBY', key, field, by) end
-  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
-  if effects.claim then redis.call('HSET', key, 'run', effects.claim.run) end
+  if effects.claim then fields.run = effects.claim.run end
+  record.set(key, fields)
+  for field, by in pairs(numbers) do record.add(key, field, by) end
+  if #gone > 0 then record.unset(key, unpack(gone)) end
 end
 
 -- After a change of state: updates counts and indexes, and publishes the event to clients. `before`: false if the
 -- record is new.
 local function enter_state(key, transition, before, after, now)
   local kind, name = transition.kind, transition.name
-  redis.call('HSET', key, 'state', after, after .. '_at', transition.at or now)
+  record.set(key, { state = after, [after .. '_at'] = transition.at or now })
   if before then records.count_state(kind, before, -1) end
   records.count_state(kind, after, 1)
   if kind == 'job' then
-    local tenant, published = redis.call('HGET', key, 'tenant'), transition.publishes[after]
+    local tenant, published = record.get(key, 'tenant'), transition.publishes[after]
     records.index_job(name, tenant, after, before)
-    index_by_time(key, transition, after, now)
+    index_by_time(key, transition, before, after, now)
     if published and records.publish_event(tenant, name, published) and transition.steps[after] then
       records.queue_step_event(name, tenant, published, now)
     end
   else
-    local made = redis.call('HMGET', key, 'tenant', 'lane', 'created_at')
-    local tenant, lane, created_at = made[1], made[2], made[3]
-    records.index_delivery(name, tenant, lane, after, before, created_at)
+    local tenant, lane = record.get(key, 'tenant'), record.get(key, 'lane')
+    records.index_delivery(name, tenant, lane, after, before, record.get(key, 'created_at'))
     if after == transition.dead then redis.call('ZADD', P .. 'dead', now, name) end
+    if before == transition.dead then redis.call('ZREM', P .. 'dead', name) end
   end
 end
 
 -- Adds an entry to the job's history: the event, with the details of the effect `record_history`.
-local function record_history(key, transition, before, after, now)
+local function record_history(key, transition, after, now)
   local effects = transition.effects
   local said = effects.record_history or {}
-  local epoch = redis.call('HGET', key, 'epoch') or 0
-  local account = effects.claim and redis.call('HGET', key, 'account') or ''
-  records.note_history(key, now, 'event', transition.event, 'from', before or '', 'to', after, 'epoch', epoch,
-    'by', said.by or '', 'why', said.why or '', 'account', account)
+  local epoch = record.get(key, 'epoch') or 0
+  local account = effects.claim and record.get(key, 'account') or ''
+  -- what the job was in before, the previous entries say
+  records.note_history(key, now, 'event', transition.event, 'to', after, 'epoch', tonumber(epoch), 'by', said.by or '',
+    'why', said.why or '', 'account', account)
 end
 
 -- Applies the event to the record, with the effects that write the record itself. Returns {outcome, before, after}: the
 -- state before and after; outcome: "moved" | "repeated": it stays in its state | "absorbed": it is final already, and
 -- nothing is written | "fenced": by the guard | "refused": the event cannot happen in this state | "missing".
 function transitions.change_state(key, transition, now)
-  local before = redis.call('HGET', key, 'state')
+  local before = record.get(key, 'state')
   local after
   if before then
     for field, value in pairs(transition.guard and transition.guard.fields or {}) do
-      if (redis.call('HGET', key, field) or '') ~= value then
+      if (record.get(key, field) or '') ~= value then
         return { outcome = 'fenced', before = before, after = before }
       end
     end
@@ -113,13 +113,13 @@ function transitions.change_state(key, transition, now)
     end
   elseif transition.creates then
     after = transition.creates.state
-    records.set_fields(key, transition.creates.fields)
+    record.create(key, transition.creates.fields)
   else
     return { outcome = 'missing', before = '', after = '' }
   end
   write_fields(key, transition)
   if after ~= before then enter_state(key, transition, before, after, now) end
-  if transition.kind == 'job' then record_history(key, transition, before, after, now) end
+  if transition.kind == 'job' then record_history(key, transition, after, now) end
   return { outcome = after == before and 'repeated' or 'moved', before = before or '', after = after }
 end
 
