@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import callbacks, fanout, intake, million, pipeline, up, waiters
+from tests.benchmarks import callbacks, fanout, intake, million, pipeline, recovery_seconds, up, waiters
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "intake": intake.measure,
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "fanout": fanout.latency,
     "drain": fanout.drain,
     "recovery": fanout.recovery,
+    "recovery_seconds": recovery_seconds.measure,
     "waiters": waiters.measure,
     "depth": million.depth,
     "fairness": million.fairness,
