@@ -43,6 +43,7 @@ from workers.unknown_status import UnknownStatusAlarm
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a new task may not be visible yet
 _EMPTY_ANSWERS: Final = 3  # how often a task may be completed without a video before we give up
 _AGAIN_MS: Final = 500
+_SOON_SECONDS: Final = 1.0
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
 _LATE_OFTEN_MS: Final = 3_600_000  # for so long, a job that we gave up is polled as often as before
@@ -150,14 +151,14 @@ class Confirmer:
             case Missing():
                 young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
                 if young or any(is_working(poll) for poll in polls):
-                    await self._wait(job, ticket, {})
+                    await self._wait(job, ticket, {}, soon=True)
                 elif (snapshot := claims.believed(self.settings, job)) is not None:
                     await self._believe(job, snapshot, ticket)
                 else:
                     await self._give_up(job, ticket, _LOST)
             case Inconclusive():
                 structlog.get_logger().warning("query_unanswered", job=job.id, reason=outcome.reason)
-                await self._wait(job, ticket, {}, at_least=outcome.retry_after_seconds or 0)
+                await self._wait(job, ticket, {}, outcome.retry_after_seconds or 0, soon=True)
 
     async def _found(
         self, job: Job, snapshot: Snapshot, ticket: Ticket, polls: Sequence[QueryOutcome]
@@ -241,11 +242,24 @@ class Confirmer:
         else:
             await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
 
-    async def _wait(self, job: Job, ticket: Ticket, fields: dict[str, object], at_least: float = 0) -> None:
+    async def _wait(
+        self,
+        job: Job,
+        ticket: Ticket,
+        fields: dict[str, object],
+        at_least: float = 0,
+        *,
+        soon: bool = False,
+    ) -> None:
+        """`soon`: the poll failed. If the upstream has reported the end, the next ones follow at once, with
+        growing waits."""
         if self._is_late(job):
             await self._give_up(job, ticket, _LATE)
             return
-        seconds = max(at_least, self._poll_seconds(job))
+        seconds = self._poll_seconds(job)
+        if soon and job.called_back_at is not None:
+            seconds = min(seconds, max(self._seconds_since(job.called_back_at), _SOON_SECONDS))
+        seconds = max(at_least, seconds)
         counts = {"polls": job.polls + 1, "unknown_status_polls": job.unknown_status_polls}
         await self.jobs.postpone(ticket, int(seconds * 1000), fields | counts)
 

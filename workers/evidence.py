@@ -9,6 +9,7 @@ deadline ends the wait in any case (`sweep`).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -27,8 +28,10 @@ from gateway.store.effects import BindTask, Finish, HoldSlot, PollAfter, Tally
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
 
-#: The list is read soon, in case the task exists, and again at the end of the window.
-_FIRST_LIST_SECONDS: Final = 60.0
+#: The list is read soon, in case the task exists, a few times more in the first minute, and at the end of the
+#: window.
+_FIRST_LIST_SECONDS: Final = 2.0
+_LIST_OFTEN_SECONDS: Final = 60.0
 _LIST_MARGIN_MS: Final = 60_000
 _CANDIDATES: Final = 20  # tasks without a mark that are polled, at most
 _LIST_SECONDS: Final = 60.0
@@ -64,7 +67,8 @@ class EvidenceSeeker:
             return
         left = await self._grace_left(job)
         if left > 0:
-            await self.jobs.postpone(ticket, max(int(left * 1000), 1), {})
+            wait = min(left, self._next_list_seconds(job))
+            await self.jobs.postpone(ticket, max(int(wait * 1000), 1), {})
             return
         policy = await self.jobs.on_unknown(job) or self.settings.on_unknown
         if policy is OnUnknown.MANUAL:
@@ -76,6 +80,15 @@ class EvidenceSeeker:
             return
         else:
             await self._give_up(job, ticket)
+
+    def _next_list_seconds(self, job: Job) -> float:
+        """How long to wait before the list is read again. Infinite where there is none, or the minute is
+        over."""
+        upstream = self.upstreams.get(job.account)
+        since = self.environment.clock() - (job.unknown_at or job.created_at) / 1000
+        if upstream is None or not upstream.capabilities.listing or since > _LIST_OFTEN_SECONDS:
+            return math.inf
+        return max(_FIRST_LIST_SECONDS, 2 * since)
 
     async def _wait(self, job: Job, ticket: Ticket, seconds: float) -> None:
         """Wait beyond the window. Gives back the slot: by now no task can be running for the job, and other
