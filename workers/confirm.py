@@ -105,17 +105,8 @@ class Confirmer:
     def _seeker(self) -> EvidenceSeeker:
         return EvidenceSeeker(self.jobs, self.settlement, self.upstreams, self.environment, self.settings)
 
-    def _claim_left_ms(self, job: Job) -> int:
-        """How long to wait before believing a task that only a callback named. Callbacks can be mixed up:
-        until then a submission's answer, or another job's callback, may show that the task belongs to another
-        job."""
-        if job.claimed_at is None:
-            return 0
-        wait = int(self.settings.claim_wait_seconds * 1000)
-        return max(0, wait - (self.environment.now_ms() - job.claimed_at))
-
     async def _poll_unless_claimed(self, job: Job, ticket: Ticket) -> None:
-        if left := self._claim_left_ms(job):
+        if left := await self._seeker().claim_left_ms(job):
             await self.jobs.postpone(ticket, left, {})
         else:
             await self._poll(job, ticket)
@@ -210,7 +201,7 @@ class Confirmer:
         if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
             return
-        if left := self._claim_left_ms(job):
+        if left := await self._seeker().claim_left_ms(job):
             await self.jobs.postpone(ticket, left, {})
             return
         polls = [await self._query(job, task) for task in job.tasks]

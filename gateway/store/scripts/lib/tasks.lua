@@ -70,9 +70,9 @@ local function contest_task(task, owner, final, keep_ms, now)
 end
 
 -- BindTask. Stores the task with the job; a second one beside the first. named = {task, claimed: as of `assign_task`,
--- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` is set
--- while only a callback named the newest task. Returns whether the task is new to the job, or nil if it belongs to
--- another job.
+-- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` and
+-- `claimed_epoch` are set while only a callback named the newest task. Returns whether the task is new to the job, or
+-- nil if it belongs to another job.
 local function bind_task(key, name, named, now)
   local task, claimed, epoch = named.task, named.claimed, named.epoch
   local found = redis.call('HMGET', key, 'task_id', 'earlier')
@@ -86,13 +86,14 @@ local function bind_task(key, name, named, now)
   if not claimed then
     if named.account then note_account(key, task, named.account) end
     redis.call('HSET', key, 'answered:' .. epoch, task)
-    redis.call('HDEL', key, 'claimed_at')
+    redis.call('HDEL', key, 'claimed_at', 'claimed_epoch')
+    redis.call('ZREM', P .. 'unanswered', name .. '|' .. epoch)
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end
   if claimed then
     if named.account then note_account(key, task, named.account) end
-    redis.call('HSET', key, 'claimed_at', now)
+    redis.call('HSET', key, 'claimed_at', now, 'claimed_epoch', epoch)
     note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end
   end
