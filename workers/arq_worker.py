@@ -23,6 +23,7 @@ from arq.jobs import deserialize_job_raw
 from arq.worker import Worker
 
 from gateway.dispatch import deserialize
+from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
@@ -30,21 +31,26 @@ _REMEMBERED_MS: Final = 60_000  # far longer than a claim is retried
 
 
 class WakeWorker(Worker):
-    """An arq worker of one role. StoreUnavailable out of `main`: Redis was away for too long."""
+    """An arq worker of one role. `process`: the id of its heartbeat.
+
+    StoreUnavailable out of `main`: Redis was away for too long."""
 
     _claiming = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, process: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scripts = Scripts(self.pool)
+        self._held = keys.held_by(process)
+        self._memory = f"{self.queue_name}:claim:{os.urandom(8).hex()}"
+        self._claim: tuple[str, int] | None = None
 
     async def main(self) -> None:
-        wake, memory = f"{self.queue_name}:wake", f"{self.queue_name}:claim:{os.urandom(8).hex()}"
+        wake = f"{self.queue_name}:wake"
         while True:
             if not self.allow_pick_jobs:
                 await asyncio.sleep(self.poll_delay_s)
             elif self.job_counter < self.max_jobs:
-                if await self._take_up(memory):
+                if await self._take_up():
                     await self._block(wake)
             else:  # full: wait until a job ends, not for a token
                 await asyncio.wait(
@@ -57,14 +63,20 @@ class WakeWorker(Worker):
             assert isinstance(waiting, Awaitable)
             await waiting
 
-    async def _take_up(self, memory: str) -> bool:
-        """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now."""
-        self._claiming, room = True, self.max_jobs - self.job_counter
+    async def _take_up(self) -> bool:
+        """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now. A claim
+        without an answer is repeated, because Redis may have made it before it went away."""
+        self._claiming = True
+        self._claim = self._claim or (os.urandom(16).hex(), self.max_jobs - self.job_counter)
+        claim, room = self._claim
         try:
-            args = (os.urandom(16).hex(), room, _REMEMBERED_MS)
-            found: list[bytes] = await self.scripts.run("claim_arq_jobs", [self.queue_name, memory], args)
+            names = [self.queue_name, self._memory, self._held]
+            found: list[bytes] = await self.scripts.run(
+                "claim_arq_jobs", names, (claim, room, _REMEMBERED_MS)
+            )
+            self._claim = None
             if found and not self.allow_pick_jobs:  # asked to stop in the meantime: leave it to others
-                await self.scripts.run("put_back_arq_jobs", [self.queue_name], found)
+                await self.scripts.run("put_back_arq_jobs", [self.queue_name, self._held], found)
                 return False
             for name, record in zip(found[::2], found[1::2], strict=True):
                 self._start(name.decode(), record)

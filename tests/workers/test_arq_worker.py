@@ -23,6 +23,7 @@ from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobState
 from gateway.local.valkey import valkey
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.jobs import RedisJobStore
@@ -49,12 +50,16 @@ class Submits:
 
 
 @contextlib.asynccontextmanager
-async def worker(rig: Rig, submitter: Any, settings: Settings | None = None) -> AsyncIterator[WakeWorker]:
-    """The submit role's worker, not running yet, made as the crew makes it."""
+async def worker(
+    rig: Rig, submitter: Any, settings: Settings | None = None, left: list[Ticket] | None = None
+) -> AsyncIterator[WakeWorker]:
+    """The submit role's worker, not running yet, made as the crew makes it. `left`: what it left undone."""
     settings = settings or rig.submitter.settings
     pool = connection_pool(settings.redis_url, timeout_seconds=10, retries=1, connections=16, decode=False)
     try:
-        yield runner._worker(settings, Role.SUBMIT, pool, {"submitter": submitter})
+        ctx = {"submitter": submitter, "leave": [] if left is None else left}
+        ctx["leave"] = ctx["leave"].append
+        yield runner._worker(settings, Role.SUBMIT, pool, ctx, "tester")
     finally:
         await pool.disconnect()
 
@@ -292,7 +297,7 @@ async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
         await store.accept(job, None, "fingerprint", AdmissionLimits(queue_max=100))
     async with worker(rig, submits, settings) as one, worker(rig, submits, settings) as other:
         one.max_jobs = other.max_jobs = 30
-        await asyncio.gather(one._take_up("one"), other._take_up("other"))
+        await asyncio.gather(one._take_up(), other._take_up())
         await asyncio.gather(*one.tasks.values(), *other.tasks.values())
     assert sorted(submits.begun.get_nowait().name for _ in range(submits.begun.qsize())) == sorted(
         job.id for job in jobs
@@ -303,17 +308,67 @@ async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_finds_not
     await rig.accept()
     async with worker(rig, Submits(nothing)) as made:
         for claim, length in (("first", 2), ("first", 2), ("second", 0)):
-            found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], [claim, 5, 60_000])
+            found = await made.scripts.run(
+                "claim_arq_jobs", [made.queue_name, "memory", "held"], [claim, 5, 60_000]
+            )
             assert len(found) == length
+
+
+async def test_a_claim_whose_answer_was_lost_in_an_outage_is_repeated_when_it_is_over(rig: Rig) -> None:
+    job = await rig.accept()
+    submits = Submits(nothing)
+    async with worker(rig, submits) as made:
+        run = made.scripts.run
+
+        async def lose_reply(*args: Any, **options: Any) -> Any:
+            await run(*args, **options)
+            made.scripts.run = run  # type: ignore[method-assign]
+            raise StoreUnavailable("Redis does not answer")
+
+        made.scripts.run = lose_reply  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable):
+            await made.main()
+        async with running(made):
+            assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
+
+
+async def test_what_a_process_took_is_known_until_it_puts_it_back(rig: Rig) -> None:
+    job = await rig.accept()
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+    async with worker(rig, Submits(nothing)) as made:
+        names = [made.queue_name, "memory", keys.held_by("tester")]
+        found = await made.scripts.run("claim_arq_jobs", names, ["first", 5, 60_000])
+        assert await rig.redis.smembers(keys.held_by("tester")) == {ticket.arq_name}  # type: ignore[misc]
+        await made.scripts.run("put_back_arq_jobs", [made.queue_name, keys.held_by("tester")], found)
+        assert not await rig.redis.exists(keys.held_by("tester"))
+
+
+async def test_work_that_was_left_undone_because_redis_was_away_is_told(rig: Rig) -> None:
+    async def fail(_: Ticket) -> None:
+        raise StoreUnavailable("Redis does not answer")
+
+    job = await rig.accept()
+    left: list[Ticket] = []
+    async with worker(rig, Submits(fail), left=left) as made, running(made):
+
+        async def told() -> bool:
+            return bool(left)
+
+        await eventually(told)
+    assert [ticket.name for ticket in left] == [job.id]
 
 
 async def test_what_is_put_back_twice_is_there_once(rig: Rig) -> None:
     await rig.accept()
     async with worker(rig, Submits(nothing)) as made:
-        found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], ["first", 5, 60_000])
+        found = await made.scripts.run(
+            "claim_arq_jobs", [made.queue_name, "memory", "held"], ["first", 5, 60_000]
+        )
         for _ in range(2):
-            assert await made.scripts.run("put_back_arq_jobs", [made.queue_name], found) == 1
-        again = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], ["second", 5, 60_000])
+            assert await made.scripts.run("put_back_arq_jobs", [made.queue_name, "held"], found) == 1
+        again = await made.scripts.run(
+            "claim_arq_jobs", [made.queue_name, "memory", "held"], ["second", 5, 60_000]
+        )
         assert again == found
 
 
@@ -321,7 +376,7 @@ async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:
     await rig.accept()
     await rig.redis.delete(*await rig.redis.keys("arq:job:*"))
     async with worker(rig, Submits(nothing)) as made:
-        assert await made._take_up("memory")
+        assert await made._take_up()
         assert made.job_counter == 0
         assert await rig.redis.zcard(made.queue_name) == 0
 
@@ -335,7 +390,7 @@ async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_left_to_ot
             made.allow_pick_jobs = False
 
         Counted(made, ask_to_stop)
-        await made._take_up("memory")
+        await made._take_up()
         assert made.job_counter == 0
         assert submits.begun.empty()
         other.poll_delay_s = 60  # so that nothing but the bell can wake it
@@ -369,7 +424,11 @@ async def test_what_was_handed_over_before_redis_was_full_is_run(tmp_path: Path)
             await redis.enqueue_job("work", number)
         await fill(redis)
         made = WakeWorker(
-            [func(work, name="work")], queue_name="{gw}:test:arq", redis_pool=redis, handle_signals=False
+            [func(work, name="work")],
+            queue_name="{gw}:test:arq",
+            redis_pool=redis,
+            handle_signals=False,
+            process="tester",
         )
         async with running(made):
             async with asyncio.timeout(10):
