@@ -25,13 +25,16 @@ _VIDU = {"GATEWAY_UPSTREAM_DIALECT": "vidu"}
 
 def measure() -> dict[str, float]:
     """Seconds, the median of `ROUNDS`, until everything is completed again. `lost_answer`: from the POST, of
-    a task that takes `TASK_SECONDS`; `failed_confirm`: the same. `killed`: from the death of one of two
-    workers, right before it released a submission, and right after it sent it. `store_away`: from the death
-    of the store, which is back after `OUTAGE_SECONDS`, for jobs in every phase and one that is posted
-    then."""
+    a task that takes `TASK_SECONDS`, with the callback as evidence, or the list alone; `failed_confirm`: the
+    same. `killed`: from the death of one of two workers, right before it released a submission, and right
+    after it sent it. `store_away`: from the death of the store, which is back after `OUTAGE_SECONDS`, for
+    jobs in every phase and one that is posted then."""
     return {
         "recovery_seconds_lost_answer_vidu": _median(lambda: _lost_answers(_VIDU)),
         "recovery_seconds_lost_answer_vtrix": _median(lambda: _lost_answers({})),
+        "recovery_seconds_lost_answer_listed": _median(
+            lambda: _lost_answers(_VIDU, "[[fault:lost_callback]]")
+        ),
         "recovery_seconds_failed_confirm": _median(_failed_confirms),
         "recovery_seconds_killed_before_release": _median(lambda: _kills("release.before")),
         "recovery_seconds_killed_after_release": _median(lambda: _kills("submit.last_byte.after")),
@@ -45,10 +48,10 @@ def _median(rounds: Callable[[], list[float]]) -> float:
     return statistics.median(found)
 
 
-def _lost_answers(environment: Mapping[str, str]) -> list[float]:
+def _lost_answers(environment: Mapping[str, str], also: str = "") -> list[float]:
     with _running(environment) as scratch:
         _seconds_of(scratch)  # warm up
-        return [_seconds_of(scratch, f"[[fault:{name}]]") for name in _LOST_ANSWERS]
+        return [_seconds_of(scratch, f"[[fault:{name}]]{also}") for name in _LOST_ANSWERS]
 
 
 def _failed_confirms() -> list[float]:
