@@ -103,6 +103,11 @@ class Ticket:
     def __str__(self) -> str:
         return f"{self.lane}|{self.name}"
 
+    @property
+    def arq_name(self) -> str:
+        """The name of its arq job, as the dispatch script makes it."""
+        return f"{PREFIX}{self.role}:{self}:{self.dispatch_number}"
+
     @classmethod
     def parse(cls, role: Role, text: str, dispatch_number: int = 0, begun: Any = None) -> Ticket:
         lane, _, name = text.partition("|")

@@ -24,6 +24,7 @@ from arq.jobs import deserialize_job_raw
 from arq.worker import Worker
 
 from gateway.dispatch import deserialize
+from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
@@ -31,23 +32,28 @@ _REMEMBERED_MS: Final = 60_000  # far longer than a claim is retried
 
 
 class WakeWorker(Worker):
-    """An arq worker of one role. StoreUnavailable out of `main`: Redis was away for too long. `terms`: how
-    work is begun as it is claimed, as claim_arq_jobs.lua takes them; empty: the work itself begins."""
+    """An arq worker of one role. `process`: the id of its heartbeat. `terms`: how work is begun as it is
+    claimed, as claim_arq_jobs.lua takes them; empty: the work itself begins.
+
+    StoreUnavailable out of `main`: Redis was away for too long."""
 
     _claiming = False
 
-    def __init__(self, *args: Any, terms: bytes = b"", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, process: str, terms: bytes = b"", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scripts = Scripts(self.pool)
         self._terms = terms
+        self._held = keys.held_by(process)
+        self._memory = f"{self.queue_name}:claim:{os.urandom(8).hex()}"
+        self._claim: tuple[str, int] | None = None
 
     async def main(self) -> None:
-        wake, memory = f"{self.queue_name}:wake", f"{self.queue_name}:claim:{os.urandom(8).hex()}"
+        wake = f"{self.queue_name}:wake"
         while True:
             if not self.allow_pick_jobs:
                 await asyncio.sleep(self.poll_delay_s)
             elif self.job_counter < self.max_jobs:
-                if await self._take_up(memory):
+                if await self._take_up():
                     await self._block(wake)
             else:  # full: wait until a job ends, not for a token
                 await asyncio.wait(
@@ -60,12 +66,17 @@ class WakeWorker(Worker):
             assert isinstance(waiting, Awaitable)
             await waiting
 
-    async def _take_up(self, memory: str) -> bool:
-        """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now."""
-        self._claiming, room = True, self.max_jobs - self.job_counter
+    async def _take_up(self) -> bool:
+        """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now. A claim
+        without an answer is repeated, because Redis may have made it before it went away."""
+        self._claiming = True
+        self._claim = self._claim or (os.urandom(16).hex(), self.max_jobs - self.job_counter)
+        claim, room = self._claim
         try:
-            args = (os.urandom(8).hex(), room, _REMEMBERED_MS, self._terms)
-            found: list[Any] = await self.scripts.run("claim_arq_jobs", [self.queue_name, memory], args)
+            names = [self.queue_name, self._memory, self._held]
+            args = (claim, room, _REMEMBERED_MS, self._terms)
+            found: list[Any] = await self.scripts.run("claim_arq_jobs", names, args)
+            self._claim = None
             for name, record, begun in zip(found[::3], found[1::3], found[2::3], strict=True):
                 self._start(name.decode(), record, _text(begun) if self._terms else None)
             return len(found) < 3 * room

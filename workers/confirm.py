@@ -43,6 +43,7 @@ from workers.unknown_status import UnknownStatusAlarm
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a new task may not be visible yet
 _EMPTY_ANSWERS: Final = 3  # how often a task may be completed without a video before we give up
 _AGAIN_MS: Final = 500
+_SOON_SECONDS: Final = 1.0
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
 _LATE_OFTEN_MS: Final = 3_600_000  # for so long, a job that we gave up is polled as often as before
@@ -104,17 +105,8 @@ class Confirmer:
     def _seeker(self) -> EvidenceSeeker:
         return EvidenceSeeker(self.jobs, self.settlement, self.upstreams, self.environment, self.settings)
 
-    def _claim_left_ms(self, job: Job) -> int:
-        """How long to wait before believing a task that only a callback named. Callbacks can be mixed up:
-        until then a submission's answer, or another job's callback, may show that the task belongs to another
-        job."""
-        if job.claimed_at is None:
-            return 0
-        wait = int(self.settings.claim_wait_seconds * 1000)
-        return max(0, wait - (self.environment.now_ms() - job.claimed_at))
-
     async def _poll_unless_claimed(self, job: Job, ticket: Ticket) -> None:
-        if left := self._claim_left_ms(job):
+        if left := await self._seeker().claim_left_ms(job):
             await self.jobs.postpone(ticket, left, {})
         else:
             await self._poll(job, ticket)
@@ -150,14 +142,14 @@ class Confirmer:
             case Missing():
                 young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
                 if young or any(is_working(poll) for poll in polls):
-                    await self._wait(job, ticket, {})
+                    await self._wait(job, ticket, {}, soon=True)
                 elif (snapshot := claims.believed(self.settings, job)) is not None:
                     await self._believe(job, snapshot, ticket)
                 else:
                     await self._give_up(job, ticket, _LOST)
             case Inconclusive():
                 structlog.get_logger().warning("query_unanswered", job=job.id, reason=outcome.reason)
-                await self._wait(job, ticket, {}, at_least=outcome.retry_after_seconds or 0)
+                await self._wait(job, ticket, {}, outcome.retry_after_seconds or 0, soon=True)
 
     async def _found(
         self, job: Job, snapshot: Snapshot, ticket: Ticket, polls: Sequence[QueryOutcome]
@@ -209,7 +201,7 @@ class Confirmer:
         if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
             return
-        if left := self._claim_left_ms(job):
+        if left := await self._seeker().claim_left_ms(job):
             await self.jobs.postpone(ticket, left, {})
             return
         polls = [await self._query(job, task) for task in job.tasks]
@@ -241,11 +233,24 @@ class Confirmer:
         else:
             await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
 
-    async def _wait(self, job: Job, ticket: Ticket, fields: dict[str, object], at_least: float = 0) -> None:
+    async def _wait(
+        self,
+        job: Job,
+        ticket: Ticket,
+        fields: dict[str, object],
+        at_least: float = 0,
+        *,
+        soon: bool = False,
+    ) -> None:
+        """`soon`: the poll failed. If the upstream has reported the end, the next ones follow at once, with
+        growing waits."""
         if self._is_late(job):
             await self._give_up(job, ticket, _LATE)
             return
-        seconds = max(at_least, self._poll_seconds(job))
+        seconds = self._poll_seconds(job)
+        if soon and job.called_back_at is not None:
+            seconds = min(seconds, max(self._seconds_since(job.called_back_at), _SOON_SECONDS))
+        seconds = max(at_least, seconds)
         counts = {"polls": job.polls + 1, "unknown_status_polls": job.unknown_status_polls}
         await self.jobs.postpone(ticket, int(seconds * 1000), fields | counts)
 

@@ -16,6 +16,7 @@ from gateway.telemetry import Outage
 
 #: Another process may schedule work without notice, so the store is asked at least this often.
 IDLE_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.2  # while Redis is away
 #: The shortest time between two questions to the store, however much is due.
 LEAST_SECONDS: Final = 0.005
 
@@ -39,7 +40,7 @@ class Dispatcher:
                 outage.recovered()
             except StoreUnavailable as error:
                 outage.failed(str(error))
-                seconds = IDLE_SECONDS
+                seconds = _AGAIN_SECONDS
             await asyncio.sleep(LEAST_SECONDS)
             await self._wait(seconds - LEAST_SECONDS)
 

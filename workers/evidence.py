@@ -9,6 +9,7 @@ deadline ends the wait in any case (`sweep`).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -26,13 +27,17 @@ from gateway.store.base import JobStore, Outcome
 from gateway.store.effects import BindTask, Finish, HoldSlot, PollAfter, Tally
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Found, Inconclusive, ListedTask, Upstream
+from workers.task_status import is_of
 
-#: The list is read soon, in case the task exists, and again at the end of the window.
-_FIRST_LIST_SECONDS: Final = 60.0
+#: The list is read soon, in case the task exists, a few times more in the first minute, and at the end of the
+#: window.
+_FIRST_LIST_SECONDS: Final = 2.0
+_LIST_OFTEN_SECONDS: Final = 60.0
 _LIST_MARGIN_MS: Final = 60_000
 _CANDIDATES: Final = 20  # tasks without a mark that are polled, at most
 _LIST_SECONDS: Final = 60.0
 _MANUAL_SECONDS: Final = 3600.0
+_TRUST_AGAIN_MS: Final = 1000  # at first, between checks whether a claim can be trusted
 
 
 def grace_seconds(job: Job, settings: Settings) -> float:
@@ -64,7 +69,8 @@ class EvidenceSeeker:
             return
         left = await self._grace_left(job)
         if left > 0:
-            await self.jobs.postpone(ticket, max(int(left * 1000), 1), {})
+            wait = min(left, self._next_list_seconds(job))
+            await self.jobs.postpone(ticket, max(int(wait * 1000), 1), {})
             return
         policy = await self.jobs.on_unknown(job) or self.settings.on_unknown
         if policy is OnUnknown.MANUAL:
@@ -76,6 +82,38 @@ class EvidenceSeeker:
             return
         else:
             await self._give_up(job, ticket)
+
+    def _next_list_seconds(self, job: Job) -> float:
+        """How long to wait before the list is read again. Infinite where there is none, or the minute is
+        over."""
+        upstream = self.upstreams.get(job.account)
+        since = self.environment.clock() - (job.unknown_at or job.created_at) / 1000
+        if upstream is None or not upstream.capabilities.listing or since > _LIST_OFTEN_SECONDS:
+            return math.inf
+        return max(_FIRST_LIST_SECONDS, 2 * since)
+
+    async def claim_left_ms(self, job: Job) -> int:
+        """How long to wait before believing a task that only a callback named. Callbacks can be mixed up:
+        until then a submission's answer, or another job's callback, may show that the task belongs to another
+        job. No wait is needed if it can be nobody else's. Answers still arrive meanwhile, so that is checked
+        again, with growing waits."""
+        if job.claimed_at is None:
+            return 0
+        since = self.environment.now_ms() - job.claimed_at
+        left = int(self.settings.claim_wait_seconds * 1000) - since
+        if left <= 0 or await self.jobs.trust_claim(job) or await self._shows_a_mark(job):
+            return 0
+        return min(left, max(since, _TRUST_AGAIN_MS))
+
+    async def _shows_a_mark(self, job: Job) -> bool:
+        """Whether the upstream itself says whose the task is: the job's, or another's (`is_of`)."""
+        upstream = self.upstreams.get(job.account_of(job.tasks[0]))
+        if upstream is None or not upstream.capabilities.marks or len(job.tasks) > 1:
+            return False
+        found = await upstream.query(job.tasks[0])
+        if not isinstance(found, Found) or found.snapshot.reference is None:
+            return False
+        return not is_of(job, found.snapshot) or await self.jobs.trust_claim(job, marked=True)
 
     async def _wait(self, job: Job, ticket: Ticket, seconds: float) -> None:
         """Wait beyond the window. Gives back the slot: by now no task can be running for the job, and other

@@ -1,4 +1,8 @@
-"""Reports every few seconds that this process is alive, what it does, and its version."""
+"""Reports every second that this process is alive, what it does, and its version.
+
+What a dead process held is taken back by the heartbeats of the others, and what this process left undone by
+its own. Then the sweep has work.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,18 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import Final
 
-from gateway.dispatch import Role
+from gateway.dispatch import Role, Ticket
 from gateway.environment import Environment
 from gateway.errors import StoreUnavailable
 from gateway.store.workers import BEAT_SECONDS, RedisWorkers
 
+_AGAIN_SECONDS: Final = 0.2  # while Redis is away: nobody is judged before all could report again
+
 
 class Heartbeat:
-    """`running`: returns the number of pieces of work in progress."""
+    """`running`: returns the number of pieces of work in progress. `wake`: called when the sweep has work."""
 
     def __init__(
         self,
@@ -24,10 +31,13 @@ class Heartbeat:
         roles: Sequence[Role],
         environment: Environment,
         running: Callable[[], int],
+        wake: Callable[[], object] = lambda: None,
     ) -> None:
         self._workers = workers
         self._running = running
-        self._id = environment.entropy(8).hex()
+        self._wake = wake
+        self._left: list[str] = []
+        self.id = environment.entropy(8).hex()
         self._fields: dict[str, str | int] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -36,14 +46,25 @@ class Heartbeat:
             "started_at": environment.now_ms(),
         }
 
+    def leave(self, ticket: Ticket) -> None:
+        """The work of the ticket was left undone, because Redis was away: it need not wait for its lease."""
+        self._left.append(ticket.arq_name)
+
     async def run(self) -> None:
         """Runs for ever. Other tasks log when Redis is away."""
         while True:
-            with contextlib.suppress(StoreUnavailable):
-                await self._workers.beat(self._id, self._fields | {"running": self._running()})
+            left = list(self._left)
+            try:
+                ended = await self._workers.beat(self.id, self._fields | {"running": self._running()}, left)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            del self._left[: len(left)]
+            if ended:
+                self._wake()
             await asyncio.sleep(BEAT_SECONDS)
 
     async def end(self) -> None:
         """Reports that this process ends."""
         with contextlib.suppress(StoreUnavailable):
-            await self._workers.leave(self._id)
+            await self._workers.leave(self.id)

@@ -43,7 +43,7 @@ _RETRIES: Final = 5
 _IDLE_SECONDS: Final = 2.0  # between polls of the queue when no token arrives
 _BLOCKED_SECONDS: Final = 10.0  # a blocking command may take longer than any other
 _SLACK_SECONDS: Final = 150  # on top of the call itself, to record its outcome while Redis is away
-_PAUSE_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.2
 _THREADS: Final = 64
 
 
@@ -62,16 +62,21 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             connections=512,
             decode=False,
         )
-        workers = [_worker(settings, role, pool, ctx) for role in roles]
-        tasks = [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
+        r = resources
+        sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, settings)
+        workers: list[WakeWorker] = []
         heartbeat = Heartbeat(
-            resources.workers,
+            r.workers,
             roles,
-            resources.environment,
+            r.environment,
             lambda: sum(worker.job_counter for worker in workers),
+            sweeper.woken.set,
         )
-        tasks.append(asyncio.create_task(heartbeat.run(), name="heartbeat"))
-        tasks += _background(resources, ctx)
+        ctx["leave"] = heartbeat.leave
+        workers += [_worker(settings, role, pool, ctx, heartbeat.id) for role in roles]
+        tasks = [asyncio.create_task(heartbeat.run(), name="heartbeat")]  # before it takes any work
+        tasks += [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
+        tasks += _background(resources, ctx, sweeper)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
             await _until(stop, tasks)
@@ -85,10 +90,9 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             await pool.disconnect()
 
 
-def _background(resources: Resources, ctx: dict[str, Any]) -> list[asyncio.Task[None]]:
+def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> list[asyncio.Task[None]]:
     """The tasks of every worker process besides its roles. Any number of processes may run them."""
     r = resources
-    sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, r.settings)
     tasks = [
         asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
         asyncio.create_task(sweeper.run(), name="sweep"),
@@ -169,7 +173,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
         }
 
 
-def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> WakeWorker:
+def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:
     slots = settings.roles()[role].slots
     timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
     redis = ArqRedis(pool, default_queue_name=queue_name(role))
@@ -181,6 +185,7 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any]) -> W
         handle_signals=False,
         max_jobs=slots,
         poll_delay=_IDLE_SECONDS,
+        process=process,
         terms=ctx.get("terms", {}).get(role, b""),
     )
 

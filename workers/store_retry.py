@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 #: After this long the record is left to the sweep, which assumes the worst about the money.
 GIVE_UP_SECONDS: Final = 120.0
-_CAP_SECONDS: Final = 2.0
+_CAP_SECONDS: Final = 0.5
 
 
 async def persist(record: Callable[[], Awaitable[T]], environment: Environment) -> T:

@@ -75,7 +75,9 @@ class Submitter:
                 outcome = await self._attempt(job)
         except (Fenced, StoreUnavailable, BlobStoreUnavailable) as error:
             log.warning("submission_held_back", reason=str(error))
-            await self.recorder.give_up(job, str(error), at_once=self.stopping.is_set())
+            # Redis was away, but is back when this is recorded.
+            at_once = self.stopping.is_set() or isinstance(error, StoreUnavailable)
+            await self.recorder.give_up(job, str(error), at_once=at_once)
             return
         result = await self.recorder.record(job, outcome, ticket)
         log.info(

@@ -1,4 +1,4 @@
-"""Every second: dispatches due work, and repairs what crashed or silent processes left behind.
+"""Every second, or when woken: dispatches due work, and repairs what crashed or silent processes left behind.
 
 Any number of sweepers may run: each step compares before it writes, so doing it twice changes nothing.
 """
@@ -6,7 +6,8 @@ Any number of sweepers may run: each step compares before it writes, so doing it
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -29,6 +30,7 @@ from gateway.upstream.base import UpstreamError
 from workers.evidence import grace_seconds, outcome_lost
 
 TICK_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.2  # while Redis is away
 _BLOB_SWEEP_SECONDS: Final = 300.0
 _BLOB_AGE_SECONDS: Final = 900.0  # far longer than a job takes from its first file to its acceptance
 _OVERDUE: Final = 100  # jobs past a deadline that one pass handles
@@ -57,17 +59,23 @@ class Sweeper:
     blobs: BlobStore
     environment: Environment
     settings: Settings
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Runs for ever. A Redis failure ends one pass, not the sweeper."""
         outage = Outage("sweep_cut_short", "sweep_back")
         while True:
+            self.woken.clear()
+            seconds = TICK_SECONDS
             try:
                 await self.sweep()
                 outage.recovered()
             except StoreUnavailable as error:
                 outage.failed(str(error))
-            await asyncio.sleep(TICK_SECONDS)
+                seconds = _AGAIN_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.woken.wait()
 
     async def run_blobs(self) -> None:
         """Runs for ever, removing files that a crash left behind. Separate, so that a slow disk cannot stop
@@ -102,7 +110,7 @@ class Sweeper:
             except Exception:  # noqa: BLE001  # for the same reason
                 structlog.get_logger().exception("deadline_failed", job=job.id, tenant=job.tenant)
                 await self.jobs.defer_deadline(job, self.environment.now_ms() + _AFTER_FAULT_MS)
-        await self.lanes.note_sweep()
+        await self.lanes.note_sweep(self.settings.job_deadline(off_peak=False))
 
     async def _deadline(self, job: Job) -> None:
         """Handles a job past its start or total deadline. While nothing was paid, it fails for free."""

@@ -42,8 +42,8 @@ FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver}
 
 
 async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], ticket: Ticket) -> None:
-    """Runs the work of one ticket. A Redis failure is no fault: the lease runs out, and the sweep dispatches
-    the work again.
+    """Runs the work of one ticket. A Redis failure is no fault: when Redis is back, the next heartbeat ends
+    the lease, and the sweep dispatches the work again.
 
     A fault of ours must not hold a slot for ever: it is logged with its traceback, and the work is postponed.
     A submission is left to its lease: when that runs out, the sweep decides whether money may have been
@@ -54,6 +54,7 @@ async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], t
         await work(ticket)
     except StoreUnavailable as error:
         log.warning("work_left", reason=str(error))
+        ctx["leave"](ticket)
     except Exception:  # any fault of ours is logged, and the worker goes on
         log.exception("work_failed")
         if ticket.role is not Role.SUBMIT:

@@ -30,7 +30,7 @@ class CallbackSettings(BaseSettings):
     )
     claim_wait_seconds: Seconds = Field(
         30,
-        description="Wait before we trust a task that only a callback named.",
+        description="Wait before we trust a task that only a callback named, if in doubt.",
     )
     callback_gap_seconds: Seconds = Field(
         90, description="How long the callback path counts as open after its last proof."

@@ -60,7 +60,7 @@ class ProcessSettings(BaseSettings):
     )
 
     lease_seconds: Seconds = Field(
-        15, description="How long a worker may be silent before its work passes to another."
+        15, description="How long work may be silent before it passes to another worker."
     )
     confirm_slots: int = Field(20, ge=1, description="Polls of the upstream in flight at once.")
 

@@ -28,6 +28,7 @@ OPS_EVENTS = f"{PREFIX}ops:events"
 QUARANTINE = f"{PREFIX}quarantine"
 HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
+UNANSWERED = f"{PREFIX}unanswered"
 ACCOUNT_INFLIGHT = f"{PREFIX}submit:account_inflight"
 
 
@@ -109,6 +110,10 @@ def delivery(delivery_id: str) -> str:
 
 def worker(worker_id: str) -> str:
     return f"{PREFIX}worker:{worker_id}"
+
+
+def held_by(worker_id: str) -> str:
+    return f"{PREFIX}worker:{worker_id}:held"
 
 
 def client_key(key_id: str) -> str:

@@ -147,9 +147,10 @@ class Lanes:
         """True for only one caller in this many seconds."""
         return bool(await self._scripts.run("acquire_leadership", [keys.SWEEP], [int(seconds * 1000)]))
 
-    async def note_sweep(self) -> None:
-        """Stores when the last sweep ended, in ms of Redis' clock."""
-        await self._scripts.run("note_sweep", [keys.SWEPT], [])
+    async def note_sweep(self, unanswered_seconds: float = 7200.0) -> None:
+        """Stores when the last sweep ended, in ms of Redis' clock. `unanswered_seconds`: how long a task may
+        still call back whose submission was never answered."""
+        await self._scripts.run("note_sweep", [keys.SWEPT], [int(unanswered_seconds * 1000)])
 
 
 def _pause(reason: str, asked: str, audit: AuditEntry) -> bytes:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
-BEAT_SECONDS: Final = 3.0
+BEAT_SECONDS: Final = 1.0
 #: A process without a heartbeat for this long does not count: it was killed, or hangs.
 SILENT_MS: Final = 10_000
 #: A process without a heartbeat for this long is forgotten, as in scripts/heartbeat.lua.
@@ -44,12 +45,19 @@ class RedisWorkers:
         self._redis = redis
         self._scripts = scripts
 
-    async def beat(self, worker: str, fields: Mapping[str, str | int]) -> None:
+    async def beat(self, worker: str, fields: Mapping[str, str | int], left: Sequence[str] = ()) -> int:
+        """Records that the process is alive. `left`: names of arq jobs that it took and left undone. Returns
+        how many leases ended, of those and of the dead: the sweep has something to do."""
         flat = [part for field in fields.items() for part in field]
-        await self._scripts.run("heartbeat", [keys.WORKERS], [worker, *flat])
+        return await self._beat(worker, left, *flat)
 
-    async def leave(self, worker: str) -> None:
-        await self._scripts.run("heartbeat", [keys.WORKERS], [worker])
+    async def leave(self, worker: str) -> int:
+        """Records that the process ends. The leases of what it held end."""
+        return await self._beat(worker, ())
+
+    async def _beat(self, worker: str, left: Sequence[str], *fields: str | int) -> int:
+        args = [worker, orjson.dumps(list(left)), *fields]
+        return int(await self._scripts.run("heartbeat", [keys.WORKERS, keys.SWEEP], args))
 
     async def all(self) -> list[WorkerProcess]:
         """The processes with a heartbeat in the last minute, newest heartbeat first."""

@@ -199,10 +199,11 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an upstream can do besides creating and showing tasks."""
+    """What an upstream can do besides creating and showing tasks. `marks`: a poll shows our own mark."""
 
     cancel: bool = False
     listing: bool = False
+    marks: bool = False
 
 
 class Dialect(Protocol):

@@ -78,7 +78,9 @@ class ViduDialect:
 
     name: str = field(default="vidu", init=False)
     home: str = field(default="https://api.vidu.com", init=False)
-    capabilities: Capabilities = field(default=Capabilities(cancel=True, listing=True), init=False)
+    capabilities: Capabilities = field(
+        default=Capabilities(cancel=True, listing=True, marks=True), init=False
+    )
 
     def create_request(
         self, params: Mapping[str, object], *, model: str, callback_url: str | None, reference: str

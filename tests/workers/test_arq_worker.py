@@ -23,6 +23,7 @@ from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobState
 from gateway.local.valkey import valkey
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.jobs import RedisJobStore
@@ -49,12 +50,16 @@ class Submits:
 
 
 @contextlib.asynccontextmanager
-async def worker(rig: Rig, submitter: Any, settings: Settings | None = None) -> AsyncIterator[WakeWorker]:
-    """The submit role's worker, not running yet, made as the crew makes it."""
+async def worker(
+    rig: Rig, submitter: Any, settings: Settings | None = None, left: list[Ticket] | None = None
+) -> AsyncIterator[WakeWorker]:
+    """The submit role's worker, not running yet, made as the crew makes it. `left`: what it left undone."""
     settings = settings or rig.submitter.settings
     pool = connection_pool(settings.redis_url, timeout_seconds=10, retries=1, connections=16, decode=False)
     try:
-        yield runner._worker(settings, Role.SUBMIT, pool, {"submitter": submitter})
+        ctx = {"submitter": submitter, "leave": [] if left is None else left}
+        ctx["leave"] = ctx["leave"].append
+        yield runner._worker(settings, Role.SUBMIT, pool, ctx, "tester")
     finally:
         await pool.disconnect()
 
@@ -292,7 +297,7 @@ async def test_of_two_workers_each_job_is_run_by_one(rig: Rig) -> None:
         await store.accept(job, None, "fingerprint", AdmissionLimits(queue_max=100))
     async with worker(rig, submits, settings) as one, worker(rig, submits, settings) as other:
         one.max_jobs = other.max_jobs = 30
-        await asyncio.gather(one._take_up("one"), other._take_up("other"))
+        await asyncio.gather(one._take_up(), other._take_up())
         await asyncio.gather(*one.tasks.values(), *other.tasks.values())
     assert sorted(submits.begun.get_nowait().name for _ in range(submits.begun.qsize())) == sorted(
         job.id for job in jobs
@@ -304,7 +309,7 @@ async def test_a_claim_whose_answer_was_lost_is_made_again_and_another_finds_not
     async with worker(rig, Submits(nothing)) as made:
         for claim, length in (("first", 3), ("first", 3), ("second", 0)):
             found = await made.scripts.run(
-                "claim_arq_jobs", [made.queue_name, "memory"], [claim, 5, 60_000, ""]
+                "claim_arq_jobs", [made.queue_name, "memory", "held"], [claim, 5, 60_000, ""]
             )
             assert len(found) == length
 
@@ -315,7 +320,7 @@ async def test_a_claim_begins_the_work_and_its_repeat_begins_it_once(rig: Rig) -
     async with worker(rig, Submits(nothing)) as made:
         for _ in range(2):
             args: list[Word] = ["first", 5, 60_000, terms]
-            found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], args)
+            found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory", "held"], args)
             assert (found[2][0], found[2][2]) == (b"moved", b"submitting")
     begun = await rig.read(job)
     assert (begun.state, begun.epoch, begun.run) == (JobState.SUBMITTING, 1, "first1")
@@ -327,7 +332,7 @@ async def test_work_that_was_dispatched_again_is_not_begun_by_an_old_claim(rig: 
     await rig.redis.hset("{gw}:submit:holders", f"{job.tenant}|{job.id}", "99")  # type: ignore[misc]
     async with worker(rig, Submits(nothing)) as made:
         args: list[Word] = ["first", 5, 60_000, rig.resources.jobs.terms()[Role.SUBMIT]]
-        found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory"], args)
+        found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory", "held"], args)
         assert found[2][0] == b"stale"
     assert (await rig.read(job)).state is JobState.QUEUED
 
@@ -343,11 +348,53 @@ async def test_a_job_is_submitted_with_what_its_claim_read(rig: Rig) -> None:
     assert (await rig.read(job)).state is JobState.SUBMITTED
 
 
+async def test_a_claim_whose_answer_was_lost_in_an_outage_is_repeated_when_it_is_over(rig: Rig) -> None:
+    job = await rig.accept()
+    submits = Submits(nothing)
+    async with worker(rig, submits) as made:
+        run = made.scripts.run
+
+        async def lose_reply(*args: Any, **options: Any) -> Any:
+            await run(*args, **options)
+            made.scripts.run = run  # type: ignore[method-assign]
+            raise StoreUnavailable("Redis does not answer")
+
+        made.scripts.run = lose_reply  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable):
+            await made.main()
+        async with running(made):
+            assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
+
+
+async def test_what_a_process_took_is_known(rig: Rig) -> None:
+    job = await rig.accept()
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+    async with worker(rig, Submits(nothing)) as made:
+        names = [made.queue_name, "memory", keys.held_by("tester")]
+        await made.scripts.run("claim_arq_jobs", names, ["first", 5, 60_000, ""])
+    assert await rig.redis.smembers(keys.held_by("tester")) == {ticket.arq_name}  # type: ignore[misc]
+
+
+async def test_work_that_was_left_undone_because_redis_was_away_is_told(rig: Rig) -> None:
+    async def fail(_: Ticket) -> None:
+        raise StoreUnavailable("Redis does not answer")
+
+    job = await rig.accept()
+    left: list[Ticket] = []
+    async with worker(rig, Submits(fail), left=left) as made, running(made):
+
+        async def told() -> bool:
+            return bool(left)
+
+        await eventually(told)
+    assert [ticket.name for ticket in left] == [job.id]
+
+
 async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:
     await rig.accept()
     await rig.redis.delete(*await rig.redis.keys("arq:job:*"))
     async with worker(rig, Submits(nothing)) as made:
-        assert await made._take_up("memory")
+        assert await made._take_up()
         assert made.job_counter == 0
         assert await rig.redis.zcard(made.queue_name) == 0
 
@@ -362,7 +409,7 @@ async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_finished(r
             made.allow_pick_jobs = False
 
         Counted(made, ask_to_stop)
-        await made._take_up("memory")
+        await made._take_up()
         await made.drain(10)
         assert (await submits.begun.get()).name == job.id
 
@@ -392,7 +439,11 @@ async def test_what_was_handed_over_before_redis_was_full_is_run(tmp_path: Path)
             await redis.enqueue_job("work", number)
         await fill(redis)
         made = WakeWorker(
-            [func(work, name="work")], queue_name="{gw}:test:arq", redis_pool=redis, handle_signals=False
+            [func(work, name="work")],
+            queue_name="{gw}:test:arq",
+            redis_pool=redis,
+            handle_signals=False,
+            process="tester",
         )
         async with running(made):
             async with asyncio.timeout(10):

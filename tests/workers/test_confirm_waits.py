@@ -74,6 +74,27 @@ async def test_an_upstream_that_names_a_time_is_asked_no_sooner(rig: Rig) -> Non
     assert await due(rig, job) == pytest.approx(500, abs=5)
 
 
+@pytest.mark.parametrize("failed", [Inconclusive("500: try again"), Missing()])
+async def test_a_poll_that_fails_after_the_upstream_reported_the_end_is_soon_made_again_and_then_ever_later(
+    rig: Rig, failed: Inconclusive | Missing
+) -> None:
+    job = await rig.submitted()
+    await rig.callback(job, job.task_id)
+    waits = []
+    for ahead in (0, 3, 7, 40):
+        rig.clock.ahead = ahead
+        await rig.confirm(job, failed)
+        waits.append(await due(rig, job))
+    assert waits == pytest.approx([1, 3, 7, 33.75], abs=2)
+
+
+async def test_a_time_that_the_upstream_names_outranks_that(rig: Rig) -> None:
+    job = await rig.submitted()
+    await rig.callback(job, job.task_id)
+    await rig.confirm(job, Inconclusive("429: slower", retry_after_seconds=90))
+    assert await due(rig, job) == pytest.approx(90, abs=3)
+
+
 async def test_a_task_that_is_not_visible_yet_is_waited_for(rig: Rig) -> None:
     job = await rig.submitted()
     rig.clock.ahead = 50

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.dispatch import Role
-from gateway.jobs import confirm_ticket
+from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import CallbackOutcome
-from gateway.upstream.base import Accepted, Capabilities, Found, ListedTask, Listing, Unknown
+from gateway.upstream.base import Accepted, Busy, Capabilities, Found, ListedTask, Listing, Unknown
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed
@@ -82,14 +84,123 @@ async def test_a_job_without_a_task_waits_for_a_callback_to_name_one(rig: Rig) -
 # -- a task that only a callback named
 
 
+async def test_it_is_believed_at_once_if_no_other_submission_lacks_an_answer(rig: Rig) -> None:
+    await rig.submitted()
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_7")
+    assert (await rig.confirm(job, done("task_7"))).state is JobState.COMPLETED
+    assert await rig.redis.zcard(keys.UNANSWERED) == 0
+
+
+async def test_of_two_such_jobs_one_after_the_other_both_are_believed_at_once(rig: Rig) -> None:
+    for task in ("task_1", "task_2"):
+        job = await rig.submit(await rig.accept(), Unknown("reset"))
+        await rig.callback(job, task)
+        assert (await rig.confirm(job, done(task))).state is JobState.COMPLETED
+
+
 async def test_it_is_not_believed_before_word_to_the_contrary_had_time_to_come(rig: Rig) -> None:
+    await rig.submit(await rig.accept(), Unknown("reset"))
     job = await rig.submit(await rig.accept(), Unknown("reset"))
     await rig.callback(job, "task_1")
     assert (await rig.confirm(job)).state is JobState.SUBMITTED
     assert rig.upstream.queried == []
-    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(30, abs=2)
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(1, abs=1)
+    rig.clock.ahead += 12
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(12, abs=4)
     rig.nobody_gainsays()
     assert (await rig.confirm(job, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_it_is_believed_as_soon_as_the_others_have_their_answers(rig: Rig) -> None:
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    other = await rig.accept()
+
+    async def call_back() -> None:
+        await rig.callback(job, "task_1")
+        assert (await rig.confirm(job)).state is JobState.SUBMITTED
+
+    rig.upstream.after_gate = call_back
+    await rig.submit(other, Accepted("task_2"))
+    assert (await rig.confirm(job, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_a_submission_that_was_released_after_the_callback_does_not_matter(rig: Rig) -> None:
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    await asyncio.sleep(0.002)
+    await rig.submit(await rig.accept(), Unknown("reset"))
+    assert (await rig.confirm(job, done("task_1"))).state is JobState.COMPLETED
+
+
+async def test_a_refusal_is_no_proof_that_there_is_no_task(rig: Rig) -> None:
+    await rig.submit(await rig.accept(), Busy("429", 600))
+    await rig.redis.delete("{gw}:account:main")  # which waits, too
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+
+
+async def test_the_other_s_earlier_submission_counts_although_its_newest_was_answered(rig: Rig) -> None:
+    other = await rig.submit(await rig.accept(), Busy("429", 600))
+    await rig.redis.delete("{gw}:account:main")
+    await rig.make_due(Role.SUBMIT, str(submit_ticket(other)))
+    await rig.submit(other, Accepted("task_2"))
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+
+
+async def test_it_is_not_believed_at_once_if_redis_has_lost_its_submission(rig: Rig) -> None:
+    job = await rig.accept()
+    await rig.callback(job, "task_1")
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    assert rig.upstream.queried == []
+
+
+async def test_a_job_that_two_tasks_were_named_for_waits(rig: Rig) -> None:
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    await rig.callback(job, "task_2")
+    assert (await rig.confirm(job)).state is JobState.SUBMITTED
+    assert rig.upstream.queried == []
+
+
+async def test_a_task_that_shows_the_job_s_mark_is_believed_at_once_whatever_else_is_missing(
+    rig: Rig,
+) -> None:
+    rig.upstream.capabilities = Capabilities(marks=True)
+    await rig.submit(await rig.accept(), Unknown("reset"))
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    own = Found(completed(reference=f"k1.acme.{job.id}.1.mac"))
+    assert (await rig.confirm(job, own, own)).state is JobState.COMPLETED
+
+
+async def test_a_task_that_shows_no_mark_or_another_s_is_not(rig: Rig) -> None:
+    rig.upstream.capabilities = Capabilities(marks=True)
+    other = await rig.submit(await rig.accept(), Unknown("reset"))
+    job = await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.callback(job, "task_1")
+    assert (await rig.confirm(job, done("task_1"))).state is JobState.SUBMITTED
+    foreign = Found(completed(reference=f"k1.acme.{other.id}.1.mac"))
+    assert (await rig.confirm(job, foreign, foreign)).state is JobState.SUBMITTED
+    assert (await rig.read(job)).claimed_at is not None
+
+
+async def test_a_submission_that_was_never_answered_is_forgotten_after_the_deadline_of_a_job(
+    rig: Rig,
+) -> None:
+    await rig.submit(await rig.accept(), Unknown("reset"))
+    await rig.sweep()
+    assert await rig.redis.zcard(keys.UNANSWERED) == 1
+    [member] = await rig.redis.zrange(keys.UNANSWERED, 0, -1)
+    long_ago = rig.clock() - rig.confirmer.settings.job_deadline_seconds - 1
+    await rig.redis.zadd(keys.UNANSWERED, {member: long_ago * 1000})
+    await rig.redis.delete(keys.SWEPT)
+    await rig.sweep()
+    assert await rig.redis.zcard(keys.UNANSWERED) == 0
 
 
 async def test_another_callback_does_not_make_the_wait_longer(rig: Rig) -> None:

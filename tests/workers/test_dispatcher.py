@@ -138,7 +138,7 @@ async def test_every_worker_process_has_one_which_its_messenger_wakes(
     monkeypatch.setattr(runner, "HttpUpstream", lambda *_, **__: rig.upstream)
     async with runner._context(rig.resources) as ctx:
         assert ctx["delivery_worker"].wake == ctx["dispatcher"].soon
-        tasks = runner._background(rig.resources, ctx)
+        tasks = runner._background(rig.resources, ctx, rig.sweeper)
         assert "dispatch" in {task.get_name() for task in tasks}
         for task in tasks:
             await end(task)

@@ -40,9 +40,18 @@ def mark(job: Job, epoch: int = 1) -> str:
     return f"k1.{job.tenant}.{job.id}.{epoch}.mac"
 
 
-async def test_the_first_look_at_the_list_comes_after_a_minute(listing: Rig) -> None:
+async def test_the_list_is_read_soon_and_a_few_times_more_in_the_first_minute(listing: Rig) -> None:
+    await listing.callbacks_can_come()
     job = await unknown(listing)
-    assert await due_in(listing, job) == pytest.approx(60, abs=5)
+    assert await due_in(listing, job) == pytest.approx(2, abs=2)
+    waits = []
+    for ahead in (2, 6, 18, 61):
+        listing.clock.ahead = ahead
+        listing.upstream.listings.append(Listing([]))
+        await listing.confirm(job)
+        waits.append(await due_in(listing, job))
+    assert waits[:3] == [pytest.approx(4, abs=4), pytest.approx(12, abs=5), pytest.approx(36, abs=9)]
+    assert waits[3] == pytest.approx(1800 - 61, abs=9)
 
 
 async def test_a_row_with_the_job_s_mark_is_its_task(listing: Rig) -> None:

@@ -19,6 +19,7 @@ from gateway.delivery.attempts import DeliveryOutcome
 from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import DeliveryState, JobState
+from gateway.store import keys
 from gateway.store.client import connection_pool
 from gateway.upstream.base import Accepted, Found
 from tests.gateway.delivery.subscriber import reply, subscriber
@@ -106,7 +107,7 @@ class Queue(WakeWorker):
     """One that Redis leaves alone for as many looks as it is told."""
 
     def __init__(self, redis: ArqRedis, away: int) -> None:
-        super().__init__([func(_nothing, name="nothing")], queue_name="q", redis_pool=redis)
+        super().__init__([func(_nothing, name="nothing")], queue_name="q", redis_pool=redis, process="one")
         self.left = away
         self.working = asyncio.Event()
 
@@ -149,6 +150,7 @@ async def test_a_failover_that_wakes_a_blocked_worker_by_an_error_is_an_outage(r
         queue_name="{gw}:submit:arq",
         redis_pool=ArqRedis(connection_pool=pool),
         handle_signals=False,
+        process="one",
     )
 
     async def is_blocked() -> bool:
@@ -176,6 +178,31 @@ async def test_an_idle_crew_stops_at_once(rig: Rig) -> None:
         stop.set()
         await asyncio.wait([task], timeout=5)
         assert task.done()
+
+
+async def test_a_crew_that_ends_says_so_and_what_it_held_is_taken_back_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = asyncio.Event()
+
+    async def hang() -> None:
+        sent.set()
+        await asyncio.Event().wait()
+
+    async def cut_off(self: WakeWorker, seconds: float) -> None:
+        self.allow_pick_jobs = False
+
+    monkeypatch.setattr(WakeWorker, "drain", cut_off)
+    rig.upstream.after_gate = hang
+    async with serving(rig) as (task, stop):
+        job = await rig.accept()
+        await asyncio.wait_for(sent.wait(), 10)
+        assert await rig.redis.zcard(keys.WORKERS) == 1
+        stop.set()
+        await asyncio.wait_for(task, 10)
+    assert await rig.redis.zcard(keys.WORKERS) == 0
+    await rig.sweep()
+    assert (await rig.read(job)).state is JobState.UNKNOWN
 
 
 async def test_a_part_that_ends_by_itself_ends_the_crew_with_its_fault(

@@ -11,6 +11,7 @@ import pytest
 from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobState
+from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, Found, Unknown
 from tests.gateway.store.conftest import rung
@@ -158,3 +159,26 @@ async def test_a_ticket_of_a_job_that_is_gone_gives_its_slot_back(rig: Rig) -> N
     await rig.submitter.submit(ticket)
     assert rig.upstream.begun == []
     assert await rig.lease(job) is None
+
+
+async def test_a_frozen_worker_that_comes_back_finds_its_job_gone_and_does_not_pay(rig: Rig) -> None:
+    job = await rig.accept()
+    ticket = await rig.ticket(Role.SUBMIT, job.id)
+    workers = rig.resources.workers
+
+    async def freeze() -> None:
+        rig.upstream.before_gate = nothing
+        long_ago = (rig.clock() - 4) * 1000
+        await rig.redis.zadd(keys.WORKERS, {"frozen": long_ago, "alive": long_ago + 3000})
+        await rig.redis.hset(keys.worker("alive"), "steady_since", f"{long_ago:.0f}")  # type: ignore[misc]
+        await rig.redis.sadd(keys.held_by("frozen"), ticket.arq_name)  # type: ignore[misc]
+        assert await workers.beat("alive", {"pid": 1}) == 1
+        await rig.sweep()
+        assert (await rig.submit(job, Accepted("task_1"))).epoch == 2
+
+    rig.upstream.before_gate = freeze
+    await rig.submitter.submit(ticket)
+    after = await rig.read(job)
+    assert (after.state, after.task_id, after.epoch) == (JobState.SUBMITTED, "task_1", 2)
+    assert len(rig.upstream.begun) == 2
+    assert len(rig.upstream.released) == 1

@@ -1,6 +1,6 @@
 -- claim_arq_jobs: removes the first jobs from an arq queue, for a worker to run, and begins their work.
 --
--- KEYS  queue: of arq; memory: of this worker's last claim
+-- KEYS  queue: of arq; memory: of this worker's last claim; held: the names that its process holds (see `heartbeat`)
 -- ARGV  claim: an id; most: how many jobs; lasts_ms: how long the memory lasts; terms, JSON: how the work is begun, or
 --       "" if its worker does that: {role, record = prefix of its key, lease_ms, related: as of `records.begin`} or
 --       {record, transition: of each job, as of transitions.lua, but for its name, ticket, number and run}
@@ -9,14 +9,14 @@
 -- the same jobs as long as the memory lasts.
 --
 -- Returns {name of an arq job, its record, what `records.begin` or transition.lua returns, ...}
-local queue, memory = KEYS[1], KEYS[2]
+local queue, memory, held = KEYS[1], KEYS[2], KEYS[3]
 local claim, most, lasts_ms, terms = ARGV[1], ARGV[2], ARGV[3], ARGV[4] ~= '' and cjson.decode(ARGV[4])
 local now = call.now_ms()
 
 local function take()
   local last = redis.call('HMGET', memory, 'claim', 'found')
   if last[1] == claim then return cjson.decode(last[2]) end
-  local found, names = {}, redis.call('ZRANGE', queue, 0, most - 1)
+  local found, taken, names = {}, {}, redis.call('ZRANGE', queue, 0, most - 1)
   if #names > 0 then
     local keys = {}
     for at, name in ipairs(names) do keys[at] = 'arq:job:' .. name end
@@ -25,6 +25,7 @@ local function take()
     redis.call('DEL', unpack(keys))
     for at, name in ipairs(names) do
       if jobs[at] then
+        taken[#taken + 1] = name
         found[#found + 1] = name
         found[#found + 1] = jobs[at]
       end
@@ -35,6 +36,7 @@ local function take()
   if #found > 0 then
     redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))
     redis.call('PEXPIRE', memory, lasts_ms)
+    redis.call('SADD', held, unpack(taken))
   end
   return found
 end

@@ -71,6 +71,9 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
   if string.sub(field, 1, 5) == 'told:' then published[#published + 1] = redis.call('HGET', key, field) end
 end
 
+for epoch = 1, tonumber(record.get(key, 'epoch') or '0') do
+  redis.call('ZREM', P .. 'unanswered', name .. '|' .. epoch)
+end
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
 quotas.add_usage(tenant, 'bytes', -(bytes or 0))

@@ -1,15 +1,18 @@
 -- note_sweep: records that a sweep has ended.
 --
 -- KEYS  swept: when the last sweep ended
--- ARGV  none
+-- ARGV  unanswered_ms: how long a task whose submission was never answered may still call back
 --
 -- A script for the same reason as `acquire_leadership`. Also forgets, once a minute, which callback URLs failed long
--- ago.
+-- ago, and submissions that were never answered.
 --
 -- Returns 1
-local swept = KEYS[1]
+local swept, unanswered_ms = KEYS[1], ARGV[1]
 local now = call.now_ms()
 local last = tonumber(redis.call('GET', swept) or '0')
 redis.call('SET', swept, now)
-if math.floor(last / 60000) ~= math.floor(now / 60000) then circuit_breaker.forget_failing_urls(now) end
+if math.floor(last / 60000) ~= math.floor(now / 60000) then
+  circuit_breaker.forget_failing_urls(now)
+  redis.call('ZREMRANGEBYSCORE', P .. 'unanswered', '-inf', now - unanswered_ms)
+end
 return 1

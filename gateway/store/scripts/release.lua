@@ -7,6 +7,8 @@
 -- Redis that was rolled back may give an epoch twice. The start deadline must not have passed. Repeating a release
 -- (its answer was lost) succeeds again.
 --
+-- {gw}:unanswered holds the submission until an answer names its task: see `trust_claim`.
+--
 -- Returns 1: send the last byte | 0: never send it
 local job = KEYS[1]
 local state, epoch, run = ARGV[1], ARGV[2], ARGV[3]
@@ -17,6 +19,7 @@ if not released_at then
   local now = call.now_ms()
   if start_by and now >= start_by then return 0 end
   record.set(job, { released_at = now })
+  redis.call('ZADD', P .. 'unanswered', now, string.match(job, '[^:]+$') .. '|' .. epoch)
   records.note_history(job, now, 'event', 'released', 'epoch', epoch)
   quotas.write_counted_bytes()
 end

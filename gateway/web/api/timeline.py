@@ -33,6 +33,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "deadline_passed": "given up: its deadline passed, or an operator failed it",
     "poisoned": "failed: too many workers died while working on it",
     "task_named": "the id of the upstream task became known",
+    "task_trusted": "the task that a callback named can be no other job's",
     "callback": "the upstream sent a callback",
     "owed": "a webhook became due",
     "attempt": "an attempt to send a webhook ended",

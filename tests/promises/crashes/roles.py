@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from gateway.blobs import BlobStore
 from gateway.delivery.addresses import Network
 from gateway.delivery.http import AttemptResult, DeliveryOutcome
-from gateway.dispatch import ACCOUNT, Role, deserialize
+from gateway.dispatch import ACCOUNT, Role, Ticket, deserialize
 from gateway.errors import StoreUnavailable
 from gateway.intake import Intake
 from gateway.jobs import Deadlines
@@ -26,6 +26,7 @@ from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.workers import BEAT_SECONDS, RedisWorkers
 from tests.conftest import KEYRING
 from tests.promises.crashes.faults import LostReply, SimulatedProcess
 from tests.promises.crashes.store import Server, VirtualRedis, VirtualScripts
@@ -107,6 +108,8 @@ class Machine:
     lanes: Lanes = field(init=False)
     intake: Intake = field(init=False)
     sweeper: Sweeper = field(init=False)
+    workers: RedisWorkers = field(init=False)
+    left: list[Ticket] = field(default_factory=list)
     crew: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,8 +132,10 @@ class Machine:
             Deadlines(settings.start_deadline_seconds, settings.total_deadline_seconds),
         )
         self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
+        self.workers = RedisWorkers(redis, scripts)
         self.crew = {
             "jobs": self.jobs,
+            "leave": self.left.append,
             "submitter": Submitter(self.jobs, settlement, doors, blobs, keyring, environment, settings),
             "confirmer": Confirmer(self.jobs, settlement, doors, environment, settings),
             "step_events": StepEventCreator(self.jobs, deliveries),
@@ -178,6 +183,20 @@ class Machine:
             except Exception as error:
                 self.ours.append(f"sweep: {error!r}")
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def beat(self) -> None:
+        """The heartbeats, which rest while no process holds anything."""
+        while True:
+            left = [ticket.arq_name for ticket in self.left]
+            try:
+                if left or self.server.something_is_held():
+                    await self.workers.beat(self.process.name, {"pid": 1}, left)
+                    del self.left[: len(left)]
+            except StoreUnavailable:
+                pass
+            except Exception as error:
+                self.ours.append(f"heartbeat: {error!r}")
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def work(self, role: Role, record: bytes) -> None:
         """What a worker does with a job that it took off arq's queue."""

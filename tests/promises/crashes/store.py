@@ -88,6 +88,10 @@ class Server:
             self._due_ms = self._first_due_ms()
         return self.now_ms() >= self._due_ms
 
+    def something_is_held(self) -> bool:
+        """Whether a process took work off arq's queue and may still hold it."""
+        return bool(self.client.keys(keys.held_by("*")))
+
     def _first_due_ms(self) -> float:
         pipe = self.client.pipeline(transaction=False)
         for role in Role:

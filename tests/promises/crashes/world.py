@@ -109,6 +109,7 @@ class World:
         kind.append(machine)
         if kind is self.crews:
             process.start(machine.sweep())
+            process.start(machine.beat())
             self.ring()
 
     def _died(self, process: SimulatedProcess) -> None:
@@ -145,6 +146,7 @@ class World:
                 client.zrem(queue_name(role), name)
                 client.delete(f"arq:job:{name}")
                 if record is not None:
+                    client.sadd(keys.held_by(machine.process.name), name)
                     task = machine.process.start(machine.work(role, record.encode()))
                     self._in_hand.append((machine.process, task))
 

@@ -163,10 +163,10 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "callback_is_believed_at_once",
-        "workers/confirm.py",
-        "Confirmer._claim_left_ms",
-        "        return max(0, wait - ",
-        "        return min(0, wait - ",
+        "workers/evidence.py",
+        "EvidenceSeeker.claim_left_ms",
+        "if left <= 0 or await",
+        "if left >= 0 or await",
         "the answer that says whose the task is comes too late",
         (
             named(
@@ -174,6 +174,38 @@ EVIDENCE: Final = (
                 "an_answer_that_comes_while_it_waits_gives_the_task_to_its_rightful_owner",
             ),
         ),
+    ),
+    Mutant(
+        "trusts_beside_another_missing_answer",
+        "gateway/store/scripts/trust_claim.lua",
+        "",
+        "if string.sub(one, 1, #name + 1) ~= name .. '|' then return 0 end",
+        "if string.sub(one, 1, #name + 1) ~= name .. '|' then break end",
+        "two answers are lost, the upstream crosses a callback, and one customer gets the other's video",
+        (
+            named(
+                "workers/confirm_whose",
+                "it_is_not_believed_before_word_to_the_contrary_had_time_to_come",
+            ),
+        ),
+    ),
+    Mutant(
+        "trusts_what_redis_forgot",
+        "gateway/store/scripts/trust_claim.lua",
+        "",
+        "if not redis.call('ZSCORE', unanswered, own) then return 0 end",
+        "",
+        "Redis lost submissions, and a callback of one of them is believed as if it could be nobody else's",
+        (named("workers/confirm_whose", "it_is_not_believed_at_once_if_redis_has_lost_its_submission"),),
+    ),
+    Mutant(
+        "release_is_not_known_as_unanswered",
+        "gateway/store/scripts/release.lua",
+        "",
+        "  redis.call('ZADD', P .. 'unanswered', now, string.match(job, '[^:]+$') .. '|' .. epoch)\n",
+        "",
+        "every lost answer costs half a minute",
+        (named("workers/confirm_whose", "it_is_believed_at_once_if_no_other_submission_lacks_an_answer"),),
     ),
     Mutant(
         "earlier_answer_is_no_answer",

@@ -28,7 +28,7 @@ def happens(model: Model, callback: Callback, born: int, now: int) -> str:
         if model.tasks.get(task, job) is not job and callback.epoch not in job.answered:
             model.contest(task, now)
         effect, task = "crossed", None
-    return _tell(model, job, task, effect, before, now)
+    return _tell(model, job, task, callback.epoch, effect, before, now)
 
 
 def _is_crossed(model: Model, job: ModelJob, epoch: int, task: str) -> bool:
@@ -64,16 +64,18 @@ def _place(job: ModelJob, callback: Callback, now: int) -> str | None:
     return "earlier" if callback.epoch < job.epoch else None
 
 
-def _tell(model: Model, job: ModelJob, task: str | None, effect: str | None, before: str, now: int) -> str:
+def _tell(
+    model: Model, job: ModelJob, task: str | None, epoch: int, effect: str | None, before: str, now: int
+) -> str:
     if job.final:
         if not job.watched(now):
             return effect or "absorbed"
         if task is not None:
-            model.bind(job, task, now)
+            model.bind(job, task, now, claimed_for=epoch)
         return effect or "late"
     if task is not None:
         job.go("submitted", now)
-        model.bind(job, task, now)
+        model.bind(job, task, now, claimed_for=epoch)
     else:
         if job.state == "queued":
             job.go("unknown", now)

@@ -49,6 +49,7 @@ class JobsMachine(CallingBack):
         expired = [t for t, until in self.look.role(Role.SUBMIT).slots.items() if until <= self.ms]
         self.stale += [ticket for ticket in held(self.look, Role.SUBMIT) if str(ticket) in expired]
         now(self.stage.sweeper.sweep())
+        self.model.sweep(self.ms)
         for text in expired:
             job = self.model.jobs.get(text.partition("|")[2])
             if job is not None:

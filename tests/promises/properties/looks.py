@@ -37,7 +37,8 @@ class Looker:
 
     def _only_claimed(self, job: ModelJob) -> bool:
         """Word may still come that the task which a callback named is another job's."""
-        return (job.claimed_at or 0) > self.now - CLAIM_WAIT * 1000
+        waits = (job.claimed_at or 0) > self.now - CLAIM_WAIT * 1000
+        return waits and not self.model.trusts(job)
 
     def _watch(self, job: ModelJob) -> None:
         """A late result is told once. What is not at work any more fills no slot."""

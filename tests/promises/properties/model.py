@@ -57,6 +57,7 @@ class ModelJob:
     answered: dict[int, str] = field(default_factory=dict)  # by the submission that the answer was to
     lost_at: int = 0  # when a task was found to be another job's
     claimed_at: int | None = None  # a callback named a task, and no answer has come since
+    claimed_for: int = 0  # the submission that it was for
     released_at: int | None = None
     idle: bool = False  # it waits for people, and fills none of the upstream's slots
     kept_until: int | None = None  # over, but its task may be at work: so long it fills a slot
@@ -249,12 +250,16 @@ class Model:
     keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     nonces: set[str] = field(default_factory=set)
     budgets: dict[tuple[str, str], int] = field(default_factory=dict)
+    unanswered: dict[tuple[str, int], int] = field(default_factory=dict)  # when each was released
+    swept: int = 0
     heard_since: int | None = None
     heard_last: int | None = None
 
-    def bind(self, job: ModelJob, task: str, now: int, *, answered_to: int | None = None) -> bool:
-        """A task is one job's. What a callback claimed gives way to an answer to our own request, to the
-        submission `answered_to`. A job takes so many claims, and no more."""
+    def bind(
+        self, job: ModelJob, task: str, now: int, *, answered_to: int | None = None, claimed_for: int = 0
+    ) -> bool:
+        """A task is one job's. What a callback claimed for a submission gives way to an answer to our own
+        request, to the submission `answered_to`. A job takes so many claims, and no more."""
         answered = answered_to is not None
         if not answered and len(job.earlier) >= MOST_CLAIMS:
             return False
@@ -268,13 +273,32 @@ class Model:
         if answered_to is not None:
             job.answered[answered_to] = task
             job.claimed_at = None
+            self.unanswered.pop((job.name, answered_to), None)
         elif task not in job.tasks:
-            job.claimed_at = now
+            job.claimed_at, job.claimed_for = now, claimed_for
         if job.main is None or answered:
             job.put_first(task)
         elif task not in job.tasks:
             job.earlier.append(task)
         return True
+
+    def trusts(self, job: ModelJob) -> bool:
+        """Whether the only task of the job, which a callback named, can be no other job's: the tasks of all
+        submissions that were released before are known. Then that of this one is known, too."""
+        own = (job.name, job.claimed_for)
+        if job.claimed_at is None or job.main is None or job.earlier or own not in self.unanswered:
+            return False
+        if any(name != job.name and at <= job.claimed_at for (name, _), at in self.unanswered.items()):
+            return False
+        job.claimed_at = None
+        del self.unanswered[own]
+        return True
+
+    def sweep(self, now: int) -> None:
+        """Once a minute, submissions are forgotten whose tasks cannot call back any more."""
+        if now // 60_000 != self.swept // 60_000:
+            self.unanswered = {one: at for one, at in self.unanswered.items() if at > now - JOB_DEADLINE_MS}
+        self.swept = now
 
     def contest(self, task: str, now: int) -> None:
         """Callbacks of two jobs named it. It is nobody's, unless its owner has it by an answer or is over."""
@@ -298,3 +322,4 @@ class Model:
         del self.jobs[job.name]
         self.tasks = {task: owner for task, owner in self.tasks.items() if owner is not job}
         self.keys = {key: claim for key, claim in self.keys.items() if claim[0] != job.name}
+        self.unanswered = {one: at for one, at in self.unanswered.items() if one[0] != job.name}

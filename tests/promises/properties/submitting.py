@@ -183,6 +183,8 @@ class Submitting(Ground):
         if hands.released is None:  # asked a second time it is the same question
             assert allowed == (job is not None and job.release(hands.job.epoch, hands.run, self.ms))
             hands.released = allowed
+            if allowed and job is not None and job.released_at is not None:
+                self.model.unanswered.setdefault((job.name, hands.job.epoch), job.released_at)
         if allowed and job is not None:
             self.sent[job.name, hands.job.epoch] = hands.job.account
             assert job.paid_at_most <= 1 + job.resubmits, "it may be paid for more often than its owner chose"

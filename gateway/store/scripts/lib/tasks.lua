@@ -72,9 +72,9 @@ function tasks.contest(task, owner, final, keep_ms, now)
 end
 
 -- BindTask. Stores the task with the job; a second one beside the first. named = {task, claimed: as of `tasks.assign`,
--- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` is set
--- while only a callback named the newest task. Returns whether the task is new to the job, or nil if it belongs to
--- another job.
+-- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` and
+-- `claimed_epoch` are set while only a callback named the newest task. Returns whether the task is new to the job, or
+-- nil if it belongs to another job.
 function tasks.bind(key, name, named, now)
   local task, claimed, epoch = named.task, named.claimed, named.epoch
   local known, earlier = record.get(key, 'task_id'), record.get(key, 'earlier')
@@ -88,12 +88,14 @@ function tasks.bind(key, name, named, now)
     if named.account then account_slots.note_task(key, task, named.account) end
     record.set(key, { ['answered:' .. epoch] = task })
     record.unset(key, 'claimed_at')
+    record.unset(key, 'claimed_epoch')
+    redis.call('ZREM', P .. 'unanswered', name .. '|' .. epoch)
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end
   if claimed then
     if named.account then account_slots.note_task(key, task, named.account) end
-    record.set(key, { claimed_at = now })
+    record.set(key, { claimed_at = now, claimed_epoch = epoch })
     records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')
     if known then return true end
   end

@@ -37,7 +37,7 @@ def codes(found: Any) -> list[str]:
 
 
 async def beat(state: State, heartbeat: Heartbeat) -> None:
-    await state.resources.workers.beat(heartbeat._id, heartbeat._fields | {"running": heartbeat._running()})
+    await state.resources.workers.beat(heartbeat.id, heartbeat._fields | {"running": heartbeat._running()})
 
 
 async def test_depth_slots_and_counts_are_there_and_what_is_wrong(
@@ -99,9 +99,9 @@ async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
     await other.end()
     assert (await look(operator))["workers"] == 1
     redis = state.resources.redis
-    await redis.zincrby("{gw}:workers", -20_000, one._id)
+    await redis.zincrby("{gw}:workers", -20_000, one.id)
     assert (await look(operator))["workers"] == 0
     assert len((await operator.get("/ops/api/workers")).json()["data"]) == 1
-    await redis.zincrby("{gw}:workers", -60_000, one._id)
+    await redis.zincrby("{gw}:workers", -60_000, one.id)
     await workers.leave("nobody")
-    assert await redis.exists(f"{{gw}}:worker:{one._id}") == 0
+    assert await redis.exists(f"{{gw}}:worker:{one.id}") == 0

@@ -94,14 +94,14 @@ async def test_a_killed_worker_is_silent_and_does_not_count(browser: httpx.Async
     workers = state.resources.workers
     killed, alive = (Heartbeat(workers, list(Role), Environment(), lambda: 0) for _ in range(2))
     for one in (killed, alive):
-        await workers.beat(one._id, one._fields | {"running": 1})
+        await workers.beat(one.id, one._fields | {"running": 1})
     assert "silent" not in await text_of(browser, "/ops", "workers")
     redis = state.resources.redis
-    await redis.zincrby(keys.WORKERS, -11_000, killed._id)
+    await redis.zincrby(keys.WORKERS, -11_000, killed.id)
     table = await text_of(browser, "/ops", "workers")
     assert (table.count("running"), table.count("silent")) == (1, 1)
     assert "Workers 1 1 silent" in await text_of(browser, "/ops", "tiles")
-    await redis.zincrby(keys.WORKERS, -60_000, killed._id)
+    await redis.zincrby(keys.WORKERS, -60_000, killed.id)
     assert "silent" not in await text_of(browser, "/ops", "workers")
 
 
