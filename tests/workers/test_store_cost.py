@@ -25,7 +25,10 @@ INDEX_BYTES = 600
 async def claimed(rig: Rig, role: Role) -> Ticket:
     """The next work of the role, begun as a worker begins it."""
     terms = (rig.resources.jobs.terms() | rig.resources.deliveries.terms())[role]
-    claim, names = rig.resources.environment.new_job_id(), [queue_name(role), f"memory:{role}"]
+    claim, names = (
+        rig.resources.environment.new_job_id(),
+        [queue_name(role), f"memory:{role}", keys.held_by("tester")],
+    )
     found = await rig.resources.scripts.run("claim_arq_jobs", names, [claim, 1, 60_000, terms])
     _, record, begun = found
     text, number = orjson.loads(record)["a"]

@@ -28,7 +28,7 @@ async def taken(redis: Redis, scripts: Scripts, accept: Accept, process: str) ->
     """A job whose submission the process took off arq's queue."""
     job = await accept()
     names = ["{gw}:submit:arq", f"memory:{process}", keys.held_by(process)]
-    found = await scripts.run("claim_arq_jobs", names, [job.id, 10, 60_000])
+    found = await scripts.run("claim_arq_jobs", names, [job.id, 10, 60_000, ""])
     ticket = await held(redis, Role.SUBMIT, job.id)
     assert found[0] == ticket.arq_name
     return job, ticket
