@@ -63,7 +63,8 @@ def test_jobs_end_and_are_paid_once_although_a_process_of_each_kind_is_killed_un
         jobs = [one.result() for one in posts]
     assert len(set(jobs)) == 60
     for job in jobs:
-        assert job_of(service, job, wait=30)["status"] == "completed"
+        found = job_of(service, job, wait=30)
+        assert found["status"] == "completed", found
         assert_told_once_under_one_id(subscriber, job, "job.completed")
     assert service.charges() == dict.fromkeys(jobs, 1)
     for name, victim in victims.items():

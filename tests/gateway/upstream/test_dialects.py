@@ -13,7 +13,7 @@ from gateway.upstream.base import CancelRefused, Capabilities, Inconclusive
     ("name", "home", "capabilities"),
     [
         ("vtrix", "https://cloud.vtrix.ai", Capabilities()),
-        ("vidu", "https://api.vidu.com", Capabilities(cancel=True, listing=True)),
+        ("vidu", "https://api.vidu.com", Capabilities(cancel=True, listing=True, marks=True)),
     ],
 )
 def test_a_dialect_has_a_name_a_home_and_capabilities(
