@@ -11,6 +11,7 @@ from gateway.dispatch import Role
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.upstream.base import (
     Accepted,
     AccountRefused,
@@ -100,7 +101,7 @@ async def test_a_task_is_canceled_with_its_own_key_alone(two: Two) -> None:
     two.second.capabilities = two.main.capabilities = Capabilities(cancel=True)
     two.second.cancels.append(CancelDone())
     two.second.looks.append(Found(working()))
-    await two.rig.redis.hset(f"{{gw}}:job:{job.id}", "cancel_wished_at", "1")  # type: ignore[misc]
+    await two.rig.redis.hset(keys.job(job.id), "cancel_wished_at", "1")  # type: ignore[misc]
     await two.rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     await two.rig.confirmer.confirm(await two.rig.ticket(Role.CONFIRM, job.id))
     assert (two.second.canceled, two.main.canceled) == (["task_1"], [])

@@ -136,7 +136,7 @@ async def test_a_submission_that_was_released_after_the_callback_does_not_matter
 
 async def test_a_refusal_is_no_proof_that_there_is_no_task(rig: Rig) -> None:
     await rig.submit(await rig.accept(), Busy("429", 600))
-    await rig.redis.delete("{gw}:account:main")  # which waits, too
+    await rig.redis.delete(keys.account("main"))  # which waits, too
     job = await rig.submit(await rig.accept(), Unknown("reset"))
     await rig.callback(job, "task_1")
     assert (await rig.confirm(job)).state is JobState.SUBMITTED
@@ -144,7 +144,7 @@ async def test_a_refusal_is_no_proof_that_there_is_no_task(rig: Rig) -> None:
 
 async def test_the_other_s_earlier_submission_counts_although_its_newest_was_answered(rig: Rig) -> None:
     other = await rig.submit(await rig.accept(), Busy("429", 600))
-    await rig.redis.delete("{gw}:account:main")
+    await rig.redis.delete(keys.account("main"))
     await rig.make_due(Role.SUBMIT, str(submit_ticket(other)))
     await rig.submit(other, Accepted("task_2"))
     job = await rig.submit(await rig.accept(), Unknown("reset"))

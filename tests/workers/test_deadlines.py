@@ -153,7 +153,7 @@ async def test_the_total_deadline_ends_an_unknown_job_whatever_its_policy(
     )
     assert await places(rig, job) == []
     assert await deadline(rig, job) is None
-    assert await rig.redis.zcard("{gw}:unknowns") == 0
+    assert await rig.redis.zcard(keys.UNKNOWNS) == 0
 
 
 async def test_a_submission_that_is_under_way_is_awaited_before_the_deadline_judges(rig: Rig) -> None:

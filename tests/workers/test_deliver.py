@@ -219,7 +219,7 @@ async def test_a_slow_endpoint_takes_no_more_than_its_own_slots(rig: Rig) -> Non
                 after = await rig.deliver(delivery)
                 assert after.state is DeliveryState.DELIVERED
         assert len(running) == 2
-        assert await rig.redis.hgetall("{gw}:deliver:inflight") == {stuck.id: "2"}  # type: ignore[misc]
+        assert await rig.redis.hgetall(keys.in_flight(Role.DELIVER)) == {stuck.id: "2"}  # type: ignore[misc]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -75,7 +75,7 @@ async def test_one_pass_forgets_all_that_is_due_however_much_it_is(
     await resources.jobs.accept(waiting, None, "", AdmissionLimits(queue_max=1000))
     with capture_logs() as logged:
         assert await Retention(Store(resources)).sweep() == 10
-    assert await resources.redis.keys("{gw}:event:*") == []
+    assert await resources.redis.keys(keys.event("*")) == []
     assert await resources.jobs.read(waiting.id)
     assert [(line["event"], line["jobs"]) for line in logged] == [("jobs_forgotten", 10)]
 

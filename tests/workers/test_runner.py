@@ -65,7 +65,7 @@ async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_told(ri
     assert len(served.requests) == 1
     assert (await rig.read(job)).state is JobState.COMPLETED
     assert len(rig.upstream.released) == 1
-    assert await rig.redis.zcard("{gw}:submit:slots") == 0
+    assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 0
 
 
 async def test_a_crew_of_one_role_leaves_the_others_work_alone(rig: Rig) -> None:

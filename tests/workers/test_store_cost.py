@@ -82,6 +82,6 @@ async def test_a_finished_job_leaves_little(rig: Rig) -> None:
     [delivery] = await rig.resources.deliveries.of_job(job_id)
     job = keys.job(job_id)
     left = [job, keys.job_audit(job_id), keys.job_deliveries(job_id)]
-    left += [keys.delivery(delivery.id), keys.event(delivery.event_id), "{gw}:task:task_1"]
+    left += [keys.delivery(delivery.id), keys.event(delivery.event_id), keys.task("task_1")]
     sizes = [await rig.redis.memory_usage(key, samples=0) or 0 for key in left]
     assert sum(sizes) <= MOST_BYTES - INDEX_BYTES, dict(zip(left, sizes, strict=True))

@@ -57,7 +57,7 @@ async def test_a_worker_that_died_before_the_release_cost_nothing_and_the_job_go
     after = await rig.submit(job, Accepted("task_1"))
     assert (after.state, after.epoch) == (JobState.SUBMITTED, 2)
     assert len(rig.upstream.released) == 1
-    assert await rig.redis.zcard("{gw}:submit:slots") == 1
+    assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 1
 
 
 async def test_a_worker_that_died_after_the_release_leaves_an_unknown_that_nobody_sends_again(
@@ -155,7 +155,7 @@ async def test_a_ticket_of_an_older_dispatch_does_nothing_at_all(rig: Rig) -> No
 async def test_a_ticket_of_a_job_that_is_gone_gives_its_slot_back(rig: Rig) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.SUBMIT, job.id)
-    await rig.redis.delete("{gw}:job:" + job.id)
+    await rig.redis.delete(keys.job(job.id))
     await rig.submitter.submit(ticket)
     assert rig.upstream.begun == []
     assert await rig.lease(job) is None

@@ -12,6 +12,7 @@ from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
+from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.store.effects import HoldSlot
 from gateway.store.jobs import RedisJobStore
@@ -194,7 +195,7 @@ async def test_a_callback_may_overtake_the_answer_to_our_own_request(rig: Rig) -
     rig.upstream.after_gate = call_back
     after = await rig.submit(job, Accepted("task_1"))
     assert (after.state, after.task_id, after.epoch) == (JobState.SUBMITTED, "task_1", 1)
-    assert await rig.redis.zcard("{gw}:submit:slots") == 1
+    assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 1
     assert await rig.lease(job) == float("inf")
     assert await rung(rig.redis, Role.CONFIRM) == [job.id]  # the callback's look is not put off by the answer
 
@@ -241,7 +242,7 @@ async def test_a_late_answer_that_proves_a_submission_unpaid_queues_or_fails_it_
         rig.upstream.after_gate = call_it_unknown
         after = await rig.submit(job, late)
         assert after.state is state
-        assert await rig.redis.zscore("{gw}:submit:slots", str(submit_ticket(job))) is None
+        assert await rig.redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) is None
 
 
 async def test_a_callback_without_a_task_changes_nothing_but_when_we_look(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from gateway.callbacks.signature import sign
 from gateway.environment import Environment
 from gateway.resources import Resources
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.store.base import Callback, CallbackOutcome
 from gateway.web.state import State
 from tests.gateway.web.api.calling_back import (
@@ -195,6 +196,6 @@ async def test_no_token_is_ever_logged_or_answered(
     shown = repr(logged) + "".join(answer.text + repr(answer.headers) for answer in answers)
     assert len(logged) >= 4
     assert token.rpartition(".")[2] not in shown
-    kept = [str(fields) for _, fields in await resources.redis.xrange("{gw}:quarantine")]
+    kept = [str(fields) for _, fields in await resources.redis.xrange(keys.QUARANTINE)]
     assert kept
     assert token.rpartition(".")[2] not in "".join(kept)

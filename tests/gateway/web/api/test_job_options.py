@@ -9,6 +9,7 @@ import pytest
 
 from gateway.lifecycle import OnUnknown
 from gateway.resources import Resources
+from gateway.store import keys
 from tests.gateway.web.conftest import BODY
 
 START, TOTAL, POLICY = "Gateway-Start-Deadline", "Gateway-Total-Deadline", "Gateway-On-Unknown"
@@ -57,7 +58,7 @@ async def test_the_sooner_deadline_is_the_first_to_be_looked_at(
     job = (await post(client, **{START: "60", TOTAL: "120"})).json()
     stored = await resources.jobs.read(job["id"])
     assert stored
-    assert await resources.redis.zscore("{gw}:deadlines", job["id"]) == stored.start_by
+    assert await resources.redis.zscore(keys.DEADLINES, job["id"]) == stored.start_by
 
 
 @pytest.mark.parametrize("name", [START, TOTAL])

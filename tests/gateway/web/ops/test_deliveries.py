@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from gateway.dispatch import Role
 from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.resources import Resources
+from gateway.store import keys
 from gateway.tenants import Scope
 from gateway.web.schemas import subscribers
 from gateway.web.state import State
@@ -50,7 +51,7 @@ async def test_any_tenant_s_deliveries_are_listed_shown_and_sent_again(
     shown = await operator.get(f"/ops/api/deliveries/{delivery}")
     assert parsed(subscribers.OpsDelivery, shown.content)["tenant"] == "acme"
     redis = state.resources.redis
-    await redis.delete("{gw}:deliver:holders", "{gw}:deliver:slots")  # as if its attempt had ended
+    await redis.delete("{gw}:deliver:holders", keys.slots(Role.DELIVER))  # as if its attempt had ended
     again = await operator.post(f"/ops/api/deliveries/{delivery}/redeliver")
     assert (again.status_code, again.json()["trigger"]) == (202, "manual")
     assert await kinds(operator) == ["delivery_sent_again"]
@@ -89,10 +90,10 @@ async def test_a_paused_subscriber_gets_nothing_until_it_is_resumed(
     assert tuple(one[name] for name in ("id", "tenant", "url", "paused_until", "waiting")) == (
         *(endpoint, "acme", "http://127.0.0.1:9000/hook", None, 1),
     )
-    assert await state.resources.redis.zcard("{gw}:deliver:slots") == 0
+    assert await state.resources.redis.zcard(keys.slots(Role.DELIVER)) == 0
     await operator.post("/ops/api/subscribers/resume", json={"subscriber": endpoint})
     assert await listed(operator) == []
-    assert await state.resources.redis.zcard("{gw}:deliver:slots") == 1
+    assert await state.resources.redis.zcard(keys.slots(Role.DELIVER)) == 1
     assert await kinds(operator) == ["subscriber_parked", "subscribers_resumed"]
 
 

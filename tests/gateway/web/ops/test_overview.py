@@ -99,9 +99,9 @@ async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
     await other.end()
     assert (await look(operator))["workers"] == 1
     redis = state.resources.redis
-    await redis.zincrby("{gw}:workers", -20_000, one.id)
+    await redis.zincrby(keys.WORKERS, -20_000, one.id)
     assert (await look(operator))["workers"] == 0
     assert len((await operator.get("/ops/api/workers")).json()["data"]) == 1
-    await redis.zincrby("{gw}:workers", -60_000, one.id)
+    await redis.zincrby(keys.WORKERS, -60_000, one.id)
     await workers.leave("nobody")
-    assert await redis.exists(f"{{gw}}:worker:{one.id}") == 0
+    assert await redis.exists(keys.worker(one.id)) == 0

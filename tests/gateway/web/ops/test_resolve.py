@@ -13,6 +13,7 @@ from gateway.dispatch import Role, Ticket
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
+from gateway.store import keys
 from gateway.store.base import TransitionResult
 from gateway.store.effects import BindTask, HoldSlot, PollAfter
 from gateway.store.jobs import RedisJobStore
@@ -99,7 +100,7 @@ async def test_a_task_found_by_hand_is_bound_and_looked_at(
     assert (
         answer.json()["audit"][-1]["by"] == (await operator.get("/ops/api/events")).json()["data"][-1]["by"]
     )
-    assert await resources.redis.zscore("{gw}:confirm:slots", f"main|{job.id}") is not None
+    assert await resources.redis.zscore(keys.slots(Role.CONFIRM), f"main|{job.id}") is not None
     assert await told(operator) == [("job_resolved", "bind")]
 
 
@@ -130,7 +131,7 @@ async def test_a_job_that_the_upstream_accepted_is_not_sent_again(
     operator: httpx.AsyncClient, resources: Resources, make_unknown: MakeUnknown
 ) -> None:
     job = await make_unknown()
-    await resources.redis.hset(f"{{gw}}:job:{job.id}", "evidence", "callback")  # type: ignore[misc]
+    await resources.redis.hset(keys.job(job.id), "evidence", "callback")  # type: ignore[misc]
     answer = await operator.post(f"/ops/api/jobs/{job.id}/resolve", json={"action": "resubmit"})
     assert answer.status_code == 409
     assert "accepted" in answer.json()["detail"]

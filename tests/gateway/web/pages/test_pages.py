@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 
+from gateway.store import keys
 from gateway.store.samples import Sample
 from gateway.web.pages import overview
 from gateway.web.pages.rendering import number, size, span
@@ -126,7 +127,7 @@ async def test_a_result_may_be_played_from_where_it_lies_and_from_nowhere_else(
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
     videos = ["https://cdn.example.com/v.mp4", "javascript:alert(1)"]
     output = orjson.dumps([{"content": [{"type": "video", "url": url} for url in videos]}]).decode()
-    await state.resources.redis.hset(f"{{gw}}:job:{name}", "output", output)  # type: ignore[misc]
+    await state.resources.redis.hset(keys.job(name), "output", output)  # type: ignore[misc]
     page = await browser.get(f"/ops/jobs/{name}")
     assert "media-src 'self' https://cdn.example.com;" in page.headers["content-security-policy"]
     assert 'data-src="https://cdn.example.com/v.mp4"' in page.text
@@ -296,7 +297,7 @@ async def test_a_result_under_any_url_leaves_the_page_whole(
 ) -> None:
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
     output = orjson.dumps([{"content": [{"type": "video", "url": f"https://{host}/v.mp4"}]}]).decode()
-    await state.resources.redis.hset(f"{{gw}}:job:{name}", "output", output)  # type: ignore[misc]
+    await state.resources.redis.hset(keys.job(name), "output", output)  # type: ignore[misc]
     page = await browser.get(f"/ops/jobs/{name}")
     assert page.status_code == 200
     allowed = f"media-src 'self' {origin};" if origin else "media-src 'self';"
