@@ -108,8 +108,8 @@ def judged(result: Result) -> tuple[str, bool]:
     if result.status is None:
         return "timeout", True
     if result.status == 1 and result.failed:
-        path = result.failed.removeprefix("tests/").split("/")
-        layer = "2" if planned(result.failed) else _LAYERS.get(path[1], "U")
+        _, _, inner = result.failed.removeprefix("tests/").partition("/")
+        layer = "2" if planned(result.failed) else _LAYERS.get(inner.partition("/")[0], "U")
         return f"{layer}  {result.failed.removeprefix('tests/')}", True
     return ("MISSED" if result.status == 0 else f"BROKEN: pytest ended with {result.status}"), False
 

@@ -17,6 +17,7 @@ from tests.promises.mutants.trees import ROOT, Result, Tree
         (1, "tests/promises/properties/test_jobs.py::test_one", "1  promises/properties", True),
         (1, "tests/promises/crashes/test_crashes.py::test_one[plain]", "2  promises/crashes", True),
         (1, "tests/workers/test_sweep.py::test_one", "U  workers/test_sweep", True),
+        (1, "tests/test_docs.py::test_one", "U  test_docs", True),
         (None, "", "timeout", True),
         (0, "", "MISSED", False),
         (1, "", "BROKEN", False),
