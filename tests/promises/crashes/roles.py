@@ -214,7 +214,8 @@ class Machine:
             self.claiming.discard(role)
             self.server.changed()  # more may wait
         for _, record, begun in zip(found[::3], found[1::3], found[2::3], strict=True):
-            await FUNCTIONS[role](self.crew, *deserialize(record.encode())["a"], begun)
+            ticket, number = deserialize(record.encode())["a"]
+            await FUNCTIONS[role](self.crew, ticket, number, begun)
 
     async def _claim(self, role: Role) -> list[Any]:
         """One job, taken off the queue and begun in one step. Asked again while the store is away, under the
@@ -224,11 +225,11 @@ class Machine:
         claim = self.process.environment.entropy(16).hex()
         while True:
             try:
-                args = [claim, 1, _CLAIM_MS, self.terms[role]]
-                answer: list[Any] = await self.scripts.run(
+                args = (claim, 1, _CLAIM_MS, self.terms[role])
+                found: list[Any] = await self.scripts.run(
                     "claim_arq_jobs", names, args, effect=f"claim_{role}"
                 )
-                return answer
+                return found
             except StoreUnavailable:
                 if self.server.over:
                     return []
