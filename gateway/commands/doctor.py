@@ -1,7 +1,8 @@
 """`vidu-gateway doctor`: finds common configuration errors, and says how to fix them.
 
 It reads the services' settings from the environment and checks Redis, the upstream and the callback route. It
-changes nothing and costs nothing. A check that fails to run is a finding too; no check raises.
+costs nothing, and changes nothing but this: it loads our functions into Redis if they are missing. A check
+that fails to run is a finding too; no check raises.
 """
 
 from __future__ import annotations

@@ -15,17 +15,19 @@ from pydantic import SecretStr
 from gateway.blobs import BlobStore
 from gateway.delivery.addresses import Network
 from gateway.delivery.http import AttemptResult, DeliveryOutcome
-from gateway.dispatch import ACCOUNT, Role, Ticket, deserialize
+from gateway.dispatch import ACCOUNT, Role, Ticket, deserialize, queue_name
 from gateway.errors import StoreUnavailable
 from gateway.intake import Intake
 from gateway.jobs import Deadlines
 from gateway.settings import Settings
 from gateway.settlement import Settlement
+from gateway.store import keys
 from gateway.store.base import AdmissionLimits, Callback
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.script_runner import Scripts
 from gateway.store.workers import BEAT_SECONDS, RedisWorkers
 from tests.conftest import KEYRING
 from tests.promises.crashes.faults import LostReply, SimulatedProcess
@@ -49,6 +51,8 @@ BODY: Final = json.dumps(
 ).encode()
 SWEEP_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 120.0
+_CLAIM_MS: Final = 60_000
+_CLAIM_AGAIN_SECONDS: Final = 0.2
 
 
 @functools.cache
@@ -110,18 +114,22 @@ class Machine:
     sweeper: Sweeper = field(init=False)
     workers: RedisWorkers = field(init=False)
     left: list[Ticket] = field(default_factory=list)
+    claiming: set[Role] = field(default_factory=set)
+    scripts: Scripts = field(init=False)
+    terms: dict[Role, bytes] = field(init=False)
     crew: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         settings, environment = self.settings, self.process.environment
         redis: Any = VirtualRedis(self.server)
-        scripts = VirtualScripts(self.server, self.process)
+        self.scripts = scripts = VirtualScripts(self.server, self.process)
         roles, keyring, blobs = settings.roles(), settings.keyring(), BlobStore(settings.blob_dir)
         self.jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
         self.lanes = Lanes(scripts, roles)
         settlement = Settlement(self.jobs, blobs, environment, int(settings.late_watch_seconds * 1000))
         doors = {ACCOUNT: Door(self.upstream, self.process)}
         deliveries = RedisDeliveryStore(redis, scripts, roles)
+        self.terms = self.jobs.terms() | deliveries.terms()
         post: Any = Post(self.process, self.subscriber)
         self.intake = Intake(
             self.jobs,
@@ -198,6 +206,34 @@ class Machine:
                 self.ours.append(f"heartbeat: {error!r}")
             await asyncio.sleep(BEAT_SECONDS)
 
-    async def work(self, role: Role, record: bytes) -> None:
-        """What a worker does with a job that it took off arq's queue."""
-        await FUNCTIONS[role](self.crew, *deserialize(record)["a"])
+    async def work(self, role: Role) -> None:
+        """What a worker of one role does with a job on arq's queue, if it is the one who gets it."""
+        try:
+            found = await self._claim(role)
+        finally:
+            self.claiming.discard(role)
+            self.server.changed()  # more may wait
+        for _, record, begun in zip(found[::3], found[1::3], found[2::3], strict=True):
+            ticket, number = deserialize(record.encode())["a"]
+            await FUNCTIONS[role](self.crew, ticket, number, begun)
+
+    async def _claim(self, role: Role) -> list[Any]:
+        """One job, taken off the queue and begun in one step. Asked again while the store is away, under the
+        same id, because the claim may have been made."""
+        process = self.process.name
+        names = [queue_name(role), f"{queue_name(role)}:claim:{process}", keys.held_by(process)]
+        claim = self.process.environment.entropy(16).hex()
+        while True:
+            try:
+                args = (claim, 1, _CLAIM_MS, self.terms[role])
+                found: list[Any] = await self.scripts.run(
+                    "claim_arq_jobs", names, args, effect=f"claim_{role}"
+                )
+                return found
+            except StoreUnavailable:
+                if self.server.over:
+                    return []
+                await asyncio.sleep(_CLAIM_AGAIN_SECONDS)
+            except Exception as error:
+                self.ours.append(f"claim: {error!r}")
+                return []

@@ -199,7 +199,7 @@ class VirtualScripts(Scripts):
     """A process' scripts, with a crash point on either side of each."""
 
     def __init__(self, server: Server, process: SimulatedProcess) -> None:
-        self._server, self._process = server, process
+        self._server, self._process, self._reach = server, process, process.reach
 
     async def run(
         self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None

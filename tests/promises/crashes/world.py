@@ -22,6 +22,7 @@ from tests.promises.crashes.upstream import Charge, Scenario, SimulatedUpstream,
 _LOOK_SECONDS: Final = 5.0
 _LOOKS: Final = 720  # an hour is long after every window of `settings_of`
 _RESTART_SECONDS: Final = 3.0
+_LOOK_AGAIN_SECONDS: Final = 2.0
 _REQUEST_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 30.0
 _OURS: Final = frozenset(
@@ -133,22 +134,19 @@ class World:
             self.loop.call_soon(self._hand_over, context=contextvars.Context())
 
     def _hand_over(self) -> None:
-        """The workers take what waits off the queues, in turn."""
+        """The workers claim what waits on the queues, in turn. A worker makes one claim at a time."""
         self._rung = False
-        if self.server.over or not any(machine.process.running for machine in self.crews):
+        if self.server.over:
             return
-        client = self.server.client
-        for role in Role:
-            for name in client.zrange(queue_name(role), 0, -1):
+        waiting = {role: self.server.client.zcard(queue_name(role)) for role in Role}
+        if any(waiting.values()):  # who claims may die or freeze: the others look again
+            self.loop.call_later(_LOOK_AGAIN_SECONDS, self.ring, context=contextvars.Context())
+        for role, number in waiting.items():
+            for _ in range(number):
                 machine = self._one_of(self.crews)
-                assert machine is not None
-                record = client.get(f"arq:job:{name}")
-                client.zrem(queue_name(role), name)
-                client.delete(f"arq:job:{name}")
-                if record is not None:
-                    client.sadd(keys.held_by(machine.process.name), name)
-                    task = machine.process.start(machine.work(role, record.encode()))
-                    self._in_hand.append((machine.process, task))
+                if machine is not None and role not in machine.claiming:
+                    machine.claiming.add(role)
+                    self._in_hand.append((machine.process, machine.process.start(machine.work(role))))
 
     # -- requests from outside
 
