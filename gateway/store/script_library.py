@@ -58,7 +58,7 @@ def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
     registered = "".join(
         f"do local function {verb}(KEYS, ARGV)\n{source}end\n"
         f"redis.register_function{{ function_name = '{functions[verb]}', flags = {{ {_flags(verb)} }},\n"
-        f"callback = function(...) call.begin() return lanes.finish_call({verb}(...)) end }} end\n"
+        f"callback = function(...) return lanes.run_call({verb}, ...) end }} end\n"
         for verb, source in verbs.items()
     )
     name = STEM + mark
@@ -69,8 +69,8 @@ def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
 def as_script(verb: str) -> bytes:
     """The same verb for EVAL, which needs no library, but makes all functions anew in each call."""
     head = f"#!lua flags={_flags(verb).strip(chr(39))}\n"
-    body = f"return lanes.finish_call((function()\n{verbs()[verb]}end)())"
-    return f"{head}{tables(parts())}call.begin()\n{body}".encode()
+    body = f"return lanes.run_call(function()\n{verbs()[verb]}end)"
+    return f"{head}{tables(parts())}{body}".encode()
 
 
 def _flags(verb: str) -> str:

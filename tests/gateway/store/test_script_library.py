@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.store import durability, function_loader, keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.function_loader import remove_unused
 from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
 from gateway.store.script_library import STEM, as_script, build, library, parts, verbs
 from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import ROLES, fill, new_job
@@ -136,6 +138,34 @@ async def test_a_call_that_failed_leaves_nothing_to_the_next(redis: Redis, jobs:
         await redis.fcall(*fails)  # type: ignore[misc]
     await redis.fcall(*writes)  # type: ignore[misc]
     assert await redis.hget(keys.job(job.id), "bytes") == before  # type: ignore[misc]
+
+
+async def test_a_call_that_fails_halfway_writes_the_records_that_it_decided(redis: Redis) -> None:
+    """It may have changed their indexes by then."""
+    broken = build(parts(), {"fails": "record.create(KEYS[1], { state = 'queued' })\nredis.call('NO')\n"})
+    await redis.function_load(broken.text.decode())  # type: ignore[misc]
+    with pytest.raises(ResponseError, match="Unknown"):
+        await redis.fcall(broken.functions["fails"], 1, keys.job("job_1"))  # type: ignore[misc]
+    assert await redis.hgetall(keys.job("job_1")) == {"state": "queued"}  # type: ignore[misc]
+
+
+async def test_a_job_whose_dispatch_failed_has_a_record_and_runs_later(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes
+) -> None:
+    damaged, job = new_job("aaa"), replace(new_job(), idempotency="key")
+    limits = AdmissionLimits(queue_max=10)
+    await redis.hset("{gw}:paused", "at", 1)  # type: ignore[misc]
+    await jobs.accept(damaged, None, "fingerprint", limits)
+    await redis.delete("{gw}:paused")
+    await redis.rename(keys.job(damaged.id), "whole")
+    await redis.set(keys.job(damaged.id), "damaged")
+    with pytest.raises(ResponseError):
+        await jobs.accept(job, None, "fingerprint", limits)
+    again = await jobs.accept(replace(new_job(), idempotency="key"), None, "fingerprint", limits)
+    assert (again.job_id, again.replayed) == (job.id, True)
+    assert await jobs.read(job.id) == job
+    await redis.rename("whole", keys.job(damaged.id))
+    assert await lanes.dispatch() == 2
 
 
 @pytest.mark.parametrize("name", sorted(parts()))
