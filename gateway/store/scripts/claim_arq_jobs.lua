@@ -11,7 +11,17 @@
 -- Returns {name of an arq job, its record, what `records.begin` or transition.lua returns, or nil: not begun, ...}
 local queue, memory, held = KEYS[1], KEYS[2], KEYS[3]
 local claim, most, lasts_ms, terms = ARGV[1], ARGV[2], ARGV[3], ARGV[4] ~= '' and cjson.decode(ARGV[4])
+local GAP_MS, GONE_MS = 2000, 60000 -- as in heartbeat.lua
 local now = call.now_ms()
+
+-- A process that was frozen, or could not reach Redis, may claim before its next heartbeat. It is alive, or what it has
+-- just begun would be taken back. But it was not heard all the time, so it must not judge others yet.
+local function report_after_gap(process)
+  local last = redis.call('ZSCORE', P .. 'workers', process)
+  if not last or now - last < GAP_MS then return end
+  redis.call('ZADD', P .. 'workers', now, process)
+  redis.call('HSET', P .. 'worker:' .. process, 'steady_since', now)
+end
 
 local function take()
   local last = redis.call('HMGET', memory, 'claim', 'found')
@@ -37,6 +47,8 @@ local function take()
     redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))
     redis.call('PEXPIRE', memory, lasts_ms)
     redis.call('SADD', held, unpack(taken))
+    redis.call('PEXPIRE', held, GONE_MS)
+    report_after_gap(string.match(held, '([^:]+):held$') or '')
   end
   return found
 end
