@@ -136,7 +136,7 @@ async def test_the_job_s_own_submissions_do_not_hide_that_another_waits_for_its_
     job = await sent(redis, jobs, accept)
     [(_, released_at)] = await redis.zrange(keys.UNANSWERED, 0, -1, withscores=True)
     await redis.zadd(keys.UNANSWERED, {f"{job.id}|2": released_at})  # it was sent again
-    await redis.hset(keys.job(job.id), "epoch", 2)  # type: ignore[misc]
+    await redis.hset(keys.job(job.id), "epoch", "2")  # type: ignore[misc]
     other = await sent(redis, jobs, accept)
     await jobs.callback(told(job, epoch=1))
     claimed = await read(jobs, job)

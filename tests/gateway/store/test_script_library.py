@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
-from gateway.dispatch import CallbackLimits
+from gateway.dispatch import CallbackLimits, Role
 from gateway.errors import StoreUnavailable
 from gateway.store import durability, function_loader, keys
 from gateway.store.base import AdmissionLimits
@@ -184,27 +184,29 @@ async def test_a_call_that_fails_halfway_writes_the_records_that_it_decided(redi
     """It may have changed their indexes by then."""
     broken = build(parts(), {"fails": "record.create(KEYS[1], { state = 'queued' })\nredis.call('NO')\n"})
     await redis.function_load(broken.text.decode())  # type: ignore[misc]
+    fails: Any = (broken.functions["fails"], 1, keys.job("job_1"))
     with pytest.raises(ResponseError, match="Unknown"):
-        await redis.fcall(broken.functions["fails"], 1, keys.job("job_1"))  # type: ignore[misc]
+        await redis.fcall(*fails)  # type: ignore[misc]
     assert await redis.hgetall(keys.job("job_1")) == {"state": "queued"}  # type: ignore[misc]
 
 
 async def test_a_job_whose_dispatch_failed_has_a_record_and_runs_later(
     redis: Redis, jobs: RedisJobStore, lanes: Lanes
 ) -> None:
-    damaged, job = new_job("aaa"), replace(new_job(), idempotency="key")
+    other, job = new_job("aaa"), replace(new_job(), idempotency="key")
     limits = AdmissionLimits(queue_max=10)
-    await redis.hset("{gw}:paused", "at", 1)  # type: ignore[misc]
-    await jobs.accept(damaged, None, "fingerprint", limits)
+    await redis.hset("{gw}:paused", "at", "1")  # type: ignore[misc]
+    await jobs.accept(other, None, "fingerprint", limits)
     await redis.delete("{gw}:paused")
-    await redis.rename(keys.job(damaged.id), "whole")
-    await redis.set(keys.job(damaged.id), "damaged")
+    lane = keys.lane(Role.SUBMIT, "aaa")
+    await redis.rename(lane, "whole")
+    await redis.set(lane, "damaged")
     with pytest.raises(ResponseError):
         await jobs.accept(job, None, "fingerprint", limits)
     again = await jobs.accept(replace(new_job(), idempotency="key"), None, "fingerprint", limits)
     assert (again.job_id, again.replayed) == (job.id, True)
     assert await jobs.read(job.id) == job
-    await redis.rename("whole", keys.job(damaged.id))
+    await redis.rename("whole", lane)
     assert await lanes.dispatch() == 2
 
 
