@@ -103,7 +103,7 @@ async def open_resources(
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
         try:
-            async with keeping_library(resources.redis):
+            async with keeping_library(resources.scripts.loader):
                 yield resources
         finally:
             resources.tracer.close()

@@ -188,25 +188,28 @@ class EvidenceSeeker:
             return None
         if found is None:
             return False
-        effects = [BindTask(found), HoldSlot(), Tally(["submissions|found_listed"])]
+        task_id, epoch = found
+        effects = [BindTask(task_id, epoch=epoch), HoldSlot(), Tally(["submissions|found_listed"])]
         accepted = Transition(JobEvent.UPSTREAM_ACCEPTED, Guard.same_submission(job), effects)
         result = await self.jobs.apply(job, accepted)
-        log.info("found_listed", task=found, became=result.after)
+        log.info("found_listed", task=task_id, became=result.after)
         await self.jobs.postpone(ticket, 0, {})
         return True
 
 
-async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str | Inconclusive | None:
-    """The task that carries the mark of one of the job's submissions, or None. The list may not show marks; a
-    poll of one task does. A prompt alone proves nothing: another job may have the same prompt. Inconclusive
-    when not every candidate could be polled."""
+async def _marked(
+    upstream: Upstream, job: Job, tasks: list[ListedTask]
+) -> tuple[str, int] | Inconclusive | None:
+    """The task that carries the mark of one of the job's submissions, and the epoch of that; or None. The
+    list may not show marks; a poll of one task does. A prompt alone proves nothing: another job may have the
+    same prompt. Inconclusive when not every candidate could be polled."""
     mark = f".{job.id}."
     unmarked = []
     for task in tasks:
         if task.reference is None and task.prompt in (None, job.params.get("prompt")):
             unmarked.append(task.task_id)
         elif task.reference is not None and mark in task.reference:
-            return task.task_id
+            return task.task_id, _epoch_in(task.reference, job)
     if len(unmarked) > _CANDIDATES:
         return Inconclusive(f"{len(unmarked)} tasks of the list carry no mark")
     for task_id in unmarked:
@@ -214,5 +217,11 @@ async def _marked(upstream: Upstream, job: Job, tasks: list[ListedTask]) -> str 
         if isinstance(poll, Inconclusive):
             return poll
         if isinstance(poll, Found) and poll.snapshot.reference and mark in poll.snapshot.reference:
-            return task_id
+            return task_id, _epoch_in(poll.snapshot.reference, job)
     return None
+
+
+def _epoch_in(mark: str, job: Job) -> int:
+    """The epoch that the job's mark names."""
+    epoch = mark.partition(f".{job.id}.")[2].partition(".")[0]
+    return int(epoch) if epoch.isdecimal() else job.epoch

@@ -23,7 +23,8 @@ _AGAIN_SECONDS: Final = 0.2  # while Redis is away: nobody is judged before all 
 
 
 class Heartbeat:
-    """`running`: returns the number of pieces of work in progress. `wake`: called when the sweep has work."""
+    """`running`: returns the number of pieces of work in progress. `wake`: called when the sweep has work.
+    `known`: set once Redis knows of the process; before, it must take no work."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Heartbeat:
         self._running = running
         self._wake = wake
         self._left: list[str] = []
+        self.known = asyncio.Event()
         self.id = environment.entropy(8).hex()
         self._fields: dict[str, str | int] = {
             "host": socket.gethostname(),
@@ -59,6 +61,7 @@ class Heartbeat:
             except StoreUnavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
+            self.known.set()
             del self._left[: len(left)]
             if ended:
                 self._wake()

@@ -74,8 +74,11 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         )
         ctx["leave"] = heartbeat.leave
         workers += [_worker(settings, role, pool, ctx, heartbeat.id) for role in roles]
-        tasks = [asyncio.create_task(heartbeat.run(), name="heartbeat")]  # before it takes any work
-        tasks += [asyncio.create_task(_keep_running(worker), name=worker.queue_name) for worker in workers]
+        tasks = [asyncio.create_task(heartbeat.run(), name="heartbeat")]
+        tasks += [
+            asyncio.create_task(_keep_running(worker, heartbeat.known), name=worker.queue_name)
+            for worker in workers
+        ]
         tasks += _background(resources, ctx, sweeper)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
@@ -190,8 +193,10 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], proc
     )
 
 
-async def _keep_running(worker: WakeWorker) -> None:
-    """arq's loop ends when Redis is away for too long. This starts it again until Redis is back."""
+async def _keep_running(worker: WakeWorker, known: asyncio.Event) -> None:
+    """arq's loop ends when Redis is away for too long. This starts it again until Redis is back. `known`: set
+    once the process may take work."""
+    await known.wait()
     outage = Outage("queue_away", "queue_back", queue=worker.queue_name)
     while True:
         try:

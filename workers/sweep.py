@@ -110,7 +110,7 @@ class Sweeper:
             except Exception:  # noqa: BLE001  # for the same reason
                 structlog.get_logger().exception("deadline_failed", job=job.id, tenant=job.tenant)
                 await self.jobs.defer_deadline(job, self.environment.now_ms() + _AFTER_FAULT_MS)
-        await self.lanes.note_sweep(self.settings.job_deadline(off_peak=False))
+        await self.lanes.note_sweep(self.settings.job_deadline(off_peak=True))
 
     async def _deadline(self, job: Job) -> None:
         """Handles a job past its start or total deadline. While nothing was paid, it fails for free."""

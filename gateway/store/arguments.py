@@ -156,7 +156,7 @@ def _concerned(transition: Transition, of: Subject) -> list[Role]:
     return sorted(roles)
 
 
-def callback_order(callback: Callback, roles: Roles, limits: CallbackLimits) -> dict[str, Any]:
+def callback_args(callback: Callback, roles: Roles, limits: CallbackLimits) -> dict[str, Any]:
     """The document of callback.lua."""
     job = Job(callback.job_id, callback.tenant, JobState.SUBMITTED, "", {}, 0)
     stub = texts(

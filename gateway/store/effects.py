@@ -89,15 +89,17 @@ class RecordHistory(Effect):
 @dataclass(frozen=True, slots=True)
 class BindTask(Effect):
     """Binds the task to this job only, because the upstream's answer to our request named it. `by`: the
-    operator who named it instead."""
+    operator who named it instead. `epoch`: of the task's submission, if not the job's newest."""
 
     name: ClassVar = "bind_task"
     task_id: str
     by: str | None = None
+    epoch: int | None = None
 
     def document(self, of: Subject) -> dict[str, Any]:
         job = of.known_job
-        return given(task=self.task_id, epoch=job.epoch, account=job.account, by=self.by)
+        epoch = job.epoch if self.epoch is None else self.epoch
+        return given(task=self.task_id, epoch=epoch, account=job.account, by=self.by)
 
 
 @dataclass(frozen=True, slots=True)

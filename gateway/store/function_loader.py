@@ -11,13 +11,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError, ResponseError
 
 from gateway.background import cancel_all
 from gateway.store import keys
-from gateway.store.script_library import STEM, library
+from gateway.store.script_library import Library, library
+from gateway.telemetry import Outage
 
 #: How often a process says which version it uses, and how long a version is kept without that.
 NAMED_EVERY_SECONDS: Final = 60.0
@@ -34,45 +34,53 @@ def is_missing(error: ResponseError) -> bool:
     return str(error).startswith(_MISSING)
 
 
+def library_of(redis: Redis) -> Library:
+    """The library of this version for the client's database."""
+    return library(int(redis.connection_pool.connection_kwargs.get("db") or 0))
+
+
 class FunctionLoader:
+    """Loads `library` into the server of `redis`. Logs once when the server begins not to take it."""
+
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self.redis = redis
+        self.library = library_of(redis)
         self._loading: asyncio.Task[bool] | None = None
+        self._outage = Outage("library_not_loaded", "library_loaded")
 
     async def load(self) -> bool:
         """Loads the library; calls at the same time share one load. False if the server does not take it,
         because it is full or forbids it. Raises redis' errors when it does not answer."""
         if self._loading is None or self._loading.done():
-            self._loading = asyncio.create_task(_load(self._redis))
+            self._loading = asyncio.create_task(self._load())
         return await asyncio.shield(self._loading)
 
-
-async def _load(redis: Redis) -> bool:
-    try:
-        await redis.function_load(library().text.decode())  # type: ignore[misc]
-    except (
-        OutOfMemoryError
-    ):  # FUNCTION LOAD is refused when memory is full, whatever flags the functions have
-        return False
-    except ResponseError as error:
-        if "already exists" in str(error):
-            return True
-        structlog.get_logger().warning("library_not_loaded", reason=str(error))
-        return False
-    return True
+    async def _load(self) -> bool:
+        try:
+            await self.redis.function_load(self.library.text.decode())  # type: ignore[misc]
+        except OutOfMemoryError:  # FUNCTION LOAD is refused then, whatever flags the functions have
+            self._outage.failed("Redis is full")
+            return False
+        except ResponseError as error:
+            if "already exists" not in str(error):
+                self._outage.failed(str(error))
+                return False
+        self._outage.recovered()
+        return True
 
 
 async def fault(redis: Redis) -> str | None:
     """Why this server cannot run our functions, in a sentence; None if it can. Loads the library. Raises
     redis' errors when the server does not answer."""
-    probe: Any = (library().functions["queue_positions"], 0, "[]")
+    ours = library_of(redis)
+    probe: Any = (ours.functions["queue_positions"], 0, "[]")
     try:
         try:
             await redis.fcall(*probe)  # type: ignore[misc]
         except ResponseError as error:
             if not is_missing(error):
                 raise
-            await redis.function_load(library().text.decode())  # type: ignore[misc]
+            await redis.function_load(ours.text.decode())  # type: ignore[misc]
     except OutOfMemoryError:
         return None  # it runs scripts instead, until there is room
     except NoPermissionError:
@@ -87,32 +95,44 @@ async def fault(redis: Redis) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def keeping_library(redis: Redis) -> AsyncIterator[None]:
+async def keeping_library(loader: FunctionLoader) -> AsyncIterator[None]:
     """While this runs, no other process removes our version; versions that no process uses are removed."""
-    task = asyncio.create_task(_keep(redis), name="library")
+    task = asyncio.create_task(_keep(loader), name="library")
     try:
         yield
     finally:
         await cancel_all(task)
 
 
-async def _keep(redis: Redis) -> None:
-    loader = FunctionLoader(redis)
+async def _keep(loader: FunctionLoader) -> None:
+    outage = Outage("old_libraries_stay", "old_libraries_removed")
     while True:
-        with contextlib.suppress(RedisError, OSError):  # other tasks log when Redis is away
+        try:
             if await loader.load():
-                await remove_unused(redis)
+                await remove_unused(loader.redis)
+                outage.recovered()
+        except NoPermissionError as error:
+            outage.failed(str(error))
+        except (RedisError, OSError):
+            pass  # other tasks log when Redis is away
         await asyncio.sleep(NAMED_EVERY_SECONDS)
 
 
 async def remove_unused(redis: Redis) -> None:
-    """Says that our version is in use, and removes those of which no process has said so lately."""
-    naming: Any = (library().functions["note_library"], 1, keys.LIBRARIES, library().name, KEPT_MS)
+    """Says that our version is in use, and removes those of this database of which no process has said so
+    lately. NoPermissionError: the server forbids it."""
+    ours = library_of(redis)
+    naming: Any = (ours.functions["note_library"], 1, keys.LIBRARIES, ours.name, KEPT_MS)
     used: list[str] = await redis.fcall(*naming)  # type: ignore[misc]
-    found: Any = await redis.function_list(library=f"{STEM}*")  # type: ignore[misc]
+    of_database = ours.name.rpartition("_")[0]
+    found: Any = await redis.function_list(library=f"{of_database}_*")  # type: ignore[misc]
     for name in {_name_of(one) for one in found} - set(used):
-        with contextlib.suppress(ResponseError):  # another process was faster
+        try:
             await redis.function_delete(name)  # type: ignore[misc]
+        except NoPermissionError:
+            raise
+        except ResponseError:
+            pass  # another process was faster
 
 
 def _name_of(listed: Any) -> str:

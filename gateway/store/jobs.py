@@ -203,9 +203,9 @@ class RedisJobStore(Admissions):
         return bool(found)
 
     async def callback(self, callback: Callback) -> CallbackOutcome:
-        order = arguments.callback_order(callback, self._roles, self._callbacks)
+        args = arguments.callback_args(callback, self._roles, self._callbacks)
         found = await self._scripts.run(
-            "callback", [keys.job(callback.job_id)], [arguments.dump(order), callback.raw]
+            "callback", [keys.job(callback.job_id)], [arguments.dump(args), callback.raw]
         )
         return CallbackOutcome(found)
 

@@ -1,7 +1,9 @@
 """The library of functions that we keep in Redis: made from the Lua files, loaded when it is missing.
 
 Every verb is a function of the library, and the shared parts in `scripts/lib/` are its tables. The library's
-name and the names of its functions carry a hash of the text, so several versions can be there at once.
+name and the names of its functions carry a hash of the text, so several versions can be there at once. They
+also carry the number of the database: functions belong to the whole server, but each database knows only its
+own versions, and removes the others.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ class Library(NamedTuple):
     functions: Mapping[str, str]
 
 
+@cache
 def parts() -> dict[str, str]:
     """The text of every shared part, in the order of their dependencies."""
     return {name: (_FOLDER / "lib" / f"{name}.lua").read_text() for name in PARTS}
 
 
+@cache
 def verbs() -> dict[str, str]:
     """The text of every verb."""
     names = sorted(path.name.removesuffix(".lua") for path in _FOLDER.iterdir() if path.name.endswith(".lua"))
@@ -46,19 +50,19 @@ def verbs() -> dict[str, str]:
 
 
 @cache
-def library() -> Library:
+def library(database: int = 0) -> Library:
     """The library of this version. Built once per process."""
-    return build(parts(), verbs())
+    return build(parts(), verbs(), database)
 
 
-def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
+def build(parts: Mapping[str, str], verbs: Mapping[str, str], database: int = 0) -> Library:
     text = tables(parts) + "".join(f"-- {verb}\n{source}" for verb, source in verbs.items())
-    mark = hashlib.sha256(text.encode()).hexdigest()[:16]
+    mark = f"{database}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     functions = {verb: f"{verb}_{mark}" for verb in verbs}
     registered = "".join(
         f"do local function {verb}(KEYS, ARGV)\n{source}end\n"
         f"redis.register_function{{ function_name = '{functions[verb]}', flags = {{ {_flags(verb)} }},\n"
-        f"callback = function(...) call.begin() return lanes.finish_call({verb}(...)) end }} end\n"
+        f"callback = function(...) return lanes.run_call({verb}, ...) end }} end\n"
         for verb, source in verbs.items()
     )
     name = STEM + mark
@@ -69,8 +73,8 @@ def build(parts: Mapping[str, str], verbs: Mapping[str, str]) -> Library:
 def as_script(verb: str) -> bytes:
     """The same verb for EVAL, which needs no library, but makes all functions anew in each call."""
     head = f"#!lua flags={_flags(verb).strip(chr(39))}\n"
-    body = f"return lanes.finish_call((function()\n{verbs()[verb]}end)())"
-    return f"{head}{tables(parts())}call.begin()\n{body}".encode()
+    body = f"return lanes.run_call(function()\n{verbs()[verb]}end)"
+    return f"{head}{tables(parts())}{body}".encode()
 
 
 def _flags(verb: str) -> str:

@@ -16,7 +16,7 @@ from gateway.environment import no_crash_point
 from gateway.store.client import store_errors
 from gateway.store.function_loader import FunctionLoader, is_missing
 from gateway.store.pipelined_connection import PipelinedConnection
-from gateway.store.script_library import as_script, library
+from gateway.store.script_library import as_script
 
 Word = str | bytes | int | float
 
@@ -27,8 +27,8 @@ class Scripts:
     def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = no_crash_point) -> None:
         self._connection = PipelinedConnection(redis.connection_pool)
         self._reach = reach
-        self._functions = library().functions
-        self._loader = FunctionLoader(redis)
+        self.loader = FunctionLoader(redis)
+        self._functions = self.loader.library.functions
 
     async def run(
         self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None
@@ -54,7 +54,7 @@ class Scripts:
             except ResponseError as error:
                 if not is_missing(error):
                     raise
-            if not await self._loader.load():
+            if not await self.loader.load():
                 break
         # a full Redis takes no library, and must finish its jobs all the same
         return await self._connection.call("EVAL", as_script(verb), *arguments)

@@ -17,9 +17,11 @@ from arq.jobs import deserialize_job_raw
 from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
+from structlog.testing import capture_logs
 
 from gateway.dispatch import Role, Ticket, deserialize
 from gateway.errors import StoreUnavailable
+from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.local.valkey import valkey
 from gateway.settings import Settings
@@ -346,6 +348,41 @@ async def test_a_job_is_submitted_with_what_its_claim_read(rig: Rig) -> None:
             job = await rig.accept()
             await ended(made, 1)
     assert (await rig.read(job)).state is JobState.SUBMITTED
+
+
+async def damage(rig: Rig, job: Job, damaged: str) -> None:
+    if damaged == "another type":
+        await rig.redis.set(keys.job(job.id), "damaged")  # overwrites it
+    elif damaged == "no tenant":
+        await rig.redis.hdel(keys.job(job.id), "tenant")  # type: ignore[misc]
+    elif damaged == "an epoch that is no number":
+        await rig.redis.hset(keys.job(job.id), "epoch", "one")  # type: ignore[misc]
+    else:
+        ticket = await rig.ticket(Role.SUBMIT, job.id)
+        await rig.redis.rename(f"arq:job:{ticket.arq_name}", "arq:job:foreign")
+        await rig.redis.zrem("{gw}:submit:arq", ticket.arq_name)
+        await rig.redis.zadd("{gw}:submit:arq", {"foreign": ticket.dispatch_number})
+
+
+@pytest.mark.parametrize(
+    "damaged", ["another type", "no tenant", "an epoch that is no number", "a foreign name"]
+)
+async def test_one_damaged_job_of_a_claim_does_not_stop_the_others(rig: Rig, damaged: str) -> None:
+    settings, store = wide(rig, 10)
+    rig.upstream.verdicts += [Accepted("task_1"), Accepted("task_2"), Accepted("task_3")]
+    first, odd, last = jobs = [new_job() for _ in range(3)]
+    for job in jobs:
+        await store.accept(job, None, "fingerprint", AdmissionLimits(queue_max=100))
+    await damage(rig, odd, damaged)
+    async with worker(rig, rig.submitter, settings) as made:
+        made._terms = store.terms()[Role.SUBMIT]
+        with capture_logs() as logged:
+            async with running(made):
+                await ended(made, 3)
+    failed = [line["ticket"] for line in logged if line["event"] == "work_failed"]
+    assert failed == ([] if damaged == "a foreign name" else [odd.id])
+    for job in (first, last):
+        assert (await rig.read(job)).state is JobState.SUBMITTED
 
 
 async def test_a_claim_whose_answer_was_lost_in_an_outage_is_repeated_when_it_is_over(rig: Rig) -> None:

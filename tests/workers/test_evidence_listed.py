@@ -167,3 +167,12 @@ async def test_a_body_is_not_believed_unless_that_was_chosen(rig: Rig) -> None:
     rig.clock.ahead = 70
     after = await rig.confirm(job, Missing())
     assert (after.state, code(after)) == (JobState.FAILED, "upstream_task_lost")
+
+
+async def test_a_listed_task_answers_the_submission_that_its_mark_names(listing: Rig) -> None:
+    job = await unknown(listing)
+    await listing.redis.hset(keys.job(job.id), "epoch", "2")  # type: ignore[misc]
+    await listing.redis.zadd(keys.UNANSWERED, {f"{job.id}|1": 1, f"{job.id}|2": 2})
+    listing.upstream.listings.append(Listing([ListedTask("task_1", reference=mark(job, 1))]))
+    await listing.confirm(await listing.read(job))
+    assert await listing.redis.zrange(keys.UNANSWERED, 0, -1) == [f"{job.id}|2"]

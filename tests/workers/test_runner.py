@@ -123,6 +123,24 @@ async def _nothing(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
     """Never run."""
 
 
+def reported() -> asyncio.Event:
+    """As after the first heartbeat."""
+    known = asyncio.Event()
+    known.set()
+    return known
+
+
+async def test_no_work_is_taken_before_redis_knows_of_the_process(rig: Rig) -> None:
+    known = asyncio.Event()
+    queue = Queue(ArqRedis(connection_pool=rig.redis.connection_pool), away=0)
+    running = asyncio.create_task(runner._keep_running(queue, known))
+    await asyncio.sleep(0.05)
+    assert not queue.working.is_set()
+    known.set()
+    await asyncio.wait_for(queue.working.wait(), 10)
+    await end(running)
+
+
 async def test_an_outage_of_the_queue_is_told_when_it_begins_and_when_it_ends(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +155,7 @@ async def test_an_outage_of_the_queue_is_told_when_it_begins_and_when_it_ends(
     monkeypatch.setattr(redis, "delete", probe)
     queue = Queue(redis, away=1)
     with capture_logs() as logged:
-        running = asyncio.create_task(runner._keep_running(queue))
+        running = asyncio.create_task(runner._keep_running(queue, reported()))
         await asyncio.wait_for(queue.working.wait(), 10)
         await end(running)
     assert [(line["event"], line["queue"]) for line in logged] == [("queue_away", "q"), ("queue_back", "q")]
@@ -157,7 +175,7 @@ async def test_a_failover_that_wakes_a_blocked_worker_by_an_error_is_an_outage(r
         return any(client["cmd"] == "blpop" for client in await rig.redis.client_list())
 
     with capture_logs() as logged:
-        running = asyncio.create_task(runner._keep_running(made))
+        running = asyncio.create_task(runner._keep_running(made, reported()))
         await eventually(is_blocked)
         [blocked] = [client["id"] for client in await rig.redis.client_list() if client["cmd"] == "blpop"]
         await rig.redis.client_unblock(blocked, error=True)

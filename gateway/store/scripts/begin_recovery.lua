@@ -38,7 +38,8 @@ if redis.call('EXISTS', recovery) == 0 then
     total = total + redis.call('ZCOUNT', lane .. ':deliveries:' .. state, args.since, args['until'])
   end
   record.set(recovery, args.fields)
-  redis.call('HSET', recovery, 'total', total, 'cursor', args.since)
+  record.set(recovery, { total = total, cursor = args.since })
+  record.write() -- before the lists are cut, which may remove it
   keep_newest(list, args.most)
   keep_newest(of_tenant, args.most_of_tenant)
   redis.call('PERSIST', list)

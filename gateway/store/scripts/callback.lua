@@ -98,6 +98,7 @@ local function take_in()
     note_rollback('ahead')
     if not args.final[state] then
       record.set(key, { epoch = args.epoch, released_at = record.get(key, 'released_at') or now })
+      tasks.note_lost_submission(args.name, args.epoch, now)
     end
     apply(args.rollback)
   elseif older then

@@ -8,10 +8,20 @@
 -- Beginning the work here saves a step for each piece of it. Repeating a claim, because its answer was lost, returns
 -- the same jobs as long as the memory lasts.
 --
--- Returns {name of an arq job, its record, what `records.begin` or transition.lua returns, ...}
+-- Returns {name of an arq job, its record, what `records.begin` or transition.lua returns, or nil: not begun, ...}
 local queue, memory, held = KEYS[1], KEYS[2], KEYS[3]
 local claim, most, lasts_ms, terms = ARGV[1], ARGV[2], ARGV[3], ARGV[4] ~= '' and cjson.decode(ARGV[4])
+local GAP_MS, GONE_MS = 2000, 60000 -- as in heartbeat.lua
 local now = call.now_ms()
+
+-- A process that was frozen, or could not reach Redis, may claim before its next heartbeat. It is alive, or what it has
+-- just begun would be taken back. But it was not heard all the time, so it must not judge others yet.
+local function report_after_gap(process)
+  local last = redis.call('ZSCORE', P .. 'workers', process)
+  if not last or now - last < GAP_MS then return end
+  redis.call('ZADD', P .. 'workers', now, process)
+  redis.call('HSET', P .. 'worker:' .. process, 'steady_since', now)
+end
 
 local function take()
   local last = redis.call('HMGET', memory, 'claim', 'found')
@@ -37,13 +47,13 @@ local function take()
     redis.call('HSET', memory, 'claim', claim, 'found', cjson.encode(found))
     redis.call('PEXPIRE', memory, lasts_ms)
     redis.call('SADD', held, unpack(taken))
+    redis.call('PEXPIRE', held, GONE_MS)
+    report_after_gap(string.match(held, '([^:]+):held$') or '')
   end
   return found
 end
 
-local function begin(name)
-  local ticket, number = string.match(name, ':%a+:(.*):(%d+)$')
-  local key = P .. terms.record .. string.sub(ticket, string.find(ticket, '|', 1, true) + 1)
+local function begin(ticket, number, key)
   local transition = terms.transition
   if not transition then return records.begin(key, terms.role, ticket, number, terms.lease_ms, terms.related, now) end
   transition.name = string.sub(key, #P + #terms.record + 1)
@@ -52,15 +62,28 @@ local function begin(name)
   transition.effects.claim.run = claim .. number
   local result = effects.apply(key, transition, '', now)
   local moved = result.outcome == 'moved'
+  quotas.write_counted_bytes()
   return { result.outcome, result.before, result.after, moved and record.all(key) or {} }
+end
+
+-- One damaged record must not stop the others: the error is not raised here, but when the worker begins that job alone.
+local function begin_if_sound(name)
+  local ticket, number = string.match(name, ':%a+:([^|]+|.+):(%d+)$')
+  if not ticket then return false end
+  local key = P .. terms.record .. string.sub(ticket, string.find(ticket, '|', 1, true) + 1)
+  local went_well, begun = pcall(begin, ticket, number, key)
+  if went_well then return begun end
+  record.drop(key)
+  call.forget('bytes')
+  return false
 end
 
 local found, answer = take(), {}
 for at = 1, #found, 2 do
   answer[#answer + 1] = found[at]
   answer[#answer + 1] = found[at + 1]
-  answer[#answer + 1] = terms and begin(found[at]) or {}
+  answer[#answer + 1] = terms and begin_if_sound(found[at])
 end
-quotas.write_counted_bytes()
-if terms and terms.transition and #found > 0 then dispatching.dispatch(terms.transition.dispatch, now) end
+-- The claimed jobs must reach their worker, whatever stops others: the next tick reports what does.
+if terms and terms.transition and #found > 0 then pcall(dispatching.dispatch, terms.transition.dispatch, now) end
 return answer

@@ -72,7 +72,7 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
 end
 
 for epoch = 1, tonumber(record.get(key, 'epoch') or '0') do
-  redis.call('ZREM', P .. 'unanswered', name .. '|' .. epoch)
+  tasks.note_answered(name, epoch)
 end
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end

@@ -79,6 +79,7 @@ if #fields > 0 then
   redis.call('ZADD', workers, now, id)
   redis.call('HSET', key, 'steady_since', steady, unpack(fields))
   forget_all_ended(held_by(id))
+  redis.call('PEXPIRE', held_by(id), GONE_MS)
   if now - steady >= STEADY_MS then
     for _, dead in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now - DEAD_MS)) do
       ended = ended + take_back(dead)

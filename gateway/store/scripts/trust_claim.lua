@@ -18,12 +18,13 @@ local name = string.match(job, '[^:]+$')
 local own = name .. '|' .. (epoch or '')
 if not marked then
   if not redis.call('ZSCORE', unanswered, own) then return 0 end
-  for _, one in ipairs(redis.call('ZRANGEBYSCORE', unanswered, '-inf', claimed_at, 'LIMIT', 0, 1 + epoch)) do
+  local most = 1 + record.get(job, 'epoch') -- so that the job's own cannot hide another's
+  for _, one in ipairs(redis.call('ZRANGEBYSCORE', unanswered, '-inf', claimed_at, 'LIMIT', 0, most)) do
     if string.sub(one, 1, #name + 1) ~= name .. '|' then return 0 end
   end
 end
 record.unset(job, 'claimed_at', 'claimed_epoch')
-redis.call('ZREM', unanswered, own)
+tasks.note_answered(name, epoch)
 local why = marked and 'mark' or 'alone'
 records.note_history(job, call.now_ms(), 'event', 'task_trusted', 'task', task, 'epoch', epoch, 'why', why)
 quotas.write_counted_bytes()

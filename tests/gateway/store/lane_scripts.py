@@ -28,7 +28,7 @@ Call = Callable[..., Awaitable[Any]]
 
 def as_call(snippet: str) -> str:
     """The snippet as the body of a verb: what it leaves to the end of its call is done."""
-    return f"return lanes.finish_call((function()\n{snippet}\nend)())"
+    return f"return lanes.run_call(function()\n{snippet}\nend)"
 
 
 def caller(redis: Redis) -> Call:

@@ -128,3 +128,19 @@ async def test_a_job_that_is_only_watched_loses_it(redis: Redis, jobs: RedisJobS
     await jobs.callback(told(await sent(redis, jobs, accept)))
     assert (await read(jobs, watched)).task_id is None
     assert await owner(redis, "task_1") == "-"
+
+
+async def test_the_job_s_own_submissions_do_not_hide_that_another_waits_for_its_answer(
+    redis: Redis, jobs: RedisJobStore, accept: Accept
+) -> None:
+    job = await sent(redis, jobs, accept)
+    [(_, released_at)] = await redis.zrange(keys.UNANSWERED, 0, -1, withscores=True)
+    await redis.zadd(keys.UNANSWERED, {f"{job.id}|2": released_at})  # it was sent again
+    await redis.hset(keys.job(job.id), "epoch", "2")  # type: ignore[misc]
+    other = await sent(redis, jobs, accept)
+    await jobs.callback(told(job, epoch=1))
+    claimed = await read(jobs, job)
+    assert (claimed.task_id, claimed.claimed_at is None) == ("task_1", False)
+    assert not await jobs.trust_claim(claimed)
+    await redis.zrem(keys.UNANSWERED, f"{other.id}|1")
+    assert await jobs.trust_claim(claimed)

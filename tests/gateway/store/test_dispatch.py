@@ -49,6 +49,17 @@ async def test_a_tenant_holds_no_more_than_its_share_and_the_rest_waits(redis: R
     assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 3
 
 
+async def test_a_damaged_record_does_not_stop_the_jobs_behind_it(
+    redis: Redis, accept: Accept, lanes: Lanes
+) -> None:
+    await redis.hset(keys.PAUSED, "at", "1")  # type: ignore[misc]
+    damaged, other = await accept(), await accept()
+    await redis.delete(keys.PAUSED)
+    await redis.set(keys.job(damaged.id), "damaged")
+    assert await lanes.dispatch() == 2
+    assert other.id in await rung(redis, Role.SUBMIT)
+
+
 async def test_a_freed_slot_goes_to_the_next_job_of_the_lane(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:

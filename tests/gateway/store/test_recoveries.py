@@ -83,6 +83,14 @@ async def test_it_is_read_as_it_was_begun_by_its_tenant_alone(store: RedisRecove
     assert await store.running() == ["rec_1"]
 
 
+async def test_a_recovery_that_runs_is_kept_whatever_others_there_are(
+    store: RedisRecoveries, post: Post, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.recoveries._KEPT_OF_TENANT", 0)
+    await begun(store)
+    assert await redis.zrange("{gw}:tenant:acme:recoveries", 0, -1) == ["rec_1"]
+
+
 async def test_what_was_not_told_is_pending_again_in_a_new_round(
     store: RedisRecoveries, post: Post, redis: Redis
 ) -> None:

@@ -6,19 +6,22 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
 
-from gateway.dispatch import CallbackLimits
+from gateway.dispatch import CallbackLimits, Role
 from gateway.errors import StoreUnavailable
 from gateway.store import durability, function_loader, keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.function_loader import remove_unused
 from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
 from gateway.store.script_library import STEM, as_script, build, library, parts, verbs
 from gateway.store.script_runner import Scripts
 from tests.gateway.store.conftest import ROLES, fill, new_job
@@ -109,8 +112,47 @@ async def test_a_library_of_somebody_else_stays(redis: Redis) -> None:
     assert await redis.fcall("other_one", 0) == 1  # type: ignore[misc]
 
 
+async def test_the_versions_of_another_database_stay(redis: Redis, redis_url: str) -> None:
+    """Functions belong to the whole server."""
+    await Scripts(redis).run(*ASK)
+    async with Redis.from_url(redis_url, db=1, decode_responses=True) as other:
+        assert await Scripts(other).run(*ASK) == []
+        await remove_unused(other)
+        await remove_unused(redis)
+    assert await loaded(redis) == {library().name, library(1).name}
+
+
+async def test_a_server_that_takes_no_library_is_logged_once_and_so_is_the_end_of_it(redis: Redis) -> None:
+    await redis.function_flush()  # type: ignore[misc]
+    used = (await redis.info("memory"))["used_memory"]
+    await redis.config_set("maxmemory", str(used + 5_000_000))
+    await fill(redis)
+    scripts = Scripts(redis)
+    with capture_logs() as logged:
+        for _ in range(2):
+            assert await scripts.run(*ASK) == []
+        await redis.config_set("maxmemory", "0")
+        assert await scripts.run(*ASK) == []
+    assert [line["event"] for line in logged] == ["library_not_loaded", "library_loaded"]
+
+
+async def test_a_user_who_may_not_remove_old_versions_is_logged(redis: Redis, redis_url: str) -> None:
+    rules = ["+@all", "-function|delete"]
+    execute: Any = redis.execute_command
+    await execute("ACL", "SETUSER", "keeper", "on", "nopass", "~*", "&*", *rules)
+    host = redis_url.replace("redis://", "redis://keeper:x@").replace("unix://", "unix://keeper:x@")
+    await load(redis, 1)
+    async with Redis.from_url(host, decode_responses=True) as client:
+        with capture_logs() as logged:
+            async with function_loader.keeping_library(Scripts(client).loader), asyncio.timeout(10):
+                while not logged:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+    assert [line["event"] for line in logged] == ["old_libraries_stay"]
+    await redis.acl_deluser("keeper")
+
+
 async def test_a_process_names_its_version_while_it_runs(redis: Redis) -> None:
-    async with function_loader.keeping_library(redis):
+    async with function_loader.keeping_library(Scripts(redis).loader):
         async with asyncio.timeout(10):
             while not await redis.zscore(keys.LIBRARIES, library().name):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -136,6 +178,36 @@ async def test_a_call_that_failed_leaves_nothing_to_the_next(redis: Redis, jobs:
         await redis.fcall(*fails)  # type: ignore[misc]
     await redis.fcall(*writes)  # type: ignore[misc]
     assert await redis.hget(keys.job(job.id), "bytes") == before  # type: ignore[misc]
+
+
+async def test_a_call_that_fails_halfway_writes_the_records_that_it_decided(redis: Redis) -> None:
+    """It may have changed their indexes by then."""
+    broken = build(parts(), {"fails": "record.create(KEYS[1], { state = 'queued' })\nredis.call('NO')\n"})
+    await redis.function_load(broken.text.decode())  # type: ignore[misc]
+    fails: Any = (broken.functions["fails"], 1, keys.job("job_1"))
+    with pytest.raises(ResponseError, match="Unknown"):
+        await redis.fcall(*fails)  # type: ignore[misc]
+    assert await redis.hgetall(keys.job("job_1")) == {"state": "queued"}  # type: ignore[misc]
+
+
+async def test_a_job_whose_dispatch_failed_has_a_record_and_runs_later(
+    redis: Redis, jobs: RedisJobStore, lanes: Lanes
+) -> None:
+    other, job = new_job("aaa"), replace(new_job(), idempotency="key")
+    limits = AdmissionLimits(queue_max=10)
+    await redis.hset("{gw}:paused", "at", "1")  # type: ignore[misc]
+    await jobs.accept(other, None, "fingerprint", limits)
+    await redis.delete("{gw}:paused")
+    lane = keys.lane(Role.SUBMIT, "aaa")
+    await redis.rename(lane, "whole")
+    await redis.set(lane, "damaged")
+    with pytest.raises(ResponseError):
+        await jobs.accept(job, None, "fingerprint", limits)
+    again = await jobs.accept(replace(new_job(), idempotency="key"), None, "fingerprint", limits)
+    assert (again.job_id, again.replayed) == (job.id, True)
+    assert await jobs.read(job.id) == job
+    await redis.rename("whole", lane)
+    assert await lanes.dispatch() == 2
 
 
 @pytest.mark.parametrize("name", sorted(parts()))

@@ -59,6 +59,38 @@ async def test_what_a_dead_process_held_is_taken_back_at_the_heartbeat_of_anothe
     assert await workers.beat("alive", FIELDS) == 0
 
 
+async def test_what_a_process_takes_just_after_it_was_frozen_is_not_taken_back(
+    redis: Redis, scripts: Scripts, accept: Accept, workers: RedisWorkers, lanes: Lanes
+) -> None:
+    await heard(redis, "frozen", 4)
+    await heard(redis, "alive", 1, steady=3)
+    await taken(redis, scripts, accept, "frozen")
+    assert await workers.beat("alive", FIELDS) == 0
+    assert await lost(lanes) == []
+
+
+async def test_a_claim_after_a_gap_does_not_let_the_process_judge_others(
+    redis: Redis, scripts: Scripts, accept: Accept, workers: RedisWorkers, lanes: Lanes
+) -> None:
+    await taken(redis, scripts, accept, "other")
+    for process in ("first", "other"):  # Redis was away
+        await heard(redis, process, 4, steady=60)
+    await taken(redis, scripts, accept, "first")
+    assert await workers.beat("first", FIELDS) == 0
+    assert await lost(lanes) == []
+
+
+async def test_what_a_process_held_that_nobody_knows_of_is_forgotten(
+    redis: Redis, scripts: Scripts, accept: Accept, workers: RedisWorkers
+) -> None:
+    await taken(redis, scripts, accept, "unknown")
+    assert not await redis.exists(keys.WORKERS)
+    assert 0 < await redis.pttl(keys.held_by("unknown")) <= 60_000
+    await redis.persist(keys.held_by("unknown"))
+    await workers.beat("unknown", FIELDS)
+    assert 0 < await redis.pttl(keys.held_by("unknown")) <= 60_000
+
+
 async def test_a_process_that_reports_keeps_what_it_holds(
     redis: Redis, scripts: Scripts, accept: Accept, workers: RedisWorkers, lanes: Lanes
 ) -> None:

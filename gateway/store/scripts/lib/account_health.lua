@@ -131,9 +131,11 @@ function account_health.rooms(accounts, probe_ms, now)
 end
 
 -- The account for the ticket: the one that its job is bound to, else the next one in turn; probes first. nil if that
--- account has no room; then also its name.
+-- account has no room; then also its name. A damaged record must not stop the tickets behind it: it gets a slot, and
+-- its worker reports the fault, before anything is sent.
 function account_health.choose(ticket, rooms)
-  local own, pinned = account_slots.pinned_to(ticket)
+  local sound, own, pinned = pcall(account_slots.pinned_to, ticket)
+  if not sound then own, pinned = nil, nil end
   local best
   for _, one in ipairs(rooms) do
     if one.room > 0 and (not pinned or one.name == own) then
@@ -144,11 +146,12 @@ function account_health.choose(ticket, rooms)
   return best, own
 end
 
--- Assigns the account to the ticket, which holds a slot. `own`: the account of its previous dispatch.
+-- Assigns the account to the ticket, which holds a slot. `own`: the account of its previous dispatch, or nil: its
+-- record is damaged.
 function account_health.use(one, ticket, own, several)
   local job = account_slots.job_of(ticket)
   account_slots.assign(ticket, one.name)
-  if own ~= one.name and record.get(job, 'state') then account_slots.write(job, one.name) end
+  if own and own ~= one.name and record.get(job, 'state') then account_slots.write(job, one.name) end
   if several then
     redis.call('SET', TURN, one.turns)
     one.turns = one.turns + 1 / one.weight

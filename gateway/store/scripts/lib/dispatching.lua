@@ -1,4 +1,4 @@
--- dispatching.lua: a shared part, Which ticket is next, and its way from its lane to arq.
+-- dispatching.lua: a shared part. Which ticket is next, and its way from its lane to arq.
 local dispatching = {}
 
 local EVENTS = 'events-' -- the prefix of the name of a tenant's events lane

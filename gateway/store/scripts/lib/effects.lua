@@ -2,7 +2,7 @@
 -- gateway/store/effects.py or delivery_effects.py, which explains it; its function, here or in another part, takes the
 -- same fields.
 --
--- `effects.apply_transition` always applies them in this order:
+-- `effects.apply` always applies them in this order:
 --
 --   before the move    claim, spend_budget                may stop the transition
 --   with the move      set_fields, write_log             `transitions.change_state`, and so the next four
@@ -24,7 +24,8 @@
 --                      tally
 --                      record_audit                       if it moved or repeated
 --
--- Finally, work that may run now is dispatched. A fenced transition applies nothing.
+-- Finally, work that may run now is dispatched: by `effects.apply_transition`, or by a claim for all its jobs together.
+-- A fenced transition applies nothing.
 local effects = {}
 
 -- GiveBackSlot: {role, ticket, after_ms, refused_by: the account that refused it, or nil}

@@ -127,19 +127,28 @@ function lanes.enter_now(role)
   entering[role] = nil
 end
 
--- The end of every call: writes what is not written yet, and returns what the function returned.
-function lanes.finish_call(...)
+local function enter_all()
   for role in pairs(call.kept('entering')) do lanes.enter_now(role) end
+end
+
+-- Runs a verb, and writes at its end what is not written yet. An error in it undoes nothing: it may have changed
+-- indexes by then, so what it decided about records is written too. Then the error is raised again.
+function lanes.run_call(verb, ...)
+  call.begin()
+  local went_well, answer = pcall(verb, ...)
+  local entered, fault = pcall(enter_all)
   record.write()
-  return ...
+  if not went_well then error(answer, 0) end
+  if not entered then error(fault, 0) end
+  return answer
 end
 
 -- `number`: of the dispatch.
 function lanes.enqueue_at_arq(role, ticket, number, now)
   local queue = P .. role .. ':arq'
   local id = P .. role .. ':' .. ticket .. ':' .. number
-  local record = cjson.encode({ t = cjson.null, f = role, a = { ticket, number }, k = {}, et = now })
-  redis.call('SET', 'arq:job:' .. id, record, 'PX', lanes.RUNNABLE_MS)
+  local job = cjson.encode({ t = cjson.null, f = role, a = { ticket, number }, k = {}, et = now })
+  redis.call('SET', 'arq:job:' .. id, job, 'PX', lanes.RUNNABLE_MS)
   -- A number, not a time: arq compares the score with its own clock, which may be behind ours. Small numbers are past.
   redis.call('ZADD', queue, number, id)
   if redis.call('RPUSH', queue .. ':wake', '1') > WAKE_CAP then redis.call('LPOP', queue .. ':wake') end

@@ -39,7 +39,9 @@ function quotas.count_bytes(job, bytes)
 end
 
 function quotas.write_counted_bytes()
-  for job, bytes in pairs(call.kept('bytes')) do
+  local counted = call.kept('bytes')
+  call.forget('bytes')
+  for job, bytes in pairs(counted) do
     local tenant = bytes ~= 0 and record.get(job, 'tenant')
     if tenant then
       record.add(job, 'bytes', bytes)

@@ -78,6 +78,11 @@ function record.write()
   call.forget('changed')
 end
 
+-- Drops what is known of the record and what was to be written of it, such as after an error.
+function record.drop(key)
+  call.kept('records')[key], call.kept('changed')[key] = nil, nil
+end
+
 -- The whole record, as a flat list.
 function record.all(key)
   record.write()

@@ -20,6 +20,19 @@ local function note_earlier(key, gone, added)
   return new
 end
 
+-- {gw}:unanswered has an entry for each submission whose task no answer named, and one with this mark for a submission
+-- that Redis lost: it counts against the claims of other jobs, but its own job's claim cannot rely on it.
+local LOST = '|lost'
+
+function tasks.note_lost_submission(name, epoch, now)
+  redis.call('ZADD', P .. 'unanswered', 'NX', now, name .. '|' .. epoch .. LOST)
+end
+
+function tasks.note_answered(name, epoch)
+  local entry = name .. '|' .. epoch
+  redis.call('ZREM', P .. 'unanswered', entry, entry .. LOST)
+end
+
 -- Whether an answer to one of the job's submissions named the task, which is better proof than a callback.
 local function is_answer(key, task)
   for epoch = 1, tonumber(record.get(key, 'epoch') or '0') do
@@ -89,7 +102,7 @@ function tasks.bind(key, name, named, now)
     record.set(key, { ['answered:' .. epoch] = task })
     record.unset(key, 'claimed_at')
     record.unset(key, 'claimed_epoch')
-    redis.call('ZREM', P .. 'unanswered', name .. '|' .. epoch)
+    tasks.note_answered(name, epoch)
   end
   if known == task then return false end
   if known and claimed and not note_earlier(key, nil, task) then return false end

@@ -66,8 +66,6 @@ end
 local function enter_state(key, transition, before, after, now)
   local kind, name = transition.kind, transition.name
   record.set(key, { state = after, [after .. '_at'] = transition.at or now })
-  if before then records.count_state(kind, before, -1) end
-  records.count_state(kind, after, 1)
   if kind == 'job' then
     local tenant, published = record.get(key, 'tenant'), transition.publishes[after]
     records.index_job(name, tenant, after, before)
@@ -81,6 +79,9 @@ local function enter_state(key, transition, before, after, now)
     if after == transition.dead then redis.call('ZADD', P .. 'dead', now, name) end
     if before == transition.dead then redis.call('ZREM', P .. 'dead', name) end
   end
+  -- last: a record without what its indexes need stops here before anything is counted
+  if before then records.count_state(kind, before, -1) end
+  records.count_state(kind, after, 1)
 end
 
 -- Adds an entry to the job's history: the event, with the details of the effect `record_history`.

@@ -7,7 +7,7 @@ local function turn_of(r)
 end
 
 -- For each tenant that may have more slots, the same number of lanes that wait for it become active again, and are
--- served in turn. A lane that does not use its turn lets another one go (`forget_tenant` of lanes.lua). Returns
+-- served in turn. A lane that does not use its turn lets another one go (`lane_tenants.forget`). Returns
 -- whether there was one.
 function turns.readmit(r, most)
   local found = false
