@@ -35,6 +35,7 @@ from gateway.local.supervisor import (
 )
 
 MAX_PROCESSES: Final = 64
+_LOCK_RETRY_SECONDS: Final = 0.1
 _ORDERS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -60,6 +61,7 @@ class Parent:
     at_stop: Callable[[], None] = lambda: None
     monotonic: Callable[[], float] = field(default_factory=lambda: Environment().monotonic)
     _children: list[_Child] = field(default_factory=list)
+    _locked_out: bool = False  # who ended is noted later
     _tie: Callable[[], None] | None = None  # called by each child at its start
     _code: int | None = None  # set when no child is started any more
 
@@ -101,6 +103,8 @@ class Parent:
                 self._start(slot, child)
 
     def _until_due(self) -> float | None:
+        if self._locked_out:
+            return _LOCK_RETRY_SECONDS
         if self._code is not None:
             return None
         due = [child.due for child in self._children if child.pid is None]
@@ -167,8 +171,9 @@ class Parent:
     def _reap(self) -> None:
         """All that ended: as the first process of a container we are also given those of dead children."""
         codes: dict[int, int] = {}
-        with self.shared.lock, contextlib.suppress(ChildProcessError):
-            while True:
+        with self.shared.lock as locked, contextlib.suppress(ChildProcessError):
+            self._locked_out = not locked
+            while locked:
                 pid, status, used = os.wait4(-1, os.WNOHANG)
                 if not pid:
                     break
