@@ -17,6 +17,7 @@ from gateway.store.snapshot import Gauges
 from gateway.web.http.request_counts import RequestCounts
 
 #: How the figures of several processes become one, if not by their sum.
+_TRIES: Final = 3
 _NOT_SUMMED: Final = {"process_start_time_seconds": min, "process_max_fds": min}
 
 
@@ -65,12 +66,14 @@ def families(
 def _processes(shared: Shared) -> Iterator[Metric]:
     """What the operating system knows of the processes and their parent. The CPU seconds of processes that
     ended still count: a counter never goes back."""
-    with shared.lock:
-        pids, ended = shared.pids(), shared.ended_cpu_seconds()
+    for _ in range(_TRIES):  # until no process ended meanwhile, which would be missing, or there twice
+        pids, ended = before = shared.running()
         found: dict[str, list[Metric]] = {}
         for pid in {shared.parent, *pids}:
             for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
                 found.setdefault(metric.name, []).append(metric)
+        if shared.running() == before:
+            break
     for name, metrics in found.items():
         value = _NOT_SUMMED.get(name, sum)(metric.samples[0].value for metric in metrics)
         first = metrics[0]
@@ -79,6 +82,11 @@ def _processes(shared: Shared) -> Iterator[Metric]:
         else:
             yield GaugeMetricFamily(name, first.documentation, value=value)
     yield GaugeMetricFamily("gateway_processes", "Processes of this gateway that run", value=len(pids))
+    yield GaugeMetricFamily(
+        "gateway_processes_configured",
+        "Processes of this gateway that should run",
+        value=shared.processes,
+    )
 
 
 def _requests(request_counts: RequestCounts) -> Iterator[Metric]:
