@@ -45,8 +45,9 @@ def serve(slot, orders):
     FIRST
     return asyncio.run(stay(slot, orders))
 
+shared = Shared(2)
 PARENT
-sys.exit(Parent(Shared(2), serve, at_stop=lambda: say(stopping=True)).run())
+sys.exit(Parent(shared, serve, at_stop=lambda: say(stopping=True)).run())
 """
 
 
@@ -178,6 +179,21 @@ def test_the_processes_are_killed_with_a_parent_that_is_killed_with_its_own(tmp_
         until(lambda: len(found.said(up=True)) == 2)
         found.process.kill()
         until(lambda: not any(map(runs, found.children().values())))
+
+
+def test_a_stopped_process_with_the_lock_does_not_stop_the_parent(tmp_path: Path) -> None:
+    first = """if slot == 0:
+        shared.lock.__enter__()
+        say(slot=slot, pid=os.getpid(), stopped=True)
+        os.kill(os.getpid(), 19)"""
+    with family(tmp_path, first) as found:
+        until(lambda: len(found.said(stopped=True)) == len(found.said(up=True)) == 1)
+        os.kill(found.children()[1], signal.SIGKILL)
+        until(lambda: not runs(found.children()[1]))
+        found.order()
+        until(lambda: bool(found.said(stopping=True)))
+        os.kill(found.said(stopped=True)[0]["pid"], signal.SIGKILL)
+        assert found.process.wait(60) == 0
 
 
 def runs(pid: int) -> bool:
