@@ -163,10 +163,10 @@ def test_strangers_with_many_addresses_do_not_make_us_forget_our_own_limits(
 
 def test_a_count_that_cannot_be_read_is_left_out() -> None:
     counts = Shared().counts
-    for labels in (("request", "/v1/jobs", "202"), ("request", "/v1/jobs"), ("request", "/v1/jobs", "2x")):
-        counts.add(*labels)
-    for labels in (("callback", "applied"), ("callback",), ("requ",)):
-        counts.add(*labels)
+    for labels in ("request /v1/jobs 202", "request /v1/jobs", "request /v1/jobs 2x", "requ"):
+        counts.add(*labels.split())
+    for labels in ("callback applied", "callback"):
+        counts.add(*labels.split())
     start = counts._table._names.find(b"requ\0")
     counts._table._names[start : start + 4] = b"re\xc3q"
     found = RequestCounts(counts)
