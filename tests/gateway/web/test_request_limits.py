@@ -149,7 +149,7 @@ def test_strangers_with_many_addresses_do_not_make_us_forget_our_own_limits(
     monkeypatch.setattr(shared_memory, "_ROWS", 4)
     monkeypatch.setattr(login_limits, "OVERALL", (20, 0.001))
     shared, clock = Shared(), lambda: 1000.0
-    requests = Rate(0.01, 1, clock, "requests", shared.times)
+    requests = Rate(1.0, 1, clock, "requests", shared.times)  # its time is the earliest
     limits = login_limits.LoginLimits(clock, shared)
     assert requests.wait("acme") == 0
     for number in range(20):
