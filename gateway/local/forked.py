@@ -23,12 +23,19 @@ from typing import Final, NoReturn
 import structlog
 
 from gateway.environment import Environment
+from gateway.local.process import orphan_signal, tie_to_parent
 from gateway.local.shared_memory import Shared
-from gateway.local.supervisor import MAX_QUICK_EXITS, QUICK_SECONDS, WRONG_SETTING, describe
+from gateway.local.supervisor import (
+    LONGEST_BACKOFF_SECONDS,
+    MAX_QUICK_EXITS,
+    QUICK_SECONDS,
+    WRONG_SETTING,
+    backoff_seconds,
+    describe,
+)
 
-_FIRST_BACKOFF_SECONDS: Final = 0.1
-_LONGEST_BACKOFF_SECONDS: Final = 5.0
 MAX_PROCESSES: Final = 64
+_LOCK_RETRY_SECONDS: Final = 0.1
 _ORDERS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -54,12 +61,15 @@ class Parent:
     at_stop: Callable[[], None] = lambda: None
     monotonic: Callable[[], float] = field(default_factory=lambda: Environment().monotonic)
     _children: list[_Child] = field(default_factory=list)
+    _locked_out: bool = False  # who ended is noted later
+    _tie: Callable[[], None] | None = None  # called by each child at its start
     _code: int | None = None  # set when no child is started any more
 
     def run(self) -> int:
         """Until a signal asks to stop and all children have stopped, or a setting is wrong, or no child can
         start. Returns the exit code."""
         self._children = [_Child() for _ in range(self.shared.processes)]
+        self._tie = tie_to_parent(orphan_signal())
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -93,21 +103,45 @@ class Parent:
                 self._start(slot, child)
 
     def _until_due(self) -> float | None:
+        if self._locked_out:
+            return _LOCK_RETRY_SECONDS
         if self._code is not None:
             return None
         due = [child.due for child in self._children if child.pid is None]
         return max(0.0, min(due) - self.monotonic()) if due else None
 
     def _start(self, slot: int, child: _Child) -> None:
-        orders, child.pipe = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)  # a child gets orders from its pipe alone
-        child.pid = os.fork()
-        if child.pid == 0:
-            self._become(slot, orders)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
-        os.close(orders)
+        try:
+            child.pid, child.pipe = self._fork(slot, child)
+        except OSError as error:  # no memory, process or file to be had now; the others go on
+            child.due = self.monotonic() + LONGEST_BACKOFF_SECONDS
+            structlog.get_logger().error(
+                "process_not_started",
+                process=slot + 1,
+                reason=error.strerror,
+                restart_seconds=LONGEST_BACKOFF_SECONDS,
+            )
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
         child.started = self.monotonic()
         self.shared.began(slot, child.pid)
+
+    def _fork(self, slot: int, child: _Child) -> tuple[int, int]:
+        """Its pid and pipe. Raises OSError, and leaves nothing open then."""
+        orders, pipe = os.pipe()
+        try:
+            pid = os.fork()
+            if pid == 0:
+                child.pipe = pipe
+                self._become(slot, orders)
+        except OSError:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(orders)
+        return pid, pipe
 
     def _become(self, slot: int, orders: int) -> NoReturn:
         """The child, from here on: never back into the parent's loop."""
@@ -116,6 +150,8 @@ class Parent:
             signal.set_wakeup_fd(-1)
             for number in (*_ORDERS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            if self._tie is not None:
+                self._tie()
             for child in self._children:
                 if child.pipe >= 0:  # it would keep its pipe open when the parent is gone
                     os.close(child.pipe)
@@ -134,32 +170,40 @@ class Parent:
 
     def _reap(self) -> None:
         """All that ended: as the first process of a container we are also given those of dead children."""
-        with self.shared.lock, contextlib.suppress(ChildProcessError):
-            while True:
+        codes: dict[int, int] = {}
+        with self.shared.lock as locked, contextlib.suppress(ChildProcessError):
+            self._locked_out = not locked
+            while locked:
                 pid, status, used = os.wait4(-1, os.WNOHANG)
                 if not pid:
-                    return
+                    break
                 for slot, child in enumerate(self._children):
                     if child.pid == pid:
                         self.shared.ended(slot, used.ru_utime + used.ru_stime)
-                        self._ended(slot, child, os.waitstatus_to_exitcode(status))
+                        codes[slot] = os.waitstatus_to_exitcode(status)
+        for slot, code in codes.items():  # without the lock: logging may block
+            self._ended(slot, self._children[slot], code)
 
     def _ended(self, slot: int, child: _Child, code: int) -> None:
-        quick = self.monotonic() - child.started < QUICK_SECONDS
-        child.quick_exits = child.quick_exits + 1 if quick else 0
+        child.quick_exits = 0 if self._is_settled(child) else child.quick_exits + 1
         os.close(child.pipe)
         pid, child.pid, child.pipe = child.pid, None, -1
         if self._code is not None:
             return
-        seconds = min(_FIRST_BACKOFF_SECONDS * 2**child.quick_exits, _LONGEST_BACKOFF_SECONDS)
+        # With the same settings another process runs: what this one did not like will pass.
+        passing = code == WRONG_SETTING and any(one.pid and self._is_settled(one) for one in self._children)
+        seconds = LONGEST_BACKOFF_SECONDS if passing else backoff_seconds(child.quick_exits)
         child.due = self.monotonic() + seconds
         structlog.get_logger().error(
             "process_ended", process=slot + 1, pid=pid, how=describe(code), restart_seconds=seconds
         )
-        if code == WRONG_SETTING:
+        if code == WRONG_SETTING and not passing:
             self._stop(WRONG_SETTING)
         elif all(one.quick_exits >= MAX_QUICK_EXITS for one in self._children):
             self._stop(1)
+
+    def _is_settled(self, child: _Child) -> bool:
+        return self.monotonic() - child.started >= QUICK_SECONDS
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

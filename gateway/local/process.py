@@ -21,13 +21,14 @@ from pathlib import Path
 from gateway.errors import ConfigurationError
 
 _PR_SET_PDEATHSIG = 1
+_PR_GET_PDEATHSIG = 2
 _PAUSE_SECONDS = 0.01
 _TAIL_BYTES = 16_384
 
 
-def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """The function that the new process runs between fork and exec. Everything else is prepared before the
-    fork."""
+def tie_to_parent(number: int) -> Callable[[], None] | None:
+    """The function that the new process runs after the fork, to get this signal when its parent ends.
+    Everything else is prepared before the fork."""
     if sys.platform != "linux":
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
@@ -38,6 +39,16 @@ def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
             os._exit(1)
 
     return tie
+
+
+def orphan_signal() -> int:
+    """What the system sends to this process when its parent ends. 0: nothing. A forked process does not
+    inherit it."""
+    if sys.platform != "linux":
+        return 0
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(_PR_GET_PDEATHSIG, ctypes.byref(number))
+    return number.value
 
 
 @dataclass(slots=True)
@@ -73,7 +84,7 @@ class ManagedProcess:
                     stderr=subprocess.STDOUT,
                     pass_fds=tuple(self.inherited),
                     start_new_session=True,
-                    preexec_fn=_tie_to_parent(self.orphan_signal),  # noqa: PLW1509 - the child must make this call itself
+                    preexec_fn=tie_to_parent(self.orphan_signal),  # noqa: PLW1509 - the child must make this call itself
                 )
             except OSError as error:
                 raise ConfigurationError(f"cannot run {self.command[0]}: {error.strerror}") from None

@@ -23,7 +23,7 @@ WRONG_SETTING = 2  # exit code of our processes for a configuration error, which
 _START_SECONDS = 60.0
 _START_PAUSE_SECONDS = 0.02
 _FIRST_BACKOFF_SECONDS = 0.1
-_LONGEST_BACKOFF_SECONDS = 5.0
+LONGEST_BACKOFF_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -116,12 +116,18 @@ class Supervisor:
             raise ConfigurationError(_with_last_lines(how, entry.process))
         if entry.quick_exits >= MAX_QUICK_EXITS:
             raise Unavailable(_with_last_lines(f"{how}, {MAX_QUICK_EXITS} times at once", entry.process))
-        seconds = min(_FIRST_BACKOFF_SECONDS * 2**entry.quick_exits, _LONGEST_BACKOFF_SECONDS)
+        seconds = backoff_seconds(entry.quick_exits)
         entry.due = self.monotonic() + seconds
         self.say(f"{how}; starting it again in {seconds:g} s")
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self.interrupts += 1
+
+
+def backoff_seconds(quick_exits: int) -> float:
+    """The pause before a restart, after so many quick exits in a row."""
+    # Beyond 10 it is the longest one anyhow, and 2**1024 does not fit into a float.
+    return min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(quick_exits, 10), LONGEST_BACKOFF_SECONDS)
 
 
 def describe(code: int) -> str:

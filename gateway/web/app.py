@@ -133,11 +133,11 @@ async def _open_state(
         yield State(
             *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
             key_watch=key_watch,
-            login_limits=LoginLimits(clock, shared.times),
+            login_limits=LoginLimits(clock, shared),
             requests=Rate(
                 settings.tenant_request_rate, settings.tenant_request_burst, clock, "requests", shared.times
             ),
-            metrics=Rate(*_METRICS, clock, "metrics", shared.times),
+            metrics=Rate(*_METRICS, clock, "metrics", shared.times_of_strangers),
             shared=shared,
             budget=ByteBudget(held=shared.held),
             journal=journal,

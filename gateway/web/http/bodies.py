@@ -48,8 +48,13 @@ class ByteBudget:
         is."""
         if not self.held.take(_BODIES, self.capacity, count):
             raise Unavailable("too many large bodies are being read; send this one again in a moment")
-        if not self.held.take(f"{_BODIES} {tenant}", self.capacity // TENANT_PART, count):
-            self.held.give(_BODIES, count)
+        taken = False
+        try:
+            taken = self.held.take(f"{_BODIES} {tenant}", self.capacity // TENANT_PART, count)
+        finally:
+            if not taken:
+                self.held.give(_BODIES, count)
+        if not taken:
             message = "too many large bodies of yours are being read; send fewer at once"
             raise LimitReached(message, _RETRY_SECONDS, limit="large_bodies")
 

@@ -24,8 +24,9 @@ class Rate:
     what: str = ""
     times: Times = field(default_factory=lambda: Shared().times)
 
-    def wait(self, name: str) -> int:
-        """0, and this counts; or the whole seconds until the next one is allowed, and it does not count."""
+    def wait(self, name: str, *, counts: bool = True) -> int:
+        """0, and this counts; or the whole seconds until the next one is allowed, and it does not count.
+        `counts`: False only asks."""
         if not self.per_second:
             return 0
         now = self.monotonic()
@@ -35,5 +36,6 @@ class Rate:
             late = used - now - self.burst * interval
             if late > 1e-9:
                 return max(1, math.ceil(late))
-            used_up_to[0] = used
+            if counts:
+                used_up_to[0] = used
         return 0

@@ -23,11 +23,15 @@ class RequestCounts:
     @property
     def requests(self) -> Counter[tuple[str, int]]:
         """By route template and status."""
-        sums = self._counts.sums().items()
-        return Counter({(name[1], int(name[2])): number for name, number in sums if name[0] == _REQUEST})
+        found: Counter[tuple[str, int]] = Counter()
+        for name, number in self._counts.sums().items():
+            match name:
+                case (kind, route, status) if kind == _REQUEST and status.isdecimal():
+                    found[route, int(status)] = number
+        return found
 
     @property
     def callbacks(self) -> Counter[str]:
         """By effect."""
         sums = self._counts.sums().items()
-        return Counter({name[1]: number for name, number in sums if name[0] == _CALLBACK})
+        return Counter({name[1]: number for name, number in sums if name[0] == _CALLBACK and len(name) == 2})

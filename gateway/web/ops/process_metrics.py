@@ -16,6 +16,8 @@ from gateway.local.shared_memory import Shared
 from gateway.store.snapshot import Gauges
 from gateway.web.http.request_counts import RequestCounts
 
+#: How often the figures are read, until no process ended meanwhile.
+_TRIES: Final = 3
 #: How the figures of several processes become one, if not by their sum.
 _NOT_SUMMED: Final = {"process_start_time_seconds": min, "process_max_fds": min}
 
@@ -65,12 +67,13 @@ def families(
 def _processes(shared: Shared) -> Iterator[Metric]:
     """What the operating system knows of the processes and their parent. The CPU seconds of processes that
     ended still count: a counter never goes back."""
-    with shared.lock:
-        pids, ended = shared.pids(), shared.ended_cpu_seconds()
-        found: dict[str, list[Metric]] = {}
-        for pid in {shared.parent, *pids}:
-            for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
-                found.setdefault(metric.name, []).append(metric)
+    before, found = shared.running(), _figures(shared)
+    for _ in range(_TRIES - 1):
+        after = shared.running()
+        if after == before:
+            break
+        before, found = after, _figures(shared)  # one that ended meanwhile may be missing
+    pids, ended = before
     for name, metrics in found.items():
         value = _NOT_SUMMED.get(name, sum)(metric.samples[0].value for metric in metrics)
         first = metrics[0]
@@ -79,6 +82,20 @@ def _processes(shared: Shared) -> Iterator[Metric]:
         else:
             yield GaugeMetricFamily(name, first.documentation, value=value)
     yield GaugeMetricFamily("gateway_processes", "Processes of this gateway that run", value=len(pids))
+    yield GaugeMetricFamily(
+        "gateway_processes_configured",
+        "Processes of this gateway that should run",
+        value=shared.processes,
+    )
+
+
+def _figures(shared: Shared) -> dict[str, list[Metric]]:
+    """By name, of each process and the parent. Takes long, so it is without the lock."""
+    found: dict[str, list[Metric]] = {}
+    for pid in {shared.parent, *shared.pids()}:
+        for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+            found.setdefault(metric.name, []).append(metric)
+    return found
 
 
 def _requests(request_counts: RequestCounts) -> Iterator[Metric]:

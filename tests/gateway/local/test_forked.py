@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from gateway.local import forked
+from gateway.local.supervisor import backoff_seconds
 from tests.gateway.local.test_valkey import eventually as until
 
 pytestmark = pytest.mark.processes
@@ -44,7 +45,9 @@ def serve(slot, orders):
     FIRST
     return asyncio.run(stay(slot, orders))
 
-sys.exit(Parent(Shared(2), serve, at_stop=lambda: say(stopping=True)).run())
+shared = Shared(2)
+PARENT
+sys.exit(Parent(shared, serve, at_stop=lambda: say(stopping=True)).run())
 """
 
 
@@ -68,12 +71,12 @@ class Family:
 
 
 @contextmanager
-def family(folder: Path, first: str = "pass") -> Iterator[Family]:
-    """`first`: a statement that each child runs at its start."""
+def family(folder: Path, first: str = "pass", *, parent: str = "") -> Iterator[Family]:
+    """`first`: a statement that each child runs at its start. `parent`: what the parent runs before."""
     log = folder / "log"
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.replace("FIRST", first)],
+            [sys.executable, "-c", PROGRAM.replace("FIRST", first).replace("PARENT", parent)],
             stdout=file,
             stderr=file,
             start_new_session=True,
@@ -129,6 +132,79 @@ def test_a_wrong_setting_ends_all_of_them(tmp_path: Path) -> None:
         until(lambda: bool(found.said(ordered=1)))
         found.order()
         assert found.process.wait(60) == 2
+
+
+def test_a_setting_with_which_another_process_runs_ends_none(tmp_path: Path) -> None:
+    flag = tmp_path / "refused"
+    first = f"""if slot == 1 and not os.path.exists({str(flag)!r}):
+        open({str(flag)!r}, "w").close()
+        sys.exit(2)"""
+    settled = (
+        "from gateway.local import forked\nforked.QUICK_SECONDS = -1\nforked.LONGEST_BACKOFF_SECONDS = 0.1"
+    )
+    with family(tmp_path, first, parent=settled) as found:
+        until(lambda: len(found.said(up=True)) == 2)
+        assert found.said(ordered=1) == []
+    assert "exit code 2" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("what", ["fork", "pipe"])
+def test_a_process_that_cannot_be_started_is_tried_again_and_the_other_goes_on(
+    what: str, tmp_path: Path
+) -> None:
+    number = 2 if what == "fork" else 3  # the first pipe is the parent's own
+    parent = f"""
+from itertools import count
+from gateway.local import forked
+forked.LONGEST_BACKOFF_SECONDS = 0.1
+real, numbers = os.{what}, count(1)
+def fail_once():
+    if next(numbers) == {number}:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return real()
+os.{what} = fail_once
+"""
+    with family(tmp_path, parent=parent) as found:
+        until(lambda: len(found.said(up=True)) == 2)
+        assert "process_not_started" in (tmp_path / "log").read_text()
+        for number in (1, 2):
+            found.order()
+            until(lambda number=number: len(found.said(ordered=number)) == 2)  # type: ignore[misc]
+        assert found.process.wait(60) == 0
+
+
+def test_the_processes_are_killed_with_a_parent_that_is_killed_with_its_own(tmp_path: Path) -> None:
+    tied = "import ctypes\nctypes.CDLL(None).prctl(1, 9)"
+    with family(tmp_path, parent=tied) as found:
+        until(lambda: len(found.said(up=True)) == 2)
+        found.process.kill()
+        until(lambda: not any(map(runs, found.children().values())))
+
+
+def test_a_stopped_process_with_the_lock_does_not_stop_the_parent(tmp_path: Path) -> None:
+    first = """if slot == 0:
+        shared.lock.__enter__()
+        say(slot=slot, pid=os.getpid(), stopped=True)
+        os.kill(os.getpid(), 19)"""
+    with family(tmp_path, first) as found:
+        until(lambda: len(found.said(stopped=True)) == len(found.said(up=True)) == 1)
+        os.kill(found.children()[1], signal.SIGKILL)
+        until(lambda: not runs(found.children()[1]))
+        found.order()
+        until(lambda: bool(found.said(stopping=True)))
+        os.kill(found.said(stopped=True)[0]["pid"], signal.SIGKILL)
+        assert found.process.wait(60) == 0
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_pause_before_a_restart_has_a_limit_after_any_number_of_quick_exits() -> None:
+    assert [backoff_seconds(number) for number in (1, 2, 10_000)] == [0.2, 0.4, 5.0]
 
 
 @pytest.mark.parametrize("text", ["0", "65", "-1", "two", "1.5"])

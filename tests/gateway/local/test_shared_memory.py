@@ -7,6 +7,7 @@ import os
 import signal
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,51 @@ def test_a_process_that_dies_with_the_lock_does_not_keep_it() -> None:
 
     assert in_processes(shared, die) == [-signal.SIGKILL] * 2
     assert shared.held.take("waits acme", 1)
+
+
+def test_a_stopped_process_with_the_lock_stops_no_other() -> None:
+    shared = Shared(2)
+    for name in ("waits acme", "waits free"):
+        assert shared.held.take(name, 2)
+    shared.held.give("waits free")
+    with warnings.catch_warnings(action="ignore"):
+        pid = os.fork()
+    if pid == 0:
+        shared.lock.__enter__()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    try:
+        os.waitpid(pid, os.WUNTRACED)
+        with shared.lock as locked:
+            assert not locked
+        assert [shared.held.take("waits acme", 2) for _ in range(2)] == [True, False]
+        assert shared.held.take("waits new", 0)  # rather too many than none
+        shared.counts.add("request", "/v1/jobs", "202")
+        with shared.times.changing("requests acme", 1.0) as found:
+            assert found == [0.0]
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    with shared.lock as locked:
+        assert locked
+    shared.held.give("waits new")
+    shared.held.give("waits acme", 2)
+    assert [shared.held.sum(f"waits {name}") for name in ("acme", "free", "new")] == [0, 0, 0]
+    assert not shared.held.take("waits new", 0)
+
+
+def test_a_process_that_dies_while_it_writes_a_name_leaves_none() -> None:
+    class Dying(bytearray):
+        def __setitem__(self, where: Any, value: Any) -> None:
+            super().__setitem__(where, value)
+            raise InterruptedError
+
+    counts = Shared().counts
+    whole, counts._table._names = counts._table._names, Dying(counts._table._names)  # type: ignore[assignment]
+    with pytest.raises(InterruptedError):
+        counts.add("request", "/v1/jobs", "202")
+    assert counts.sums() == {}
+    counts._table._names = whole
 
 
 def test_a_hold_ends_with_its_block_and_a_refused_one_holds_nothing() -> None:

@@ -9,12 +9,16 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from gateway.errors import LimitReached
+from gateway.local import shared_memory
 from gateway.local.shared_memory import Shared
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
 from gateway.web import app as web_app
+from gateway.web.http import login_limits
 from gateway.web.http.rates import Rate
+from gateway.web.http.request_counts import RequestCounts
 from gateway.web.state import State
 from tests.gateway.web.api.hearing import SECONDS, Serving, cancel, post, serving
 from tests.gateway.web.api.test_events_life import become
@@ -137,6 +141,37 @@ def test_rates_with_the_same_times_are_one_and_those_of_another_kind_are_not() -
     times, now = Shared().times, [1000.0]
     first, same, other = (Rate(1.0, 1, lambda: now[0], what, times) for what in ("a", "a", "b"))
     assert [one.wait("acme") for one in (first, same, other)] == [0, 1, 0]
+
+
+def test_strangers_with_many_addresses_do_not_make_us_forget_our_own_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_memory, "_ROWS", 4)
+    monkeypatch.setattr(login_limits, "OVERALL", (20, 0.001))
+    shared, clock = Shared(), lambda: 1000.0
+    requests = Rate(1.0, 1, clock, "requests", shared.times)  # its time is the earliest
+    limits = login_limits.LoginLimits(clock, shared)
+    assert requests.wait("acme") == 0
+    for number in range(20):
+        limits.count(f"192.0.2.{number}")
+    rows = bytes(shared.times_of_strangers._table._names)
+    with pytest.raises(LimitReached, match="everywhere"):
+        limits.count("198.51.100.1")
+    assert bytes(shared.times_of_strangers._table._names) == rows
+    assert requests.wait("acme") > 0
+
+
+def test_a_count_that_cannot_be_read_is_left_out() -> None:
+    counts = Shared().counts
+    for labels in ("request /v1/jobs 202", "request /v1/jobs", "request /v1/jobs 2x", "requ"):
+        counts.add(*labels.split())
+    for labels in ("callback applied", "callback"):
+        counts.add(*labels.split())
+    start = counts._table._names.find(b"requ\0")
+    counts._table._names[start : start + 4] = b"re\xc3q"
+    found = RequestCounts(counts)
+    assert found.requests == {("/v1/jobs", 202): 1}
+    assert found.callbacks == {"applied": 1}
 
 
 @pytest.fixture

@@ -280,6 +280,15 @@ ENDS: Final = (
         ),
     ),
     Mutant(
+        "a_passing_state_ends_all_processes",
+        "gateway/local/forked.py",
+        "Parent._ended",
+        "code == WRONG_SETTING and not passing",
+        "code == WRONG_SETTING",
+        "a process that starts during a failover of Redis stops its healthy siblings",
+        (named("gateway/local/forked", "a_setting_with_which_another_process_runs_ends_none"),),
+    ),
+    Mutant(
         "one_tenant_takes_all_lookups",
         "gateway/delivery/names.py",
         "NameService._look_up",

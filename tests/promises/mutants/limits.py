@@ -103,6 +103,20 @@ LIMITS: Final = (
         (named("gateway/web/request_limits", "a_request_over_the_rate_is_told_what_is_allowed"),),
     ),
     Mutant(
+        "strangers_share_a_table_with_tenants",
+        "gateway/web/http/login_limits.py",
+        "LoginLimits.__init__",
+        "addresses = shared.times_of_strangers",
+        "addresses = shared.times",
+        "a flood of addresses makes a gateway forget the rates of its tenants",
+        (
+            named(
+                "gateway/web/request_limits",
+                "strangers_with_many_addresses_do_not_make_us_forget_our_own_limits",
+            ),
+        ),
+    ),
+    Mutant(
         "every_ipv6_address_is_another_client",
         "gateway/web/http/login_limits.py",
         "network_of",

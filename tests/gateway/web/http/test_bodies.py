@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from gateway.errors import LimitReached, Unavailable
+from gateway.local import shared_memory
 from gateway.local.shared_memory import Shared
 from gateway.web.http import bodies
 from gateway.web.http.bodies import FREE_BYTES, ByteBudget, JsonBody
@@ -127,6 +128,18 @@ async def test_connections_that_send_nothing_take_no_room() -> None:
     with pytest.raises(Refusal):
         async with body(Incoming(None, content_length="1000"), budget, seconds=0.02):
             pass
+
+
+async def test_a_body_for_whose_tenant_there_is_no_row_holds_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_memory, "_ROWS", 2)
+    budget = ByteBudget(10)
+    assert budget.held.take("busy", 1)
+    assert not budget.held.take("bytes of bodies", 0)
+    with pytest.raises(Unavailable):
+        budget.take("acme", 1)
+    assert budget.used == 0
 
 
 async def test_a_small_body_is_read_however_crowded_the_process_is() -> None:
