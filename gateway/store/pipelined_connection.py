@@ -211,8 +211,8 @@ class _Exchange(asyncio.Protocol):
 
 
 def _check_primary(reply: ResponseError) -> None:
-    """Raises ReadOnlyError if a replica sent the reply. Its name may lead to the primary by now, but only a new
-    connection gets there."""
+    """Raises ReadOnlyError if a replica sent the reply. Its name may lead to the primary by now, but only a
+    new connection gets there."""
     if isinstance(reply, ReadOnlyError):
         raise reply
     if str(reply).startswith("MASTERDOWN "):  # a replica that has lost its primary; redis-py has no class

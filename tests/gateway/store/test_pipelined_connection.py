@@ -331,8 +331,8 @@ SILENT = {"lib_name": None, "lib_version": None}
 
 @contextlib.asynccontextmanager
 async def replicas(count: int, refusal: bytes) -> AsyncIterator[tuple[str, list[int]]]:
-    """A name behind which the first `count` connections reach a server that refuses every call, and later ones
-    the primary. Yields its URL and the number of calls on each connection."""
+    """A name behind which the first `count` connections reach a server that refuses every call, and later
+    ones the primary. Yields its URL and the number of calls on each connection."""
     calls: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
