@@ -326,7 +326,7 @@ async def test_a_reply_that_makes_the_connection_unusable_fails_all_calls(
 
 
 #: redis-py does not introduce itself to the server.
-SILENT = {"lib_name": None, "lib_version": None}
+SILENT: dict[str, Any] = {"lib_name": None, "lib_version": None}
 
 
 @contextlib.asynccontextmanager
