@@ -43,11 +43,13 @@ _LARGE_BYTES: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that passed all checks. `media`: the files inside it."""
+    """A request that passed all checks. `media`: the files inside it. `fingerprint`: None unless it was asked
+    for."""
 
     request: GenerationRequest
     media: Sequence[InlineMedia]
     notices: Sequence[Notice]
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +98,21 @@ class Intake:
     inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
 
-    async def check(self, raw: bytes, tenant: str) -> Checked:
-        """Checks a body of `tenant` and stores nothing. Raises MalformedBody, InvalidRequest, BodyTooLarge,
-        LimitReached, Unavailable."""
+    async def check(self, raw: bytes, tenant: str, keyed: JobOptions | None = None) -> Checked:
+        """Checks a body of `tenant` and stores nothing. `keyed`: the options of a job that will be accepted
+        with an idempotency key; its fingerprint is made here, where a large body has its turn. Raises
+        MalformedBody, InvalidRequest, BodyTooLarge, LimitReached, Unavailable."""
         if len(raw) <= _LARGE_BYTES:
-            request, notices = _parse(raw, self.limits)
+            checked = _check(raw, self.limits, keyed)
         else:  # it takes long, and other requests must not wait for it
             async with self.large_bodies.turn(tenant):
-                request, notices = await asyncio.to_thread(_parse, raw, self.limits)
-        media = request.inline_media
-        if any(file.needs_inspection for file in media):
+                checked = await asyncio.to_thread(_check, raw, self.limits, keyed)
+        if any(file.needs_inspection for file in checked.media):
             async with self.inspections.turn(tenant):
-                problems = await inspection.inspect(media)
+                problems = await inspection.inspect(checked.media)
             if problems:
                 raise InvalidRequest(problems)
-        return Checked(request, media, notices)
+        return checked
 
     async def accept(
         self,
@@ -119,13 +121,14 @@ class Intake:
         idempotency_key: str | None,
         options: JobOptions = JobOptions(),  # frozen
     ) -> Posted:
-        """Stores the job, or finds the earlier one of this key. Also returns its queue position.
+        """Stores the job, or finds the earlier one of this key. Also returns its queue position. `options`:
+        the same as in `check`, if they were given there; `trace` may differ.
 
         Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
         or may not be accepted; a repeated request with the same key finds out.
         """
         job = self._new_job(checked, tenant, idempotency_key, options)
-        fingerprint = await self._fingerprint(checked, tenant, options) if idempotency_key else ""
+        fingerprint = checked.fingerprint or _fingerprint(checked.request, options) if idempotency_key else ""
         if checked.media:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
             known = await self._store(job, checked, fingerprint, check_only=True)
@@ -141,12 +144,6 @@ class Intake:
             return Posted(job, False, accepted.queue_position, accepted.allowance)
         await self._drop_media(job.id, checked)
         return await self._replayed(job, accepted)
-
-    async def _fingerprint(self, checked: Checked, tenant: str, options: JobOptions) -> str:
-        if not checked.media:
-            return _fingerprint(checked.request, options)
-        async with self.large_bodies.turn(tenant):
-            return await asyncio.to_thread(_fingerprint, checked.request, options)
 
     def _new_job(
         self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
@@ -219,6 +216,12 @@ class Intake:
         """Deletes the files of a job that was not stored."""
         if checked.media:
             await self.blobs.drop(job_id)
+
+
+def _check(raw: bytes, limits: Limits, keyed: JobOptions | None) -> Checked:
+    request, notices = _parse(raw, limits)
+    fingerprint = None if keyed is None else _fingerprint(request, keyed)
+    return Checked(request, request.inline_media, notices, fingerprint)
 
 
 def _parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, Sequence[Notice]]:

@@ -84,6 +84,8 @@ class HttpUpstream:
         self._response_seconds = response_seconds
         self._query_seconds = query_seconds
         self._proxy = proxy
+        #: Over https, the proxy only sees a tunnel, and its refusals are errors of connecting.
+        self._proxy_answers = proxy is not None and self._base.lower().startswith("http://")
         self._reach = reach
         self._queries = self._transport(keep=True)
 
@@ -127,6 +129,8 @@ class HttpUpstream:
         return Busy(f"not sent: {answer}", reached=False)
 
     def _outcome_of(self, body: GatedBody, answer: RawAnswer) -> SubmitOutcome:
+        if self._proxy_answers and answer.status == 407:  # it sent nothing on, also after the gate
+            return Busy("407: the proxy wants another user or password", reached=False)
         if body.passed:
             return self._dialect.read_created(answer.status, answer.headers, answer.body)
         # The server answered an incomplete request. Only a refusal can be trusted then.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from functools import cache
@@ -18,6 +19,7 @@ from typing import Any, Final, cast
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
@@ -26,6 +28,9 @@ from gateway.upstream.proxy import Proxy
 
 #: Shorter than the idle limit of common servers (5 s and more), so that our side closes idle connections.
 _IDLE_SECONDS: Final = 4.0
+#: A server that acknowledges nothing for so long is gone. It also ends what the system keeps of a closed
+#: connection with bytes that the server does not take.
+_UNACKNOWLEDGED_SECONDS: Final = 120
 #: aiohttp's own limits would refuse a paid answer that carries the long headers of some content network.
 _MAX_LINE_BYTES: Final = 32_768
 _MAX_HEADERS: Final = 256
@@ -41,6 +46,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends a request whose body, if any, is a stream with a content-length.
 
     `connect_seconds`: DNS, TCP, proxy and TLS together. `keep`: whether connections are kept and reused.
+    One that is not kept is gone after `aclose`, also if the server does not read what was sent to it.
     Their number is not limited: dispatch already limits how many polls run at once, and a wait for a free
     connection would look like a slow upstream.
 
@@ -51,6 +57,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._connect_seconds = connect_seconds
         self._keep = keep
         self._proxy = proxy
+        self._connector: _Connector | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AiohttpTransport:
@@ -83,6 +90,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def aclose(self) -> None:
+        if self._connector is not None and not self._keep:
+            self._connector.abort()
         if self._session is not None:
             await self._session.close()
 
@@ -90,8 +99,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         keeping: dict[str, Any] = {"keepalive_timeout": _IDLE_SECONDS}
         if not self._keep:
             keeping = {"force_close": True}
+        self._connector = _Connector(
+            ssl=tls_context(), limit=0, use_dns_cache=False, socket_factory=_socket, **keeping
+        )
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=0, use_dns_cache=False, **keeping),
+            connector=self._connector,
             request_class=_WholeRequest,
             # A single read or write has no limit of its own; the deadline around the exchange limits them.
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_seconds),
@@ -105,6 +117,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         # It has no public switch. aiohttp would repeat a GET by itself; it never repeats a POST.
         session._retry_connection = False
         return session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Can abort its last connection. A connection that is closed normally first sends what it still holds,
+    and TLS waits for the server's goodbye; a server that does not read would keep it open."""
+
+    _last: asyncio.Transport | None = None
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        self._last = connection.transport
+        return connection
+
+    def abort(self) -> None:
+        if self._last is not None:
+            self._last.abort()
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, *_ = address
+    raw = socket.socket(family, kind, protocol)
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):  # only Linux has it
+        raw.setsockopt(socket.IPPROTO_TCP, option, _UNACKNOWLEDGED_SECONDS * 1000)
+    return raw
 
 
 class _Body(httpx.AsyncByteStream):

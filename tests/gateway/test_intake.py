@@ -160,6 +160,21 @@ async def test_large_bodies_are_checked_one_at_a_time(
     await asyncio.gather(*(resources.intake.check(raw, f"tenant-{number}") for number in range(4)))
 
 
+async def test_a_small_body_with_media_does_not_wait_for_large_ones(resources: Resources) -> None:
+    async with resources.intake.large_bodies.turn("another"):
+        await accept(resources, encoded(images=[INLINE]), "k")
+
+
+async def test_a_large_body_with_a_key_waits_for_one_turn_only(resources: Resources) -> None:
+    raw, options = padded(400_000), JobOptions()
+    checked = await resources.intake.check(raw, "acme", options)
+    async with resources.intake.large_bodies.turn("another"):
+        first = await resources.intake.accept(checked, "acme", "k", options)
+    unkeyed = await resources.intake.check(raw, "acme")
+    again = await resources.intake.accept(unkeyed, "acme", "k", options)
+    assert (again.job.id, again.replayed) == (first.job.id, True)
+
+
 async def test_warnings_are_stored_with_the_job(resources: Resources) -> None:
     job, _ = await accept(resources, encoded(prompt="a" * 2001))
     stored = await resources.jobs.read(job.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import urllib.error
@@ -34,6 +35,12 @@ def workers_of(machine: Machine, key: str) -> list[dict[str, Any]]:
     return listed
 
 
+def submissions_of_dead_workers(machine: Machine) -> set[str]:
+    """The jobs whose lease ran out while they were being submitted."""
+    lines = [json.loads(line) for line in machine.log("workers").splitlines() if "lease_ran_out" in line]
+    return {line["ticket"] for line in lines if line["role"] == "submit"}
+
+
 def test_jobs_end_and_are_paid_once_although_a_process_of_each_kind_is_killed_under_load(
     service: Machine, subscriber: Subscriber
 ) -> None:
@@ -62,11 +69,19 @@ def test_jobs_end_and_are_paid_once_although_a_process_of_each_kind_is_killed_un
             os.kill(pid, signal.SIGKILL)
         jobs = [one.result() for one in posts]
     assert len(set(jobs)) == 60
+    # A submission that the killed worker had released, but not sent to its last byte, stays unknown: nobody
+    # can tell that from a lost answer. Every other job completes, and so does every job that was paid for.
+    unknown = set()
     for job in jobs:
         found = job_of(service, job, wait=30)
-        assert found["status"] == "completed", found
-        assert_told_once_under_one_id(subscriber, job, "job.completed")
-    assert service.charges() == dict.fromkeys(jobs, 1)
+        if found["status"] == "failed":
+            assert found["error"]["code"] == "submission_unknown"
+            unknown.add(job)
+        else:
+            assert found["status"] == "completed", found
+        assert_told_once_under_one_id(subscriber, job, f"job.{found['status']}")
+    assert unknown <= submissions_of_dead_workers(service)
+    assert service.charges() == dict.fromkeys(set(jobs) - unknown, 1)
     for name, victim in victims.items():
         eventually(lambda name=name: len(children(service, name)) == 2)  # type: ignore[misc]
         assert victim not in children(service, name)

@@ -114,7 +114,8 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         tracing.read_traceparent(headers_of(request).get(b"traceparent")),
     )
     state = state_of(request)
-    async with _checked(request, state, key.tenant) as checked:
+    keyed = options if params[IDEMPOTENCY_KEY] else None
+    async with _checked(request, state, key.tenant, keyed) as checked:
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
@@ -162,12 +163,14 @@ async def check(request: Request, key: Key, _: Params) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _checked(request: Request, state: State, tenant: str) -> AsyncIterator[Checked]:
+async def _checked(
+    request: Request, state: State, tenant: str, keyed: JobOptions | None = None
+) -> AsyncIterator[Checked]:
     """The request's body, checked against every published limit. InvalidRequest lists every problem."""
     settings = state.resources.settings
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
     async with JsonBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
-        checked = await state.resources.intake.check(raw, tenant)
+        checked = await state.resources.intake.check(raw, tenant, keyed)
         if checked.request.callback_url is not None:
             with allowing(await state.resources.tenants.networks(tenant)):
                 check_target(state.guard, "callback_url", checked.request.callback_url)

@@ -18,6 +18,7 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004
     DataError,
     InvalidResponse,
+    ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
@@ -300,6 +301,8 @@ async def test_an_error_reply_fails_its_own_call_only(redis_url: str) -> None:
     [
         (b"-LOADING Redis is loading the dataset in memory\r\n", ConnectionError),
         (b"-NOAUTH Authentication required.\r\n", ConnectionError),
+        (b"-READONLY You can't write against a read only replica.\r\n", ReadOnlyError),
+        (b"-MASTERDOWN Link with MASTER is down.\r\n", ReadOnlyError),
         (b"this is no reply\r\n", InvalidResponse),
         (b"+OK\r\n+OK\r\n+OK\r\n", InvalidResponse),
     ],
@@ -320,6 +323,58 @@ async def test_a_reply_that_makes_the_connection_unusable_fails_all_calls(
         relay.open.set()
         assert await connection.call("ECHO", "c") == "c"
         assert relay.connections == 2
+
+
+#: redis-py does not introduce itself to the server.
+SILENT: dict[str, Any] = {"lib_name": None, "lib_version": None}
+
+
+@contextlib.asynccontextmanager
+async def replicas(count: int, refusal: bytes) -> AsyncIterator[tuple[str, list[int]]]:
+    """A name behind which the first `count` connections reach a server that refuses every call, and later
+    ones the primary. Yields its URL and the number of calls on each connection."""
+    calls: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(calls)
+        calls.append(0)
+        while not reader.at_eof():
+            words = (await reader.read(65_536)).count(b"$5\r\nFCALL")
+            calls[number] += words
+            writer.write((refusal if number < count else b"+OK\r\n") * words)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        yield f"redis://127.0.0.1:{port}", calls
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"-READONLY You can't write against a read only replica.\r\n",
+        b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+    ],
+)
+async def test_calls_that_reach_a_replica_are_sent_again_on_a_new_connection(refusal: bytes) -> None:
+    async with replicas(2, refusal) as (url, calls), connection_to(url, retries=2, **SILENT) as connection:
+        sent = [connection.call("FCALL", "f", 0) for _ in range(3)]
+        assert await asyncio.gather(*sent) == ["OK"] * 3
+        assert await connection.call("FCALL", "f", 0) == "OK"
+        assert calls == [3, 3, 4]
+
+
+async def test_a_server_that_stays_a_replica_fails_the_call_after_as_many_attempts_as_the_pool_says() -> None:
+    async with (
+        replicas(9, b"-READONLY You can't write.\r\n") as (url, calls),
+        connection_to(url, retries=2, **SILENT) as connection,
+    ):
+        with pytest.raises(ReadOnlyError):
+            await connection.call("FCALL", "f", 0)
+        assert calls == [1, 1, 1]
 
 
 async def test_the_user_the_database_and_the_name_are_those_of_the_url(redis: Redis, redis_url: str) -> None:

@@ -176,3 +176,29 @@ async def test_a_name_without_an_address_was_not_sent_to(monkeypatch: pytest.Mon
         outcome = await submit(upstream, gate)
     assert outcome == Busy("not sent: ClientConnectorDNSError", reached=False)
     assert gate.passed == 0
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_no_connection_to_a_server_that_does_not_read_outlives_its_attempt(
+    encrypted: bool, server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled: list[socket.socket] = []
+    ended = asyncio.Event()
+
+    def dial(address: tuple[Any, ...]) -> socket.socket:
+        dialled.append(opened(address))
+        return dialled[-1]
+
+    async def read_nothing(connection: Connection) -> None:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await ended.wait()
+
+    opened = transport._socket
+    monkeypatch.setattr(transport, "_socket", dial)
+    async with scripted(read_nothing, host=NAME, tls=server_tls if encrypted else None) as server:
+        outcome = await submit(upstream_at(server.url, upload_seconds=1), CountingGate(), LARGE)
+        assert outcome == Busy("not sent: TimeoutError", reached=False)
+        await asyncio.sleep(0.05)  # a few turns of the loop
+        assert {raw.fileno() for raw in dialled} == {-1}
+        ended.set()

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import SecretStr
 
-from gateway.upstream.base import Accepted, Busy, Found, SubmitOutcome
+from gateway.upstream.base import Accepted, Busy, Found, Rejected, SubmitOutcome
 from gateway.upstream.proxy import Proxy, parse
-from tests.gateway.upstream.scripted import ACCEPTED, answers, scripted
-from tests.gateway.upstream.submitting import KEY, CountingGate, submit, upstream_at
+from tests.gateway.upstream.scripted import ACCEPTED, Connection, answers, scripted
+from tests.gateway.upstream.submitting import KEY, LARGE, SMALL, CountingGate, submit, upstream_at
 from tests.gateway.upstream.test_http_dial import NAME, files, server_tls, trusted
 
 __all__ = ["files", "server_tls", "trusted"]
@@ -131,6 +131,35 @@ async def test_plain_http_has_no_tunnel() -> None:
     assert request.head.startswith(b"POST http://api.test/model/v1/generation HTTP/1.1\r\n")
     assert request.headers["host"] == "api.test"
     assert request.headers["proxy-authorization"] == "Basic cm9ib3Q6c2VjcmV0"
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after the gate", "before the gate"])
+async def test_a_proxy_that_wants_another_user_sent_nothing_on(early: bool) -> None:
+    gate = CountingGate()
+    async with scripted(early_refusal if early else answers(407, b"denied")) as server:
+        proxy = parse(SecretStr(f"http://robot:old@127.0.0.1:{server.url.rpartition(':')[2]}"))
+        async with upstream_at("http://api.test", proxy=proxy) as upstream:
+            outcome = await submit(upstream, gate, LARGE if early else SMALL)
+    assert gate.passed == (0 if early else 1)
+    assert outcome == Busy("407: the proxy wants another user or password", reached=False)
+
+
+async def early_refusal(connection: Connection) -> None:
+    await connection.answer(407, b"denied")
+    await asyncio.sleep(0.1)  # the upload is stuck meanwhile, and the answer is read
+    connection.reset()
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_407_of_the_upstream_itself_is_its_refusal(server_tls: ssl.SSLContext) -> None:
+    async with scripted(answers(407, b"denied")) as server, upstream_at(server.url) as upstream:
+        assert isinstance(await submit(upstream, CountingGate()), Rejected)
+    async with (
+        scripted(answers(407, b"denied"), host=NAME, tls=server_tls) as server,
+        proxied() as proxy,
+        upstream_at(server.url, proxy=proxy.setting) as upstream,
+    ):
+        assert isinstance(await submit(upstream, CountingGate()), Rejected)
 
 
 async def rejected_by(answer: bytes) -> tuple[SubmitOutcome, int]:
