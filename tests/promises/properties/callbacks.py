@@ -18,7 +18,7 @@ def happens(model: Model, callback: Callback, born: int, now: int) -> str:
             return "replayed"
         model.nonces.add(callback.nonce)
     armed = job.state == "submitting" and not job.this.released
-    before, effect = job.state, _place(job, callback, now)
+    before, effect = job.state, _place(model, job, callback, now)
     job.epochs.setdefault(callback.epoch, Epoch(foreign=True)).proof = True
     task = callback.task_id
     if effect == "earlier" and armed:
@@ -50,7 +50,7 @@ def _unknown_job(model: Model, callback: Callback, born: int, now: int) -> str:
     return "orphan"
 
 
-def _place(job: ModelJob, callback: Callback, now: int) -> str | None:
+def _place(model: Model, job: ModelJob, callback: Callback, now: int) -> str | None:
     """Of which submission it is. One that our record knows nothing of is adopted, never sent again."""
     armed = job.state == "submitting" and not job.this.released
     if callback.epoch > job.epoch or (callback.epoch == job.epoch and armed):
@@ -58,6 +58,7 @@ def _place(job: ModelJob, callback: Callback, now: int) -> str | None:
             job.epoch = callback.epoch
             job.released_at = job.released_at or now
             job.epochs[callback.epoch] = Epoch(released=True, proof=True, foreign=True)
+            model.lost.setdefault((job.name, job.epoch), now)
             if job.state in ("queued", "submitting"):
                 job.go("unknown", now)
         return "ahead"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 WATCH_MS = 1_800_000
 JOB_DEADLINE_MS = 900_000
+OFF_PEAK_DEADLINE_MS = 1_800_000
 GRACE_MS = 120_000
 MOST_CLAIMS = 8
 FINAL = ("completed", "failed", "canceled")
@@ -251,6 +252,7 @@ class Model:
     nonces: set[str] = field(default_factory=set)
     budgets: dict[tuple[str, str], int] = field(default_factory=dict)
     unanswered: dict[tuple[str, int], int] = field(default_factory=dict)  # when each was released
+    lost: dict[tuple[str, int], int] = field(default_factory=dict)  # when a callback showed it
     swept: int = 0
     heard_since: int | None = None
     heard_last: int | None = None
@@ -274,6 +276,7 @@ class Model:
             job.answered[answered_to] = task
             job.claimed_at = None
             self.unanswered.pop((job.name, answered_to), None)
+            self.lost.pop((job.name, answered_to), None)
         elif task not in job.tasks:
             job.claimed_at, job.claimed_for = now, claimed_for
         if job.main is None or answered:
@@ -288,16 +291,20 @@ class Model:
         own = (job.name, job.claimed_for)
         if job.claimed_at is None or job.main is None or job.earlier or own not in self.unanswered:
             return False
-        if any(name != job.name and at <= job.claimed_at for (name, _), at in self.unanswered.items()):
+        waiting = [*self.unanswered.items(), *self.lost.items()]
+        if any(name != job.name and at <= job.claimed_at for (name, _), at in waiting):
             return False
         job.claimed_at = None
         del self.unanswered[own]
+        self.lost.pop(own, None)
         return True
 
     def sweep(self, now: int) -> None:
         """Once a minute, submissions are forgotten whose tasks cannot call back any more."""
         if now // 60_000 != self.swept // 60_000:
-            self.unanswered = {one: at for one, at in self.unanswered.items() if at > now - JOB_DEADLINE_MS}
+            since = now - OFF_PEAK_DEADLINE_MS
+            self.unanswered = {one: at for one, at in self.unanswered.items() if at > since}
+            self.lost = {one: at for one, at in self.lost.items() if at > since}
         self.swept = now
 
     def contest(self, task: str, now: int) -> None:
@@ -323,3 +330,4 @@ class Model:
         self.tasks = {task: owner for task, owner in self.tasks.items() if owner is not job}
         self.keys = {key: claim for key, claim in self.keys.items() if claim[0] != job.name}
         self.unanswered = {one: at for one, at in self.unanswered.items() if one[0] != job.name}
+        self.lost = {one: at for one, at in self.lost.items() if one[0] != job.name}

@@ -45,7 +45,7 @@ from gateway.upstream.base import (
 from tests.conftest import new_settings
 from tests.promises.crashes.faults import EPOCH
 from tests.promises.crashes.store import Server, VirtualRedis
-from tests.promises.properties.model import WATCH_MS
+from tests.promises.properties.model import OFF_PEAK_DEADLINE_MS, WATCH_MS
 from workers.confirm import Confirmer
 from workers.submit import Submitter
 from workers.sweep import Sweeper
@@ -206,6 +206,7 @@ def settings_of(folder: Path) -> Settings:
             "lease_seconds": LEASE,
             "unknown_grace_seconds": GRACE,
             "job_deadline_seconds": JOB_DEADLINE,
+            "off_peak_deadline_seconds": OFF_PEAK_DEADLINE_MS / 1000,
             "late_watch_seconds": WATCH_MS / 1000,
             "retention_seconds": RETENTION,
             "callback_gap_seconds": GAP,
