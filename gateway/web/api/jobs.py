@@ -113,17 +113,14 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         params[PRIORITY],
         tracing.read_traceparent(headers_of(request).get(b"traceparent")),
     )
-    state = state_of(request)
-    keyed = options if params[IDEMPOTENCY_KEY] else None
-    async with _checked(request, state, key.tenant, keyed) as checked:
+    state, idempotency_key = state_of(request), params[IDEMPOTENCY_KEY]
+    async with _checked(request, state, key.tenant, options if idempotency_key else None) as checked:
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
-            with _in_doubt(params[IDEMPOTENCY_KEY]):
-                posted = await state.resources.intake.accept(
-                    checked, key.tenant, params[IDEMPOTENCY_KEY], traced
-                )
+            with _in_doubt(idempotency_key):
+                posted = await state.resources.intake.accept(checked, key.tenant, idempotency_key, traced)
     job, wait = posted.job, params[PREFER]
     headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
     if posted.replayed:
