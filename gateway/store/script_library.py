@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
@@ -37,16 +38,16 @@ class Library(NamedTuple):
 
 
 @cache
-def parts() -> dict[str, str]:
+def parts() -> Mapping[str, str]:
     """The text of every shared part, in the order of their dependencies."""
-    return {name: (_FOLDER / "lib" / f"{name}.lua").read_text() for name in PARTS}
+    return MappingProxyType({name: (_FOLDER / "lib" / f"{name}.lua").read_text() for name in PARTS})
 
 
 @cache
-def verbs() -> dict[str, str]:
+def verbs() -> Mapping[str, str]:
     """The text of every verb."""
     names = sorted(path.name.removesuffix(".lua") for path in _FOLDER.iterdir() if path.name.endswith(".lua"))
-    return {name: (_FOLDER / f"{name}.lua").read_text() for name in names}
+    return MappingProxyType({name: (_FOLDER / f"{name}.lua").read_text() for name in names})
 
 
 @cache

@@ -140,7 +140,7 @@ async def test_over_budget_nothing_is_done(redis: Redis, jobs: RedisJobStore, ac
 @pytest.mark.parametrize("state", [*JobState, *DeliveryState])
 def test_no_script_names_a_state(state: str) -> None:
     """But for names of what is stored: the fields of a sample and of an operators' event, and {gw}:dead."""
-    for name, text in (_PARTS | script_library.verbs()).items():
+    for name, text in {**_PARTS, **script_library.verbs()}.items():
         code = re.sub(r"--[^\n]*|P \.\. 'dead'|'failed', failed", "", text)
         assert name == "record_sample" or f"'{state}'" not in code, name
 

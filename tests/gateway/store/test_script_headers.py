@@ -60,7 +60,7 @@ def test_a_script_that_counts_bytes_also_writes_how_many(verb: str) -> None:
 def test_no_line_of_a_script_has_more_than_120_characters() -> None:
     long = [
         f"{name}:{number}"
-        for name, text in (script_library.parts() | script_library.verbs()).items()
+        for name, text in {**script_library.parts(), **script_library.verbs()}.items()
         for number, line in enumerate(text.splitlines(), 1)
         if len(line) > 120
     ]

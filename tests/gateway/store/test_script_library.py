@@ -50,7 +50,7 @@ async def load(redis: Redis, number: int) -> str:
 
 
 def test_another_text_has_another_name() -> None:
-    changed = build(parts(), verbs() | {"release": "return 1\n"})
+    changed = build(parts(), {**verbs(), "release": "return 1\n"})
     assert changed.name != library().name
     assert not set(changed.functions.values()) & set(library().functions.values())
 

@@ -23,7 +23,7 @@ def test_a_planted_bug_still_applies_and_compiles(name: str, redis_url: str) -> 
         compile(planted, mutant.file, "exec")
     if not mutant.file.endswith(".lua"):
         return
-    tables, functions, name_of_part = parts(), verbs(), Path(mutant.file).stem
+    tables, functions, name_of_part = dict(parts()), dict(verbs()), Path(mutant.file).stem
     (tables if "/lib/" in mutant.file else functions)[name_of_part] = planted
     with Redis.from_url(redis_url) as redis:
         redis.function_flush()
