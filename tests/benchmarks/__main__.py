@@ -7,15 +7,24 @@ the figures of that file as a table in Markdown, for docs/benchmarks.md.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import callbacks, fanout, intake, large_posts, million, pipeline, report, up, waiters
+from tests.benchmarks import (
+    callbacks,
+    fanout,
+    intake,
+    large_posts,
+    million,
+    pipeline,
+    recovery_seconds,
+    report,
+    up,
+    waiters,
+)
 from tests.benchmarks.figures import Found, Target, found_in
 
 Part = Callable[[], Found]
@@ -28,6 +37,7 @@ PARTS: dict[str, Part] = {
     "hung": fanout.hung,
     "drain": fanout.drain,
     "recovery": fanout.recovery,
+    "recovery_seconds": lambda: found_in(recovery_seconds.measure()),
     "depth": million.depth,
 }
 #: Only when they are named.
@@ -68,13 +78,11 @@ TARGETS = {
     "up_ready_seconds": Target("<", 3),
 }
 RESULT = Path(".bench/latest.json")
-_RECOVERY_SECONDS = "tests.benchmarks.recovery_seconds"
 
 
 def main() -> None:
-    parts = _parts()
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("parts", nargs="*", choices=[*parts, *MORE, []], help="which to run")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, *MORE, []], help="which to run")
     parser.add_argument("--table", action="store_true", help="print the last figures as Markdown")
     given = parser.parse_args()
     console = Console(width=120, highlight=False)
@@ -86,11 +94,11 @@ def main() -> None:
     # Parts that are named replace their own figures; what else was measured stays.
     document = report.read(RESULT) if given.parts and RESULT.exists() else report.empty()
     gave_up = []
-    for name in given.parts or parts:
+    for name in given.parts or PARTS:
         began = time.monotonic()
         try:
             with console.status(f"measuring {name}"):
-                report.add(document, name, (parts | MORE)[name](), TARGETS)
+                report.add(document, name, (PARTS | MORE)[name](), TARGETS)
         except SystemExit as reason:  # a part that gives up takes no other along
             console.print(f"{name} gave up: {reason}", markup=False)
             gave_up.append(name)
@@ -101,20 +109,6 @@ def main() -> None:
     console.print(f"written to {RESULT}")
     if gave_up:
         raise SystemExit(f"without figures: {', '.join(gave_up)}")
-
-
-def _parts() -> dict[str, Part]:
-    """With `recovery_seconds`, if the tree has it."""
-    if importlib.util.find_spec(_RECOVERY_SECONDS) is None:
-        return PARTS
-    module = importlib.import_module(_RECOVERY_SECONDS)
-
-    def recovery_seconds() -> Found:
-        """Its figures are `Figure`s, or lists of their rounds, or single values."""
-        measured = module.measure()
-        return measured if isinstance(measured, Found) else found_in(measured)
-
-    return PARTS | {"recovery_seconds": recovery_seconds}
 
 
 if __name__ == "__main__":
