@@ -94,3 +94,8 @@ def test_a_part_replaces_its_own_figures_only(tmp_path: Path) -> None:
     kept = report.read(tmp_path / "latest.json")
     assert (kept["intake_ratio"], kept["drain_ratio"]) == (3.0, 2.0)
     assert kept["notes"] == {"one": ["second"], "two": ["other"]}
+
+
+def test_figures_of_another_form_are_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "latest.json").write_text('{"intake_ratio": 0.5, "cores": 2}')
+    assert report.read(tmp_path / "latest.json") == report.empty()
