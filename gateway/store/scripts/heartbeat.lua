@@ -60,12 +60,16 @@ local function forget_all_ended(held)
   local by_role = {}
   for _, name in ipairs(redis.call('SMEMBERS', held)) do
     local role, ticket = parts_of(name)
-    local found = by_role[role] or { names = {}, tickets = {} }
-    found.names[#found.names + 1], found.tickets[#found.tickets + 1] = name, ticket
-    by_role[role] = found
-    if #found.names == CHUNK then
-      forget_ended(held, role, found.names, found.tickets)
-      by_role[role] = nil
+    if role then
+      local found = by_role[role] or { names = {}, tickets = {} }
+      found.names[#found.names + 1], found.tickets[#found.tickets + 1] = name, ticket
+      by_role[role] = found
+      if #found.names == CHUNK then
+        forget_ended(held, role, found.names, found.tickets)
+        by_role[role] = nil
+      end
+    else
+      redis.call('SREM', held, name) -- arq was given it by somebody else: it holds no slot
     end
   end
   for role, found in pairs(by_role) do forget_ended(held, role, found.names, found.tickets) end

@@ -184,3 +184,11 @@ async def test_a_process_that_was_silent_for_a_minute_leaves_nothing_behind(
     await workers.beat("new", FIELDS)
     assert not await redis.exists(keys.held_by("gone"), keys.worker("gone"))
     assert await redis.zrange(keys.WORKERS, 0, -1) == ["new"]
+
+
+async def test_a_foreign_name_among_what_a_process_took_is_forgotten(
+    redis: Redis, workers: RedisWorkers
+) -> None:
+    await redis.sadd(keys.held_by("alive"), "foreign")  # type: ignore[misc]
+    await workers.beat("alive", FIELDS)
+    assert not await redis.exists(keys.held_by("alive"))
