@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from gateway.upstream.base import Gate, SubmitOutcome
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.vtrix import VtrixDialect
-from tests.gateway.upstream.scripted import Script, ScriptedServer, scripted
+from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, ScriptedServer, scripted
 
 Reach = Callable[[str], Awaitable[None]]
 KEY = "sk-canary-7f3a"
@@ -85,3 +86,21 @@ async def meeting(
         )
         async with upstream:
             yield upstream, server
+
+
+def last_byte_in_the_gate() -> tuple[Script, Gate]:
+    """A server that accepts, and a gate that waits for all but the last byte to have arrived there."""
+    arrived, last = asyncio.Event(), asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.read(connection.length - 1)
+        arrived.set()
+        await connection.read()
+        last.set()
+        await connection.answer(200, ACCEPTED)
+
+    async def gate() -> None:
+        await arrived.wait()
+        assert not last.is_set()
+
+    return script, gate

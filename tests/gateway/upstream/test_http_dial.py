@@ -15,7 +15,14 @@ from gateway.upstream import transport
 from gateway.upstream.base import Accepted, Busy, Unknown
 from tests.gateway.delivery.test_http_dial import self_sign
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, answers, scripted
-from tests.gateway.upstream.submitting import LARGE, SMALL, CountingGate, submit, upstream_at
+from tests.gateway.upstream.submitting import (
+    LARGE,
+    SMALL,
+    CountingGate,
+    last_byte_in_the_gate,
+    submit,
+    upstream_at,
+)
 
 NAME = "localhost"
 
@@ -49,22 +56,11 @@ def trusted(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterat
 async def test_over_tls_the_server_has_everything_but_the_last_byte_at_the_gate(
     params: dict[str, object], server_tls: ssl.SSLContext
 ) -> None:
-    arrived, last = asyncio.Event(), asyncio.Event()
+    script, gate = last_byte_in_the_gate()
     names: list[str | None] = []
 
     def named(_: Any, name: str | None, __: Any) -> None:
         names.append(name)
-
-    async def script(connection: Connection) -> None:
-        await connection.read(connection.length - 1)
-        arrived.set()
-        await connection.read()
-        last.set()
-        await connection.answer(200, ACCEPTED)
-
-    async def gate() -> None:
-        await arrived.wait()
-        assert not last.is_set()
 
     server_tls.sni_callback = named
     async with scripted(script, host=NAME, tls=server_tls) as server, upstream_at(server.url) as upstream:

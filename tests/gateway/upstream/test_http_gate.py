@@ -17,25 +17,23 @@ from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, Subm
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.vtrix import VtrixDialect
 from tests.gateway.upstream.scripted import ACCEPTED, Connection, Script, answers
-from tests.gateway.upstream.submitting import KEY, LARGE, SMALL, CountingGate, meeting, submit, upstream_at
+from tests.gateway.upstream.submitting import (
+    KEY,
+    LARGE,
+    SMALL,
+    CountingGate,
+    last_byte_in_the_gate,
+    meeting,
+    submit,
+    upstream_at,
+)
 
 # ---- the gate ----
 
 
 @pytest.mark.parametrize("params", [SMALL, LARGE], ids=["small", "large"])
 async def test_at_the_gate_the_server_has_everything_but_the_last_byte(params: dict[str, object]) -> None:
-    arrived, last = asyncio.Event(), asyncio.Event()
-
-    async def script(connection: Connection) -> None:
-        await connection.read(connection.length - 1)
-        arrived.set()
-        await connection.read()
-        last.set()
-        await connection.answer(200, ACCEPTED)
-
-    async def gate() -> None:
-        await arrived.wait()
-        assert not last.is_set()
+    script, gate = last_byte_in_the_gate()
 
     async with meeting(script) as (upstream, server):
         assert await submit(upstream, gate, params) == Accepted("t1")
