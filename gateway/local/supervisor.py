@@ -125,7 +125,7 @@ class Supervisor:
 
 
 def backoff_seconds(quick_exits: int) -> float:
-    """The pause before a restart, after so many quick exits in a row."""
+    """The pause before a restart, after `quick_exits` quick exits in a row."""
     # Beyond 10 it is the longest one anyhow, and 2**1024 does not fit into a float.
     return min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(quick_exits, 10), LONGEST_BACKOFF_SECONDS)
 

@@ -68,7 +68,7 @@ def _body(pictures: Sequence[bytes], padding: str) -> bytes:
 
 
 def _noise(most: int) -> bytes:
-    """A PNG of at most so many bytes that does not compress."""
+    """An incompressible PNG of at most `most` bytes."""
     height = (most - most // 500 - 1000) // (_WIDTH * 3 + 1)
     file = io.BytesIO()
     picture = Image.frombytes("RGB", (_WIDTH, height), os.urandom(_WIDTH * height * 3))
