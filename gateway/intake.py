@@ -16,13 +16,12 @@ from typing import Final, NamedTuple
 import orjson
 
 from gateway import generation
-from gateway.blobs import BlobStore
 from gateway.environment import Environment
 from gateway.errors import (
-    BlobStoreUnavailable,
     BodyTooLarge,
     InvalidRequest,
     LimitReached,
+    MediaStoreUnavailable,
     Notice,
     Problem,
 )
@@ -32,6 +31,7 @@ from gateway.generation.turns import Turns
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
+from gateway.media.inline import InlineFiles
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 
 #: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
@@ -90,7 +90,7 @@ def _large_bodies() -> Turns:
 @dataclass(frozen=True, slots=True)
 class Intake:
     jobs: JobStore
-    blobs: BlobStore
+    blobs: InlineFiles
     limits: Limits
     environment: Environment
     admission: AdmissionLimits
@@ -208,7 +208,7 @@ class Intake:
         try:
             return await generation.detach_media(checked.request, put)
         except BaseException:  # also a client that went away: the first of two files must not stay
-            with contextlib.suppress(BlobStoreUnavailable):
+            with contextlib.suppress(MediaStoreUnavailable):
                 await self.blobs.drop(job_id)
             raise
 

@@ -11,12 +11,14 @@ from typing import Final
 from redis.asyncio import ConnectionPool, Redis
 
 from gateway import crash_points, tracing
-from gateway.blobs import BlobStore
 from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
 from gateway.local.shared_memory import Shared
+from gateway.media.base import MediaStore
+from gateway.media.folder import FolderStore
+from gateway.media.inline import InlineFiles
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
@@ -73,7 +75,8 @@ class Resources:
     workers: RedisWorkers
     notifications: Notifications
     tenant_events: RedisTenantEvents
-    blobs: BlobStore
+    media: MediaStore
+    blobs: InlineFiles
     intake: Intake
     settlement: Settlement
     accounts: RedisAccounts
@@ -117,7 +120,8 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
-    blobs = BlobStore(settings.blob_dir, watermark=settings.disk_watermark)
+    media = FolderStore(settings.blob_dir, settings.disk_watermark)
+    blobs = InlineFiles(media)
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
@@ -141,6 +145,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
         tenant_events=RedisTenantEvents(redis),
+        media=media,
         blobs=blobs,
         intake=Intake(
             jobs,

@@ -14,12 +14,12 @@ from typing import Any
 import structlog
 
 from gateway import events
-from gateway.blobs import BlobStore
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
-from gateway.errors import BlobStoreUnavailable
+from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
+from gateway.media.inline import InlineFiles
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effect_base import Effect
 from gateway.store.effects import (
@@ -49,7 +49,7 @@ class Settlement:
     """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all."""
 
     jobs: JobStore
-    blobs: BlobStore
+    blobs: InlineFiles
     environment: Environment
     late_watch_ms: int = 86_400_000
 
@@ -161,7 +161,7 @@ class Settlement:
         await self.environment.reach("blob_drop.before")
         try:
             await self.blobs.drop(job.id)
-        except BlobStoreUnavailable as error:  # the job is settled anyway; the sweep removes the files
+        except MediaStoreUnavailable as error:  # the job is settled anyway; the sweep removes the files
             structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
 
     def _took_ms(self, job: Job) -> int | None:

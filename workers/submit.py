@@ -21,13 +21,13 @@ from typing import Any, Final
 import structlog
 
 from gateway import generation
-from gateway.blobs import BlobStore
 from gateway.callbacks import tokens
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
-from gateway.errors import BlobStoreUnavailable, Fenced, NotFound, StoreUnavailable
+from gateway.errors import Fenced, MediaStoreUnavailable, NotFound, StoreUnavailable
 from gateway.jobs import Job, confirm_ticket
 from gateway.keyring import Keyring
+from gateway.media.inline import InlineFiles
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore
@@ -47,7 +47,7 @@ class Submitter:
     jobs: JobStore
     settlement: Settlement
     upstreams: Mapping[str, Upstream]
-    blobs: BlobStore
+    blobs: InlineFiles
     keyring: Keyring
     environment: Environment
     settings: Settings
@@ -73,7 +73,7 @@ class Submitter:
         try:
             async with renewed(self.jobs, ticket, self.settings.lease_seconds):
                 outcome = await self._attempt(job)
-        except (Fenced, StoreUnavailable, BlobStoreUnavailable) as error:
+        except (Fenced, StoreUnavailable, MediaStoreUnavailable) as error:
             log.warning("submission_held_back", reason=str(error))
             # Redis was away, but is back when this is recorded.
             at_once = self.stopping.is_set() or isinstance(error, StoreUnavailable)
@@ -88,7 +88,7 @@ class Submitter:
         )
 
     async def _attempt(self, job: Job) -> SubmitOutcome:
-        """The upstream's answer to one submission. Raises Fenced, StoreUnavailable or BlobStoreUnavailable
+        """The upstream's answer to one submission. Raises Fenced, StoreUnavailable or MediaStoreUnavailable
         when the request was never sent completely."""
         try:
             async with asyncio.timeout(_MEDIA_SECONDS):
@@ -98,7 +98,7 @@ class Submitter:
             lost = UpstreamError("media_lost", "an inline file of the request is missing from the blob store")
             return Rejected(lost)
         except TimeoutError:
-            raise BlobStoreUnavailable("the folder of inline media is too slow") from None
+            raise MediaStoreUnavailable("the folder of inline media is too slow") from None
         upstream = self.upstreams.get(job.account)
         if upstream is None:  # a process with other settings dispatched it
             raise Fenced(f"this worker knows no account {job.account}")

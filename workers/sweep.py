@@ -12,12 +12,12 @@ from typing import Final
 
 import structlog
 
-from gateway.blobs import BlobStore
 from gateway.dispatch import Role, Ticket
 from gateway.environment import Environment
-from gateway.errors import BlobStoreUnavailable, StoreUnavailable
+from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
+from gateway.media.inline import InlineFiles
 from gateway.resolution import unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement, unpaid
@@ -56,7 +56,7 @@ class Sweeper:
     jobs: JobStore
     settlement: Settlement
     lanes: Lanes
-    blobs: BlobStore
+    blobs: InlineFiles
     environment: Environment
     settings: Settings
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,7 +83,7 @@ class Sweeper:
         while True:
             try:
                 await self.blobs.sweep(self.jobs.unfinished, _BLOB_AGE_SECONDS)
-            except (StoreUnavailable, BlobStoreUnavailable) as error:
+            except (StoreUnavailable, MediaStoreUnavailable) as error:
                 structlog.get_logger().warning("blob_sweep_cut_short", reason=str(error))
             await asyncio.sleep(_BLOB_SWEEP_SECONDS)
 

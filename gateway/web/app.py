@@ -119,7 +119,7 @@ async def _open_state(
         reading = Streams(resources.notifications, resources.tenant_events, settings.streams_max, shared.held)
         streams = await begin(reading)
         memory = await begin(MemoryGauge(resources.redis, settings.memory_watermark, clock))
-        disk = await begin(DiskGauge(resources.blobs, clock))
+        disk = await begin(DiskGauge(resources.media, clock))
         journal = await begin(_journal(settings, resources))
         await begin(KeyUsageRecorder(resources.client_keys))
         key_watch = await begin(KeyWatch(resources.client_keys, resources.environment.now_ms))

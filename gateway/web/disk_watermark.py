@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.background import cancel_all
-from gateway.blobs import BlobStore, Space
-from gateway.errors import BlobStoreUnavailable, DiskFull
+from gateway.errors import DiskFull, MediaStoreUnavailable
+from gateway.media.base import MediaStore, Space
 from gateway.telemetry import Outage
 
 _PAUSE_SECONDS: Final = 1.0
@@ -24,8 +24,8 @@ class DiskGauge:
     With less free than needed, jobs with inline media are refused. With less than half of it, all jobs are.
     """
 
-    def __init__(self, blobs: BlobStore, monotonic: Callable[[], float]) -> None:
-        self._blobs = blobs
+    def __init__(self, media: MediaStore, monotonic: Callable[[], float]) -> None:
+        self._media = media
         self._monotonic = monotonic
         self._space: Space | None = None
         self._read_at = 0.0
@@ -52,9 +52,11 @@ class DiskGauge:
             raise DiskFull(space.free, space.needed, inline=not self._closed)
 
     async def read(self) -> None:
-        """Reads the disk now. Raises BlobStoreUnavailable."""
-        self._space = space = await asyncio.to_thread(self._blobs.space)
+        """Reads the disk now. Raises MediaStoreUnavailable."""
+        self._space = space = await self._media.space()
         self._read_at = self._monotonic()
+        if space is None:
+            return
         self._closed_for_media = space.headroom < 1 + (_HYSTERESIS if self._closed_for_media else 0)
         self._closed = space.headroom < 0.5 + (_HYSTERESIS if self._closed else 0)
 
@@ -69,6 +71,6 @@ class DiskGauge:
                     full.failed(f"{self._space.free} bytes are free, {self._space.needed} are needed")
                 else:
                     full.recovered()
-            except BlobStoreUnavailable as error:
+            except MediaStoreUnavailable as error:
                 away.failed(str(error))
             await asyncio.sleep(_PAUSE_SECONDS)

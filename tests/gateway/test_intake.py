@@ -17,11 +17,11 @@ import pytest
 from gateway import intake
 from gateway.dispatch import Role
 from gateway.errors import (
-    BlobStoreUnavailable,
     BodyTooLarge,
     IdempotencyMismatch,
     InvalidRequest,
     LimitReached,
+    MediaStoreUnavailable,
     Problem,
     StoreUnavailable,
 )
@@ -371,11 +371,11 @@ async def test_of_two_files_none_stays_when_the_second_cannot_be_written(
 
     async def full_at_the_second(self: Any, job_id: str, raw: bytes, extension: str) -> str:
         if files(resources):
-            raise BlobStoreUnavailable("no space left on the device")
+            raise MediaStoreUnavailable("no space left on the device")
         return await put(self, job_id, raw, extension)
 
     monkeypatch.setattr(type(resources.blobs), "put", full_at_the_second)
-    with pytest.raises(BlobStoreUnavailable):
+    with pytest.raises(MediaStoreUnavailable):
         await accept(resources, encoded(images=[INLINE, data_uri("image/jpeg", image("jpeg"))]))
     assert files(resources) == []
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.blobs import BlobStore, IsLive
 from gateway.dispatch import Role, Ticket
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState
+from gateway.media.folder import FolderStore
+from gateway.media.inline import InlineFiles, IsLive
 from gateway.store import keys
 from gateway.store.base import TransitionResult
 from gateway.store.jobs import RedisJobStore
@@ -123,11 +124,11 @@ async def test_of_many_sweepers_one_makes_the_pass(rig: Rig) -> None:
     assert 0 < await rig.redis.pttl(keys.SWEEP) <= 1000
 
 
-class WatchedBlobs(BlobStore):
+class WatchedBlobs(InlineFiles):
     """`swept`: set when a pass is over."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
-        super().__init__(folder, clock)
+    def __init__(self, store: FolderStore, clock: Callable[[], float]) -> None:
+        super().__init__(store, clock)
         self.swept = asyncio.Event()
 
     async def sweep(self, is_live: IsLive, older_than_seconds: float) -> int:
@@ -140,7 +141,7 @@ async def test_files_of_jobs_that_were_never_accepted_are_forgotten_after_a_quar
     rig: Rig, tmp_path: Path
 ) -> None:
     live = await rig.accept()
-    blobs = WatchedBlobs(tmp_path, rig.clock)
+    blobs = WatchedBlobs(FolderStore(tmp_path), rig.clock)
     kept = await blobs.put(live.id, b"kept", "png")
     orphan = await blobs.put(new_job().id, b"orphan", "png")
     rig.clock.ahead = 1000

@@ -17,10 +17,10 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from gateway.blobs import Space
 from gateway.dispatch import Role, RoleLimits
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.local.shared_memory import Shared
+from gateway.media.base import Space
 from gateway.store.histograms import BOUNDS
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges, RoleGauges

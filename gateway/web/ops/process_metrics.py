@@ -11,8 +11,8 @@ from typing import Final
 from prometheus_client import ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from gateway.blobs import Space
 from gateway.local.shared_memory import Shared
+from gateway.media.base import Space
 from gateway.store.snapshot import Gauges
 from gateway.web.http.request_counts import RequestCounts
 

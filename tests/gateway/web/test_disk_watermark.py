@@ -12,8 +12,10 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.blobs import BlobStore, Space
-from gateway.errors import BlobStoreUnavailable, DiskFull
+from gateway.errors import DiskFull, MediaStoreUnavailable
+from gateway.media.base import Space
+from gateway.media.folder import FolderStore
+from gateway.media.inline import InlineFiles
 from gateway.web import disk_watermark
 from gateway.web.disk_watermark import DiskGauge
 from gateway.web.state import State
@@ -56,7 +58,7 @@ def open_for(gauge: DiskGauge) -> list[str]:
 
 
 async def test_intake_closes_in_two_steps_and_opens_a_little_above_them(tmp_path: Path, disk: Disk) -> None:
-    gauge = DiskGauge(BlobStore(tmp_path), Clock())
+    gauge = DiskGauge(FolderStore(tmp_path), Clock())
     assert open_for(gauge) == ["media", "urls"]  # before the first reading
     seen = []
     for free in (160, 149, 160, 80, 74, 85, 95, 160, 170):
@@ -70,11 +72,11 @@ async def test_intake_closes_in_two_steps_and_opens_a_little_above_them(tmp_path
 async def test_a_large_disk_needs_no_more_than_4_gib_free(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = _usage(4000 * GB, 10 * GB)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert BlobStore(Path("/nowhere/at/all")).space() == Space(10 * GB, 4 * 2**30)
+    assert await FolderStore(Path("/nowhere/at/all")).space() == Space(10 * GB, 4 * 2**30)
 
 
 async def test_no_file_is_written_that_would_go_above_the_watermark(tmp_path: Path, disk: Disk) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs = InlineFiles(FolderStore(tmp_path / "blobs"))
     disk(150 * 10**6 + 99)
     with pytest.raises(DiskFull, match="150 MB free, and 150 MB must stay free"):
         await blobs.put("job_1", bytes(100), "png")
@@ -86,12 +88,12 @@ async def test_a_disk_that_cannot_be_read_closes_nothing_and_each_change_is_logg
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk_watermark, "_PAUSE_SECONDS", 0.001)
-    clock, blobs = Clock(), BlobStore(tmp_path)
+    clock, media = Clock(), FolderStore(tmp_path)
     disk(10)
     with capture_logs() as logged:
-        async with DiskGauge(blobs, clock) as gauge:
+        async with DiskGauge(media, clock) as gauge:
             await until(lambda: open_for(gauge) == [])
-            monkeypatch.setattr(blobs, "space", unreadable)
+            monkeypatch.setattr(media, "space", unreadable)
             await until(lambda: any(line["event"] == "disk_unknown" for line in logged))
             clock.seconds += 11
             assert (gauge.space, open_for(gauge)) == (None, ["media", "urls"])
@@ -103,8 +105,8 @@ async def test_a_disk_that_cannot_be_read_closes_nothing_and_each_change_is_logg
     ]  # fmt: skip
 
 
-def unreadable() -> Space:
-    raise BlobStoreUnavailable("a blob could not be measured: Input/output error")
+async def unreadable() -> Space:
+    raise MediaStoreUnavailable("a blob could not be measured: Input/output error")
 
 
 async def test_a_post_on_a_full_disk_gets_a_503_and_operators_see_it(

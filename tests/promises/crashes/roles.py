@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from gateway.blobs import BlobStore
 from gateway.delivery.addresses import Network
 from gateway.delivery.http import AttemptResult, DeliveryOutcome
 from gateway.dispatch import ACCOUNT, Role, Ticket, deserialize, queue_name
 from gateway.errors import StoreUnavailable
 from gateway.intake import Intake
 from gateway.jobs import Deadlines
+from gateway.media.folder import FolderStore
+from gateway.media.inline import InlineFiles
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import keys
@@ -123,7 +124,11 @@ class Machine:
         settings, environment = self.settings, self.process.environment
         redis: Any = VirtualRedis(self.server)
         self.scripts = scripts = VirtualScripts(self.server, self.process)
-        roles, keyring, blobs = settings.roles(), settings.keyring(), BlobStore(settings.blob_dir)
+        roles, keyring, blobs = (
+            settings.roles(),
+            settings.keyring(),
+            InlineFiles(FolderStore(settings.blob_dir)),
+        )
         self.jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
         self.lanes = Lanes(scripts, roles)
         settlement = Settlement(self.jobs, blobs, environment, int(settings.late_watch_seconds * 1000))

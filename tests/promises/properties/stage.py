@@ -16,10 +16,11 @@ from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr
 
-from gateway.blobs import BlobStore
 from gateway.dispatch import Role, RoleLimits
 from gateway.environment import Environment
 from gateway.jobs import Job
+from gateway.media.folder import FolderStore
+from gateway.media.inline import InlineFiles
 from gateway.resolution import Resolver
 from gateway.settings import Settings
 from gateway.settlement import Settlement
@@ -166,7 +167,7 @@ class Stage:
         self.deliveries = RedisDeliveryStore(redis, scripts, self.roles)
         self.endpoints = RedisEndpointStore(redis, scripts)
         self.retention = RedisRetention(redis, scripts, self.settings.retention_seconds)
-        self.blobs = BlobStore(self.settings.blob_dir)
+        self.blobs = InlineFiles(FolderStore(self.settings.blob_dir))
         self.settlement = Settlement(self.jobs, self.blobs, self.environment, WATCH_MS)
         self.upstreams = {name: ScriptedUpstream() for name in ACCOUNTS}
         upstreams: dict[str, Upstream] = dict(self.upstreams)

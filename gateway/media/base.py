@@ -1,0 +1,93 @@
+"""The media store: files of jobs, in a folder or in a bucket, behind one interface.
+
+It holds inline media (`<job id>/<sha256>.<extension>`), uploads (`uploads/<upload id>/...`) and copies of
+results (`results/<job id>/...`). A key is a relative path of plain names. An object is visible whole or not
+at all, and it is durable before `put` or `put_file` returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+KEY: Final = re.compile(rf"{_NAME}(?:/{_NAME}){{0,3}}")
+
+
+class Space(NamedTuple):
+    """Bytes of the disk: how many are free, and how many must stay free."""
+
+    free: int
+    needed: int
+
+    @property
+    def headroom(self) -> float:
+        """Free bytes divided by needed ones."""
+        return self.free / max(1, self.needed)
+
+
+class Entry(NamedTuple):
+    """One name directly below a prefix. `modified_at`: seconds since the epoch, of the newest object in it
+    as far as the store knows."""
+
+    name: str
+    modified_at: float
+
+
+class MediaStore(Protocol):
+    """Every call raises MediaStoreUnavailable if the store cannot be reached, and ValueError for a key that
+    is not a key."""
+
+    @property
+    def scratch(self) -> Path:
+        """A local folder for files that are still being written. `put_file` takes them from there without
+        a copy, where it can. Whoever makes a file in it removes it; a sweep removes what a crash left."""
+        ...
+
+    async def put(self, key: str, raw: bytes) -> None:
+        """Stores an object; an object that has the key already is replaced. Raises DiskFull."""
+        ...
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Stores the file at `path`, and removes it from there. Raises DiskFull."""
+        ...
+
+    async def read(self, key: str) -> bytes:
+        """The whole object. Raises NotFound."""
+        ...
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to before `end` (None: the end of the object) in pieces. Raises NotFound
+        with the first piece."""
+        ...
+
+    async def size(self, key: str) -> int:
+        """The bytes of the object. Raises NotFound."""
+        ...
+
+    async def drop(self, prefix: str) -> None:
+        """Deletes the object with this key, and everything below `<prefix>/`, if there is any."""
+        ...
+
+    async def entries(self, prefix: str) -> list[Entry]:
+        """The names directly below `<prefix>/`, or at the top for "". Objects and folders alike; without
+        names that start with a dot."""
+        ...
+
+    async def sign(self, key: str, seconds: int, *, media_type: str, filename: str | None) -> str | None:
+        """A URL that serves the object for so long without any key; None if the store cannot sign (a folder).
+        `filename`: for Content-Disposition; None: inline."""
+        ...
+
+    async def space(self) -> Space | None:
+        """The room on the disk; None for a store without a known limit (a bucket)."""
+        ...
+
+
+def check_key(key: str) -> str:
+    """The key. ValueError if it is not one, so that no name of a client can leave the store."""
+    if not KEY.fullmatch(key) or ".." in key:
+        raise ValueError("a key of the media store is one to four plain names")
+    return key
