@@ -12,6 +12,8 @@ from typing import Any, Final, overload
 
 import orjson
 
+from gateway import assets
+from gateway.assets import Asset, Variant
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.environment import ULID_DIGITS
 from gateway.lifecycle import FINAL, STATUS, JobState, OnUnknown, Status
@@ -90,6 +92,7 @@ class Job:
     `trace`: the traceparent of the request that posted it, if any.
     `refusals`: submissions for which the upstream refused the account. `account`: that of the last dispatch;
     fixed once money may have been spent. `elsewhere`: {task: account} for tasks of other accounts.
+    `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result.
     """
 
     id: str
@@ -138,6 +141,8 @@ class Job:
     trace: str | None = None
     account: str = ACCOUNT
     elsewhere: dict[str, str] = field(default_factory=dict)
+    door: str | None = None
+    assets: dict[Variant, Asset] = field(default_factory=dict)
 
     def account_of(self, task_id: str) -> str:
         """The account that owns the task. Only this account can poll it."""
@@ -215,6 +220,7 @@ _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
     "account",
     "trace",
+    "door",
 )
 
 
@@ -224,7 +230,10 @@ def to_fields(**values: object) -> dict[str, str | bytes | int | float]:
     for name, value in values.items():
         if value is None:
             continue
-        if name in _JSON:
+        if name == "assets":
+            assert isinstance(value, dict)
+            fields |= {f"{assets.FIELD}{variant}": asset.dump() for variant, asset in value.items()}
+        elif name in _JSON:
             fields[name] = orjson.dumps(value)
         else:
             assert isinstance(value, str | int | float)
@@ -244,4 +253,9 @@ def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
         values["on_unknown"] = OnUnknown(fields["on_unknown"])
     if "priority" in fields:
         values["priority"] = Priority(fields["priority"])
+    values["assets"] = {
+        Variant(name.removeprefix(assets.FIELD)): assets.load(text)
+        for name, text in fields.items()
+        if name.startswith(assets.FIELD)
+    }
     return Job(id=job_id, state=JobState(fields["state"]), **values)

@@ -49,6 +49,9 @@ class ProcessSettings(BaseSettings):
     public_url: BaseUrl = Field(
         "", description="Base URL for the upstream's callbacks. Empty: no callbacks, polling only."
     )
+    client_url: BaseUrl = Field(
+        "", description="Base URL by which clients reach the gateway, for links in answers and webhooks."
+    )
     blob_dir: Path = Field(
         Path("blobs"), description="Folder for inline media, shared by gateways and workers."
     )

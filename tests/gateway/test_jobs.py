@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.assets import Asset, AssetState, Variant
 from gateway.jobs import JOB_ID, Job, from_fields, rfc3339, to_fields
 from gateway.lifecycle import JobState, OnUnknown
 from tests.gateway.store.conftest import new_job
@@ -40,6 +41,8 @@ FULL = new_job(
     cancel_wished_at=1_795_350_000_045,
     cancel_refused="too late",
     watch_until=1_795_350_000_099,
+    door="vtrix",
+    assets={Variant.VIDEO: Asset(AssetState.PENDING, "https://upstream/v.mp4", tries=1)},
 )
 
 

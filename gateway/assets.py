@@ -1,0 +1,70 @@
+"""The assets of a job: the files of its result, and what became of our copy of each.
+
+The upstream's addresses die after hours. A worker copies each file into the media store before that; clients
+fetch it at the stable address `/v1/jobs/{id}/content?variant=...`, which serves the copy, or else redirects
+to the upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+#: A field of the job's record starts with it; the rest is the variant.
+FIELD: Final = "asset:"
+
+
+class Variant(StrEnum):
+    """The files of one result."""
+
+    VIDEO = "video"
+    WATERMARKED = "watermarked"
+    COVER = "cover"
+
+
+class AssetState(StrEnum):
+    PENDING = "pending"  #: to be copied, at once or again
+    STORED = "stored"  #: our copy can be fetched
+    FAILED = "failed"  #: given up; `reason` says why
+    EXPIRED = "expired"  #: our copy was deleted after its time
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """`url`: the upstream's address; None for a cover that we make ourselves. `dies_at`: when that address is
+    taken to be dead. `expires_at`: when our copy is deleted. Times are milliseconds since the epoch. `tries`:
+    attempts to copy it so far. `key`: of our copy in the media store; `size`: its bytes."""
+
+    state: AssetState
+    url: str | None = None
+    dies_at: int | None = None
+    tries: int = 0
+    key: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    media_type: str | None = None
+    expires_at: int | None = None
+    reason: str | None = None
+
+    def dump(self) -> bytes:
+        """As it is stored: JSON without what is None."""
+        return orjson.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+
+def load(text: str | bytes) -> Asset:
+    """Reads a stored asset. Raises ValueError, KeyError or TypeError if it is unreadable."""
+    found: dict[str, Any] = orjson.loads(text)
+    return Asset(AssetState(found.pop("state")), **found)
+
+
+def addresses(output: Sequence[Any] | None) -> dict[Variant, str]:
+    """The upstream's address of each variant: those of the first item of a result that has a video."""
+    contents = [item for group in output or () for item in group.get("content", ()) if item.get("url")]
+    if not contents:
+        return {}
+    names = {Variant.VIDEO: "url", Variant.WATERMARKED: "watermarked_url", Variant.COVER: "cover_url"}
+    return {variant: contents[0][name] for variant, name in names.items() if contents[0].get(name)}
