@@ -15,20 +15,17 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004
     DataError,
     OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.store.replies import NotHereError, check_served, not_here
 
-#: Error codes of a server that runs but cannot serve now: full, read-only, unable to persist, starting, or no
-#: longer the primary during a blocking command.
-_PASSING = (
-    *("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"),
-    "UNBLOCKED",
-)
+#: Error codes of a server that runs but cannot serve now: full, unable to persist, starting, or without
+#: enough replicas.
+_PASSING = ("OOM", "MISCONF", "LOADING", "BUSY", "NOREPLICAS")
 
 
 def connection_pool(
@@ -45,20 +42,19 @@ def connection_pool(
             socket_timeout=timeout_seconds,
             socket_connect_timeout=min(timeout_seconds, 0.5),
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries),
-            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError]
-            if retries
-            else [],
+            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if retries else [],
             health_check_interval=0,
         )
-        pool.connection_class = _mapping_runtime_errors(pool.connection_class)
+        pool.connection_class = _mapping_errors(pool.connection_class)
         return pool
     except ValueError:
         raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
 
 
-def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnection]:
-    """A connection class that raises ConnectionError, which redis-py retries, where uvloop raises
-    RuntimeError: when a connection is cut right after it was made."""
+def _mapping_errors(of: type[AbstractConnection]) -> type[AbstractConnection]:
+    """A connection class that raises ConnectionError, which redis-py retries: where uvloop raises
+    RuntimeError, when a connection is cut right after it was made; and where the server does not serve our
+    keys. Then the connection is closed too, so that it does not go back to the pool."""
 
     class MappedConnection(of):  # type: ignore[misc, valid-type]
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
@@ -66,6 +62,17 @@ def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnec
                 await super().send_packed_command(command, check_health)
             except RuntimeError as error:
                 raise ConnectionError(str(error)) from error
+
+        async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().read_response(*args, **kwargs)
+            except ResponseError as error:
+                try:
+                    check_served(error)
+                except NotHereError:
+                    await self.disconnect(nowait=True)
+                    raise
+                raise
 
     return MappedConnection
 
@@ -75,11 +82,15 @@ def store_errors() -> Iterator[None]:
     """Turns Redis' errors into StoreUnavailable, except those that mean a fault of ours."""
     try:
         yield
-    except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py removes the error code from their text
+    except OutOfMemoryError as error:  # redis-py removes the error code from their text
         raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
     except DataError:
         raise
+    except NotHereError as error:
+        raise StoreUnavailable(f"Redis does not serve our keys here: {error}") from error
     except ResponseError as error:
+        if reason := not_here(error):  # a part of a transaction
+            raise StoreUnavailable(f"Redis does not serve our keys here: {reason}") from error
         if str(error).startswith(_PASSING):
             raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
         raise
