@@ -14,6 +14,6 @@ STORES: Final = (
         "if reason is None:",
         "if reason is None or reply:",
         "after a switch of the primary, connections lead to the replica for ever: 503, and workers that end",
-        (named("gateway/store/replies"), named("promises/a_planned_switch")),
+        (named("gateway/store/replies"),),
     ),
 )
