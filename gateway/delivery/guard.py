@@ -28,13 +28,13 @@ from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses
 from gateway.delivery.names import NameService, on_behalf_of
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
+from gateway.settings.redis_url import read_redis_url
 from gateway.urls import split_url, url_fault
 
 MAX_WEBHOOK_URL_CHARACTERS: Final = 2_048
 #: Of one name. Far more than anybody needs, and few enough to check each of them at every lookup.
 MAX_ADDRESSES: Final = 32
 _WEB_PORTS: Final = {"http": 80, "https": 443}
-_REDIS_PORT: Final = 6379
 _NUMERIC: Final = socket.AddressInfo.AI_NUMERICHOST | socket.AddressInfo.AI_NUMERICSERV
 # Whether the current dial is for plain http. The default is True, the stricter choice.
 _plain_http: ContextVar[bool] = ContextVar("plain_http", default=True)
@@ -272,9 +272,7 @@ def own_addresses(settings: Settings) -> OwnAddresses:
             names.append((host, port))
             if port not in _WEB_PORTS.values() or _is_address(host):
                 places.append((host, port))
-        redis = urlsplit(settings.redis_url)
-        if redis.scheme != "unix":
-            places.append((redis.hostname or "localhost", redis.port or _REDIS_PORT))
+        places += read_redis_url(settings.redis_url).hosts
     except ValueError as error:
         wrong = "GATEWAY_PUBLIC_URL, GATEWAY_UPSTREAM_URL or GATEWAY_REDIS_URL"
         raise ConfigurationError(f"{wrong}: {error}") from None

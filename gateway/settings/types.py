@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from gateway.settings.redis_url import read_redis_url
+
 
 def networks(value: Any) -> Any:
     if not isinstance(value, str):
@@ -32,8 +34,7 @@ def _base_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    read_redis_url(value)
     return value
 
 

@@ -21,6 +21,8 @@ from redis.exceptions import (
 )
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.settings.redis_url import read_redis_url
+from gateway.store.located import Locator, locator_of
 from gateway.store.replies import NotHereError, check_served, not_here
 
 #: Error codes of a server that runs but cannot serve now: full, unable to persist, starting, or without
@@ -35,8 +37,9 @@ def connection_pool(
     again after its connection broke; this is safe because every script is idempotent. Raises
     ConfigurationError."""
     try:
+        locator, parsed = locator_of(url), read_redis_url(url)
         pool = ConnectionPool.from_url(
-            url,
+            parsed.of_server(parsed.hosts[0]) if parsed.mode else url,
             decode_responses=decode,
             max_connections=connections,
             socket_timeout=timeout_seconds,
@@ -45,18 +48,34 @@ def connection_pool(
             retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if retries else [],
             health_check_interval=0,
         )
-        pool.connection_class = _mapping_errors(pool.connection_class)
+        pool.connection_class = _located(pool.connection_class, locator)
         return pool
     except ValueError:
         raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
 
 
-def _mapping_errors(of: type[AbstractConnection]) -> type[AbstractConnection]:
-    """A connection class that raises ConnectionError, which redis-py retries: where uvloop raises
-    RuntimeError, when a connection is cut right after it was made; and where the server does not serve our
-    keys. Then the connection is closed too, so that it does not go back to the pool."""
+def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
+    """A connection class that asks where the primary is each time it connects.
 
-    class MappedConnection(of):  # type: ignore[misc, valid-type]
+    It raises ConnectionError, which redis-py retries: where uvloop raises RuntimeError, when a connection is
+    cut right after it was made; and where the server does not serve our keys. Then the connection is closed
+    too, so that it does not go back to the pool."""
+
+    class LocatedConnection(of):  # type: ignore[misc, valid-type]
+        async def _connect(self) -> None:
+            place = await locator.primary()
+            if place is not None:
+                self.host, self.port = place
+            await super()._connect()
+
+        async def on_connect(self) -> None:
+            await super().on_connect()
+            if locator.must_be_primary:
+                await self.send_command("ROLE")
+                role = (await self.read_response())[0]
+                if role not in ("master", b"master"):
+                    raise NotHereError(f"{self.host}:{self.port} is not the primary")
+
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
             try:
                 await super().send_packed_command(command, check_health)
@@ -74,7 +93,7 @@ def _mapping_errors(of: type[AbstractConnection]) -> type[AbstractConnection]:
                     raise
                 raise
 
-    return MappedConnection
+    return LocatedConnection
 
 
 @contextlib.contextmanager
@@ -95,6 +114,8 @@ def store_errors() -> Iterator[None]:
             raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
         raise
     except (RedisError, OSError) as error:
+        if isinstance(error.__cause__, NotHereError):  # redis-py wraps what happened while it connected
+            raise StoreUnavailable(f"Redis is not found: {error.__cause__}") from error
         raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
 
 

@@ -222,7 +222,6 @@ async def test_on_another_port_the_address_of_the_public_url_is_ours() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"redis_url": "redis://h:port/0"},
         {"public_url": "http://h:99999"},
         {"public_url": "http://[::1"},
         {"upstream_url": "http://h:99999"},
