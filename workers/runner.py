@@ -22,6 +22,7 @@ from gateway.errors import StoreUnavailable
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.client import connection_pool, store_errors
+from gateway.store.located import locator_of
 from gateway.telemetry import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
@@ -124,7 +125,7 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
 async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     settings = resources.settings
     names = NameService.for_attempts(settings.delivery_timeout_seconds)
-    guard = await open_guard(settings, names)
+    guard = await open_guard(settings, names, locator_of(settings.redis_url).places)
     dialect = dialects.make(settings.upstream_dialect)
     async with (
         contextlib.AsyncExitStack() as stack,

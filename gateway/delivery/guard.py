@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Final
@@ -245,21 +245,26 @@ class VettingResolver(AbstractResolver):
         await self._resolver.close()
 
 
-async def open_guard(settings: Settings, names: NameService) -> Guard:
-    """The guard of a process; it knows where this service listens. ConfigurationError for an invalid URL."""
+async def open_guard(
+    settings: Settings, names: NameService, store_places: Callable[[], Sequence[tuple[str, int]]]
+) -> Guard:
+    """The guard of a process; it knows where this service listens. `store_places`: every server of the store
+    that is known so far. ConfigurationError for an invalid URL."""
     guard = Guard(
         settings.delivery_networks,
         settings.delivery_public,
         settings.delivery_ports or None,
         plain_public=settings.delivery_allow_http,
-        own=own_addresses(settings),
+        own=own_addresses(settings, store_places),
         look_up=names,
     )
     await guard.learn()
     return guard
 
 
-def own_addresses(settings: Settings) -> OwnAddresses:
+def own_addresses(
+    settings: Settings, store_places: Callable[[], Sequence[tuple[str, int]]] = list
+) -> OwnAddresses:
     """The gateway's listening address, its public URL, the upstream (also the sandbox) and Redis.
 
     On ports 80 and 443, one address often serves many names through an ingress, also those of subscribers.
@@ -276,7 +281,7 @@ def own_addresses(settings: Settings) -> OwnAddresses:
     except ValueError as error:
         wrong = "GATEWAY_PUBLIC_URL, GATEWAY_UPSTREAM_URL or GATEWAY_REDIS_URL"
         raise ConfigurationError(f"{wrong}: {error}") from None
-    return OwnAddresses(places, names)
+    return OwnAddresses(places, names, store_places)
 
 
 def _parts(url: str) -> tuple[str, int, bool]:

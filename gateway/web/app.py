@@ -25,6 +25,7 @@ from gateway.errors import GatewayError
 from gateway.local.shared_memory import Shared
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from gateway.store.located import locator_of
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
 from gateway.web.api.routes import API
@@ -106,7 +107,7 @@ async def _open_state(
 ) -> AsyncIterator[State]:
     """What the handlers share, with everything that runs in the background."""
     names = NameService.for_attempts(settings.delivery_timeout_seconds)
-    guard = await open_guard(settings, names)
+    guard = await open_guard(settings, names, locator_of(settings.redis_url).places)
     dialect = dialects.make(settings.upstream_dialect)
     async with (
         open_resources(settings, retries=1, shared=shared) as resources,
