@@ -9,7 +9,10 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from gateway.local.forked import MAX_PROCESSES
-from gateway.settings.types import BaseUrl, RedisUrl, Seconds
+from gateway.media.location import Bucket, location_of
+from gateway.settings.types import BaseUrl, MediaUrl, RedisUrl, Seconds
+
+_BLOBS = Path("blobs")
 
 
 def _port(value: Any) -> Any:
@@ -52,8 +55,13 @@ class ProcessSettings(BaseSettings):
     client_url: BaseUrl = Field(
         "", description="Base URL by which clients reach the gateway, for links in answers and webhooks."
     )
+    media_url: MediaUrl = Field(
+        "",
+        description="Where files live, for gateways and workers alike: `s3://bucket/prefix` (needs the extra "
+        "`s3`), `file:///folder`. Empty: the folder of `GATEWAY_BLOB_DIR`.",
+    )
     blob_dir: Path = Field(
-        Path("blobs"), description="Folder for inline media, shared by gateways and workers."
+        _BLOBS, description="Older name of a `GATEWAY_MEDIA_URL` that is a folder. Set only one of them."
     )
     secret_keys: SecretStr = Field(
         description="Keyring `kid:base64,...`, active first: callback tokens, webhook secrets."
@@ -81,3 +89,12 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         "json", description="`json`: one object per line. `console`: easier to read in a terminal."
     )
+
+    def media_location(self) -> Path | Bucket:
+        """Where the media store is. ValueError if two settings name different places."""
+        if not self.media_url:
+            return self.blob_dir
+        location = location_of(self.media_url)
+        if self.blob_dir not in (_BLOBS, location):
+            raise ValueError("GATEWAY_BLOB_DIR names another place; remove GATEWAY_BLOB_DIR")
+        return location

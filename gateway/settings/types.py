@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from gateway.media.location import location_of
+
 
 def networks(value: Any) -> Any:
     if not isinstance(value, str):
@@ -37,6 +39,13 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _media_url(value: str) -> str:
+    if value:
+        location_of(value)
+    return value
+
+
+MediaUrl = Annotated[str, AfterValidator(_media_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
