@@ -236,8 +236,8 @@ async def _files(loaded: Settings) -> AsyncIterator[Finding]:
         where = loaded.media_url or loaded.blob_dir.absolute()
         yield Finding(
             *("files", Level.ERROR, f"{where}: {error}"),
-            "create the folder or the bucket, or correct GATEWAY_MEDIA_URL (GATEWAY_BLOB_DIR) or AWS_*; gateway "
-            "and workers must share it",
+            "create the folder or the bucket, or correct GATEWAY_MEDIA_URL, GATEWAY_BLOB_DIR or AWS_*; all"
+            " processes must share it",
         )
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < _FILES:

@@ -55,6 +55,7 @@ class BucketStore:
         self._bucket = bucket
         self._monotonic = monotonic or Environment().monotonic
         self._marked_at: float | None = None
+        self._marking = asyncio.Lock()
         try:
             scratch.private_folder()
             self._store = S3Store(
@@ -70,8 +71,10 @@ class BucketStore:
             )
         except MediaStoreUnavailable as error:
             raise ConfigurationError(f"GATEWAY_MEDIA_URL: {error}") from None
-        except (BaseError, ValueError) as error:
-            text = f"GATEWAY_MEDIA_URL: the AWS_* variables are not usable ({type(error).__name__})"
+        except (BaseError, ValueError) as error:  # its message may hold a value, and so a secret
+            lacking = re.search(r"Missing [A-Za-z]{1,40}", str(error))
+            reason = lacking[0] if lacking else type(error).__name__
+            text = f"GATEWAY_MEDIA_URL: the AWS_* variables do not fit together: {reason}"
             raise ConfigurationError(text) from None
 
     @property
@@ -127,7 +130,7 @@ class BucketStore:
 
     async def drop(self, prefix: str) -> None:
         keys = [check_key(prefix)]
-        async for found in self._listed(prefix, seconds=_ANSWER_SECONDS):
+        async for found in self._listed(prefix):
             keys += [one["path"] for one in found]
         for at in range(0, len(keys), _KEYS_AT_ONCE):
             batch = keys[at : at + _KEYS_AT_ONCE]
@@ -139,7 +142,8 @@ class BucketStore:
         """Lists all objects below the prefix, as only they have a time: 1000 a request."""
         inside = f"{check_key(prefix)}/" if prefix else ""
         ages: dict[str, float] = {}
-        async for found in self._listed(prefix, inside + starting if starting else None):
+        offset = inside + starting if starting else None
+        async for found in self._listed(prefix, offset, _PIECE_SECONDS):
             for one in found:
                 name = one["path"].removeprefix(inside).split("/", 1)[0]
                 if not name.startswith(starting):  # lists are sorted
@@ -176,10 +180,11 @@ class BucketStore:
         return f"the bucket {self._bucket.url}"
 
     async def _mark(self) -> None:
-        now = self._monotonic()
-        if self._marked_at is None or now - self._marked_at > _MARKER_SECONDS:
-            await _done("written", obstore.put_async(self._store, MARKER, b"", use_multipart=False))
-            self._marked_at = now
+        async with self._marking:  # the first put of a process may be that of many requests at once
+            now = self._monotonic()
+            if self._marked_at is None or now - self._marked_at > _MARKER_SECONDS:
+                await _done("written", obstore.put_async(self._store, MARKER, b"", use_multipart=False))
+                self._marked_at = now
 
     async def _missing(self, key: str) -> NotFound:
         """The error for an object that is not there. Raises MediaStoreUnavailable if the marker is not there
@@ -202,7 +207,7 @@ class BucketStore:
             return None
 
     async def _listed(
-        self, prefix: str, offset: str | None = None, seconds: float = _PIECE_SECONDS
+        self, prefix: str, offset: str | None = None, seconds: float | None = None
     ) -> AsyncIterator[list[ObjectMeta]]:
         """What lies below `<prefix>/`, in the order of keys, from behind `offset` on."""
         found = aiter(obstore.list(self._store, prefix or None, offset=offset, chunk_size=_KEYS_AT_ONCE))
@@ -221,15 +226,13 @@ async def _next(pieces: AsyncIterator[_T]) -> _T | None:
         return None
 
 
-async def _done(
-    what: str, call: Awaitable[_T], seconds: float = _ANSWER_SECONDS, *, missing: bool = False
-) -> _T:
+async def _done(what: str, call: Awaitable[_T], seconds: float | None = None, *, missing: bool = False) -> _T:
     """The result of a call to obstore. Raises MediaStoreUnavailable. `missing`: the caller handles
     FileNotFoundError, which says that there is no such object.
 
     obstore's own messages hold addresses, and what the server answered: they must not be seen."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(_ANSWER_SECONDS if seconds is None else seconds):
             return await call
     except FileNotFoundError as error:
         if missing and "NoSuchBucket" not in str(error):

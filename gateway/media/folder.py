@@ -88,7 +88,8 @@ class FolderStore:
         return await asyncio.to_thread(self._entries, folder, starting)
 
     async def sign(self, key: str, seconds: int, *, media_type: str, filename: str | None) -> str | None:
-        del key, seconds, media_type, filename
+        del seconds, media_type, filename
+        check_key(key)
         return None
 
     async def space(self) -> Space:
