@@ -88,11 +88,11 @@ class MediaStore(Protocol):
         ...
 
     async def sign(self, key: str, seconds: int, *, media_type: str, filename: str | None) -> str | None:
-        """A URL that serves the object for so long, at most a week, without any key. None if the store cannot
-        do so: a folder, or an object that was stored with another type. The caller then serves the bytes.
+        """A URL that serves the object for so long, at most a week, without any key. `filename`: under which
+        it is to be downloaded; None: it is shown inline.
 
-        `filename`: for Content-Disposition; None: inline. A bucket serves the type and the name that it
-        stored with the object (`media_type_of`, `filename_of`)."""
+        None if the store cannot do this: a folder; in a bucket a download, or another type than the one that
+        was stored with the object (`media_type_of`). The caller then serves the bytes itself."""
         ...
 
     async def space(self) -> Space | None:
@@ -122,5 +122,5 @@ def media_type_of(key: str) -> str:
 
 
 def filename_of(key: str) -> str:
-    """The name under which a browser saves the object: the last two names of the key."""
+    """The name under which a browser would save the object: the last two names of its key."""
     return "-".join(key.split("/")[-2:])

@@ -57,12 +57,9 @@ class ProcessSettings(BaseSettings):
     )
     media_url: MediaUrl = Field(
         "",
-        description="Where files live, for gateways and workers alike: `s3://bucket/prefix` (needs the extra "
-        "`s3`), `file:///folder`. Empty: the folder of `GATEWAY_BLOB_DIR`.",
+        description="Place of all files: `file:///folder` or `s3://bucket/prefix`. Empty: BLOB_DIR.",
     )
-    blob_dir: Path = Field(
-        _BLOBS, description="Older name of a `GATEWAY_MEDIA_URL` that is a folder. Set only one of them."
-    )
+    blob_dir: Path = Field(_BLOBS, description="Folder of all files: the older name of GATEWAY_MEDIA_URL.")
     secret_keys: SecretStr = Field(
         description="Keyring `kid:base64,...`, active first: callback tokens, webhook secrets."
     )

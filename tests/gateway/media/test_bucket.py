@@ -174,11 +174,16 @@ async def test_signing_needs_no_network_and_never_lasts_longer_than_s3_allows(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     store = open_store(bucket)
-    url = await store.sign(KEY, 10**9, media_type="video/mp4", filename="any")
+    url = await store.sign(KEY, 10**9, media_type="video/mp4", filename=None)
     assert url is not None
     assert "X-Amz-Expires=604800&" in url
     assert "secret-canary" not in url
+
+
+async def test_what_was_not_stored_with_the_object_is_not_signed(bucket: Bucket) -> None:
+    store = open_store(bucket)
     assert await store.sign(KEY, 60, media_type="text/html", filename=None) is None
+    assert await store.sign(KEY, 60, media_type="video/mp4", filename="a.mp4") is None
 
 
 def _written(path: Path, raw: bytes) -> Path:
