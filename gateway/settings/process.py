@@ -57,7 +57,7 @@ class ProcessSettings(BaseSettings):
     )
     media_url: MediaUrl = Field(
         "",
-        description="Place of all files: `file:///folder` or `s3://bucket/prefix`. Empty: BLOB_DIR.",
+        description="Place of all files: `file:///folder` or `s3://bucket/prefix`. Empty: GATEWAY_BLOB_DIR.",
     )
     blob_dir: Path = Field(_BLOBS, description="Folder of all files: the older name of GATEWAY_MEDIA_URL.")
     secret_keys: SecretStr = Field(
