@@ -16,7 +16,7 @@
   x Unavailable
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
-    + MediaStoreUnavailable    the folder of inline media cannot be written or read
+    + MediaStoreUnavailable   the folder or the bucket of files cannot be written or read
     + DiskFull                the disk of inline media is almost full: new jobs are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable

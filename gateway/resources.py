@@ -17,8 +17,8 @@ from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
 from gateway.local.shared_memory import Shared
 from gateway.media.base import MediaStore
-from gateway.media.folder import FolderStore
 from gateway.media.inline import InlineFiles
+from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
@@ -120,7 +120,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
-    media = FolderStore(settings.blob_dir, settings.disk_watermark)
+    media = open_store(settings.media_location(), settings.disk_watermark)
     blobs = InlineFiles(media)
     return Resources(
         settings=settings,

@@ -19,6 +19,7 @@ from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
 from gateway.dispatch import ACCOUNT, Role, queue_name
 from gateway.errors import StoreUnavailable
+from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.client import connection_pool, store_errors
@@ -101,6 +102,9 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
         asyncio.create_task(sweeper.run(), name="sweep"),
         asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
+        asyncio.create_task(
+            tend(r.media, r.settings.media_location(), r.environment.clock), name="media store"
+        ),
         asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),

@@ -98,7 +98,7 @@ class Submitter:
             lost = UpstreamError("media_lost", "an inline file of the request is missing from the blob store")
             return Rejected(lost)
         except TimeoutError:
-            raise MediaStoreUnavailable("the folder of inline media is too slow") from None
+            raise MediaStoreUnavailable("the media store is too slow") from None
         upstream = self.upstreams.get(job.account)
         if upstream is None:  # a process with other settings dispatched it
             raise Fenced(f"this worker knows no account {job.account}")

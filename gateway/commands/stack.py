@@ -194,7 +194,8 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "SECRET_KEYS": _kept(plan.data_dir / SECRET_KEYS, Keyring.generate),
         "UPSTREAM_URL": plan.upstream_url or plan.sandbox_url or "",
         "UPSTREAM_KEY": _upstream_key(plan),
-        "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
+        "MEDIA_URL": (plan.data_dir / "blobs").resolve().as_uri(),
+        "BLOB_DIR": "blobs",  # as if it were not set
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
         "DRAIN_SECONDS": "0",  # there is no load balancer here

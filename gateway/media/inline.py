@@ -65,7 +65,7 @@ class InlineFiles:
         before = self._clock() - older_than_seconds
         found = [
             entry.name
-            for entry in await self._store.entries("")
+            for entry in await self._store.entries("", "job_")
             if entry.modified_at < before and _JOB_ID.fullmatch(entry.name)
         ]
         dropped = 0

@@ -123,6 +123,10 @@ def load() -> Settings:
         settings.accounts()
     except ValueError as error:
         raise ConfigurationError(f"{_origin(f'{_PREFIX}UPSTREAM_ACCOUNTS')}: {error}") from None
+    try:
+        settings.media_location()
+    except ValueError as error:
+        raise ConfigurationError(f"{_PREFIX}MEDIA_URL: {error}") from None
     crash_points.parse(settings.crash_points)
     return settings
 

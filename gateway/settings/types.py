@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from gateway.media.location import location_of
 from gateway.settings.redis_url import read_redis_url
 
 
@@ -38,6 +39,13 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _media_url(value: str) -> str:
+    if value:
+        location_of(value)
+    return value
+
+
+MediaUrl = Annotated[str, AfterValidator(_media_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]

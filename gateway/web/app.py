@@ -23,6 +23,7 @@ from gateway.delivery.names import NameService
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.local.shared_memory import Shared
+from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.located import locator_of
@@ -122,6 +123,9 @@ async def _open_state(
         memory = await begin(MemoryGauge(resources.redis, settings.memory_watermark, clock))
         disk = await begin(DiskGauge(resources.media, clock))
         journal = await begin(_journal(settings, resources))
+        location = settings.media_location()
+        tending = asyncio.create_task(tend(resources.media, location, resources.environment.clock))
+        opened.push_async_callback(cancel_all, tending)
         await begin(KeyUsageRecorder(resources.client_keys))
         key_watch = await begin(KeyWatch(resources.client_keys, resources.environment.now_ms))
         sending = Deliverer(

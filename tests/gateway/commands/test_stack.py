@@ -24,6 +24,7 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def test_the_environment_is_what_the_settings_accept(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_BLOB_DIR", "/srv/of/another/installation")
     for name, value in stack._environment(plan, "unix:///tmp/s").items():
         monkeypatch.setenv(name, value)
     settings = load()
@@ -32,7 +33,7 @@ def test_the_environment_is_what_the_settings_accept(plan: Plan, monkeypatch: py
     assert settings.public_url == "http://127.0.0.1:8080"
     assert settings.delivery_networks == ["127.0.0.0/8", "::1/128"]
     assert settings.allow_private_media_urls
-    assert settings.blob_dir == plan.data_dir / "blobs"
+    assert settings.media_location() == plan.data_dir / "blobs"
 
 
 @pytest.mark.parametrize("more", [{"host": "0.0.0.0"}, {"upstream_url": "https://upstream.example"}])
