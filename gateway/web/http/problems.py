@@ -12,16 +12,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import errors
+from gateway.context import REQUEST
+from gateway.doors.base import Door
+from gateway.doors.base import Refusal as RefusedByDoor
 from gateway.errors import GatewayError, Problem
 from gateway.store.base import Allowance
 from gateway.web.http import problem_document
 from gateway.web.http.problem_document import MEDIA_TYPE, problem
-from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, ProblemType
+from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, URN, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
 _INTERNAL: Final = "this is our fault and was logged; no accepted job is lost"
 #: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
+#: Key in a request's scope: the door to which its route belongs, which words the error.
+DOOR: Final = "gateway.door"
 
 
 class Refusal(HTTPException):
@@ -134,4 +139,18 @@ def _answer(
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
         # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
+    door: Door | None = scope.get(DOOR)
+    if door is not None:
+        status, body = door.refused(_refusal(document))
+        return Response(orjson.dumps(body), status, headers, "application/json")
     return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+
+
+def _refusal(document: problem_document.Problem) -> RefusedByDoor:
+    return RefusedByDoor(
+        document["status"],
+        document["type"].removeprefix(URN),
+        document["detail"],
+        [Problem(one["param"], one["code"], one["message"]) for one in document["errors"]],
+        REQUEST.get(),
+    )
