@@ -15,7 +15,7 @@ from gateway.web.api.idempotency import REPLAYED
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, Reader, integer, text
 from gateway.web.http.rate_headers import rate_headers
-from gateway.web.operation import PUBLIC, Operation, Reply
+from gateway.web.operation import PUBLIC, Document, Operation, Reply
 from gateway.web.schemas import vtrix as schemas
 from gateway.web.server.hosts import base_url
 from gateway.web.state import state_of
@@ -24,6 +24,39 @@ _PAGE: Final = integer("page", "Which page.", 1, 1000, 1)
 _PAGE_SIZE: Final = integer("page_size", "Models on a page.", 1, 100, 20)
 _TYPE: Final = text("type", "Only models that make this.", "^[a-z0-9_-]{1,64}$", "a type such as video")
 _KEYWORDS: Final = text("keywords", "Only models with these words.", "^.{0,200}$", "a few words")
+_BODY: Final[Document] = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        "model": {"type": "string"},
+        "input": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["params"],
+                "properties": {
+                    "params": {
+                        "type": "object",
+                        "description": "The parameters of `POST /v1/jobs`, without the model.",
+                    }
+                },
+            },
+        },
+        "moderation": {"description": "Has no effect."},
+    },
+}
+_EXAMPLES: Final[Document] = {
+    "minimal": {
+        "value": {
+            "model": "viduq2_pro_reference",
+            "input": [
+                {"params": {"images": ["https://cdn.example.com/hero.png"], "prompt": "The hero walks"}}
+            ],
+        }
+    }
+}
 _OK: Final = {"code": 200, "message": "ok"}
 
 
@@ -72,7 +105,7 @@ OPERATIONS: Final = (
         "500 or 503, the job may have been accepted: send the same request again, with the same "
         "`Idempotency-Key`.",
         headers=(posting.IDEMPOTENCY_KEY, *posting.OPTIONS),
-        body={"type": "object"}, problems=(402, 408, 413, 415), counted=False, door=VTRIX,
+        body=_BODY, examples=_EXAMPLES, problems=(402, 408, 413, 415), counted=False, door=VTRIX,
     ),
     Operation(
         "GET", f"{vtrix_spec.PATH}/task/{{job_id}}", "getVtrixTask", "Get a job", show,
