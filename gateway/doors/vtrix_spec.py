@@ -54,6 +54,11 @@ def spec(name: str, base_url: str) -> Document | None:
     if name not in PUBLISHED_MODELS:
         return None
     schema = GenerationRequest.model_json_schema()
+    parameters = [
+        _parameter(field, shape, required=field in schema["required"])
+        for field, shape in schema["properties"].items()
+        if field != "model"  # sent beside the parameters
+    ]
     return {
         "model_id": name,
         "name": _NAME,
@@ -64,13 +69,18 @@ def spec(name: str, base_url: str) -> Document | None:
             "method": "POST",
             "headers": {"Content-Type": "application/json", "Authorization": "Bearer YOUR_API_KEY"},
         },
-        "parameters": [
-            _parameter(field, shape, required=field in schema["required"])
-            for field, shape in schema["properties"].items()
-            if field != "model"  # sent beside the parameters
-        ],
-        "agent_prompt": _ABOUT,
+        "parameters": parameters,
+        "agent_prompt": _help(parameters),
     }
+
+
+def _help(parameters: list[Document]) -> str:
+    """What the client shows to people."""
+    lines = [
+        f"- {one['name']} ({one['type']}{', required' if one['required'] else ''}): {one['description']}"
+        for one in parameters
+    ]
+    return "\n".join([_ABOUT, "", *lines])
 
 
 def _parameter(name: str, shape: dict[str, Any], *, required: bool) -> Document:

@@ -65,6 +65,8 @@ async def test_the_parameters_are_those_of_the_model(nobody: httpx.AsyncClient) 
         **dict.fromkeys(("duration", "seed", "wm_position"), "int"),
     }
     assert all(one.path == f"input[].params.{one.name}" and one.description for one in found.values())
+    shown = (await spec(nobody)).agent_prompt
+    assert all(f"- {name} (" in shown for name in found)
     assert limits(found["duration"]) == {"default": 5, "min": 0, "max": 10}
     assert limits(found["resolution"]) == {"default": "720p", "enum": ["540p", "720p", "1080p"]}
     assert limits(found["images"]) == {"max_items": 7}
