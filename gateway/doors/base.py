@@ -19,13 +19,15 @@ Document = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that was refused. `status`: as `/v1/jobs` would answer. `name`: of the problem type, such as
-    `invalid-request`. `detail`: a sentence. `request_id`: of the request in our log."""
+    `invalid-request`. `detail`: a sentence. `request_id`: of the request in our log. `in_doubt`: whether the
+    request may have been carried out all the same."""
 
     status: int
     name: str
     detail: str
     problems: Sequence[Problem]
     request_id: str
+    in_doubt: bool = False
 
     @property
     def message(self) -> str:

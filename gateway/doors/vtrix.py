@@ -75,6 +75,8 @@ class VtrixDoor:
 
     def refused(self, refusal: Refusal) -> tuple[int, Document]:
         status = 400 if refusal.status == 422 else refusal.status  # it has no 422
+        if status == 503 and not refusal.in_doubt:
+            status = 429  # a careful client never sends a job again after a 5xx
         return status, {
             "message": refusal.message,
             "error": refusal.name.replace("-", "_"),

@@ -17,7 +17,7 @@ import pytest
 from tests.gateway.doors.wire import HttpError, Task
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, machine
-from tests.promises.conftest import SHORT, eventually, job_of
+from tests.promises.conftest import SHORT, Subscriber, eventually, job_of
 from tests.promises.faults.proxy import Proxies, Proxy, Weather
 
 pytestmark = pytest.mark.processes
@@ -103,6 +103,12 @@ def pair(both: Pair) -> Iterator[Pair]:
     both.callbacks.set(Weather.PASS)
 
 
+@pytest.fixture
+def service(pair: Pair) -> Machine:
+    """Whose webhooks the subscriber believes."""
+    return pair.outer
+
+
 @pytest.mark.parametrize("callbacks", [Weather.PASS, Weather.REFUSE])
 def test_jobs_run_through_both_and_each_is_paid_for_once(pair: Pair, callbacks: Weather) -> None:
     pair.callbacks.set(callbacks)  # without them, polls find out
@@ -137,6 +143,27 @@ def test_what_becomes_of_the_task_becomes_of_the_job(
     found = job_of(pair.outer, job, wait=20)
     assert (found["status"], found["error"] and found["error"]["code"]) == (status, code)
     assert list(pair.charges(job).values()) == [0 if fault == "400" else 1]
+
+
+def test_a_callback_url_hears_once_what_a_poll_shows(pair: Pair, subscriber: Subscriber) -> None:
+    subscriber.answers = [500]
+    jobs = {
+        fault: pair.post(prompt=f"a fox {fault}", payload="mine", callback_url=subscriber.url)
+        for fault in ("", "[[fault:failed_task=1027]]")
+    }
+    for job in jobs.values():
+        job_of(pair.outer, job, wait=20)
+    eventually(lambda: len(subscriber.heard) >= len(jobs))
+    told = {str(body["id"]): (name, body) for name, body in subscriber.heard}
+    assert subscriber.refused == 1
+    for fault, job in jobs.items():
+        name, body = told[job]
+        kind = "failed" if fault else "completed"
+        assert name == f"evt_{job.removeprefix('job_')}_{kind}_vtrix"
+        task = f"{pair.outer.gateway}{_CREATE}/task/{job}"
+        assert body == call("GET", task, pair.outer.key)[1]
+        assert (Task.model_validate(body).status, body["payload"]) == (kind, "mine")
+    assert len(subscriber.heard) == len(jobs)
 
 
 def lost_answer(pair: Pair, **fields: object) -> tuple[str, str]:

@@ -103,7 +103,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
         headers |= rate_headers(error.allowance)
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="vidu-gateway"'
-    return _answer(request.scope, document_of(error), headers)
+    in_doubt = isinstance(error, errors.StoreUnavailable)
+    return _answer(request.scope, document_of(error), headers, in_doubt=in_doubt)
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
@@ -134,23 +135,29 @@ def refused(scope: Mapping[str, Any], fault: Problem) -> Response:
 
 
 def _answer(
-    scope: Mapping[str, Any], document: problem_document.Problem, headers: dict[str, str]
+    scope: Mapping[str, Any],
+    document: problem_document.Problem,
+    headers: dict[str, str],
+    *,
+    in_doubt: bool = False,
 ) -> Response:
+    """`in_doubt`: as of a door's `Refusal`."""
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
         # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
     door: Door | None = scope.get(DOOR)
     if door is not None:
-        status, body = door.refused(_refusal(document))
+        status, body = door.refused(_refusal(document, in_doubt))
         return Response(orjson.dumps(body), status, headers, "application/json")
     return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
 
 
-def _refusal(document: problem_document.Problem) -> RefusedByDoor:
+def _refusal(document: problem_document.Problem, in_doubt: bool) -> RefusedByDoor:
     return RefusedByDoor(
         document["status"],
         document["type"].removeprefix(URN),
         document["detail"],
         [Problem(one["param"], one["code"], one["message"]) for one in document["errors"]],
         REQUEST.get(),
+        in_doubt,
     )

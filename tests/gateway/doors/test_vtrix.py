@@ -16,7 +16,7 @@ from gateway.job_view import JOB_ERRORS
 from gateway.jobs import Job
 from gateway.keyring import Keyring
 from gateway.lifecycle import JobState
-from gateway.upstream.base import Accepted, TaskStatus
+from gateway.upstream.base import Accepted, Busy, TaskStatus, Unknown
 from gateway.upstream.vtrix import VtrixDialect
 from tests.conftest import KEYRING
 from tests.gateway.doors.wire import HttpError, Task, TaskError
@@ -175,6 +175,17 @@ def test_a_refusal_is_two_texts_and_a_list() -> None:
     assert [fault["code"] for fault in body["errors"]] == ["out_of_range", "required"]
     status, body = VTRIX.refused(Refusal(404, "not-found", "no job x", [], "req_1"))
     assert (status, body["message"], body["errors"]) == (404, "no job x", [])
+
+
+def test_only_what_may_have_been_accepted_is_a_5xx() -> None:
+    """Our own dialect, as any careful client, does not send a job again after a 5xx."""
+    refusal = Refusal(503, "unavailable", "the store is full", [], "req_1")
+    status, body = VTRIX.refused(refusal)
+    assert (status, body["code"]) == (429, 429)
+    busy = VtrixDialect().read_created(status, {"retry-after": "30"}, orjson.dumps(body))
+    assert busy == Busy("429: the store is full", 30)
+    status, body = VTRIX.refused(replace(refusal, in_doubt=True))
+    assert isinstance(VtrixDialect().read_created(status, {}, orjson.dumps(body)), Unknown)
 
 
 @pytest.mark.parametrize("document", [None, [], "x", {"model": "m", "input": []}, {"prompt": "a"}])

@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.applications import Starlette
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreFull, StoreUnavailable
 from gateway.jobs import Job
 from gateway.resources import Resources
 from gateway.settings import Settings
@@ -208,6 +208,18 @@ async def test_a_store_that_does_not_answer_is_a_503(
     answer = await client.post(CREATE, json=NESTED)
     assert "may have been accepted" in refused(answer, 503, "unavailable")["message"]
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_full_store_says_that_nothing_was_accepted(
+    client: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise StoreFull(0.9)
+
+    monkeypatch.setattr(type(state.memory), "check", full)
+    answer = await client.post(CREATE, json=NESTED)
+    refused(answer, 429, "unavailable")
+    assert answer.headers["retry-after"] == "30"
 
 
 async def test_a_fault_of_ours_has_the_door_s_form_and_tells_nothing(
