@@ -111,6 +111,17 @@ def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
     return _frozen(replace(job, **changes), kind, payload, at)
 
 
+def in_words_of(door: str, event: Event, body: bytes) -> Event:
+    """The same event for the job's own callback URL, in the words of the door through which the job came. It
+    has an id of its own, because its bytes differ."""
+    return replace(event, id=f"{event.id}_{door}", body=body)
+
+
+def short_enough(payload: str | None) -> str | None:
+    """The payload if an event may carry it."""
+    return payload if payload is None or len(payload) <= EVENT_PAYLOAD_CHARACTERS else None
+
+
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
     data: job_view.Job | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:

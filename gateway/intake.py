@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -39,6 +39,8 @@ UPSTREAM_BODY_BYTES: Final = 20_000_000
 _ENVELOPE_BYTES: Final = 4096
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024
+#: Turns a JSON document of another API into one of ours.
+Read = Callable[[object], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class JobOptions:
     """What a client can set beside the request itself, with Gateway-* headers.
 
     Seconds count from acceptance; None: the default of the service. `trace`: the client's traceparent.
+    `door`: the API through which the job comes, if not `/v1/jobs`.
     """
 
     start_seconds: int | None = None
@@ -64,6 +67,7 @@ class JobOptions:
     on_unknown: OnUnknown | None = None
     priority: Priority = Priority.NORMAL
     trace: str | None = None
+    door: str | None = None
 
 
 class Posted(NamedTuple):
@@ -98,15 +102,18 @@ class Intake:
     inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
 
-    async def check(self, raw: bytes, tenant: str, keyed: JobOptions | None = None) -> Checked:
+    async def check(
+        self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.as_it_is
+    ) -> Checked:
         """Checks a body of `tenant` and stores nothing. `keyed`: the options of a job that will be accepted
-        with an idempotency key; its fingerprint is made here, where a large body has its turn. Raises
-        MalformedBody, InvalidRequest, BodyTooLarge, LimitReached, Unavailable."""
+        with an idempotency key; its fingerprint is made here, where a large body has its turn. `read`: turns
+        the JSON document of another API into one of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+        LimitReached, Unavailable."""
         if len(raw) <= _LARGE_BYTES:
-            checked = _check(raw, self.limits, keyed)
+            checked = _check(raw, self.limits, keyed, read)
         else:  # it takes long, and other requests must not wait for it
             async with self.large_bodies.turn(tenant):
-                checked = await asyncio.to_thread(_check, raw, self.limits, keyed)
+                checked = await asyncio.to_thread(_check, raw, self.limits, keyed, read)
         if any(file.needs_inspection for file in checked.media):
             async with self.inspections.turn(tenant):
                 problems = await inspection.inspect(checked.media)
@@ -163,6 +170,7 @@ class Intake:
             on_unknown=options.on_unknown,
             priority=options.priority,
             trace=options.trace,
+            door=options.door,
             callback_url=checked.request.callback_url,
             warnings=[
                 {"param": notice.param, "code": notice.code, "message": notice.message}
@@ -218,14 +226,14 @@ class Intake:
             await self.blobs.drop(job_id)
 
 
-def _check(raw: bytes, limits: Limits, keyed: JobOptions | None) -> Checked:
-    request, notices = _parse(raw, limits)
+def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.as_it_is) -> Checked:
+    request, notices = _parse(raw, limits, read)
     fingerprint = None if keyed is None else _fingerprint(request, keyed)
     return Checked(request, request.inline_media, notices, fingerprint)
 
 
-def _parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, Sequence[Notice]]:
-    request, notices = generation.parse(raw, limits)
+def _parse(raw: bytes, limits: Limits, read: Read) -> tuple[GenerationRequest, Sequence[Notice]]:
+    request, notices = generation.parse(raw, limits, read)
     if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
         _check_upstream_size(request)
     return request, notices
@@ -247,6 +255,7 @@ def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
             given.pop(name, None)
     asked = asdict(options)
     del asked["trace"]  # a repeated request has another span
+    del asked["door"]  # a client that moves to another door still finds its job
     if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
         given["options"] = asked
     return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()

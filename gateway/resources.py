@@ -12,6 +12,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from gateway import crash_points, tracing
 from gateway.dispatch import Role
+from gateway.doors.base import Link, ResultLinks
 from gateway.environment import Environment
 from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
@@ -79,6 +80,7 @@ class Resources:
     blobs: InlineFiles
     intake: Intake
     settlement: Settlement
+    link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
     ops_log: RedisOpsLog
@@ -122,11 +124,13 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
     media = open_store(settings.media_location(), settings.disk_watermark)
     blobs = InlineFiles(media)
+    keyring = settings.keyring()
+    link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
         environment=environment,
-        keyring=settings.keyring(),
+        keyring=keyring,
         redis=redis,
         scripts=scripts,
         jobs=jobs,
@@ -162,7 +166,8 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             settings.deadlines(),
             inspections(shared.held),
         ),
-        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
+        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000), link),
+        link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),

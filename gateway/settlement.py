@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import orjson
 import structlog
 
 from gateway import events
 from gateway.dispatch import Ticket
+from gateway.doors import DOORS
+from gateway.doors.base import Link, no_link
 from gateway.environment import Environment
 from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
@@ -46,12 +49,14 @@ def unpaid(job: Job) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all."""
+    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
+    addresses of results, for callback URLs of jobs that came through a door."""
 
     jobs: JobStore
     blobs: InlineFiles
     environment: Environment
     late_watch_ms: int = 86_400_000
+    link: Link = no_link
 
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
@@ -118,7 +123,8 @@ class Settlement:
 
     async def late(self, job: Job, snapshot: Snapshot) -> TransitionResult:
         """The task of a job that we gave up was completed. Stores the late result and creates its event,
-        once. The state stays."""
+        once. The state stays. A door has no word for it, so the callback URL of a job that came through one
+        hears nothing more."""
         now = self.environment.now_ms()
         result = {
             "at": rfc3339(now),
@@ -129,7 +135,7 @@ class Settlement:
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
         event = events.make_late(replace(job, **_present(fields)), await self.jobs.payload(job), now)
-        noting = AddLateResult(fields, event, job.callback_url)
+        noting = AddLateResult(fields, event, None if job.door in DOORS else job.callback_url)
         late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
         return await self.jobs.apply(job, late)
 
@@ -144,8 +150,9 @@ class Settlement:
         effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
         if target is not job.state:
             after = replace(job, state=target, finished_at=finished_at, **_present(fields))
-            event = events.make(after, await self.jobs.payload(job))
-            effects.append(OweEvent(event, job.callback_url))
+            payload = await self.jobs.payload(job)
+            event = events.make(after, payload)
+            effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.
         guard = ending.guard & Guard.same_state(job)
@@ -156,6 +163,13 @@ class Settlement:
         if result.outcome is Outcome.MOVED and job.keeps_media:
             await self._drop_media(job)
         return result
+
+    def _told(self, job: Job, event: events.Event, payload: str | None) -> events.Event | None:
+        """The event for the job's own callback URL, in the words of its door; None: as everybody gets it."""
+        if job.callback_url is None or job.door is None or job.door not in DOORS:
+            return None
+        body = DOORS[job.door].event(job, events.short_enough(payload), self.link)
+        return events.in_words_of(job.door, event, orjson.dumps(body))
 
     async def _drop_media(self, job: Job) -> None:
         await self.environment.reach("blob_drop.before")

@@ -36,17 +36,25 @@ _REFERENCE_PREFIX = "blob:"
 _OURS = frozenset({"model", "payload", "callback_url"})
 
 
+def as_it_is(document: object) -> object:
+    """The default of `read`: a document of ours."""
+    return document
+
+
 #: Every parameter and its position in the published documentation.
 _PARAMETERS = {name: position for position, name in enumerate(GenerationRequest.model_fields)}
 
 
-def parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, list[Notice]]:
-    """Parses a body into a request and notices.
+def parse(
+    raw: bytes, limits: Limits, read: Callable[[object], object] = as_it_is
+) -> tuple[GenerationRequest, list[Notice]]:
+    """Parses a body into a request and notices. `read`: turns a JSON document of another API into one of
+    ours.
 
     Raises `MalformedBody` if the body is not JSON, or `InvalidRequest` with every problem at once, except
     those that `inspection.inspect` finds.
     """
-    fields, problems = flat_fields(strict_json.loads(raw), _PARAMETERS)
+    fields, problems = flat_fields(read(strict_json.loads(raw)), _PARAMETERS)
     found = examine(fields, limits)
     problems += found.problems
     try:

@@ -126,6 +126,7 @@ def _fields(job: Job) -> dict[str, str]:
         end_by=job.end_by,
         on_unknown=job.on_unknown,
         trace=job.trace,
+        door=job.door,
         priority=None if job.priority is Priority.NORMAL else job.priority,
     )
 
@@ -138,6 +139,8 @@ def _event_bytes(job: Job, size: int, payload: bytes) -> int:
         found += len(payload)
     if job.callback_url is not None:
         found += _DELIVERY_BYTES + 2 * len(job.callback_url)
+        if job.door is not None:  # the URL gets an event of its own
+            found += found
     return found
 
 

@@ -196,14 +196,16 @@ class Finish(Effect):
 
 @dataclass(frozen=True, slots=True)
 class OweEvent(Effect):
-    """Creates the event and a delivery to each endpoint that wants it and to the job's `callback_url`."""
+    """Creates the event and a delivery to each endpoint that wants it and to the job's `callback_url`.
+    `told`: what the callback URL gets, if not the event itself."""
 
     name: ClassVar = "owe_event"
     event: Event
     callback_url: str | None = None
+    told: Event | None = None
 
     def document(self, of: Subject) -> dict[str, Any]:
-        return owed(self.event, self.callback_url)
+        return owed(self.event, self.callback_url, self.told)
 
     def roles(self, of: Subject) -> Collection[Role]:
         return (Role.DELIVER,)

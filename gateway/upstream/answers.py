@@ -31,6 +31,7 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 _LEAST_MILLISECONDS = 100_000_000_000  # 1973 as milliseconds, the year 5138 as seconds
 _MOST_MILLISECONDS = 2**53
 
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -130,10 +131,12 @@ def read_refusal(status: int, document: object) -> UpstreamError:
     `document` is None if the body was not JSON. If the body gives no reason, the HTTP status is the reason.
     """
     body = document if isinstance(document, dict) else {}
+    message, reason = _first_message(body, "message"), read_code(body.get("reason"))
     error = read_error(body.get("error"))
+    if error and isinstance(body["error"], str) and message:  # a word, and beside it the sentence
+        return UpstreamError(_as_code(error.message), message)
     if error:
         return error
-    message, reason = _first_message(body, "message"), read_code(body.get("reason"))
     if message or reason:
         code = reason or _first_code(body, "error_code", "code")
         return UpstreamError(code or FALLBACK_CODE, message or NO_REASON)
@@ -143,6 +146,10 @@ def read_refusal(status: int, document: object) -> UpstreamError:
         return UpstreamError(code or FALLBACK_CODE, _first_message(envelope, "message") or NO_REASON)
     detail = _first_message(body, "detail")
     return UpstreamError(FALLBACK_CODE, detail or f"the upstream answered {status} and gave no reason")
+
+
+def _as_code(text: str) -> str:
+    return text if _WORD.fullmatch(text) else FALLBACK_CODE
 
 
 def _first_code(fields: Mapping[str, object], *names: str) -> str:

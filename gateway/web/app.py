@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -20,6 +20,7 @@ from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
+from gateway.doors import JOBS
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.local.shared_memory import Shared
@@ -29,8 +30,9 @@ from gateway.settings import Settings
 from gateway.store.located import locator_of
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
-from gateway.web.api.routes import API
+from gateway.web.api.routes import API, OF_JOBS
 from gateway.web.disk_watermark import DiskGauge
+from gateway.web.doors.routes import OF_DOORS
 from gateway.web.http import problems
 from gateway.web.http.assets import Assets
 from gateway.web.http.bodies import ByteBudget
@@ -39,8 +41,8 @@ from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.key_watch import KeyWatch
-from gateway.web.openapi import document, swagger_ui
-from gateway.web.operation import routes
+from gateway.web.openapi import document, door_documents, swagger_ui
+from gateway.web.operation import Operation, routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
@@ -63,10 +65,11 @@ def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
     """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile.
     `shared`: with the other processes of this gateway."""
     shared = shared or Shared()
-    operations = routes([*API, *OPS])
+    operations = routes(opened(settings.doors))
     served: list[BaseRoute] = [
         *operations,
         _route("/openapi.json", GET=document.show_document),
+        *(_route(door_documents.path_of(door), GET=door_documents.show(door)) for door in _others(settings)),
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", Assets(directory=ASSETS)),
@@ -100,6 +103,17 @@ def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.drain = drain
     return app
+
+
+def opened(doors: Collection[str]) -> list[Operation]:
+    """All operations, without those of doors that are closed."""
+    ours = [one for one in API if JOBS in doors or one not in OF_JOBS]
+    return [*ours, *OPS, *(one for door, rows in OF_DOORS.items() if door in doors for one in rows)]
+
+
+def _others(settings: Settings) -> list[str]:
+    """The open doors but our own."""
+    return [door for door in OF_DOORS if door in settings.doors]
 
 
 @contextlib.asynccontextmanager

@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from gateway.doors.base import Door
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
+from gateway.web.http.problems import DOOR
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.state import state_of
 
@@ -48,7 +50,7 @@ class Operation:
     a model, or the JSON schema of a body that the handler parses itself. `counted`: whether it counts for the
     tenant's rate of requests in this gateway; if not, it counts only when it is refused or replayed.
     `metered`: the kind of request as which it counts against the tenant's rate in all gateways, before the
-    handler runs.
+    handler runs. `door`: the API that it belongs to, if not ours; it words every error.
     """
 
     method: str
@@ -70,6 +72,7 @@ class Operation:
     head: bool = True
     counted: bool = True
     metered: str | None = None
+    door: Door | None = None
 
 
 #: The scopes of an operation that anybody may call.
@@ -96,23 +99,32 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
 class _Path(Route):
     """Answers all methods of its path, if necessary with 405, so that no later matching route is tried."""
 
+    door: Door | None = None
+
     def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, MutableMapping[str, Any]]:
         match, child = super().matches(scope)
+        if self.door is not None:
+            child[DOOR] = self.door
         return (Match.FULL if match is Match.PARTIAL else match), child
 
 
 def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
     served = {method: _handler_of(operation) for method, operation in by_method.items()}
+    door = next(iter(by_method.values())).door
     if "GET" in served and by_method["GET"].head:
         served["HEAD"] = served["GET"]
 
     async def dispatch(request: Request) -> Response:
+        if door is not None:  # not set yet, if the route was looked up directly
+            request.scope[DOOR] = door
         serve = served.get(request.method)
         if serve is None:  # a HEAD: Starlette allows it on every route with GET
             raise HTTPException(405, headers={"allow": ", ".join(served)})
         return await serve(request)
 
-    return _Path(path, dispatch, methods=list(served))
+    route = _Path(path, dispatch, methods=list(served))
+    route.door = door
+    return route
 
 
 def _handler_of(operation: Operation) -> _Endpoint:
@@ -120,10 +132,11 @@ def _handler_of(operation: Operation) -> _Endpoint:
         return cast(OpenHandler, operation.handler)
     handler = cast(Handler, operation.handler)
     scopes = operation.scopes
+    schemes = operation.door.schemes if operation.door else (b"bearer",)
     read = Reader(operation.query, operation.headers, hints=operation.hints).read
 
     async def serve(request: Request) -> Response:
-        key = await auth.require(request, *scopes)
+        key = await auth.require(request, *scopes, schemes=schemes)
         if operation.counted:
             auth.limit_requests(state_of(request), key)
             return await answer(request, key)

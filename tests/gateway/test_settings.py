@@ -92,6 +92,8 @@ def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name
         ("DELIVERY_SCHEDULE_SECONDS", "5,soon"),
         ("DELIVERY_SCHEDULE_SECONDS", "5,-1"),
         ("DELIVERY_OVERLOAD_SECONDS", "-1"),
+        ("DOORS", "jobs,vtrixx"),
+        ("DOORS", ""),
         ("LEASE_SECONDS", "0"),
         ("LEASE_SECONDS", "inf"),
         ("LOG_LEVEL", "chatty"),
@@ -167,6 +169,12 @@ def test_networks_and_schedules_are_lists_with_commas(monkeypatch: pytest.Monkey
     settings = load()
     assert settings.delivery_networks == ["10.0.0.0/8", "fd00::/8"]
     assert settings.delivery_schedule_seconds == [1.0, 2.5, 60.0]
+
+
+def test_doors_are_a_list_and_all_are_open_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().doors == ["jobs", "vtrix"]
+    monkeypatch.setenv("GATEWAY_DOORS", "vtrix")
+    assert load().doors == ["vtrix"]
 
 
 def test_a_base_url_loses_its_last_slash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ from gateway.web.schemas import jobs
 
 #: Schemas of webhooks and errors, which no operation refers to.
 _OF_NO_OPERATION: Final = (jobs.Event, jobs.TestEvent, jobs.Gap, jobs.Problem)
+SECURITY: Final[Document] = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key of this service, `vgw_...`."}
+}
 _TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
 Video generation from reference images, as jobs. An accepted job is never lost, is paid for at most once, and
@@ -80,12 +83,6 @@ def document() -> Document:
             "schemas": definitions["$defs"],
             "responses": problems(),
             "headers": HEADERS,
-            "securitySchemes": {
-                "key": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "A key of this service, `vgw_...`.",
-                }
-            },
+            "securitySchemes": SECURITY,
         },
     }

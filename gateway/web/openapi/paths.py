@@ -36,6 +36,7 @@ _PATH_PATTERNS: Final = {
     "tenant": ops.TENANT,
     "account": ops.TENANT,
     "key_id": tenants.KEY_ID,
+    "model": "^[A-Za-z0-9._-]{1,64}$",
 }
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 

@@ -19,7 +19,7 @@ from gateway.store.delivery_base import Hindrance
 from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.api import jobs as jobs_api
-from gateway.web.api import recoveries
+from gateway.web.api import posting, recoveries
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.http import bodies
 from gateway.web.http.headers import gather
@@ -73,7 +73,7 @@ def _errors() -> list[GatewayError | HTTPException]:
         bodies.too_slow(0, 60),
         recoveries.hindrance_error(Hindrance.DISABLED, _ENDPOINT),
         cannot_cancel(JobState.SUBMITTED, Spend.CERTAIN),
-        bodies.too_large(_BODY_BYTES, jobs_api.SMALLER),
+        bodies.too_large(_BODY_BYTES, posting.SMALLER),
         _raised(lambda: bodies.check_form(_request())),
         _raised(lambda: generation.parse(orjson.dumps(wrong), generation.Limits())),
         IdempotencyMismatch(_JOB),
@@ -82,7 +82,7 @@ def _errors() -> list[GatewayError | HTTPException]:
         _as_refusal(head_too_large()),
         GatewayError(),
         _raised(lambda: check_framing([(b"transfer-encoding", b"gzip, chunked")], "1.1")),
-        jobs_api.in_doubt(None),
+        posting.in_doubt(None),
     ]
 
 

@@ -216,8 +216,8 @@ ENDS: Final = (
     ),
     Mutant(
         "full_disk_is_ignored",
-        "gateway/web/api/jobs.py",
-        "create",
+        "gateway/web/api/posting.py",
+        "accept",
         "        state.disk.check(inline=bool(checked.media))\n",
         "",
         "media fill the disk until Redis cannot write its append-only file, and ends itself",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.promises.mutants.doors import DOORS
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
 from tests.promises.mutants.files import FILES
@@ -13,6 +14,6 @@ from tests.promises.mutants.stores import STORES
 from tests.promises.mutants.submission import SUBMISSION
 from tests.promises.mutants.truth import TRUTH
 
-PLANTED: Final = (*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *FILES, *TRUTH, *STORES)
+PLANTED: Final = (*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *FILES, *TRUTH, *STORES, *DOORS)
 #: By name.
 MUTANTS: Final = {mutant.name: mutant for mutant in PLANTED}

@@ -106,17 +106,22 @@ end
 
 -- OweEvent. Creates an event, a delivery for each endpoint that wants it, and one for the job's own callback URL.
 -- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, callback_url,
--- callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
+-- callback_lane, callback_event = id and callback_body of what the callback URL gets, or nil: the event itself,
+-- publish = true if the step itself did not publish it to clients}; `body`: of the event.
 function records.owe_event(owed, body)
-  local stem, bytes = string.sub(owed.id, 5), quotas.EVENT_BYTES + #body
-  redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
-    'created_at', owed.at, 'body', body)
-  if owed.trace ~= '' then redis.call('HSET', P .. 'event:' .. owed.id, 'trace', owed.trace) end
+  local stem, bytes = string.sub(owed.id, 5), 0
+  local function store(id, content)
+    bytes = bytes + quotas.EVENT_BYTES + #content
+    redis.call('HSET', P .. 'event:' .. id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
+      'created_at', owed.at, 'body', content)
+    if owed.trace ~= '' then redis.call('HSET', P .. 'event:' .. id, 'trace', owed.trace) end
+  end
+  store(owed.id, body)
   if owed.publish then records.publish_event(owed.tenant, owed.job_id, owed.type) end
-  local function add(name, lane, state, field, target)
+  local function add(name, lane, state, field, target, event)
     local id = 'dlv_' .. stem .. '_' .. name
     bytes = bytes + quotas.DELIVERY_BYTES + #target
-    redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
+    redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', event or owed.id, 'event_type', owed.type,
       'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, field, target)
     -- without its prefix: Redis packs a set whose members have at most 64 bytes
     redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', string.sub(id, 5))
@@ -134,7 +139,10 @@ function records.owe_event(owed, body)
       add(string.sub(endpoints[i], 4), endpoints[i], state, 'endpoint_id', endpoints[i])
     end
   end
-  if owed.callback_url then add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url) end
+  if owed.callback_url then
+    if owed.callback_event then store(owed.callback_event, owed.callback_body) end
+    add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url, owed.callback_event)
+  end
   quotas.count_bytes(P .. 'job:' .. owed.job_id, bytes)
 end
 

@@ -21,13 +21,15 @@ from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.pytest._test_builder import build_operation_test
 
 from gateway.callbacks import tokens
+from gateway.doors import NAMES
 from gateway.endpoints import Endpoint
 from gateway.jobs import submit_ticket
 from gateway.resources import open_resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
-from gateway.web.api.routes import API
-from gateway.web.ops.routes import OPS
+from gateway.web.app import opened
+from gateway.web.doors.routes import OF_DOORS
+from gateway.web.openapi import door_documents
 from tests.conftest import new_settings
 from tests.effort import SCALE, scaled
 from tests.gateway.web.conftest import BODY, add_key
@@ -57,18 +59,19 @@ URL: Final = "https://cdn.example.com/something"
 
 # An event stream of all jobs has no end to wait for.
 _ENDLESS: Final = "/v1/events"
-LABELS: Final = [f"{one.method} {one.path}" for one in (*API, *OPS) if one.path != _ENDLESS]
+LABELS: Final = [f"{one.method} {one.path}" for one in opened(NAMES) if one.path != _ENDLESS]
 
 
 @cache  # by the first test that needs it, because every worker imports this module
-def schema() -> Any:
-    return schemathesis.openapi.from_dict(document()).exclude(path=_ENDLESS)
+def schemas() -> list[Any]:
+    documents = [document(), *map(door_documents.document, OF_DOORS)]
+    return [schemathesis.openapi.from_dict(one).exclude(path=_ENDLESS) for one in documents]
 
 
 @cache
 def operations() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for one in schema().get_all_operations():
+    for one in (one for schema in schemas() for one in schema.get_all_operations()):
         assert isinstance(one, Ok)
         found[one.ok().label] = one.ok()
     return found
@@ -122,7 +125,7 @@ def test_the_document_is_true(label: str, live: Live) -> None:
         _ask(case, live)
 
     build_operation_test(
-        config=schema().config,
+        config=schemas()[0].config,
         operation=operations()[label],
         test_func=holds,
         given_kwargs={},
