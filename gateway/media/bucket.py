@@ -254,6 +254,8 @@ def _reason(error: Exception) -> tuple[str, str]:
         return "the bucket did not answer in time", ""
     if "/latest/api/token" in text or "/latest/meta-data" in text:
         return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role", ""
+    if "POST REDACTED" in text:  # obstore hides this one request: the token of the role is in its address
+        return "the credentials of the role could not be fetched", ""
     if status := _STATUS.search(text):
         code = _CODE.search(text)
         return f"the bucket answered {status[1]}{f' {code[1]}' if code else ''}", status[1]

@@ -108,6 +108,18 @@ async def test_without_credentials_the_way_out_is_named(
     assert "set AWS_ACCESS_KEY_ID" in await refused(open_store(bucket), "probe")
 
 
+async def test_a_role_that_gives_no_credentials_is_named(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    token = _written(tmp_path / "token", b"token-canary")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/media")
+    monkeypatch.setenv("AWS_STS_ENDPOINT", f"https://127.0.0.1:{free_port()}")
+    assert "the credentials of the role" in await refused(open_store(bucket), "probe")
+
+
 @pytest.mark.parametrize("call", [call for call in CALLS if call != "size"])
 async def test_a_bucket_that_does_not_exist_is_an_outage(bucket: Bucket, call: str) -> None:
     said = await refused(open_store(Bucket("never-made", "a")), call)
