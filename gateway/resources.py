@@ -19,6 +19,7 @@ from gateway.local.shared_memory import Shared
 from gateway.media.base import MediaStore
 from gateway.media.folder import FolderStore
 from gateway.media.inline import InlineFiles
+from gateway.media.links import MediaLinks
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
@@ -45,8 +46,11 @@ from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
 from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
+from gateway.store.uploads import RedisUploads
 from gateway.store.workers import RedisWorkers
 from gateway.tracing import Tracer
+from gateway.uploads import UploadLimits
+from gateway.use_of_uploads import UsesOfUploads
 
 #: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
 #: default of 700 the collector would run several times for each request.
@@ -77,6 +81,8 @@ class Resources:
     tenant_events: RedisTenantEvents
     media: MediaStore
     blobs: InlineFiles
+    uploads: RedisUploads
+    links: MediaLinks
     intake: Intake
     settlement: Settlement
     accounts: RedisAccounts
@@ -122,6 +128,15 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
     media = FolderStore(settings.blob_dir, settings.disk_watermark)
     blobs = InlineFiles(media)
+    uploads = RedisUploads(
+        redis,
+        scripts,
+        UploadLimits(
+            settings.tenant_uploads_bytes_max,
+            settings.tenant_uploads_max,
+            int(settings.upload_life_seconds * 1000),
+        ),
+    )
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
@@ -147,6 +162,8 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         tenant_events=RedisTenantEvents(redis),
         media=media,
         blobs=blobs,
+        uploads=uploads,
+        links=settings.media_links(),
         intake=Intake(
             jobs,
             blobs,
@@ -161,6 +178,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             ),
             settings.deadlines(),
             inspections(shared.held),
+            uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
         accounts=RedisAccounts(redis, scripts, roles),

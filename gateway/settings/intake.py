@@ -46,6 +46,14 @@ class IntakeSettings(BaseSettings):
         ge=1_000_000,
         description="Bytes of inline media of one tenant's unfinished jobs.",
     )
+    tenant_uploads_bytes_max: int = Field(
+        10_737_418_240, ge=1_000_000, description="Bytes that one tenant's uploads may take."
+    )
+    tenant_uploads_max: int = Field(1000, ge=1, description="Uploads that one tenant may have.")
+    upload_life_seconds: Seconds = Field(
+        86_400,
+        description="How long an upload is kept after its last use; an unfinished job keeps it longer.",
+    )
     start_deadline_seconds: Seconds = Field(
         86_400, description="From acceptance until we give up a job that was not sent."
     )
