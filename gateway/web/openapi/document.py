@@ -23,7 +23,7 @@ from gateway.web.schemas import jobs
 
 #: Schemas of webhooks and errors, which no operation refers to.
 _OF_NO_OPERATION: Final = (jobs.Event, jobs.TestEvent, jobs.Gap, jobs.Problem)
-_TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
+_TAGS: Final = ("jobs", "uploads", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
 Video generation from reference images, as jobs. An accepted job is never lost, is paid for at most once, and
 ends with a signed webhook.
