@@ -52,7 +52,7 @@ class IntakeSettings(BaseSettings):
     tenant_uploads_max: int = Field(1000, ge=1, description="Uploads that one tenant may have.")
     upload_life_seconds: Seconds = Field(
         86_400,
-        description="How long an upload is kept after its last use; an unfinished job keeps it longer.",
+        description="How long an upload is kept after its last use.",
     )
     start_deadline_seconds: Seconds = Field(
         86_400, description="From acceptance until we give up a job that was not sent."

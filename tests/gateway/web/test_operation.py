@@ -63,7 +63,7 @@ def test_two_operations_for_one_method_of_a_path_are_a_mistake() -> None:
 
 def test_only_these_operations_take_no_key() -> None:
     assert {operation.path for operation in (*API, *OPS) if not operation.scopes} == {
-        *("/livez", "/readyz", "/metrics", "/callbacks/{token}", "/callbacks/probe/{token}")
+        *("/livez", "/readyz", "/metrics", "/callbacks/{token}", "/callbacks/probe/{token}", "/media/{token}")
     }
 
 

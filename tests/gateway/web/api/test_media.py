@@ -30,7 +30,7 @@ async def made(client: httpx.AsyncClient) -> dict[str, Any]:
 
 @pytest.fixture
 def path(made: dict[str, Any]) -> str:
-    return urlsplit(made["url"]).path
+    return str(urlsplit(made["url"]).path)
 
 
 async def test_whoever_has_the_address_gets_the_file(
