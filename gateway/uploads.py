@@ -20,7 +20,7 @@ from gateway.media.links import UPLOAD_ID
 MAX_BYTES: Final[Mapping[Kind, int]] = {"image": 50_000_000, "video": 100_000_000}
 FOLDER: Final = "uploads"
 #: What the store answers when an upload is retired whose file must stay, because jobs hold it.
-HELD: Final = "held"
+IN_USE: Final = "in_use"
 _REFERENCE: Final = re.compile(rf"upload:(?P<id>{UPLOAD_ID.pattern})\.(?P<extension>[a-z0-9]{{1,8}})")
 #: The name of a file in the media store.
 FILE: Final = re.compile(rf"(?P<id>{UPLOAD_ID.pattern})\.[a-z0-9]{{1,8}}")
@@ -108,7 +108,7 @@ class Forgetting(Protocol):
 async def remove(records: Forgetting, media: MediaStore, upload_id: str, retired: str | None) -> bool:
     """Removes a retired upload that nobody holds: first its file, then its record. `retired`: what `retire`
     found. Raises StoreUnavailable, MediaStoreUnavailable; the sweep then goes on."""
-    if retired is None or retired == HELD:
+    if retired is None or retired == IN_USE:
         return False
     await media.drop(key_of(upload_id, retired))
     return await records.forget(upload_id)

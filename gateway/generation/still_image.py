@@ -53,13 +53,13 @@ def examine_image(raw: Bytes, extension: str) -> StillImage:
     """`extension`: png, jpg or webp, proved by the magic bytes."""
     size = size_of(raw)
     if extension == "jpg":
-        if raw.find(_JPEG_END, 2) < 0:
+        ends_well = raw[-_PADDING_BYTES:].rstrip(_PADDING).endswith(_JPEG_END)
+        if not ends_well and raw.find(_JPEG_END, 2) < 0:  # most files need not be read to find that out
             return StillImage(size, _TRUNCATED)
         if size is None and len(raw) <= _HEADER_BYTES:
             return StillImage(size, _damaged(extension))
         # An EXIF thumbnail has an end marker, too. A photo with a clip or a depth map behind it is complete.
-        end = raw[-_PADDING_BYTES:].rstrip(_PADDING)
-        return StillImage(size, None, size is None or not end.endswith(_JPEG_END))
+        return StillImage(size, None, size is None or not ends_well)
     if extension == "png":
         return StillImage(size, _png_fault(raw, sizeless=size is None), raw[-len(_PNG_END) :] != _PNG_END)
     return StillImage(size, _damaged(extension) if size is None else _webp_fault(raw))
@@ -79,7 +79,8 @@ def _png_fault(raw: Bytes, *, sizeless: bool) -> Fault | None:
         if name == b"acTL":
             return _ANIMATED
         if name == b"IDAT":
-            return None if raw.find(b"IEND", at) >= 0 else _TRUNCATED
+            ends = raw[-len(_PNG_END) :] == _PNG_END or raw.find(b"IEND", at) >= 0
+            return None if ends else _TRUNCATED
         at += 12 + length
     return "media_unreadable", "has too many chunks before its pixels; export the image again"
 

@@ -33,7 +33,7 @@ class IntakeSettings(BaseSettings):
     tenant_rate: float = Field(
         0,
         ge=0,
-        description="Jobs, and as many checks and webhook changes, per second of one tenant. 0: no limit.",
+        description="Jobs per second of one tenant; as many checks, uploads, changes. 0: no limit.",
     )
     tenant_burst: int = Field(100, ge=1, description="Jobs that a tenant may post at once after a pause.")
     tenant_bytes_max: int = Field(

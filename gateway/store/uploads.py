@@ -94,7 +94,7 @@ class RedisUploads:
             return LimitReached(
                 f"this tenant has {found[0]} uploads, and {self._limits.count_max} are allowed; {way_out}",
                 _FULL_RETRY_SECONDS,
-                limit="uploads",
+                limit="stored_uploads",
             )
         return LimitReached(
             f"with this file, the uploads of this tenant would take {found[0]} of "
@@ -104,8 +104,8 @@ class RedisUploads:
         )
 
     async def delete(self, upload_id: str, tenant: str) -> str | None:
-        """No new job may use it. Returns "held" if jobs still hold it, else the extension of its file, which
-        the caller removes; None if this tenant has no such upload."""
+        """No new job may use it. Returns `IN_USE` if jobs still hold it, else the extension of its file,
+        which the caller removes; None if this tenant has no such upload."""
         return await self._retire(upload_id, tenant)
 
     async def expire(self, upload_id: str) -> str | None:

@@ -5,7 +5,7 @@
 --
 -- Its record stays until `forget_upload`, so that whoever removes the file and dies is followed by another.
 --
--- Returns "absent": there is none, or it is another tenant's, or deleted | "held": its file must stay | its extension:
+-- Returns "absent": there is none, or it is another tenant's, or deleted | "in_use": its file must stay | its extension:
 -- the file must be removed now
 local key = KEYS[1]
 local id, tenant = ARGV[1], ARGV[2]
@@ -21,11 +21,11 @@ if tenant ~= '' and (tenant ~= owner or retired) then return 'absent' end
 if tenant == '' and not retired then
   if pins > 0 then
     redis.call('ZREM', uploads.EXPIRY, id)
-    return 'held'
+    return 'in_use'
   end
   if expires_at > now then
     redis.call('ZADD', uploads.EXPIRY, expires_at, id)
-    return 'held'
+    return 'in_use'
   end
 end
 if not retired then
@@ -35,7 +35,7 @@ if not retired then
 end
 if pins > 0 then
   redis.call('ZREM', uploads.EXPIRY, id)
-  return 'held'
+  return 'in_use'
 end
 redis.call('ZADD', uploads.EXPIRY, now, id) -- the sweep goes on if we do not
 return extension

@@ -47,7 +47,7 @@ UPLOADS: Final = (
         "pixels and a ratio from 1:4 to 4:1. Everything is checked before the answer. Send the `id` in "
         "`images` or `videos` of jobs. The same file may be uploaded again at any time.",
         content={**dict.fromkeys((*_TYPES, BYTES), _BINARY), "multipart/form-data": _FORM},
-        problems=(408, 413, 415, 422),
+        problems=(408, 413, 415, 422), metered="uploads",
     ),
     Operation(
         "GET", "/v1/uploads", "listUploads", "List uploads, newest first", uploads.page,

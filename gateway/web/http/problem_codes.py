@@ -46,12 +46,12 @@ FAULTS: Final = (
 
 #: `limit` of a 429.
 LIMITS: Final = (
-    *("jobs", "checks", "webhook_changes", "requests"),  # rates
+    *("jobs", "checks", "webhook_changes", "uploads", "requests"),  # rates
     *(
         "jobs_waiting",
         "stored_bytes",
         "inline_media_bytes",
-        "uploads",
+        "stored_uploads",
         "uploaded_bytes",
     ),  # quotas, which all processes share
     *(

@@ -83,7 +83,8 @@ async def _end(spool: Spool) -> None:
 
 def _create(path: Path) -> BinaryIO:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return open(path, "x+b", buffering=0)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    return open(descriptor, "r+b", buffering=0)
 
 
 def _remove(spool: Spool) -> None:

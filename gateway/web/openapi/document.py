@@ -42,8 +42,8 @@ problems that are shown only after those of the first answer are fixed. A field 
 get new values: accept any.
 
 A 429 names its `limit`. Rates of your tenant: jobs (a job counts when it is accepted, so a refused one is
-free), checks and webhook changes (these count before they are validated). All other requests have a rate in
-each gateway process.
+free), checks, uploads and webhook changes (these count before they are validated). All other requests have a
+rate in each gateway process.
 
 """
 

@@ -16,7 +16,7 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.store.uploads import RedisUploads
-from gateway.uploads import HELD, Upload, UploadLimits
+from gateway.uploads import IN_USE, Upload, UploadLimits
 from tests.gateway.store.conftest import new_job
 from tests.gateway.store.test_quotas import usage
 
@@ -108,7 +108,7 @@ async def test_bytes_and_number_of_a_tenant_are_limited(redis: Redis, uploads: R
         await uploads.add(new_upload(size=1, content=content))
     with pytest.raises(LimitReached) as caught:
         await uploads.add(new_upload(size=1, content="d"))
-    assert caught.value.limit == "uploads"
+    assert caught.value.limit == "stored_uploads"
     assert await usage(redis) == {"uploads": 902, "upload_count": 3}
 
 
@@ -121,7 +121,7 @@ async def test_a_job_holds_its_uploads_until_it_is_finished(
     assert (await read(uploads, upload)).pins == 1
     await end_life(redis, upload)
     assert await uploads.expired(10) == []
-    assert await uploads.expire(upload.id) == HELD
+    assert await uploads.expire(upload.id) == IN_USE
     assert await uploads.forget(upload.id) is False
     assert await finish(jobs, job) is Outcome.MOVED
     assert await finish(jobs, job) is Outcome.ABSORBED
@@ -136,7 +136,7 @@ async def test_an_upload_goes_after_the_last_of_its_jobs(
 ) -> None:
     upload = (await uploads.add(new_upload())).upload
     first, second = await accept(jobs, upload), await accept(jobs, upload)
-    assert await uploads.delete(upload.id, "acme") == HELD
+    assert await uploads.delete(upload.id, "acme") == IN_USE
     assert await uploads.delete(upload.id, "acme") is None
     with pytest.raises(NotFound):
         await accept(jobs, upload)
@@ -193,7 +193,7 @@ async def test_an_expired_upload_that_a_job_took_in_time_is_not_removed(
     [name] = await uploads.expired(10)
     await uploads.known("acme", upload.sha256, upload.size)
     await accept(jobs, upload)
-    assert await uploads.expire(name) == HELD
+    assert await uploads.expire(name) == IN_USE
     assert (await read(uploads, upload)).retired_at is None
 
 
@@ -206,7 +206,7 @@ async def test_a_job_and_a_sweep_at_once_never_leave_a_job_without_its_file(
         accepted, retired = await asyncio.gather(
             jobs.accept(job, None, "", LIMITS), uploads.delete(upload.id, "acme"), return_exceptions=True
         )
-        assert (retired == HELD) is not isinstance(accepted, NotFound)
+        assert (retired == IN_USE) is not isinstance(accepted, NotFound)
         assert (await jobs.read(job.id) is None) is isinstance(accepted, NotFound)
         if not isinstance(accepted, NotFound):
             await finish(jobs, job)

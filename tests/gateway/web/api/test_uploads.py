@@ -238,7 +238,7 @@ async def test_a_tenant_has_limits_that_repeats_do_not_count_for(
     monkeypatch.setattr(uploads, "_limits", type(uploads._limits)(10**6, 1, 60_000))
     await upload(client, image("png"))
     refused = await client.post("/v1/uploads", content=image("png", (200, 200)), headers=PNG)
-    assert (refused.status_code, refused.json()["limit"]) == (429, "uploads")
+    assert (refused.status_code, refused.json()["limit"]) == (429, "stored_uploads")
     assert int(refused.headers["retry-after"]) > 0
     await upload(client, image("png"))
     monkeypatch.setattr(uploads, "_limits", type(uploads._limits)(len(image("png")) + 10, 9, 60_000))
