@@ -25,7 +25,14 @@ RESULT_LIFETIME_MS: Final = 3_600_000
 #: `code` of a job's error, but for the codes of the upstream, which are passed on.
 JOB_ERRORS: Final = (
     *("start_deadline_passed", "total_deadline_passed", "submission_poison", "submission_unknown"),
-    *("media_lost", "upstream_error", "upstream_timeout", "upstream_task_lost", "upstream_no_output"),
+    *(
+        "media_lost",
+        "upload_unreachable",
+        "upstream_error",
+        "upstream_timeout",
+        "upstream_task_lost",
+        "upstream_no_output",
+    ),
     "upstream_canceled",
 )
 

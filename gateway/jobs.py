@@ -93,6 +93,7 @@ class Job:
     `refusals`: submissions for which the upstream refused the account. `account`: that of the last dispatch;
     fixed once money may have been spent. `elsewhere`: {task: account} for tasks of other accounts.
     `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result.
+    `uploads`: the uploads that it holds, until it is final.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Job:
     account: str = ACCOUNT
     elsewhere: dict[str, str] = field(default_factory=dict)
     door: str | None = None
+    uploads: list[str] = field(default_factory=list)
     assets: dict[Variant, Asset] = field(default_factory=dict)
 
     def account_of(self, task_id: str) -> str:
@@ -191,7 +193,7 @@ def confirm_ticket(job: Job) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    "elsewhere",
+    *("elsewhere", "uploads"),
 )
 _INTEGERS = (
     "created_at",

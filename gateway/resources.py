@@ -19,6 +19,7 @@ from gateway.keyring import Keyring
 from gateway.local.shared_memory import Shared
 from gateway.media.base import MediaStore
 from gateway.media.inline import InlineFiles
+from gateway.media.links import MediaLinks
 from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.settlement import Settlement
@@ -46,8 +47,11 @@ from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
 from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
+from gateway.store.uploads import RedisUploads
 from gateway.store.workers import RedisWorkers
 from gateway.tracing import Tracer
+from gateway.uploads import UploadLimits
+from gateway.use_of_uploads import UsesOfUploads
 
 #: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
 #: default of 700 the collector would run several times for each request.
@@ -78,6 +82,8 @@ class Resources:
     tenant_events: RedisTenantEvents
     media: MediaStore
     blobs: InlineFiles
+    uploads: RedisUploads
+    links: MediaLinks
     intake: Intake
     settlement: Settlement
     link: Link
@@ -126,6 +132,15 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
     blobs = InlineFiles(media)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
+    uploads = RedisUploads(
+        redis,
+        scripts,
+        UploadLimits(
+            settings.tenant_uploads_bytes_max,
+            settings.tenant_uploads_max,
+            int(settings.upload_life_seconds * 1000),
+        ),
+    )
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
@@ -151,6 +166,8 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         tenant_events=RedisTenantEvents(redis),
         media=media,
         blobs=blobs,
+        uploads=uploads,
+        links=settings.media_links(),
         intake=Intake(
             jobs,
             blobs,
@@ -165,6 +182,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             ),
             settings.deadlines(),
             inspections(shared.held),
+            uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
         ),
         settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000), link),
         link=link,

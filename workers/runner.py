@@ -40,6 +40,7 @@ from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
+from workers.upload_sweep import UploadSweeper
 
 _RETRIES: Final = 5
 _IDLE_SECONDS: Final = 2.0  # between polls of the queue when no token arrives
@@ -108,6 +109,7 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
+        asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
     ]
     if r.settings.public_url:
         gap = r.settings.callback_gap_seconds

@@ -85,6 +85,11 @@ def write(extension: str, raw: bytes) -> str:
     return f"data:{MIME_OF_EXTENSION[extension]};base64,{data}"
 
 
+def written_bytes(extension: str, size: int) -> int:
+    """The length of the data URI of a file of `size` bytes."""
+    return len(write(extension, b"")) + (size + 2) // 3 * 4
+
+
 def near_miss(reference: str, kind: Kind) -> Fault | None:
     """Code and message if a reference that is no URL was meant as a file, else None."""
     if _BEFORE_DATA.match(reference):

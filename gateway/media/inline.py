@@ -30,6 +30,11 @@ class InlineFiles:
         self._store = store
         self._clock = clock or Environment().clock
 
+    @property
+    def store(self) -> MediaStore:
+        """Where they are."""
+        return self._store
+
     async def put(self, job_id: str, raw: bytes, extension: str) -> str:
         """Stores a file for a job durably. Returns its reference, `blob:<job_id>/<sha256>.<extension>`.
         Raises DiskFull, MediaStoreUnavailable."""

@@ -20,6 +20,7 @@ from gateway.errors import ConfigurationError
 from gateway.generation import Limits
 from gateway.jobs import Deadlines
 from gateway.keyring import Keyring
+from gateway.media.links import MediaLinks
 from gateway.settings.callbacks import CallbackSettings
 from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
@@ -49,7 +50,12 @@ class Settings(
             allow_private_media_urls=self.allow_private_media_urls,
             prompt_max_characters=self.prompt_max_characters,
             payload_max_characters=self.payload_max_characters,
+            links=self.media_links(),
         )
+
+    def media_links(self) -> MediaLinks:
+        bases = dict.fromkeys(base for base in (self.client_url, self.public_url) if base)
+        return MediaLinks(self.keyring(), tuple(bases))
 
     def job_deadline(self, off_peak: bool) -> float:
         """Seconds from a submission until we stop waiting for the upstream."""

@@ -28,7 +28,7 @@ class ProcessSettings(BaseSettings):
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="URL of the store: one server, its sentinels or the nodes of a cluster.",
+        description="URL of the store: one server, sentinels, or a cluster.",
     )
     redis_timeout_seconds: Seconds = Field(
         0.8, description="Timeout of one Redis call; then the gateway answers 503, workers retry."

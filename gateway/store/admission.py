@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.dispatch import Role, RoleLimits
-from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
+from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, NotFound, RateLimited
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.store import arguments, keys
 from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
@@ -86,6 +86,8 @@ class Admissions:
         }
         if job.start_by is not None and job.end_by is not None:
             order["deadline"] = min(job.start_by, job.end_by)
+        if job.uploads:
+            order["uploads"] = job.uploads
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
         return order
@@ -128,6 +130,7 @@ def _fields(job: Job) -> dict[str, str]:
         trace=job.trace,
         door=job.door,
         priority=None if job.priority is Priority.NORMAL else job.priority,
+        uploads=job.uploads or None,
     )
 
 
@@ -191,6 +194,8 @@ def allowance_of(found: str) -> Allowance | None:
 def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayError:
     """The error for the client after a script refused its request. `most`: bytes that are allowed."""
     match outcome:
+        case "upload":
+            return NotFound("upload", found[0])
         case "mismatch":
             return IdempotencyMismatch(found[0])
         case "limited":

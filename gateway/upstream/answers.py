@@ -18,7 +18,7 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 
 from gateway.upstream.base import UpstreamError
-from gateway.urls import CALLBACK_TOKEN
+from gateway.urls import CALLBACK_TOKEN, MEDIA_TOKEN
 
 FALLBACK_CODE = "upstream_error"
 NO_REASON = "the upstream gave no reason"
@@ -67,12 +67,13 @@ def _storable(value: object) -> object:
 
 
 def _without_token(text: str) -> str:
-    # The regular expression is slow and most texts hold no token: check for a cheap substring first.
-    return CALLBACK_TOKEN.sub("[token]", text) if ".job_" in text else text
+    # The regular expressions are slow and most texts hold no token: check for a cheap substring first.
+    text = CALLBACK_TOKEN.sub("[token]", text) if ".job_" in text else text
+    return MEDIA_TOKEN.sub("[token]", text) if ".upl_" in text else text
 
 
 def read_text(value: object, limit: int) -> str:
-    """One printable line of at most `limit` characters, without our token; "" if it is not a string."""
+    """One printable line of at most `limit` characters, without our tokens; "" if it is not a string."""
     return _without_token(_line(value, limit))[:limit]
 
 

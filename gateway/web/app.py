@@ -59,6 +59,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 _TESTS_AT_ONCE: Final = 50
 #: Requests for the metrics of one client address: per second, and at once.
 _METRICS: Final = (5.0, 50)
+#: Requests for one upload at its signed address: per second, and at once.
+_FETCHES: Final = (50.0, 500)
 
 
 def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
@@ -157,6 +159,7 @@ async def _open_state(
                 settings.tenant_request_rate, settings.tenant_request_burst, clock, "requests", shared.times
             ),
             metrics=Rate(*_METRICS, clock, "metrics", shared.times_of_strangers),
+            fetches=Rate(*_FETCHES, clock, "fetches", shared.times),
             shared=shared,
             budget=ByteBudget(held=shared.held),
             journal=journal,

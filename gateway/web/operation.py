@@ -47,8 +47,9 @@ class Operation:
     `scopes`: a key with any of them may call it. `PUBLIC`: no key is needed, and the handler gets only the
     request. `problems`: error statuses in addition to those that every such operation has. `hints`: likely
     wrong names of query parameters, and what to do instead. `head`: whether a GET also answers HEAD. `body`:
-    a model, or the JSON schema of a body that the handler parses itself. `counted`: whether it counts for the
-    tenant's rate of requests in this gateway; if not, it counts only when it is refused or replayed.
+    a model, or the JSON schema of a body that the handler parses itself. `content`: the schemas of a body
+    that is not JSON, by media type. `counted`: whether it counts for the tenant's rate of requests in this
+    gateway; if not, it counts only when it is refused or replayed.
     `metered`: the kind of request as which it counts against the tenant's rate in all gateways, before the
     handler runs. `door`: the API that it belongs to, if not ours; it words every error.
     """
@@ -66,6 +67,7 @@ class Operation:
     headers: tuple[Param[Any], ...] = ()
     hints: Mapping[str, str] = field(default_factory=dict)
     body: type[BaseModel] | Document | None = None
+    content: Mapping[str, Document] = field(default_factory=dict)
     body_required: bool = True
     examples: Document = field(default_factory=dict)
     problems: tuple[int, ...] = ()

@@ -23,6 +23,7 @@ from tests.benchmarks import (
     recovery_seconds,
     report,
     up,
+    uploads,
     waiters,
 )
 from tests.benchmarks.figures import Found, Target, found_in
@@ -32,6 +33,7 @@ Part = Callable[[], Found]
 PARTS: dict[str, Part] = {
     "intake": intake.measure,
     "posts": large_posts.measure,
+    "uploads": uploads.measure,
     "pipeline": pipeline.measure,
     "latency": fanout.latency,
     "hung": fanout.hung,
@@ -51,6 +53,8 @@ TARGETS = {
     "intake_ratio": Target(">=", 0.75),
     "intake_p99_ratio": Target("<=", 1.5),
     "livez_p99_ms_beside_large_posts": Target("<=", 50),
+    "upload_mb_per_second": Target(">=", 0.5),
+    "upload_rss_mb": Target("<", 150),
     "pipeline_ratio": Target(">=", 0.5),
     "pipeline_jobs_per_second": Target(">=", 400),
     "callback_to_webhook_p99_ratio": Target("<=", 3),

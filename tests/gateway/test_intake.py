@@ -27,7 +27,8 @@ from gateway.errors import (
 )
 from gateway.generation import Limits, inspection
 from gateway.generation.media import InlineMedia
-from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
+from gateway.generation.upstream_body import UPSTREAM_BODY_BYTES
+from gateway.intake import JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources

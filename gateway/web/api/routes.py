@@ -9,6 +9,7 @@ from gateway.generation import GenerationRequest
 from gateway.tenants import Scope
 from gateway.web.api import callbacks, events, jobs, posting
 from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.api.upload_routes import UPLOADS
 from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, PUBLIC, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
@@ -166,6 +167,6 @@ CALLBACKS: Final = (
     ),
 )  # fmt: skip
 
-API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *WEBHOOKS, *CALLBACKS)
+API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *UPLOADS, *WEBHOOKS, *CALLBACKS)
 #: What the door `jobs` opens. Everything else is for all doors.
 OF_JOBS: Final = (*JOBS, STREAMS[0])

@@ -40,13 +40,29 @@ FAULTS: Final = (
     *("bare_base64", "media_type", "base64", "media_unknown", "media_type_mismatch", "media_unreadable"),
     *("media_truncated", "media_too_large", "media_too_small", "media_ratio", "animated_image"),
     *("clip_unreadable", "clip_without_video", "clip_too_long"),
+    # uploads
+    *("unknown_upload", "upload_misplaced", "upload_unreachable", "not_a_file"),
 )
 
 #: `limit` of a 429.
 LIMITS: Final = (
-    *("jobs", "checks", "webhook_changes", "requests"),  # rates
-    *("jobs_waiting", "stored_bytes", "inline_media_bytes"),  # quotas, which all processes share
-    *("open_waits", "open_streams", "large_bodies", "test_events", "inspections"),  # at once, per process
+    *("jobs", "checks", "webhook_changes", "uploads", "requests"),  # rates
+    *(
+        "jobs_waiting",
+        "stored_bytes",
+        "inline_media_bytes",
+        "stored_uploads",
+        "uploaded_bytes",
+    ),  # quotas, which all processes share
+    *(
+        "open_waits",
+        "open_streams",
+        "large_bodies",
+        "test_events",
+        "inspections",
+        "open_uploads",
+        "media_fetches",
+    ),  # at once, per process
 )
 
 #: `log[].outcome` of a delivery. Repeated here because importing their source would load an HTTP client.

@@ -55,6 +55,7 @@ STATUS_TYPES: Final[Mapping[int, ProblemType]] = {
         ProblemType(408, "body-too-slow", "The body did not arrive in time"),
         ProblemType(413, "body-too-large", "The body is too large"),
         ProblemType(415, "unsupported-media-type", "The body has an unsupported format"),
+        ProblemType(416, "range-not-satisfiable", "The file has no such part"),
         ProblemType(431, "head-too-large", "The head of the request is too large"),
         ProblemType(501, "not-implemented", "The request needs what this service does not do"),
     )

@@ -13,7 +13,7 @@ from gateway.web.http.answers import BYTES, JSON_LINES
 from gateway.web.http.params import Param
 from gateway.web.openapi.headers import references, shows_rate
 from gateway.web.operation import Document, Operation, Reply
-from gateway.web.schemas import deliveries, jobs, ops, tenants
+from gateway.web.schemas import deliveries, jobs, ops, tenants, uploads
 
 REFERENCE: Final = "#/components/schemas/{model}"
 _OF_EVERY_KEYED: Final = (400, 401, 403, 405, 429, 500, 503)
@@ -32,6 +32,7 @@ _PATH_PATTERNS: Final = {
     "endpoint_id": jobs.ENDPOINT_ID,
     "delivery_id": deliveries.DELIVERY_ID,
     "recovery_id": deliveries.RECOVERY_ID,
+    "upload_id": uploads.UPLOAD_ID,
     "token": "^[A-Za-z0-9_.-]{1,250}$",
     "tenant": ops.TENANT,
     "account": ops.TENANT,
@@ -67,6 +68,11 @@ def _described(operation: Operation) -> Document:
     parameters += [parameter(param, "header") for param in operation.headers]
     if parameters:
         made["parameters"] = parameters
+    if operation.content:
+        made["requestBody"] = {
+            "required": operation.body_required,
+            "content": {kind: {"schema": schema} for kind, schema in operation.content.items()},
+        }
     if operation.body is not None:
         content = {"schema": _schema(operation.body)}
         if operation.examples:

@@ -27,6 +27,7 @@ from gateway.web.http.params import Reader
 from gateway.web.http.problem_document import MEDIA_TYPE
 from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.http.problems import Refusal, document_of
+from gateway.web.http.ranges import part_of
 from gateway.web.openapi.headers import references
 from gateway.web.openapi.paths import reference
 from gateway.web.operation import RETRY_AFTER, Document
@@ -75,6 +76,7 @@ def _errors() -> list[GatewayError | HTTPException]:
         cannot_cancel(JobState.SUBMITTED, Spend.CERTAIN),
         bodies.too_large(_BODY_BYTES, posting.SMALLER),
         _raised(lambda: bodies.check_form(_request())),
+        _raised(lambda: part_of({b"range": b"bytes=4096-"}, 4096, "")),
         _raised(lambda: generation.parse(orjson.dumps(wrong), generation.Limits())),
         IdempotencyMismatch(_JOB),
         refusal_of("full", (100, 100), None),

@@ -9,7 +9,6 @@ import multiprocessing
 import pytest
 
 from gateway.generation import inspection
-from gateway.generation.media import InlineMedia
 from tests.gateway.generation import probing
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -21,13 +20,13 @@ def forked_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "_run", _run)
 
 
-async def _run(file: InlineMedia) -> tuple[int | None, bytes]:
-    return await asyncio.to_thread(_forked, file)
+async def _run(extension: str, source: bytes) -> tuple[int | None, bytes]:
+    return await asyncio.to_thread(_forked, extension, source)
 
 
-def _forked(file: InlineMedia) -> tuple[int | None, bytes]:
+def _forked(extension: str, raw: bytes) -> tuple[int | None, bytes]:
     ours, theirs = _FORKS.Pipe(duplex=False)
-    child = _FORKS.Process(target=probing.probe, args=(file.raw, file.extension, theirs))
+    child = _FORKS.Process(target=probing.probe, args=(raw, extension, theirs))
     child.start()
     theirs.close()
     output = b""

@@ -19,6 +19,7 @@ from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.web.app import create_app
+from tests.gateway.generation.media_samples import image
 from tests.gateway.web.conftest import BODY, MakeKey, connected
 
 #: What a route needs beside the id, so that nothing but the id can be wrong.
@@ -49,7 +50,8 @@ class Belongings:
 
 
 async def belongings(client: httpx.AsyncClient, resources: Resources) -> Belongings:
-    """A job that failed, the endpoint that was told of it, the delivery, and a recovery of that endpoint."""
+    """A job that failed, the endpoint that was told of it, the delivery, a recovery of that endpoint, and an
+    upload."""
     made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})
     assert made.status_code == 201, made.text
     endpoint = made.json()["id"]
@@ -60,8 +62,11 @@ async def belongings(client: httpx.AsyncClient, resources: Resources) -> Belongi
     [owed] = (await client.get(f"/v1/jobs/{job.id}/deliveries")).json()["data"]
     begun = await client.post(f"/v1/endpoints/{endpoint}/recover", json={"since": posted["created_at"]})
     assert begun.status_code == 202, begun.text
+    uploaded = await client.post("/v1/uploads", content=image(), headers={"Content-Type": "image/png"})
+    assert uploaded.status_code == 201, uploaded.text
     ids = {
         "job_id": job.id,
+        "upload_id": uploaded.json()["id"],
         "endpoint_id": endpoint,
         "delivery_id": owed["id"],
         "recovery_id": begun.json()["id"],
@@ -113,6 +118,7 @@ async def test_lists_show_each_tenant_its_own(
         owned, others = await belongings(mine, resources), await belongings(theirs, resources)
         for path in (
             "/v1/jobs",
+            "/v1/uploads",
             "/v1/endpoints",
             "/v1/deliveries",
             f"/v1/deliveries?job={owned.ids['job_id']}",

@@ -64,7 +64,14 @@ def test_two_operations_for_one_method_of_a_path_are_a_mistake() -> None:
 
 def test_only_these_operations_take_no_key() -> None:
     assert {operation.path for operation in opened(NAMES) if not operation.scopes} == {
-        *("/livez", "/readyz", "/metrics", "/callbacks/{token}", "/callbacks/probe/{token}"),
+        *(
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/callbacks/{token}",
+            "/callbacks/probe/{token}",
+            "/media/{token}",
+        ),
         *("/api/v1/skill/models", "/api/v1/skill/models/{model}/spec"),
     }
 

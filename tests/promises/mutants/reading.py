@@ -92,7 +92,7 @@ READING: Final = (
         "any_end_marker_ends_a_jpeg",
         "gateway/generation/still_image.py",
         "examine_image",
-        "return StillImage(size, None, size is None or not end.endswith(_JPEG_END))",
+        "return StillImage(size, None, size is None or not ends_well)",
         "return StillImage(size, None, size is None)",
         "half a photo passes, because its thumbnail ends well, and is paid for",
         (

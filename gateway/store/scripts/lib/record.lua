@@ -7,7 +7,7 @@ local record = {}
 local OFTEN = { -- what most calls ask for, read together
   'state', 'tenant', 'epoch', 'run', 'account', 'created_at', 'released_at', 'submitting_at', 'called_back_at',
   'task_id', 'earlier', 'elsewhere', 'evidence', 'resubmits', 'bytes', 'event_bytes', 'media', 'start_by', 'lane',
-  'job_id', 'claimed_at', 'next_attempt_at',
+  'job_id', 'claimed_at', 'next_attempt_at', 'uploads',
 }
 
 -- The fields of the record that are known, {field = text, or false: absent}.

@@ -24,14 +24,17 @@ from gateway.callbacks import tokens
 from gateway.doors import NAMES
 from gateway.endpoints import Endpoint
 from gateway.jobs import submit_ticket
+from gateway.media.links import media_token
 from gateway.resources import open_resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
+from gateway.uploads import Upload
 from gateway.web.app import opened
 from gateway.web.doors.routes import OF_DOORS
 from gateway.web.openapi import door_documents
 from tests.conftest import new_settings
 from tests.effort import SCALE, scaled
+from tests.gateway.generation.media_samples import image
 from tests.gateway.web.conftest import BODY, add_key
 from tests.gateway.web.live import listening
 from tests.gateway.web.parsing import document
@@ -108,7 +111,12 @@ async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
         endpoint = Endpoint("ep_" + "0" * 26, "acme", URL, (), "k1", 1_700_000_000_000)
         await resources.endpoints.create(endpoint, 50)
         token = tokens.make(resources.keyring, "acme", job.id, 1)
-    return key, {"job_id": job.id, "endpoint_id": endpoint.id, "token": token}
+        upload = Upload("upl_" + "0" * 26, "acme", "0" * 64, len(image()), "png", 1_700_000_000_000)
+        await resources.media.put(upload.key, image())
+        await resources.uploads.add(upload)
+        media = media_token(resources.keyring, upload.id, 2_000_000_000)
+    known = {"job_id": job.id, "endpoint_id": endpoint.id, "upload_id": upload.id}
+    return key, known | {"token": token, "/media/{token}": media}
 
 
 def test_every_documented_operation_is_asked() -> None:
@@ -154,6 +162,8 @@ def _make_real(case: schemathesis.Case[Any], known: dict[str, str]) -> None:
     parameters: dict[str, str] = case.path_parameters or {}
     deleting = case.method == "DELETE"
     parameters.update({name: known[name] for name in parameters if name in known and not deleting})
+    if case.path in known:
+        parameters["token"] = known[case.path]
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = case.id
     if isinstance(case.body, dict):
