@@ -144,7 +144,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
-        tenant_events=RedisTenantEvents(redis),
+        tenant_events=RedisTenantEvents(redis, settings.client_url),
         media=media,
         blobs=blobs,
         intake=Intake(
@@ -162,7 +162,9 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             settings.deadlines(),
             inspections(shared.held),
         ),
-        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
+        settlement=Settlement(
+            jobs, blobs, environment, int(settings.late_watch_seconds * 1000), settings.client_url
+        ),
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),

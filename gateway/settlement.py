@@ -46,12 +46,14 @@ def unpaid(job: Job) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all."""
+    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all.
+    `client_url`: the base URL of the gateway for clients, for the addresses in events."""
 
     jobs: JobStore
     blobs: InlineFiles
     environment: Environment
     late_watch_ms: int = 86_400_000
+    client_url: str = ""
 
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
@@ -128,7 +130,8 @@ class Settlement:
             "metadata": snapshot.metadata,
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
-        event = events.make_late(replace(job, **_present(fields)), await self.jobs.payload(job), now)
+        after, payload = replace(job, **_present(fields)), await self.jobs.payload(job)
+        event = events.make_late(after, payload, now, self.client_url)
         noting = AddLateResult(fields, event, job.callback_url)
         late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
         return await self.jobs.apply(job, late)
@@ -144,7 +147,7 @@ class Settlement:
         effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
         if target is not job.state:
             after = replace(job, state=target, finished_at=finished_at, **_present(fields))
-            event = events.make(after, await self.jobs.payload(job))
+            event = events.make(after, await self.jobs.payload(job), self.client_url)
             effects.append(OweEvent(event, job.callback_url))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.

@@ -42,7 +42,7 @@ async def find(request: Request) -> Response:
     if tenant:
         states = [phase] if phase else list(JobState)
         found = await state.resources.jobs.page(tenant, states, query[AFTER], PAGE)
-        jobs = [view(job) for job in found.jobs]
+        jobs = [view(state, job) for job in found.jobs]
         if found.more and jobs:
             following = address("/ops/jobs", tenant=tenant, phase=phase, after=jobs[-1]["id"])
     unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MAX_UNKNOWN)
@@ -73,7 +73,7 @@ async def show(request: Request) -> Response:
         "job.html",
         viewer,
         media=videos,
-        job=view(job),
+        job=view(state, job),
         timeline=timeline,
         videos=videos,
         queue=queue_of(position),
