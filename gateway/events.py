@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from gateway import job_view
+from gateway.assets import Asset, AssetState
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
 
@@ -43,6 +44,7 @@ TYPE_OF_STATE: Final = {
 ALL: Final = frozenset({"*", "job.*"})
 _NOT_FINISHED_YET: Final[dict[str, Any]] = {
     "output": None,
+    "assets": {},
     "usage": None,
     "metadata": None,
     "error": None,
@@ -89,26 +91,29 @@ class Event:
     trace: str | None = None
 
 
-def make(job: Job, payload: str | None) -> Event:
-    """The event of a job that becomes final. `job`: as it will be stored."""
+def make(job: Job, payload: str | None, client_url: str = "") -> Event:
+    """The event of a job that becomes final. `job`: as it will be stored. `client_url`: of the gateway, for
+    the addresses in it."""
     kind = EVENT_OF[job.state]
     assert job.finished_at is not None
-    return _frozen(job, kind, payload, job.finished_at)
+    # Its bytes are the same whenever it is made, however far the copies of its files are.
+    uncopied = {variant: Asset(AssetState.PENDING, url=asset.url) for variant, asset in job.assets.items()}
+    return _frozen(replace(job, assets=uncopied), kind, payload, job.finished_at, client_url)
 
 
-def make_late(job: Job, payload: str | None, at: int) -> Event:
+def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> Event:
     """The event of a late result. `job`: with `late` set."""
-    return _frozen(job, EventType.LATE_RESULT, payload, at)
+    return _frozen(job, EventType.LATE_RESULT, payload, at, client_url)
 
 
-def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
+def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
     """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then."""
     changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
         at = job.created_at
-    return _frozen(replace(job, **changes), kind, payload, at)
+    return _frozen(replace(job, **changes), kind, payload, at, client_url)
 
 
 def in_words_of(door: str, event: Event, body: bytes) -> Event:
@@ -122,11 +127,11 @@ def short_enough(payload: str | None) -> str | None:
     return payload if payload is None or len(payload) <= EVENT_PAYLOAD_CHARACTERS else None
 
 
-def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
+def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:
     data: job_view.Job | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
-        data = {**job_view.public(job), "payload_omitted": True}
+        data = {**job_view.public(job, client_url=client_url), "payload_omitted": True}
     else:
-        data = job_view.public(job, payload=payload)
+        data = job_view.public(job, client_url=client_url, payload=payload)
     body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
     return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

@@ -25,6 +25,7 @@ from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
+from gateway.store.asset_deletion import AssetDeletion
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
@@ -83,10 +84,11 @@ class Resources:
     media: MediaStore
     blobs: InlineFiles
     uploads: RedisUploads
-    links: MediaLinks
+    media_links: MediaLinks
+    asset_deletion: AssetDeletion
     intake: Intake
     settlement: Settlement
-    link: Link
+    result_link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
     ops_log: RedisOpsLog
@@ -163,11 +165,12 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
-        tenant_events=RedisTenantEvents(redis),
+        tenant_events=RedisTenantEvents(redis, settings.client_url),
         media=media,
         blobs=blobs,
         uploads=uploads,
-        links=settings.media_links(),
+        media_links=settings.media_links(),
+        asset_deletion=AssetDeletion(scripts),
         intake=Intake(
             jobs,
             blobs,
@@ -184,8 +187,10 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             inspections(shared.held),
             uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
         ),
-        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000), link),
-        link=link,
+        settlement=Settlement(
+            jobs, blobs, environment, int(settings.late_watch_seconds * 1000), link, settings.client_url
+        ),
+        result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),

@@ -50,13 +50,15 @@ def unpaid(job: Job) -> bool:
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
-    addresses of results, for callback URLs of jobs that came through a door."""
+    addresses of results, for callback URLs of jobs that came through a door. `client_url`: the base URL of
+    the gateway for clients, for the addresses in events."""
 
     jobs: JobStore
     blobs: InlineFiles
     environment: Environment
     late_watch_ms: int = 86_400_000
     link: Link = no_link
+    client_url: str = ""
 
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
@@ -134,7 +136,8 @@ class Settlement:
             "metadata": snapshot.metadata,
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
-        event = events.make_late(replace(job, **_present(fields)), await self.jobs.payload(job), now)
+        after, payload = replace(job, **_present(fields)), await self.jobs.payload(job)
+        event = events.make_late(after, payload, now, self.client_url)
         noting = AddLateResult(fields, event, None if job.door in DOORS else job.callback_url)
         late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
         return await self.jobs.apply(job, late)
@@ -151,7 +154,7 @@ class Settlement:
         if target is not job.state:
             after = replace(job, state=target, finished_at=finished_at, **_present(fields))
             payload = await self.jobs.payload(job)
-            event = events.make(after, payload)
+            event = events.make(after, payload, self.client_url)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.

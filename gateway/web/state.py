@@ -49,6 +49,7 @@ class State:
     requests: Rate
     metrics: Rate
     fetches: Rate
+    links: Rate
     shared: Shared
     budget: ByteBudget
     journal: Journal | None = None

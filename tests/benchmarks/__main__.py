@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tests.benchmarks import (
     callbacks,
+    content,
     fanout,
     intake,
     large_posts,
@@ -34,6 +35,7 @@ PARTS: dict[str, Part] = {
     "intake": intake.measure,
     "posts": large_posts.measure,
     "uploads": uploads.measure,
+    "content": content.measure,
     "pipeline": pipeline.measure,
     "latency": fanout.latency,
     "hung": fanout.hung,
@@ -55,6 +57,7 @@ TARGETS = {
     "livez_p99_ms_beside_large_posts": Target("<=", 50),
     "upload_mb_per_second": Target(">=", 0.5),
     "upload_rss_mb": Target("<", 150),
+    "content_first_byte_ms": Target("<", 20),
     "pipeline_ratio": Target(">=", 0.5),
     "pipeline_jobs_per_second": Target(">=", 400),
     "callback_to_webhook_p99_ratio": Target("<=", 3),

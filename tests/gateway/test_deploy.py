@@ -94,6 +94,14 @@ def test_with_a_bucket_both_processes_have_it_and_write_on_the_volume_meanwhile(
         assert service["environment"]["TMPDIR"] == "/var/lib/vidu-gateway/blobs"
 
 
+def test_what_is_linked_to_can_be_opened_by_the_published_ports() -> None:
+    found = compose("compose.sandbox.yaml")
+    [port] = compose("compose.yaml")["services"]["gateway"]["ports"]
+    for name in ("gateway", "workers"):
+        base = found["services"][name]["environment"]["GATEWAY_CLIENT_URL"]
+        assert base == f"http://{port.rpartition(':')[0]}"
+
+
 def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> None:
     for name in ("compose.yaml", "compose.sandbox.yaml"):
         for service in compose(name)["services"].values():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.assets import Asset, AssetState, Variant
 from gateway.job_view import Queue, public, summary
 from gateway.lifecycle import STATUS, JobState
 from tests.gateway.store.conftest import new_job
@@ -15,7 +16,7 @@ QUEUE: Queue = {"position": 3, "ahead_estimate": 7, "eta_seconds": None}
 
 
 def test_the_public_form_has_exactly_these_fields() -> None:
-    assert public(FULL, payload="order 7", queue=QUEUE) == {
+    assert public(FULL, client_url="", payload="order 7", queue=QUEUE) == {
         "id": FULL.id,
         "object": "job",
         "status": "completed",
@@ -27,7 +28,28 @@ def test_the_public_form_has_exactly_these_fields() -> None:
         "submitted_at": "2026-11-22T12:20:00.040Z",
         "finished_at": "2026-11-22T12:20:00.050Z",
         "expires_at_estimate": "2026-11-22T13:20:00.050Z",
-        "output": FULL.output,
+        "output": [
+            {
+                "content": [
+                    {
+                        "type": "video",
+                        "url": "https://cdn.example.com/v.mp4",
+                        "stable_url": f"/v1/jobs/{FULL.id}/content?variant=video",
+                    }
+                ]
+            }
+        ],
+        "assets": {
+            "video": {
+                "url": f"/v1/jobs/{FULL.id}/content?variant=video",
+                "state": "pending",
+                "bytes": None,
+                "sha256": None,
+                "media_type": None,
+                "expires_at": None,
+                "reason": None,
+            }
+        },
         "usage": {"cost": "0.25", "discount": 1},
         "metadata": {"seed": 7},
         "error": {"code": "e", "error_message": "m"},
@@ -49,31 +71,69 @@ def test_the_public_form_has_exactly_these_fields() -> None:
 
 
 def test_a_new_job_shows_the_same_fields_without_values() -> None:
-    document = public(new_job())
-    assert document.keys() == public(FULL).keys()
+    document = public(new_job(), client_url="")
+    assert document.keys() == public(FULL, client_url="").keys()
     for name in ("progress", "started_at", "submitted_at", "finished_at", "output", "error", "queue"):
         assert document[name] is None
 
 
+def test_the_stable_address_begins_with_the_gateway_s_own() -> None:
+    output = [{"content": [{"type": "text"}, {"url": "v"}, {"url": "w"}]}, {"content": [{"url": "x"}]}]
+    document = public(replace(FULL, output=output), client_url="https://gateway.example.com")
+    stable = f"https://gateway.example.com/v1/jobs/{FULL.id}/content?variant=video"
+    assert document["output"] == [
+        {"content": [{"type": "text"}, {"url": "v", "stable_url": stable}, {"url": "w"}]},
+        {"content": [{"url": "x"}]},
+    ]
+    assert document["assets"]["video"]["url"] == stable
+    assert output[0]["content"][1] == {"url": "v"}, "the stored output is as the upstream sent it"
+
+
+def test_what_was_copied_is_shown_with_its_hash_and_its_end() -> None:
+    asset = Asset(
+        AssetState.STORED,
+        "https://up/c",
+        1,
+        2,
+        "results/a/c.jpg",
+        7,
+        "ab" * 32,
+        "image/jpeg",
+        1_795_350_000_001,
+    )
+    shown = public(replace(FULL, assets={Variant.COVER: asset}), client_url="")["assets"]
+    assert shown == {
+        "cover": {
+            "url": f"/v1/jobs/{FULL.id}/content?variant=cover",
+            "state": "stored",
+            "bytes": 7,
+            "sha256": "ab" * 32,
+            "media_type": "image/jpeg",
+            "expires_at": "2026-11-22T12:20:00.001Z",
+            "reason": None,
+        }
+    }
+
+
 @pytest.mark.parametrize("state", list(JobState))
 def test_every_state_has_a_public_status_beside_its_phase(state: JobState) -> None:
-    document = public(replace(FULL, state=state))
+    document = public(replace(FULL, state=state), client_url="")
     assert (document["status"], document["phase"]) == (STATUS[state], state)
     assert document["progress"] == (1.0 if state is JobState.COMPLETED else 0.25)
 
 
 @pytest.mark.parametrize("state", sorted(set(JobState) - {JobState.COMPLETED}))
 def test_what_was_not_completed_has_no_video_to_expire(state: JobState) -> None:
-    assert public(replace(FULL, state=state))["expires_at_estimate"] is None
+    assert public(replace(FULL, state=state), client_url="")["expires_at_estimate"] is None
 
 
 def test_nothing_inner_is_public() -> None:
-    text = str(public(FULL))
+    text = str(public(FULL, client_url=""))
     for inner in ("task_1", "tenant", "epoch", "released_at", "ab" * 32, "a fox"):
         assert inner not in text
 
 
 def test_a_summary_is_the_job_without_its_payload() -> None:
-    whole = public(FULL, payload="order 7", queue=QUEUE)
-    assert {**summary(FULL, QUEUE), "payload": "order 7"} == whole
-    assert "payload" not in summary(FULL)
+    whole = public(FULL, client_url="", payload="order 7", queue=QUEUE)
+    assert {**summary(FULL, client_url="", queue=QUEUE), "payload": "order 7"} == whole
+    assert "payload" not in summary(FULL, client_url="")

@@ -57,7 +57,7 @@ async def event_of(resources: Resources, job: Job) -> dict[str, object]:
 
 def shown(job: Job, payload: str | None) -> object:
     """As a GET sends it."""
-    return orjson.loads(orjson.dumps(public(job, payload=payload)))
+    return orjson.loads(orjson.dumps(public(job, client_url="", payload=payload)))
 
 
 async def test_the_event_of_a_success_is_what_a_get_shows(resources: Resources) -> None:

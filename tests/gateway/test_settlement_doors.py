@@ -65,7 +65,7 @@ async def test_the_callback_url_hears_what_a_poll_shows_and_an_endpoint_the_even
     after = await fresh(resources, job)
     heard = await owed(resources, job)
     delivery, body = heard["callback"]
-    assert body == VTRIX.shown(after, "order 7", resources.link)
+    assert body == VTRIX.shown(after, "order 7", resources.result_link)
     Task.model_validate(body)
     kind = EventType.COMPLETED if event is JobEvent.UPSTREAM_SUCCEEDED else EventType.FAILED
     assert (heard["endpoint"][0].event_id, heard["endpoint"][1]["type"]) == (event_id(job.id, kind), kind)
@@ -108,7 +108,7 @@ async def test_a_late_result_is_told_to_endpoints_and_not_in_words_that_have_non
     ]
     late = await fresh(resources, job)
     assert late.late is not None
-    assert VTRIX.shown(late, None, resources.link) == VTRIX.shown(failed, None, resources.link)
+    assert VTRIX.shown(late, None, resources.result_link) == VTRIX.shown(failed, None, resources.result_link)
 
 
 @pytest.mark.parametrize("door", [None, "a door of a later release"])

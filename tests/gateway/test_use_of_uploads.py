@@ -30,7 +30,7 @@ async def stored(
 
 
 def address(resources: Resources, upload: Upload, base: str = PUBLIC) -> str:
-    return resources.links.address(base, upload.id, UNTIL)
+    return resources.media_links.address(base, upload.id, UNTIL)
 
 
 async def post(

@@ -189,7 +189,7 @@ async def test_the_event_s_bytes_are_made_of_what_a_get_shows(rig: Rig) -> None:
     [delivery] = await rig.deliveries(done)
     body = await rig.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
     event = orjson.loads(body or "")
-    assert event["data"] == orjson.loads(orjson.dumps(public(done, payload="order 7")))
+    assert event["data"] == orjson.loads(orjson.dumps(public(done, client_url="", payload="order 7")))
     assert (event["type"], event["timestamp"]) == ("job.completed", event["data"]["finished_at"])
 
 

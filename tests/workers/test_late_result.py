@@ -58,7 +58,7 @@ async def test_the_event_shows_the_job_with_its_late_result(rig: Rig) -> None:
     body = await rig.redis.hget(keys.event(late.event_id), "body")  # type: ignore[misc]
     event = orjson.loads(body or "")
     assert event["type"] == "job.late_result"
-    assert event["data"] == orjson.loads(orjson.dumps(public(after, payload="order 7")))
+    assert event["data"] == orjson.loads(orjson.dumps(public(after, client_url="", payload="order 7")))
     assert event["timestamp"] == event["data"]["late_result"]["at"]
 
 

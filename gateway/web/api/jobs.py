@@ -11,16 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import cancellation, generation
-from gateway.errors import LimitReached, NotFound, ScopeMissing, Unauthenticated
+from gateway.errors import LimitReached, ScopeMissing, Unauthenticated
 from gateway.intake import Checked
 from gateway.job_view import public, summary
-from gateway.jobs import JOB_ID, Job
+from gateway.jobs import Job
 from gateway.lifecycle import JobState, Status, states_of
 from gateway.store.base import QueuePosition
 from gateway.tenants import Key, Scope
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.long_poll import until_final
+from gateway.web.api.owned import owned_job
 from gateway.web.api.posting import IDEMPOTENCY_KEY, accept, checking, saying_doubt
 from gateway.web.api.timeline import timeline_of
 from gateway.web.http.answers import json_answer
@@ -74,7 +75,8 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     if posted.replayed:
         headers |= REPLAYED
     if wait is None:
-        document = public(job, payload=payload, queue=queue_of(posted.position))
+        client_url = state_of(request).resources.settings.client_url
+        document = public(job, client_url=client_url, payload=payload, queue=queue_of(posted.position))
         return json_answer(document, 202, headers | _retry_after(posted.position))
     del payload  # free its memory, possibly a megabyte, while the client waits
     with contextlib.suppress(LimitReached, Unauthenticated, ScopeMissing):  # it was accepted: answer with it
@@ -92,7 +94,7 @@ async def check(request: Request, key: Key, _: Params) -> Response:
 
 async def show(request: Request, key: Key, params: Params) -> Response:
     """The job, immediately, or with `?wait=N` when it is finished, after N seconds at the latest."""
-    job = await owned(request, key.tenant)
+    job = await owned_job(request, key.tenant)
     job = await until_final(request, job, params[WAIT], key, Scope.JOBS_READ)
     return await _shown(state_of(request), job)
 
@@ -101,7 +103,8 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     """The tenant's jobs, newest first, without their payloads."""
     status, limit = params[STATUS], params[LIMIT]
     states = states_of(status) if status else list(JobState)
-    store = state_of(request).resources.jobs
+    resources = state_of(request).resources
+    store, client_url = resources.jobs, resources.settings.client_url
     found = await store.page(key.tenant, states, params[AFTER], limit)
     positions = await store.queue_positions(found.jobs)
     following = None
@@ -111,7 +114,8 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     listed: schemas.JobList = {
         "object": "list",
         "data": [
-            summary(job, queue_of(position)) for job, position in zip(found.jobs, positions, strict=True)
+            summary(job, client_url=client_url, queue=queue_of(position))
+            for job, position in zip(found.jobs, positions, strict=True)
         ],
         "has_more": found.more,
         "next": following,
@@ -125,7 +129,7 @@ async def cancel(request: Request, key: Key, _: Params) -> Response:
     state = state_of(request)
     resources = state.resources
     job = await cancellation.cancel(
-        await owned(request, key.tenant),
+        await owned_job(request, key.tenant),
         resources.jobs,
         resources.settlement,
         resources.environment,
@@ -136,7 +140,7 @@ async def cancel(request: Request, key: Key, _: Params) -> Response:
 
 async def deliveries(request: Request, key: Key, _: Params) -> Response:
     """All deliveries of the job, with every attempt."""
-    job = await owned(request, key.tenant)
+    job = await owned_job(request, key.tenant)
     found = await state_of(request).resources.deliveries.of_job(job.id)
     listed: schemas.DeliveryList = {
         "object": "list",
@@ -147,7 +151,7 @@ async def deliveries(request: Request, key: Key, _: Params) -> Response:
 
 async def timeline(request: Request, key: Key, _: Params) -> Response:
     """Everything that happened to the job, oldest first."""
-    job = await owned(request, key.tenant)
+    job = await owned_job(request, key.tenant)
     return json_answer(await read_timeline(state_of(request), job, operator=False))
 
 
@@ -158,24 +162,14 @@ async def read_timeline(state: State, job: Job, *, operator: bool) -> schemas.Ti
     return timeline_of(job, audit, owed, operator=operator)
 
 
-async def owned(request: Request, tenant: str) -> Job:
-    """The job in the path. NotFound if it does not exist or belongs to another tenant."""
-    name = request.path_params["job_id"]
-    if not JOB_ID.match(name):
-        raise NotFound("job", "of this form; ids look like job_ and 26 letters and digits")
-    job = await state_of(request).resources.jobs.read(name)
-    if job is None or job.tenant != tenant:
-        raise NotFound("job", name, expires=True)
-    return job
-
-
 async def _shown(
     state: State, job: Job, headers: Mapping[str, str] | None = None, pending_status: int = 200
 ) -> Response:
     """`pending_status`: HTTP status while the job is not finished."""
     store = state.resources.jobs
     payload, [position] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
-    document = public(job, payload=payload, queue=queue_of(position))
+    client_url = state.resources.settings.client_url
+    document = public(job, client_url=client_url, payload=payload, queue=queue_of(position))
     if job.final:
         return json_answer(document, 200, headers)
     return json_answer(document, pending_status, {**(headers or {}), **_retry_after(position)})

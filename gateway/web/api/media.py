@@ -17,7 +17,7 @@ from gateway.media.links import read_media_token
 from gateway.uploads import Upload
 from gateway.web.http.bodies import SLOWEST_BYTES_PER_SECOND
 from gateway.web.http.headers import headers_of
-from gateway.web.http.ranges import part_of, unchanged
+from gateway.web.http.ranges import unchanged, wanted_part
 from gateway.web.state import State, state_of
 
 #: Downloads at once: of one upload, which many jobs may name, and of all uploads of a tenant.
@@ -47,14 +47,14 @@ async def fetch(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers | {"content-length": str(upload.size)})
     media = state.resources.media
-    address = await media.sign(upload.key, _SIGNED_SECONDS, media_type=upload.media_type, filename=name)
+    address = await media.sign(upload.key, _SIGNED_SECONDS, media_type=upload.media_type, filename=None)
     if address is not None:
         return Response(status_code=302, headers={"location": address, "etag": etag})
-    part = part_of(given, upload.size, etag)
+    part = wanted_part(given, etag, upload.size)
     start, end = (part.start, part.end) if part else (0, upload.size)
     headers["content-length"] = str(end - start)
     if part:
-        headers["content-range"] = part.content_range
+        headers["content-range"] = f"bytes {start}-{end - 1}/{upload.size}"
     await media.size(upload.key)  # so that a missing file is a 404, and not a broken answer
     held = _places(state.held, upload)
     pieces = media.stream(upload.key, start, end)

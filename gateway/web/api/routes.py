@@ -8,6 +8,7 @@ from gateway.events import EventType
 from gateway.generation import GenerationRequest
 from gateway.tenants import Scope
 from gateway.web.api import callbacks, events, jobs, posting
+from gateway.web.api.content_routes import CONTENT
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.upload_routes import UPLOADS
 from gateway.web.api.webhook_routes import WEBHOOKS
@@ -167,6 +168,6 @@ CALLBACKS: Final = (
     ),
 )  # fmt: skip
 
-API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *UPLOADS, *WEBHOOKS, *CALLBACKS)
+API: Final[tuple[Operation, ...]] = (*JOBS, *CONTENT, *STREAMS, *UPLOADS, *WEBHOOKS, *CALLBACKS)
 #: What the door `jobs` opens. Everything else is for all doors.
 OF_JOBS: Final = (*JOBS, STREAMS[0])

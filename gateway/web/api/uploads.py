@@ -127,7 +127,7 @@ def view(state: State, upload: Upload) -> schemas.Upload:
     expires_at = None if upload.pins else upload.expires_at
     life_ms = int(resources.settings.upload_life_seconds * 1000)
     until = expires_at or resources.environment.now_ms() + life_ms
-    base = next(iter(resources.links.bases), None)
+    base = next(iter(resources.media_links.bases), None)
     return {
         "id": upload.id,
         "object": "upload",
@@ -137,7 +137,7 @@ def view(state: State, upload: Upload) -> schemas.Upload:
         "width": upload.width,
         "height": upload.height,
         "seconds": upload.seconds,
-        "url": resources.links.address(base, upload.id, -(-until // 1000)) if base else None,
+        "url": resources.media_links.address(base, upload.id, -(-until // 1000)) if base else None,
         "created_at": rfc3339(upload.created_at),
         "expires_at": rfc3339(expires_at),
     }

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from gateway.doors import vtrix_spec
 from gateway.doors.vtrix import VTRIX
 from gateway.tenants import Key, Scope
-from gateway.web.api import jobs, posting
+from gateway.web.api import posting
 from gateway.web.api.idempotency import REPLAYED
+from gateway.web.api.owned import owned_job
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, Reader, integer, text
 from gateway.web.http.rate_headers import rate_headers
@@ -69,9 +70,9 @@ async def create(request: Request, key: Key, params: Params) -> Response:
 
 async def show(request: Request, key: Key, _: Params) -> Response:
     """The job as a task, at once."""
-    job = await jobs.owned(request, key.tenant)
+    job = await owned_job(request, key.tenant)
     resources = state_of(request).resources
-    return json_answer(VTRIX.shown(job, await resources.jobs.payload(job), resources.link))
+    return json_answer(VTRIX.shown(job, await resources.jobs.payload(job), resources.result_link))
 
 
 async def list_models(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Requests for a part of a file (RFC 9110, section 14)."""
+"""Parts of a file: conditional requests and requests for a range (RFC 9110, 13 and 14)."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from typing import Final, NamedTuple
 from gateway.web.http.headers import Headers
 from gateway.web.http.problems import Refusal
 
-_ONE: Final = re.compile(rb"bytes=\s*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))\s*\Z")
+_RANGE: Final = re.compile(
+    rb"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))[ \t]*\Z", re.IGNORECASE
+)
+_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 
 
 class Part(NamedTuple):
-    """The bytes from `start` to before `end` of a file of `size` bytes."""
+    """The bytes from `start` to before `end`."""
 
     start: int
     end: int
-    size: int
-
-    @property
-    def content_range(self) -> str:
-        return f"bytes {self.start}-{self.end - 1}/{self.size}"
-
-
-def part_of(headers: Headers, size: int, etag: str) -> Part | None:
-    """The part that a GET asks for; None: the whole file, also for several parts, for a header that is no
-    range, and if the file is no longer the one of `If-Range`. Raises Refusal (416) if it has no such part."""
-    found = _ONE.match(headers.get(b"range", b""))
-    condition = headers.get(b"if-range")
-    if found is None or (condition is not None and condition.strip() != etag.encode()):
-        return None
-    first, last, suffix = found.groups()
-    if first is None:
-        start, end = max(0, size - int(suffix)), size
-    else:
-        start, end = int(first), min(size, int(last) + 1 if last else size)
-        if last and int(last) < start:
-            return None  # not a range
-    if start >= min(end, size):
-        refusal = Refusal(416, f"the file has {size} bytes; ask for some of these")
-        refusal.headers = {"content-range": f"bytes */{size}"}
-        raise refusal
-    return Part(start, end, size)
 
 
 def unchanged(headers: Headers, etag: str) -> bool:
-    """Whether the client has this version of the file already."""
-    given = headers.get(b"if-none-match", b"").decode("latin-1")
-    return any(one.strip().removeprefix("W/") in (etag, "*") for one in given.split(",")) if given else False
+    """Whether the client has this file already, by `If-None-Match`."""
+    given = headers.get(b"if-none-match", b"").strip()
+    return given == b"*" or etag.encode() in _TAG.findall(given)
+
+
+def wanted_part(headers: Headers, etag: str, size: int) -> Part | None:
+    """The part that the client wants; None: the whole file.
+
+    A range that is malformed, or that is a list, is ignored, as is one of another file (`If-Range`). Refusal
+    (416) if the file ends before the range begins.
+    """
+    found = _RANGE.match(headers.get(b"range", b""))
+    if found is None or headers.get(b"if-range", etag.encode()).strip() != etag.encode():
+        return None
+    first, last, suffix = (None if text is None else int(text) for text in found.groups())
+    if first is None:
+        assert suffix is not None
+        part = Part(max(0, size - suffix), size)
+    elif last is not None and last < first:
+        return None
+    else:
+        part = Part(first, size if last is None else min(last + 1, size))
+    if part.start >= part.end:
+        refused = Refusal(416, f"the file has {size} bytes; ask for a part of them, or for the whole file")
+        refused.headers = {"content-range": f"bytes */{size}"}
+        raise refused
+    return part

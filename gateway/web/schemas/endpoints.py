@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from gateway.delivery.headers import MAX_HEADERS
-from gateway.job_view import extensible
+from gateway.shapes import extensible
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS
 from gateway.web.http import problem_codes
 from gateway.web.schemas.jobs import ENDPOINT_ID, Count, Timestamp, Timings, Warning  # noqa: A004 - its name in the document
