@@ -122,6 +122,44 @@ class Fenced(Conflict):
     """Another worker has changed the record: a worker with an old epoch must stop."""
 
 
+class ContentRefused(GatewayError):
+    """The file of a result cannot be served. `problem` says why, with a stable code."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.param}: {problem.message}")
+        self.problem = problem
+
+
+class ResultNotReady(ContentRefused):
+    """The job is not finished, or its cover is still being made."""
+
+    retry_after_seconds = 5
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("job_id", "result_not_ready", message))
+
+
+class VariantUnavailable(ContentRefused):
+    """The result has no such file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("variant", "variant_unavailable", message))
+
+
+class ResultGone(ContentRefused):
+    """There is no copy, and the upstream's address is dead."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("variant", "result_gone", message))
+
+
+class LinkRefused(ContentRefused):
+    """A signed link has expired, or this service did not make it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("sig", "link_refused", message))
+
+
 class LimitReached(GatewayError):
     """A quota of the tenant is used up. `limit`: its name for programs, one of `problem_codes.LIMITS`."""
 

@@ -106,14 +106,14 @@ def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> E
     return _frozen(job, EventType.LATE_RESULT, payload, at, client_url)
 
 
-def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
+def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
     """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then."""
     changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
         at = job.created_at
-    return _frozen(replace(job, **changes), kind, payload, at, "")  # there is no result to address yet
+    return _frozen(replace(job, **changes), kind, payload, at, client_url)
 
 
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:

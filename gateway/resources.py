@@ -23,6 +23,7 @@ from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
+from gateway.store.asset_deletion import AssetDeletion
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
@@ -77,6 +78,7 @@ class Resources:
     tenant_events: RedisTenantEvents
     media: MediaStore
     blobs: InlineFiles
+    asset_deletion: AssetDeletion
     intake: Intake
     settlement: Settlement
     accounts: RedisAccounts
@@ -147,6 +149,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         tenant_events=RedisTenantEvents(redis, settings.client_url),
         media=media,
         blobs=blobs,
+        asset_deletion=AssetDeletion(scripts),
         intake=Intake(
             jobs,
             blobs,

@@ -163,7 +163,7 @@ class RedisTenantEvents:
     def _build(self, job: Job, entry: Entry, payload: str | None) -> bytes | None:
         try:
             if entry.type not in FINAL_TYPES:
-                return events.make_step(job, EventType(entry.type), payload).body
+                return events.make_step(job, EventType(entry.type), payload, self._client_url).body
             if EVENT_OF.get(job.state) != entry.type:
                 return None
             return events.make(job, payload, self._client_url).body

@@ -51,6 +51,8 @@ from gateway.web.streams.hub import Streams
 from gateway.web.streams.keepalive import KeepAlive
 
 _THREADS: Final = 64
+#: Requests by the links of one job. A player asks for a video in a few parts.
+_LINKS: Final = (10.0, 100)
 Handler = Callable[[Request], Awaitable[Response]]
 _TESTS_AT_ONCE: Final = 50
 #: Requests for the metrics of one client address: per second, and at once.
@@ -138,6 +140,7 @@ async def _open_state(
                 settings.tenant_request_rate, settings.tenant_request_burst, clock, "requests", shared.times
             ),
             metrics=Rate(*_METRICS, clock, "metrics", shared.times_of_strangers),
+            links=Rate(*_LINKS, clock, "links", shared.times_of_strangers),
             shared=shared,
             budget=ByteBudget(held=shared.held),
             journal=journal,

@@ -22,6 +22,8 @@ from gateway.web.state import state_of
 
 Document = dict[str, Any]
 Handler = Callable[[Request, Key, Params], Awaitable[Response]]
+#: Its key is None if the request has the parameter that may replace it.
+LinkedHandler = Callable[[Request, Key | None, Params], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -48,14 +50,15 @@ class Operation:
     a model, or the JSON schema of a body that the handler parses itself. `counted`: whether it counts for the
     tenant's rate of requests in this gateway; if not, it counts only when it is refused or replayed.
     `metered`: the kind of request as which it counts against the tenant's rate in all gateways, before the
-    handler runs.
+    handler runs. `signature`: a query parameter that may replace the key; then the handler is a
+    `LinkedHandler` that checks it.
     """
 
     method: str
     path: str
     id: str
     summary: str
-    handler: Handler | OpenHandler
+    handler: Handler | OpenHandler | LinkedHandler
     replies: Mapping[int, Reply]
     scopes: tuple[Scope, ...]
     tag: str = ""
@@ -70,6 +73,7 @@ class Operation:
     head: bool = True
     counted: bool = True
     metered: str | None = None
+    signature: Param[Any] | None = None
 
 
 #: The scopes of an operation that anybody may call.
@@ -123,6 +127,8 @@ def _handler_of(operation: Operation) -> _Endpoint:
     read = Reader(operation.query, operation.headers, hints=operation.hints).read
 
     async def serve(request: Request) -> Response:
+        if operation.signature is not None and operation.signature.name in request.query_params:
+            return await cast(LinkedHandler, operation.handler)(request, None, read(request))
         key = await auth.require(request, *scopes)
         if operation.counted:
             auth.limit_requests(state_of(request), key)

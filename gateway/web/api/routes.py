@@ -8,6 +8,7 @@ from gateway.events import EventType
 from gateway.generation import GenerationRequest
 from gateway.tenants import Scope
 from gateway.web.api import callbacks, events, jobs
+from gateway.web.api.content_routes import CONTENT
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, PUBLIC, RETRY_AFTER, Document, Operation, Reply
@@ -168,4 +169,4 @@ CALLBACKS: Final = (
     ),
 )  # fmt: skip
 
-API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *WEBHOOKS, *CALLBACKS)
+API: Final[tuple[Operation, ...]] = (*JOBS, *CONTENT, *STREAMS, *WEBHOOKS, *CALLBACKS)

@@ -33,6 +33,8 @@ FAULTS: Final = (
     *("not_an_object", "wire_form", "required", "wrong_type", "not_one_of", "out_of_range"),
     *("too_few", "too_many", "too_long", "blank", "unknown_model", "too_many_images_with_video"),
     *("off_peak_unavailable", "body_too_large", "not_yours_to_give"),
+    # files of results
+    *("result_not_ready", "variant_unavailable", "result_gone", "link_refused"),
     # URLs
     *("url_scheme", "url_characters", "url_userinfo", "url_host", "url_port", "url_fragment"),
     *("url_not_public", "address_refused"),
@@ -46,7 +48,14 @@ FAULTS: Final = (
 LIMITS: Final = (
     *("jobs", "checks", "webhook_changes", "requests"),  # rates
     *("jobs_waiting", "stored_bytes", "inline_media_bytes"),  # quotas, which all processes share
-    *("open_waits", "open_streams", "large_bodies", "test_events", "inspections"),  # at once, per process
+    *(
+        "open_waits",
+        "open_streams",
+        "open_downloads",
+        "large_bodies",
+        "test_events",
+        "inspections",
+    ),  # at once, per process
 )
 
 #: `log[].outcome` of a delivery. Repeated here because importing their source would load an HTTP client.

@@ -60,6 +60,8 @@ def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]
     detail = _INTERNAL if problem_type is INTERNAL else str(error)
     if isinstance(error, errors.InvalidRequest):
         return problem_type, detail_of(error.problems), error.problems
+    if isinstance(error, errors.ContentRefused):
+        return problem_type, detail, (error.problem,)
     return problem_type, detail, ()
 
 
@@ -71,7 +73,8 @@ def detail_of(problems: Sequence[Problem]) -> str:
 
 
 def _retry_after(error: GatewayError) -> int | None:
-    return error.retry_after_seconds if isinstance(error, errors.LimitReached | errors.Unavailable) else None
+    waiting = errors.LimitReached | errors.Unavailable | errors.ResultNotReady
+    return error.retry_after_seconds if isinstance(error, waiting) else None
 
 
 def _limit(error: GatewayError) -> str | None:

@@ -57,7 +57,7 @@ def _described(operation: Operation) -> Document:
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag or _TAGS[operation.scopes[0]]],
-        "security": [{"key": []}] if operation.scopes else [],
+        "security": _security(operation),
         "responses": {**replies, **_problems(operation)},
     }
     if description := _description(operation):
@@ -77,9 +77,17 @@ def _described(operation: Operation) -> Document:
     return made
 
 
+def _security(operation: Operation) -> list[Document]:
+    if not operation.scopes:
+        return []
+    return [{"key": []}] if operation.signature is None else [{"key": []}, {}]
+
+
 def _description(operation: Operation) -> str:
     scopes = " or ".join(f"`{scope}`" for scope in operation.scopes)
     needs = f"Needs the scope {scopes}." if scopes else ""
+    if operation.signature is not None:
+        needs = f"{needs} Or no key, but the `{operation.signature.name}` of a link."
     return f"{operation.description} {needs}".strip()
 
 

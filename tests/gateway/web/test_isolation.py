@@ -26,6 +26,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/endpoints/{endpoint_id}"): {"description": "mine"},
     ("POST", "/v1/endpoints/{endpoint_id}/rotate"): {},
     ("POST", "/v1/endpoints/{endpoint_id}/recover"): {"since": "2026-01-01T00:00:00Z"},
+    ("POST", "/v1/jobs/{job_id}/links"): {},
 }
 _ID = re.compile(r"\{(\w+)\}")
 
