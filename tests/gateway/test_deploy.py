@@ -74,6 +74,14 @@ def test_media_and_the_append_only_file_can_be_put_on_filesystems_of_their_own()
     assert "\n#VIDU_GATEWAY_REDIS=/" in example
 
 
+def test_what_is_linked_to_can_be_opened_by_the_published_ports() -> None:
+    found = compose("compose.sandbox.yaml")
+    [port] = compose("compose.yaml")["services"]["gateway"]["ports"]
+    for name in ("gateway", "workers"):
+        base = found["services"][name]["environment"]["GATEWAY_CLIENT_URL"]
+        assert base == f"http://{port.rpartition(':')[0]}"
+
+
 def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> None:
     for name in ("compose.yaml", "compose.sandbox.yaml"):
         for service in compose(name)["services"].values():
