@@ -47,8 +47,8 @@ _UPSTREAM_STOP_SECONDS = 80.0  # a submission to the real upstream may take a mi
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Without `upstream_url` the sandbox is the upstream; it serves a result for `result_seconds`. `processes`:
-    of the gateway, and of the workers if `workers` is None. `settings` override our defaults."""
+    """Without `upstream_url` the sandbox is the upstream; it serves a result for `result_seconds`.
+    `processes`: of the gateway, and of the workers if `workers` is None. `settings` override our defaults."""
 
     data_dir: Path
     port: int
