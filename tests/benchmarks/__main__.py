@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tests.benchmarks import (
     callbacks,
+    content,
     fanout,
     intake,
     large_posts,
@@ -32,6 +33,7 @@ Part = Callable[[], Found]
 PARTS: dict[str, Part] = {
     "intake": intake.measure,
     "posts": large_posts.measure,
+    "content": content.measure,
     "pipeline": pipeline.measure,
     "latency": fanout.latency,
     "hung": fanout.hung,
@@ -51,6 +53,7 @@ TARGETS = {
     "intake_ratio": Target(">=", 0.75),
     "intake_p99_ratio": Target("<=", 1.5),
     "livez_p99_ms_beside_large_posts": Target("<=", 50),
+    "content_first_byte_ms": Target("<", 20),
     "pipeline_ratio": Target(">=", 0.5),
     "pipeline_jobs_per_second": Target(">=", 400),
     "callback_to_webhook_p99_ratio": Target("<=", 3),
