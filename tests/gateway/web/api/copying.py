@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.assets import Asset, AssetState, Variant
+from gateway.dispatch import PREFIX
 from gateway.jobs import Job, to_fields
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
@@ -62,5 +63,6 @@ async def copied(
         media_type=_TYPES[variant],
         expires_at=now + 7 * DAY_MS,
     )
+    await resources.redis.zadd(f"{PREFIX}assets", {f"{job.id}:{variant}": now + 7 * DAY_MS})
     await resources.redis.hincrby(keys.tenant_usage(job.tenant), "results", len(raw))  # type: ignore[misc]
     return await put_asset(resources, job, variant, replace(asset, **changes))
