@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.benchmarks import (
     callbacks,
     fanout,
+    inline_files,
     intake,
     large_posts,
     million,
@@ -32,6 +33,7 @@ Part = Callable[[], Found]
 PARTS: dict[str, Part] = {
     "intake": intake.measure,
     "posts": large_posts.measure,
+    "inline": inline_files.measure,
     "pipeline": pipeline.measure,
     "latency": fanout.latency,
     "hung": fanout.hung,
@@ -51,6 +53,8 @@ TARGETS = {
     "intake_ratio": Target(">=", 0.75),
     "intake_p99_ratio": Target("<=", 1.5),
     "livez_p99_ms_beside_large_posts": Target("<=", 50),
+    "inline_ratio": Target(">=", 0.5),
+    "livez_p99_ms_beside_inline": Target("<=", 50),
     "pipeline_ratio": Target(">=", 0.5),
     "pipeline_jobs_per_second": Target(">=", 400),
     "callback_to_webhook_p99_ratio": Target("<=", 3),

@@ -21,7 +21,7 @@ REFERENCE = f"data:image/png;base64,{DATA}"
 PARTS = [
     *('"', "{", "}", "[", "]", ",", ":", " ", "\n", "1", "1e999", "NaN", "null", '"a":', '"images":['),
     *(f'"{REFERENCE}"', f'"{REFERENCE}",', f'"a":"{REFERENCE}"', f'"{REFERENCE}":1', f'x{REFERENCE}"'),
-    *(";base64,", DATA, DATA.replace("/", "\\/"), DATA.replace("+", "\\u002B"), DATA.replace("=", "\\u003d")),
+    *(f",{DATA}", DATA, DATA.replace("/", "\\/"), DATA.replace("+", "\\u002B"), DATA.replace("=", "\\u003d")),
     *(
         "\\",
         "\\\\",
@@ -117,8 +117,9 @@ def test_a_broken_document_has_the_problem_that_it_has_without_this(
         REFERENCE.replace("/", "\\/"),
         REFERENCE.replace("+", "\\u002B").replace("=", "\\u003D"),
         "".join(f"\\u{ord(character):04x}" for character in DATA).join(["data:image/png;base64,", ""]),
+        REFERENCE.replace("image/", "image\\/"),
     ],
-    ids=["plain", "PHP", ".NET", "all escaped"],
+    ids=["plain", "PHP", ".NET", "all escaped", "prefix escaped"],
 )
 def test_long_base64_is_taken_out_and_put_back_however_it_is_escaped(written: str) -> None:
     raw = f'{{"images": ["{written}", "https://example.com"], "payload": "{written}"}}'.encode()
@@ -144,11 +145,25 @@ def test_what_is_not_strict_base64_stays(string: str) -> None:
     assert long_base64.take_out(raw) == (raw, [])
 
 
+def test_the_prefix_may_have_any_form() -> None:
+    given = f"DATA:image/png;charset=utf-8; BASE64,{DATA}"
+    raw = json.dumps([given]).encode()
+    assert long_base64.take_out(raw)[1] == [DATA]
+    assert strict_json.loads(raw) == [given]
+
+
 def test_a_document_is_read_as_it_came_if_a_mark_is_in_a_key() -> None:
     raw = f'{{"{REFERENCE}": 1}}'.encode()
     rest, taken = long_base64.take_out(raw)
     assert not long_base64.put_back(json.loads(rest), taken)[1]
     assert strict_json.loads(raw) == {REFERENCE: 1}
+
+
+def test_a_hostile_document_is_not_searched_to_its_end() -> None:
+    small = b'["",' * 2 + b'"' + REFERENCE.encode() + b'"]]'
+    assert long_base64.take_out(small)[1] == [DATA]
+    large = b'["",' * 20_000 + b'"' + REFERENCE.encode() + b'"'
+    assert long_base64.take_out(large) == (large, [])
 
 
 LISTS = st.lists(st.sampled_from(["", "a\0b", REFERENCE, '"é' + REFERENCE]))
