@@ -13,9 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
-import orjson
-
-from gateway import generation
+from gateway import generation, long_base64
 from gateway.environment import Environment
 from gateway.errors import (
     BodyTooLarge,
@@ -286,7 +284,10 @@ def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
     del asked["door"]  # a client that moves to another door still finds its job
     if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
         given["options"] = asked
-    return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    digest = hashlib.sha256()
+    for piece in long_base64.dump(given):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _key_digest(key: str | None) -> str | None:

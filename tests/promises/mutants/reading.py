@@ -143,6 +143,41 @@ READING: Final = (
         (named("gateway/generation/data_uris", "a_wrong_form_is_named[URL-safe]"),),
     ),
     Mutant(
+        "long_strings_are_not_checked",
+        "gateway/long_base64.py",
+        "_base64",
+        "        pybase64.b64decode(text, validate=True)\n",
+        "",
+        "a long string with a control character, which is not JSON, is read all the same",
+        (
+            named(
+                "gateway/long_base64", "any_document_has_the_value_and_the_problem_that_it_has_without_this"
+            ),
+        ),
+    ),
+    Mutant(
+        "marks_of_a_client_are_ours",
+        "gateway/long_base64.py",
+        "take_out",
+        "not taken or any(_RAW_MARK in part or _ESCAPED_MARK in part for part in kept)",
+        "not taken",
+        "a text with DEL beside a file is answered with 500, or becomes the file",
+        (
+            named(
+                "gateway/long_base64", "any_document_has_the_value_and_the_problem_that_it_has_without_this"
+            ),
+        ),
+    ),
+    Mutant(
+        "marks_in_keys_stay",
+        "gateway/long_base64.py",
+        "put_back",
+        "count == len(taken)",
+        "True",
+        "a duplicate key is accepted if it is long, and messages show the mark",
+        (named("gateway/long_base64", "a_document_is_read_as_it_came_if_a_mark_is_in_a_key"),),
+    ),
+    Mutant(
         "blank_is_white_space",
         "gateway/generation/texts.py",
         "is_blank",
