@@ -13,6 +13,7 @@ from redis.asyncio import ConnectionPool, Redis
 from gateway import crash_points, tracing
 from gateway.dispatch import Role
 from gateway.environment import Environment
+from gateway.generation.inspection import can_inspect
 from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
 from gateway.local.shared_memory import Shared
@@ -20,9 +21,10 @@ from gateway.media.base import MediaStore
 from gateway.media.folder import FolderStore
 from gateway.media.inline import InlineFiles
 from gateway.settings import Settings
-from gateway.settlement import Settlement
+from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
+from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
@@ -77,6 +79,7 @@ class Resources:
     tenant_events: RedisTenantEvents
     media: MediaStore
     blobs: InlineFiles
+    assets: RedisAssets
     intake: Intake
     settlement: Settlement
     accounts: RedisAccounts
@@ -114,6 +117,11 @@ async def open_resources(
         await pool.disconnect()
 
 
+def mirroring_of(settings: Settings) -> Mirroring | None:
+    """How results are copied; None if they are not."""
+    return Mirroring(int(settings.result_life_seconds * 1000), can_inspect()) if settings.mirror else None
+
+
 def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
@@ -147,6 +155,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         tenant_events=RedisTenantEvents(redis),
         media=media,
         blobs=blobs,
+        assets=RedisAssets(redis, scripts, roles, settings.tenant_results_bytes_max),
         intake=Intake(
             jobs,
             blobs,
@@ -162,7 +171,9 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             settings.deadlines(),
             inspections(shared.held),
         ),
-        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
+        settlement=Settlement(
+            jobs, blobs, environment, int(settings.late_watch_seconds * 1000), mirroring_of(settings)
+        ),
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),

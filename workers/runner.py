@@ -14,6 +14,7 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.background import cancel_all
+from gateway.delivery.download import Downloader, open_result_guard
 from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
@@ -30,6 +31,7 @@ from workers.confirm import Confirmer
 from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
+from workers.mirror import Mirrorer
 from workers.probe import Prober
 from workers.recoveries import Recoverer
 from workers.retention import Retention
@@ -135,6 +137,14 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             resolver=SystemResolver(names),
             reach=resources.environment.reach,
         ) as deliverer,
+        Downloader(
+            await open_result_guard(settings, names),
+            SystemResolver(names),
+            pool_size=settings.mirror_slots,
+            max_bytes=settings.mirror_max_bytes,
+            stall_seconds=settings.mirror_stall_seconds,
+            total_seconds=settings.mirror_timeout_seconds,
+        ) as downloader,
     ):
         upstreams = {
             account.limits.name: await stack.enter_async_context(
@@ -173,12 +183,16 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 tracer=r.tracer,
                 networks=r.tenants.networks,
             ),
+            "mirrorer": Mirrorer(
+                r.jobs, r.assets, r.media, downloader, upstreams, r.environment, settings, tracer=r.tracer
+            ),
         }
 
 
 def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:
     slots = settings.roles()[role].slots
-    timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    call = max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    timeout = _SLACK_SECONDS + (2 * settings.mirror_timeout_seconds if role is Role.MIRROR else call)
     redis = ArqRedis(pool, default_queue_name=queue_name(role))
     return WakeWorker(
         [func(FUNCTIONS[role], name=role, timeout=timeout)],

@@ -64,9 +64,14 @@ async def _probe(file: InlineMedia) -> Fault | None:
 
 
 async def _run(file: InlineMedia) -> tuple[int | None, bytes]:
-    """The probe's exit code and output."""
+    return await run_isolated(_PROBE, file.extension, raw=file.raw)
+
+
+async def run_isolated(probe: Path, *arguments: str, raw: bytes = b"") -> tuple[int | None, bytes]:
+    """Runs a script of ours that gets `raw` on stdin, in a process that inherits nothing. Its exit code and
+    output. Raises Unavailable if it did not run, or not to its end."""
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    command = (sys.executable, "-I", str(_PROBE), file.extension)
+    command = (sys.executable, "-I", str(probe), *arguments)
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
         process = await asyncio.create_subprocess_exec(
@@ -76,7 +81,7 @@ async def _run(file: InlineMedia) -> tuple[int | None, bytes]:
         raise Unavailable(f"the inspection of media could not be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(_WALL_SECONDS):
-            output, _ = await process.communicate(file.raw)
+            output, _ = await process.communicate(raw)
     except TimeoutError as error:
         raise Unavailable("the inspection of media took too long on this machine") from error
     finally:

@@ -29,6 +29,9 @@ QUARANTINE = f"{PREFIX}quarantine"
 HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
 UNANSWERED = f"{PREFIX}unanswered"
+ASSETS = f"{PREFIX}assets"
+ASSETS_PENDING = f"{PREFIX}assets:pending"
+ASSETS_DYING = f"{PREFIX}assets:dying"
 ACCOUNT_INFLIGHT = f"{PREFIX}submit:account_inflight"
 
 
