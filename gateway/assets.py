@@ -16,6 +16,8 @@ import orjson
 
 #: A field of the job's record starts with it; the rest is the variant.
 FIELD: Final = "asset:"
+#: The folder of the copies in the media store: `results/<job id>/<variant>.<extension>`.
+FOLDER: Final = "results"
 
 
 class Variant(StrEnum):

@@ -53,6 +53,7 @@ from gateway.tracing import Tracer
 #: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
 #: default of 700 the collector would run several times for each request.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
+_DYING_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,12 @@ def mirroring_of(settings: Settings) -> Mirroring | None:
     return Mirroring(int(settings.result_life_seconds * 1000), can_inspect()) if settings.mirror else None
 
 
+def dying_ms_of(settings: Settings) -> int:
+    """How long before it is taken to be dead an address counts as dying: a quarter of its life, at most
+    fifteen minutes."""
+    return int(min(settings.result_life_seconds / 4, _DYING_SECONDS) * 1000)
+
+
 def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
@@ -147,7 +154,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
-        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
+        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT], dying_ms_of(settings)),
         samples=RedisSamples(redis, scripts),
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),

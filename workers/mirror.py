@@ -36,8 +36,6 @@ from workers.leases import renewed
 from workers.store_retry import persist
 from workers.task_status import is_of
 
-#: Of the copies, in the media store.
-FOLDER: Final = "results"
 _SCHEDULE_SECONDS: Final = (5.0, 30.0, 120.0, 600.0)  # the last one is repeated
 _JITTER: Final = 0.1
 #: How often an address may be gone while its task still names it: a new one may not be everywhere yet.
@@ -184,7 +182,7 @@ class _Attempt:
 
     async def _store(self, got: Downloaded, path: Path) -> None:
         extension = str(sniff(got.head))
-        key = f"{FOLDER}/{self.job.id}/{self.variant}.{extension}"
+        key = f"{assets.FOLDER}/{self.job.id}/{self.variant}.{extension}"
         # a worker that lost its lease must not replace what another has stored
         if not await persist(lambda: self.by.jobs.renew(self.ticket), self.by.environment):
             raise _Stale

@@ -28,6 +28,7 @@ from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.arq_worker import WakeWorker
 from workers.confirm import Confirmer
+from workers.copy_retention import CopyRetention
 from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
@@ -105,6 +106,9 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
+        asyncio.create_task(
+            CopyRetention(r.jobs, r.assets, r.media, r.environment).run(), name="copy retention"
+        ),
     ]
     if r.settings.public_url:
         gap = r.settings.callback_gap_seconds

@@ -92,11 +92,18 @@ class RedisAssets:
         )
         return Recorded(await self._scripts.run("record_copy", [keys.job(job.id)], [arguments.dump(order)]))
 
-    async def expired(self, limit: int) -> list[tuple[str, Variant]]:
-        """Job and variant of copies whose time has passed, oldest first."""
+    async def lead(self, task: str, seconds: float) -> bool:
+        """True for only one caller in this many seconds, for each task."""
+        lock = f"{keys.ASSETS}:{task}"
+        return bool(await self._scripts.run("acquire_leadership", [lock], [int(seconds * 1000)]))
+
+    async def expired(self, limit: int, skip: int = 0) -> list[tuple[str, Variant]]:
+        """Job and variant of copies whose time has passed, oldest first, without the first `skip`."""
         with store_errors():
             seconds, _ = await self._redis.time()
-            found: list[str] = await self._redis.zrangebyscore(keys.ASSETS, "-inf", seconds * 1000, 0, limit)
+            found: list[str] = await self._redis.zrangebyscore(
+                keys.ASSETS, "-inf", seconds * 1000, skip, limit
+            )
         return [(name, Variant(word)) for name, _, word in (one.partition(":") for one in found)]
 
     async def expire(self, job_id: str, variant: Variant, asset: Asset | None) -> bool:

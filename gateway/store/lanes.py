@@ -1,4 +1,4 @@
-"""Operations on the lanes of the three roles, for the sweep, the dispatcher and operators."""
+"""Operations on the lanes of all roles, for the sweep, the dispatcher and operators."""
 
 from __future__ import annotations
 

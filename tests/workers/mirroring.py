@@ -86,7 +86,9 @@ class MirrorRig:
     results: Results
     mirrorer: Mirrorer
 
-    async def completed(self, *, covers: bool = False, life_seconds: float = LIFE_SECONDS, **names: str) -> Job:
+    async def completed(
+        self, *, covers: bool = False, life_seconds: float = LIFE_SECONDS, **names: str
+    ) -> Job:
         """A completed job whose files are `names` of `Results.output`; by default, one video."""
         r = self.rig.resources
         settlement = replace(r.settlement, mirroring=Mirroring(int(life_seconds * 1000), covers))

@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.assets import AssetState, Variant
-from gateway.dispatch import Role
 from gateway.lifecycle import JobState
-from gateway.store import keys
 from tests.workers.conftest import Rig
-from tests.workers.mirroring import MirrorRig, mirroring, movie, picture, sends
+from tests.workers.mirroring import MirrorRig, mirroring, movie, sends
 
 
 @pytest.fixture

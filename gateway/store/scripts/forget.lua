@@ -5,9 +5,9 @@
 --       events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
 --
 -- Removes its record, payload and event stream, its events and deliveries, its idempotency key, and its entry in every
--- index, `retention_ms` after it became final. Files of its copies are left to the sweep of the workers. A job with a pending delivery, or that is watched for a late result, is
+-- index, `retention_ms` after it became final. A job with a pending delivery, or that is watched for a late result, is
 -- checked again in `again_ms`; so is any job if `later` is true. Everything is read before anything is removed, so that
--- a record that cannot be read raises an error and stays complete.
+-- a record that cannot be read raises an error and stays complete. The files of its copies are left to a sweep.
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
 local key = KEYS[1]
