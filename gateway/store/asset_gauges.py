@@ -27,8 +27,8 @@ class AssetGauges:
 async def asset_gauges(
     redis: Redis, counts: Mapping[str, int], oldest: Sequence[tuple[str, float]], now: float, dying_ms: int
 ) -> AssetGauges:
-    """`counts`: all of {gw}:counts; `oldest`: the head of the index of what is to be copied. `now`, `dying_ms`:
-    ms. Asks Redis only while something is to be copied."""
+    """`counts`: all of {gw}:counts; `oldest`: the head of the index of what is to be copied. `now` and
+    `dying_ms`: ms. Asks Redis only while something is to be copied."""
     dying, waited = 0, 0.0
     if oldest:
         waited = max(0.0, now - oldest[0][1]) / 1000

@@ -99,7 +99,7 @@ class Gauges:
     timings: dict[str, Timing] = field(default_factory=dict)
     due_seconds: float = 0.0
     unknown_statuses: dict[str, float] = field(default_factory=dict)
-    assets: AssetGauges = AssetGauges()
+    assets: AssetGauges = field(default_factory=AssetGauges)
 
 
 @dataclass(frozen=True, slots=True)
