@@ -8,6 +8,7 @@ because of its copies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -105,9 +106,9 @@ class _Attempt:
         except (Unavailable, OSError) as error:
             await self._failed(Reason.STORE_AWAY, str(error))
         except _Stale:
-            self._log().warning("copy_stale")
+            self._log.warning("copy_stale")
         finally:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await asyncio.to_thread(_remove, path)
 
     async def _check_room(self, more: int) -> None:
         space = await self.by.media.space()
@@ -123,7 +124,7 @@ class _Attempt:
             fresh = await self._fresh_address()
             if fresh is None or fresh == url:
                 raise
-        self._log().info("address_renewed")
+        self._log.info("address_renewed")
         life_ms = int(self.by.settings.result_life_seconds * 1000)
         self.asset = replace(self.asset, url=fresh, dies_at=self.by.environment.now_ms() + life_ms)
         return await self._fetch(fresh, path)
@@ -170,7 +171,7 @@ class _Attempt:
         except (NoFrame, NotFound) as error:
             raise DownloadFailed(Reason.NO_FRAME, str(error)) from error
         finally:
-            await asyncio.to_thread(clip.unlink, missing_ok=True)
+            await asyncio.to_thread(_remove, clip)
         await asyncio.to_thread(path.write_bytes, picture)
         return Downloaded(len(picture), hashlib.sha256(picture).hexdigest(), picture[:HEAD_BYTES])
 
@@ -204,7 +205,7 @@ class _Attempt:
             await self.by.media.drop(key)
         if recorded is Recorded.FULL:
             raise DownloadFailed(Reason.TENANT_FULL)
-        self._log().info("copied", record=recorded, bytes=got.size, tries=stored.tries)
+        self._log.info("copied", record=recorded, bytes=got.size, tries=stored.tries)
 
     def _waiting(self) -> list[Variant]:
         """What can be made once this file is stored: a cover without an address of its own."""
@@ -227,7 +228,7 @@ class _Attempt:
             lost = Asset(AssetState.FAILED, reason=Reason.NO_VIDEO)
             recorded = await self._record(failed, reason, gives_up=dict.fromkeys(self._waiting(), lost))
         again = None if retry_in_ms is None else retry_in_ms / 1000
-        self._log().warning(
+        self._log.warning(
             "copy_failed", reason=reason, detail=detail, record=recorded, again_in_seconds=again
         )
 
@@ -252,6 +253,7 @@ class _Attempt:
             self.by.environment,
         )
 
+    @property
     def _log(self) -> Any:
         return structlog.get_logger().bind(job=self.job.id, tenant=self.job.tenant, variant=self.variant)
 
@@ -259,3 +261,8 @@ class _Attempt:
 def _is_whole(path: Path) -> bool:
     with path.open("rb") as file:
         return is_whole(file)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a sweep removes what is left in this folder
+        path.unlink(missing_ok=True)
