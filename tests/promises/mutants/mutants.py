@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.promises.mutants.copies import COPIES
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
 from tests.promises.mutants.limits import LIMITS
@@ -11,6 +12,6 @@ from tests.promises.mutants.reading import READING
 from tests.promises.mutants.submission import SUBMISSION
 from tests.promises.mutants.truth import TRUTH
 
-PLANTED: Final = (*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *TRUTH)
+PLANTED: Final = (*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *TRUTH, *COPIES)
 #: By name.
 MUTANTS: Final = {mutant.name: mutant for mutant in PLANTED}
