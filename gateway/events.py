@@ -22,6 +22,7 @@ class EventType(StrEnum):
     FAILED = "job.failed"
     CANCELED = "job.canceled"
     LATE_RESULT = "job.late_result"  #: after job.failed: the task was completed after all; the state stays
+    MIRRORED = "job.mirrored"  #: the video is copied, and each other file is copied or given up
 
 
 EVENT_OF: Final = {
@@ -51,6 +52,7 @@ _NOT_FINISHED_YET: Final[dict[str, Any]] = {
     "finished_at": None,
     "late": None,
     "cancel_wished_at": None,
+    "mirrored_at": None,
 }
 _NOT_SENT_YET: Final[dict[str, Any]] = {
     "task_id": None,
@@ -107,7 +109,10 @@ def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> E
 
 
 def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
-    """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then."""
+    """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then.
+    That of the copies shows the job as it is."""
+    if kind is EventType.MIRRORED:
+        return _frozen(job, kind, payload, job.mirrored_at or job.created_at, client_url)
     changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:

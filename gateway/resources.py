@@ -14,6 +14,7 @@ from gateway import crash_points, tracing
 from gateway.dispatch import Role
 from gateway.doors.base import Link, ResultLinks
 from gateway.environment import Environment
+from gateway.generation.inspection import can_inspect
 from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
 from gateway.local.shared_memory import Shared
@@ -22,10 +23,11 @@ from gateway.media.inline import InlineFiles
 from gateway.media.links import MediaLinks
 from gateway.media.opening import open_store
 from gateway.settings import Settings
-from gateway.settlement import Settlement
+from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
 from gateway.store.asset_deletion import AssetDeletion
+from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
@@ -57,6 +59,7 @@ from gateway.use_of_uploads import UsesOfUploads
 #: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
 #: default of 700 the collector would run several times for each request.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
+_DYING_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Resources:
     uploads: RedisUploads
     media_links: MediaLinks
     asset_deletion: AssetDeletion
+    assets: RedisAssets
     intake: Intake
     settlement: Settlement
     result_link: Link
@@ -124,6 +128,17 @@ async def open_resources(
         await pool.disconnect()
 
 
+def mirroring_of(settings: Settings) -> Mirroring | None:
+    """How results are copied; None if they are not."""
+    return Mirroring(int(settings.result_life_seconds * 1000), can_inspect()) if settings.mirror else None
+
+
+def dying_ms_of(settings: Settings) -> int:
+    """How long before it is taken to be dead an address counts as dying: a quarter of its life, at most
+    fifteen minutes."""
+    return int(min(settings.result_life_seconds / 4, _DYING_SECONDS) * 1000)
+
+
 def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
@@ -160,7 +175,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
-        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
+        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT], dying_ms_of(settings)),
         samples=RedisSamples(redis, scripts),
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
@@ -171,6 +186,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         uploads=uploads,
         media_links=settings.media_links(),
         asset_deletion=AssetDeletion(scripts),
+        assets=RedisAssets(redis, scripts, roles, settings.tenant_results_bytes_max),
         intake=Intake(
             jobs,
             blobs,
@@ -188,7 +204,13 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
         ),
         settlement=Settlement(
-            jobs, blobs, environment, int(settings.late_watch_seconds * 1000), link, settings.client_url
+            jobs,
+            blobs,
+            environment,
+            int(settings.late_watch_seconds * 1000),
+            link=link,
+            client_url=settings.client_url,
+            mirroring=mirroring_of(settings),
         ),
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),

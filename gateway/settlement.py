@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 import structlog
 
-from gateway import events
+from gateway import assets, events
+from gateway.assets import Asset, AssetState, Variant
 from gateway.dispatch import Ticket
 from gateway.doors import DOORS
 from gateway.doors.base import Link, no_link
@@ -23,6 +24,7 @@ from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
+from gateway.store.asset_effects import CopyAssets
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effect_base import Effect
 from gateway.store.effects import (
@@ -48,10 +50,19 @@ def unpaid(job: Job) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirroring:
+    """How results are copied. `life_ms`: how long the upstream's addresses are taken to live. `covers`:
+    whether a worker can make a cover from a video that comes without one."""
+
+    life_ms: int
+    covers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
     addresses of results, for callback URLs of jobs that came through a door. `client_url`: the base URL of
-    the gateway for clients, for the addresses in events."""
+    the gateway for clients, for the addresses in events. `mirroring`: None if results are not copied."""
 
     jobs: JobStore
     blobs: InlineFiles
@@ -59,6 +70,7 @@ class Settlement:
     late_watch_ms: int = 86_400_000
     link: Link = no_link
     client_url: str = ""
+    mirroring: Mirroring | None = None
 
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
@@ -72,6 +84,8 @@ class Settlement:
             "warnings": _warnings(job, snapshot),
         }
         effects: list[Effect] = [Finish(done)]
+        if copies := self._copies(snapshot):
+            effects.append(CopyAssets(copies))
         if snapshot.task_id:
             effects.append(ChooseTask(snapshot.task_id))
         if (took_ms := self._took_ms(job)) is not None:
@@ -136,11 +150,27 @@ class Settlement:
             "metadata": snapshot.metadata,
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
-        after, payload = replace(job, **_present(fields)), await self.jobs.payload(job)
-        event = events.make_late(after, payload, now, self.client_url)
-        noting = AddLateResult(fields, event, None if job.door in DOORS else job.callback_url)
-        late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
+        copies = self._copies(snapshot)
+        after = replace(job, **_present(fields), assets=copies)
+        event = events.make_late(after, await self.jobs.payload(job), now, self.client_url)
+        callback_url = None if job.door in DOORS else job.callback_url
+        effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
+        effects += [CopyAssets(copies)] if copies else []
+        late = Transition(JobEvent.LATE_SUCCESS, effects=[*effects, Tally(["late_results|told"])])
         return await self.jobs.apply(job, late)
+
+    def _copies(self, snapshot: Snapshot) -> dict[Variant, Asset]:
+        """The files of the result, all to be copied; none if results are not copied."""
+        if self.mirroring is None:
+            return {}
+        dies_at = self.environment.now_ms() + self.mirroring.life_ms
+        copies = {
+            variant: Asset(AssetState.PENDING, url, dies_at)
+            for variant, url in assets.addresses(snapshot.output).items()
+        }
+        if copies and self.mirroring.covers:
+            copies.setdefault(Variant.COVER, Asset(AssetState.PENDING))
+        return copies
 
     async def _settle(
         self, job: Job, ending: Transition, fields: dict[str, Any], tally: Sequence[str] = ()
@@ -152,7 +182,9 @@ class Settlement:
         finished_at = max(self.environment.now_ms(), job.created_at)
         effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
         if target is not job.state:
-            after = replace(job, state=target, finished_at=finished_at, **_present(fields))
+            copying = ending.find(CopyAssets)
+            copies = dict(copying.assets) if copying else {}
+            after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
             payload = await self.jobs.payload(job)
             event = events.make(after, payload, self.client_url)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))

@@ -1,4 +1,4 @@
-"""`python -m workers [--role submit|confirm|deliver]... [--processes N]`: the processes that do the work."""
+"""`python -m workers [--role submit|confirm|deliver|mirror]... [--processes N]`: what does the work."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.background import cancel_all
+from gateway.delivery.download import Downloader, open_result_guard
 from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
@@ -29,9 +30,11 @@ from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.arq_worker import WakeWorker
 from workers.confirm import Confirmer
+from workers.copy_retention import CopyRetention
 from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
+from workers.mirror import Mirrorer
 from workers.probe import Prober
 from workers.recoveries import Recoverer
 from workers.retention import Retention
@@ -110,6 +113,9 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
         asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
+        asyncio.create_task(
+            CopyRetention(r.jobs, r.assets, r.media, r.environment).run(), name="copy retention"
+        ),
     ]
     if r.settings.public_url:
         gap = r.settings.callback_gap_seconds
@@ -142,6 +148,14 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             resolver=SystemResolver(names),
             reach=resources.environment.reach,
         ) as deliverer,
+        Downloader(
+            await open_result_guard(settings, names),
+            SystemResolver(names),
+            pool_size=settings.mirror_slots,
+            max_bytes=settings.mirror_max_bytes,
+            stall_seconds=settings.mirror_stall_seconds,
+            total_seconds=settings.mirror_timeout_seconds,
+        ) as downloader,
     ):
         upstreams = {
             account.limits.name: await stack.enter_async_context(
@@ -180,12 +194,16 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 tracer=r.tracer,
                 networks=r.tenants.networks,
             ),
+            "mirrorer": Mirrorer(
+                r.jobs, r.assets, r.media, downloader, upstreams, r.environment, settings, tracer=r.tracer
+            ),
         }
 
 
 def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:
     slots = settings.roles()[role].slots
-    timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    call = max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    timeout = _SLACK_SECONDS + (2 * settings.mirror_timeout_seconds if role is Role.MIRROR else call)
     redis = ArqRedis(pool, default_queue_name=queue_name(role))
     return WakeWorker(
         [func(FUNCTIONS[role], name=role, timeout=timeout)],

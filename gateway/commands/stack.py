@@ -157,7 +157,7 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedPro
         "callback-style": plan.callback_style,
         "processes": "1",
     }
-    if plan.result_seconds is not None and mirrors():
+    if plan.result_seconds is not None:
         options["result-seconds"] = f"{plan.result_seconds:g}"
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     command = (sys.executable, "-m", "gateway.sandbox", *arguments)
@@ -200,12 +200,11 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "UPSTREAM_KEY": _upstream_key(plan),
         "MEDIA_URL": (plan.data_dir / "blobs").resolve().as_uri(),
         "BLOB_DIR": "blobs",  # as if it were not set
+        "MIRROR": os.environ.get("GATEWAY_MIRROR", "1"),
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
         "DRAIN_SECONDS": "0",  # there is no load balancer here
     }
-    if mirrors():
-        settings["MIRROR"] = os.environ.get("GATEWAY_MIRROR", "1")
     if plan.sandbox_url:
         settings["ALLOW_PRIVATE_MEDIA_URLS"] = "1"
     if plan.sandbox_url and _is_loopback(plan.host) and "GATEWAY_DELIVERY_NETWORKS" not in os.environ:
@@ -215,13 +214,6 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
     chosen = {**defaults, **plan.settings}
     inherited = {name: value for name, value in os.environ.items() if name.removesuffix(FILE) not in chosen}
     return inherited | chosen
-
-
-def mirrors() -> bool:
-    """Whether results are copied into the media store."""
-    from gateway.settings import Settings  # imported late because it takes long
-
-    return "mirror" in Settings.model_fields
 
 
 def _is_loopback(host: str) -> bool:

@@ -263,16 +263,20 @@ async def open_guard(
 
 
 def own_addresses(
-    settings: Settings, store_places: Callable[[], Sequence[tuple[str, int]]] = list
+    settings: Settings,
+    store_places: Callable[[], Sequence[tuple[str, int]]] = list,
+    *,
+    upstream: bool = True,
 ) -> OwnAddresses:
     """The gateway's listening address, its public URL, the upstream (also the sandbox) and Redis.
+    `upstream`: whether it counts.
 
     On ports 80 and 443, one address often serves many names through an ingress, also those of subscribers.
     For these ports, only the name in a URL counts, not its address.
     """
     places, names = [(settings.host, settings.port)], []
     try:
-        for url in filter(None, (settings.public_url, settings.upstream_url)):
+        for url in filter(None, (settings.public_url, settings.upstream_url if upstream else "")):
             host, port, _ = _parts(url)
             names.append((host, port))
             if port not in _WEB_PORTS.values() or _is_address(host):

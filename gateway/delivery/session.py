@@ -1,4 +1,5 @@
-"""The aiohttp session of deliveries: what it sends in every request, and what it notes about each.
+"""The aiohttp session of deliveries and downloads: what it sends in every request, and what it notes about
+each.
 
 It sends the target of a URL unchanged, keeps the start of each reply as it came, gives each connection to the
 request's `ConnectionHolder`, and reports each step to its `Stopwatch`.
@@ -30,7 +31,6 @@ _KEEPALIVE_SECONDS: Final = 4.0
 _HEADERS: Final = {
     "User-Agent": f"vidu-gateway/{version('vidu-gateway')}",
     "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
 }
 
 
@@ -42,8 +42,11 @@ def open_session(
     pool_size: int,
     timeout: aiohttp.ClientTimeout,
     ssl_context: ssl.SSLContext,
+    read_bytes: int = READ_LIMIT_BYTES,
+    media_type: str | None = "application/json",
 ) -> aiohttp.ClientSession:
-    """A session of at most `pool_size` connections. `keep`: whether it keeps them for later requests. Pass a
+    """A session of at most `pool_size` connections. `keep`: whether it keeps them for later requests.
+    `read_bytes`: how much of a reply it reads ahead. `media_type`: of the bodies that it sends. Pass a
     `Stopwatch` as the trace context of each request."""
     return aiohttp.ClientSession(
         connector=_Connector(
@@ -57,11 +60,11 @@ def open_session(
         ),
         request_class=_HeldRequest,
         timeout=timeout,
-        headers=_HEADERS,
+        headers=_HEADERS | ({"Content-Type": media_type} if media_type else {}),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
-        read_bufsize=READ_LIMIT_BYTES,
+        read_bufsize=read_bytes,
         trace_configs=[_trace_config()],
     )
 

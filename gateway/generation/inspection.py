@@ -66,7 +66,7 @@ class Facts(NamedTuple):
 async def inspect_file(file: BinaryIO, kind: Kind, extension: str, max_seconds: float) -> Facts | Fault:
     """What a file is, or what is wrong with it. The child maps the file; nothing is read here. Raises
     `Unavailable` as `inspect` does."""
-    code, output = await _run(extension, file)
+    code, output = await run_isolated(_PROBE, extension, source=file)
     if (fault := _failure(code)) is not None:
         return fault
     if code != 0 or len(output) != FACTS.size:
@@ -91,7 +91,7 @@ async def inspect(media: Sequence[InlineMedia]) -> list[Problem]:
 
 
 async def _probe(file: InlineMedia) -> Fault | None:
-    code, output = await _run(file.extension, file.raw)
+    code, output = await run_isolated(_PROBE, file.extension, source=file.raw)
     if (fault := _failure(code)) is not None:
         return fault
     if code != 0 or len(output) != FACTS.size:
@@ -106,10 +106,13 @@ def _failure(code: int | None) -> Fault | None:
     return _TOO_LARGE if code in _TOO_LARGE_CODES else None
 
 
-async def _run(extension: str, source: bytes | BinaryIO) -> tuple[int | None, bytes]:
-    """The probe's exit code and output. `source`: the file, or its bytes."""
+async def run_isolated(
+    probe: Path, *arguments: str, source: bytes | BinaryIO = b""
+) -> tuple[int | None, bytes]:
+    """Runs a script of ours that gets a file, or its bytes, on stdin, in a process that inherits nothing
+    else. Its exit code and output. Raises Unavailable if it did not run, or not to its end."""
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    command = (sys.executable, "-I", str(_PROBE), extension)
+    command = (sys.executable, "-I", str(probe), *arguments)
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     raw = source if isinstance(source, bytes) else None
     try:

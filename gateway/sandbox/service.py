@@ -45,7 +45,10 @@ class Sandbox:
         self, spec: TaskSpec, base_url: str, faults: Mapping[str, Fault], dialect: Dialect, account: str
     ) -> Task:
         """Creates and charges a task; `runner.start` then starts it."""
-        task = new_task(spec, self.options.public_url or base_url, faults, self.environment, dialect, account)
+        options, base_url = self.options, self.options.public_url or base_url
+        task = new_task(
+            spec, base_url, faults, self.environment, dialect, account, result_seconds=options.result_seconds
+        )
         self.tasks[task.id] = task
         return task
 

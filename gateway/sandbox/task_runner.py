@@ -109,6 +109,12 @@ class TaskRunner:
         task.end(self._environment.clock(), None if "no_url" in task.faults else files, failure)
         self._on_change(task)
         self._queue.leave(task.id)
+        if self._options.result_seconds is not None and task.files and task.files.film != PLACEHOLDER:
+            asyncio.get_running_loop().call_later(self._options.result_seconds, self._drop, task.files)
+
+    def _drop(self, files: Files) -> None:
+        for name in filter(None, (files.film, files.marked, files.cover)):
+            (self._options.files_dir / name).unlink(missing_ok=True)
 
     async def _produce(self, task: Task, wait: float) -> None:
         folder = self._options.work_dir / task.id

@@ -25,19 +25,24 @@ from gateway.settings.callbacks import CallbackSettings
 from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
+from gateway.settings.mirror import MirrorSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.variables import FILE
 
 _PREFIX: Final = "GATEWAY_"
 _MAX_PAUSE_FACTOR: Final = 30  # times the first pause
-_RETRY_SHARE: Final = (
-    0.75  # maximum share of delivery slots for retries, so that first attempts always get some
-)
+_RETRY_SHARE: Final = 0.75  # of the slots for webhooks and copies: first attempts always get some
 
 
 class Settings(
-    DeliverySettings, IntakeSettings, CallbackSettings, UpstreamSettings, EdgeSettings, ProcessSettings
+    DeliverySettings,
+    IntakeSettings,
+    CallbackSettings,
+    UpstreamSettings,
+    MirrorSettings,
+    EdgeSettings,
+    ProcessSettings,
 ):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
 
@@ -96,6 +101,9 @@ class Settings(
                 retry_share=_RETRY_SHARE,
                 tenant_slots=self.delivery_tenant_slots,
                 health=HealthLimits(pause_ms=pause, max_pause_ms=_MAX_PAUSE_FACTOR * pause),
+            ),
+            Role.MIRROR: RoleLimits(
+                self.mirror_slots, self.mirror_tenant_slots, lease, retry_share=_RETRY_SHARE
             ),
         }
 

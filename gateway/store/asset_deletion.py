@@ -28,7 +28,6 @@ class AssetDeletion:
                     "variant": variant,
                     "state": asset.state,
                     "key": asset.key or "",
-                    "stored": asset.state is AssetState.STORED,
                     "text": deleted(asset).dump().decode(),
                 }
                 for variant, asset in job.assets.items()

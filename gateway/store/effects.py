@@ -13,6 +13,7 @@ from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
+from gateway.store.asset_effects import CopyAssets
 from gateway.store.delivery_effects import JudgeLane, WriteLog
 from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
 
@@ -285,5 +286,5 @@ class AuditEntry(Effect):
 ORDER: Final[Sequence[type[Effect]]] = (
     *(Claim, SpendBudget, SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
     *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
-    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
+    *(CopyAssets, OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
 )

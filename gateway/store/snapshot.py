@@ -12,6 +12,7 @@ from redis.asyncio.client import Pipeline
 from gateway.dispatch import PREFIX, Role, RoleLimits
 from gateway.store import keys
 from gateway.store.accounts import slots_left, slots_taken
+from gateway.store.asset_gauges import AssetGauges, asset_gauges
 from gateway.store.base import AccountState
 from gateway.store.client import store_errors
 from gateway.store.histograms import Timing, timings_of
@@ -98,6 +99,7 @@ class Gauges:
     timings: dict[str, Timing] = field(default_factory=dict)
     due_seconds: float = 0.0
     unknown_statuses: dict[str, float] = field(default_factory=dict)
+    assets: AssetGauges = field(default_factory=AssetGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,13 @@ class WorkInProgress:
 
 
 class RedisGauges:
-    def __init__(self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits) -> None:
+    """`dying_ms`: how long before it is taken to be dead an address counts as dying."""
+
+    def __init__(
+        self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits, dying_ms: int = 900_000
+    ) -> None:
         self._redis = redis
+        self._dying_ms = dying_ms
         self._monotonic = monotonic
         self._submit = submit
 
@@ -137,6 +144,7 @@ class RedisGauges:
         pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
         pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
         pipe.zcard(keys.FAILING)
+        pipe.zrange(keys.ASSETS_PENDING, 0, 0, withscores=True)
         for account in self._submit.all_accounts:
             pipe.hmget(keys.account(account.name), _ACCOUNT_FIELDS)
         for role in Role:
@@ -168,12 +176,14 @@ class RedisGauges:
             longest,
             words,
             failing,
+            pending,
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
         if paused_lanes and longest:
             longest = await self._sendable(longest)
         roles = _roles(now, others[len(accounts) :])
+        assets = await asset_gauges(self._redis, _numbers(counts), pending, now, self._dying_ms)
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
@@ -195,6 +205,7 @@ class RedisGauges:
             timings=timings_of(timings),
             due_seconds=_age(now, longest),
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
+            assets=assets,
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

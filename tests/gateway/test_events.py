@@ -20,7 +20,7 @@ JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, fin
 
 def test_every_final_state_is_told_and_no_other() -> None:
     assert set(EVENT_OF) == FINAL
-    steps = {EventType.QUEUED, EventType.SUBMITTED}
+    steps = {EventType.QUEUED, EventType.SUBMITTED, EventType.MIRRORED}
     assert set(EVENT_OF.values()) == set(EventType) - {EventType.LATE_RESULT} - steps
 
 

@@ -1,8 +1,8 @@
 -- delete_assets: records that the owner of a job deleted our copies of its result, and that no more are to be made.
 --
 -- KEYS  job: its record
--- ARGV  args, JSON: {name, assets = {{variant, state, key or "": as they were read, stored = true: its bytes count,
---       text: the asset as JSON, as it is from now on}, ...}}
+-- ARGV  args, JSON: {name, assets = {{variant, state, key or "": as they were read, text: the asset as JSON, as it is
+--       from now on}, ...}}
 --
 -- Their bytes no longer count for the tenant. A worker that still copies one of them finds that its ticket is gone.
 --
@@ -11,15 +11,14 @@ local key = KEYS[1]
 local args = cjson.decode(ARGV[1])
 local tenant = record.get(key, 'tenant')
 if not tenant then return 0 end
-local before = {}
-for i, one in ipairs(args.assets) do
-  local text = record.get(key, 'asset:' .. one.variant)
-  before[i] = text and cjson.decode(text) or {}
-  if before[i].state ~= one.state or (before[i].key or '') ~= one.key then return 0 end
+for _, one in ipairs(args.assets) do
+  local text = record.get(key, assets.field_of(one.variant))
+  local before = text and cjson.decode(text) or {}
+  if before.state ~= one.state or (before.key or '') ~= one.key then return 0 end
 end
-for i, one in ipairs(args.assets) do
-  if one.stored then quotas.add_usage(tenant, 'results', -before[i].size) end
-  record.set(key, { ['asset:' .. one.variant] = one.text })
+for _, one in ipairs(args.assets) do
+  assets.write(key, args.name, one.variant, one.text, {}, call.now_ms())
   lanes.finish('mirror', tenant .. '|' .. args.name .. ':' .. one.variant)
 end
+quotas.write_counted_bytes()
 return 1

@@ -28,6 +28,7 @@ Filter = Literal[
     "job.failed",
     "job.canceled",
     "job.late_result",
+    "job.mirrored",
     "job.*",
     "*",
 ]

@@ -29,6 +29,7 @@ ROLES = {
     Role.SUBMIT: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
     Role.CONFIRM: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
     Role.DELIVER: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
+    Role.MIRROR: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
 }
 _ENVIRONMENT = Environment()
 

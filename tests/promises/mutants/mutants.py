@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.promises.mutants.content import CONTENT
+from tests.promises.mutants.copies import COPIES
 from tests.promises.mutants.doors import DOORS
 from tests.promises.mutants.ends import ENDS
 from tests.promises.mutants.evidence import EVIDENCE
@@ -15,6 +16,9 @@ from tests.promises.mutants.stores import STORES
 from tests.promises.mutants.submission import SUBMISSION
 from tests.promises.mutants.truth import TRUTH
 
-PLANTED: Final = (*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *FILES, *TRUTH, *STORES, *DOORS, *CONTENT)
+PLANTED: Final = (
+    *(*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *TRUTH, *STORES),
+    *(*DOORS, *FILES, *CONTENT, *COPIES),
+)
 #: By name.
 MUTANTS: Final = {mutant.name: mutant for mutant in PLANTED}

@@ -15,6 +15,7 @@
 --                      end_hold_after
 --                      poll_after                         also if a late task was bound
 --                      finish                             unless it was refused and is not final
+--                      copy_assets                        if it moved, or the result is late
 --                      owe_event                          if it moved, and so the next three
 --                      choose_task
 --                      learn_duration
@@ -135,6 +136,9 @@ function effects.apply(key, transition, body, now)
   end
   if wanted.poll_after and (went_on or result.outcome == 'late') then poll_after(key, wanted.poll_after, now) end
   if wanted.finish and (outcome ~= 'refused' or transition.final[result.after]) then finish(wanted.finish) end
+  if wanted.copy_assets and (moved or result.outcome == 'late') then
+    assets.copy(key, transition.name, wanted.copy_assets, now)
+  end
   if moved then
     if wanted.owe_event then records.owe_event(wanted.owe_event, body) end
     if wanted.choose_task then tasks.choose(key, wanted.choose_task) end
