@@ -260,7 +260,7 @@ async def test_a_folder_that_cannot_be_written_is_a_store_that_is_away(mirror: M
     mirror.results.handlers["/v.mp4"] = sends(movie())
     job = await mirror.completed()
     scratch = mirror.rig.resources.media.scratch
-    scratch.parent.mkdir(parents=True, exist_ok=True)
+    scratch.rmdir()
     scratch.write_text("not a folder")
     assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
     os.unlink(scratch)

@@ -5,8 +5,8 @@
 --
 -- Its record stays until `forget_upload`, so that whoever removes the file and dies is followed by another.
 --
--- Returns "absent": there is none, or it is another tenant's, or deleted | "in_use": its file must stay | its extension:
--- the file must be removed now
+-- Returns "absent": there is none, or it is another tenant's, or deleted | "in_use": its file must stay | its
+-- extension: the file must be removed now
 local key = KEYS[1]
 local id, tenant = ARGV[1], ARGV[2]
 local found = redis.call('HMGET', key, 'tenant', 'sha256', 'retired', 'pins', 'expires_at', 'extension')

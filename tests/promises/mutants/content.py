@@ -85,7 +85,7 @@ CONTENT: Final = (
         "a_copy_that_comes_meanwhile_outlives_its_deletion",
         "gateway/store/scripts/delete_assets.lua",
         "",
-        "  if before[i].state ~= one.state or (before[i].key or '') ~= one.key then return 0 end\n",
+        "  if before.state ~= one.state or (before.key or '') ~= one.key then return 0 end\n",
         "",
         "a video that was copied in the same moment stays on the disk, and nobody knows of it",
         (named(_CONTENT, "a_copy_that_is_stored_meanwhile_is_deleted_too"),),
