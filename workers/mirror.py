@@ -90,10 +90,9 @@ class _Attempt:
 
     async def make(self) -> None:
         self.asset = replace(self.asset, tries=self.asset.tries + 1, reason=None)
-        scratch = self.by.media.scratch
-        path = scratch / f"copy-{self.by.environment.entropy(16).hex()}"
+        path: Path | None = None
         try:
-            await asyncio.to_thread(scratch.mkdir, mode=0o700, parents=True, exist_ok=True)
+            path = self.by.media.scratch / f"copy-{self.by.environment.entropy(16).hex()}"
             await self._check_room(0)
             if not await self.by.assets.has_room(self.job.tenant):
                 raise DownloadFailed(Reason.TENANT_FULL)
@@ -108,7 +107,8 @@ class _Attempt:
         except _Stale:
             self._log.warning("copy_stale")
         finally:
-            await asyncio.to_thread(_remove, path)
+            if path is not None:
+                await asyncio.to_thread(_remove, path)
 
     async def _check_room(self, more: int) -> None:
         space = await self.by.media.space()

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import io
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import BinaryIO, Final, NamedTuple, Self
 from urllib.parse import urljoin
 
 import aiohttp
@@ -145,7 +144,7 @@ class Downloader:
             raise DownloadFailed(Reason.TOO_LARGE, f"{declared} bytes are declared")
         await body.check_room(declared or 0)
         try:
-            async for piece in response.content.iter_any():
+            async for piece, _ in response.content.iter_chunks():  # as they came, without a copy
                 if body.size + len(piece) > self._max_bytes:
                     raise DownloadFailed(Reason.TOO_LARGE, f"more than {self._max_bytes} bytes")
                 await body.add(piece)
@@ -201,12 +200,13 @@ class _Body:
         self._path, self._check_head = path, check_head
         self._digest = hashlib.sha256()
         self._head = b""
-        self._block = bytearray()
+        self._pieces: list[bytes] = []
+        self._unwritten = 0
         self._writing: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         with _errors_as_unavailable():
-            self._file = await asyncio.to_thread(io.FileIO, self._path, "x")
+            self._file: BinaryIO = await asyncio.to_thread(self._path.open, "xb", _BLOCK_BYTES)
         return self
 
     async def __aexit__(
@@ -215,7 +215,8 @@ class _Body:
         if self._writing is not None:  # a thread cannot be stopped; the file must stay open for it
             await asyncio.wait([self._writing])
             self._writing.exception()
-        self._file.close()
+        with _errors_as_unavailable():
+            await asyncio.to_thread(self._file.close)
 
     async def add(self, piece: bytes) -> None:
         if len(self._head) < HEAD_BYTES:
@@ -223,8 +224,9 @@ class _Body:
             if len(self._head) == HEAD_BYTES:
                 self._check_head(self._head)
         self.size += len(piece)
-        self._block += piece
-        if len(self._block) >= _BLOCK_BYTES:
+        self._pieces.append(piece)
+        self._unwritten += len(piece)
+        if self._unwritten >= _BLOCK_BYTES:
             await self._flush()
 
     async def end(self) -> None:
@@ -239,22 +241,22 @@ class _Body:
 
     async def _flush(self) -> None:
         await self._written()
-        block, self._block = self._block, bytearray()
-        if self.size // _ROOM_BYTES > (self.size - len(block)) // _ROOM_BYTES:
+        if self.size // _ROOM_BYTES > (self.size - self._unwritten) // _ROOM_BYTES:
             await self.check_room(0)
-        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, block))
+        pieces, self._pieces, self._unwritten = self._pieces, [], 0
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, pieces))
 
     async def _written(self) -> None:
         if self._writing is not None:
             await asyncio.shield(self._writing)
             self._writing = None
 
-    def _write(self, block: bytearray) -> None:
-        self._digest.update(block)
-        view = memoryview(block)
+    def _write(self, pieces: Sequence[bytes]) -> None:
         with _errors_as_unavailable():
-            while view:
-                view = view[self._file.write(view) :]
+            for piece in pieces:
+                self._file.write(piece)
+        for piece in pieces:
+            self._digest.update(piece)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.benchmarks import (
     callbacks,
     content,
+    copies,
     fanout,
     inline_files,
     intake,
@@ -45,6 +46,7 @@ PARTS: dict[str, Part] = {
     "recovery": fanout.recovery,
     "recovery_seconds": lambda: found_in(recovery_seconds.measure()),
     "depth": million.depth,
+    "copies": copies.measure,
 }
 #: Only when they are named.
 MORE: dict[str, Part] = {
@@ -87,6 +89,7 @@ TARGETS = {
     "waiters_told_p99_ms": Target("<", 100),
     "fairness_position_of_last": Target("<=", 40),
     "up_ready_seconds": Target("<", 3),
+    "mirror_ratio": Target(">=", 0.5),
 }
 RESULT = Path(".bench/latest.json")
 
