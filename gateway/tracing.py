@@ -12,7 +12,6 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from contextvars import Token
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.context import TRACE
@@ -57,10 +56,10 @@ class NoTracer:
 
     on = False
 
-    def span(
-        self, name: str, parent: str | None, attributes: Attributes
-    ) -> AbstractContextManager[str | None]:
-        return _TraceInLogs(parent)
+    @contextlib.contextmanager
+    def span(self, name: str, parent: str | None, attributes: Attributes) -> Iterator[str | None]:
+        with _trace_in_logs(parent):
+            yield parent
 
     def add_finished(
         self, name: str, parent: str | None, attributes: Attributes, since_ms: int, until_ms: int
@@ -87,7 +86,7 @@ class OpenTelemetryTracer:
         found = span.get_span_context()
         own = f"00-{found.trace_id:032x}-{found.span_id:016x}-{int(found.trace_flags):02x}"
         try:
-            with _TraceInLogs(own):
+            with _trace_in_logs(own):
                 yield own
         except BaseException as error:
             span.set_attribute("error.type", type(error).__name__)
@@ -134,21 +133,13 @@ def make_tracer(*, on: bool, service: str) -> Tracer:
     return OpenTelemetryTracer(provider)
 
 
-class _TraceInLogs:
-    """Log lines in the block have the id of the trace. Yields its traceparent."""
-
-    __slots__ = ("_token", "_traceparent")
-    _token: Token[str]
-
-    def __init__(self, traceparent: str | None) -> None:
-        self._traceparent = traceparent
-
-    def __enter__(self) -> str | None:
-        self._token = TRACE.set(self._traceparent.split("-")[1] if self._traceparent else "")
-        return self._traceparent
-
-    def __exit__(self, *_: object) -> None:
-        TRACE.reset(self._token)
+@contextlib.contextmanager
+def _trace_in_logs(traceparent: str | None) -> Iterator[None]:
+    token = TRACE.set(traceparent.split("-")[1] if traceparent else "")
+    try:
+        yield
+    finally:
+        TRACE.reset(token)
 
 
 def _context(parent: str | None) -> Context | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -70,37 +70,21 @@ def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnec
     return MappedConnection
 
 
-class _StoreErrors:
-    """A class, because a generator for each script would cost as much as packing its command."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is not None and (unavailable := _unavailable(error)):
-            raise unavailable from error
-
-
-_STORE_ERRORS: Final = _StoreErrors()
-
-
-def store_errors() -> _StoreErrors:
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
     """Turns Redis' errors into StoreUnavailable, except those that mean a fault of ours."""
-    return _STORE_ERRORS
-
-
-def _unavailable(error: BaseException) -> StoreUnavailable | None:
-    match error:
-        case OutOfMemoryError() | ReadOnlyError():  # redis-py removes the error code from their text
-            return StoreUnavailable(f"Redis cannot serve: {type(error).__name__}")
-        case DataError():
-            return None
-        case ResponseError():
-            passes = str(error).startswith(_PASSING)
-            return StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") if passes else None
-        case RedisError() | OSError():
-            return StoreUnavailable(f"Redis does not answer: {type(error).__name__}")
-        case _:
-            return None
+    try:
+        yield
+    except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py removes the error code from their text
+        raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
+    except DataError:
+        raise
+    except ResponseError as error:
+        if str(error).startswith(_PASSING):
+            raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
+        raise
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
 
 
 @contextlib.asynccontextmanager

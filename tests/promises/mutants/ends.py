@@ -49,9 +49,9 @@ ENDS: Final = (
     Mutant(
         "accepted_although_redis_is_away",
         "gateway/store/client.py",
-        "_unavailable",
-        'return StoreUnavailable(f"Redis does not answer: {type(error).__name__}")',
-        "return None",
+        "store_errors",
+        'raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error',
+        'raise RuntimeError(f"Redis does not answer: {type(error).__name__}") from error',
         "an outage is taken for a bug of ours: nobody waits for its end",
         (named("gateway/store/client"),),
     ),
