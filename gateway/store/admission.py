@@ -4,8 +4,9 @@ position, rate allowance, refusal."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -82,7 +83,7 @@ class Admissions:
             "dispatch": self._dispatch,
             "priority": job.priority,
             "video": kind_of_video(job),
-            **given(**asdict(limits)),
+            **_order_of(limits),
         }
         if job.start_by is not None and job.end_by is not None:
             order["deadline"] = min(job.start_by, job.end_by)
@@ -110,6 +111,12 @@ class RateMeter:
         if not passes:
             raise refusal_of("limited", [allowance], None)
         return allowance_of(allowance)
+
+
+@lru_cache
+def _order_of(limits: AdmissionLimits) -> Mapping[str, Any]:
+    """Their part of an order. All jobs of a service have the same limits."""
+    return given(**asdict(limits))
 
 
 def _fields(job: Job) -> dict[str, str]:
