@@ -120,10 +120,12 @@ end
 
 -- OweEvent. Creates an event, a delivery for each endpoint that wants it, and one for the job's own callback URL.
 -- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, callback_url,
--- callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
+-- callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event, JSON or packed
+-- by gateway/store/event_bodies.py.
 function records.owe_event(owed, body)
   local stem, bytes = string.sub(owed.id, 5), quotas.EVENT_BYTES + #body
-  redis.call('HSET', P .. 'event:' .. owed.id, 'body', body, unpack(owed.trace ~= '' and { 'trace', owed.trace } or {}))
+  local field = string.sub(body, 1, 1) == '{' and 'body' or 'packed'
+  redis.call('HSET', P .. 'event:' .. owed.id, field, body, unpack(owed.trace ~= '' and { 'trace', owed.trace } or {}))
   if owed.publish then records.publish_event(owed.tenant, owed.job_id, owed.type) end
   local function add(name, lane, state, field, target)
     local id = 'dlv_' .. stem .. '_' .. name
