@@ -33,25 +33,26 @@ local function lane_cap(role, lane, limits, special)
   return role == 'submit' and own or math.min(cap, own)
 end
 
--- The next ticket of the lane, whether it takes from the retries' share, in the deliver role its tenant, and its rank.
--- nil if none may go; then also 'share' if only the retries' share of all lanes prevents it (`open`: some of it is
--- left), or 'tenant' if its tenant's slots do. `special`: some lane is probed, or has its own cap or weight.
+-- The next ticket of the lane, whether it takes from the retries' share, in the deliver role its tenant, its rank, and
+-- whether it is the only one. nil if none may go; then also 'share' if only the retries' share of all lanes prevents
+-- it (`open`: some of it is left), or 'tenant' if its tenant's slots do. `special`: some lane is probed, or has its own
+-- cap or weight.
 local function choose_ticket(role, lane, limits, open, special)
   local r = P .. role
   local key, share, cap = r .. ':lane:' .. lane, limits.retry_share, lane_cap(role, lane, limits, special)
   if counters.get(r .. ':inflight', lane) >= cap then return nil end
-  local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  local ticket, rank, tenant, full = head[1], tonumber(head[2]), nil, false
+  local head = redis.call('ZRANGE', key, 0, 1, 'WITHSCORES')
+  local ticket, rank, last, tenant, full = head[1], tonumber(head[2]), not head[3], nil, false
   if not ticket then return nil end
   if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
   if full then return nil, 'tenant', tenant end
-  if share >= 1 or ranks.is_new(rank) then return ticket, false, tenant, rank end
+  if share >= 1 or ranks.is_new(rank) then return ticket, false, tenant, rank, last end
   local mine = counters.get(r .. ':retries', lane) < share_of(share, cap)
   if rank < ranks.NEW then -- new work may wait behind it; the two take turns
     if not mine or not open or redis.call('SISMEMBER', r .. ':leant', lane) == 1 then
       local new = redis.call('ZRANGEBYSCORE', key, ranks.NEW, '(' .. ranks.RECOVERED, 'WITHSCORES', 'LIMIT', 0, 1)
       redis.call('SREM', r .. ':leant', lane)
-      if new[1] then return new[1], false, tenant, tonumber(new[2]) end
+      if new[1] then return new[1], false, tenant, tonumber(new[2]), last end
     end
   end
   if not mine then return nil end
@@ -60,7 +61,7 @@ local function choose_ticket(role, lane, limits, open, special)
     redis.call('SADD', r .. ':leant', lane)
     role_facts.note_unusual(role)
   end
-  return ticket, true, tenant, rank
+  return ticket, true, tenant, rank, last
 end
 
 -- Dispatches jobs that wait for room in the account that they are bound to. They go before unbound jobs, unless their
@@ -115,8 +116,9 @@ end
 -- Moves waiting tickets from the lanes to arq. limits = {slots, lane_slots, lease_ms, batch: at most, interval_ms: per
 -- dispatch, 0 without a rate, probe_ms: between probes of a paused account, retry_share: the share of the slots that
 -- retries may hold}, in the submit role also {accounts: as of account_health.lua}, and in the deliver role {health:
--- limits of circuit_breaker.lua, tenant_slots}. Returns how many.
-function dispatching.dispatch_role(role, limits, now)
+-- limits of circuit_breaker.lua, tenant_slots}. `due`: tickets that are due enter first if they find others there: a
+-- retry goes before new work. Returns how many.
+function dispatching.dispatch_role(role, limits, now, due)
   local r, submit = P .. role, role == 'submit'
   local room, dispatched, interval, next_due, rooms = limits.batch, 0, limits.interval_ms, nil, nil
   local one, waiting = lanes.only_entering(role), role_facts.waiting(role)
@@ -135,6 +137,7 @@ function dispatching.dispatch_role(role, limits, now)
     room = math.min(room, open)
   end
   if room <= 0 then return 0 end
+  if due and waiting > 0 then lanes.enter_due(role, now) end
   local special = role_facts.is_special(role)
   local share, open, nobody, served_lanes = limits.retry_share, 0, false, {}
   if special and limits.tenant_slots then turns.readmit(r, limits.tenant_slots) end
@@ -145,9 +148,9 @@ function dispatching.dispatch_role(role, limits, now)
   if one and waiting == 0 and room > 1 and not special and not (one.again and share < 1) then
     dispatched = dispatch_directly(role, one, limits, rooms, now)
   end
-  if one and dispatched == 0 then
+  if dispatched == 0 then
     lanes.enter_now(role)
-    waiting = 1 + waiting
+    waiting = role_facts.waiting(role)
   end
   if submit and special then dispatched = dispatch_pinned(rooms, room, limits, special, now) end
   while dispatched < room and (special or dispatched < waiting) do
@@ -156,7 +159,7 @@ function dispatching.dispatch_role(role, limits, now)
       nobody = true
       break
     end
-    local ticket, again, tenant, rank = choose_ticket(role, lane, limits, open > 0, special)
+    local ticket, again, tenant, rank, last = choose_ticket(role, lane, limits, open > 0, special)
     local account, own
     if ticket and submit then account, own = account_health.choose(ticket, rooms, ranks.is_new(rank)) end
     if not ticket then
@@ -166,7 +169,11 @@ function dispatching.dispatch_role(role, limits, now)
       special = true
       wait_for_account(lane, ticket, own, now)
     else
-      if submit then ranks.leave_lane(lane, ticket, rank) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
+      if submit then
+        ranks.leave_lane(lane, ticket, rank, last)
+      else
+        redis.call('ZREM', r .. ':lane:' .. lane, ticket)
+      end
       redis.call('SET', r .. ':turn', served)
       served_lanes[lane] = true
       redis.call('ZADD', r .. ':fair', served + turns.cost(r, lane, special), lane)
@@ -216,14 +223,10 @@ function dispatching.dispatch(roles, now)
 end
 
 -- The same for the roles in which this call changed something: in the others nothing may be dispatched that could not
--- be before, unless time did it (`dispatching.tick`). A rate lets more go with time, too. Tickets that are due enter
--- their lanes if they would find others there: a retry goes before new work.
+-- be before, unless time did it (`dispatching.tick`). A rate lets more go with time, too.
 function dispatching.dispatch_changed(roles, now)
   for role, limits in pairs(roles) do
-    if role_facts.has_changed(role) or has_rate(limits) then
-      if role_facts.waiting(role) > 0 then lanes.enter_due(role, now) end
-      dispatching.dispatch_role(role, limits, now)
-    end
+    if role_facts.has_changed(role) or has_rate(limits) then dispatching.dispatch_role(role, limits, now, true) end
   end
 end
 

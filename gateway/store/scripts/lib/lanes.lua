@@ -256,7 +256,7 @@ local function free_slot(role, ticket)
     counters.hold(r .. ':tenant_inflight', tenant, -1)
     lane_tenants.forget(r, lane, tenant, held > 0)
   end
-  if not role_facts.is_quiet(role) and redis.call('SREM', r .. ':retrying', ticket) == 1 then
+  if role_facts.is_special(role) and redis.call('SREM', r .. ':retrying', ticket) == 1 then
     counters.hold(r .. ':retries', lane, -1)
   end
   if waiting and not redis.call('ZSCORE', r .. ':fair', lane) and redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then
@@ -326,6 +326,7 @@ end
 -- Due tickets enter their lanes, in the order of their due times.
 function lanes.enter_due(role, now)
   local r = P .. role
+  if role == 'submit' and role_facts.is_quiet(role) then return end
   local due = redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)
   if #due == 0 then return end
   redis.call('ZREM', r .. ':due', unpack(due))

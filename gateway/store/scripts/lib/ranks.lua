@@ -47,11 +47,11 @@ function ranks.forget_empty_lane(lane)
   if redis.call('EXISTS', P .. 'submit:lane:' .. lane) == 0 then redis.call('DEL', P .. 'submit:order:' .. lane) end
 end
 
--- The ticket is dispatched: priorities without waiting tickets join at its rank.
-function ranks.leave_lane(lane, ticket, rank)
+-- The ticket is dispatched: priorities without waiting tickets join at its rank. `last`: it may be the only one.
+function ranks.leave_lane(lane, ticket, rank, last)
   redis.call('ZREM', P .. 'submit:lane:' .. lane, ticket)
   if ranks.is_new(rank) then redis.call('HSET', P .. 'submit:order:' .. lane, 'turn', rank - NEW) end
-  ranks.forget_empty_lane(lane)
+  if last then ranks.forget_empty_lane(lane) end
 end
 
 return ranks

@@ -124,8 +124,8 @@ end
 -- by gateway/store/event_bodies.py.
 function records.owe_event(owed, body)
   local stem, bytes = string.sub(owed.id, 5), quotas.EVENT_BYTES + #body
-  local field = string.sub(body, 1, 1) == '{' and 'body' or 'packed'
-  redis.call('HSET', P .. 'event:' .. owed.id, field, body, unpack(owed.trace ~= '' and { 'trace', owed.trace } or {}))
+  local form = string.sub(body, 1, 1) == '{' and 'body' or 'packed'
+  redis.call('HSET', P .. 'event:' .. owed.id, form, body, unpack(owed.trace ~= '' and { 'trace', owed.trace } or {}))
   if owed.publish then records.publish_event(owed.tenant, owed.job_id, owed.type) end
   local function add(name, lane, state, field, target)
     local id = 'dlv_' .. stem .. '_' .. name

@@ -62,10 +62,20 @@ local function set_owner(task, owner, keep_ms)
   call.kept('owners')[task] = owner
 end
 
+-- The task belongs to the job if it belonged to none. Returns its previous owner, or false.
+local function own(task, job)
+  local owners = call.kept('owners')
+  local owner = owners[task]
+  if owner then return owner end
+  owner = redis.call('SET', P .. 'task:' .. task, job, 'NX', 'GET')
+  owners[task] = owner or job
+  return owner
+end
+
 -- A task belongs to one job, named by {gw}:task:<id>. `claimed`: only a callback says so, not the answer to a request
 -- of ours; an answer overrides it. Returns whether the task is the job's, then its previous owner.
 function tasks.assign(job, task, claimed, now)
-  local owner = tasks.owner_of(task)
+  local owner = own(task, job)
   if owner and owner ~= job then
     local other = P .. 'job:' .. owner
     if claimed or is_answer(other, task) then
@@ -75,7 +85,7 @@ function tasks.assign(job, task, claimed, now)
     if owner ~= tasks.NOBODY then lose_task(other, task, now) end
     log.ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
   end
-  if owner ~= job then set_owner(task, job) end
+  if owner and owner ~= job then set_owner(task, job) end
   return true, owner
 end
 
