@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
-from gateway.store import keys
+from gateway.store import event_bodies, keys
 from gateway.store.client import store_errors
 
 #: An id before every entry of a stream.
@@ -121,12 +121,13 @@ class RedisTenantEvents:
         """The stored bytes of final events."""
         if not entries:
             return {}
+        fields = [event_bodies.PLAIN, event_bodies.PACKED]
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for entry in entries:
-                    pipe.hget(keys.event(event_id(entry.job_id, entry.type)), "body")
-                found: list[str | None] = await pipe.execute()
-        bodies = (None if body is None else body.encode() for body in found)
+                    pipe.hmget(keys.event(event_id(entry.job_id, entry.type)), fields)
+                found: list[list[str | None]] = await pipe.execute()
+        bodies = (event_bodies.load(dict(zip(fields, values, strict=True))) for values in found)
         return dict(zip(entries, bodies, strict=True))
 
     async def _built(self, entries: Sequence[Entry]) -> list[bytes | None]:

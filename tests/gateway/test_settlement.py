@@ -18,7 +18,7 @@ from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.effects import AddToFields, BindTask, HoldSlot, PollAfter
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
-from tests.gateway.store.conftest import held, new_job
+from tests.gateway.store.conftest import held, new_job, stored_body
 
 HOOK = "https://client.example.com/hook"
 DONE = Snapshot(
@@ -50,7 +50,7 @@ async def fresh(resources: Resources, job: Job) -> Job:
 
 async def event_of(resources: Resources, job: Job) -> dict[str, object]:
     [delivery] = await resources.deliveries.of_job(job.id)
-    body = await resources.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    body = await stored_body(resources.redis, delivery.event_id)
     event: dict[str, object] = orjson.loads(body or "")
     return event
 

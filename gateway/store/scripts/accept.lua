@@ -44,7 +44,7 @@ if args.bytes_max then
   if expected > args.bytes_max then return { 'heavy', expected } end
 end
 if media > 0 and args.media_max then
-  local with_it = media + (redis.call('HGET', quotas.usage_key(args.tenant), 'media') or 0)
+  local with_it = media + counters.get(quotas.usage_key(args.tenant), 'media')
   if with_it > args.media_max then return { 'media', with_it } end
 end
 
@@ -58,7 +58,7 @@ quotas.count_new_job(args.tenant, added, media)
 if args.uploads then uploads.pin(args.uploads) end
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 records.count_state('job', args.state, 1)
-redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
+log.tally('jobs_accepted')
 records.index_job(args.name, args.tenant, args.state)
 if args.deadline then redis.call('ZADD', P .. 'deadlines', args.deadline, args.name) end
 lanes.enter_soon('submit', args.ticket, now, false, args.priority)
@@ -71,6 +71,6 @@ for role, limits in pairs(args.dispatch) do dispatching.dispatch_role(role, limi
 local position = ''
 if not call.kept('dispatched')[args.ticket] then
   lanes.enter_now('submit')
-  position = queue_position.of(args.ticket, args.video or '', args.dispatch.submit.accounts, now)
+  position = queue_position.of(args.ticket, args.video or '', args.dispatch.submit.accounts, now, waiting + 1)
 end
 return { 'accepted', args.name, allowance, position }

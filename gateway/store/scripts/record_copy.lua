@@ -22,7 +22,7 @@ if not tenant then
   return 'missing'
 end
 if args.place.stored then
-  local used = redis.call('HGET', quotas.usage_key(tenant), 'results') or 0
+  local used = counters.get(quotas.usage_key(tenant), 'results')
   if used + args.place.stored.size > args.most then return 'full' end
 end
 
@@ -34,7 +34,7 @@ else
 end
 for _, ticket in ipairs(args.enters) do lanes.enter(holder.role, ticket, now) end
 for _, one in ipairs(args.gives_up) do assets.write(key, name, one.variant, one.asset, {}, now) end
-for _, counted in ipairs(args.tally) do redis.call('HINCRBY', P .. 'tally', counted, 1) end
+for _, counted in ipairs(args.tally) do log.tally(counted) end
 
 local whole = assets.are_settled(name, args.variants) and assets.is_stored(name, args.video)
 if whole and records.publish_event(tenant, name, args.mirrored) then

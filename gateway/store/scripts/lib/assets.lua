@@ -24,7 +24,7 @@ function assets.is_stored(name, variant)
 end
 
 local function count_bytes_of_copies(tenant, by)
-  redis.call('HINCRBY', P .. 'counts', 'asset_bytes', by)
+  counters.add(P .. 'counts', 'asset_bytes', by)
   quotas.add_usage(tenant, 'results', by)
 end
 

@@ -55,7 +55,7 @@ local function poll_after(key, effect, now)
   local wait = effect.after_ms
   if effect.deviations then wait = records.typical_duration(effect.kind, effect.deviations, wait) end
   if effect.at_once_if_called_back and record.get(key, 'called_back_at') then wait = 0 end
-  lanes.set_due(effect.role, effect.ticket, now + wait)
+  lanes.set_due(effect.role, effect.ticket, now + wait, now)
 end
 
 -- Finish: {{role, ticket}, ...}
@@ -91,7 +91,7 @@ end
 
 -- Tally: {name, ...}
 local function add_to_tally(names)
-  for _, name in ipairs(names) do redis.call('HINCRBY', P .. 'tally', name, 1) end
+  for _, name in ipairs(names) do log.tally(name) end
 end
 
 -- Checks before the move. Returns the result if nothing more must be done, else nil.
@@ -156,8 +156,7 @@ end
 function effects.apply_transition(key, transition, body, now)
   local result = effects.apply(key, transition, body, now)
   if result.outcome == 'fenced' or result.outcome == 'stale' then return result end
-  quotas.write_counted_bytes()
-  dispatching.dispatch(transition.dispatch, now)
+  dispatching.dispatch_changed(transition.dispatch, now)
   return result
 end
 
