@@ -18,7 +18,7 @@ from gateway.generation.file_types import sniff
 from gateway.generation.still_image import size_of
 from gateway.jobs import Job, mirror_ticket
 from gateway.lifecycle import JobState
-from gateway.store import keys
+from gateway.store import event_bodies, keys
 from tests.workers.conftest import Rig
 from tests.workers.mirroring import MirrorRig, mirroring, movie, picture, sends
 from workers.step_events import StepEventCreator
@@ -113,7 +113,8 @@ async def test_an_endpoint_that_wants_it_gets_job_mirrored_with_the_copies_in_it
     ticket = await rig.ticket(Role.DELIVER, f"{job.id}:job.mirrored")
     await StepEventCreator(rig.resources.jobs, rig.resources.deliveries).create(ticket)
     [delivery] = await rig.resources.deliveries.of_job(job.id)
-    body = orjson.loads(await rig.redis.hget(keys.event(delivery.event_id), "body"))  # type: ignore[misc]
+    stored = await rig.redis.hgetall(keys.event(delivery.event_id))  # type: ignore[misc]
+    body = orjson.loads(event_bodies.load(stored) or b"")
     assert (body["type"], body["data"]["id"], body["data"]["status"]) == ("job.mirrored", job.id, "completed")
 
 

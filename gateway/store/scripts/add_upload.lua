@@ -16,8 +16,9 @@ if known then
   uploads.refresh(known, now, args.life_ms)
   return { 'known', known, redis.call('HGETALL', uploads.key(known)) }
 end
-local usage = redis.call('HMGET', quotas.usage_key(args.tenant), 'uploads', 'upload_count')
-local bytes, count = (usage[1] or 0) + args.bytes, tonumber(usage[2] or '0')
+local usage = quotas.usage_key(args.tenant)
+counters.read(usage, 'uploads', 'upload_count')
+local bytes, count = counters.get(usage, 'uploads') + args.bytes, counters.get(usage, 'upload_count')
 if count >= args.count_max then return { 'count', count } end
 if bytes > args.bytes_max then return { 'bytes', bytes } end
 if not args.fields then return { 'would_fit' } end
