@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from contextvars import ContextVar
 from typing import Final
 
 
@@ -39,8 +38,6 @@ class ConnectionHolder:
 
 
 _holders: Final[dict[asyncio.WriteTransport, ConnectionHolder]] = {}
-#: The holder of the request that runs in this context.
-current_holder: Final[ContextVar[ConnectionHolder | None]] = ContextVar("current_holder", default=None)
 
 
 def _accepts_more(transport: asyncio.WriteTransport) -> bool:

@@ -18,6 +18,7 @@ import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -281,6 +282,7 @@ def own_addresses(settings: Settings) -> OwnAddresses:
     return OwnAddresses(places, names)
 
 
+@lru_cache(maxsize=1024)
 def _parts(url: str) -> tuple[str, int, bool]:
     """Host, port, and whether the scheme is http. ValueError for an invalid URL or port."""
     scheme, authority, _ = split_url(url)  # the same parts that are dialled
