@@ -41,11 +41,13 @@ _holders: Final[dict[asyncio.WriteTransport, ConnectionHolder]] = {}
 
 
 def _accepts_more(transport: asyncio.WriteTransport) -> bool:
-    # Bytes that TLS has passed to its connection are not counted in the write buffer. But as long as some are
-    # unsent, the socket is not ready for more.
     raw = transport.get_extra_info("socket")
     if raw is None or raw.fileno() < 0:  # already lost
         return False
+    # Bytes that TLS has passed to its connection are not counted in the write buffer. But as long as some are
+    # unsent, the socket is not ready for more.
+    if transport.get_extra_info("sslcontext") is None:
+        return True
     poll = select.poll()
     poll.register(raw.fileno(), select.POLLOUT)
     return bool(poll.poll(0))

@@ -27,6 +27,9 @@ class Timings:
     tls: float | None = None
     first_byte: float | None = None
 
+    def public(self) -> dict[str, float | None]:
+        return {"dns": self.dns, "connect": self.connect, "tls": self.tls, "first_byte": self.first_byte}
+
 
 class Stopwatch:
     """`clock`: seconds. `dialled`: whether a new connection was needed. `reused`: whether the request got a

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
@@ -70,21 +71,28 @@ def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnec
     return MappedConnection
 
 
-@contextlib.contextmanager
-def store_errors() -> Iterator[None]:
+class store_errors:  # noqa: N801  # a plain context manager: it is entered for every call
     """Turns Redis' errors into StoreUnavailable, except those that mean a fault of ours."""
-    try:
-        yield
-    except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py removes the error code from their text
-        raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
-    except DataError:
-        raise
-    except ResponseError as error:
-        if str(error).startswith(_PASSING):
-            raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
-        raise
-    except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case None | DataError():
+                return
+            case OutOfMemoryError() | ReadOnlyError():  # redis-py removes the error code from their text
+                raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
+            case ResponseError():
+                if str(error).startswith(_PASSING):
+                    raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
+            case RedisError() | OSError():
+                raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+            case _:
+                return
 
 
 @contextlib.asynccontextmanager
