@@ -32,16 +32,14 @@ _PASSING = (
 )
 
 
-def connection_pool(
-    url: str, *, timeout_seconds: float, retries: int, connections: int, decode: bool = True
-) -> ConnectionPool:
+def connection_pool(url: str, *, timeout_seconds: float, retries: int, connections: int) -> ConnectionPool:
     """A pool for one process. `timeout_seconds`: for each command. `retries`: how often a command is sent
     again after its connection broke; this is safe because every script is idempotent. Raises
     ConfigurationError."""
     try:
         pool = ConnectionPool.from_url(
             url,
-            decode_responses=decode,
+            decode_responses=True,
             max_connections=connections,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=min(timeout_seconds, 0.5),
