@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -69,10 +70,13 @@ def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnec
     return MappedConnection
 
 
-class store_errors:  # noqa: N801  # a plain context manager: it is entered for every call
+def store_errors() -> AbstractContextManager[None, None]:
     """Turns Redis' errors into StoreUnavailable, except those that mean a fault of ours."""
+    return _STORE_ERRORS
 
-    __slots__ = ()
+
+class _StoreErrors:
+    """Has no state, so that one serves every call."""
 
     def __enter__(self) -> None: ...
 
@@ -91,6 +95,9 @@ class store_errors:  # noqa: N801  # a plain context manager: it is entered for 
                 raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
             case _:
                 return
+
+
+_STORE_ERRORS = _StoreErrors()
 
 
 @contextlib.asynccontextmanager
