@@ -120,7 +120,7 @@ def queue_name(role: Role) -> str:
     return f"{PREFIX}{role}:arq"
 
 
-def deserialize(raw: bytes) -> dict[str, Any]:
+def deserialize(raw: bytes | str) -> dict[str, Any]:
     """Reads arq's job record. The dispatch script writes it as JSON, because with arq's default, pickle,
     anyone who can write to Redis could run code in a worker."""
     record = orjson.loads(raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -116,6 +117,7 @@ def shortened(entry: Mapping[str, Any]) -> dict[str, Any]:
     return dict(entry) | {name: value for name, value in short.items() if name in entry}
 
 
+@lru_cache(maxsize=1024)
 def callback_lane(tenant: str, url: str) -> str:
     """The lane of deliveries to jobs' own callback URLs. Each tenant and host has its own lane, so that a
     slow host does not hold up others."""

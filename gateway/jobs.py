@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -251,21 +251,25 @@ def to_fields(**values: object) -> dict[str, str | bytes | int | float]:
     return fields
 
 
+_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(_INTEGERS, int),
+    **dict.fromkeys(_JSON, orjson.loads),
+    "state": JobState,
+    "progress": float,
+    "on_unknown": OnUnknown,
+    "priority": Priority,
+}
+
+
 def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
     """The job from the fields of its Redis hash. Raises ValueError, KeyError or TypeError if it is
     unreadable."""
-    values: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
-    values |= {name: int(fields[name]) for name in _INTEGERS if name in fields}
-    values |= {name: orjson.loads(fields[name]) for name in _JSON if name in fields}
-    if "progress" in fields:
-        values["progress"] = float(fields["progress"])
-    if "on_unknown" in fields:
-        values["on_unknown"] = OnUnknown(fields["on_unknown"])
-    if "priority" in fields:
-        values["priority"] = Priority(fields["priority"])
-    values["assets"] = {
-        Variant(name.removeprefix(assets.FIELD)): assets.load(text)
-        for name, text in fields.items()
-        if name.startswith(assets.FIELD)
-    }
-    return Job(id=job_id, state=JobState(fields["state"]), **values)
+    values: dict[str, Any] = {}
+    files: dict[Variant, Asset] = {}
+    for name, text in fields.items():
+        if (reader := _READERS.get(name)) is not None:
+            values[name] = reader(text)
+        elif name.startswith(assets.FIELD):
+            files[Variant(name.removeprefix(assets.FIELD))] = assets.load(text)
+    return Job(id=job_id, assets=files, **values)

@@ -56,10 +56,10 @@ class NoTracer:
 
     on = False
 
-    @contextlib.contextmanager
-    def span(self, name: str, parent: str | None, attributes: Attributes) -> Iterator[str | None]:
-        with _trace_in_logs(parent):
-            yield parent
+    def span(
+        self, name: str, parent: str | None, attributes: Attributes
+    ) -> AbstractContextManager[str | None]:
+        return _TraceInLogs(parent)
 
     def add_finished(
         self, name: str, parent: str | None, attributes: Attributes, since_ms: int, until_ms: int
@@ -86,7 +86,7 @@ class OpenTelemetryTracer:
         found = span.get_span_context()
         own = f"00-{found.trace_id:032x}-{found.span_id:016x}-{int(found.trace_flags):02x}"
         try:
-            with _trace_in_logs(own):
+            with _TraceInLogs(own):
                 yield own
         except BaseException as error:
             span.set_attribute("error.type", type(error).__name__)
@@ -133,13 +133,21 @@ def make_tracer(*, on: bool, service: str) -> Tracer:
     return OpenTelemetryTracer(provider)
 
 
-@contextlib.contextmanager
-def _trace_in_logs(traceparent: str | None) -> Iterator[None]:
-    token = TRACE.set(traceparent.split("-")[1] if traceparent else "")
-    try:
-        yield
-    finally:
-        TRACE.reset(token)
+class _TraceInLogs:
+    """Log lines in the block have the id of the trace. Yields the traceparent."""
+
+    __slots__ = ("_before", "_traceparent")
+
+    def __init__(self, traceparent: str | None) -> None:
+        self._traceparent = traceparent
+
+    def __enter__(self) -> str | None:
+        traceparent = self._traceparent
+        self._before = TRACE.set(traceparent.split("-")[1] if traceparent else "")
+        return traceparent
+
+    def __exit__(self, *_: object) -> None:
+        TRACE.reset(self._before)
 
 
 def _context(parent: str | None) -> Context | None:

@@ -20,7 +20,6 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 import structlog
-from arq.jobs import deserialize_job_raw
 from arq.worker import Worker
 
 from gateway.dispatch import deserialize
@@ -78,12 +77,12 @@ class WakeWorker(Worker):
             found: list[Any] = await self.scripts.run("claim_arq_jobs", names, args)
             self._claim = None
             for name, record, begun in zip(found[::3], found[1::3], found[2::3], strict=True):
-                self._start(name.decode(), record, _text(begun) if self._terms else None)
+                self._start(name, record, begun)
             return len(found) < 3 * room
         finally:
             self._claiming = False
 
-    def _start(self, name: str, record: bytes, begun: Any) -> None:
+    def _start(self, name: str, record: str, begun: Any) -> None:
         self.job_counter += 1
         task = self.loop.create_task(self._run(record, begun), name=name)
         self.tasks[name] = task
@@ -93,9 +92,10 @@ class WakeWorker(Worker):
         self.job_counter -= 1
         del self.tasks[name]
 
-    async def _run(self, record: bytes, begun: Any) -> None:
+    async def _run(self, record: str, begun: Any) -> None:
         """The work records its own outcome. If it dies first, its lease runs out."""
-        name, args, kwargs, _, _ = deserialize_job_raw(record, deserializer=deserialize)
+        job = deserialize(record)
+        name, args, kwargs = job["f"], job["a"], job["k"]
         function: Any = self.functions[name]
         try:
             async with asyncio.timeout(function.timeout_s):
@@ -114,10 +114,3 @@ class WakeWorker(Worker):
                 while self.job_counter or self._claiming:
                     running = [task for task in self.tasks.values() if not task.done()]
                     await (asyncio.wait(running) if running else asyncio.sleep(0.01))
-
-
-def _text(reply: Any) -> Any:
-    """A reply of Redis with its bytes decoded."""
-    if isinstance(reply, list):
-        return [_text(part) for part in reply]
-    return reply.decode() if isinstance(reply, bytes) else reply

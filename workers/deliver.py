@@ -73,7 +73,6 @@ class DeliveryWorker:
         if begun is None:  # stale: a newer dispatch has it
             return
         delivery, body, endpoint = begun
-        delivery = replace(delivery, next_attempt_at=None)
         if endpoint is not None and endpoint.disabled_at is not None:
             held = Decision(DeliveryEvent.ENDPOINT_DISABLED)
             await self._finish(ticket, delivery, held, "endpoint_disabled", None)
@@ -81,9 +80,9 @@ class DeliveryWorker:
         url = endpoint.url if endpoint else delivery.url
         if url is None:
             dead = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
-            gone = noted(
-                delivery, entry_of(delivery, self.environment.now_ms(), dead, {"outcome": "endpoint_deleted"})
-            )
+            now, deleted = self.environment.now_ms(), {"outcome": "endpoint_deleted"}
+            entry = entry_of(delivery.attempts, delivery.trigger, now, deleted, None, dead.gave_up)
+            gone = replace(delivery, log=noted(delivery.log, entry))
             await self._finish(ticket, gone, dead, "endpoint_deleted", None)
             return
         begun_at = self.environment.now_ms()
@@ -124,14 +123,15 @@ class DeliveryWorker:
         begun_at: int,
     ) -> None:
         sent = attempt.outcome not in _NOT_SENT
-        made = replace(delivery, attempts=delivery.attempts + 1) if sent else delivery
-        decision = self._decide(made, endpoint, attempt)
+        number = delivery.attempts + 1 if sent else delivery.attempts
+        decision = self._decide(delivery, number - delivery.since, endpoint, attempt)
         if endpoint is not None and attempt.disables is not None:
             reason, now = attempt.disables, self.environment.now_ms()
             await persist(lambda: self.endpoints.disable(endpoint, reason, now), self.environment)
         next_at = None if decision.delay is None else self.environment.now_ms() + int(decision.delay * 1000)
-        made = replace(made, next_attempt_at=next_at)
-        made = noted(made, entry_of(made, begun_at, decision, attempt.public()))
+        entry = entry_of(number, delivery.trigger, begun_at, attempt.public(), next_at, decision.gave_up)
+        log = noted(delivery.log, entry)
+        made = replace(delivery, attempts=number, next_attempt_at=next_at, log=log)
         healthy = attempt.outcome is DeliveryOutcome.SUCCEEDED if sent else None
         result = await self._finish(ticket, made, decision, attempt.outcome, healthy)
         structlog.get_logger().info(
@@ -148,7 +148,10 @@ class DeliveryWorker:
             record=result.outcome,
         )
 
-    def _decide(self, made: Delivery, endpoint: Endpoint | None, attempt: AttemptResult) -> Decision:
+    def _decide(
+        self, delivery: Delivery, in_round: int, endpoint: Endpoint | None, attempt: AttemptResult
+    ) -> Decision:
+        """`in_round`: how many attempts of the current round were made, with this one."""
         if attempt.outcome is DeliveryOutcome.SUCCEEDED:
             return Decision(DeliveryEvent.ATTEMPT_SUCCEEDED)
         if attempt.outcome is DeliveryOutcome.HEADERS_UNREADABLE:
@@ -160,10 +163,10 @@ class DeliveryWorker:
         schedule = self.settings.delivery_schedule_seconds
         if endpoint is not None and endpoint.schedule is not None:
             schedule = list(endpoint.schedule)
-        delay = self._delay(made, schedule, attempt)
+        delay = self._delay(delivery, in_round, schedule, attempt)
         if delay is not None:
             return Decision(DeliveryEvent.ATTEMPT_FAILED, delay)
-        last = made.attempts - made.since > len(schedule)
+        last = in_round > len(schedule)
         until = self.settings.delivery_until_seconds
         return Decision(
             DeliveryEvent.ATTEMPTS_EXHAUSTED,
@@ -172,14 +175,16 @@ class DeliveryWorker:
             else f"the next attempt would be later than {until:g} seconds after the start",
         )
 
-    def _delay(self, made: Delivery, schedule: Sequence[float], attempt: AttemptResult) -> float | None:
-        random, left = self.environment.random, self._left_seconds(made)
+    def _delay(
+        self, delivery: Delivery, in_round: int, schedule: Sequence[float], attempt: AttemptResult
+    ) -> float | None:
+        random, left = self.environment.random, self._left_seconds(delivery)
         if attempt.outcome is DeliveryOutcome.SECRET_MISSING:
             again = _SECRET_RETRY_SECONDS * (1 + JITTER * random())
             return again if again <= left else None
         return delivery_delay(
             schedule,
-            made.attempts - made.since,
+            in_round,
             attempt.outcome,
             retry_after(attempt.retry_after, self.environment.clock()),
             random,
@@ -219,20 +224,22 @@ class DeliveryWorker:
         return [tenant_secret(self.keyring, kid, delivery.tenant) for kid in self.keyring.kids]
 
 
-def entry_of(delivery: Delivery, at: int, decision: Decision, attempt: dict[str, Any]) -> dict[str, Any]:
-    """A log entry. `delivery`: as it is after the attempt. `at`: when the attempt began, ms."""
-    entry = {"number": delivery.attempts, "at": rfc3339(at), "trigger": delivery.trigger, **attempt}
-    entry["next_attempt_at"] = rfc3339(delivery.next_attempt_at)
-    return entry | {"gave_up": decision.gave_up} if decision.gave_up else entry
+def entry_of(
+    number: int, trigger: str, at: int, attempt: dict[str, Any], next_at: int | None, gave_up: str | None
+) -> dict[str, Any]:
+    """A log entry. `number`: of the attempt; `at`: when it began; `next_at`: when the next is due, ms."""
+    entry = {"number": number, "at": rfc3339(at), "trigger": trigger, **attempt}
+    entry["next_attempt_at"] = rfc3339(next_at)
+    return entry | {"gave_up": gave_up} if gave_up else entry
 
 
-def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
-    """The delivery with one more log entry. Keeps the newest entries; shortens older ones to fit the
-    limit."""
-    last = delivery.log[-1] if delivery.log else {}
+def noted(log: Sequence[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The log with one more entry. Keeps the newest entries; shortens older ones to fit the limit."""
+    if not log:
+        return [entry]
     # An attempt that sent nothing repeats often: it must not push the real attempts out of the log.
-    repeated = entry["outcome"] in _NOT_SENT and entry["outcome"] == last.get("outcome")
-    log = [*(delivery.log[:-1] if repeated else delivery.log), entry][-KEPT_ATTEMPTS:]
+    repeated = entry["outcome"] in _NOT_SENT and entry["outcome"] == log[-1].get("outcome")
+    log = [*(log[:-1] if repeated else log), entry][-KEPT_ATTEMPTS:]
     sizes = [len(orjson.dumps(one)) + 1 for one in log]
     for at, older in enumerate(log[:-1]):
         if sum(sizes) < LOG_LIMIT_BYTES:
@@ -241,4 +248,4 @@ def noted(delivery: Delivery, entry: dict[str, Any]) -> Delivery:
         sizes[at] = len(orjson.dumps(log[at])) + 1
     while sum(sizes) >= LOG_LIMIT_BYTES and len(log) > 1:  # their URLs may be long
         del log[0], sizes[0]
-    return replace(delivery, log=log)
+    return log

@@ -66,7 +66,6 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             timeout_seconds=_BLOCKED_SECONDS,
             retries=_RETRIES,
             connections=512,
-            decode=False,
         )
         r = resources
         sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, settings)
@@ -149,7 +148,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             reach=resources.environment.reach,
         ) as deliverer,
         Downloader(
-            await open_result_guard(settings, names),
+            await open_result_guard(settings, names, locator_of(settings.redis_url).places),
             SystemResolver(names),
             pool_size=settings.mirror_slots,
             max_bytes=settings.mirror_max_bytes,

@@ -66,7 +66,6 @@ class Submitter:
             await self._submit(job, ticket)
 
     async def _submit(self, job: Job, ticket: Ticket) -> None:
-        log = structlog.get_logger().bind(job=job.id, tenant=job.tenant, epoch=job.epoch)
         if job.cancel_wished_at is not None:  # requested during a submission that proved to be unpaid
             await self.settlement.cancel(job, [ticket, confirm_ticket(job)])
             return
@@ -74,14 +73,19 @@ class Submitter:
             async with renewed(self.jobs, ticket, self.settings.lease_seconds):
                 outcome = await self._attempt(job)
         except (Fenced, StoreUnavailable, MediaStoreUnavailable) as error:
-            log.warning("submission_held_back", reason=str(error))
+            structlog.get_logger().warning(
+                "submission_held_back", job=job.id, tenant=job.tenant, epoch=job.epoch, reason=str(error)
+            )
             # Redis was away, but is back when this is recorded.
             at_once = self.stopping.is_set() or isinstance(error, StoreUnavailable)
             await self.recorder.give_up(job, str(error), at_once=at_once)
             return
         result = await self.recorder.record(job, outcome, ticket)
-        log.info(
+        structlog.get_logger().info(
             "submitted",
+            job=job.id,
+            tenant=job.tenant,
+            epoch=job.epoch,
             outcome=type(outcome).__name__.lower(),
             became=result.after,
             reason=reason_of(outcome),

@@ -55,14 +55,17 @@ async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], t
     A submission is left to its lease: when that runs out, the sweep decides whether money may have been
     spent.
     """
-    log = structlog.get_logger().bind(role=ticket.role.value, ticket=ticket.name)
     try:
         await work(ticket)
     except StoreUnavailable as error:
-        log.warning("work_left", reason=str(error))
+        _log(ticket).warning("work_left", reason=str(error))
         ctx["leave"](ticket)
-    except Exception:  # any fault of ours is logged, and the worker goes on
-        log.exception("work_failed")
+    except Exception:  # noqa: BLE001  # any fault of ours is logged, and the worker goes on
+        _log(ticket).exception("work_failed")
         if ticket.role is not Role.SUBMIT:
             jobs: JobStore = ctx["jobs"]
             await jobs.postpone(ticket, _AFTER_FAULT_MS, {})
+
+
+def _log(ticket: Ticket) -> Any:
+    return structlog.get_logger().bind(role=ticket.role.value, ticket=ticket.name)

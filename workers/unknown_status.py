@@ -31,7 +31,7 @@ class UnknownStatusAlarm:
         understood."""
         strange = next((poll for poll in polls if _is_strange(poll)), None)
         if strange is None:
-            return replace(job, unknown_status_polls=0)
+            return replace(job, unknown_status_polls=0) if job.unknown_status_polls else job
         job = replace(job, unknown_status_polls=job.unknown_status_polls + 1)
         snapshot = strange.snapshot if isinstance(strange, Found) else None
         word = snapshot.raw_status if snapshot else NO_STATUS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ class AttemptResult:
             "outcome": self.outcome.value,
             "status": self.status,
             "duration_ms": self.duration_ms,
-            "timings": asdict(self.timings),
+            "timings": self.timings.public(),
             "reused": self.reused,
             "retried": self.retried,
             "response_headers": self.headers,

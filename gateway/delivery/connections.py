@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from contextvars import ContextVar
 from typing import Final
 
 
@@ -39,16 +38,16 @@ class ConnectionHolder:
 
 
 _holders: Final[dict[asyncio.WriteTransport, ConnectionHolder]] = {}
-#: The holder of the request that runs in this context.
-current_holder: Final[ContextVar[ConnectionHolder | None]] = ContextVar("current_holder", default=None)
 
 
 def _accepts_more(transport: asyncio.WriteTransport) -> bool:
-    # Bytes that TLS has passed to its connection are not counted in the write buffer. But as long as some are
-    # unsent, the socket is not ready for more.
     raw = transport.get_extra_info("socket")
     if raw is None or raw.fileno() < 0:  # already lost
         return False
+    # Bytes that TLS has passed to its connection are not counted in the write buffer. But as long as some are
+    # unsent, the socket is not ready for more.
+    if transport.get_extra_info("sslcontext") is None:
+        return True
     poll = select.poll()
     poll.register(raw.fileno(), select.POLLOUT)
     return bool(poll.poll(0))

@@ -12,6 +12,7 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, NamedTuple, Self
@@ -25,9 +26,7 @@ from gateway.delivery.attempts import DeliveryOutcome
 from gateway.delivery.failures import outcome_of_error
 from gateway.delivery.guard import Guard, VettingResolver, own_addresses
 from gateway.delivery.names import NameService
-from gateway.delivery.session import open_session, verbatim_url
-from gateway.delivery.timing import Stopwatch
-from gateway.environment import Environment
+from gateway.delivery.pool import verbatim_url
 from gateway.errors import GatewayError, MediaStoreUnavailable
 from gateway.generation.file_types import HEAD_BYTES
 from gateway.settings import Settings
@@ -41,7 +40,7 @@ _GONE: Final = (401, 403, 404, 410)
 _BLOCK_BYTES: Final = 2**20
 _ROOM_BYTES: Final = 32 * 2**20  # after so many, the room is checked again
 _CONNECT_SECONDS: Final = 5.0
-_MONOTONIC: Final = Environment().monotonic
+_HEADERS: Final = {"User-Agent": f"vidu-gateway/{version('vidu-gateway')}", "Accept-Encoding": "identity"}
 _REASONS: Final = {
     DeliveryOutcome.TIMEOUT: Reason.TOO_SLOW,
     DeliveryOutcome.TARGET_FORBIDDEN: Reason.ADDRESS_REFUSED,
@@ -95,15 +94,21 @@ class Downloader:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._session = await stack.enter_async_context(
-                open_session(
-                    self._names,
-                    self._guard,
-                    keep=False,
-                    pool_size=self._pool_size,
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(
+                        socket_factory=self._guard,
+                        resolver=self._names,
+                        use_dns_cache=False,  # our resolver remembers them, for each tenant apart
+                        limit=self._pool_size,
+                        force_close=True,
+                        ssl=self._ssl,
+                    ),
                     timeout=self._timeout,
-                    ssl_context=self._ssl,
-                    read_bytes=_BLOCK_BYTES,
-                    media_type=None,
+                    headers=_HEADERS,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    auto_decompress=False,
+                    trust_env=False,
+                    read_bufsize=_BLOCK_BYTES,
                 )
             )
             self._open = stack.pop_all()
@@ -163,9 +168,7 @@ class Downloader:
             if fault := url_fault(url, max_characters=MAX_URL_CHARACTERS):
                 raise DownloadFailed(Reason.ADDRESS_REFUSED, f"the address {fault[1]}")
             await self._guard.about_to_dial(url)
-            async with self._session.get(
-                verbatim_url(url), allow_redirects=False, trace_request_ctx=Stopwatch(_MONOTONIC)
-            ) as response:
+            async with self._session.get(verbatim_url(url), allow_redirects=False) as response:
                 if response.status == 200:
                     yield response
                     return
@@ -177,11 +180,14 @@ class Downloader:
         raise DownloadFailed(Reason.REDIRECTS, f"more than {MAX_REDIRECTS}")
 
 
-async def open_result_guard(settings: Settings, names: NameService) -> Guard:
+async def open_result_guard(
+    settings: Settings, names: NameService, store_places: Callable[[], Sequence[tuple[str, int]]]
+) -> Guard:
     """The guard of downloads of results: public hosts over https; also private networks if media URLs may be
     private, such as with a sandbox on this machine. The upstream may serve them itself."""
     everywhere = ["0.0.0.0/0", "::/0"] if settings.allow_private_media_urls else []
-    guard = Guard(everywhere, True, own=own_addresses(settings, upstream=False), look_up=names)
+    own = own_addresses(settings, store_places, upstream=False)
+    guard = Guard(everywhere, True, own=own, look_up=names)
     await guard.learn()
     return guard
 

@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -288,6 +289,7 @@ def own_addresses(
     return OwnAddresses(places, names, store_places)
 
 
+@lru_cache(maxsize=1024)
 def _parts(url: str) -> tuple[str, int, bool]:
     """Host, port, and whether the scheme is http. ValueError for an invalid URL or port."""
     scheme, authority, _ = split_url(url)  # the same parts that are dialled

@@ -12,17 +12,16 @@ subscriber may still be working on it.
 from __future__ import annotations
 
 import asyncio
-import io
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.http import HttpProcessingError
 
 from gateway.delivery import raw_reply
 from gateway.delivery.addresses import Network
@@ -31,7 +30,7 @@ from gateway.delivery.attempts import (
     DeliveryOutcome,
     Reply,
 )
-from gateway.delivery.connections import ConnectionHolder, current_holder, limit_unacknowledged
+from gateway.delivery.connections import ConnectionHolder, limit_unacknowledged
 from gateway.delivery.failures import hint_of_error, hint_of_start, outcome_of_error
 from gateway.delivery.guard import (
     MAX_WEBHOOK_URL_CHARACTERS,
@@ -43,15 +42,15 @@ from gateway.delivery.guard import (
 )
 from gateway.delivery.headers import loggable_headers
 from gateway.delivery.names import NameService, on_behalf_of
+from gateway.delivery.pool import READ_LIMIT_BYTES, Pool, Target
 from gateway.delivery.request_result import RequestResult
-from gateway.delivery.session import READ_LIMIT_BYTES, open_session, verbatim_url
 from gateway.delivery.timing import Stopwatch, TimedHandshake, current_stopwatch
 from gateway.environment import Environment, no_crash_point
 from gateway.urls import url_fault
 
 __all__ = ["AttemptResult", "Deliverer", "DeliveryOutcome"]
 
-_ONE_PIECE_BYTES: Final = 1_048_576
+_MOST_TARGETS: Final = 1000
 _RANDOM: Final = Environment().random
 # Not the event loop's clock: that may count whole milliseconds, and stand still during one loop iteration.
 _MONOTONIC: Final = Environment().monotonic
@@ -83,29 +82,24 @@ class Deliverer:
         self._reach = reach
         self._random = random
         self._pool_size = pool_size
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
+        self._connect_seconds = connect_seconds
         self._total_seconds = total_seconds
         self._retry_seconds = retry_seconds
         self._ssl = ssl_context or ssl.create_default_context()
         self._ssl.sslobject_class = TimedHandshake
         self._resolver = resolver
+        self._targets: dict[str, Target] = {}
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             resolver = self._resolver or SystemResolver(NameService.for_attempts(self._total_seconds))
             self._names = VettingResolver(self._guard, resolver)
             stack.push_async_callback(self._names.close)
-            session = partial(
-                open_session,
-                self._names,
-                self._socket,
-                pool_size=self._pool_size,
-                timeout=self._timeout,
-                ssl_context=self._ssl,
-            )
-            self._keeping = await stack.enter_async_context(session(keep=True))
+            self._keeping = self._pool(keep=True)
+            stack.push_async_callback(self._keeping.close)
             # A second request must not get another kept connection that the subscriber has just closed.
-            self._dialling = await stack.enter_async_context(session(keep=False))
+            self._dialling = self._pool(keep=False)
+            stack.push_async_callback(self._dialling.close)
             self._open = stack.pop_all()
         return self
 
@@ -113,6 +107,25 @@ class Deliverer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._open.aclose()
+
+    def _pool(self, *, keep: bool) -> Pool:
+        return Pool(
+            self._names,
+            self._socket,
+            keep=keep,
+            size=self._pool_size,
+            connect_seconds=self._connect_seconds,
+            ssl_context=self._ssl,
+        )
+
+    def _target(self, url: str) -> Target | None:
+        """None: the URL is invalid."""
+        found = self._targets.get(url)
+        if found is None and not url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
+            if len(self._targets) >= _MOST_TARGETS:
+                self._targets.clear()
+            found = self._targets[url] = Target(url, asyncio.get_running_loop())
+        return found
 
     def _socket(self, info: AddrInfo) -> socket.socket:
         stopwatch = current_stopwatch.get()
@@ -145,14 +158,16 @@ class Deliverer:
         return last.result(duration_ms, retried, url)
 
     async def _attempt(
-        self, url: str, headers: Mapping[str, str], body: bytes, session: aiohttp.ClientSession
+        self, url: str, headers: Mapping[str, str], body: bytes, pool: Pool
     ) -> tuple[RequestResult, bool]:
         """The result of the last request, and whether it was the second one."""
         clock = asyncio.get_running_loop().time
-        if url_fault(url, max_characters=MAX_WEBHOOK_URL_CHARACTERS):
+        target = self._target(url)
+        if target is None:
             return RequestResult(Stopwatch(_MONOTONIC)), False
         deadline = clock() + self._total_seconds
-        first = await self._request(session, url, headers, body, deadline)
+        await self._guard.about_to_dial(url)
+        first = await self._request(pool, target, headers, body, deadline)
         if not first.may_be_repeated():
             return first, False
         # If a kept connection was closed just when we used it, the subscriber is up: no need to wait.
@@ -162,39 +177,31 @@ class Deliverer:
         if clock() + pause >= deadline:
             return first, False
         await asyncio.sleep(pause)
-        return await self._request(self._dialling, url, headers, body, deadline), True
+        await self._guard.about_to_dial(url)
+        return await self._request(self._dialling, target, headers, body, deadline), True
 
     async def _request(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        deadline: float,
+        self, pool: Pool, target: Target, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> RequestResult:
-        # A larger body is sent in pieces: aiohttp warns that large bytes block the event loop.
-        data = body if len(body) <= _ONE_PIECE_BYTES else io.BytesIO(body)
-        await self._guard.about_to_dial(url)
         stopwatch, holder = Stopwatch(_MONOTONIC), ConnectionHolder()
         reply: Reply | None = None
-        tokens = current_stopwatch.set(stopwatch), current_holder.set(holder)
+        token = current_stopwatch.set(stopwatch)
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                session.post(
-                    verbatim_url(url),
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,
-                    trace_request_ctx=stopwatch,
-                ) as response,
-            ):
-                stopwatch.reply_started()
-                # The status alone decides. The body is only read for the log, so it may break off.
-                kept = loggable_headers(response.headers.items())
-                reply = Reply(response.status, response.headers, kept, bytearray())
-                await _read_start(response.content, reply.body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            async with asyncio.timeout_at(deadline):
+                connection = await pool.open(target, stopwatch)
+                try:
+                    stopwatch.request_sent()
+                    message, content = await pool.post(connection, target, headers, body, holder)
+                    stopwatch.reply_started()
+                    # The status alone decides. The body is only read for the log, so it may break off.
+                    kept = loggable_headers(message.headers.items())
+                    reply = Reply(message.code, message.headers, kept, bytearray())
+                    await _read_start(content, reply.body)
+                except BaseException:
+                    connection.close()
+                    raise
+                pool.done(connection, target, len(body))
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
             if reply is None:
                 outcome, received = outcome_of_error(error), bytes(holder.received)
                 if outcome is DeliveryOutcome.PROTOCOL_ERROR:
@@ -204,8 +211,7 @@ class Deliverer:
                     hint = hint_of_error(error) or hint_of_start(outcome, received)
                     return RequestResult(stopwatch, None, outcome, hint, received)
         finally:
-            current_stopwatch.reset(tokens[0])
-            current_holder.reset(tokens[1])
+            current_stopwatch.reset(token)
             holder.release()
         return RequestResult(stopwatch, reply)
 

@@ -1,4 +1,4 @@
-"""The secrets that sign webhooks. They are derived from the keyring each time they are needed.
+"""The secrets that sign webhooks. They are derived from the keyring, and never stored.
 
 Redis stores only the name of the key and a version, so a leak of Redis does not leak webhook secrets.
 """
@@ -6,6 +6,7 @@ Redis stores only the name of the key and a version, so a leak of Redis does not
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 
 from gateway.endpoints import Endpoint
 from gateway.keyring import Keyring
@@ -24,11 +25,13 @@ def signing_secrets(keyring: Keyring, endpoint: Endpoint, now: int) -> list[str]
     return [current, *previous]
 
 
+@lru_cache(maxsize=1024)
 def endpoint_secret(keyring: Keyring, kid: str, endpoint_id: str, version: int) -> str:
     """`whsec_` and 32 bytes in Base64. Rotating an endpoint's secret means increasing `version`."""
     return _secret(keyring.derive(kid, "endpoint-secret", endpoint_id, str(version)))
 
 
+@lru_cache(maxsize=1024)
 def tenant_secret(keyring: Keyring, kid: str, tenant: str) -> str:
     """The secret for a tenant's webhooks to a job's own callback_url, which has no endpoint."""
     return _secret(keyring.derive(kid, "tenant-secret", tenant))

@@ -1,8 +1,8 @@
 """Measures the steps of one request: name lookup, dial, TLS handshake, wait for the reply.
 
-A `Stopwatch` is notified of each step as it happens. It never raises, because this happens inside the network
-library. The traces of aiohttp report the lookup and the connection as a whole. The socket factory reports the
-start of a dial, and the TLS object the start of a handshake; both find the stopwatch through the context.
+A `Stopwatch` is notified of each step as it happens. It never raises, because this happens inside the
+network library. The pool reports the lookup and the connection as a whole, the socket factory the start of a
+dial, and the TLS object the start of a handshake. They find the stopwatch through the context.
 """
 
 from __future__ import annotations
@@ -27,15 +27,20 @@ class Timings:
     tls: float | None = None
     first_byte: float | None = None
 
+    def public(self) -> dict[str, float | None]:
+        return {"dns": self.dns, "connect": self.connect, "tls": self.tls, "first_byte": self.first_byte}
+
 
 class Stopwatch:
-    """`clock`: seconds. `reused`: whether the request got a kept connection."""
+    """`clock`: seconds. `dialled`: whether a new connection was needed. `reused`: whether the request got a
+    kept connection."""
 
-    __slots__ = ("_at", "_clock", "reused")
+    __slots__ = ("_at", "_clock", "dialled", "reused")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._at: dict[str, float] = {}
+        self.dialled = False
         self.reused = False
 
     def lookup_started(self) -> None:

@@ -39,6 +39,10 @@ _MOVES: Final = {
     event: {before.value: after.value for before, after in job_transitions(event).items()}
     for event in JobEvent
 }
+_DELIVERY_MOVES: Final = {
+    event: {before.value: after.value for before, after in delivery_transitions(event).items()}
+    for event in DeliveryEvent
+}
 #: For each event: {state that it can lead to: type of the event that clients get}.
 _PUBLISHES: Final = {
     event: {
@@ -50,12 +54,13 @@ _PUBLISHES: Final = {
 }
 
 
-def limits_of(roles: Roles, *wanted: Role) -> dict[str, dict[str, Any]]:
+def limits_of(roles: Roles, *wanted: Role) -> dict[str, Mapping[str, Any]]:
     """The `roles` of scripts/lib/dispatching.lua: {role: its limits}."""
     return {role.value: _limits(role, roles[role]) for role in wanted}
 
 
-def _limits(role: Role, limits: RoleLimits) -> dict[str, Any]:
+@cache
+def _limits(role: Role, limits: RoleLimits) -> Mapping[str, Any]:
     found: dict[str, Any] = {
         "slots": limits.slots,
         "lane_slots": limits.lane_slots,
@@ -86,7 +91,6 @@ def accounts_of(submit: RoleLimits) -> list[dict[str, Any]]:
     ]
 
 
-@cache
 def health_limits(limits: HealthLimits) -> Mapping[str, int]:
     """The `limits` of scripts/lib/circuit_breaker.lua."""
     return asdict(limits)
@@ -112,9 +116,7 @@ def delivery_transition(lane: str, delivery_id: str, transition: Transition, rol
     slot = Ticket(Role.DELIVER, lane, delivery_id)
     return _transition(Subject(slot), delivery_id, transition, roles) | {
         "kind": "delivery",
-        "moves": {
-            before.value: after.value for before, after in delivery_transitions(transition.event).items()
-        },
+        "moves": _DELIVERY_MOVES[transition.event],
         "final": {},
         "dead": DeliveryState.DEAD,
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
@@ -30,9 +32,7 @@ from gateway.store.replies import NotHereError, check_served, not_here
 _PASSING = ("OOM", "MISCONF", "LOADING", "BUSY", "NOREPLICAS")
 
 
-def connection_pool(
-    url: str, *, timeout_seconds: float, retries: int, connections: int, decode: bool = True
-) -> ConnectionPool:
+def connection_pool(url: str, *, timeout_seconds: float, retries: int, connections: int) -> ConnectionPool:
     """A pool for one process. `timeout_seconds`: for each command. `retries`: how often a command is sent
     again after its connection broke; this is safe because every script is idempotent. Raises
     ConfigurationError."""
@@ -40,7 +40,7 @@ def connection_pool(
         locator, parsed = locator_of(url), read_redis_url(url)
         pool = ConnectionPool.from_url(
             parsed.of_server(parsed.hosts[0]) if parsed.mode else url,
-            decode_responses=decode,
+            decode_responses=True,
             max_connections=connections,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=min(timeout_seconds, 0.5),
@@ -96,27 +96,40 @@ def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractCon
     return LocatedConnection
 
 
-@contextlib.contextmanager
-def store_errors() -> Iterator[None]:
+def store_errors() -> AbstractContextManager[None, None]:
     """Turns Redis' errors into StoreUnavailable, except those that mean a fault of ours."""
-    try:
-        yield
-    except OutOfMemoryError as error:  # redis-py removes the error code from their text
-        raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
-    except DataError:
-        raise
-    except NotHereError as error:
-        raise StoreUnavailable(f"Redis does not serve our keys here: {error}") from error
-    except ResponseError as error:
-        if reason := not_here(error):  # a part of a transaction
-            raise StoreUnavailable(f"Redis does not serve our keys here: {reason}") from error
-        if str(error).startswith(_PASSING):
-            raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
-        raise
-    except (RedisError, OSError) as error:
-        if isinstance(error.__cause__, NotHereError):  # redis-py wraps what happened while it connected
-            raise StoreUnavailable(f"Redis is not found: {error.__cause__}") from error
-        raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+    return _STORE_ERRORS
+
+
+class _StoreErrors:
+    """Has no state, so that one serves every call."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case None | DataError():
+                return
+            case OutOfMemoryError():  # redis-py removes the error code from its text
+                raise StoreUnavailable("Redis cannot serve: OutOfMemoryError") from error
+            case NotHereError():
+                raise StoreUnavailable(f"Redis does not serve our keys here: {error}") from error
+            case ResponseError():
+                if reason := not_here(error):  # a part of a transaction
+                    raise StoreUnavailable(f"Redis does not serve our keys here: {reason}") from error
+                if str(error).startswith(_PASSING):
+                    raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
+            case RedisError() | OSError():
+                if isinstance(error.__cause__, NotHereError):  # redis-py wraps what happened as it connected
+                    raise StoreUnavailable(f"Redis is not found: {error.__cause__}") from error
+                raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+            case _:
+                return
+
+
+_STORE_ERRORS = _StoreErrors()
 
 
 @contextlib.asynccontextmanager

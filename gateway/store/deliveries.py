@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -69,14 +68,13 @@ class RedisDeliveryStore:
             found = await self._scripts.run("begin", [name], args, effect="begin_delivery")
         if not found or not found[0]:
             return None
-        delivery, event = (
-            delivery_from(ticket.name, arguments.pairs(found[0])),
-            arguments.pairs(found[1]),
-        )
+        fields, event = arguments.pairs(found[0]), arguments.pairs(found[1])
+        fields.pop("next_attempt_at", None)
+        delivery = delivery_from(ticket.name, fields, event.get("trace"))
         endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
         body = event_bodies.load(event)
         assert body is not None, "an event without its body"
-        return replace(delivery, trace=event.get("trace")), body, endpoint
+        return delivery, body, endpoint
 
     def terms(self) -> dict[Role, bytes]:
         """How claim_arq_jobs.lua begins the work of the deliver role."""
@@ -102,8 +100,9 @@ class RedisDeliveryStore:
             "attempts": delivery.attempts,
             "next_attempt_at": delivery.next_attempt_at,
         }
-        newest = [shortened(entry) for entry in delivery.log[-1:]]
-        log = WriteLog(delivery_log.dump(delivery.log), delivery_log.dump(newest), self._bytes_max)
+        whole, newest = delivery_log.dump(delivery.log), [shortened(entry) for entry in delivery.log[-1:]]
+        short = whole if newest == delivery.log else delivery_log.dump(newest)
+        log = WriteLog(whole, short, self._bytes_max)
         effects: list[Effect] = [SetFields(fields), log, Tally(tally)]
         effects.append(Finish([ticket]) if retry_in_ms is None else GiveBackSlot(retry_in_ms))
         if delivery.next_attempt_at is None:
@@ -260,7 +259,7 @@ def _is_after(query: DeliveryQuery, delivery: Delivery) -> bool:
     return query.after is None or _age(delivery) < _age(query.after)
 
 
-def delivery_from(name: str, fields: Mapping[str, str]) -> Delivery:
+def delivery_from(name: str, fields: Mapping[str, str], trace: str | None = None) -> Delivery:
     return Delivery(
         id=name,
         state=DeliveryState(fields["state"]),
@@ -277,5 +276,6 @@ def delivery_from(name: str, fields: Mapping[str, str]) -> Delivery:
         round_at=int(fields["round_at"]) if "round_at" in fields else None,
         trigger=fields.get("trigger", "auto"),
         next_attempt_at=int(fields["next_attempt_at"]) if "next_attempt_at" in fields else None,
-        log=delivery_log.load(fields.get("log", "[]")),
+        log=delivery_log.load(fields["log"]) if "log" in fields else [],
+        trace=trace,
     )

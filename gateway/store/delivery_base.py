@@ -46,8 +46,8 @@ class Hindrance(StrEnum):
 
 class DeliveryStore(Protocol):
     async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
-        """Starts an attempt and its lease. Returns the delivery, its event's bytes, and its endpoint if that
-        still exists. None when the ticket is stale."""
+        """Starts an attempt and its lease. Returns the delivery, which has no next attempt now, its event's
+        bytes, and its endpoint if that still exists. None when the ticket is stale."""
 
     async def finish(
         self,

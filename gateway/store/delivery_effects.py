@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gateway.dispatch import Role
@@ -37,7 +37,14 @@ class JudgeLane(Effect):
     url: str = ""
 
     def document(self, of: Subject) -> dict[str, Any]:
-        return {**asdict(self), "endpoint": self.endpoint_id or ""}
+        return {
+            "lane": self.lane,
+            "endpoint": self.endpoint_id or "",
+            "tenant": self.tenant,
+            "ok": self.ok,
+            "error": self.error,
+            "url": self.url,
+        }
 
     def roles(self, of: Subject) -> Collection[Role]:
         return (Role.DELIVER,)

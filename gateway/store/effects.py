@@ -6,7 +6,7 @@ A function of the same name in scripts/lib applies each, in the order of `ORDER`
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 from gateway.context import REQUEST
@@ -249,7 +249,14 @@ class JudgeAccount(Effect):
     account: str = ACCOUNT
 
     def document(self, of: Subject) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "kind": self.kind,
+            "retry_after_ms": self.retry_after_ms,
+            "status": self.status,
+            "code": self.code,
+            "reason": self.reason,
+            "account": self.account,
+        }
 
     def roles(self, of: Subject) -> Collection[Role]:
         return (Role.SUBMIT,)

@@ -70,8 +70,8 @@ class Transition:
     effects: Sequence[Effect] = ()
 
     def __post_init__(self) -> None:
-        kinds = [type(effect) for effect in self.effects]
-        if len(set(kinds)) < len(kinds) or not _KNOWN.issuperset(kinds):
+        kinds = {type(effect) for effect in self.effects}
+        if len(kinds) < len(self.effects) or not kinds <= _KNOWN:
             raise ValueError(f"two effects of one kind, or an effect missing in ORDER: {kinds}")
 
     def find(self, kind: type[E]) -> E | None:

@@ -57,7 +57,7 @@ async def worker(
 ) -> AsyncIterator[WakeWorker]:
     """The submit role's worker, not running yet, made as the crew makes it. `left`: what it left undone."""
     settings = settings or rig.submitter.settings
-    pool = connection_pool(settings.redis_url, timeout_seconds=10, retries=1, connections=16, decode=False)
+    pool = connection_pool(settings.redis_url, timeout_seconds=10, retries=1, connections=16)
     try:
         ctx = {"submitter": submitter, "leave": [] if left is None else left}
         ctx["leave"] = ctx["leave"].append
@@ -207,7 +207,7 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
             async def break_down(*_: object) -> None:
                 raise RedisConnectionError("gone")
 
-            broken.setattr(made.scripts._connection, "call", break_down)
+            broken.setattr(made.scripts._connections, "call", break_down)
             for _ in range(made.max_jobs):
                 with pytest.raises(StoreUnavailable):
                     await made.main()
@@ -323,7 +323,7 @@ async def test_a_claim_begins_the_work_and_its_repeat_begins_it_once(rig: Rig) -
         for _ in range(2):
             args: list[Word] = ["first", 5, 60_000, terms]
             found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory", "held"], args)
-            assert (found[2][0], found[2][2]) == (b"moved", b"submitting")
+            assert (found[2][0], found[2][2]) == ("moved", "submitting")
     begun = await rig.read(job)
     assert (begun.state, begun.epoch, begun.run) == (JobState.SUBMITTING, 1, "first1")
     assert await rig.lease(job) is not None
@@ -335,7 +335,7 @@ async def test_work_that_was_dispatched_again_is_not_begun_by_an_old_claim(rig: 
     async with worker(rig, Submits(nothing)) as made:
         args: list[Word] = ["first", 5, 60_000, rig.resources.jobs.terms()[Role.SUBMIT]]
         found = await made.scripts.run("claim_arq_jobs", [made.queue_name, "memory", "held"], args)
-        assert found[2][0] == b"stale"
+        assert found[2][0] == "stale"
     assert (await rig.read(job)).state is JobState.QUEUED
 
 
@@ -470,7 +470,7 @@ async def test_what_was_handed_over_before_redis_was_full_is_run(tmp_path: Path)
         ran.put_nowait(args[0])
 
     with valkey(tmp_path, "--maxmemory", "4mb") as server:
-        pool = connection_pool(server.url, timeout_seconds=10, retries=1, connections=20, decode=False)
+        pool = connection_pool(server.url, timeout_seconds=10, retries=1, connections=20)
         redis = ArqRedis(pool, job_serializer=orjson.dumps, default_queue_name="{gw}:test:arq")
         for number in range(3):
             await redis.enqueue_job("work", number)

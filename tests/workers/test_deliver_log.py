@@ -11,20 +11,12 @@ from hypothesis import strategies as st
 
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.headers import loggable_headers
-from gateway.endpoints import Delivery
-from gateway.events import EventType
-from gateway.lifecycle import DeliveryEvent, DeliveryState
+from gateway.lifecycle import DeliveryEvent
 from gateway.web.schemas import jobs
 from tests.gateway.web.parsing import parsed
 from workers.deliver import KEPT_ATTEMPTS, LOG_LIMIT_BYTES, Decision, entry_of, noted
 
 FAILED = Decision(DeliveryEvent.ATTEMPT_FAILED, 5.0)
-
-
-def delivery(attempts: int = 0) -> Delivery:
-    return Delivery(
-        "dlv", DeliveryState.PENDING, "evt", EventType.COMPLETED, "acme", "job", "lane", 0, attempts=attempts
-    )
 
 
 def entry(
@@ -33,15 +25,15 @@ def entry(
     """What a subscriber can bring into the log at most."""
     headers = loggable_headers((f"x-{at}-{text}", text) for at in range(99))
     result = AttemptResult(outcome, 302, 1, text, None, headers=headers, hint=text[:260])
-    return entry_of(delivery(number), 0, decision, result.public())
+    return entry_of(number, "auto", 0, result.public(), None, decision.gave_up)
 
 
 def logged(*entries: dict[str, Any]) -> list[dict[str, Any]]:
-    after = delivery()
+    log: list[dict[str, Any]] = []
     for one in entries:
-        after = noted(after, one)
-        assert len(orjson.dumps(after.log)) < LOG_LIMIT_BYTES
-    return after.log
+        log = noted(log, one)
+        assert len(orjson.dumps(log)) < LOG_LIMIT_BYTES
+    return log
 
 
 def test_the_newest_twenty_attempts_are_kept() -> None:
@@ -52,7 +44,8 @@ def test_the_newest_twenty_attempts_are_kept() -> None:
 
 def test_an_entry_has_the_documented_fields_and_no_others() -> None:
     gave_up = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, None, "the last attempt failed")
-    whole, text = entry(1, DeliveryOutcome.HTTP_5XX, decision=gave_up), entry_of(delivery(1), 0, gave_up, {})
+    whole = entry(1, DeliveryOutcome.HTTP_5XX, decision=gave_up)
+    text = entry_of(1, "auto", 0, {}, None, gave_up.gave_up)
     assert whole.keys() == jobs.Attempt.__annotations__.keys()
     parsed(jobs.Attempt, orjson.dumps(whole))
     parsed(jobs.Attempt, orjson.dumps({**text, "outcome": "endpoint_deleted"}))

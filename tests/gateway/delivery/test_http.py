@@ -44,6 +44,25 @@ async def test_the_request_that_is_sent() -> None:
     assert [line for line in lines if line.startswith("User-Agent: vidu-gateway/")]
 
 
+@pytest.mark.parametrize("value", ["a\r\nx-more: b", "a\nx-more: b", "a\rb"])
+async def test_a_header_with_a_line_end_is_not_sent(value: str) -> None:
+    async with subscriber(reply(204)) as served, Deliverer(LOOPBACK, **PATIENT) as deliverer:
+        with pytest.raises(ValueError, match="line end"):
+            await deliverer.post(served.url, {"webhook-id": value}, BODY)
+    assert not served.requests
+
+
+async def test_an_endpoint_may_have_its_own_accept_header() -> None:
+    async with subscriber(reply(204)) as served, Deliverer(LOOPBACK, **PATIENT) as deliverer:
+        await deliverer.post(served.url, {"ACCEPT": "text/plain"}, BODY)
+        await deliverer.post(served.url, HEADERS, BODY)
+    found = [
+        [line for line in head.decode().split("\r\n") if line.lower().startswith("accept:")]
+        for head, _ in served.requests
+    ]
+    assert found == [["ACCEPT: text/plain"], ["Accept: */*"]]
+
+
 async def test_a_large_body_arrives_complete() -> None:
     body = b"0123456789" * 300_000
     async with subscriber(reply(200)) as served, Deliverer(LOOPBACK) as deliverer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from gateway.delivery.signing import sign
 
@@ -85,7 +85,7 @@ def test_a_signature_does_not_depend_on_the_local_time_zone(monkeypatch: pytest.
 
 
 def test_an_empty_secret_is_refused() -> None:
-    with pytest.raises(EmptyWebhookSecretError):
+    with pytest.raises(ValueError, match="empty"):
         sign(["whsec_"], "evt_1", TS_1, B_1)
 
 

@@ -95,12 +95,12 @@ async def test_a_script_s_own_fault_is_not_called_an_outage(redis: Redis) -> Non
         await Scripts(redis).run("dispatch", ["{gw}:lanes"], ["no json"])
 
 
-async def test_a_pool_decodes_unless_it_is_told_not_to(redis_url: str, redis: Redis) -> None:
+async def test_a_pool_decodes(redis_url: str) -> None:
+    pool = connection_pool(redis_url, timeout_seconds=5, retries=0, connections=1)
+    redis = Redis(connection_pool=pool)
     await redis.set("name", "ü")
-    raw = connection_pool(redis_url, timeout_seconds=5, retries=0, connections=1, decode=False)
     assert await redis.get("name") == "ü"
-    assert await Redis(connection_pool=raw).get("name") == "ü".encode()
-    await raw.disconnect()
+    await pool.disconnect()
 
 
 async def test_a_connection_that_is_cut_as_it_is_made_is_a_lost_one(

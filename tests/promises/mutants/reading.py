@@ -188,7 +188,7 @@ READING: Final = (
     ),
     Mutant(
         "webhook_urls_are_quoted_again",
-        "gateway/delivery/session.py",
+        "gateway/delivery/pool.py",
         "verbatim_url",
         "    scheme, authority, target = split_url(url)\n"
         "    return URL.build(scheme=scheme, authority=authority, path=target, encoded=True)\n",

@@ -261,8 +261,8 @@ SUBMISSION: Final = (
     Mutant(
         "lease_is_not_renewed",
         "workers/leases.py",
-        "renewed.renew",
-        "await jobs.renew(ticket)",
+        "_Renewal._renew",
+        "await self._jobs.renew(self._ticket)",
         "await asyncio.sleep(0)",
         "a slow upload outlives its lease: the job is given to another worker, again and again",
         (named("workers/submit_gate", "the_lease_is_kept_while_the_request_is_under_way"),),
