@@ -65,7 +65,7 @@ end
 function circuit_breaker.reset(lane)
   local failures = redis.call('DEL', P .. 'health:' .. lane)
   forget_failing(lane)
-  return lanes.resume('deliver', lane) or failures > 0
+  return lane_pauses.resume('deliver', lane) or failures > 0
 end
 
 -- Forgets failing lanes of callback URLs whose failures were forgotten, because no attempt was made for a time.
@@ -98,7 +98,7 @@ end
 -- Opens the breaker, for longer each time in a row.
 local function open_breaker(verdict, key, parks, limits, now)
   local till = now + math.min(limits.max_pause_ms, limits.pause_ms * 2 ^ math.min(parks, 30))
-  lanes.pause('deliver', verdict.lane, till)
+  lane_pauses.pause('deliver', verdict.lane, till)
   log.tally('subscribers_parked')
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
@@ -154,7 +154,7 @@ function circuit_breaker.judge(verdict, limits, now)
     if not paused and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
       clear_window(key)
-      lanes.resume('deliver', lane)
+      lane_pauses.resume('deliver', lane)
       log.tenant_ops_event(now, 'endpoint_recovered', verdict.tenant, 'lane', lane, 'endpoint', endpoint)
     end
   else

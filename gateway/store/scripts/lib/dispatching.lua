@@ -246,7 +246,7 @@ end
 -- Also returns the roles in which time may change something.
 function dispatching.tick(roles, now)
   roles = roles_in_use(roles)
-  for role in pairs(roles) do lanes.end_pauses(role, now) end
+  for role in pairs(roles) do lane_pauses.end_pauses(role, now) end
   local dispatched, more = dispatching.dispatch(roles, now)
   for role, limits in pairs(roles) do
     local r = P .. role

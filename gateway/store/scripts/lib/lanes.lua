@@ -60,32 +60,9 @@ function lanes.deactivate(role, lane, served)
   lane_tenants.forget(P .. role, lane)
 end
 
--- Pauses the lane until then (ms, or "+inf": until it is resumed). Waiting tickets stay in it.
-function lanes.pause(role, lane, till)
-  local r = P .. role
-  redis.call('ZADD', r .. ':parked', till, lane)
-  role_facts.note_unusual(role)
-  redis.call('HDEL', r .. ':pauses', lane)
-  redis.call('SREM', r .. ':probing', lane)
-  redis.call('ZREM', r .. ':blocked', lane)
-  local served = redis.call('ZSCORE', r .. ':fair', lane) or lane_tenants.waits(r, lane)
-  if not served then return end
-  redis.call('ZREM', r .. ':crowd:' .. (lane_tenants.of(r, lane) or ''), lane)
-  lanes.deactivate(role, lane, served)
-end
-
 -- Makes the lane active if tickets wait in it, such as after a pause or when its cap was raised.
 function lanes.reactivate(role, lane)
   if redis.call('EXISTS', P .. role .. ':lane:' .. lane) == 1 then activate(role, lane) end
-end
-
--- Ends the lane's pause and probing. Returns whether there was any.
-function lanes.resume(role, lane)
-  local r = P .. role
-  redis.call('HDEL', r .. ':pauses', lane)
-  local ended = redis.call('ZREM', r .. ':parked', lane) + redis.call('SREM', r .. ':probing', lane)
-  lanes.reactivate(role, lane)
-  return ended > 0
 end
 
 local function enter_lane(r, role, lane, ticket, now, again, priority)
@@ -218,9 +195,8 @@ end
 
 -- A due ticket enters its lane; if it holds a slot, when that is given back.
 local function enter_when_free(role, ticket, now)
-  local r = P .. role
-  if redis.call('ZSCORE', r .. ':slots', ticket) then
-    redis.call('SADD', r .. ':again', ticket)
+  if redis.call('ZSCORE', P .. role .. ':slots', ticket) then
+    redis.call('SADD', P .. role .. ':again', ticket)
     role_facts.note_unusual(role)
   else
     lanes.enter_soon(role, ticket, now, true)
@@ -311,25 +287,12 @@ function lanes.hold_until_given_back(role, ticket)
   if held then forget_due(role, ticket) else withdraw(role, ticket) end
 end
 
--- Lanes whose pause has ended are tried.
-function lanes.end_pauses(role, now)
-  local r = P .. role
-  for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
-    redis.call('ZREM', r .. ':parked', lane)
-    redis.call('HDEL', r .. ':pauses', lane)
-    redis.call('SADD', r .. ':probing', lane)
-    role_facts.note_unusual(role)
-    lanes.reactivate(role, lane)
-  end
-end
-
 -- Due tickets enter their lanes, in the order of their due times.
 function lanes.enter_due(role, now)
   local r = P .. role
   if role == 'submit' and role_facts.is_quiet(role) then return end
   local due = redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)
-  if #due == 0 then return end
-  redis.call('ZREM', r .. ':due', unpack(due))
+  if #due > 0 then redis.call('ZREM', r .. ':due', unpack(due)) end
   for _, ticket in ipairs(due) do enter_when_free(role, ticket, now) end
 end
 
