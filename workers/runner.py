@@ -50,6 +50,7 @@ _IDLE_SECONDS: Final = 2.0  # between polls of the queue when no token arrives
 _BLOCKED_SECONDS: Final = 10.0  # a blocking command may take longer than any other
 _SLACK_SECONDS: Final = 150  # on top of the call itself, to record its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.2
+_COPY_DRAIN_SECONDS: Final = 2.0
 _THREADS: Final = 64
 
 
@@ -90,9 +91,9 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             await _until(stop, tasks)
         finally:  # also when a task failed: what is in progress may have been paid for
             ctx["submitter"].stopping.set()
-            await asyncio.gather(
-                *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
-            )
+            seconds = settings.upstream_timeout_seconds + 15
+            drained = zip(roles, workers, strict=True)
+            await asyncio.gather(*(_drain(role, worker, seconds) for role, worker in drained))
             await cancel_all(*tasks)
             await heartbeat.end()
             await pool.disconnect()
@@ -215,6 +216,15 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], proc
         process=process,
         terms=ctx.get("terms", {}).get(role, b""),
     )
+
+
+async def _drain(role: Role, worker: WakeWorker, seconds: float) -> None:
+    """Waits for what is in progress. Copies may take long, and another worker can begin them again."""
+    if role is not Role.MIRROR:
+        await worker.drain(seconds)
+        return
+    await worker.drain(_COPY_DRAIN_SECONDS)
+    await cancel_all(*worker.tasks.values())
 
 
 async def _keep_running(worker: WakeWorker, known: asyncio.Event) -> None:

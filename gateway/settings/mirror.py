@@ -15,7 +15,7 @@ class MirrorSettings(BaseSettings):
     )
     result_life_seconds: Seconds = Field(
         RESULT_LIFETIME_MS // 1000,
-        description="How long an address of the upstream lives, so how long copying is tried.",
+        description="How long the upstream's addresses are taken to live, and copied from.",
     )
     mirror_slots: int = Field(8, ge=1, description="Copies in progress at once.")
     mirror_tenant_slots: int = Field(4, ge=1, description="Copies of one tenant in progress at once.")

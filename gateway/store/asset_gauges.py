@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -24,15 +24,16 @@ class AssetGauges:
     dying: int = 0
 
 
-async def asset_gauges(
-    redis: Redis, counts: Mapping[str, int], oldest: Sequence[tuple[str, float]], now: float, dying_ms: int
-) -> AssetGauges:
-    """`counts`: all of {gw}:counts; `oldest`: the head of the index of what is to be copied. `now` and
-    `dying_ms`: ms. Asks Redis only while something is to be copied."""
-    dying, waited = 0, 0.0
-    if oldest:
-        waited = max(0.0, now - oldest[0][1]) / 1000
-        with store_errors():
-            dying = await redis.zcount(keys.ASSETS_DYING, "-inf", now + dying_ms)
+async def asset_gauges(redis: Redis, counts: Mapping[str, int], now: float, dying_ms: int) -> AssetGauges:
+    """`counts`: all of {gw}:counts. `now`: ms; `dying_ms`: how long before it is taken to be dead an address
+    counts as dying. Asks Redis only while something is to be copied."""
     by_state = {state.value: counts.get(f"asset:{state}", 0) for state in AssetState}
+    dying, waited = 0, 0.0
+    if by_state[AssetState.PENDING]:
+        with store_errors():
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.zcount(keys.ASSETS_DYING, "-inf", now + dying_ms)
+                pipe.zrange(keys.ASSETS_PENDING, 0, 0, withscores=True)
+                dying, oldest = await pipe.execute()
+        waited = max(0.0, now - oldest[0][1]) / 1000 if oldest else 0.0
     return AssetGauges(by_state, counts.get("asset_bytes", 0), waited, dying)

@@ -116,15 +116,11 @@ class WorkInProgress:
 
 
 class RedisGauges:
-    """`dying_ms`: how long before it is taken to be dead an address counts as dying."""
-
     def __init__(
         self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits, dying_ms: int = 900_000
     ) -> None:
-        self._redis = redis
-        self._dying_ms = dying_ms
-        self._monotonic = monotonic
-        self._submit = submit
+        self._redis, self._dying_ms = redis, dying_ms  # as of `asset_gauges`
+        self._monotonic, self._submit = monotonic, submit
 
     def _ask(self, pipe: Pipeline) -> None:
         """Puts the commands into the pipeline, in the order in which `read` names their replies."""
@@ -144,7 +140,6 @@ class RedisGauges:
         pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
         pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
         pipe.zcard(keys.FAILING)
-        pipe.zrange(keys.ASSETS_PENDING, 0, 0, withscores=True)
         for account in self._submit.all_accounts:
             pipe.hmget(keys.account(account.name), _ACCOUNT_FIELDS)
         for role in Role:
@@ -176,14 +171,12 @@ class RedisGauges:
             longest,
             words,
             failing,
-            pending,
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
         if paused_lanes and longest:
             longest = await self._sendable(longest)
         roles = _roles(now, others[len(accounts) :])
-        assets = await asset_gauges(self._redis, _numbers(counts), pending, now, self._dying_ms)
         return Gauges(
             counts=_numbers(counts),
             tally=_numbers(tally),
@@ -205,7 +198,7 @@ class RedisGauges:
             timings=timings_of(timings),
             due_seconds=_age(now, longest),
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
-            assets=assets,
+            assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

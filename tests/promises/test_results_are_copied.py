@@ -111,6 +111,19 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_body_leaves_nothing_to_be_se
     assert job_of(service, job["id"])["status"] == "completed"
 
 
+def test_a_worker_that_stops_leaves_a_long_copy_to_the_next(service: Machine) -> None:
+    service.start_sandbox()
+    job = posted(service, prompt="[[fault:stalled_result]]")
+    scratch = service.folder / "blobs" / ".incoming"
+    eventually(lambda: scratch.exists() and any(scratch.iterdir()))
+    assert service.stop("workers") == 0
+    assert "copy_failed" not in service.log("workers")
+    assert list(scratch.iterdir()) == []
+    assert asset(service, job).state is AssetState.PENDING
+    service.start_workers("second")
+    eventually(lambda: any(scratch.iterdir()))
+
+
 def test_a_frozen_worker_that_wakes_up_does_not_spoil_the_copy_of_another(service: Machine) -> None:
     service.start_sandbox()
     service.stop("workers")
