@@ -149,15 +149,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
     blobs = InlineFiles(media)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
-    uploads = RedisUploads(
-        redis,
-        scripts,
-        UploadLimits(
-            settings.tenant_uploads_bytes_max,
-            settings.tenant_uploads_max,
-            int(settings.upload_life_seconds * 1000),
-        ),
-    )
+    uploads = RedisUploads(redis, scripts, _upload_limits(settings))
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
@@ -192,26 +184,12 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
             blobs,
             settings.limits(),
             environment,
-            AdmissionLimits(
-                settings.tenant_queue_max,
-                settings.tenant_bytes_max,
-                settings.tenant_media_bytes_max,
-                settings.tenant_rate,
-                settings.tenant_burst,
-            ),
+            _admission_limits(settings),
             settings.deadlines(),
             inspections(shared.held),
             uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
         ),
-        settlement=Settlement(
-            jobs,
-            blobs,
-            environment,
-            int(settings.late_watch_seconds * 1000),
-            link=link,
-            client_url=settings.client_url,
-            mirroring=mirroring_of(settings),
-        ),
+        settlement=_settlement(settings, jobs, blobs, environment, link),
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
@@ -220,4 +198,32 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         job_history=RedisJobHistory(redis),
         audit=RedisAudit(redis),
         retention=RedisRetention(redis, scripts, settings.retention_seconds, settings.audit_days),
+    )
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(
+        settings.tenant_uploads_bytes_max,
+        settings.tenant_uploads_max,
+        int(settings.upload_life_seconds * 1000),
+    )
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    return AdmissionLimits(
+        settings.tenant_queue_max,
+        settings.tenant_bytes_max,
+        settings.tenant_media_bytes_max,
+        settings.tenant_rate,
+        settings.tenant_burst,
+    )
+
+
+def _settlement(
+    settings: Settings, jobs: RedisJobStore, blobs: InlineFiles, environment: Environment, link: Link
+) -> Settlement:
+    late_watch_ms = int(settings.late_watch_seconds * 1000)
+    base, mirroring = settings.client_url, mirroring_of(settings)
+    return Settlement(
+        jobs, blobs, environment, late_watch_ms, link=link, client_url=base, mirroring=mirroring
     )

@@ -23,6 +23,7 @@ from gateway.errors import StoreUnavailable
 from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from gateway.settings.accounts import UpstreamAccount
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.located import locator_of
 from gateway.telemetry import Outage
@@ -138,7 +139,6 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     settings = resources.settings
     names = NameService.for_attempts(settings.delivery_timeout_seconds)
     guard = await open_guard(settings, names, locator_of(settings.redis_url).places)
-    dialect = dialects.make(settings.upstream_dialect)
     async with (
         contextlib.AsyncExitStack() as stack,
         Deliverer(
@@ -158,17 +158,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
         ) as downloader,
     ):
         upstreams = {
-            account.limits.name: await stack.enter_async_context(
-                HttpUpstream(
-                    dialect,
-                    settings.upstream_url or dialect.home,
-                    account.key,
-                    response_seconds=settings.upstream_timeout_seconds,
-                    query_seconds=settings.upstream_query_seconds,
-                    proxy=settings.proxy(),
-                    reach=resources.environment.reach,
-                )
-            )
+            account.limits.name: await stack.enter_async_context(_upstream(resources, account))
             for account in settings.accounts()
         }
         r = resources
@@ -198,6 +188,20 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 r.jobs, r.assets, r.media, downloader, upstreams, r.environment, settings, tracer=r.tracer
             ),
         }
+
+
+def _upstream(resources: Resources, account: UpstreamAccount) -> HttpUpstream:
+    settings = resources.settings
+    dialect = dialects.make(settings.upstream_dialect)
+    return HttpUpstream(
+        dialect,
+        settings.upstream_url or dialect.home,
+        account.key,
+        response_seconds=settings.upstream_timeout_seconds,
+        query_seconds=settings.upstream_query_seconds,
+        proxy=settings.proxy(),
+        reach=resources.environment.reach,
+    )
 
 
 def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:

@@ -121,6 +121,10 @@ def _stays_here(address: Address, _: float) -> bool:
         return False
 
 
+#: Hosts and ports of the store that are known so far.
+Places = Callable[[], Sequence[tuple[str, int]]]
+
+
 class OwnAddresses:
     """Hosts and ports where this service and its Redis listen. No webhook may go there.
 
@@ -134,7 +138,7 @@ class OwnAddresses:
         self,
         addresses: Iterable[tuple[str, int]] = (),
         names: Iterable[tuple[str, int]] = (),
-        found: Callable[[], Sequence[tuple[str, int]]] = lambda: (),
+        found: Places = list,
     ) -> None:
         self._places = [_Place(host, port) for host, port in addresses]
         self._found = found

@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from gateway.assets import Reason
+from gateway.delivery.addresses import Places
 from gateway.delivery.attempts import DeliveryOutcome
 from gateway.delivery.failures import outcome_of_error
 from gateway.delivery.guard import Guard, VettingResolver, own_addresses
@@ -180,9 +181,7 @@ class Downloader:
         raise DownloadFailed(Reason.REDIRECTS, f"more than {MAX_REDIRECTS}")
 
 
-async def open_result_guard(
-    settings: Settings, names: NameService, store_places: Callable[[], Sequence[tuple[str, int]]]
-) -> Guard:
+async def open_result_guard(settings: Settings, names: NameService, store_places: Places) -> Guard:
     """The guard of downloads of results: public hosts over https; also private networks if media URLs may be
     private, such as with a sandbox on this machine. The upstream may serve them itself."""
     everywhere = ["0.0.0.0/0", "::/0"] if settings.allow_private_media_urls else []

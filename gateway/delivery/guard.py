@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
 from functools import lru_cache
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery import addresses
-from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses
+from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses, Places
 from gateway.delivery.names import NameService, on_behalf_of
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
@@ -246,9 +246,7 @@ class VettingResolver(AbstractResolver):
         await self._resolver.close()
 
 
-async def open_guard(
-    settings: Settings, names: NameService, store_places: Callable[[], Sequence[tuple[str, int]]]
-) -> Guard:
+async def open_guard(settings: Settings, names: NameService, store_places: Places) -> Guard:
     """The guard of a process; it knows where this service listens. `store_places`: every server of the store
     that is known so far. ConfigurationError for an invalid URL."""
     guard = Guard(
@@ -263,12 +261,7 @@ async def open_guard(
     return guard
 
 
-def own_addresses(
-    settings: Settings,
-    store_places: Callable[[], Sequence[tuple[str, int]]] = list,
-    *,
-    upstream: bool = True,
-) -> OwnAddresses:
+def own_addresses(settings: Settings, store_places: Places = list, *, upstream: bool = True) -> OwnAddresses:
     """The gateway's listening address, its public URL, the upstream (also the sandbox) and Redis.
     `upstream`: whether it counts.
 
