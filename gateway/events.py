@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import orjson
 
-from gateway import job_view
 from gateway.assets import Asset, AssetState
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
+from gateway.views import job as job_view
 
 
 class EventType(StrEnum):

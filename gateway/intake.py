@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gateway import generation, long_base64
+from gateway import generation
 from gateway.environment import Environment
 from gateway.errors import (
     BodyTooLarge,
@@ -33,6 +33,7 @@ from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
+from gateway.strict_json import long_base64
 from gateway.uploads import Upload
 from gateway.use_of_uploads import UsesOfUploads
 

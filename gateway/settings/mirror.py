@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from gateway.job_view import RESULT_LIFETIME_MS
 from gateway.settings.types import Seconds
+from gateway.views.job import RESULT_LIFETIME_MS
 
 
 class MirrorSettings(BaseSettings):

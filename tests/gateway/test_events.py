@@ -10,9 +10,9 @@ import pytest
 from gateway import events
 from gateway.assets import Asset, AssetState, Variant
 from gateway.events import EVENT_OF, EventType
-from gateway.job_view import public
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.lifecycle import FINAL, JobState
+from gateway.views.job import public
 from tests.gateway.store.conftest import new_job
 
 JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, finished_at=1_795_334_400_007)

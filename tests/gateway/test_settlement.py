@@ -9,7 +9,6 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.job_view import public
 from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
@@ -18,6 +17,7 @@ from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.effects import AddToFields, BindTask, HoldSlot, PollAfter
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
+from gateway.views.job import public
 from tests.gateway.store.conftest import held, new_job, stored_body
 
 HOOK = "https://client.example.com/hook"

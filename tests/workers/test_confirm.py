@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from gateway.dispatch import Role
 from gateway.errors import Notice
 from gateway.events import EventType
-from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState, Status
 from gateway.resources import Resources
@@ -19,6 +18,7 @@ from gateway.store.effects import AddToFields
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
+from gateway.views.job import public
 from tests.gateway.store.conftest import rung, store_parts, stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working

@@ -11,12 +11,12 @@ import pytest
 from gateway.dispatch import Role
 from gateway.errors import Notice
 from gateway.events import EventType
-from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Found, Inconclusive, Missing, Snapshot, TaskStatus
+from gateway.views.job import public
 from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working

@@ -13,11 +13,11 @@ from starlette.responses import Response
 from gateway import cancellation, generation
 from gateway.errors import LimitReached, ScopeMissing, Unauthenticated
 from gateway.intake import Checked
-from gateway.job_view import public, summary
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, Status, states_of
 from gateway.store.base import QueuePosition
 from gateway.tenants import Key, Scope
+from gateway.views.job import public, summary
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.long_poll import until_final

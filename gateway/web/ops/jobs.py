@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import NotFound
-from gateway.job_view import summary
 from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
 from gateway.tenants import Key
+from gateway.views.job import summary
 from gateway.web.api.jobs import AFTER, LIMIT, read_timeline
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, choice, text

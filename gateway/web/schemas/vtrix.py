@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from gateway.shapes import JobId, shape
+from gateway.views.shapes import JobId, shape
 from gateway.web.http.problem_document import Fault
 
 EpochSeconds = Annotated[int, Field(ge=0, examples=[1767225600])]

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from gateway.doors.base import Document, Refusal, ResultLinks, no_link
 from gateway.doors.vtrix import CODES, VTRIX
 from gateway.errors import Problem
-from gateway.job_view import JOB_ERRORS
 from gateway.jobs import Job
 from gateway.keyring import Keyring
 from gateway.lifecycle import JobState
 from gateway.upstream.base import Accepted, Busy, TaskStatus, Unknown
 from gateway.upstream.vtrix import VtrixDialect
+from gateway.views.job import JOB_ERRORS
 from tests.conftest import KEYRING
 from tests.gateway.doors.wire import HttpError, Task, TaskError
 from tests.gateway.test_jobs import FULL

@@ -144,7 +144,7 @@ READING: Final = (
     ),
     Mutant(
         "long_strings_are_not_checked",
-        "gateway/long_base64.py",
+        "gateway/strict_json/long_base64.py",
         "_base64",
         "        pybase64.b64decode(text, validate=True)\n",
         "",
@@ -157,7 +157,7 @@ READING: Final = (
     ),
     Mutant(
         "marks_of_a_client_are_ours",
-        "gateway/long_base64.py",
+        "gateway/strict_json/long_base64.py",
         "take_out",
         "not taken or any(_RAW_MARK in part or _ESCAPED_MARK in part for part in kept)",
         "not taken",
@@ -170,12 +170,12 @@ READING: Final = (
     ),
     Mutant(
         "marks_in_keys_stay",
-        "gateway/long_base64.py",
+        "gateway/strict_json/long_base64.py",
         "put_back",
         "count == len(taken)",
         "True",
         "a duplicate key is accepted if it is long, and messages show the mark",
-        (named("gateway/long_base64", "a_document_is_read_as_it_came_if_a_mark_is_in_a_key"),),
+        (named("gateway/strict_json/long_base64", "a_document_is_read_as_it_came_if_a_mark_is_in_a_key"),),
     ),
     Mutant(
         "blank_is_white_space",

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import long_base64, strict_json
+from gateway import strict_json
 from gateway.errors import MalformedBody, Problem
+from gateway.strict_json import long_base64
 
 DATA = base64.b64encode(bytes(range(256))).decode()
 REFERENCE = f"data:image/png;base64,{DATA}"

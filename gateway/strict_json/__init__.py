@@ -18,8 +18,8 @@ import math
 from collections.abc import Collection
 from functools import partial
 
-from gateway import long_base64
 from gateway.errors import MalformedBody, Problem
+from gateway.strict_json import long_base64
 
 MAX_DEPTH = 32
 MAX_VALUES = 100_000  # 20 MB could hold millions of values and block the event loop for seconds

@@ -10,8 +10,8 @@ from typing_extensions import TypedDict
 from gateway import jobs
 from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
-from gateway.result_view import OutputGroup, StoredAsset, assets_of, output_of
-from gateway.shapes import Count, JobId, Timestamp, extensible, shape
+from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
+from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
 
 #: The upstream's documentation does not say how long a video can be fetched; this is the shortest known time.
 RESULT_LIFETIME_MS: Final = 3_600_000

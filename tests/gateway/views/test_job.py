@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.assets import Asset, AssetState, Variant
-from gateway.job_view import Queue, public, summary
 from gateway.lifecycle import STATUS, JobState
+from gateway.views.job import Queue, public, summary
 from tests.gateway.store.conftest import new_job
 from tests.gateway.test_jobs import FULL
 

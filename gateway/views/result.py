@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from gateway import jobs
 from gateway.assets import Asset, AssetState, Variant
 from gateway.jobs import rfc3339
-from gateway.shapes import Timestamp, extensible, open_shape, shape
+from gateway.views.shapes import Timestamp, extensible, open_shape, shape
 
 
 @open_shape
