@@ -31,6 +31,7 @@ CODES: Final = {
     "upstream_task_lost": 90_009,
     "upstream_no_output": 90_010,
     "upstream_canceled": 90_011,
+    "upload_unreachable": 90_012,
 }
 _OTHER_CODE: Final = 90_000
 #: A code that the upstream sent as a number, or as a text of digits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,10 @@ _FORKS = multiprocessing.get_context("forkserver")
 @pytest.fixture
 def forked_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     _FORKS.set_forkserver_preload(["av", probing.__name__])
-    monkeypatch.setattr(inspection, "_run", _run)
+    monkeypatch.setattr(inspection, "run_isolated", _run)
 
 
-async def _run(extension: str, source: bytes) -> tuple[int | None, bytes]:
+async def _run(_: Path, extension: str, source: bytes) -> tuple[int | None, bytes]:
     return await asyncio.to_thread(_forked, extension, source)
 
 

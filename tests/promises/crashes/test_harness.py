@@ -125,8 +125,8 @@ def replaced(verb: str, old: str, new: str) -> Change:
         (
             replaced(
                 "lanes",
-                "redis.call('SREM', P .. role .. ':again', ticket)\n",
-                "redis.call('SCARD', P .. role .. ':again', ticket)\n",
+                "redis.call('ZREM', P .. role .. ':due', ticket) end",
+                "redis.call('ZSCORE', P .. role .. ':due', ticket) end",
             ),
             "plain",
             [],
@@ -149,7 +149,7 @@ def replaced(verb: str, old: str, new: str) -> Change:
     ],
     ids=[
         "a gate without a fence",
-        "again is kept",
+        "a due time is kept",
         "holders are kept",
         "an end keeps its slot",
         "counters only rise",

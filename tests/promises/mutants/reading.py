@@ -151,7 +151,8 @@ READING: Final = (
         "a long string with a control character, which is not JSON, is read all the same",
         (
             named(
-                "gateway/long_base64", "any_document_has_the_value_and_the_problem_that_it_has_without_this"
+                "gateway/strict_json/long_base64",
+                "any_document_has_the_value_and_the_problem_that_it_has_without_this",
             ),
         ),
     ),
@@ -164,7 +165,8 @@ READING: Final = (
         "a text with DEL beside a file is answered with 500, or becomes the file",
         (
             named(
-                "gateway/long_base64", "any_document_has_the_value_and_the_problem_that_it_has_without_this"
+                "gateway/strict_json/long_base64",
+                "any_document_has_the_value_and_the_problem_that_it_has_without_this",
             ),
         ),
     ),
