@@ -125,10 +125,10 @@ def replaced(verb: str, old: str, new: str) -> Change:
         (
             replaced(
                 "lanes",
-                "redis.call('ZREM', P .. role .. ':due', ticket) end",
-                "redis.call('ZSCORE', P .. role .. ':due', ticket) end",
+                "  free_slot(role, ticket)\n  if not role_facts",
+                "  if not role_facts",
             ),
-            "plain",
+            "busy",
             [],
         ),
         (
@@ -149,7 +149,7 @@ def replaced(verb: str, old: str, new: str) -> Change:
     ],
     ids=[
         "a gate without a fence",
-        "a due time is kept",
+        "a slot is not given back",
         "holders are kept",
         "an end keeps its slot",
         "counters only rise",
