@@ -123,15 +123,6 @@ def replaced(verb: str, old: str, new: str) -> Change:
     [
         (replaced("release", "then return 0 end", "then return 1 end"), "plain", ["claimed.after"]),
         (
-            replaced(
-                "lanes",
-                "  free_slot(role, ticket)\n  if not role_facts",
-                "  if not role_facts",
-            ),
-            "busy",
-            [],
-        ),
-        (
             replaced("lanes", "HDEL', r .. ':holders', ticket", "HGET', r .. ':holders', ticket"),
             "plain",
             [],
@@ -149,7 +140,6 @@ def replaced(verb: str, old: str, new: str) -> Change:
     ],
     ids=[
         "a gate without a fence",
-        "a slot is not given back",
         "holders are kept",
         "an end keeps its slot",
         "counters only rise",
