@@ -177,7 +177,10 @@ class Downloader:
                 if response.status not in _REDIRECTS or place is None:
                     gone = Reason.GONE if response.status in _GONE else Reason.HTTP_STATUS
                     raise DownloadFailed(gone, f"{origin_of(url)} answered {response.status}")
-            url = urljoin(url, place)
+            try:
+                url = urljoin(url, place)
+            except ValueError:
+                raise DownloadFailed(Reason.ADDRESS_REFUSED, "the redirect leads to no URL") from None
         raise DownloadFailed(Reason.REDIRECTS, f"more than {MAX_REDIRECTS}")
 
 

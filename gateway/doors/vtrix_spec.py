@@ -7,6 +7,7 @@ that the spec does not list. So the list is drawn from the model of the publishe
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Final
 
 from gateway.doors.base import Document
@@ -53,12 +54,7 @@ def spec(name: str, base_url: str) -> Document | None:
     """How to call the model at the gateway that clients reach at `base_url`; None for an unknown model."""
     if name not in PUBLISHED_MODELS:
         return None
-    schema = GenerationRequest.model_json_schema()
-    parameters = [
-        _parameter(field, shape, required=field in schema["required"])
-        for field, shape in schema["properties"].items()
-        if field != "model"  # sent beside the parameters
-    ]
+    parameters = _parameters()
     return {
         "model_id": name,
         "name": _NAME,
@@ -72,6 +68,16 @@ def spec(name: str, base_url: str) -> Document | None:
         "parameters": parameters,
         "agent_prompt": _help(parameters),
     }
+
+
+@cache  # anybody may ask, and drawing them takes milliseconds
+def _parameters() -> list[Document]:
+    schema = GenerationRequest.model_json_schema()
+    return [
+        _parameter(field, shape, required=field in schema["required"])
+        for field, shape in schema["properties"].items()
+        if field != "model"  # sent beside the parameters
+    ]
 
 
 def _help(parameters: list[Document]) -> str:

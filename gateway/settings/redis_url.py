@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,10 @@ class RedisUrl:
 
 _REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
+#: urllib's own messages show what stands there, which may be a part of the password.
+_UNREADABLE: Final = (
+    "has a host or a port that cannot be read; percent-encode /, ?, #, @ and : of the password"
+)
 
 
 def read_redis_url(text: str) -> RedisUrl:
@@ -53,7 +57,7 @@ def read_redis_url(text: str) -> RedisUrl:
         raise ValueError(
             "must start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// (or rediss+)"
         )
-    parts = urlsplit(text)
+    parts = _split(text)
     user, _, hosts = parts.netloc.rpartition("@")
     default = _SENTINEL_PORT if mode == "sentinel" else _REDIS_PORT
     places = tuple(_redis_place(host, default) for host in hosts.split(","))
@@ -78,6 +82,15 @@ def read_redis_url(text: str) -> RedisUrl:
 
 
 def _redis_place(text: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    port = parts.port  # ValueError if it is no number
-    return parts.hostname or "localhost", port or default
+    parts = _split(f"//{text}")
+    try:
+        return parts.hostname or "localhost", parts.port or default
+    except ValueError:
+        raise ValueError(_UNREADABLE) from None
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:  # its text may show the password
+        raise ValueError(_UNREADABLE) from None

@@ -74,7 +74,7 @@ def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractCon
                 await self.send_command("ROLE")
                 role = (await self.read_response())[0]
                 if role not in ("master", b"master"):
-                    raise NotHereError(f"{self.host}:{self.port} is not the primary")
+                    raise NotHereError("the server that was named is not the primary")
 
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
             try:

@@ -121,6 +121,7 @@ FINAL: list[tuple[str, Handler, Reason]] = [
         Reason.ADDRESS_REFUSED,
     ),
     ("a redirect to a file", sends(b"", 302, location="file:///etc/passwd"), Reason.ADDRESS_REFUSED),
+    ("a redirect to no URL", sends(b"", 302, location="//[bad"), Reason.ADDRESS_REFUSED),
     ("redirects in a circle", sends(b"", 302, location="/v.mp4"), Reason.REDIRECTS),
 ]
 

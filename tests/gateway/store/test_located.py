@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -108,9 +109,27 @@ def test_the_users_of_servers_and_sentinels_are_apart() -> None:
         ("redis+sentinel://a,b", "name of the primary"),
         ("redis+cluster://a/3", "only database 0"),
         ("redis+sentinel://a/main/x", "not a number"),
-        ("redis://h:port", "."),
+        ("redis://h:port", "percent-encode"),
+        ("redis://:hunter2/secret@db:6379/0", "percent-encode"),
+        ("redis+sentinel://u:hunter2?ret@h1,h2/name", "percent-encode"),
+        ("redis://:hunter2\u2100@h", "percent-encode"),
     ],
 )
 def test_a_wrong_url_is_refused_in_words(url: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=said) as told:
         read_redis_url(url)
+    assert "hunter2" not in str(told.value)
+
+
+async def test_a_client_is_not_told_where_the_servers_are(tmp_path: Path) -> None:
+    with servers(tmp_path) as made:
+        first = made.start()
+        second = replicate(made, first)
+        sentinel = made.start_sentinel("main", first)
+        with made.at(first) as old, made.at(second) as new:
+            new.replicaof("NO", "ONE")
+            old.replicaof("127.0.0.1", str(second))
+            async with redis_at(f"redis+sentinel://127.0.0.1:{sentinel}/main", 2) as redis:
+                with pytest.raises(StoreUnavailable) as told, store_errors():
+                    await redis.get(KEY)
+    assert not {str(first), "127.0.0.1"} & set(re.split(r"[: ]", str(told.value)))
