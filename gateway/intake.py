@@ -245,9 +245,11 @@ class Intake:
             raise
 
     async def _drop_media(self, job_id: str, checked: Checked) -> None:
-        """Deletes the files of a job that was not stored."""
+        """Deletes the files of a job that was not stored. What stays, because the media store is away, is
+        removed by the sweep: it must not change the answer."""
         if checked.media:
-            await self.blobs.drop(job_id)
+            with contextlib.suppress(MediaStoreUnavailable):
+                await self.blobs.drop(job_id)
 
 
 def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.as_it_is) -> Checked:

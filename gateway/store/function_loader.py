@@ -110,13 +110,13 @@ async def _keep(loader: FunctionLoader) -> None:
     outage = Outage("old_libraries_stay", "old_libraries_removed")
     while True:
         try:
-            if await loader.load():
-                loader.alone = await remove_unused(loader.redis)
-                outage.recovered()
+            await loader.load()  # a full Redis refuses it, even if it is there: its use is named all the same
+            loader.alone = await remove_unused(loader.redis)
+            outage.recovered()
         except NoPermissionError as error:
             outage.failed(str(error))
         except (RedisError, OSError):
-            pass  # other tasks log when Redis is away
+            loader.alone = False  # other tasks log when Redis is away
         await asyncio.sleep(NAMED_EVERY_SECONDS)
 
 

@@ -381,6 +381,28 @@ async def test_of_two_files_none_stays_when_the_second_cannot_be_written(
     assert files(resources) == []
 
 
+async def test_a_replay_is_answered_although_its_second_copy_of_the_files_cannot_be_dropped(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests with one key at once: both files were written before either job was."""
+    checked = await resources.intake.check(encoded(images=[INLINE]), "acme")
+    first = await resources.intake.accept(checked, "acme", "order-1")
+    accept_job = type(resources.jobs).accept
+
+    async def not_there(self: Any, job: Job, *args: Any, check_only: bool = False, **more: Any) -> Admission:
+        if check_only:
+            return Admission(job.id, replayed=False)
+        return await accept_job(self, job, *args, **more)
+
+    async def away(*_: object) -> None:
+        raise MediaStoreUnavailable("no connection")
+
+    monkeypatch.setattr(type(resources.jobs), "accept", not_there)
+    monkeypatch.setattr(type(resources.blobs), "drop", away)
+    again = await resources.intake.accept(checked, "acme", "order-1")
+    assert (again.job.id, again.replayed) == (first.job.id, True)
+
+
 async def test_clips_of_one_tenant_hold_up_no_other(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ local copies = assets.of(key)
 for epoch = 1, tonumber(record.get(key, 'epoch') or '0') do
   tasks.note_answered(name, epoch)
 end
+uploads.unpin(key, now) -- those of a job that a version without uploads finished
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
 quotas.add_usage(tenant, 'bytes', -(bytes or 0))

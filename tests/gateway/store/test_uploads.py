@@ -11,8 +11,10 @@ from gateway.environment import Environment
 from gateway.errors import LimitReached, NotFound
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent
+from gateway.store import keys
 from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.jobs import RedisJobStore
+from gateway.store.retention import RedisRetention
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.store.uploads import RedisUploads
@@ -227,3 +229,18 @@ async def test_a_page_shows_a_tenant_s_own(uploads: RedisUploads) -> None:
     assert ([one.id for one in found], more) == ([made[2].id], True)
     found, more = await uploads.page("acme", found[0].id, 5)
     assert ([one.id for one in found], more) == ([made[0].id], False)
+
+
+async def test_a_hold_that_a_version_without_uploads_left_ends_with_the_job(
+    redis: Redis, scripts: Scripts, jobs: RedisJobStore, uploads: RedisUploads
+) -> None:
+    upload = new_upload()
+    await uploads.add(upload)
+    job = await accept(jobs, upload)
+    await finish(jobs, job)
+    await redis.hset(keys.job(job.id), "uploads", f'["{upload.id}"]')  # type: ignore[misc]
+    await redis.hincrby(f"{{gw}}:upload:{upload.id}", "pins", 1)  # type: ignore[misc]
+    assert (await read(uploads, upload)).pins == 1
+    assert await RedisRetention(redis, scripts, 0).forget(job.id)
+    assert (await read(uploads, upload)).pins == 0
+    assert not await redis.exists(keys.job(job.id))
