@@ -1,4 +1,4 @@
-"""One connection to Redis for many calls at once: no call waits for the reply to another.
+"""Connections to Redis for many calls at once: no call waits for the reply to another.
 
 redis-py connects, authenticates and selects the database. After that it would serve one caller at a time, so
 the calls are written and their replies are read here, with hiredis. Redis replies in the order of the calls.
@@ -25,16 +25,40 @@ from redis.exceptions import (
 #: Calls, and bytes of calls, that are sent and not yet answered. Later calls wait for their turn.
 IN_FLIGHT: Final = 128
 _IN_FLIGHT_BYTES: Final = 2**20
+#: Redis reads 16 KiB of a connection at a time, runs the calls in them, and with `appendfsync always` syncs
+#: the disk before it replies and reads on. So what is beyond three such parts goes over another connection,
+#: and is synced together with the rest. Three, because the replies to one part keep us busy while Redis works
+#: on the next.
+FULL_BYTES: Final = 3 * 14_000
+_CONNECTIONS: Final = 8
 #: Calls that wait for their turn. There are more only if Redis cannot keep up; they fail at once.
 _WAITING: Final = 4096
 _INCOMPLETE: Final = object()
 
 
-class PipelinedConnection:
-    """One connection of `pool`: taken at the first call, kept, and made again after it broke. The pool closes
-    it."""
+class PipelinedConnections:
+    """As many connections of `pool` as the calls of the moment need: up to eight, or a sixteenth of the
+    pool."""
 
     def __init__(self, pool: ConnectionPool) -> None:
+        count = max(1, min(_CONNECTIONS, pool.max_connections // 16))
+        self._connections = [PipelinedConnection(pool) for _ in range(count)]
+
+    async def call(self, *words: str | bytes | int | float) -> Any:
+        """As `PipelinedConnection.call`."""
+        for connection in self._connections:
+            if connection.unanswered < FULL_BYTES:
+                return await connection.call(*words)
+        emptiest = min(self._connections, key=lambda one: one.unanswered)
+        return await emptiest.call(*words)
+
+
+class PipelinedConnection:
+    """One connection of `pool`: taken at the first call, kept, and made again after it broke. The pool closes
+    it. `unanswered`: bytes of the calls that have no reply yet."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.unanswered = 0
         self._pool: Any = pool
         self._connection: Any = None
         self._exchange: _Exchange | None = None
@@ -48,9 +72,13 @@ class PipelinedConnection:
             packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub knows tuples of one
         except TypeError as error:
             raise DataError(str(error)) from error
-        if self._exchange is None or self._exchange.error is not None:
-            await self._open()  # before the first attempt: redis-py has its own retries for connecting
-        return await self._connection.retry.call_with_retry(lambda: self._attempt(packed), _forget)
+        self.unanswered += len(packed)
+        try:
+            if self._exchange is None or self._exchange.error is not None:
+                await self._open()  # before the first attempt: redis-py has its own retries for connecting
+            return await self._connection.retry.call_with_retry(lambda: self._attempt(packed), _forget)
+        finally:
+            self.unanswered -= len(packed)
 
     async def _attempt(self, packed: bytes) -> Any:
         exchange = self._exchange

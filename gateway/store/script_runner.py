@@ -1,6 +1,6 @@
 """Runs our Lua scripts: functions of a library that Redis keeps, called by name.
 
-All calls of a process share one connection (`gateway/store/pipelined_connection.py`): under load, many calls
+All calls of a process share few connections (`gateway/store/pipelined_connection.py`): under load, many calls
 cost one write to the socket and, with `appendfsync always`, one wait for the disk.
 """
 
@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from gateway.environment import no_crash_point
 from gateway.store.client import store_errors
 from gateway.store.function_loader import FunctionLoader, is_missing
-from gateway.store.pipelined_connection import PipelinedConnection
+from gateway.store.pipelined_connection import PipelinedConnections
 from gateway.store.script_library import as_script
 
 Word = str | bytes | int | float
@@ -25,7 +25,7 @@ class Scripts:
     """`run("verb", keys, args)` is one atomic, durable step. `reach`: the crash points around each."""
 
     def __init__(self, redis: Redis, reach: Callable[[str], Awaitable[None]] = no_crash_point) -> None:
-        self._connection = PipelinedConnection(redis.connection_pool)
+        self._connections = PipelinedConnections(redis.connection_pool)
         self._reach = reach
         self.loader = FunctionLoader(redis)
         self._functions = self.loader.library.functions
@@ -50,11 +50,11 @@ class Scripts:
     async def _call(self, verb: str, arguments: Sequence[Word]) -> Any:
         for _ in range(2):
             try:
-                return await self._connection.call("FCALL", self._functions[verb], *arguments)
+                return await self._connections.call("FCALL", self._functions[verb], *arguments)
             except ResponseError as error:
                 if not is_missing(error):
                     raise
             if not await self.loader.load():
                 break
         # a full Redis takes no library, and must finish its jobs all the same
-        return await self._connection.call("EVAL", as_script(verb), *arguments)
+        return await self._connections.call("EVAL", as_script(verb), *arguments)

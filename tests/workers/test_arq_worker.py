@@ -207,7 +207,7 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
             async def break_down(*_: object) -> None:
                 raise RedisConnectionError("gone")
 
-            broken.setattr(made.scripts._connection, "call", break_down)
+            broken.setattr(made.scripts._connections, "call", break_down)
             for _ in range(made.max_jobs):
                 with pytest.raises(StoreUnavailable):
                     await made.main()

@@ -25,7 +25,12 @@ from redis.exceptions import (
 
 from gateway.store import pipelined_connection
 from gateway.store.client import connection_pool
-from gateway.store.pipelined_connection import IN_FLIGHT, PipelinedConnection
+from gateway.store.pipelined_connection import (
+    FULL_BYTES,
+    IN_FLIGHT,
+    PipelinedConnection,
+    PipelinedConnections,
+)
 from tests.extras import missing
 from tests.gateway.delivery.test_http_dial import self_sign
 
@@ -117,7 +122,7 @@ async def relayed(
         yield connection, relay
 
 
-def echoes(connection: PipelinedConnection, *texts: str) -> list[asyncio.Task[Any]]:
+def echoes(connection: PipelinedConnection | PipelinedConnections, *texts: str) -> list[asyncio.Task[Any]]:
     return [asyncio.create_task(connection.call("ECHO", text)) for text in texts]
 
 
@@ -140,6 +145,46 @@ async def test_each_of_many_calls_gets_its_own_reply_on_one_connection(redis: Re
         texts = [f"{number} ü" for number in range(1000)]
         assert await asyncio.gather(*echoes(connection, *texts)) == texts
         assert (await redis.info("stats"))["total_connections_received"] == before + 1
+
+
+@contextlib.asynccontextmanager
+async def spread(redis_url: str, most: int) -> AsyncIterator[tuple[PipelinedConnections, Relay]]:
+    async with relay_to(redis_url) as (relay, port):
+        url = f"redis://127.0.0.1:{port}"
+        pool = connection_pool(url, timeout_seconds=30, retries=0, connections=most)
+        pool.connection_kwargs["socket_connect_timeout"] = 30
+        try:
+            connections = PipelinedConnections(pool)
+            await connections.call("PING")
+            yield connections, relay
+        finally:
+            await pool.disconnect()
+
+
+async def test_calls_that_fit_on_one_connection_stay_there(redis_url: str) -> None:
+    async with spread(redis_url, 256) as (connections, relay):
+        for _ in range(3):
+            relay.open.clear()
+            calls = echoes(connections, *("x" * 1000 for _ in range(FULL_BYTES // 1100)))
+            await relay.has_received(b"$4\r\nECHO", len(calls))
+            relay.open.set()
+            await asyncio.gather(*calls)
+            relay.received = b""
+        assert relay.connections == 1
+
+
+@pytest.mark.parametrize(("most", "opened"), [(256, 8), (64, 4), (16, 1), (2, 1)])
+async def test_a_burst_goes_over_as_many_connections_as_the_pool_affords(
+    redis_url: str, most: int, opened: int
+) -> None:
+    async with spread(redis_url, most) as (connections, relay):
+        relay.open.clear()
+        texts = [f"{number} " + "x" * 6000 for number in range(100)]
+        calls = echoes(connections, *texts)
+        await relay.has_connections(opened)
+        relay.open.set()
+        assert await asyncio.gather(*calls) == texts
+        assert relay.connections == opened
 
 
 async def test_a_call_is_sent_while_earlier_replies_are_missing(redis_url: str) -> None:

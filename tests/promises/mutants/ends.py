@@ -49,7 +49,7 @@ ENDS: Final = (
     Mutant(
         "accepted_although_redis_is_away",
         "gateway/store/client.py",
-        "store_errors",
+        "_StoreErrors.__exit__",
         'raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error',
         'raise RuntimeError(f"Redis does not answer: {type(error).__name__}") from error',
         "an outage is taken for a bug of ours: nobody waits for its end",
