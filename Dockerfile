@@ -30,9 +30,9 @@ ENV PATH=/opt/vidu-gateway/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     GATEWAY_HOST=0.0.0.0 \
-    GATEWAY_PORT=8080 \
-    GATEWAY_BLOB_DIR=/var/lib/vidu-gateway/blobs
+    GATEWAY_PORT=8080
 USER 10001:10001
+# Without GATEWAY_MEDIA_URL, files are in the folder `blobs` of this one.
 WORKDIR /var/lib/vidu-gateway
 EXPOSE 8080
 # Of the gateway; whoever runs the workers switches it off. Readiness is the load balancer's question.

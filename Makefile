@@ -59,7 +59,7 @@ bench: $(READY) ## measure; writes .bench/latest.json
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lock: $(READY) ## resolve the dependencies anew into the lock files
-	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --extra media --extra sandbox -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --extra media --extra s3 --extra sandbox -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --all-extras --group dev -o requirements-dev.lock
 
 clean: ## remove what make made

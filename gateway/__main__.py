@@ -23,6 +23,7 @@ from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.local.forked import Parent, add_option, on_order
 from gateway.local.shared_memory import Shared
+from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability
 from gateway.web.app import create_app
@@ -83,6 +84,7 @@ def main() -> int:
         loaded = settings.load()
         telemetry.configure(loaded.log_level, loaded.log_format)
         tracing.check_installed(on=loaded.otel)
+        open_store(loaded.media_location())
         asyncio.run(durability.check(loaded.redis_url, loaded.durability))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())

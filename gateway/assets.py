@@ -16,6 +16,8 @@ import orjson
 
 #: A field of the job's record starts with it; the rest is the variant.
 FIELD: Final = "asset:"
+#: The folder of the copies in the media store: `results/<job id>/<variant>.<extension>`.
+FOLDER: Final = "results"
 
 
 class Variant(StrEnum):
@@ -24,6 +26,26 @@ class Variant(StrEnum):
     VIDEO = "video"
     WATERMARKED = "watermarked"
     COVER = "cover"
+
+
+class Reason(StrEnum):
+    """Why an address was not copied. Clients, logs and metrics show these words."""
+
+    TOO_LARGE = "too_large"  #: more bytes than `GATEWAY_MIRROR_MAX_BYTES`
+    EMPTY = "empty"  #: 0 bytes
+    NOT_A_VIDEO = "not_a_video"  #: for example a page of HTML, sent with a 200
+    NOT_A_PICTURE = "not_a_picture"  #: the same for a cover
+    WRONG_LENGTH = "wrong_length"  #: it ended before its declared length, or in the middle of a box
+    ADDRESS_REFUSED = "address_refused"  #: it is not public, or redirects to one that is not
+    REDIRECTS = "redirects"  #: more redirects than are followed
+    GONE = "gone"  #: 401, 403, 404 or 410, and the task shows no other address
+    HTTP_STATUS = "http_status"  #: another status than 200
+    UNREACHABLE = "unreachable"  #: no connection, or it broke
+    TOO_SLOW = "too_slow"  #: it stalled, or did not end in time
+    STORE_AWAY = "store_away"  #: our media store cannot be written, its disk is full, or we are overloaded
+    TENANT_FULL = "tenant_full"  #: the tenant's copies take all the bytes that they may
+    NO_VIDEO = "no_video"  #: of a cover that is made from the video: there is no copy of the video
+    NO_FRAME = "no_frame"  #: no picture could be made from the video
 
 
 class AssetState(StrEnum):
@@ -37,7 +59,8 @@ class AssetState(StrEnum):
 class Asset:
     """`url`: the upstream's address; None for a cover that we make ourselves. `dies_at`: when that address is
     taken to be dead. `expires_at`: when our copy is deleted. Times are milliseconds since the epoch. `tries`:
-    attempts to copy it so far. `key`: of our copy in the media store; `size`: its bytes."""
+    attempts to copy it so far; `reason`: why the newest of them failed. `key`: of our copy in the media
+    store; `size`: its bytes."""
 
     state: AssetState
     url: str | None = None

@@ -1,9 +1,9 @@
-"""Lanes -> slots -> arq: what the three roles of the workers have in common.
+"""Lanes -> slots -> arq: what the roles of the workers have in common.
 
-A role has lanes (submit: one per tenant; confirm: per upstream account; deliver: per endpoint), a lease, and
-a number of slots: in total, per lane, and for deliver also per tenant. One script moves the work that may run
-now from the lanes to arq, fairly between lanes. The same script writes the arq job, so no second write can be
-lost. arq only wakes the workers and runs the work; it never holds work that may not run yet.
+A role has lanes (submit and mirror: one per tenant; confirm: per upstream account; deliver: per endpoint), a
+lease, and a number of slots: in total, per lane, and for deliver also per tenant. One script moves the work
+that may run now from the lanes to arq, fairly between lanes. The same script writes the arq job, so no second
+write can be lost. arq only wakes the workers and runs the work; it never holds work that may not run yet.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Role(StrEnum):
     SUBMIT = "submit"
     CONFIRM = "confirm"
     DELIVER = "deliver"
+    MIRROR = "mirror"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,5 +53,8 @@ class Environment:
     def new_job_id(self) -> str:
         return f"job_{self.new_ulid()}"
 
+    def new_upload_id(self) -> str:
+        return f"upl_{self.new_ulid()}"
+
     def new_endpoint_id(self) -> str:
         return f"ep_{self.new_ulid()}"

@@ -16,7 +16,7 @@
   x Unavailable
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
-    + MediaStoreUnavailable    the folder of inline media cannot be written or read
+    + MediaStoreUnavailable   the folder or the bucket of files cannot be written or read
     + DiskFull                the disk of inline media is almost full: new jobs are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
@@ -120,6 +120,44 @@ class CannotCancel(Conflict):
 
 class Fenced(Conflict):
     """Another worker has changed the record: a worker with an old epoch must stop."""
+
+
+class ContentRefused(GatewayError):
+    """The file of a result cannot be served. `problem` says why, with a stable code."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.param}: {problem.message}")
+        self.problem = problem
+
+
+class ResultNotReady(ContentRefused):
+    """The job is not finished, or its cover is still being made."""
+
+    retry_after_seconds = 5
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("job_id", "result_not_ready", message))
+
+
+class VariantUnavailable(ContentRefused):
+    """The result has no such file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("variant", "variant_unavailable", message))
+
+
+class ResultGone(ContentRefused):
+    """There is no copy, and the upstream's address is dead."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("variant", "result_gone", message))
+
+
+class LinkRefused(ContentRefused):
+    """A signed link has expired, or this service did not make it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("sig", "link_refused", message))
 
 
 class LimitReached(GatewayError):

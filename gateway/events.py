@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import orjson
 
-from gateway import job_view
+from gateway.assets import Asset, AssetState
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
+from gateway.views import job as job_view
 
 
 class EventType(StrEnum):
@@ -21,6 +22,7 @@ class EventType(StrEnum):
     FAILED = "job.failed"
     CANCELED = "job.canceled"
     LATE_RESULT = "job.late_result"  #: after job.failed: the task was completed after all; the state stays
+    MIRRORED = "job.mirrored"  #: the video is copied, and each other file is copied or given up
 
 
 EVENT_OF: Final = {
@@ -43,12 +45,14 @@ TYPE_OF_STATE: Final = {
 ALL: Final = frozenset({"*", "job.*"})
 _NOT_FINISHED_YET: Final[dict[str, Any]] = {
     "output": None,
+    "assets": {},
     "usage": None,
     "metadata": None,
     "error": None,
     "finished_at": None,
     "late": None,
     "cancel_wished_at": None,
+    "mirrored_at": None,
 }
 _NOT_SENT_YET: Final[dict[str, Any]] = {
     "task_id": None,
@@ -89,33 +93,50 @@ class Event:
     trace: str | None = None
 
 
-def make(job: Job, payload: str | None) -> Event:
-    """The event of a job that becomes final. `job`: as it will be stored."""
+def make(job: Job, payload: str | None, client_url: str = "") -> Event:
+    """The event of a job that becomes final. `job`: as it will be stored. `client_url`: of the gateway, for
+    the addresses in it."""
     kind = EVENT_OF[job.state]
     assert job.finished_at is not None
-    return _frozen(job, kind, payload, job.finished_at)
+    # Its bytes are the same whenever it is made, however far the copies of its files are.
+    uncopied = {variant: Asset(AssetState.PENDING, url=asset.url) for variant, asset in job.assets.items()}
+    return _frozen(replace(job, assets=uncopied), kind, payload, job.finished_at, client_url)
 
 
-def make_late(job: Job, payload: str | None, at: int) -> Event:
+def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> Event:
     """The event of a late result. `job`: with `late` set."""
-    return _frozen(job, EventType.LATE_RESULT, payload, at)
+    return _frozen(job, EventType.LATE_RESULT, payload, at, client_url)
 
 
-def make_step(job: Job, kind: EventType, payload: str | None) -> Event:
-    """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then."""
+def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
+    """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then.
+    That of the copies shows the job as it is."""
+    if kind is EventType.MIRRORED:
+        return _frozen(job, kind, payload, job.mirrored_at or job.created_at, client_url)
     changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
         at = job.created_at
-    return _frozen(replace(job, **changes), kind, payload, at)
+    return _frozen(replace(job, **changes), kind, payload, at, client_url)
 
 
-def _frozen(job: Job, kind: EventType, payload: str | None, at: int) -> Event:
+def in_words_of(door: str, event: Event, body: bytes) -> Event:
+    """The same event for the job's own callback URL, in the words of the door through which the job came. It
+    has an id of its own, because its bytes differ."""
+    return replace(event, id=f"{event.id}_{door}", body=body)
+
+
+def short_enough(payload: str | None) -> str | None:
+    """The payload if an event may carry it."""
+    return payload if payload is None or len(payload) <= EVENT_PAYLOAD_CHARACTERS else None
+
+
+def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:
     data: job_view.Job | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
-        data = {**job_view.public(job), "payload_omitted": True}
+        data = {**job_view.public(job, client_url=client_url), "payload_omitted": True}
     else:
-        data = job_view.public(job, payload=payload)
+        data = job_view.public(job, client_url=client_url, payload=payload)
     body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
     return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

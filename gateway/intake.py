@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
-
-import orjson
 
 from gateway import generation
 from gateway.environment import Environment
@@ -22,34 +20,46 @@ from gateway.errors import (
     InvalidRequest,
     LimitReached,
     MediaStoreUnavailable,
+    NotFound,
     Notice,
     Problem,
 )
 from gateway.generation import GenerationRequest, Limits, inspection
-from gateway.generation.media import InlineMedia
+from gateway.generation.media import InlineMedia, unknown_upload
 from gateway.generation.turns import Turns
+from gateway.generation.upstream_body import ENVELOPE_BYTES, UPSTREAM_BODY_BYTES, bytes_of
 from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
+from gateway.strict_json import long_base64
+from gateway.uploads import Upload
+from gateway.use_of_uploads import UsesOfUploads
 
-#: The upstream's limit for a body, in bytes. Our own fields around the parameters count too.
-UPSTREAM_BODY_BYTES: Final = 20_000_000
-_ENVELOPE_BYTES: Final = 4096
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024
+#: Turns a JSON document of another API into one of ours.
+Read = Callable[[object], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A request that passed all checks. `media`: the files inside it. `fingerprint`: None unless it was asked
-    for."""
+    for. `uploads`: those that it names, by their places such as `images[2]`. `refusal`: what is wrong with
+    uploads; a new job is refused for it, but a repeated request still gets its job."""
 
     request: GenerationRequest
     media: Sequence[InlineMedia]
     notices: Sequence[Notice]
     fingerprint: str | None = None
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
+    refusal: Sequence[Problem] = ()
+
+    @property
+    def references(self) -> dict[str, str]:
+        """What stands for each upload in the stored parameters, by its place."""
+        return {param: upload.reference for param, upload in self.uploads.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class JobOptions:
     """What a client can set beside the request itself, with Gateway-* headers.
 
     Seconds count from acceptance; None: the default of the service. `trace`: the client's traceparent.
+    `door`: the API through which the job comes, if not `/v1/jobs`.
     """
 
     start_seconds: int | None = None
@@ -64,6 +75,7 @@ class JobOptions:
     on_unknown: OnUnknown | None = None
     priority: Priority = Priority.NORMAL
     trace: str | None = None
+    door: str | None = None
 
 
 class Posted(NamedTuple):
@@ -97,22 +109,32 @@ class Intake:
     deadlines: Deadlines = Deadlines()  # noqa: RUF009  # frozen
     inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
+    uploads: UsesOfUploads = UsesOfUploads()  # noqa: RUF009  # frozen
 
-    async def check(self, raw: bytes, tenant: str, keyed: JobOptions | None = None) -> Checked:
+    async def check(
+        self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.as_it_is
+    ) -> Checked:
         """Checks a body of `tenant` and stores nothing. `keyed`: the options of a job that will be accepted
-        with an idempotency key; its fingerprint is made here, where a large body has its turn. Raises
-        MalformedBody, InvalidRequest, BodyTooLarge, LimitReached, Unavailable."""
+        with an idempotency key; its fingerprint is made here, where a large body has its turn. `read`: turns
+        the JSON document of another API into one of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+        LimitReached, Unavailable."""
         if len(raw) <= _LARGE_BYTES:
-            checked = _check(raw, self.limits, keyed)
+            checked = _check(raw, self.limits, keyed, read)
         else:  # it takes long, and other requests must not wait for it
             async with self.large_bodies.turn(tenant):
-                checked = await asyncio.to_thread(_check, raw, self.limits, keyed)
+                checked = await asyncio.to_thread(_check, raw, self.limits, keyed, read)
         if any(file.needs_inspection for file in checked.media):
             async with self.inspections.turn(tenant):
                 problems = await inspection.inspect(checked.media)
             if problems:
                 raise InvalidRequest(problems)
-        return checked
+        if not checked.request.uploads:
+            return checked
+        found = await self.uploads.find(checked.request, tenant, self.environment.now_ms())
+        if found.problems and keyed is None:
+            raise InvalidRequest(found.problems)
+        notices = [*checked.notices, *found.notices]
+        return replace(checked, uploads=found.uploads, notices=notices, refusal=found.problems)
 
     async def accept(
         self,
@@ -129,11 +151,13 @@ class Intake:
         """
         job = self._new_job(checked, tenant, idempotency_key, options)
         fingerprint = checked.fingerprint or _fingerprint(checked.request, options) if idempotency_key else ""
-        if checked.media:
+        if checked.media or checked.refusal:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
             known = await self._store(job, checked, fingerprint, check_only=True)
             if known.replayed:
                 return await self._replayed(job, known)
+            if checked.refusal:
+                raise InvalidRequest(checked.refusal)
             job = replace(job, params=await self._keep_media(job.id, checked))
         try:
             accepted = await self._store(job, checked, fingerprint)
@@ -156,13 +180,14 @@ class Intake:
             tenant=tenant,
             state=JOB_STARTS[JobEvent.ACCEPTED],
             model=checked.request.model,
-            params={} if checked.media else generation.upstream_params(checked.request),
+            params={} if checked.media else generation.refer(checked.request, checked.references),
             created_at=now,
             start_by=now + start_by,
             end_by=now + end_by,
             on_unknown=options.on_unknown,
             priority=options.priority,
             trace=options.trace,
+            door=options.door,
             callback_url=checked.request.callback_url,
             warnings=[
                 {"param": notice.param, "code": notice.code, "message": notice.message}
@@ -170,19 +195,26 @@ class Intake:
             ],
             idempotency=_key_digest(idempotency_key),
             payload_characters=None if payload is None else len(payload),
+            uploads=list(dict.fromkeys(upload.id for upload in checked.uploads.values())),
         )
 
     async def _store(
         self, job: Job, checked: Checked, fingerprint: str, *, check_only: bool = False
     ) -> Admission:
-        return await self.jobs.accept(
-            job,
-            checked.request.payload,
-            fingerprint,
-            self.admission,
-            media=sum(len(file.raw) for file in checked.media),
-            check_only=check_only,
-        )
+        if checked.refusal:  # only whether it is a repeated request
+            job = replace(job, uploads=[])
+        try:
+            return await self.jobs.accept(
+                job,
+                checked.request.payload,
+                fingerprint,
+                self.admission,
+                media=sum(len(file.raw) for file in checked.media),
+                check_only=check_only,
+            )
+        except NotFound as gone:  # an upload that was there a moment ago
+            uses = [use.param for use in checked.request.uploads if use.upload_id == gone.name]
+            raise InvalidRequest([unknown_upload(param) for param in uses]) from gone
 
     async def _replayed(self, job: Job, accepted: Admission) -> Posted:
         earlier = await self.jobs.read(accepted.job_id) or replace(job, id=accepted.job_id)
@@ -206,7 +238,7 @@ class Intake:
             return name
 
         try:
-            return await generation.detach_media(checked.request, put)
+            return await generation.detach_media(checked.request, put, checked.references)
         except BaseException:  # also a client that went away: the first of two files must not stay
             with contextlib.suppress(MediaStoreUnavailable):
                 await self.blobs.drop(job_id)
@@ -218,38 +250,45 @@ class Intake:
             await self.blobs.drop(job_id)
 
 
-def _check(raw: bytes, limits: Limits, keyed: JobOptions | None) -> Checked:
-    request, notices = _parse(raw, limits)
+def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.as_it_is) -> Checked:
+    request, notices = _parse(raw, limits, read)
     fingerprint = None if keyed is None else _fingerprint(request, keyed)
     return Checked(request, request.inline_media, notices, fingerprint)
 
 
-def _parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, Sequence[Notice]]:
-    request, notices = generation.parse(raw, limits)
-    if len(raw) > UPSTREAM_BODY_BYTES - _ENVELOPE_BYTES:
+def _parse(raw: bytes, limits: Limits, read: Read) -> tuple[GenerationRequest, Sequence[Notice]]:
+    request, notices = generation.parse(raw, limits, read)
+    if len(raw) > UPSTREAM_BODY_BYTES - ENVELOPE_BYTES:
         _check_upstream_size(request)
     return request, notices
 
 
 def _check_upstream_size(request: GenerationRequest) -> None:
-    size = len(orjson.dumps(generation.upstream_params(request))) + _ENVELOPE_BYTES
+    size = bytes_of(generation.upstream_params(request))
     if size > UPSTREAM_BODY_BYTES:
         message = f"the upstream accepts at most {UPSTREAM_BODY_BYTES} bytes, and this body would have {size}"
         raise BodyTooLarge([Problem("", "body_too_large", f"{message}; send large media as URLs instead")])
 
 
 def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
-    """A digest that is equal for requests with the same meaning. The form of the JSON does not matter, and
-    seed 0 and an empty list of videos count as absent."""
+    """A digest that is equal for requests with the same meaning. The form of the JSON does not matter,
+    an upload may be named by its id or address, and seed 0 and an empty list of videos count as absent."""
     given = request.model_dump(exclude_unset=True)
+    for use in request.uploads:  # its address is another name for it
+        name, _, at = use.param.rstrip("]").partition("[")
+        given[name][int(at)] = use.upload_id
     for name in ("seed", "videos"):
         if not given.get(name):
             given.pop(name, None)
     asked = asdict(options)
     del asked["trace"]  # a repeated request has another span
+    del asked["door"]  # a client that moves to another door still finds its job
     if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
         given["options"] = asked
-    return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    digest = hashlib.sha256()
+    for piece in long_base64.dump(given):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _key_digest(key: str | None) -> str | None:

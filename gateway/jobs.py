@@ -92,7 +92,9 @@ class Job:
     `trace`: the traceparent of the request that posted it, if any.
     `refusals`: submissions for which the upstream refused the account. `account`: that of the last dispatch;
     fixed once money may have been spent. `elsewhere`: {task: account} for tasks of other accounts.
-    `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result.
+    `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
+    `mirrored_at`: when the last of them was copied or given up, if the video was copied.
+    `uploads`: the uploads that it holds, until it is final.
     """
 
     id: str
@@ -142,7 +144,9 @@ class Job:
     account: str = ACCOUNT
     elsewhere: dict[str, str] = field(default_factory=dict)
     door: str | None = None
+    uploads: list[str] = field(default_factory=list)
     assets: dict[Variant, Asset] = field(default_factory=dict)
+    mirrored_at: int | None = None
 
     def account_of(self, task_id: str) -> str:
         """The account that owns the task. Only this account can poll it."""
@@ -189,9 +193,14 @@ def confirm_ticket(job: Job) -> Ticket:
     return Ticket(Role.CONFIRM, job.account, job.id)
 
 
+def mirror_ticket(job: Job, variant: Variant) -> Ticket:
+    """The ticket of one file of the job's result, in the lane of its tenant."""
+    return Ticket(Role.MIRROR, job.tenant, f"{job.id}:{variant}")
+
+
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    "elsewhere",
+    *("elsewhere", "uploads"),
 )
 _INTEGERS = (
     "created_at",
@@ -215,6 +224,7 @@ _INTEGERS = (
     "task_lost_at",
     "cancel_wished_at",
     "watch_until",
+    "mirrored_at",
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),

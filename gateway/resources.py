@@ -12,17 +12,22 @@ from redis.asyncio import ConnectionPool, Redis
 
 from gateway import crash_points, tracing
 from gateway.dispatch import Role
+from gateway.doors.base import Link, ResultLinks
 from gateway.environment import Environment
+from gateway.generation.inspection import can_inspect
 from gateway.intake import Intake, inspections
 from gateway.keyring import Keyring
 from gateway.local.shared_memory import Shared
 from gateway.media.base import MediaStore
-from gateway.media.folder import FolderStore
 from gateway.media.inline import InlineFiles
+from gateway.media.links import MediaLinks
+from gateway.media.opening import open_store
 from gateway.settings import Settings
-from gateway.settlement import Settlement
+from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
+from gateway.store.asset_deletion import AssetDeletion
+from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
@@ -45,12 +50,16 @@ from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
 from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
+from gateway.store.uploads import RedisUploads
 from gateway.store.workers import RedisWorkers
 from gateway.tracing import Tracer
+from gateway.uploads import UploadLimits
+from gateway.use_of_uploads import UsesOfUploads
 
 #: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
 #: default of 700 the collector would run several times for each request.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
+_DYING_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,13 @@ class Resources:
     tenant_events: RedisTenantEvents
     media: MediaStore
     blobs: InlineFiles
+    uploads: RedisUploads
+    media_links: MediaLinks
+    asset_deletion: AssetDeletion
+    assets: RedisAssets
     intake: Intake
     settlement: Settlement
+    result_link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
     ops_log: RedisOpsLog
@@ -114,19 +128,33 @@ async def open_resources(
         await pool.disconnect()
 
 
+def mirroring_of(settings: Settings) -> Mirroring | None:
+    """How results are copied; None if they are not."""
+    return Mirroring(int(settings.result_life_seconds * 1000), can_inspect()) if settings.mirror else None
+
+
+def dying_ms_of(settings: Settings) -> int:
+    """How long before it is taken to be dead an address counts as dying: a quarter of its life, at most
+    fifteen minutes."""
+    return int(min(settings.result_life_seconds / 4, _DYING_SECONDS) * 1000)
+
+
 def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
-    media = FolderStore(settings.blob_dir, settings.disk_watermark)
+    media = open_store(settings.media_location(), settings.disk_watermark)
     blobs = InlineFiles(media)
+    keyring = settings.keyring()
+    link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
+    uploads = RedisUploads(redis, scripts, _upload_limits(settings))
     return Resources(
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
         environment=environment,
-        keyring=settings.keyring(),
+        keyring=keyring,
         redis=redis,
         scripts=scripts,
         jobs=jobs,
@@ -139,30 +167,30 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
-        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT]),
+        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT], dying_ms_of(settings)),
         samples=RedisSamples(redis, scripts),
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
-        tenant_events=RedisTenantEvents(redis),
+        tenant_events=RedisTenantEvents(redis, settings.client_url),
         media=media,
         blobs=blobs,
+        uploads=uploads,
+        media_links=settings.media_links(),
+        asset_deletion=AssetDeletion(scripts),
+        assets=RedisAssets(redis, scripts, roles, settings.tenant_results_bytes_max),
         intake=Intake(
             jobs,
             blobs,
             settings.limits(),
             environment,
-            AdmissionLimits(
-                settings.tenant_queue_max,
-                settings.tenant_bytes_max,
-                settings.tenant_media_bytes_max,
-                settings.tenant_rate,
-                settings.tenant_burst,
-            ),
+            _admission_limits(settings),
             settings.deadlines(),
             inspections(shared.held),
+            uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
         ),
-        settlement=Settlement(jobs, blobs, environment, int(settings.late_watch_seconds * 1000)),
+        settlement=_settlement(settings, jobs, blobs, environment, link),
+        result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),
@@ -170,4 +198,32 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         job_history=RedisJobHistory(redis),
         audit=RedisAudit(redis),
         retention=RedisRetention(redis, scripts, settings.retention_seconds, settings.audit_days),
+    )
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(
+        settings.tenant_uploads_bytes_max,
+        settings.tenant_uploads_max,
+        int(settings.upload_life_seconds * 1000),
+    )
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    return AdmissionLimits(
+        settings.tenant_queue_max,
+        settings.tenant_bytes_max,
+        settings.tenant_media_bytes_max,
+        settings.tenant_rate,
+        settings.tenant_burst,
+    )
+
+
+def _settlement(
+    settings: Settings, jobs: RedisJobStore, blobs: InlineFiles, environment: Environment, link: Link
+) -> Settlement:
+    late_watch_ms = int(settings.late_watch_seconds * 1000)
+    base, mirroring = settings.client_url, mirroring_of(settings)
+    return Settlement(
+        jobs, blobs, environment, late_watch_ms, link=link, client_url=base, mirroring=mirroring
     )

@@ -11,15 +11,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import orjson
 import structlog
 
-from gateway import events
+from gateway import assets, events
+from gateway.assets import Asset, AssetState, Variant
 from gateway.dispatch import Ticket
+from gateway.doors import DOORS
+from gateway.doors.base import Link, no_link
 from gateway.environment import Environment
 from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
+from gateway.store.asset_effects import CopyAssets
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effect_base import Effect
 from gateway.store.effects import (
@@ -45,13 +50,27 @@ def unpaid(job: Job) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirroring:
+    """How results are copied. `life_ms`: how long the upstream's addresses are taken to live. `covers`:
+    whether a worker can make a cover from a video that comes without one."""
+
+    life_ms: int
+    covers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
-    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all."""
+    """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
+    addresses of results, for callback URLs of jobs that came through a door. `client_url`: the base URL of
+    the gateway for clients, for the addresses in events. `mirroring`: None if results are not copied."""
 
     jobs: JobStore
     blobs: InlineFiles
     environment: Environment
     late_watch_ms: int = 86_400_000
+    link: Link = no_link
+    client_url: str = ""
+    mirroring: Mirroring | None = None
 
     async def succeed(
         self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
@@ -65,6 +84,8 @@ class Settlement:
             "warnings": _warnings(job, snapshot),
         }
         effects: list[Effect] = [Finish(done)]
+        if copies := self._copies(snapshot):
+            effects.append(CopyAssets(copies))
         if snapshot.task_id:
             effects.append(ChooseTask(snapshot.task_id))
         if (took_ms := self._took_ms(job)) is not None:
@@ -118,7 +139,8 @@ class Settlement:
 
     async def late(self, job: Job, snapshot: Snapshot) -> TransitionResult:
         """The task of a job that we gave up was completed. Stores the late result and creates its event,
-        once. The state stays."""
+        once. The state stays. A door has no word for it, so the callback URL of a job that came through one
+        hears nothing more."""
         now = self.environment.now_ms()
         result = {
             "at": rfc3339(now),
@@ -128,10 +150,27 @@ class Settlement:
             "metadata": snapshot.metadata,
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
-        event = events.make_late(replace(job, **_present(fields)), await self.jobs.payload(job), now)
-        noting = AddLateResult(fields, event, job.callback_url)
-        late = Transition(JobEvent.LATE_SUCCESS, effects=[noting, Tally(["late_results|told"])])
+        copies = self._copies(snapshot)
+        after = replace(job, **_present(fields), assets=copies)
+        event = events.make_late(after, await self.jobs.payload(job), now, self.client_url)
+        callback_url = None if job.door in DOORS else job.callback_url
+        effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
+        effects += [CopyAssets(copies)] if copies else []
+        late = Transition(JobEvent.LATE_SUCCESS, effects=[*effects, Tally(["late_results|told"])])
         return await self.jobs.apply(job, late)
+
+    def _copies(self, snapshot: Snapshot) -> dict[Variant, Asset]:
+        """The files of the result, all to be copied; none if results are not copied."""
+        if self.mirroring is None:
+            return {}
+        dies_at = self.environment.now_ms() + self.mirroring.life_ms
+        copies = {
+            variant: Asset(AssetState.PENDING, url, dies_at)
+            for variant, url in assets.addresses(snapshot.output).items()
+        }
+        if copies and self.mirroring.covers:
+            copies.setdefault(Variant.COVER, Asset(AssetState.PENDING))
+        return copies
 
     async def _settle(
         self, job: Job, ending: Transition, fields: dict[str, Any], tally: Sequence[str] = ()
@@ -143,9 +182,12 @@ class Settlement:
         finished_at = max(self.environment.now_ms(), job.created_at)
         effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
         if target is not job.state:
-            after = replace(job, state=target, finished_at=finished_at, **_present(fields))
-            event = events.make(after, await self.jobs.payload(job))
-            effects.append(OweEvent(event, job.callback_url))
+            copying = ending.find(CopyAssets)
+            copies = dict(copying.assets) if copying else {}
+            after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
+            payload = await self.jobs.payload(job)
+            event = events.make(after, payload, self.client_url)
+            effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.
         guard = ending.guard & Guard.same_state(job)
@@ -156,6 +198,13 @@ class Settlement:
         if result.outcome is Outcome.MOVED and job.keeps_media:
             await self._drop_media(job)
         return result
+
+    def _told(self, job: Job, event: events.Event, payload: str | None) -> events.Event | None:
+        """The event for the job's own callback URL, in the words of its door; None: as everybody gets it."""
+        if job.callback_url is None or job.door is None or job.door not in DOORS:
+            return None
+        body = DOORS[job.door].event(job, events.short_enough(payload), self.link)
+        return events.in_words_of(job.door, event, orjson.dumps(body))
 
     async def _drop_media(self, job: Job) -> None:
         await self.environment.reach("blob_drop.before")

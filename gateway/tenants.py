@@ -24,7 +24,8 @@ class Tenant:
     too; `in_flight`: the most tasks at the upstream at once; `queue_max`: the most waiting jobs; `rate`: jobs
     per second that it may post; `burst`: jobs that it may post at once; `networks`: CIDRs that its webhooks
     may go to in addition. `paused_at` (ms): since when nothing of it is sent; `paused_by`: the operator.
-    `stored`: bytes that count for it in Redis; `media`: bytes of inline media of its unfinished jobs.
+    `stored`: bytes that count for it in Redis; `media`: bytes of inline media of its unfinished jobs;
+    `uploads`: bytes of its `upload_count` uploads; `results`: bytes of the copies of its results.
     """
 
     name: str
@@ -42,6 +43,9 @@ class Tenant:
     paused_reason: str | None = None
     stored: int = 0
     media: int = 0
+    uploads: int = 0
+    upload_count: int = 0
+    results: int = 0
 
 
 class Scope(StrEnum):

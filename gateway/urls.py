@@ -40,6 +40,12 @@ CALLBACK_TOKEN = re.compile(
     r"(?:~(?P<account>[a-z0-9][a-z0-9_-]{0,31}))?"
     r"\.(?P<mac>[A-Za-z0-9_-]{22})"
 )
+#: The token in the address of an upload, anywhere in a text. Who has it can fetch the file, so it is never
+#: logged.
+MEDIA_TOKEN = re.compile(
+    r"(?P<kid>[a-z0-9]{1,8})\.(?P<upload>upl_[0-9A-HJKMNP-TV-Z]{26})\.(?P<until>[1-9][0-9]{0,10})"
+    r"\.(?P<mac>[A-Za-z0-9_-]{32})"
+)
 #: The limit for URLs that we call: a job's own callback_url, and an endpoint's URL.
 MAX_CALLBACK_URL_CHARACTERS = 2048
 

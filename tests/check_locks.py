@@ -30,7 +30,7 @@ def main() -> None:
     core = project["project"]["dependencies"]
     extras = project["project"]["optional-dependencies"]
     wanted = {
-        "requirements.lock": core + extras["media"] + extras["sandbox"],
+        "requirements.lock": core + extras["media"] + extras["s3"] + extras["sandbox"],
         "requirements-dev.lock": [*core, *chain(*extras.values()), *project["dependency-groups"]["dev"]],
     }
     for name, requirements in wanted.items():

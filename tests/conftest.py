@@ -18,6 +18,7 @@ from redis import Redis
 from gateway.local.valkey import valkey
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from tests.buckets import S3Server, s3_server
 from tests.effort import scaled
 from tests.nursery import Nursery
 
@@ -53,6 +54,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of this run's own. It keeps nothing: tests are about what is written, not how durably."""
     with valkey(tmp_path_factory.mktemp("valkey"), "--appendonly", "no", "--appendfsync", "no") as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server of this run's own; take a new bucket of it."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
 
 
 def new_settings(redis_url: str, folder: Path) -> Settings:

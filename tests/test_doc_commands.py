@@ -29,7 +29,9 @@ _FENCE = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _ANY_FENCE = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`]+)`|<code>([^<]+)</code>|^#     (.+)$", re.MULTILINE)
 _COMMAND = re.compile(r"(?:^|\s)(?:\S*/)?vidu-gateway\s+([a-z].*)")
-_ROUTE = re.compile(r"(?:\b(GET|POST|PATCH|DELETE|PUT) )?(/(?:v1|ops/api)/[\w./{}$-]*|\.\.\./\w+)")
+_ROUTE = re.compile(
+    r"(?:\b(GET|POST|PATCH|DELETE|PUT) )?(/(?:v1|ops/api|model/v1|api/v1)/[\w./{}$-]*|\.\.\./\w+)"
+)
 
 
 def lines(fence: str) -> list[str]:

@@ -21,6 +21,7 @@ from gateway.settings.callbacks import CallbackSettings
 from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
+from gateway.settings.mirror import MirrorSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.variables import FILE
@@ -39,7 +40,7 @@ GROUPS: dict[str, type[BaseSettings]] = {
     group.__name__: group
     for group in (
         *(ProcessSettings, EdgeSettings, UpstreamSettings),
-        *(CallbackSettings, IntakeSettings, DeliverySettings),
+        *(CallbackSettings, IntakeSettings, DeliverySettings, MirrorSettings),
     )
 }
 _BLOCK = re.compile(r"(<!-- settings: (\w+)[^>]*-->\n).*?(<!-- /settings -->)", re.DOTALL)

@@ -45,7 +45,8 @@ def logged(path: Path) -> Iterator[tuple[str, str]]:
 
 def _is_logger(node: ast.expr) -> bool:
     """`log` by our convention, or `structlog.get_logger()`."""
-    return ast.unparse(node) in ("log", "logger", "self._log") or "get_logger()" in ast.unparse(node)
+    text = ast.unparse(node)
+    return text in ("log", "logger", "self._log") or text.startswith("_log(") or "get_logger()" in text
 
 
 EVENTS = {event for path in MODULES for event in logged(path)}

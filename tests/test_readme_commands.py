@@ -59,4 +59,5 @@ def test_the_tour_ends_with_a_video_and_a_verified_webhook(tmp_path: Path) -> No
     assert re.search(r"verified: evt_\w+ job.completed job_", told)
     for problem in ("prompt", "duration", "resolution", "images"):
         assert f'"param":"{problem}' in told, told
+    assert re.search(r'"object":"link","url":"http://127.0.0.1:\d+/v1/jobs/job_\w+/content\?variant=', told)
     assert b"ftyp" in (tmp_path / "video.mp4").read_bytes()[:16]

@@ -65,7 +65,7 @@ JOB = new_job(
 
 
 def event() -> events.Event:
-    return events.make(JOB, "order-17")
+    return events.make(JOB, "order-17", "https://gateway.example.com")
 
 
 async def on_the_wire() -> tuple[str, bytes]:

@@ -1,4 +1,4 @@
-"""`python -m workers [--role submit|confirm|deliver]... [--processes N]`: the processes that do the work."""
+"""`python -m workers [--role submit|confirm|deliver|mirror]... [--processes N]`: what does the work."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
 from gateway.local.forked import Parent, add_option, on_order
 from gateway.local.shared_memory import Shared
+from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability
 from workers import runner
@@ -35,6 +36,7 @@ def main() -> int:
     try:
         settings = settings_module.load()
         tracing.check_installed(on=settings.otel)
+        open_store(settings.media_location())
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # no log yet
         return 2

@@ -14,22 +14,28 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.background import cancel_all
+from gateway.delivery.download import Downloader, open_result_guard
 from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
 from gateway.dispatch import ACCOUNT, Role, queue_name
 from gateway.errors import StoreUnavailable
+from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from gateway.settings.accounts import UpstreamAccount
 from gateway.store.client import connection_pool, store_errors
+from gateway.store.located import locator_of
 from gateway.telemetry import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.arq_worker import WakeWorker
 from workers.confirm import Confirmer
+from workers.copy_retention import CopyRetention
 from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
+from workers.mirror import Mirrorer
 from workers.probe import Prober
 from workers.recoveries import Recoverer
 from workers.retention import Retention
@@ -38,12 +44,14 @@ from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
+from workers.upload_sweep import UploadSweeper
 
 _RETRIES: Final = 5
 _IDLE_SECONDS: Final = 2.0  # between polls of the queue when no token arrives
 _BLOCKED_SECONDS: Final = 10.0  # a blocking command may take longer than any other
 _SLACK_SECONDS: Final = 150  # on top of the call itself, to record its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.2
+_COPY_DRAIN_SECONDS: Final = 2.0
 _THREADS: Final = 64
 
 
@@ -84,9 +92,9 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             await _until(stop, tasks)
         finally:  # also when a task failed: what is in progress may have been paid for
             ctx["submitter"].stopping.set()
-            await asyncio.gather(
-                *(worker.drain(settings.upstream_timeout_seconds + 15) for worker in workers)
-            )
+            seconds = settings.upstream_timeout_seconds + 15
+            drained = zip(roles, workers, strict=True)
+            await asyncio.gather(*(_drain(role, worker, seconds) for role, worker in drained))
             await cancel_all(*tasks)
             await heartbeat.end()
             await pool.disconnect()
@@ -99,9 +107,16 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
         asyncio.create_task(sweeper.run(), name="sweep"),
         asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
+        asyncio.create_task(
+            tend(r.media, r.settings.media_location(), r.environment.clock), name="media store"
+        ),
         asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
+        asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
+        asyncio.create_task(
+            CopyRetention(r.jobs, r.assets, r.media, r.environment).run(), name="copy retention"
+        ),
     ]
     if r.settings.public_url:
         gap = r.settings.callback_gap_seconds
@@ -123,8 +138,7 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
 async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
     settings = resources.settings
     names = NameService.for_attempts(settings.delivery_timeout_seconds)
-    guard = await open_guard(settings, names)
-    dialect = dialects.make(settings.upstream_dialect)
+    guard = await open_guard(settings, names, locator_of(settings.redis_url).places)
     async with (
         contextlib.AsyncExitStack() as stack,
         Deliverer(
@@ -134,19 +148,17 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             resolver=SystemResolver(names),
             reach=resources.environment.reach,
         ) as deliverer,
+        Downloader(
+            await open_result_guard(settings, names, locator_of(settings.redis_url).places),
+            SystemResolver(names),
+            pool_size=settings.mirror_slots,
+            max_bytes=settings.mirror_max_bytes,
+            stall_seconds=settings.mirror_stall_seconds,
+            total_seconds=settings.mirror_timeout_seconds,
+        ) as downloader,
     ):
         upstreams = {
-            account.limits.name: await stack.enter_async_context(
-                HttpUpstream(
-                    dialect,
-                    settings.upstream_url or dialect.home,
-                    account.key,
-                    response_seconds=settings.upstream_timeout_seconds,
-                    query_seconds=settings.upstream_query_seconds,
-                    proxy=settings.proxy(),
-                    reach=resources.environment.reach,
-                )
-            )
+            account.limits.name: await stack.enter_async_context(_upstream(resources, account))
             for account in settings.accounts()
         }
         r = resources
@@ -159,7 +171,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             "submitter": Submitter(
                 r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
-            "step_events": StepEventCreator(r.jobs, r.deliveries),
+            "step_events": StepEventCreator(r.jobs, r.deliveries, r.settings.client_url),
             "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
             "delivery_worker": DeliveryWorker(
                 r.deliveries,
@@ -172,12 +184,30 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 tracer=r.tracer,
                 networks=r.tenants.networks,
             ),
+            "mirrorer": Mirrorer(
+                r.jobs, r.assets, r.media, downloader, upstreams, r.environment, settings, tracer=r.tracer
+            ),
         }
+
+
+def _upstream(resources: Resources, account: UpstreamAccount) -> HttpUpstream:
+    settings = resources.settings
+    dialect = dialects.make(settings.upstream_dialect)
+    return HttpUpstream(
+        dialect,
+        settings.upstream_url or dialect.home,
+        account.key,
+        response_seconds=settings.upstream_timeout_seconds,
+        query_seconds=settings.upstream_query_seconds,
+        proxy=settings.proxy(),
+        reach=resources.environment.reach,
+    )
 
 
 def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:
     slots = settings.roles()[role].slots
-    timeout = _SLACK_SECONDS + max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    call = max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
+    timeout = _SLACK_SECONDS + (2 * settings.mirror_timeout_seconds if role is Role.MIRROR else call)
     redis = ArqRedis(pool, default_queue_name=queue_name(role))
     return WakeWorker(
         [func(FUNCTIONS[role], name=role, timeout=timeout)],
@@ -190,6 +220,15 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], proc
         process=process,
         terms=ctx.get("terms", {}).get(role, b""),
     )
+
+
+async def _drain(role: Role, worker: WakeWorker, seconds: float) -> None:
+    """Waits for what is in progress. Copies may take long, and another worker can begin them again."""
+    if role is not Role.MIRROR:
+        await worker.drain(seconds)
+        return
+    await worker.drain(_COPY_DRAIN_SECONDS)
+    await cancel_all(*worker.tasks.values())
 
 
 async def _keep_running(worker: WakeWorker, known: asyncio.Event) -> None:

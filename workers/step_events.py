@@ -18,8 +18,11 @@ from gateway.store.delivery_base import DeliveryStore
 
 @dataclass(frozen=True, slots=True)
 class StepEventCreator:
+    """`client_url`: the base URL of the gateway for clients."""
+
     jobs: JobStore
     deliveries: DeliveryStore
+    client_url: str = ""
 
     async def create(self, ticket: Ticket) -> None:
         """`ticket.name`: `<job>:<type of the event>`."""
@@ -29,5 +32,5 @@ class StepEventCreator:
         if job is not None:
             long = (job.payload_characters or 0) > EVENT_PAYLOAD_CHARACTERS  # omitted: not fetched
             payload = " " * (EVENT_PAYLOAD_CHARACTERS + 1) if long else await self.jobs.payload(job)
-            event = events.make_step(job, EventType(kind), payload)
+            event = events.make_step(job, EventType(kind), payload, self.client_url)
         await self.deliveries.make(ticket, event)

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import structlog
 
-from gateway import generation
 from gateway.callbacks import tokens
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
@@ -34,6 +33,7 @@ from gateway.store.base import JobStore
 from gateway.tracing import NO_TRACER, Attributes, Tracer
 from gateway.upstream.base import Rejected, SubmitOutcome, Upstream, UpstreamError, reason_of
 from workers.leases import renewed
+from workers.media import JobMedia, UploadUnreachable
 from workers.release_gate import ReleaseGate
 from workers.submission_outcomes import OutcomeRecorder
 
@@ -96,13 +96,16 @@ class Submitter:
         when the request was never sent completely."""
         try:
             async with asyncio.timeout(_MEDIA_SECONDS):
-                params = await generation.attach_media(job.params, self.blobs.read)
+                params = await self._media.attached(job)
         except NotFound:
             structlog.get_logger().error("media_lost", job=job.id, tenant=job.tenant)
-            lost = UpstreamError("media_lost", "an inline file of the request is missing from the blob store")
+            lost = UpstreamError("media_lost", "a file of the request is missing from the media store")
             return Rejected(lost)
+        except UploadUnreachable:
+            unreachable = "an upload is too large to be sent inside the body; set GATEWAY_PUBLIC_URL again"
+            return Rejected(UpstreamError("upload_unreachable", unreachable))
         except TimeoutError:
-            raise MediaStoreUnavailable("the folder of inline media is too slow") from None
+            raise MediaStoreUnavailable("the media store is too slow") from None
         upstream = self.upstreams.get(job.account)
         if upstream is None:  # a process with other settings dispatched it
             raise Fenced(f"this worker knows no account {job.account}")
@@ -139,6 +142,10 @@ class Submitter:
             stop.cancel()
             if not submission.done():
                 submission.cancel()
+
+    @property
+    def _media(self) -> JobMedia:
+        return JobMedia(self.blobs, self.settings.media_links(), self.environment, self.settings)
 
     @property
     def recorder(self) -> OutcomeRecorder:

@@ -13,6 +13,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
 from workers.deliver import DeliveryWorker
+from workers.mirror import Mirrorer
 from workers.step_events import StepEventCreator
 from workers.submit import Submitter
 
@@ -36,9 +37,14 @@ async def deliver(ctx: dict[str, Any], ticket: str, number: int, begun: Any = No
     )
 
 
+async def mirror(ctx: dict[str, Any], ticket: str, number: int, begun: Any = None) -> None:
+    mirrorer: Mirrorer = ctx["mirrorer"]
+    await _run(ctx, mirrorer.copy, Ticket.parse(Role.MIRROR, ticket, number, begun))
+
+
 _AFTER_FAULT_MS = 30_000
 
-FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver}
+FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver, Role.MIRROR: mirror}
 
 
 async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], ticket: Ticket) -> None:

@@ -58,12 +58,18 @@ def status(url: str, key: str | None = None, seconds: float = 1.0) -> int:
         return 0
 
 
-def save(url: str, path: Path, seconds: float = 60.0) -> None:
-    """Download to `path`, which is created only when the download is complete."""
+def save(url: str, path: Path, key: str | None = None, seconds: float = 60.0) -> None:
+    """Download to `path`, which is created only when the download is complete. One redirect is followed,
+    without the key."""
     part = path.with_name(f"{path.name}.part")
-    with _answer("GET", url, None, None, seconds) as response:
+    with _answer("GET", url, key, None, seconds) as response:
+        if response.status == 302 and key is not None:
+            elsewhere = response.headers["Location"]
+            response.close()
+            save(elsewhere, path, None, seconds)
+            return
         if response.status != 200:
-            raise GatewayError(f"GET {url} answered {response.status}")
+            raise GatewayError(f"GET {urlsplit(url).path} answered {response.status}")
         with part.open("wb") as target:
             shutil.copyfileobj(response, target)
     part.replace(path)

@@ -26,6 +26,9 @@ from gateway.local.supervisor import TICK_SECONDS, Supervisor
 IMAGES: Final = 3
 _JOB_SECONDS: Final = 300.0
 _WEBHOOK_SECONDS: Final = 30.0
+_COPY_SECONDS: Final = 30.0
+#: How long the sandbox serves the video: until we have copied it.
+_RESULT_SECONDS: Final = 5.0
 _STEP_OF_PHASE: Final = {
     "queued": "queued",
     "submitting": "submitting",
@@ -54,7 +57,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`timings`: seconds of up, queued, submitting, rendering, delivering, saving and the total."""
+    """`link`: opens the video without a key. `outlived`: whether it did so when the upstream had dropped its
+    own; None if results are not copied. `timings`: seconds of up, queued, submitting, rendering, delivering,
+    saving and the total."""
 
     job: dict[str, Any]
     file: str
@@ -62,6 +67,8 @@ class Result:
     height: int
     seconds: float
     webhook_verified: bool
+    link: str
+    outlived: bool | None
     timings: dict[str, float]
 
 
@@ -92,7 +99,9 @@ class _Demo:
         self._progress = Progress(console, self._elapsed)
         self._supervisor = Supervisor(self._progress.note, self._progress.tick)
         port, sandbox_port = _free_ports(2)
-        self._plan = stack.Plan(data_dir, port, sandbox_port, settings=_SETTINGS)
+        self._plan = stack.Plan(
+            data_dir, port, sandbox_port, settings=_SETTINGS, result_seconds=_RESULT_SECONDS
+        )
 
     def run(self) -> Result:
         with self._progress.showing():
@@ -115,12 +124,15 @@ class _Demo:
             raise GatewayError("the webhook was received, but its signature is wrong")
         self._progress.reach("delivered")
         saving = self._elapsed()
-        api.save(job["output"][0]["content"][0]["url"], self._output)
+        job = self._copied(job, key)
+        api.save(job["output"][0]["content"][0]["stable_url"], self._output, key.key)
         width, height, seconds = measure(self._output)
         timings = {"up": up, **_phases(job, webhook), "saving": self._elapsed() - saving}
+        link = api.ask("POST", f"{self._plan.url}/v1/jobs/{job['id']}/links", key.key, {})["url"]
+        outlived = self._outlives(job, link)
         timings["total"] = self._elapsed()
         rounded = {name: round(value, 3) for name, value in timings.items()}
-        return Result(job, str(self._output), width, height, seconds, True, rounded)
+        return Result(job, str(self._output), width, height, seconds, True, link, outlived, rounded)
 
     def _body(self, receiver: Receiver) -> dict[str, Any]:
         folder = resources.files("gateway.sandbox") / "samples"
@@ -149,6 +161,27 @@ class _Demo:
         self._progress.render(1.0)
         self._progress.reach("completed")
         return job
+
+    def _copied(self, job: dict[str, Any], key: stack.DemoKey) -> dict[str, Any]:
+        """The job when our copy of its video is stored. Without copies, as it is."""
+        deadline = self._elapsed() + _COPY_SECONDS
+        while job["assets"] and job["assets"]["video"]["state"] == "pending":
+            self._wait(deadline, "the video was not copied")
+            job = api.ask("GET", f"{self._plan.url}/v1/jobs/{job['id']}", key.key)
+        return job
+
+    def _outlives(self, job: dict[str, Any], link: str) -> bool | None:
+        """Whether the link still serves the video when the upstream does not; None without copies."""
+        if not job["assets"]:
+            return None
+        deadline = self._elapsed() + _COPY_SECONDS
+        while api.status(job["output"][0]["content"][0]["url"]) == 200:
+            self._wait(deadline, "the upstream still served its video")
+        by_link = self._plan.data_dir / "by-link.mp4"
+        api.save(link, by_link)
+        if by_link.read_bytes() != self._output.read_bytes():
+            raise GatewayError("the link served another video")
+        return True
 
     def _webhook(self, receiver: Receiver) -> Webhook:
         deadline = self._elapsed() + _WEBHOOK_SECONDS
@@ -204,5 +237,8 @@ def _lines(result: Result) -> printing.Lines:
         "size": f"{result.width} x {result.height}, {result.seconds:.1f} s",
         "cost": (result.job["usage"] or {}).get("cost", "unknown"),
         "webhook": "received, signature verified",
+        "link": result.link,
     }
+    if result.outlived:
+        shown["outlived"] = "the link served the same video after the upstream had dropped its own"
     return printing.fields(shown | {name: f"{seconds:.3f} s" for name, seconds in result.timings.items()})

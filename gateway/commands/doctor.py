@@ -1,8 +1,8 @@
 """`vidu-gateway doctor`: finds common configuration errors, and says how to fix them.
 
 It reads the services' settings from the environment and checks Redis, the upstream and the callback route. It
-costs nothing, and changes nothing but this: it loads our functions into Redis if they are missing. A check
-that fails to run is a finding too; no check raises.
+costs nothing, and changes nothing but this: it loads our functions into Redis if they are missing, and writes
+a small file to the media store and deletes it. A check that fails to run is a finding too; no check raises.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +21,8 @@ from gateway.callbacks import tokens
 from gateway.commands import api
 from gateway.dispatch import ACCOUNT, Role
 from gateway.environment import Environment
-from gateway.errors import ConfigurationError, GatewayError
+from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailable
+from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability, function_loader
 from gateway.store.client import redis_at
@@ -225,18 +224,20 @@ def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
 
 
 async def _files(loaded: Settings) -> AsyncIterator[Finding]:
-    folder = loaded.blob_dir.absolute()
     try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"x")
-        free = shutil.disk_usage(folder).free
-        yield Finding("files", Level.OK, f"{folder} is writable, {free / 1e9:.1f} GB free")
-        if free < _FREE_BYTES:
-            yield Finding("files", Level.WARNING, "little space for inline media", "free space on that disk")
-    except OSError as error:
+        store = open_store(loaded.media_location(), loaded.disk_watermark)
+        text, space = f"{await store.probe()} can be written and read", await store.space()
+        if space is not None:
+            text += f", {space.free / 1e9:.1f} GB free"
+        yield Finding("files", Level.OK, text)
+        if space is not None and space.free < _FREE_BYTES:
+            yield Finding("files", Level.WARNING, "little space for files", "free space on that disk")
+    except (MediaStoreUnavailable, ConfigurationError) as error:
+        where = loaded.media_url or loaded.blob_dir.absolute()
         yield Finding(
-            *("files", Level.ERROR, f"{folder}: {error.strerror}"),
-            "create the folder, or correct GATEWAY_BLOB_DIR; gateway and workers must share it",
+            *("files", Level.ERROR, f"{where}: {error}"),
+            "create the folder or the bucket, or correct GATEWAY_MEDIA_URL, GATEWAY_BLOB_DIR or AWS_*; all"
+            " processes must share it",
         )
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < _FILES:

@@ -47,8 +47,8 @@ _UPSTREAM_STOP_SECONDS = 80.0  # a submission to the real upstream may take a mi
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requested configuration. Without `upstream_url` the sandbox is the upstream. `processes`: of the
-    gateway, and of the workers if `workers` is None. `settings` override our defaults."""
+    """Without `upstream_url` the sandbox is the upstream; it serves a result for `result_seconds`.
+    `processes`: of the gateway, and of the workers if `workers` is None. `settings` override our defaults."""
 
     data_dir: Path
     port: int
@@ -62,6 +62,7 @@ class Plan:
     render: str = "full"
     callback_style: str = "vtrix"
     log_level: str = "info"
+    result_seconds: float | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -156,6 +157,8 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedPro
         "callback-style": plan.callback_style,
         "processes": "1",
     }
+    if plan.result_seconds is not None:
+        options["result-seconds"] = f"{plan.result_seconds:g}"
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     command = (sys.executable, "-m", "gateway.sandbox", *arguments)
     ready = functools.partial(_is_ready, f"{url}/healthz")
@@ -191,10 +194,13 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
         "PORT": str(plan.port),
         # The real upstream cannot call back to a loopback address: without a public URL, results are polled.
         "PUBLIC_URL": plan.public_url or (plan.url if plan.sandbox_url else ""),
+        "CLIENT_URL": os.environ.get("GATEWAY_CLIENT_URL") or plan.public_url or plan.url,
         "SECRET_KEYS": _kept(plan.data_dir / SECRET_KEYS, Keyring.generate),
         "UPSTREAM_URL": plan.upstream_url or plan.sandbox_url or "",
         "UPSTREAM_KEY": _upstream_key(plan),
-        "BLOB_DIR": str((plan.data_dir / "blobs").resolve()),
+        "MEDIA_URL": (plan.data_dir / "blobs").resolve().as_uri(),
+        "BLOB_DIR": "blobs",  # as if it were not set
+        "MIRROR": os.environ.get("GATEWAY_MIRROR", "1"),
         "LOG_LEVEL": plan.log_level,
         "LOG_FORMAT": "console",
         "DRAIN_SECONDS": "0",  # there is no load balancer here

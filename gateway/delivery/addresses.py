@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -121,31 +121,50 @@ def _stays_here(address: Address, _: float) -> bool:
         return False
 
 
+#: Hosts and ports of the store that are known so far.
+Places = Callable[[], Sequence[tuple[str, int]]]
+
+
 class OwnAddresses:
     """Hosts and ports where this service and its Redis listen. No webhook may go there.
 
     `addresses`: compared by the addresses of the host; if one of these is this machine, any address of this
     machine counts. `names`: compared by name only. Until the name of a place was looked up, every address
-    with its port counts as ours: a late webhook is better than a webhook to our own Redis.
+    with its port counts as ours: a late webhook is better than a webhook to our own Redis. `found`: places
+    that become known while the process runs, such as the next primary; only ever more of them.
     """
 
     def __init__(
-        self, addresses: Iterable[tuple[str, int]] = (), names: Iterable[tuple[str, int]] = ()
+        self,
+        addresses: Iterable[tuple[str, int]] = (),
+        names: Iterable[tuple[str, int]] = (),
+        found: Places = list,
     ) -> None:
         self._places = [_Place(host, port) for host, port in addresses]
+        self._found = found
+        self._number_found = 0
         self._names = frozenset((_plain(host), port) for host, port in names)
 
     def includes_name(self, host: str, port: int) -> bool:
         return (_plain(host), port) in self._names
 
     def includes(self, address: Address, port: int) -> bool:
+        self._add_found()
         return any(place.port == port and place.holds(address) for place in self._places)
 
     async def learn(self, port: int, look_up: Lookup) -> None:
         """Looks up the names of the places with this port, each at most once a minute. Never raises."""
+        self._add_found()
         for place in self._places:
             if place.port == port:
                 await place.learn(look_up)
+
+    def _add_found(self) -> None:
+        found = self._found()
+        if len(found) != self._number_found:
+            self._number_found = len(found)
+            known = {(place.host, place.port) for place in self._places}
+            self._places += [_Place(host, port) for host, port in found if (host, port) not in known]
 
     async def learn_all(self, look_up: Lookup) -> None:
         await asyncio.gather(*(place.learn(look_up) for place in self._places))
@@ -154,7 +173,7 @@ class OwnAddresses:
 class _Place:
     def __init__(self, host: str, port: int) -> None:
         self.port = port
-        self._host = host
+        self.host = host
         self._addresses = _literal(host)
         self._is_a_name = self._addresses is None
         self._next_lookup = 0.0
@@ -172,7 +191,7 @@ class _Place:
         # Set before the wait, so that only one of many callers asks.
         self._next_lookup = now + _RETRY_LOOKUP_SECONDS
         try:
-            found = await look_up(self._host, self.port)
+            found = await look_up(self.host, self.port)
         except OSError:  # keep the addresses that were known before
             return
         if not found:

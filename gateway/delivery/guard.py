@@ -25,17 +25,17 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.delivery import addresses
-from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses
+from gateway.delivery.addresses import Address, Lookup, Network, OwnAddresses, Places
 from gateway.delivery.names import NameService, on_behalf_of
 from gateway.errors import AddressRefused, ConfigurationError
 from gateway.settings import Settings
+from gateway.settings.redis_url import read_redis_url
 from gateway.urls import split_url, url_fault
 
 MAX_WEBHOOK_URL_CHARACTERS: Final = 2_048
 #: Of one name. Far more than anybody needs, and few enough to check each of them at every lookup.
 MAX_ADDRESSES: Final = 32
 _WEB_PORTS: Final = {"http": 80, "https": 443}
-_REDIS_PORT: Final = 6379
 _NUMERIC: Final = socket.AddressInfo.AI_NUMERICHOST | socket.AddressInfo.AI_NUMERICSERV
 # Whether the current dial is for plain http. The default is True, the stricter choice.
 _plain_http: ContextVar[bool] = ContextVar("plain_http", default=True)
@@ -246,40 +246,40 @@ class VettingResolver(AbstractResolver):
         await self._resolver.close()
 
 
-async def open_guard(settings: Settings, names: NameService) -> Guard:
-    """The guard of a process; it knows where this service listens. ConfigurationError for an invalid URL."""
+async def open_guard(settings: Settings, names: NameService, store_places: Places) -> Guard:
+    """The guard of a process; it knows where this service listens. `store_places`: every server of the store
+    that is known so far. ConfigurationError for an invalid URL."""
     guard = Guard(
         settings.delivery_networks,
         settings.delivery_public,
         settings.delivery_ports or None,
         plain_public=settings.delivery_allow_http,
-        own=own_addresses(settings),
+        own=own_addresses(settings, store_places),
         look_up=names,
     )
     await guard.learn()
     return guard
 
 
-def own_addresses(settings: Settings) -> OwnAddresses:
+def own_addresses(settings: Settings, store_places: Places = list, *, upstream: bool = True) -> OwnAddresses:
     """The gateway's listening address, its public URL, the upstream (also the sandbox) and Redis.
+    `upstream`: whether it counts.
 
     On ports 80 and 443, one address often serves many names through an ingress, also those of subscribers.
     For these ports, only the name in a URL counts, not its address.
     """
     places, names = [(settings.host, settings.port)], []
     try:
-        for url in filter(None, (settings.public_url, settings.upstream_url)):
+        for url in filter(None, (settings.public_url, settings.upstream_url if upstream else "")):
             host, port, _ = _parts(url)
             names.append((host, port))
             if port not in _WEB_PORTS.values() or _is_address(host):
                 places.append((host, port))
-        redis = urlsplit(settings.redis_url)
-        if redis.scheme != "unix":
-            places.append((redis.hostname or "localhost", redis.port or _REDIS_PORT))
+        places += read_redis_url(settings.redis_url).hosts
     except ValueError as error:
         wrong = "GATEWAY_PUBLIC_URL, GATEWAY_UPSTREAM_URL or GATEWAY_REDIS_URL"
         raise ConfigurationError(f"{wrong}: {error}") from None
-    return OwnAddresses(places, names)
+    return OwnAddresses(places, names, store_places)
 
 
 @lru_cache(maxsize=1024)

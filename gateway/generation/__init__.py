@@ -4,13 +4,14 @@
 rules (`gateway.generation.rules`) check what depends on two fields, on a setting or on the bytes of a file.
 Inline clips, and images in doubt, need a child process, so `inspection.inspect` checks them separately.
 
-Stored parameters hold a reference (`blob:...`) in place of each inline file. A client cannot send such a
-reference itself: a media reference must be an http(s) URL or a data URI.
+Stored parameters hold a reference (`blob:...`, `upload:...`) in place of each inline file and upload. A
+client cannot send such a reference itself: it must be an http(s) URL, a data URI, or the id of an upload.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -28,25 +29,35 @@ __all__ = [
     "attach_media",
     "detach_media",
     "parse",
+    "refer",
     "upstream_params",
 ]
 
 _REFERENCE_PREFIX = "blob:"
+_UPLOAD_PREFIX = "upload:"
 #: Not sent with the parameters: `model` is sent beside them, the others belong to the gateway.
 _OURS = frozenset({"model", "payload", "callback_url"})
+
+
+def as_it_is(document: object) -> object:
+    """The default of `read`: a document of ours."""
+    return document
 
 
 #: Every parameter and its position in the published documentation.
 _PARAMETERS = {name: position for position, name in enumerate(GenerationRequest.model_fields)}
 
 
-def parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, list[Notice]]:
-    """Parses a body into a request and notices.
+def parse(
+    raw: bytes, limits: Limits, read: Callable[[object], object] = as_it_is
+) -> tuple[GenerationRequest, list[Notice]]:
+    """Parses a body into a request and notices. `read`: turns a JSON document of another API into one of
+    ours.
 
     Raises `MalformedBody` if the body is not JSON, or `InvalidRequest` with every problem at once, except
     those that `inspection.inspect` finds.
     """
-    fields, problems = flat_fields(strict_json.loads(raw), _PARAMETERS)
+    fields, problems = flat_fields(read(strict_json.loads(raw)), _PARAMETERS)
     found = examine(fields, limits)
     problems += found.problems
     try:
@@ -55,7 +66,7 @@ def parse(raw: bytes, limits: Limits) -> tuple[GenerationRequest, list[Notice]]:
         problems += messages.explain(error, fields)
     else:
         if not problems:
-            request.attach_inline(found.inline)
+            request.attach_media(found.inline, found.uploads)
             return request, found.notices
     raise InvalidRequest(_in_page_order(problems))
 
@@ -75,32 +86,49 @@ def upstream_params(request: GenerationRequest) -> dict[str, object]:
 
 
 async def detach_media(
-    request: GenerationRequest, put: Callable[[bytes, str], Awaitable[str]]
+    request: GenerationRequest,
+    put: Callable[[bytes, str], Awaitable[str]],
+    uploads: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, object]:
     """The `upstream_params`, small enough to store with the job: every inline file is replaced by a
-    reference (`blob:...`). `put(raw, extension)` stores a file and returns its reference."""
-    params = upstream_params(request)
+    reference (`blob:...`). `put(raw, extension)` stores a file and returns its reference. `uploads`: the
+    references of uploads, by their places such as `images[2]`."""
     references = {media.param: await put(media.raw, media.extension) for media in request.inline_media}
-    for name in ("images", "videos"):
-        given = getattr(request, name)
-        if given:
-            params[name] = [references.get(f"{name}[{at}]", url) for at, url in enumerate(given)]
+    return refer(request, references | dict(uploads))
+
+
+def refer(request: GenerationRequest, references: Mapping[str, str]) -> dict[str, object]:
+    """The `upstream_params` with these references, by their places such as `images[2]`."""
+    params = upstream_params(request)
+    if references:
+        for name in ("images", "videos"):
+            if given := getattr(request, name):
+                params[name] = [references.get(f"{name}[{at}]", url) for at, url in enumerate(given)]
     return params
 
 
 async def attach_media(
-    params: Mapping[str, object], read: Callable[[str], Awaitable[bytes]]
+    params: Mapping[str, object],
+    read: Callable[[str], Awaitable[bytes]],
+    upload: Callable[[str], Awaitable[str]] | None = None,
 ) -> dict[str, object]:
-    """The reverse of `detach_media`: replaces every reference by the data URI of its file."""
+    """The reverse of `detach_media`: replaces every reference by the data URI of its file. `upload`: what the
+    upstream gets for the reference of an upload."""
     attached = dict(params)
     for name in ("images", "videos"):
         stored = params.get(name)
         if isinstance(stored, list):
-            attached[name] = [await _attached(reference, read) for reference in stored]
+            attached[name] = [await _attached(reference, read, upload) for reference in stored]
     return attached
 
 
-async def _attached(reference: str, read: Callable[[str], Awaitable[bytes]]) -> str:
+async def _attached(
+    reference: str,
+    read: Callable[[str], Awaitable[bytes]],
+    upload: Callable[[str], Awaitable[str]] | None,
+) -> str:
+    if upload is not None and reference.startswith(_UPLOAD_PREFIX):
+        return await upload(reference)
     if not reference.startswith(_REFERENCE_PREFIX):
         return reference
     extension = reference.rpartition(".")[2]

@@ -7,9 +7,10 @@ are passed over, because the gateway writes its own prefix on the way out. The d
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import Final
+
+import pybase64
 
 from gateway.generation.file_types import EXTENSIONS, MIME_OF_EXTENSION, Kind
 
@@ -18,7 +19,6 @@ EXAMPLE: Final[dict[Kind, str]] = {
     "video": "data:video/mp4;base64,AAAA...",
 }
 _MAX_PREFIX_CHARACTERS = 1024
-_PIECE_CHARACTERS = 2**19  # decoded in about a millisecond; a multiple of 4
 # Beside the types of RFC 6838 there are older names for the same files.
 _EXTENSION_OF_TYPE: Final[dict[Kind, dict[str, str]]] = {
     "image": {
@@ -81,8 +81,13 @@ def read(reference: str, kind: Kind, max_bytes: int) -> tuple[str, bytes]:
 
 def write(extension: str, raw: bytes) -> str:
     """The file as a data URI, which an upstream accepts."""
-    data = binascii.b2a_base64(raw, newline=False).decode()
+    data = pybase64.b64encode_as_string(raw)
     return f"data:{MIME_OF_EXTENSION[extension]};base64,{data}"
+
+
+def written_bytes(extension: str, size: int) -> int:
+    """The length of the data URI of a file of `size` bytes."""
+    return len(write(extension, b"")) + (size + 2) // 3 * 4
 
 
 def near_miss(reference: str, kind: Kind) -> Fault | None:
@@ -114,24 +119,13 @@ def _decode(reference: str, start: int, max_bytes: int) -> bytes:
         message = f"has more than {max_bytes} bytes; make it smaller, or send a URL"
         raise BadDataURI("media_too_large", message)
     try:
-        raw = _bytes_of(reference, start)
+        raw = pybase64.b64decode(reference[start:], validate=True)
     except ValueError:
         raise BadDataURI("base64", _base64_message(reference[start:])) from None
     if len(raw) > max_bytes:
         message = f"has {len(raw)} bytes; send at most {max_bytes}, or a URL"
         raise BadDataURI("media_too_large", message)
     return raw
-
-
-def _bytes_of(reference: str, start: int) -> bytes:
-    """The decoded data, piece by piece: no other thread runs while a piece is decoded. Raises ValueError."""
-    pieces = [
-        binascii.a2b_base64(reference[at : at + _PIECE_CHARACTERS], strict_mode=True)
-        for at in range(start, len(reference), _PIECE_CHARACTERS)
-    ]
-    if any(len(piece) * 4 != _PIECE_CHARACTERS * 3 for piece in pieces[:-1]):
-        raise ValueError("padding before the end")
-    return b"".join(pieces)
 
 
 def _base64_message(data: str) -> str:

@@ -15,8 +15,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-from gateway.errors import Problem, Unavailable
+from gateway.errors import Notice, Problem, Unavailable
+from gateway.generation.file_types import Kind
 from gateway.generation.media import InlineMedia, dimensions_fault
 from gateway.generation.media_probe import EXIT_NO_PYAV, EXIT_TOO_LARGE, FACTS, SOURCES
 from gateway.generation.still_image import size_of
@@ -27,6 +29,13 @@ _PROBE = Path(__file__).with_name("media_probe.py")
 _MAX_PIXELS = 250_000_000  # decoders refuse more as if it were damaged
 _TOO_LARGE = ("media_too_large", "takes too much memory or time to decode; make it smaller, or send a URL")
 _TOO_LARGE_CODES = (EXIT_TOO_LARGE, -9, -24)  # SIGKILL and SIGXCPU, which Windows has not
+_UNREADABLE: dict[Kind, tuple[str, str]] = {
+    "image": (
+        "media_truncated",
+        "ends too early or is damaged; send the complete file, or export it again",
+    ),
+    "video": ("clip_unreadable", "cannot be read; export it again, for instance as H.264 in mp4"),
+}
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 Fault = tuple[str, str]
 
@@ -35,6 +44,35 @@ Fault = tuple[str, str]
 def can_inspect() -> bool:
     """Whether PyAV is installed."""
     return importlib.util.find_spec("av") is not None
+
+
+def not_inspected(param: str, kind: Kind) -> Notice:
+    """For a file that nobody could inspect."""
+    what = "length and size" if kind == "video" else "size and completeness"
+    code = "clip_not_inspected" if kind == "video" else "image_not_inspected"
+    return Notice(param, code, f"{what} were not checked: PyAV is not installed on the gateway")
+
+
+class Facts(NamedTuple):
+    """Pixels, seconds (0 for a picture), which header says so, and whether the file is complete."""
+
+    width: int
+    height: int
+    seconds: float
+    source: int
+    whole: bool
+
+
+async def inspect_file(file: BinaryIO, kind: Kind, extension: str, max_seconds: float) -> Facts | Fault:
+    """What a file is, or what is wrong with it. The child maps the file; nothing is read here. Raises
+    `Unavailable` as `inspect` does."""
+    code, output = await run_isolated(_PROBE, extension, source=file)
+    if (fault := _failure(code)) is not None:
+        return fault
+    if code != 0 or len(output) != FACTS.size:
+        return _UNREADABLE[kind]
+    facts = Facts(*FACTS.unpack(output))
+    return _fault(facts, kind, max_seconds) or facts
 
 
 async def inspect(media: Sequence[InlineMedia]) -> list[Problem]:
@@ -53,30 +91,43 @@ async def inspect(media: Sequence[InlineMedia]) -> list[Problem]:
 
 
 async def _probe(file: InlineMedia) -> Fault | None:
-    code, output = await _run(file)
-    if code == EXIT_NO_PYAV:
-        raise Unavailable("the inspection of media could not load PyAV")
-    if code in _TOO_LARGE_CODES:
-        return _TOO_LARGE
+    code, output = await run_isolated(_PROBE, file.extension, source=file.raw)
+    if (fault := _failure(code)) is not None:
+        return fault
     if code != 0 or len(output) != FACTS.size:
         return _unreadable(file)
-    return _fault(file, *FACTS.unpack(output))
+    return _fault(Facts(*FACTS.unpack(output)), file.kind, file.max_seconds)
 
 
-async def _run(file: InlineMedia) -> tuple[int | None, bytes]:
-    """The probe's exit code and output."""
+def _failure(code: int | None) -> Fault | None:
+    """What an exit code alone proves. Raises Unavailable."""
+    if code == EXIT_NO_PYAV:
+        raise Unavailable("the inspection of media could not load PyAV")
+    return _TOO_LARGE if code in _TOO_LARGE_CODES else None
+
+
+async def run_isolated(
+    probe: Path, *arguments: str, source: bytes | BinaryIO = b""
+) -> tuple[int | None, bytes]:
+    """Runs a script of ours that gets a file, or its bytes, on stdin, in a process that inherits nothing
+    else. Its exit code and output. Raises Unavailable if it did not run, or not to its end."""
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    command = (sys.executable, "-I", str(_PROBE), file.extension)
+    command = (sys.executable, "-I", str(probe), *arguments)
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    raw = source if isinstance(source, bytes) else None
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=null, env=environment
+            *command,
+            stdin=pipe if isinstance(source, bytes) else source,
+            stdout=pipe,
+            stderr=null,
+            env=environment,
         )
     except OSError as error:
         raise Unavailable(f"the inspection of media could not be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(_WALL_SECONDS):
-            output, _ = await process.communicate(file.raw)
+            output, _ = await process.communicate(raw)
     except TimeoutError as error:
         raise Unavailable("the inspection of media took too long on this machine") from error
     finally:
@@ -91,24 +142,24 @@ def _unreadable(file: InlineMedia) -> Fault:
         width, height = size_of(file.raw) or (0, 0)
         if width * height > _MAX_PIXELS:
             return _TOO_LARGE
-        return "media_truncated", "ends too early or is damaged; send the complete file, or export it again"
-    return "clip_unreadable", "cannot be read; export it again, for instance as H.264 in mp4"
+    return _UNREADABLE[file.kind]
 
 
-def _fault(
-    file: InlineMedia, width: int, height: int, seconds: float, source: int, whole: bool
-) -> Fault | None:
-    if not whole:
+def _fault(facts: Facts, kind: Kind, max_seconds: float) -> Fault | None:
+    if not facts.whole:
         return "media_truncated", "ends too early; send the complete file"
-    if not width or not height:
+    if not facts.width or not facts.height:
         return "clip_without_video", "has no video track; send a clip that has one"
-    if seconds > file.max_seconds + TOLERANCE_SECONDS and file.kind == "video":
-        limits = "one clip of up to 8 s, or two of up to 5 s each"
-        says = SOURCES[source] if source < len(SOURCES) else "one of its headers"
-        message = (
-            f"is {seconds:.1f} s long according to {says}; the limit is {file.max_seconds:g} s: send {limits}"
-        )
-        if source:
+    if kind == "video" and facts.seconds > max_seconds + TOLERANCE_SECONDS:
+        says = SOURCES[facts.source] if facts.source < len(SOURCES) else "one of its headers"
+        code, message = too_long(facts.seconds, max_seconds, f" according to {says}")
+        if facts.source:
             message += ", and export it again if that header is wrong"
-        return "clip_too_long", message
-    return dimensions_fault(width, height)
+        return code, message
+    return dimensions_fault(facts.width, facts.height)
+
+
+def too_long(seconds: float, max_seconds: float, says: str = "") -> Fault:
+    """`says`: what tells its length."""
+    limits = "one clip of up to 8 s, or two of up to 5 s each"
+    return "clip_too_long", f"is {seconds:.1f} s long{says}; the limit is {max_seconds:g} s: send {limits}"

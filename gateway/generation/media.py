@@ -1,6 +1,7 @@
 """Checks media references: the type of inline images and clips, and every published limit.
 
-A reference is a URL, or a data URI (`gateway.generation.data_uris`). For a data URI, the magic bytes must
+A reference is a URL, a data URI (`gateway.generation.data_uris`), or an upload, which the rules recognize.
+For a data URI, the magic bytes must
 match the declared type, and the structure of an image must be complete. Nothing is decoded here. Clips, and
 images whose structure leaves a doubt, are inspected later: see `gateway.generation.inspection`.
 
@@ -41,6 +42,17 @@ class InlineMedia:
     needs_inspection: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class UploadUse:
+    """One upload that the request names, by its id or its address. `param` and `max_seconds`: as of
+    `InlineMedia`. Whether there is such an upload, the intake finds out."""
+
+    param: str
+    kind: Kind
+    upload_id: str
+    max_seconds: float = 0.0
+
+
 def check(
     reference: str,
     *,
@@ -73,6 +85,12 @@ def check(
     return InlineMedia(param, kind, mime, extension, raw, max_seconds, in_doubt)
 
 
+def unknown_upload(param: str) -> Problem:
+    """There is no such upload, or it is another tenant's; a client cannot see which."""
+    message = "names no upload of yours; it may have expired: upload the file again, and use its new id"
+    return Problem(param, "unknown_upload", message)
+
+
 def dimensions_fault(width: int, height: int) -> tuple[str, str] | None:
     """Code and message if `width` x `height` pixels are too small or too narrow, else None."""
     if min(width, height) < MIN_PIXELS:
@@ -87,6 +105,8 @@ def _not_inline_fault(reference: str, kind: Kind, private_urls: bool) -> tuple[s
     if fault is None:
         return None
     example = data_uris.EXAMPLE[kind]
+    if reference.startswith("upl_"):
+        return "unknown_upload", "is not the id of an upload; ids look like upl_ and 26 letters and digits"
     if not reference:
         return "blank", f"is empty; send a URL, or the file itself as {example}"
     if fault[0] in ("url_scheme", "url_not_public"):
@@ -98,7 +118,7 @@ def _examine(raw: bytes, kind: Kind, extension: str) -> tuple[Fault | None, bool
     """The fault of a file, and whether it needs inspection."""
     proved = sniff(raw[:HEAD_BYTES])
     if proved is None:
-        return ("media_unknown", _unknown_message(raw[:HEAD_BYTES], kind)), False
+        return ("media_unknown", unknown_type_message(raw[:HEAD_BYTES], kind)), False
     # Players and cameras write QuickTime and MP4 brands into each other's files.
     if proved != extension and {proved, extension} != {"mp4", "mov"}:
         message = f"is declared {MIME_OF_EXTENSION[extension]}, but is {MIME_OF_EXTENSION[proved]}"
@@ -112,8 +132,9 @@ def _examine(raw: bytes, kind: Kind, extension: str) -> tuple[Fault | None, bool
     return fault, image.in_doubt
 
 
-def _unknown_message(head: bytes, kind: Kind) -> str:
-    taken = ", ".join(EXTENSIONS[kind])
+def unknown_type_message(head: bytes, *kinds: Kind) -> str:
+    """Why a file with this head is none of these kinds, and the way out."""
+    taken = ", ".join(extension for kind in kinds for extension in EXTENSIONS[kind])
     if not head:
         return f"is empty; send a file that is one of {taken}"
     name = name_of(head)

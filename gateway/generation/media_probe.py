@@ -1,4 +1,6 @@
-"""The child process of `gateway.generation.inspection`: inspects one file that it reads on stdin.
+"""The child process of `gateway.generation.inspection`: inspects one file, its stdin.
+
+A pipe is read whole. A file is mapped into memory, and only what is looked at is read.
 
 `python -I media_probe.py <extension>` writes one `FACTS` struct to stdout: width and height (pixels, 0 if
 there is no video stream), seconds (0 for a picture), what says so (an index of `SOURCES`), and whether the
@@ -16,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import mmap
 import re
 import struct
 import sys
@@ -71,12 +74,18 @@ def main() -> None:
         import av  # noqa: F401
     except ImportError:
         sys.exit(EXIT_NO_PYAV)
-    extension, raw = sys.argv[1], sys.stdin.buffer.read()
     try:
+        raw, extension = _standard_input(), sys.argv[1]
         facts = _picture(raw, extension) if extension in _DECODERS else _clip(raw, extension)
     except MemoryError:
         sys.exit(EXIT_TOO_LARGE)
     sys.stdout.buffer.write(FACTS.pack(*facts))
+
+
+def _standard_input() -> bytes | mmap.mmap:
+    with contextlib.suppress(OSError, ValueError):  # a pipe, or an empty file
+        return mmap.mmap(sys.stdin.fileno(), 0, access=mmap.ACCESS_READ)
+    return sys.stdin.buffer.read()
 
 
 def _limit_ourselves() -> None:
@@ -93,7 +102,7 @@ def _limit_ourselves() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
 
 
-def _picture(raw: bytes, extension: str) -> tuple[int, int, float, int, bool]:
+def _picture(raw: bytes | mmap.mmap, extension: str) -> tuple[int, int, float, int, bool]:
     """Decodes the picture strictly. Bytes behind its end do not matter."""
     import av
 
@@ -101,13 +110,13 @@ def _picture(raw: bytes, extension: str) -> tuple[int, int, float, int, bool]:
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.options = {"err_detect": "explode+crccheck"}
     decoder.thread_count = 1
-    pictures = decoder.decode(av.Packet(raw)) or decoder.decode(None)
+    pictures = decoder.decode(av.Packet(bytes(raw))) or decoder.decode(None)
     whole = bool(pictures) and (extension != "jpg" or _has_end(raw))
     width, height = decoder.width, decoder.height
     return width, height, 0.0, 0, whole
 
 
-def _has_end(jpeg: bytes) -> bool:
+def _has_end(jpeg: bytes | mmap.mmap) -> bool:
     """Whether the end marker follows the last scan. Without it, scans of a progressive JPEG are missing."""
     at = 2
     while (found := _JPEG_MARKER.search(jpeg, at)) is not None:
@@ -117,7 +126,7 @@ def _has_end(jpeg: bytes) -> bool:
     return False
 
 
-def _clip(raw: bytes, extension: str) -> tuple[int, int, float, int, bool]:
+def _clip(raw: bytes | mmap.mmap, extension: str) -> tuple[int, int, float, int, bool]:
     import av
 
     demuxer = _DEMUXERS[extension]
@@ -125,7 +134,8 @@ def _clip(raw: bytes, extension: str) -> tuple[int, int, float, int, bool]:
     if not whole:
         return 0, 0, 0.0, 0, False
     options = {} if demuxer == "avi" else {"ignore_editlist": "1"}  # or it skips what an edit list leaves out
-    with av.open(io.BytesIO(raw), "r", format=demuxer, options=options, metadata_errors="replace") as clip:
+    file = raw if isinstance(raw, mmap.mmap) else io.BytesIO(raw)
+    with av.open(file, "r", format=demuxer, options=options, metadata_errors="replace") as clip:
         cover = av.stream.Disposition.attached_pic
         videos = [stream for stream in clip.streams.video if not stream.disposition & cover]
         if not videos:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from gateway.generation.media import MAX_URL_CHARACTERS, InlineMedia
+from gateway.generation.media import MAX_URL_CHARACTERS, InlineMedia, UploadUse
 
 PUBLISHED_MODELS = ("viduq2_pro_reference",)
 
@@ -48,7 +48,9 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
 Corner = Annotated[int, Field(ge=1, le=4), BeforeValidator(_whole)]
 OptionalText = Annotated[str | None, BeforeValidator(_not_null)]
 # Wide enough for every reference that is taken, and narrow enough to be worth checking.
-_REFERENCE = r"^([hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[^,]*; *[bB][aA][sS][eE]64,)"
+_REFERENCE = (
+    r"^([hH][tT][tT][pP][sS]?://|[dD][aA][tT][aA]:[^,]*; *[bB][aA][sS][eE]64,|upl_[0-9A-HJKMNP-TV-Z]{26}$)"
+)
 MediaReference = Annotated[str, Field(json_schema_extra={"pattern": _REFERENCE})]
 
 
@@ -83,18 +85,20 @@ class GenerationRequest(BaseModel):
         min_length=1,
         max_length=7,
         repr=False,
-        description="1 to 7 reference images, or 1 to 4 together with a video: public URLs, or data URIs "
-        "such as `data:image/png;base64,...`. png, jpeg, jpg or webp; at least 128x128; aspect ratio from "
-        "1:4 to 4:1. An image that is given as a URL is not fetched here, so its type and size are not "
-        "checked. All data URIs of a job may have about 14.9 MB together before Base64.",
+        description="1 to 7 reference images, or 1 to 4 together with a video: public URLs, ids of "
+        "uploads (`upl_...`), or data URIs such as `data:image/png;base64,...`. png, jpeg, jpg or webp; at "
+        "least 128x128; aspect ratio from 1:4 to 4:1. An image that is given as a URL is not fetched here, "
+        "so its type and size are not checked. All data URIs of a job may have about 14.9 MB together "
+        "before Base64.",
     )
     videos: list[MediaReference] | None = Field(
         default=None,
         max_length=2,
         repr=False,
-        description="One reference clip of up to 8 s, or two of up to 5 s: public URLs, or data URIs such as "
-        "`data:video/mp4;base64,...`. mp4, mov or avi; at least 128x128; aspect ratio from 1:4 to 4:1. "
-        "A clip that is given as a URL is not fetched here, so its type, length and size are not checked.",
+        description="One reference clip of up to 8 s, or two of up to 5 s: public URLs, ids of uploads "
+        "(`upl_...`), or data URIs such as `data:video/mp4;base64,...`. mp4, mov or avi; at least 128x128; "
+        "aspect ratio from 1:4 to 4:1. A clip that is given as a URL is not fetched here, so its type, "
+        "length and size are not checked.",
     )
     prompt: str = Field(
         min_length=1,
@@ -152,12 +156,19 @@ class GenerationRequest(BaseModel):
     )
 
     _inline: tuple[InlineMedia, ...] = PrivateAttr(default=())
+    _uploads: tuple[UploadUse, ...] = PrivateAttr(default=())
 
     @property
     def inline_media(self) -> tuple[InlineMedia, ...]:
         """The files that were sent inside the request, decoded. Clips are not inspected yet."""
         return self._inline
 
-    def attach_inline(self, media: Sequence[InlineMedia]) -> None:
-        """Stores the decoded files with the request. Only `parse` calls this, after it checked them."""
-        self._inline = tuple(media)
+    @property
+    def uploads(self) -> tuple[UploadUse, ...]:
+        """The uploads that the request names. Nobody has looked for them yet."""
+        return self._uploads
+
+    def attach_media(self, inline: Sequence[InlineMedia], uploads: Sequence[UploadUse]) -> None:
+        """Stores the decoded files, and the uploads, with the request. Only `parse` calls this, after it
+        checked them."""
+        self._inline, self._uploads = tuple(inline), tuple(uploads)

@@ -18,6 +18,7 @@ from gateway.generation import inspection, media
 from gateway.generation.file_types import Kind
 from gateway.generation.model import PUBLISHED_MODELS
 from gateway.generation.texts import is_blank
+from gateway.media.links import MediaLinks
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS, url_fault
 
 MAX_IMAGES = 7
@@ -33,9 +34,9 @@ class Limits:
     """The limits that settings can change. Settings can only lower the character limits, because the
     published ones apply as well.
 
-    `inline_max_bytes`: the limit of each inline file, decoded: what fits into the upstream's largest body,
-    as Base64 and beside the other parameters. `models`: the accepted model names, which may
-    include more than the published one.
+    `links`: recognizes uploads. `inline_max_bytes`: the limit of each inline file, decoded: what fits into
+    the upstream's largest body, as Base64 and beside the other parameters. `models`: the accepted model
+    names, which may include more than the published one.
     """
 
     off_peak: bool = False
@@ -45,6 +46,7 @@ class Limits:
     payload_max_characters: int = 1_048_576
     models: tuple[str, ...] = PUBLISHED_MODELS
     inline_max_bytes: int = 14_990_000
+    links: MediaLinks = MediaLinks()  # noqa: RUF009  # frozen
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     inline: list[media.InlineMedia] = field(default_factory=list)
+    uploads: list[media.UploadUse] = field(default_factory=list)
 
     def refuse(self, param: str, code: str, message: str) -> None:
         self.problems.append(Problem(param, code, message))
@@ -102,7 +105,7 @@ def _clip_count(found: Findings) -> int:
 def _references(found: Findings, references: list[object], name: str, kind: Kind, seconds: float) -> None:
     limits = found.limits
     for at, reference in enumerate(references):
-        if not isinstance(reference, str):
+        if not isinstance(reference, str) or _is_upload(found, reference, f"{name}[{at}]", kind, seconds):
             continue
         inline = media.check(
             reference,
@@ -116,10 +119,20 @@ def _references(found: Findings, references: list[object], name: str, kind: Kind
         if inline is not None:
             found.inline.append(inline)
             if inline.needs_inspection and not inspection.can_inspect():
-                what = "length and size" if kind == "video" else "size and completeness"
-                message = f"{what} were not checked: PyAV is not installed on the gateway"
-                code = "clip_not_inspected" if kind == "video" else "image_not_inspected"
-                found.notify(inline.param, code, message)
+                found.notices.append(inspection.not_inspected(inline.param, kind))
+
+
+def _is_upload(found: Findings, reference: str, param: str, kind: Kind, seconds: float) -> bool:
+    """Whether the reference can only mean an upload. Whether there is one, the intake finds out."""
+    try:
+        upload_id = found.limits.links.upload_of(reference)
+    except ValueError:
+        found.problems.append(media.unknown_upload(param))
+        return True
+    if upload_id is None:
+        return False
+    found.uploads.append(media.UploadUse(param, kind, upload_id, seconds))
+    return True
 
 
 def _prompt(found: Findings, prompt: object) -> None:

@@ -8,6 +8,7 @@ animated picture is refused, because nobody can say which of its frames the upst
 from __future__ import annotations
 
 import io
+import mmap
 import struct
 from typing import NamedTuple
 
@@ -27,9 +28,11 @@ _ANIMATED = ("animated_image", "is animated; send a still picture, or the animat
 _TRUNCATED = ("media_truncated", "ends too early; send the complete file")
 
 Fault = tuple[str, str]
+#: A file, in memory or mapped into it.
+Bytes = bytes | mmap.mmap
 
 
-def size_of(raw: bytes) -> tuple[int, int] | None:
+def size_of(raw: Bytes) -> tuple[int, int] | None:
     """Width and height in pixels; None if the first 256 KiB do not say."""
     width, height = imagesize.get(io.BytesIO(raw[:_HEADER_BYTES]), exif_rotation=False)
     return (width, height) if width > 0 and height > 0 else None
@@ -46,23 +49,23 @@ class StillImage(NamedTuple):
     in_doubt: bool = False
 
 
-def examine_image(raw: bytes, extension: str) -> StillImage:
+def examine_image(raw: Bytes, extension: str) -> StillImage:
     """`extension`: png, jpg or webp, proved by the magic bytes."""
     size = size_of(raw)
     if extension == "jpg":
-        if raw.find(_JPEG_END, 2) < 0:
+        ends_well = raw[-_PADDING_BYTES:].rstrip(_PADDING).endswith(_JPEG_END)
+        if not ends_well and raw.find(_JPEG_END, 2) < 0:  # most files need not be read to find that out
             return StillImage(size, _TRUNCATED)
         if size is None and len(raw) <= _HEADER_BYTES:
             return StillImage(size, _damaged(extension))
         # An EXIF thumbnail has an end marker, too. A photo with a clip or a depth map behind it is complete.
-        end = raw[-_PADDING_BYTES:].rstrip(_PADDING)
-        return StillImage(size, None, size is None or not end.endswith(_JPEG_END))
+        return StillImage(size, None, size is None or not ends_well)
     if extension == "png":
-        return StillImage(size, _png_fault(raw, size is None), not raw.endswith(_PNG_END))
+        return StillImage(size, _png_fault(raw, sizeless=size is None), raw[-len(_PNG_END) :] != _PNG_END)
     return StillImage(size, _damaged(extension) if size is None else _webp_fault(raw))
 
 
-def _png_fault(raw: bytes, sizeless: bool) -> Fault | None:
+def _png_fault(raw: Bytes, *, sizeless: bool) -> Fault | None:
     first = raw[_PNG_FIRST_CHUNK + 4 : _PNG_FIRST_CHUNK + 8]
     if first == b"CgBI":
         return "media_unreadable", "is a PNG that Xcode rewrote for Apple's devices; send the original image"
@@ -76,12 +79,13 @@ def _png_fault(raw: bytes, sizeless: bool) -> Fault | None:
         if name == b"acTL":
             return _ANIMATED
         if name == b"IDAT":
-            return None if raw.find(b"IEND", at) >= 0 else _TRUNCATED
+            ends = raw[-len(_PNG_END) :] == _PNG_END or raw.find(b"IEND", at) >= 0
+            return None if ends else _TRUNCATED
         at += 12 + length
     return "media_unreadable", "has too many chunks before its pixels; export the image again"
 
 
-def _webp_fault(raw: bytes) -> Fault | None:
+def _webp_fault(raw: Bytes) -> Fault | None:
     if len(raw) < _WEBP_SMALLEST:
         return _damaged("webp")
     end = struct.unpack_from("<I", raw, 4)[0] + 8

@@ -16,6 +16,16 @@ _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 KEY: Final = re.compile(rf"{_NAME}(?:/{_NAME}){{0,3}}")
 
 
+_MEDIA_TYPES: Final = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "avi": "video/x-msvideo",
+}
+
+
 class Space(NamedTuple):
     """Bytes of the disk: how many are free, and how many must stay free."""
 
@@ -42,8 +52,9 @@ class MediaStore(Protocol):
 
     @property
     def scratch(self) -> Path:
-        """A local folder for files that are still being written. `put_file` takes them from there without
-        a copy, where it can. Whoever makes a file in it removes it; a sweep removes what a crash left."""
+        """A local folder for files that are still being written; it exists. `put_file` takes them from there
+        without a copy, where it can. Whoever makes a file in it removes it; `sweep_scratch` removes what a
+        crash left."""
         ...
 
     async def put(self, key: str, raw: bytes) -> None:
@@ -71,18 +82,30 @@ class MediaStore(Protocol):
         """Deletes the object with this key, and everything below `<prefix>/`, if there is any."""
         ...
 
-    async def entries(self, prefix: str) -> list[Entry]:
-        """The names directly below `<prefix>/`, or at the top for "". Objects and folders alike; without
-        names that start with a dot."""
+    async def entries(self, prefix: str, starting: str = "") -> list[Entry]:
+        """The names directly below `<prefix>/`, or at the top for "", that start with `starting`. Objects and
+        folders alike; without names that start with a dot."""
         ...
 
     async def sign(self, key: str, seconds: int, *, media_type: str, filename: str | None) -> str | None:
-        """A URL that serves the object for so long without any key; None if the store cannot sign (a folder).
-        `filename`: for Content-Disposition; None: inline."""
+        """A URL that serves the object for so long, at most a week, without any key. `filename`: under which
+        it is to be downloaded; None: it is shown inline.
+
+        None if the store cannot do this: a folder; in a bucket a download, or another type than the one that
+        was stored with the object (`media_type_of`). The caller then serves the bytes itself."""
         ...
 
     async def space(self) -> Space | None:
         """The room on the disk; None for a store without a known limit (a bucket)."""
+        ...
+
+    async def sweep_scratch(self, before: float) -> int:
+        """Removes the files in `scratch` that were last written before `before` (s since the epoch), and
+        returns their number."""
+        ...
+
+    async def probe(self) -> str:
+        """Writes, reads and deletes something small. Returns what kind of store it is, and where."""
         ...
 
 
@@ -91,3 +114,13 @@ def check_key(key: str) -> str:
     if not KEY.fullmatch(key) or ".." in key:
         raise ValueError("a key of the media store is one to four plain names")
     return key
+
+
+def media_type_of(key: str) -> str:
+    """The media type that the extension of a key stands for."""
+    return _MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+
+
+def filename_of(key: str) -> str:
+    """The name under which a browser would save the object: the last two names of its key."""
+    return "-".join(key.split("/")[-2:])

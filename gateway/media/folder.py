@@ -21,6 +21,7 @@ from typing import IO, Final
 import structlog
 
 from gateway.errors import DiskFull, MediaStoreUnavailable, NotFound
+from gateway.media import scratch
 from gateway.media.base import Entry, Space, check_key
 
 MARKER: Final = ".vidu-gateway-blobs"
@@ -44,7 +45,10 @@ class FolderStore:
 
     @property
     def scratch(self) -> Path:
-        return self._folder / SCRATCH
+        folder = self._folder / SCRATCH
+        with _errors_as_unavailable("written"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     def path(self, key: str) -> Path:
         """Where the object is, for readers that need a local file."""
@@ -79,15 +83,32 @@ class FolderStore:
     async def drop(self, prefix: str) -> None:
         await asyncio.to_thread(self._drop, self.path(prefix))
 
-    async def entries(self, prefix: str) -> list[Entry]:
-        return await asyncio.to_thread(self._entries, self.path(prefix) if prefix else self._folder)
+    async def entries(self, prefix: str, starting: str = "") -> list[Entry]:
+        folder = self.path(prefix) if prefix else self._folder
+        return await asyncio.to_thread(self._entries, folder, starting)
 
     async def sign(self, key: str, seconds: int, *, media_type: str, filename: str | None) -> str | None:
-        del key, seconds, media_type, filename
+        del seconds, media_type, filename
+        check_key(key)
         return None
 
     async def space(self) -> Space:
         return await asyncio.to_thread(self._space)
+
+    async def sweep_scratch(self, before: float) -> int:
+        with _errors_as_unavailable("removed"):
+            return await asyncio.to_thread(scratch.remove_older, self._folder / SCRATCH, before)
+
+    async def probe(self) -> str:
+        return await asyncio.to_thread(self._probe)
+
+    def _probe(self) -> str:
+        folder = self._folder.absolute()
+        with _errors_as_unavailable("written"), tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+        return f"the folder {folder}"
 
     def _space(self) -> Space:
         with _errors_as_unavailable("measured"):
@@ -101,7 +122,7 @@ class FolderStore:
         self._check_space(len(raw))
         with _errors_as_unavailable("written"):
             self._prepare(path)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+            descriptor, temporary = tempfile.mkstemp(dir=self.scratch)
             try:
                 with open(descriptor, "wb") as file:
                     file.write(raw)
@@ -165,14 +186,15 @@ class FolderStore:
             except NotADirectoryError:
                 path.unlink()
 
-    def _entries(self, folder: Path) -> list[Entry]:
+    def _entries(self, folder: Path, starting: str) -> list[Entry]:
         with _errors_as_unavailable("listed"):
             if not folder.exists():
                 return []
             found = []
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if not entry.name.startswith(".") and not entry.is_symlink():
+                    ours = entry.name.startswith(starting) and not entry.name.startswith(".")
+                    if ours and not entry.is_symlink():
                         with contextlib.suppress(FileNotFoundError):  # dropped meanwhile
                             found.append(Entry(entry.name, entry.stat(follow_symlinks=False).st_mtime))
             return found

@@ -40,6 +40,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--callback-retry-seconds", type=float, default=1.0)
     parser.add_argument("--processes", type=int, default=1, help="videos rendered at the same time")
     parser.add_argument("--task-seconds", type=float, default=0.0, help="the shortest time that a task takes")
+    parser.add_argument(
+        "--result-seconds",
+        type=float,
+        help="how long the URLs of results and their files live (default: for ever)",
+    )
     parser.add_argument("--public-url", help="the start of the URLs of results")
     parser.add_argument("--fsync", action="store_true", help="make every ledger line survive a power failure")
     parser.add_argument(

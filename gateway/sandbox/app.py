@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,13 +17,9 @@ from gateway.sandbox.answers import envelope, json, refusal
 from gateway.sandbox.creation import account_of, check_key, create
 from gateway.sandbox.options import Options
 from gateway.sandbox.refusals import RequestRefused
+from gateway.sandbox.results import SAMPLES, result
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.task_runner import PLACEHOLDER
 from gateway.sandbox.wire_formats import VIDU, VTRIX
-
-#: Reference images of our own for demos, and the film that stands for every result when none is rendered.
-SAMPLES = Path(__file__).parent / "samples"
-_RESULT_NAME = re.compile(r"[0-9a-f]{32}(-marked\.mp4|\.mp4|\.jpg)", re.ASCII)
 
 
 def build_app(options: Options, environment: Environment | None = None) -> Starlette:
@@ -72,18 +66,6 @@ async def poll(request: Request) -> Response:
         "get", dialect="vtrix", account=account, task_id=task_id, reply=200, status=task.status
     )
     return json(envelope(task, sandbox.runner.progress(task)))
-
-
-async def result(request: Request) -> Response:
-    """A finished file; supports Range and HEAD."""
-    sandbox: Sandbox = request.app.state.sandbox
-    name = request.path_params["name"]
-    if name == PLACEHOLDER:
-        return FileResponse(SAMPLES / PLACEHOLDER, media_type="video/mp4")
-    path = sandbox.options.files_dir / name
-    if not _RESULT_NAME.fullmatch(name) or not path.is_file():
-        return refusal("NotFound", "no such file", 404, sandbox.new_request_id())
-    return FileResponse(path)
 
 
 async def sample_list(request: Request) -> Response:

@@ -60,15 +60,26 @@ _CALLBACK_FAULTS: Final[Mapping[str, str]] = {
     "reordered_callback": "the callback of the start is sent after the final one",
     "forged_callback": "three callbacks with invalid tokens are sent before the final one",
 }
-KNOWN: Final[Mapping[str, str]] = {**_REFUSING, **_HIDING, **_CHANGING, **_CALLBACK_FAULTS}
+_RESULT_FAULTS: Final[Mapping[str, str]] = {
+    "empty_result": "the address of the video sends no bytes",
+    "short_result": "the address of the video sends half of the length that it declares",
+    "html_result": "the address of the video answers 200 with a page of HTML",
+    "private_result": "the address of the video redirects to a private address",
+    "stalled_result": "the address of the video sends half of it and then nothing more",
+    "endless_result": "the address of the video never ends",
+    "dead_result": "the first =N polls of the task show an address that answers 404",
+}
+KNOWN: Final[Mapping[str, str]] = {**_REFUSING, **_HIDING, **_CHANGING, **_CALLBACK_FAULTS, **_RESULT_FAULTS}
 #: Nothing is created. If several are due, only the first one applies, and no other fault.
 REFUSING: Final = tuple(_REFUSING)
 #: A task is created and charged, but the client does not see it. If several are due, the first one applies.
 HIDING: Final = tuple(_HIDING)
 #: They apply when the task sends a callback, which may never happen.
 CALLBACK_FAULTS: Final = frozenset(_CALLBACK_FAULTS)
+#: They apply when somebody fetches the video. If several are due, the first one applies.
+RESULT_FAULTS: Final = frozenset(_RESULT_FAULTS)
 
-_NUMERIC = frozenset({"slow", "hidden", "late_callback"})
+_NUMERIC = frozenset({"slow", "hidden", "late_callback", "dead_result"})
 _OPTIONAL_NUMERIC = frozenset({"429", "503", "429_after", "503_after"})
 _MARKER = re.compile(r"\[\[fault:([^\]\n]*)\]\]")
 _SHAPE = re.compile(r"([a-z0-9_]+)(?:=([A-Za-z0-9_.-]{1,40}))?(?:\*([0-9]{1,6}))?", re.ASCII)

@@ -1,8 +1,8 @@
 """The append-only record of what the sandbox received, did and charged: one line of JSON for each fact.
 
-Kinds: `post` (also with an incomplete body), `get`, `list`, `cancel`, `refund`, `callback` (one attempt) and
-`fault` (when it applies). Each line is flushed at once. Tests rely on it: there must be exactly one charged
-post for each job.
+Kinds: `post` (also with an incomplete body), `get`, `list`, `cancel`, `refund`, `callback` (one attempt),
+`fetch` (of a reference, with its hash) and `fault` (when it applies). Each line is flushed at once. Tests
+rely on it: there must be exactly one charged post for each job.
 """
 
 from __future__ import annotations

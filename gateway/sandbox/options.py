@@ -25,6 +25,7 @@ class Options:
 
     `concurrency`: how many tasks of the vidu dialect run at once; None: no limit; 0: all of them wait.
     `list_payload`: whether the vidu list of tasks shows their payload; no documentation promises it.
+    `result_seconds`: how long the URLs of results live, and their files; None: for ever.
     """
 
     data_dir: Path
@@ -40,6 +41,7 @@ class Options:
     fsync: bool = False
     concurrency: int | None = None
     list_payload: bool = False
+    result_seconds: float | None = None
 
     def key_of(self, account: str) -> str:
         return self.accounts.get(account, self.key)

@@ -13,6 +13,7 @@ from gateway.environment import Environment
 from gateway.sandbox.accounts import MAIN, Accounts
 from gateway.sandbox.callbacks import CallbackSender
 from gateway.sandbox.checks import TaskSpec
+from gateway.sandbox.download import Fetched
 from gateway.sandbox.faults import Fault, FaultQueue
 from gateway.sandbox.ledger import Ledger, token_of
 from gateway.sandbox.options import Options
@@ -36,13 +37,18 @@ class Sandbox:
             connector=aiohttp.TCPConnector(limit=100), cookie_jar=aiohttp.DummyCookieJar()
         )
         self.callbacks = CallbackSender(options, environment, self.ledger, self._session, self.tasks)
-        self.runner = TaskRunner(options, environment, self._session, self.callbacks.send_state)
+        self.runner = TaskRunner(
+            options, environment, self._session, self.callbacks.send_state, self._note_fetched
+        )
 
     def create(
         self, spec: TaskSpec, base_url: str, faults: Mapping[str, Fault], dialect: Dialect, account: str
     ) -> Task:
         """Creates and charges a task; `runner.start` then starts it."""
-        task = new_task(spec, self.options.public_url or base_url, faults, self.environment, dialect, account)
+        options, base_url = self.options, self.options.public_url or base_url
+        task = new_task(
+            spec, base_url, faults, self.environment, dialect, account, result_seconds=options.result_seconds
+        )
         self.tasks[task.id] = task
         return task
 
@@ -65,6 +71,9 @@ class Sandbox:
             "refund", task_id=task.id, refunded=task.cost, payload=payload, callback_token=token
         )
         return True
+
+    def _note_fetched(self, task: Task, fetched: Fetched) -> None:
+        self.ledger.write("fetch", task_id=task.id, bytes=fetched.size, sha256=fetched.sha256)
 
     def new_request_id(self) -> str:
         return self.environment.entropy(8).hex()

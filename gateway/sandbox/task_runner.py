@@ -11,7 +11,7 @@ import aiohttp
 
 from gateway.environment import Environment
 from gateway.sandbox.checks import Reference
-from gateway.sandbox.download import download
+from gateway.sandbox.download import Fetched, download
 from gateway.sandbox.faults import without_markers
 from gateway.sandbox.options import Options
 from gateway.sandbox.pool import RenderPool
@@ -27,7 +27,8 @@ _UNSAFE_CODES: dict[str, str | int] = {"vtrix": 1027, "vidu": "CreationPolicyVio
 
 
 class TaskRunner:
-    """`on_change`: called when a task has to wait in the queue, when it starts and when it ends."""
+    """`on_change`: called when a task has to wait in the queue, when it starts and when it ends.
+    `on_fetched`: called when a reference of it was downloaded."""
 
     def __init__(
         self,
@@ -35,11 +36,13 @@ class TaskRunner:
         environment: Environment,
         session: aiohttp.ClientSession,
         on_change: Callable[[Task], None],
+        on_fetched: Callable[[Task, Fetched], None],
     ) -> None:
         self._options = options
         self._environment = environment
         self._session = session
         self._on_change = on_change
+        self._on_fetched = on_fetched
         self._pool = RenderPool(options.processes)
         self._queue = TaskQueue(options.concurrency)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -106,6 +109,12 @@ class TaskRunner:
         task.end(self._environment.clock(), None if "no_url" in task.faults else files, failure)
         self._on_change(task)
         self._queue.leave(task.id)
+        if self._options.result_seconds is not None and task.files and task.files.film != PLACEHOLDER:
+            asyncio.get_running_loop().call_later(self._options.result_seconds, self._drop, task.files)
+
+    def _drop(self, files: Files) -> None:
+        for name in filter(None, (files.film, files.marked, files.cover)):
+            (self._options.files_dir / name).unlink(missing_ok=True)
 
     async def _produce(self, task: Task, wait: float) -> None:
         folder = self._options.work_dir / task.id
@@ -125,11 +134,11 @@ class TaskRunner:
 
     async def _rendered(self, task: Task, folder: Path) -> Files:
         self._create_folders(folder)
-        images = await self._fetch(task.spec.images, folder, "Image")
-        videos = await self._fetch(task.spec.videos, folder, "Video")
+        images = await self._fetch(task, task.spec.images, folder, "Image")
+        videos = await self._fetch(task, task.spec.videos, folder, "Video")
         marks: tuple[str, ...] = ()
         if task.spec.watermark and task.spec.wm_url:
-            marks = await self._fetch((Reference(url=task.spec.wm_url),), folder, "Image", "mark")
+            marks = await self._fetch(task, (Reference(url=task.spec.wm_url),), folder, "Image", "mark")
         files = self._result_files(task)
         script = self._script(task, files, images, videos, marks)
 
@@ -143,7 +152,7 @@ class TaskRunner:
         return files
 
     async def _fetch(
-        self, references: tuple[Reference, ...], folder: Path, kind: str, name: str = ""
+        self, task: Task, references: tuple[Reference, ...], folder: Path, kind: str, name: str = ""
     ) -> tuple[str, ...]:
         """Saves the references as files and returns their paths. URLs are downloaded in parallel."""
         paths = [folder / f"{name or kind.lower()}-{place}" for place in range(len(references))]
@@ -153,7 +162,8 @@ class TaskRunner:
                 fetches.append(download(self._session, reference.url, path, kind))
             else:
                 path.write_bytes(reference.data)
-        await asyncio.gather(*fetches)
+        for fetched in await asyncio.gather(*fetches):
+            self._on_fetched(task, fetched)
         return tuple(str(path) for path in paths)
 
     def _create_folders(self, folder: Path) -> None:

@@ -8,11 +8,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlencode
 
 from gateway.environment import Environment
 from gateway.sandbox.accounts import MAIN
 from gateway.sandbox.checks import TaskSpec
-from gateway.sandbox.faults import Fault
+from gateway.sandbox.faults import RESULT_FAULTS, Fault
 from gateway.sandbox.prices import cost_of
 from gateway.sandbox.render.script import frame_size
 
@@ -36,7 +37,8 @@ class Task:
 
     `foreign_id`: vidu's number of the task; for a task of the vtrix dialect, that of the reseller's own task;
     for one of the vidu dialect, the same as `id`. `account`: the account that created it. `status`: in the
-    words of vtrix; `state`: in those of vidu.
+    words of vtrix; `state`: in those of vidu. `result_seconds`: how long the URLs of its files live; None:
+    for ever.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Task:
     base_url: str
     faults: Mapping[str, Fault]
     account: str
+    result_seconds: float | None = None
     status: Status = "in_progress"
     is_queued: bool = False
     is_refunded: bool = False
@@ -78,8 +81,16 @@ class Task:
         return "queueing" if self.is_queued else "created"
 
     def link(self, name: str) -> str:
-        """The URL of one of its files."""
-        return f"{self.base_url}/files/{name}"
+        """The URL of one of its files. Its query says until when it lives (in ms), and the film's fault."""
+        query = dict[str, object]()
+        if self.result_seconds is not None and self.finished_at is not None:
+            query["until"] = round((self.finished_at + self.result_seconds) * 1000)
+        if "dead_result" in self.faults and self.polls <= self.faults["dead_result"].number():
+            query["until"] = 0
+        wanted = [fault for fault in self.faults if fault in RESULT_FAULTS]
+        if wanted and self.files and name == self.files.film:
+            query["fault"] = wanted[0]
+        return f"{self.base_url}/files/{name}" + (f"?{urlencode(query)}" if query else "")
 
     def end(self, now: float, files: Files | None, failure: tuple[str | int, str] | None = None) -> None:
         self.status = "failed" if failure else "completed"
@@ -95,6 +106,7 @@ def new_task(
     environment: Environment,
     dialect: Dialect = "vtrix",
     account: str = MAIN,
+    result_seconds: float | None = None,
 ) -> Task:
     """Chooses what the spec leaves open: for seed 0 any seed, for duration 0 from 3 to 6 s, by the seed."""
     number = str(9 * 10**17 + int.from_bytes(environment.entropy(7), "big") % 10**17)
@@ -112,6 +124,7 @@ def new_task(
         base_url=base_url,
         faults=faults,
         account=account,
+        result_seconds=result_seconds,
     )
 
 

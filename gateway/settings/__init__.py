@@ -20,23 +20,29 @@ from gateway.errors import ConfigurationError
 from gateway.generation import Limits
 from gateway.jobs import Deadlines
 from gateway.keyring import Keyring
+from gateway.media.links import MediaLinks
 from gateway.settings.callbacks import CallbackSettings
 from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
+from gateway.settings.mirror import MirrorSettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.variables import FILE
 
 _PREFIX: Final = "GATEWAY_"
 _MAX_PAUSE_FACTOR: Final = 30  # times the first pause
-_RETRY_SHARE: Final = (
-    0.75  # maximum share of delivery slots for retries, so that first attempts always get some
-)
+_RETRY_SHARE: Final = 0.75  # of the slots for webhooks and copies: first attempts always get some
 
 
 class Settings(
-    DeliverySettings, IntakeSettings, CallbackSettings, UpstreamSettings, EdgeSettings, ProcessSettings
+    DeliverySettings,
+    IntakeSettings,
+    CallbackSettings,
+    UpstreamSettings,
+    MirrorSettings,
+    EdgeSettings,
+    ProcessSettings,
 ):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
 
@@ -49,7 +55,12 @@ class Settings(
             allow_private_media_urls=self.allow_private_media_urls,
             prompt_max_characters=self.prompt_max_characters,
             payload_max_characters=self.payload_max_characters,
+            links=self.media_links(),
         )
+
+    def media_links(self) -> MediaLinks:
+        bases = dict.fromkeys(base for base in (self.client_url, self.public_url) if base)
+        return MediaLinks(self.keyring(), tuple(bases))
 
     def job_deadline(self, off_peak: bool) -> float:
         """Seconds from a submission until we stop waiting for the upstream."""
@@ -91,6 +102,9 @@ class Settings(
                 tenant_slots=self.delivery_tenant_slots,
                 health=HealthLimits(pause_ms=pause, max_pause_ms=_MAX_PAUSE_FACTOR * pause),
             ),
+            Role.MIRROR: RoleLimits(
+                self.mirror_slots, self.mirror_tenant_slots, lease, retry_share=_RETRY_SHARE
+            ),
         }
 
 
@@ -123,6 +137,10 @@ def load() -> Settings:
         settings.accounts()
     except ValueError as error:
         raise ConfigurationError(f"{_origin(f'{_PREFIX}UPSTREAM_ACCOUNTS')}: {error}") from None
+    try:
+        settings.media_location()
+    except ValueError as error:
+        raise ConfigurationError(f"{_PREFIX}MEDIA_URL: {error}") from None
     crash_points.parse(settings.crash_points)
     return settings
 

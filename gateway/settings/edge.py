@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
+from gateway.doors import NAMES
 from gateway.settings.types import networks, words
 
 
@@ -19,7 +20,18 @@ def _hosts(found: list[str]) -> list[str]:
     return [host.lower() for host in found]
 
 
+def _doors(found: list[str]) -> list[str]:
+    unknown = [name for name in found if name not in NAMES]
+    if unknown or not found:
+        raise ValueError(f"{unknown[0] if unknown else 'nothing'} is not a door; use {', '.join(NAMES)}")
+    return found
+
+
 class EdgeSettings(BaseSettings):
+    doors: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_doors)] = Field(
+        default_factory=lambda: list(NAMES),
+        description="APIs that clients may use: `jobs` is `/v1/jobs`, `vtrix` the upstream's own.",
+    )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
         default_factory=list,
         description="Hosts that requests may address, besides the public URL's. Empty: any.",

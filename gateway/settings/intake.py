@@ -33,7 +33,7 @@ class IntakeSettings(BaseSettings):
     tenant_rate: float = Field(
         0,
         ge=0,
-        description="Jobs, and as many checks and webhook changes, per second of one tenant. 0: no limit.",
+        description="Jobs per second of one tenant; as many checks, uploads, changes. 0: no limit.",
     )
     tenant_burst: int = Field(100, ge=1, description="Jobs that a tenant may post at once after a pause.")
     tenant_bytes_max: int = Field(
@@ -45,6 +45,14 @@ class IntakeSettings(BaseSettings):
         2_147_483_648,
         ge=1_000_000,
         description="Bytes of inline media of one tenant's unfinished jobs.",
+    )
+    tenant_uploads_bytes_max: int = Field(
+        10_737_418_240, ge=1_000_000, description="Bytes that one tenant's uploads may take."
+    )
+    tenant_uploads_max: int = Field(1000, ge=1, description="Uploads that one tenant may have.")
+    upload_life_seconds: Seconds = Field(
+        86_400,
+        description="How long an upload is kept after its last use.",
     )
     start_deadline_seconds: Seconds = Field(
         86_400, description="From acceptance until we give up a job that was not sent."

@@ -9,7 +9,10 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from gateway.local.forked import MAX_PROCESSES
-from gateway.settings.types import BaseUrl, RedisUrl, Seconds
+from gateway.media.location import Bucket, location_of
+from gateway.settings.types import BaseUrl, MediaUrl, RedisUrl, Seconds
+
+_BLOBS = Path("blobs")
 
 
 def _port(value: Any) -> Any:
@@ -25,7 +28,7 @@ class ProcessSettings(BaseSettings):
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="Redis or Valkey URL: redis://, rediss:// or unix://.",
+        description="URL of the store: one server, sentinels, or a cluster.",
     )
     redis_timeout_seconds: Seconds = Field(
         0.8, description="Timeout of one Redis call; then the gateway answers 503, workers retry."
@@ -52,9 +55,11 @@ class ProcessSettings(BaseSettings):
     client_url: BaseUrl = Field(
         "", description="Base URL by which clients reach the gateway, for links in answers and webhooks."
     )
-    blob_dir: Path = Field(
-        Path("blobs"), description="Folder for inline media, shared by gateways and workers."
+    media_url: MediaUrl = Field(
+        "",
+        description="Place of all files: `file:///folder` or `s3://bucket/prefix`. Empty: GATEWAY_BLOB_DIR.",
     )
+    blob_dir: Path = Field(_BLOBS, description="Folder of all files: the older name of GATEWAY_MEDIA_URL.")
     secret_keys: SecretStr = Field(
         description="Keyring `kid:base64,...`, active first: callback tokens, webhook secrets."
     )
@@ -81,3 +86,12 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         "json", description="`json`: one object per line. `console`: easier to read in a terminal."
     )
+
+    def media_location(self) -> Path | Bucket:
+        """Where the media store is. ValueError if two settings name different places."""
+        if not self.media_url:
+            return self.blob_dir
+        location = location_of(self.media_url)
+        if self.blob_dir not in (_BLOBS, location):
+            raise ValueError("GATEWAY_BLOB_DIR names another place; remove GATEWAY_BLOB_DIR")
+        return location

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from gateway.media.location import location_of
+from gateway.settings.redis_url import read_redis_url
+
 
 def networks(value: Any) -> Any:
     if not isinstance(value, str):
@@ -32,11 +35,17 @@ def _base_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    read_redis_url(value)
     return value
 
 
+def _media_url(value: str) -> str:
+    if value:
+        location_of(value)
+    return value
+
+
+MediaUrl = Annotated[str, AfterValidator(_media_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]

@@ -4,14 +4,15 @@ position, rate allowance, refusal."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
 from gateway.dispatch import Role, RoleLimits
-from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, RateLimited
+from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, NotFound, RateLimited
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.store import arguments, keys
 from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
@@ -82,10 +83,12 @@ class Admissions:
             "dispatch": self._dispatch,
             "priority": job.priority,
             "video": kind_of_video(job),
-            **given(**asdict(limits)),
+            **_order_of(limits),
         }
         if job.start_by is not None and job.end_by is not None:
             order["deadline"] = min(job.start_by, job.end_by)
+        if job.uploads:
+            order["uploads"] = job.uploads
         if job.idempotency:
             order |= {"idempotency": job.idempotency, "fingerprint": fingerprint}
         return order
@@ -110,6 +113,12 @@ class RateMeter:
         return allowance_of(allowance)
 
 
+@lru_cache
+def _order_of(limits: AdmissionLimits) -> Mapping[str, Any]:
+    """Their part of an order. All jobs of a service have the same limits."""
+    return given(**asdict(limits))
+
+
 def _fields(job: Job) -> dict[str, str]:
     """The fields of a new job's record."""
     return texts(
@@ -126,7 +135,9 @@ def _fields(job: Job) -> dict[str, str]:
         end_by=job.end_by,
         on_unknown=job.on_unknown,
         trace=job.trace,
+        door=job.door,
         priority=None if job.priority is Priority.NORMAL else job.priority,
+        uploads=job.uploads or None,
     )
 
 
@@ -138,6 +149,8 @@ def _event_bytes(job: Job, size: int, payload: bytes) -> int:
         found += len(payload)
     if job.callback_url is not None:
         found += _DELIVERY_BYTES + 2 * len(job.callback_url)
+        if job.door is not None:  # the URL gets an event of its own
+            found += found
     return found
 
 
@@ -188,6 +201,8 @@ def allowance_of(found: str) -> Allowance | None:
 def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayError:
     """The error for the client after a script refused its request. `most`: bytes that are allowed."""
     match outcome:
+        case "upload":
+            return NotFound("upload", found[0])
         case "mismatch":
             return IdempotencyMismatch(found[0])
         case "limited":

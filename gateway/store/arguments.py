@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.dispatch import ACCOUNT, BATCH, CallbackLimits, HealthLimits, Role, RoleLimits, Ticket
-from gateway.events import FINAL_TYPES, TYPE_OF_STATE
+from gateway.events import FINAL_TYPES, TYPE_OF_STATE, EventType
 from gateway.jobs import Job, born_at, submit_ticket
 from gateway.lifecycle import (
     FINAL,
@@ -33,6 +33,8 @@ PUBLISHED_MODEL: Final = "viduq2_pro_reference"
 _FINAL_JOB: Final = {state.value: True for state in FINAL}
 #: {state: type of its event} for states that are not final. `owe_event` handles the final ones.
 STEPS: Final = {state.value: kind.value for state, kind in TYPE_OF_STATE.items() if kind not in FINAL_TYPES}
+#: The types that a worker creates if an endpoint wants them.
+STEP_TYPES: Final = (*STEPS.values(), EventType.MIRRORED.value)
 _MOVES: Final = {
     event: {before.value: after.value for before, after in job_transitions(event).items()}
     for event in JobEvent

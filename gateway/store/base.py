@@ -193,7 +193,7 @@ class JobStore(Protocol):
     ) -> Admission:
         """Stores a new job and puts it into its tenant's lane. `media`: bytes of its inline media;
         `check_only`: checks everything and stores nothing. Raises IdempotencyMismatch, LimitReached,
-        RateLimited."""
+        RateLimited; NotFound if it may not use one of its uploads."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None."""

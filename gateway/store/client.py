@@ -17,20 +17,19 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004
     DataError,
     OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.settings.redis_url import read_redis_url
+from gateway.store.located import Locator, locator_of
+from gateway.store.replies import NotHereError, check_served, not_here
 
-#: Error codes of a server that runs but cannot serve now: full, read-only, unable to persist, starting, or no
-#: longer the primary during a blocking command.
-_PASSING = (
-    *("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"),
-    "UNBLOCKED",
-)
+#: Error codes of a server that runs but cannot serve now: full, unable to persist, starting, or without
+#: enough replicas.
+_PASSING = ("OOM", "MISCONF", "LOADING", "BUSY", "NOREPLICAS")
 
 
 def connection_pool(url: str, *, timeout_seconds: float, retries: int, connections: int) -> ConnectionPool:
@@ -38,36 +37,63 @@ def connection_pool(url: str, *, timeout_seconds: float, retries: int, connectio
     again after its connection broke; this is safe because every script is idempotent. Raises
     ConfigurationError."""
     try:
+        locator, parsed = locator_of(url), read_redis_url(url)
         pool = ConnectionPool.from_url(
-            url,
+            parsed.of_server(parsed.hosts[0]) if parsed.mode else url,
             decode_responses=True,
             max_connections=connections,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=min(timeout_seconds, 0.5),
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries),
-            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError]
-            if retries
-            else [],
+            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if retries else [],
             health_check_interval=0,
         )
-        pool.connection_class = _mapping_runtime_errors(pool.connection_class)
+        pool.connection_class = _located(pool.connection_class, locator)
         return pool
     except ValueError:
         raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
 
 
-def _mapping_runtime_errors(of: type[AbstractConnection]) -> type[AbstractConnection]:
-    """A connection class that raises ConnectionError, which redis-py retries, where uvloop raises
-    RuntimeError: when a connection is cut right after it was made."""
+def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
+    """A connection class that asks where the primary is each time it connects.
 
-    class MappedConnection(of):  # type: ignore[misc, valid-type]
+    It raises ConnectionError, which redis-py retries: where uvloop raises RuntimeError, when a connection is
+    cut right after it was made; and where the server does not serve our keys. Then the connection is closed
+    too, so that it does not go back to the pool."""
+
+    class LocatedConnection(of):  # type: ignore[misc, valid-type]
+        async def _connect(self) -> None:
+            place = await locator.primary()
+            if place is not None:
+                self.host, self.port = place
+            await super()._connect()
+
+        async def on_connect(self) -> None:
+            await super().on_connect()
+            if locator.must_be_primary:
+                await self.send_command("ROLE")
+                role = (await self.read_response())[0]
+                if role not in ("master", b"master"):
+                    raise NotHereError(f"{self.host}:{self.port} is not the primary")
+
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
             try:
                 await super().send_packed_command(command, check_health)
             except RuntimeError as error:
                 raise ConnectionError(str(error)) from error
 
-    return MappedConnection
+        async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().read_response(*args, **kwargs)
+            except ResponseError as error:
+                try:
+                    check_served(error)
+                except NotHereError:
+                    await self.disconnect(nowait=True)
+                    raise
+                raise
+
+    return LocatedConnection
 
 
 def store_errors() -> AbstractContextManager[None, None]:
@@ -86,12 +112,18 @@ class _StoreErrors:
         match error:
             case None | DataError():
                 return
-            case OutOfMemoryError() | ReadOnlyError():  # redis-py removes the error code from their text
-                raise StoreUnavailable(f"Redis cannot serve: {type(error).__name__}") from error
+            case OutOfMemoryError():  # redis-py removes the error code from its text
+                raise StoreUnavailable("Redis cannot serve: OutOfMemoryError") from error
+            case NotHereError():
+                raise StoreUnavailable(f"Redis does not serve our keys here: {error}") from error
             case ResponseError():
+                if reason := not_here(error):  # a part of a transaction
+                    raise StoreUnavailable(f"Redis does not serve our keys here: {reason}") from error
                 if str(error).startswith(_PASSING):
                     raise StoreUnavailable(f"Redis cannot serve: {str(error).split(' ', 1)[0]}") from error
             case RedisError() | OSError():
+                if isinstance(error.__cause__, NotHereError):  # redis-py wraps what happened as it connected
+                    raise StoreUnavailable(f"Redis is not found: {error.__cause__}") from error
                 raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
             case _:
                 return

@@ -11,7 +11,7 @@ from gateway.dispatch import Role, Ticket
 from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
-from gateway.store import arguments, delivery_log, keys
+from gateway.store import arguments, delivery_log, event_bodies, keys
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
@@ -72,7 +72,9 @@ class RedisDeliveryStore:
         fields.pop("next_attempt_at", None)
         delivery = delivery_from(ticket.name, fields, event.get("trace"))
         endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
-        return delivery, event["body"].encode(), endpoint
+        body = event_bodies.load(event)
+        assert body is not None, "an event without its body"
+        return delivery, body, endpoint
 
     def terms(self) -> dict[Role, bytes]:
         """How claim_arq_jobs.lua begins the work of the deliver role."""
@@ -240,7 +242,9 @@ class RedisDeliveryStore:
         }
         if event is not None:
             order["owed"] = owed(event)
-        name, body = (event.id, event.body) if event else ("none", b"")
+        name, body = "none", b""
+        if event is not None:
+            name, body = event.id, event_bodies.dump(event.body, packed=self._scripts.alone)
         await self._scripts.run(
             "create_event", [keys.event(name)], [arguments.dump(order), body], effect="make_event"
         )

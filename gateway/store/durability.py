@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.store import function_loader
+from gateway.store import function_loader, keys
 from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
@@ -129,6 +129,7 @@ async def _faults_at(url: str) -> tuple[str | None, list[str]]:
     try:
         redis = Redis(connection_pool=pool)
         found = await faults(redis)
+        await _touch(redis)
         try:
             with store_errors():
                 return await function_loader.fault(redis), found
@@ -144,6 +145,12 @@ async def _faults_at(url: str) -> tuple[str | None, list[str]]:
         await pool.disconnect()
 
 
+async def _touch(redis: Redis) -> None:
+    """Reads one of our keys: in a cluster, only the node that has them answers."""
+    with store_errors():
+        await redis.exists(keys.LIBRARIES)
+
+
 def _refusal(error: BaseException) -> str | None:
     """The cause if waiting cannot fix it. redis-py wraps errors while connecting, so this checks the
     chain."""
@@ -153,5 +160,7 @@ def _refusal(error: BaseException) -> str | None:
             return "Redis wants another user name or password"
         if isinstance(cause, ResponseError) and "DB index" in str(cause):
             return "Redis has no database with this number"
+        if (reply := str(cause)).startswith("MOVED"):
+            return f"another node of its cluster has our keys ({reply}); name the node that has them"
         cause = cause.__cause__
     return None

@@ -41,8 +41,9 @@ class Effect:
         return ()
 
 
-def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:
-    """The argument of `owe_event` in scripts/lib/records.lua."""
+def owed(event: Event, callback_url: str | None = None, told: Event | None = None) -> dict[str, Any]:
+    """The argument of `owe_event` in scripts/lib/records.lua. `told`: what the callback URL gets, if not the
+    event itself."""
     lane = callback_lane(event.tenant, callback_url) if callback_url else None
     return given(
         id=event.id,
@@ -55,6 +56,8 @@ def owed(event: Event, callback_url: str | None = None) -> dict[str, Any]:
         trace=event.trace or "",
         callback_url=callback_url,
         callback_lane=lane,
+        callback_event=told.id if told else None,
+        callback_body=told.body.decode() if told else None,
     )
 
 

@@ -13,6 +13,7 @@ from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
+from gateway.store.asset_effects import CopyAssets
 from gateway.store.delivery_effects import JudgeLane, WriteLog
 from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
 
@@ -196,14 +197,16 @@ class Finish(Effect):
 
 @dataclass(frozen=True, slots=True)
 class OweEvent(Effect):
-    """Creates the event and a delivery to each endpoint that wants it and to the job's `callback_url`."""
+    """Creates the event and a delivery to each endpoint that wants it and to the job's `callback_url`.
+    `told`: what the callback URL gets, if not the event itself."""
 
     name: ClassVar = "owe_event"
     event: Event
     callback_url: str | None = None
+    told: Event | None = None
 
     def document(self, of: Subject) -> dict[str, Any]:
-        return owed(self.event, self.callback_url)
+        return owed(self.event, self.callback_url, self.told)
 
     def roles(self, of: Subject) -> Collection[Role]:
         return (Role.DELIVER,)
@@ -290,5 +293,5 @@ class AuditEntry(Effect):
 ORDER: Final[Sequence[type[Effect]]] = (
     *(Claim, SpendBudget, SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
     *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
-    *(OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
+    *(CopyAssets, OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
 )

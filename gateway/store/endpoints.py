@@ -56,7 +56,7 @@ class RedisEndpointStore:
         order: dict[str, Any] = {
             "name": endpoint.id,
             "tenant": endpoint.tenant,
-            "steps": list(arguments.STEPS.values()),
+            "steps": arguments.STEP_TYPES,
             "bytes": _RECORD_BYTES + sum(len(value.encode()) for value in fields.values()),
             "fields": {name: value for name, value in fields.items() if value},
             "unset": [name for name, value in fields.items() if not value],
@@ -109,7 +109,7 @@ class RedisEndpointStore:
             keys.tenant_wanted(endpoint.tenant),
             keys.tenant_endpoint_keys(endpoint.tenant),
         ]
-        steps = arguments.dump(list(arguments.STEPS.values()))
+        steps = arguments.dump(arguments.STEP_TYPES)
         await self._scripts.run("unregister", names, [endpoint.id, endpoint.tenant, steps])
 
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
-from gateway.store import keys
+from gateway.store import event_bodies, keys
 from gateway.store.client import store_errors
 
 #: An id before every entry of a stream.
@@ -45,10 +45,11 @@ def event_position(entry_id: str) -> tuple[int, int]:
 
 
 class RedisTenantEvents:
-    """Every call may raise StoreUnavailable."""
+    """Every call may raise StoreUnavailable. `client_url`: the base URL of the gateway for clients."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, client_url: str = "") -> None:
         self._redis = redis
+        self._client_url = client_url
 
     async def tail(self, tenant: str) -> str:
         """The newest id in the tenant's stream; `START` if it is empty."""
@@ -120,12 +121,13 @@ class RedisTenantEvents:
         """The stored bytes of final events."""
         if not entries:
             return {}
+        fields = [event_bodies.PLAIN, event_bodies.PACKED]
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for entry in entries:
-                    pipe.hget(keys.event(event_id(entry.job_id, entry.type)), "body")
-                found: list[str | None] = await pipe.execute()
-        bodies = (None if body is None else body.encode() for body in found)
+                    pipe.hmget(keys.event(event_id(entry.job_id, entry.type)), fields)
+                found: list[list[str | None]] = await pipe.execute()
+        bodies = (event_bodies.load(dict(zip(fields, values, strict=True))) for values in found)
         return dict(zip(entries, bodies, strict=True))
 
     async def _built(self, entries: Sequence[Entry]) -> list[bytes | None]:
@@ -140,7 +142,7 @@ class RedisTenantEvents:
         jobs = [_job(entry, fields) for entry, fields in zip(entries, records, strict=True)]
         payloads = await self._payloads([job for job in jobs if job is not None])
         return [
-            None if job is None else _build(job, entry, payloads.get(job.id))
+            None if job is None else self._build(job, entry, payloads.get(job.id))
             for entry, job in zip(entries, jobs, strict=True)
         ]
 
@@ -159,21 +161,22 @@ class RedisTenantEvents:
         payloads = {name: _OMITTED if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()}
         return payloads | {name: text or "" for name, text in zip(wanted, found, strict=True)}
 
+    def _build(self, job: Job, entry: Entry, payload: str | None) -> bytes | None:
+        try:
+            if entry.type not in FINAL_TYPES:
+                return events.make_step(job, EventType(entry.type), payload, self._client_url).body
+            if EVENT_OF.get(job.state) != entry.type:
+                return None
+            return events.make(job, payload, self._client_url).body
+        except (ValueError, KeyError, TypeError):
+            structlog.get_logger().exception("record_unreadable", job=entry.job_id)
+            return None
+
 
 def _job(entry: Entry, fields: dict[str, str]) -> Job | None:
     """None if the job was removed, or is unreadable, which must not stop all other entries."""
     try:
         return from_fields(entry.job_id, fields) if fields else None
-    except (ValueError, KeyError, TypeError):
-        structlog.get_logger().exception("record_unreadable", job=entry.job_id)
-        return None
-
-
-def _build(job: Job, entry: Entry, payload: str | None) -> bytes | None:
-    try:
-        if entry.type not in FINAL_TYPES:
-            return events.make_step(job, EventType(entry.type), payload).body
-        return events.make(job, payload).body if EVENT_OF.get(job.state) == entry.type else None
     except (ValueError, KeyError, TypeError):
         structlog.get_logger().exception("record_unreadable", job=entry.job_id)
         return None

@@ -40,11 +40,13 @@ def library_of(redis: Redis) -> Library:
 
 
 class FunctionLoader:
-    """Loads `library` into the server of `redis`. Logs once when the server begins not to take it."""
+    """Loads `library` into the server of `redis`. Logs once when the server begins not to take it. `alone`:
+    no process of another version uses this Redis, as far as is known (`keeping_library`)."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.library = library_of(redis)
+        self.alone = False
         self._loading: asyncio.Task[bool] | None = None
         self._outage = Outage("library_not_loaded", "library_loaded")
 
@@ -109,7 +111,7 @@ async def _keep(loader: FunctionLoader) -> None:
     while True:
         try:
             if await loader.load():
-                await remove_unused(loader.redis)
+                loader.alone = await remove_unused(loader.redis)
                 outage.recovered()
         except NoPermissionError as error:
             outage.failed(str(error))
@@ -118,9 +120,9 @@ async def _keep(loader: FunctionLoader) -> None:
         await asyncio.sleep(NAMED_EVERY_SECONDS)
 
 
-async def remove_unused(redis: Redis) -> None:
+async def remove_unused(redis: Redis) -> bool:
     """Says that our version is in use, and removes those of this database of which no process has said so
-    lately. NoPermissionError: the server forbids it."""
+    lately. Returns whether only ours is in use. NoPermissionError: the server forbids it."""
     ours = library_of(redis)
     naming: Any = (ours.functions["note_library"], 1, keys.LIBRARIES, ours.name, KEPT_MS)
     used: list[str] = await redis.fcall(*naming)  # type: ignore[misc]
@@ -133,6 +135,7 @@ async def remove_unused(redis: Redis) -> None:
             raise
         except ResponseError:
             pass  # another process was faster
+    return set(used) <= {ours.name}
 
 
 def _name_of(listed: Any) -> str:

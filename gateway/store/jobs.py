@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import PREFIX, CallbackLimits, Role, Ticket
 from gateway.jobs import Job, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
-from gateway.store import arguments, keys
+from gateway.store import arguments, event_bodies, keys
 from gateway.store.admission import Admissions, queue_position_of
 from gateway.store.base import (
     Callback,
@@ -114,7 +114,7 @@ class RedisJobStore(Admissions):
     ) -> tuple[TransitionResult, Job | None]:
         document = arguments.job_transition(job, transition, self._roles) | {"read": read}
         owing = transition.find(OweEvent) or transition.find(AddLateResult)
-        body = owing.event.body if owing else b""
+        body = event_bodies.dump(owing.event.body, packed=self._scripts.alone) if owing else b""
         outcome, before, after, flat = await self._scripts.run(
             "transition", [keys.job(job.id)], [arguments.dump(document), body], effect=transition.event
         )

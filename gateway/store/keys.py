@@ -29,7 +29,12 @@ QUARANTINE = f"{PREFIX}quarantine"
 HISTORY = f"{PREFIX}history"
 CALLBACK_PATH = f"{PREFIX}callbacks:path"
 UNANSWERED = f"{PREFIX}unanswered"
+ASSETS = f"{PREFIX}assets"
+ASSETS_PENDING = f"{PREFIX}assets:pending"
+ASSETS_DYING = f"{PREFIX}assets:dying"
 ACCOUNT_INFLIGHT = f"{PREFIX}submit:account_inflight"
+UPLOAD_EXPIRY = f"{PREFIX}uploads:expiry"
+UPLOAD_SWEEP = f"{PREFIX}uploads:sweep"
 
 
 def account(name: str) -> str:
@@ -98,6 +103,14 @@ def lane_deliveries(lane: str, state: DeliveryState) -> str:
 
 def endpoint(endpoint_id: str) -> str:
     return f"{PREFIX}endpoint:{endpoint_id}"
+
+
+def upload(upload_id: str) -> str:
+    return f"{PREFIX}upload:{upload_id}"
+
+
+def tenant_uploads(tenant: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:uploads"
 
 
 def event(event_id: str) -> str:

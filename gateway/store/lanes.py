@@ -1,4 +1,4 @@
-"""Operations on the lanes of the three roles, for the sweep, the dispatcher and operators."""
+"""Operations on the lanes of all roles, for the sweep, the dispatcher and operators."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Lanes:
     def __init__(self, scripts: Scripts, roles: arguments.Roles) -> None:
         self._scripts = scripts
         self._roles = roles
-        self._all = arguments.dump(arguments.limits_of(roles, *Role))
+        self._all = arguments.dump(arguments.limits_of(roles, *roles))
 
     async def dispatch(self) -> int:
         """Dispatches the work that may run now, in every role. Returns the number of tickets."""

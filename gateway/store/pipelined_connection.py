@@ -17,10 +17,11 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004
     DataError,
     InvalidResponse,
-    ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
+
+from gateway.store.replies import check_served
 
 #: Calls, and bytes of calls, that are sent and not yet answered. Later calls wait for their turn.
 IN_FLIGHT: Final = 128
@@ -66,8 +67,8 @@ class PipelinedConnection:
 
     async def call(self, *words: str | bytes | int | float) -> Any:
         """The reply to one command, with strings decoded if the pool decodes. A command whose reply was lost,
-        or which reached a server that is not the primary, is sent again on a new connection, as often as the
-        pool says; it may run twice. Raises redis-py's errors."""
+        or which reached a server that does not serve our keys, is sent again on a new connection, as often
+        as the pool says; it may run twice. Raises redis-py's errors."""
         try:
             packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub knows tuples of one
         except TypeError as error:
@@ -160,7 +161,7 @@ class _Exchange(asyncio.Protocol):
                 if isinstance(reply, ConnectionError):  # starting, or no longer authenticated
                     raise reply
                 if isinstance(reply, ResponseError):
-                    _check_primary(reply)
+                    check_served(reply)
                 if not self._in_flight:
                     raise InvalidResponse("a reply without a call")
                 self._settle(self._in_flight.popleft(), reply)
@@ -236,15 +237,6 @@ class _Exchange(asyncio.Protocol):
                 call.reply.set_exception(error)
         self._in_flight.clear()
         self._waiting.clear()
-
-
-def _check_primary(reply: ResponseError) -> None:
-    """Raises ReadOnlyError if a replica sent the reply. Its name may lead to the primary by now, but only a
-    new connection gets there."""
-    if isinstance(reply, ReadOnlyError):
-        raise reply
-    if str(reply).startswith("MASTERDOWN "):  # a replica that has lost its primary; redis-py has no class
-        raise ReadOnlyError(str(reply))
 
 
 def _closed_by_server() -> ConnectionError:

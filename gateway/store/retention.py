@@ -62,7 +62,7 @@ class RedisRetention:
             "pending": DeliveryState.PENDING,
             "retention_ms": self._retention_ms,
             "again_ms": _AGAIN_MS,
-            "steps": list(arguments.STEPS.values()),
+            "steps": arguments.STEP_TYPES,
             "events": [event_id(job_id, kind) for kind in EventType],
             "later": later,
         }

@@ -18,15 +18,15 @@ from typing import Final, NamedTuple
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 #: In the order of their dependencies: a part may use those before it.
 PARTS: Final = (
-    *("call", "record", "log", "ranks", "account_slots", "lane_tenants", "lanes", "account_health"),
-    *("queue_position", "turns", "dispatching", "circuit_breaker", "quotas", "records", "tasks"),
-    *("transitions", "effects"),
+    *("call", "record", "counters", "log", "role_facts", "ranks", "account_slots", "lane_tenants", "lanes"),
+    *("lane_pauses", "account_health", "queue_position", "turns", "dispatching", "circuit_breaker", "quotas"),
+    *("records", "tasks", "assets", "uploads", "transitions", "effects"),
 )
 STEM: Final = "vidu_gateway_"
 #: What every part and verb may use besides the parts: the prefix of our keys.
 _HEAD: Final = "local P = '{gw}:'\n"
-#: A full Redis accepts no new job, but must finish those it has: all other verbs may write then.
-_REFUSED_WHEN_FULL: Final = frozenset({"accept"})
+#: A full Redis accepts no new job or upload, but must finish those it has: all other verbs may write then.
+_REFUSED_WHEN_FULL: Final = frozenset({"accept", "add_upload"})
 
 
 class Library(NamedTuple):

@@ -30,6 +30,11 @@ class Scripts:
         self.loader = FunctionLoader(redis)
         self._functions = self.loader.library.functions
 
+    @property
+    def alone(self) -> bool:
+        """Whether no process of another version uses this Redis, as far as is known."""
+        return self.loader.alone
+
     async def run(
         self, verb: str, keys: Sequence[str], args: Sequence[Word], *, effect: str | None = None
     ) -> Any:

@@ -12,6 +12,7 @@ from redis.asyncio.client import Pipeline
 from gateway.dispatch import PREFIX, Role, RoleLimits
 from gateway.store import keys
 from gateway.store.accounts import slots_left, slots_taken
+from gateway.store.asset_gauges import AssetGauges, asset_gauges
 from gateway.store.base import AccountState
 from gateway.store.client import store_errors
 from gateway.store.histograms import Timing, timings_of
@@ -98,6 +99,7 @@ class Gauges:
     timings: dict[str, Timing] = field(default_factory=dict)
     due_seconds: float = 0.0
     unknown_statuses: dict[str, float] = field(default_factory=dict)
+    assets: AssetGauges = field(default_factory=AssetGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,11 @@ class WorkInProgress:
 
 
 class RedisGauges:
-    def __init__(self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits) -> None:
-        self._redis = redis
-        self._monotonic = monotonic
-        self._submit = submit
+    def __init__(
+        self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits, dying_ms: int = 900_000
+    ) -> None:
+        self._redis, self._dying_ms = redis, dying_ms  # as of `asset_gauges`
+        self._monotonic, self._submit = monotonic, submit
 
     def _ask(self, pipe: Pipeline) -> None:
         """Puts the commands into the pipeline, in the order in which `read` names their replies."""
@@ -195,6 +198,7 @@ class RedisGauges:
             timings=timings_of(timings),
             due_seconds=_age(now, longest),
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
+            assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

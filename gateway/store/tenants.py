@@ -24,6 +24,15 @@ REMEMBERED_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 5.0
 _MOST_KNOWN: Final = 10_000
 
+#: Fields of a tenant's usage, and what they are called here.
+_USAGE: Final = {
+    "bytes": "stored",
+    "media": "media",
+    "uploads": "uploads",
+    "upload_count": "upload_count",
+    "results": "results",
+}
+
 
 class RedisTenants:
     """`roles`: limits, so that a change can dispatch work at once; if empty, the next tick dispatches it."""
@@ -66,11 +75,11 @@ class RedisTenants:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.hgetall(keys.tenant_settings(name))
-                    pipe.hmget(keys.tenant_usage(name), ["bytes", "media"])
+                    pipe.hmget(keys.tenant_usage(name), list(_USAGE))
                 found = await pipe.execute()
         return [
-            replace(tenant_from(name, fields), stored=int(stored or 0), media=int(media or 0))
-            for name, fields, (stored, media) in zip(names, found[::2], found[1::2], strict=True)
+            replace(tenant_from(name, fields), **_usage(used))
+            for name, fields, used in zip(names, found[::2], found[1::2], strict=True)
         ]
 
     async def change(self, tenant: str, changes: Mapping[str, object], by: str) -> Tenant:
@@ -94,6 +103,10 @@ class RedisTenants:
         order["request"] = REQUEST.get()
         places = [keys.tenant_settings(order["tenant"]), keys.TENANTS]
         await self._scripts.run("tenant", places, [arguments.dump(order), self._dispatch])
+
+
+def _usage(used: Sequence[str | None]) -> dict[str, Any]:
+    return {name: int(number or 0) for name, number in zip(_USAGE.values(), used, strict=True)}
 
 
 def _text(value: object) -> str:

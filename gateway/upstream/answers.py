@@ -18,7 +18,7 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 
 from gateway.upstream.base import UpstreamError
-from gateway.urls import CALLBACK_TOKEN
+from gateway.urls import CALLBACK_TOKEN, MEDIA_TOKEN
 
 FALLBACK_CODE = "upstream_error"
 NO_REASON = "the upstream gave no reason"
@@ -31,6 +31,7 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 _LEAST_MILLISECONDS = 100_000_000_000  # 1973 as milliseconds, the year 5138 as seconds
 _MOST_MILLISECONDS = 2**53
 
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -66,12 +67,13 @@ def _storable(value: object) -> object:
 
 
 def _without_token(text: str) -> str:
-    # The regular expression is slow and most texts hold no token: check for a cheap substring first.
-    return CALLBACK_TOKEN.sub("[token]", text) if ".job_" in text else text
+    # The regular expressions are slow and most texts hold no token: check for a cheap substring first.
+    text = CALLBACK_TOKEN.sub("[token]", text) if ".job_" in text else text
+    return MEDIA_TOKEN.sub("[token]", text) if ".upl_" in text else text
 
 
 def read_text(value: object, limit: int) -> str:
-    """One printable line of at most `limit` characters, without our token; "" if it is not a string."""
+    """One printable line of at most `limit` characters, without our tokens; "" if it is not a string."""
     return _without_token(_line(value, limit))[:limit]
 
 
@@ -130,10 +132,12 @@ def read_refusal(status: int, document: object) -> UpstreamError:
     `document` is None if the body was not JSON. If the body gives no reason, the HTTP status is the reason.
     """
     body = document if isinstance(document, dict) else {}
+    message, reason = _first_message(body, "message"), read_code(body.get("reason"))
     error = read_error(body.get("error"))
+    if error and isinstance(body["error"], str) and message:  # a word, and beside it the sentence
+        return UpstreamError(_as_code(error.message), message)
     if error:
         return error
-    message, reason = _first_message(body, "message"), read_code(body.get("reason"))
     if message or reason:
         code = reason or _first_code(body, "error_code", "code")
         return UpstreamError(code or FALLBACK_CODE, message or NO_REASON)
@@ -143,6 +147,10 @@ def read_refusal(status: int, document: object) -> UpstreamError:
         return UpstreamError(code or FALLBACK_CODE, _first_message(envelope, "message") or NO_REASON)
     detail = _first_message(body, "detail")
     return UpstreamError(FALLBACK_CODE, detail or f"the upstream answered {status} and gave no reason")
+
+
+def _as_code(text: str) -> str:
+    return text if _WORD.fullmatch(text) else FALLBACK_CODE
 
 
 def _first_code(fields: Mapping[str, object], *names: str) -> str:

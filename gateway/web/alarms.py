@@ -69,6 +69,7 @@ ALERTS: Final = {
     "SubscriberFails": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/endpoints"),
     "DeliveriesOverdue": Alert(Severity.TICKET, Fault.US, "/ops/queue?role=deliver"),
     "DeadLetters": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/deliveries"),
+    "ResultsUncopied": Alert(Severity.PAGE, Fault.US, "/ops/queue?role=mirror"),
     "RedisNearlyFull": Alert(Severity.TICKET, Fault.US),
     "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
     "ClockSkew": Alert(Severity.TICKET, Fault.US),
@@ -84,7 +85,8 @@ class Figures:
     `queue_tenant`. `due_seconds`: of deliveries to subscribers that are not paused. `failing`: the
     subscribers that have failed longest, of `failing_total`. `unknown_statuses`: words for a task's state
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of inline
-    media, divided by those that must stay free; None if unknown."""
+    media, divided by those that must stay free; None if unknown. `dying`: files of results that are not
+    copied and whose address is soon taken to be dead."""
 
     durable: bool | None
     paused: bool
@@ -108,6 +110,7 @@ class Figures:
     skew_seconds: float
     unknown_statuses: Mapping[str, float] = field(default_factory=dict)
     disk_headroom: float | None = None
+    dying: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,9 @@ def _queues(now: Figures) -> Iterator[Alarm]:
         yield _alarm("DeliveriesOverdue", f"a due webhook has waited for {waited}: too few workers")
     if now.dead > 0:
         yield _alarm("DeadLetters", f"{now.dead} webhooks are dead letters")
+    if now.dying > 0:
+        files = "1 file of a result is" if now.dying == 1 else f"{now.dying} files of results are"
+        yield _alarm("ResultsUncopied", f"{files} not copied, and the upstream's address dies soon")
 
 
 def _subscribers(now: Figures) -> Iterator[Alarm]:

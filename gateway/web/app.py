@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -20,15 +20,19 @@ from gateway.callbacks.journal import Journal, replay
 from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
+from gateway.doors import JOBS
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.local.shared_memory import Shared
+from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
+from gateway.store.located import locator_of
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream import dialects
-from gateway.web.api.routes import API
+from gateway.web.api.routes import API, OF_JOBS
 from gateway.web.disk_watermark import DiskGauge
+from gateway.web.doors.routes import OF_DOORS
 from gateway.web.http import problems
 from gateway.web.http.assets import Assets
 from gateway.web.http.bodies import ByteBudget
@@ -37,8 +41,8 @@ from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.key_watch import KeyWatch
-from gateway.web.openapi import document, swagger_ui
-from gateway.web.operation import routes
+from gateway.web.openapi import document, door_documents, swagger_ui
+from gateway.web.operation import Operation, routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
@@ -51,20 +55,25 @@ from gateway.web.streams.hub import Streams
 from gateway.web.streams.keepalive import KeepAlive
 
 _THREADS: Final = 64
+#: Requests by the links of one job. A player asks for a video in a few parts.
+_LINKS: Final = (10.0, 100)
 Handler = Callable[[Request], Awaitable[Response]]
 _TESTS_AT_ONCE: Final = 50
 #: Requests for the metrics of one client address: per second, and at once.
 _METRICS: Final = (5.0, 50)
+#: Requests for one upload at its signed address: per second, and at once.
+_FETCHES: Final = (50.0, 500)
 
 
 def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
     """The application. It starts and runs without Redis; requests that need Redis get 503 meanwhile.
     `shared`: with the other processes of this gateway."""
     shared = shared or Shared()
-    operations = routes([*API, *OPS])
+    operations = routes(opened(settings.doors))
     served: list[BaseRoute] = [
         *operations,
         _route("/openapi.json", GET=document.show_document),
+        *(_route(door_documents.path_of(door), GET=door_documents.show(door)) for door in _others(settings)),
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", Assets(directory=ASSETS)),
@@ -100,13 +109,24 @@ def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
     return app
 
 
+def opened(doors: Collection[str]) -> list[Operation]:
+    """All operations, without those of doors that are closed."""
+    ours = [one for one in API if JOBS in doors or one not in OF_JOBS]
+    return [*ours, *OPS, *(one for door, rows in OF_DOORS.items() if door in doors for one in rows)]
+
+
+def _others(settings: Settings) -> list[str]:
+    """The open doors but our own."""
+    return [door for door in OF_DOORS if door in settings.doors]
+
+
 @contextlib.asynccontextmanager
 async def _open_state(
     settings: Settings, request_counts: RequestCounts, shared: Shared
 ) -> AsyncIterator[State]:
     """What the handlers share, with everything that runs in the background."""
     names = NameService.for_attempts(settings.delivery_timeout_seconds)
-    guard = await open_guard(settings, names)
+    guard = await open_guard(settings, names, locator_of(settings.redis_url).places)
     dialect = dialects.make(settings.upstream_dialect)
     async with (
         open_resources(settings, retries=1, shared=shared) as resources,
@@ -121,6 +141,9 @@ async def _open_state(
         memory = await begin(MemoryGauge(resources.redis, settings.memory_watermark, clock))
         disk = await begin(DiskGauge(resources.media, clock))
         journal = await begin(_journal(settings, resources))
+        location = settings.media_location()
+        tending = asyncio.create_task(tend(resources.media, location, resources.environment.clock))
+        opened.push_async_callback(cancel_all, tending)
         await begin(KeyUsageRecorder(resources.client_keys))
         key_watch = await begin(KeyWatch(resources.client_keys, resources.environment.now_ms))
         sending = Deliverer(
@@ -138,6 +161,8 @@ async def _open_state(
                 settings.tenant_request_rate, settings.tenant_request_burst, clock, "requests", shared.times
             ),
             metrics=Rate(*_METRICS, clock, "metrics", shared.times_of_strangers),
+            fetches=Rate(*_FETCHES, clock, "fetches", shared.times),
+            links=Rate(*_LINKS, clock, "links", shared.times_of_strangers),
             shared=shared,
             budget=ByteBudget(held=shared.held),
             journal=journal,

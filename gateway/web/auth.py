@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from typing import Final
 
 from starlette.requests import Request
@@ -16,11 +17,12 @@ _NO_SECRET: Final = digest_of("")
 _SEND: Final = "send Authorization: Bearer with a key of this service, vgw_..."
 
 
-async def require(request: Request, *scopes: Scope) -> Key:
-    """The request's key. Raises Unauthenticated (no key, or an unknown, revoked or expired one), or
-    ScopeMissing with the first of `scopes` if it has none of them."""
+async def require(request: Request, *scopes: Scope, schemes: Collection[bytes] = (b"bearer",)) -> Key:
+    """The request's key. `schemes`: of the header Authorization, in lower case. Raises Unauthenticated (no
+    key, or an unknown, revoked or expired one), or ScopeMissing with the first of `scopes` if it has none of
+    them."""
     scheme, _, text = headers_of(request).get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer":
+    if scheme.lower() not in schemes:
         raise Unauthenticated(_SEND)
     key = await key_of(state_of(request), text.decode("latin-1"))
     if key.scopes.isdisjoint(scopes):

@@ -21,7 +21,8 @@ _STALE_SECONDS: Final = 10.0
 class DiskGauge:
     """`async with gauge:` reads the disk once a second; `check` uses the last reading.
 
-    With less free than needed, jobs with inline media are refused. With less than half of it, all jobs are.
+    With less free than needed, jobs with inline media are refused. With less than half of it, all jobs are. A
+    bucket has no known limit and closes nothing.
     """
 
     def __init__(self, media: MediaStore, monotonic: Callable[[], float]) -> None:

@@ -30,9 +30,10 @@ class State:
     media have room for new jobs. `deliverer`: sends test events. `keep_alive`: wakes waiting clients
     regularly. `streams`: the open event streams. `key_watch`: tells waiting clients that their key has ended.
     `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
-    them, of each client address. `journal`: stores callbacks while Redis is down, if configured. `budget`:
-    memory for bodies. `shared`: with the other processes of this gateway. `held`: what tenants hold in all
-    of them. `stopping`: set when the process shuts down, so that waiting clients get an answer."""
+    them, of each client address; `fetches`: of each upload at its signed address. `journal`: stores
+    callbacks while Redis is down, if configured. `budget`: memory for bodies. `shared`: with the other
+    processes of this gateway. `held`: what tenants hold in all of them. `stopping`: set when the process
+    shuts down, so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -47,6 +48,8 @@ class State:
     login_limits: LoginLimits
     requests: Rate
     metrics: Rate
+    fetches: Rate
+    links: Rate
     shared: Shared
     budget: ByteBudget
     journal: Journal | None = None

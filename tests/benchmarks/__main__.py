@@ -15,7 +15,10 @@ from rich.console import Console
 
 from tests.benchmarks import (
     callbacks,
+    content,
+    copies,
     fanout,
+    inline_files,
     intake,
     large_posts,
     million,
@@ -23,6 +26,7 @@ from tests.benchmarks import (
     recovery_seconds,
     report,
     up,
+    uploads,
     waiters,
 )
 from tests.benchmarks.figures import Found, Target, found_in
@@ -32,6 +36,9 @@ Part = Callable[[], Found]
 PARTS: dict[str, Part] = {
     "intake": intake.measure,
     "posts": large_posts.measure,
+    "uploads": uploads.measure,
+    "content": content.measure,
+    "inline": inline_files.measure,
     "pipeline": pipeline.measure,
     "latency": fanout.latency,
     "hung": fanout.hung,
@@ -39,6 +46,7 @@ PARTS: dict[str, Part] = {
     "recovery": fanout.recovery,
     "recovery_seconds": lambda: found_in(recovery_seconds.measure()),
     "depth": million.depth,
+    "copies": copies.measure,
 }
 #: Only when they are named.
 MORE: dict[str, Part] = {
@@ -51,6 +59,11 @@ TARGETS = {
     "intake_ratio": Target(">=", 0.75),
     "intake_p99_ratio": Target("<=", 1.5),
     "livez_p99_ms_beside_large_posts": Target("<=", 50),
+    "upload_mb_per_second": Target(">=", 0.5),
+    "upload_rss_mb": Target("<", 150),
+    "content_first_byte_ms": Target("<", 20),
+    "inline_ratio": Target(">=", 0.5),
+    "livez_p99_ms_beside_inline": Target("<=", 50),
     "pipeline_ratio": Target(">=", 0.5),
     "pipeline_jobs_per_second": Target(">=", 400),
     "callback_to_webhook_p99_ratio": Target("<=", 3),
@@ -76,6 +89,7 @@ TARGETS = {
     "waiters_told_p99_ms": Target("<", 100),
     "fairness_position_of_last": Target("<=", 40),
     "up_ready_seconds": Target("<", 3),
+    "mirror_ratio": Target(">=", 0.5),
 }
 RESULT = Path(".bench/latest.json")
 

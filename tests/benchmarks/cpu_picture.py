@@ -45,7 +45,7 @@ _RULES = tuple(
         (r"/workers/(arq_worker|dispatcher)\.py", STORE),
         (r"/gateway/(generation/|strict_json|intake|urls|web/auth/)|/gateway/store/admission\.py", CHECKS),
         (r"/site-packages/pydantic", CHECKS),
-        (r"/gateway/(store/|jobs|events|settlement|job_view|endpoints|callbacks/|resolution)", RECORDS),
+        (r"/gateway/(store/|jobs|events|settlement|views/|endpoints|callbacks/|resolution)", RECORDS),
         (r"/workers/", RECORDS),
         (r"/gateway/web/|/site-packages/(starlette|uvicorn|httptools)/", SERVER),
     )

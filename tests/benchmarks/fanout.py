@@ -26,7 +26,7 @@ from gateway.delivery import signing
 from gateway.delivery.secrets import endpoint_secret
 from gateway.endpoints import Endpoint
 from gateway.jobs import Job, rfc3339
-from gateway.store import keys
+from gateway.store import event_bodies, keys
 from tests.benchmarks.figures import Figure, Found, over_floor, p99_ms, quantile
 from tests.benchmarks.paced import paced
 from tests.benchmarks.sink import Sink, first_of
@@ -266,8 +266,8 @@ async def _posts(ground: Ground, jobs: Sequence[Job]) -> bytes:
     by_tenant = {endpoint.tenant: endpoint for endpoint in ground.endpoints}
     async with resources.redis.pipeline(transaction=False) as pipe:
         for job in jobs:
-            pipe.hget(keys.event(event_of(job)), "body")
-        bodies: list[str] = await pipe.execute()
+            pipe.hgetall(keys.event(event_of(job)))
+        bodies = [(event_bodies.load(fields) or b"").decode() for fields in await pipe.execute()]
     lines = []
     for job, body in zip(jobs, bodies, strict=True):
         endpoint = by_tenant[job.tenant]

@@ -1,10 +1,12 @@
 """The floor under POST /v1/jobs: Starlette, the same request model, and one script of three writes.
 
-No authentication, no idempotency, no lanes, no events: what any intake would have to do at the least.
+No authentication, no idempotency, no lanes, no events: what any intake would have to do at the least. The
+floor under posts with files, `/parsed`, parses the JSON and does nothing else.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 
@@ -37,10 +39,20 @@ def create_app() -> Starlette:
         await script(keys=["floor:job:" + job_id, "floor:queue", "floor:counts"], args=[body, 1])
         return Response(orjson.dumps({"id": job_id, "status": "queued"}), 202, media_type="application/json")
 
+    async def parse(request: Request) -> Response:
+        json.loads(await request.body())
+        return Response(b"{}", 202, media_type="application/json")
+
     async def healthz(_: Request) -> Response:
         return Response()
 
-    return Starlette(routes=[Route("/v1/jobs", accept, methods=["POST"]), Route("/healthz", healthz)])
+    return Starlette(
+        routes=[
+            Route("/v1/jobs", accept, methods=["POST"]),
+            Route("/parsed", parse, methods=["POST"]),
+            Route("/healthz", healthz),
+        ]
+    )
 
 
 if __name__ == "__main__":

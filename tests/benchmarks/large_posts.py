@@ -43,7 +43,7 @@ async def _measure(port: int, keys: Sequence[str]) -> Found:
     alone, beside, took = [], [], []
     for number in range(ROUNDS + 1):
         quiet = await _asked(port, asyncio.sleep(_ALONE_SECONDS))
-        times, run = await _while_posting(port, posts)
+        times, run = await while_posting(port, posts)
         if number:  # the first round warms up
             alone.append(p99_ms([seconds for _, seconds in quiet]))
             beside.append(p99_ms(times))
@@ -54,11 +54,11 @@ async def _measure(port: int, keys: Sequence[str]) -> Found:
     )
 
 
-def large_body() -> bytes:
-    """A job with two pictures of noise, `BODY_BYTES` long."""
-    spare = BODY_BYTES - len(_body([b"", b""], ""))
+def large_body(size: int = BODY_BYTES) -> bytes:
+    """A job with two pictures of noise, `size` bytes long."""
+    spare = size - len(_body([b"", b""], ""))
     pictures = [_noise(spare // 2 // 4 * 3) for _ in range(2)]
-    padding = "x" * (BODY_BYTES - len(_body(pictures, "")))
+    padding = "x" * (size - len(_body(pictures, "")))
     return _body(pictures, padding)
 
 
@@ -76,9 +76,12 @@ def _noise(most: int) -> bytes:
     return file.getvalue()
 
 
-async def _while_posting(port: int, posts: Sequence[bytes]) -> tuple[list[float], dict[str, float]]:
-    """Seconds that GETs took while the posts were under way; the run of the load client."""
-    posting = asyncio.create_task(asyncio.to_thread(bench.load, port, POSTS, 0, posts))
+async def while_posting(
+    port: int, posts: Sequence[bytes], seconds: float = 0
+) -> tuple[list[float], dict[str, float]]:
+    """Seconds that GETs took while the posts were under way; the run of the load client. Every connection
+    sends its posts for `seconds`, and at least one."""
+    posting = asyncio.create_task(asyncio.to_thread(bench.load, port, POSTS, seconds, posts))
     asked = await _asked(port, posting)
     run = posting.result()
     if run["bad"]:

@@ -74,6 +74,34 @@ def test_media_and_the_append_only_file_can_be_put_on_filesystems_of_their_own()
     assert "\n#VIDU_GATEWAY_REDIS=/" in example
 
 
+def test_files_are_on_the_volume_unless_a_media_url_leads_elsewhere() -> None:
+    """A setting in the image or in compose.yaml would contradict a GATEWAY_MEDIA_URL of .env."""
+    final = (ROOT / "Dockerfile").read_text().rsplit("\nFROM ", 1)[1]
+    service = compose("compose.yaml")["services"]["gateway"]
+    [(_, mounted)] = [volume.rsplit(":", 1) for volume in service["volumes"]]
+    [workdir] = re.findall(r"^WORKDIR (.+)$", final, re.MULTILINE)
+    assert f"{workdir}/{Settings.model_fields['blob_dir'].default}" == mounted
+    assert "GATEWAY_BLOB_DIR" not in final
+    assert not {"GATEWAY_BLOB_DIR", "GATEWAY_MEDIA_URL"} & set(service["environment"])
+    assert "working_dir" not in service
+
+
+def test_with_a_bucket_both_processes_have_it_and_write_on_the_volume_meanwhile() -> None:
+    services = compose("compose.s3.yaml")["services"]
+    assert set(services) == {"gateway", "workers"}
+    for service in services.values():
+        assert service["environment"].keys() == {"GATEWAY_MEDIA_URL", "TMPDIR"}
+        assert service["environment"]["TMPDIR"] == "/var/lib/vidu-gateway/blobs"
+
+
+def test_what_is_linked_to_can_be_opened_by_the_published_ports() -> None:
+    found = compose("compose.sandbox.yaml")
+    [port] = compose("compose.yaml")["services"]["gateway"]["ports"]
+    for name in ("gateway", "workers"):
+        base = found["services"][name]["environment"]["GATEWAY_CLIENT_URL"]
+        assert base == f"http://{port.rpartition(':')[0]}"
+
+
 def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> None:
     for name in ("compose.yaml", "compose.sandbox.yaml"):
         for service in compose(name)["services"].values():

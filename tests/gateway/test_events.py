@@ -8,10 +8,11 @@ import orjson
 import pytest
 
 from gateway import events
+from gateway.assets import Asset, AssetState, Variant
 from gateway.events import EVENT_OF, EventType
-from gateway.job_view import public
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
 from gateway.lifecycle import FINAL, JobState
+from gateway.views.job import public
 from tests.gateway.store.conftest import new_job
 
 JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, finished_at=1_795_334_400_007)
@@ -19,7 +20,7 @@ JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, fin
 
 def test_every_final_state_is_told_and_no_other() -> None:
     assert set(EVENT_OF) == FINAL
-    steps = {EventType.QUEUED, EventType.SUBMITTED}
+    steps = {EventType.QUEUED, EventType.SUBMITTED, EventType.MIRRORED}
     assert set(EVENT_OF.values()) == set(EventType) - {EventType.LATE_RESULT} - steps
 
 
@@ -27,6 +28,30 @@ def test_whoever_makes_the_event_again_makes_the_same_one() -> None:
     first, second = events.make(JOB, "order 7"), events.make(replace(JOB), "order 7")
     assert first == second
     assert first.id == "evt_01M81JHAW84EGFGT4ZRK7P4HYT_completed"
+
+
+def test_the_event_is_the_same_however_far_the_copies_are() -> None:
+    pending = Asset(AssetState.PENDING, "https://up/v", dies_at=7)
+    stored = replace(pending, state=AssetState.STORED, tries=2, key="results/a/v.mp4", size=9, sha256="ab")
+    first = events.make(replace(JOB, assets={Variant.VIDEO: pending}), None)
+    assert events.make(replace(JOB, assets={Variant.VIDEO: stored}), None) == first
+    assert orjson.loads(first.body)["data"]["assets"]["video"]["state"] == "pending"
+
+
+def test_the_addresses_in_an_event_begin_with_the_gateway_s_own() -> None:
+    job = replace(JOB, output=[{"content": [{"type": "video", "url": "https://up/v"}]}])
+    for made in (
+        events.make(job, None, "https://gateway.example.com"),
+        events.make(job, "x" * 16_385, "https://gateway.example.com"),
+    ):
+        [item] = orjson.loads(made.body)["data"]["output"][0]["content"]
+        assert item["stable_url"] == f"https://gateway.example.com/v1/jobs/{JOB.id}/content?variant=video"
+
+
+def test_a_step_shows_no_asset_that_came_later() -> None:
+    job = replace(JOB, assets={Variant.VIDEO: Asset(AssetState.PENDING, "https://up/v")})
+    for kind in (EventType.QUEUED, EventType.SUBMITTED):
+        assert orjson.loads(events.make_step(job, kind, None).body)["data"]["assets"] == {}
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -42,7 +67,7 @@ def test_the_body_is_type_timestamp_and_the_job_as_a_get_shows_it() -> None:
     assert orjson.loads(event.body) == {
         "type": "job.completed",
         "timestamp": "2026-11-22T08:00:00.007Z",
-        "data": orjson.loads(orjson.dumps(public(JOB, payload="order 7"))),
+        "data": orjson.loads(orjson.dumps(public(JOB, client_url="", payload="order 7"))),
     }
     assert (event.job_id, event.tenant, event.created_at) == (JOB.id, "acme", JOB.finished_at)
 

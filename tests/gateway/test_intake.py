@@ -27,7 +27,8 @@ from gateway.errors import (
 )
 from gateway.generation import Limits, inspection
 from gateway.generation.media import InlineMedia
-from gateway.intake import UPSTREAM_BODY_BYTES, JobOptions
+from gateway.generation.upstream_body import UPSTREAM_BODY_BYTES
+from gateway.intake import JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
@@ -133,9 +134,9 @@ async def test_a_large_body_is_checked_while_the_loop_serves_others(
     served = threading.Event()
     checked = intake._parse
 
-    def check(raw: bytes, limits: Limits) -> Any:
+    def check(raw: bytes, limits: Limits, read: intake.Read) -> Any:
         assert served.wait(30)
-        return checked(raw, limits)
+        return checked(raw, limits, read)
 
     monkeypatch.setattr(intake, "_parse", check)
     checking = asyncio.create_task(resources.intake.check(encoded(payload="x" * 300_000), "acme"))
@@ -149,11 +150,11 @@ async def test_large_bodies_are_checked_one_at_a_time(
 ) -> None:
     checked, held = intake._parse, threading.Lock()
 
-    def check(raw: bytes, limits: Limits) -> Any:
+    def check(raw: bytes, limits: Limits, read: intake.Read) -> Any:
         assert held.acquire(blocking=False)
         time.sleep(0.01)
         held.release()
-        return checked(raw, limits)
+        return checked(raw, limits, read)
 
     monkeypatch.setattr(intake, "_parse", check)
     raw = encoded(payload="x" * 300_000)

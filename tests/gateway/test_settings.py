@@ -14,6 +14,7 @@ from gateway import settings as settings_module
 from gateway import variables
 from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
+from gateway.media.location import location_of
 from gateway.settings import Settings, load
 from gateway.store.client import connection_pool
 from tests.conftest import KEYRING
@@ -53,6 +54,8 @@ def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("MEDIA_URL", "/srv/media"),
+        ("MEDIA_URL", "s3://key:secret@media/prefix"),
         ("UPSTREAM_PROXY", "https://proxy.test:3128"),
         ("UPSTREAM_PROXY", "proxy.test:3128"),
         ("REDIS_URL", "127.0.0.1:6379"),
@@ -89,6 +92,8 @@ def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name
         ("DELIVERY_SCHEDULE_SECONDS", "5,soon"),
         ("DELIVERY_SCHEDULE_SECONDS", "5,-1"),
         ("DELIVERY_OVERLOAD_SECONDS", "-1"),
+        ("DOORS", "jobs,vtrixx"),
+        ("DOORS", ""),
         ("LEASE_SECONDS", "0"),
         ("LEASE_SECONDS", "inf"),
         ("LOG_LEVEL", "chatty"),
@@ -164,6 +169,12 @@ def test_networks_and_schedules_are_lists_with_commas(monkeypatch: pytest.Monkey
     settings = load()
     assert settings.delivery_networks == ["10.0.0.0/8", "fd00::/8"]
     assert settings.delivery_schedule_seconds == [1.0, 2.5, 60.0]
+
+
+def test_doors_are_a_list_and_all_are_open_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().doors == ["jobs", "vtrix"]
+    monkeypatch.setenv("GATEWAY_DOORS", "vtrix")
+    assert load().doors == ["vtrix"]
 
 
 def test_a_base_url_loses_its_last_slash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +276,23 @@ def test_without_unknown_names_there_is_no_warning() -> None:
 def test_an_address_of_the_cluster_is_not_taken_for_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "tcp://10.0.0.1:8080")
     with pytest.raises(ConfigurationError, match=r"GATEWAY_PORT: .* set enableServiceLinks to false"):
+        load()
+
+
+def test_without_a_media_url_the_folder_is_that_of_the_older_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().media_location() == Path("blobs")
+    monkeypatch.setenv("GATEWAY_BLOB_DIR", "/srv/blobs")
+    assert load().media_location() == Path("/srv/blobs")
+    monkeypatch.setenv("GATEWAY_MEDIA_URL", "file:///srv/blobs")
+    assert load().media_location() == Path("/srv/blobs")
+
+
+@pytest.mark.parametrize("url", ["file:///srv/media", "s3://media/prefix"])
+def test_two_places_for_files_are_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("GATEWAY_MEDIA_URL", url)
+    assert load().media_location() == location_of(url)
+    monkeypatch.setenv("GATEWAY_BLOB_DIR", "/srv/blobs")
+    with pytest.raises(ConfigurationError, match=r"^GATEWAY_MEDIA_URL: .*remove GATEWAY_BLOB_DIR$"):
         load()
 
 

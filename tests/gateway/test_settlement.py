@@ -9,7 +9,6 @@ import pytest
 
 from gateway.dispatch import Role
 from gateway.environment import Environment
-from gateway.job_view import public
 from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.resources import Resources
@@ -18,7 +17,8 @@ from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.effects import AddToFields, BindTask, HoldSlot, PollAfter
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
-from tests.gateway.store.conftest import held, new_job
+from gateway.views.job import public
+from tests.gateway.store.conftest import held, new_job, stored_body
 
 HOOK = "https://client.example.com/hook"
 DONE = Snapshot(
@@ -50,14 +50,14 @@ async def fresh(resources: Resources, job: Job) -> Job:
 
 async def event_of(resources: Resources, job: Job) -> dict[str, object]:
     [delivery] = await resources.deliveries.of_job(job.id)
-    body = await resources.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    body = await stored_body(resources.redis, delivery.event_id)
     event: dict[str, object] = orjson.loads(body or "")
     return event
 
 
 def shown(job: Job, payload: str | None) -> object:
     """As a GET sends it."""
-    return orjson.loads(orjson.dumps(public(job, payload=payload)))
+    return orjson.loads(orjson.dumps(public(job, client_url="", payload=payload)))
 
 
 async def test_the_event_of_a_success_is_what_a_get_shows(resources: Resources) -> None:

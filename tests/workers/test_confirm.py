@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from gateway.dispatch import Role
 from gateway.errors import Notice
 from gateway.events import EventType
-from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState, Status
 from gateway.resources import Resources
@@ -19,7 +18,8 @@ from gateway.store.effects import AddToFields
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
-from tests.gateway.store.conftest import rung, store_parts
+from gateway.views.job import public
+from tests.gateway.store.conftest import rung, store_parts, stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
@@ -44,7 +44,7 @@ async def test_what_is_unusual_about_a_result_is_a_warning_of_the_job_and_of_its
     done = await rig.confirm(job, Found(completed(warnings=(about,))))
     assert done.warnings == [given, asdict(about)]
     [delivery] = await rig.deliveries(done)
-    body = await rig.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    body = await stored_body(rig.redis, delivery.event_id)
     assert orjson.loads(body or "")["data"]["warnings"] == done.warnings
 
 
@@ -187,9 +187,9 @@ async def test_the_event_s_bytes_are_made_of_what_a_get_shows(rig: Rig) -> None:
     await rig.confirm(job, Found(working(0.5)))
     done = await rig.confirm(job, Found(completed()))
     [delivery] = await rig.deliveries(done)
-    body = await rig.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    body = await stored_body(rig.redis, delivery.event_id)
     event = orjson.loads(body or "")
-    assert event["data"] == orjson.loads(orjson.dumps(public(done, payload="order 7")))
+    assert event["data"] == orjson.loads(orjson.dumps(public(done, client_url="", payload="order 7")))
     assert (event["type"], event["timestamp"]) == ("job.completed", event["data"]["finished_at"])
 
 

@@ -16,7 +16,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import DeliveryState
 from gateway.store import keys
 from tests.gateway.delivery.subscriber import Script, Subscriber, reply, subscriber
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import rung, stored_body
 from tests.workers.conftest import Rig
 
 
@@ -143,7 +143,7 @@ async def test_a_delivery_whose_last_attempt_failed_is_dead_and_kept(rig: Rig) -
     ticket = Ticket(Role.DELIVER, delivery.lane, delivery.id)
     assert await rig.due_in(Role.DELIVER, ticket) is None
     assert await slots_held(rig) == 0
-    assert await rig.redis.hget(keys.event(delivery.event_id), "body")  # type: ignore[misc]
+    assert await stored_body(rig.redis, delivery.event_id)
 
 
 async def test_an_endpoint_that_is_gone_is_disabled_and_what_it_is_owed_is_held(rig: Rig) -> None:

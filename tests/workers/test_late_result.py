@@ -11,12 +11,13 @@ import pytest
 from gateway.dispatch import Role
 from gateway.errors import Notice
 from gateway.events import EventType
-from gateway.job_view import public
 from gateway.jobs import Job, confirm_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Found, Inconclusive, Missing, Snapshot, TaskStatus
+from gateway.views.job import public
+from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
@@ -55,10 +56,10 @@ async def test_the_event_shows_the_job_with_its_late_result(rig: Rig) -> None:
     after = await rig.confirm(job, Found(completed(warnings=(about,))))
     assert [warning["code"] for warning in after.warnings] == ["output_url_unusual"]
     [late] = [one for one in await rig.deliveries(job) if one.event_type is EventType.LATE_RESULT]
-    body = await rig.redis.hget(keys.event(late.event_id), "body")  # type: ignore[misc]
+    body = await stored_body(rig.redis, late.event_id)
     event = orjson.loads(body or "")
     assert event["type"] == "job.late_result"
-    assert event["data"] == orjson.loads(orjson.dumps(public(after, payload="order 7")))
+    assert event["data"] == orjson.loads(orjson.dumps(public(after, client_url="", payload="order 7")))
     assert event["timestamp"] == event["data"]["late_result"]["at"]
 
 

@@ -12,6 +12,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.upstream.base import Accepted, Found, Unknown
+from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed
 from workers.step_events import StepEventCreator
@@ -29,7 +30,7 @@ async def types(rig: Rig, job: Job) -> list[EventType]:
 
 async def body(rig: Rig, job: Job, kind: EventType) -> dict[str, object]:
     name = f"evt_{job.id.removeprefix('job_')}_{kind.removeprefix('job.')}"
-    text = await rig.redis.hget(keys.event(name), "body")  # type: ignore[misc]
+    text = await stored_body(rig.redis, name)
     found: dict[str, object] = orjson.loads(text or "null")
     return found
 

@@ -3,16 +3,19 @@
 -- KEYS  job: its record
 -- ARGV  args, JSON: {name, tenant, state, fields = {bytes, event_bytes, media, or nil, ...}, ticket, idempotency,
 --       fingerprint, queue_max, bytes_max, media_max, deadline, priority, rate, burst, video = kind of video, step =
---       type of its event, deliver = limits, dispatch = {role = limits}, check_only}; payload: the client's own, or ""
+--       type of its event, deliver = limits, dispatch = {role = limits}, uploads = {id, ...} or nil, check_only};
+--       payload: the client's own, or ""
 --
 -- One durable step claims the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
 -- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`
--- and `media` are what quotas.lua counts for it. `check_only`: everything is checked and nothing is written.
+-- and `media` are what quotas.lua counts for it. `uploads`: those that it holds until it is finished. `check_only`:
+-- everything is checked and nothing is written.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
 -- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
--- with it} | {"limited", allowance}; allowance: as of `quotas.meter_rate`; queue position: as of `queue_position.of`
+-- with it} | {"upload", id of one that it may not use} | {"limited", allowance}; allowance: as of `quotas.meter_rate`;
+-- queue position: as of `queue_position.of`
 local job = KEYS[1]
 local args, payload = cjson.decode(ARGV[1]), ARGV[2]
 local claim
@@ -26,6 +29,9 @@ if args.idempotency then
   end
 end
 if redis.call('EXISTS', job) == 1 then return { 'replayed', args.name } end
+local now = call.now_ms()
+local unusable = args.uploads and uploads.first_unusable(args.uploads, args.tenant, now)
+if unusable then return { 'upload', unusable } end
 local own = redis.call('HMGET', P .. 'tenant:' .. args.tenant .. ':settings', 'queue_max', 'rate', 'burst')
 local own_queue_max, own_rate, own_burst = own[1], own[2], own[3]
 local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. args.tenant)
@@ -38,11 +44,10 @@ if args.bytes_max then
   if expected > args.bytes_max then return { 'heavy', expected } end
 end
 if media > 0 and args.media_max then
-  local with_it = media + (redis.call('HGET', quotas.usage_key(args.tenant), 'media') or 0)
+  local with_it = media + counters.get(quotas.usage_key(args.tenant), 'media')
   if with_it > args.media_max then return { 'media', with_it } end
 end
 
-local now = call.now_ms()
 local rate, burst = own_rate or args.rate or 0, own_burst or args.burst or 1
 local passes, allowance = quotas.meter_rate(args.tenant, 'jobs', rate, burst, now, args.check_only)
 if not passes then return { 'limited', allowance } end
@@ -50,9 +55,10 @@ if args.check_only then return { 'would_fit' } end
 if claim then redis.call('HSET', claim, 'job', args.name, 'fingerprint', args.fingerprint) end
 record.create(job, fields)
 quotas.count_new_job(args.tenant, added, media)
+if args.uploads then uploads.pin(args.uploads) end
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 records.count_state('job', args.state, 1)
-redis.call('HINCRBY', P .. 'tally', 'jobs_accepted', 1)
+log.tally('jobs_accepted')
 records.index_job(args.name, args.tenant, args.state)
 if args.deadline then redis.call('ZADD', P .. 'deadlines', args.deadline, args.name) end
 lanes.enter_soon('submit', args.ticket, now, false, args.priority)
@@ -65,6 +71,6 @@ for role, limits in pairs(args.dispatch) do dispatching.dispatch_role(role, limi
 local position = ''
 if not call.kept('dispatched')[args.ticket] then
   lanes.enter_now('submit')
-  position = queue_position.of(args.ticket, args.video or '', args.dispatch.submit.accounts, now)
+  position = queue_position.of(args.ticket, args.video or '', args.dispatch.submit.accounts, now, waiting + 1)
 end
 return { 'accepted', args.name, allowance, position }

@@ -23,8 +23,8 @@ local args, raw = cjson.decode(ARGV[1]), ARGV[2]
 local now = call.now_ms()
 
 local function poll_now()
-  lanes.set_due('confirm', account_slots.confirm_ticket(args.name), now)
-  dispatching.dispatch(args.dispatch, now)
+  lanes.set_due('confirm', account_slots.confirm_ticket(args.name), now, now)
+  dispatching.dispatch_changed(args.dispatch, now)
 end
 
 -- Applies one of `accepted`, `seen`, `rollback` and `rebuilt` to the job, and writes `fields`.
@@ -46,7 +46,7 @@ end
 local function note_rollback(outcome)
   records.quarantine(now, outcome, args, raw)
   log.ops_event(now, 'rollback_seen', 'job', args.name, 'tenant', args.tenant, 'epoch', args.epoch)
-  redis.call('HINCRBY', P .. 'tally', 'rollback_seen|' .. outcome, 1)
+  log.tally('rollback_seen|' .. outcome)
 end
 
 -- Redis acknowledged this job but does not know it, so it was rolled back. Rebuilds what is known of the job.
@@ -65,7 +65,7 @@ end
 -- uncertain, and the other job is polled too.
 local function is_crossed()
   local task = args.task
-  local owner = redis.call('GET', P .. 'task:' .. task)
+  local owner = tasks.owner_of(task)
   local answered = record.get(key, 'answered:' .. args.epoch)
   local foreign = owner and owner ~= args.name
   if not foreign and (not answered or answered == task) then return false end
@@ -73,7 +73,7 @@ local function is_crossed()
   log.ops_event(now, 'task_claimed_twice', 'task', task, 'job', args.name, 'owner', owner or '')
   if foreign and owner ~= tasks.NOBODY then
     if not answered then tasks.contest(task, owner, args.final, args.retention_ms, now) end
-    lanes.set_due('confirm', account_slots.confirm_ticket(owner), now)
+    lanes.set_due('confirm', account_slots.confirm_ticket(owner), now, now)
   end
   return true
 end
@@ -144,10 +144,9 @@ local function take_in()
 end
 
 records.note_callback_path(now, args.gap_ms)
-for _, name in ipairs(args.tally) do redis.call('HINCRBY', P .. 'tally', name, 1) end
+for _, name in ipairs(args.tally) do log.tally(name) end
 local outcome = take_in()
 if record.get(key, 'state') then
   records.note_history(key, now, 'event', 'callback', 'effect', outcome, 'epoch', args.epoch, 'hint', args.hint)
 end
-quotas.write_counted_bytes()
 return outcome

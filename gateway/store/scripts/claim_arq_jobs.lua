@@ -66,9 +66,14 @@ local function begin(ticket, number, key)
   return { result.outcome, result.before, result.after, moved and record.all(key) or {} }
 end
 
+local function parts_of(name)
+  local ticket, number = string.match(name, ':%a+:([^|]+|.+):(%d+)$')
+  return ticket, number
+end
+
 -- One damaged record must not stop the others: the error is not raised here, but when the worker begins that job alone.
 local function begin_if_sound(name)
-  local ticket, number = string.match(name, ':%a+:([^|]+|.+):(%d+)$')
+  local ticket, number = parts_of(name)
   if not ticket then return false end
   local key = P .. terms.record .. string.sub(ticket, string.find(ticket, '|', 1, true) + 1)
   local went_well, begun = pcall(begin, ticket, number, key)
@@ -78,12 +83,21 @@ local function begin_if_sound(name)
   return false
 end
 
+local function read_dispatches(found)
+  local tickets, role = {}, terms.role or terms.transition.guard.holder.role
+  for at = 1, #found, 2 do tickets[#tickets + 1] = parts_of(found[at]) end
+  if #tickets > 0 then lanes.read_dispatches(role, tickets) end
+end
+
 local found, answer = take(), {}
+if terms then read_dispatches(found) end
 for at = 1, #found, 2 do
   answer[#answer + 1] = found[at]
   answer[#answer + 1] = found[at + 1]
   answer[#answer + 1] = terms and begin_if_sound(found[at])
 end
 -- The claimed jobs must reach their worker, whatever stops others: the next tick reports what does.
-if terms and terms.transition and #found > 0 then pcall(dispatching.dispatch, terms.transition.dispatch, now) end
+if terms and terms.transition and #found > 0 then
+  pcall(dispatching.dispatch_changed, terms.transition.dispatch, now)
+end
 return answer

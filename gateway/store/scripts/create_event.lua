@@ -15,9 +15,8 @@ if not lanes.is_newest_dispatch(holder.role, holder.ticket, holder.number) then 
 local made = 0
 if args.owed and redis.call('EXISTS', event) == 0 then
   records.owe_event(args.owed, event_body)
-  quotas.write_counted_bytes()
   made = 1
 end
 lanes.finish(holder.role, holder.ticket)
-dispatching.dispatch(args.dispatch, now)
+dispatching.dispatch_changed(args.dispatch, now)
 return made

@@ -8,5 +8,5 @@
 -- Returns {how many were dispatched, ms until time makes more work due, or -1 if it will not}
 local roles = cjson.decode(ARGV[1])
 local now = call.now_ms()
-local dispatched, more = dispatching.tick(roles, now)
-return { dispatched, more and 0 or dispatching.until_next(roles, now) }
+local dispatched, more, used = dispatching.tick(roles, now)
+return { dispatched, more and 0 or dispatching.until_next(used, now) }

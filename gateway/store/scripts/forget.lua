@@ -7,7 +7,7 @@
 -- Removes its record, payload and event stream, its events and deliveries, its idempotency key, and its entry in every
 -- index, `retention_ms` after it became final. A job with a pending delivery, or that is watched for a late result, is
 -- checked again in `again_ms`; so is any job if `later` is true. Everything is read before anything is removed, so that
--- a record that cannot be read raises an error and stays complete.
+-- a record that cannot be read raises an error and stays complete. The files of its copies are left to a sweep.
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
 local key = KEYS[1]
@@ -70,6 +70,7 @@ local published = {}
 for _, field in ipairs(redis.call('HKEYS', key)) do
   if string.sub(field, 1, 5) == 'told:' then published[#published + 1] = redis.call('HGET', key, field) end
 end
+local copies = assets.of(key)
 
 for epoch = 1, tonumber(record.get(key, 'epoch') or '0') do
   tasks.note_answered(name, epoch)
@@ -77,6 +78,7 @@ end
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
 quotas.add_usage(tenant, 'bytes', -(bytes or 0))
+assets.forget(tenant, name, copies)
 leave_indexes()
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 records.count_state('job', state, -1)

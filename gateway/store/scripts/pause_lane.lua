@@ -21,7 +21,7 @@ if pause ~= '' then
     if known.asked == pause.asked or (endless and same) then return 0 end
   end
 end
-lanes.pause(role, lane, till)
+lane_pauses.pause(role, lane, till)
 if pause ~= '' then
   local by = { at = now, by = pause.audit.by, reason = pause.reason, asked = pause.asked }
   redis.call('HSET', P .. role .. ':pauses', lane, cjson.encode(by))

@@ -23,5 +23,5 @@ elseif done then -- it became due while the worker polled: what the worker saw m
 else
   lanes.give_back(role, ticket, now, now + in_ms)
 end
-dispatching.dispatch(roles, now)
+dispatching.dispatch_changed(roles, now)
 return 1

@@ -86,7 +86,6 @@ for _, index in ipairs(indexes) do
 end
 table.sort(batch, function(one, other) return one.made < other.made end)
 for _, owed in ipairs(batch) do moved = moved + send_again(owed.id, owed.index) end
-quotas.write_counted_bytes()
 redis.call('HINCRBY', key, 'done', moved)
 redis.call('HSET', key, 'cursor', last + 1)
 if ended then over(args.done, '') end

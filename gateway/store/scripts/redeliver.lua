@@ -45,7 +45,6 @@ local function begin_round(delivery)
 end
 
 for at, delivery in ipairs(args.deliveries) do outcomes[at] = begin_round(delivery) end
-quotas.write_counted_bytes()
 if begun > 0 then
   if args.audit then log.write_audit(now, args.audit, 'number', begun) end
   dispatching.tick(args.transition.dispatch, now)

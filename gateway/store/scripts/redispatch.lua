@@ -17,5 +17,5 @@ local newest = redis.call('INCR', P .. role .. ':rings')
 redis.call('HSET', P .. role .. ':holders', ticket, newest)
 lanes.extend_lease(role, ticket, lease_ms, now)
 lanes.enqueue_at_arq(role, ticket, newest, now)
-redis.call('HINCRBY', P .. 'tally', 'leases_expired|' .. role, 1)
+log.tally('leases_expired|' .. role)
 return 1

@@ -21,6 +21,5 @@ if not released_at then
   record.set(job, { released_at = now })
   redis.call('ZADD', P .. 'unanswered', now, string.match(job, '[^:]+$') .. '|' .. epoch)
   records.note_history(job, now, 'event', 'released', 'epoch', epoch)
-  quotas.write_counted_bytes()
 end
 return 1

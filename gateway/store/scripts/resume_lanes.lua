@@ -11,7 +11,7 @@ local role, paused, roles, audit = ARGV[1], cjson.decode(ARGV[2]), cjson.decode(
 local now, resumed = call.now_ms(), 0
 for _, lane in ipairs(paused) do
   local changed
-  if role == 'deliver' then changed = circuit_breaker.reset(lane) else changed = lanes.resume(role, lane) end
+  if role == 'deliver' then changed = circuit_breaker.reset(lane) else changed = lane_pauses.resume(role, lane) end
   if changed then resumed = resumed + 1 end
 end
 if audit ~= '' and resumed > 0 then log.write_audit(now, cjson.decode(audit), 'number', resumed) end

@@ -48,12 +48,12 @@ keep_beside_lanes('caps', slots)
 local acted = #changed > 0
 if args.pause and args.pause ~= '' and not paused_at then
   redis.call('HSET', settings, 'paused_at', now, 'paused_by', args.by, 'paused_reason', args.pause)
-  lanes.pause('submit', tenant, '+inf')
+  lane_pauses.pause('submit', tenant, '+inf')
   log_and_audit('tenant_paused', 'reason', args.pause)
   acted = true
 elseif args.pause == '' and paused_at then
   redis.call('HDEL', settings, 'paused_at', 'paused_by', 'paused_reason')
-  lanes.resume('submit', tenant)
+  lane_pauses.resume('submit', tenant)
   log_and_audit('tenant_resumed')
   acted = true
 elseif not paused_at then

@@ -27,5 +27,4 @@ record.unset(job, 'claimed_at', 'claimed_epoch')
 tasks.note_answered(name, epoch)
 local why = marked and 'mark' or 'alone'
 records.note_history(job, call.now_ms(), 'event', 'task_trusted', 'task', task, 'epoch', epoch, 'why', why)
-quotas.write_counted_bytes()
 return 1

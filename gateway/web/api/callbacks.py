@@ -6,6 +6,7 @@ a valid token is also evidence that a task exists for that submission, whatever 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from gateway.errors import NotFound, StoreUnavailable, Unauthenticated
 from gateway.settings import Settings
 from gateway.store.base import Callback
 from gateway.upstream.base import Hint, TaskStatus
+from gateway.urls import MEDIA_TOKEN
 from gateway.web.http import bodies
 from gateway.web.http.answers import json_answer
 from gateway.web.http.problems import Refusal
@@ -33,6 +35,7 @@ _MAX_RAW_BYTES: Final = 64 * 1024
 _MAX_DISTRUSTED_BYTES: Final = 2 * 1024
 _BODY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5
+_MEDIA_TOKEN: Final = re.compile(MEDIA_TOKEN.pattern.encode())
 _FINAL: Final = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
 
 
@@ -52,7 +55,7 @@ async def receive(request: Request) -> Response:
         refused = refusal
     signature = _signature(state, request, token, ref)
     distrust = _distrust(state.resources.settings, signature)
-    raw = body.replace(token.encode(), b"[token]")[:_MAX_RAW_BYTES]
+    raw = _MEDIA_TOKEN.sub(b"[token]", body.replace(token.encode(), b"[token]"))[:_MAX_RAW_BYTES]
     tracer = state.resources.tracer
     trace = await state.resources.jobs.trace_of(ref.job_id) if tracer.on else None
     with tracer.span("callback", trace, {"job": ref.job_id, "tenant": ref.tenant}):

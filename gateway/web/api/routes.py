@@ -7,8 +7,10 @@ from typing import Final
 from gateway.events import EventType
 from gateway.generation import GenerationRequest
 from gateway.tenants import Scope
-from gateway.web.api import callbacks, events, jobs
+from gateway.web.api import callbacks, events, jobs, posting
+from gateway.web.api.content_routes import CONTENT
 from gateway.web.api.examples import JOB_EXAMPLES
+from gateway.web.api.upload_routes import UPLOADS
 from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, PUBLIC, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
@@ -34,8 +36,6 @@ _AGAIN: Final = {
         "schema": RETRY_AFTER["schema"],
     }
 }
-#: Options of a new job, sent as headers.
-_OPTIONS: Final = (jobs.START_DEADLINE, jobs.TOTAL_DEADLINE, jobs.ON_UNKNOWN, jobs.PRIORITY)
 JOBS: Final = (
     Operation(
         "POST", "/v1/jobs", "createJob", "Create a job", jobs.create,
@@ -48,7 +48,7 @@ JOBS: Final = (
         "comes, or 500 or 503, the job may have been accepted. Then send the same request again, with the "
         "same `Idempotency-Key`: it returns the job, or creates it. Without a key, look for the job with "
         "`GET /v1/jobs` before you post it again.",
-        headers=(jobs.IDEMPOTENCY_KEY, *_OPTIONS, jobs.PREFER),
+        headers=(posting.IDEMPOTENCY_KEY, *posting.OPTIONS, jobs.PREFER),
         hints={
             "wait": "to wait, send the header Prefer: wait=N",
             "dry_run": "to check a job without creating it, POST it to /v1/jobs/check",
@@ -63,7 +63,7 @@ JOBS: Final = (
         description="Checks the body and the options as `POST /v1/jobs` does. Nothing is stored or paid for. "
         "The upstream may still refuse the job, for a picture behind a URL for example, and the service may, "
         "if a quota or a rate of your tenant is used up.",
-        headers=_OPTIONS,
+        headers=posting.OPTIONS,
         body=GenerationRequest, examples=JOB_EXAMPLES, metered="checks",
     ),
     Operation(
@@ -168,4 +168,6 @@ CALLBACKS: Final = (
     ),
 )  # fmt: skip
 
-API: Final[tuple[Operation, ...]] = (*JOBS, *STREAMS, *WEBHOOKS, *CALLBACKS)
+API: Final[tuple[Operation, ...]] = (*JOBS, *CONTENT, *STREAMS, *UPLOADS, *WEBHOOKS, *CALLBACKS)
+#: What the door `jobs` opens. Everything else is for all doors.
+OF_JOBS: Final = (*JOBS, STREAMS[0])

@@ -22,6 +22,8 @@ ALL_BYTES: Final = 256 * 2**20
 TENANT_PART: Final = 4
 #: Bodies up to this size are not counted, so that large bodies never block an ordinary job.
 FREE_BYTES: Final = 65_536
+#: A larger body is put together in a thread, where it holds up nobody: `join` lets other threads run then.
+_LARGE_BYTES: Final = 2**20
 #: Every body may take this long, plus its size divided by SLOWEST_BYTES_PER_SECOND.
 FIRST_SECONDS: Final = 10.0
 SLOWEST_BYTES_PER_SECOND: Final = 256_000
@@ -137,7 +139,11 @@ async def read(
     except TimeoutError:
         raise too_slow(max(size, count), seconds) from None
     request.scope[BODY_READ] = True
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if len(chunks) == 1:
+        return chunks[0]
+    if count <= _LARGE_BYTES:
+        return b"".join(chunks)
+    return await asyncio.to_thread(b"".join, chunks)
 
 
 def seconds_for(size: int, most: float) -> float:

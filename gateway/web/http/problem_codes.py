@@ -33,6 +33,8 @@ FAULTS: Final = (
     *("not_an_object", "wire_form", "required", "wrong_type", "not_one_of", "out_of_range"),
     *("too_few", "too_many", "too_long", "blank", "unknown_model", "too_many_images_with_video"),
     *("off_peak_unavailable", "body_too_large", "not_yours_to_give"),
+    # files of results
+    *("result_not_ready", "variant_unavailable", "result_gone", "link_refused"),
     # URLs
     *("url_scheme", "url_characters", "url_userinfo", "url_host", "url_port", "url_fragment"),
     *("url_not_public", "address_refused"),
@@ -40,13 +42,30 @@ FAULTS: Final = (
     *("bare_base64", "media_type", "base64", "media_unknown", "media_type_mismatch", "media_unreadable"),
     *("media_truncated", "media_too_large", "media_too_small", "media_ratio", "animated_image"),
     *("clip_unreadable", "clip_without_video", "clip_too_long"),
+    # uploads
+    *("unknown_upload", "upload_misplaced", "upload_unreachable", "not_a_file"),
 )
 
 #: `limit` of a 429.
 LIMITS: Final = (
-    *("jobs", "checks", "webhook_changes", "requests"),  # rates
-    *("jobs_waiting", "stored_bytes", "inline_media_bytes"),  # quotas, which all processes share
-    *("open_waits", "open_streams", "large_bodies", "test_events", "inspections"),  # at once, per process
+    *("jobs", "checks", "webhook_changes", "uploads", "requests"),  # rates
+    *(
+        "jobs_waiting",
+        "stored_bytes",
+        "inline_media_bytes",
+        "stored_uploads",
+        "uploaded_bytes",
+    ),  # quotas, which all processes share
+    *(
+        "open_waits",
+        "open_streams",
+        "open_downloads",
+        "large_bodies",
+        "test_events",
+        "inspections",
+        "open_uploads",
+        "media_fetches",
+    ),  # at once, per process
 )
 
 #: `log[].outcome` of a delivery. Repeated here because importing their source would load an HTTP client.

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import errors
-from gateway.job_view import extensible, shape
+from gateway.views.shapes import extensible, shape
 from gateway.web.http.problem_codes import FAULTS, LIMITS, PROBLEM_TYPES
 from gateway.web.http.problem_types import URN, ProblemType
 

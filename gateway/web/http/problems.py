@@ -12,16 +12,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import errors
+from gateway.context import REQUEST
+from gateway.doors.base import Door
+from gateway.doors.base import Refusal as RefusedByDoor
 from gateway.errors import GatewayError, Problem
 from gateway.store.base import Allowance
 from gateway.web.http import problem_document
 from gateway.web.http.problem_document import MEDIA_TYPE, problem
-from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, ProblemType
+from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, URN, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
 _INTERNAL: Final = "this is our fault and was logged; no accepted job is lost"
 #: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
+#: Key in a request's scope: the door to which its route belongs, which words the error.
+DOOR: Final = "gateway.door"
 
 
 class Refusal(HTTPException):
@@ -60,6 +65,8 @@ def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]
     detail = _INTERNAL if problem_type is INTERNAL else str(error)
     if isinstance(error, errors.InvalidRequest):
         return problem_type, detail_of(error.problems), error.problems
+    if isinstance(error, errors.ContentRefused):
+        return problem_type, detail, (error.problem,)
     return problem_type, detail, ()
 
 
@@ -71,7 +78,8 @@ def detail_of(problems: Sequence[Problem]) -> str:
 
 
 def _retry_after(error: GatewayError) -> int | None:
-    return error.retry_after_seconds if isinstance(error, errors.LimitReached | errors.Unavailable) else None
+    waiting = errors.LimitReached | errors.Unavailable | errors.ResultNotReady
+    return error.retry_after_seconds if isinstance(error, waiting) else None
 
 
 def _limit(error: GatewayError) -> str | None:
@@ -98,7 +106,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
         headers |= rate_headers(error.allowance)
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="vidu-gateway"'
-    return _answer(request.scope, document_of(error), headers)
+    in_doubt = isinstance(error, errors.StoreUnavailable)
+    return _answer(request.scope, document_of(error), headers, in_doubt=in_doubt)
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
@@ -129,9 +138,29 @@ def refused(scope: Mapping[str, Any], fault: Problem) -> Response:
 
 
 def _answer(
-    scope: Mapping[str, Any], document: problem_document.Problem, headers: dict[str, str]
+    scope: Mapping[str, Any],
+    document: problem_document.Problem,
+    headers: dict[str, str],
+    *,
+    in_doubt: bool = False,
 ) -> Response:
+    """`in_doubt`: as of a door's `Refusal`."""
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
         # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
+    door: Door | None = scope.get(DOOR)
+    if door is not None:
+        status, body = door.refused(_refusal(document, in_doubt))
+        return Response(orjson.dumps(body), status, headers, "application/json")
     return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+
+
+def _refusal(document: problem_document.Problem, in_doubt: bool) -> RefusedByDoor:
+    return RefusedByDoor(
+        document["status"],
+        document["type"].removeprefix(URN),
+        document["detail"],
+        [Problem(one["param"], one["code"], one["message"]) for one in document["errors"]],
+        REQUEST.get(),
+        in_doubt,
+    )

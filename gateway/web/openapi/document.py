@@ -23,7 +23,10 @@ from gateway.web.schemas import jobs
 
 #: Schemas of webhooks and errors, which no operation refers to.
 _OF_NO_OPERATION: Final = (jobs.Event, jobs.TestEvent, jobs.Gap, jobs.Problem)
-_TAGS: Final = ("jobs", "endpoints", "webhooks", "callbacks", "operators", "operations")
+SECURITY: Final[Document] = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key of this service, `vgw_...`."}
+}
+_TAGS: Final = ("jobs", "uploads", "endpoints", "webhooks", "callbacks", "operators", "operations")
 _DESCRIPTION: Final = """\
 Video generation from reference images, as jobs. An accepted job is never lost, is paid for at most once, and
 ends with a signed webhook.
@@ -42,8 +45,8 @@ problems that are shown only after those of the first answer are fixed. A field 
 get new values: accept any.
 
 A 429 names its `limit`. Rates of your tenant: jobs (a job counts when it is accepted, so a refused one is
-free), checks and webhook changes (these count before they are validated). All other requests have a rate in
-each gateway process.
+free), checks, uploads and webhook changes (these count before they are validated). All other requests have a
+rate in each gateway process.
 
 """
 
@@ -80,12 +83,6 @@ def document() -> Document:
             "schemas": definitions["$defs"],
             "responses": problems(),
             "headers": HEADERS,
-            "securitySchemes": {
-                "key": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "A key of this service, `vgw_...`.",
-                }
-            },
+            "securitySchemes": SECURITY,
         },
     }

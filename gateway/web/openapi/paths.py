@@ -13,7 +13,7 @@ from gateway.web.http.answers import BYTES, JSON_LINES
 from gateway.web.http.params import Param
 from gateway.web.openapi.headers import references, shows_rate
 from gateway.web.operation import Document, Operation, Reply
-from gateway.web.schemas import deliveries, jobs, ops, tenants
+from gateway.web.schemas import deliveries, jobs, ops, tenants, uploads
 
 REFERENCE: Final = "#/components/schemas/{model}"
 _OF_EVERY_KEYED: Final = (400, 401, 403, 405, 429, 500, 503)
@@ -32,10 +32,12 @@ _PATH_PATTERNS: Final = {
     "endpoint_id": jobs.ENDPOINT_ID,
     "delivery_id": deliveries.DELIVERY_ID,
     "recovery_id": deliveries.RECOVERY_ID,
+    "upload_id": uploads.UPLOAD_ID,
     "token": "^[A-Za-z0-9_.-]{1,250}$",
     "tenant": ops.TENANT,
     "account": ops.TENANT,
     "key_id": tenants.KEY_ID,
+    "model": "^[A-Za-z0-9._-]{1,64}$",
 }
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 
@@ -57,7 +59,7 @@ def _described(operation: Operation) -> Document:
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag or _TAGS[operation.scopes[0]]],
-        "security": [{"key": []}] if operation.scopes else [],
+        "security": _security(operation),
         "responses": {**replies, **_problems(operation)},
     }
     if description := _description(operation):
@@ -66,6 +68,11 @@ def _described(operation: Operation) -> Document:
     parameters += [parameter(param, "header") for param in operation.headers]
     if parameters:
         made["parameters"] = parameters
+    if operation.content:
+        made["requestBody"] = {
+            "required": operation.body_required,
+            "content": {kind: {"schema": schema} for kind, schema in operation.content.items()},
+        }
     if operation.body is not None:
         content = {"schema": _schema(operation.body)}
         if operation.examples:
@@ -77,9 +84,17 @@ def _described(operation: Operation) -> Document:
     return made
 
 
+def _security(operation: Operation) -> list[Document]:
+    if not operation.scopes:
+        return []
+    return [{"key": []}] if operation.signature is None else [{"key": []}, {}]
+
+
 def _description(operation: Operation) -> str:
     scopes = " or ".join(f"`{scope}`" for scope in operation.scopes)
     needs = f"Needs the scope {scopes}." if scopes else ""
+    if operation.signature is not None:
+        needs = f"{needs} Or no key, but the `{operation.signature.name}` of a link."
     return f"{operation.description} {needs}".strip()
 
 

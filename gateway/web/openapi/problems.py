@@ -11,7 +11,16 @@ from starlette.requests import Request
 
 from gateway import generation, strict_json
 from gateway.cancellation import cannot_cancel
-from gateway.errors import GatewayError, IdempotencyMismatch, NotFound, ScopeMissing
+from gateway.errors import (
+    GatewayError,
+    IdempotencyMismatch,
+    LinkRefused,
+    NotFound,
+    ResultGone,
+    ResultNotReady,
+    ScopeMissing,
+    VariantUnavailable,
+)
 from gateway.jobs import Spend
 from gateway.lifecycle import JobState
 from gateway.store.admission import refusal_of
@@ -19,7 +28,7 @@ from gateway.store.delivery_base import Hindrance
 from gateway.tenants import Scope
 from gateway.web import auth
 from gateway.web.api import jobs as jobs_api
-from gateway.web.api import recoveries
+from gateway.web.api import posting, recoveries
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.http import bodies
 from gateway.web.http.headers import gather
@@ -27,6 +36,7 @@ from gateway.web.http.params import Reader
 from gateway.web.http.problem_document import MEDIA_TYPE
 from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
 from gateway.web.http.problems import Refusal, document_of
+from gateway.web.http.ranges import wanted_part
 from gateway.web.openapi.headers import references
 from gateway.web.openapi.paths import reference
 from gateway.web.operation import RETRY_AFTER, Document
@@ -69,11 +79,16 @@ def _errors() -> list[GatewayError | HTTPException]:
         _raised(lambda: auth.require(_request()).send(None)),
         ScopeMissing(Scope.JOBS_WRITE),
         NotFound("job", _JOB, expires=True),
+        ResultNotReady("the job is in_progress; get this again when it is completed"),
+        VariantUnavailable("this result has no cover; it has video"),
+        LinkRefused("this link has expired; ask whoever sent it for a new one"),
+        ResultGone("our copy of this file was deleted after its time; it cannot be fetched any more"),
+        _raised(lambda: wanted_part({b"range": b"bytes=9-"}, '"tag"', 9)),
         HTTPException(405, headers={"allow": "GET, POST"}),
         bodies.too_slow(0, 60),
         recoveries.hindrance_error(Hindrance.DISABLED, _ENDPOINT),
         cannot_cancel(JobState.SUBMITTED, Spend.CERTAIN),
-        bodies.too_large(_BODY_BYTES, jobs_api.SMALLER),
+        bodies.too_large(_BODY_BYTES, posting.SMALLER),
         _raised(lambda: bodies.check_form(_request())),
         _raised(lambda: generation.parse(orjson.dumps(wrong), generation.Limits())),
         IdempotencyMismatch(_JOB),
@@ -82,7 +97,7 @@ def _errors() -> list[GatewayError | HTTPException]:
         _as_refusal(head_too_large()),
         GatewayError(),
         _raised(lambda: check_framing([(b"transfer-encoding", b"gzip, chunked")], "1.1")),
-        jobs_api.in_doubt(None),
+        posting.in_doubt(None),
     ]
 
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import NotFound
-from gateway.job_view import summary
 from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
 from gateway.tenants import Key
+from gateway.views.job import summary
 from gateway.web.api.jobs import AFTER, LIMIT, read_timeline
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, choice, text
@@ -40,8 +40,9 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     """A tenant's jobs, newest first, without their payloads."""
     tenant, phase, limit = params[TENANT], params[PHASE], params[LIMIT]
     states = [phase] if phase else list(JobState)
-    found = await state_of(request).resources.jobs.page(tenant, states, params[AFTER], limit)
-    data = [view(job) for job in found.jobs]
+    state = state_of(request)
+    found = await state.resources.jobs.page(tenant, states, params[AFTER], limit)
+    data = [view(state, job) for job in found.jobs]
     following = None
     if found.more and data:
         shown = f"&phase={phase}" if phase else ""
@@ -114,13 +115,13 @@ async def job_of(request: Request) -> Job:
 async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
     """The job as operators see it, with its history."""
     audit = await state.resources.job_history.read(job)
-    return {"job": view(job), "audit": [entry(row, schemas.JobHistoryEntry) for row in audit]}
+    return {"job": view(state, job), "audit": [entry(row, schemas.JobHistoryEntry) for row in audit]}
 
 
-def view(job: Job) -> schemas.OpsJob:
+def view(state: State, job: Job) -> schemas.OpsJob:
     """The job as operators see it."""
     return {
-        **summary(job),
+        **summary(job, client_url=state.resources.settings.client_url),
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,

@@ -38,6 +38,8 @@ _BY_OUTCOME: Final = {
     "cancels": "Cancel requests that the upstream refused",
     "quarantined": "Callbacks put into quarantine, by reason",
     "leases_expired": "Expired leases, by role: a worker died or hung",
+    "copies": "Attempts to copy a file of a result, by outcome",
+    "copies_given_up": "Files of results that were given up, by the reason of the last attempt",
     "resubmissions": "Jobs sent again after an unknown outcome, by who decided: they may be paid for twice",
     "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
 }
@@ -158,6 +160,15 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
             "How long the oldest due delivery has waited, without those to paused subscribers",
             max(gauges.due_seconds, deliver.overdue_seconds),
         ),
+        "gateway_assets_stored_bytes": ("Bytes of the copies of results", gauges.assets.stored_bytes),
+        "gateway_assets_pending_oldest_seconds": (
+            "How long the oldest file that is not copied yet has waited",
+            gauges.assets.pending_seconds,
+        ),
+        "gateway_assets_dying": (
+            "Files that are not copied and whose address is soon taken to be dead",
+            gauges.assets.dying,
+        ),
         "gateway_workers": ("Worker processes that reported in the last 10 s", gauges.workers),
         "gateway_paused": (
             "1 while an operator keeps the service paused",
@@ -179,6 +190,7 @@ def _counts(gauges: Gauges) -> Iterator[Metric]:
     yield _labelled("gateway_jobs", "Stored jobs, by phase", "phase", jobs)
     deliveries = {state.value: gauges.counts.get(f"delivery:{state}", 0) for state in DeliveryState}
     yield _labelled("gateway_deliveries", "Stored deliveries, by state", "state", deliveries)
+    yield _labelled("gateway_assets", "Files of results, by state", "state", gauges.assets.counts)
     yield _labelled(
         "gateway_unknown_status_age_seconds",
         "Time since the upstream last reported this status of a task, which nobody knows",

@@ -185,4 +185,5 @@ def _figures(
         memory_ratio=gauges.memory_ratio,
         skew_seconds=now_ms / 1000 - gauges.now,
         unknown_statuses=gauges.unknown_statuses,
+        dying=gauges.assets.dying,
     )

@@ -108,6 +108,9 @@ def view(state: State, tenant: Tenant) -> schemas.TenantSettings:
             "bytes_max": settings.tenant_bytes_max,
             "media_bytes": tenant.media,
             "media_bytes_max": settings.tenant_media_bytes_max,
+            "upload_bytes": tenant.uploads,
+            "upload_count": tenant.upload_count,
+            "result_bytes": tenant.results,
         },
         "paused": paused,
     }

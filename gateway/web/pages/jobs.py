@@ -8,8 +8,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gateway.assets import AssetState, Variant
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
+from gateway.media.links import content_link
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.jobs import AFTER, queue_of, read_timeline
 from gateway.web.http.params import Reader, text
@@ -26,6 +28,8 @@ from gateway.web.state import State, state_of
 
 PAGE: Final = 50
 _MAX_UNKNOWN: Final = 100
+#: How long the page can play a video without being loaded again.
+_LINK_SECONDS: Final = 3600
 _JOB: Final = text("job", "The job to show.", JOB_ID, "the id of a job")
 _QUERY: Final = Reader((TENANT, PHASE, AFTER, _JOB, SAID), blank_is_absent=True)
 
@@ -42,7 +46,7 @@ async def find(request: Request) -> Response:
     if tenant:
         states = [phase] if phase else list(JobState)
         found = await state.resources.jobs.page(tenant, states, query[AFTER], PAGE)
-        jobs = [view(job) for job in found.jobs]
+        jobs = [view(state, job) for job in found.jobs]
         if found.more and jobs:
             following = address("/ops/jobs", tenant=tenant, phase=phase, after=jobs[-1]["id"])
     unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MAX_UNKNOWN)
@@ -67,13 +71,13 @@ async def show(request: Request) -> Response:
         state.resources.deliveries.of_job(job.id),
         state.resources.jobs.queue_positions([job]),
     )
-    videos = _videos(job)
+    videos = await _videos(state, job)
     return render(
         request,
         "job.html",
         viewer,
         media=videos,
-        job=view(job),
+        job=view(state, job),
         timeline=timeline,
         videos=videos,
         queue=queue_of(position),
@@ -105,13 +109,27 @@ def _can_cancel(state: State, job: Job) -> bool:
     return not job.final and (job.released_at is None or state.dialect.capabilities.cancel)
 
 
-def _videos(job: Job) -> list[str]:
-    return [
+async def _videos(state: State, job: Job) -> list[str]:
+    """The addresses of the videos: our copy of the first one, if there is one."""
+    found = [
         str(part["url"])
         for output in job.output or ()
         for part in output.get("content", ())
         if str(part.get("url")).startswith(("https://", "http://")) and part.get("type") in ("video", None)
     ]
+    own = await _own_video(state, job)
+    return found if own is None else [own, *found[1:]]
+
+
+async def _own_video(state: State, job: Job) -> str | None:
+    """An address of our copy of the video that needs no key; None if there is no copy."""
+    asset, resources = job.assets.get(Variant.VIDEO), state.resources
+    if asset is None or asset.state is not AssetState.STORED or asset.key is None:
+        return None
+    media_type = asset.media_type or "video/mp4"
+    signed = await resources.media.sign(asset.key, _LINK_SECONDS, media_type=media_type, filename=None)
+    until = int(resources.environment.clock()) + _LINK_SECONDS
+    return signed or content_link(resources.keyring, "", job.id, Variant.VIDEO, until)
 
 
 def _params(job: Job) -> dict[str, Any]:

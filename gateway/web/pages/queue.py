@@ -18,7 +18,12 @@ from gateway.web.state import state_of
 
 LANES: Final = 100
 #: What the lanes of a role are.
-OF_ROLE: Final = {Role.SUBMIT: "tenant", Role.CONFIRM: "account", Role.DELIVER: "subscriber"}
+OF_ROLE: Final = {
+    Role.SUBMIT: "tenant",
+    Role.CONFIRM: "account",
+    Role.DELIVER: "subscriber",
+    Role.MIRROR: "tenant",
+}
 _QUERY: Final = Reader((ROLE, SAID), blank_is_absent=True)
 
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from gateway.delivery.headers import MAX_HEADERS
-from gateway.job_view import extensible
 from gateway.urls import MAX_CALLBACK_URL_CHARACTERS
+from gateway.views.shapes import extensible
 from gateway.web.http import problem_codes
 from gateway.web.schemas.jobs import ENDPOINT_ID, Count, Timestamp, Timings, Warning  # noqa: A004 - its name in the document
 from gateway.web.schemas.shape import open_shape, shape
@@ -28,6 +28,7 @@ Filter = Literal[
     "job.failed",
     "job.canceled",
     "job.late_result",
+    "job.mirrored",
     "job.*",
     "*",
 ]

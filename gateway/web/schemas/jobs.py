@@ -8,17 +8,17 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.events import EventType
-from gateway.job_view import JOB_ID as JOB_ID
-from gateway.job_view import Count as Count
-from gateway.job_view import EventJob as EventJob
-from gateway.job_view import Job as Job
-from gateway.job_view import JobId as JobId
-from gateway.job_view import JobSummary as JobSummary
-from gateway.job_view import Queue as Queue
-from gateway.job_view import Timestamp as Timestamp
-from gateway.job_view import Warning as Warning  # noqa: A004 - its name in the document
-from gateway.job_view import extensible
 from gateway.lifecycle import DeliveryState, Status
+from gateway.views.job import EventJob as EventJob
+from gateway.views.job import Job as Job
+from gateway.views.job import JobSummary as JobSummary
+from gateway.views.job import Queue as Queue
+from gateway.views.job import Warning as Warning  # noqa: A004 - its name in the document
+from gateway.views.shapes import JOB_ID as JOB_ID
+from gateway.views.shapes import Count as Count
+from gateway.views.shapes import JobId as JobId
+from gateway.views.shapes import Timestamp as Timestamp
+from gateway.views.shapes import extensible
 from gateway.web.http import problem_codes
 from gateway.web.http.problem_document import Problem as Problem
 from gateway.web.schemas.shape import open_shape, shape

@@ -23,7 +23,7 @@ class RedeliverDead(OpsRequest):
 
 @shape
 class LaneShown(TypedDict):
-    """The waiting line of a tenant (submit), an account (confirm) or a subscriber (deliver)."""
+    """The waiting line of a tenant (submit, mirror), an account (confirm) or a subscriber (deliver)."""
 
     object: Literal["lane"]
     lane: str

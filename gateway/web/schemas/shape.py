@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from gateway.job_view import open_shape as open_shape
-from gateway.job_view import shape as shape
+from gateway.views.shapes import open_shape as open_shape
+from gateway.views.shapes import shape as shape

@@ -112,7 +112,7 @@ class TenantDefaults(TypedDict):
 
 @shape
 class TenantStored(TypedDict):
-    """What is stored because of a tenant, in bytes."""
+    """What is stored because of a tenant."""
 
     bytes: int
     """In Redis: its jobs, events, deliveries, logs and endpoints."""
@@ -120,6 +120,11 @@ class TenantStored(TypedDict):
     media_bytes: int
     """On disk: inline media of its unfinished jobs."""
     media_bytes_max: int
+    upload_bytes: int
+    """In the media store: its uploads."""
+    upload_count: int
+    result_bytes: int
+    """In the media store: copies of its results."""
 
 
 @shape

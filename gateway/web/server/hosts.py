@@ -77,6 +77,24 @@ class SecurityPolicy:
             yield (b"strict-transport-security", self._hsts)
 
 
+def base_url(scope: Scope, configured: str) -> str:
+    """The gateway's own URL for the client of this request, without a slash at its end: the scheme and the
+    host that it used, which `fault_of` has judged. `configured`: used instead if it has the same host,
+    because it knows the scheme behind a proxy; and if the request names no host."""
+    host = gather(scope).get(b"host", b"").decode("latin-1").lower()
+    return configured if not host or host == urlsplit(configured).netloc else f"{scope['scheme']}://{host}"
+
+
+def own_base(scope: Scope, settings: Settings) -> str | None:
+    """The base URL by which clients reach this service: the configured one, or else that of this request.
+    None if any host is allowed, because then a client may name any."""
+    if settings.client_url:
+        return settings.client_url
+    if not settings.allowed_hosts:
+        return None
+    return f"{scope['scheme']}://{gather(scope)[b'host'].decode('latin-1').lower()}"
+
+
 def _is_offered(headers: Headers) -> bool:
     """Whether the client, and not a proxy for itself, asks for an upgrade."""
     return b"upgrade" in headers.get(b"connection", b"").lower()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -23,7 +24,16 @@ ANSWERS = {
 
 
 class _Answers(BaseHTTPRequestHandler):
+    keys: ClassVar[dict[str, str | None]] = {}
+
     def do_GET(self) -> None:
+        self.keys[self.path] = self.headers["Authorization"]
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/object")  # type: ignore[attr-defined]
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         status, body = ANSWERS[self.path]
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -78,6 +88,12 @@ def test_a_download_appears_whole_or_not_at_all(base: str, tmp_path: Path) -> No
     with pytest.raises(GatewayError):
         api.save(f"{base}/text", tmp_path / "other")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_download_follows_a_redirect_without_the_key(base: str, tmp_path: Path) -> None:
+    api.save(f"{base}/moved", tmp_path / "file", "secret")
+    assert (tmp_path / "file").read_bytes() == b'{"a":1}'
+    assert (_Answers.keys["/moved"], _Answers.keys["/object"]) == ("Bearer secret", None)
 
 
 def test_a_proxy_variable_goes_unheard(base: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import redis
 
 from gateway.store import keys
 from gateway.tenants import Scope
+from tests.buckets import S3Server
 from tests.gateway.local.test_valkey import eventually
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
@@ -94,6 +95,19 @@ def test_what_is_wrong_is_named_with_a_way_out_and_no_secret(
     assert named
     assert says in named[0][0]
     assert all(fix for _, fix in named)
+    assert "canary" not in json.dumps(found)
+
+
+def test_a_bucket_is_written_and_read_and_one_that_is_away_is_named(service: Machine, s3: S3Server) -> None:
+    place = {"GATEWAY_MEDIA_URL": f"s3://{s3.new_bucket()}/media", "GATEWAY_BLOB_DIR": "blobs"}
+    code, found = examined(service, **s3.environment, **place)
+    assert (code, errors(found)) == (0, [])
+    assert f"the bucket {place['GATEWAY_MEDIA_URL']} can be written and read" in found["files"][0]["text"]
+    away = s3.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    code, found = examined(service, **away, **place)
+    [(name, text, fix)] = errors(found)
+    assert (code, name, "AWS_*" in fix) == (1, "files", True)
+    assert text.endswith("a file could not be written: no connection to the bucket")
     assert "canary" not in json.dumps(found)
 
 

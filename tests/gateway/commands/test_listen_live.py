@@ -10,7 +10,7 @@ import redis
 from standardwebhooks import Webhook
 
 from gateway.commands import api
-from gateway.store import keys
+from gateway.store import event_bodies, keys
 from tests.gateway.commands.streaming import process, subscriber
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, free_port, machine
@@ -25,8 +25,9 @@ def canceled(url: str, key: str) -> str:
 
 def frozen(made: Machine, event_id: str) -> bytes:
     """The bytes that every endpoint gets of this event."""
-    with redis.Redis.from_url(made.url) as client:
-        body: bytes = client.hget(keys.event(event_id), "body")
+    with redis.Redis.from_url(made.url, decode_responses=True) as client:
+        body = event_bodies.load(client.hgetall(keys.event(event_id)))
+    assert body is not None
     return body
 
 

@@ -24,15 +24,17 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def test_the_environment_is_what_the_settings_accept(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_BLOB_DIR", "/srv/of/another/installation")
     for name, value in stack._environment(plan, "unix:///tmp/s").items():
         monkeypatch.setenv(name, value)
     settings = load()
     assert settings.redis_url == "unix:///tmp/s"
     assert settings.upstream_url == "http://127.0.0.1:8090"
     assert settings.public_url == "http://127.0.0.1:8080"
+    assert settings.client_url == "http://127.0.0.1:8080"
     assert settings.delivery_networks == ["127.0.0.0/8", "::1/128"]
     assert settings.allow_private_media_urls
-    assert settings.blob_dir == plan.data_dir / "blobs"
+    assert settings.media_location() == plan.data_dir / "blobs"
 
 
 @pytest.mark.parametrize("more", [{"host": "0.0.0.0"}, {"upstream_url": "https://upstream.example"}])
@@ -44,6 +46,27 @@ def test_webhooks_go_to_this_machine_only_when_nobody_else_can_post_jobs(
     monkeypatch.setenv("GATEWAY_DELIVERY_NETWORKS", "10.0.0.0/8")
     for chosen in (plan, Plan(tmp_path, 8080, 8090)):
         assert stack._environment(chosen, "")["GATEWAY_DELIVERY_NETWORKS"] == "10.0.0.0/8"
+
+
+def test_the_address_for_clients_is_the_public_one_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(tmp_path, 8080, 8090, public_url="https://gateway.example")
+    assert stack._environment(plan, "")["GATEWAY_CLIENT_URL"] == "https://gateway.example"
+    monkeypatch.setenv("GATEWAY_CLIENT_URL", "https://inner.example")
+    assert stack._environment(plan, "")["GATEWAY_CLIENT_URL"] == "https://inner.example"
+
+
+def test_results_are_copied_before_the_sandbox_drops_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(tmp_path, 8080, 8090, result_seconds=5)
+    environment = stack._environment(plan, "")
+    assert environment["GATEWAY_MIRROR"] == "1"
+    command = stack._processes(plan, environment)[0].command
+    assert command[command.index("--result-seconds") + 1] == "5"
+    monkeypatch.setenv("GATEWAY_MIRROR", "0")
+    assert stack._environment(plan, "")["GATEWAY_MIRROR"] == "0"
 
 
 def test_key_and_secret_can_be_copied(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,10 @@ def test_listening_on_this_machine_closes_every_way_to_the_port_here(host: str) 
     assert not refuses(guard, "127.0.0.1:8081", "::1:8081", "10.0.0.1:8080", "8.8.8.8:8080")
 
 
+def no_places() -> list[tuple[str, int]]:
+    return []
+
+
 async def test_the_places_of_a_name_are_known_after_the_lookup_at_the_start() -> None:
     guard = open_wide(OwnAddresses([("redis", 7000)]), Names(redis=["10.1.2.3", "fd12::3"]))
     await guard.learn()
@@ -222,7 +226,6 @@ async def test_on_another_port_the_address_of_the_public_url_is_ours() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"redis_url": "redis://h:port/0"},
         {"public_url": "http://h:99999"},
         {"public_url": "http://[::1"},
         {"upstream_url": "http://h:99999"},
@@ -242,20 +245,22 @@ async def test_the_guard_of_a_process_follows_the_settings() -> None:
         delivery_public=True,
         delivery_ports=[443, 7000, 7001],
     )
-    guard = await open_guard(settings, NameService())
+    guard = await open_guard(settings, NameService(), no_places)
     assert guard.permits("127.0.0.1", 7001, plain=True)
     assert guard.permits("8.8.8.8", 443)
     assert not guard.permits("8.8.8.8", 443, plain=True)
     assert not guard.permits("8.8.8.8", 8443)
     assert not guard.permits("127.0.0.1", 7000)
-    lax = await open_guard(settings_with(delivery_public=True, delivery_allow_http=True), NameService())
+    lax = await open_guard(
+        settings_with(delivery_public=True, delivery_allow_http=True), NameService(), no_places
+    )
     assert lax.permits("8.8.8.8", 8000, plain=True)
     assert not lax.permits("8.8.8.8", 22, plain=True)
 
 
 async def test_the_guard_of_a_process_looks_up_its_own_places_at_the_start() -> None:
     settings = settings_with(redis_url="redis://localhost:7070/0", delivery_networks=["0.0.0.0/0"])
-    guard = await open_guard(settings, NameService())
+    guard = await open_guard(settings, NameService(), no_places)
     assert refuses(guard, "127.0.0.1:7070")
     assert not refuses(guard, "192.0.2.1:7070")
 
@@ -291,3 +296,13 @@ async def test_a_hanging_lookup_times_out(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(TimeoutError):
         await look_up("hooks.example", 80)
     release.set()
+
+
+async def test_no_webhook_goes_to_a_server_of_the_store_that_became_known_later() -> None:
+    known = [("192.0.2.1", 7000)]
+    guard = Guard(["192.0.2.0/24"], allowed_ports=[7000, 7001], own=OwnAddresses(found=lambda: known))
+    assert not guard.permits("192.0.2.1", 7000)
+    assert guard.permits("192.0.2.2", 7001)
+    known.append(("192.0.2.2", 7001))
+    assert not guard.permits("192.0.2.2", 7001)
+    assert guard.permits("192.0.2.3", 7001)

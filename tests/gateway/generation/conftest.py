@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+from pathlib import Path
 
 import pytest
 
 from gateway.generation import inspection
-from gateway.generation.media import InlineMedia
 from tests.gateway.generation import probing
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -18,16 +18,16 @@ _FORKS = multiprocessing.get_context("forkserver")
 @pytest.fixture
 def forked_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     _FORKS.set_forkserver_preload(["av", probing.__name__])
-    monkeypatch.setattr(inspection, "_run", _run)
+    monkeypatch.setattr(inspection, "run_isolated", _run)
 
 
-async def _run(file: InlineMedia) -> tuple[int | None, bytes]:
-    return await asyncio.to_thread(_forked, file)
+async def _run(_: Path, extension: str, source: bytes) -> tuple[int | None, bytes]:
+    return await asyncio.to_thread(_forked, extension, source)
 
 
-def _forked(file: InlineMedia) -> tuple[int | None, bytes]:
+def _forked(extension: str, raw: bytes) -> tuple[int | None, bytes]:
     ours, theirs = _FORKS.Pipe(duplex=False)
-    child = _FORKS.Process(target=probing.probe, args=(file.raw, file.extension, theirs))
+    child = _FORKS.Process(target=probing.probe, args=(raw, extension, theirs))
     child.start()
     theirs.close()
     output = b""

@@ -13,7 +13,7 @@ from gateway.generation import GenerationRequest, Limits, attach_media, detach_m
 from tests.effort import scaled
 from tests.gateway.generation.bodies import CLIP, IMAGE, SMALLEST, encoded, parse, problems_of
 from tests.gateway.generation.media_samples import clip, data_uri, image
-from tests.gateway.test_strict_json import JSON_VALUES
+from tests.gateway.strict_json.test_strict_json import JSON_VALUES
 
 KNOWN = list(GenerationRequest.model_fields)
 

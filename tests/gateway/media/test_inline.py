@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import MediaStoreUnavailable, NotFound
-from gateway.media.folder import MARKER, FolderStore
+from gateway.media.folder import MARKER, SCRATCH, FolderStore
 from gateway.media.inline import InlineFiles
 
 JOB = "job_01JABCDEF"
@@ -121,7 +121,7 @@ async def test_a_failed_write_leaves_nothing_behind(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MediaStoreUnavailable, match="No space left"):
         await blobs.put(JOB, RAW, "png")
-    assert list((folder / JOB).iterdir()) == []
+    assert [*(folder / JOB).iterdir(), *(folder / SCRATCH).iterdir()] == []
 
 
 async def test_reading_something_that_is_not_a_file_is_unavailable(blobs: InlineFiles, folder: Path) -> None:
@@ -147,7 +147,7 @@ async def test_a_sweep_deletes_old_files_of_jobs_that_are_not_live(folder: Path)
 
     assert await blobs.sweep(is_live, older_than_seconds=100) == 1
     assert sorted(asked) == ["job_gone", "job_live"]
-    assert sorted(os.listdir(folder)) == [MARKER, "a stray file", "job_live", "job_young"]
+    assert sorted(os.listdir(folder)) == [SCRATCH, MARKER, "a stray file", "job_live", "job_young"]
 
 
 async def test_a_sweep_before_the_first_file_finds_nothing(blobs: InlineFiles) -> None:

@@ -104,6 +104,7 @@ async def running(
     concurrency: int | None = None,
     list_payload: bool = False,
     accounts: Mapping[str, str] | None = None,
+    result_seconds: float | None = None,
 ) -> AsyncIterator[Running]:
     options = Options(
         folder,
@@ -115,6 +116,7 @@ async def running(
         concurrency=concurrency,
         list_payload=list_payload,
         accounts=accounts or {},
+        result_seconds=result_seconds,
     )
     app = build_app(options)
     server = make_server(app, "127.0.0.1", 0)

@@ -10,7 +10,7 @@ import av
 import httpx
 import pytest
 
-from gateway.sandbox.app import SAMPLES
+from gateway.sandbox.results import SAMPLES
 from tests.gateway.sandbox.render.films import Seen, look
 from tests.gateway.sandbox.running import Running, listening, picture, running
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gateway.sandbox.app import SAMPLES
+from gateway.sandbox.results import SAMPLES
 from gateway.sandbox.task_runner import PLACEHOLDER
 from tests.gateway.sandbox.render.films import look
 

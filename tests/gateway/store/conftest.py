@@ -13,6 +13,7 @@ from gateway.environment import Environment
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
+from gateway.store import event_bodies, keys
 from gateway.store.accounts import RedisAccounts
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
@@ -29,6 +30,7 @@ ROLES = {
     Role.SUBMIT: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
     Role.CONFIRM: RoleLimits(slots=4, lane_slots=4, lease_ms=60_000),
     Role.DELIVER: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
+    Role.MIRROR: RoleLimits(slots=4, lane_slots=2, lease_ms=60_000),
 }
 _ENVIRONMENT = Environment()
 
@@ -117,6 +119,12 @@ async def held(redis: Redis, role: Role, name: str) -> Ticket:
         if text.endswith(f"|{name}"):
             return Ticket.parse(role, text, int(ring))
     raise AssertionError(f"nobody holds {name}")
+
+
+async def stored_body(redis: Redis, event_id: str) -> str:
+    """The bytes of an event as they are sent, however they are stored; "" without one."""
+    event: dict[str, str | None] = await redis.hgetall(keys.event(event_id))  # type: ignore[misc]
+    return (event_bodies.load(event) or b"").decode()
 
 
 async def rung(redis: Redis, role: Role) -> list[str]:

@@ -65,12 +65,14 @@ class Store:
     async def settle(self, job: Job, event: JobEvent, state: JobState, **fields: Any) -> Job:
         at = ENVIRONMENT.now_ms()
         after = replace(job, state=state, finished_at=at)
+        made = events.make(after, None)
+        told = events.in_words_of(job.door, made, b"{}") if job.door else None
         move = Transition(
             event,
             effects=[
                 SetFields({"finished_at": at, **fields}),
                 Finish([submit_ticket(job), confirm_ticket(job)]),
-                OweEvent(events.make(after, None), job.callback_url),
+                OweEvent(made, job.callback_url, told),
             ],
         )
         assert (await self.jobs.apply(job, move)).outcome is Outcome.MOVED
@@ -173,6 +175,7 @@ RICH: Final[dict[str, Any]] = {
     "payload_characters": 20,
     "idempotency": "a1b2c3",
     "callback_url": "https://client.example.com/hook",
+    "door": "vtrix",
     "end_by": ENVIRONMENT.now_ms() + HOUR_MS,
 }
 History = Callable[[Store, Job], Awaitable[Job]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -20,7 +21,7 @@ from gateway.store.effects import OweEvent, SetFields
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, rung
+from tests.gateway.store.conftest import Accept, held, rung, stored_body
 
 HOOK = "https://client.example.com/hook"
 
@@ -71,7 +72,8 @@ async def test_a_job_that_nobody_asked_about_owes_nothing_but_keeps_its_event(
     await settle(jobs, job)
     assert await deliveries.of_job(job.id) == []
     [name] = await redis.keys("{gw}:event:*")
-    assert await redis.hget(name, "type") == "job.canceled"  # type: ignore[misc]
+    body = orjson.loads(await stored_body(redis, name.removeprefix("{gw}:event:")))
+    assert body["type"] == "job.canceled"
 
 
 async def test_what_a_disabled_endpoint_is_owed_is_held_and_not_dispatched(

@@ -18,7 +18,6 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004
     DataError,
     InvalidResponse,
-    ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
@@ -31,6 +30,7 @@ from gateway.store.pipelined_connection import (
     PipelinedConnection,
     PipelinedConnections,
 )
+from gateway.store.replies import NotHereError
 from tests.extras import missing
 from tests.gateway.delivery.test_http_dial import self_sign
 
@@ -346,8 +346,9 @@ async def test_an_error_reply_fails_its_own_call_only(redis_url: str) -> None:
     [
         (b"-LOADING Redis is loading the dataset in memory\r\n", ConnectionError),
         (b"-NOAUTH Authentication required.\r\n", ConnectionError),
-        (b"-READONLY You can't write against a read only replica.\r\n", ReadOnlyError),
-        (b"-MASTERDOWN Link with MASTER is down.\r\n", ReadOnlyError),
+        (b"-READONLY You can't write against a read only replica.\r\n", NotHereError),
+        (b"-MASTERDOWN Link with MASTER is down.\r\n", NotHereError),
+        (b"-MOVED 11293 127.0.0.1:7001\r\n", NotHereError),
         (b"this is no reply\r\n", InvalidResponse),
         (b"+OK\r\n+OK\r\n+OK\r\n", InvalidResponse),
     ],
@@ -402,6 +403,11 @@ async def replicas(count: int, refusal: bytes) -> AsyncIterator[tuple[str, list[
     [
         b"-READONLY You can't write against a read only replica.\r\n",
         b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+        b"-MOVED 11293 127.0.0.1:7001\r\n",
+        b"-ASK 11293 127.0.0.1:7001\r\n",
+        b"-CLUSTERDOWN The cluster is down\r\n",
+        b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
+        b"-ERR Script attempted to access a non local key in a cluster node\r\n",
     ],
 )
 async def test_calls_that_reach_a_replica_are_sent_again_on_a_new_connection(refusal: bytes) -> None:
@@ -417,7 +423,7 @@ async def test_a_server_that_stays_a_replica_fails_the_call_after_as_many_attemp
         replicas(9, b"-READONLY You can't write.\r\n") as (url, calls),
         connection_to(url, retries=2, **SILENT) as connection,
     ):
-        with pytest.raises(ReadOnlyError):
+        with pytest.raises(NotHereError):
             await connection.call("FCALL", "f", 0)
         assert calls == [1, 1, 1]
 

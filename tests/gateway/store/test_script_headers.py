@@ -51,12 +51,6 @@ def _reached_from(verb: str) -> set[str]:
     return reached
 
 
-@pytest.mark.parametrize("verb", _VERBS)
-def test_a_script_that_counts_bytes_also_writes_how_many(verb: str) -> None:
-    reached = _reached_from(verb)
-    assert ("quotas.count_bytes" in reached) == ("quotas.write_counted_bytes" in reached)
-
-
 def test_no_line_of_a_script_has_more_than_120_characters() -> None:
     long = [
         f"{name}:{number}"

@@ -62,6 +62,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"queue_seconds": 7300}, "QueueOld"),
     ({"due_seconds": 601}, "DeliveriesOverdue"),
     ({"dead": 3}, "DeadLetters"),
+    ({"dying": 2}, "ResultsUncopied"),
     ({"memory_ratio": 0.76}, "RedisNearlyFull"),
     ({"disk_headroom": 1.4}, "DiskNearlyFull"),
     ({"skew_seconds": -2.5}, "ClockSkew"),

@@ -19,6 +19,7 @@ from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.web.app import create_app
+from tests.gateway.generation.media_samples import image
 from tests.gateway.web.conftest import BODY, MakeKey, connected
 
 #: What a route needs beside the id, so that nothing but the id can be wrong.
@@ -26,15 +27,18 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/endpoints/{endpoint_id}"): {"description": "mine"},
     ("POST", "/v1/endpoints/{endpoint_id}/rotate"): {},
     ("POST", "/v1/endpoints/{endpoint_id}/recover"): {"since": "2026-01-01T00:00:00Z"},
+    ("POST", "/v1/jobs/{job_id}/links"): {},
 }
 _ID = re.compile(r"\{(\w+)\}")
+#: How paths of clients begin.
+_KEYED = ("/v1/", "/model/")
 
 
 def routes() -> Iterator[tuple[str, str]]:
     """(method, path) of every route of clients that names something by its id."""
     settings = Settings.model_validate({"secret_keys": "k1:" + "A" * 43 + "=", "upstream_key": "x"})
     for route in create_app(settings).routes:
-        if isinstance(route, Route) and route.path.startswith("/v1/") and _ID.search(route.path):
+        if isinstance(route, Route) and route.path.startswith(_KEYED) and _ID.search(route.path):
             yield from ((method, route.path) for method in sorted((route.methods or set()) - {"HEAD"}))
 
 
@@ -47,7 +51,8 @@ class Belongings:
 
 
 async def belongings(client: httpx.AsyncClient, resources: Resources) -> Belongings:
-    """A job that failed, the endpoint that was told of it, the delivery, and a recovery of that endpoint."""
+    """A job that failed, the endpoint that was told of it, the delivery, a recovery of that endpoint, and an
+    upload."""
     made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})
     assert made.status_code == 201, made.text
     endpoint = made.json()["id"]
@@ -58,8 +63,11 @@ async def belongings(client: httpx.AsyncClient, resources: Resources) -> Belongi
     [owed] = (await client.get(f"/v1/jobs/{job.id}/deliveries")).json()["data"]
     begun = await client.post(f"/v1/endpoints/{endpoint}/recover", json={"since": posted["created_at"]})
     assert begun.status_code == 202, begun.text
+    uploaded = await client.post("/v1/uploads", content=image(), headers={"Content-Type": "image/png"})
+    assert uploaded.status_code == 201, uploaded.text
     ids = {
         "job_id": job.id,
+        "upload_id": uploaded.json()["id"],
         "endpoint_id": endpoint,
         "delivery_id": owed["id"],
         "recovery_id": begun.json()["id"],
@@ -95,7 +103,8 @@ async def test_another_tenant_s_id_is_answered_as_one_that_nobody_has(
                 for k, v in answer.headers.items()
                 if k not in ("x-request-id", "request-id", "content-length")
             }
-            found.append((answer.status_code, kept, without(answer.text, one)))
+            text = answer.text.replace(answer.headers["x-request-id"], "REQUEST")
+            found.append((answer.status_code, kept, without(text, one)))
         assert found[0] == found[1]
         assert found[0][0] == 404
 
@@ -110,6 +119,7 @@ async def test_lists_show_each_tenant_its_own(
         owned, others = await belongings(mine, resources), await belongings(theirs, resources)
         for path in (
             "/v1/jobs",
+            "/v1/uploads",
             "/v1/endpoints",
             "/v1/deliveries",
             f"/v1/deliveries?job={owned.ids['job_id']}",

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.doors import NAMES
 from gateway.tenants import Key, Scope
 from gateway.web.api.routes import API
+from gateway.web.app import opened
 from gateway.web.http.params import Params, integer
 from gateway.web.operation import PUBLIC, Operation, routes
-from gateway.web.ops.routes import OPS
 from gateway.web.pages.routes import PAGES
 from tests.gateway.web.conftest import MakeKey, connected
 
@@ -46,14 +47,14 @@ def client(app: Starlette) -> httpx.AsyncClient:
 
 
 def test_every_route_is_made_from_an_operation(app: Starlette) -> None:
-    apart = ("/docs", "/openapi.json", *PAGES)
+    apart = ("/docs", "/openapi.json", "/openapi-vtrix.json", *PAGES)
     served = {
         (method, route.path)
         for route in app.routes
         if isinstance(route, Route) and route.path not in apart
         for method in (route.methods or set()) - {"HEAD"}
     }
-    assert served == {(operation.method, operation.path) for operation in (*API, *OPS)}
+    assert served == {(operation.method, operation.path) for operation in opened(NAMES)}
 
 
 def test_two_operations_for_one_method_of_a_path_are_a_mistake() -> None:
@@ -62,8 +63,16 @@ def test_two_operations_for_one_method_of_a_path_are_a_mistake() -> None:
 
 
 def test_only_these_operations_take_no_key() -> None:
-    assert {operation.path for operation in (*API, *OPS) if not operation.scopes} == {
-        *("/livez", "/readyz", "/metrics", "/callbacks/{token}", "/callbacks/probe/{token}")
+    assert {operation.path for operation in opened(NAMES) if not operation.scopes} == {
+        *(
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/callbacks/{token}",
+            "/callbacks/probe/{token}",
+            "/media/{token}",
+        ),
+        *("/api/v1/skill/models", "/api/v1/skill/models/{model}/spec"),
     }
 
 

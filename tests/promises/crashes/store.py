@@ -198,6 +198,8 @@ class _Done:
 class VirtualScripts(Scripts):
     """A process' scripts, with a crash point on either side of each."""
 
+    alone = True
+
     def __init__(self, server: Server, process: SimulatedProcess) -> None:
         self._server, self._process, self._reach = server, process, process.reach
 

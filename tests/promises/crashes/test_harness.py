@@ -123,15 +123,6 @@ def replaced(verb: str, old: str, new: str) -> Change:
     [
         (replaced("release", "then return 0 end", "then return 1 end"), "plain", ["claimed.after"]),
         (
-            replaced(
-                "lanes",
-                "redis.call('SREM', P .. role .. ':again', ticket)\n",
-                "redis.call('SCARD', P .. role .. ':again', ticket)\n",
-            ),
-            "plain",
-            [],
-        ),
-        (
             replaced("lanes", "HDEL', r .. ':holders', ticket", "HGET', r .. ':holders', ticket"),
             "plain",
             [],
@@ -149,7 +140,6 @@ def replaced(verb: str, old: str, new: str) -> Change:
     ],
     ids=[
         "a gate without a fence",
-        "again is kept",
         "holders are kept",
         "an end keeps its slot",
         "counters only rise",

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from gateway.dispatch import PREFIX, Role, queue_name
-from gateway.store import keys
+from gateway.store import event_bodies, keys
 from gateway.store.job_history import history_of
 from tests.promises.crashes.faults import Fault, Plan, SimulatedProcess
 from tests.promises.crashes.loop import VirtualLoop, ignore_unawaited
@@ -234,7 +235,7 @@ class World:
             fired=list(self.plan.fired),
             jobs=jobs,
             audit={job_id: self._audit(job_id) for job_id in jobs},
-            events=records("event"),
+            events={name: _said(event) for name, event in records("event").items()},
             deliveries=records("delivery"),
             counts=client.hgetall(keys.COUNTS),
             charges=list(self.upstream.charges),
@@ -285,3 +286,9 @@ def run(server: Server, scenario: Scenario, faults: Sequence[Fault] = (), seed: 
 def without_real_time(record: dict[str, str]) -> dict[str, str]:
     """Ids of streams are times of the server's own clock, which no simulation can turn."""
     return {name: value for name, value in record.items() if not name.startswith("told:")}
+
+
+def _said(event: dict[str, str]) -> dict[str, str]:
+    """What the event says, and of which job."""
+    body = orjson.loads(event_bodies.load(event) or b"")
+    return {"type": body["type"], "job_id": body["data"]["id"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from tests.promises.faults import crossed
 from tests.promises.faults.evidence import Evidence, Violation
@@ -76,16 +77,30 @@ def _gates(found: Evidence, job: str) -> Iterator[Violation]:
         yield Violation("I6", f"one submission of {job} was sent twice", sent, "paid_twice")
 
 
+def _as_made(shown: dict[str, Any] | None) -> Any:
+    """The output of a job without what the gateway adds."""
+    return shown and [
+        {
+            **group,
+            "content": [
+                {name: value for name, value in one.items() if name != "stable_url"}
+                for one in group["content"]
+            ],
+        }
+        for group in shown["output"] or ()
+    ]
+
+
 def _result(found: Evidence, job: str) -> Iterator[Violation]:
     """I7: what the client gets is what was made for it, unless every word that was heard was a lie."""
     shown, ops = found.jobs[job]["public"], found.jobs[job]["ops"]
-    own = found.tasks.get(job, [])
+    own, output = found.tasks.get(job, []), _as_made(shown)
     task_id = ops["job"]["task_id"] if ops else None
     if shown and shown["status"] == "completed":
-        given = [task for task in found.final["tasks"] if task.get("output") == shown["output"]]
+        given = [task for task in found.final["tasks"] if task.get("output") == output]
         if any(crossed.is_misled(found, job, task) for task in given if task not in own):
             return
-    if shown and shown["status"] == "completed" and shown["output"] not in [t.get("output") for t in own]:
+    if shown and shown["status"] == "completed" and output not in [t.get("output") for t in own]:
         yield Violation("I7", f"the result of {job} is not that of its task", [shown, *own])
     if task_id and task_id not in [task["id"] for task in own]:
         yield Violation("I7", f"{job} names the task {task_id}, which is not its own", own)

@@ -92,7 +92,7 @@ READING: Final = (
         "any_end_marker_ends_a_jpeg",
         "gateway/generation/still_image.py",
         "examine_image",
-        "return StillImage(size, None, size is None or not end.endswith(_JPEG_END))",
+        "return StillImage(size, None, size is None or not ends_well)",
         "return StillImage(size, None, size is None)",
         "half a photo passes, because its thumbnail ends well, and is paid for",
         (
@@ -141,6 +141,43 @@ READING: Final = (
         'raise BadDataURI("base64", "is not strict Base64; send it without line breaks") from None',
         "who sends the URL-safe alphabet or printed bytes is told of line breaks that are not there",
         (named("gateway/generation/data_uris", "a_wrong_form_is_named[URL-safe]"),),
+    ),
+    Mutant(
+        "long_strings_are_not_checked",
+        "gateway/strict_json/long_base64.py",
+        "_base64",
+        "        pybase64.b64decode(text, validate=True)\n",
+        "",
+        "a long string with a control character, which is not JSON, is read all the same",
+        (
+            named(
+                "gateway/strict_json/long_base64",
+                "any_document_has_the_value_and_the_problem_that_it_has_without_this",
+            ),
+        ),
+    ),
+    Mutant(
+        "marks_of_a_client_are_ours",
+        "gateway/strict_json/long_base64.py",
+        "take_out",
+        "not taken or any(_RAW_MARK in part or _ESCAPED_MARK in part for part in kept)",
+        "not taken",
+        "a text with DEL beside a file is answered with 500, or becomes the file",
+        (
+            named(
+                "gateway/strict_json/long_base64",
+                "any_document_has_the_value_and_the_problem_that_it_has_without_this",
+            ),
+        ),
+    ),
+    Mutant(
+        "marks_in_keys_stay",
+        "gateway/strict_json/long_base64.py",
+        "put_back",
+        "count == len(taken)",
+        "True",
+        "a duplicate key is accepted if it is long, and messages show the mark",
+        (named("gateway/strict_json/long_base64", "a_document_is_read_as_it_came_if_a_mark_is_in_a_key"),),
     ),
     Mutant(
         "blank_is_white_space",

@@ -102,6 +102,8 @@ class NotingJobs(RedisJobStore):
 class PlainScripts(Scripts):
     """The scripts, run at once."""
 
+    alone = True
+
     def __init__(self, server: Server) -> None:
         self._server = server
 

@@ -22,12 +22,15 @@ function account_health.resume(account, now, by)
   local key = account_slots.key(account)
   if redis.call('HDEL', key, 'parked_at') == 0 then return end
   redis.call('HDEL', key, 'status', 'code', 'reason', 'probe_at')
+  role_facts.note_change('submit')
   account_slots.end_longer_waits(account)
   log.ops_event(now, 'account_resumed', 'account', account, 'by', by)
 end
 
 -- Whether nothing is sent with any account: each is paused, or waits for the time that a 429 named.
 function account_health.none_open(accounts, now)
+  local open = call.kept('accounts').open -- as `account_health.rooms` found
+  if open ~= nil then return not open end
   for _, one in ipairs(accounts) do
     local found = redis.call('HMGET', account_slots.key(one.name), 'parked_at', 'hold_until')
     if not found[1] and tonumber(found[2] or '0') <= now then return false end
@@ -73,6 +76,7 @@ function account_health.judge(job, answer, limits, now)
     if parked_at and began >= parked_at and redis.call('HEXISTS', key, 'parked_by') == 0 then
       account_health.resume(account, now, 'probe')
     end
+    if limit then role_facts.note_change('submit') end
     if limit and redis.call('HINCRBY', key, 'grown', 1) >= limit then
       if limit + 1 >= slots then
         redis.call('HDEL', key, 'slots', 'grown', 'cut_at')
@@ -104,7 +108,7 @@ end
 
 -- How many submissions each account allows now, as {{name =, room =, probing =, ...}, ...}, and their sum.
 function account_health.rooms(accounts, probe_ms, now)
-  local rooms, sum = {}, 0
+  local rooms, sum, any_open = {}, 0, false
   local turn = #accounts > 1 and tonumber(redis.call('GET', TURN) or '0') or 0
   for _, one in ipairs(accounts) do
     local name, interval, tat = one.name, one.interval_ms, nil
@@ -124,17 +128,20 @@ function account_health.rooms(accounts, probe_ms, now)
     end
     room = math.max(0, room)
     sum = sum + room
+    any_open = any_open or not known.parked_at and (known.hold_until or 0) <= now
     rooms[#rooms + 1] = { name = name, room = room, probing = probing, weight = one.weight, interval = interval,
       tat = tat, turns = math.max(turn, tonumber(found[7] or '0')), sent = 0 }
   end
+  call.kept('accounts').open = any_open
   return rooms, sum
 end
 
 -- The account for the ticket: the one that its job is bound to, else the next one in turn; probes first. nil if that
 -- account has no room; then also its name. A damaged record must not stop the tickets behind it: it gets a slot, and
--- its worker reports the fault, before anything is sent.
-function account_health.choose(ticket, rooms)
-  local sound, own, pinned = pcall(account_slots.pinned_to, ticket)
+-- its worker reports the fault, before anything is sent. `new`: it was never dispatched, so nothing binds its job.
+function account_health.choose(ticket, rooms, new)
+  local own, pinned, sound = account_slots.MAIN, false, true
+  if not new then sound, own, pinned = pcall(account_slots.pinned_to, ticket) end
   if not sound then own, pinned = nil, nil end
   local best
   for _, one in ipairs(rooms) do

@@ -11,6 +11,7 @@
 local account_slots = {}
 
 local MAIN = 'main'
+account_slots.MAIN = MAIN
 local ACCOUNT_OF_SLOT, SLOTS_TAKEN = P .. 'submit:accounts', P .. 'submit:account_inflight'
 account_slots.PINNED = P .. 'submit:pinned'
 account_slots.REFUSED = P .. 'submit:refused'
@@ -44,6 +45,7 @@ function account_slots.confirm_ticket(name)
 end
 
 function account_slots.unassign(ticket)
+  if role_facts.is_quiet('submit') then return end
   local account = redis.call('HGET', ACCOUNT_OF_SLOT, ticket)
   if not account then return end
   redis.call('HDEL', ACCOUNT_OF_SLOT, ticket)
@@ -52,9 +54,12 @@ end
 
 -- Moves the ticket's slot to the account.
 function account_slots.assign(ticket, account)
+  if account == MAIN and role_facts.is_quiet('submit') then return end
   local before = redis.call('HGET', ACCOUNT_OF_SLOT, ticket) or MAIN
   if before == account then return end
   account_slots.unassign(ticket)
+  role_facts.note_change('submit')
+  role_facts.note_unusual('submit')
   if account ~= MAIN then
     redis.call('HSET', ACCOUNT_OF_SLOT, ticket, account)
     redis.call('HINCRBY', SLOTS_TAKEN, account, 1)
@@ -65,6 +70,7 @@ end
 function account_slots.taken(account)
   if account ~= MAIN then return tonumber(redis.call('HGET', SLOTS_TAKEN, account) or '0') end
   local taken = redis.call('ZCARD', P .. 'submit:slots')
+  if role_facts.is_quiet('submit') then return taken end
   for _, others in ipairs(redis.call('HVALS', SLOTS_TAKEN)) do taken = taken - others end
   return taken
 end
@@ -85,10 +91,12 @@ end
 -- The ticket waits for room in that account; the tickets behind it in its lane do not.
 function account_slots.pin(ticket, account, now)
   redis.call('HSET', account_slots.PINNED, ticket, account)
+  role_facts.note_unusual('submit')
   redis.call('ZADD', account_slots.PINNED .. ':' .. account, 'NX', now, ticket)
 end
 
 function account_slots.unpin(ticket)
+  if role_facts.is_quiet('submit') then return end
   local account = redis.call('HGET', account_slots.PINNED, ticket)
   if not account then return end
   redis.call('HDEL', account_slots.PINNED, ticket)

@@ -46,14 +46,14 @@ local function clear_window(key)
   forget_fields(key, gone)
 end
 
--- Counts one result. Removes old buckets whenever a new one begins.
+-- Counts one result. Removes old buckets whenever a new one begins. Returns whether one began.
 local function count_result(key, ok, limits, now)
   local bucket = string.format('%d', math.floor(now / limits.bucket_ms))
   if not ok then redis.call('HINCRBY', key, 'f:' .. bucket, 1) end
-  if redis.call('HINCRBY', key, 't:' .. bucket, 1) == 1 then
-    local _, _, gone = circuit_breaker.window_of(key, limits, now)
-    forget_fields(key, gone)
-  end
+  if redis.call('HINCRBY', key, 't:' .. bucket, 1) > 1 then return false end
+  local _, _, gone = circuit_breaker.window_of(key, limits, now)
+  forget_fields(key, gone)
+  return true
 end
 
 local function forget_failing(...)
@@ -65,7 +65,7 @@ end
 function circuit_breaker.reset(lane)
   local failures = redis.call('DEL', P .. 'health:' .. lane)
   forget_failing(lane)
-  return lanes.resume('deliver', lane) or failures > 0
+  return lane_pauses.resume('deliver', lane) or failures > 0
 end
 
 -- Forgets failing lanes of callback URLs whose failures were forgotten, because no attempt was made for a time.
@@ -98,8 +98,8 @@ end
 -- Opens the breaker, for longer each time in a row.
 local function open_breaker(verdict, key, parks, limits, now)
   local till = now + math.min(limits.max_pause_ms, limits.pause_ms * 2 ^ math.min(parks, 30))
-  lanes.pause('deliver', verdict.lane, till)
-  redis.call('HINCRBY', P .. 'tally', 'subscribers_parked', 1)
+  lane_pauses.pause('deliver', verdict.lane, till)
+  log.tally('subscribers_parked')
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
     local total, failed = circuit_breaker.window_of(key, limits, now)
@@ -139,12 +139,13 @@ function circuit_breaker.judge(verdict, limits, now)
     if not id or disabled_at then return end
   end
   local key = P .. 'health:' .. lane
-  local paused = redis.call('ZSCORE', P .. 'deliver:parked', lane)
-  local probing = redis.call('SISMEMBER', P .. 'deliver:probing', lane) == 1
+  local quiet = role_facts.is_quiet('deliver')
+  local paused = not quiet and redis.call('ZSCORE', P .. 'deliver:parked', lane)
+  local probing = not quiet and redis.call('SISMEMBER', P .. 'deliver:probing', lane) == 1
   local known = redis.call('HMGET', key, 'parks', 'failing_since', 'confirmed', 'warned')
   local parks, failing_since = tonumber(known[1] or '0'), tonumber(known[2])
   local confirmed, warned = known[3], tonumber(known[4] or '0')
-  count_result(key, ok, limits, now)
+  local began = count_result(key, ok, limits, now)
   if ok then
     if failing_since then
       redis.call('HDEL', key, 'failing_since', 'confirmed', 'warned', 'error', 'url', 'tenant')
@@ -153,7 +154,7 @@ function circuit_breaker.judge(verdict, limits, now)
     if not paused and (probing or parks > 0) then
       redis.call('HDEL', key, 'parks')
       clear_window(key)
-      lanes.resume('deliver', lane)
+      lane_pauses.resume('deliver', lane)
       log.tenant_ops_event(now, 'endpoint_recovered', verdict.tenant, 'lane', lane, 'endpoint', endpoint)
     end
   else
@@ -173,7 +174,7 @@ function circuit_breaker.judge(verdict, limits, now)
     end
   end
   if endpoint == '' then
-    redis.call('PEXPIRE', key, URL_KEPT_MS)
+    if began then redis.call('PEXPIRE', key, URL_KEPT_MS) end
     if not ok then redis.call('ZADD', FAILING_URLS, now, lane) end
   end
 end

@@ -12,17 +12,16 @@ end
 -- The tenant that owns the lane of a ticket of the deliver role: an endpoint's or callback host's lane belongs to the
 -- tenant of any delivery in it, an events lane to the tenant in its name. nil if no record exists any more.
 function dispatching.tenant_of(lane, ticket)
-  local known = redis.call('HGET', P .. 'deliver:tenants', lane)
+  local known = lane_tenants.of(P .. 'deliver', lane)
   if known then return known end
   if string.sub(lane, 1, #EVENTS) == EVENTS then return string.sub(lane, #EVENTS + 1) end
-  return redis.call('HGET', P .. 'delivery:' .. string.sub(ticket, #lane + 2), 'tenant') or nil
+  return record.get(P .. 'delivery:' .. string.sub(ticket, #lane + 2), 'tenant')
 end
 
 -- The tenant that owns the lane, and whether it holds all slots that it may.
 local function tenant_full(r, lane, ticket, most)
   local tenant = dispatching.tenant_of(lane, ticket)
-  local held = tenant and redis.call('HGET', r .. ':tenant_inflight', tenant)
-  return tenant, tonumber(held or '0') >= most
+  return tenant, tenant and counters.get(r .. ':tenant_inflight', tenant) >= most
 end
 
 -- How many slots the lane may hold. `special`: as for `choose_ticket`.
@@ -34,31 +33,35 @@ local function lane_cap(role, lane, limits, special)
   return role == 'submit' and own or math.min(cap, own)
 end
 
--- The next ticket of the lane, whether it takes from the retries' share, and, in the deliver role, its tenant. nil if
--- none may go; then also 'share' if only the retries' share of all lanes prevents it (`open`: some of it is left), or
--- 'tenant' if its tenant's slots do. `special`: some lane is probed, or has its own cap or weight.
+-- The next ticket of the lane, whether it takes from the retries' share, in the deliver role its tenant, its rank, and
+-- whether it is the only one. nil if none may go; then also 'share' if only the retries' share of all lanes prevents
+-- it (`open`: some of it is left), or 'tenant' if its tenant's slots do. `special`: some lane is probed, or has its own
+-- cap or weight.
 local function choose_ticket(role, lane, limits, open, special)
   local r = P .. role
   local key, share, cap = r .. ':lane:' .. lane, limits.retry_share, lane_cap(role, lane, limits, special)
-  if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= cap then return nil end
-  local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  local ticket, rank, tenant, full = head[1], tonumber(head[2]), nil, false
+  if counters.get(r .. ':inflight', lane) >= cap then return nil end
+  local head = redis.call('ZRANGE', key, 0, 1, 'WITHSCORES')
+  local ticket, rank, last, tenant, full = head[1], tonumber(head[2]), not head[3], nil, false
   if not ticket then return nil end
   if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
   if full then return nil, 'tenant', tenant end
-  if share >= 1 or (rank >= ranks.NEW and rank < ranks.RECOVERED) then return ticket, false, tenant end
-  local mine = tonumber(redis.call('HGET', r .. ':retries', lane) or '0') < share_of(share, cap)
+  if share >= 1 or ranks.is_new(rank) then return ticket, false, tenant, rank, last end
+  local mine = counters.get(r .. ':retries', lane) < share_of(share, cap)
   if rank < ranks.NEW then -- new work may wait behind it; the two take turns
     if not mine or not open or redis.call('SISMEMBER', r .. ':leant', lane) == 1 then
-      local new = redis.call('ZRANGEBYSCORE', key, ranks.NEW, '(' .. ranks.RECOVERED, 'LIMIT', 0, 1)[1]
+      local new = redis.call('ZRANGEBYSCORE', key, ranks.NEW, '(' .. ranks.RECOVERED, 'WITHSCORES', 'LIMIT', 0, 1)
       redis.call('SREM', r .. ':leant', lane)
-      if new then return new, false, tenant end
+      if new[1] then return new[1], false, tenant, tonumber(new[2]), last end
     end
   end
   if not mine then return nil end
   if not open then return nil, 'share' end
-  if rank < ranks.NEW then redis.call('SADD', r .. ':leant', lane) end
-  return ticket, true, tenant
+  if rank < ranks.NEW then
+    redis.call('SADD', r .. ':leant', lane)
+    role_facts.note_unusual(role)
+  end
+  return ticket, true, tenant, rank, last
 end
 
 -- Dispatches jobs that wait for room in the account that they are bound to. They go before unbound jobs, unless their
@@ -70,11 +73,11 @@ local function dispatch_pinned(rooms, room, limits, special, now)
     local line = one.room > 0 and redis.call('ZRANGE', pinned, 0, PINNED_SEEN - 1) or {}
     for _, ticket in ipairs(line) do
       local lane = lanes.lane_of(ticket)
-      local held = tonumber(redis.call('HGET', r .. ':inflight', lane) or '0')
+      local held = counters.get(r .. ':inflight', lane)
       local free = held < lane_cap('submit', lane, limits, special)
       if one.room > 0 and dispatched < room and free and not redis.call('ZSCORE', r .. ':parked', lane) then
         account_slots.unpin(ticket)
-        redis.call('ZREM', r .. ':waiting', ticket)
+        role_facts.note_waiting('submit', -redis.call('ZREM', r .. ':waiting', ticket))
         lanes.take_slot('submit', ticket, limits.lease_ms, now)
         account_health.use(one, ticket, one.name, #rooms > 1)
         dispatched = dispatched + 1
@@ -96,11 +99,11 @@ end
 local function dispatch_directly(role, one, limits, rooms, now)
   local r, ticket, submit = P .. role, one.ticket, role == 'submit'
   local lane, tenant, full, account, own = lanes.lane_of(ticket), nil, false, nil, nil
-  if tonumber(redis.call('HGET', r .. ':inflight', lane) or '0') >= limits.lane_slots then return 0 end
+  if counters.get(r .. ':inflight', lane) >= limits.lane_slots then return 0 end
   if limits.tenant_slots then tenant, full = tenant_full(r, lane, ticket, limits.tenant_slots) end
   if full then return 0 end
   if submit then
-    account, own = account_health.choose(ticket, rooms)
+    account, own = account_health.choose(ticket, rooms, not one.again)
     if not account then return 0 end
   end
   call.kept('entering')[role] = nil
@@ -113,15 +116,16 @@ end
 -- Moves waiting tickets from the lanes to arq. limits = {slots, lane_slots, lease_ms, batch: at most, interval_ms: per
 -- dispatch, 0 without a rate, probe_ms: between probes of a paused account, retry_share: the share of the slots that
 -- retries may hold}, in the submit role also {accounts: as of account_health.lua}, and in the deliver role {health:
--- limits of circuit_breaker.lua, tenant_slots}. Returns how many.
-function dispatching.dispatch_role(role, limits, now)
+-- limits of circuit_breaker.lua, tenant_slots}. `due`: tickets that are due enter first if they find others there: a
+-- retry goes before new work. Returns how many.
+function dispatching.dispatch_role(role, limits, now, due)
   local r, submit = P .. role, role == 'submit'
   local room, dispatched, interval, next_due, rooms = limits.batch, 0, limits.interval_ms, nil, nil
-  local one, waiting = lanes.only_entering(role), redis.call('ZCARD', r .. ':waiting')
+  local one, waiting = lanes.only_entering(role), role_facts.waiting(role)
   if waiting == 0 and not one then return 0 end
   if submit then
     local open
-    if redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
+    if not role_facts.is_quiet(role) and redis.call('EXISTS', P .. 'paused') == 1 then return 0 end
     rooms, open = account_health.rooms(limits.accounts, limits.probe_ms, now)
     room = math.min(room, open)
   else
@@ -133,9 +137,8 @@ function dispatching.dispatch_role(role, limits, now)
     room = math.min(room, open)
   end
   if room <= 0 then return 0 end
-  -- one question instead of one for each: often, none of them exists
-  local special = redis.call('EXISTS', r .. ':caps', r .. ':probing', r .. ':weights', r .. ':blocked',
-    r .. ':relieved', r .. ':retrying', r .. ':leant', r .. ':pinned', r .. ':idle', r .. ':parked') > 0
+  if due and waiting > 0 then lanes.enter_due(role, now) end
+  local special = role_facts.is_special(role)
   local share, open, nobody, served_lanes = limits.retry_share, 0, false, {}
   if special and limits.tenant_slots then turns.readmit(r, limits.tenant_slots) end
   if share < 1 then
@@ -145,9 +148,9 @@ function dispatching.dispatch_role(role, limits, now)
   if one and waiting == 0 and room > 1 and not special and not (one.again and share < 1) then
     dispatched = dispatch_directly(role, one, limits, rooms, now)
   end
-  if one and dispatched == 0 then
+  if dispatched == 0 then
     lanes.enter_now(role)
-    waiting = 1 + waiting
+    waiting = role_facts.waiting(role)
   end
   if submit and special then dispatched = dispatch_pinned(rooms, room, limits, special, now) end
   while dispatched < room and (special or dispatched < waiting) do
@@ -156,9 +159,9 @@ function dispatching.dispatch_role(role, limits, now)
       nobody = true
       break
     end
-    local ticket, again, tenant = choose_ticket(role, lane, limits, open > 0, special)
+    local ticket, again, tenant, rank, last = choose_ticket(role, lane, limits, open > 0, special)
     local account, own
-    if ticket and submit then account, own = account_health.choose(ticket, rooms) end
+    if ticket and submit then account, own = account_health.choose(ticket, rooms, ranks.is_new(rank)) end
     if not ticket then
       special = true
       turns.sideline(role, lane, served, again, tenant)
@@ -166,15 +169,20 @@ function dispatching.dispatch_role(role, limits, now)
       special = true
       wait_for_account(lane, ticket, own, now)
     else
-      if submit then ranks.leave_lane(lane, ticket) else redis.call('ZREM', r .. ':lane:' .. lane, ticket) end
+      if submit then
+        ranks.leave_lane(lane, ticket, rank, last)
+      else
+        redis.call('ZREM', r .. ':lane:' .. lane, ticket)
+      end
       redis.call('SET', r .. ':turn', served)
       served_lanes[lane] = true
       redis.call('ZADD', r .. ':fair', served + turns.cost(r, lane, special), lane)
       log.record_timing('wait:' .. role, now - tonumber(redis.call('ZSCORE', r .. ':waiting', ticket) or now))
-      redis.call('ZREM', r .. ':waiting', ticket)
+      role_facts.note_waiting(role, -redis.call('ZREM', r .. ':waiting', ticket))
       if again then
         redis.call('SADD', r .. ':retrying', ticket)
-        redis.call('HINCRBY', r .. ':retries', lane, 1)
+        role_facts.note_unusual(role)
+        counters.hold(r .. ':retries', lane, 1)
         open = open - 1
       end
       lanes.take_slot(role, ticket, limits.lease_ms, now, tenant)
@@ -195,6 +203,13 @@ function dispatching.dispatch_role(role, limits, now)
   return dispatched
 end
 
+local function has_rate(limits)
+  for _, account in ipairs(limits.accounts or {}) do
+    if account.interval_ms > 0 then return true end
+  end
+  return limits.interval_ms > 0
+end
+
 -- roles = {role = limits}. Due tickets enter their lanes, and the work that may run is dispatched. Returns how many,
 -- and whether only the batch size stopped it.
 function dispatching.dispatch(roles, now)
@@ -207,9 +222,31 @@ function dispatching.dispatch(roles, now)
   return dispatched, more
 end
 
--- The same, after lanes whose pause has ended are tried. Then forgets what is left of lanes where nothing waits.
+-- The same for the roles in which this call changed something: in the others nothing may be dispatched that could not
+-- be before, unless time did it (`dispatching.tick`). A rate lets more go with time, too.
+function dispatching.dispatch_changed(roles, now)
+  for role, limits in pairs(roles) do
+    if role_facts.has_changed(role) or has_rate(limits) then dispatching.dispatch_role(role, limits, now, true) end
+  end
+end
+
+-- Those of the roles in which anything waits, will be due, or is left of lanes.
+local function roles_in_use(roles)
+  local used = {}
+  for role, limits in pairs(roles) do
+    local r = P .. role
+    local keys = redis.call('EXISTS', r .. ':waiting', r .. ':due', r .. ':parked', r .. ':fair', r .. ':idle',
+      r .. ':relieved')
+    if keys > 0 then used[role] = limits end
+  end
+  return used
+end
+
+-- Dispatches, after lanes whose pause has ended are tried. Then forgets what is left of lanes where nothing waits.
+-- Also returns the roles in which time may change something.
 function dispatching.tick(roles, now)
-  for role in pairs(roles) do lanes.end_pauses(role, now) end
+  roles = roles_in_use(roles)
+  for role in pairs(roles) do lane_pauses.end_pauses(role, now) end
   local dispatched, more = dispatching.dispatch(roles, now)
   for role, limits in pairs(roles) do
     local r = P .. role
@@ -220,7 +257,7 @@ function dispatching.tick(roles, now)
       turns.forget(r, true)
     end
   end
-  return dispatched, more
+  return dispatched, more, roles
 end
 
 -- Milliseconds until the next ticket is due, or the next pause ends; -1 if time alone changes nothing.

@@ -15,6 +15,7 @@
 --                      end_hold_after
 --                      poll_after                         also if a late task was bound
 --                      finish                             unless it was refused and is not final
+--                      copy_assets                        if it moved, or the result is late
 --                      owe_event                          if it moved, and so the next three
 --                      choose_task
 --                      learn_duration
@@ -54,7 +55,7 @@ local function poll_after(key, effect, now)
   local wait = effect.after_ms
   if effect.deviations then wait = records.typical_duration(effect.kind, effect.deviations, wait) end
   if effect.at_once_if_called_back and record.get(key, 'called_back_at') then wait = 0 end
-  lanes.set_due(effect.role, effect.ticket, now + wait)
+  lanes.set_due(effect.role, effect.ticket, now + wait, now)
 end
 
 -- Finish: {{role, ticket}, ...}
@@ -90,7 +91,7 @@ end
 
 -- Tally: {name, ...}
 local function add_to_tally(names)
-  for _, name in ipairs(names) do redis.call('HINCRBY', P .. 'tally', name, 1) end
+  for _, name in ipairs(names) do log.tally(name) end
 end
 
 -- Checks before the move. Returns the result if nothing more must be done, else nil.
@@ -135,6 +136,9 @@ function effects.apply(key, transition, body, now)
   end
   if wanted.poll_after and (went_on or result.outcome == 'late') then poll_after(key, wanted.poll_after, now) end
   if wanted.finish and (outcome ~= 'refused' or transition.final[result.after]) then finish(wanted.finish) end
+  if wanted.copy_assets and (moved or result.outcome == 'late') then
+    assets.copy(key, transition.name, wanted.copy_assets, now)
+  end
   if moved then
     if wanted.owe_event then records.owe_event(wanted.owe_event, body) end
     if wanted.choose_task then tasks.choose(key, wanted.choose_task) end
@@ -152,8 +156,7 @@ end
 function effects.apply_transition(key, transition, body, now)
   local result = effects.apply(key, transition, body, now)
   if result.outcome == 'fenced' or result.outcome == 'stale' then return result end
-  quotas.write_counted_bytes()
-  dispatching.dispatch(transition.dispatch, now)
+  dispatching.dispatch_changed(transition.dispatch, now)
   return result
 end
 

@@ -41,6 +41,7 @@ end
 -- added, which does not help a blocked lane.
 local function activate(role, lane, retry)
   local r = P .. role
+  role_facts.note_change(role)
   if redis.call('ZSCORE', r .. ':fair', lane) or redis.call('ZSCORE', r .. ':parked', lane) then return end
   if retry and redis.call('ZSCORE', r .. ':blocked', lane) then return end
   if role == 'deliver' and lane_tenants.waits(r, lane) then return end
@@ -55,20 +56,8 @@ end
 function lanes.deactivate(role, lane, served)
   redis.call('ZREM', P .. role .. ':fair', lane)
   redis.call('ZADD', P .. role .. ':idle', served, lane)
+  role_facts.note_unusual(role)
   lane_tenants.forget(P .. role, lane)
-end
-
--- Pauses the lane until then (ms, or "+inf": until it is resumed). Waiting tickets stay in it.
-function lanes.pause(role, lane, till)
-  local r = P .. role
-  redis.call('ZADD', r .. ':parked', till, lane)
-  redis.call('HDEL', r .. ':pauses', lane)
-  redis.call('SREM', r .. ':probing', lane)
-  redis.call('ZREM', r .. ':blocked', lane)
-  local served = redis.call('ZSCORE', r .. ':fair', lane) or lane_tenants.waits(r, lane)
-  if not served then return end
-  redis.call('ZREM', r .. ':crowd:' .. (redis.call('HGET', r .. ':tenants', lane) or ''), lane)
-  lanes.deactivate(role, lane, served)
 end
 
 -- Makes the lane active if tickets wait in it, such as after a pause or when its cap was raised.
@@ -76,19 +65,10 @@ function lanes.reactivate(role, lane)
   if redis.call('EXISTS', P .. role .. ':lane:' .. lane) == 1 then activate(role, lane) end
 end
 
--- Ends the lane's pause and probing. Returns whether there was any.
-function lanes.resume(role, lane)
-  local r = P .. role
-  redis.call('HDEL', r .. ':pauses', lane)
-  local ended = redis.call('ZREM', r .. ':parked', lane) + redis.call('SREM', r .. ':probing', lane)
-  lanes.reactivate(role, lane)
-  return ended > 0
-end
-
 local function enter_lane(r, role, lane, ticket, now, again, priority)
   if role == 'submit' and again then account_slots.unpin(ticket) end
   redis.call('ZADD', r .. ':lane:' .. lane, ranks.rank_of(role, lane, again, priority), ticket)
-  redis.call('ZADD', r .. ':waiting', 'NX', now, ticket)
+  role_facts.note_waiting(role, redis.call('ZADD', r .. ':waiting', 'NX', now, ticket))
   activate(role, lane, again)
 end
 
@@ -99,6 +79,7 @@ function lanes.enter(role, ticket, now, again, priority)
   local r, lane = P .. role, lanes.lane_of(ticket)
   if redis.call('ZSCORE', r .. ':slots', ticket) then
     redis.call('SADD', r .. ':again', ticket)
+    role_facts.note_unusual(role)
     return
   end
   enter_lane(r, role, lane, ticket, now, again, priority)
@@ -107,6 +88,7 @@ end
 -- The same for a ticket that holds no slot, at the next dispatch of this call or at its end. If nothing else waits, the
 -- ticket is dispatched without entering its lane.
 function lanes.enter_soon(role, ticket, now, again, priority)
+  role_facts.note_change(role)
   local entering = call.kept('entering')
   entering[role] = entering[role] or {}
   table.insert(entering[role], { ticket = ticket, now = now, again = again, priority = priority })
@@ -137,9 +119,10 @@ function lanes.run_call(verb, ...)
   call.begin()
   local went_well, answer = pcall(verb, ...)
   local entered, fault = pcall(enter_all)
-  record.write()
+  local unwritten = call.write()
   if not went_well then error(answer, 0) end
   if not entered then error(fault, 0) end
+  if unwritten then error(unwritten, 0) end
   return answer
 end
 
@@ -159,79 +142,128 @@ function lanes.take_slot(role, ticket, lease_ms, now, tenant)
   local r = P .. role
   if tenant then
     lane_tenants.set(r, lanes.lane_of(ticket), tenant)
-    redis.call('HINCRBY', r .. ':tenant_inflight', tenant, 1)
+    counters.hold(r .. ':tenant_inflight', tenant, 1)
   end
   call.kept('dispatched')[ticket] = true
   local number = redis.call('INCR', r .. ':rings')
   redis.call('ZADD', r .. ':slots', now + lease_ms, ticket)
   redis.call('HSET', r .. ':holders', ticket, number)
-  redis.call('HINCRBY', r .. ':inflight', lanes.lane_of(ticket), 1)
+  call.kept('dispatches')[role .. ticket] = nil
+  counters.hold(r .. ':inflight', lanes.lane_of(ticket), 1)
   lanes.enqueue_at_arq(role, ticket, number, now)
 end
 
+-- Reads the newest dispatches of several tickets together, for `lanes.is_newest_dispatch`.
+function lanes.read_dispatches(role, tickets)
+  local numbers = call.kept('dispatches')
+  for i, number in ipairs(redis.call('HMGET', P .. role .. ':holders', unpack(tickets))) do
+    numbers[role .. tickets[i]] = number
+  end
+end
+
 function lanes.is_newest_dispatch(role, ticket, number)
-  return redis.call('HGET', P .. role .. ':holders', ticket) == tostring(number)
+  local known = call.kept('dispatches')[role .. ticket]
+  if known == nil then known = redis.call('HGET', P .. role .. ':holders', ticket) end
+  return known == tostring(number)
 end
 
 -- Never shortens a lease: while its worker renews it, the upstream may turn out to have work for the ticket
 -- (`lanes.hold_until_given_back`).
 function lanes.extend_lease(role, ticket, lease_ms, now)
-  local till = '+inf'
-  if lease_ms >= 0 then till = now + lease_ms end
-  redis.call('ZADD', P .. role .. ':slots', 'XX', 'GT', till, ticket)
+  local leases = call.kept('leases')
+  leases[role] = leases[role] or {}
+  table.insert(leases[role], lease_ms >= 0 and now + lease_ms or '+inf')
+  table.insert(leases[role], ticket)
 end
+
+-- Writes the extended leases of a role: before its slots are changed otherwise, and at the end of every call.
+local function write_leases(role)
+  local leases = call.kept('leases')
+  if leases[role] then redis.call('ZADD', P .. role .. ':slots', 'XX', 'GT', unpack(leases[role])) end
+  leases[role] = nil
+end
+
+call.written_by(function()
+  for role in pairs(call.kept('leases')) do write_leases(role) end
+end)
 
 -- Limits a slot that is held until it is given back: the sweep frees it then.
 function lanes.end_hold_at(role, ticket, at)
+  write_leases(role)
   redis.call('ZADD', P .. role .. ':slots', 'XX', at, ticket)
 end
 
-function lanes.set_due(role, ticket, at)
-  redis.call('ZADD', P .. role .. ':due', 'LT', at, ticket)
+-- A due ticket enters its lane; if it holds a slot, when that is given back.
+local function enter_when_free(role, ticket, now)
+  if redis.call('ZSCORE', P .. role .. ':slots', ticket) then
+    redis.call('SADD', P .. role .. ':again', ticket)
+    role_facts.note_unusual(role)
+  else
+    lanes.enter_soon(role, ticket, now, true)
+  end
+end
+
+-- The ticket is due at that time, if it is not due earlier. `now`: if it is due already, it enters its lane at once.
+function lanes.set_due(role, ticket, at, now)
+  local r = P .. role
+  if not now or at > now then
+    redis.call('ZADD', r .. ':due', 'LT', at, ticket)
+    if role == 'submit' then role_facts.note_unusual(role) end
+    return
+  end
+  redis.call('ZREM', r .. ':due', ticket)
+  enter_when_free(role, ticket, now)
 end
 
 -- Frees the slot only if it is taken, so that giving it back twice is harmless. Returns whether it was.
 local function free_slot(role, ticket)
   local r, lane = P .. role, lanes.lane_of(ticket)
+  write_leases(role)
   if redis.call('ZREM', r .. ':slots', ticket) == 0 then return false end
   redis.call('HDEL', r .. ':holders', ticket)
+  call.kept('dispatches')[role .. ticket] = nil
+  role_facts.note_change(role)
   if role == 'submit' then account_slots.unassign(ticket) end
-  local held = redis.call('HINCRBY', r .. ':inflight', lane, -1)
-  if held <= 0 then redis.call('HDEL', r .. ':inflight', lane) end
-  local tenant = role == 'deliver' and redis.call('HGET', r .. ':tenants', lane)
+  local waiting = role_facts.waiting(role) > 0
+  if waiting then counters.read(r .. ':inflight', lane) end -- taken again at once, it need not be written
+  local held = counters.hold(r .. ':inflight', lane, -1)
+  local tenant = role == 'deliver' and lane_tenants.of(r, lane)
   if tenant then
-    local left = redis.call('HINCRBY', r .. ':tenant_inflight', tenant, -1)
-    if left <= 0 then redis.call('HDEL', r .. ':tenant_inflight', tenant) end
+    counters.hold(r .. ':tenant_inflight', tenant, -1)
     lane_tenants.forget(r, lane, tenant, held > 0)
   end
-  if redis.call('SREM', r .. ':retrying', ticket) == 1 and redis.call('HINCRBY', r .. ':retries', lane, -1) <= 0 then
-    redis.call('HDEL', r .. ':retries', lane)
+  if role_facts.is_special(role) and redis.call('SREM', r .. ':retrying', ticket) == 1 then
+    counters.hold(r .. ':retries', lane, -1)
   end
-  if redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then activate(role, lane, true) end
+  if waiting and not redis.call('ZSCORE', r .. ':fair', lane) and redis.call('EXISTS', r .. ':lane:' .. lane) == 1 then
+    activate(role, lane, true)
+  end
   return true
 end
 
 -- `due_at` (or nil): when the ticket is due again; at once if it became due while it held the slot.
 function lanes.give_back(role, ticket, now, due_at)
   free_slot(role, ticket)
-  if redis.call('SREM', P .. role .. ':again', ticket) == 1 then
+  if not role_facts.is_quiet(role) and redis.call('SREM', P .. role .. ':again', ticket) == 1 then
     lanes.enter(role, ticket, now, true)
   elseif due_at then
-    lanes.set_due(role, ticket, due_at)
+    lanes.set_due(role, ticket, due_at, now)
   end
 end
 
 -- The ticket is never due. A ticket that holds a slot is nowhere else.
 local function forget_due(role, ticket)
-  redis.call('SREM', P .. role .. ':again', ticket)
-  redis.call('ZREM', P .. role .. ':due', ticket)
+  local quiet = role_facts.is_quiet(role)
+  if not quiet then redis.call('SREM', P .. role .. ':again', ticket) end
+  if not quiet or role ~= 'submit' then redis.call('ZREM', P .. role .. ':due', ticket) end
 end
 
 local function withdraw(role, ticket)
   local r = P .. role
   lanes.enter_now(role)
   forget_due(role, ticket)
-  redis.call('ZREM', r .. ':waiting', ticket)
+  role_facts.note_change(role)
+  role_facts.note_waiting(role, -redis.call('ZREM', r .. ':waiting', ticket))
   redis.call('ZREM', r .. ':lane:' .. lanes.lane_of(ticket), ticket)
   if role == 'submit' then
     account_slots.unpin(ticket)
@@ -247,37 +279,21 @@ end
 -- The ticket holds a slot until it is given back, and no longer waits: the upstream has work for it.
 function lanes.hold_until_given_back(role, ticket)
   local r = P .. role
+  write_leases(role)
   local held = redis.call('ZSCORE', r .. ':slots', ticket)
-  if not held then redis.call('HINCRBY', r .. ':inflight', lanes.lane_of(ticket), 1) end
+  if not held then counters.hold(r .. ':inflight', lanes.lane_of(ticket), 1) end
   if held ~= 'inf' then redis.call('ZADD', r .. ':slots', '+inf', ticket) end
   if role == 'submit' then account_slots.assign(ticket, account_slots.account_of(account_slots.job_of(ticket))) end
   if held then forget_due(role, ticket) else withdraw(role, ticket) end
 end
 
--- Lanes whose pause has ended are tried.
-function lanes.end_pauses(role, now)
-  local r = P .. role
-  for _, lane in ipairs(redis.call('ZRANGEBYSCORE', r .. ':parked', '-inf', now, 'LIMIT', 0, 100)) do
-    redis.call('ZREM', r .. ':parked', lane)
-    redis.call('HDEL', r .. ':pauses', lane)
-    redis.call('SADD', r .. ':probing', lane)
-    lanes.reactivate(role, lane)
-  end
-end
-
 -- Due tickets enter their lanes, in the order of their due times.
 function lanes.enter_due(role, now)
   local r = P .. role
+  if role == 'submit' and role_facts.is_quiet(role) then return end
   local due = redis.call('ZRANGEBYSCORE', r .. ':due', '-inf', now, 'LIMIT', 0, 100)
-  if #due == 0 then return end
-  redis.call('ZREM', r .. ':due', unpack(due))
-  for _, ticket in ipairs(due) do
-    if redis.call('ZSCORE', r .. ':slots', ticket) then
-      redis.call('SADD', r .. ':again', ticket)
-    else
-      lanes.enter_soon(role, ticket, now, true)
-    end
-  end
+  if #due > 0 then redis.call('ZREM', r .. ':due', unpack(due)) end
+  for _, ticket in ipairs(due) do enter_when_free(role, ticket, now) end
 end
 
 return lanes

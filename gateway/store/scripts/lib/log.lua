@@ -36,8 +36,13 @@ function log.record_timing(name, ms)
       break
     end
   end
-  redis.call('HINCRBY', P .. 'timings', name .. '|' .. bucket, 1)
-  if ms >= 1 then redis.call('HINCRBY', P .. 'timings', name .. '|sum', math.floor(ms)) end
+  counters.add(P .. 'timings', name .. '|' .. bucket, 1)
+  if ms >= 1 then counters.add(P .. 'timings', name .. '|sum', math.floor(ms)) end
+end
+
+-- Counts one more of `name` (`metric|label`) for the metrics, in {gw}:tally.
+function log.tally(name)
+  counters.add(P .. 'tally', name, 1)
 end
 
 -- Adds an audit entry to {gw}:audit, oldest first: who (the id of a key) and by which request. Trimmed only by age

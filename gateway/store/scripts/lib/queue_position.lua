@@ -26,23 +26,26 @@ end
 -- The queue position of a ticket of the submit role, as JSON: {rank: tickets ahead in its lane, in_lane: tickets in its
 -- lane, weight, slots: its tenant's own, waiting: tickets in all lanes, lanes: other active lanes, pace_ms: per job,
 -- idle_ms: since the last dispatch, mean_ms: of its kind of video, stopped: whether nothing is sent}. Unknown fields
--- are absent. "" if it does not wait. `accounts`: as of account_health.lua.
-function queue_position.of(ticket, kind, accounts, now)
+-- are absent. "" if it does not wait. `accounts`: as of account_health.lua; `in_lane`: if it is known.
+function queue_position.of(ticket, kind, accounts, now, in_lane)
   local r, lane = P .. 'submit', lanes.lane_of(ticket)
   local rank = redis.call('ZRANK', r .. ':lane:' .. lane, ticket)
   if not rank then return '' end
   local pace = redis.call('HMGET', PACE, 'at', 'ms')
   local last_at, pace_ms = pace[1], pace[2]
-  local others = redis.call('ZCARD', r .. ':fair')
-  if redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
-  local stopped = redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
-    or account_health.none_open(accounts, now)
+  local others, quiet = redis.call('ZCARD', r .. ':fair'), role_facts.is_quiet('submit')
+  -- in a quiet role, a lane with tickets is active, and none is paused or has its own weight
+  if quiet or redis.call('ZSCORE', r .. ':fair', lane) then others = others - 1 end
+  local stopped = account_health.none_open(accounts, now)
+  if not quiet then
+    stopped = stopped or redis.call('EXISTS', P .. 'paused') == 1 or redis.call('ZSCORE', r .. ':parked', lane)
+  end
   return cjson.encode({
     rank = rank,
-    in_lane = redis.call('ZCARD', r .. ':lane:' .. lane),
-    weight = tonumber(redis.call('HGET', r .. ':weights', lane) or '1'),
-    slots = tonumber(redis.call('HGET', r .. ':caps', lane)),
-    waiting = redis.call('ZCARD', r .. ':waiting'),
+    in_lane = in_lane or redis.call('ZCARD', r .. ':lane:' .. lane),
+    weight = tonumber(not quiet and redis.call('HGET', r .. ':weights', lane) or '1'),
+    slots = tonumber(not quiet and redis.call('HGET', r .. ':caps', lane)),
+    waiting = role_facts.waiting('submit'),
     lanes = others,
     pace_ms = tonumber(pace_ms),
     idle_ms = last_at and now - last_at or 0,

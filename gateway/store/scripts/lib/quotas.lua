@@ -4,6 +4,8 @@
 --   bytes                   what Redis stores because of the tenant: endpoints, and jobs with their history, events,
 --                           deliveries and logs
 --   media                   bytes of inline media on disk, of its unfinished jobs
+--   uploads, upload_count   bytes and number of its uploads: uploads.lua
+--   results                 bytes of the copies of its results
 --   unfinished              how many of its jobs are not finished
 --   event_bytes             what one event of each of those may take
 --   events_per_job, deliveries_per_job   how many one job causes because of the endpoints, beyond its final event
@@ -26,18 +28,16 @@ function quotas.usage_key(tenant)
 end
 
 function quotas.add_usage(tenant, field, by)
-  if by == 0 then return end
-  local usage = quotas.usage_key(tenant)
-  if redis.call('HINCRBY', usage, field, by) == 0 then redis.call('HDEL', usage, field) end
+  counters.add(quotas.usage_key(tenant), field, by, true)
 end
 
--- Counts bytes that are stored because of the job; freed ones if negative. `job`: its record. Every script that counts
--- ends with `quotas.write_counted_bytes`.
+-- Counts bytes that are stored because of the job; freed ones if negative. `job`: its record.
 function quotas.count_bytes(job, bytes)
   local counted = call.kept('bytes')
   counted[job] = (counted[job] or 0) + bytes
 end
 
+-- At the end of every call; a call that may fail for one of several jobs does it after each.
 function quotas.write_counted_bytes()
   local counted = call.kept('bytes')
   call.forget('bytes')
@@ -50,6 +50,8 @@ function quotas.write_counted_bytes()
   end
 end
 
+call.written_by(quotas.write_counted_bytes)
+
 local function counted_of(field, length)
   return field == 'log' and math.max(0, length - SHORT_LOG) or length
 end
@@ -59,11 +61,11 @@ function quotas.growth_of(key, fields, gone)
   local grown = 0
   for field, value in pairs(fields) do
     if LARGE[field] then
-      grown = grown + counted_of(field, #value) - counted_of(field, redis.call('HSTRLEN', key, field))
+      grown = grown + counted_of(field, #value) - counted_of(field, #(record.get(key, field) or ''))
     end
   end
   for _, field in ipairs(gone) do
-    if LARGE[field] then grown = grown - counted_of(field, redis.call('HSTRLEN', key, field)) end
+    if LARGE[field] then grown = grown - counted_of(field, #(record.get(key, field) or '')) end
   end
   return grown
 end
@@ -71,10 +73,11 @@ end
 -- Bytes that Redis stores because of the tenant once all its jobs are finished and delivered. `added` = {bytes, jobs,
 -- event_bytes}: what would be added; `caused`: as of `quotas.caused_by`, if not as it is.
 function quotas.expected_bytes(tenant, added, caused)
-  local found = redis.call('HMGET', quotas.usage_key(tenant), 'bytes', 'unfinished', 'event_bytes', 'events_per_job',
-    'deliveries_per_job')
-  local bytes, jobs, event_bytes = found[1] or 0, found[2] or 0, found[3] or 0
-  local events, deliveries = found[4] or 0, found[5] or 0
+  local usage = quotas.usage_key(tenant)
+  counters.read(usage, 'bytes', 'unfinished', 'event_bytes', 'events_per_job', 'deliveries_per_job', 'media')
+  local bytes, jobs, event_bytes = counters.get(usage, 'bytes'), counters.get(usage, 'unfinished'),
+    counters.get(usage, 'event_bytes')
+  local events, deliveries = counters.get(usage, 'events_per_job'), counters.get(usage, 'deliveries_per_job')
   if caused then events, deliveries = caused.events_per_job, caused.deliveries_per_job end
   bytes, jobs, event_bytes = bytes + added.bytes, jobs + (added.jobs or 0), event_bytes + (added.event_bytes or 0)
   return bytes + event_bytes * (1 + events) + jobs * deliveries * quotas.DELIVERY_BYTES

@@ -30,6 +30,11 @@ local function fair_rank(lane, priority)
   return NEW + rank
 end
 
+-- Whether a ticket of this rank is new work.
+function ranks.is_new(rank)
+  return rank >= NEW and rank < RECOVERED
+end
+
 -- `again`, `priority`: as `lanes.enter` of lanes.lua takes them.
 function ranks.rank_of(role, lane, again, priority)
   if role == 'submit' and not again then return fair_rank(lane, priority or 'normal') end
@@ -42,13 +47,11 @@ function ranks.forget_empty_lane(lane)
   if redis.call('EXISTS', P .. 'submit:lane:' .. lane) == 0 then redis.call('DEL', P .. 'submit:order:' .. lane) end
 end
 
--- The ticket is dispatched: priorities without waiting tickets join at its rank.
-function ranks.leave_lane(lane, ticket)
-  local key = P .. 'submit:lane:' .. lane
-  local rank = tonumber(redis.call('ZSCORE', key, ticket))
-  redis.call('ZREM', key, ticket)
-  if rank >= NEW and rank < RECOVERED then redis.call('HSET', P .. 'submit:order:' .. lane, 'turn', rank - NEW) end
-  ranks.forget_empty_lane(lane)
+-- The ticket is dispatched: priorities without waiting tickets join at its rank. `last`: it may be the only one.
+function ranks.leave_lane(lane, ticket, rank, last)
+  redis.call('ZREM', P .. 'submit:lane:' .. lane, ticket)
+  if ranks.is_new(rank) then redis.call('HSET', P .. 'submit:order:' .. lane, 'turn', rank - NEW) end
+  if last then ranks.forget_empty_lane(lane) end
 end
 
 return ranks

@@ -1,22 +1,19 @@
--- record.lua: a shared part. Reads and writes the fields of a job's or delivery's record, each at most once per call.
+-- record.lua: a shared part. Reads and writes the records of jobs and deliveries, each at most once per call.
 --
 -- Whoever reads or changes a record that others may have changed in the same call does it here: what was changed is
 -- written at the end.
 local record = {}
 
-local OFTEN = { -- what most calls ask for, read together
-  'state', 'tenant', 'epoch', 'run', 'account', 'created_at', 'released_at', 'submitting_at', 'called_back_at',
-  'task_id', 'earlier', 'elsewhere', 'evidence', 'resubmits', 'bytes', 'event_bytes', 'media', 'start_by', 'lane',
-  'job_id', 'claimed_at', 'next_attempt_at',
-}
+local ABSENT = { __index = function() return false end }
 
--- The fields of the record that are known, {field = text, or false: absent}.
+-- The fields of the record, {field = text, or false: absent}.
 local function known_of(key)
   local records = call.kept('records')
   local known = records[key]
   if not known then
-    known = {}
-    for i, value in ipairs(redis.call('HMGET', key, unpack(OFTEN))) do known[OFTEN[i]] = value end
+    known = setmetatable({}, ABSENT)
+    local flat = redis.call('HGETALL', key)
+    for i = 1, #flat, 2 do known[flat[i]] = flat[i + 1] end
     records[key] = known
   end
   return known
@@ -24,12 +21,8 @@ end
 
 -- The text of the field, or nil.
 function record.get(key, field)
-  local known = known_of(key)
-  if known[field] == nil then known[field] = redis.call('HGET', key, field) end
-  return known[field] or nil
+  return known_of(key)[field] or nil
 end
-
-local ABSENT = { __index = function() return false end }
 
 -- A record that does not exist yet.
 function record.create(key, fields)
@@ -56,7 +49,7 @@ function record.unset(key, ...)
   local known, changed = known_of(key), call.kept('changed')
   changed[key] = changed[key] or {}
   for _, field in ipairs({ ... }) do
-    if known[field] ~= false or changed[key][field] then known[field], changed[key][field] = false, false end
+    if known[field] then known[field], changed[key][field] = false, false end
   end
 end
 
@@ -78,6 +71,8 @@ function record.write()
   call.forget('changed')
 end
 
+call.written_by(record.write)
+
 -- Drops what is known of the record and what was to be written of it, such as after an error.
 function record.drop(key)
   call.kept('records')[key], call.kept('changed')[key] = nil, nil
@@ -85,8 +80,14 @@ end
 
 -- The whole record, as a flat list.
 function record.all(key)
-  record.write()
-  return redis.call('HGETALL', key)
+  local flat = {}
+  for field, value in pairs(known_of(key)) do
+    if value then
+      flat[#flat + 1] = field
+      flat[#flat + 1] = value
+    end
+  end
+  return flat
 end
 
 return record

@@ -11,7 +11,7 @@ local EVENTS_KEPT = 10000 -- the newest events of a tenant, for clients that mis
 
 -- Updates the counts by state and, for jobs, the index by tenant and state.
 function records.count_state(kind, state, by)
-  redis.call('HINCRBY', P .. 'counts', kind .. ':' .. state, by)
+  counters.add(P .. 'counts', kind .. ':' .. state, by)
 end
 
 function records.index_job(name, tenant, state, from)
@@ -30,22 +30,36 @@ function records.index_delivery(id, tenant, lane, state, from, created)
 end
 
 -- The job history: what happened to a job, oldest first. The acceptance is not stored, because the record shows it, so
--- a waiting job has no list. A stream would take 4 KB for its first entry.
+-- a waiting job has no list. A stream would take 4 KB for its first entry. Written at the end of the call.
 function records.note_history(key, now, ...)
   local entry, fields = { at = now }, { ... }
   for i = 1, #fields, 2 do
     if fields[i + 1] ~= '' then entry[fields[i]] = fields[i + 1] end
   end
-  local text, dropped = cjson.encode(entry), ''
-  local number = redis.call('RPUSH', key .. ':audit', text)
-  if number > HISTORY_KEPT then
-    -- drop from the middle: keep the first and the newest entries
-    dropped = redis.call('LINDEX', key .. ':audit', HISTORY_KEPT / 2)
-    redis.call('LSET', key .. ':audit', HISTORY_KEPT / 2, '')
-    redis.call('LREM', key .. ':audit', 1, '')
-  end
-  if number > HISTORY_USUAL then quotas.count_bytes(key, #text - #dropped) end
+  local histories = call.kept('histories')
+  histories[key] = histories[key] or {}
+  table.insert(histories[key], cjson.encode(entry))
 end
+
+-- Drops an entry from the middle: the first and the newest are kept. Returns its length.
+local function drop_entry(list)
+  local dropped = redis.call('LINDEX', list, HISTORY_KEPT / 2)
+  redis.call('LSET', list, HISTORY_KEPT / 2, '')
+  redis.call('LREM', list, 1, '')
+  return #dropped
+end
+
+call.written_by(function()
+  for key, texts in pairs(call.kept('histories')) do
+    local number, grown = redis.call('RPUSH', key .. ':audit', unpack(texts)), 0
+    for i, text in ipairs(texts) do
+      if number - #texts + i > HISTORY_USUAL then grown = grown + #text end
+    end
+    for _ = HISTORY_KEPT + 1, number do grown = grown - drop_entry(key .. ':audit') end
+    quotas.count_bytes(key, grown)
+  end
+  call.forget('histories')
+end)
 
 -- Publishes an event to a tenant's clients, once: appends it to the tenant's stream, stores its id with the job, and
 -- publishes "<tenant> <job> <type> <id in the stream>" on the gateways' channel. Returns true if it is new.
@@ -63,7 +77,7 @@ end
 function records.quarantine(now, why, callback, raw)
   redis.call('XADD', P .. 'quarantine', 'MAXLEN', '~', QUARANTINE_KEPT, '*', 'at', now, 'why', why,
     'job', callback.name, 'tenant', callback.tenant, 'epoch', callback.epoch, 'task', callback.task or '', 'raw', raw)
-  redis.call('HINCRBY', P .. 'tally', 'quarantined|' .. why, 1)
+  log.tally('quarantined|' .. why)
 end
 
 -- Records that callbacks can reach us now. After a gap of more than `gap` ms, `since` starts again.
@@ -106,17 +120,22 @@ end
 
 -- OweEvent. Creates an event, a delivery for each endpoint that wants it, and one for the job's own callback URL.
 -- owed = {id, type, job_id, tenant, at, trace = traceparent or "", pending, held, callback_url,
--- callback_lane, publish = true if the step itself did not publish it to clients}; `body`: of the event.
+-- callback_lane, callback_event = id and callback_body of what the callback URL gets, or nil: the event itself,
+-- publish = true if the step itself did not publish it to clients}; `body`: of the event, JSON or packed by
+-- gateway/store/event_bodies.py.
 function records.owe_event(owed, body)
-  local stem, bytes = string.sub(owed.id, 5), quotas.EVENT_BYTES + #body
-  redis.call('HSET', P .. 'event:' .. owed.id, 'type', owed.type, 'job_id', owed.job_id, 'tenant', owed.tenant,
-    'created_at', owed.at, 'body', body)
-  if owed.trace ~= '' then redis.call('HSET', P .. 'event:' .. owed.id, 'trace', owed.trace) end
+  local stem, bytes = string.sub(owed.id, 5), 0
+  local function store(id, content)
+    bytes = bytes + quotas.EVENT_BYTES + #content
+    local form = string.sub(content, 1, 1) == '{' and 'body' or 'packed'
+    redis.call('HSET', P .. 'event:' .. id, form, content, unpack(owed.trace ~= '' and { 'trace', owed.trace } or {}))
+  end
+  store(owed.id, body)
   if owed.publish then records.publish_event(owed.tenant, owed.job_id, owed.type) end
-  local function add(name, lane, state, field, target)
+  local function add(name, lane, state, field, target, event)
     local id = 'dlv_' .. stem .. '_' .. name
     bytes = bytes + quotas.DELIVERY_BYTES + #target
-    redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', owed.id, 'event_type', owed.type,
+    redis.call('HSET', P .. 'delivery:' .. id, 'state', state, 'event_id', event or owed.id, 'event_type', owed.type,
       'tenant', owed.tenant, 'job_id', owed.job_id, 'lane', lane, 'created_at', owed.at, field, target)
     -- without its prefix: Redis packs a set whose members have at most 64 bytes
     redis.call('SADD', P .. 'job:' .. owed.job_id .. ':deliveries', string.sub(id, 5))
@@ -134,7 +153,10 @@ function records.owe_event(owed, body)
       add(string.sub(endpoints[i], 4), endpoints[i], state, 'endpoint_id', endpoints[i])
     end
   end
-  if owed.callback_url then add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url) end
+  if owed.callback_url then
+    if owed.callback_event then store(owed.callback_event, owed.callback_body) end
+    add('callback', owed.callback_lane, owed.pending, 'url', owed.callback_url, owed.callback_event)
+  end
   quotas.count_bytes(P .. 'job:' .. owed.job_id, bytes)
 end
 
@@ -156,11 +178,9 @@ end
 function records.begin(key, role, ticket, number, lease_ms, related, now)
   if not lanes.is_newest_dispatch(role, ticket, number) then return {} end
   lanes.extend_lease(role, ticket, lease_ms, now)
-  local flat, fields = redis.call('HGETALL', key), {}
-  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
-  local found = { flat }
+  local found = { record.all(key) }
   for i = 1, #related, 2 do
-    local name = fields[related[i]]
+    local name = record.get(key, related[i])
     found[#found + 1] = name and redis.call('HGETALL', P .. related[i + 1] .. name) or {}
   end
   return found

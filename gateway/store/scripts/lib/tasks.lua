@@ -50,11 +50,32 @@ local function lose_task(key, task, now)
   record.set(key, { evidence = 'callback', task_lost_at = now })
 end
 
+-- The job to which the task belongs, or false.
+function tasks.owner_of(task)
+  local owners = call.kept('owners')
+  if owners[task] == nil then owners[task] = redis.call('GET', P .. 'task:' .. task) end
+  return owners[task]
+end
+
+local function set_owner(task, owner, keep_ms)
+  redis.call('SET', P .. 'task:' .. task, owner, unpack(keep_ms and { 'PX', keep_ms } or {}))
+  call.kept('owners')[task] = owner
+end
+
+-- The task belongs to the job if it belonged to none. Returns its previous owner, or false.
+local function own(task, job)
+  local owners = call.kept('owners')
+  local owner = owners[task]
+  if owner then return owner end
+  owner = redis.call('SET', P .. 'task:' .. task, job, 'NX', 'GET')
+  owners[task] = owner or job
+  return owner
+end
+
 -- A task belongs to one job, named by {gw}:task:<id>. `claimed`: only a callback says so, not the answer to a request
 -- of ours; an answer overrides it. Returns whether the task is the job's, then its previous owner.
 function tasks.assign(job, task, claimed, now)
-  local key = P .. 'task:' .. task
-  local owner = redis.call('GET', key)
+  local owner = own(task, job)
   if owner and owner ~= job then
     local other = P .. 'job:' .. owner
     if claimed or is_answer(other, task) then
@@ -64,7 +85,7 @@ function tasks.assign(job, task, claimed, now)
     if owner ~= tasks.NOBODY then lose_task(other, task, now) end
     log.ops_event(now, 'task_taken_back', 'task', task, 'job', job, 'owner', owner)
   end
-  if owner ~= job then redis.call('SET', key, job) end
+  if owner and owner ~= job then set_owner(task, job) end
   return true, owner
 end
 
@@ -80,7 +101,7 @@ function tasks.contest(task, owner, final, keep_ms, now)
   local state = record.get(key, 'state')
   if not state or is_answer(key, task) or (final[state] and not tasks.is_watched(key, now)) then return end
   lose_task(key, task, now)
-  redis.call('SET', P .. 'task:' .. task, tasks.NOBODY, 'PX', keep_ms)
+  set_owner(task, tasks.NOBODY, keep_ms)
   log.ops_event(now, 'task_contested', 'task', task, 'owner', owner)
 end
 

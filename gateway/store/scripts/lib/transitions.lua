@@ -26,6 +26,7 @@ local function index_by_time(key, transition, before, after, now)
   if transition.final[after] then
     redis.call('ZADD', P .. 'finished', now, name)
     quotas.count_finished_job(key)
+    uploads.unpin(key, now)
     local created_at, called_back_at = record.get(key, 'created_at'), record.get(key, 'called_back_at')
     log.record_timing('job', now - (created_at or now))
     if called_back_at then log.record_timing('confirm', now - called_back_at) end

@@ -13,7 +13,7 @@ function turns.readmit(r, most)
   local found = false
   for _, tenant in ipairs(redis.call('SMEMBERS', r .. ':relieved')) do
     redis.call('SREM', r .. ':relieved', tenant)
-    local room = most - tonumber(redis.call('HGET', r .. ':tenant_inflight', tenant) or '0')
+    local room = most - counters.get(r .. ':tenant_inflight', tenant)
     local freed = room > 0 and redis.call('ZPOPMIN', r .. ':crowd:' .. tenant, room) or {}
     for i = 1, #freed, 2 do
       redis.call('ZADD', r .. ':fair', math.max(tonumber(freed[i + 1]), turn_of(r)), freed[i])
@@ -52,7 +52,10 @@ function turns.sideline(role, lane, served, why, tenant)
     return
   end
   lanes.deactivate(role, lane, served)
-  if why == 'share' then redis.call('ZADD', r .. ':blocked', served, lane) end
+  if why == 'share' then
+    redis.call('ZADD', r .. ':blocked', served, lane)
+    role_facts.note_unusual(role)
+  end
   if redis.call('EXISTS', r .. ':lane:' .. lane) == 0 then redis.call('SREM', r .. ':leant', lane) end
 end
 

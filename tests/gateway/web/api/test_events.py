@@ -12,6 +12,7 @@ from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys, notifications
 from gateway.web.schemas import jobs as schemas
+from tests.gateway.store.conftest import stored_body
 from tests.gateway.web.api.hearing import Serving, cancel, fail, hearing, post, serving, submit, told
 from tests.gateway.web.conftest import MakeKey
 from tests.gateway.web.parsing import parsed
@@ -57,7 +58,7 @@ async def test_the_end_is_told_with_the_very_bytes_that_webhooks_carry(
         await cancel(resources, job)
         _, end = await ear.messages(2)
     event = f"evt_{job.id.removeprefix('job_')}_canceled"
-    assert end.raw == await resources.redis.hget(keys.event(event), "body")  # type: ignore[misc]
+    assert end.raw == await stored_body(resources.redis, event)
 
 
 async def test_who_comes_back_hears_what_it_missed_and_then_what_happens(

@@ -21,15 +21,20 @@ from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.pytest._test_builder import build_operation_test
 
 from gateway.callbacks import tokens
+from gateway.doors import NAMES
 from gateway.endpoints import Endpoint
 from gateway.jobs import submit_ticket
+from gateway.media.links import media_token
 from gateway.resources import open_resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
-from gateway.web.api.routes import API
-from gateway.web.ops.routes import OPS
+from gateway.uploads import Upload
+from gateway.web.app import opened
+from gateway.web.doors.routes import OF_DOORS
+from gateway.web.openapi import door_documents
 from tests.conftest import new_settings
 from tests.effort import SCALE, scaled
+from tests.gateway.generation.media_samples import image
 from tests.gateway.web.conftest import BODY, add_key
 from tests.gateway.web.live import listening
 from tests.gateway.web.parsing import document
@@ -57,18 +62,19 @@ URL: Final = "https://cdn.example.com/something"
 
 # An event stream of all jobs has no end to wait for.
 _ENDLESS: Final = "/v1/events"
-LABELS: Final = [f"{one.method} {one.path}" for one in (*API, *OPS) if one.path != _ENDLESS]
+LABELS: Final = [f"{one.method} {one.path}" for one in opened(NAMES) if one.path != _ENDLESS]
 
 
 @cache  # by the first test that needs it, because every worker imports this module
-def schema() -> Any:
-    return schemathesis.openapi.from_dict(document()).exclude(path=_ENDLESS)
+def schemas() -> list[Any]:
+    documents = [document(), *map(door_documents.document, OF_DOORS)]
+    return [schemathesis.openapi.from_dict(one).exclude(path=_ENDLESS) for one in documents]
 
 
 @cache
 def operations() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for one in schema().get_all_operations():
+    for one in (one for schema in schemas() for one in schema.get_all_operations()):
         assert isinstance(one, Ok)
         found[one.ok().label] = one.ok()
     return found
@@ -105,7 +111,12 @@ async def _prepare(chosen: Settings) -> tuple[str, dict[str, str]]:
         endpoint = Endpoint("ep_" + "0" * 26, "acme", URL, (), "k1", 1_700_000_000_000)
         await resources.endpoints.create(endpoint, 50)
         token = tokens.make(resources.keyring, "acme", job.id, 1)
-    return key, {"job_id": job.id, "endpoint_id": endpoint.id, "token": token}
+        upload = Upload("upl_" + "0" * 26, "acme", "0" * 64, len(image()), "png", 1_700_000_000_000)
+        await resources.media.put(upload.key, image())
+        await resources.uploads.add(upload)
+        media = media_token(resources.keyring, upload.id, 2_000_000_000)
+    known = {"job_id": job.id, "endpoint_id": endpoint.id, "upload_id": upload.id}
+    return key, known | {"token": token, "/media/{token}": media}
 
 
 def test_every_documented_operation_is_asked() -> None:
@@ -122,7 +133,7 @@ def test_the_document_is_true(label: str, live: Live) -> None:
         _ask(case, live)
 
     build_operation_test(
-        config=schema().config,
+        config=schemas()[0].config,
         operation=operations()[label],
         test_func=holds,
         given_kwargs={},
@@ -151,6 +162,8 @@ def _make_real(case: schemathesis.Case[Any], known: dict[str, str]) -> None:
     parameters: dict[str, str] = case.path_parameters or {}
     deleting = case.method == "DELETE"
     parameters.update({name: known[name] for name in parameters if name in known and not deleting})
+    if case.path in known:
+        parameters["token"] = known[case.path]
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = case.id
     if isinstance(case.body, dict):

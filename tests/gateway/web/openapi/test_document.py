@@ -18,7 +18,9 @@ from gateway.events import EventType
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.routes import API
+from gateway.web.doors.routes import OF_DOORS
 from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
+from gateway.web.openapi import door_documents
 from gateway.web.pages.routes import PAGES
 from gateway.web.schemas import jobs
 from tests.gateway.test_jobs import FULL
@@ -29,20 +31,30 @@ def test_the_document_is_valid() -> None:
     validate(document())
 
 
-def test_every_route_and_method_is_documented(app: Starlette) -> None:
-    served = {
+@pytest.mark.parametrize("door", OF_DOORS)
+async def test_a_door_has_a_document_of_its_own(door: str, nobody: httpx.AsyncClient) -> None:
+    made = door_documents.document(door)
+    validate(made)
+    assert (await nobody.get(f"/openapi-{door}.json")).json() == made
+    assert not made["paths"].keys() & document()["paths"].keys()
+
+
+def test_every_route_and_method_is_documented_once(app: Starlette) -> None:
+    apart = ("/docs", "/openapi.json", "/openapi-vtrix.json", *PAGES)
+    served = sorted(
         (route.path, method.lower())
         for route in app.routes
-        if isinstance(route, Route) and route.path not in ("/docs", "/openapi.json", *PAGES)
+        if isinstance(route, Route) and route.path not in apart
         for method in route.methods or ()
         if method != "HEAD"
-    }
-    documented = {
+    )
+    documented = sorted(
         (path, method)
-        for path, item in document()["paths"].items()
+        for made in (document(), *map(door_documents.document, OF_DOORS))
+        for path, item in made["paths"].items()
         for method in item
         if method != "parameters"
-    }
+    )
     assert documented == served
 
 

@@ -26,7 +26,7 @@ PRODUCT = [
     for path in (ROOT / name).rglob(kind)
 ]
 #: What is counted, as in `tally=["submissions|accepted"]` or `'tally', 'quarantined|'`.
-TALLY = re.compile(r"""(?:\[f?|append\(|else |'tally', )["']([a-z_]+)\|""")
+TALLY = re.compile(r"""(?:\[f?|append\(|else |log.tally\()["']([a-z_]+)\|""")
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:

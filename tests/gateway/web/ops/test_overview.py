@@ -93,7 +93,7 @@ async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
     listed = parsed(overview.WorkerList, (await operator.get("/ops/api/workers")).content)
     assert {(tuple(worker["roles"]), worker["running"]) for worker in listed["data"]} == {
         (("submit", "deliver"), 3),
-        (("submit", "confirm", "deliver"), 0),
+        (("submit", "confirm", "deliver", "mirror"), 0),
     }
     assert (await look(operator))["workers"] == 2
     await other.end()

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from gateway.environment import Environment
 from gateway.resources import Resources
+from gateway.store import keys
 from gateway.tenants import CLIENT_SCOPES, Scope
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.schemas import tenants
@@ -274,3 +275,13 @@ async def test_an_operator_sees_what_each_tenant_has_stored(
     assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
     after = (await operator.get("/ops/api/tenants/acme")).json()["stored"]
     assert after["bytes"] > 4096
+
+
+async def test_an_operator_sees_what_each_tenant_has_in_the_media_store(
+    operator: httpx.AsyncClient, state: State
+) -> None:
+    usage = {"media": 1, "uploads": 20, "upload_count": 2, "results": 300}
+    await state.resources.redis.hset(keys.tenant_usage("acme"), mapping=usage)  # type: ignore[misc]
+    stored = (await operator.get("/ops/api/tenants/acme")).json()["stored"]
+    names = ("media_bytes", "upload_bytes", "upload_count", "result_bytes")
+    assert [stored[name] for name in names] == [1, 20, 2, 300]

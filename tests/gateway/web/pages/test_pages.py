@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import httpx
 import orjson
 import pytest
 
+from gateway.assets import Asset, AssetState, Variant
+from gateway.media.folder import FolderStore
 from gateway.store import keys
 from gateway.store.samples import Sample
 from gateway.web.pages import overview
 from gateway.web.pages.rendering import number, size, span
 from gateway.web.state import State
+from tests.gateway.web.api.copying import VIDEO, completed, copied, put_asset
 from tests.gateway.web.conftest import BODY
 from tests.gateway.web.ops.test_queues import give_up
 from tests.gateway.web.pages.test_sessions import LOOKS, filled
@@ -132,6 +136,44 @@ async def test_a_result_may_be_played_from_where_it_lies_and_from_nowhere_else(
     assert "media-src 'self' https://cdn.example.com;" in page.headers["content-security-policy"]
     assert 'data-src="https://cdn.example.com/v.mp4"' in page.text
     assert "javascript:" not in page.text
+
+
+async def test_a_copy_is_played_from_here_without_a_key(
+    browser: httpx.AsyncClient, nobody: httpx.AsyncClient, state: State
+) -> None:
+    job = await copied(state.resources, await completed(state.resources, cover_url="https://up/c"))
+    failed = Asset(AssetState.FAILED, "https://up/c", reason="not_a_picture")
+    await put_asset(state.resources, job, Variant.COVER, failed)
+    page = await browser.get(f"/ops/jobs/{job.id}")
+    assert "media-src 'self';" in page.headers["content-security-policy"]
+    [source] = re.findall(r'data-src="([^"]+)"', page.text)
+    played = await nobody.get(unescape(source), headers={"Range": "bytes=0-9"})
+    assert (played.status_code, played.content) == (206, VIDEO[:10])
+    files = page.text.partition('id="files"')[2].partition("</section>")[0]
+    for shown in ("250 KB", "video/mp4", "stored", "not a picture"):
+        assert shown in files
+
+
+async def test_a_copy_in_a_bucket_is_played_from_there(
+    browser: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sign(_: FolderStore, key: str, seconds: int, **named: object) -> str | None:
+        return f"https://bucket.example.com/{key}?s=1"
+
+    monkeypatch.setattr(FolderStore, "sign", sign)
+    job = await copied(state.resources, await completed(state.resources))
+    page = await browser.get(f"/ops/jobs/{job.id}")
+    assert "media-src 'self' https://bucket.example.com;" in page.headers["content-security-policy"]
+    assert f'data-src="https://bucket.example.com/results/{job.id}/video.mp4?s=1"' in page.text
+
+
+async def test_the_pages_of_tenants_show_their_files(browser: httpx.AsyncClient, state: State) -> None:
+    usage = {"media": 1024, "uploads": 2048, "upload_count": 2, "results": 3 << 20}
+    await state.resources.redis.hset(keys.tenant_usage("platform"), mapping=usage)  # type: ignore[misc]
+    assert "inline media 1.0 KB, uploads 2.0 KB, results 3.0 MB" in (await browser.get("/ops/tenants")).text
+    page = (await browser.get("/ops/tenants/platform")).text
+    for shown in ("2.0 KB", "2 files", "3.0 MB"):
+        assert shown in page
 
 
 async def test_everything_is_paused_and_resumed(browser: httpx.AsyncClient, token: str, state: State) -> None:

@@ -12,12 +12,14 @@ Messages give the position if it is known. They never quote the document, except
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Collection
 from functools import partial
 
 from gateway.errors import MalformedBody, Problem
+from gateway.strict_json import long_base64
 
 MAX_DEPTH = 32
 MAX_VALUES = 100_000  # 20 MB could hold millions of values and block the event loop for seconds
@@ -30,6 +32,17 @@ _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     """The value of one JSON document in UTF-8. Raises only `MalformedBody`."""
+    if len(raw) > long_base64.LONG_CHARACTERS:
+        rest, taken = long_base64.take_out(raw)
+        if taken:
+            with contextlib.suppress(MalformedBody):  # its message may have a position in the document
+                value, whole = long_base64.put_back(_loads(rest, max_depth), taken)
+                if whole:
+                    return value
+    return _loads(raw, max_depth)
+
+
+def _loads(raw: bytes, max_depth: int) -> object:
     text = _text(raw)
     _check_size(raw, max_depth)
     try:

@@ -1,23 +1,17 @@
-"""The job as clients see it: its shape in responses and webhooks, and the functions that build it.
-
-mypy checks the shapes where they are built, and the API's document is made from them. Nothing is validated at
-run time.
-"""
+"""The job as clients see it: its shape in responses and webhooks, and the functions that build it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
 from typing import Annotated, Any, Final, Literal, NotRequired, cast
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
-from typing_extensions import TypedDict, is_typeddict
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from gateway import jobs
 from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
-
-JOB_ID: Final = "^job_[0-9A-HJKMNP-TV-Z]{26}$"
+from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
+from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
 
 #: The upstream's documentation does not say how long a video can be fetched; this is the shortest known time.
 RESULT_LIFETIME_MS: Final = 3_600_000
@@ -25,7 +19,14 @@ RESULT_LIFETIME_MS: Final = 3_600_000
 #: `code` of a job's error, but for the codes of the upstream, which are passed on.
 JOB_ERRORS: Final = (
     *("start_deadline_passed", "total_deadline_passed", "submission_poison", "submission_unknown"),
-    *("media_lost", "upstream_error", "upstream_timeout", "upstream_task_lost", "upstream_no_output"),
+    *(
+        "media_lost",
+        "upload_unreachable",
+        "upstream_error",
+        "upstream_timeout",
+        "upstream_task_lost",
+        "upstream_no_output",
+    ),
     "upstream_canceled",
 )
 
@@ -39,42 +40,6 @@ WARNINGS: Final = (
 )
 
 
-def _inherit_descriptions(schema: dict[str, Any], model: type[Any]) -> None:
-    """Copies field descriptions from base classes: pydantic reads only those of a TypedDict's own fields."""
-    for base in getattr(model, "__orig_bases__", ()):
-        if is_typeddict(base):
-            for name, text in _descriptions(base).items():
-                schema["properties"][name].setdefault("description", text)
-
-
-@cache  # a base has several heirs, and its docstrings are found by parsing the source
-def _descriptions(model: type[Any]) -> dict[str, str]:
-    fields = TypeAdapter(model).json_schema()["properties"]
-    return {name: field["description"] for name, field in fields.items() if "description" in field}
-
-
-#: For a TypedDict that allows no other keys. The docstring below a field describes it.
-shape: Final = with_config(
-    ConfigDict(extra="forbid", use_attribute_docstrings=True, json_schema_extra=_inherit_descriptions)
-)
-#: The same, but other keys are allowed.
-open_shape: Final = with_config(
-    ConfigDict(extra="allow", use_attribute_docstrings=True, json_schema_extra=_inherit_descriptions)
-)
-
-
-def extensible(words: Sequence[str]) -> Any:
-    """A string that is one of `words` today. Later versions may add more."""
-    return Field(json_schema_extra={"x-extensible-enum": list(words)})
-
-
-Timestamp = Annotated[
-    str, Field(examples=["2026-11-22T08:00:00.123Z"], json_schema_extra={"format": "date-time"})
-]
-JobId = Annotated[str, Field(pattern=JOB_ID)]
-Count = Annotated[int, Field(ge=0)]
-
-
 @shape
 class Warning(TypedDict):  # noqa: A001 - its name in the document
     """Something that the client should know about a request that is accepted, or about the result of a
@@ -83,20 +48,6 @@ class Warning(TypedDict):  # noqa: A001 - its name in the document
     param: str
     code: Annotated[str, extensible(WARNINGS)]
     message: str
-
-
-@open_shape
-class Content(TypedDict):
-    type: str
-    url: str
-    """The plain video."""
-    watermarked_url: NotRequired[Annotated[str | None, Field(json_schema_extra={"default": None})]]
-    """The marked video, if `watermark` was requested and the upstream provided one."""
-
-
-@open_shape
-class OutputGroup(TypedDict):
-    content: list[Content]
 
 
 @shape
@@ -166,7 +117,11 @@ class JobSummary(TypedDict):
     """Until when `output` can be fetched, as far as is known: an hour after `finished_at`. null unless
     completed."""
     output: list[OutputGroup] | None
-    """The videos. Their URLs may expire after an hour: fetch them at once, and never store the URLs."""
+    """The videos. Each `url` may expire after an hour: fetch it at once, and never store it. `stable_url` may
+    be stored."""
+    assets: dict[str, StoredAsset]
+    """The files of the result that this gateway copies: `video`, `watermarked`, `cover`. Empty if
+    there are none."""
     usage: dict[str, Any] | None
     """The price: `cost` in USD as a decimal string, `discount`."""
     metadata: dict[str, Any] | None
@@ -211,9 +166,9 @@ class EventJob(Job):
     """The payload is too long for an event: get the job to read it."""
 
 
-def public(job: jobs.Job, *, payload: str | None = None, queue: Queue | None = None) -> Job:
-    """The job as its owner sees it: the published response's fields unchanged, and ours. `queue`: where it
-    waits, if it does."""
+def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue: Queue | None = None) -> Job:
+    """The job as its owner sees it: the published response's fields unchanged, and ours. `client_url`: the
+    base URL of the gateway for its clients; "": they get paths. `queue`: where it waits, if it does."""
     expires_at = None
     if job.state is JobState.COMPLETED and job.finished_at is not None:
         expires_at = job.finished_at + RESULT_LIFETIME_MS
@@ -229,8 +184,9 @@ def public(job: jobs.Job, *, payload: str | None = None, queue: Queue | None = N
         "submitted_at": rfc3339(job.submitted_at),
         "finished_at": rfc3339(job.finished_at),
         "expires_at_estimate": rfc3339(expires_at),
+        "output": None if job.output is None else output_of(job, client_url),
+        "assets": assets_of(job, client_url) if job.assets else {},
         # These got their shape when they were stored.
-        "output": cast(list[OutputGroup] | None, job.output),
         "usage": job.usage,
         "metadata": job.metadata,
         "error": cast(JobError | None, job.error),
@@ -251,9 +207,9 @@ def public(job: jobs.Job, *, payload: str | None = None, queue: Queue | None = N
     }
 
 
-def summary(job: jobs.Job, queue: Queue | None = None) -> JobSummary:
+def summary(job: jobs.Job, *, client_url: str, queue: Queue | None = None) -> JobSummary:
     """The job without its payload."""
-    whole: dict[str, Any] = {**public(job, queue=queue)}
+    whole: dict[str, Any] = {**public(job, client_url=client_url, queue=queue)}
     del whole["payload"]
     return cast(JobSummary, whole)
 

@@ -1,0 +1,125 @@
+"""Accepts a job of a request: reads its options and its body, checks them, and stores the job."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Final
+
+from starlette.requests import Request
+
+from gateway import generation, tracing
+from gateway.delivery.guard import allowing
+from gateway.doors.base import Door
+from gateway.errors import StoreUnavailable
+from gateway.intake import Checked, JobOptions, Posted, Read
+from gateway.jobs import Priority
+from gateway.lifecycle import OnUnknown
+from gateway.tenants import Key
+from gateway.web.api.idempotency import key_param
+from gateway.web.api.webhook_urls import check_target
+from gateway.web.http.bodies import JsonBody
+from gateway.web.http.headers import headers_of
+from gateway.web.http.params import Params, choice, seconds
+from gateway.web.state import State, state_of
+
+_MAX_DEADLINE_SECONDS: Final = 604_800
+#: The way out when a body is too large. Base64 makes 4 bytes of 3.
+SMALLER: Final = "files inside it may have about 14.9 MB together before Base64; give larger ones as URLs"
+IDEMPOTENCY_KEY: Final = key_param(
+    "Use a new key for each job. A repeated request with the same key returns the same job, with "
+    "`Idempotent-Replayed: true`. It must have the same parameters and the same `Gateway-*` headers, or it "
+    "is refused. The order and the form of the JSON do not matter. A default that is sent differs from "
+    "one that is left out, except `seed` 0 and no `videos`. Keys belong to your tenant, not to an API key. "
+    "They are kept as long as the job."
+)
+START_DEADLINE: Final = seconds(
+    "Gateway-Start-Deadline",
+    "Seconds from now. The job fails at no cost if it has not been sent to the upstream by then.",
+    _MAX_DEADLINE_SECONDS,
+)
+TOTAL_DEADLINE: Final = seconds(
+    "Gateway-Total-Deadline",
+    "Seconds from now. The job fails if it has not finished by then; it may have been charged.",
+    _MAX_DEADLINE_SECONDS,
+)
+ON_UNKNOWN: Final = choice(
+    "Gateway-On-Unknown",
+    "What to do if the upstream's response to the submission was lost and no evidence of a task was found: "
+    "`hold` fails the job and never pays twice, `resubmit` sends it again and may pay twice, `manual` leaves "
+    "the decision to an operator. Default: your tenant's setting.",
+    OnUnknown,
+)
+PRIORITY: Final = choice(
+    "Gateway-Priority",
+    "Order among your own waiting jobs: for every `low` job, 4 `normal` and 16 `high` jobs are sent, so "
+    "no priority starves. It does not change your tenant's share of the upstream.",
+    Priority,
+    Priority.NORMAL,
+)
+#: Options of a new job, sent as headers.
+OPTIONS: Final = (START_DEADLINE, TOTAL_DEADLINE, ON_UNKNOWN, PRIORITY)
+
+
+async def accept(
+    request: Request, key: Key, params: Params, door: Door | None = None
+) -> tuple[Posted, str | None]:
+    """The job of this request, and its payload. `door`: whose words the body has, if not ours. Raises what
+    `Intake.check` and `Intake.accept` raise, and Refusal for a body that cannot be read."""
+    options = JobOptions(
+        params[START_DEADLINE],
+        params[TOTAL_DEADLINE],
+        params[ON_UNKNOWN],
+        params[PRIORITY],
+        tracing.read_traceparent(headers_of(request).get(b"traceparent")),
+        door.name if door else None,
+    )
+    state, idempotency_key = state_of(request), params[IDEMPOTENCY_KEY]
+    keyed = options if idempotency_key else None
+    read = door.read if door else generation.as_it_is
+    async with checking(request, state, key.tenant, keyed, read) as checked:
+        state.memory.check()
+        state.disk.check(inline=bool(checked.media))
+        with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
+            traced = replace(options, trace=trace)
+            with saying_doubt(idempotency_key):
+                posted = await state.resources.intake.accept(checked, key.tenant, idempotency_key, traced)
+        return posted, checked.request.payload
+
+
+@contextlib.asynccontextmanager
+async def checking(
+    request: Request,
+    state: State,
+    tenant: str,
+    keyed: JobOptions | None = None,
+    read: Read = generation.as_it_is,
+) -> AsyncIterator[Checked]:
+    """The request's body, checked against every published limit. InvalidRequest lists every problem. `read`:
+    as of `Intake.check`."""
+    settings = state.resources.settings
+    most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
+    async with JsonBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
+        checked = await state.resources.intake.check(raw, tenant, keyed, read)
+        if checked.request.callback_url is not None:
+            with allowing(await state.resources.tenants.networks(tenant)):
+                check_target(state.guard, "callback_url", checked.request.callback_url)
+        yield checked
+
+
+@contextlib.contextmanager
+def saying_doubt(idempotency_key: str | None) -> Iterator[None]:
+    """Without the store's answer, nobody knows whether the job was accepted."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise in_doubt(idempotency_key) from error
+
+
+def in_doubt(idempotency_key: str | None) -> StoreUnavailable:
+    """The error for a client whose job may have been accepted or not."""
+    way_out = "send the same request again, with the same Idempotency-Key"
+    if idempotency_key is None:
+        way_out = "look for it with GET /v1/jobs before you post it again"
+    return StoreUnavailable(f"the store did not answer, so the job may have been accepted; {way_out}")

@@ -1,0 +1,102 @@
+"""Streams a file of the media store to a client in pieces, and bounds how many are read at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import Final, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import GatewayError, LimitReached, MediaStoreUnavailable, NotFound, Unavailable
+from gateway.local.shared_memory import Held
+from gateway.web.http.ranges import Part
+from gateway.web.state import state_of
+
+#: Files that the keys of one tenant read at once, and as many by its links.
+PER_TENANT: Final = 64
+#: By the links of one job, which strangers may have.
+PER_JOB: Final = 16
+#: In all processes of this gateway. Each takes about half a megabyte.
+ALL: Final = 512
+_RETRY_SECONDS: Final = 5
+#: Answers if the file is not there after all; it gets the reason.
+Otherwise = Callable[[GatewayError], Awaitable[Response]]
+
+
+class StoredContent(Response):
+    """The part of an object. An exception before the first byte becomes an error response.
+
+    `linked_job`: the job of the link by which it is read; None: by a key. `headers` have the length.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        key: str,
+        part: Part,
+        *,
+        tenant: str,
+        linked_job: str | None,
+        otherwise: Otherwise,
+        status: int,
+        headers: dict[str, str],
+    ) -> None:
+        self._request = request
+        self._key = key
+        self._part = part
+        self._tenant = tenant
+        self._linked_job = linked_job
+        self._otherwise = otherwise
+        self.status_code = status
+        self.background = None
+        self.body = b""
+        self.init_headers(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = state_of(self._request)
+        with _one_read(state.held, self._tenant, self._linked_job):
+            found = state.resources.media.stream(self._key, *self._part)
+            async with contextlib.aclosing(cast(AsyncGenerator[bytes, None], found)) as pieces:
+                try:
+                    piece = await anext(pieces)
+                except (NotFound, MediaStoreUnavailable, StopAsyncIteration) as error:
+                    reason = error if isinstance(error, GatewayError) else NotFound("file", self._key)
+                    response = await self._otherwise(reason)
+                else:
+                    await self._send_all(piece, pieces, send)
+                    return
+        await response(scope, receive, send)
+
+    async def _send_all(self, piece: bytes | None, pieces: AsyncGenerator[bytes, None], send: Send) -> None:
+        head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        await send(head)
+        while piece is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if await self._request.is_disconnected():  # the server would take all the rest, for nobody
+                return
+            piece = await anext(pieces, None)
+        await send({"type": "http.response.body"})
+
+
+@contextlib.contextmanager
+def _one_read(held: Held, tenant: str, linked_job: str | None) -> Iterator[None]:
+    """Holds one read within the block. Links are counted apart from keys: whoever has a link cannot keep its
+    owner out."""
+    most = "which is the maximum; try again when one of them is complete"
+    busy = Unavailable(f"{ALL} files are being read, {most}")
+    with contextlib.ExitStack() as holds:
+        holds.enter_context(held.one("content", ALL, busy))
+        if linked_job is not None:
+            of_job = _too_many(f"{PER_JOB} reads by links of this job are open, {most}")
+            holds.enter_context(held.one(f"links {linked_job}", PER_JOB, of_job))
+        of_tenant = _too_many(f"{PER_TENANT} files of this tenant are being read, {most}")
+        kind = "content" if linked_job is None else "links"
+        holds.enter_context(held.one(f"{kind} of {tenant}", PER_TENANT, of_tenant))
+        yield
+
+
+def _too_many(message: str) -> LimitReached:
+    return LimitReached(message, _RETRY_SECONDS, limit="open_downloads")
