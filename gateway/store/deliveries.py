@@ -100,15 +100,15 @@ class RedisDeliveryStore:
             "attempts": delivery.attempts,
             "next_attempt_at": delivery.next_attempt_at,
         }
-        whole, newest = delivery_log.dump(delivery.log), [shortened(entry) for entry in delivery.log[-1:]]
-        short = whole if newest == delivery.log else delivery_log.dump(newest)
-        log = WriteLog(whole, short, self._bytes_max)
+        newest = [shortened(entry) for entry in delivery.log[-1:]]
+        short = None if newest == delivery.log else delivery_log.dump(newest)
+        log = WriteLog(delivery_log.dump(delivery.log), short, self._bytes_max)
         effects: list[Effect] = [SetFields(fields), log, Tally(tally)]
         effects.append(Finish([ticket]) if retry_in_ms is None else GiveBackSlot(retry_in_ms))
         if delivery.next_attempt_at is None:
             effects.append(UnsetFields(["next_attempt_at"]))
         if health_ok is not None:
-            error = delivery_log.last_error(delivery)
+            error = ("", "") if health_ok else delivery_log.last_error(delivery)
             effects.append(JudgeLane(delivery.lane, delivery.endpoint_id, delivery.tenant, health_ok, *error))
         transition = Transition(event, Guard.held_by(ticket), effects)
         document = arguments.delivery_transition(ticket.lane, delivery.id, transition, self._roles)

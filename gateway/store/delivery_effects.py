@@ -12,11 +12,12 @@ from gateway.store.effect_base import Effect, Subject, given
 
 @dataclass(frozen=True, slots=True)
 class WriteLog(Effect):
-    """Writes a delivery's log, JSON; only its `newest` entry if the tenant would exceed `bytes_max`."""
+    """Writes a delivery's log, JSON; only its `newest` entry if the tenant would exceed `bytes_max`.
+    `newest` is None if that is the same."""
 
     name: ClassVar = "write_log"
     log: str
-    newest: str
+    newest: str | None
     bytes_max: int | None
 
     def document(self, of: Subject) -> dict[str, Any]:

@@ -27,9 +27,10 @@ from gateway.store.replies import check_served
 IN_FLIGHT: Final = 128
 _IN_FLIGHT_BYTES: Final = 2**20
 #: Redis reads 16 KiB of a connection at a time, runs the calls in them, and with `appendfsync always` syncs
-#: the disk before it replies and reads on. So what is beyond that goes over another connection, and is synced
-#: together with the rest.
-READ_AT_ONCE_BYTES: Final = 14_000
+#: the disk before it replies and reads on. So what is beyond three such parts goes over another connection,
+#: and is synced together with the rest. Three, because the replies to one part keep us busy while Redis works
+#: on the next.
+FULL_BYTES: Final = 3 * 14_000
 _CONNECTIONS: Final = 8
 #: Calls that wait for their turn. There are more only if Redis cannot keep up; they fail at once.
 _WAITING: Final = 4096
@@ -47,7 +48,7 @@ class PipelinedConnections:
     async def call(self, *words: str | bytes | int | float) -> Any:
         """As `PipelinedConnection.call`."""
         for connection in self._connections:
-            if connection.unanswered < READ_AT_ONCE_BYTES:
+            if connection.unanswered < FULL_BYTES:
                 return await connection.call(*words)
         emptiest = min(self._connections, key=lambda one: one.unanswered)
         return await emptiest.call(*words)

@@ -47,6 +47,12 @@ class Scripts:
         await self._reach(f"{name}.after")
         return answer
 
+    async def read(self, *command: Word) -> Any:
+        """The reply to one command that only reads, over the same connections: a burst of them opens no
+        others. Raises StoreUnavailable when Redis does not answer."""
+        with store_errors():
+            return await self._connections.call(*command)
+
     async def passed(self, effect: str) -> None:
         """The crash points of a step that was taken together with another."""
         await self._reach(f"{effect}.before")

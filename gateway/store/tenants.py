@@ -55,8 +55,7 @@ class RedisTenants:
         at, found = self._known.get(tenant, (-REMEMBERED_SECONDS, ()))
         if now - at < REMEMBERED_SECONDS:
             return found
-        with store_errors():
-            text: str | None = await self._redis.hget(keys.tenant_settings(tenant), "networks")  # type: ignore[misc]
+        text: str | None = await self._scripts.read("HGET", keys.tenant_settings(tenant), "networks")
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         found = tuple(map(ip_network, text.split(","))) if text else ()

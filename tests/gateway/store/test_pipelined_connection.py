@@ -25,8 +25,8 @@ from redis.exceptions import (
 from gateway.store import pipelined_connection
 from gateway.store.client import connection_pool
 from gateway.store.pipelined_connection import (
+    FULL_BYTES,
     IN_FLIGHT,
-    READ_AT_ONCE_BYTES,
     PipelinedConnection,
     PipelinedConnections,
 )
@@ -161,11 +161,11 @@ async def spread(redis_url: str, most: int) -> AsyncIterator[tuple[PipelinedConn
             await pool.disconnect()
 
 
-async def test_what_redis_reads_at_once_stays_on_one_connection(redis_url: str) -> None:
+async def test_calls_that_fit_on_one_connection_stay_there(redis_url: str) -> None:
     async with spread(redis_url, 256) as (connections, relay):
         for _ in range(3):
             relay.open.clear()
-            calls = echoes(connections, *("x" * 1000 for _ in range(READ_AT_ONCE_BYTES // 1100)))
+            calls = echoes(connections, *("x" * 1000 for _ in range(FULL_BYTES // 1100)))
             await relay.has_received(b"$4\r\nECHO", len(calls))
             relay.open.set()
             await asyncio.gather(*calls)
@@ -179,7 +179,7 @@ async def test_a_burst_goes_over_as_many_connections_as_the_pool_affords(
 ) -> None:
     async with spread(redis_url, most) as (connections, relay):
         relay.open.clear()
-        texts = [f"{number} " + "x" * 2000 for number in range(100)]
+        texts = [f"{number} " + "x" * 6000 for number in range(100)]
         calls = echoes(connections, *texts)
         await relay.has_connections(opened)
         relay.open.set()

@@ -41,15 +41,15 @@ local function has_room(key, bytes, bytes_max)
 end
 
 -- The effects that write fields of the record. What they add counts for the job, also if the record is a delivery's.
--- WriteLog: {log, newest, bytes_max, or nil}: the log of a delivery's attempts; only its newest entry is written if the
--- tenant has no room for more.
+-- WriteLog: {log, newest, or nil: the same, bytes_max, or nil}: the log of a delivery's attempts; only its newest entry
+-- is written if the tenant has no room for more.
 local function write_fields(key, transition)
   local effects = transition.effects
   local fields, attempts = effects.set_fields or {}, effects.write_log
   local numbers, gone = effects.add_to_fields or {}, effects.unset_fields or {}
   if attempts then fields.log = attempts.log end
   local grown = quotas.growth_of(key, fields, gone)
-  if attempts and not has_room(key, grown, attempts.bytes_max) then
+  if attempts and attempts.newest and not has_room(key, grown, attempts.bytes_max) then
     fields.log, grown = attempts.newest, grown - #attempts.log + #attempts.newest
   end
   if grown ~= 0 then
