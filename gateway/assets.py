@@ -42,7 +42,7 @@ class Reason(StrEnum):
     HTTP_STATUS = "http_status"  #: another status than 200
     UNREACHABLE = "unreachable"  #: no connection, or it broke
     TOO_SLOW = "too_slow"  #: it stalled, or did not end in time
-    STORE_AWAY = "store_away"  #: our media store cannot be written, its disk is full, or we are overloaded
+    MEDIA_AWAY = "media_away"  #: our media store cannot be written, its disk is full, or we are overloaded
     TENANT_FULL = "tenant_full"  #: the tenant's copies take all the bytes that they may
     NO_VIDEO = "no_video"  #: of a cover that is made from the video: there is no copy of the video
     NO_FRAME = "no_frame"  #: no picture could be made from the video

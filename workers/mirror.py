@@ -103,7 +103,7 @@ class _Attempt:
         except StoreUnavailable:
             raise
         except (Unavailable, OSError) as error:
-            await self._failed(Reason.STORE_AWAY, str(error))
+            await self._failed(Reason.MEDIA_AWAY, str(error))
         except _Stale:
             self._log.warning("copy_stale")
         finally:
@@ -239,7 +239,7 @@ class _Attempt:
             return None
         wait = _SCHEDULE_SECONDS[min(self.asset.tries, len(_SCHEDULE_SECONDS)) - 1]
         wait_ms = int(wait * 1000 * (1 + _JITTER * self.by.environment.random()))
-        if reason is Reason.STORE_AWAY or self.asset.dies_at is None:
+        if reason is Reason.MEDIA_AWAY or self.asset.dies_at is None:
             return wait_ms
         left_ms = self.asset.dies_at - self.by.environment.now_ms()
         return min(wait_ms, left_ms) if left_ms > 0 else None

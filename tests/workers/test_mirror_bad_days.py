@@ -234,7 +234,7 @@ async def test_a_store_that_is_away_is_waited_for_however_long_it_takes(
     store.broken = broken
     for _ in range(3):
         asset = await mirror.copy(job)
-        assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.STORE_AWAY)
+        assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.MEDIA_AWAY)
         mirror.rig.clock.ahead += LIFE_SECONDS
     assert await mirror.scratch() == []
     store.broken = None
@@ -247,11 +247,12 @@ async def test_a_disk_without_room_is_not_written_to(mirror: MirrorRig) -> None:
     mirror.results.handlers["/v.mp4"] = sends(movie())
     job = await mirror.completed()
     store.room = Space(free=100, needed=200)
-    assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
+    assert (await mirror.copy(job)).reason == Reason.MEDIA_AWAY
     assert mirror.results.asked == []
     store.room = Space(free=len(movie()) + 199, needed=200)  # the declared length does not fit
-    assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
+    assert (await mirror.copy(job)).reason == Reason.MEDIA_AWAY
     assert await mirror.scratch() == []
+    assert (await mirror.rig.tally())["copies|media_away"] == "2"  # `store_away` is a log event about Redis
     store.room = Space(free=len(movie()) + 200, needed=200)
     assert (await mirror.copy(job)).state is AssetState.STORED
 
@@ -262,7 +263,7 @@ async def test_a_folder_that_cannot_be_written_is_a_store_that_is_away(mirror: M
     scratch = mirror.rig.resources.media.scratch
     scratch.rmdir()
     scratch.write_text("not a folder")
-    assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
+    assert (await mirror.copy(job)).reason == Reason.MEDIA_AWAY
     os.unlink(scratch)
     assert (await mirror.copy(job)).state is AssetState.STORED
 

@@ -72,7 +72,7 @@ COPIES: Final = (
         "copy_given_up_while_the_store_is_away",
         "workers/mirror.py",
         "_Attempt._retry_in_ms",
-        "if reason is Reason.STORE_AWAY or self.asset.dies_at is None:",
+        "if reason is Reason.MEDIA_AWAY or self.asset.dies_at is None:",
         "if self.asset.dies_at is None:",
         "an outage of the bucket loses every result of that time",
         (
