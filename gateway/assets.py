@@ -48,6 +48,15 @@ class Reason(StrEnum):
     NO_FRAME = "no_frame"  #: no picture could be made from the video
 
 
+#: What only the tenant or the upstream can mend. No operator is called for it.
+NOT_OURS: Final = frozenset(
+    (
+        *(Reason.TENANT_FULL, Reason.GONE, Reason.HTTP_STATUS, Reason.EMPTY, Reason.WRONG_LENGTH),
+        *(Reason.NOT_A_VIDEO, Reason.NOT_A_PICTURE),
+    )
+)
+
+
 class AssetState(StrEnum):
     PENDING = "pending"  #: to be copied, at once or again
     STORED = "stored"  #: our copy can be fetched

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.assets import Asset, AssetState, Variant
+from gateway.assets import NOT_OURS, Asset, AssetState, Variant
 from gateway.dispatch import Role, Ticket
 from gateway.events import EventType
 from gateway.jobs import Job, from_fields, mirror_ticket
@@ -71,7 +71,7 @@ class RedisAssets:
         if asset.state is AssetState.STORED:
             place["stored"] = {"size": asset.size, "expires_at": asset.expires_at}
         elif asset.state is AssetState.PENDING:
-            place["pending"] = given(dies_at=asset.dies_at)
+            place["pending"] = given(dies_at=None if asset.reason in NOT_OURS else asset.dies_at)
         order = given(
             name=job.id,
             variant=variant,
