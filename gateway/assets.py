@@ -68,8 +68,8 @@ class AssetState(StrEnum):
 class Asset:
     """`url`: the upstream's address; None for a cover that we make ourselves. `dies_at`: when that address is
     taken to be dead. `expires_at`: when our copy is deleted. Times are milliseconds since the epoch. `tries`:
-    attempts to copy it so far; `reason`: why the newest of them failed. `key`: of our copy in the media
-    store; `size`: its bytes."""
+    attempts to copy it so far; `gone`: those of them that found the address gone; `reason`: why the newest
+    of them failed. `key`: of our copy in the media store; `size`: its bytes."""
 
     state: AssetState
     url: str | None = None
@@ -81,6 +81,7 @@ class Asset:
     media_type: str | None = None
     expires_at: int | None = None
     reason: str | None = None
+    gone: int | None = None
 
     def dump(self) -> bytes:
         """As it is stored: JSON without what is None."""

@@ -199,6 +199,31 @@ async def test_an_address_that_stays_dead_is_given_up_after_three_attempts(mirro
     assert (await mirror.rig.read(job)).assets[Variant.VIDEO].reason == Reason.GONE
 
 
+async def test_other_failures_do_not_count_towards_an_address_that_is_gone(mirror: MirrorRig) -> None:
+    store = BrokenStore(mirror.rig.resources.settings.blob_dir)
+    mirror.mirrorer = replace(mirror.mirrorer, media=store)
+    mirror.results.handlers["/v.mp4"] = sends(movie())
+    job = await mirror.completed()
+    same = Found(completed(task_id=job.task_id, output=job.output))
+    mirror.rig.upstream.looks.extend([same] * 4)
+    store.broken = MediaStoreUnavailable("the bucket is away")
+    for _ in range(4):
+        await mirror.copy(job)
+    store.broken, mirror.results.handlers["/v.mp4"] = None, sends(b"", 403)
+    states = [(await mirror.copy(job)).state for _ in range(3)]
+    assert states == [AssetState.PENDING, AssetState.PENDING, AssetState.FAILED]
+
+
+async def test_a_task_that_always_names_another_dead_address_is_given_up_too(mirror: MirrorRig) -> None:
+    mirror.results.handlers["/v.mp4"] = sends(b"", 403)
+    job = await mirror.completed()
+    for number in range(3):
+        output = mirror.results.output(url=f"/v.mp4?signature={number}")
+        mirror.rig.upstream.looks.append(Found(completed(task_id=job.task_id, output=output)))
+    states = [(await mirror.copy(job)).state for _ in range(3)]
+    assert states == [AssetState.PENDING, AssetState.PENDING, AssetState.FAILED]
+
+
 async def test_a_dead_address_is_not_given_up_while_the_upstream_does_not_answer(mirror: MirrorRig) -> None:
     mirror.results.handlers["/v.mp4"] = sends(b"", 404)
     job = await mirror.completed()

@@ -83,6 +83,20 @@ COPIES: Final = (
         ),
     ),
     Mutant(
+        "copy_given_up_at_one_bad_moment",
+        "workers/mirror.py",
+        "_Attempt._retry_in_ms",
+        "(self.asset.gone or 0) >= _GONE_TRIES",
+        "(reason is Reason.GONE and self.asset.tries >= _GONE_TRIES)",
+        "after an outage of the bucket one 403 loses the result for good",
+        (
+            named(
+                "workers/mirror_bad_days",
+                "other_failures_do_not_count_towards_an_address_that_is_gone",
+            ),
+        ),
+    ),
+    Mutant(
         "copies_of_known_jobs_swept",
         "workers/copy_retention.py",
         "CopyRetention.drop_orphans",
