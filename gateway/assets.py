@@ -8,7 +8,7 @@ to the upstream.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ import orjson
 FIELD: Final = "asset:"
 #: The folder of the copies in the media store: `results/<job id>/<variant>.<extension>`.
 FOLDER: Final = "results"
+#: `reason` of a file that its owner deleted. Its address does not lead to the upstream either.
+DELETED: Final = "deleted_by_owner"
 
 
 class Variant(StrEnum):
@@ -61,7 +63,7 @@ class AssetState(StrEnum):
     PENDING = "pending"  #: to be copied, at once or again
     STORED = "stored"  #: our copy can be fetched
     FAILED = "failed"  #: given up; `reason` says why
-    EXPIRED = "expired"  #: our copy was deleted after its time
+    EXPIRED = "expired"  #: our copy was deleted, after its time or by its owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,13 @@ class Asset:
     def dump(self) -> bytes:
         """As it is stored: JSON without what is None."""
         return orjson.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+
+def without_copy(asset: Asset, *, by_owner: bool = False) -> Asset:
+    """The asset after our copy was deleted; it keeps nothing of the copy. `by_owner`: because its owner asked
+    for that. Then it keeps nothing that leads to the file."""
+    after = replace(asset, state=AssetState.EXPIRED, key=None, size=None, sha256=None, reason=None)
+    return replace(after, url=None, reason=DELETED) if by_owner else after
 
 
 def load(text: str | bytes) -> Asset:
