@@ -18,6 +18,8 @@ import orjson
 FIELD: Final = "asset:"
 #: The folder of the copies in the media store: `results/<job id>/<variant>.<extension>`.
 FOLDER: Final = "results"
+#: How long the upstream's addresses are taken to live: the shortest known time. Its documentation is silent.
+RESULT_LIFE_MS: Final = 3_600_000
 #: `reason` of a file that its owner deleted. Its address does not lead to the upstream either.
 DELETED: Final = "deleted_by_owner"
 
