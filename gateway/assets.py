@@ -8,7 +8,7 @@ to the upstream.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -18,6 +18,10 @@ import orjson
 FIELD: Final = "asset:"
 #: The folder of the copies in the media store: `results/<job id>/<variant>.<extension>`.
 FOLDER: Final = "results"
+#: How long the upstream's addresses are taken to live: the shortest known time. Its documentation is silent.
+RESULT_LIFE_MS: Final = 3_600_000
+#: `reason` of a file that its owner deleted. Its address does not lead to the upstream either.
+DELETED: Final = "deleted_by_owner"
 
 
 class Variant(StrEnum):
@@ -42,25 +46,34 @@ class Reason(StrEnum):
     HTTP_STATUS = "http_status"  #: another status than 200
     UNREACHABLE = "unreachable"  #: no connection, or it broke
     TOO_SLOW = "too_slow"  #: it stalled, or did not end in time
-    STORE_AWAY = "store_away"  #: our media store cannot be written, its disk is full, or we are overloaded
+    MEDIA_AWAY = "media_away"  #: our media store cannot be written, its disk is full, or we are overloaded
     TENANT_FULL = "tenant_full"  #: the tenant's copies take all the bytes that they may
     NO_VIDEO = "no_video"  #: of a cover that is made from the video: there is no copy of the video
     NO_FRAME = "no_frame"  #: no picture could be made from the video
+
+
+#: What only the tenant or the upstream can mend. No operator is called for it.
+NOT_OURS: Final = frozenset(
+    (
+        *(Reason.TENANT_FULL, Reason.GONE, Reason.HTTP_STATUS, Reason.EMPTY, Reason.WRONG_LENGTH),
+        *(Reason.NOT_A_VIDEO, Reason.NOT_A_PICTURE),
+    )
+)
 
 
 class AssetState(StrEnum):
     PENDING = "pending"  #: to be copied, at once or again
     STORED = "stored"  #: our copy can be fetched
     FAILED = "failed"  #: given up; `reason` says why
-    EXPIRED = "expired"  #: our copy was deleted after its time
+    EXPIRED = "expired"  #: our copy was deleted, after its time or by its owner
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
     """`url`: the upstream's address; None for a cover that we make ourselves. `dies_at`: when that address is
     taken to be dead. `expires_at`: when our copy is deleted. Times are milliseconds since the epoch. `tries`:
-    attempts to copy it so far; `reason`: why the newest of them failed. `key`: of our copy in the media
-    store; `size`: its bytes."""
+    attempts to copy it so far; `gone`: those of them that found the address gone; `reason`: why the newest
+    of them failed. `key`: of our copy in the media store; `size`: its bytes."""
 
     state: AssetState
     url: str | None = None
@@ -72,10 +85,18 @@ class Asset:
     media_type: str | None = None
     expires_at: int | None = None
     reason: str | None = None
+    gone: int | None = None
 
     def dump(self) -> bytes:
         """As it is stored: JSON without what is None."""
         return orjson.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+
+def without_copy(asset: Asset, *, by_owner: bool = False) -> Asset:
+    """The asset after our copy was deleted; it keeps nothing of the copy. `by_owner`: because its owner asked
+    for that. Then it keeps nothing that leads to the file."""
+    after = replace(asset, state=AssetState.EXPIRED, key=None, size=None, sha256=None, reason=None)
+    return replace(after, url=None, reason=DELETED) if by_owner else after
 
 
 def load(text: str | bytes) -> Asset:

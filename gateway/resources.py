@@ -26,7 +26,6 @@ from gateway.settings import Settings
 from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
-from gateway.store.asset_deletion import AssetDeletion
 from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
@@ -88,7 +87,6 @@ class Resources:
     blobs: InlineFiles
     uploads: RedisUploads
     media_links: MediaLinks
-    asset_deletion: AssetDeletion
     assets: RedisAssets
     intake: Intake
     settlement: Settlement
@@ -177,7 +175,6 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         blobs=blobs,
         uploads=uploads,
         media_links=settings.media_links(),
-        asset_deletion=AssetDeletion(scripts),
         assets=RedisAssets(redis, scripts, roles, settings.tenant_results_bytes_max),
         intake=Intake(
             jobs,

@@ -39,7 +39,7 @@ from workers.task_status import is_of
 
 _SCHEDULE_SECONDS: Final = (5.0, 30.0, 120.0, 600.0)  # the last one is repeated
 _JITTER: Final = 0.1
-#: How often an address may be gone while its task still names it: a new one may not be everywhere yet.
+#: How many attempts may find the address gone, and no better one: a new one may not be everywhere yet.
 _GONE_TRIES: Final = 3
 #: Another attempt would end in the same way.
 _FINAL: Final = frozenset(
@@ -103,7 +103,7 @@ class _Attempt:
         except StoreUnavailable:
             raise
         except (Unavailable, OSError) as error:
-            await self._failed(Reason.STORE_AWAY, str(error))
+            await self._failed(Reason.MEDIA_AWAY, str(error))
         except _Stale:
             self._log.warning("copy_stale")
         finally:
@@ -219,6 +219,8 @@ class _Attempt:
 
     async def _failed(self, reason: Reason, detail: str) -> None:
         """Records a failed attempt: there is another one, or the file is given up."""
+        if reason is Reason.GONE:
+            self.asset = replace(self.asset, gone=(self.asset.gone or 0) + 1)
         retry_in_ms = self._retry_in_ms(reason)
         failed = replace(self.asset, reason=reason)
         if retry_in_ms is not None:
@@ -235,11 +237,11 @@ class _Attempt:
     def _retry_in_ms(self, reason: Reason) -> int | None:
         """None: there is no further attempt. The last one is made when the address is taken to be dead. What
         is no fault of the address is tried until the job is removed."""
-        if reason in _FINAL or (reason is Reason.GONE and self.asset.tries >= _GONE_TRIES):
+        if reason in _FINAL or (self.asset.gone or 0) >= _GONE_TRIES:
             return None
         wait = _SCHEDULE_SECONDS[min(self.asset.tries, len(_SCHEDULE_SECONDS)) - 1]
         wait_ms = int(wait * 1000 * (1 + _JITTER * self.by.environment.random()))
-        if reason is Reason.STORE_AWAY or self.asset.dies_at is None:
+        if reason is Reason.MEDIA_AWAY or self.asset.dies_at is None:
             return wait_ms
         left_ms = self.asset.dies_at - self.by.environment.now_ms()
         return min(wait_ms, left_ms) if left_ms > 0 else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from gateway.assets import RESULT_LIFE_MS
 from gateway.settings.types import Seconds
-from gateway.views.job import RESULT_LIFETIME_MS
 
 
 class MirrorSettings(BaseSettings):
@@ -14,7 +14,7 @@ class MirrorSettings(BaseSettings):
         False, description="Copy each result into the media store before the upstream's address dies."
     )
     result_life_seconds: Seconds = Field(
-        RESULT_LIFETIME_MS // 1000,
+        RESULT_LIFE_MS // 1000,
         description="How long the upstream's addresses are taken to live, and copied from.",
     )
     mirror_slots: int = Field(8, ge=1, description="Copies in progress at once.")

@@ -16,7 +16,7 @@ from gateway.store.client import store_errors
 class AssetGauges:
     """The copies of results. `counts`: {state: number}; `stored_bytes`: of the stored ones;
     `pending_seconds`: since when the oldest of those to be copied waits; `dying`: how many addresses are soon
-    taken to be dead, and are not copied."""
+    taken to be dead, and are not copied, for no reason of their tenant or of the upstream."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     stored_bytes: int = 0

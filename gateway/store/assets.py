@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.assets import Asset, AssetState, Variant
+from gateway.assets import NOT_OURS, Asset, AssetState, Variant, without_copy
 from gateway.dispatch import Role, Ticket
 from gateway.events import EventType
 from gateway.jobs import Job, from_fields, mirror_ticket
@@ -71,7 +70,7 @@ class RedisAssets:
         if asset.state is AssetState.STORED:
             place["stored"] = {"size": asset.size, "expires_at": asset.expires_at}
         elif asset.state is AssetState.PENDING:
-            place["pending"] = given(dies_at=asset.dies_at)
+            place["pending"] = given(dies_at=None if asset.reason in NOT_OURS else asset.dies_at)
         order = given(
             name=job.id,
             variant=variant,
@@ -108,8 +107,23 @@ class RedisAssets:
 
     async def expire(self, job_id: str, variant: Variant, asset: Asset | None) -> bool:
         """Records that the copy was deleted. `asset`: as it was stored; None if the job is gone."""
-        gone = b"" if asset is None else replace(asset, state=AssetState.EXPIRED).dump()
+        gone = b"" if asset is None else without_copy(asset).dump()
         return bool(await self._scripts.run("expire_asset", [keys.job(job_id)], [job_id, variant, gone]))
+
+    async def delete(self, job: Job) -> bool:
+        """Records that the owner deleted all files of the job. `job`: as it was read before that. False if an
+        asset has changed since: read it again."""
+        after = [
+            {
+                "variant": variant,
+                "state": asset.state,
+                "key": asset.key or "",
+                "text": without_copy(asset, by_owner=True).dump().decode(),
+            }
+            for variant, asset in job.assets.items()
+        ]
+        order = arguments.dump({"name": job.id, "assets": after})
+        return bool(await self._scripts.run("delete_assets", [keys.job(job.id)], [order]))
 
     async def known(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist."""

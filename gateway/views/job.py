@@ -8,13 +8,11 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import jobs
+from gateway.assets import RESULT_LIFE_MS
 from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
 from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
 from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
-
-#: The upstream's documentation does not say how long a video can be fetched; this is the shortest known time.
-RESULT_LIFETIME_MS: Final = 3_600_000
 
 #: `code` of a job's error, but for the codes of the upstream, which are passed on.
 JOB_ERRORS: Final = (
@@ -171,7 +169,7 @@ def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue:
     base URL of the gateway for its clients; "": they get paths. `queue`: where it waits, if it does."""
     expires_at = None
     if job.state is JobState.COMPLETED and job.finished_at is not None:
-        expires_at = job.finished_at + RESULT_LIFETIME_MS
+        expires_at = job.finished_at + RESULT_LIFE_MS
     return {
         "id": job.id,
         "object": "job",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+import structlog
 
-from gateway.assets import AssetState, Variant
+from gateway.assets import AssetState, Variant, without_copy
 from gateway.dispatch import Role
-from gateway.errors import NotFound
+from gateway.errors import MediaStoreUnavailable, NotFound
 from gateway.jobs import Job
+from gateway.media.folder import FolderStore
 from gateway.store import keys
 from gateway.store.retention import RedisRetention
 from tests.workers.conftest import Rig
 from tests.workers.mirroring import MirrorRig, changed, mirroring, movie, picture, sends
+from workers import copy_retention
 from workers.copy_retention import CopyRetention
 
 DAY = 86_400
@@ -73,7 +77,7 @@ async def test_a_copy_whose_time_has_passed_is_deleted_and_gives_its_bytes_back(
     assert await retention(mirror).expire() == 2
     after = await mirror.rig.read(old)
     assert {asset.state for asset in after.assets.values()} == {AssetState.EXPIRED}
-    assert after.assets[Variant.VIDEO].sha256 == old.assets[Variant.VIDEO].sha256
+    assert after.assets == {variant: without_copy(asset) for variant, asset in old.assets.items()}
     assert await there(mirror, old) == set()
     assert await there(mirror, kept) == {Variant.VIDEO, Variant.COVER}
     assert await figures(mirror) == (2, size, size)
@@ -107,6 +111,56 @@ async def test_a_record_that_cannot_be_read_does_not_keep_the_copies_of_others(m
     await mirror.rig.redis.hset(keys.job(bad.id), "params", "{")  # type: ignore[misc]
     assert await retention(mirror).expire() == 2
     assert {one.state for one in (await mirror.rig.read(good)).assets.values()} == {AssetState.EXPIRED}
+
+
+class StubbornStore(FolderStore):
+    """Deletes nothing with one of `stuck` in its key."""
+
+    stuck: tuple[str, ...] = ()
+
+    async def drop(self, prefix: str) -> None:
+        if any(name in prefix for name in self.stuck):
+            raise MediaStoreUnavailable("a file could not be removed: Permission denied")
+        await super().drop(prefix)
+
+
+def stubborn(mirror: MirrorRig, *stuck: str) -> CopyRetention:
+    store = StubbornStore(mirror.rig.resources.settings.blob_dir)
+    store.stuck = stuck
+    return replace(retention(mirror), media=store)
+
+
+async def test_a_copy_that_cannot_be_deleted_does_not_keep_the_copies_of_others(mirror: MirrorRig) -> None:
+    stuck, other = await copied(mirror, kept_seconds=-2), await copied(mirror, kept_seconds=-1)
+    with structlog.testing.capture_logs() as logged:
+        assert await stubborn(mirror, stuck.id).expire() == 2
+    assert {one["job"] for one in logged if one["event"] == "copy_not_deleted"} == {stuck.id}
+    assert {one.state for one in (await mirror.rig.read(other)).assets.values()} == {AssetState.EXPIRED}
+    assert (await mirror.rig.read(stuck)) == stuck
+    assert await retention(mirror).expire() == 2
+
+
+async def test_an_orphan_that_cannot_be_deleted_does_not_keep_the_others(mirror: MirrorRig) -> None:
+    jobs = sorted([await copied(mirror) for _ in range(3)], key=lambda job: job.id)
+    for job in jobs:
+        await forget(mirror, job)
+    mirror.rig.clock.ahead = 1000
+    with structlog.testing.capture_logs() as logged:
+        assert await stubborn(mirror, jobs[0].id).drop_orphans() == 2
+    assert [one["job"] for one in logged if one["event"] == "copy_not_deleted"] == [jobs[0].id]
+
+
+async def test_a_store_that_deletes_nothing_ends_a_step_and_not_the_pass(
+    mirror: MirrorRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy_retention, "_AWAY", 2)
+    await copied(mirror, kept_seconds=-1)
+    gone = await copied(mirror)
+    await forget(mirror, gone)
+    mirror.rig.clock.ahead = 1000
+    broken = stubborn(mirror, "video", "cover")
+    assert await broken.once() == ["a file could not be removed: Permission denied"]
+    assert await there(mirror, gone) == set()
 
 
 async def test_a_job_that_is_removed_gives_its_bytes_back_and_its_files_are_swept(mirror: MirrorRig) -> None:

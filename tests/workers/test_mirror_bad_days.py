@@ -200,6 +200,31 @@ async def test_an_address_that_stays_dead_is_given_up_after_three_attempts(mirro
     assert (await mirror.rig.read(job)).assets[Variant.VIDEO].reason == Reason.GONE
 
 
+async def test_other_failures_do_not_count_towards_an_address_that_is_gone(mirror: MirrorRig) -> None:
+    store = BrokenStore(mirror.rig.resources.settings.blob_dir)
+    mirror.mirrorer = replace(mirror.mirrorer, media=store)
+    mirror.results.handlers["/v.mp4"] = sends(movie())
+    job = await mirror.completed()
+    same = Found(completed(task_id=job.task_id, output=job.output))
+    mirror.rig.upstream.looks.extend([same] * 4)
+    store.broken = MediaStoreUnavailable("the bucket is away")
+    for _ in range(4):
+        await mirror.copy(job)
+    store.broken, mirror.results.handlers["/v.mp4"] = None, sends(b"", 403)
+    states = [(await mirror.copy(job)).state for _ in range(3)]
+    assert states == [AssetState.PENDING, AssetState.PENDING, AssetState.FAILED]
+
+
+async def test_a_task_that_always_names_another_dead_address_is_given_up_too(mirror: MirrorRig) -> None:
+    mirror.results.handlers["/v.mp4"] = sends(b"", 403)
+    job = await mirror.completed()
+    for number in range(3):
+        output = mirror.results.output(url=f"/v.mp4?signature={number}")
+        mirror.rig.upstream.looks.append(Found(completed(task_id=job.task_id, output=output)))
+    states = [(await mirror.copy(job)).state for _ in range(3)]
+    assert states == [AssetState.PENDING, AssetState.PENDING, AssetState.FAILED]
+
+
 async def test_a_dead_address_is_not_given_up_while_the_upstream_does_not_answer(mirror: MirrorRig) -> None:
     mirror.results.handlers["/v.mp4"] = sends(b"", 404)
     job = await mirror.completed()
@@ -235,7 +260,7 @@ async def test_a_store_that_is_away_is_waited_for_however_long_it_takes(
     store.broken = broken
     for _ in range(3):
         asset = await mirror.copy(job)
-        assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.STORE_AWAY)
+        assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.MEDIA_AWAY)
         mirror.rig.clock.ahead += LIFE_SECONDS
     assert await mirror.scratch() == []
     store.broken = None
@@ -248,11 +273,12 @@ async def test_a_disk_without_room_is_not_written_to(mirror: MirrorRig) -> None:
     mirror.results.handlers["/v.mp4"] = sends(movie())
     job = await mirror.completed()
     store.room = Space(free=100, needed=200)
-    assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
+    assert (await mirror.copy(job)).reason == Reason.MEDIA_AWAY
     assert mirror.results.asked == []
     store.room = Space(free=len(movie()) + 199, needed=200)  # the declared length does not fit
-    assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
+    assert (await mirror.copy(job)).reason == Reason.MEDIA_AWAY
     assert await mirror.scratch() == []
+    assert (await mirror.rig.tally())["copies|media_away"] == "2"  # `store_away` is a log event about Redis
     store.room = Space(free=len(movie()) + 200, needed=200)
     assert (await mirror.copy(job)).state is AssetState.STORED
 
@@ -263,7 +289,7 @@ async def test_a_folder_that_cannot_be_written_is_a_store_that_is_away(mirror: M
     scratch = mirror.rig.resources.media.scratch
     scratch.rmdir()
     scratch.write_text("not a folder")
-    assert (await mirror.copy(job)).reason == Reason.STORE_AWAY
+    assert (await mirror.copy(job)).reason == Reason.MEDIA_AWAY
     os.unlink(scratch)
     assert (await mirror.copy(job)).state is AssetState.STORED
 

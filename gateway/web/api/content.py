@@ -15,7 +15,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.assets import Asset, AssetState, Variant, addresses
+from gateway.assets import DELETED, Asset, AssetState, Variant, addresses
 from gateway.errors import (
     GatewayError,
     LinkRefused,
@@ -28,7 +28,6 @@ from gateway.errors import (
 )
 from gateway.jobs import Job
 from gateway.media.links import content_signed
-from gateway.store.asset_deletion import DELETED
 from gateway.tenants import Key
 from gateway.web.api.owned import owned_job
 from gateway.web.api.stored_content import StoredContent

@@ -77,7 +77,7 @@ async def delete(request: Request, key: Key, _: Params) -> Response:
         for asset in job.assets.values():
             if asset.state is AssetState.STORED and asset.key is not None:
                 await resources.media.drop(asset.key)
-        if await resources.asset_deletion.record(job):
+        if await resources.assets.delete(job):
             return Response(status_code=204)
     raise Conflict("the files of this job keep changing at the moment; try again")
 

@@ -149,6 +149,25 @@ async def test_an_address_that_dies_soon_is_counted_and_its_age_is_told(resource
     assert await resources.redis.zscore(keys.ASSETS_PENDING, f"{job.id}:video") == since
 
 
+async def test_an_address_counts_as_dying_only_while_we_can_do_something_about_it(
+    resources: Resources,
+) -> None:
+    job = await completed(resources)
+    soon = RedisGauges(resources.redis, resources.environment.monotonic, resources.gauges._submit, LIFE_MS)
+    dying = {}
+    for reason in Reason:
+        await resources.redis.zadd(keys.due(Role.MIRROR), {f"acme|{job.id}:video": 1}, xx=True)
+        await resources.lanes.dispatch()
+        ticket = await held(resources.redis, Role.MIRROR, f"{job.id}:video")
+        failed = replace(job.assets[Variant.VIDEO], reason=reason)
+        await resources.assets.record(ticket, job, Variant.VIDEO, failed, retry_in_ms=1)
+        dying[reason] = (await soon.read()).assets.dying
+    never = {Reason.TENANT_FULL, Reason.GONE, Reason.HTTP_STATUS, Reason.EMPTY, Reason.WRONG_LENGTH}
+    never |= {Reason.NOT_A_VIDEO, Reason.NOT_A_PICTURE}
+    assert {reason for reason, files in dying.items() if files == 0} == never
+    assert await resources.redis.zcard(keys.ASSETS_PENDING) == 1
+
+
 @pytest.mark.parametrize("state", [AssetState.PENDING, AssetState.FAILED, AssetState.EXPIRED])
 async def test_an_asset_is_read_as_it_was_written(resources: Resources, state: AssetState) -> None:
     job = await completed(resources)

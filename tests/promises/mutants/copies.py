@@ -72,13 +72,27 @@ COPIES: Final = (
         "copy_given_up_while_the_store_is_away",
         "workers/mirror.py",
         "_Attempt._retry_in_ms",
-        "if reason is Reason.STORE_AWAY or self.asset.dies_at is None:",
+        "if reason is Reason.MEDIA_AWAY or self.asset.dies_at is None:",
         "if self.asset.dies_at is None:",
         "an outage of the bucket loses every result of that time",
         (
             named(
                 "workers/mirror_bad_days",
                 "a_store_that_is_away_is_waited_for_however_long_it_takes",
+            ),
+        ),
+    ),
+    Mutant(
+        "copy_given_up_at_one_bad_moment",
+        "workers/mirror.py",
+        "_Attempt._retry_in_ms",
+        "(self.asset.gone or 0) >= _GONE_TRIES",
+        "(reason is Reason.GONE and self.asset.tries >= _GONE_TRIES)",
+        "after an outage of the bucket one 403 loses the result for good",
+        (
+            named(
+                "workers/mirror_bad_days",
+                "other_failures_do_not_count_towards_an_address_that_is_gone",
             ),
         ),
     ),

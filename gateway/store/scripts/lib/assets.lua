@@ -4,7 +4,8 @@
 -- of its states: the indexes say what counts. Their members are "<job>:<variant>":
 --   {gw}:assets           zset  copies that are stored, by when they are deleted
 --   {gw}:assets:pending   zset  what is still to be copied, by since when
---   {gw}:assets:dying     zset  those of them that have an address, by when that is taken to be dead
+--   {gw}:assets:dying     zset  those of them that have an address, by when that is taken to be dead; without those
+--                               whose last attempt failed for a reason of their tenant or of the upstream
 -- {gw}:counts has asset:<state>, and asset_bytes: of the stored copies. The usage of the tenant has them as `results`.
 local assets = {}
 
@@ -38,7 +39,7 @@ local function leave(tenant, name, variant, before)
 end
 
 -- Writes the asset `text`, JSON, of the job `key`. `place`: where it belongs, {stored = {size, expires_at}} or
--- {pending = {dies_at, or nil}}; neither: it was given up or has expired.
+-- {pending = {dies_at, or nil: it does not count as dying}}; neither: it was given up or has expired.
 function assets.write(key, name, variant, text, place, now)
   local tenant, field, member = record.get(key, 'tenant'), assets.field_of(variant), member_of(name, variant)
   local before = record.get(key, field)
