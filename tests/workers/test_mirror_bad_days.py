@@ -280,7 +280,7 @@ async def test_a_worker_without_the_volume_waits_for_it_and_marks_nothing(
     mirror.results.handlers["/v.mp4"] = sends(movie())
     job = await mirror.completed()
     asset = await mirror.copy(job)
-    assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.STORE_AWAY)
+    assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.MEDIA_AWAY)
     assert mirror.results.asked == []
     assert list(unmounted.iterdir()) == []
     with pytest.raises(MediaStoreUnavailable):

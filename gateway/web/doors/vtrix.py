@@ -18,7 +18,7 @@ from gateway.web.http.params import Params, Reader, integer, text
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.operation import PUBLIC, Document, Operation, Reply
 from gateway.web.schemas import vtrix as schemas
-from gateway.web.server.hosts import base_url
+from gateway.web.server.hosts import asked_base, own_base
 from gateway.web.state import state_of
 
 _PAGE: Final = integer("page", "Which page.", 1, 1000, 1)
@@ -85,8 +85,9 @@ async def list_models(request: Request) -> Response:
 async def show_model(request: Request) -> Response:
     """How to call the model. For an unknown one the envelope says 404, because the client reads only that."""
     _read_nothing(request)
-    settings = state_of(request).resources.settings
-    base = base_url(request.scope, settings.client_url or settings.public_url)
+    base = own_base(request.scope, state_of(request).resources.settings)
+    if base is None:  # its client needs an address; nobody else reads this answer, and it holds no secret
+        base = asked_base(request.scope)
     found = vtrix_spec.spec(request.path_params["model"], base)
     if found is None:
         return json_answer({"status": {"code": 404, "message": "no such model"}, "data": None}, 404)

@@ -77,22 +77,36 @@ class SecurityPolicy:
             yield (b"strict-transport-security", self._hsts)
 
 
-def base_url(scope: Scope, configured: str) -> str:
-    """The gateway's own URL for the client of this request, without a slash at its end: the scheme and the
-    host that it used, which `fault_of` has judged. `configured`: used instead if it has the same host,
-    because it knows the scheme behind a proxy; and if the request names no host."""
-    host = gather(scope).get(b"host", b"").decode("latin-1").lower()
-    return configured if not host or host == urlsplit(configured).netloc else f"{scope['scheme']}://{host}"
-
-
 def own_base(scope: Scope, settings: Settings) -> str | None:
-    """The base URL by which clients reach this service: the configured one, or else that of this request.
-    None if any host is allowed, because then a client may name any."""
+    """The base URL by which clients reach this service, without a slash at its end: that of the settings, or
+    else that of this request. None if any host is allowed, because then a client may name any.
+
+    The public URL counts for requests to its host: it knows the scheme and the path behind a proxy."""
     if settings.client_url:
         return settings.client_url
-    if not settings.allowed_hosts:
-        return None
-    return f"{scope['scheme']}://{gather(scope)[b'host'].decode('latin-1').lower()}"
+    if settings.public_url and _host(scope) in ("", *_hosts_of(settings.public_url)):
+        return settings.public_url
+    return asked_base(scope) if settings.allowed_hosts else None
+
+
+def asked_base(scope: Scope) -> str:
+    """The scheme and the host that the request used; empty if it names no host. Any client can name any host:
+    only the answer to this request may have it, and nothing secret beside it."""
+    host = _host(scope)
+    return f"{scope['scheme']}://{host}" if host else ""
+
+
+def _host(scope: Scope) -> str:
+    """The host that the request names, which `fault_of` has judged."""
+    return gather(scope).get(b"host", b"").decode("latin-1").lower()
+
+
+def _hosts_of(url: str) -> tuple[str, str]:
+    """How requests to this URL name its host: with the usual port of its scheme, and without."""
+    parts = urlsplit(url.lower())
+    usual = ":443" if parts.scheme == "https" else ":80"
+    host = parts.netloc.removesuffix(usual)
+    return host, host + usual
 
 
 def _is_offered(headers: Headers) -> bool:

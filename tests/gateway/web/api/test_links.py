@@ -214,14 +214,21 @@ async def test_there_is_no_link_to_what_there_is_not(
 
 
 @pytest.mark.parametrize(
-    ("hosts", "base"), [(["gateway"], "http://gateway"), ([], None)], ids=["hosts are known", "any host"]
+    ("given", "base"),
+    [
+        ({"allowed_hosts": ["gateway"]}, "http://gateway"),
+        ({"public_url": "https://gateway/gw"}, "https://gateway/gw"),
+        ({"public_url": "https://elsewhere/gw"}, None),
+        ({}, None),
+    ],
+    ids=["hosts are known", "the public URL, behind TLS", "the public URL of another host", "any host"],
 )
 async def test_without_a_base_url_only_a_known_host_is_the_base(
-    settings: Settings, resources: Resources, make_key: MakeKey, hosts: list[str], base: str | None
+    settings: Settings, resources: Resources, make_key: MakeKey, given: dict[str, Any], base: str | None
 ) -> None:
     job = await copied(resources, await completed(resources))
     async with (
-        serving(settings.model_copy(update={"allowed_hosts": hosts})) as app,
+        serving(settings.model_copy(update=given)) as app,
         connected(app, await make_key()) as client,
     ):
         answer = await client.post(f"/v1/jobs/{job.id}/links", json={})

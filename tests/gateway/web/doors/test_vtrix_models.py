@@ -93,10 +93,10 @@ async def test_the_address_is_that_of_the_request(nobody: httpx.AsyncClient) -> 
     [
         ("gateway.example.com", "https://gateway.example.com/video/model/v1/generation"),
         ("GATEWAY.example.com", "https://gateway.example.com/video/model/v1/generation"),
-        ("inner.example.com", "http://inner.example.com/model/v1/generation"),
+        ("inner.example.com", "https://gateway.example.com/video/model/v1/generation"),
     ],
 )
-async def test_the_setting_knows_more_about_its_own_host(
+async def test_the_address_is_the_one_that_the_operator_set(
     settings: Settings, empty_redis: None, host: str, endpoint: str
 ) -> None:
     known = settings.model_copy(update={"client_url": "https://gateway.example.com/video"})
@@ -105,6 +105,17 @@ async def test_the_setting_knows_more_about_its_own_host(
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
     ):
         assert (await spec(client, host=host)).api.endpoint == endpoint
+
+
+@pytest.mark.parametrize("hosts", [[], ["gateway"]], ids=["any host", "hosts are known"])
+async def test_without_a_setting_its_client_still_gets_an_address(
+    settings: Settings, empty_redis: None, hosts: list[str]
+) -> None:
+    async with (
+        serving(settings.model_copy(update={"allowed_hosts": hosts})) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
+    ):
+        assert (await spec(client)).api.endpoint == "http://gateway/model/v1/generation"
 
 
 async def test_a_host_that_is_not_allowed_is_not_put_into_an_address(

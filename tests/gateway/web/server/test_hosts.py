@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.settings import Settings
-from gateway.web.server.hosts import PROBES
+from gateway.web.server.hosts import PROBES, asked_base, own_base
 from tests.gateway.web.conftest import connected, serving
 from tests.gateway.web.pages.conftest import sign_in
 
@@ -45,6 +45,36 @@ async def test_only_requests_to_our_own_hosts_are_served(guarded: Settings, host
             assert answer.json()["errors"][0]["param"] == "Host"
         for path in PROBES:
             assert (await client.get(path, headers={"Host": host})).status_code in (200, 503)
+
+
+CLIENT, PUBLIC = "https://video.example.com/gw", "https://Public.example.com/vidu"
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "base"),
+    [
+        ({"client_url": CLIENT, "public_url": PUBLIC}, "public.example.com", CLIENT),
+        ({"client_url": CLIENT}, "evil.example", CLIENT),
+        ({"public_url": PUBLIC}, "public.example.com", PUBLIC),
+        ({"public_url": PUBLIC}, "PUBLIC.example.com:443", PUBLIC),
+        ({"public_url": PUBLIC}, "", PUBLIC),
+        ({"public_url": PUBLIC}, "public.example.com:80", None),
+        ({"public_url": PUBLIC}, "evil.example", None),
+        ({"public_url": PUBLIC, "allowed_hosts": ["inner"]}, "public.example.com", PUBLIC),
+        ({"public_url": PUBLIC, "allowed_hosts": ["inner"]}, "Inner:8080", "http://inner:8080"),
+        ({"public_url": "http://a:8080"}, "a:8080", "http://a:8080"),
+        ({"public_url": "http://a:8080"}, "a", None),
+        ({}, "inner", None),
+        ({}, "", None),
+    ],
+    ids=str,
+)
+def test_our_own_address_is_the_operator_s_or_that_of_a_known_host(
+    settings: Settings, given: dict[str, object], host: str, base: str | None
+) -> None:
+    scope = {"type": "http", "scheme": "http", "headers": [(b"host", host.encode())]}
+    assert own_base(scope, settings.model_copy(update={"public_url": "", **given})) == base
+    assert asked_base(scope) == (f"http://{host.lower()}" if host else "")
 
 
 async def test_without_a_list_any_host_is_served(client: httpx.AsyncClient) -> None:
