@@ -22,7 +22,7 @@ from gateway.assets import Asset, AssetState, Reason, Variant
 from gateway.delivery.download import Downloaded, Downloader, DownloadFailed
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
-from gateway.errors import DiskFull, NotFound, StoreUnavailable, Unavailable
+from gateway.errors import DiskFull, MediaStoreUnavailable, NotFound, StoreUnavailable, Unavailable
 from gateway.generation.file_types import EXTENSIONS, HEAD_BYTES, MIME_OF_EXTENSION, name_of, sniff
 from gateway.generation.first_frame import NoFrame, first_frame
 from gateway.generation.iso_boxes import is_whole
@@ -94,8 +94,6 @@ class _Attempt:
         try:
             path = self.by.media.scratch / f"copy-{self.by.environment.entropy(16).hex()}"
             await self._check_room(0)
-            if not await self.by.assets.has_room(self.job.tenant):
-                raise DownloadFailed(Reason.TENANT_FULL)
             url = self.asset.url
             await self._store(await (self._download(url, path) if url else self._frame(path)), path)
         except DownloadFailed as failed:
@@ -111,9 +109,12 @@ class _Attempt:
                 await asyncio.to_thread(_remove, path)
 
     async def _check_room(self, more: int) -> None:
+        """`more`: bytes of the file that are still to come, as far as is known."""
         space = await self.by.media.space()
         if space is not None and space.free - more < space.needed:
             raise DiskFull(space.free, space.needed, inline=False)
+        if not await self.by.assets.has_room(self.job.tenant, more):
+            raise DownloadFailed(Reason.TENANT_FULL)
 
     async def _download(self, url: str, path: Path) -> Downloaded:
         try:
@@ -183,7 +184,9 @@ class _Attempt:
 
     async def _store(self, got: Downloaded, path: Path) -> None:
         extension = str(sniff(got.head))
-        key = f"{assets.FOLDER}/{self.job.id}/{self.variant}.{extension}"
+        # A key of its own: whatever another attempt does, late or at once, it is to another file.
+        folder, attempt = f"{assets.FOLDER}/{self.job.id}", self.by.environment.entropy(8).hex()
+        key = f"{folder}/{self.variant}-{attempt}.{extension}"
         # a worker that lost its lease must not replace what another has stored
         if not await persist(lambda: self.by.jobs.renew(self.ticket), self.by.environment):
             raise _Stale
@@ -201,11 +204,26 @@ class _Attempt:
             expires_at=self.by.environment.now_ms() + kept_ms,
         )
         recorded = await self._record(stored, "stored", enters=self._waiting())
-        if recorded in (Recorded.FULL, Recorded.MISSING):
+        if recorded is Recorded.RECORDED:
+            await self._drop_leftovers(folder, key)
+        elif not await self._is_recorded(key):
             await self.by.media.drop(key)
         if recorded is Recorded.FULL:
             raise DownloadFailed(Reason.TENANT_FULL)
         self._log.info("copied", record=recorded, bytes=got.size, tries=stored.tries)
+
+    async def _is_recorded(self, key: str) -> bool:
+        """Whether the job has this copy: a record whose answer was lost is stale when it is repeated."""
+        job = await persist(lambda: self.by.jobs.read(self.job.id), self.by.environment)
+        asset = job.assets.get(self.variant) if job else None
+        return asset is not None and asset.key == key
+
+    async def _drop_leftovers(self, folder: str, key: str) -> None:
+        """Deletes what killed attempts left of this file. Nobody else makes one: its ticket is finished."""
+        with contextlib.suppress(MediaStoreUnavailable):  # they go with the job
+            for entry in await self.by.media.entries(folder, f"{self.variant}-"):
+                if f"{folder}/{entry.name}" != key:
+                    await self.by.media.drop(f"{folder}/{entry.name}")
 
     def _waiting(self) -> list[Variant]:
         """What can be made once this file is stored: a cover without an address of its own."""

@@ -46,11 +46,11 @@ class RedisAssets:
         found = await self._scripts.run("begin", [keys.job(name)], args, effect="begin_copy")
         return from_fields(name, arguments.pairs(found[0])) if found and found[0] else None
 
-    async def has_room(self, tenant: str) -> bool:
-        """Whether the tenant may have any more bytes of copies."""
+    async def has_room(self, tenant: str, more: int) -> bool:
+        """Whether the tenant may have `more` bytes of copies, and at least one."""
         with store_errors():
             used = await self._redis.hget(keys.tenant_usage(tenant), "results")  # type: ignore[misc]
-        return int(used or 0) < self._most
+        return int(used or 0) + max(1, more) <= self._most
 
     async def record(
         self,

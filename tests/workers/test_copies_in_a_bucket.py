@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from gateway.assets import AssetState, Variant
+from gateway.assets import Variant
 from gateway.settings import Settings
 from tests.buckets import S3Server
 from tests.gateway.web.conftest import add_key, connected, serving
@@ -54,11 +54,14 @@ async def test_a_copy_is_stored_served_and_deleted_after_its_time(
     media = mirror.rig.resources.media
     job = await mirror.completed(url="/v.mp4", cover_url="/cover.jpg")
     mirror.mirrorer = changed(mirror.mirrorer, result_retention_seconds=-1)
-    assert (await mirror.copy(job)).state is AssetState.STORED
+    video = (await mirror.copy(job)).key
     mirror.mirrorer = changed(mirror.mirrorer, result_retention_seconds=600)
-    assert (await mirror.copy(job, Variant.COVER)).state is AssetState.STORED
-    assert await media.read(f"results/{job.id}/video.mp4") == movie()
-    assert [entry.name for entry in await media.entries(f"results/{job.id}")] == ["cover.jpg", "video.mp4"]
+    cover = (await mirror.copy(job, Variant.COVER)).key
+    assert video is not None
+    assert cover is not None
+    assert await media.read(video) == movie()
+    names = [f"results/{job.id}/{entry.name}" for entry in await media.entries(f"results/{job.id}")]
+    assert names == [cover, video]
     assert await mirror.scratch() == []
 
     path = f"/v1/jobs/{job.id}/content"
@@ -76,7 +79,8 @@ async def test_a_copy_is_stored_served_and_deleted_after_its_time(
     assert (part.status_code, part.content) == (206, movie()[5:10])
 
     assert await retention(mirror).expire() == 1
-    assert [entry.name for entry in await media.entries(f"results/{job.id}")] == ["cover.jpg"]
+    names = [f"results/{job.id}/{entry.name}" for entry in await media.entries(f"results/{job.id}")]
+    assert names == [cover]
     assert await figures(mirror) == (1, len(picture()), len(picture()))
     after = await client.get(path)
     assert (after.status_code, after.headers["location"]) == (302, f"{mirror.results.url}/v.mp4")

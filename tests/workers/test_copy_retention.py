@@ -203,9 +203,46 @@ async def test_the_copy_of_a_job_that_was_removed_meanwhile_is_dropped(mirror: M
 
     mirror.rig.resources.media.put_file = put_then_forget  # type: ignore[method-assign]
     await mirror.mirrorer.copy(ticket)
-    with pytest.raises(NotFound):
-        await mirror.rig.resources.media.read(f"results/{job.id}/video.mp4")
+    assert await mirror.rig.resources.media.entries(f"results/{job.id}") == []
     assert await mirror.rig.redis.zcard(keys.slots(Role.MIRROR)) == 0
+
+
+async def test_a_file_that_its_owner_deletes_while_it_is_stored_is_dropped(mirror: MirrorRig) -> None:
+    job = await mirror.completed()
+    ticket = await mirror.rig.ticket(Role.MIRROR, f"{job.id}:video")
+    put = mirror.rig.resources.media.put_file
+
+    async def put_after_the_deletion(key: str, path: os.PathLike[str]) -> None:
+        assert await mirror.rig.resources.assets.delete(await mirror.rig.read(job))
+        await put(key, path)  # type: ignore[arg-type]
+
+    mirror.rig.resources.media.put_file = put_after_the_deletion  # type: ignore[method-assign]
+    await mirror.mirrorer.copy(ticket)
+    assert await mirror.rig.resources.media.entries(f"results/{job.id}") == []
+    assert (await mirror.rig.read(job)).assets[Variant.VIDEO].state is AssetState.EXPIRED
+
+
+async def test_what_a_killed_attempt_left_goes_with_the_next_copy_and_a_late_one_spoils_nothing(
+    mirror: MirrorRig,
+) -> None:
+    job = await mirror.completed()
+    await mirror.rig.resources.media.put(f"results/{job.id}/video-0000.mp4", b"of a killed worker")
+    late = await mirror.rig.ticket(Role.MIRROR, f"{job.id}:video")
+    put = mirror.rig.resources.media.put_file
+
+    async def put_late(key: str, path: os.PathLike[str]) -> None:
+        mirror.rig.resources.media.put_file = put  # type: ignore[method-assign]
+        await mirror.copy(job)  # by another worker
+        await put(key, path)  # type: ignore[arg-type]
+
+    mirror.rig.resources.media.put_file = put_late  # type: ignore[method-assign]
+    await mirror.mirrorer.copy(late)
+    asset = (await mirror.rig.read(job)).assets[Variant.VIDEO]
+    names = [
+        f"results/{job.id}/{one.name}"
+        for one in await mirror.rig.resources.media.entries(f"results/{job.id}")
+    ]
+    assert names == [asset.key]
 
 
 async def test_a_folder_of_somebody_else_is_not_swept(mirror: MirrorRig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 
 import orjson
@@ -50,7 +51,7 @@ async def test_a_completed_job_is_copied_and_the_copy_is_what_the_upstream_sent(
     asset = await mirror.copy(job)
     assert (asset.state, asset.size, asset.media_type) == (AssetState.STORED, len(movie()), "video/mp4")
     assert asset.sha256 == hashlib.sha256(movie()).hexdigest()
-    assert asset.key == f"results/{job.id}/video.mp4"
+    assert re.fullmatch(rf"results/{job.id}/video-[0-9a-f]{{16}}\.mp4", asset.key or "")
     assert await mirror.stored(asset) == movie()
     assert await mirror.usage() == len(movie())
     assert await mirror.scratch() == []

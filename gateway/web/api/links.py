@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import strict_json
-from gateway.assets import Asset, AssetState, Variant
+from gateway.assets import FOLDER, Asset, AssetState, Variant
 from gateway.errors import Conflict, InvalidRequest, Problem, not_one_of, shown
 from gateway.jobs import rfc3339
 from gateway.media.links import content_link
@@ -74,9 +74,7 @@ async def delete(request: Request, key: Key, _: Params) -> Response:
         job = await owned_job(request, key.tenant)
         if not job.assets:
             return Response(status_code=204)
-        for asset in job.assets.values():
-            if asset.state is AssetState.STORED and asset.key is not None:
-                await resources.media.drop(asset.key)
+        await resources.media.drop(f"{FOLDER}/{job.id}")
         if await resources.assets.delete(job):
             return Response(status_code=204)
     raise Conflict("the files of this job keep changing at the moment; try again")

@@ -121,7 +121,7 @@ async def test_nothing_is_written_for_a_tenant_without_room(resources: Resources
     assert await used(resources.redis, "results") == 0
     resources.assets._most = 1000
     assert await resources.assets.record(ticket, job, Variant.VIDEO, STORED) == Recorded.RECORDED
-    assert not await resources.assets.has_room("acme")
+    assert not await resources.assets.has_room("acme", 0)
 
 
 async def test_the_bytes_of_the_record_count_what_it_grows_by(resources: Resources) -> None:
