@@ -104,16 +104,22 @@ class Resources:
 
 @contextlib.asynccontextmanager
 async def open_resources(
-    settings: Settings, *, retries: int, service: str = "vidu-gateway", shared: Shared | None = None
+    settings: Settings,
+    *,
+    retries: int,
+    service: str = "vidu-gateway",
+    shared: Shared | None = None,
+    makes_marker: bool = True,
 ) -> AsyncIterator[Resources]:
     """`retries`: how often a command is sent again after its connection broke. The gateway retries little,
     because it must answer 503 soon; a worker retries more, because no client waits for it. `shared`: with the
-    other processes of this gateway."""
+    other processes of this gateway. `makes_marker`: of the media store; false in workers."""
     pool = connection_pool(
         settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, retries=retries, connections=256
     )
     try:
-        resources = build(settings, pool, service, shared or Shared())
+        media = open_store(settings.media_location(), settings.disk_watermark, makes_marker=makes_marker)
+        resources = build(settings, pool, service, shared or Shared(), InlineFiles(media))
         # These objects stay for the life of the process. Each time the collector walks them, the process
         # stops for 50 ms.
         gc.collect()
@@ -139,14 +145,14 @@ def dying_ms_of(settings: Settings) -> int:
     return int(min(settings.result_life_seconds / 4, _DYING_SECONDS) * 1000)
 
 
-def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared) -> Resources:
+def build(
+    settings: Settings, pool: ConnectionPool, service: str, shared: Shared, blobs: InlineFiles
+) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
-    media = open_store(settings.media_location(), settings.disk_watermark)
-    blobs = InlineFiles(media)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
     uploads = RedisUploads(redis, scripts, _upload_limits(settings))
@@ -173,7 +179,7 @@ def build(settings: Settings, pool: ConnectionPool, service: str, shared: Shared
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
         tenant_events=RedisTenantEvents(redis, settings.client_url),
-        media=media,
+        media=blobs.store,
         blobs=blobs,
         uploads=uploads,
         media_links=settings.media_links(),

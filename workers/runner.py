@@ -60,7 +60,9 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
     # Files are read and written in threads. Python's default number of threads is small with few cores.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "workers"))
     async with (
-        open_resources(settings, retries=_RETRIES, service="vidu-gateway-workers") as resources,
+        open_resources(
+            settings, retries=_RETRIES, service="vidu-gateway-workers", makes_marker=False
+        ) as resources,
         _context(resources) as ctx,
     ):
         pool = connection_pool(

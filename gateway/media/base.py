@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from gateway.errors import MediaStoreUnavailable
+
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 KEY: Final = re.compile(rf"{_NAME}(?:/{_NAME}){{0,3}}")
 
@@ -46,8 +48,16 @@ class Entry(NamedTuple):
     modified_at: float
 
 
+class Unmarked(MediaStoreUnavailable):
+    """The place has no marker: no gateway has used it yet, or it is another one than the gateways'."""
+
+
 class MediaStore(Protocol):
-    """Every call raises MediaStoreUnavailable if the store cannot be reached, and ValueError for a key that
+    """A marker in the store shows that the place is the right one, and not, for example, the empty mount
+    point of a volume that is not mounted. Without it nothing is stored, and a missing object is an outage and
+    no lost file. Only gateways make it: they take the files that a worker would miss in a wrong place.
+
+    Every call raises MediaStoreUnavailable if the store cannot be reached, and ValueError for a key that
     is not a key."""
 
     @property
@@ -55,6 +65,11 @@ class MediaStore(Protocol):
         """A local folder for files that are still being written; it exists. `put_file` takes them from there
         without a copy, where it can. Whoever makes a file in it removes it; `sweep_scratch` removes what a
         crash left."""
+        ...
+
+    async def mark(self) -> None:
+        """Makes sure that the marker is there. Raises Unmarked if it is not and this process makes none.
+        `put` and `put_file` do this too."""
         ...
 
     async def put(self, key: str, raw: bytes) -> None:

@@ -3,8 +3,7 @@
 Address and credentials come from the `AWS_*` variables, as obstore reads them. An object is whole or not
 there, and a `put` that returned is durable: S3 promises both.
 
-A marker object shows that bucket and prefix are the right ones. Without it, an object that is not found is an
-outage and no lost file. It is written anew each day, so that no rule that deletes old objects takes it.
+Gateways write the marker anew each day, so that no rule that deletes old objects takes it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from obstore.store import S3Store
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, MediaStoreUnavailable, NotFound
 from gateway.media import scratch
-from gateway.media.base import Entry, check_key, filename_of, media_type_of
+from gateway.media.base import Entry, Unmarked, check_key, filename_of, media_type_of
 from gateway.media.location import Bucket
 
 if TYPE_CHECKING:
@@ -49,11 +48,15 @@ _T = TypeVar("_T")
 
 
 class BucketStore:
-    """ConfigurationError if the `AWS_*` variables make no sense. No request is made before it is used."""
+    """ConfigurationError if the `AWS_*` variables make no sense. No request is made before it is used.
+    `makes_marker`: as a gateway does."""
 
-    def __init__(self, bucket: Bucket, monotonic: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, bucket: Bucket, monotonic: Callable[[], float] | None = None, *, makes_marker: bool = True
+    ) -> None:
         self._bucket = bucket
         self._monotonic = monotonic or Environment().monotonic
+        self._makes_marker = makes_marker
         self._marked_at: float | None = None
         self._marking = asyncio.Lock()
         try:
@@ -81,9 +84,19 @@ class BucketStore:
     def scratch(self) -> Path:
         return scratch.private_folder()
 
+    async def mark(self) -> None:
+        async with self._marking:  # the first put of a process may be that of many requests at once
+            now = self._monotonic()
+            if self._marked_at is None or now - self._marked_at > _MARKER_SECONDS:
+                if self._makes_marker:
+                    await _done("written", obstore.put_async(self._store, MARKER, b"", use_multipart=False))
+                else:
+                    await self._check_marker()
+                self._marked_at = now
+
     async def put(self, key: str, raw: bytes) -> None:
         check_key(key)
-        await self._mark()
+        await self.mark()
         attributes = _attributes(key)
         storing = obstore.put_async(self._store, key, raw, use_multipart=False, attributes=attributes)
         await _done("written", storing, _ANSWER_SECONDS + len(raw) / _SLOWEST)
@@ -91,7 +104,7 @@ class BucketStore:
     async def put_file(self, key: str, path: Path) -> None:
         check_key(key)
         size = await asyncio.to_thread(_size, path)
-        await self._mark()
+        await self.mark()
         storing = obstore.put_async(
             *(self._store, key, path),
             attributes=_attributes(key),
@@ -178,21 +191,19 @@ class BucketStore:
             await _done("removed", obstore.delete_async(self._store, key))
         return f"the bucket {self._bucket.url}"
 
-    async def _mark(self) -> None:
-        async with self._marking:  # the first put of a process may be that of many requests at once
-            now = self._monotonic()
-            if self._marked_at is None or now - self._marked_at > _MARKER_SECONDS:
-                await _done("written", obstore.put_async(self._store, MARKER, b"", use_multipart=False))
-                self._marked_at = now
-
-    async def _missing(self, key: str) -> NotFound:
-        """The error for an object that is not there. Raises MediaStoreUnavailable if the marker is not there
-        either."""
+    async def _check_marker(self) -> None:
         try:
             await _done("read", obstore.head_async(self._store, MARKER), missing=True)
         except FileNotFoundError:
+            raise Unmarked("the bucket of media is missing, or is not the gateway's") from None
+
+    async def _missing(self, key: str) -> NotFound:
+        """The error for an object that is not there. Raises Unmarked if the marker is not there either."""
+        try:
+            await self._check_marker()
+        except Unmarked:
             structlog.get_logger().error("media_bucket_missing", bucket=self._bucket.url)
-            raise MediaStoreUnavailable("the bucket of media is missing, or is not the gateway's") from None
+            raise
         return NotFound("file", key.rpartition("/")[2])
 
     async def _get(self, key: str, options: GetOptions) -> GetResult | None:

@@ -3,8 +3,7 @@
 A file and its folder entries are on disk before `put` returns, so an accepted job can never miss its files.
 All file operations run in threads; their errors become MediaStoreUnavailable.
 
-A marker file shows that the folder is the right one, and not, for example, the empty mount point of a volume
-that is not mounted.
+A gateway makes the marker once in its life. If it is gone later, the volume is no longer mounted.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import structlog
 
 from gateway.errors import DiskFull, MediaStoreUnavailable, NotFound
 from gateway.media import scratch
-from gateway.media.base import Entry, Space, check_key
+from gateway.media.base import Entry, Space, Unmarked, check_key
 
 MARKER: Final = ".vidu-gateway-blobs"
 WATERMARK: Final = 0.85
@@ -33,11 +32,12 @@ _CHUNK: Final = 256 * 1024
 
 
 class FolderStore:
-    """`watermark`: share of its disk above which nothing is stored."""
+    """`watermark`: share of its disk above which nothing is stored. `makes_marker`: as a gateway does."""
 
-    def __init__(self, folder: Path, watermark: float = WATERMARK) -> None:
+    def __init__(self, folder: Path, watermark: float = WATERMARK, *, makes_marker: bool = True) -> None:
         self._folder = folder
         self._watermark = watermark
+        self._may_make_marker = makes_marker
 
     @property
     def folder(self) -> Path:
@@ -47,12 +47,16 @@ class FolderStore:
     def scratch(self) -> Path:
         folder = self._folder / SCRATCH
         with _errors_as_unavailable("written"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._mark()
+            folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
     def path(self, key: str) -> Path:
         """Where the object is, for readers that need a local file."""
         return self._folder / check_key(key)
+
+    async def mark(self) -> None:
+        await asyncio.to_thread(self._mark)
 
     async def put(self, key: str, raw: bytes) -> None:
         await asyncio.to_thread(self._put, self.path(key), raw)
@@ -113,7 +117,7 @@ class FolderStore:
     def _space(self) -> Space:
         with _errors_as_unavailable("measured"):
             folder = self._folder.absolute()
-            while not folder.exists():  # it is made with the first file
+            while not folder.exists():  # a gateway makes it
                 folder = folder.parent
             disk = shutil.disk_usage(folder)
         return Space(disk.free, min(int(disk.total * (1 - self._watermark)), _ENOUGH_FREE_BYTES))
@@ -145,8 +149,20 @@ class FolderStore:
             raise DiskFull(space.free, space.needed, inline=True)
 
     def _prepare(self, path: Path) -> None:
+        self._mark()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._folder / MARKER).touch(mode=0o600)
+
+    def _mark(self) -> None:
+        with _errors_as_unavailable("written"):
+            marker = self._folder / MARKER
+            if not marker.exists():
+                if not self._may_make_marker:
+                    raise _unmarked()
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                marker.touch(mode=0o600)
+                _sync_folder(self._folder)
+                structlog.get_logger().info("media_folder_marked", folder=str(self._folder.absolute()))
+            self._may_make_marker = False
 
     def _sync_folders(self, path: Path) -> None:
         for folder in path.relative_to(self._folder).parents:
@@ -177,7 +193,7 @@ class FolderStore:
     def _check_folder(self) -> None:
         if not (self._folder / MARKER).exists():
             structlog.get_logger().error("media_folder_missing", folder=str(self._folder.absolute()))
-            raise MediaStoreUnavailable("the folder of media is missing, or is not the gateway's")
+            raise _unmarked()
 
     def _drop(self, path: Path) -> None:
         with _errors_as_unavailable("removed"), contextlib.suppress(FileNotFoundError):
@@ -198,6 +214,10 @@ class FolderStore:
                         with contextlib.suppress(FileNotFoundError):  # dropped meanwhile
                             found.append(Entry(entry.name, entry.stat(follow_symlinks=False).st_mtime))
             return found
+
+
+def _unmarked() -> Unmarked:
+    return Unmarked("the folder of media is missing, or is not the gateway's")
 
 
 def _move(source: Path, path: Path) -> None:

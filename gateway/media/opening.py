@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,23 +15,29 @@ from gateway.media.location import Bucket
 from gateway.media.scratch import keep_swept
 
 
-def open_store(location: Path | Bucket, watermark: float = WATERMARK) -> MediaStore:
-    """`watermark`: share of a folder's disk above which nothing is stored. ConfigurationError if the extra is
-    not installed, or the `AWS_*` variables make no sense. Nothing is read or written yet."""
+def open_store(
+    location: Path | Bucket, watermark: float = WATERMARK, *, makes_marker: bool = True
+) -> MediaStore:
+    """`watermark`: share of a folder's disk above which nothing is stored. `makes_marker`: only a gateway may
+    say which place is the right one. ConfigurationError if the extra is not installed, or the `AWS_*`
+    variables make no sense. Nothing is read or written yet."""
     if isinstance(location, Path):
-        return FolderStore(location, watermark)
+        return FolderStore(location, watermark, makes_marker=makes_marker)
     try:
         from gateway.media.bucket import BucketStore
     except ImportError:
         message = "GATEWAY_MEDIA_URL: a bucket needs an extra: pip install 'vidu-gateway[s3]'"
         raise ConfigurationError(message) from None
-    return BucketStore(location)
+    return BucketStore(location, makes_marker=makes_marker)
 
 
 async def tend(media: MediaStore, location: Path | Bucket, clock: Callable[[], float]) -> None:
-    """Runs for ever, beside the work of every process: says once whether a bucket can be used, then keeps the
-    scratch folder of this machine clean. `clock`: s since the epoch."""
-    if isinstance(location, Bucket):  # a folder is made with its first file
+    """Runs for ever, beside the work of every process: makes the marker, if that is up to this process, and
+    says once whether a bucket can be used. Then it keeps the scratch folder of this machine clean. `clock`: s
+    since the epoch."""
+    with contextlib.suppress(MediaStoreUnavailable):
+        await media.mark()
+    if isinstance(location, Bucket):
         await _say_whether_there(media, location)
     await keep_swept(media, clock)
 

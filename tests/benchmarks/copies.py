@@ -98,6 +98,7 @@ async def _copied(scratch: Machine, url: str) -> float:
         upstream_tenant_slots=FILES,
     )
     async with open_resources(settings, retries=1) as resources:
+        await resources.media.mark()  # as a gateway would
         before = await _stored(resources)
         jobs = [await _submitted(resources) for _ in range(FILES)]
         settlement = Settlement(

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.media.base import Space
 from gateway.media.folder import FolderStore
+from gateway.media.inline import InlineFiles
 from gateway.store import keys
 from gateway.upstream.base import Found, Inconclusive, Missing
 from tests.workers.conftest import Rig
@@ -238,6 +240,26 @@ async def test_a_store_that_is_away_is_waited_for_however_long_it_takes(
         mirror.rig.clock.ahead += LIFE_SECONDS
     assert await mirror.scratch() == []
     store.broken = None
+    assert (await mirror.copy(job)).state is AssetState.STORED
+
+
+async def test_a_worker_without_the_volume_waits_for_it_and_marks_nothing(
+    mirror: MirrorRig, tmp_path: Path
+) -> None:
+    """A marker there would turn each file that the worker misses into a lost one, and its job would fail."""
+    unmounted = tmp_path / "unmounted"
+    unmounted.mkdir()
+    wrong = FolderStore(unmounted, makes_marker=False)
+    right, mirror.mirrorer = mirror.mirrorer, replace(mirror.mirrorer, media=wrong)
+    mirror.results.handlers["/v.mp4"] = sends(movie())
+    job = await mirror.completed()
+    asset = await mirror.copy(job)
+    assert (asset.state, asset.reason) == (AssetState.PENDING, Reason.STORE_AWAY)
+    assert mirror.results.asked == []
+    assert list(unmounted.iterdir()) == []
+    with pytest.raises(MediaStoreUnavailable):
+        await InlineFiles(wrong).read(f"blob:job_1/{'0' * 64}.png")
+    mirror.mirrorer = right
     assert (await mirror.copy(job)).state is AssetState.STORED
 
 

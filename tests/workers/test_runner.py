@@ -19,6 +19,7 @@ from gateway.delivery.attempts import DeliveryOutcome
 from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import DeliveryState, JobState
+from gateway.media.base import MediaStore, Unmarked
 from gateway.store import keys
 from gateway.store.client import connection_pool
 from gateway.upstream.base import Accepted, Found
@@ -66,6 +67,22 @@ async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_told(ri
     assert (await rig.read(job)).state is JobState.COMPLETED
     assert len(rig.upstream.released) == 1
     assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 0
+
+
+async def test_workers_never_say_which_place_is_that_of_the_files(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tended: asyncio.Future[MediaStore] = asyncio.get_running_loop().create_future()
+
+    async def tend(media: MediaStore, *_: object) -> None:
+        tended.set_result(media)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(runner, "tend", tend)
+    async with serving(rig, [Role.MIRROR]):
+        media = await asyncio.wait_for(tended, 10)
+    with pytest.raises(Unmarked):
+        await media.mark()
 
 
 async def test_a_crew_of_one_role_leaves_the_others_work_alone(rig: Rig) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from gateway.errors import MediaStoreUnavailable, NotFound
 from gateway.generation import file_types
 from gateway.media import base
-from gateway.media.base import MediaStore, media_type_of
+from gateway.media.base import MediaStore, Unmarked, media_type_of
+from gateway.media.folder import MARKER, FolderStore
 from gateway.media.inline import InlineFiles
 from gateway.media.location import Bucket
 from gateway.media.opening import open_store
@@ -103,6 +104,44 @@ async def test_a_missing_object_is_not_found(store: MediaStore) -> None:
     for call in (store.read(KEY), store.size(KEY), anext(store.stream(KEY)), anext(store.stream(KEY, 9, 9))):
         with pytest.raises(NotFound, match=r"no file video\.mp4"):
             await call
+
+
+async def test_only_a_gateway_says_which_place_is_the_right_one(
+    store: MediaStore, place: Path | Bucket, tmp_path: Path
+) -> None:
+    workers = open_store(place, makes_marker=False)
+    path = tmp_path / "copy"
+    path.write_bytes(RAW)
+    for call in (workers.mark, lambda: workers.put(KEY, RAW), lambda: workers.put_file(KEY, path)):
+        with pytest.raises(Unmarked):
+            await call()
+    assert path.read_bytes() == RAW
+    with pytest.raises(MediaStoreUnavailable):
+        await workers.read("job_1/lost.png")
+    assert await workers.entries("") == []
+    await store.mark()
+    await workers.put_file(KEY, path)
+    assert await store.read(KEY) == RAW
+    with pytest.raises(NotFound):
+        await workers.read("job_1/lost.png")
+
+
+def test_a_worker_in_a_wrong_folder_makes_nothing_there(tmp_path: Path) -> None:
+    workers = open_store(tmp_path / "unmounted", makes_marker=False)
+    with pytest.raises(Unmarked, match="folder of media is missing"):
+        _ = workers.scratch
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_volume_that_goes_away_under_a_gateway_gets_no_new_marker(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    await store.put(KEY, RAW)
+    (tmp_path / MARKER).rename(tmp_path / "away")
+    for call in (store.put("job_1/a.png", RAW), store.mark()):
+        with pytest.raises(Unmarked):
+            await call
+    (tmp_path / "away").rename(tmp_path / MARKER)
+    await store.put("job_1/a.png", RAW)
 
 
 async def test_dropping_takes_the_key_and_what_is_below_and_no_neighbour(store: MediaStore) -> None:

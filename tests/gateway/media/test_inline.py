@@ -115,6 +115,8 @@ async def test_the_error_for_a_folder_that_cannot_be_made_does_not_contain_its_p
 async def test_a_failed_write_leaves_nothing_behind(
     blobs: InlineFiles, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await blobs.store.mark()
+
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 

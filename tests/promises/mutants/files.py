@@ -10,7 +10,7 @@ FILES: Final = (
     Mutant(
         "a_wrong_bucket_is_a_lost_file",
         "gateway/media/bucket.py",
-        "BucketStore._missing",
+        "BucketStore._check_marker",
         "except FileNotFoundError:",
         "except ZeroDivisionError:",
         "one wrong setting of a worker, and all waiting jobs with files fail",
@@ -24,11 +24,39 @@ FILES: Final = (
     Mutant(
         "the_marker_is_written_once",
         "gateway/media/bucket.py",
-        "BucketStore._mark",
+        "BucketStore.mark",
         " or now - self._marked_at > _MARKER_SECONDS",
         "",
         "after 30 days a rule of the bucket takes the marker, and each missing file is an outage",
         (named("gateway/media/bucket", "the_marker_is_written_anew_each_day_and_not_with_each_file"),),
+    ),
+    Mutant(
+        "a_worker_marks_its_folder",
+        "gateway/media/folder.py",
+        "FolderStore._mark",
+        "                if not self._may_make_marker:\n                    raise _unmarked()\n",
+        "",
+        "a worker without the volume takes each file that it misses for lost, and the jobs fail",
+        (
+            named(
+                "gateway/media/conformance",
+                "only_a_gateway_says_which_place_is_the_right_one",
+            ),
+        ),
+    ),
+    Mutant(
+        "a_worker_marks_its_bucket",
+        "gateway/media/bucket.py",
+        "BucketStore.mark",
+        "if self._makes_marker:",
+        "if True:",
+        "a worker with a wrong prefix takes each file that it misses for lost, and the jobs fail",
+        (
+            named(
+                "gateway/media/conformance",
+                "only_a_gateway_says_which_place_is_the_right_one",
+            ),
+        ),
     ),
     Mutant(
         "what_the_bucket_said_is_shown",
