@@ -71,6 +71,7 @@ ALERTS: Final = {
     "DeadLetters": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/deliveries"),
     "ResultsUncopied": Alert(Severity.PAGE, Fault.US, "/ops/queue?role=mirror"),
     "RedisNearlyFull": Alert(Severity.TICKET, Fault.US),
+    "MediaStoreAway": Alert(Severity.PAGE, Fault.US),
     "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
     "ClockSkew": Alert(Severity.TICKET, Fault.US),
 }
@@ -85,7 +86,8 @@ class Figures:
     `queue_tenant`. `due_seconds`: of deliveries to subscribers that are not paused. `failing`: the
     subscribers that have failed longest, of `failing_total`. `unknown_statuses`: words for a task's state
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of inline
-    media, divided by those that must stay free; None if unknown. `dying`: files of results that are not
+    media, divided by those that must stay free; None if unknown. `media_up`: whether the gateway
+    can store files; None if unknown. `dying`: files of results that are not
     copied and whose address is soon taken to be dead."""
 
     durable: bool | None
@@ -110,6 +112,7 @@ class Figures:
     skew_seconds: float
     unknown_statuses: Mapping[str, float] = field(default_factory=dict)
     disk_headroom: float | None = None
+    media_up: bool | None = None
     dying: int = 0
 
 
@@ -150,6 +153,9 @@ def _processes(now: Figures) -> Iterator[Alarm]:
         yield _alarm("ServicePaused", "nothing is sent: an operator paused the service")
     if now.memory_ratio > MEMORY_RATIO:
         yield _alarm("RedisNearlyFull", f"Redis uses {now.memory_ratio:.0%} of its maxmemory")
+    if now.media_up is False:
+        text = "the media store is away: jobs with files are refused or wait, and no result is copied"
+        yield _alarm("MediaStoreAway", text)
     if now.disk_headroom is not None and now.disk_headroom < DISK_HEADROOM:
         closed = {True: "no job is accepted", False: "jobs with inline media are refused"}
         state = closed[now.disk_headroom < 0.5] if now.disk_headroom < 1 else "intake closes soon"

@@ -24,7 +24,7 @@ from gateway.doors import JOBS
 from gateway.environment import Environment
 from gateway.errors import GatewayError
 from gateway.local.shared_memory import Shared
-from gateway.media.opening import tend
+from gateway.media.opening import MediaHealth, tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.store.located import locator_of
@@ -141,8 +141,8 @@ async def _open_state(
         memory = await begin(MemoryGauge(resources.redis, settings.memory_watermark, clock))
         disk = await begin(DiskGauge(resources.media, clock))
         journal = await begin(_journal(settings, resources))
-        location = settings.media_location()
-        tending = asyncio.create_task(tend(resources.media, location, resources.environment.clock))
+        location, health = settings.media_location(), MediaHealth()
+        tending = asyncio.create_task(tend(resources.media, location, resources.environment.clock, health))
         opened.push_async_callback(cancel_all, tending)
         await begin(KeyUsageRecorder(resources.client_keys))
         key_watch = await begin(KeyWatch(resources.client_keys, resources.environment.now_ms))
@@ -155,6 +155,7 @@ async def _open_state(
         deliverer = await begin(sending)
         yield State(
             *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
+            media=health,
             key_watch=key_watch,
             login_limits=LoginLimits(clock, shared),
             requests=Rate(

@@ -11,6 +11,7 @@ from gateway.callbacks.journal import Journal
 from gateway.delivery.guard import Guard
 from gateway.delivery.http import Deliverer
 from gateway.local.shared_memory import Held, Shared
+from gateway.media.opening import MediaHealth
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
 from gateway.upstream.base import Dialect
@@ -27,13 +28,13 @@ from gateway.web.streams.keepalive import KeepAlive
 @dataclass(frozen=True, slots=True)
 class State:
     """`guard`: which endpoint URLs may be registered. `memory`, `disk`: whether Redis and the disk of inline
-    media have room for new jobs. `deliverer`: sends test events. `keep_alive`: wakes waiting clients
-    regularly. `streams`: the open event streams. `key_watch`: tells waiting clients that their key has ended.
-    `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
-    them, of each client address; `fetches`: of each upload at its signed address. `journal`: stores
-    callbacks while Redis is down, if configured. `budget`: memory for bodies. `shared`: with the other
-    processes of this gateway. `held`: what tenants hold in all of them. `stopping`: set when the process
-    shuts down, so that waiting clients get an answer."""
+    media have room for new jobs. `media`: whether files can be stored. `deliverer`: sends test events.
+    `keep_alive`: wakes waiting clients regularly. `streams`: the open event streams. `key_watch`: tells
+    waiting clients that their key has ended. `login_limits`: on attempts to sign in to the pages. `requests`:
+    of each tenant; `metrics`: requests for them, of each client address; `fetches`: of each upload at its
+    signed address. `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for
+    bodies. `shared`: with the other processes of this gateway. `held`: what tenants hold in all of them.
+    `stopping`: set when the process shuts down, so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -44,6 +45,7 @@ class State:
     deliverer: Deliverer
     keep_alive: KeepAlive
     streams: Streams
+    media: MediaHealth
     key_watch: KeyWatch
     login_limits: LoginLimits
     requests: Rate

@@ -61,7 +61,7 @@ def test_a_job_with_a_file_waits_for_the_bucket_and_is_paid_for_once(
 ) -> None:
     service.start_sandbox()
     for log in ("gateway", "workers"):
-        eventually(lambda log=log: service.log(log).count("media_bucket_ready") == 2)  # type: ignore[misc]
+        eventually(lambda log=log: service.log(log).count("media_ready") == 2)  # type: ignore[misc]
     service.stop("workers")
     waiting = post(service, subscriber, images=INLINE)
     assert files_in(bucket, s3, monkeypatch) == [waiting]

@@ -54,6 +54,7 @@ async def show_metrics(request: Request) -> Response:
         state.shared,
         state.request_counts,
         state.disk.space,
+        state.media.up,
         now=state.resources.environment.now_ms() / 1000,
         callbacks=bool(state.resources.settings.public_url),
     )

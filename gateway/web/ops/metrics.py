@@ -81,18 +81,19 @@ def render(
     shared: Shared,
     request_counts: RequestCounts,
     space: Space | None,
+    media_up: bool | None,
     *,
     now: float,
     callbacks: bool,
 ) -> bytes:
     """All metrics as text. `gauges`, `durable`: None without Redis. `failing`: the subscribers that have
-    failed longest. `shared`: by the processes of this gateway. `space`: of the disk of inline media; None if
-    unknown. `now`: this process' clock, seconds since the epoch. `callbacks`: whether the upstream is asked
-    to send callbacks."""
+    failed longest. `shared`: by the processes of this gateway. `space`: of the disk of files; None if
+    unknown. `media_up`: whether files can be stored; None if unknown. `now`: this process' clock, seconds
+    since the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
     registry = CollectorRegistry()
     families = [
         *_families(gauges, failing, durable, limits),
-        *process_metrics.families(shared, request_counts, gauges, space, now, callbacks=callbacks),
+        *process_metrics.families(shared, request_counts, gauges, space, media_up, now, callbacks=callbacks),
     ]
     registry.register(_Collected(families))
     return generate_latest(registry)

@@ -81,7 +81,8 @@ def _view(
     now = state.resources.environment.now_ms()
     callbacks = bool(settings.public_url)
     figures = _figures(gauges, failing, durable, now, callbacks=callbacks)
-    alarms = alarms_of(replace(figures, disk_headroom=None if space is None else space.headroom))
+    headroom = None if space is None else space.headroom
+    alarms = alarms_of(replace(figures, disk_headroom=headroom, media_up=state.media.up))
     proven = gauges.callback_path_age_seconds
     return {
         "object": "overview",

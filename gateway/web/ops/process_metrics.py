@@ -27,12 +27,13 @@ def families(
     request_counts: RequestCounts,
     gauges: Gauges | None,
     space: Space | None,
+    media_up: bool | None,
     now: float,
     *,
     callbacks: bool,
 ) -> Iterator[Metric]:
-    """Metrics of the processes, and their view of Redis and of the disk. The arguments are those of
-    `metrics.render`."""
+    """Metrics of the processes, and their view of Redis, of the disk and of the media store. The arguments
+    are those of `metrics.render`."""
     yield from _processes(shared)
     yield from _requests(request_counts)
     server = "" if gauges is None else gauges.redis_version
@@ -52,6 +53,10 @@ def families(
             "gateway_redis_read_seconds",
             "Time to read the figures of these metrics from Redis",
             value=gauges.read_seconds,
+        )
+    if media_up is not None:
+        yield GaugeMetricFamily(
+            "gateway_media_up", "1 when this gateway can write and read files", value=int(media_up)
         )
     if space is not None:
         yield GaugeMetricFamily(

@@ -22,7 +22,7 @@ from gateway.media import scratch
 from gateway.media.base import MediaStore
 from gateway.media.bucket import MARKER, BucketStore
 from gateway.media.location import Bucket, location_of
-from gateway.media.opening import open_store, tend
+from gateway.media.opening import open_store
 from tests.buckets import S3Server
 from tests.processes import free_port
 
@@ -276,29 +276,6 @@ async def test_a_caller_that_gives_up_stores_nothing(bucket: Bucket) -> None:
         async with asyncio.timeout(0):
             await store.put(KEY, b"x")
     assert await store.entries("") == []
-
-
-async def test_the_start_says_whether_the_bucket_is_there(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for url, event, level in (
-        (None, "media_bucket_ready", "info"),
-        (f"http://127.0.0.1:{free_port()}", "media_bucket_away", "warning"),
-    ):
-        if url:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        swept = asyncio.Event()
-
-        async def sweep(_media: MediaStore, _clock: object, swept: asyncio.Event = swept) -> None:
-            swept.set()
-
-        monkeypatch.setattr("gateway.media.opening.keep_swept", sweep)
-        with capture_logs() as logged:
-            await tend(open_store(bucket), bucket, lambda: 0.0)
-        assert swept.is_set()
-        assert [(one["event"], one["log_level"], one["bucket"]) for one in logged] == [
-            (event, level, bucket.url)
-        ]
 
 
 def test_without_the_extra_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"dying": 2}, "ResultsUncopied"),
     ({"memory_ratio": 0.76}, "RedisNearlyFull"),
     ({"disk_headroom": 1.4}, "DiskNearlyFull"),
+    ({"media_up": False}, "MediaStoreAway"),
     ({"skew_seconds": -2.5}, "ClockSkew"),
 ]
 

@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from gateway.web.state import State
 from tests.buckets import S3Server
 from tests.gateway.generation.media_samples import data_uri, image
+from tests.gateway.store.test_memory_watermark_gauge import until
 from tests.gateway.web.conftest import BODY, MakeKey, app, client, connected, make_key, serving, state
 from tests.gateway.web.ops.test_tenants import operator
 from tests.processes import free_port
@@ -89,6 +90,19 @@ async def test_a_bucket_has_no_disk_that_could_be_full(
     assert "gateway_disk" not in (await client.get("/metrics")).text
 
 
+async def test_operators_see_that_the_bucket_is_away_and_the_gateway_is_as_ready_as_before(
+    client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
+) -> None:
+    await until(lambda: state.media.up is True)
+    readiness = (await client.get("/readyz")).json()
+    for up, shown in ((True, []), (False, ["MediaStoreAway"])):
+        state.media.up = up
+        assert f"gateway_media_up {float(up)}" in (await client.get("/metrics")).text
+        alarms = (await operator.get("/ops/api/overview")).json()["alarms"]
+        assert [one["code"] for one in alarms if one["code"] == "MediaStoreAway"] == shown
+        assert (await client.get("/readyz")).json() == readiness
+
+
 async def test_a_gateway_starts_with_its_bucket_away(
     settings: Settings, empty_redis: None, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,3 +110,5 @@ async def test_a_gateway_starts_with_its_bucket_away(
     async with serving(settings) as started, connected(started, await make_key()) as opened:
         assert (await opened.post("/v1/jobs", json=BODY)).status_code == 202
         assert (await opened.post("/v1/jobs", json=INLINE)).status_code == 503
+        await until(lambda: started.state.gateway.media.up is False)
+        assert "gateway_media_up 0.0" in (await opened.get("/metrics")).text

@@ -59,6 +59,15 @@ FILES: Final = (
         ),
     ),
     Mutant(
+        "the_store_is_looked_at_once",
+        "gateway/media/opening.py",
+        "_keep_looking",
+        "await asyncio.sleep(_PAUSE_SECONDS)",
+        "await asyncio.Event().wait()",
+        "the store goes away, jobs with files wait, and nobody is told",
+        (named("gateway/media/tending", "a_store_that_goes_away_and_comes_back_is_told_once_each"),),
+    ),
+    Mutant(
         "what_the_bucket_said_is_shown",
         "gateway/media/bucket.py",
         "_done",
