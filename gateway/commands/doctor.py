@@ -21,7 +21,8 @@ from gateway.callbacks import tokens
 from gateway.commands import api
 from gateway.dispatch import ACCOUNT, Role
 from gateway.environment import Environment
-from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailable
+from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailable, NotFound
+from gateway.media.base import MediaStore, Space, Unmarked
 from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability, function_loader
@@ -37,7 +38,7 @@ _CHECK_SECONDS: Final = 15.0
 _SKEW_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 30.0
 _FILES: Final = 4096
-_FREE_BYTES: Final = 1_000_000_000
+_DISK_HEADROOM: Final = 1.5  # as gateway/web/alarms.py has it
 _REFUSED: Final = "the account was refused"  # as gateway/upstream/snapshots.py has it
 
 
@@ -225,24 +226,51 @@ def _of_account(name: str, url: str, outcome: QueryOutcome) -> Finding:
 
 async def _files(loaded: Settings) -> AsyncIterator[Finding]:
     try:
-        store = open_store(loaded.media_location(), loaded.disk_watermark)
+        store = open_store(loaded.media_location(), loaded.disk_watermark, makes_marker=False)
         text, space = f"{await store.probe()} can be written and read", await store.space()
         if space is not None:
             text += f", {space.free / 1e9:.1f} GB free"
+        marked = await _marked(store)
         yield Finding("files", Level.OK, text)
-        if space is not None and space.free < _FREE_BYTES:
-            yield Finding("files", Level.WARNING, "little space for files", "free space on that disk")
+        if not marked:
+            yield Finding(
+                *("files", Level.WARNING, "no gateway has used this place yet, or the volume is not mounted"),
+                "mount the volume, or correct GATEWAY_MEDIA_URL or GATEWAY_BLOB_DIR; a gateway marks the"
+                " place when it starts",
+            )
+        if space is not None and space.headroom < _DISK_HEADROOM:
+            yield _little_space(space)
     except (MediaStoreUnavailable, ConfigurationError) as error:
         where = loaded.media_url or loaded.blob_dir.absolute()
         yield Finding(
             *("files", Level.ERROR, f"{where}: {error}"),
             "create the folder or the bucket, or correct GATEWAY_MEDIA_URL, GATEWAY_BLOB_DIR or AWS_*; all"
-            " processes must share it",
+            " processes must share it; the key of a bucket needs s3:ListBucket too",
         )
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < _FILES:
         text = f"only {most} files may be open at once"
         yield Finding("files", Level.WARNING, text, f"run ulimit -n {_FILES}, or more")
+
+
+async def _marked(store: MediaStore) -> bool:
+    """Whether a gateway has used the store. MediaStoreUnavailable if a file that is missing cannot be told
+    from one that we may not read: a key without s3:ListBucket."""
+    try:
+        await store.mark()
+        await store.size(f"doctor/{Environment().entropy(8).hex()}")
+    except Unmarked:
+        return False
+    except NotFound:
+        return True
+    raise MediaStoreUnavailable("a file is there that nobody has written")
+
+
+def _little_space(space: Space) -> Finding:
+    free = f"{space.free / 1e9:.1f} GB are free, and {space.needed / 1e9:.1f} GB must stay free"
+    if space.headroom < 1:
+        return Finding("files", Level.ERROR, f"no file is taken: {free}", "free or add space on that disk")
+    return Finding("files", Level.WARNING, f"soon no file is taken: {free}", "free or add space on that disk")
 
 
 def has_errors(findings: list[Finding]) -> bool:

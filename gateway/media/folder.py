@@ -112,6 +112,9 @@ class FolderStore:
             file.write(b"x")
             file.flush()
             os.fsync(file.fileno())
+            file.seek(0)
+            if file.read() != b"x":
+                raise MediaStoreUnavailable("the media store does not return what was written")
         return f"the folder {folder}"
 
     def _space(self) -> Space:
