@@ -7,17 +7,12 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from gateway.media.base import MEDIA_TYPES
+
 Kind = Literal["image", "video"]
 
 #: The media type we send upstream for each extension of a file we store.
-MIME_OF_EXTENSION: Final = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "webp": "image/webp",
-    "mp4": "video/mp4",
-    "mov": "video/quicktime",
-    "avi": "video/x-msvideo",
-}
+MIME_OF_EXTENSION: Final = MEDIA_TYPES
 EXTENSIONS: Final[dict[Kind, tuple[str, ...]]] = {
     "image": ("png", "jpg", "webp"),
     "video": ("mp4", "mov", "avi"),

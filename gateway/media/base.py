@@ -18,7 +18,8 @@ _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 KEY: Final = re.compile(rf"{_NAME}(?:/{_NAME}){{0,3}}")
 
 
-_MEDIA_TYPES: Final = {
+#: The media type of each extension that a file of ours can have.
+MEDIA_TYPES: Final = {
     "png": "image/png",
     "jpg": "image/jpeg",
     "webp": "image/webp",
@@ -133,7 +134,7 @@ def check_key(key: str) -> str:
 
 def media_type_of(key: str) -> str:
     """The media type that the extension of a key stands for."""
-    return _MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+    return MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
 
 
 def filename_of(key: str) -> str:

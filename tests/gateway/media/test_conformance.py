@@ -258,6 +258,7 @@ async def test_a_probe_leaves_nothing_behind_and_says_what_it_is(
 
 
 def test_the_types_are_those_of_the_files_that_are_accepted() -> None:
+    assert {name for names in file_types.EXTENSIONS.values() for name in names} == set(base.MEDIA_TYPES)
     for extension, media_type in file_types.MIME_OF_EXTENSION.items():
         assert media_type_of(f"a.{extension}") == media_type
     assert media_type_of("a.html") == media_type_of("a") == "application/octet-stream"
