@@ -85,10 +85,9 @@ class Figures:
     outcome is unknown, `waiting`: jobs that wait, the longest for `queue_seconds` in the lane of
     `queue_tenant`. `due_seconds`: of deliveries to subscribers that are not paused. `failing`: the
     subscribers that have failed longest, of `failing_total`. `unknown_statuses`: words for a task's state
-    that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of inline
-    media, divided by those that must stay free; None if unknown. `media_up`: whether the gateway
-    can store files; None if unknown. `dying`: files of results that are not
-    copied and whose address is soon taken to be dead."""
+    that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of files,
+    divided by those that must stay free; None if unknown. `media_up`: whether files can be stored; None if
+    unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead."""
 
     durable: bool | None
     paused: bool
@@ -157,12 +156,18 @@ def _processes(now: Figures) -> Iterator[Alarm]:
         text = "the media store is away: jobs with files are refused or wait, and no result is copied"
         yield _alarm("MediaStoreAway", text)
     if now.disk_headroom is not None and now.disk_headroom < DISK_HEADROOM:
-        closed = {True: "no job is accepted", False: "jobs with inline media are refused"}
-        state = closed[now.disk_headroom < 0.5] if now.disk_headroom < 1 else "intake closes soon"
-        yield _alarm("DiskNearlyFull", f"the disk of inline media is nearly full: {state}")
+        yield _alarm("DiskNearlyFull", f"the disk of files is nearly full: {_closed(now.disk_headroom)}")
     if abs(now.skew_seconds) > SKEW_SECONDS:
         skew = f"{abs(now.skew_seconds):.1f} s"
         yield _alarm("ClockSkew", f"the clocks of this gateway and Redis differ by {skew}")
+
+
+def _closed(headroom: float) -> str:
+    if headroom < 0.5:
+        return "no job is accepted"
+    if headroom < 1:
+        return "uploads and jobs with inline media are refused, and no result is copied"
+    return "intake closes soon"
 
 
 def _no_worker(now: Figures) -> str:

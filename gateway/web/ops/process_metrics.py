@@ -60,11 +60,11 @@ def families(
         )
     if space is not None:
         yield GaugeMetricFamily(
-            "gateway_disk_free_bytes", "Free bytes on the disk of inline media", value=space.free
+            "gateway_disk_free_bytes", "Free bytes on the disk of files", value=space.free
         )
         yield GaugeMetricFamily(
             "gateway_disk_needed_bytes",
-            "Bytes that must stay free there: with less, jobs with inline media are refused",
+            "Bytes that must stay free there: with less, no inline media, upload or copy is stored",
             value=space.needed,
         )
 

@@ -122,7 +122,7 @@ async def test_a_post_on_a_full_disk_gets_a_503_and_operators_see_it(
     shown = (await operator.get("/ops/api/overview")).json()
     assert shown["disk"] == {"free_bytes": 140 * 10**6, "needed_bytes": 150 * 10**6}
     [alarm] = [one for one in shown["alarms"] if one["code"] == "DiskNearlyFull"]
-    assert "jobs with inline media are refused" in alarm["text"]
+    assert "uploads and jobs with inline media are refused, and no result is copied" in alarm["text"]
     metrics = (await client.get("/metrics")).text
     assert "gateway_disk_free_bytes 1.4e+08" in metrics
     assert "gateway_disk_needed_bytes 1.5e+08" in metrics
