@@ -27,7 +27,7 @@ _DURABLE = (
     "noeviction",
 )
 
-_IN_CLUSTER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+IN_CLUSTER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 
 
 @dataclass
@@ -117,7 +117,7 @@ def info(client: redis.Redis) -> Any:
 def cluster(made: Servers, nodes: int) -> list[int]:
     """A cluster of so many primaries, each with an equal share of the slots; its ports."""
     buses = [free_port() for _ in range(nodes)]
-    ports = [made.start(*_IN_CLUSTER, "--cluster-port", str(bus)) for bus in buses]
+    ports = [made.start(*IN_CLUSTER, "--cluster-port", str(bus)) for bus in buses]
     share = 16384 // nodes
     for number, port in enumerate(ports):
         last = 16383 if number == nodes - 1 else (number + 1) * share - 1

@@ -6,6 +6,7 @@ slot of our keys (they all carry one hash tag). Any other URL names the server i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, Protocol
@@ -67,27 +68,27 @@ class Sentinels:
         self._servers: list[Place] = []
 
     async def primary(self) -> Place:
+        reasons: list[str] = []
         for place in list(self._sentinels):
             async with _asking(self._url.of_sentinel(place)) as sentinel:
                 try:
-                    found: Any = await sentinel.execute_command(  # type: ignore[no-untyped-call]
-                        "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.name
-                    )
-                    replicas = (
-                        await sentinel.execute_command(  # type: ignore[no-untyped-call]
-                            "SENTINEL", "REPLICAS", self._url.name
-                        )
-                        if found
-                        else []
-                    )
-                except (RedisError, OSError):
+                    found = await self._ask(sentinel, "GET-MASTER-ADDR-BY-NAME")
+                except (RedisError, OSError) as error:
+                    reasons.append(type(error).__name__)
                     continue
-            if found:
+                if not found:
+                    reasons.append("unknown name")
+                    continue
                 self._sentinels.remove(place)
                 self._sentinels.insert(0, place)
-                self._learn([_place(found), *map(_place_of_replica, replicas)])
-                return _place(found)
-        raise NotHereError(f"no sentinel knows the primary of {self._url.name}")
+                self._learn([_place(found)])
+                with contextlib.suppress(RedisError, OSError):  # it may not be allowed, and is not needed
+                    self._learn([_place_of_replica(one) for one in await self._ask(sentinel, "REPLICAS")])
+            return _place(found)
+        raise NotHereError(f"no sentinel knows the primary of {self._url.name} ({_listed(reasons)})")
+
+    async def _ask(self, sentinel: Redis, what: str) -> Any:
+        return await sentinel.execute_command("SENTINEL", what, self._url.name)  # type: ignore[no-untyped-call]
 
     def places(self) -> Sequence[Place]:
         return [*self._sentinels, *self._servers]
@@ -109,11 +110,13 @@ class OwnerOfSlot:
         self._slot = key_slot(PREFIX.encode())
 
     async def primary(self) -> Place:
+        reasons: list[str] = []
         for asked in list(self._nodes):
             async with _asking(self._url.of_server(asked)) as node:
                 try:
                     ranges: Any = await node.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-                except (RedisError, OSError):
+                except (RedisError, OSError) as error:
+                    reasons.append(type(error).__name__)
                     continue
             owner = None
             for first, last, *servers in ranges:
@@ -124,7 +127,8 @@ class OwnerOfSlot:
                     owner = places[0]
             if owner is not None:
                 return owner
-        raise NotHereError("no node of the cluster knows which one has our keys")
+            reasons.append("unknown slot")
+        raise NotHereError(f"no node of the cluster knows which one has our keys ({_listed(reasons)})")
 
     def places(self) -> Sequence[Place]:
         return self._nodes
@@ -145,6 +149,11 @@ def _asking(url: str) -> Redis:
         url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS, decode_responses=True, protocol=2
     )
     return client
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    """Each reason once: the class of an error, never its text, which may hold what was sent."""
+    return ", ".join(dict.fromkeys(reasons))
 
 
 def _place(pair: Sequence[Any]) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from gateway.settings.redis_url import read_redis_url
 from gateway.store.client import connection_pool, redis_at, store_errors
 from gateway.store.located import Fixed, OwnerOfSlot, Sentinels, locator_of
 from gateway.store.script_runner import Scripts
-from tests.replicated import cluster, replicate, servers, wait_until
+from tests.processes import free_port
+from tests.replicated import IN_CLUSTER, ask, cluster, replicate, servers, wait_until
 
 KEY = "{gw}:name"
 
@@ -76,6 +78,55 @@ async def test_when_nobody_knows_the_store_is_away() -> None:
         async with redis_at(url, 2) as redis:
             with pytest.raises(StoreUnavailable, match="knows"), store_errors():
                 await redis.get(KEY)
+
+
+async def why_it_is_not_found(url: str) -> str:
+    async with redis_at(url, 2) as redis:
+        with pytest.raises(StoreUnavailable) as told, store_errors():
+            await redis.get(KEY)
+    return str(told.value).partition("(")[2].removesuffix(")")
+
+
+async def test_what_keeps_the_sentinels_from_naming_it_is_told(tmp_path: Path) -> None:
+    with servers(tmp_path) as made, socket.create_server(("127.0.0.1", 0)) as silent:
+        sentinel = made.start_sentinel("main", made.start())
+        with made.at(sentinel) as client:
+            ask(client, "ACL", "SETUSER", "gw", "on", ">pw", "+client")
+        at, hangs = f"127.0.0.1:{sentinel}", f"127.0.0.1:{silent.getsockname()[1]}"
+        user = "?sentinel_username=gw&sentinel_password="
+        for url, reasons in (
+            (f"{at}/main{user}wrong", "AuthenticationError"),
+            (f"{at}/main{user}pw", "NoPermissionError"),
+            (f"{at}/another", "unknown name"),
+            (f"{hangs}/main", "TimeoutError"),
+            (f"127.0.0.1:1,127.0.0.1:2,{at}/another", "ConnectionError, unknown name"),
+        ):
+            assert await why_it_is_not_found(f"redis+sentinel://{url}") == reasons
+
+
+async def test_a_sentinel_that_keeps_its_replicas_to_itself_still_names_the_primary(tmp_path: Path) -> None:
+    with servers(tmp_path) as made:
+        sentinel = made.start_sentinel("main", made.start())
+        with made.at(sentinel) as client:
+            may = ("+client", "+sentinel|get-master-addr-by-name")
+            ask(client, "ACL", "SETUSER", "gw", "on", ">pw", *may)
+        user = "sentinel_username=gw&sentinel_password=pw"
+        async with redis_at(f"redis+sentinel://127.0.0.1:{sentinel}/main?{user}", 2) as redis:
+            assert await redis.get(KEY) is None
+
+
+async def test_what_keeps_the_nodes_of_a_cluster_from_naming_it_is_told(tmp_path: Path) -> None:
+    with servers(tmp_path) as made:
+        single, empty = made.start(), made.start(*IN_CLUSTER, "--cluster-port", str(free_port()))
+        with made.at(single) as client:
+            ask(client, "ACL", "SETUSER", "gw", "on", ">pw", "+client")
+        for url, reasons in (
+            (f"127.0.0.1:{single}", "ResponseError"),
+            (f"gw:wrong@127.0.0.1:{single}", "AuthenticationError"),
+            (f"gw:pw@127.0.0.1:{single}", "NoPermissionError"),
+            (f"127.0.0.1:1,127.0.0.1:{empty}", "ConnectionError, unknown slot"),
+        ):
+            assert await why_it_is_not_found(f"redis+cluster://{url}") == reasons
 
 
 def test_a_url_has_one_locator_in_a_process() -> None:
