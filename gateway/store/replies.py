@@ -7,6 +7,7 @@ lost one.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import structlog
@@ -25,6 +26,9 @@ _ADVICE: Final = (
     "the slot of our keys is being moved key by key while the service runs, so its writes are not atomic; "
     "stop workers and gateways, move the slot, and start them again"
 )
+
+#: Redis 7 and Valkey 7 and 8 name the function of ours (`script_library.build`), Valkey 9 only the line.
+_FUNCTION: Final = re.compile(r" script: ([a-z_]+)_\d+_[0-9a-f]{16}, on ")
 
 
 class NotHereError(ConnectionError):
@@ -47,6 +51,8 @@ def check_served(reply: Exception) -> None:
     reason = not_here(reply)
     if reason is None:
         return
-    if _CUT_OFF in str(reply):
-        structlog.get_logger().error("script_cut_off", reason=_ADVICE)
+    if _CUT_OFF in (text := str(reply)):
+        named = _FUNCTION.search(text)
+        verb = named[1] if named else None
+        structlog.get_logger().error("script_cut_off", verb=verb, reply=text, reason=_ADVICE)
     raise NotHereError(reason) from reply

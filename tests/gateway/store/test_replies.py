@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.store import durability
 from gateway.store.client import connection_pool, store_errors
+from gateway.store.script_library import library
 
 ELSEWHERE = [
     b"-READONLY You can't write against a read only replica.",
@@ -84,12 +85,28 @@ async def test_another_error_leaves_the_connection_as_it_is(redis: Redis) -> Non
     assert await redis.get("name") == "text"
 
 
-async def test_a_script_that_was_cut_off_is_reported_with_the_way_out() -> None:
-    async with moving(ELSEWHERE[-1], 1) as (url, _), client_of(url, 1) as redis:
+@pytest.mark.parametrize(
+    ("reply", "verb"),
+    [
+        ("Script attempted to access a non local key in a cluster node", None),
+        (
+            "Script attempted to access a non local key in a cluster node script: "
+            f"{library().functions['record_copy']}, on @user_function:2.",
+            "record_copy",
+        ),
+        ("Attempted to access a non local key in a cluster node script: on @user_function:2.", None),
+    ],
+    ids=["plain", "Redis 7", "Valkey 9"],
+)
+async def test_a_script_that_was_cut_off_is_reported_with_its_verb_and_the_way_out(
+    reply: str, verb: str | None
+) -> None:
+    async with moving(b"-ERR " + reply.encode(), 1) as (url, _), client_of(url, 1) as redis:
         with capture_logs() as logged:
             await redis.get("name")
     [line] = logged
     assert (line["event"], line["log_level"]) == ("script_cut_off", "error")
+    assert (line["verb"], line["reply"]) == (verb, reply)
     assert "move the slot" in line["reason"]
 
 
