@@ -13,6 +13,7 @@ from gateway.delivery.http import Deliverer
 from gateway.local.shared_memory import Held, Shared
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
+from gateway.telemetry import Outage
 from gateway.upstream.base import Dialect
 from gateway.web.disk_watermark import DiskGauge
 from gateway.web.http.bodies import ByteBudget
@@ -32,8 +33,8 @@ class State:
     `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
     them, of each client address; `fetches`: of each upload at its signed address. `journal`: stores
     callbacks while Redis is down, if configured. `budget`: memory for bodies. `shared`: with the other
-    processes of this gateway. `held`: what tenants hold in all of them. `stopping`: set when the process
-    shuts down, so that waiting clients get an answer."""
+    processes of this gateway. `held`: what tenants hold in all of them. `content_outage`: copies of results
+    cannot be read. `stopping`: set when the process shuts down, so that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -53,6 +54,7 @@ class State:
     shared: Shared
     budget: ByteBudget
     journal: Journal | None = None
+    content_outage: Outage = field(default_factory=lambda: Outage("content_away", "content_back"))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

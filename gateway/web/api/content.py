@@ -142,6 +142,7 @@ async def _stored(request: Request, state: State, wanted: _Wanted, asset: Asset)
         asset.key, seconds, media_type=media_type, filename=filename if wanted.download else None
     )
     if signed is not None:
+        state.content_outage.recovered()
         return _redirect(signed)
     headers = {
         "content-type": media_type,
@@ -186,13 +187,17 @@ def _folder_answer(
 
 def _instead(state: State, wanted: _Wanted, reason: GatewayError) -> Response:
     """Without the copy that there should be: the upstream's address. `reason`: why there is none."""
-    structlog.get_logger().error(
-        "content_missing", job=wanted.job.id, variant=wanted.variant, reason=str(reason)
-    )
+    if away := isinstance(reason, MediaStoreUnavailable):
+        state.content_outage.failed(str(reason))
+    else:
+        state.content_outage.recovered()
+        structlog.get_logger().error(
+            "content_missing", job=wanted.job.id, variant=wanted.variant, reason=str(reason)
+        )
     try:
         return _elsewhere(state, wanted)
     except ResultGone:
-        if isinstance(reason, MediaStoreUnavailable):  # it will be back
+        if away:  # it will be back
             raise reason from None
         raise
 

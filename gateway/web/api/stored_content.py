@@ -66,6 +66,7 @@ class StoredContent(Response):
                     reason = error if isinstance(error, GatewayError) else NotFound("file", self._key)
                     response = await self._otherwise(reason)
                 else:
+                    state.content_outage.recovered()
                     await self._send_all(piece, pieces, send)
                     return
         await response(scope, receive, send)
