@@ -33,8 +33,9 @@ class State:
     `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
     them, of each client address; `fetches`: of each upload at its signed address. `journal`: stores
     callbacks while Redis is down, if configured. `budget`: memory for bodies. `shared`: with the other
-    processes of this gateway. `held`: what tenants hold in all of them. `content_outage`: copies of results
-    cannot be read. `stopping`: set when the process shuts down, so that waiting clients get an answer."""
+    processes of this gateway. `held`: what tenants hold in all of them. `content_outage`: files of the media
+    store cannot be read. `stopping`: set when the process shuts down, so that waiting clients get an answer.
+    """
 
     resources: Resources
     dialect: Dialect

@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import LimitReached, NotFound
+from gateway.errors import LimitReached, MediaStoreUnavailable, NotFound
 from gateway.local.shared_memory import Held
 from gateway.media.links import read_media_token
 from gateway.uploads import Upload
@@ -33,6 +34,7 @@ async def fetch(request: Request) -> Response:
     """The file, or a part of it. Whatever is wrong with the address, the answer is the same 404."""
     state = state_of(request)
     upload = await _upload(state, request.path_params["token"])
+    await _check_file(state, upload)
     etag = f'"{upload.sha256}"'
     name = upload.key.rpartition("/")[2]
     headers = {
@@ -55,7 +57,6 @@ async def fetch(request: Request) -> Response:
     headers["content-length"] = str(end - start)
     if part:
         headers["content-range"] = f"bytes {start}-{end - 1}/{upload.size}"
-    await media.size(upload.key)  # so that a missing file is a 404, and not a broken answer
     held = _places(state.held, upload)
     pieces = media.stream(upload.key, start, end)
     return _Download(pieces, end - start, 206 if part else 200, headers, held)
@@ -64,7 +65,7 @@ async def fetch(request: Request) -> Response:
 async def _upload(state: State, token: str) -> Upload:
     """The upload that the token opens. Raises NotFound, LimitReached, StoreUnavailable."""
     resources = state.resources
-    unknown = NotFound("file", "of this address; it may have expired")
+    unknown = _unknown()
     ref = read_media_token(resources.keyring, token)
     if ref is None or ref.expires_at <= resources.environment.clock():
         raise unknown
@@ -75,6 +76,29 @@ async def _upload(state: State, token: str) -> Upload:
     if upload is None or not (upload.pins or upload.usable(resources.environment.now_ms())):
         raise unknown
     return upload
+
+
+async def _check_file(state: State, upload: Upload) -> None:
+    """Raises NotFound if the file is lost, so that the answer is neither broken nor an address that leads
+    nowhere; MediaStoreUnavailable."""
+    lost = NotFound("whole file", upload.key)
+    try:
+        found = await state.resources.media.size(upload.key)
+    except MediaStoreUnavailable as error:
+        state.content_outage.failed(str(error))
+        raise
+    except NotFound as error:
+        found, lost = -1, error
+    state.content_outage.recovered()
+    if found == upload.size:
+        return
+    # the address is a credential: the log has the upload alone
+    structlog.get_logger().error("media_lost", upload=upload.id, tenant=upload.tenant, reason=str(lost))
+    raise _unknown()
+
+
+def _unknown() -> NotFound:
+    return NotFound("file", "of this address; it may have expired")
 
 
 def _places(held: Held, upload: Upload) -> contextlib.ExitStack:
