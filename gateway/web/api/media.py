@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import LimitReached, MediaStoreUnavailable, NotFound
 from gateway.local.shared_memory import Held
 from gateway.media.links import read_media_token
 from gateway.uploads import Upload
+from gateway.web.api.stored_content import StoredContent, without_bytes
 from gateway.web.http.bodies import SLOWEST_BYTES_PER_SECOND
-from gateway.web.http.headers import headers_of
-from gateway.web.http.ranges import unchanged, wanted_part
 from gateway.web.state import State, state_of
 
 #: Downloads at once: of one upload, which many jobs may name, and of all uploads of a tenant.
@@ -35,31 +34,19 @@ async def fetch(request: Request) -> Response:
     state = state_of(request)
     upload = await _upload(state, request.path_params["token"])
     await _check_file(state, upload)
-    etag = f'"{upload.sha256}"'
-    name = upload.key.rpartition("/")[2]
     headers = {
-        "etag": etag,
+        "etag": f'"{upload.sha256}"',
         "accept-ranges": "bytes",
-        "content-disposition": f'attachment; filename="{name}"',
+        "content-disposition": f'attachment; filename="{upload.key.rpartition("/")[2]}"',
         "content-type": upload.media_type,
     }
-    given = headers_of(request)
-    if unchanged(given, etag):
-        return Response(status_code=304, headers={"etag": etag})
-    if request.method == "HEAD":
-        return Response(headers=headers | {"content-length": str(upload.size)})
+    if answer := without_bytes(request, upload.size, headers):
+        return answer
     media = state.resources.media
     address = await media.sign(upload.key, _SIGNED_SECONDS, media_type=upload.media_type, filename=None)
     if address is not None:
-        return Response(status_code=302, headers={"location": address, "etag": etag})
-    part = wanted_part(given, etag, upload.size)
-    start, end = (part.start, part.end) if part else (0, upload.size)
-    headers["content-length"] = str(end - start)
-    if part:
-        headers["content-range"] = f"bytes {start}-{end - 1}/{upload.size}"
-    held = _places(state.held, upload)
-    pieces = media.stream(upload.key, start, end)
-    return _Download(pieces, end - start, 206 if part else 200, headers, held)
+        return Response(status_code=302, headers={"location": address, "etag": headers["etag"]})
+    return _Download(request, upload.key, upload.size, headers, _places(state.held, upload))
 
 
 async def _upload(state: State, token: str) -> Upload:
@@ -101,41 +88,25 @@ def _unknown() -> NotFound:
     return NotFound("file", "of this address; it may have expired")
 
 
-def _places(held: Held, upload: Upload) -> contextlib.ExitStack:
-    """The places of one download, until the stack is closed. Raises LimitReached: an address that became
-    public must not take the gateway down."""
+@contextlib.contextmanager
+def _places(held: Held, upload: Upload) -> Iterator[None]:
+    """Holds the places of one download within the block. Raises LimitReached: an address that became public
+    must not take the gateway down."""
     too_many = LimitReached(
         "too many clients are fetching this file; ask again in a moment",
         _RETRY_SECONDS,
         limit="media_fetches",
     )
-    with contextlib.ExitStack() as taken:
-        taken.enter_context(held.one(f"media {upload.id}", AT_ONCE, too_many))
-        taken.enter_context(held.one(f"media of {upload.tenant}", OF_TENANT, too_many))
-        return taken.pop_all()
+    of_upload, of_tenant = f"media {upload.id}", f"media of {upload.tenant}"
+    with held.one(of_upload, AT_ONCE, too_many), held.one(of_tenant, OF_TENANT, too_many):
+        yield
 
 
-class _Download(StreamingResponse):
+class _Download(StoredContent):
     """A file on its way. A client that takes it too slowly is cut off, because it holds a place."""
 
-    def __init__(
-        self,
-        pieces: AsyncIterator[bytes],
-        size: int,
-        status: int,
-        headers: dict[str, str],
-        held: contextlib.ExitStack,
-    ) -> None:
-        super().__init__(pieces, status, headers)
-        self._seconds = _FIRST_SECONDS + size / SLOWEST_BYTES_PER_SECOND
-        self._pieces, self._held = pieces, held
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._held:
-            try:
-                with contextlib.suppress(TimeoutError):  # the server then closes the connection
-                    async with asyncio.timeout(self._seconds):
-                        await super().__call__(scope, receive, send)
-            finally:
-                if isinstance(self._pieces, AsyncGenerator):
-                    await self._pieces.aclose()  # and with it the file
+        start, end = self.part
+        with contextlib.suppress(TimeoutError):  # the server then closes the connection
+            async with asyncio.timeout(_FIRST_SECONDS + (end - start) / SLOWEST_BYTES_PER_SECOND):
+                await super().__call__(scope, receive, send)

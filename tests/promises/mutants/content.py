@@ -30,7 +30,7 @@ CONTENT: Final = (
     Mutant(
         "reads_by_links_take_the_owner_s_turn",
         "gateway/web/api/stored_content.py",
-        "_one_read",
+        "one_read",
         '"content" if linked_job is None else "links"',
         '"content"',
         "strangers with a leaked link keep the tenant from its own videos",
