@@ -31,11 +31,11 @@ class State:
     media have room for new jobs. `deliverer`: sends test events. `keep_alive`: wakes waiting clients
     regularly. `streams`: the open event streams. `key_watch`: tells waiting clients that their key has ended.
     `login_limits`: on attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for
-    them, of each client address; `fetches`: of each upload at its signed address. `journal`: stores
-    callbacks while Redis is down, if configured. `budget`: memory for bodies. `shared`: with the other
-    processes of this gateway. `held`: what tenants hold in all of them. `content_outage`: files of the media
-    store cannot be read. `stopping`: set when the process shuts down, so that waiting clients get an answer.
-    """
+    them, of each client address; `fetches`: of each upload at its signed address; `links`: requests by the
+    links of each job. `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for
+    bodies. `shared`: with the other processes of this gateway. `held`: what tenants hold in all of them.
+    `content_outage`: files of the media store cannot be read. `stopping`: set when the process shuts down, so
+    that waiting clients get an answer."""
 
     resources: Resources
     dialect: Dialect
