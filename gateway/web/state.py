@@ -14,6 +14,7 @@ from gateway.local.shared_memory import Held, Shared
 from gateway.media.opening import MediaHealth
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
+from gateway.telemetry import Outage
 from gateway.upstream.base import Dialect
 from gateway.web.disk_watermark import DiskGauge
 from gateway.web.http.bodies import ByteBudget
@@ -32,8 +33,9 @@ class State:
     `keep_alive`: wakes waiting clients regularly. `streams`: the open event streams. `key_watch`: tells
     waiting clients that their key has ended. `login_limits`: on attempts to sign in to the pages. `requests`:
     of each tenant; `metrics`: requests for them, of each client address; `fetches`: of each upload at its
-    signed address. `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for
-    bodies. `shared`: with the other processes of this gateway. `held`: what tenants hold in all of them.
+    signed address; `links`: requests by the links of each job. `journal`: stores callbacks while Redis is
+    down, if configured. `budget`: memory for bodies. `shared`: with the other processes of this gateway.
+    `held`: what tenants hold in all of them. `content_outage`: files of the media store cannot be read.
     `stopping`: set when the process shuts down, so that waiting clients get an answer."""
 
     resources: Resources
@@ -55,6 +57,7 @@ class State:
     shared: Shared
     budget: ByteBudget
     journal: Journal | None = None
+    content_outage: Outage = field(default_factory=lambda: Outage("content_away", "content_back"))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -30,10 +30,8 @@ from gateway.jobs import Job
 from gateway.media.links import content_signed
 from gateway.tenants import Key
 from gateway.web.api.owned import owned_job
-from gateway.web.api.stored_content import StoredContent
-from gateway.web.http.headers import headers_of
+from gateway.web.api.stored_content import StoredContent, one_read, without_bytes
 from gateway.web.http.params import Param, Params, choice
-from gateway.web.http.ranges import Part, unchanged, wanted_part
 from gateway.web.state import State, state_of
 
 VARIANT: Final = choice("variant", "Which file of the result.", Variant, Variant.VIDEO)
@@ -141,6 +139,7 @@ async def _stored(request: Request, state: State, wanted: _Wanted, asset: Asset)
         asset.key, seconds, media_type=media_type, filename=filename if wanted.download else None
     )
     if signed is not None:
+        state.content_outage.recovered()
         return _redirect(signed)
     headers = {
         "content-type": media_type,
@@ -149,49 +148,30 @@ async def _stored(request: Request, state: State, wanted: _Wanted, asset: Asset)
         "accept-ranges": "bytes",
         "etag": f'"{asset.sha256}"',
     }
-    return _folder_answer(request, state, wanted, asset, headers)
-
-
-def _folder_answer(
-    request: Request, state: State, wanted: _Wanted, asset: Asset, headers: dict[str, str]
-) -> Response:
-    assert asset.key is not None
-    assert asset.size is not None
-    given, status, part = headers_of(request), 200, Part(0, asset.size)
-    if unchanged(given, headers["etag"]):
-        return Response(None, 304, headers)
-    if request.method == "HEAD":
-        return Response(None, 200, {**headers, "content-length": str(asset.size)})
-    if (found := wanted_part(given, headers["etag"], asset.size)) is not None:
-        status, part = 206, found
-        headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{asset.size}"
-    headers["content-length"] = str(part.end - part.start)
+    if answer := without_bytes(request, asset.size, headers):
+        return answer
 
     async def otherwise(reason: GatewayError) -> Response:
         return _instead(state, wanted, reason)
 
-    job = wanted.job
-    return StoredContent(
-        request,
-        asset.key,
-        part,
-        tenant=job.tenant,
-        linked_job=None if wanted.expires_at is None else job.id,
-        otherwise=otherwise,
-        status=status,
-        headers=headers,
-    )
+    linked_job = None if wanted.expires_at is None else wanted.job.id
+    places = one_read(state.held, wanted.job.tenant, linked_job)
+    return StoredContent(request, asset.key, asset.size, headers, places, otherwise)
 
 
 def _instead(state: State, wanted: _Wanted, reason: GatewayError) -> Response:
     """Without the copy that there should be: the upstream's address. `reason`: why there is none."""
-    structlog.get_logger().error(
-        "content_missing", job=wanted.job.id, variant=wanted.variant, reason=str(reason)
-    )
+    if away := isinstance(reason, MediaStoreUnavailable):
+        state.content_outage.failed(str(reason))
+    else:
+        state.content_outage.recovered()
+        structlog.get_logger().error(
+            "content_missing", job=wanted.job.id, variant=wanted.variant, reason=str(reason)
+        )
     try:
         return _elsewhere(state, wanted)
     except ResultGone:
-        if isinstance(reason, MediaStoreUnavailable):  # it will be back
+        if away:  # it will be back
             raise reason from None
         raise
 

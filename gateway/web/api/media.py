@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import Iterator
 from typing import Final
 
+import structlog
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
-from gateway.errors import LimitReached, NotFound
+from gateway.errors import LimitReached, MediaStoreUnavailable, NotFound
 from gateway.local.shared_memory import Held
 from gateway.media.links import read_media_token
 from gateway.uploads import Upload
-from gateway.web.http.bodies import SLOWEST_BYTES_PER_SECOND
-from gateway.web.http.headers import headers_of
-from gateway.web.http.ranges import unchanged, wanted_part
+from gateway.web.api.stored_content import StoredContent, without_bytes
 from gateway.web.state import State, state_of
 
 #: Downloads at once: of one upload, which many jobs may name, and of all uploads of a tenant.
 AT_ONCE: Final = 100
 OF_TENANT: Final = 200
 _RETRY_SECONDS: Final = 5
-_FIRST_SECONDS: Final = 60.0
 #: How long an address in a bucket works: whoever follows the redirect does so at once.
 _SIGNED_SECONDS: Final = 900
 
@@ -32,41 +28,32 @@ _SIGNED_SECONDS: Final = 900
 async def fetch(request: Request) -> Response:
     """The file, or a part of it. Whatever is wrong with the address, the answer is the same 404."""
     state = state_of(request)
-    upload = await _upload(state, request.path_params["token"])
-    etag = f'"{upload.sha256}"'
-    name = upload.key.rpartition("/")[2]
+    upload, seconds = await _upload(state, request.path_params["token"])
+    await _check_file(state, upload)
     headers = {
-        "etag": etag,
+        "etag": f'"{upload.sha256}"',
         "accept-ranges": "bytes",
-        "content-disposition": f'attachment; filename="{name}"',
+        "content-disposition": f'attachment; filename="{upload.key.rpartition("/")[2]}"',
         "content-type": upload.media_type,
     }
-    given = headers_of(request)
-    if unchanged(given, etag):
-        return Response(status_code=304, headers={"etag": etag})
-    if request.method == "HEAD":
-        return Response(headers=headers | {"content-length": str(upload.size)})
+    if answer := without_bytes(request, upload.size, headers):
+        return answer
     media = state.resources.media
-    address = await media.sign(upload.key, _SIGNED_SECONDS, media_type=upload.media_type, filename=None)
+    seconds = min(seconds, _SIGNED_SECONDS)
+    address = await media.sign(upload.key, seconds, media_type=upload.media_type, filename=None)
     if address is not None:
-        return Response(status_code=302, headers={"location": address, "etag": etag})
-    part = wanted_part(given, etag, upload.size)
-    start, end = (part.start, part.end) if part else (0, upload.size)
-    headers["content-length"] = str(end - start)
-    if part:
-        headers["content-range"] = f"bytes {start}-{end - 1}/{upload.size}"
-    await media.size(upload.key)  # so that a missing file is a 404, and not a broken answer
-    held = _places(state.held, upload)
-    pieces = media.stream(upload.key, start, end)
-    return _Download(pieces, end - start, 206 if part else 200, headers, held)
+        return Response(status_code=302, headers={"location": address, "etag": headers["etag"]})
+    return StoredContent(request, upload.key, upload.size, headers, _places(state.held, upload))
 
 
-async def _upload(state: State, token: str) -> Upload:
-    """The upload that the token opens. Raises NotFound, LimitReached, StoreUnavailable."""
+async def _upload(state: State, token: str) -> tuple[Upload, int]:
+    """The upload that the token opens, and for how many seconds it still does. Raises NotFound, LimitReached,
+    StoreUnavailable."""
     resources = state.resources
-    unknown = NotFound("file", "of this address; it may have expired")
+    unknown = _unknown()
     ref = read_media_token(resources.keyring, token)
-    if ref is None or ref.expires_at <= resources.environment.clock():
+    left = int(ref.expires_at - resources.environment.clock()) if ref else 0
+    if ref is None or left <= 0:
         raise unknown
     if wait := state.fetches.wait(ref.upload_id):
         raise LimitReached("this file is asked for too often", wait, limit="media_fetches")
@@ -74,44 +61,41 @@ async def _upload(state: State, token: str) -> Upload:
     # a job that holds it may still need it, although no new job may use it
     if upload is None or not (upload.pins or upload.usable(resources.environment.now_ms())):
         raise unknown
-    return upload
+    return upload, left
 
 
-def _places(held: Held, upload: Upload) -> contextlib.ExitStack:
-    """The places of one download, until the stack is closed. Raises LimitReached: an address that became
-    public must not take the gateway down."""
+async def _check_file(state: State, upload: Upload) -> None:
+    """Raises NotFound if the file is lost, so that the answer is neither broken nor an address that leads
+    nowhere; MediaStoreUnavailable."""
+    lost = NotFound("whole file", upload.key)
+    try:
+        found = await state.resources.media.size(upload.key)
+    except MediaStoreUnavailable as error:
+        state.content_outage.failed(str(error))
+        raise
+    except NotFound as error:
+        found, lost = -1, error
+    state.content_outage.recovered()
+    if found == upload.size:
+        return
+    # the address is a credential: the log has the upload alone
+    structlog.get_logger().error("media_lost", upload=upload.id, tenant=upload.tenant, reason=str(lost))
+    raise _unknown()
+
+
+def _unknown() -> NotFound:
+    return NotFound("file", "of this address; it may have expired")
+
+
+@contextlib.contextmanager
+def _places(held: Held, upload: Upload) -> Iterator[None]:
+    """Holds the places of one download within the block. Raises LimitReached: an address that became public
+    must not take the gateway down."""
     too_many = LimitReached(
         "too many clients are fetching this file; ask again in a moment",
         _RETRY_SECONDS,
         limit="media_fetches",
     )
-    with contextlib.ExitStack() as taken:
-        taken.enter_context(held.one(f"media {upload.id}", AT_ONCE, too_many))
-        taken.enter_context(held.one(f"media of {upload.tenant}", OF_TENANT, too_many))
-        return taken.pop_all()
-
-
-class _Download(StreamingResponse):
-    """A file on its way. A client that takes it too slowly is cut off, because it holds a place."""
-
-    def __init__(
-        self,
-        pieces: AsyncIterator[bytes],
-        size: int,
-        status: int,
-        headers: dict[str, str],
-        held: contextlib.ExitStack,
-    ) -> None:
-        super().__init__(pieces, status, headers)
-        self._seconds = _FIRST_SECONDS + size / SLOWEST_BYTES_PER_SECOND
-        self._pieces, self._held = pieces, held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._held:
-            try:
-                with contextlib.suppress(TimeoutError):  # the server then closes the connection
-                    async with asyncio.timeout(self._seconds):
-                        await super().__call__(scope, receive, send)
-            finally:
-                if isinstance(self._pieces, AsyncGenerator):
-                    await self._pieces.aclose()  # and with it the file
+    of_upload, of_tenant = f"media {upload.id}", f"media of {upload.tenant}"
+    with held.one(of_upload, AT_ONCE, too_many), held.one(of_tenant, OF_TENANT, too_many):
+        yield

@@ -53,7 +53,7 @@ async def show(request: Request) -> Response:
         resources.endpoints.of(name),
         resources.lane_views.counts(name),
     )
-    shown = view(state, tenant)
+    shown, settings = view(state, tenant), resources.settings
     return render(
         request,
         "tenant.html",
@@ -65,6 +65,11 @@ async def show(request: Request) -> Response:
         keys=[ops_keys.view(key) for key in keys],
         endpoints=await views(resources, endpoints),
         limits=_limits(shown),
+        most={
+            "upload_bytes": settings.tenant_uploads_bytes_max,
+            "upload_count": settings.tenant_uploads_max,
+            "result_bytes": settings.tenant_results_bytes_max,
+        },
     )
 
 

@@ -373,7 +373,7 @@ LIMITS: Final = (
         "addresses_of_uploads_never_expire",
         "gateway/web/api/media.py",
         "_upload",
-        "    if ref is None or ref.expires_at <= resources.environment.clock():\n",
+        "    if ref is None or left <= 0:\n",
         "    if ref is None:\n",
         "an address that leaked into a log of the upstream works for ever",
         (named("gateway/web/api/media", "an_altered_or_expired_address_is_as_unknown_as_any"),),

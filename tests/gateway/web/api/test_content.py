@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.assets import Asset, AssetState, Variant
 from gateway.errors import MediaStoreUnavailable
@@ -280,6 +281,33 @@ async def test_a_store_that_is_away_is_no_loss(
     (settings_folder / f"results/{job.id}/video.mp4").unlink()
     (settings_folder / MARKER).unlink()
     assert (await client.get(f"/v1/jobs/{job.id}/content")).status_code == status
+
+
+async def test_an_outage_of_the_store_is_told_once_and_never_as_a_loss(
+    client: httpx.AsyncClient, resources: Resources, settings_folder: Path
+) -> None:
+    job = await copied(resources, await completed(resources))
+    path, file = f"/v1/jobs/{job.id}/content", settings_folder / f"results/{job.id}/video.mp4"
+    elsewhere, marker = settings_folder / "elsewhere", settings_folder / MARKER
+
+    async def events() -> list[str]:
+        """Of two requests, without those of the store itself."""
+        with capture_logs() as logged:
+            for _ in range(2):
+                await client.get(path)
+        seen = [(line["log_level"], line["event"]) for line in logged]
+        return [f"{level} {event}" for level, event in seen if event.startswith("content_")]
+
+    file.rename(elsewhere)
+    marker.unlink()
+    assert await events() == ["warning content_away"]
+    assert await events() == []
+    marker.touch()
+    assert await events() == ["info content_back", "error content_missing", "error content_missing"]
+    marker.unlink()
+    assert await events() == ["warning content_away"]
+    elsewhere.rename(file)
+    assert await events() == ["info content_back"]
 
 
 async def test_a_copy_in_a_bucket_is_a_redirect_to_a_signed_url(

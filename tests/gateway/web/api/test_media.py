@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from gateway.media.folder import MARKER
 from gateway.media.links import media_token
 from gateway.resources import Resources
 from gateway.settings import Settings
-from gateway.web.api import media
+from gateway.web.api import media, stored_content
 from gateway.web.state import State
 from tests.gateway.generation.media_samples import image
 from tests.gateway.web.api.test_uploads import stored, upload
@@ -128,11 +130,50 @@ async def test_a_deleted_upload_is_served_only_while_a_job_holds_it(
     assert (await nobody.get(path)).status_code == 404
 
 
-async def test_a_lost_file_is_a_404_and_no_broken_answer(
-    nobody: httpx.AsyncClient, path: str, settings: Settings
+@pytest.mark.parametrize("bucket", [False, True], ids=["folder", "bucket"])
+@pytest.mark.parametrize("damage", ["missing", "shorter"])
+async def test_a_lost_file_is_a_404_and_an_error_in_the_log(
+    nobody: httpx.AsyncClient,
+    made: dict[str, Any],
+    path: str,
+    state: State,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+    bucket: bool,
 ) -> None:
-    stored(settings)[0].unlink()
-    assert (await nobody.get(path)).status_code == 404
+    async def sign(self: object, key: str, seconds: int, *, media_type: str, filename: str | None) -> str:
+        return f"https://bucket.example.com/{key}"
+
+    if bucket:
+        monkeypatch.setattr(type(state.resources.media), "sign", sign)
+    file = stored(settings)[0]
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(RAW[:-1])
+    for method in ("GET", "HEAD"):
+        with capture_logs() as logged:
+            answer = await nobody.request(method, path)
+        assert answer.status_code == 404
+        [line] = logged
+        assert (line["event"], line["log_level"]) == ("media_lost", "error")
+        assert (line["upload"], line["tenant"]) == (made["id"], "acme")
+        assert path.rpartition("/")[2] not in str(line)
+
+
+async def test_a_store_that_is_away_is_a_503_and_no_loss(
+    nobody: httpx.AsyncClient, made: dict[str, Any], path: str, settings: Settings
+) -> None:
+    stored(settings)[0].rename(settings.blob_dir / "elsewhere")
+    (settings.blob_dir / MARKER).unlink()
+    with capture_logs() as logged:
+        statuses = [(await nobody.get(path)).status_code for _ in range(2)]
+        (settings.blob_dir / "elsewhere").rename(settings.blob_dir / "uploads" / f"{made['id']}.png")
+        statuses.append((await nobody.get(path)).status_code)
+    assert statuses == [503, 503, 200]
+    events = [line["event"] for line in logged if line["event"] != "media_folder_missing"]
+    assert events == ["content_away", "content_back"]
 
 
 async def test_a_bucket_serves_its_files_itself(
@@ -195,7 +236,7 @@ async def test_a_client_that_takes_it_too_slowly_gives_its_place_back(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(type(state.resources.media), "stream", never)
-    monkeypatch.setattr(media, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(stored_content, "FIRST_SECONDS", 0.05)
     [answer] = await asyncio.gather(nobody.get(path), return_exceptions=True)
     assert not isinstance(answer, httpx.Response) or len(answer.content) == 1
     assert state.held.sum("media of acme") == 0

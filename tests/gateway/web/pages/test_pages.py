@@ -172,7 +172,7 @@ async def test_the_pages_of_tenants_show_their_files(browser: httpx.AsyncClient,
     await state.resources.redis.hset(keys.tenant_usage("platform"), mapping=usage)  # type: ignore[misc]
     assert "inline media 1.0 KB, uploads 2.0 KB, results 3.0 MB" in (await browser.get("/ops/tenants")).text
     page = (await browser.get("/ops/tenants/platform")).text
-    for shown in ("2.0 KB", "2 files", "3.0 MB"):
+    for shown in ("2.0 KB", "of 10.0 GB, 2 of 1,000 files", "3.0 MB", "of 50.0 GB, copies of videos"):
         assert shown in page
 
 
