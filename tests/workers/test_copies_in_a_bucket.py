@@ -65,6 +65,8 @@ async def test_a_copy_is_stored_served_and_deleted_after_its_time(
     assert await mirror.scratch() == []
 
     path = f"/v1/jobs/{job.id}/content"
+    head = await client.head(path)
+    assert (head.status_code, int(head.headers["content-length"])) == (200, len(movie()))
     redirect = await client.get(path)
     assert redirect.status_code == 302
     signed = redirect.headers["location"]

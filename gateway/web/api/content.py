@@ -131,16 +131,7 @@ async def _stored(request: Request, state: State, wanted: _Wanted, asset: Asset)
     assert asset.size is not None
     if await media.size(asset.key) != asset.size:
         raise NotFound("whole file", asset.key)
-    seconds = _BUCKET_SECONDS
-    if wanted.expires_at is not None:
-        seconds = max(1, min(seconds, int(wanted.expires_at - now)))
     media_type, filename = asset.media_type or _UNKNOWN_TYPE, _filename(wanted, asset.key)
-    signed = await media.sign(
-        asset.key, seconds, media_type=media_type, filename=filename if wanted.download else None
-    )
-    if signed is not None:
-        state.content_outage.recovered()
-        return _redirect(signed)
     headers = {
         "content-type": media_type,
         "content-disposition": f'{"attachment" if wanted.download else "inline"}; filename="{filename}"',
@@ -150,6 +141,15 @@ async def _stored(request: Request, state: State, wanted: _Wanted, asset: Asset)
     }
     if answer := without_bytes(request, asset.size, headers):
         return answer
+    seconds = _BUCKET_SECONDS
+    if wanted.expires_at is not None:
+        seconds = max(1, min(seconds, int(wanted.expires_at - now)))
+    signed = await media.sign(
+        asset.key, seconds, media_type=media_type, filename=filename if wanted.download else None
+    )
+    if signed is not None:
+        state.content_outage.recovered()
+        return _redirect(signed)
 
     async def otherwise(reason: GatewayError) -> Response:
         return _instead(state, wanted, reason)
