@@ -57,10 +57,10 @@ def run(folder: Path, scale: float, seed: int, say: Callable[[str], None]) -> Fi
             client.replay()
             _wait_for_jobs(made, client, nemesis, say)
             _wait_for_webhooks(made, client, nemesis, say)
-            _wait_for_silence(made, nemesis)
+            final = _everything_at_rest(made, client, nemesis)
         finally:
             client.close()
-        (folder / "final.json").write_text(json.dumps(_everything(made, client)))
+        (folder / "final.json").write_text(json.dumps(final))
         for ledger in (notes, events):
             ledger.close()
         return Figures(len(client.jobs), nemesis.kills, nemesis.partitions, nemesis.power_losses)
@@ -115,6 +115,19 @@ def _wait_for_silence(made: World, nemesis: Nemesis) -> None:
         if state.status == 200 and not any(number for _, number in leftovers(state.document)):
             return
         time.sleep(0.5)
+
+
+def _everything_at_rest(made: World, client: Client, nemesis: Nemesis) -> dict[str, Any]:
+    """What all of them say when nothing is under way. A callback that is sent again may come while they are
+    asked: then they are asked again."""
+    deadline = time.monotonic() + SILENCE_BOUND_SECONDS
+    while True:
+        _wait_for_silence(made, nemesis)
+        found = _everything(made, client)
+        state = found["state"]
+        quiet = bool(state) and "counts" in state and not any(number for _, number in leftovers(state))
+        if quiet or time.monotonic() > deadline:
+            return found
 
 
 def _deliveries(made: World, job: str, tenant: str) -> list[dict[str, Any]]:
