@@ -17,7 +17,7 @@
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
     + MediaStoreUnavailable   the folder or the bucket of files cannot be written or read
-    + DiskFull                the disk of inline media is almost full: new jobs are refused
+    + DiskFull                the disk of files is almost full: new files, then new jobs, are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
 
@@ -204,14 +204,14 @@ class MediaStoreUnavailable(Unavailable):
 
 
 class DiskFull(Unavailable):
-    """The disk of inline media is used up to the watermark. `inline`: only for jobs with inline media."""
+    """The disk of files is used up to the watermark. `inline`: only for jobs and uploads that bring files."""
 
     retry_after_seconds = 30
 
     def __init__(self, free: int, needed: int, *, inline: bool) -> None:
         advice = "send media as URLs, or post again later" if inline else "post again later"
         super().__init__(
-            f"the disk of inline media has {free // 1_000_000} MB free, and {needed // 1_000_000} MB must "
+            f"the disk of files has {free // 1_000_000} MB free, and {needed // 1_000_000} MB must "
             f"stay free; {advice}"
         )
 

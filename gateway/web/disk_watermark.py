@@ -1,4 +1,4 @@
-"""Room on the disk of inline media. Intake closes before it is full, because Redis may write there too."""
+"""Room on the disk of files. Intake closes before it is full, because Redis may write there too."""
 
 from __future__ import annotations
 

@@ -20,5 +20,4 @@ for _, one in ipairs(args.assets) do
   assets.write(key, args.name, one.variant, one.text, {}, call.now_ms())
   lanes.finish('mirror', tenant .. '|' .. args.name .. ':' .. one.variant)
 end
-quotas.write_counted_bytes()
 return 1

@@ -16,5 +16,4 @@ if text == '' or not record.get(key, assets.field_of(variant)) then
   return 0
 end
 assets.write(key, name, variant, text, {}, now)
-quotas.write_counted_bytes()
 return 1

@@ -41,6 +41,5 @@ if whole and records.publish_event(tenant, name, args.mirrored) then
   record.set(key, { mirrored_at = now })
   records.queue_step_event(name, tenant, args.mirrored, now)
 end
-quotas.write_counted_bytes()
 dispatching.dispatch(args.dispatch, now)
 return 'recorded'

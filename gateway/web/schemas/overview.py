@@ -76,7 +76,7 @@ class RedisOverview(TypedDict):
 
 @shape
 class DiskOverview(TypedDict):
-    """The disk of inline media, as the gateway that answers sees it."""
+    """The disk of files, as the gateway that answers sees it."""
 
     free_bytes: Count
     needed_bytes: Count

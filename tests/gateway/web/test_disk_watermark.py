@@ -1,4 +1,4 @@
-"""Intake closes before the disk of inline media is full, first for jobs that have some."""
+"""Intake closes before the disk of files is full, first for jobs that have some."""
 
 from __future__ import annotations
 
