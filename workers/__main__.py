@@ -63,7 +63,7 @@ async def _run(settings: Settings, roles: list[Role], orders: int | None) -> Non
         loop.add_signal_handler(number, stop.set)
     if orders is not None:
         on_order(orders, stop.set)
-    await durability.check_when_there(settings.redis_url, settings.durability, stop)
+    await durability.check_when_there(settings.redis_url, settings.durability_demand(), stop)
     if not stop.is_set():
         await runner.serve(settings, roles, stop)
 

@@ -13,7 +13,8 @@ from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import arguments, keys
 from gateway.store.effects import AuditEntry
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.exchange import Word
+from gateway.store.script_runner import Scripts
 
 _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100

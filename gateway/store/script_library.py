@@ -27,6 +27,8 @@ STEM: Final = "vidu_gateway_"
 _HEAD: Final = "local P = '{gw}:'\n"
 #: A full Redis accepts no new job or upload, but must finish those it has: all other verbs may write then.
 _REFUSED_WHEN_FULL: Final = frozenset({"accept", "add_upload"})
+#: Redis lets them write nothing, so no replica needs to acknowledge them.
+READ_ONLY: Final = frozenset({"lane_state", "list_paused_lanes", "queue_positions"})
 
 
 class Library(NamedTuple):
@@ -79,6 +81,8 @@ def as_script(verb: str) -> bytes:
 
 
 def _flags(verb: str) -> str:
+    if verb in READ_ONLY:
+        return "'no-writes'"
     return "" if verb in _REFUSED_WHEN_FULL else "'allow-oom'"
 
 

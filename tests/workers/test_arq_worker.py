@@ -28,8 +28,8 @@ from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
+from gateway.store.exchange import Word
 from gateway.store.jobs import RedisJobStore
-from gateway.store.script_runner import Word
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import fill, new_job
 from tests.workers.conftest import Rig, end, eventually

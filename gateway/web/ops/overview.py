@@ -42,7 +42,13 @@ async def read(state: State) -> schemas.Overview:
     """The overview of the whole service."""
     gauges = await state.resources.gauges.read()
     failing = await failing_subscribers(state, gauges)
-    return _view(state, gauges, failing, not await durability.faults(state.resources.redis))
+    return _view(state, gauges, failing, not await faults_of(state))
+
+
+async def faults_of(state: State) -> list[str]:
+    """How Redis could lose acknowledged writes."""
+    resources = state.resources
+    return await durability.faults(resources.redis, resources.settings.durability_demand())
 
 
 async def failing_subscribers(state: State, gauges: Gauges) -> list[FailingSubscriber]:

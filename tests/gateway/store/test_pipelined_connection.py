@@ -24,9 +24,9 @@ from redis.exceptions import (
 
 from gateway.store import pipelined_connection
 from gateway.store.client import connection_pool
+from gateway.store.exchange import IN_FLIGHT
 from gateway.store.pipelined_connection import (
     FULL_BYTES,
-    IN_FLIGHT,
     PipelinedConnection,
     PipelinedConnections,
 )
