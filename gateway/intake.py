@@ -35,7 +35,7 @@ from gateway.media.inline import InlineFiles
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.strict_json import long_base64
 from gateway.uploads import Upload
-from gateway.use_of_uploads import UsesOfUploads
+from gateway.uploads.use import UsesOfUploads
 
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024

@@ -22,7 +22,7 @@ from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effects import Finish, HoldSlot, SetFields, Tally
 from gateway.store.transitions import Guard, Transition
-from gateway.tracing import NO_TRACER, Tracer
+from gateway.telemetry.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import (
     CancelDone,
     CancelRefused,

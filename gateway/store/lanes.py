@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, Role, Ticket
 from gateway.store import arguments, keys
 from gateway.store.effects import AuditEntry
 from gateway.store.script_runner import Scripts, Word
+from gateway.telemetry.context import REQUEST
 
 _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100

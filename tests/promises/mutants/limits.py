@@ -361,7 +361,7 @@ LIMITS: Final = (
     ),
     Mutant(
         "records_of_uploads_go_before_their_files",
-        "gateway/uploads.py",
+        "gateway/uploads/__init__.py",
         "remove",
         "    await media.drop(key_of(upload_id, retired))\n    return await records.forget(upload_id)\n",
         "    gone = await records.forget(upload_id)\n"

@@ -13,7 +13,7 @@ from gateway.media.links import MediaLinks, media_token
 from gateway.resources import Resources
 from gateway.store.base import Admission
 from gateway.uploads import Upload
-from gateway.use_of_uploads import UsesOfUploads
+from gateway.uploads.use import UsesOfUploads
 from tests.gateway.generation.bodies import CLIP, encoded
 from tests.gateway.generation.media_samples import data_uri, image
 from tests.gateway.store.test_uploads import end_life, new_upload
