@@ -1,7 +1,7 @@
 """Accepts a job: everything is checked before anything is stored, and one durable step stores it.
 
 Data flow: raw body -> `check` (all problems at once) -> `accept`: stores inline media in the blob store, then
-one script claims the idempotency key, writes the job, queues it, and dispatches it if a slot is free.
+one script takes the idempotency key, writes the job, queues it, and dispatches it if a slot is free.
 """
 
 from __future__ import annotations

@@ -209,10 +209,10 @@ class RedisJobStore(Admissions):
         )
         return CallbackOutcome(found)
 
-    async def trust_claim(self, job: Job, *, marked: bool = False) -> bool:
+    async def trust_report(self, job: Job, *, marked: bool = False) -> bool:
         records = [keys.job(job.id), keys.UNANSWERED]
         args = [job.task_id or "", "1" if marked else "0"]
-        return bool(await self._scripts.run("trust_claim", records, args))
+        return bool(await self._scripts.run("trust_report", records, args))
 
     async def note_callback_path(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])

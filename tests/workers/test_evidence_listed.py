@@ -132,8 +132,8 @@ async def test_a_list_that_cannot_be_read_is_no_reason_to_pay_again(listing: Rig
 async def test_a_believed_body_settles_a_job_whose_task_was_never_named(rig: Rig) -> None:
     rig = under(rig, callback_trust="body")
     job = await unknown(rig)
-    claimed = {"status": "completed", "output": completed().output, "usage": {"cost": "1"}}
-    await rig.callback(job, None, claimed=claimed)
+    reported = {"status": "completed", "output": completed().output, "usage": {"cost": "1"}}
+    await rig.callback(job, None, claimed=reported)
     assert (await rig.confirm(job)).state is JobState.SUBMITTED
     after = await rig.confirm(job)
     assert (after.state, after.output, after.usage) == (

@@ -14,7 +14,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.callbacks import claims, records, tokens
+from gateway.callbacks import records, reports, tokens
 from gateway.callbacks import signature as callback_signature
 from gateway.callbacks.signature import Signature, SignatureStatus
 from gateway.callbacks.tokens import CallbackRef
@@ -124,7 +124,7 @@ def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Si
         task_id=None if hint.foreign else hint.task_id,
         terminal=hint.status in _FINAL,
         working=hint.status is TaskStatus.IN_PROGRESS,
-        claimed=claims.read(state.resources.settings, hint.snapshot),
+        claimed=reports.read(state.resources.settings, hint.snapshot),
         raw=raw if unread else b"",
         nonce=signature.nonce if signature and not unread else None,
         account=ref.account,

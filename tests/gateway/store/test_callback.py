@@ -260,7 +260,7 @@ async def test_what_could_not_be_read_is_kept_raw_and_is_evidence_all_the_same(
     assert await quarantined(redis) == [("unreadable", "<html>")]
 
 
-async def test_what_a_body_claims_is_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+async def test_what_a_body_reports_is_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await sent(redis, jobs, accept)
     await jobs.callback(told(job, claimed={"status": "completed", "output": []}))
     assert (await read(jobs, job)).claimed == {"status": "completed", "output": []}

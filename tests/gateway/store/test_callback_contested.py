@@ -139,8 +139,8 @@ async def test_the_job_s_own_submissions_do_not_hide_that_another_waits_for_its_
     await redis.hset(keys.job(job.id), "epoch", "2")  # type: ignore[misc]
     other = await sent(redis, jobs, accept)
     await jobs.callback(told(job, epoch=1))
-    claimed = await read(jobs, job)
-    assert (claimed.task_id, claimed.claimed_at is None) == ("task_1", False)
-    assert not await jobs.trust_claim(claimed)
+    reported = await read(jobs, job)
+    assert (reported.task_id, reported.claimed_at is None) == ("task_1", False)
+    assert not await jobs.trust_report(reported)
     await redis.zrem(keys.UNANSWERED, f"{other.id}|1")
-    assert await jobs.trust_claim(claimed)
+    assert await jobs.trust_report(reported)

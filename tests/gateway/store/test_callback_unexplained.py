@@ -140,16 +140,16 @@ async def test_a_job_whose_task_is_known_takes_no_other_task_even_if_nobody_has_
     assert await redis.get("{gw}:task:task_2") is None
 
 
-async def test_a_submission_that_redis_lost_keeps_the_claims_of_others_from_being_believed(
+async def test_a_submission_that_redis_lost_keeps_the_reports_of_others_from_being_believed(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     lost = await accept()
     assert await jobs.callback(told(lost, None, 1)) is CallbackOutcome.AHEAD
     other = await sent(redis, jobs, accept)
     await jobs.callback(told(other, "task_2"))
-    assert not await jobs.trust_claim(await read(jobs, other))
+    assert not await jobs.trust_report(await read(jobs, other))
     await jobs.callback(told(lost, "task_1", 1))
-    assert not await jobs.trust_claim(await read(jobs, lost))  # it may have lost others too
+    assert not await jobs.trust_report(await read(jobs, lost))  # it may have lost others too
     bound = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1")])
     await jobs.apply(await read(jobs, lost), bound)
-    assert await jobs.trust_claim(await read(jobs, other))
+    assert await jobs.trust_report(await read(jobs, other))

@@ -108,7 +108,7 @@ def _result(found: Evidence, job: str) -> Iterator[Violation]:
 
 def _paid_results(found: Evidence, job: str) -> Iterator[Violation]:
     """I8: a task that was finished is not forgotten, unless nothing was ever heard of it, or two jobs'
-    callbacks claimed it."""
+    callbacks reported it."""
     shown = found.jobs[job]["public"]
     if shown is None or shown["status"] == "completed" or shown["late_result"]:
         return

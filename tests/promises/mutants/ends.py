@@ -20,7 +20,7 @@ ENDS: Final = (
         "idempotency_key_not_kept",
         "gateway/store/scripts/accept.lua",
         "",
-        "if claim then redis.call('HSET', claim, 'job', args.name, 'fingerprint', args.fingerprint) end\n",
+        "if posted then redis.call('HSET', posted, 'job', args.name, 'fingerprint', args.fingerprint) end\n",
         "",
         "a client that did not hear our 202 and posts again pays twice",
         (

@@ -9,7 +9,7 @@ from gateway.dispatch import Role
 from gateway.resolution import Action
 from tests.promises.properties.hands import held
 from tests.promises.properties.jobs_machine import JobsMachine
-from tests.promises.properties.model import MOST_CLAIMS
+from tests.promises.properties.model import MOST_REPORTED
 from tests.promises.properties.stage import ACCOUNTS
 
 _ENDED: Final = ("completed", "completed", True)
@@ -165,10 +165,10 @@ def callbacks_name_tasks_without_end(machine: JobsMachine) -> None:
     machine.send(0, "silence")
     machine.holds()
     (job,) = machine.jobs("submitting")
-    for _ in range(MOST_CLAIMS + 4):
+    for _ in range(MOST_REPORTED + 4):
         machine._call_back(job.name, 1, "new", "terminal", None, False, True)
         machine.holds()
-    assert len(job.tasks) == MOST_CLAIMS + 1
+    assert len(job.tasks) == MOST_REPORTED + 1
     machine.answer(0, "accepted", False, True)
     machine.holds()
     machine._call_back(job.name, 1, "new", "terminal", None, False, True)
