@@ -8,8 +8,8 @@
 -- `most`: given for a new endpoint: how many the tenant may have. An existing one is written if it is still as
 -- expected, or already as wanted. `wanted` stores the types that any of the tenant's endpoints wants, so that scripts
 -- only create events with subscribers. `idempotency_keys` stores which endpoint was created with which key. `heal`:
--- resets its circuit breaker. `bytes`: what it takes in Redis. Above `bytes_max`, nothing is written that is new or adds to what
--- future jobs cause; other changes repair an endpoint, and its own limits bound what they add.
+-- resets its circuit breaker. `bytes`: what it takes in Redis. Above `bytes_max`, nothing is written that is new or
+-- adds to what future jobs cause; other changes repair an endpoint, and its own limits bound what they add.
 --
 -- Returns "written" | "full" | "heavy" | "replayed": another endpoint was created with the key | "changed" | "missing"
 local endpoint, endpoints = KEYS[1], KEYS[2]
