@@ -69,7 +69,7 @@ async def test_a_job_that_waits_for_a_busy_upstream_is_canceled_and_never_due_ag
     assert await resources.redis.zcard(keys.due(Role.SUBMIT)) == 0
 
 
-async def test_cancel_again_is_no_error_and_tells_nobody_twice(resources: Resources) -> None:
+async def test_cancel_again_is_no_error_and_notifies_nobody_twice(resources: Resources) -> None:
     job = await accept(resources, callback_url="https://client.example.com/hook")
     first = await canceled(resources, job)
     assert await canceled(resources, first) == first
@@ -91,7 +91,7 @@ async def test_a_job_that_was_handed_over_is_not_canceled_where_the_upstream_can
 
 
 @pytest.mark.parametrize("state", HANDED_OVER)
-async def test_where_the_upstream_can_the_wish_is_noted_and_a_look_is_due(
+async def test_where_the_upstream_can_the_wish_is_stored_and_a_poll_is_due(
     resources: Resources, state: JobState
 ) -> None:
     job = await put_into(resources, state, released_at=1)
@@ -102,7 +102,7 @@ async def test_where_the_upstream_can_the_wish_is_noted_and_a_look_is_due(
 
 
 @pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED])
-async def test_a_job_that_ended_is_not_canceled(resources: Resources, state: JobState) -> None:
+async def test_a_finished_job_is_not_canceled(resources: Resources, state: JobState) -> None:
     job = await put_into(resources, state)
     with pytest.raises(Conflict, match=f"already {state}"):
         await canceled(resources, job)

@@ -74,7 +74,7 @@ def test_an_operator_has_no_budget_and_is_named() -> None:
     assert again.find(Tally) == Tally(["resubmissions|operator"])
 
 
-async def test_a_job_that_is_sent_again_is_first_in_its_lane_and_no_longer_looked_at(
+async def test_a_job_that_is_sent_again_is_first_in_its_lane_and_no_longer_polled(
     resources: Resources,
 ) -> None:
     job = await unknown(resources)
@@ -110,7 +110,7 @@ async def test_a_newer_submission_fences_it(resources: Resources) -> None:
     assert await resubmit(resources, job, 5) is Outcome.FENCED
 
 
-async def test_the_audit_names_the_operator(resources: Resources) -> None:
+async def test_the_job_history_names_the_operator(resources: Resources) -> None:
     job = await unknown(resources)
     await resubmit(resources, job, None, "key1")
     *_, last = await resources.job_history.read(job)

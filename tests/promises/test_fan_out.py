@@ -203,7 +203,9 @@ def test_while_two_secrets_are_valid_webhooks_verify_with_both(service: Machine,
             arrival.verified(secret)
 
 
-def test_a_worker_that_is_killed_in_mid_attempt_leaves_nothing_untold(service: Machine, hooks: Hooks) -> None:
+def test_a_worker_that_is_killed_in_mid_attempt_leaves_nothing_undelivered(
+    service: Machine, hooks: Hooks
+) -> None:
     start(service, GATEWAY_LEASE_SECONDS="1")
     hooks.always("/slow", HANG)
     endpoint = register(service, hooks.url("/slow"))

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.tenants import Scope
 from tests.processes import UPSTREAM_KEY, Machine, call
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
 
@@ -70,7 +70,7 @@ def test_with_one_account_out_of_credit_all_jobs_end_by_the_other(
     jobs = [post(two, subscriber) for _ in range(12)]
     for job in jobs:
         assert job_of(two, job, wait=30)["status"] == "completed"
-        assert_told_once_under_one_id(subscriber, job, "job.completed")
+        assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert two.charges() == dict.fromkeys(jobs, 1)
     assert set(payers(two).values()) == {"second"}
     assert any(fact["account"] == "main" and fact["reply"] == 402 for fact in two.ledger("post"))
@@ -85,7 +85,7 @@ def test_with_one_account_out_of_credit_all_jobs_end_by_the_other(
     assert_each_task_is_its_own_account_s(two)
 
 
-def test_jobs_are_shared_and_each_task_is_looked_at_with_its_own_key(
+def test_jobs_are_shared_and_each_task_is_polled_with_its_own_key(
     two: Machine, subscriber: Subscriber
 ) -> None:
     two.start_sandbox(account=f"second={KEY}", task_seconds="0.5", callback_style="none")

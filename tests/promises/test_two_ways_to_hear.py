@@ -73,7 +73,7 @@ def until(kind: str, heard: Iterator[Message]) -> list[Message]:
     return found
 
 
-def test_streams_and_webhooks_tell_the_same(service: Machine, hooks: Hooks) -> None:
+def test_streams_and_webhooks_carry_the_same(service: Machine, hooks: Hooks) -> None:
     url = f"{service.gateway}/v1/endpoints"
     status, _, _ = call("POST", url, service.key, {"url": hooks.url("/all"), "events": ["*"]})
     assert status == 201

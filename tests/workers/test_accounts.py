@@ -87,7 +87,7 @@ async def test_the_token_says_which_account_was_sent_with(two: Two) -> None:
     assert two.main.begun == []
 
 
-async def test_a_task_is_looked_at_with_its_own_key_alone(two: Two) -> None:
+async def test_a_task_is_polled_with_its_own_key_alone(two: Two) -> None:
     job = await of_second(two)
     two.second.looks.append(Found(completed()))
     await two.rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
@@ -107,7 +107,7 @@ async def test_a_task_is_canceled_with_its_own_key_alone(two: Two) -> None:
     assert (two.second.canceled, two.main.canceled) == (["task_1"], [])
 
 
-async def test_an_unknown_submission_is_looked_for_in_the_list_of_its_account(two: Two) -> None:
+async def test_an_unknown_submission_is_searched_in_the_list_of_its_account(two: Two) -> None:
     await two.rig.accept()
     job = await two.rig.accept()
     two.second.verdicts.append(Unknown("the connection broke"))
@@ -162,7 +162,7 @@ async def test_a_worker_that_does_not_know_the_account_puts_the_job_back_unpaid(
     assert (two.main.begun, two.second.begun) == ([], [])
 
 
-async def test_a_worker_that_does_not_know_the_account_looks_at_nothing(two: Two) -> None:
+async def test_a_worker_that_does_not_know_the_account_polls_nothing(two: Two) -> None:
     job = await of_second(two)
     await two.rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     old = replace(two.rig.confirmer, upstreams={"main": two.main})

@@ -246,7 +246,7 @@ def wide(rig: Rig, slots: int) -> tuple[Settings, RedisJobStore]:
     return settings, store
 
 
-async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(rig: Rig) -> None:
+async def test_all_that_waits_is_claimed_in_one_step_and_one_wake_up_is_one_claim(rig: Rig) -> None:
     settings, store = wide(rig, 10)
     release = asyncio.Event()
 
@@ -270,7 +270,7 @@ async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(r
     assert counted.rooms == [10, 4]
 
 
-async def test_bells_that_no_room_was_left_for_ring_on_for_others(rig: Rig) -> None:
+async def test_wake_ups_that_no_room_was_left_for_are_passed_on_to_others(rig: Rig) -> None:
     settings, store = wide(rig, 10)
     release = asyncio.Event()
 
@@ -412,7 +412,7 @@ async def test_what_a_process_took_is_known(rig: Rig) -> None:
     assert await rig.redis.smembers(keys.held_by("tester")) == {ticket.arq_name}  # type: ignore[misc]
 
 
-async def test_work_that_was_left_undone_because_redis_was_away_is_told(rig: Rig) -> None:
+async def test_work_that_was_left_undone_because_redis_was_away_is_logged(rig: Rig) -> None:
     async def fail(_: Ticket) -> None:
         raise StoreUnavailable("Redis does not answer")
 

@@ -24,7 +24,7 @@ from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
 
-async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_told(rig: Rig) -> None:
+async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_said(rig: Rig) -> None:
     job = await rig.confirm(await rig.submitted(), Found(completed()))
     assert (job.state, job.status) == (JobState.COMPLETED, Status.COMPLETED)
     assert (job.output, job.metadata) == (VIDEO, {"seed": 7})
@@ -100,7 +100,7 @@ async def test_a_failed_task_fails_the_job_with_the_upstream_s_own_words(rig: Ri
     assert delivery.event_type is EventType.FAILED
 
 
-async def test_the_log_tells_a_failed_job_by_its_level_and_code(rig: Rig) -> None:
+async def test_the_log_shows_a_failed_job_by_its_level_and_code(rig: Rig) -> None:
     with capture_logs() as logged:
         await rig.confirm(await rig.submitted(), Found(completed()))
         error = UpstreamError("internal_error", "oops")
@@ -118,7 +118,7 @@ async def test_a_failed_task_without_a_reason_still_has_an_error(rig: Rig) -> No
     assert job.error == {"code": "upstream_error", "error_message": "the upstream gave no reason"}
 
 
-async def test_a_second_look_at_a_settled_job_changes_nothing(rig: Rig) -> None:
+async def test_a_second_poll_of_a_settled_job_changes_nothing(rig: Rig) -> None:
     job = await rig.submitted(callback_url="https://client.example.com/hook")
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     ticket = await rig.ticket(Role.CONFIRM, job.id)
@@ -140,7 +140,7 @@ async def test_a_callback_after_the_end_changes_nothing_and_leaves_nothing_due_f
     assert await rung(rig.redis, Role.CONFIRM) == [job.id]  # the one that settled it, which arq never ran
 
 
-async def test_a_callback_that_asks_to_look_while_a_look_is_under_way_is_not_forgotten(rig: Rig) -> None:
+async def test_a_callback_that_asks_for_a_poll_while_a_poll_is_under_way_is_not_forgotten(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     ticket = await rig.ticket(Role.CONFIRM, job.id)
@@ -163,7 +163,7 @@ class MovingJobStore(RedisJobStore):
         return await super().payload(job)
 
 
-async def test_a_job_that_moved_while_it_was_settled_is_looked_at_again(rig: Rig) -> None:
+async def test_a_job_that_changed_while_it_was_settled_is_polled_again(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     racing = MovingJobStore(

@@ -55,7 +55,7 @@ async def look(rig: Rig, job: Job, *answers: CancelOutcome, then: Any) -> Job:
     return await rig.confirm(job, then)
 
 
-async def test_a_wish_makes_a_look_due_at_once(able: Rig) -> None:
+async def test_a_wish_makes_a_poll_due_at_once(able: Rig) -> None:
     job = await able.submitted()
     after = await wish(able, job)
     assert (after.state, after.cancel_wished_at is not None) == (JobState.SUBMITTED, True)
@@ -75,14 +75,14 @@ async def test_a_task_that_the_upstream_stopped_cancels_the_job(able: Rig) -> No
     assert await wish(able, job) == after
 
 
-async def test_a_cancel_that_was_heard_is_over_only_when_a_look_shows_it(able: Rig) -> None:
+async def test_a_cancel_that_was_heard_is_done_only_when_a_poll_shows_it(able: Rig) -> None:
     job = await able.submitted()
     await wish(able, job)
     assert (await look(able, job, CancelDone(), then=Found(working()))).state is JobState.SUBMITTED
     assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 
 
-async def test_a_refused_cancel_is_told_and_the_job_goes_on(able: Rig) -> None:
+async def test_a_refused_cancel_is_shown_and_the_job_goes_on(able: Rig) -> None:
     job = await able.submitted()
     await wish(able, job)
     after = await look(able, job, CancelRefused("it is under way"), then=Found(working()))
@@ -94,7 +94,7 @@ async def test_a_refused_cancel_is_told_and_the_job_goes_on(able: Rig) -> None:
 
 
 @pytest.mark.parametrize("answer", [Inconclusive("503"), Missing()], ids=["later", "missing"])
-async def test_a_cancel_without_an_answer_is_asked_again_at_the_next_look(
+async def test_a_cancel_without_an_answer_is_asked_again_at_the_next_poll(
     able: Rig, answer: CancelOutcome
 ) -> None:
     job = await able.submitted()

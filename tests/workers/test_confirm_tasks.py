@@ -146,7 +146,7 @@ async def test_a_job_fails_when_all_its_tasks_did(rig: Rig) -> None:
     assert await rig.lease(job) is None
 
 
-async def test_a_task_that_two_sources_name_is_looked_at_once(rig: Rig) -> None:
+async def test_a_task_that_two_sources_name_is_polled_once(rig: Rig) -> None:
     job = await rig.accept()
 
     async def call_back() -> None:
@@ -176,7 +176,7 @@ async def test_a_job_with_one_task_teaches_how_long_its_kind_takes(rig: Rig) -> 
 # -- looks that are asked for meanwhile
 
 
-async def test_a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made(rig: Rig) -> None:
+async def test_a_poll_that_is_asked_for_while_the_last_one_is_dropped_is_made(rig: Rig) -> None:
     job = await rig.accept()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.resources.lanes.dispatch()
@@ -200,7 +200,7 @@ async def test_a_poll_that_is_due_later_is_not_lost_with_the_last_one(rig: Rig) 
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(30, abs=5)
 
 
-async def test_a_look_that_nobody_asked_for_meanwhile_is_dropped_for_good(rig: Rig) -> None:
+async def test_a_poll_that_nobody_asked_for_meanwhile_is_dropped_for_good(rig: Rig) -> None:
     job = await rig.accept()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.resources.lanes.dispatch()

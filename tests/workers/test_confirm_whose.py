@@ -26,7 +26,7 @@ async def test_a_task_with_another_job_s_mark_is_never_this_job_s(rig: Rig) -> N
     assert (await rig.confirm(job, own)).state is JobState.COMPLETED
 
 
-async def test_of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video(
+async def test_of_two_jobs_with_one_task_each_is_polled_and_only_the_owner_gets_the_video(
     rig: Rig,
 ) -> None:
     first = await rig.submitted()
@@ -57,7 +57,7 @@ async def test_a_job_whose_task_was_given_to_its_rightful_owner_waits_for_its_ow
     assert (await rig.read(rightful)).task_id == "task_1"
 
 
-async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_looks_at_its_others(rig: Rig) -> None:
+async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_polls_its_others(rig: Rig) -> None:
     job = await rig.accept()
     claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id), "run")
     assert claimed
@@ -254,7 +254,7 @@ async def test_a_task_that_callbacks_name_for_two_jobs_is_given_to_neither(rig: 
     assert rig.upstream.queried == []
 
 
-async def test_the_list_tells_the_task_of_a_job_whose_own_was_found_to_be_another_s(rig: Rig) -> None:
+async def test_the_list_names_the_task_of_a_job_whose_own_was_found_to_be_another_s(rig: Rig) -> None:
     rig.upstream.capabilities = Capabilities(listing=True)
     thief, rightful = [await rig.submit(await rig.accept(), Unknown("reset")) for _ in range(2)]
     await rig.callback(thief, "task_2")
@@ -266,7 +266,7 @@ async def test_the_list_tells_the_task_of_a_job_whose_own_was_found_to_be_anothe
     assert (await rig.confirm(rightful)).task_id == "task_2"
 
 
-async def test_the_list_tells_the_task_of_a_job_whose_only_one_carries_another_s_mark(rig: Rig) -> None:
+async def test_the_list_names_the_task_of_a_job_whose_only_one_carries_another_s_mark(rig: Rig) -> None:
     rig.upstream.capabilities = Capabilities(listing=True)
     job, other = await rig.submit(await rig.accept(), Unknown("reset")), await rig.accept()
     await rig.callback(job, "task_2")

@@ -90,7 +90,7 @@ async def test_an_endpoint_and_a_callback_url_are_called_with_the_bytes_that_wer
     assert lines == [b"POST /hook/%28x%29?sig=a%2Bb%2F HTTP/1.1"] * 2
 
 
-async def test_two_endpoints_and_a_callback_url_are_all_told_the_same_event(rig: Rig) -> None:
+async def test_two_endpoints_and_a_callback_url_all_get_the_same_event(rig: Rig) -> None:
     async with subscriber(reply(200)) as one, subscriber(reply(200)) as two, subscriber(reply(200)) as own:
         await rig.endpoint(one.url)
         await rig.endpoint(two.url, EventType.COMPLETED)

@@ -63,13 +63,13 @@ async def test_a_process_sleeps_until_the_next_is_due_and_no_longer_than_a_secon
     assert 0.005 <= await Dispatcher(rig.resources.lanes).dispatch() <= 0.9
 
 
-async def test_more_than_one_batch_is_handed_out_almost_without_a_pause(rig: Rig) -> None:
+async def test_more_than_one_batch_is_dispatched_almost_without_a_pause(rig: Rig) -> None:
     for n in range(150):
         await schedule(rig, f"dlv_{n}", -1)
     assert await Dispatcher(rig.resources.lanes).dispatch() == 0.005
 
 
-async def test_what_is_due_is_handed_out_then_and_not_at_the_next_tick(
+async def test_what_is_due_is_dispatched_then_and_not_at_the_next_tick(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "IDLE_SECONDS", _LONG)

@@ -68,7 +68,7 @@ async def test_a_row_with_the_job_s_mark_is_its_task(listing: Rig) -> None:
     assert until >= after.released_at
 
 
-async def test_a_mark_that_only_a_look_shows_counts_too(listing: Rig) -> None:
+async def test_a_mark_that_only_a_poll_shows_counts_too(listing: Rig) -> None:
     job = await unknown(listing)
     rows = [
         ListedTask("task_7", prompt="a fox"),
@@ -107,7 +107,7 @@ async def test_the_same_prompt_alone_is_no_proof(listing: Rig) -> None:
 
 
 @pytest.mark.usefixtures("open_way")
-async def test_the_list_is_looked_at_once_more_at_the_end_of_the_window(listing: Rig) -> None:
+async def test_the_list_is_read_once_more_at_the_end_of_the_window(listing: Rig) -> None:
     job = await unknown(listing, on_unknown=OnUnknown.RESUBMIT)
     listing.upstream.listings.extend([Listing([]), Listing([ListedTask("task_1", reference=mark(job))])])
     await listing.confirm(job)
@@ -154,7 +154,7 @@ async def test_a_believed_failure_fails_it(rig: Rig) -> None:
     assert (after.state, after.error) == (JobState.FAILED, {"code": "nsfw", "error_message": "no"})
 
 
-async def test_a_task_that_can_be_looked_at_outranks_the_body(rig: Rig) -> None:
+async def test_a_task_that_can_be_polled_outranks_the_body(rig: Rig) -> None:
     rig = under(rig, callback_trust="body")
     job = await rig.submitted()
     await rig.callback(job, "task_1", claimed={"status": "failed"})

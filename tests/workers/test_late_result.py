@@ -38,7 +38,7 @@ async def event_types(rig: Rig, job: Job) -> list[str]:
     return sorted(delivery.event_type for delivery in await rig.deliveries(job))
 
 
-async def test_a_late_result_is_told_once_beside_a_state_that_stays(rig: Rig) -> None:
+async def test_a_late_result_is_published_once_beside_a_state_that_stays(rig: Rig) -> None:
     job = await given_up(rig)
     after = await rig.confirm(job, Found(completed()))
     assert (after.state, after.status, after.error) == (JobState.FAILED, Status.FAILED, job.error)
@@ -76,7 +76,7 @@ async def test_the_watch_ends_with_the_result(rig: Rig) -> None:
     assert len(await rig.deliveries(job)) == 2
 
 
-async def test_two_that_find_the_result_at_once_tell_it_once(rig: Rig) -> None:
+async def test_two_that_find_the_result_at_once_publish_it_once(rig: Rig) -> None:
     job = await given_up(rig)
     settlement = rig.resources.settlement
     outcomes = [(await settlement.late(job, completed())).outcome for _ in range(2)]

@@ -170,7 +170,7 @@ async def test_the_lease_is_kept_while_the_request_is_under_way(rig: Rig) -> Non
     assert len(rig.upstream.released) == 1
 
 
-async def test_a_verdict_is_recorded_although_the_end_of_a_renewal_was_not_heard(rig: Rig) -> None:
+async def test_an_outcome_is_recorded_although_the_end_of_a_renewal_was_not_heard(rig: Rig) -> None:
     job, jobs = await rig.accept(), DeafStore(rig.resources)
     rig.upstream.verdicts.append(Accepted("task_1"))
 
@@ -245,7 +245,7 @@ async def test_a_late_answer_that_proves_a_submission_unpaid_queues_or_fails_it_
         assert await rig.redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) is None
 
 
-async def test_a_callback_without_a_task_changes_nothing_but_when_we_look(rig: Rig) -> None:
+async def test_a_callback_without_a_task_changes_nothing_but_when_we_poll(rig: Rig) -> None:
     job = await rig.accept()
 
     async def call_back() -> None:

@@ -22,7 +22,7 @@ from tests.workers.scripted import completed, working
 NSFW = UpstreamError("content_rejected", "the prompt was refused")
 
 
-async def test_an_accepted_job_keeps_its_slot_and_is_looked_at_later(rig: Rig) -> None:
+async def test_an_accepted_job_keeps_its_slot_and_is_polled_later(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Accepted("task_1", working(0.1)))
     assert (job.state, job.task_id, job.epoch) == (JobState.SUBMITTED, "task_1", 1)
     assert job.submitted_at is not None
@@ -32,7 +32,7 @@ async def test_an_accepted_job_keeps_its_slot_and_is_looked_at_later(rig: Rig) -
     assert await rig.tally() == {"submissions|accepted": "1"}
 
 
-async def test_a_task_that_is_over_with_its_first_answer_is_looked_at_at_once(rig: Rig) -> None:
+async def test_a_task_that_is_finished_with_its_first_answer_is_polled_at_once(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Accepted("task_1", completed()))
     assert job.state is JobState.SUBMITTED
     assert await rung(rig.redis, Role.CONFIRM) == [job.id]
@@ -73,7 +73,7 @@ async def test_a_busy_upstream_sends_the_job_back_to_its_lane_and_frees_the_slot
     assert await rig.tally() == {"submissions|busy": "1"}
 
 
-async def test_a_busy_upstream_that_names_a_time_is_left_alone_for_so_long(rig: Rig) -> None:
+async def test_a_busy_upstream_that_names_a_time_gets_no_request_for_so_long(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Busy("429: slow down", retry_after_seconds=600))
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(600, abs=5)
 
@@ -105,7 +105,7 @@ async def test_a_job_sent_back_to_its_lane_lets_the_next_one_go_in_the_same_step
     assert third.id in await rung(rig.redis, Role.SUBMIT)
 
 
-async def test_a_refused_account_is_parked_and_the_job_waits_in_its_lane(rig: Rig) -> None:
+async def test_a_refused_account_is_paused_and_the_job_waits_in_its_lane(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), AccountRefused(UpstreamError("no_credit", "top up"), 402))
     assert (job.state, job.error, job.released_at) == (JobState.QUEUED, None, None)
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(45, abs=5)

@@ -93,7 +93,7 @@ def recording_fails(rig: Rig, outage: Outage) -> Submitter:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-async def test_a_verdict_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -> None:
+async def test_an_outcome_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -> None:
     job, outage = await rig.accept(), Outage(3, acted=acted)
     rig.upstream.verdicts.append(Accepted("task_1"))
     await recording_fails(rig, outage).submit(await rig.ticket(Role.SUBMIT, job.id))
@@ -104,7 +104,7 @@ async def test_a_verdict_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -
     assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 1
 
 
-async def test_a_verdict_that_redis_was_away_for_is_counted_once(rig: Rig) -> None:
+async def test_an_outcome_that_redis_was_away_for_is_counted_once(rig: Rig) -> None:
     job = await rig.accept()
     rig.upstream.verdicts.append(Accepted("task_1"))
     await recording_fails(rig, Outage(2)).submit(await rig.ticket(Role.SUBMIT, job.id))
@@ -112,7 +112,7 @@ async def test_a_verdict_that_redis_was_away_for_is_counted_once(rig: Rig) -> No
 
 
 @pytest.mark.parametrize("acted", [False, True])
-async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_told(rig: Rig, acted: bool) -> None:
+async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_asked(rig: Rig, acted: bool) -> None:
     job = await rig.accept()
     rig.upstream.verdicts.append(Busy("429", retry_after_seconds=600))
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
@@ -122,7 +122,7 @@ async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_told(rig:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-async def test_a_rejection_is_told_once_however_often_redis_is_told(rig: Rig, acted: bool) -> None:
+async def test_a_rejection_is_published_once_however_often_redis_is_asked(rig: Rig, acted: bool) -> None:
     job = await rig.accept(callback_url="https://client.example.com/hook")
     rig.upstream.verdicts.append(Rejected(UpstreamError("content_rejected", "no")))
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
@@ -140,7 +140,7 @@ async def test_recording_is_given_up_after_two_minutes(rig: Rig) -> None:
         await persist(record, rig.resources.environment)
 
 
-async def test_an_error_that_is_no_outage_is_not_tried_again(rig: Rig) -> None:
+async def test_an_error_that_is_no_outage_is_not_retried(rig: Rig) -> None:
     calls: list[int] = []
 
     async def record() -> None:

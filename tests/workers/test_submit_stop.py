@@ -46,7 +46,7 @@ async def test_an_armed_submission_is_let_go_and_another_worker_takes_it_at_once
 
 
 @pytest.mark.parametrize("verdict", [Accepted("task_1"), Unknown("reset")], ids=["accepted", "unknown"])
-async def test_a_released_submission_is_finished_and_its_verdict_recorded(
+async def test_a_released_submission_is_finished_and_its_outcome_recorded(
     rig: Rig, verdict: Accepted | Unknown
 ) -> None:
     job, worker = await rig.accept(), stopping(rig)

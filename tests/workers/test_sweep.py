@@ -28,7 +28,7 @@ from tests.workers.conftest import Rig, end, eventually
 from workers import sweep
 
 
-async def test_what_became_due_is_handed_out(rig: Rig) -> None:
+async def test_what_became_due_is_dispatched(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Busy("no connection", 600, reached=False))
     await rig.sweep()
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) is not None
@@ -37,7 +37,7 @@ async def test_what_became_due_is_handed_out(rig: Rig) -> None:
     assert (await rig.submit(job, Accepted("task_1"))).epoch == 2
 
 
-async def test_a_poll_and_a_delivery_that_became_due_are_handed_out_too(rig: Rig) -> None:
+async def test_a_poll_and_a_delivery_that_became_due_are_dispatched_too(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.redis.zadd(keys.due(Role.DELIVER), {"ep_1|dlv_1": 1})
@@ -46,7 +46,7 @@ async def test_a_poll_and_a_delivery_that_became_due_are_handed_out_too(rig: Rig
     assert await rung(rig.redis, Role.DELIVER) == ["dlv_1"]
 
 
-async def test_a_dispatch_that_no_worker_took_up_is_rung_again_and_leaves_one_bell(rig: Rig) -> None:
+async def test_a_dispatch_that_no_worker_took_up_is_repeated_and_leaves_one_wake_up(rig: Rig) -> None:
     job = await rig.accept()
     old = await rig.ticket(Role.SUBMIT, job.id)
     for _ in range(3):
@@ -60,7 +60,7 @@ async def test_a_dispatch_that_no_worker_took_up_is_rung_again_and_leaves_one_be
 
 
 @pytest.mark.parametrize("role", [Role.CONFIRM, Role.DELIVER])
-async def test_a_look_or_an_attempt_whose_worker_died_is_rung_again(rig: Rig, role: Role) -> None:
+async def test_a_poll_or_an_attempt_whose_worker_died_is_dispatched_again(rig: Rig, role: Role) -> None:
     ticket = Ticket(role, "lane", "name")
     await rig.redis.zadd(keys.due(role), {str(ticket): 1})
     await rig.sweep()
@@ -98,7 +98,7 @@ class LateRelease(RedisJobStore):
         return await super().apply(job, move)
 
 
-async def test_a_submission_that_is_released_while_the_sweep_looks_is_not_called_free(rig: Rig) -> None:
+async def test_a_submission_that_is_released_while_the_sweep_reads_is_not_called_free(rig: Rig) -> None:
     job = await rig.accept()
     claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id))
     assert claimed

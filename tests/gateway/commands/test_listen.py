@@ -103,7 +103,7 @@ def test_each_event_gets_a_line_with_its_answer_and_a_failure_stops_nothing() ->
     assert session.listener.summary == "stopped: 1 delivered, 1 failed"
 
 
-def test_a_service_that_is_not_there_is_told_and_stops_nothing() -> None:
+def test_a_service_that_is_not_there_is_shown_and_stops_nothing() -> None:
     with gateway(Answer((message("1-0", "job.completed"), message("2-0", "job.failed")))) as served:
         session = Session(plan(served, f"http://127.0.0.1:{closed_port()}/hook"))
         session.run()
@@ -145,7 +145,7 @@ def test_what_the_service_says_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in session.told
 
 
-def test_a_gap_is_told_and_not_forwarded() -> None:
+def test_a_gap_is_shown_and_not_forwarded() -> None:
     gap = b'event: gap\ndata: {"after": "1-0"}\n\n'
     session, _, hearing = listened(Answer((gap, message("9-0", "job.completed"))))
     assert "some events are missing" in session.told
@@ -163,7 +163,7 @@ def test_a_gap_is_told_and_not_forwarded() -> None:
         b'{"type": "\\u001b[31m", "data": {"id": "%s"}}' % JOB.encode(),
     ],
 )
-def test_what_is_no_event_of_a_job_is_told_and_passed_over(data: bytes) -> None:
+def test_what_is_no_event_of_a_job_is_shown_and_passed_over(data: bytes) -> None:
     session, _, hearing = listened(Answer((b"data: " + data + b"\n\n", message("2-0", "job.failed"))))
     assert "skipped a message" in session.told
     assert [headers["webhook-id"][-6:] for headers, _ in hearing.got] == ["failed"]

@@ -172,7 +172,7 @@ def test_they_stop_in_the_reverse_order(tmp_path: Path) -> None:
     assert order.read_text().split() == names[::-1]
 
 
-def test_a_child_that_does_not_stop_is_killed_and_told(
+def test_a_child_that_does_not_stop_is_killed_and_named(
     supervisor: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
     deaf = child(tmp_path, "deaf", DEAF, stop_seconds=0.1)

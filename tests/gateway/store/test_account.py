@@ -100,7 +100,7 @@ async def test_a_refused_account_lets_nothing_more_out_and_says_why(
     assert (row["kind"], row["status"], row["code"]) == ("account_parked", "402", "CreditInsufficient")
 
 
-async def test_a_crowd_that_is_refused_parks_the_account_once(
+async def test_a_crowd_that_is_refused_pauses_the_account_once(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     crowd = [await begun(redis, jobs, await accept()) for _ in range(3)]
@@ -122,7 +122,7 @@ async def test_one_probe_goes_out_in_an_interval_and_it_is_the_job_that_was_refu
     assert not {job.id for job in later} & set(await rung(redis, Role.SUBMIT))
 
 
-async def test_a_probe_that_is_refused_leaves_the_account_parked_for_another_interval(
+async def test_a_probe_that_is_refused_leaves_the_account_paused_for_another_interval(
     redis: Redis, jobs: RedisJobStore, lanes: Lanes, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
@@ -149,7 +149,7 @@ async def test_an_accepted_probe_opens_the_account_and_what_waits_follows_in_the
     assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "probe")]
 
 
-async def test_an_answer_to_what_was_sent_before_the_parking_proves_nothing(
+async def test_an_answer_to_what_was_sent_before_the_pause_proves_nothing(
     redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
@@ -171,7 +171,7 @@ async def test_no_probe_goes_out_while_no_slot_is_free(
     assert await lanes.dispatch() == 0
 
 
-async def test_what_an_operator_resumes_is_handed_out_at_once(
+async def test_what_an_operator_resumes_is_dispatched_at_once(
     redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
@@ -219,7 +219,7 @@ async def test_slots_grow_by_one_each_time_as_many_were_accepted(
     assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
 
 
-async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
+async def test_nothing_is_dispatched_before_the_time_that_the_upstream_named(
     redis: Redis, jobs: RedisJobStore, lanes: Lanes, accounts: RedisAccounts, accept: Accept
 ) -> None:
     await busy(jobs, await begun(redis, jobs, await accept()), retry_after_ms=60_000)
@@ -241,7 +241,7 @@ async def test_a_shorter_time_does_not_undo_a_longer_one(
     assert (await accounts.read())[0].hold_until == longer
 
 
-async def test_a_parked_account_changes_nothing_about_looks(
+async def test_a_paused_account_changes_nothing_about_polls(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
@@ -251,7 +251,7 @@ async def test_a_parked_account_changes_nothing_about_looks(
     assert await rung(redis, Role.CONFIRM) == [second.id]
 
 
-async def test_a_verdict_of_a_submission_that_was_overtaken_is_not_heard(
+async def test_an_outcome_of_a_submission_that_was_overtaken_is_ignored(
     jobs: RedisJobStore, redis: Redis, accounts: RedisAccounts, accept: Accept
 ) -> None:
     job = await begun(redis, jobs, await accept())

@@ -143,7 +143,7 @@ async def test_no_account_has_more_than_its_slots(redis: Redis) -> None:
     assert await both.jobs.queue_positions(jobs[:3]) == [None, None, None]
 
 
-async def test_a_refused_account_is_parked_alone_and_its_job_goes_to_another(redis: Redis) -> None:
+async def test_a_refused_account_is_paused_alone_and_its_job_goes_to_another(redis: Redis) -> None:
     both = desk(redis)
     job = await both.accept()
     assert await both.accounts(job) == ["main"]
@@ -185,14 +185,14 @@ async def test_a_rate_is_each_account_s_own(redis: Redis) -> None:
     assert (await both.read(jobs[-1])).state is JobState.QUEUED
 
 
-async def test_a_probe_of_a_parked_account_goes_before_what_the_others_may_have(redis: Redis) -> None:
+async def test_a_probe_of_a_paused_account_goes_before_what_the_others_may_have(redis: Redis) -> None:
     both = desk(redis)
     await redis.hset(keys.account("second"), mapping={"parked_at": 1, "probe_at": 1})  # type: ignore[misc]
     probe, other = [await both.accept() for _ in range(2)]
     assert await both.accounts(probe, other) == ["second", "main"]
 
 
-async def test_only_with_all_parked_or_held_nothing_is_promised(redis: Redis) -> None:
+async def test_only_with_all_paused_or_held_nothing_is_promised(redis: Redis) -> None:
     both = desk(redis, main=1, second=1)
     for _ in range(2):
         await both.accept()
@@ -310,7 +310,7 @@ async def test_an_unpaid_job_of_an_account_that_is_gone_is_sent_with_another(red
     assert "account" not in await redis.hgetall(keys.job(job.id))  # type: ignore[misc]
 
 
-async def test_tasks_are_looked_at_in_the_lane_of_their_account(redis: Redis) -> None:
+async def test_tasks_are_polled_in_the_lane_of_their_account(redis: Redis) -> None:
     both = desk(redis)
     await both.accept()
     job = await both.released(await both.accept())

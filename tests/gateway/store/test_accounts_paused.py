@@ -33,7 +33,7 @@ async def test_an_account_of_which_nothing_is_known_has_all_its_slots(accounts: 
     assert await accounts.read() == (Account(slots=4), None)
 
 
-async def test_a_parked_account_tells_why_and_what_is_posted_then_waits(
+async def test_a_paused_account_shows_why_and_what_is_posted_then_waits(
     redis: Redis, accounts: RedisAccounts, ops_log: RedisOpsLog, accept: Accept
 ) -> None:
     await accounts.pause("the invoice is in dispute", "key1")
@@ -44,7 +44,7 @@ async def test_a_parked_account_tells_why_and_what_is_posted_then_waits(
     assert await kinds(ops_log) == [("account_parked", "key1")]
 
 
-async def test_what_an_operator_parked_is_not_probed(
+async def test_what_an_operator_paused_is_not_probed(
     redis: Redis, accounts: RedisAccounts, lanes: Lanes, accept: Accept
 ) -> None:
     await accounts.pause("maintenance", "key1")
@@ -103,7 +103,7 @@ async def test_a_resumed_account_sends_what_waited(
     assert await kinds(ops_log) == [("account_parked", "key1"), ("account_resumed", "key2")]
 
 
-async def test_what_is_done_twice_is_told_once(accounts: RedisAccounts, ops_log: RedisOpsLog) -> None:
+async def test_what_is_done_twice_is_one_ops_event(accounts: RedisAccounts, ops_log: RedisOpsLog) -> None:
     for _ in range(2):
         await accounts.pause("maintenance", "key1")
     for _ in range(2):
@@ -111,12 +111,12 @@ async def test_what_is_done_twice_is_told_once(accounts: RedisAccounts, ops_log:
     assert await kinds(ops_log) == [("account_parked", "key1"), ("account_resumed", "key1")]
 
 
-async def test_fewer_slots_and_a_pause_are_told(redis: Redis, accounts: RedisAccounts) -> None:
+async def test_fewer_slots_and_a_pause_are_shown(redis: Redis, accounts: RedisAccounts) -> None:
     await redis.hset(keys.account(ACCOUNT), mapping={"slots": 2, "hold_until": 77})  # type: ignore[misc]
     assert await accounts.read() == (Account(slots=2, state=AccountState.SLOWED), None)
 
 
-async def test_a_time_to_wait_is_told_until_it_has_passed(redis: Redis, accounts: RedisAccounts) -> None:
+async def test_a_time_to_wait_is_shown_until_it_has_passed(redis: Redis, accounts: RedisAccounts) -> None:
     seconds, _ = await redis.time()
     later = (seconds + 600) * 1000
     await redis.hset(keys.account(ACCOUNT), "hold_until", later)  # type: ignore[misc]
@@ -134,16 +134,18 @@ async def test_while_the_service_is_paused_an_account_is_stopped(
     assert (await accounts.read())[0].state is AccountState.PAUSED
 
 
-async def test_more_slots_than_are_configured_now_are_not_told(redis: Redis, accounts: RedisAccounts) -> None:
+async def test_more_slots_than_are_configured_now_are_not_shown(
+    redis: Redis, accounts: RedisAccounts
+) -> None:
     await redis.hset(keys.account(ACCOUNT), "slots", "9")  # type: ignore[misc]
     assert (await accounts.read())[0].slots == 4
 
 
-async def test_an_account_that_is_not_parked_has_no_parking(accounts: RedisAccounts) -> None:
+async def test_an_account_that_is_not_paused_shows_no_pause(accounts: RedisAccounts) -> None:
     assert await accounts.read() == (Account(slots=4), None)
 
 
-async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
+async def test_what_the_upstream_refused_is_shown_with_the_time_of_the_next_probe(
     jobs: RedisJobStore, redis: Redis, accounts: RedisAccounts, accept: Accept
 ) -> None:
     job = await accept()
@@ -161,7 +163,7 @@ async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
     assert pause == Pause("upstream", 402, "NoCredit", 77)
 
 
-async def test_what_an_operator_parked_is_told_with_the_key_and_without_a_next_try(
+async def test_what_an_operator_paused_is_shown_with_the_key_and_without_a_next_probe(
     accounts: RedisAccounts,
 ) -> None:
     await accounts.pause("maintenance", "key1")

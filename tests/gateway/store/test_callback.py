@@ -78,7 +78,7 @@ async def owner(redis: Redis, task: str) -> str | None:
     return found
 
 
-async def test_a_first_callback_moves_the_job_on_and_a_second_only_looks(
+async def test_a_first_callback_changes_the_state_and_a_second_only_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
@@ -93,7 +93,7 @@ async def test_a_first_callback_moves_the_job_on_and_a_second_only_looks(
     assert await due(redis, job)
 
 
-async def test_a_callback_about_the_beginning_brings_no_look_forward(
+async def test_a_callback_about_the_beginning_brings_no_poll_forward(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
@@ -135,7 +135,7 @@ async def test_a_callback_after_the_end_changes_nothing(
     assert not await due(redis, job)
 
 
-async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_looks(
+async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await given_up(redis, jobs, accept, watch_ms=60_000)
@@ -225,7 +225,7 @@ async def test_a_callback_of_the_submission_before_is_a_second_task_once_the_new
     assert await due(redis, job)
 
 
-async def test_a_nonce_that_was_seen_before_only_makes_a_look_due(
+async def test_a_nonce_that_was_seen_before_only_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first, second = [await sent(redis, jobs, accept) for _ in range(2)]
@@ -237,7 +237,7 @@ async def test_a_nonce_that_was_seen_before_only_makes_a_look_due(
     assert 0 < await redis.ttl("{gw}:nonce:n1") <= 900
 
 
-async def test_a_distrusted_callback_only_makes_a_look_due_and_is_kept(
+async def test_a_distrusted_callback_only_makes_a_poll_due_and_is_kept(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
@@ -266,7 +266,7 @@ async def test_what_a_body_reports_is_kept(redis: Redis, jobs: RedisJobStore, ac
     assert (await read(jobs, job)).claimed == {"status": "completed", "output": []}
 
 
-async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+async def test_the_job_history_has_the_callback(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await sent(redis, jobs, accept)
     await jobs.callback(told(job))
     noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]

@@ -34,7 +34,7 @@ async def contested(redis: Redis, jobs: RedisJobStore, accept: Accept) -> tuple[
     return first, second
 
 
-async def test_it_is_neither_job_s_and_both_are_looked_at(
+async def test_it_is_neither_job_s_and_both_are_polled(
     redis: Redis, jobs: RedisJobStore, accept: Accept, settings: Settings
 ) -> None:
     first, second = await contested(redis, jobs, accept)
@@ -110,7 +110,7 @@ async def test_a_job_with_an_answer_of_its_own_contests_nothing(
     assert (await read(jobs, unanswered)).task_id == "task_1"
 
 
-async def test_a_result_that_was_told_stays_its_job_s(
+async def test_a_result_that_was_published_stays_its_job_s(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first, second = [await sent(redis, jobs, accept) for _ in range(2)]

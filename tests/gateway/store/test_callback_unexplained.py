@@ -98,7 +98,7 @@ async def test_a_callback_for_a_job_that_was_forgotten_by_now_is_no_alarm(
     assert (await quarantined(redis), await noted(redis)) == ([], [])
 
 
-async def test_a_callback_that_names_another_job_s_task_makes_both_be_looked_at(
+async def test_a_callback_that_names_another_job_s_task_makes_polls_of_both_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first = await accepted(redis, jobs, accept)

@@ -28,14 +28,14 @@ def callback_url(redis: Redis) -> Subscriber:
     return of_a_job(redis)
 
 
-async def test_nine_failures_park_nothing_and_the_tenth_does(subscriber: Subscriber) -> None:
+async def test_nine_failures_pause_nothing_and_the_tenth_does(subscriber: Subscriber) -> None:
     await subscriber.result(False, 9)
     assert await subscriber.parked_for() is None
     await subscriber.result(False)
     assert await subscriber.parked_for() == 30_000
 
 
-async def test_a_lane_of_which_most_goes_well_is_not_parked(subscriber: Subscriber) -> None:
+async def test_a_lane_of_which_most_goes_well_is_not_paused(subscriber: Subscriber) -> None:
     await subscriber.result(True, 4)
     await subscriber.result(False, 9)  # 69 of a hundred
     assert await subscriber.parked_for() is None
@@ -62,13 +62,17 @@ async def test_only_the_window_is_kept(subscriber: Subscriber) -> None:
     assert len([name for name in kept if name.startswith("f:")]) == 10
 
 
-async def test_a_parked_lane_is_tried_when_its_time_has_come_and_not_before(subscriber: Subscriber) -> None:
+async def test_a_paused_lane_gets_an_attempt_when_its_time_has_come_and_not_before(
+    subscriber: Subscriber,
+) -> None:
     await subscriber.result(False, 10)
     assert not await subscriber.tried(after=29_999)
     assert await subscriber.tried(after=1)
 
 
-async def test_each_attempt_that_fails_again_parks_the_lane_for_twice_as_long(subscriber: Subscriber) -> None:
+async def test_each_attempt_that_fails_again_pauses_the_lane_for_twice_as_long(
+    subscriber: Subscriber,
+) -> None:
     await subscriber.result(False, 10)
     waits = []
     for _ in range(8):
@@ -91,7 +95,7 @@ async def test_a_success_closes_the_breaker_and_forgets_the_failures(subscriber:
     assert await subscriber.parked_for() == 30_000  # 9 of 10 and more, and from the beginning
 
 
-async def test_what_ends_while_the_lane_is_parked_changes_not_for_how_long(subscriber: Subscriber) -> None:
+async def test_what_ends_while_the_lane_is_paused_changes_not_for_how_long(subscriber: Subscriber) -> None:
     await subscriber.result(False, 10)
     await subscriber.result(False, 5, after=1_000)
     await subscriber.result(True, after=1_000)
@@ -99,7 +103,7 @@ async def test_what_ends_while_the_lane_is_parked_changes_not_for_how_long(subsc
     assert await subscriber.kinds() == ["endpoint_parked"]
 
 
-async def test_an_episode_is_told_of_at_its_beginning_and_at_its_end(subscriber: Subscriber) -> None:
+async def test_an_episode_is_an_ops_event_at_its_beginning_and_at_its_end(subscriber: Subscriber) -> None:
     await subscriber.result(True, 2)
     await subscriber.result(False, 8)
     for _ in range(3):
@@ -118,7 +122,7 @@ async def test_an_episode_is_told_of_at_its_beginning_and_at_its_end(subscriber:
     assert int(parked["until"]) == START + 30_000
 
 
-async def test_a_job_s_own_callback_url_has_a_breaker_and_its_health_is_not_kept_for_ever(
+async def test_a_job_s_own_callback_url_has_a_breaker_which_is_not_kept_for_ever(
     callback_url: Subscriber,
 ) -> None:
     await callback_url.result(False, 10)
@@ -137,7 +141,7 @@ async def test_an_operator_who_resumes_a_lane_lets_it_begin_anew(
     assert (await lanes.health("ep_1")).failing_since == subscriber.at
 
 
-async def test_the_health_of_a_lane_is_told(redis: Redis, subscriber: Subscriber, lanes: Lanes) -> None:
+async def test_the_breaker_of_a_lane_is_shown(redis: Redis, subscriber: Subscriber, lanes: Lanes) -> None:
     seconds, _ = await redis.time()
     subscriber.at = seconds * 1000
     await subscriber.result(True, 2)

@@ -132,7 +132,7 @@ async def test_a_job_s_own_callback_url_is_never_disabled(callback_url: Subscrib
     assert set(await callback_url.kinds()) <= {"endpoint_parked"}
 
 
-async def test_an_endpoint_that_was_deleted_meanwhile_leaves_no_health_behind(
+async def test_an_endpoint_that_was_deleted_meanwhile_leaves_no_breaker_behind(
     subscriber: Subscriber, endpoints: RedisEndpointStore
 ) -> None:
     endpoint = await endpoints.read("acme", "ep_1")
@@ -142,7 +142,7 @@ async def test_an_endpoint_that_was_deleted_meanwhile_leaves_no_health_behind(
     assert not await subscriber.redis.exists("{gw}:health:ep_1", "{gw}:deliver:parked")
 
 
-async def test_disabling_again_keeps_the_first_time_and_reason_and_tells_once(
+async def test_disabling_again_keeps_the_first_time_and_reason_and_is_one_ops_event(
     subscriber: Subscriber, endpoints: RedisEndpointStore
 ) -> None:
     endpoint = await endpoints.read("acme", "ep_1")

@@ -125,7 +125,7 @@ async def test_a_confirmation_asked_for_while_one_runs_follows_it(
     assert (await held(redis, Role.CONFIRM, job.id)).dispatch_number > running.dispatch_number
 
 
-async def test_a_lease_that_ran_out_is_found_and_rung_again_for_a_new_holder(
+async def test_a_lease_that_ran_out_is_found_and_dispatched_again_to_a_new_holder(
     redis: Redis, jobs: RedisJobStore, accept: Accept, lanes: Lanes
 ) -> None:
     job = await accept()

@@ -40,7 +40,7 @@ def ended(job: Job) -> Transition:
     return Transition(JobEvent.CANCEL_REQUESTED, effects=[OweEvent(events.make(job, None))])
 
 
-async def test_an_accepted_job_is_told_once_however_often_it_is_posted(
+async def test_an_accepted_job_is_published_once_however_often_it_is_posted(
     told: RedisTenantEvents, jobs: RedisJobStore
 ) -> None:
     job = new_job(idempotency="a" * 64)
@@ -53,7 +53,7 @@ async def test_an_accepted_job_is_told_once_however_often_it_is_posted(
 
 @pytest.mark.parametrize("event", list(JobEvent))
 @pytest.mark.parametrize("before", list(JobState))
-async def test_every_move_into_a_state_that_clients_hear_of_is_told_and_no_other_move(
+async def test_every_transition_into_a_state_of_which_clients_hear_is_published_and_no_other(
     told: RedisTenantEvents,
     redis: Redis,
     jobs: RedisJobStore,
@@ -70,7 +70,7 @@ async def test_every_move_into_a_state_that_clients_hear_of_is_told_and_no_other
     assert (await heard(told))[1:] == expected
 
 
-async def test_a_job_that_is_queued_again_is_not_told_again(
+async def test_a_job_that_is_queued_again_is_not_published_again(
     told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -79,7 +79,7 @@ async def test_a_job_that_is_queued_again_is_not_told_again(
     assert await heard(told) == [("job.queued", job.id)]
 
 
-async def test_a_callback_that_moves_a_job_is_told(
+async def test_a_callback_that_changes_a_job_s_state_is_published(
     told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -91,7 +91,7 @@ async def test_a_callback_that_moves_a_job_is_told(
     assert await heard(told) == [("job.queued", job.id), ("job.submitted", job.id)]
 
 
-async def test_a_job_that_redis_lost_and_a_callback_brought_back_is_told(
+async def test_a_job_that_redis_lost_and_a_callback_brought_back_is_published(
     told: RedisTenantEvents, jobs: RedisJobStore
 ) -> None:
     job = new_job()
@@ -99,7 +99,7 @@ async def test_a_job_that_redis_lost_and_a_callback_brought_back_is_told(
     assert await heard(told) == [("job.submitted", job.id)]
 
 
-async def test_a_late_result_is_told_once(
+async def test_a_late_result_is_published_once(
     told: RedisTenantEvents, jobs: RedisJobStore, redis: Redis, accept: Accept
 ) -> None:
     job = await accept()
@@ -114,7 +114,7 @@ async def test_a_late_result_is_told_once(
     assert await told.bodies([entry]) == [events.make_late(late, None, 9).body]
 
 
-async def test_an_end_is_told_once_although_it_is_owed_too(
+async def test_an_end_is_published_once_although_it_is_owed_too(
     told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -123,7 +123,7 @@ async def test_an_end_is_told_once_although_it_is_owed_too(
     assert (await heard(told))[1:] == [("job.canceled", job.id)]
 
 
-async def test_a_story_is_what_was_told_of_the_job_in_order_and_only_its_tenant_s(
+async def test_a_job_s_events_are_those_published_of_it_in_order_and_only_its_tenant_s(
     told: RedisTenantEvents, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job, other = await accept(), await accept()
@@ -226,7 +226,7 @@ async def test_only_so_many_are_kept(redis: Redis, jobs: RedisJobStore, accept: 
     assert 10_000 <= await redis.xlen(keys.tenant_events("acme")) < 10_500
 
 
-async def test_of_a_step_the_job_is_told_as_it_was_then_and_of_its_end_the_frozen_bytes(
+async def test_a_step_is_published_with_the_job_as_it_was_then_and_its_end_with_the_frozen_bytes(
     told: RedisTenantEvents, jobs: RedisJobStore
 ) -> None:
     job = new_job(payload_characters=4)
@@ -294,7 +294,7 @@ async def test_an_end_without_its_event_is_made_of_the_record(
     assert await told.bodies(entries) == [events.make(record, None).body, None]
 
 
-async def test_what_cannot_be_told_holds_up_nothing(
+async def test_what_cannot_be_published_holds_up_nothing(
     told: RedisTenantEvents, redis: Redis, accept: Accept
 ) -> None:
     broken, newer, good = await accept(), await accept(), await accept()
@@ -311,6 +311,6 @@ async def test_what_cannot_be_told_holds_up_nothing(
     assert await told.bodies([]) == []
 
 
-def test_places_are_compared_as_numbers() -> None:
+def test_positions_are_compared_as_numbers() -> None:
     assert event_position("9-0") < event_position("10-0") < event_position("10-2") < event_position("10-10")
     assert event_position("10") == event_position("10-0")

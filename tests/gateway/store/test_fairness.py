@@ -162,7 +162,7 @@ async def test_what_comes_back_goes_before_every_priority(line: Line) -> None:
     assert await line.names(2) == [first.id, urgent.id]
 
 
-async def test_a_tenant_that_is_parked_is_passed_over_and_keeps_its_jobs(line: Line) -> None:
+async def test_a_tenant_that_is_paused_is_passed_over_and_keeps_its_jobs(line: Line) -> None:
     await line.post("a")
     waiting = [await line.post("b") for _ in range(3)]
     await line.lanes.pause(Role.SUBMIT, "b", None)

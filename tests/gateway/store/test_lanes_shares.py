@@ -179,7 +179,7 @@ async def test_a_lane_that_waited_for_the_share_of_retries_is_served_once_and_th
     assert [name[0] for name in order] == ["a", "b"] * 4
 
 
-async def test_a_lane_that_waited_for_the_share_of_retries_and_is_parked_is_not_served(
+async def test_a_lane_that_waited_for_the_share_of_retries_and_is_paused_is_not_served(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
     await enter(call, "again", "a|a1", "b|b1", "c|c1")
@@ -190,7 +190,7 @@ async def test_a_lane_that_waited_for_the_share_of_retries_and_is_parked_is_not_
     assert await dispatch(call, limits(2, 1)) == 0
 
 
-async def test_a_cap_that_was_raised_holds_from_the_next_hand_out(call: Call, redis: Redis) -> None:
+async def test_a_cap_that_was_raised_holds_from_the_next_dispatch(call: Call, redis: Redis) -> None:
     await redis.hset("{gw}:deliver:caps", "ep", "1")  # type: ignore[misc]
     await enter(call, "new", *(f"ep|n{n}" for n in range(4)))
     assert await dispatch(call, limits(10, 4)) == 1

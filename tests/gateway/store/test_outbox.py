@@ -93,7 +93,7 @@ async def test_what_a_disabled_endpoint_is_owed_is_held_and_not_dispatched(
     assert await redis.zcard(keys.waiting(Role.DELIVER)) == 0
 
 
-async def test_a_move_that_did_not_happen_owes_nothing(
+async def test_a_transition_that_did_not_happen_owes_nothing(
     redis: Redis, jobs: RedisJobStore, deliveries: RedisDeliveryStore, accept: Accept
 ) -> None:
     job = await accept(callback_url=HOOK)

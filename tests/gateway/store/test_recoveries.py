@@ -91,7 +91,7 @@ async def test_a_recovery_that_runs_is_kept_whatever_others_there_are(
     assert await redis.zrange("{gw}:tenant:acme:recoveries", 0, -1) == ["rec_1"]
 
 
-async def test_what_was_not_told_is_pending_again_in_a_new_round(
+async def test_what_was_not_delivered_is_pending_again_in_a_new_round(
     store: RedisRecoveries, post: Post, redis: Redis
 ) -> None:
     [owed] = await dead(post, AT)

@@ -125,7 +125,9 @@ async def test_a_ticket_that_a_fault_lost_is_found_again(post: Post, redis: Redi
     assert (await held(redis, Role.DELIVER, owed.id)).name == owed.id
 
 
-async def test_a_parked_lane_is_tried_at_once_for_who_asks(post: Post, redis: Redis, lanes: Lanes) -> None:
+async def test_a_paused_lane_gets_an_attempt_at_once_for_who_asks(
+    post: Post, redis: Redis, lanes: Lanes
+) -> None:
     owed = await post.attempt(await post.owe(callback_url=HOOK), "dead")
     await lanes.pause(Role.DELIVER, owed.lane, 600_000)
     await again(post, owed)

@@ -94,7 +94,7 @@ async def test_a_job_is_kept_for_as_long_as_it_was_promised(
     assert await store.jobs.read(job.id) is None
 
 
-async def test_a_job_that_still_owes_a_delivery_is_kept_and_looked_at_again_in_an_hour(store: Store) -> None:
+async def test_a_job_that_still_owes_a_delivery_is_kept_and_checked_again_in_an_hour(store: Store) -> None:
     job = await canceled(store, await store.accept(**RICH))
     before = await store.dump()
     assert not await store.retention.forget(job.id)

@@ -137,7 +137,7 @@ def test_a_wrong_result_is_not_excused_when_something_else_was_heard(what: str) 
     assert crossed.excused(found) == []
 
 
-def test_a_paid_result_that_two_jobs_were_told_of_may_be_given_to_neither() -> None:
+def test_a_paid_result_that_was_reported_for_two_jobs_may_be_given_to_neither() -> None:
     found = good()
     _is_given_up(found)
     lie = {"kind": "callback", "task_id": "x", "crossed_with": TASK, "reply": 200}

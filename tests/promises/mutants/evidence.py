@@ -94,7 +94,7 @@ EVIDENCE: Final = (
         "a callback that is lost is a result that is lost",
         (
             plan("silent", "none"),
-            named("workers/submit_outcomes", "an_accepted_job_keeps_its_slot_and_is_looked_at_later"),
+            named("workers/submit_outcomes", "an_accepted_job_keeps_its_slot_and_is_polled_later"),
         ),
     ),
     Mutant(
@@ -104,7 +104,7 @@ EVIDENCE: Final = (
         "redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then",
         "redis.call('SISMEMBER', P .. role .. ':again', ticket) >= 0 then",
         "a callback that came while a look was under way is forgotten with it",
-        (named("workers/confirm_tasks", "a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made"),),
+        (named("workers/confirm_tasks", "a_poll_that_is_asked_for_while_the_last_one_is_dropped_is_made"),),
     ),
     Mutant(
         "callback_by_task_id_only",
@@ -135,7 +135,7 @@ EVIDENCE: Final = (
             ),
             named(
                 "workers/confirm_whose",
-                "of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video",
+                "of_two_jobs_with_one_task_each_is_polled_and_only_the_owner_gets_the_video",
             ),
         ),
     ),
@@ -260,7 +260,7 @@ EVIDENCE: Final = (
         "if again or args.distrusted then",
         "if args.distrusted then",
         "who has seen a signed callback can send it as often as they like",
-        (named("gateway/store/callback", "a_nonce_that_was_seen_before_only_makes_a_look_due"),),
+        (named("gateway/store/callback", "a_nonce_that_was_seen_before_only_makes_a_poll_due"),),
     ),
     Mutant(
         "body_is_reported_in_confirm_mode",

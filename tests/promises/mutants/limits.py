@@ -82,7 +82,12 @@ LIMITS: Final = (
         "= 2.0",
         "= 30.0",
         "a key that leaked reads events for half a minute after it was revoked",
-        (named("gateway/web/api/key_ends", "a_key_that_ended_is_used_for_less_than_five_seconds"),),
+        (
+            named(
+                "gateway/web/api/key_ends",
+                "a_key_that_was_revoked_or_expired_is_used_for_less_than_five_seconds",
+            ),
+        ),
     ),
     Mutant(
         "clips_wait_in_one_line",
@@ -100,7 +105,7 @@ LIMITS: Final = (
         "if wait := state.requests.wait(key.tenant):",
         "if wait := 0:",
         "one tenant's GETs take all of a process",
-        (named("gateway/web/request_limits", "a_request_over_the_rate_is_told_what_is_allowed"),),
+        (named("gateway/web/request_limits", "a_request_over_the_rate_is_refused_with_what_is_allowed"),),
     ),
     Mutant(
         "strangers_share_a_table_with_tenants",

@@ -19,7 +19,7 @@ from tests.promises.properties import dump
 from tests.promises.properties.calling_back import CallingBack
 from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
-from tests.promises.properties.looks import Looker
+from tests.promises.properties.polls import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
 from workers.step_events import StepEventCreator
 

@@ -49,7 +49,7 @@ async def is_to_be_confirmed(resources: Resources, job: Job) -> bool:
     return slot is not None
 
 
-def told_to_the_store(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
+def given_to_the_store(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
     """Every callback from now on, as the store gets it; the store acts on it all the same."""
     told: list[Callback] = []
     real = state.resources.jobs.callback

@@ -15,7 +15,7 @@ from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store.base import Callback
 from gateway.web.state import State
-from tests.gateway.web.api.calling_back import COMPLETED, told_to_the_store
+from tests.gateway.web.api.calling_back import COMPLETED, given_to_the_store
 
 SECOND_KEY = "second-key"
 
@@ -33,7 +33,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def told(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
-    return told_to_the_store(state, monkeypatch)
+    return given_to_the_store(state, monkeypatch)
 
 
 def signed(where: str, key: str) -> dict[str, str]:

@@ -19,11 +19,11 @@ from gateway.store.base import Callback, CallbackOutcome
 from gateway.web.state import State
 from tests.gateway.web.api.calling_back import (
     COMPLETED,
+    given_to_the_store,
     is_to_be_confirmed,
     path,
     state_of,
     submitting,
-    told_to_the_store,
 )
 
 PREFIX = "/behind/a/proxy"
@@ -49,7 +49,7 @@ def settings(settings: Settings, mode: str) -> Settings:
 
 @pytest.fixture
 def told(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
-    return told_to_the_store(state, monkeypatch)
+    return given_to_the_store(state, monkeypatch)
 
 
 def signed(where: str, *, key: str = KEY, age: float = 0, nonce: str = "n-1") -> dict[str, str]:
@@ -76,7 +76,7 @@ async def test_a_signed_callback_counts(
     assert (await state_of(resources, job)).task_id == "task-1"
 
 
-async def test_a_callback_with_a_wrong_signature_only_makes_a_look_due(
+async def test_a_callback_with_a_wrong_signature_only_makes_a_poll_due(
     client: httpx.AsyncClient,
     nobody: httpx.AsyncClient,
     resources: Resources,
@@ -118,7 +118,7 @@ async def test_a_callback_that_is_not_signed_counts_unless_it_must_be(
 
 
 @pytest.mark.parametrize("age", [400, -400])
-async def test_an_old_signature_is_200_and_only_makes_a_look_due(
+async def test_an_old_signature_is_200_and_only_makes_a_poll_due(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, age: int
 ) -> None:
     job = await submitting(client, resources)

@@ -50,7 +50,7 @@ async def test_a_tenant_hears_of_every_step_of_its_jobs_as_it_is_taken(
     assert third.data["data"]["error"]["code"] == "made_up"
 
 
-async def test_the_end_is_told_with_the_very_bytes_that_webhooks_carry(
+async def test_the_end_is_published_with_the_very_bytes_that_webhooks_carry(
     server: Serving, resources: Resources, key: str
 ) -> None:
     async with hearing(server.url, key) as ear:
@@ -78,7 +78,7 @@ async def test_who_comes_back_hears_what_it_missed_and_then_what_happens(
     assert told([end]) == [("job.canceled", late.id)]
 
 
-async def test_nothing_is_lost_or_told_twice_where_replay_and_news_meet(
+async def test_nothing_is_lost_or_sent_twice_where_replay_and_news_meet(
     server: Serving, resources: Resources, key: str
 ) -> None:
     async def go_on_posting() -> list[Job]:
@@ -110,7 +110,7 @@ async def test_the_query_says_where_to_begin_and_the_header_where_to_go_on(
         assert told([await ear.message()]) == [("job.queued", jobs[2].id)]
 
 
-async def test_who_was_told_nothing_yet_can_come_back_all_the_same(
+async def test_who_got_nothing_yet_can_come_back_all_the_same(
     server: Serving, resources: Resources, key: str
 ) -> None:
     await post(resources)
@@ -121,7 +121,7 @@ async def test_who_was_told_nothing_yet_can_come_back_all_the_same(
         assert told([await ear.message()]) == [("job.queued", missed.id)]
 
 
-async def test_only_the_types_that_are_asked_for_are_told(
+async def test_only_the_types_that_are_asked_for_are_published(
     server: Serving, resources: Resources, key: str
 ) -> None:
     async with (

@@ -71,7 +71,7 @@ async def test_a_quiet_stream_says_that_it_lives(server: Serving, key: str) -> N
             assert (block.event, block.raw) == ("", "")
 
 
-async def test_a_heartbeat_tells_how_far_the_stream_is_though_nothing_was_for_its_client(
+async def test_a_heartbeat_shows_how_far_the_stream_is_though_nothing_was_for_its_client(
     server: Serving, resources: Resources, key: str
 ) -> None:
     async with hearing(server.url, key, "/v1/events?types=job.failed") as ear:

@@ -32,7 +32,7 @@ async def client(server: Serving, key: str) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def test_a_job_s_stream_tells_its_story_then_what_happens_and_ends_with_the_job(
+async def test_a_job_s_stream_has_its_past_events_then_what_happens_and_ends_with_the_job(
     server: Serving, resources: Resources, key: str
 ) -> None:
     job = await post(resources)
@@ -51,7 +51,7 @@ async def test_a_job_s_stream_tells_its_story_then_what_happens_and_ends_with_th
     assert rest[0].id == seen
 
 
-async def test_who_heard_all_of_a_job_is_told_not_to_come_back(
+async def test_who_heard_all_of_a_job_is_asked_not_to_come_back(
     server: Serving, resources: Resources, key: str, client: httpx.AsyncClient
 ) -> None:
     job = await post(resources)
@@ -63,7 +63,9 @@ async def test_who_heard_all_of_a_job_is_told_not_to_come_back(
     assert answer.content == b""
 
 
-async def test_a_late_result_is_told_after_the_end(server: Serving, resources: Resources, key: str) -> None:
+async def test_a_late_result_is_published_after_the_end(
+    server: Serving, resources: Resources, key: str
+) -> None:
     job = await submit(resources, await post(resources))
     await fail(resources, job)
     async with hearing(server.url, key, f"/v1/jobs/{job.id}/events") as ear:
@@ -80,7 +82,7 @@ async def test_a_late_result_is_told_after_the_end(server: Serving, resources: R
         assert [block.event for block in await ear.to_the_end()] == ["job.late_result"]
 
 
-async def test_a_job_that_ended_before_anybody_was_told_of_events_tells_its_end(
+async def test_a_job_that_finished_before_events_existed_has_its_end_in_the_stream(
     server: Serving, resources: Resources, key: str
 ) -> None:
     job = await post(resources)

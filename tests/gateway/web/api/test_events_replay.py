@@ -122,7 +122,7 @@ async def test_while_a_client_is_slow_no_more_is_held_for_it_than_what_it_is_bei
     assert most < 600_000
 
 
-async def test_a_job_s_story_is_sent_in_pieces_too(
+async def test_a_job_s_events_are_sent_in_pieces_too(
     app: Starlette, state: State, slow: Callable[..., Slow]
 ) -> None:
     resources = state.resources

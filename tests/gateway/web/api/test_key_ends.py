@@ -114,7 +114,7 @@ async def test_a_stream_that_is_behind_ends_too(
     assert "revoked" in blocks[-1].comments[0]
 
 
-def test_a_key_that_ended_is_used_for_less_than_five_seconds() -> None:
+def test_a_key_that_was_revoked_or_expired_is_used_for_less_than_five_seconds() -> None:
     assert client_keys.REMEMBERED_SECONDS + key_watch.CHECK_SECONDS < 5
 
 

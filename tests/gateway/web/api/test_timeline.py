@@ -78,7 +78,7 @@ def test_a_kind_that_is_new_is_shown_as_it_is() -> None:
     assert entry["text"] == "new_kind"
 
 
-def test_a_job_of_which_nothing_was_told_has_a_timeline_all_the_same() -> None:
+def test_a_job_of_which_nothing_was_delivered_has_a_timeline_all_the_same() -> None:
     [entry] = timeline_of(replace(JOB, polls=0), audit()[:1], [], operator=False)["data"]
     assert entry["kind"] == "accepted"
 

@@ -121,7 +121,7 @@ async def test_a_paused_account_sends_nothing_until_it_is_resumed(
     assert await told(operator) == [("account_parked", "the invoice"), ("account_resumed", "")]
 
 
-async def test_a_change_is_told_with_the_id_of_the_key(
+async def test_a_change_is_an_ops_event_with_the_id_of_the_key(
     app: Starlette, make_key: MakeKey, operator: httpx.AsyncClient
 ) -> None:
     key = await make_key("platform", [Scope.OPS_WRITE])
@@ -161,7 +161,7 @@ async def test_a_change_is_told_with_the_id_of_the_key(
         ("/ops/api/tenants/acme", {"on_unknown": True}, "on_unknown", "wrong_type", "not true"),
     ],
 )
-async def test_a_wrong_body_is_told_what_to_send_instead(
+async def test_a_wrong_body_is_refused_with_what_to_send_instead(
     operator: httpx.AsyncClient, path: str, body: object, param: str, code: str, message: str
 ) -> None:
     method = "PATCH" if path.endswith("/acme") else "POST"
@@ -204,7 +204,7 @@ async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, 
     )
 
 
-async def test_a_refused_account_tells_how_it_was_refused_and_when_it_is_tried_again(
+async def test_a_refused_account_shows_how_it_was_refused_and_when_it_is_probed(
     operator: httpx.AsyncClient, resources: Resources
 ) -> None:
     refused = {"parked_at": 1000, "reason": "top up", "status": 402, "code": "NoCredit", "probe_at": 31_000}

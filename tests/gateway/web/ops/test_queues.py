@@ -42,7 +42,7 @@ async def give_up(client: httpx.AsyncClient, resources: Resources) -> str:
     return delivery.id
 
 
-async def test_what_was_given_up_is_listed_over_all_tenants_and_sent_again(
+async def test_dead_letters_are_listed_over_all_tenants_and_redelivered(
     client: httpx.AsyncClient, stranger: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
     first = await give_up(client, state.resources)

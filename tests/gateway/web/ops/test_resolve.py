@@ -54,7 +54,7 @@ def make_unknown(client: httpx.AsyncClient, resources: Resources) -> MakeUnknown
     return make
 
 
-async def test_an_operator_sees_the_job_of_any_tenant_and_its_whole_story(
+async def test_an_operator_sees_the_job_of_any_tenant_and_its_whole_history(
     operator: httpx.AsyncClient, make_unknown: MakeUnknown
 ) -> None:
     job = await make_unknown()
@@ -87,7 +87,7 @@ async def test_a_callback_that_cannot_be_read_is_shown_as_it_came(
     assert token not in answer.text
 
 
-async def test_a_task_found_by_hand_is_bound_and_looked_at(
+async def test_a_task_found_by_hand_is_bound_and_polled(
     operator: httpx.AsyncClient, resources: Resources, make_unknown: MakeUnknown
 ) -> None:
     job = await make_unknown()
@@ -162,7 +162,7 @@ async def test_only_an_unknown_job_can_be_resolved(
     assert await told(operator) == []
 
 
-async def test_a_job_that_moves_on_meanwhile_is_left_as_it_is_and_nothing_is_audited(
+async def test_a_job_that_changes_meanwhile_is_left_as_it_is_and_nothing_is_audited(
     operator: httpx.AsyncClient,
     make_unknown: MakeUnknown,
     monkeypatch: pytest.MonkeyPatch,

@@ -118,7 +118,7 @@ async def test_a_paused_tenant_posts_jobs_that_wait_until_it_goes_on(
     assert [event["kind"] for event in await told(operator)] == ["tenant_paused", "tenant_resumed"]
 
 
-async def test_limits_hold_from_the_next_request_on_and_are_told(
+async def test_limits_hold_from_the_next_request_on_and_are_shown(
     client: httpx.AsyncClient, operator: httpx.AsyncClient
 ) -> None:
     await operator.patch("/ops/api/tenants/acme", json={"rate": 0.01, "burst": 2})
