@@ -14,7 +14,7 @@ from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.effects import GiveBackSlot
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import held, new_job, rung
+from tests.gateway.store.conftest import dispatched, held, new_job
 
 
 async def accept(resources: Resources, **fields: object) -> Job:
@@ -50,9 +50,9 @@ async def test_a_job_that_was_dispatched_but_not_begun_gives_its_slot_to_the_nex
     resources: Resources,
 ) -> None:
     jobs = [await accept(resources) for _ in range(6)]
-    assert jobs[5].id not in await rung(resources.redis, Role.SUBMIT)
+    assert jobs[5].id not in await dispatched(resources.redis, Role.SUBMIT)
     await canceled(resources, jobs[0])
-    assert (await rung(resources.redis, Role.SUBMIT))[-1] == jobs[5].id
+    assert (await dispatched(resources.redis, Role.SUBMIT))[-1] == jobs[5].id
     assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 5
 
 
@@ -97,7 +97,7 @@ async def test_where_the_upstream_can_the_wish_is_stored_and_a_poll_is_due(
     job = await put_into(resources, state, released_at=1)
     first = await canceled(resources, job, upstream_can=True)
     assert (first.state, first.cancel_wished_at is not None) == (state, True)
-    assert await rung(resources.redis, Role.CONFIRM) == [job.id]
+    assert await dispatched(resources.redis, Role.CONFIRM) == [job.id]
     assert await canceled(resources, first, upstream_can=True) == first
 
 

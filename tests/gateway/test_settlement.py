@@ -216,9 +216,9 @@ async def test_a_rejected_submission_was_not_paid_for(resources: Resources) -> N
 @pytest.mark.parametrize(
     ("fields", "seconds"),
     [
-        ({"called_back_at": 100_000}, 100),  # not when we looked, but when it was told
+        ({"called_back_at": 100_000}, 100),  # not when we polled, but when it was reported
         ({"polls": 2}, 160),
-        ({"polls": 0}, 144),  # found at the first look: it took no longer than that
+        ({"polls": 0}, 144),  # found at the first poll: it took no longer than that
     ],
 )
 async def test_how_long_the_upstream_took_is_learned(

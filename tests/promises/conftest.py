@@ -61,7 +61,7 @@ class Subscriber:
 
 @pytest.fixture
 def configured() -> dict[str, str]:
-    """What a module's processes are told besides; it is there to be overridden."""
+    """What a module's processes are given besides; it is there to be overridden."""
     return {}
 
 

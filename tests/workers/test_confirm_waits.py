@@ -125,13 +125,13 @@ async def test_a_video_that_shows_late_still_completes_the_job(rig: Rig) -> None
     assert (await rig.confirm(job, Found(completed()))).state is JobState.COMPLETED
 
 
-@pytest.mark.parametrize("look", [Found(working(0.99)), Inconclusive("503")], ids=["working", "silent"])
-async def test_a_task_that_does_not_end_fails_at_the_deadline(rig: Rig, look: Found | Inconclusive) -> None:
+@pytest.mark.parametrize("poll", [Found(working(0.99)), Inconclusive("503")], ids=["working", "silent"])
+async def test_a_task_that_does_not_end_fails_at_the_deadline(rig: Rig, poll: Found | Inconclusive) -> None:
     job = await rig.submitted()
     rig.clock.ahead = 7100
-    assert (await rig.confirm(job, look)).state is JobState.SUBMITTED
+    assert (await rig.confirm(job, poll)).state is JobState.SUBMITTED
     rig.clock.ahead = 7300
-    after = await rig.confirm(job, look)
+    after = await rig.confirm(job, poll)
     assert (after.state, code(after)) == (JobState.FAILED, "upstream_timeout")
     assert await rig.lease(job) is None
 
@@ -185,7 +185,7 @@ async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_shown_beside
 async def test_a_callback_brings_the_first_poll_forward(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.callback(job, "task_1")
-    rig.upstream.looks.append(Found(completed()))
+    rig.upstream.polls.append(Found(completed()))
     await rig.confirmer.confirm(await rig.ticket(Role.CONFIRM, job.id))
     assert (await rig.read(job)).state is JobState.COMPLETED
 

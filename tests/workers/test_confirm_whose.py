@@ -12,7 +12,7 @@ from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, Busy, Capabilities, Found, ListedTask, Listing, Unknown
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed
 from tests.workers.test_confirm_tasks import done
@@ -37,7 +37,7 @@ async def test_of_two_jobs_with_one_task_each_is_polled_and_only_the_owner_gets_
 
     rig.upstream.after_gate = cross
     second = await rig.submit(second, Accepted("task_2"))
-    assert set(await rung(rig.redis, Role.CONFIRM)) == {first.id, second.id}
+    assert set(await dispatched(rig.redis, Role.CONFIRM)) == {first.id, second.id}
     assert (await rig.confirm(first, Found(completed()))).state is JobState.COMPLETED
     after = await rig.confirm(second, Found(completed(task_id="task_2")))
     assert (after.state, after.task_id, after.earlier) == (JobState.COMPLETED, "task_2", [])
@@ -222,8 +222,8 @@ async def test_an_answer_that_names_it_too_ends_the_wait_at_once(rig: Rig) -> No
     rig.upstream.after_gate = call_back
     after = await rig.submit(job, Accepted("task_1"))
     assert after.claimed_at is None
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]
-    rig.upstream.looks.append(done("task_1"))
+    assert await dispatched(rig.redis, Role.CONFIRM) == [job.id]
+    rig.upstream.polls.append(done("task_1"))
     await rig.confirmer.confirm(await rig.ticket(Role.CONFIRM, job.id))
     assert (await rig.read(job)).state is JobState.COMPLETED
 

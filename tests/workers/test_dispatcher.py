@@ -14,7 +14,7 @@ from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
 from gateway.store.lanes import Dispatched, Lanes
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig, end, eventually
 from workers import dispatcher, runner
 from workers.dispatcher import Dispatcher
@@ -76,7 +76,7 @@ async def test_what_is_due_is_dispatched_then_and_not_at_the_next_tick(
     await schedule(rig, "dlv_1", 100)
 
     async def handed() -> bool:
-        return await rung(rig.redis, Role.DELIVER) == ["dlv_1"]
+        return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
     async with running(Dispatcher(rig.resources.lanes)):
         await eventually(handed)
@@ -93,7 +93,7 @@ async def test_who_schedules_something_soon_wakes_the_process(
         return lanes.asked == 1
 
     async def handed() -> bool:
-        return await rung(rig.redis, Role.DELIVER) == ["dlv_1"]
+        return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
     async with running(waiting):
         await eventually(asked)

@@ -18,7 +18,7 @@ from gateway.upstream.base import (
     Listing,
     Missing,
 )
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
 from tests.workers.test_evidence import AFTER_GRACE, code, due_in, under, unknown
@@ -60,7 +60,7 @@ async def test_a_row_with_the_job_s_mark_is_its_task(listing: Rig) -> None:
     listing.upstream.listings.append(Listing(rows))
     after = await listing.confirm(job)
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
-    assert await rung(listing.redis, Role.CONFIRM) == [job.id] * 2  # the look that listed, and the next
+    assert await dispatched(listing.redis, Role.CONFIRM) == [job.id] * 2  # the poll that listed, and the next
     assert (await listing.tally())["submissions|found_listed"] == "1"
     assert after.released_at is not None
     [(since, until)] = listing.upstream.listed
@@ -76,8 +76,8 @@ async def test_a_mark_that_only_a_poll_shows_counts_too(listing: Rig) -> None:
         ListedTask("task_9", prompt="a dog"),
     ]
     listing.upstream.listings.append(Listing(rows))
-    looks = [Found(working()), Found(replace(working(), reference=mark(job)))]
-    after = await listing.confirm(job, *looks)
+    polls = [Found(working()), Found(replace(working(), reference=mark(job)))]
+    after = await listing.confirm(job, *polls)
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_8")
     assert listing.upstream.queried == ["task_7", "task_8"]
 

@@ -94,11 +94,11 @@ async def test_a_task_at_work_is_watched_on_and_after_an_hour_with_long_waits(ri
 
 
 @pytest.mark.parametrize(
-    "look", [Missing(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))], ids=["missing", "failed"]
+    "poll", [Missing(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))], ids=["missing", "failed"]
 )
-async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, look: Missing | Found) -> None:
+async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, poll: Missing | Found) -> None:
     job = await given_up(rig)
-    assert await rig.confirm(job, look) == job
+    assert await rig.confirm(job, poll) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
     assert await event_types(rig, job) == [EventType.FAILED]
 

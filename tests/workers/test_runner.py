@@ -1,4 +1,4 @@
-"""All the workers of a process together: from queued to told, and an orderly end."""
+"""All the workers of a process together: from queued to delivered, and an orderly end."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ async def serving(
 
 
 async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_notified(rig: Rig) -> None:
-    rig.upstream.verdicts.append(Accepted("task_1", completed()))
-    rig.upstream.looks.append(Found(completed()))
+    rig.upstream.outcomes.append(Accepted("task_1", completed()))
+    rig.upstream.polls.append(Found(completed()))
     async with subscriber(reply(200)) as served, serving(rig):
         job = await rig.accept(callback_url=served.url)
 
@@ -86,7 +86,7 @@ async def test_workers_never_say_which_place_is_that_of_the_files(
 
 
 async def test_a_runner_of_one_role_does_not_take_the_others_work(rig: Rig) -> None:
-    rig.upstream.verdicts.append(Accepted("task_1", completed()))
+    rig.upstream.outcomes.append(Accepted("task_1", completed()))
     async with serving(rig, [Role.SUBMIT]):
         job = await rig.accept()
 
@@ -106,7 +106,7 @@ async def test_a_runner_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> 
         await answer.wait()
 
     rig.upstream.after_gate = answer_late
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     async with serving(rig) as (task, stop):
         job = await rig.accept()
         await asyncio.wait_for(sent.wait(), 10)
@@ -121,7 +121,7 @@ async def test_a_runner_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> 
 
 
 class Queue(WakeWorker):
-    """One that Redis leaves alone for as many looks as it is told."""
+    """One that Redis leaves alone for as many reads as asked."""
 
     def __init__(self, redis: ArqRedis, away: int) -> None:
         super().__init__([func(_nothing, name="nothing")], queue_name="q", redis_pool=redis, process="one")

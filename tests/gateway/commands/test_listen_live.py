@@ -39,7 +39,7 @@ def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path
         other = f"http://127.0.0.1:{free_port()}"
         port = other.rpartition(":")[2]
         made.start("other", "gateway", probe=f"{other}/livez", more={"GATEWAY_PORT": port})
-        canceled(made.gateway, made.key)  # before anybody listens: not told
+        canceled(made.gateway, made.key)  # before anybody listens: not shown
         words = ("--forward", hearing.url, "--url", made.gateway, "--key", made.key, "--secret", secret)
         with process(*words, "--events", "job.canceled") as listening:
             listening.line_with("connected")

@@ -1,4 +1,4 @@
-"""What the processes of one machine are told, without starting them."""
+"""How the processes of one machine are set up, without starting them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def turns(**other: object) -> Turns:
 
 
 class Work:
-    """Requests that hold a place until they are told to end. `began`: in order."""
+    """Requests that hold a place until they are asked to end. `began`: in order."""
 
     def __init__(self, places: Turns) -> None:
         self.places = places

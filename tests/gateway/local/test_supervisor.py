@@ -94,7 +94,7 @@ def test_what_a_dead_child_had_started_is_ended_too(supervisor: Supervisor, tmp_
 
 
 def past_every_back_off(said: list[str]) -> Callable[[], float]:
-    """A clock that stands still while a child lives and jumps past its back-off when its end was told."""
+    """A clock that stands still while a child lives and jumps past its back-off when its end was noticed."""
     return lambda: len(said) * 10.0
 
 

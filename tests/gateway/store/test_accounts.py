@@ -28,7 +28,7 @@ from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, new_job, rung
+from tests.gateway.store.conftest import Accept, dispatched, held, new_job
 
 PINNED = "{gw}:submit:pinned"
 
@@ -139,7 +139,7 @@ async def test_no_account_has_more_than_its_slots(redis: Redis) -> None:
     both = desk(redis, main=1, second=2)
     jobs = [await both.accept() for _ in range(5)]
     assert await both.in_flight() == {"main": 1, "second": 2}
-    assert len(await rung(redis, Role.SUBMIT)) == 3
+    assert len(await dispatched(redis, Role.SUBMIT)) == 3
     assert await both.jobs.queue_positions(jobs[:3]) == [None, None, None]
 
 
@@ -181,7 +181,7 @@ async def test_a_rate_is_each_account_s_own(redis: Redis) -> None:
     both = Desk(redis, AccountLimits("main", 50, per_second=0.01), AccountLimits("second", 50, per_second=3))
     jobs = [await both.accept() for _ in range(12)]
     assert await both.in_flight() == {"main": 1, "second": 3}
-    assert len(await rung(redis, Role.SUBMIT)) == 4
+    assert len(await dispatched(redis, Role.SUBMIT)) == 4
     assert (await both.read(jobs[-1])).state is JobState.QUEUED
 
 
@@ -251,7 +251,7 @@ async def test_what_waits_for_its_account_goes_before_new_work(redis: Redis) -> 
     new = await both.accept("other")
     await both.upstream.resume("key1", "main")
     assert (await both.claimed(bound)).account == "main"
-    assert new.id not in await rung(redis, Role.SUBMIT)
+    assert new.id not in await dispatched(redis, Role.SUBMIT)
 
 
 async def test_a_tenant_that_is_paused_or_full_is_so_for_what_is_bound_too(redis: Redis) -> None:

@@ -15,7 +15,7 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, rung
+from tests.gateway.store.conftest import Accept, dispatched, held
 
 
 async def kinds(ops_log: RedisOpsLog) -> list[tuple[str, str]]:
@@ -25,7 +25,7 @@ async def kinds(ops_log: RedisOpsLog) -> list[tuple[str, str]]:
 
 
 async def long_ago(redis: Redis) -> None:
-    """The account was parked so long ago that a probe would be due."""
+    """The account was paused so long ago that a probe would be due."""
     await redis.hset(keys.account(ACCOUNT), "parked_at", "1000")  # type: ignore[misc]
 
 
@@ -40,7 +40,7 @@ async def test_a_paused_account_shows_why_and_what_is_posted_then_waits(
     found, _ = await accounts.read()
     assert (found.reason, found.paused_at is not None) == ("the invoice is in dispute", True)
     await accept()
-    assert await rung(redis, Role.SUBMIT) == []
+    assert await dispatched(redis, Role.SUBMIT) == []
     assert await kinds(ops_log) == [("account_parked", "key1")]
 
 
@@ -72,7 +72,7 @@ async def test_an_operator_s_word_stands_above_the_upstream_s(
     assert await kinds(ops_log) == [("account_parked", "upstream"), ("account_parked", "key1")]
     await long_ago(redis)
     assert await lanes.dispatch() == 0
-    assert waiting.id in await rung(redis, Role.SUBMIT)  # it was handed out before
+    assert waiting.id in await dispatched(redis, Role.SUBMIT)  # it was dispatched before
 
 
 async def test_what_was_on_its_way_already_does_not_undo_an_operator_s_word(
@@ -98,7 +98,7 @@ async def test_a_resumed_account_sends_what_waited(
     job = await accept()
     await accounts.resume("key2")
     assert await accounts.read() == (Account(slots=4, in_flight=1), None)
-    assert await rung(redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(redis, Role.SUBMIT) == [job.id]
     assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
     assert await kinds(ops_log) == [("account_parked", "key1"), ("account_resumed", "key2")]
 

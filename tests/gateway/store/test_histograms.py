@@ -1,4 +1,4 @@
-"""How long things take: counted in the scripts, told as histograms and as parts of all."""
+"""How long things take: counted in the scripts, shown as histograms and as parts of all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lanes that are parked, tried and resumed, and when the next dispatch is due, on the real server."""
+"""Lanes that are paused, half-open and resumed, and when the next dispatch is due, on the real server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.dispatch import BATCH, Role, RoleLimits
 from gateway.store import arguments
 from gateway.store.lanes import LaneHealth, Lanes
 from gateway.store.script_runner import Scripts
-from tests.gateway.store.conftest import ROLES, rung
+from tests.gateway.store.conftest import ROLES, dispatched
 from tests.gateway.store.lane_scripts import DISPATCH, ENTER, LEAVE, SET_DUE, Call, caller
 
 LIMITS = arguments.dump(arguments.limits_of(ROLES, Role.DELIVER))
@@ -38,7 +38,7 @@ async def test_nothing_is_dispatched_from_a_paused_lane_and_other_lanes_go_on(
     await enter(call, "ep_a|3", "ep_b|4")
     await enter(call, "ep_a|5", kind="again")
     assert await lanes.dispatch() == 2
-    assert await rung(redis, Role.DELIVER) == ["2", "4"]
+    assert await dispatched(redis, Role.DELIVER) == ["2", "4"]
     assert (await lanes.health("ep_a")).waiting == 3
 
 
@@ -56,7 +56,7 @@ async def test_a_resumed_lane_goes_on_at_once(call: Call, redis: Redis, lanes: L
     await lanes.pause(Role.DELIVER, "ep_a", None)
     await enter(call, "ep_a|1", "ep_a|2", "ep_a|3")
     await lanes.resume(Role.DELIVER, "ep_a")
-    assert await rung(redis, Role.DELIVER) == ["1", "2"]
+    assert await dispatched(redis, Role.DELIVER) == ["1", "2"]
     assert await lanes.health("ep_a") == LaneHealth(waiting=1, in_flight=2)
 
 
@@ -101,7 +101,7 @@ async def test_a_lane_of_any_role_can_be_paused(call: Call, redis: Redis, lanes:
     await call(ENTER, role, "acme|job_1", "new", 1)
     assert await lanes.dispatch() == 0
     await lanes.resume(role, "acme")
-    assert await rung(redis, role) == ["job_1"]
+    assert await dispatched(redis, role) == ["job_1"]
 
 
 async def test_an_idle_dispatch_says_that_time_alone_changes_nothing(lanes: Lanes) -> None:
@@ -132,7 +132,7 @@ async def test_more_than_one_batch_is_dispatched_without_a_pause(call: Call, lan
     for n in range(250):
         await call(SET_DUE, "confirm", f"main|{n}", 1)
     first = await lanes.tick()
-    assert (first.number, first.next_ms) == (4, 0)  # a hundred of them were looked at
+    assert (first.number, first.next_ms) == (4, 0)  # a hundred of them were examined
     assert (await lanes.tick()).next_ms == 0
     assert (await lanes.tick()).next_ms is None
 

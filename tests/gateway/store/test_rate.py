@@ -1,4 +1,4 @@
-"""The rate of looks, and the typical duration that the first of them waits for."""
+"""The rate of polls, and the typical duration that the first of them waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator should look at now."""
+"""What an operator should see to now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs in what operators and clients are told: stale figures, alarms, labels, the command line, settings."""
+"""Bugs in what operators and clients are shown: stale figures, alarms, labels, the command line, settings."""
 
 from __future__ import annotations
 

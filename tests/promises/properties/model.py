@@ -97,7 +97,7 @@ class ModelJob:
         return self.final and self.watch_until is not None and self.watch_until > now
 
     def go(self, state: str, now: int) -> None:
-        """Into a state; a final one is told once."""
+        """Into a state; a final one is published once."""
         assert not self.final, f"{self.state} is final"
         if state != self.state:
             self.state = state
@@ -107,7 +107,7 @@ class ModelJob:
                 self.told.append(f"job.{state}")
 
     def fail(self, now: int, *, ours: bool = False) -> None:
-        """Watched for a late result when the verdict is ours, or an earlier submission may be paid for."""
+        """Watched for a late result when the outcome is ours, or an earlier submission may be paid for."""
         self.go("failed", now)
         if ours or self.resubmits:
             self.watch_until = now + WATCH_MS

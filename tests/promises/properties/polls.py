@@ -1,4 +1,4 @@
-"""What the documents say of a look at a job: by a GET of its tasks, or for evidence when there is none."""
+"""What the documents say of a poll of a job: by a GET of its tasks, or for evidence when there is none."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Looker:
         return waits and not self.model.trusts(job)
 
     def _watch(self, job: ModelJob) -> None:
-        """A late result is told once. What is not at work any more fills no slot."""
+        """A late result is published once. What is not at work any more fills no slot."""
         shown = set(map(self.show, job.tasks))
         watched = job.watched(self.now) and not job.late
         if watched and job.tasks and self._only_reported(job):

@@ -1,4 +1,4 @@
-"""The event stream of one job: its story, what happens to it, and its end."""
+"""The event stream of one job: its past events, what happens to it, and its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys
-from tests.gateway.web.api.hearing import Serving, cancel, fail, hearing, post, serving, submit, told
+from tests.gateway.web.api.hearing import Serving, cancel, events_of, fail, hearing, post, serving, submit
 from tests.gateway.web.conftest import MakeKey
 
 
@@ -44,10 +44,10 @@ async def test_a_job_s_stream_has_its_past_events_then_what_happens_and_ends_wit
         await fail(resources, submitted)
         heard += await ear.to_the_end()
         seen = ear.last_id
-    assert told(heard) == [("job.queued", job.id), ("job.submitted", job.id), ("job.failed", job.id)]
+    assert events_of(heard) == [("job.queued", job.id), ("job.submitted", job.id), ("job.failed", job.id)]
     async with hearing(server.url, key, f"/v1/jobs/{job.id}/events", heard[1].id) as ear:
         rest = await ear.to_the_end()
-    assert told(rest) == [("job.failed", job.id)]
+    assert events_of(rest) == [("job.failed", job.id)]
     assert rest[0].id == seen
 
 
@@ -90,5 +90,5 @@ async def test_a_job_that_finished_before_events_existed_has_its_end_in_the_stre
     await resources.redis.delete(keys.tenant_events("acme"))
     await resources.redis.hdel(keys.job(job.id), "told:job.queued", "told:job.canceled")  # type: ignore[misc]
     async with hearing(server.url, key, f"/v1/jobs/{job.id}/events") as ear:
-        assert told([await ear.message()]) == [("job.canceled", job.id)]
+        assert events_of([await ear.message()]) == [("job.canceled", job.id)]
         assert await ear.to_the_end() == []

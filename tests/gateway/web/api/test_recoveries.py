@@ -1,4 +1,4 @@
-"""An endpoint has sent again what it was not told, and sees how far that came."""
+"""An endpoint recovers what it did not get, and sees how far that came."""
 
 from __future__ import annotations
 

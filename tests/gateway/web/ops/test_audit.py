@@ -1,4 +1,4 @@
-"""Who did what, when, and by which request: looked at, exported, and forgotten in the end."""
+"""Who did what, when, and by which request: shown, exported, and forgotten in the end."""
 
 from __future__ import annotations
 

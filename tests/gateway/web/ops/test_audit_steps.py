@@ -1,4 +1,4 @@
-"""An operator's act and its audit entry are one step: no crash can happen between them."""
+"""An operator's action and its audit entry are one step: no crash can happen between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metrics tell of deliveries that wait, and of processes that end."""
+"""What the metrics show of deliveries that wait, and of processes that end."""
 
 from __future__ import annotations
 

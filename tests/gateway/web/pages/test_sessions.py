@@ -1,4 +1,4 @@
-"""Who may look at the pages, and whose forms are believed."""
+"""Who may read the pages, and whose forms are believed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""To whom a request is addressed, which proxies are believed, and what every answer tells a browser."""
+"""To whom a request is addressed, which proxies are believed, and what every answer asks of a browser."""
 
 from __future__ import annotations
 
