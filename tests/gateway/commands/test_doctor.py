@@ -133,7 +133,7 @@ def test_a_redis_that_could_forget_is_named(service: Machine) -> None:
     assert (name, "allkeys-lru" in text, "noeviction" in fix) == ("redis", True, True)
 
 
-def test_the_status_is_one_look(service: Machine) -> None:
+def test_the_status_is_one_reading(service: Machine) -> None:
     key = service.make_key("ops", [Scope.OPS_READ])
     code, text = run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY=key)
     assert code == 0
@@ -146,7 +146,7 @@ def test_the_status_is_one_look(service: Machine) -> None:
     assert (code, "ops:read" in text, "Traceback" in text) == (1, True, False)
 
 
-def test_operators_act_from_the_command_line(service: Machine) -> None:
+def test_operators_work_from_the_command_line(service: Machine) -> None:
     key = service.make_key("ops", [Scope.OPS_READ, Scope.OPS_WRITE])
     where = {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
     assert run(service, "accounts", "pause", "--reason", "a test", **where) == (
