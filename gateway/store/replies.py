@@ -35,6 +35,10 @@ class NotHereError(ConnectionError):
     """Another server serves our keys, or will do so soon. redis-py retries it as a lost connection."""
 
 
+class NobodyKnowsError(NotHereError):
+    """Nobody who should know where the primary is says so."""
+
+
 def not_here(reply: Exception) -> str | None:
     """Why the server that sent this error reply does not serve our keys; None if it does."""
     if isinstance(reply, ReadOnlyError):  # redis-py removes the code from its text
