@@ -25,8 +25,10 @@ from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailab
 from gateway.media.base import MediaStore, Space, Unmarked
 from gateway.media.opening import open_store
 from gateway.settings import Settings
-from gateway.store import durability, function_loader
+from gateway.store import durability, failover, function_loader, replication
 from gateway.store.client import redis_at
+from gateway.store.located import locator_of
+from gateway.store.replication import Lag, Replication
 from gateway.store.script_runner import Scripts
 from gateway.store.snapshot import RedisGauges
 from gateway.store.workers import RedisWorkers
@@ -143,6 +145,12 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
         gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
+        locator = locator_of(loaded.redis_url)
+        found = await replication.read(redis, locator)
+        yield Finding("redis", Level.OK, _servers(found))
+        for doubt in await failover.doubts(redis, locator, found):
+            what, _, fix = doubt.partition("; ")
+            yield Finding("redis", Level.WARNING, what, fix)
         for fault in await durability.faults(redis):
             what, _, fix = fault.partition("; ")
             yield Finding("redis", Level.ERROR, what, fix or "fix it before accepting jobs")
@@ -154,6 +162,22 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
             yield Finding(
                 "redis", Level.WARNING, f"its clock and ours differ by {abs(skew):.1f} s", "check NTP"
             )
+
+
+def _servers(found: Replication) -> str:
+    """How the store is found, and its replicas."""
+    text = f"found as {found.mode}, primary {found.primary or 'at a place that is not known'}"
+    if not found.replicas:
+        return f"{text}, {'replicas unknown' if found.replicas is None else 'no replica'}"
+    text += f", {found.replicas} replica{'s' if found.replicas > 1 else ''}"
+    text += f" ({found.syncing} loading)" if found.syncing else ""
+    return f"{text}; the furthest {_behind(found.furthest)}, the nearest {_behind(found.nearest)}"
+
+
+def _behind(lag: Lag) -> str:
+    figures = [f"{lag.bytes:,} bytes"] if lag.bytes is not None else []
+    figures += [f"{lag.seconds} s"] if lag.seconds is not None else []
+    return f"{' and '.join(figures)} behind" if figures else "unknown"
 
 
 async def _workers(loaded: Settings) -> AsyncIterator[Finding]:

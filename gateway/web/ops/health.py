@@ -10,6 +10,7 @@ from starlette.responses import Response
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
 from gateway.store import durability
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
 from gateway.web.http.login_limits import network_of
@@ -31,7 +32,8 @@ async def ready(request: Request) -> Response:
     await resources.gauges.ping()
     if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
         raise StoreUnavailable(f"Redis writes are not durable: {'; '.join(found)}")
-    return json_answer({"status": "ok"})
+    store = await overview.replication_of(resources)
+    return json_answer({"status": "ok", "store": {"mode": store.mode, "primary": store.primary}})
 
 
 async def show_metrics(request: Request) -> Response:
@@ -41,15 +43,18 @@ async def show_metrics(request: Request) -> Response:
         raise RateLimited(f"too many requests for the metrics; send the next one in {wait} s", wait, None)
     gauges: Gauges | None = None
     durable: bool | None = None
+    replication: Replication | None = None
     failing: list[FailingSubscriber] = []
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
         failing = await overview.failing_subscribers(state, gauges)
         durable = not await durability.faults(state.resources.redis)
+        replication = await overview.replication_of(state.resources)
     text = metrics.render(
         gauges,
         failing,
         durable,
+        replication,
         state.resources.settings.roles(),
         state.shared,
         state.request_counts,

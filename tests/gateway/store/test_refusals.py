@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.store import durability
 from gateway.store.client import connection_pool, redis_at, store_errors
+from gateway.store.located import locator_of
 from tests.processes import free_port
 from tests.replicated import IN_CLUSTER, Servers, ask, servers, told, wait_until
 from tests.tls import Authority, Certificate, behind_tls
@@ -166,10 +167,11 @@ async def test_a_cluster_behind_tls_is_found_and_its_untrusted_certificate_is_to
         said = await refused(url)
         assert "no node of the cluster" in said
         assert "certificate is not trusted" in said
-        await accept(f"{url}?ssl_ca_certs={authority.file}")
-        async with redis_at(f"{url}?ssl_ca_certs={authority.file}", 2) as redis:
+        trusted = f"{url}?ssl_ca_certs={authority.file}"
+        await accept(trusted)
+        async with redis_at(trusted, 2) as redis:
             assert await redis.get(KEY) is None
-            assert redis.connection_pool._available_connections[0].port == outside
+        assert set(locator_of(trusted).places()) == {("localhost", outside)}
 
 
 async def test_sentinels_that_refuse_our_password_are_told_at_once(made: Servers) -> None:
