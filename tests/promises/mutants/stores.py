@@ -28,7 +28,7 @@ STORES: Final = (
     Mutant(
         "the_guard_knows_only_what_the_url_names",
         "gateway/delivery/addresses.py",
-        "_add_found",
+        "OwnAddresses._add_found",
         "if len(found) != self._number_found:",
         "if len(found) != self._number_found and not self._places:",
         "a tenant makes us post to the server that a failover made the primary",
