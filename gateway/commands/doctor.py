@@ -165,8 +165,8 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
 
 
 def _servers(found: Replication) -> str:
-    """How the store is found, and its replicas."""
-    text = f"found as {found.mode}, primary {found.primary or 'at a place that is not known'}"
+    """How the store is found, its primary, and its replicas."""
+    text = f"{found.mode}: primary {found.primary or 'at a place that is not known'}"
     if not found.replicas:
         return f"{text}, {'replicas unknown' if found.replicas is None else 'no replica'}"
     text += f", {found.replicas} replica{'s' if found.replicas > 1 else ''}"

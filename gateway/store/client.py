@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -68,6 +68,8 @@ def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractCon
             place = await locator.primary()
             if place is not None:
                 self.host, self.port = place
+            if isinstance(self, SSLConnection):
+                self.ssl_context.context = None  # its files may have been renewed
             await super()._connect()
 
         async def on_connect(self) -> None:

@@ -105,6 +105,22 @@ async def test_a_server_that_wants_our_certificate_gets_it_or_is_told_at_once(
             assert "?ssl_certfile=" in said
 
 
+async def test_a_renewed_certificate_of_ours_is_used_without_a_restart(
+    made: Servers, authority: Authority, certificate: Certificate, tmp_path: Path
+) -> None:
+    (tmp_path / "strangers").mkdir()
+    used = Authority(tmp_path / "strangers", "stranger").certificate("used")
+    renewed = authority.certificate("renewed")
+    options = f"ssl_ca_certs={authority.file}&ssl_certfile={used.file}&ssl_keyfile={used.key}"
+    with behind_tls(made.start(), certificate, authority) as port:
+        async with redis_at(f"rediss://localhost:{port}/0?{options}", 2) as redis:
+            with pytest.raises(StoreUnavailable), store_errors():
+                await redis.get(KEY)
+            used.file.write_bytes(renewed.file.read_bytes())
+            used.key.write_bytes(renewed.key.read_bytes())
+            assert await redis.get(KEY) is None
+
+
 @pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
 async def test_a_file_that_is_not_there_or_no_certificate_is_told_before_anything_is_asked(
     tmp_path: Path, option: str

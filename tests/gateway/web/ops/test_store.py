@@ -68,7 +68,7 @@ async def test_everybody_who_watches_is_told_mode_primary_replicas_and_lag(
         assert metrics["gateway_redis_replica_lag_seconds", which] >= 0
     page = re.sub(r"<[^>]*>|\s+", " ", (await operator.get("/ops")).text)
     page = " ".join(page.split())
-    assert f"primary {place} found as sentinel replicas 1 furthest replica" in page
+    assert f"primary {place} mode sentinel replicas 1 furthest replica" in page
 
 
 async def test_without_replicas_no_lag_is_shown(settings: Settings, made: Servers) -> None:
