@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -25,8 +25,9 @@ from redis.exceptions import (
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings.redis_url import read_redis_url
 from gateway.store.located import Locator, locator_of
-from gateway.store.refusals import name_of, use_tls
+from gateway.store.refusals import name_of
 from gateway.store.replies import NotHereError, check_served, not_here
+from gateway.store.tls import use_tls
 
 #: Error codes of a server that runs but cannot serve now: full, unable to persist, starting, or without
 #: enough replicas.
@@ -68,8 +69,6 @@ def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractCon
             place = await locator.primary()
             if place is not None:
                 self.host, self.port = place
-            if isinstance(self, SSLConnection):
-                self.ssl_context.context = None  # its files may have been renewed
             await super()._connect()
 
         async def on_connect(self) -> None:

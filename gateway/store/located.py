@@ -17,8 +17,9 @@ from redis.exceptions import RedisError
 
 from gateway.dispatch import PREFIX
 from gateway.settings.redis_url import RedisUrl, read_redis_url
-from gateway.store.refusals import explained, name_of, refusal, use_tls
+from gateway.store.refusals import explained, name_of, refusal
 from gateway.store.replies import NobodyKnowsError
+from gateway.store.tls import use_tls
 
 Place = tuple[str, int]
 #: How long one sentinel or node may take to answer. The next one is asked after that.

@@ -11,7 +11,6 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from gateway.errors import ConfigurationError
 from gateway.store.replies import NobodyKnowsError
 
 #: How long a server may take to refuse our certificate.
@@ -89,20 +88,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def use_tls(pool: ConnectionPool) -> None:
-    """Lets connections with TLS check that a certificate is for their host, unless the URL says otherwise:
-    redis-py would not. Raises ConfigurationError for a file that cannot be used, because redis-py would take
-    it for a lost connection."""
-    if not issubclass(pool.connection_class, SSLConnection):
-        return
-    options = pool.connection_kwargs
-    options.setdefault("ssl_check_hostname", options.get("ssl_cert_reqs") != "none")
-    try:
-        pool.connection_class(**options).ssl_context.get()
-    except (OSError, ValueError, RedisError) as error:
-        raise ConfigurationError(
-            f"GATEWAY_REDIS_URL: its TLS settings cannot be used: {error}; ssl_ca_certs, ssl_certfile and"
-            " ssl_keyfile name PEM files that this process can read"
-        ) from None

@@ -121,6 +121,15 @@ async def test_a_renewed_certificate_of_ours_is_used_without_a_restart(
             assert await redis.get(KEY) is None
 
 
+async def test_all_connections_share_what_was_read_of_the_files(port: int, authority: Authority) -> None:
+    url = f"rediss://localhost:{port}/0?ssl_ca_certs={authority.file}"
+    pools = [connection_pool(url, timeout_seconds=2, retries=0, connections=2) for _ in range(2)]
+    made = [await pool.get_connection() for pool in pools for _ in range(2)]
+    assert len({id(connection.ssl_context.context) for connection in made}) == 1
+    for pool in pools:
+        await pool.disconnect()
+
+
 @pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
 async def test_a_file_that_is_not_there_or_no_certificate_is_told_before_anything_is_asked(
     tmp_path: Path, option: str

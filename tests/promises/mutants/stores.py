@@ -36,7 +36,7 @@ STORES: Final = (
     ),
     Mutant(
         "a_certificate_for_any_host_is_taken",
-        "gateway/store/refusals.py",
+        "gateway/store/tls.py",
         "use_tls",
         'options.setdefault("ssl_check_hostname", options.get("ssl_cert_reqs") != "none")',
         'options.setdefault("ssl_check_hostname", False)',
