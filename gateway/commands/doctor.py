@@ -28,7 +28,6 @@ from gateway.settings import Settings
 from gateway.store import durability, failover, function_loader, replication
 from gateway.store.client import redis_at
 from gateway.store.located import locator_of
-from gateway.store.replication import Lag, Replication
 from gateway.store.script_runner import Scripts
 from gateway.store.snapshot import RedisGauges
 from gateway.store.workers import RedisWorkers
@@ -147,7 +146,7 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
         locator = locator_of(loaded.redis_url)
         found = await replication.read(redis, locator)
-        yield Finding("redis", Level.OK, _servers(found))
+        yield Finding("redis", Level.OK, failover.summary(found))
         for doubt in await failover.doubts(redis, locator, found):
             what, _, fix = doubt.partition("; ")
             yield Finding("redis", Level.WARNING, what, fix)
@@ -162,22 +161,6 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
             yield Finding(
                 "redis", Level.WARNING, f"its clock and ours differ by {abs(skew):.1f} s", "check NTP"
             )
-
-
-def _servers(found: Replication) -> str:
-    """How the store is found, its primary, and its replicas."""
-    text = f"{found.mode}: primary {found.primary or 'at a place that is not known'}"
-    if not found.replicas:
-        return f"{text}, {'replicas unknown' if found.replicas is None else 'no replica'}"
-    text += f", {found.replicas} replica{'s' if found.replicas > 1 else ''}"
-    text += f" ({found.syncing} loading)" if found.syncing else ""
-    return f"{text}; the furthest {_behind(found.furthest)}, the nearest {_behind(found.nearest)}"
-
-
-def _behind(lag: Lag) -> str:
-    figures = [f"{lag.bytes:,} bytes"] if lag.bytes is not None else []
-    figures += [f"{lag.seconds} s"] if lag.seconds is not None else []
-    return f"{' and '.join(figures)} behind" if figures else "unknown"
 
 
 async def _workers(loaded: Settings) -> AsyncIterator[Finding]:

@@ -1,4 +1,4 @@
-"""What could keep a store of several servers from surviving a failover, for `vidu-gateway doctor`."""
+"""The servers of the store in words, and what could keep a failover from working: for `doctor`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,25 @@ from redis.exceptions import RedisError, ResponseError
 from gateway.store.client import store_errors
 from gateway.store.located import Locator, OwnerOfSlot, Place, Sentinels
 from gateway.store.refusals import name_of
-from gateway.store.replication import Replication
+from gateway.store.replication import Lag, Replication
 
 _FEWEST_SENTINELS: Final = 3
+
+
+def summary(found: Replication) -> str:
+    """How the store is found, its primary, and its replicas."""
+    text = f"{found.mode}: primary {found.primary or 'at a place that is not known'}"
+    if not found.replicas:
+        return f"{text}, {'replicas unknown' if found.replicas is None else 'no replica'}"
+    text += f", {found.replicas} replica{'s' if found.replicas > 1 else ''}"
+    text += f" ({found.syncing} loading)" if found.syncing else ""
+    return f"{text}; the furthest {_behind(found.furthest)}, the nearest {_behind(found.nearest)}"
+
+
+def _behind(lag: Lag) -> str:
+    figures = [f"{lag.bytes:,} bytes"] if lag.bytes is not None else []
+    figures += [f"{lag.seconds} s"] if lag.seconds is not None else []
+    return f"{' and '.join(figures)} behind" if figures else "unknown"
 
 
 async def doubts(redis: Redis, locator: Locator, found: Replication) -> list[str]:
