@@ -17,6 +17,7 @@ from tests.buckets import S3Server
 from tests.gateway.local.test_valkey import eventually
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
+from tests.replicated import replicate, servers
 
 pytestmark = pytest.mark.processes
 
@@ -131,6 +132,28 @@ def test_a_redis_that_could_forget_is_named(service: Machine) -> None:
     assert code == 1
     [(name, text, fix)] = errors(found)
     assert (name, "allkeys-lru" in text, "noeviction" in fix) == ("redis", True, True)
+
+
+def test_a_store_of_several_servers_is_described_and_each_sentinel_asked(
+    service: Machine, tmp_path: Path
+) -> None:
+    with servers(tmp_path) as made:
+        first = made.start()
+        replicate(made, first)
+        sentinel = made.start_sentinel("main", first)
+        url = f"redis+sentinel://gw:canary@127.0.0.1:{sentinel},127.0.0.1:1/main"
+        with made.at(first) as client:
+            client.acl_setuser("gw", enabled=True, passwords=["+canary"], keys=["*"], categories=["+@all"])
+        _, found = examined(service, GATEWAY_REDIS_URL=url)
+    shown = {one["text"]: one for one in found["redis"]}
+    assert any(
+        text.startswith(f"sentinel: primary 127.0.0.1:{first}, 1 replica; the furthest ") for text in shown
+    )
+    warned = [one for one in found["redis"] if one["level"] == "warning"]
+    for says in ("127.0.0.1:1 does not answer", "names 2 of the sentinels", "min-replicas-to-write is 0"):
+        assert [bool(one["fix"]) for one in warned if says in one["text"]] == [True]
+    assert errors(found | {"workers": []}) == []
+    assert "canary" not in json.dumps(found)
 
 
 def test_the_status_is_one_reading(service: Machine) -> None:

@@ -59,9 +59,11 @@ async def lost(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_it_is_alive_and_ready(nobody: httpx.AsyncClient) -> None:
-    for path in ("/livez", "/readyz"):
-        answer = await nobody.get(path)
-        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    answer = await nobody.get("/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    answer = await nobody.get("/readyz")
+    store = {"mode": "one server", "primary": None}  # behind a Unix socket
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "store": store})
 
 
 async def test_without_redis_it_is_alive_but_not_ready(lost: httpx.AsyncClient) -> None:
