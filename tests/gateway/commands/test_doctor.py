@@ -144,7 +144,14 @@ def test_a_store_of_several_servers_is_described_and_each_sentinel_asked(
         url = f"redis+sentinel://gw:canary@127.0.0.1:{sentinel},127.0.0.1:1/main"
         with made.at(first) as client:
             client.acl_setuser("gw", enabled=True, passwords=["+canary"], keys=["*"], categories=["+@all"])
-        _, found = examined(service, GATEWAY_REDIS_URL=url)
+        _, asked = examined(service, GATEWAY_REDIS_URL=url)
+        _, found = examined(service, GATEWAY_REDIS_URL=url, GATEWAY_DURABILITY="replicated")
+        plain = f"redis://127.0.0.1:{first}"
+        _, unsafe = examined(service, GATEWAY_REDIS_URL=plain)
+    assert [fix for _, _, fix in errors(asked | {"workers": []})] == ["set GATEWAY_DURABILITY=replicated"]
+    assert [one["fix"] for one in unsafe["redis"] if "a failover loses acknowledged" in one["text"]] == [
+        "set GATEWAY_DURABILITY=replicated, unless nothing ever fails over to them"
+    ]
     shown = {one["text"]: one for one in found["redis"]}
     assert any(
         text.startswith(f"sentinel: primary 127.0.0.1:{first}, 1 replica; the furthest ") for text in shown

@@ -35,7 +35,7 @@ def primary(made: Servers) -> int:
 def settings(settings: Settings, made: Servers, primary: int) -> Settings:
     replicate(made, primary)
     url = f"redis+sentinel://127.0.0.1:{made.start_sentinel('main', primary)}/main/0"
-    return settings.model_copy(update={"redis_url": url})
+    return settings.model_copy(update={"redis_url": url, "durability": "replicated"})
 
 
 @pytest.fixture
