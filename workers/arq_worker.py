@@ -1,12 +1,13 @@
 """arq's worker, woken by a list instead of a clock. It claims as many jobs as it can run in one step.
 
 Stock arq polls its queue every `poll_delay` and sleeps in between: half a second of latency, or a busy loop.
-This worker blocks on the list to which the dispatch script pushes a token for every job. The delay remains as
-a fallback. Stock arq also makes three round trips to claim a job, one to count its tries and one to finish
-it, and a running job stays in the queue. It needs that because it keeps the record of the work. Our arq jobs
-are only wake-up calls: the lease of the slot shows when work was not done. So one script removes as many jobs
-from the queue as there is room for, begins their work in the same step, and nothing remains to be done
-with them afterwards. What is claimed while the worker is asked to stop was begun, so it is finished.
+This worker blocks on the list to which the dispatch script pushes a token for every job. It need not poll:
+the sweep replaces a token whose taker died (wakes.lua). Stock arq also makes three round trips to claim a
+job, one to count its tries and one to finish it, and a running job stays in the queue. It needs that because
+it keeps the record of the work. Our arq jobs are only wake-up calls: the lease of the slot shows when work
+was not done. So one script removes as many jobs from the queue as there is room for, begins their work in the
+same step, and nothing remains to be done with them afterwards. What is claimed while the worker is asked to
+stop was begun, so it is finished.
 
 Overrides `main`, and so needs exactly the release of arq that pyproject.toml pins.
 """
@@ -48,22 +49,23 @@ class WakeWorker(Worker):
 
     async def main(self) -> None:
         wake = f"{self.queue_name}:wake"
+        empty = False  # no token since the queue was empty
         while True:
             if not self.allow_pick_jobs:
                 await asyncio.sleep(self.poll_delay_s)
             elif self.job_counter < self.max_jobs:
-                if await self._take_up():
-                    await self._block(wake)
+                empty = not await self._token(wake) if empty else await self._take_up()
             else:  # full: wait until a job ends, not for a token
                 await asyncio.wait(
                     self.tasks.values(), timeout=self.poll_delay_s, return_when=asyncio.FIRST_COMPLETED
                 )
 
-    async def _block(self, wake: str) -> None:
+    async def _token(self, wake: str) -> bool:
+        """Waits for a token. Returns whether there was one."""
         with store_errors():
             waiting = self.pool.blpop([wake], timeout=int(self.poll_delay_s))
             assert isinstance(waiting, Awaitable)
-            await waiting
+            return await waiting is not None
 
     async def _take_up(self) -> bool:
         """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now. A claim

@@ -2,6 +2,9 @@
 
 What a dead process held is taken back by the heartbeats of the others, and what this process left undone by
 its own. Then the sweep has work.
+
+The answer says whether this process leads. One process does what all need once, and the others only report:
+the dispatch of what becomes due, the sweep, the steps of recoveries, the samples.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ _AGAIN_SECONDS: Final = 0.2  # while Redis is away: nobody is judged before all 
 
 
 class Heartbeat:
-    """`running`: returns the number of pieces of work in progress. `wake`: called when the sweep has work.
-    `known`: set once Redis knows of the process; before, it must take no work."""
+    """`running`: returns the number of pieces of work in progress. `wake`: called when the sweep has work, or
+    the process begins to lead. `known`: set once Redis knows of the process; before, it must take no work.
+    `leads`: set while the process leads."""
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Heartbeat:
         self._wake = wake
         self._left: list[str] = []
         self.known = asyncio.Event()
+        self.leads = asyncio.Event()
         self.id = environment.entropy(8).hex()
         self._fields: dict[str, str | int] = {
             "host": socket.gethostname(),
@@ -57,13 +62,18 @@ class Heartbeat:
         while True:
             left = list(self._left)
             try:
-                ended = await self._workers.beat(self.id, self._fields | {"running": self._running()}, left)
+                beat = await self._workers.beat(self.id, self._fields | {"running": self._running()}, left)
             except StoreUnavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
             self.known.set()
             del self._left[: len(left)]
-            if ended:
+            begins = beat.leads and not self.leads.is_set()
+            if beat.leads:
+                self.leads.set()
+            else:
+                self.leads.clear()
+            if beat.ended or begins:
                 self._wake()
             await asyncio.sleep(BEAT_SECONDS)
 

@@ -101,6 +101,29 @@ async def test_a_worker_that_waits_is_woken_by_the_dispatch(rig: Rig) -> None:
             assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
 
 
+async def test_an_idle_worker_asks_for_a_token_only(rig: Rig) -> None:
+    async with worker(rig, Submits(nothing)) as made:
+        made.poll_delay_s = 1
+
+        async def asked() -> int:
+            return int((await rig.redis.info("commandstats"))["cmdstat_blpop"]["calls"])
+
+        async with running(made):
+            await eventually(lambda: is_blocked(rig))
+            before = (await rig.redis.info("commandstats"))["cmdstat_fcall"]["calls"]
+            first = await asked()
+
+            async def again() -> bool:
+                return await asked() >= first + 2
+
+            await eventually(again)
+            assert (await rig.redis.info("commandstats"))["cmdstat_fcall"]["calls"] == before
+
+
+async def is_blocked(rig: Rig) -> bool:
+    return any(client["cmd"] == "blpop" for client in await rig.redis.client_list())
+
+
 async def test_a_dispatched_job_is_submitted_and_arq_keeps_nothing_of_it(rig: Rig) -> None:
     rig.upstream.verdicts.append(Accepted("task_1"))
     async with worker(rig, rig.submitter) as made, running(made):
