@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -33,16 +33,25 @@ _REMEMBERED_MS: Final = 60_000  # far longer than a claim is retried
 
 class WakeWorker(Worker):
     """An arq worker of one role. `process`: the id of its heartbeat. `terms`: how work is begun as it is
-    claimed, as claim_arq_jobs.lua takes them; empty: the work itself begins.
+    claimed, as claim_arq_jobs.lua takes them; empty: the work itself begins. `took`: called when it took
+    work.
 
     StoreUnavailable out of `main`: Redis was away for too long."""
 
     _claiming = False
 
-    def __init__(self, *args: Any, process: str, terms: bytes = b"", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        process: str,
+        terms: bytes = b"",
+        took: Callable[[], None] = lambda: None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.scripts = Scripts(self.pool)
         self._terms = terms
+        self._took = took
         self._held = keys.held_by(process)
         self._memory = f"{self.queue_name}:claim:{os.urandom(8).hex()}"
         self._claim: tuple[str, int] | None = None
@@ -88,6 +97,7 @@ class WakeWorker(Worker):
         self.job_counter += 1
         task = self.loop.create_task(self._run(record, begun), name=name)
         self.tasks[name] = task
+        self._took()
         task.add_done_callback(lambda _: self._ended(name))
 
     def _ended(self, name: str) -> None:

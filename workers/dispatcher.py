@@ -22,7 +22,7 @@ from gateway.telemetry import Outage
 
 #: The store is asked at least this often: scripts leave a token only for what is due earlier (wakes.lua).
 IDLE_SECONDS: Final = 1.0
-_TOKEN_SECONDS: Final = 5  # how long one question for a token blocks
+_TOKEN_SECONDS: Final = 8  # how long one question for a token blocks
 _AGAIN_SECONDS: Final = 0.2  # while Redis is away
 #: The shortest time between two questions to the store, however much is due.
 LEAST_SECONDS: Final = 0.005

@@ -47,7 +47,7 @@ from workers.tasks import FUNCTIONS
 from workers.upload_sweep import UploadSweeper
 
 _RETRIES: Final = 5
-_IDLE_SECONDS: Final = 5.0  # how long one question for a token blocks
+_IDLE_SECONDS: Final = 8.0  # how long one question for a token blocks
 _BLOCKED_SECONDS: Final = 10.0  # a blocking command may take longer than any other
 _SLACK_SECONDS: Final = 150  # on top of the call itself, to record its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.2
@@ -88,7 +88,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             wake,
         )
         ctx["leave"] = heartbeat.leave
-        workers += [_worker(settings, role, pool, ctx, heartbeat.id) for role in roles]
+        workers += [_worker(settings, role, pool, ctx, heartbeat) for role in roles]
         tasks = [asyncio.create_task(heartbeat.run(), name="heartbeat")]
         tasks += [
             asyncio.create_task(_keep_running(worker, heartbeat.known), name=worker.queue_name)
@@ -222,7 +222,9 @@ def _upstream(resources: Resources, account: UpstreamAccount) -> HttpUpstream:
     )
 
 
-def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:
+def _worker(
+    settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], heartbeat: Heartbeat
+) -> WakeWorker:
     slots = settings.roles()[role].slots
     call = max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
     timeout = _SLACK_SECONDS + (2 * settings.mirror_timeout_seconds if role is Role.MIRROR else call)
@@ -235,7 +237,8 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], proc
         handle_signals=False,
         max_jobs=slots,
         poll_delay=_IDLE_SECONDS,
-        process=process,
+        process=heartbeat.id,
+        took=heartbeat.took_work,
         terms=ctx.get("terms", {}).get(role, b""),
     )
 

@@ -23,10 +23,12 @@ _MOST: Final = 1000
 
 class Beat(NamedTuple):
     """The answer to a heartbeat. `ended`: how many leases ended, of what nobody works on: the sweep has
-    something to do. `leads`: whether the process does what all processes need once."""
+    something to do. `leads`: whether the process does what all processes need once. `processes`: how many
+    report, this one included."""
 
     ended: int
     leads: bool
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class RedisWorkers:
     async def _beat(self, worker: str, left: Sequence[str], *fields: str | int) -> Beat:
         args = [worker, orjson.dumps(list(left)), *fields]
         names = [keys.WORKERS, keys.SWEEP, keys.LEADER]
-        ended, leads = await self._scripts.run("heartbeat", names, args)
-        return Beat(ended, bool(leads))
+        ended, leads, processes = await self._scripts.run("heartbeat", names, args)
+        return Beat(ended, bool(leads), processes)
 
     async def all(self) -> list[WorkerProcess]:
         """The processes with a heartbeat in the last minute, newest heartbeat first."""

@@ -35,6 +35,7 @@ from tests.gateway.store.conftest import fill, new_job
 from tests.workers.conftest import Rig, end, eventually
 from workers import runner
 from workers.arq_worker import WakeWorker
+from workers.heartbeat import Heartbeat
 
 Work = Callable[[Ticket], Awaitable[None]]
 
@@ -61,7 +62,8 @@ async def worker(
     try:
         ctx = {"submitter": submitter, "leave": [] if left is None else left}
         ctx["leave"] = ctx["leave"].append
-        yield runner._worker(settings, Role.SUBMIT, pool, ctx, "tester")
+        heartbeat = Heartbeat(rig.resources.workers, [Role.SUBMIT], rig.resources.environment, lambda: 0)
+        yield runner._worker(settings, Role.SUBMIT, pool, ctx, heartbeat)
     finally:
         await pool.disconnect()
 
@@ -430,9 +432,9 @@ async def test_what_a_process_took_is_known(rig: Rig) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.SUBMIT, job.id)
     async with worker(rig, Submits(nothing)) as made:
-        names = [made.queue_name, "memory", keys.held_by("tester")]
+        names = [made.queue_name, "memory", made._held]
         await made.scripts.run("claim_arq_jobs", names, ["first", 5, 60_000, ""])
-    assert await rig.redis.smembers(keys.held_by("tester")) == {ticket.arq_name}  # type: ignore[misc]
+    assert await rig.redis.smembers(made._held) == {ticket.arq_name}  # type: ignore[misc]
 
 
 async def test_work_that_was_left_undone_because_redis_was_away_is_told(rig: Rig) -> None:

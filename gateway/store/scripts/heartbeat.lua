@@ -12,7 +12,7 @@
 -- One process leads: it does what all need once (workers/heartbeat.py). It stays the leader as long as it reports, and
 -- LEAD_MS after its last heartbeat the next process that reports becomes it.
 --
--- Returns {how many leases ended, 1 | 0: whether the process leads}
+-- Returns {how many leases ended, 1 | 0: whether the process leads, how many processes there are}
 local workers, sweep, leader = KEYS[1], KEYS[2], KEYS[3]
 local id, left, fields = ARGV[1], cjson.decode(ARGV[2]), { unpack(ARGV, 3) }
 local DEAD_MS, STEADY_MS, GAP_MS, GONE_MS, LEAD_MS = 3000, 2000, 2000, 60000, 1500
@@ -60,8 +60,9 @@ local function forget_ended(held, role, names, tickets)
 end
 
 local function forget_all_ended(held)
-  local by_role = {}
-  for _, name in ipairs(redis.call('SMEMBERS', held)) do
+  local names, by_role = redis.call('SMEMBERS', held), {}
+  if #names > 0 then redis.call('PEXPIRE', held, GONE_MS) end
+  for _, name in ipairs(names) do
     local role, ticket = parts_of(name)
     if role then
       local found = by_role[role] or { names = {}, tickets = {} }
@@ -89,16 +90,14 @@ local ended, leads = end_leases(left), 0
 if #fields > 0 then
   local key = P .. 'worker:' .. id
   local last = tonumber(redis.call('ZSCORE', workers, id) or '0')
-  local steady = now - last < GAP_MS and redis.call('HGET', key, 'steady_since') or now
+  if now - last >= GAP_MS then redis.call('HSET', key, 'steady_since', now) end
   redis.call('ZADD', workers, now, id)
-  redis.call('HSET', key, 'steady_since', steady, unpack(fields))
+  redis.call('HSET', key, unpack(fields))
   forget_all_ended(held_by(id))
-  redis.call('PEXPIRE', held_by(id), GONE_MS)
   leads = lead()
-  if now - steady >= STEADY_MS then
-    for _, dead in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now - DEAD_MS)) do
-      ended = ended + take_back(dead)
-    end
+  local dead = redis.call('ZRANGEBYSCORE', workers, '-inf', now - DEAD_MS)
+  if #dead > 0 and now - (tonumber(redis.call('HGET', key, 'steady_since')) or now) >= STEADY_MS then
+    for _, one in ipairs(dead) do ended = ended + take_back(one) end
   end
 else
   ended = ended + take_back(id)
@@ -111,4 +110,4 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now - GONE_MS
   redis.call('DEL', P .. 'worker:' .. gone, held_by(gone))
 end
 if ended > 0 then redis.call('DEL', sweep) end -- at once, although there may just have been one
-return { ended, leads }
+return { ended, leads, redis.call('ZCARD', workers) }
