@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.store import function_loader, keys
+from gateway.store import function_loader, record_format
 from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
@@ -129,7 +129,7 @@ async def _faults_at(url: str) -> tuple[str | None, list[str]]:
     try:
         redis = Redis(connection_pool=pool)
         found = await faults(redis)
-        await _touch(redis)
+        await record_format.refuse_newer(redis)  # in a cluster, only the node that has our keys answers
         try:
             with store_errors():
                 return await function_loader.fault(redis), found
@@ -143,12 +143,6 @@ async def _faults_at(url: str) -> tuple[str | None, list[str]]:
         raise
     finally:
         await pool.disconnect()
-
-
-async def _touch(redis: Redis) -> None:
-    """Reads one of our keys: in a cluster, only the node that has them answers."""
-    with store_errors():
-        await redis.exists(keys.LIBRARIES)
 
 
 def _refusal(error: BaseException) -> str | None:
