@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
+from arq.connections import ArqRedis
 from arq.worker import Worker
 
 from gateway.dispatch import deserialize
@@ -29,6 +30,14 @@ from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
 
 _REMEMBERED_MS: Final = 60_000  # far longer than a claim is retried
+
+
+async def token(redis: ArqRedis, wake: str, seconds: float) -> bool:
+    """Waits for a token on this list. Returns whether there was one."""
+    with store_errors():
+        waiting = redis.blpop([wake], timeout=int(seconds))
+        assert isinstance(waiting, Awaitable)
+        return await waiting is not None
 
 
 class WakeWorker(Worker):
@@ -63,18 +72,13 @@ class WakeWorker(Worker):
             if not self.allow_pick_jobs:
                 await asyncio.sleep(self.poll_delay_s)
             elif self.job_counter < self.max_jobs:
-                empty = not await self._token(wake) if empty else await self._take_up()
+                empty = (
+                    not await token(self.pool, wake, self.poll_delay_s) if empty else await self._take_up()
+                )
             else:  # full: wait until a job ends, not for a token
                 await asyncio.wait(
                     self.tasks.values(), timeout=self.poll_delay_s, return_when=asyncio.FIRST_COMPLETED
                 )
-
-    async def _token(self, wake: str) -> bool:
-        """Waits for a token. Returns whether there was one."""
-        with store_errors():
-            waiting = self.pool.blpop([wake], timeout=int(self.poll_delay_s))
-            assert isinstance(waiting, Awaitable)
-            return await waiting is not None
 
     async def _take_up(self) -> bool:
         """Starts waiting jobs, as many as there is room for. Returns whether the queue is empty now. A claim

@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from arq.connections import ArqRedis
-
 from gateway.errors import StoreUnavailable
-from gateway.store import keys
-from gateway.store.client import store_errors
 from gateway.store.lanes import Lanes
 from gateway.telemetry import Outage
 
 #: The store is asked at least this often: scripts leave a token only for what is due earlier (wakes.lua).
 IDLE_SECONDS: Final = 1.0
-_TOKEN_SECONDS: Final = 8  # how long one question for a token blocks
 _AGAIN_SECONDS: Final = 0.2  # while Redis is away
 #: The shortest time between two questions to the store, however much is due.
 LEAST_SECONDS: Final = 0.005
@@ -54,16 +49,14 @@ class Dispatcher:
             again = leads.is_set() or seconds < IDLE_SECONDS
             await self._wait(seconds - LEAST_SECONDS if again else None)
 
-    async def listen(self, redis: ArqRedis, leads: asyncio.Event) -> None:
-        """Runs for ever: takes the tokens while this process leads. `redis`: may block."""
+    async def listen(self, token: Callable[[], Awaitable[bool]], leads: asyncio.Event) -> None:
+        """Runs for ever: takes the tokens while this process leads. `token`: waits a while for one, and
+        returns whether there was one."""
         while True:
             await leads.wait()
             try:
-                with store_errors():
-                    waiting = redis.blpop([keys.DISPATCH_WAKE], timeout=_TOKEN_SECONDS)
-                    assert isinstance(waiting, Awaitable)
-                    if await waiting:
-                        self.soon()
+                if await token():
+                    self.soon()
             except StoreUnavailable:  # `run` logs it
                 await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -24,12 +24,13 @@ from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.settings.accounts import UpstreamAccount
+from gateway.store import keys
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.located import locator_of
 from gateway.telemetry import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
-from workers.arq_worker import WakeWorker
+from workers.arq_worker import WakeWorker, token
 from workers.confirm import Confirmer
 from workers.copy_retention import CopyRetention
 from workers.deliver import DeliveryWorker
@@ -117,7 +118,10 @@ def _led(
     r = resources
     return [
         asyncio.create_task(dispatcher.run(leads), name="dispatch"),
-        asyncio.create_task(dispatcher.listen(redis, leads), name="dispatch tokens"),
+        asyncio.create_task(
+            dispatcher.listen(lambda: token(redis, keys.DISPATCH_WAKE, _IDLE_SECONDS), leads),
+            name="dispatch tokens",
+        ),
         asyncio.create_task(sweeper.run(leads), name="sweep"),
         asyncio.create_task(Recoverer(r.recoveries).run(leads), name="recoveries"),
         asyncio.create_task(Sampler(r.samples).run(leads), name="samples"),

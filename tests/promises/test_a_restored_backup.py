@@ -118,7 +118,7 @@ def test_jobs_that_were_paid_for_after_the_backup_are_not_paid_for_again(service
     assert {job for job in jobs if status_of(service, job) == "gone"}.isdisjoint(service.charges())
     with redis.Redis.from_url(service.url, decode_responses=True) as client:
         tally = client.hgetall("{gw}:tally")
-    assert int(tally["rollback_seen|ahead"]) > 0  # type: ignore[index]
+    assert int(tally["rollback_seen|ahead"]) > 0
 
 
 def test_a_backup_is_a_store_that_starts_although_its_files_were_rewritten_meanwhile(
@@ -138,12 +138,12 @@ def test_a_backup_is_a_store_that_starts_although_its_files_were_rewritten_meanw
         writing = threading.Thread(target=write)
         writing.start()
         try:
-            eventually(lambda: int(client.get("newest") or 0) > 100)  # type: ignore[arg-type]
-            before = int(client.get("newest"))  # type: ignore[arg-type]
+            eventually(lambda: int(client.get("newest") or 0) > 100)
+            before = int(client.get("newest"))
             client.bgrewriteaof()
             made = back_up(data(service), tmp_path / "backup")
             assert made.returncode == 0, made.stderr
-            after = int(client.get("newest"))  # type: ignore[arg-type]
+            after = int(client.get("newest"))
         finally:
             stopped.set()
             writing.join()
@@ -152,7 +152,7 @@ def test_a_backup_is_a_store_that_starts_although_its_files_were_rewritten_meanw
     shutil.copytree(tmp_path / "backup", data(service))
     service.start_valkey()
     with redis.Redis.from_url(service.url) as client:
-        found = int(client.get("newest"))  # type: ignore[arg-type]
+        found = int(client.get("newest"))
         assert before <= found <= after + 1
         assert client.exists(*(f"key{number}" for number in range(1, found))) == found - 1
 

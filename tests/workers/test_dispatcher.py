@@ -11,7 +11,7 @@ import pytest
 from arq.connections import ArqRedis
 from structlog.testing import capture_logs
 
-from gateway.dispatch import Role
+from gateway.dispatch import Role, queue_name
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
 from gateway.store.client import connection_pool
@@ -19,6 +19,7 @@ from gateway.store.lanes import Dispatched, Lanes
 from tests.gateway.store.conftest import rung
 from tests.workers.conftest import Rig, end, eventually, leading
 from workers import dispatcher
+from workers.arq_worker import token
 from workers.dispatcher import Dispatcher
 
 _LONG = 60.0  # in place of a second: longer than any test waits
@@ -46,6 +47,7 @@ async def postpone(rig: Rig, in_ms: int) -> str:
     """A new job whose poll is due then, as a worker writes it down; its id."""
     job = await rig.submitted(tenant=f"tenant{next(rig.tasks)}")
     await rig.callback(job, job.task_id)
+    await rig.redis.delete(queue_name(Role.CONFIRM))  # a worker took it
     await rig.resources.jobs.postpone(await rig.ticket(Role.CONFIRM, job.id), in_ms, {})
     return job.id
 
@@ -53,7 +55,9 @@ async def postpone(rig: Rig, in_ms: int) -> str:
 @contextlib.asynccontextmanager
 async def listening(rig: Rig, dispatcher: Dispatcher) -> AsyncIterator[None]:
     pool = connection_pool(rig.submitter.settings.redis_url, timeout_seconds=10, retries=1, connections=2)
-    task = asyncio.create_task(dispatcher.listen(ArqRedis(pool), leading()))
+    redis = ArqRedis(pool)
+    take = dispatcher.listen(lambda: token(redis, keys.DISPATCH_WAKE, 8), leading())
+    task = asyncio.create_task(take)
     try:
         yield
     finally:
