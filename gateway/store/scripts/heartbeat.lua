@@ -90,7 +90,10 @@ local ended, leads = end_leases(left), 0
 if #fields > 0 then
   local key = P .. 'worker:' .. id
   local last = tonumber(redis.call('ZSCORE', workers, id) or '0')
-  if now - last >= GAP_MS then redis.call('HSET', key, 'steady_since', now) end
+  if now - last >= GAP_MS then
+    fields[#fields + 1] = 'steady_since'
+    fields[#fields + 1] = now
+  end
   redis.call('ZADD', workers, now, id)
   redis.call('HSET', key, unpack(fields))
   forget_all_ended(held_by(id))
