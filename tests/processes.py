@@ -38,7 +38,9 @@ Process = subprocess.Popen[bytes] | Hatchling
 
 
 class Machine:
-    """A folder, a durable Valkey, and processes by name: `start`, `kill`, `stop`, `start` again."""
+    """A folder, a durable Valkey, and processes by name: `start`, `kill`, `stop`, `start` again.
+
+    `code`: a folder with the code of another version, which the processes run that are started next."""
 
     def __init__(self, folder: Path, valkey: ManagedProcess, url: str) -> None:
         self.folder, self.valkey, self.url = folder, valkey, url
@@ -62,6 +64,7 @@ class Machine:
             "GATEWAY_TENANT_QUEUE_MAX": "10000000",
             "GATEWAY_TENANT_BYTES_MAX": "10000000000",
         }
+        self.code: Path | None = None
         self.nursery: Nursery | None = None
         self.processes: dict[str, Process] = {}
         self.key = ""
@@ -90,12 +93,12 @@ class Machine:
         environment = {**self.environment, **(more or {})}
         path = self.folder / f"{name}.log"
         child: Process
-        if self.nursery is not None and module[0] in MODULES:
+        if self.nursery is not None and self.code is None and module[0] in MODULES:
             child = self.nursery.spawn(module, environment, path)
         else:
             with path.open("ab") as log:
                 command = [sys.executable, "-m", *module]
-                child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+                child = subprocess.Popen(command, env=environment, cwd=self.code, stdout=log, stderr=log)
         self.processes[name] = child
         if probe:
             wait_for(probe, child)

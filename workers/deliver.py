@@ -31,7 +31,6 @@ from workers.store_retry import persist
 KEPT_ATTEMPTS: Final = 20
 LOG_LIMIT_BYTES: Final = 32_768
 _SECRET_RETRY_SECONDS: Final = 60.0  # the key of a secret is missing: our fault, not the subscriber's
-_WAKE_WITHIN_MS: Final = 1_000
 _NOT_SENT: Final = (DeliveryOutcome.SECRET_MISSING, DeliveryOutcome.HEADERS_UNREADABLE)
 
 
@@ -44,10 +43,6 @@ class Decision:
     gave_up: str | None = None
 
 
-def do_nothing() -> None:
-    """The default of `wake`: does nothing."""
-
-
 async def no_networks(_: str) -> tuple[Network, ...]:
     """The default of `networks`: no tenant has networks of its own."""
     return ()
@@ -55,8 +50,7 @@ async def no_networks(_: str) -> tuple[Network, ...]:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWorker:
-    """`wake`: called when a retry is due within a second. `networks`: the additional networks that a tenant's
-    webhooks may go to."""
+    """`networks`: the additional networks that a tenant's webhooks may go to."""
 
     deliveries: DeliveryStore
     endpoints: EndpointStore
@@ -64,7 +58,6 @@ class DeliveryWorker:
     keyring: Keyring
     environment: Environment
     settings: Settings
-    wake: Callable[[], None] = do_nothing
     tracer: Tracer = NO_TRACER
     networks: Callable[[str], Awaitable[tuple[Network, ...]]] = no_networks
 
@@ -202,7 +195,7 @@ class DeliveryWorker:
     ) -> TransitionResult:
         """If the lease was lost and another worker has the ticket, nothing is recorded: `stale`."""
         retry_in_ms = None if decision.delay is None else int(decision.delay * 1000)
-        result = await persist(
+        return await persist(
             lambda: self.deliveries.finish(
                 ticket,
                 delivery,
@@ -213,9 +206,6 @@ class DeliveryWorker:
             ),
             self.environment,
         )
-        if retry_in_ms is not None and retry_in_ms <= _WAKE_WITHIN_MS:
-            self.wake()
-        return result
 
     def _secrets(self, delivery: Delivery, endpoint: Endpoint | None) -> list[str]:
         if endpoint is not None:

@@ -1,12 +1,12 @@
 """Proves that callbacks can reach us: regularly calls our own callback route by its public URL.
 
-Without this proof, a missing callback would mean nothing: perhaps it could not have arrived.
+Without this proof, a missing callback would mean nothing: perhaps it could not have arrived. Processes take
+turns, and one whose probe does not arrive leaves it to the next: perhaps only it cannot reach us.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from gateway.telemetry.logs import Outage
 from gateway.upstream.base import Upstream
 
 _PROBES_A_GAP: Final = 3
+_AGAIN_SECONDS: Final = 0.2  # while Redis is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,24 @@ class Prober:
     async def run(self) -> None:
         """Runs for ever. The gateway records each probe that arrives; this only logs when one does not."""
         outage = Outage("callback_path_shut", "callback_path_open", url=self.public_url)
+        every = self.gap_seconds / _PROBES_A_GAP
         while True:
-            if await self.probe():
+            wait = await self._until_turn(every)
+            if wait:
+                await asyncio.sleep(wait)
+            elif await self.probe():
                 outage.recovered()
             else:
                 outage.failed("our own callback route does not answer by the public URL")
-            await asyncio.sleep(self.gap_seconds / _PROBES_A_GAP)
+                await asyncio.sleep(every)
+
+    async def _until_turn(self, every: float) -> float:
+        """Seconds until this process may probe. 0: now, and no other process begins for a moment."""
+        try:
+            return await self.jobs.begin_callback_probe(every)
+        except StoreUnavailable:  # other tasks log it
+            return _AGAIN_SECONDS
 
     async def probe(self) -> bool:
-        with contextlib.suppress(StoreUnavailable):  # other tasks log it, and the next probe notes it
-            await self.jobs.note_callback_probe()
         token = tokens.make_probe(self.keyring, int(self.environment.clock() // 60))
         return await self.upstream.probe(f"{self.public_url}/callbacks/probe/{token}")

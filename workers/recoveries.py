@@ -1,7 +1,7 @@
 """Advances the running recoveries, step by step.
 
-Any number of processes may do this: each step is one script, which records its progress and never queues more
-than the subscriber can soon receive.
+The process that leads does this. Any number may: each step is one script, which records its progress and
+never queues more than the subscriber can soon receive.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ STEP_SECONDS: Final = 0.1
 class Recoverer:
     store: RedisRecoveries
 
-    async def run(self) -> None:
-        """Runs for ever. A Redis failure ends one pass, not the loop."""
+    async def run(self, leads: asyncio.Event) -> None:
+        """Runs for ever, and works while `leads` is set. A Redis failure ends one pass, not the loop."""
         outage = Outage("recoveries_cut_short", "recoveries_back")
         while True:
+            await leads.wait()
             names: list[str] = []
             try:
                 names = await self.store.running()

@@ -24,12 +24,13 @@ from gateway.media.opening import tend
 from gateway.resources import Resources, open_resources
 from gateway.settings import Settings
 from gateway.settings.accounts import UpstreamAccount
+from gateway.store import keys
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.located import locator_of
 from gateway.telemetry.logs import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
-from workers.arq_worker import WakeWorker
+from workers.arq_worker import WakeWorker, token
 from workers.confirm import Confirmer
 from workers.copy_retention import CopyRetention
 from workers.deliver import DeliveryWorker
@@ -47,7 +48,7 @@ from workers.tasks import FUNCTIONS
 from workers.upload_sweep import UploadSweeper
 
 _RETRIES: Final = 5
-_IDLE_SECONDS: Final = 2.0  # between polls of the queue when no token arrives
+_IDLE_SECONDS: Final = 8.0  # how long one question for a token blocks
 _BLOCKED_SECONDS: Final = 10.0  # a blocking command may take longer than any other
 _SLACK_SECONDS: Final = 150  # on top of the call itself, to record its outcome while Redis is away
 _PAUSE_SECONDS: Final = 0.2
@@ -74,21 +75,28 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
         )
         r = resources
         sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, settings)
+        dispatcher = Dispatcher(r.lanes)
+
+        def wake() -> None:
+            sweeper.woken.set()
+            dispatcher.soon()
+
         workers: list[WakeWorker] = []
         heartbeat = Heartbeat(
             r.workers,
             roles,
             r.environment,
             lambda: sum(worker.job_counter for worker in workers),
-            sweeper.woken.set,
+            wake,
         )
         ctx["leave"] = heartbeat.leave
-        workers += [_worker(settings, role, pool, ctx, heartbeat.id) for role in roles]
+        workers += [_worker(settings, role, pool, ctx, heartbeat) for role in roles]
         tasks = [asyncio.create_task(heartbeat.run(), name="heartbeat")]
         tasks += [
             asyncio.create_task(_keep_running(worker, heartbeat.known), name=worker.queue_name)
             for worker in workers
         ]
+        tasks += _led(resources, sweeper, dispatcher, ArqRedis(pool), heartbeat.leads)
         tasks += _background(resources, ctx, sweeper)
         structlog.get_logger().info("workers_ready", roles=[role.value for role in roles], pid=os.getpid())
         try:
@@ -103,19 +111,34 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             await pool.disconnect()
 
 
+def _led(
+    resources: Resources, sweeper: Sweeper, dispatcher: Dispatcher, redis: ArqRedis, leads: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """What the process that leads does for all, once a second or so. It needs nothing but Redis, so that any
+    process can lead. If two do for a moment, nothing is done twice. `redis`: may block."""
+    r = resources
+    return [
+        asyncio.create_task(dispatcher.run(leads), name="dispatch"),
+        asyncio.create_task(
+            dispatcher.listen(lambda: token(redis, keys.DISPATCH_WAKE, _IDLE_SECONDS), leads),
+            name="dispatch tokens",
+        ),
+        asyncio.create_task(sweeper.run(leads), name="sweep"),
+        asyncio.create_task(Recoverer(r.recoveries).run(leads), name="recoveries"),
+        asyncio.create_task(Sampler(r.samples).run(leads), name="samples"),
+    ]
+
+
 def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> list[asyncio.Task[None]]:
-    """The tasks of every worker process besides its roles. Any number of processes may run them."""
+    """The other tasks of every worker process besides its roles. They take turns, so that each is done even
+    if some processes cannot reach the files or our public address."""
     r = resources
     tasks = [
-        asyncio.create_task(ctx["dispatcher"].run(), name="dispatch"),
-        asyncio.create_task(sweeper.run(), name="sweep"),
         asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
         asyncio.create_task(
             tend(r.media, r.settings.media_location(), r.environment.clock), name="media store"
         ),
-        asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
-        asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
         asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
         asyncio.create_task(
             CopyRetention(r.jobs, r.assets, r.media, r.environment).run(), name="copy retention"
@@ -165,12 +188,10 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             for account in settings.accounts()
         }
         r = resources
-        dispatcher = Dispatcher(r.lanes)
         yield {
             "terms": r.jobs.terms() | r.deliveries.terms(),
             "jobs": r.jobs,
             "upstream": upstreams[ACCOUNT],
-            "dispatcher": dispatcher,
             "submitter": Submitter(
                 r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
@@ -183,7 +204,6 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 r.keyring,
                 r.environment,
                 settings,
-                wake=dispatcher.soon,
                 tracer=r.tracer,
                 networks=r.tenants.networks,
             ),
@@ -207,7 +227,9 @@ def _upstream(resources: Resources, account: UpstreamAccount) -> HttpUpstream:
     )
 
 
-def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], process: str) -> WakeWorker:
+def _worker(
+    settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], heartbeat: Heartbeat
+) -> WakeWorker:
     slots = settings.roles()[role].slots
     call = max(settings.upstream_timeout_seconds, settings.delivery_timeout_seconds) * 2
     timeout = _SLACK_SECONDS + (2 * settings.mirror_timeout_seconds if role is Role.MIRROR else call)
@@ -220,7 +242,8 @@ def _worker(settings: Settings, role: Role, pool: Any, ctx: dict[str, Any], proc
         handle_signals=False,
         max_jobs=slots,
         poll_delay=_IDLE_SECONDS,
-        process=process,
+        process=heartbeat.id,
+        took=heartbeat.took_work,
         terms=ctx.get("terms", {}).get(role, b""),
     )
 

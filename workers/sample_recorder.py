@@ -1,4 +1,4 @@
-"""Records samples of the service's state. Any number of processes may do this: each sample is kept once."""
+"""Records samples of the service's state, in the process that leads. If several do it, each is kept once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from gateway.store.samples import SAMPLE_MS, RedisSamples
 class Sampler:
     samples: RedisSamples
 
-    async def run(self) -> None:
-        """Runs for ever. While Redis is away there is a gap; other tasks log that."""
+    async def run(self, leads: asyncio.Event) -> None:
+        """Runs for ever, and works while `leads` is set. While Redis is away there is a gap; other tasks log
+        that."""
         while True:
+            await leads.wait()
             with contextlib.suppress(StoreUnavailable):
                 await self.samples.sample()
             await asyncio.sleep(SAMPLE_MS / 1000)

@@ -1,4 +1,5 @@
-"""Every second, or when woken: dispatches due work, and repairs what crashed or silent processes left behind.
+"""Every second in the process that leads, and in any when woken: dispatches due work, and repairs what
+crashed or silent processes left behind.
 
 Any number of sweepers may run: each step compares before it writes, so doing it twice changes nothing.
 """
@@ -61,20 +62,21 @@ class Sweeper:
     settings: Settings
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self) -> None:
-        """Runs for ever. A Redis failure ends one pass, not the sweeper."""
+    async def run(self, leads: asyncio.Event) -> None:
+        """Runs for ever. `leads`: set while this process leads. A Redis failure ends one pass, not the
+        sweeper."""
         outage = Outage("sweep_cut_short", "sweep_back")
         while True:
             self.woken.clear()
-            seconds = TICK_SECONDS
+            again: float | None = _AGAIN_SECONDS
             try:
                 await self.sweep()
                 outage.recovered()
+                again = TICK_SECONDS if leads.is_set() else None
             except StoreUnavailable as error:
                 outage.failed(str(error))
-                seconds = _AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(again):
                     await self.woken.wait()
 
     async def run_blobs(self) -> None:

@@ -252,8 +252,9 @@ class JobStore(Protocol):
     async def note_callback_path(self) -> None:
         """Records that a probe arrived by the callback route."""
 
-    async def note_callback_probe(self) -> None:
-        """Records that a probe is sent, if it is the first."""
+    async def begin_callback_probe(self, every_seconds: float) -> float:
+        """Seconds until the caller may ask again whether to probe the callback route; 0: it probes now. A
+        probe is due so long after the last proof that callbacks reach us."""
 
     async def note_unknown_status(self, job: Job, word: str, error: str) -> bool:
         """Records that the upstream reported this status of the job's task, which nobody knows, and what it

@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings.types import Demand
-from gateway.store import function_loader, keys
+from gateway.store import function_loader, record_format
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.refusals import explained, refusal
 
@@ -180,7 +180,7 @@ async def _faults_at(url: str, demand: Demand) -> tuple[str | None, list[_Fault]
     try:
         redis = Redis(connection_pool=pool)
         found = await _faults(redis, demand)
-        await _touch(redis)
+        await record_format.refuse_newer(redis)  # in a cluster, only the node that has our keys answers
         try:
             with store_errors():
                 return await function_loader.fault(redis), found
@@ -194,9 +194,3 @@ async def _faults_at(url: str, demand: Demand) -> tuple[str | None, list[_Fault]
         raise
     finally:
         await pool.disconnect()
-
-
-async def _touch(redis: Redis) -> None:
-    """Reads one of our keys: in a cluster, only the node that has them answers."""
-    with store_errors():
-        await redis.exists(keys.LIBRARIES)

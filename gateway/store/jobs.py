@@ -223,8 +223,9 @@ class RedisJobStore(Admissions):
     async def note_callback_path(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])
 
-    async def note_callback_probe(self) -> None:
-        await self._scripts.run("note_callback_probe", [keys.CALLBACK_PATH], [])
+    async def begin_callback_probe(self, every_seconds: float) -> float:
+        args = [int(every_seconds * 1000)]
+        return int(await self._scripts.run("begin_callback_probe", [keys.CALLBACK_PATH], args)) / 1000
 
     async def witness(self) -> Witness:
         with store_errors():

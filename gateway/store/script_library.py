@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 _FOLDER: Final = resources.files("gateway.store") / "scripts"
 #: In the order of their dependencies: a part may use those before it.
 PARTS: Final = (
-    *("call", "record", "counters", "log", "role_facts", "ranks", "account_slots", "lane_tenants", "lanes"),
-    *("lane_pauses", "account_health", "queue_position", "turns", "dispatching", "circuit_breaker", "quotas"),
-    *("primary", "records", "tasks", "assets", "uploads", "transitions", "effects"),
+    *("call", "record", "counters", "log", "role_facts", "ranks", "account_slots", "lane_tenants", "wakes"),
+    *("lanes", "lane_pauses", "account_health", "queue_position", "turns", "dispatching", "circuit_breaker"),
+    *("quotas", "primary", "records", "tasks", "assets", "uploads", "transitions", "effects"),
 )
 STEM: Final = "vidu_gateway_"
 #: What every part and verb may use besides the parts: the prefix of our keys.

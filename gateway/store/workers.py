@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from redis.asyncio import Redis
@@ -19,6 +19,16 @@ SILENT_MS: Final = 10_000
 #: A process without a heartbeat for this long is forgotten, as in scripts/heartbeat.lua.
 GONE_MS: Final = 60_000
 _MOST: Final = 1000
+
+
+class Beat(NamedTuple):
+    """The answer to a heartbeat. `ended`: how many leases ended, of what nobody works on: the sweep has
+    something to do. `leads`: whether the process does what all processes need once. `processes`: how many
+    report, this one included."""
+
+    ended: int
+    leads: bool
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +55,20 @@ class RedisWorkers:
         self._redis = redis
         self._scripts = scripts
 
-    async def beat(self, worker: str, fields: Mapping[str, str | int], left: Sequence[str] = ()) -> int:
-        """Records that the process is alive. `left`: names of arq jobs that it took and left undone. Returns
-        how many leases ended, of those and of the dead: the sweep has something to do."""
+    async def beat(self, worker: str, fields: Mapping[str, str | int], left: Sequence[str] = ()) -> Beat:
+        """Records that the process is alive. `left`: names of arq jobs that it took and left undone."""
         flat = [part for field in fields.items() for part in field]
         return await self._beat(worker, left, *flat)
 
-    async def leave(self, worker: str) -> int:
-        """Records that the process ends. The leases of what it held end."""
+    async def leave(self, worker: str) -> Beat:
+        """Records that the process ends. The leases of what it held end, and it leads no more."""
         return await self._beat(worker, ())
 
-    async def _beat(self, worker: str, left: Sequence[str], *fields: str | int) -> int:
+    async def _beat(self, worker: str, left: Sequence[str], *fields: str | int) -> Beat:
         args = [worker, orjson.dumps(list(left)), *fields]
-        return int(await self._scripts.run("heartbeat", [keys.WORKERS, keys.SWEEP], args))
+        names = [keys.WORKERS, keys.SWEEP, keys.LEADER]
+        ended, leads, processes = await self._scripts.run("heartbeat", names, args)
+        return Beat(ended, bool(leads), processes)
 
     async def all(self) -> list[WorkerProcess]:
         """The processes with a heartbeat in the last minute, newest heartbeat first."""

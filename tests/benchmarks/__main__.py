@@ -18,6 +18,7 @@ from tests.benchmarks import (
     content,
     copies,
     fanout,
+    idle_workers,
     inline_files,
     intake,
     large_posts,
@@ -47,6 +48,7 @@ PARTS: dict[str, Part] = {
     "recovery_seconds": lambda: found_in(recovery_seconds.measure()),
     "depth": million.depth,
     "copies": copies.measure,
+    "idle": idle_workers.measure,
 }
 #: Only when they are named.
 MORE: dict[str, Part] = {
@@ -90,6 +92,7 @@ TARGETS = {
     "fairness_position_of_last": Target("<=", 40),
     "up_ready_seconds": Target("<", 3),
     "mirror_ratio": Target(">=", 0.5),
+    "idle_store_percent_at_100_workers": Target("<", 3),
 }
 RESULT = Path(".bench/latest.json")
 

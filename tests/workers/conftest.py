@@ -65,6 +65,13 @@ async def end(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+def leading() -> asyncio.Event:
+    """As of the process that leads."""
+    leads = asyncio.Event()
+    leads.set()
+    return leads
+
+
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Waits for what other tasks bring about; fails after a minute."""
     async with asyncio.timeout(60):

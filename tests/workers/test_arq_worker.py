@@ -35,6 +35,7 @@ from tests.gateway.store.conftest import fill, new_job
 from tests.workers.conftest import Rig, end, eventually
 from workers import runner
 from workers.arq_worker import WakeWorker
+from workers.heartbeat import Heartbeat
 
 Work = Callable[[Ticket], Awaitable[None]]
 
@@ -61,7 +62,8 @@ async def worker(
     try:
         ctx = {"submitter": submitter, "leave": [] if left is None else left}
         ctx["leave"] = ctx["leave"].append
-        yield runner._worker(settings, Role.SUBMIT, pool, ctx, "tester")
+        heartbeat = Heartbeat(rig.resources.workers, [Role.SUBMIT], rig.resources.environment, lambda: 0)
+        yield runner._worker(settings, Role.SUBMIT, pool, ctx, heartbeat)
     finally:
         await pool.disconnect()
 
@@ -99,6 +101,29 @@ async def test_a_worker_that_waits_is_woken_by_the_dispatch(rig: Rig) -> None:
             await asyncio.sleep(0.05)
             job = await rig.accept()
             assert (await asyncio.wait_for(submits.begun.get(), 10)).name == job.id
+
+
+async def test_an_idle_worker_asks_for_a_token_only(rig: Rig) -> None:
+    async with worker(rig, Submits(nothing)) as made:
+        made.poll_delay_s = 1
+
+        async def asked() -> int:
+            return int((await rig.redis.info("commandstats"))["cmdstat_blpop"]["calls"])
+
+        async with running(made):
+            await eventually(lambda: is_blocked(rig))
+            before = (await rig.redis.info("commandstats"))["cmdstat_fcall"]["calls"]
+            first = await asked()
+
+            async def again() -> bool:
+                return await asked() >= first + 2
+
+            await eventually(again)
+            assert (await rig.redis.info("commandstats"))["cmdstat_fcall"]["calls"] == before
+
+
+async def is_blocked(rig: Rig) -> bool:
+    return any(client["cmd"] == "blpop" for client in await rig.redis.client_list())
 
 
 async def test_a_dispatched_job_is_submitted_and_arq_keeps_nothing_of_it(rig: Rig) -> None:
@@ -407,9 +432,9 @@ async def test_what_a_process_took_is_known(rig: Rig) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.SUBMIT, job.id)
     async with worker(rig, Submits(nothing)) as made:
-        names = [made.queue_name, "memory", keys.held_by("tester")]
+        names = [made.queue_name, "memory", made._held]
         await made.scripts.run("claim_arq_jobs", names, ["first", 5, 60_000, ""])
-    assert await rig.redis.smembers(keys.held_by("tester")) == {ticket.arq_name}  # type: ignore[misc]
+    assert await rig.redis.smembers(made._held) == {ticket.arq_name}  # type: ignore[misc]
 
 
 async def test_work_that_was_left_undone_because_redis_was_away_is_logged(rig: Rig) -> None:

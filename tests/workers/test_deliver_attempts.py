@@ -249,17 +249,3 @@ async def test_a_worker_that_lost_its_lease_in_mid_attempt_records_nothing(rig: 
     assert (after.state, after.attempts, after.log) == (DeliveryState.PENDING, 0, [])
     assert "delivery_attempts|succeeded" not in await rig.tally()
     assert await slots_held(rig) == 1
-
-
-@pytest.mark.parametrize(("seconds", "woken"), [(0.8, 1), (5.0, 0)])
-async def test_the_dispatcher_is_woken_for_a_retry_within_a_second(
-    rig: Rig, seconds: float, woken: int
-) -> None:
-    calls: list[None] = []
-    settings = rig.delivery_worker.settings.model_copy(update={"delivery_schedule_seconds": [seconds]})
-    delivery_worker = replace(rig.delivery_worker, settings=settings, wake=lambda: calls.append(None))
-    async with subscriber(reply(500)) as served:
-        await replace(rig, delivery_worker=delivery_worker).deliver(
-            await only(rig, await rig.completed(callback_url=served.url))
-        )
-    assert len(calls) == woken

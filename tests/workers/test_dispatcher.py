@@ -1,4 +1,4 @@
-"""What is due is handed out when it is due, by whichever process, and an idle one hardly asks."""
+"""What is due is handed out when it is due, whoever scheduled it, and only the process that leads asks."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from arq.connections import ArqRedis
 from structlog.testing import capture_logs
 
-from gateway.dispatch import Role
+from gateway.dispatch import Role, queue_name
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
+from gateway.store.client import connection_pool
 from gateway.store.lanes import Dispatched, Lanes
 from tests.gateway.store.conftest import dispatched
-from tests.workers.conftest import Rig, end, eventually
-from workers import dispatcher, runner
+from tests.workers.conftest import Rig, end, eventually, leading
+from workers import dispatcher
+from workers.arq_worker import token
 from workers.dispatcher import Dispatcher
 
 _LONG = 60.0  # in place of a second: longer than any test waits
 
 
 @contextlib.asynccontextmanager
-async def running(dispatcher: Dispatcher) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(dispatcher.run())
+async def running(
+    dispatcher: Dispatcher, leads: asyncio.Event | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(dispatcher.run(leads or leading()))
     try:
         yield task
     finally:
@@ -32,9 +37,32 @@ async def running(dispatcher: Dispatcher) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def schedule(rig: Rig, name: str, in_ms: int) -> None:
+    """As if the leader had been there when it was scheduled: no token is left for it."""
     seconds, microseconds = await rig.redis.time()
     at = seconds * 1000 + microseconds // 1000 + in_ms
     await rig.redis.zadd(keys.due(Role.DELIVER), {f"ep_1|{name}": at})
+
+
+async def postpone(rig: Rig, in_ms: int) -> str:
+    """A new job whose poll is due then, as a worker writes it down; its id."""
+    job = await rig.submitted(tenant=f"tenant{next(rig.tasks)}")
+    await rig.callback(job, job.task_id)
+    await rig.redis.delete(queue_name(Role.CONFIRM))  # a worker took it
+    await rig.resources.jobs.postpone(await rig.ticket(Role.CONFIRM, job.id), in_ms, {})
+    return job.id
+
+
+@contextlib.asynccontextmanager
+async def listening(rig: Rig, dispatcher: Dispatcher) -> AsyncIterator[None]:
+    pool = connection_pool(rig.submitter.settings.redis_url, timeout_seconds=10, retries=1, connections=2)
+    redis = ArqRedis(pool)
+    take = dispatcher.listen(lambda: token(redis, keys.DISPATCH_WAKE, 8), leading())
+    task = asyncio.create_task(take)
+    try:
+        yield
+    finally:
+        await end(task)
+        await pool.disconnect()
 
 
 class CountedLanes(Lanes):
@@ -82,7 +110,7 @@ async def test_what_is_due_is_dispatched_then_and_not_at_the_next_tick(
         await eventually(handed)
 
 
-async def test_who_schedules_something_soon_wakes_the_process(
+async def test_whoever_schedules_something_within_the_second_wakes_the_process_that_leads(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "IDLE_SECONDS", _LONG)
@@ -92,13 +120,68 @@ async def test_who_schedules_something_soon_wakes_the_process(
     async def asked() -> bool:
         return lanes.asked == 1
 
-    async def handed() -> bool:
-        return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
-
-    async with running(waiting):
+    async with running(waiting), listening(rig, waiting):
         await eventually(asked)
-        await schedule(rig, "dlv_1", 100)
-        waiting.soon()
+        job = await postpone(rig, 100)
+
+        async def handed() -> bool:
+            return await dispatched(rig.redis, Role.CONFIRM) == [job]
+
+        await eventually(handed)
+
+
+async def tokens(rig: Rig) -> int:
+    found: int = await rig.redis.llen(keys.DISPATCH_WAKE)  # type: ignore[misc]
+    return found
+
+
+async def test_no_token_is_left_for_what_the_leader_sees_in_time_anyway(rig: Rig) -> None:
+    await postpone(rig, 60_000)
+    assert await tokens(rig) == 0
+    await schedule(rig, "dlv_1", 100)  # in another role
+    await postpone(rig, 950)
+    assert await tokens(rig) == 1
+
+
+async def test_no_token_is_left_behind_something_that_is_due_earlier(rig: Rig) -> None:
+    await postpone(rig, 900)
+    await rig.redis.delete(keys.DISPATCH_WAKE)
+    await postpone(rig, 990)
+    assert await tokens(rig) == 0
+
+
+async def test_there_is_never_more_than_one_token(rig: Rig) -> None:
+    for in_ms in (800, 400):
+        await postpone(rig, in_ms)
+        assert await tokens(rig) == 1
+
+
+async def test_a_process_that_does_not_lead_asks_only_when_it_is_woken(rig: Rig) -> None:
+    lanes, leads = CountedLanes(rig), asyncio.Event()
+    follower = Dispatcher(lanes)
+
+    async def asked(times: int) -> bool:
+        return lanes.asked == times
+
+    async with running(follower, leads):
+        await eventually(lambda: asked(1))  # as it starts
+        await asyncio.sleep(1.2)
+        assert lanes.asked == 1
+        leads.set()
+        follower.soon()
+        await eventually(lambda: asked(3))
+
+
+async def test_who_took_a_token_and_leads_no_more_still_dispatches_what_it_was_for(rig: Rig) -> None:
+    follower = Dispatcher(rig.resources.lanes)
+    async with running(follower, asyncio.Event()):
+        await asyncio.sleep(0.05)
+        await schedule(rig, "dlv_1", 300)
+        follower.soon()
+
+        async def handed() -> bool:
+            return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
+
         await eventually(handed)
 
 
@@ -130,15 +213,3 @@ async def test_redis_being_away_ends_a_pass_and_never_the_dispatcher(
             await eventually(asked)
             assert not task.done()
     assert [line["event"] for line in logged] == ["dispatch_cut_short", "dispatch_back"]
-
-
-async def test_every_worker_process_has_one_which_its_messenger_wakes(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "HttpUpstream", lambda *_, **__: rig.upstream)
-    async with runner._context(rig.resources) as ctx:
-        assert ctx["delivery_worker"].wake == ctx["dispatcher"].soon
-        tasks = runner._background(rig.resources, ctx, rig.sweeper)
-        assert "dispatch" in {task.get_name() for task in tasks}
-        for task in tasks:
-            await end(task)

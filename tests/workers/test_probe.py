@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from gateway.callbacks import tokens
 from gateway.store import keys
 from tests.workers.conftest import Rig, end, eventually
+from tests.workers.scripted import ScriptedUpstream
 from workers.probe import Prober
 
 PUBLIC = "https://gateway.example.com"
@@ -60,13 +61,53 @@ async def test_the_prober_itself_proves_nothing_the_gateway_does(rig: Rig) -> No
     assert (await rig.resources.jobs.witness()).last is None
 
 
-async def test_the_first_probe_is_remembered_so_that_never_yet_has_an_age(rig: Rig) -> None:
-    gauges = rig.resources.gauges
+async def test_the_first_turn_is_remembered_so_that_never_yet_has_an_age(rig: Rig) -> None:
+    gauges, jobs, redis = rig.resources.gauges, rig.resources.jobs, rig.resources.redis
     assert (await gauges.read()).callback_path_unproven_seconds is None
-    await prober(rig).probe()
-    redis = rig.resources.redis
+    assert await jobs.begin_callback_probe(30) == 0
     await redis.hincrby(keys.CALLBACK_PATH, "probed_at", -600_000)  # type: ignore[misc]
-    await prober(rig).probe()
+    await jobs.begin_callback_probe(30)
     found = await gauges.read()
     assert found.callback_path_unproven_seconds == pytest.approx(600, abs=30)
     assert found.callback_path_age_seconds is None
+
+
+async def test_while_callbacks_provably_reach_us_nobody_probes(rig: Rig) -> None:
+    jobs = rig.resources.jobs
+    await jobs.note_callback_path()
+    assert 25 < await jobs.begin_callback_probe(30) <= 30
+    assert 55 < await jobs.begin_callback_probe(60) <= 60
+    await set_back(rig, "last", 31)
+    assert await jobs.begin_callback_probe(30) == 0
+
+
+async def test_one_process_probes_and_another_tries_soon_if_it_proved_nothing(rig: Rig) -> None:
+    jobs = rig.resources.jobs
+    assert await jobs.begin_callback_probe(30) == 0
+    assert 0 < await jobs.begin_callback_probe(30) <= 5
+    await set_back(rig, "turn_at", 6)
+    assert await jobs.begin_callback_probe(30) == 0
+
+
+async def test_a_process_that_cannot_reach_us_does_not_keep_the_others_from_it(rig: Rig) -> None:
+    """Such as one whose network policy lets it out to subscribers only."""
+    shut, open_ = ScriptedUpstream(), ScriptedUpstream()
+    shut.probes.extend([False] * 1000)
+    resources = rig.resources
+    tasks = [
+        asyncio.create_task(
+            Prober(resources.jobs, upstream, resources.keyring, resources.environment, PUBLIC, 0.3).run()
+        )
+        for upstream in (shut, open_)
+    ]
+
+    async def probed() -> bool:
+        return len(shut.probed) > 1 and len(open_.probed) > 1
+
+    await eventually(probed)
+    for task in tasks:
+        await end(task)
+
+
+async def set_back(rig: Rig, field: str, seconds: int) -> None:
+    await rig.redis.hincrby(keys.CALLBACK_PATH, field, -seconds * 1000)  # type: ignore[misc]

@@ -17,7 +17,7 @@ from gateway.resources import Resources
 from gateway.store.recoveries import RedisRecoveries, Step
 from tests.gateway.delivery.subscriber import reply, subscriber
 from tests.gateway.store.redelivering import ENDPOINT, Post
-from tests.workers.conftest import Rig, end, eventually
+from tests.workers.conftest import Rig, end, eventually, leading
 from workers import recoveries, runner
 from workers.recoveries import Recoverer
 
@@ -118,7 +118,7 @@ async def test_redis_being_away_ends_a_pass_and_never_the_loop(
         return await state(resources, "ep_all") is RecoveryState.DONE
 
     with capture_logs() as logged:
-        running = asyncio.create_task(Recoverer(resources.recoveries).run())
+        running = asyncio.create_task(Recoverer(resources.recoveries).run(leading()))
         await eventually(done)
         await end(running)
     told = [line["event"] for line in logged if line["event"].startswith("recoveries_")]

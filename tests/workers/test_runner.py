@@ -243,7 +243,7 @@ async def test_a_runner_that_ends_says_so_and_what_it_held_is_taken_back_at_once
 async def test_a_part_that_ends_by_itself_ends_the_runner_with_its_fault(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def break_down(_: Sweeper) -> None:
+    async def break_down(*_: object) -> None:
         raise ValueError("a fault of ours")
 
     monkeypatch.setattr(Sweeper, "run", break_down)
@@ -254,7 +254,7 @@ async def test_a_part_that_ends_by_itself_ends_the_runner_with_its_fault(
 async def test_a_runner_stops_although_a_part_of_it_did_not_hear_the_first_cancel(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def be_deaf_once(_: Sweeper) -> None:  # as asyncio.wait_for of Python 3.11 is now and then
+    async def be_deaf_once(*_: object) -> None:  # as asyncio.wait_for of Python 3.11 is now and then
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         await asyncio.Event().wait()

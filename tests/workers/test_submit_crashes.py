@@ -172,7 +172,7 @@ async def test_a_frozen_worker_that_comes_back_finds_its_job_gone_and_does_not_p
         await rig.redis.zadd(keys.WORKERS, {"frozen": long_ago, "alive": long_ago + 3000})
         await rig.redis.hset(keys.worker("alive"), "steady_since", f"{long_ago:.0f}")  # type: ignore[misc]
         await rig.redis.sadd(keys.held_by("frozen"), ticket.arq_name)  # type: ignore[misc]
-        assert await workers.beat("alive", {"pid": 1}) == 1
+        assert (await workers.beat("alive", {"pid": 1})).ended == 1
         await rig.sweep()
         assert (await rig.submit(job, Accepted("task_1"))).epoch == 2
 

@@ -24,7 +24,7 @@ from gateway.store.lanes import Lanes
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import dispatched, new_job, store_parts
-from tests.workers.conftest import Rig, end, eventually
+from tests.workers.conftest import Rig, end, eventually, leading
 from workers import sweep
 
 
@@ -175,7 +175,7 @@ async def test_redis_being_away_ends_a_pass_and_never_the_sweeper(
     monkeypatch.setattr(sweep, "TICK_SECONDS", 0.002)
     lanes = AwayLanes(rig, passes=3)
     with capture_logs() as logged:
-        running = asyncio.create_task(replace(rig.sweeper, lanes=lanes).run())
+        running = asyncio.create_task(replace(rig.sweeper, lanes=lanes).run(leading()))
         await asyncio.wait_for(lanes.back.wait(), 10)
         await eventually(lambda: came_back(logged))
         assert not running.done()

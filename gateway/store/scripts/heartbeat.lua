@@ -1,6 +1,6 @@
--- heartbeat: records that a worker process is alive, or that it ends, and takes back what the dead held.
+-- heartbeat: records that a worker process is alive, or that it ends, and says who leads.
 --
--- KEYS  workers; sweep: the lock of `acquire_leadership`
+-- KEYS  workers; sweep: the lock of `acquire_leadership`; leader: the id of the process that leads
 -- ARGV  id; left, JSON: names of arq jobs that it took and left undone; then pairs of field, value; without pairs, the
 --       process ends
 --
@@ -9,10 +9,13 @@
 -- one that says so was heard all the time: while Redis was away, nobody was. {gw}:worker:<id>:held, a set of names of
 -- arq jobs, is what it took (`claim_arq_jobs`) and may still hold. Processes silent for GONE_MS are removed.
 --
--- Returns how many leases ended
-local workers, sweep = KEYS[1], KEYS[2]
+-- One process leads: it does what all need once (workers/heartbeat.py). It stays the leader as long as it reports, and
+-- LEAD_MS after its last heartbeat the next process that reports becomes it.
+--
+-- Returns {how many leases ended, 1 | 0: whether the process leads, how many processes there are}
+local workers, sweep, leader = KEYS[1], KEYS[2], KEYS[3]
 local id, left, fields = ARGV[1], cjson.decode(ARGV[2]), { unpack(ARGV, 3) }
-local DEAD_MS, STEADY_MS, GAP_MS, GONE_MS = 3000, 2000, 2000, 60000
+local DEAD_MS, STEADY_MS, GAP_MS, GONE_MS, LEAD_MS = 3000, 2000, 2000, 60000, 1500
 local CHUNK = 500 -- arguments of one command
 local now = call.now_ms()
 
@@ -57,8 +60,9 @@ local function forget_ended(held, role, names, tickets)
 end
 
 local function forget_all_ended(held)
-  local by_role = {}
-  for _, name in ipairs(redis.call('SMEMBERS', held)) do
+  local names, by_role = redis.call('SMEMBERS', held), {}
+  if #names > 0 then redis.call('PEXPIRE', held, GONE_MS) end
+  for _, name in ipairs(names) do
     local role, ticket = parts_of(name)
     if role then
       local found = by_role[role] or { names = {}, tickets = {} }
@@ -75,28 +79,38 @@ local function forget_all_ended(held)
   for role, found in pairs(by_role) do forget_ended(held, role, found.names, found.tickets) end
 end
 
-local ended = end_leases(left)
+local function lead()
+  local leading = redis.call('GET', leader)
+  if leading and leading ~= id then return 0 end
+  redis.call('SET', leader, id, 'PX', LEAD_MS)
+  return 1
+end
+
+local ended, leads = end_leases(left), 0
 if #fields > 0 then
   local key = P .. 'worker:' .. id
   local last = tonumber(redis.call('ZSCORE', workers, id) or '0')
-  local steady = now - last < GAP_MS and redis.call('HGET', key, 'steady_since') or now
+  if now - last >= GAP_MS then
+    fields[#fields + 1] = 'steady_since'
+    fields[#fields + 1] = now
+  end
   redis.call('ZADD', workers, now, id)
-  redis.call('HSET', key, 'steady_since', steady, unpack(fields))
+  redis.call('HSET', key, unpack(fields))
   forget_all_ended(held_by(id))
-  redis.call('PEXPIRE', held_by(id), GONE_MS)
-  if now - steady >= STEADY_MS then
-    for _, dead in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now - DEAD_MS)) do
-      ended = ended + take_back(dead)
-    end
+  leads = lead()
+  local dead = redis.call('ZRANGEBYSCORE', workers, '-inf', now - DEAD_MS)
+  if #dead > 0 and now - (tonumber(redis.call('HGET', key, 'steady_since')) or now) >= STEADY_MS then
+    for _, one in ipairs(dead) do ended = ended + take_back(one) end
   end
 else
   ended = ended + take_back(id)
   redis.call('ZREM', workers, id)
   redis.call('DEL', P .. 'worker:' .. id)
+  if redis.call('GET', leader) == id then redis.call('DEL', leader) end
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now - GONE_MS, 'LIMIT', 0, 100)) do
   redis.call('ZREM', workers, gone)
   redis.call('DEL', P .. 'worker:' .. gone, held_by(gone))
 end
 if ended > 0 then redis.call('DEL', sweep) end -- at once, although there may just have been one
-return ended
+return { ended, leads, redis.call('ZCARD', workers) }

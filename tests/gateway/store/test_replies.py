@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings.types import Demand
-from gateway.store import durability
+from gateway.store import durability, record_format
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.script_library import library
 
@@ -119,6 +119,6 @@ async def test_a_node_of_a_cluster_without_our_keys_is_refused_at_the_start(
             "MOVED 11293 127.0.0.1:7001"
         )
 
-    monkeypatch.setattr(durability, "_touch", moved)
+    monkeypatch.setattr(record_format, "refuse_newer", moved)
     with pytest.raises(ConfigurationError, match="another node of its cluster"):
         await durability.check(redis_url, Demand("require"))

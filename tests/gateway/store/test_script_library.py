@@ -80,7 +80,7 @@ async def test_a_full_redis_without_the_library_still_finishes_jobs_and_takes_no
     used = (await redis.info("memory"))["used_memory"]
     await redis.config_set("maxmemory", str(used + 5_000_000))
     await fill(redis)
-    await scripts.run("heartbeat", [keys.WORKERS, keys.SWEEP], ["w", "[]", "pid", 1])
+    await scripts.run("heartbeat", [keys.WORKERS, keys.SWEEP, keys.LEADER], ["w", "[]", "pid", 1])
     assert await redis.zcard(keys.WORKERS) == 1
     with pytest.raises(StoreUnavailable):
         await jobs.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -53,10 +54,10 @@ async def test_what_a_dead_process_held_is_taken_back_at_the_heartbeat_of_anothe
     await heard(redis, "alive", 1, steady=3)
     assert await lost(lanes) == []
     await redis.set(keys.SWEEP, 1)
-    assert await workers.beat("alive", FIELDS) == 1
+    assert (await workers.beat("alive", FIELDS)).ended == 1
     assert await lost(lanes) == [job.id]
     assert not await redis.exists(keys.SWEEP)  # the next sweep need not wait for the last one
-    assert await workers.beat("alive", FIELDS) == 0
+    assert (await workers.beat("alive", FIELDS)).ended == 0
 
 
 async def test_what_a_process_takes_just_after_it_was_frozen_is_not_taken_back(
@@ -65,7 +66,7 @@ async def test_what_a_process_takes_just_after_it_was_frozen_is_not_taken_back(
     await heard(redis, "frozen", 4)
     await heard(redis, "alive", 1, steady=3)
     await taken(redis, scripts, accept, "frozen")
-    assert await workers.beat("alive", FIELDS) == 0
+    assert (await workers.beat("alive", FIELDS)).ended == 0
     assert await lost(lanes) == []
 
 
@@ -76,7 +77,7 @@ async def test_a_claim_after_a_gap_does_not_let_the_process_judge_others(
     for process in ("first", "other"):  # Redis was away
         await heard(redis, process, 4, steady=60)
     await taken(redis, scripts, accept, "first")
-    assert await workers.beat("first", FIELDS) == 0
+    assert (await workers.beat("first", FIELDS)).ended == 0
     assert await lost(lanes) == []
 
 
@@ -97,7 +98,7 @@ async def test_a_process_that_reports_keeps_what_it_holds(
     await taken(redis, scripts, accept, "slow")
     await heard(redis, "slow", 2)
     await heard(redis, "alive", 1, steady=3)
-    assert await workers.beat("alive", FIELDS) == 0
+    assert (await workers.beat("alive", FIELDS)).ended == 0
     assert await lost(lanes) == []
 
 
@@ -115,7 +116,7 @@ async def test_who_was_not_heard_all_the_time_calls_nobody_dead(
     await taken(redis, scripts, accept, "dead")
     await heard(redis, "dead", 5)
     await heard(redis, "back", seconds_ago, steady=steady)
-    assert await workers.beat("back", FIELDS) == 0
+    assert (await workers.beat("back", FIELDS)).ended == 0
     assert await lost(lanes) == []
 
 
@@ -124,7 +125,7 @@ async def test_a_new_process_calls_nobody_dead(
 ) -> None:
     await taken(redis, scripts, accept, "dead")
     await heard(redis, "dead", 5)
-    assert await workers.beat("new", FIELDS) == 0
+    assert (await workers.beat("new", FIELDS)).ended == 0
     assert await lost(lanes) == []
 
 
@@ -133,7 +134,7 @@ async def test_what_a_process_held_is_taken_back_when_it_ends(
 ) -> None:
     job, _ = await taken(redis, scripts, accept, "one")
     await workers.beat("one", FIELDS)
-    assert await workers.leave("one") == 1
+    assert (await workers.leave("one")).ended == 1
     assert await lost(lanes) == [job.id]
     assert not await redis.keys("{gw}:worker*")
 
@@ -143,7 +144,7 @@ async def test_what_a_process_left_undone_is_taken_back_and_nothing_else(
 ) -> None:
     job, ticket = await taken(redis, scripts, accept, "one")
     await taken(redis, scripts, accept, "one")
-    assert await workers.beat("one", FIELDS, [ticket.arq_name]) == 1
+    assert (await workers.beat("one", FIELDS, [ticket.arq_name])).ended == 1
     assert await lost(lanes) == [job.id]
 
 
@@ -152,7 +153,7 @@ async def test_what_another_process_has_by_now_is_left_to_it(
 ) -> None:
     _, ticket = await taken(redis, scripts, accept, "one")
     assert await lanes.redispatch(ticket)
-    assert await workers.leave("one") == 0
+    assert (await workers.leave("one")).ended == 0
     assert await lost(lanes) == []
 
 
@@ -163,7 +164,7 @@ async def test_a_slot_that_is_held_for_the_upstream_is_kept(
     await redis.zadd(keys.slots(Role.SUBMIT), {str(submit_ticket(job)): "+inf"})
     await workers.beat("one", FIELDS)
     assert not await redis.exists(keys.held_by("one"))
-    assert await workers.beat("one", FIELDS, [ticket.arq_name]) == 0
+    assert (await workers.beat("one", FIELDS, [ticket.arq_name])).ended == 0
 
 
 async def test_what_finished_is_forgotten_at_the_next_heartbeat(
@@ -192,3 +193,47 @@ async def test_a_foreign_name_among_what_a_process_took_is_forgotten(
     await redis.sadd(keys.held_by("alive"), "foreign")  # type: ignore[misc]
     await workers.beat("alive", FIELDS)
     assert not await redis.exists(keys.held_by("alive"))
+
+
+async def test_the_first_process_leads_as_long_as_it_reports(redis: Redis, workers: RedisWorkers) -> None:
+    assert (await workers.beat("one", FIELDS)).leads
+    assert not (await workers.beat("other", FIELDS)).leads
+    assert (await workers.beat("one", FIELDS)).leads
+    assert 1000 < await redis.pttl(keys.LEADER) <= 1500
+
+
+async def test_a_leader_that_falls_silent_is_replaced_by_whoever_reports_next(
+    redis: Redis, workers: RedisWorkers
+) -> None:
+    await workers.beat("one", FIELDS)
+    await redis.pexpire(keys.LEADER, 1)
+    await asyncio.sleep(0.01)
+    assert (await workers.beat("other", FIELDS)).leads
+    assert not (await workers.beat("one", FIELDS)).leads
+
+
+async def test_a_leader_that_ends_leaves_the_place_to_the_next_heartbeat(workers: RedisWorkers) -> None:
+    await workers.beat("one", FIELDS)
+    assert not (await workers.beat("other", FIELDS)).leads
+    assert not (await workers.leave("one")).leads
+    assert (await workers.beat("other", FIELDS)).leads
+
+
+async def test_who_ends_does_not_end_the_lead_of_another(redis: Redis, workers: RedisWorkers) -> None:
+    await workers.beat("one", FIELDS)
+    await workers.beat("other", FIELDS)
+    await workers.leave("other")
+    assert await redis.get(keys.LEADER) == "one"
+
+
+async def test_the_token_of_a_worker_that_died_before_it_took_a_job_is_replaced(
+    redis: Redis, accept: Accept, lanes: Lanes
+) -> None:
+    wake = "{gw}:submit:arq:wake"
+    assert await lanes.expired(Role.SUBMIT) == []
+    assert await redis.llen(wake) == 0  # type: ignore[misc]
+    await accept()
+    assert await redis.lpop(wake) == "1"  # type: ignore[misc]
+    for _ in range(2):
+        await lanes.expired(Role.SUBMIT)
+        assert await redis.llen(wake) == 1  # type: ignore[misc]

@@ -25,13 +25,12 @@
 --   relieved     set    tenants that may hold more slots, and whose lanes wait
 --   tat          string when the next dispatch of a role with a rate is due (GCRA)
 --   rings        string number of the newest dispatch
---   arq          zset   arq's own queue, and arq:wake the list its worker blocks on
+--   arq          zset   arq's own queue, and arq:wake the list its worker blocks on (wakes.lua)
 -- {gw}:paused, a hash of at, by and reason: the service is paused, so nothing of the submit role is dispatched.
 -- A ticket is "<lane>|<name>". Times are milliseconds of this server's clock.
 local lanes = {}
 
 lanes.RUNNABLE_MS = 604800000 -- how long arq keeps a job that is not run; ours are dispatched again long before
-local WAKE_CAP = 1000 -- more tokens than waiting workers are useless
 
 function lanes.lane_of(ticket)
   return string.sub(ticket, 1, string.find(ticket, '|', 1, true) - 1)
@@ -134,7 +133,7 @@ function lanes.enqueue_at_arq(role, ticket, number, now)
   redis.call('SET', 'arq:job:' .. id, job, 'PX', lanes.RUNNABLE_MS)
   -- A number, not a time: arq compares the score with its own clock, which may be behind ours. Small numbers are past.
   redis.call('ZADD', queue, number, id)
-  if redis.call('RPUSH', queue .. ':wake', '1') > WAKE_CAP then redis.call('LPOP', queue .. ':wake') end
+  wakes.wake_worker(queue)
 end
 
 -- `tenant`: the owner of the lane, if its slots are limited.
@@ -208,6 +207,7 @@ function lanes.set_due(role, ticket, at, now)
   local r = P .. role
   if not now or at > now then
     redis.call('ZADD', r .. ':due', 'LT', at, ticket)
+    wakes.wake_leader(role, ticket, at)
     if role == 'submit' then role_facts.note_unusual(role) end
     return
   end

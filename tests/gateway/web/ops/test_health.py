@@ -230,14 +230,14 @@ async def test_no_metric_shows_a_time_since_1970(state: State, nobody: httpx.Asy
         found = samples((await nobody.get("/metrics")).text)
         ages = {name: value for name, value in found.items() if name[0] != "process_start_time_seconds"}
         assert {name for name, value in ages.items() if value > 1e9 and "seconds" in name[0]} == set()
-        await state.resources.jobs.note_callback_probe()
+        await state.resources.jobs.begin_callback_probe(30)
         await state.resources.lanes.note_sweep()
 
 
 async def test_every_metric_is_in_the_operations_guide(
     state: State, client: httpx.AsyncClient, nobody: httpx.AsyncClient
 ) -> None:
-    await state.resources.jobs.note_callback_probe()
+    await state.resources.jobs.begin_callback_probe(30)
     text = (await nobody.get("/metrics")).text
     assert "`gateway_callback_path_unproven_seconds`" in GUIDE.read_text()
     assert "gateway_callback_path_unproven_seconds" in text
