@@ -29,6 +29,7 @@ from gateway.store.located import locator_of
 from gateway.telemetry import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
+from workers.archive import Archiver
 from workers.arq_worker import WakeWorker
 from workers.confirm import Confirmer
 from workers.copy_retention import CopyRetention
@@ -114,6 +115,9 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         ),
         asyncio.create_task(Sampler(r.samples).run(), name="samples"),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
+        asyncio.create_task(
+            Archiver(r.archive, on=r.settings.archive_after_seconds > 0).run(), name="archive"
+        ),
         asyncio.create_task(Recoverer(r.recoveries).run(), name="recoveries"),
         asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
         asyncio.create_task(
