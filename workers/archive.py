@@ -42,16 +42,16 @@ class Archiver:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def once(self) -> int:
-        """One pass, unless another process has just begun one. Returns the number of moved jobs."""
-        if not await self.archive.lead("move", PAUSE_SECONDS * 0.9):
-            return 0
-        await self.delete_forgotten()
+        """One pass: each step, unless another process has just begun it. Returns the number of moved jobs."""
+        if await self.archive.lead("delete", PAUSE_SECONDS * 0.9):
+            await self.delete_forgotten()
         if not self.on or not self.archive.readable_by_all:
             return 0
-        moved = await self.move()
         if await self.archive.lead("hours", _HOURS_SECONDS):
             await self.sweep()
-        return moved
+        if not await self.archive.lead("move", PAUSE_SECONDS * 0.9):
+            return 0
+        return await self.move()
 
     async def delete_forgotten(self) -> int:
         """Deletes objects of jobs that were forgotten. Returns of how many jobs."""

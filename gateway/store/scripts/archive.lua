@@ -37,7 +37,7 @@ if redis.sha1hex(table.concat(parts)) ~= args.seen then return 'changed' end
 
 local staying = finished.ARCHIVED_BYTES
 for _, delivery in ipairs(owed) do
-  staying = staying + delivery.bytes - quotas.counted_of('log', #(record.get(P .. 'delivery:' .. delivery.id, 'log') or ''))
+  staying = staying + delivery.bytes - delivery.log_bytes
   record.unset(P .. 'delivery:' .. delivery.id, 'log')
 end
 finished.free_bytes(key, math.max(0, tonumber(record.get(key, 'bytes') or '0') - staying))

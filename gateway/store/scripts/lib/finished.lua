@@ -12,7 +12,8 @@ function finished.since(key, final)
   return final[state] and tonumber(record.get(key, state .. '_at'))
 end
 
--- The job's deliveries: {{id, state, lane, event, bytes: that count for them}, ...}; nil if one is `pending`.
+-- The job's deliveries: {{id, state, lane, event, bytes: that count for it, log_bytes: those for its log}, ...}; nil if
+-- one is `pending`.
 function finished.deliveries_of(key, pending)
   local found = {}
   for _, member in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
@@ -22,9 +23,15 @@ function finished.deliveries_of(key, pending)
     if state == pending then return nil end
     if state then
       local target = record.get(owed, 'endpoint_id') or record.get(owed, 'url') or ''
-      local bytes = quotas.DELIVERY_BYTES + #target + quotas.counted_of('log', #log)
-      local lane, event = record.get(owed, 'lane'), record.get(owed, 'event_id')
-      found[#found + 1] = { id = id, state = state, lane = lane, event = event, bytes = bytes }
+      local log_bytes = quotas.counted_of('log', #log)
+      found[#found + 1] = {
+        id = id,
+        state = state,
+        lane = record.get(owed, 'lane'),
+        event = record.get(owed, 'event_id'),
+        bytes = quotas.DELIVERY_BYTES + #target + log_bytes,
+        log_bytes = log_bytes,
+      }
     end
   end
   return found
