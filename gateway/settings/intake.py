@@ -76,13 +76,13 @@ class IntakeSettings(BaseSettings):
         0,
         ge=0,
         allow_inf_nan=False,
-        description="How long its webhooks and their events are kept; at most and at 0 as long as the job.",
+        description="How long its webhooks and events are kept. 0: as long as the job.",
     )
     idempotency_retention_seconds: float = Field(
         0,
         ge=0,
         allow_inf_nan=False,
-        description="How long its idempotency key is kept; at most and at 0 as long as the job.",
+        description="How long its idempotency key is kept. 0: as long as the job.",
     )
     archive_after_seconds: float = Field(
         0,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from gateway.media.folder import MARKER
 from gateway.store import keys
-from tests.processes import Machine, call
+from tests.processes import ORDER, Machine, call
 from tests.promises.conftest import Subscriber, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
@@ -103,3 +101,68 @@ def test_at_most_1800_bytes_of_an_archived_job_stay_in_redis(
         after = (used_bytes(service) - empty) / _JOBS
     print(f"\n{before:.0f} bytes before, {after:.0f} after")
     assert after <= _MOST_BYTES < before
+
+
+def archived(service: Machine, subscriber: Subscriber, **fields: object) -> str:
+    job_id = delivered(service, subscriber, **fields)
+    archiving(service, "second")
+    eventually(lambda: is_archived(service, job_id))
+    return job_id
+
+
+def test_without_the_media_store_an_archived_job_is_an_outage_and_nothing_is_lost(
+    service: Machine, subscriber: Subscriber
+) -> None:
+    service.start_sandbox()
+    job_id = archived(service, subscriber)
+    [first] = subscriber.heard
+    [name] = _delivery_ids(service, job_id)
+    blobs, away = service.folder / "blobs", service.folder / "away"
+    blobs.rename(away)
+    paths = [f"/v1/jobs/{job_id}", "/v1/jobs", f"/v1/jobs/{job_id}/deliveries", f"/v1/deliveries/{name}"]
+    for path in paths:
+        status, problem, headers = call("GET", f"{service.gateway}{path}", service.key)
+        assert (status, int(headers["retry-after"]) > 0) == (503, True), problem
+    away.rename(blobs)
+    for path in paths:
+        assert call("GET", f"{service.gateway}{path}", service.key)[0] == 200
+    assert subscriber.heard == [first]
+
+
+def _delivery_ids(service: Machine, job_id: str) -> list[str]:
+    with redis.Redis.from_url(service.url, decode_responses=True) as client:
+        return [f"dlv_{name}" for name in client.smembers(keys.job_deliveries(job_id))]
+
+
+def test_an_archived_job_answers_as_before(service: Machine, subscriber: Subscriber) -> None:
+    service.start_sandbox()
+    sent = {**ORDER, "callback_url": subscriber.url}
+    _, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, sent, Idempotency_Key="once")
+    job_id = str(job["id"])
+    job_of(service, job_id, wait=30)
+    eventually(lambda: len(subscriber.heard) == 1)
+    archiving(service, "second")
+    eventually(lambda: is_archived(service, job_id))
+
+    status, again, headers = call(
+        "POST", f"{service.gateway}/v1/jobs", service.key, sent, Idempotency_Key="once"
+    )
+    assert (status, again["id"], again["status"]) == (202, job_id, "completed")
+    assert headers["idempotent-replayed"] == "true"
+    assert call("POST", f"{service.gateway}/v1/jobs/{job_id}/cancel", service.key)[0] == 409
+
+    [post_fact] = service.ledger("post")
+    late = f"{service.gateway}/callbacks/{post_fact['callback_token']}"
+    body = {"id": "task_of_nobody", "state": "success", "status": "completed"}
+    assert call("POST", late, service.key, body)[0] == 200
+    story = call("GET", f"{service.gateway}/v1/jobs/{job_id}/timeline", service.key)[1]["data"]
+    assert [entry["kind"] for entry in story].count("callback") == 2
+
+    [name] = _delivery_ids(service, job_id)
+    status, _, _ = call("POST", f"{service.gateway}/v1/deliveries/{name}/redeliver", service.key)
+    assert status == 202
+    eventually(lambda: len(subscriber.heard) == 2)
+    assert subscriber.heard[0] == subscriber.heard[1]
+    path = f"{service.gateway}/v1/deliveries/{name}"
+    eventually(lambda: len(call("GET", path, service.key)[1]["log"]) == 2)
+    assert service.charges() == {job_id: 1}
