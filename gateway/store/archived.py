@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from gateway.errors import MediaStoreUnavailable, NotFound
+from gateway.errors import ArchiveLost, MediaStoreUnavailable, NotFound
 from gateway.media.base import MediaStore
 from gateway.store.archive_document import Damaged, Document, key_of, load
 
@@ -31,7 +31,7 @@ class Archived:
         self._held: OrderedDict[str, Document] = OrderedDict()
 
     async def document(self, job_id: str, digest: str) -> Document:
-        """The object of the job. Raises MediaStoreUnavailable."""
+        """The object of the job. Raises MediaStoreUnavailable, ArchiveLost."""
         key = key_of(job_id, digest)
         if (held := self._held.get(key)) is not None:
             self._held.move_to_end(key)
@@ -43,7 +43,7 @@ class Archived:
             found = await asyncio.to_thread(load, raw, digest)
         except (NotFound, Damaged) as error:
             structlog.get_logger().error("archive_unreadable", job=job_id, key=key, reason=str(error))
-            raise MediaStoreUnavailable("the archive of this job cannot be read") from None
+            raise ArchiveLost("the archive of this job cannot be read") from None
         if len(raw) <= _MOST_HELD_BYTES:
             self._held[key] = found
             if len(self._held) > _HELD:

@@ -66,7 +66,7 @@ class RedisDeliveryStore:
         self._scripts = scripts
         self._roles = roles
 
-    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
+    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes | None, Endpoint | None] | None:
         if ticket.begun is not None:
             await self._scripts.passed("begin_delivery")
             found = ticket.begun
@@ -83,9 +83,7 @@ class RedisDeliveryStore:
         fields.pop("next_attempt_at", None)
         delivery = delivery_from(ticket.name, fields, event.get("trace"))
         endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
-        body = event_bodies.load(event)
-        assert body is not None, "an event without its body"
-        return delivery, body, endpoint
+        return delivery, event_bodies.load(event), endpoint
 
     def terms(self) -> dict[Role, bytes]:
         """How claim_arq_jobs.lua begins the work of the deliver role."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
+from gateway.errors import ArchiveLost
 from gateway.store import keys
 from gateway.store.archive_document import Document
 from gateway.store.archived import FIELD, Archived
@@ -26,6 +27,9 @@ class PastDeliveries:
         return None if digest is None else await self._archived.document(job_id, digest)
 
     async def event(self, job_id: str, event_id: str) -> Mapping[str, str]:
-        """The fields of an event that Redis no longer has; empty if it was not archived either."""
-        document = await self.document(job_id)
+        """The fields of an event that Redis no longer has; empty if it is lost."""
+        try:
+            document = await self.document(job_id)
+        except ArchiveLost:  # its log says so
+            return {}
         return document.events.get(event_id, {}) if document else {}

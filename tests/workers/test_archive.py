@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from gateway.dispatch import Role
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.jobs import Job
+from gateway.lifecycle import DeliveryState
 from gateway.media.folder import FolderStore
 from gateway.store import keys
 from gateway.store.archive import RedisArchive
@@ -163,6 +164,28 @@ async def test_parts_of_jobs_go_early_in_the_pass_of_the_retention(rig: Rig, arc
     assert await rig.deliveries(job) == []
     assert await rig.redis.keys("{gw}:tenant:acme:idempotency:*") == []
     assert (await rig.read(job)).output
+
+
+async def test_a_webhook_whose_event_is_lost_becomes_a_dead_letter(rig: Rig, archiver: Archiver) -> None:
+    r = rig.resources
+    async with subscriber(reply(200)) as target:
+        await rig.endpoint(target.url)
+        job = await rig.completed()
+        [owed] = await rig.deliveries(job)
+        owed = await rig.deliver(owed)
+        assert await archiver.once() == 1
+        [path] = r.settings.blob_dir.rglob("*.gz")
+        raw = path.read_bytes()
+        path.write_bytes(raw[:-1])
+        assert not isinstance(await r.deliveries.redeliver(owed, "asked"), str)
+        await rig.delivery_worker.deliver(await rig.ticket(Role.DELIVER, owed.id))
+        path.write_bytes(raw)
+        [dead] = await rig.deliveries(job)
+        assert (dead.state, dead.log[-1]["outcome"]) == (DeliveryState.DEAD, "event_lost")
+        assert not isinstance(await r.deliveries.redeliver(owed, "again"), str)
+        await rig.delivery_worker.deliver(await rig.ticket(Role.DELIVER, owed.id))
+    assert len(target.requests) == 2
+    assert [one.state for one in await rig.deliveries(job)] == [DeliveryState.DELIVERED]
 
 
 @pytest.mark.parametrize("away", [True, False])

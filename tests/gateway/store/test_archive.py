@@ -206,7 +206,7 @@ async def test_a_delivery_of_an_archived_job_is_sent_again_with_the_same_bytes(
         return
     found = await store.deliveries.begin(ticket)
     assert found
-    assert found[1].decode() == body
+    assert found[1] == body.encode()
     again = replace(found[0], attempts=2, log=[{"number": 2, "outcome": "succeeded"}])
     await store.deliveries.finish(ticket, again, DeliveryEvent.ATTEMPT_SUCCEEDED, retry_in_ms=None, tally=[])
     after = await store.deliveries.find(delivery.id)
