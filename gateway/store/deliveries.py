@@ -12,7 +12,6 @@ from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import arguments, delivery_log, event_bodies, keys
-from gateway.store.archive_document import Document
 from gateway.store.archived import NO_ARCHIVE, Archived
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
@@ -128,14 +127,8 @@ class RedisDeliveryStore:
 
     async def of_job(self, job_id: str) -> list[Delivery]:
         """All deliveries of a job, in any state. Raises MediaStoreUnavailable."""
-        names, past = await self._names_of(job_id), await self._past.document(job_id)
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.hgetall(keys.delivery(name))
-                found: list[dict[str, str]] = await pipe.execute()
-        kept = [(name, fields) for name, fields in zip(names, found, strict=True) if fields]
-        return [delivery_from(name, _with_past(past, name, fields)) for name, fields in kept]
+        found = await self._past.completed(job_id, await self._names_of(job_id))
+        return [delivery_from(name, fields) for name, fields in found]
 
     async def _names_of(self, job_id: str) -> list[str]:
         """The ids of a job's deliveries. They are stored without their prefix, but older ones with it."""
@@ -153,8 +146,8 @@ class RedisDeliveryStore:
             fields: dict[str, str] = await self._redis.hgetall(keys.delivery(delivery_id))  # type: ignore[misc]
         if not fields:
             return None
-        past = await self._past.document(fields["job_id"])
-        return delivery_from(delivery_id, _with_past(past, delivery_id, fields))
+        found = await self._past.completed(fields["job_id"], [delivery_id])
+        return delivery_from(*found[0]) if found else None
 
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         if query.job_id is not None:
@@ -261,12 +254,6 @@ class RedisDeliveryStore:
         await self._scripts.run(
             "create_event", [keys.event(name)], [arguments.dump(order), body], effect="make_event"
         )
-
-
-def _with_past(past: Document | None, name: str, fields: Mapping[str, str]) -> Mapping[str, str]:
-    """The fields of a delivery, with the attempts that were archived before those that are stored."""
-    older = past.logs.get(name) if past else None
-    return fields if older is None else {**fields, "log": delivery_log.joined(older, fields.get("log"))}
 
 
 def _age(delivery: Delivery) -> tuple[int, str]:

@@ -134,8 +134,8 @@ class RedisTenantEvents:
         bodies = (event_bodies.load(dict(zip(fields, values, strict=True))) for values in found)
         return dict(zip(entries, bodies, strict=True))
 
-    async def _built(self, entries: Sequence[Entry]) -> list[bytes | None]:
-        """The bytes of events, built from the records of their jobs."""
+    async def _built(self, entries: Sequence[Entry], *, again: bool = False) -> list[bytes | None]:
+        """The bytes of events, built from the records of their jobs. `again`: the second time."""
         if not entries:
             return []
         with store_errors():
@@ -151,13 +151,15 @@ class RedisTenantEvents:
             for entry, fields, document in zip(entries, records, documents, strict=True)
         ]
         payloads = await self._payloads([job for job in jobs if job is not None and job.archived is None])
+        if None in payloads.values() and not again:  # a job was archived just now
+            return await self._built(entries, again=True)
         return [
             None if job is None else self._of(job, entry, document, payloads)
             for entry, job, document in zip(entries, jobs, documents, strict=True)
         ]
 
     def _of(
-        self, job: Job, entry: Entry, document: Document | None, payloads: Mapping[str, str]
+        self, job: Job, entry: Entry, document: Document | None, payloads: Mapping[str, str | None]
     ) -> bytes | None:
         if document is None:
             return self._build(job, entry, payloads.get(job.id))
@@ -166,9 +168,9 @@ class RedisTenantEvents:
             return event_bodies.load(stored)
         return self._build(job, entry, document.payload)
 
-    async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str]:
-        """{job id: payload} of jobs with one. Payloads too long for an event are not fetched: they may be
-        large."""
+    async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str | None]:
+        """{job id: payload, or None if it is not there} of jobs with one. Payloads too long for an event are
+        not fetched: they may be large."""
         sizes = {job.id: job.payload_characters for job in jobs if job.payload_characters is not None}
         wanted = [name for name, size in sizes.items() if 0 < size <= EVENT_PAYLOAD_CHARACTERS]
         found: list[str | None] = []
@@ -178,8 +180,10 @@ class RedisTenantEvents:
                     for name in wanted:
                         pipe.get(keys.payload(name))
                     found = await pipe.execute()
-        payloads = {name: _OMITTED if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()}
-        return payloads | {name: text or "" for name, text in zip(wanted, found, strict=True)}
+        payloads: dict[str, str | None] = {
+            name: _OMITTED if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()
+        }
+        return payloads | dict(zip(wanted, found, strict=True))
 
     def _build(self, job: Job, entry: Entry, payload: str | None) -> bytes | None:
         try:

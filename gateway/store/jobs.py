@@ -13,7 +13,7 @@ from gateway.jobs import Job, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, event_bodies, keys
 from gateway.store.admission import Admissions, queue_position_of
-from gateway.store.archived import NO_ARCHIVE, Archived
+from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
 from gateway.store.base import (
     Callback,
     CallbackOutcome,
@@ -71,11 +71,12 @@ class RedisJobStore(Admissions):
     async def payload(self, job: Job) -> str | None:
         if not job.payload_characters:
             return None if job.payload_characters is None else ""
-        if job.archived is not None:
-            return (await self._archived.document(job.id, job.archived)).payload
         with store_errors():
             found: str | None = await self._redis.get(keys.payload(job.id))
-        return found
+            if found is not None:
+                return found
+            digest = await self._redis.hget(keys.job(job.id), FIELD)  # type: ignore[misc]
+        return None if digest is None else (await self._archived.document(job.id, digest)).payload
 
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         waiting = [job for job in jobs if job.state is JobState.QUEUED]

@@ -59,7 +59,7 @@ class RedisAudit:
 
     async def _histories(self, names: Sequence[str]) -> list[dict[str, str]]:
         with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self._redis.pipeline(transaction=True) as pipe:
                 for name in names:
                     pipe.hmget(keys.job(name), ["tenant", "created_at", FIELD])
                     pipe.lrange(keys.job_audit(name), 0, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,41 @@ async def test_an_archived_job_reads_as_before(
     assert await archive.move(job.id) is Moved.ARCHIVED
     assert await seen() == before
     assert await archive.move(job.id) is Moved.GONE
+
+
+async def test_what_was_read_just_before_it_was_archived_can_be_completed(
+    store: Store, archive: RedisArchive, archived: Archived
+) -> None:
+    job = await finished(store, **RICH)
+    story = RedisJobHistory(store.redis, archived)
+    before = await store.jobs.payload(job), await story.read(job)
+    assert before[0]
+    assert await archive.move(job.id) is Moved.ARCHIVED
+    assert job.archived is None
+    assert (await store.jobs.payload(job), await story.read(job)) == before
+
+
+class Slow(RedisTenantEvents):
+    """A job is archived between the reading of its record and that of its payload."""
+
+    move: Callable[[], Awaitable[Any]]
+
+    async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str | None]:
+        await self.move()
+        return await super()._payloads(jobs)
+
+
+async def test_an_event_keeps_the_payload_of_a_job_that_is_archived_just_now(
+    store: Store, archive: RedisArchive, archived: Archived
+) -> None:
+    job = await finished(store, **RICH)
+    told = await RedisTenantEvents(store.redis, archived=archived).job_events("acme", job.id)
+    assert told
+    before = await RedisTenantEvents(store.redis, archived=archived).bodies(told.entries)
+    slow = Slow(store.redis, archived=archived)
+    slow.move = lambda: archive.move(job.id)
+    assert await slow.bodies(told.entries) == before
+    assert b"pppp" in (before[0] or b"")
 
 
 async def content(media: FolderStore, job: Job, digest: str) -> dict[str, Any]:
