@@ -40,11 +40,12 @@ class Archived:
             raise MediaStoreUnavailable("the job is archived, and there is no media store")
         try:
             raw = await self._media.read(key)
-            found = await asyncio.to_thread(load, raw, digest)
+            small = len(raw) <= _MOST_HELD_BYTES
+            found = load(raw, digest) if small else await asyncio.to_thread(load, raw, digest)
         except (NotFound, Damaged) as error:
             structlog.get_logger().error("archive_unreadable", job=job_id, key=key, reason=str(error))
             raise ArchiveLost("the archive of this job cannot be read") from None
-        if len(raw) <= _MOST_HELD_BYTES:
+        if small:
             self._held[key] = found
             if len(self._held) > _HELD:
                 self._held.popitem(last=False)
