@@ -233,6 +233,12 @@ async def test_an_idempotency_key_can_go_before_its_job(store: Store, scripts: S
     await canceled(store, job)
     later = early_retention(store, scripts, claims_seconds=60)
     assert not await later.forget_early(job.id, later.early[0])
+    await store.redis.hset(claim, "job", "job_other")  # type: ignore[misc]
+    before = await store.redis.hgetall(keys.job(job.id))  # type: ignore[misc]
+    assert await retention.forget_early(job.id, early)
+    assert await store.redis.hget(claim, "job") == "job_other"  # type: ignore[misc]
+    await store.redis.hset(keys.job(job.id), mapping=before)  # type: ignore[misc]
+    await store.redis.hset(claim, "job", job.id)  # type: ignore[misc]
     assert await retention.forget_early(job.id, early)
     assert not await store.redis.exists(claim)
     again = await store.accept(**RICH)
