@@ -10,7 +10,6 @@ import sys
 import uvloop
 
 from gateway import settings as settings_module
-from gateway import telemetry, tracing
 from gateway.dispatch import Role
 from gateway.errors import ConfigurationError
 from gateway.local.forked import Parent, add_option, on_order
@@ -18,6 +17,7 @@ from gateway.local.shared_memory import Shared
 from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability
+from gateway.telemetry import logs, tracing
 from workers import runner
 
 
@@ -40,7 +40,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # no log yet
         return 2
-    telemetry.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
     settings_module.warn_of_unknown_variables()
 
     def serve(_: int = 0, orders: int | None = None) -> int:
@@ -63,7 +63,7 @@ async def _run(settings: Settings, roles: list[Role], orders: int | None) -> Non
         loop.add_signal_handler(number, stop.set)
     if orders is not None:
         on_order(orders, stop.set)
-    await durability.check_when_there(settings.redis_url, settings.durability, stop)
+    await durability.check_when_there(settings.redis_url, settings.durability_demand(), stop)
     if not stop.is_set():
         await runner.serve(settings, roles, stop)
 

@@ -14,7 +14,7 @@ import structlog
 
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable, Unavailable
 from gateway.store.archive import Moved, RedisArchive
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 5.0
 BATCH: Final = 100

@@ -26,7 +26,7 @@ from gateway.settings import Settings
 from gateway.settings.accounts import UpstreamAccount
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.located import locator_of
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.archive import Archiver
@@ -71,6 +71,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             timeout_seconds=_BLOCKED_SECONDS,
             retries=_RETRIES,
             connections=512,
+            acknowledgements=settings.durability_demand().acknowledgements,
         )
         r = resources
         sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, settings)

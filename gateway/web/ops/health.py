@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
-from gateway.store import durability
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
 from gateway.web.http.login_limits import network_of
@@ -27,11 +27,12 @@ async def ready(request: Request) -> Response:
     and Unavailable while draining."""
     if request.app.state.drain.begun:
         raise Unavailable("this process is about to stop; use another one")
-    resources = state_of(request).resources
-    await resources.gauges.ping()
-    if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
+    state = state_of(request)
+    await state.resources.gauges.ping()
+    if state.resources.settings.durability != "assume" and (found := await overview.faults_of(state)):
         raise StoreUnavailable(f"Redis writes are not durable: {'; '.join(found)}")
-    return json_answer({"status": "ok"})
+    store = await overview.replication_of(state.resources)
+    return json_answer({"status": "ok", "store": {"mode": store.mode, "primary": store.primary}})
 
 
 async def show_metrics(request: Request) -> Response:
@@ -41,15 +42,18 @@ async def show_metrics(request: Request) -> Response:
         raise RateLimited(f"too many requests for the metrics; send the next one in {wait} s", wait, None)
     gauges: Gauges | None = None
     durable: bool | None = None
+    replication: Replication | None = None
     failing: list[FailingSubscriber] = []
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
         failing = await overview.failing_subscribers(state, gauges)
-        durable = not await durability.faults(state.resources.redis)
+        durable = not await overview.faults_of(state)
+        replication = await overview.replication_of(state.resources)
     text = metrics.render(
         gauges,
         failing,
         durable,
+        replication,
         state.resources.settings.roles(),
         state.shared,
         state.request_counts,

@@ -23,9 +23,10 @@ from gateway.local.shared_memory import Shared
 from gateway.media.base import Space
 from gateway.store.histograms import BOUNDS
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.web.http.request_counts import RequestCounts
-from gateway.web.ops import partner_metrics, process_metrics
+from gateway.web.ops import partner_metrics, process_metrics, store_metrics
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -41,12 +42,14 @@ _BY_OUTCOME: Final = {
     "copies": "Attempts to copy a file of a result, by outcome",
     "copies_given_up": "Files of results that were given up, by the reason of the last attempt",
     "resubmissions": "Jobs sent again after an unknown outcome, by who decided: they may be paid for twice",
+    "store_failovers": "Times another server became Redis' primary; unacknowledged: writes may be gone",
     "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
 }
 #: Rare and severe outcomes. Exported from the start, so that the first one is visible as an increase.
 _SEEDED: Final = {
     "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
     "rollback_seen": ("ahead", "orphan"),
+    "store_failovers": ("acknowledged", "unacknowledged"),
 }
 #: Counters without an outcome, with their help texts. Also exported from the start.
 _WHOLE: Final = {
@@ -77,6 +80,7 @@ def render(
     gauges: Gauges | None,
     failing: Sequence[FailingSubscriber],
     durable: bool | None,
+    replication: Replication | None,
     limits: Mapping[Role, RoleLimits],
     shared: Shared,
     request_counts: RequestCounts,
@@ -86,13 +90,14 @@ def render(
     now: float,
     callbacks: bool,
 ) -> bytes:
-    """All metrics as text. `gauges`, `durable`: None without Redis. `failing`: the subscribers that have
-    failed longest. `shared`: by the processes of this gateway. `space`: of the disk of files; None if
-    unknown. `media_up`: whether files can be stored; None if unknown. `now`: this process' clock, seconds
+    """All metrics as text. `gauges`, `durable`, `replication`: None without Redis. `failing`: the subscribers
+    that have failed longest. `shared`: by the processes of this gateway. `space`: of the disk of files; None
+    if unknown. `media_up`: whether files can be stored; None if unknown. `now`: this process' clock, seconds
     since the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
     registry = CollectorRegistry()
     families = [
         *_families(gauges, failing, durable, limits),
+        *(store_metrics.families(replication) if replication is not None else ()),
         *process_metrics.families(shared, request_counts, gauges, space, media_up, now, callbacks=callbacks),
     ]
     registry.register(_Collected(families))
@@ -174,6 +179,10 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
         "gateway_paused": (
             "1 while an operator keeps the service paused",
             int(gauges.paused),
+        ),
+        "gateway_submissions_held": (
+            "1 while nothing is submitted because Redis failed over",
+            int(gauges.on_hold),
         ),
         "gateway_redis_memory_bytes": ("Memory that Redis uses", gauges.memory_bytes),
         "gateway_redis_memory_ratio": (

@@ -27,10 +27,11 @@ from gateway.settlement import Settlement
 from gateway.store.base import Callback, CallbackOutcome, TransitionResult
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
+from gateway.store.exchange import Word
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.retention import RedisRetention
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.upstream.base import (
@@ -58,7 +59,7 @@ JOB_DEADLINE: Final = 900.0
 RETENTION: Final = 7200.0
 LEASE: Final = 15.0
 GAP: Final = 90.0
-CLAIM_WAIT: Final = 20.0
+REPORT_WAIT: Final = 20.0
 NOT_VISIBLE: Final = 60.0
 POISON_LIMIT: Final = 3
 RESUBMIT_MAX: Final = 1
@@ -213,7 +214,7 @@ def settings_of(folder: Path) -> Settings:
             "late_watch_seconds": WATCH_MS / 1000,
             "retention_seconds": RETENTION,
             "callback_gap_seconds": GAP,
-            "claim_wait_seconds": CLAIM_WAIT,
+            "claim_wait_seconds": REPORT_WAIT,
             "poison_limit": POISON_LIMIT,
             "resubmit_max": RESUBMIT_MAX,
             "resubmit_day_budget": DAY_BUDGET,

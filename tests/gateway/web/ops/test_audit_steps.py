@@ -1,4 +1,4 @@
-"""An operator's act and its audit entry are one step: no crash can happen between them."""
+"""An operator's action and its audit entry are one step: no crash can happen between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.effects import HoldSlot, PollAfter
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.exchange import Word
+from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.tenants import Scope
 from tests.gateway.web.conftest import BODY, MakeKey, connected
@@ -223,7 +224,7 @@ async def test_an_unknown_job_is_resolved_in_the_step_that_audits_it(
     await steps.are_whole()
 
 
-async def test_a_job_that_its_owner_cancels_is_no_act_of_an_operator(
+async def test_a_job_that_its_owner_cancels_is_no_audit_entry(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
