@@ -17,6 +17,7 @@
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
     + MediaStoreUnavailable   the folder or the bucket of files cannot be written or read
+      - ArchiveLost           the object of an archived job is missing or damaged
     + DiskFull                the disk of files is almost full: new files, then new jobs, are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
@@ -201,6 +202,10 @@ class StoreFull(Unavailable):
 
 class MediaStoreUnavailable(Unavailable):
     """The media store cannot be written or read."""
+
+
+class ArchiveLost(MediaStoreUnavailable):
+    """The media store answers, but the object of an archived job is missing or damaged."""
 
 
 class DiskFull(Unavailable):

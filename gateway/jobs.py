@@ -95,6 +95,7 @@ class Job:
     `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
     `uploads`: the uploads that it holds, until it is final.
+    `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Job:
     uploads: list[str] = field(default_factory=list)
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
+    archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
         """The account that owns the task. Only this account can poll it."""
@@ -231,6 +233,7 @@ _TEXTS = (
     "account",
     "trace",
     "door",
+    "archived",
 )
 
 
@@ -263,9 +266,9 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 
 def from_fields(job_id: str, fields: Mapping[str, str]) -> Job:
-    """The job from the fields of its Redis hash. Raises ValueError, KeyError or TypeError if it is
-    unreadable."""
-    values: dict[str, Any] = {}
+    """The job from the fields of its Redis hash; of an archived one, what these say. Raises ValueError,
+    KeyError or TypeError if it is unreadable."""
+    values: dict[str, Any] = {"model": "", "params": {}} if "archived" in fields else {}
     files: dict[Variant, Asset] = {}
     for name, text in fields.items():
         if (reader := _READERS.get(name)) is not None:

@@ -26,6 +26,8 @@ from gateway.settings import Settings
 from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
+from gateway.store.archive import RedisArchive
+from gateway.store.archived import Archived
 from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
@@ -99,6 +101,7 @@ class Resources:
     job_history: RedisJobHistory
     audit: RedisAudit
     retention: RedisRetention
+    archive: RedisArchive
 
 
 @contextlib.asynccontextmanager
@@ -155,7 +158,8 @@ def build(
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
-    jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits())
+    archived = Archived(blobs.store)
+    jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
     uploads = RedisUploads(redis, scripts, _upload_limits(settings))
@@ -168,7 +172,7 @@ def build(
         scripts=scripts,
         jobs=jobs,
         lanes=Lanes(scripts, roles),
-        deliveries=RedisDeliveryStore(redis, scripts, roles, settings.tenant_bytes_max),
+        deliveries=RedisDeliveryStore(redis, scripts, roles, settings.tenant_bytes_max, archived),
         endpoints=RedisEndpointStore(redis, scripts, settings.tenant_bytes_max),
         recoveries=RedisRecoveries(
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
@@ -181,7 +185,7 @@ def build(
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
-        tenant_events=RedisTenantEvents(redis, settings.client_url),
+        tenant_events=RedisTenantEvents(redis, settings.client_url, archived),
         media=blobs.store,
         blobs=blobs,
         uploads=uploads,
@@ -203,9 +207,24 @@ def build(
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
-        job_history=RedisJobHistory(redis),
-        audit=RedisAudit(redis),
-        retention=RedisRetention(redis, scripts, settings.retention_seconds, settings.audit_days),
+        job_history=RedisJobHistory(redis, archived),
+        audit=RedisAudit(redis, archived),
+        retention=RedisRetention(
+            redis,
+            scripts,
+            settings.retention_seconds,
+            settings.audit_days,
+            deliveries_seconds=settings.deliveries_kept_seconds,
+            claims_seconds=settings.claims_kept_seconds,
+        ),
+        archive=RedisArchive(
+            redis,
+            scripts,
+            blobs.store,
+            environment,
+            settings.archive_after_seconds,
+            settings.retention_seconds,
+        ),
     )
 
 

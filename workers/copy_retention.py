@@ -75,7 +75,7 @@ class CopyRetention:
     async def _expire(self, files: _Files, job_id: str, variant: Variant) -> bool:
         """False if the copy is still in the index: its record cannot be read, or its file not be deleted."""
         try:
-            job = await self.jobs.read(job_id)
+            job = await self.jobs.read_kept(job_id)
             asset = job.assets.get(variant) if job else None
             if asset is not None and asset.key is not None and not await files.drop(asset.key, job_id):
                 return False

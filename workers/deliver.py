@@ -72,17 +72,24 @@ class DeliveryWorker:
             return
         url = endpoint.url if endpoint else delivery.url
         if url is None:
-            dead = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up="its endpoint was deleted")
-            now, deleted = self.environment.now_ms(), {"outcome": "endpoint_deleted"}
-            entry = entry_of(delivery.attempts, delivery.trigger, now, deleted, None, dead.gave_up)
-            gone = replace(delivery, log=noted(delivery.log, entry))
-            await self._finish(ticket, gone, dead, "endpoint_deleted", None)
+            await self._give_up(ticket, delivery, "endpoint_deleted", "its endpoint was deleted")
+            return
+        if body is None:
+            await self._give_up(ticket, delivery, "event_lost", "its event cannot be read from the archive")
             return
         begun_at = self.environment.now_ms()
         about = {"job": delivery.job_id, "tenant": delivery.tenant, "delivery": delivery.id}
         with self.tracer.span("deliver", delivery.trace, about) as trace:
             attempt = await self._attempt(url, delivery, endpoint, body, trace)
             await self._record(ticket, delivery, endpoint, attempt, begun_at)
+
+    async def _give_up(self, ticket: Ticket, delivery: Delivery, outcome: str, why: str) -> None:
+        """Nothing can be sent."""
+        dead = Decision(DeliveryEvent.ATTEMPTS_EXHAUSTED, gave_up=why)
+        now, said = self.environment.now_ms(), {"outcome": outcome}
+        entry = entry_of(delivery.attempts, delivery.trigger, now, said, None, why)
+        gone = replace(delivery, log=noted(delivery.log, entry))
+        await self._finish(ticket, gone, dead, outcome, None)
 
     async def _attempt(
         self, url: str, delivery: Delivery, endpoint: Endpoint | None, body: bytes, trace: str | None

@@ -30,6 +30,7 @@ from gateway.store.located import locator_of
 from gateway.telemetry.logs import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
+from workers.archive import Archiver
 from workers.arq_worker import WakeWorker, token
 from workers.confirm import Confirmer
 from workers.copy_retention import CopyRetention
@@ -139,6 +140,9 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
             tend(r.media, r.settings.media_location(), r.environment.clock), name="media store"
         ),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
+        asyncio.create_task(
+            Archiver(r.archive, on=r.settings.archive_after_seconds > 0).run(), name="archive"
+        ),
         asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
         asyncio.create_task(
             CopyRetention(r.jobs, r.assets, r.media, r.environment).run(), name="copy retention"

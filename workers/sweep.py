@@ -149,7 +149,7 @@ class Sweeper:
 
     async def _recover(self, ticket: Ticket) -> None:
         log = structlog.get_logger().bind(role=ticket.role, ticket=ticket.name)
-        job = await self.jobs.read(ticket.name) if ticket.role is Role.SUBMIT else None
+        job = await self.jobs.read_kept(ticket.name) if ticket.role is Role.SUBMIT else None
         if job is None or job.state is JobState.QUEUED:
             await self.lanes.redispatch(ticket)
             log.warning("rung_again")

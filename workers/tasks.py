@@ -9,7 +9,7 @@ import structlog
 
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import EVENTS_LANES
-from gateway.errors import StoreUnavailable
+from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.store.base import JobStore
 from workers.confirm import Confirmer
 from workers.deliver import DeliveryWorker
@@ -43,6 +43,7 @@ async def mirror(ctx: dict[str, Any], ticket: str, number: int, begun: Any = Non
 
 
 _AFTER_FAULT_MS = 30_000
+_MEDIA_AWAY_MS = 10_000
 
 FUNCTIONS = {Role.SUBMIT: submit, Role.CONFIRM: confirm, Role.DELIVER: deliver, Role.MIRROR: mirror}
 
@@ -60,11 +61,19 @@ async def _run(ctx: dict[str, Any], work: Callable[[Ticket], Awaitable[None]], t
     except StoreUnavailable as error:
         _log(ticket).warning("work_left", reason=str(error))
         ctx["leave"](ticket)
+    except MediaStoreUnavailable as error:  # only what is archived needs it: it waits, and nothing is lost
+        _log(ticket).warning("work_postponed", reason=str(error))
+        if ticket.role is not Role.SUBMIT:
+            await _postpone(ctx, ticket, _MEDIA_AWAY_MS)
     except Exception:  # noqa: BLE001  # any fault of ours is logged, and the worker goes on
         _log(ticket).exception("work_failed")
         if ticket.role is not Role.SUBMIT:
-            jobs: JobStore = ctx["jobs"]
-            await jobs.postpone(ticket, _AFTER_FAULT_MS, {})
+            await _postpone(ctx, ticket, _AFTER_FAULT_MS)
+
+
+async def _postpone(ctx: dict[str, Any], ticket: Ticket, in_ms: int) -> None:
+    jobs: JobStore = ctx["jobs"]
+    await jobs.postpone(ticket, in_ms, {})
 
 
 def _log(ticket: Ticket) -> Any:

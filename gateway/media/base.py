@@ -1,8 +1,8 @@
 """The media store: files of jobs, in a folder or in a bucket, behind one interface.
 
-It holds inline media (`<job id>/<sha256>.<extension>`), uploads (`uploads/<upload id>/...`) and copies of
-results (`results/<job id>/...`). A key is a relative path of plain names. An object is visible whole or not
-at all, and it is durable before `put` or `put_file` returns.
+It holds inline media (`<job id>/<sha256>.<extension>`), uploads (`uploads/<upload id>/...`), copies of
+results (`results/<job id>/...`), and archived jobs (`archive/<hour>/<job id>/...`). A key is a relative path
+of plain names. An object is visible whole or not at all. It is durable before `put` or `put_file` returns.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ SCRATCH: Final = ".incoming"
 #: However large the disk is, it needs no more free bytes than this.
 _ENOUGH_FREE_BYTES: Final = 4 * 2**30
 _CHUNK: Final = 256 * 1024
+#: Below these many names no folder is removed that has become empty: others may be putting files into it.
+_FLAT: Final = 2
 
 
 class FolderStore:
@@ -204,6 +206,10 @@ class FolderStore:
                 shutil.rmtree(path)
             except NotADirectoryError:
                 path.unlink()
+            else:
+                if len(path.relative_to(self._folder).parts) > _FLAT:  # a folder of the archive for one hour
+                    with contextlib.suppress(OSError):  # others are in it
+                        path.parent.rmdir()
 
     def _entries(self, folder: Path, starting: str) -> list[Entry]:
         with _errors_as_unavailable("listed"):

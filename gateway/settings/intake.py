@@ -70,9 +70,37 @@ class IntakeSettings(BaseSettings):
         description="Share of the disk above which inline media is refused, unless 4 GiB are free.",
     )
     retention_seconds: Seconds = Field(
-        604_800, description="How long a finished job, its events and idempotency key are kept."
+        604_800, description="How long a finished job is kept, and what belongs to it."
+    )
+    delivery_retention_seconds: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long its webhooks and events are kept. 0: as long as the job.",
+    )
+    idempotency_retention_seconds: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long its idempotency key is kept. 0: as long as the job.",
+    )
+    archive_after_seconds: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="When most of a finished job moves from Redis into the media store. 0: never.",
     )
     audit_days: float = Field(365, gt=0, description="How many days audit entries are kept.")
     prompt_max_characters: int = Field(5000, ge=1, le=5000, description="Longest prompt.")
     payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="Longest payload.")
     allow_private_media_urls: bool = Field(False, description="Accept media URLs on private addresses.")
+
+    @property
+    def deliveries_kept_seconds(self) -> float:
+        """How long the deliveries and events of a finished job are kept."""
+        return min(self.delivery_retention_seconds or self.retention_seconds, self.retention_seconds)
+
+    @property
+    def claims_kept_seconds(self) -> float:
+        """How long the idempotency key of a finished job is kept."""
+        return min(self.idempotency_retention_seconds or self.retention_seconds, self.retention_seconds)

@@ -199,16 +199,21 @@ class JobStore(Protocol):
         RateLimited; NotFound if it may not use one of its uploads."""
 
     async def read(self, job_id: str) -> Job | None:
-        """The job, or None."""
+        """The job, or None. Raises MediaStoreUnavailable if it is archived, and its object cannot be read."""
+
+    async def read_kept(self, job_id: str) -> Job | None:
+        """The same, but of an archived job only what the store keeps: enough to know how it ended, its tasks
+        and its copies."""
 
     async def payload(self, job: Job) -> str | None:
-        """The client's payload, or None."""
+        """The client's payload, or None. Raises MediaStoreUnavailable."""
 
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         """The queue position of each job, None for one that does not wait."""
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
-        """The tenant's jobs in these states, older than `after`."""
+        """The tenant's jobs in these states, older than `after`. Raises MediaStoreUnavailable if one of them
+        is archived, and its object cannot be read."""
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""

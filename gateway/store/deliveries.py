@@ -12,6 +12,7 @@ from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import arguments, delivery_log, event_bodies, keys
+from gateway.store.archived import NO_ARCHIVE, Archived
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
@@ -19,6 +20,7 @@ from gateway.store.delivery_effects import JudgeLane, WriteLog
 from gateway.store.effect_base import Effect, given, owed
 from gateway.store.effects import AuditEntry, Finish, GiveBackSlot, SetFields, Tally, UnsetFields
 from gateway.store.endpoints import endpoint_from
+from gateway.store.past_deliveries import PastDeliveries
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 
@@ -50,14 +52,20 @@ class RedisDeliveryStore:
     attempts keep only the newest one. None: no limit."""
 
     def __init__(
-        self, redis: Redis, scripts: Scripts, roles: arguments.Roles, bytes_max: int | None = None
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        roles: arguments.Roles,
+        bytes_max: int | None = None,
+        archived: Archived = NO_ARCHIVE,
     ) -> None:
         self._redis = redis
+        self._past = PastDeliveries(redis, archived)
         self._bytes_max = bytes_max
         self._scripts = scripts
         self._roles = roles
 
-    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
+    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes | None, Endpoint | None] | None:
         if ticket.begun is not None:
             await self._scripts.passed("begin_delivery")
             found = ticket.begun
@@ -69,12 +77,12 @@ class RedisDeliveryStore:
         if not found or not found[0]:
             return None
         fields, event = arguments.pairs(found[0]), arguments.pairs(found[1])
+        if not event:
+            event = {**await self._past.event(fields["job_id"], fields["event_id"])}
         fields.pop("next_attempt_at", None)
         delivery = delivery_from(ticket.name, fields, event.get("trace"))
         endpoint = endpoint_from(arguments.pairs(found[2])) if found[2] else None
-        body = event_bodies.load(event)
-        assert body is not None, "an event without its body"
-        return delivery, body, endpoint
+        return delivery, event_bodies.load(event), endpoint
 
     def terms(self) -> dict[Role, bytes]:
         """How claim_arq_jobs.lua begins the work of the deliver role."""
@@ -118,14 +126,9 @@ class RedisDeliveryStore:
         return TransitionResult(Outcome(outcome), before, after)
 
     async def of_job(self, job_id: str) -> list[Delivery]:
-        """All deliveries of a job, in any state."""
-        names = await self._names_of(job_id)
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.hgetall(keys.delivery(name))
-                found: list[dict[str, str]] = await pipe.execute()
-        return [delivery_from(name, fields) for name, fields in zip(names, found, strict=True) if fields]
+        """All deliveries of a job, in any state. Raises MediaStoreUnavailable."""
+        found = await self._past.completed(job_id, await self._names_of(job_id))
+        return [delivery_from(name, fields) for name, fields in found]
 
     async def _names_of(self, job_id: str) -> list[str]:
         """The ids of a job's deliveries. They are stored without their prefix, but older ones with it."""
@@ -138,10 +141,13 @@ class RedisDeliveryStore:
         return found if found and found.tenant == tenant else None
 
     async def find(self, delivery_id: str) -> Delivery | None:
-        """The delivery, of any tenant."""
+        """The delivery, of any tenant. Raises MediaStoreUnavailable."""
         with store_errors():
             fields: dict[str, str] = await self._redis.hgetall(keys.delivery(delivery_id))  # type: ignore[misc]
-        return delivery_from(delivery_id, fields) if fields else None
+        if not fields:
+            return None
+        found = await self._past.completed(fields["job_id"], [delivery_id])
+        return delivery_from(*found[0]) if found else None
 
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         if query.job_id is not None:

@@ -45,9 +45,10 @@ class Hindrance(StrEnum):
 
 
 class DeliveryStore(Protocol):
-    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
+    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes | None, Endpoint | None] | None:
         """Starts an attempt and its lease. Returns the delivery, which has no next attempt now, its event's
-        bytes, and its endpoint if that still exists. None when the ticket is stale."""
+        bytes unless they are lost, and its endpoint if that still exists. None when the ticket is stale.
+        Raises MediaStoreUnavailable: the event is archived, and cannot be read now."""
 
     async def finish(
         self,

@@ -28,6 +28,11 @@ def dump(log: Sequence[Mapping[str, Any]]) -> str:
     return orjson.dumps(lean).decode()
 
 
+def joined(older: str, newer: str | None) -> str:
+    """Two stored logs as one."""
+    return older if newer is None else orjson.dumps([*orjson.loads(older), *orjson.loads(newer)]).decode()
+
+
 def load(text: str) -> list[dict[str, Any]]:
     return [{**_USUAL, **entry} for entry in orjson.loads(text)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -12,6 +12,8 @@ from gateway import events
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import event_bodies, keys
+from gateway.store.archive_document import Document
+from gateway.store.archived import NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 
 #: An id before every entry of a stream.
@@ -45,10 +47,12 @@ def event_position(entry_id: str) -> tuple[int, int]:
 
 
 class RedisTenantEvents:
-    """Every call may raise StoreUnavailable. `client_url`: the base URL of the gateway for clients."""
+    """Every call may raise StoreUnavailable; those that read jobs, MediaStoreUnavailable. `client_url`: the
+    base URL of the gateway for clients."""
 
-    def __init__(self, redis: Redis, client_url: str = "") -> None:
+    def __init__(self, redis: Redis, client_url: str = "", archived: Archived = NO_ARCHIVE) -> None:
         self._redis = redis
+        self._archived = archived
         self._client_url = client_url
 
     async def tail(self, tenant: str) -> str:
@@ -107,7 +111,7 @@ class RedisTenantEvents:
             if name.startswith(_ENTRY_FIELD)
         ]
         entries.sort(key=lambda entry: event_position(entry.id))
-        return JobEvents(from_fields(job_id, fields), entries)
+        return JobEvents(from_fields(job_id, await self._archived.whole(job_id, fields)), entries)
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         """Each event's bytes; for a final event the same bytes that subscribers get. None: its job was
@@ -130,8 +134,8 @@ class RedisTenantEvents:
         bodies = (event_bodies.load(dict(zip(fields, values, strict=True))) for values in found)
         return dict(zip(entries, bodies, strict=True))
 
-    async def _built(self, entries: Sequence[Entry]) -> list[bytes | None]:
-        """The bytes of events, built from the records of their jobs."""
+    async def _built(self, entries: Sequence[Entry], *, again: bool = False) -> list[bytes | None]:
+        """The bytes of events, built from the records of their jobs. `again`: the second time."""
         if not entries:
             return []
         with store_errors():
@@ -139,16 +143,34 @@ class RedisTenantEvents:
                 for entry in entries:
                     pipe.hgetall(keys.job(entry.job_id))
                 records: list[dict[str, str]] = await pipe.execute()
-        jobs = [_job(entry, fields) for entry, fields in zip(entries, records, strict=True)]
-        payloads = await self._payloads([job for job in jobs if job is not None])
+        documents = await self._archived.all_of(
+            [(entry.job_id, fields) for entry, fields in zip(entries, records, strict=True)]
+        )
+        jobs = [
+            _job(entry, {**document.job, **fields} if document else fields)
+            for entry, fields, document in zip(entries, records, documents, strict=True)
+        ]
+        payloads = await self._payloads([job for job in jobs if job is not None and job.archived is None])
+        if None in payloads.values() and not again:  # a job was archived just now
+            return await self._built(entries, again=True)
         return [
-            None if job is None else self._build(job, entry, payloads.get(job.id))
-            for entry, job in zip(entries, jobs, strict=True)
+            None if job is None else self._of(job, entry, document, payloads)
+            for entry, job, document in zip(entries, jobs, documents, strict=True)
         ]
 
-    async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str]:
-        """{job id: payload} of jobs with one. Payloads too long for an event are not fetched: they may be
-        large."""
+    def _of(
+        self, job: Job, entry: Entry, document: Document | None, payloads: Mapping[str, str | None]
+    ) -> bytes | None:
+        if document is None:
+            return self._build(job, entry, payloads.get(job.id))
+        stored = document.events.get(event_id(job.id, entry.type))
+        if stored is not None and entry.type in FINAL_TYPES:
+            return event_bodies.load(stored)
+        return self._build(job, entry, document.payload)
+
+    async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str | None]:
+        """{job id: payload, or None if it is not there} of jobs with one. Payloads too long for an event are
+        not fetched: they may be large."""
         sizes = {job.id: job.payload_characters for job in jobs if job.payload_characters is not None}
         wanted = [name for name, size in sizes.items() if 0 < size <= EVENT_PAYLOAD_CHARACTERS]
         found: list[str | None] = []
@@ -158,8 +180,10 @@ class RedisTenantEvents:
                     for name in wanted:
                         pipe.get(keys.payload(name))
                     found = await pipe.execute()
-        payloads = {name: _OMITTED if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()}
-        return payloads | {name: text or "" for name, text in zip(wanted, found, strict=True)}
+        payloads: dict[str, str | None] = {
+            name: _OMITTED if size > EVENT_PAYLOAD_CHARACTERS else "" for name, size in sizes.items()
+        }
+        return payloads | dict(zip(wanted, found, strict=True))
 
     def _build(self, job: Job, entry: Entry, payload: str | None) -> bytes | None:
         try:

@@ -10,17 +10,25 @@ from redis.asyncio import Redis
 from gateway.jobs import Job
 from gateway.lifecycle import JOB_STARTS, JobEvent
 from gateway.store import keys
+from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 
 
 class RedisJobHistory:
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, archived: Archived = NO_ARCHIVE) -> None:
         self._redis = redis
+        self._archived = archived
 
     async def read(self, job: Job) -> list[dict[str, str]]:
-        """Everything that happened to the job, oldest first: at (ms), event, from, to, epoch, ..."""
+        """Everything that happened to the job, oldest first: at (ms), event, from, to, epoch, ... Raises
+        MediaStoreUnavailable."""
         with store_errors():
-            found: list[str] = await self._redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hget(keys.job(job.id), FIELD)
+                pipe.lrange(keys.job_audit(job.id), 0, -1)
+                digest, found = await pipe.execute()
+        if digest is not None:
+            found = [*(await self._archived.document(job.id, digest)).history, *found]
         return history_of(job.created_at, found)
 
 

@@ -13,6 +13,7 @@ from gateway.jobs import Job, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, event_bodies, keys
 from gateway.store.admission import Admissions, queue_position_of
+from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
 from gateway.store.base import (
     Callback,
     CallbackOutcome,
@@ -35,17 +36,31 @@ class RedisJobStore(Admissions):
     """`JobStore` on Redis. The scripts use Redis' own clock for leases and due times."""
 
     def __init__(
-        self, redis: Redis, scripts: Scripts, roles: arguments.Roles, callbacks: CallbackLimits
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        roles: arguments.Roles,
+        callbacks: CallbackLimits,
+        archived: Archived = NO_ARCHIVE,
     ) -> None:
         super().__init__(scripts, roles)
+        self._archived = archived
         self._redis = redis
         self._roles = roles
         self._callbacks = callbacks
 
     async def read(self, job_id: str) -> Job | None:
-        with store_errors():
-            fields = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
+        fields = await self._fields(job_id)
+        return from_fields(job_id, await self._archived.whole(job_id, fields)) if fields else None
+
+    async def read_kept(self, job_id: str) -> Job | None:
+        fields = await self._fields(job_id)
         return from_fields(job_id, fields) if fields else None
+
+    async def _fields(self, job_id: str) -> dict[str, str]:
+        with store_errors():
+            found: dict[str, str] = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
+        return found
 
     async def trace_of(self, job_id: str) -> str | None:
         """The traceparent that the job was posted with."""
@@ -58,7 +73,10 @@ class RedisJobStore(Admissions):
             return None if job.payload_characters is None else ""
         with store_errors():
             found: str | None = await self._redis.get(keys.payload(job.id))
-        return found
+            if found is not None:
+                return found
+            digest = await self._redis.hget(keys.job(job.id), FIELD)  # type: ignore[misc]
+        return None if digest is None else (await self._archived.document(job.id, digest)).payload
 
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         waiting = [job for job in jobs if job.state is JobState.QUEUED]
@@ -87,8 +105,11 @@ class RedisJobStore(Admissions):
                 for name in names[:limit]:
                     pipe.hgetall(keys.job(name))
                 found: list[dict[str, str]] = await pipe.execute()
+        kept = [(name, fields) for name, fields in zip(names[:limit], found, strict=True) if fields]
+        documents = await self._archived.all_of(kept)
         jobs = [
-            from_fields(name, fields) for name, fields in zip(names[:limit], found, strict=True) if fields
+            from_fields(name, {**document.job, **fields} if document else fields)
+            for (name, fields), document in zip(kept, documents, strict=True)
         ]
         return Page(jobs, more=len(names) > limit)
 
@@ -262,7 +283,7 @@ class RedisJobStore(Admissions):
     async def _read_if_readable(self, name: str, now: int) -> tuple[Job | None, bool]:
         """The job, and whether its record is readable: one that is not must not stop all others."""
         try:
-            return await self.read(name), True
+            return await self.read_kept(name), True
         except (ValueError, KeyError, TypeError):
             structlog.get_logger().exception("record_unreadable", job=name)
             await self._scripts.run("defer_deadline", [keys.DEADLINES], [name, now + _UNREADABLE_MS])

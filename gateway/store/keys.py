@@ -42,6 +42,16 @@ ASSETS_DYING = f"{PREFIX}assets:dying"
 ACCOUNT_INFLIGHT = f"{PREFIX}submit:account_inflight"
 UPLOAD_EXPIRY = f"{PREFIX}uploads:expiry"
 UPLOAD_SWEEP = f"{PREFIX}uploads:sweep"
+ARCHIVE_GONE = f"{PREFIX}archive:gone"
+ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
+
+
+def walk(name: str) -> str:
+    return f"{PREFIX}finished:{name}"
+
+
+def walk_later(name: str) -> str:
+    return f"{PREFIX}finished:{name}:later"
 
 
 def account(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from gateway.store import keys
+from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 from gateway.store.job_history import history_of
 from gateway.store.ops_log import Entries, newest
@@ -17,10 +18,11 @@ BATCH: Final = 200
 
 
 class RedisAudit:
-    """Every call may raise StoreUnavailable. Times: ms."""
+    """Every call may raise StoreUnavailable, and that of the jobs MediaStoreUnavailable. Times: ms."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, archived: Archived = NO_ARCHIVE) -> None:
         self._redis = redis
+        self._archived = archived
 
     async def page(self, before: str | None, limit: int) -> Entries:
         """The audit entries earlier than the entry `before`, newest first; `more` when older ones follow."""
@@ -57,17 +59,22 @@ class RedisAudit:
 
     async def _histories(self, names: Sequence[str]) -> list[dict[str, str]]:
         with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self._redis.pipeline(transaction=True) as pipe:
                 for name in names:
-                    pipe.hmget(keys.job(name), ["tenant", "created_at"])
+                    pipe.hmget(keys.job(name), ["tenant", "created_at", FIELD])
                     pipe.lrange(keys.job_audit(name), 0, -1)
                 found: list[Any] = await pipe.execute()
+        digests = [record[2] for record in found[::2]]
+        documents = await self._archived.all_of(
+            [(name, {FIELD: digest} if digest else {}) for name, digest in zip(names, digests, strict=True)]
+        )
         lines: list[dict[str, str]] = []
-        for at, name in enumerate(names):
-            (tenant, created), noted = found[2 * at : 2 * at + 2]
+        for at, (name, document) in enumerate(zip(names, documents, strict=True)):
+            (tenant, created, _), noted = found[2 * at : 2 * at + 2]
             if tenant is not None:
+                history = [*(document.history if document else ()), *noted]
                 lines += [
-                    {"job": name, "tenant": tenant, **entry} for entry in history_of(int(created), noted)
+                    {"job": name, "tenant": tenant, **entry} for entry in history_of(int(created), history)
                 ]
         return lines
 

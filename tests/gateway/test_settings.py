@@ -387,3 +387,16 @@ def test_a_wrong_secret_of_a_file_is_named_with_the_variable_of_the_file(
 
 def test_an_idle_connection_outlives_that_of_a_load_balancer() -> None:
     assert load().keep_alive_seconds > 60
+
+
+def test_nothing_of_a_job_is_kept_longer_than_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_RETENTION_SECONDS", "100")
+    settings = load()
+    assert (settings.deliveries_kept_seconds, settings.claims_kept_seconds) == (100, 100)
+    monkeypatch.setenv("GATEWAY_DELIVERY_RETENTION_SECONDS", "50")
+    monkeypatch.setenv("GATEWAY_IDEMPOTENCY_RETENTION_SECONDS", "200")
+    settings = load()
+    assert (settings.deliveries_kept_seconds, settings.claims_kept_seconds) == (50, 100)
+    monkeypatch.setenv("GATEWAY_ARCHIVE_AFTER_SECONDS", "-1")
+    with pytest.raises(ConfigurationError, match="GATEWAY_ARCHIVE_AFTER_SECONDS"):
+        load()

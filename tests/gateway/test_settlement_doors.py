@@ -45,6 +45,7 @@ async def owed(resources: Resources, job: Job) -> dict[str, tuple[Delivery, dict
     for delivery in await resources.deliveries.of_job(job.id):
         begun = await resources.deliveries.begin(await held(resources.redis, Role.DELIVER, delivery.id))
         assert begun
+        assert begun[1] is not None
         found["callback" if delivery.url else "endpoint"] = delivery, orjson.loads(begun[1])
     return found
 

@@ -32,7 +32,7 @@ class Noting:
     store: RedisDeliveryStore
     health: list[bool | None] = field(default_factory=list)
 
-    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes, Endpoint | None] | None:
+    async def begin(self, ticket: Ticket) -> tuple[Delivery, bytes | None, Endpoint | None] | None:
         return await self.store.begin(ticket)
 
     async def finish(

@@ -7,21 +7,22 @@
 -- Removes its record, payload and event stream, its events and deliveries, its idempotency key, and its entry in every
 -- index, `retention_ms` after it became final. A job with a pending delivery, or that is watched for a late result, is
 -- checked again in `again_ms`; so is any job if `later` is true. Everything is read before anything is removed, so that
--- a record that cannot be read raises an error and stays complete. The files of its copies are left to a sweep.
+-- a record that cannot be read raises an error and stays complete. The files of its copies are left to a sweep; its
+-- object in the archive is noted, to be deleted.
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
 local key = KEYS[1]
 local args = cjson.decode(ARGV[1])
 local name, now = args.name, call.now_ms()
-local finished = P .. 'finished'
+local final_jobs = P .. 'finished'
 
 local function not_yet(since)
-  redis.call('ZADD', finished, 'XX', since or now - args.retention_ms + args.again_ms, name)
+  redis.call('ZADD', final_jobs, 'XX', since or now - args.retention_ms + args.again_ms, name)
   return 0
 end
 
 local function leave_indexes()
-  redis.call('ZREM', finished, name)
+  redis.call('ZREM', final_jobs, name)
   redis.call('ZREM', P .. 'deadlines', name)
   redis.call('ZREM', P .. 'unknowns', name)
 end
@@ -32,25 +33,22 @@ if redis.call('EXISTS', key) == 0 then
   return -1
 end
 
-local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes')
+local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes',
+  'archived')
 local state, tenant, idempotency, newest_task = found[1], found[2], found[3], found[4]
-local earlier, bytes = found[5], tonumber(found[6])
+local earlier, bytes, archived = found[5], tonumber(found[6]), found[7]
 if not args.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + args.retention_ms > now then return not_yet(final_at) end
 if tasks.is_watched(key, now) then return not_yet() end
 
 local confirm = account_slots.confirm_ticket(name)
-local deliveries, gone = {}, { key, key .. ':payload', key .. ':audit', key .. ':deliveries' }
-for _, member in ipairs(redis.call('SMEMBERS', key .. ':deliveries')) do
-  local id = string.sub(member, 1, 4) == 'dlv_' and member or 'dlv_' .. member
-  local owed = redis.call('HMGET', P .. 'delivery:' .. id, 'state', 'lane', 'event_id')
-  if owed[1] == args.pending then return not_yet() end
-  if owed[1] then
-    deliveries[#deliveries + 1] = { id = id, state = owed[1], lane = owed[2] }
-    gone[#gone + 1] = P .. 'delivery:' .. id
-    gone[#gone + 1] = P .. 'event:' .. owed[3]
-  end
+local deliveries, gone = finished.deliveries_of(key, args.pending), { key, key .. ':payload', key .. ':audit' }
+if not deliveries then return not_yet() end
+gone[#gone + 1] = key .. ':deliveries'
+for _, delivery in ipairs(deliveries) do
+  gone[#gone + 1] = P .. 'delivery:' .. delivery.id
+  gone[#gone + 1] = P .. 'event:' .. delivery.event
 end
 -- events without deliveries are not found above
 for _, event in ipairs(args.events) do gone[#gone + 1] = P .. 'event:' .. event end
@@ -81,14 +79,10 @@ if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events',
 quotas.add_usage(tenant, 'bytes', -(bytes or 0))
 assets.forget(tenant, name, copies)
 leave_indexes()
+if archived then redis.call('ZADD', finished.GONE, now, name) end
 redis.call('ZREM', P .. 'tenant:' .. tenant .. ':jobs:' .. state, name)
 records.count_state('job', state, -1)
-for _, delivery in ipairs(deliveries) do
-  records.count_state('delivery', delivery.state, -1)
-  redis.call('ZREM', P .. 'dead', delivery.id)
-  records.index_delivery(delivery.id, tenant, delivery.lane, nil, delivery.state)
-  lanes.finish('deliver', delivery.lane .. '|' .. delivery.id)
-end
+finished.leave_deliveries(tenant, deliveries)
 for _, step in ipairs(args.steps) do lanes.finish('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. step) end
 lanes.finish('submit', tenant .. '|' .. name)
 redis.call('HDEL', account_slots.REFUSED, tenant .. '|' .. name)

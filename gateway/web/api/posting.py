@@ -33,7 +33,7 @@ IDEMPOTENCY_KEY: Final = key_param(
     "`Idempotent-Replayed: true`. It must have the same parameters and the same `Gateway-*` headers, or it "
     "is refused. The order and the form of the JSON do not matter. A default that is sent differs from "
     "one that is left out, except `seed` 0 and no `videos`. Keys belong to your tenant, not to an API key. "
-    "They are kept as long as the job."
+    "They are kept as long as the job, or for the shorter time that the operator set."
 )
 START_DEADLINE: Final = seconds(
     "Gateway-Start-Deadline",

@@ -96,7 +96,7 @@ def public_recovery(recovery: Recovery) -> schemas.Recovery:
 
 def _oldest(state: State, now: int) -> int:
     """The earliest possible `since`, ms: older deliveries are too old or no longer kept."""
-    return now - min(MAX_AGE_MS, int(state.resources.settings.retention_seconds * 1000))
+    return now - min(MAX_AGE_MS, int(state.resources.settings.deliveries_kept_seconds * 1000))
 
 
 def _window(wanted: RecoveryRequest, now: int, oldest: int) -> tuple[int, int]:

@@ -73,4 +73,5 @@ ATTEMPTS: Final = (
     *("succeeded", "http_3xx", "http_4xx", "http_5xx", "gone", "throttled", "timeout"),
     *("connection_refused", "connection_reset", "dns_error", "tls_error", "target_forbidden"),
     *("invalid_url", "protocol_error", "secret_missing", "headers_unreadable", "endpoint_deleted"),
+    "event_lost",
 )

@@ -46,6 +46,7 @@ ERROR_TYPES: Final[Mapping[type[GatewayError], ProblemType]] = {
     errors.StoreUnavailable: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.StoreFull: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.MediaStoreUnavailable: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
+    errors.ArchiveLost: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.DiskFull: ProblemType(503, "unavailable", "The service is temporarily unavailable"),
     errors.ConfigurationError: INTERNAL,
     GatewayError: INTERNAL,

@@ -185,3 +185,67 @@ async def test_one_of_many_leads_also_when_redis_is_full(store: Store) -> None:
         assert [await store.retention.lead(60) for _ in range(3)] == [True, False, False]
     finally:
         await store.redis.config_set("maxmemory", before)
+
+
+def early_retention(store: Store, scripts: Scripts, **seconds: float) -> RedisRetention:
+    return RedisRetention(store.redis, scripts, 3600, **seconds)
+
+
+async def test_deliveries_and_events_can_go_before_their_job(store: Store, scripts: Scripts) -> None:
+    await store.endpoints.create(Endpoint("ep_1", "acme", "https://one.example.com", (), "k", 1), 50)
+    empty = await store.counts()
+    usage = int(await store.redis.hget(keys.tenant_usage("acme"), "bytes") or 0)  # type: ignore[misc]
+    job = await completed(store, await store.accept(**RICH))
+    retention = early_retention(store, scripts, deliveries_seconds=0)
+    [early] = retention.early
+    assert not await retention.forget_early(job.id, early)  # they are pending
+    await store.deliver(job, DeliveryEvent.ATTEMPTS_EXHAUSTED)
+    await store.redis.delete(keys.due(Role.CONFIRM))
+    assert await retention.forget_early(job.id, early)
+    assert await retention.forget_early(job.id, early)
+    for kind in ("event", "delivery", "lane"):
+        assert await store.redis.keys(f"{{gw}}:{kind}:*") == []
+    assert await store.redis.exists(keys.job_deliveries(job.id), keys.DEAD) == 0
+    assert await store.jobs.payload(job) == "p" * 20
+    assert await store.redis.exists("{gw}:tenant:acme:idempotency:a1b2c3")
+    assert {name for name in await store.counts() if name not in empty} == {"job:completed"}
+    assert await store.retention.forget(job.id)
+    assert int(await store.redis.hget(keys.tenant_usage("acme"), "bytes") or 0) == usage  # type: ignore[misc]
+
+
+async def test_deliveries_of_a_job_that_may_cause_more_stay(store: Store, scripts: Scripts) -> None:
+    watched_till = ENVIRONMENT.now_ms() + HOUR_MS
+    job = await store.released(await store.accept(callback_url="https://client.example.com/hook"))
+    job = await store.settle(job, JobEvent.UPSTREAM_REJECTED, JobState.FAILED, watch_until=watched_till)
+    await store.deliver(job, DeliveryEvent.ATTEMPT_SUCCEEDED)
+    retention = early_retention(store, scripts, deliveries_seconds=0)
+    assert not await retention.forget_early(job.id, retention.early[0])
+    assert len(await store.deliveries.of_job(job.id)) == 1
+
+
+async def test_an_idempotency_key_can_go_before_its_job(store: Store, scripts: Scripts) -> None:
+    job = await store.accept(**RICH)
+    retention = early_retention(store, scripts, claims_seconds=0)
+    [early] = retention.early
+    claim = "{gw}:tenant:acme:idempotency:a1b2c3"
+    await retention.forget_early(job.id, early)  # it is not finished
+    assert await store.redis.exists(claim)
+    await canceled(store, job)
+    later = early_retention(store, scripts, claims_seconds=60)
+    assert not await later.forget_early(job.id, later.early[0])
+    await store.redis.hset(claim, "job", "job_other")  # type: ignore[misc]
+    before = await store.redis.hgetall(keys.job(job.id))  # type: ignore[misc]
+    assert await retention.forget_early(job.id, early)
+    assert await store.redis.hget(claim, "job") == "job_other"  # type: ignore[misc]
+    await store.redis.hset(keys.job(job.id), mapping=before)  # type: ignore[misc]
+    await store.redis.hset(claim, "job", job.id)  # type: ignore[misc]
+    assert await retention.forget_early(job.id, early)
+    assert not await store.redis.exists(claim)
+    again = await store.accept(**RICH)
+    assert again.id != job.id
+    assert await retention.forget_early(job.id, early)
+    assert await store.redis.hget(claim, "job") == again.id  # type: ignore[misc]
+
+
+async def test_nothing_is_kept_longer_than_its_job(store: Store, scripts: Scripts) -> None:
+    assert early_retention(store, scripts, deliveries_seconds=3600, claims_seconds=7200).early == []

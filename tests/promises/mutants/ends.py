@@ -212,10 +212,10 @@ ENDS: Final = (
     ),
     Mutant(
         "forgets_what_it_still_owes",
-        "gateway/store/scripts/forget.lua",
+        "gateway/store/scripts/lib/finished.lua",
+        "deliveries_of",
+        "    if state == pending then return nil end\n",
         "",
-        "if owed[1] == args.pending then return not_yet() end",
-        "if owed[1] == '' then return not_yet() end",
         "a subscriber that was away for long is never told",
         (
             named(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.promises.mutants.archiving import ARCHIVING
 from tests.promises.mutants.content import CONTENT
 from tests.promises.mutants.copies import COPIES
 from tests.promises.mutants.doors import DOORS
@@ -18,7 +19,7 @@ from tests.promises.mutants.truth import TRUTH
 
 PLANTED: Final = (
     *(*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *TRUTH, *STORES),
-    *(*DOORS, *FILES, *CONTENT, *COPIES),
+    *(*DOORS, *FILES, *CONTENT, *COPIES, *ARCHIVING),
 )
 #: By name.
 MUTANTS: Final = {mutant.name: mutant for mutant in PLANTED}

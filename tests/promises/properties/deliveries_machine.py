@@ -78,6 +78,7 @@ class DeliveriesMachine(DeliveriesGround):
         begun = now(self.stage.deliveries.begin(ticket))
         assert begun is not None
         delivery, body, _ = begun
+        assert body is not None
         known = self.deliveries[delivery.id]
         assert (delivery.attempts, delivery.since, delivery.trigger) == (
             known.attempts,

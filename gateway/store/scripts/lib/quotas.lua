@@ -52,7 +52,8 @@ end
 
 call.written_by(quotas.write_counted_bytes)
 
-local function counted_of(field, length)
+-- Bytes that count for a field that may be large.
+function quotas.counted_of(field, length)
   return field == 'log' and math.max(0, length - SHORT_LOG) or length
 end
 
@@ -61,11 +62,12 @@ function quotas.growth_of(key, fields, gone)
   local grown = 0
   for field, value in pairs(fields) do
     if LARGE[field] then
-      grown = grown + counted_of(field, #value) - counted_of(field, #(record.get(key, field) or ''))
+      grown = grown + quotas.counted_of(field, #value)
+        - quotas.counted_of(field, #(record.get(key, field) or ''))
     end
   end
   for _, field in ipairs(gone) do
-    if LARGE[field] then grown = grown - counted_of(field, #(record.get(key, field) or '')) end
+    if LARGE[field] then grown = grown - quotas.counted_of(field, #(record.get(key, field) or '')) end
   end
   return grown
 end

@@ -149,13 +149,16 @@ async def test_every_fault_is_named_at_once(client: httpx.AsyncClient, post: Pos
     assert [error["param"] for error in answer.json()["errors"]] == ["since", "until"]
 
 
-@pytest.mark.parametrize("days", [3, 30])
-async def test_it_reaches_back_fourteen_days_or_as_far_as_jobs_are_kept(
-    settings: Settings, resources: Resources, days: int
+@pytest.mark.parametrize(
+    ("days", "jobs", "webhooks"), [(3, 3, 0), (14, 30, 0), (2, 3, 2), (3, 3, 5), (14, 30, 20)]
+)
+async def test_it_reaches_back_fourteen_days_or_as_far_as_webhooks_are_kept(
+    settings: Settings, resources: Resources, days: int, jobs: int, webhooks: int
 ) -> None:
     await resources.endpoints.create(ONE, 50)
-    kept = settings.model_copy(update={"retention_seconds": days * 86_400.0})
-    most = min(days, 14) * DAY_MS
+    lasting = {"retention_seconds": jobs * 86_400.0, "delivery_retention_seconds": webhooks * 86_400.0}
+    kept = settings.model_copy(update=lasting)
+    most = days * DAY_MS
     async with serving(kept) as app, connected(app, await add_key(resources, "acme")) as client:
         too_long = await client.post(PATH, json={"since": ago(resources, most + 60_000)})
         assert too_long.status_code == 422

@@ -107,7 +107,7 @@ def test_every_code_of_our_own_for_a_failed_job_is_listed() -> None:
 
 
 def test_every_outcome_of_an_attempt_is_listed() -> None:
-    assert list(problem_codes.ATTEMPTS) == [*DeliveryOutcome, "endpoint_deleted"]
+    assert list(problem_codes.ATTEMPTS) == [*DeliveryOutcome, "endpoint_deleted", "event_lost"]
 
 
 @pytest.mark.parametrize("change", WRONG, ids=range(len(WRONG)))

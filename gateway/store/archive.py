@@ -1,0 +1,208 @@
+"""Moves finished jobs from Redis into the media store, and deletes their objects when they are forgotten.
+
+The object is written first, and read again; then one script drops what it holds from the record, if the job
+is still as it was read. Whatever a crash leaves is a readable job: at worst with an object that nothing
+names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from gateway.assets import Variant
+from gateway.dispatch import PREFIX
+from gateway.environment import Environment
+from gateway.errors import MediaStoreUnavailable, NotFound
+from gateway.events import EventType, event_id
+from gateway.lifecycle import FINAL, DeliveryState
+from gateway.media.base import MediaStore
+from gateway.store import arguments, keys
+from gateway.store.archive_document import (
+    HOUR_MS,
+    Document,
+    digest_of,
+    dump,
+    folder_of,
+    hour_folder,
+    is_kept,
+    key_of,
+)
+from gateway.store.archived import FIELD
+from gateway.store.client import store_errors
+from gateway.store.finished_walk import FinishedWalk
+from gateway.store.script_runner import Scripts
+
+_LEAD: Final = f"{PREFIX}archive"
+_FINAL: Final = {state.value: True for state in FINAL}
+_EVENT_FIELDS: Final = ("packed", "body", "trace")
+#: Longer than any job takes until it is finished. Only then an hour's folder is looked through.
+_UNFINISHED_MS: Final = 8 * 86_400_000
+_BATCH: Final = 100
+_SMALL_CHARACTERS: Final = 16_384
+
+
+class Moved(StrEnum):
+    ARCHIVED = "archived"
+    LATER = "later"  #: it may still change, or is not due
+    CHANGED = "changed"  #: between the reading and the dropping
+    GONE = "gone"  #: there is nothing to move: no such job, not finished, or archived before
+
+
+class RedisArchive:
+    """`after_seconds`: jobs are moved so long after they became final. Every call may raise StoreUnavailable
+    and MediaStoreUnavailable, and can be repeated."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        media: MediaStore,
+        environment: Environment,
+        after_seconds: float,
+        retention_seconds: float,
+    ) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._media = media
+        self._environment = environment
+        self._after_ms = int(after_seconds * 1000)
+        self._kept_ms = int(retention_seconds * 1000) + _UNFINISHED_MS
+        self.walk = FinishedWalk(redis, scripts, "archive", self._after_ms)
+
+    @property
+    def readable_by_all(self) -> bool:
+        """Whether every process that uses this Redis can read an archived job, as far as is known."""
+        return self._scripts.alone
+
+    async def lead(self, task: str, seconds: float) -> bool:
+        """True for only one caller in this many seconds, for each task."""
+        lock = f"{_LEAD}:{task}"
+        return bool(await self._scripts.run("acquire_leadership", [lock], [int(seconds * 1000)]))
+
+    async def move(self, job_id: str) -> Moved:
+        """Moves the job into the media store."""
+        document, deliveries = await self._read(job_id)
+        if document is None:
+            return Moved.GONE
+        raw = dump(document) if _is_small(document) else await asyncio.to_thread(dump, document)
+        digest = digest_of(raw)
+        await self._environment.reach("archive_put.before")
+        await self._write(key_of(job_id, digest), raw)
+        await self._environment.reach("archive_put.after")
+        order = {
+            "name": job_id,
+            "digest": digest,
+            "seen": _seen(document, deliveries),
+            "fields": list(document.job),
+            "deliveries": deliveries,
+            "events": list(document.events),
+            "after_ms": self._after_ms,
+            "final": _FINAL,
+            "pending": DeliveryState.PENDING,
+            "variants": list(Variant),
+            "steps": arguments.STEP_TYPES,
+        }
+        return Moved(await self._scripts.run("archive", [keys.job(job_id)], [arguments.dump(order)]))
+
+    async def _write(self, key: str, raw: bytes) -> None:
+        """Writes the object, and reads it again: it is about to be all that there is."""
+        await self._media.put(key, raw)
+        try:
+            kept = await self._media.read(key)
+        except NotFound:
+            kept = b""
+        if kept != raw:
+            raise MediaStoreUnavailable("the media store does not return what was written")
+
+    async def _read(self, job_id: str) -> tuple[Document | None, list[str]]:
+        """What is to be moved, and the ids of all deliveries of the job. (None, []) if that is nothing."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(keys.job(job_id))
+                pipe.get(keys.payload(job_id))
+                pipe.lrange(keys.job_audit(job_id), 0, -1)
+                pipe.smembers(keys.job_deliveries(job_id))
+                fields, payload, history, members = await pipe.execute()
+            if not fields or FIELD in fields or fields["state"] not in _FINAL:
+                return None, []
+            deliveries = sorted(name if name.startswith("dlv_") else f"dlv_{name}" for name in members)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in deliveries:
+                    pipe.hmget(keys.delivery(name), ["log", "event_id"])
+                owed: list[list[str | None]] = await pipe.execute()
+            events = {event_id(job_id, kind) for kind in EventType} | {name for _, name in owed if name}
+            found = await self._events(sorted(events))
+        logs = {name: log for name, (log, _) in zip(deliveries, owed, strict=True) if log}
+        moved = {name: fields[name] for name in sorted(fields) if not is_kept(name)}
+        return Document(moved, payload, history, logs, found), deliveries
+
+    async def _events(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(keys.event(name), list(_EVENT_FIELDS))
+            found: list[list[str | None]] = await pipe.execute()
+        return {
+            name: {field: text for field, text in zip(_EVENT_FIELDS, values, strict=True) if text is not None}
+            for name, values in zip(names, found, strict=True)
+            if any(values)
+        }
+
+    async def delete_forgotten(self, limit: int) -> int:
+        """Deletes objects of jobs that were forgotten, and returns of how many jobs."""
+        with store_errors():
+            names: list[str] = await self._redis.zrange(keys.ARCHIVE_GONE, 0, limit - 1)
+        for name in names:
+            await self._media.drop(folder_of(name))
+            with store_errors():
+                await self._redis.zrem(keys.ARCHIVE_GONE, name)
+        return len(names)
+
+    async def sweep_hour(self) -> int | None:
+        """Deletes the objects without a job of the next hour whose jobs must all have been forgotten: what
+        crashes left behind. Returns of how many jobs; None if no hour is due."""
+        with store_errors():
+            swept = await self._redis.get(keys.ARCHIVE_SWEPT)
+        due = (self._environment.now_ms() - self._kept_ms) // HOUR_MS - 1
+        hour = due if swept is None else int(swept) + 1
+        if hour > due:
+            return None
+        folder, dropped = hour_folder(hour * HOUR_MS), 0
+        names = [entry.name for entry in await self._media.entries(folder)]
+        for at in range(0, len(names), _BATCH):
+            dropped += await self._drop_unknown(names[at : at + _BATCH])
+        args: list[Any] = [hour, 0, b"[]", b"[]"]
+        await self._scripts.run("note_walk", [keys.ARCHIVE_SWEPT, keys.ARCHIVE_SWEPT], args)
+        return dropped
+
+    async def _drop_unknown(self, job_ids: Sequence[str]) -> int:
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.exists(keys.job(job_id))
+                found: list[int] = await pipe.execute()
+        unknown = [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
+        for job_id in unknown:
+            await self._media.drop(folder_of(job_id))
+        return len(unknown)
+
+
+def _is_small(document: Document) -> bool:
+    """Whether packing it takes less time than handing it to a thread."""
+    return sum(map(len, document.job.values())) + len(document.payload or "") < _SMALL_CHARACTERS
+
+
+def _seen(document: Document, deliveries: Sequence[str]) -> str:
+    """The `seen` of archive.lua."""
+    texts: list[str | None] = [*document.job.values(), document.payload, *document.history]
+    texts += [document.logs.get(name) for name in deliveries]
+    texts += [fields.get(name) for fields in document.events.values() for name in _EVENT_FIELDS]
+    parts = [(text or "").encode() for text in texts]
+    return hashlib.sha1(
+        b"".join(b"%d:%b" % (len(part), part) for part in parts), usedforsecurity=False
+    ).hexdigest()
