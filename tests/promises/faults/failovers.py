@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gateway.local.process import ManagedProcess
 from tests.buckets import s3_server
@@ -57,6 +57,7 @@ class Failovers(Nemesis):
     """Each event waits until the store is whole again."""
 
     store: ReplicatedStore = field(kw_only=True)
+    failovers: int = 0
 
     def _kill_primary(self, fault: Fault) -> None:
         killed = self.store.primary()
@@ -83,7 +84,8 @@ class Failovers(Nemesis):
         self._tick_until(lambda: self.store.primary() not in (None, before), _CHANGE_SECONDS)
         self.ledger.write("primary_changed", event=fault.kind, before=before, after=self.store.primary())
         then()
-        if fault.kind != "move_slot":  # that loses nothing, whoever owned the slot
+        if fault.kind != "move_slot":  # that takes everything with it
+            self.failovers += 1
             self._tick_until(self._is_told, _TOLD_SECONDS)
         self._tick_until(self.store.is_whole, _CHANGE_SECONDS)
         self.ledger.write("store_whole", whole=self.store.is_whole())
@@ -91,14 +93,20 @@ class Failovers(Nemesis):
         self._tick_until(lambda: time.monotonic() > until)
 
     def _is_told(self) -> bool:
-        """Whether operators see the alarm."""
+        """Whether an ops event says so, and what the alarm says then."""
         time.sleep(0.1)
-        answer = ask("GET", f"{self.world.gateways[0]}/ops/api/overview", key=self.world.ops_key, seconds=2)
-        found = [] if answer.status != 200 else answer.document["alarms"]
-        alarms = [alarm for alarm in found if alarm["code"] == ALARM]
-        for alarm in alarms:
-            self.ledger.write("alarm", **alarm)
-        return bool(alarms)
+        events = self._asked("events?limit=1000")
+        noticed = sum(event["kind"] == "store_failed_over" for event in (events or {"data": []})["data"])
+        if noticed < self.failovers or (overview := self._asked("overview")) is None:
+            return False
+        alarms = [alarm["text"] for alarm in overview["alarms"] if alarm["code"] == ALARM]
+        self.ledger.write("told", alarms=alarms)
+        return True
+
+    def _asked(self, what: str) -> Any:
+        """None: no answer now."""
+        answer = ask("GET", f"{self.world.gateways[0]}/ops/api/{what}", key=self.world.ops_key, seconds=2)
+        return answer.document if answer.status == 200 else None
 
 
 def run(folder: Path, trial: Trial, seed: int, say: Callable[[str], None]) -> int:

@@ -42,16 +42,16 @@ def delivery(path: str, state: str = "delivered", kind: str = "job.completed") -
 
 
 def failover(
-    event: str = "kill_primary", *, after: int = 2, alarm: bool = True, whole: bool = True
+    event: str = "kill_primary", *, after: int = 2, told: bool = True, alarm: str = "", whole: bool = True
 ) -> list[Fact]:
     """What a nemesis notes of one: at 1004 begun, at 1010 over."""
     facts: list[Fact] = [
         {"kind": "fault", "at": 1004.0, "fault": event, "target": "primary"},
         {"kind": "primary_changed", "at": 1006.0, "event": event, "before": 1, "after": after},
-        {"kind": "alarm", "at": 1008.0},
+        {"kind": "told", "at": 1008.0, "alarms": [alarm] if alarm else []},
         {"kind": "store_whole", "at": 1010.0, "whole": whole},
     ]
-    return [fact for fact in facts if alarm or fact["kind"] != "alarm"]
+    return [fact for fact in facts if told or fact["kind"] != "told"]
 
 
 def good() -> Evidence:

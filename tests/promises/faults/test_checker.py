@@ -23,6 +23,7 @@ from tests.promises.faults.handmade import (
     webhook,
 )
 
+GONE = "another server became the primary 2 s ago: acknowledged writes may be gone"
 Spoil = Callable[[Evidence], Any]
 
 
@@ -34,6 +35,11 @@ def _story(found: Evidence) -> list[dict[str, Any]]:
 def _shown(found: Evidence) -> dict[str, Any]:
     shown: dict[str, Any] = found.jobs[JOB]["public"]
     return shown
+
+
+def _is_assumed(found: Evidence) -> None:
+    found.nemesis[0].update(durability="assume")
+    found.nemesis.extend(failover())
 
 
 def _is_given_up(found: Evidence, code: str = "submission_unknown") -> None:
@@ -251,8 +257,9 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
         "",
         lambda f: f.final["events"]["data"].append({"kind": "rollback_seen"}),
     ),
-    "a failover of which nobody was told": ("I19", "", lambda f: f.nemesis.extend(failover(alarm=False))),
-    "a failover that left no event": ("I19", "", lambda f: f.nemesis.extend(failover())),
+    "a failover of which nobody was told": ("I19", "", lambda f: f.nemesis.extend(failover(told=False))),
+    "an alarm where nothing can be gone": ("I19", "", lambda f: f.nemesis.extend(failover(alarm=GONE))),
+    "no alarm where writes may be gone": ("I19", "", _is_assumed),
     "a failover that was none": ("vacuous", "", lambda f: f.nemesis.extend(failover(after=1))),
     "a store that stayed broken": ("vacuous", "", lambda f: f.nemesis.extend(failover(whole=False))),
     "a fault that did not happen": ("vacuous", "", lambda f: f.nemesis.pop(1)),
@@ -266,7 +273,6 @@ def _failed_over(found: Evidence, at: float) -> None:
     then it was not."""
     found.nemesis.extend(failover())
     found.nemesis[0].update(faults=4)
-    found.final["events"]["data"].append({"kind": "store_failed_over"})
     before = {**found.client[3], "at": at}
     found.client[2:] = [before, {**found.client[2], "at": at + 4}, {**found.client[3], "at": at + 8}]
 
@@ -285,7 +291,7 @@ def test_what_was_seen_long_before_a_failover_is_not_taken_back() -> None:
 
 def test_a_slot_that_moved_as_a_whole_is_no_failover() -> None:
     found = good()
-    found.nemesis.extend(failover(event="move_slot", alarm=False))
+    found.nemesis.extend(failover(event="move_slot", told=False))
     found.nemesis[0].update(faults=4)
     assert checker.check(found) == []
 
