@@ -204,7 +204,7 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
     async with worker(rig, submits) as made:
         with monkeypatch.context() as broken:
 
-            async def break_down(*_: object) -> None:
+            async def break_down(*_: object, **__: object) -> None:
                 raise RedisConnectionError("gone")
 
             broken.setattr(made.scripts._connections, "call", break_down)

@@ -13,8 +13,9 @@ from gateway.dispatch import Role
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store import durability
+from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
-from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
+from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.tenants import Key
 from gateway.web.alarms import Alarm, Figures, alarms_of
 from gateway.web.http.answers import json_answer
@@ -193,4 +194,6 @@ def _figures(
         skew_seconds=now_ms / 1000 - gauges.now,
         unknown_statuses=gauges.unknown_statuses,
         dying=gauges.assets.dying,
+        unsafe_failover_seconds=gauges.unsafe_failover_seconds,
+        on_hold=gauges.on_hold,
     )

@@ -43,7 +43,7 @@ async def test_weakness_may_be_assumed_to_be_all_right(weakened: Redis, redis_ur
         await durability.check(redis_url, Demand("assume"))
     [line] = logged
     assert line["event"] == "durability_assumed"
-    assert len(line["faults"]) == 2
+    assert any("appendfsync is everysec" in fault for fault in line["faults"])
 
 
 async def test_what_drops_jobs_when_it_is_full_is_never_all_right(weakened: Redis, redis_url: str) -> None:
@@ -66,7 +66,7 @@ async def test_a_managed_store_is_asked_for_eviction_but_not_for_its_disk(
 async def test_a_store_that_forbids_config_is_told_of_the_managed_mode(redis: Redis, redis_url: str) -> None:
     await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
     client = Redis.from_url(redis_url, username="reader", password="x", decode_responses=True)
-    [fault] = await durability.faults(client, Demand("require"))
+    [fault] = [one for one in await durability.faults(client, Demand("require")) if "CONFIG" in one]
     assert "CONFIG is forbidden" in fault
     assert "GATEWAY_DURABILITY=managed" in fault
     assert await durability.faults(client, Demand("managed")) == []
