@@ -6,6 +6,11 @@ from typing import Final
 
 from tests.promises.mutants.mutant import Mutant, named
 
+
+def _failover(name: str) -> str:
+    return named("gateway/store/failover", name)
+
+
 STORES: Final = (
     Mutant(
         "a_replica_stays_in_the_pool",
@@ -66,5 +71,64 @@ STORES: Final = (
         "read_redis_url(settings.redis_url).hosts[:1]",
         "a tenant's webhooks reach a sentinel or a node of the cluster",
         (named("gateway/delivery/guard_own", "every_host_of_the_stores_url_is_ours"),),
+    ),
+    Mutant(
+        "the_hold_is_skipped",
+        "gateway/store/scripts/lib/primary.lua",
+        "is_held",
+        "return read(failover, now).held",
+        "return false",
+        "after a failover a job whose submission was lost is paid for again before its task calls back",
+        (_failover("a_job_whose_submission_was_lost_is_not_claimed_before_the_hold_is_over"),),
+    ),
+    Mutant(
+        "the_hold_is_skipped_by_workers",
+        "gateway/store/scripts/claim_arq_jobs.lua",
+        "take",
+        "  if #names > 0 and is_held() then return found end\n",
+        "",
+        "jobs are taken off their queue during the hold, and wait for their leases instead",
+        (_failover("work_waits_in_its_queue_and_goes_on_after_the_hold"),),
+    ),
+    Mutant(
+        "the_hold_does_not_wait_for_journals",
+        "gateway/store/scripts/lib/primary.lua",
+        "read",
+        " or journals_wait(known.failed_over_at, now)",
+        "",
+        "a job is paid for again although a gateway has the callback of its first task on disk",
+        (_failover("the_hold_lasts_until_every_journal_is_replayed"),),
+    ),
+    Mutant(
+        "a_journal_is_reported_before_it_is_replayed",
+        "gateway/callbacks/journal.py",
+        "replay",
+        "if replayed and time",
+        "if time",
+        "the hold ends while a gateway still has callbacks on disk",
+        (
+            named(
+                "gateway/callbacks/journal",
+                "the_process_reports_its_journal_when_all_of_it_is_replayed_and_not_before",
+            ),
+        ),
+    ),
+    Mutant(
+        "the_number_of_a_lost_submission_is_used_again",
+        "gateway/store/scripts/lib/primary.lua",
+        "skip_lost_submissions",
+        "  record.add(key, 'epoch', LOST)\n",
+        "",
+        "two submissions of a job share one number, so its callbacks cannot be told apart",
+        (_failover("the_task_of_a_lost_submission_that_calls_back_too_late_belongs_to_an_earlier_one"),),
+    ),
+    Mutant(
+        "a_failover_is_not_noticed",
+        "gateway/store/scripts/lib/primary.lua",
+        "read",
+        "if stored[1] and taken_over then",
+        "if stored[1] and not taken_over then",
+        "after a failover nothing is held and nobody is told; after a restart everything is",
+        (_failover("a_failover_is_logged_and_counted_once"),),
     ),
 )
