@@ -20,7 +20,7 @@ from tests.promises.faults.replicated_store import STORES
 from tests.promises.faults.run import Figures, run
 
 WORDS = ("lost", "paid_twice", "stuck")
-WORDS_OF_FAILOVERS = ("lost", "paid_twice", "untold")
+WORDS_OF_FAILOVERS = ("lost", "paid_twice", "untold", "rolled_back")
 _JOB = re.compile(r"job_[0-9A-Z]{26}")
 
 
@@ -72,7 +72,7 @@ def run_replicated(folder: Path, trial: Trial, seed: int) -> bool:
     jobs = failovers.run(folder, trial, seed, say)
     evidence = checker.load(folder)
     found = checker.check(evidence)
-    judged = [one for one in found if trial.durability == "replicated" or failovers.is_judged(one)]
+    judged = failovers.judged(found, trial, evidence)
     events = "".join(f" --event {event}" for event in trial.events)
     told = f"--store {trial.store}{events} --durability {trial.durability} --lag {trial.lag:g}"
     told += f" --replicas-ack {trial.acknowledged_by}"
@@ -111,7 +111,7 @@ def summary_of_failovers(
 def counts(found: list[Violation], words: tuple[str, ...]) -> str:
     """How many jobs each word is about."""
     texts = {word: [one.text for one in found if one.word == word] for word in words}
-    jobs = {word: {(_JOB.findall(text) or [text])[0] for text in texts[word]} for word in words}
+    jobs = {word: {name for text in texts[word] for name in _JOB.findall(text) or [text]} for word in words}
     return " ".join(f"{word}={len(jobs[word])}" for word in words)
 
 

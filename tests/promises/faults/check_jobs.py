@@ -81,7 +81,10 @@ def _stories(found: Evidence) -> Iterator[Violation]:
         rolled = [fact for fact in story if fact["event"] in ("rollback_seen", "rebuilt")]
         if rolled:
             yield Violation(
-                "I17", f"{job} saw a rollback, and nothing that was acknowledged was lost", rolled
+                "I17",
+                f"{job} saw a rollback, and nothing that was acknowledged was lost",
+                rolled,
+                "rolled_back",
             )
 
 

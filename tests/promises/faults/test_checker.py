@@ -251,7 +251,11 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a slot that was kept": ("I16", "", lambda f: f.final["state"]["roles"]["submit"].update(slots=1)),
     "a count that is wrong": ("I16", "", lambda f: f.final["state"]["counts"].update({"job:completed": 2})),
     "an account that stays paused": ("I16", "", lambda f: f.final["state"]["account"].update(paused=True)),
-    "a rollback that was none": ("I17", "", lambda f: _story(f).insert(3, step(1003, "rollback_seen"))),
+    "a rollback that was none": (
+        "I17",
+        "rolled_back",
+        lambda f: _story(f).insert(3, step(1003, "rollback_seen")),
+    ),
     "operators told of a rollback": (
         "I17",
         "",

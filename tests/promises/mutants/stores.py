@@ -114,6 +114,20 @@ STORES: Final = (
         ),
     ),
     Mutant(
+        "a_journal_that_cannot_be_read_is_reported",
+        "gateway/callbacks/journal.py",
+        "replay_once",
+        " and not journal.replay_outage.is_on",
+        "",
+        "the hold ends although the callback of a lost submission may be in a file that cannot be read",
+        (
+            named(
+                "gateway/callbacks/journal_faults",
+                "a_journal_with_an_unreadable_file_is_not_replayed_and_its_own_callbacks_are",
+            ),
+        ),
+    ),
+    Mutant(
         "the_number_of_a_lost_submission_is_used_again",
         "gateway/store/scripts/lib/primary.lua",
         "skip_lost_submissions",
