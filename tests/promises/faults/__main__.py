@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="drawn when it is not given")
     parser.add_argument("--keep", type=Path, help="folder for ledgers and logs, which then stay")
     group = parser.add_argument_group("runs with a replicated store")
-    group.add_argument("--replicated", action="store_true", help="only these, each `scale` times")
+    group.add_argument("--replicated", action="store_true", help="only these, `scale` times, at least once")
     group.add_argument("--store", choices=sorted(STORES), help="both when it is not given")
     group.add_argument("--event", choices=EVENTS, action="append", help="all when none is given")
     group.add_argument("--durability", choices=("replicated", "assume"), default="replicated")
@@ -41,7 +41,7 @@ def main() -> int:
     folder = given.keep or Path(tempfile.mkdtemp(prefix="vgw-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     held = given.replicated or run_one(folder / "single", given.scale, seed)
-    for number in range(round(given.scale)):
+    for number in range(round(given.scale) or int(given.replicated)):
         for store in [given.store] if given.store else STORES:
             trial = Trial(store, tuple(given.event or ()), given.durability, given.replicas_ack, given.lag)
             held &= run_replicated(folder / f"{store}-{number}", trial, seed + number)
