@@ -36,7 +36,7 @@ up: $(READY) ## the whole service on this machine
 test: $(READY) extras ## all tests
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations 10 $(ARGS)
 
-faults: $(READY) ## kill, freeze, cut off and cut power under load (SCALE=1 SEED=n)
+faults: $(READY) ## kill, freeze, cut off, cut power and fail over under load (SCALE=1 SEED=n)
 	@$(BIN)/python -m tests.promises.faults --scale $(or $(SCALE),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mutants: $(READY) ## plant bugs in copies of the tree; each must be caught

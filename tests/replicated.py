@@ -46,8 +46,8 @@ class Servers:
         self._spawn(port, [server_program(), *own, *_DURABLE, *options])
         return port
 
-    def start_sentinel(self, name: str, primary: int, quorum: int = 1) -> int:
-        """Starts a sentinel that watches this primary, and fails over half a second after it dies."""
+    def start_sentinel(self, name: str, primary: int, quorum: int = 1, down_after: float = 0.5) -> int:
+        """Starts a sentinel that watches this primary, and fails over so many seconds after it dies."""
         port = free_port()
         data = self.folder / str(port)
         data.mkdir()
@@ -55,7 +55,8 @@ class Servers:
         settings.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {data}\n"
             f"sentinel monitor {name} 127.0.0.1 {primary} {quorum}\n"
-            f"sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 3000\n"
+            f"sentinel down-after-milliseconds {name} {down_after * 1000:.0f}\n"
+            f"sentinel failover-timeout {name} 3000\nsentinel parallel-syncs {name} 2\n"
         )
         self._spawn(port, [server_program(), str(settings), "--sentinel"])
         return port

@@ -176,8 +176,8 @@ async def replay(journal: Journal, jobs: CallbackStore) -> None:
 
 
 async def replay_once(journal: Journal, jobs: CallbackStore) -> bool:
-    """Replays the files that nobody holds, oldest first, and then our own file. Returns whether Redis took
-    all of them.
+    """Replays the files that nobody holds, oldest first, and then our own file. Returns whether Redis has
+    all of them: not if one cannot be read.
 
     Our own file is closed only if Redis took the others: otherwise a long outage would create a new file at
     each attempt.
@@ -185,7 +185,8 @@ async def replay_once(journal: Journal, jobs: CallbackStore) -> bool:
     try:
         if not await _replay_all(journal, jobs):
             return False
-        return not await journal.seal() or await _replay_all(journal, jobs)
+        taken = not await journal.seal() or await _replay_all(journal, jobs)
+        return taken and not journal.replay_outage.is_on
     except OSError as error:
         journal.replay_outage.failed(str(error.strerror))
         return False

@@ -65,6 +65,11 @@ class Outage:
         self._fields = fields
         self._failing = False
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the last report was a failure."""
+        return self._failing
+
     def failed(self, reason: str) -> None:
         if not self._failing:
             structlog.get_logger().warning(self._gone, reason=reason, **self._fields)

@@ -195,12 +195,12 @@ async def test_the_process_reports_its_journal_when_all_of_it_is_replayed_and_no
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callback_journal, "_PAUSE_SECONDS", 0.001)
-    store = Store(away=True)
+    store = Store(away_after=0)  # it takes reports, and no callbacks
     await journal.append(callback())
     running = asyncio.create_task(replay(journal, store))
     await until(lambda: store.asked >= 3)
     assert store.reported == []
-    store.away = False
+    store.away_after = None
     await until(lambda: bool(store.reported))
     assert store.kept
     assert store.reported == [journal.process]

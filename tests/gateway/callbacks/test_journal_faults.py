@@ -213,6 +213,19 @@ async def test_an_unreadable_file_does_not_hold_up_others_and_is_logged_once(
     assert told_of[0]["reason"] == "0-not-a-file.jsonl: Is a directory"
 
 
+async def test_a_journal_with_an_unreadable_file_is_not_replayed_and_its_own_callbacks_are(
+    journal: Journal, folder: Path
+) -> None:
+    bad = folder / "0-not-a-file.jsonl"
+    bad.mkdir()
+    store = Store()
+    await journal.append(callback())
+    assert not await replay_once(journal, store)
+    assert len(store.kept) == 1
+    bad.rmdir()
+    assert await replay_once(journal, store)
+
+
 async def test_a_removed_folder_is_logged_and_appends_are_refused(journal: Journal, folder: Path) -> None:
     os.rmdir(folder)
     with capture_logs() as logged:

@@ -185,6 +185,13 @@ async def test_a_redis_url_without_port_or_host_has_the_defaults(url: str, place
     assert refuses(guard, place)
 
 
+@pytest.mark.parametrize("url", ["redis+sentinel://{}/main", "redis+cluster://{}"])
+def test_every_host_of_the_stores_url_is_ours(url: str) -> None:
+    hosts = ("10.0.0.8:7000", "10.0.0.9:7001", "10.0.0.10:7002")
+    guard = open_wide(own_addresses(settings_with(redis_url=url.format(",".join(hosts)))))
+    assert refuses(guard, *hosts)
+
+
 async def test_redis_on_a_unix_socket_closes_no_port() -> None:
     guard = open_wide(own_addresses(settings_with(redis_url="unix:///run/redis.sock")))
     assert not refuses(guard, "127.0.0.1:6379")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from tests.promises.faults import check_failovers
 from tests.promises.faults.evidence import FINAL, Evidence, Violation
 
 _RANK = {"queued": 0, "in_progress": 1, **dict.fromkeys(FINAL, 2)}
@@ -32,6 +33,8 @@ def _promises(found: Evidence) -> Iterator[Violation]:
         elif shown["status"] not in FINAL:
             history = [shown, *found.history(job)[-6:]]
             yield Violation("I18", f"{job} is {shown['phase']} long after the faults", history, "stuck")
+        elif (shown["error"] or {}).get("code") == "media_lost":
+            yield Violation("I1", f"the files of {job} are gone", [shown], "lost")
 
 
 def _keys(found: Evidence) -> Iterator[Violation]:
@@ -57,6 +60,8 @@ def _finality(found: Evidence) -> Iterator[Violation]:
         shown = found.jobs.get(job, {}).get("public")
         views = [*reads, *([shown] if shown else [])]
         for before, after in pairwise(views):
+            if check_failovers.may_be_taken_back(found, before):
+                continue
             if _RANK[before["status"]] > _RANK[after["status"]]:
                 yield Violation("I2", f"the status of {job} went backwards", [before, after])
             elif before["status"] in FINAL and any(before[name] != after[name] for name in _VERDICT):
@@ -76,7 +81,10 @@ def _histories(found: Evidence) -> Iterator[Violation]:
         rolled = [fact for fact in history if fact["event"] in ("rollback_seen", "rebuilt")]
         if rolled:
             yield Violation(
-                "I17", f"{job} saw a rollback, and nothing that was acknowledged was lost", rolled
+                "I17",
+                f"{job} saw a rollback, and nothing that was acknowledged was lost",
+                rolled,
+                "rolled_back",
             )
 
 

@@ -47,7 +47,7 @@ def _delivered(found: Evidence, job: str, kind: str) -> Iterator[Violation]:
     deliveries = [entry for entry in found.jobs[job]["deliveries"] if entry["event"]["type"] == kind]
     if len(deliveries) != len(owed):
         yield Violation(
-            "I9", f"{kind} of {job} is owed to {len(deliveries)}, not {len(owed)}", deliveries, "lost"
+            "I9", f"{kind} of {job} is owed to {len(deliveries)}, not {len(owed)}", deliveries, "untold"
         )
     pending = [entry for entry in deliveries if entry["state"] == "pending"]
     if pending:
@@ -60,4 +60,4 @@ def _delivered(found: Evidence, job: str, kind: str) -> Iterator[Violation]:
             if path not in dead:
                 yield Violation("I9", f"{kind} of {job} to {path} is not dead", deliveries)
         elif not taken:
-            yield Violation("I9", f"{kind} of {job} never got to {path}", [*deliveries, *told], "lost")
+            yield Violation("I9", f"{kind} of {job} never got to {path}", [*deliveries, *told], "untold")

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.promises.faults.asking import Answer, ask
 from tests.promises.faults.ledgers import Ledger
-from tests.promises.faults.orders import Order, draw
+from tests.promises.faults.orders import STORMY, Mix, Order, draw
 
 _POST_SECONDS = 4.0
 _MOST_OPEN = 60
@@ -33,9 +33,10 @@ class Client:
         keys: dict[str, str],
         subscriber: str,
         operate: Callable[[str], None],
+        mix: Mix = STORMY,
     ) -> None:
         self.jobs: dict[str, str] = {}
-        self._ledger, self._seed, self._subscriber = ledger, seed, subscriber
+        self._ledger, self._seed, self._subscriber, self._mix = ledger, seed, subscriber, mix
         self._gateways, self._keys = list(gateways), keys
         self._final: set[str] = set()
         self._operate = operate
@@ -82,7 +83,7 @@ class Client:
             while len(self.jobs) - len(self._final) > _MOST_OPEN and not self._stop.wait(0.1):
                 pass  # more of the same would only make everything late
             gone = time.monotonic() - began < gone_for
-            order = draw(self._seed, len(self._orders), self._subscriber, gone=gone)
+            order = draw(self._seed, len(self._orders), self._subscriber, gone=gone, mix=self._mix)
             self._orders.append(order)
             self._ledger.write(
                 "order",
@@ -91,6 +92,7 @@ class Client:
                 policy=order.policy,
                 path=order.path,
                 faults=order.faults,
+                inline=order.inline,
             )
             self._posts.append(self._pool.submit(self._begin, order))
 

@@ -28,7 +28,7 @@ def check(found: Evidence) -> Iterator[Violation]:
     struck = sum(fact["kind"] == "fault" for fact in found.nemesis)
     if struck != plan["faults"]:
         yield Violation("vacuous", f"{struck} of {plan['faults']} planned faults were carried out")
-    wanted = ALWAYS + (AT_FULL_SCALE if plan["scale"] >= _FULL_SCALE else ())
+    wanted = plan.get("wanted") or ALWAYS + (AT_FULL_SCALE if plan["scale"] >= _FULL_SCALE else ())
     for mark in wanted:
         if not happened[mark] and (plan["power"] or mark != "fault power_loss"):
             yield Violation("vacuous", f"this never happened: {mark}", [dict(happened)])
@@ -50,7 +50,10 @@ def marks(found: Evidence) -> Counter[str]:
             happened[f"event {event['event']}"] += 1
         shown = found.jobs[job]["public"] or {}
         happened["a late result"] += bool(shown.get("late_result"))
-        happened["a job completed"] += shown.get("status") == "completed"
+        is_completed = shown.get("status") == "completed"
+        happened["a job completed"] += is_completed
+        has_file = job in found.promised and found.order_of(job).get("inline", False)
+        happened["a job with a file completed"] += is_completed and has_file
         happened["given up unknown"] += (shown.get("error") or {}).get("code") == "submission_unknown"
         happened["webhook dead"] += any(entry["state"] == "dead" for entry in found.jobs[job]["deliveries"])
     happened.update(_at_the_upstream(found))

@@ -41,6 +41,19 @@ def delivery(path: str, state: str = "delivered", kind: str = "job.completed") -
     return {"state": state, "url": f"http://127.0.0.1{path}", "event": {"id": "evt_1", "type": kind}}
 
 
+def failover(
+    event: str = "kill_primary", *, after: int = 2, told: bool = True, alarm: str = "", whole: bool = True
+) -> list[Fact]:
+    """What a nemesis notes of one: at 1004 begun, at 1010 over."""
+    facts: list[Fact] = [
+        {"kind": "fault", "at": 1004.0, "fault": event, "target": "primary"},
+        {"kind": "primary_changed", "at": 1006.0, "event": event, "before": 1, "after": after},
+        {"kind": "told", "at": 1008.0, "alarms": [alarm] if alarm else []},
+        {"kind": "store_whole", "at": 1010.0, "whole": whole},
+    ]
+    return [fact for fact in facts if told or fact["kind"] != "told"]
+
+
 def good() -> Evidence:
     """One job of the tenant acme under `hold`, completed; two endpoints and its callback_url got it."""
     shown = {
@@ -71,13 +84,14 @@ def good() -> Evidence:
             {"kind": "post", "key": KEY, "status": 202, "job": JOB, "sha256": "b", "replayed": False},
             {
                 "kind": "seen",
+                "at": 1001.5,
                 "job": JOB,
                 **shown,
                 "status": "in_progress",
                 "output": None,
                 "finished_at": None,
             },
-            {"kind": "seen", "job": JOB, **shown},
+            {"kind": "seen", "at": 1004.5, "job": JOB, **shown},
         ],
         subscriber=[webhook(path) for path in paths],
         nemesis=[

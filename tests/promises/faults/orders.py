@@ -6,6 +6,8 @@ import json
 import random
 from dataclasses import dataclass, field
 
+from tests.gateway.generation.media_samples import data_uri, image
+
 TENANTS = ("acme", "globex")
 
 #: Markers for the sandbox, by weight. `*1`: only the first creation of that prompt is struck.
@@ -54,6 +56,34 @@ UPSTREAM_FAULTS: dict[str, int] = {
 POLICIES = {"hold": 60, "resubmit": 30, "manual": 10}
 PATHS = {"": 25, "good": 25, "moody": 45, "gone": 5}
 
+
+@dataclass(frozen=True)
+class Mix:
+    """What orders are like, by weight. `inline`: the share of those with a file inside."""
+
+    faults: dict[str, int]
+    policies: dict[str, int]
+    paths: dict[str, int]
+    inline: float = 0.0
+
+
+STORMY = Mix(UPSTREAM_FAULTS, POLICIES, PATHS)
+#: An upstream that does what it should, but for callbacks: the fault is elsewhere.
+CALM = Mix(
+    {
+        "": 70,
+        "slow=2": 5,
+        "failed_task": 5,
+        "lost_callback": 8,
+        "late_callback=2": 4,
+        "early_callback": 4,
+        "duplicate_callback": 4,
+    },
+    {"hold": 70, "resubmit": 30},
+    {"": 10, "good": 70, "moody": 20},
+    inline=0.25,
+)
+
 _BODY = {
     "model": "viduq2_pro_reference",
     "images": ["https://cdn.example.com/a.png"],
@@ -73,22 +103,26 @@ class Order:
     policy: str
     path: str
     faults: str
+    inline: bool = False
     cancel_after: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def draw(seed: int, number: int, subscriber: str, *, gone: bool = True) -> Order:
+def draw(seed: int, number: int, subscriber: str, *, gone: bool = True, mix: Mix = STORMY) -> Order:
     """`subscriber`: its base URL. `gone`: also order webhooks to a path that never takes one."""
     chance = random.Random(f"order {seed} {number}")
     tenant = chance.choice(TENANTS)
-    faults = _weighted(chance, UPSTREAM_FAULTS)
-    policy = _weighted(chance, POLICIES)
-    name = _weighted(chance, PATHS)
+    faults = _weighted(chance, mix.faults)
+    policy = _weighted(chance, mix.policies)
+    name = _weighted(chance, mix.paths)
     path = f"/{tenant}/{'good' if name == 'gone' and not gone else name}" if name else ""
     marks = "".join(f" [[fault:{fault}]]" for fault in faults.split())
     body = {**_BODY, "prompt": f"order {number} of run {seed}{marks}"}
     if path:
         body["callback_url"] = subscriber + path
+    inline = mix.inline > 0 and chance.random() < mix.inline
+    if inline:
+        body["images"] = [data_uri("image/png", image("png"))]
     return Order(
         number=number,
         key=f"run-{seed}-{number}",
@@ -97,6 +131,7 @@ def draw(seed: int, number: int, subscriber: str, *, gone: bool = True) -> Order
         policy=policy,
         path=path,
         faults=faults,
+        inline=inline,
         cancel_after=chance.uniform(0, 0.8) if chance.random() < 0.05 else None,
         headers={"Gateway_On_Unknown": policy} | _deadline(chance),
     )

@@ -11,13 +11,14 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
 Target = tuple[str, int] | str  # host and port, or the path of a Unix socket
 T = TypeVar("T")
+P = TypeVar("P", bound="Proxy")
 
 _CHUNK = 65_536
 _THROTTLED_CHUNK = 256
@@ -139,14 +140,17 @@ class Proxy:
         while chunk := await self._loop.sock_recv(source, _CHUNK):
             await self._weathered(way)
             self.counts[way] += len(chunk)
-            while self._weather is Weather.THROTTLE and chunk:
-                part, chunk = chunk[:_THROTTLED_CHUNK], chunk[_THROTTLED_CHUNK:]
-                await asyncio.sleep(len(part) / (self._value or 1.0))
-                await self._loop.sock_sendall(sink, part)
-            await self._loop.sock_sendall(sink, chunk)
+            await self._send(chunk, source, sink, way)
         await self._weathered(way)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+    async def _send(self, chunk: bytes, source: socket.socket, sink: socket.socket, way: str) -> None:
+        while self._weather is Weather.THROTTLE and chunk:
+            part, chunk = chunk[:_THROTTLED_CHUNK], chunk[_THROTTLED_CHUNK:]
+            await asyncio.sleep(len(part) / (self._value or 1.0))
+            await self._loop.sock_sendall(sink, part)
+        await self._loop.sock_sendall(sink, chunk)
 
     async def _weathered(self, way: str) -> None:
         """Returns when bytes may pass; raises _Cut when they never will."""
@@ -186,13 +190,17 @@ class Proxies:
         self._thread.start()
 
     def open(self, name: str, *targets: Target) -> Proxy:
-        async def begin() -> Proxy:
-            proxy = Proxy(targets, self._loop)
+        return self.add(name, lambda loop: Proxy(targets, loop))
+
+    def add(self, name: str, make: Callable[[asyncio.AbstractEventLoop], P]) -> P:
+        async def begin() -> P:
+            proxy = make(self._loop)
             self._servers.append(self._loop.create_task(proxy.serve()))
             return proxy
 
-        self.links[name] = self._run(begin())
-        return self.links[name]
+        made = self._run(begin())
+        self.links[name] = made
+        return made
 
     def clear(self) -> None:
         for proxy in self.links.values():

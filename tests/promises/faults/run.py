@@ -19,6 +19,8 @@ from tests.promises.faults.client import Client
 from tests.promises.faults.ledgers import Ledger
 from tests.promises.faults.nemesis import Nemesis
 from tests.promises.faults.operator import Operator
+from tests.promises.faults.orders import STORMY, Mix
+from tests.promises.faults.plan import Fault
 from tests.promises.faults.world import World, world
 
 JOBS_PER_SECOND = 3.0
@@ -38,39 +40,64 @@ class Figures:
     power_losses: int
 
 
+@dataclass(frozen=True)
+class Load:
+    """`gone_seconds`: how long some webhooks go to nobody."""
+
+    per_second: float
+    mix: Mix = STORMY
+    gone_seconds: float = 0.0
+
+
 def run(folder: Path, scale: float, seed: int, say: Callable[[str], None]) -> Figures:
     """The ledgers and `final.json` are in `folder` afterwards."""
     with world(folder, seed) as made:
-        notes, events = Ledger(folder / "client.jsonl"), Ledger(folder / "nemesis.jsonl")
-        operator = Operator(made, notes)
-        client = Client(notes, seed, made.gateways, made.keys, made.hooks, operator.attend)
         faults = plan.draw(scale, seed)
-        nemesis = Nemesis(made, events, faults, seed, lambda: list(client.jobs))
-        events.write("plan", scale=scale, seed=seed, faults=len(faults), power=made.power is not None)
         say(f"{len(faults)} faults in {faults[-1].at:.0f} s")
-        client.begin(JOBS_PER_SECOND, gone_for=faults[-1].at * 0.6)
-        try:
-            nemesis.run()
-            nemesis.calm()
-            say(f"the faults are over; {len(client.jobs)} jobs")
-            client.finish()
-            client.replay()
-            _wait_for_jobs(made, client, nemesis, say)
-            _wait_for_webhooks(made, client, nemesis, say)
-            final = _everything_at_rest(made, client, nemesis)
-        finally:
-            client.close()
-        (folder / "final.json").write_text(json.dumps(final))
-        for ledger in (notes, events):
-            ledger.close()
+        load = Load(JOBS_PER_SECOND, gone_seconds=faults[-1].at * 0.6)
+        nemesis, client = drive(made, folder, seed, faults, load, Nemesis, say, scale=scale)
         return Figures(len(client.jobs), nemesis.kills, nemesis.partitions, nemesis.power_losses)
+
+
+def drive(
+    made: World,
+    folder: Path,
+    seed: int,
+    faults: list[Fault],
+    load: Load,
+    nemesis_of: Callable[..., Nemesis],
+    say: Callable[[str], None],
+    **told: Any,
+) -> tuple[Nemesis, Client]:
+    """The load, the faults, the calm, and the questions. `told`: what the checker knows of the plan."""
+    notes, events = Ledger(folder / "client.jsonl"), Ledger(folder / "nemesis.jsonl")
+    operator = Operator(made, notes)
+    client = Client(notes, seed, made.gateways, made.keys, made.hooks, operator.attend, load.mix)
+    nemesis = nemesis_of(made, events, faults, seed, lambda: list(client.jobs))
+    events.write("plan", seed=seed, faults=len(faults), power=made.power is not None, **told)
+    client.begin(load.per_second, load.gone_seconds)
+    try:
+        nemesis.run()
+        nemesis.calm()
+        say(f"the faults are over; {len(client.jobs)} jobs")
+        client.finish()
+        client.replay()
+        _wait_for_jobs(made, client, nemesis, say)
+        _wait_for_webhooks(made, client, nemesis, say)
+        final = _everything_at_rest(made, client, nemesis)
+    finally:
+        client.close()
+    (folder / "final.json").write_text(json.dumps(final))
+    for ledger in (notes, events):
+        ledger.close()
+    return nemesis, client
 
 
 def _wait_for_jobs(made: World, client: Client, nemesis: Nemesis, say: Callable[[str], None]) -> None:
     def is_final(job: str, tenant: str) -> bool:
         answer = ask("GET", f"{made.gateways[0]}/v1/jobs/{job}", key=made.keys[tenant])
         if answer.status != 200:
-            return False
+            return answer.status == 404  # it is lost, and the checker says so
         client.note(job, answer.document)
         return answer.document["status"] in _FINAL
 
@@ -84,7 +111,8 @@ def _wait_for_webhooks(made: World, client: Client, nemesis: Nemesis, say: Calla
         owed = _deliveries(made, job, tenant)
         return bool(owed) and all(delivery["state"] != "pending" for delivery in owed)
 
-    left = _settle(client.jobs, is_told, nemesis, WEBHOOKS_BOUND_SECONDS)
+    there = {job: tenant for job, tenant in client.jobs.items() if _is_there(made, job, tenant)}
+    left = _settle(there, is_told, nemesis, WEBHOOKS_BOUND_SECONDS)
     nemesis.ledger.write("webhooks_settled", left=left)
     say(f"the webhooks of {len(left)} jobs are not settled")
 
@@ -128,6 +156,10 @@ def _everything_at_rest(made: World, client: Client, nemesis: Nemesis) -> dict[s
         quiet = bool(state) and "counts" in state and not any(number for _, number in leftovers(state))
         if quiet or time.monotonic() > deadline:
             return found
+
+
+def _is_there(made: World, job: str, tenant: str) -> bool:
+    return ask("GET", f"{made.gateways[0]}/v1/jobs/{job}", key=made.keys[tenant]).status != 404
 
 
 def _deliveries(made: World, job: str, tenant: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from tests.promises.faults.handmade import (
     OUTPUT,
     TASK,
     delivery,
+    failover,
     good,
     paid,
     step,
@@ -22,6 +23,7 @@ from tests.promises.faults.handmade import (
     webhook,
 )
 
+GONE = "another server became the primary 2 s ago: acknowledged writes may be gone"
 Spoil = Callable[[Evidence], Any]
 
 
@@ -33,6 +35,11 @@ def _history(found: Evidence) -> list[dict[str, Any]]:
 def _shown(found: Evidence) -> dict[str, Any]:
     shown: dict[str, Any] = found.jobs[JOB]["public"]
     return shown
+
+
+def _is_assumed(found: Evidence) -> None:
+    found.nemesis[0].update(durability="assume")
+    found.nemesis.extend(failover())
 
 
 def _is_given_up(found: Evidence, code: str = "submission_unknown") -> None:
@@ -158,6 +165,7 @@ def test_a_webhook_may_come_often_and_may_be_dead() -> None:
 SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a key without an answer": ("I1", "lost", lambda f: f.client[1].update(status=None, job=None)),
     "a job that is gone": ("I1", "lost", lambda f: f.jobs[JOB].update(public=None)),
+    "a job whose files are gone": ("I1", "lost", lambda f: _shown(f).update(error={"code": "media_lost"})),
     "a job that is never final": ("I18", "stuck", lambda f: _shown(f).update(status="queued")),
     "a status that went backwards": ("I2", "", lambda f: f.client.append({**f.client[2]})),
     "a outcome that changed": ("I2", "", lambda f: _shown(f).update(error={"code": "1"})),
@@ -192,8 +200,8 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
         "lost",
         _is_canceled,
     ),
-    "a subscriber that was not told": ("I9", "lost", lambda f: f.subscriber.pop()),
-    "a delivery that is not there": ("I9", "lost", lambda f: f.jobs[JOB]["deliveries"].pop()),
+    "a subscriber that was not told": ("I9", "untold", lambda f: f.subscriber.pop()),
+    "a delivery that is not there": ("I9", "untold", lambda f: f.jobs[JOB]["deliveries"].pop()),
     "two ids": ("I9", "", lambda f: f.subscriber[0].update(id="evt_2")),
     "other bytes": ("I9", "", lambda f: f.subscriber[0].update(sha256="f")),
     "a webhook without a signature": ("I9", "", lambda f: f.subscriber[0].update(signed=False)),
@@ -243,16 +251,53 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a slot that was kept": ("I16", "", lambda f: f.final["state"]["roles"]["submit"].update(slots=1)),
     "a count that is wrong": ("I16", "", lambda f: f.final["state"]["counts"].update({"job:completed": 2})),
     "an account that stays paused": ("I16", "", lambda f: f.final["state"]["account"].update(paused=True)),
-    "a rollback that was none": ("I17", "", lambda f: _history(f).insert(3, step(1003, "rollback_seen"))),
+    "a rollback that was none": (
+        "I17",
+        "rolled_back",
+        lambda f: _history(f).insert(3, step(1003, "rollback_seen")),
+    ),
     "operators told of a rollback": (
         "I17",
         "",
         lambda f: f.final["events"]["data"].append({"kind": "rollback_seen"}),
     ),
+    "a failover of which nobody was told": ("I19", "", lambda f: f.nemesis.extend(failover(told=False))),
+    "an alarm where nothing can be gone": ("I19", "", lambda f: f.nemesis.extend(failover(alarm=GONE))),
+    "no alarm where writes may be gone": ("I19", "", _is_assumed),
+    "a failover that was none": ("vacuous", "", lambda f: f.nemesis.extend(failover(after=1))),
+    "a store that stayed broken": ("vacuous", "", lambda f: f.nemesis.extend(failover(whole=False))),
     "a fault that did not happen": ("vacuous", "", lambda f: f.nemesis.pop(1)),
     "no crash point reached": ("vacuous", "", lambda f: f.nemesis.pop(4)),
     "a full run without an unknown": ("vacuous", "", lambda f: f.nemesis[0].update(scale=1.0)),
 }
+
+
+def _failed_over(found: Evidence, at: float) -> None:
+    """A failover of which operators were told, while a look at this time showed that the job was completed;
+    then it was not."""
+    found.nemesis.extend(failover())
+    found.nemesis[0].update(faults=4)
+    before = {**found.client[3], "at": at}
+    found.client[2:] = [before, {**found.client[2], "at": at + 4}, {**found.client[3], "at": at + 8}]
+
+
+def test_a_look_may_show_what_no_replica_had_before_a_failover() -> None:
+    found = good()
+    _failed_over(found, 1003.0)
+    assert checker.check(found) == []
+
+
+def test_what_was_seen_long_before_a_failover_is_not_taken_back() -> None:
+    found = good()
+    _failed_over(found, 990.0)
+    assert [violation.invariant for violation in checker.check(found)] == ["I2"]
+
+
+def test_a_slot_that_moved_as_a_whole_is_no_failover() -> None:
+    found = good()
+    found.nemesis.extend(failover(event="move_slot", told=False))
+    found.nemesis[0].update(faults=4)
+    assert checker.check(found) == []
 
 
 @pytest.mark.parametrize("name", SPOILT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -50,19 +50,25 @@ SETTINGS = {
 class World:
     """`start(name)` and `start(name, crash_points)` begin a gateway or workers without waiting for them.
 
-    `power` is None where power losses cannot be made. `ops_key` opens everything.
+    `power` is None where power losses cannot be made. `own`: settings of each process alone. `ops_key` opens
+    everything.
     """
 
-    def __init__(self, scratch: Machine, subscriber: Subscriber, proxies: Proxies, power: PowerLoss | None):
+    def __init__(
+        self,
+        scratch: Machine,
+        subscriber: Subscriber,
+        proxies: Proxies,
+        power: PowerLoss | None = None,
+        own: Callable[[str], dict[str, str]] = lambda name: {},
+    ):
         self.machine, self.subscriber, self.proxies, self.power = scratch, subscriber, proxies, power
+        self._own = own
         self._since: dict[str, int] = {}
         scratch.environment |= SETTINGS
         for name in GATEWAYS:
             scratch.ports[name] = free_port()
-        redis = unquote(urlsplit(scratch.url).path)
         local = "127.0.0.1"
-        proxies.open("gateway_redis", redis)
-        proxies.open("workers_redis", redis)
         proxies.open("upstream", (local, scratch.ports["sandbox"]))
         proxies.open("callbacks", *((local, scratch.ports[name]) for name in GATEWAYS))
         proxies.open("subscriber", (local, subscriber.port))
@@ -75,12 +81,21 @@ class World:
             "GATEWAY_UPSTREAM_URL": self._link("upstream"),
         }
 
+    def begin(self) -> None:
+        """Everything up and registered."""
+        self.machine.start_sandbox(task_seconds="0.4", fsync="", public_url=self.machine.sandbox)
+        for name in (*GATEWAYS, *WORKERS):
+            self.start(name)
+        self.wait_until_up()
+        self.register_endpoints()
+
     def start(self, name: str, crash_points: str = "") -> None:
         role = "gateway" if name in GATEWAYS else "workers"
-        redis = self.proxies.links[f"{role}_redis"].port
         log = self.machine.folder / f"{name}.log"
         self._since[name] = log.stat().st_size if log.exists() else 0
-        more = {**self._shared, "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{redis}/0"}
+        more = {**self._shared, **self._own(name)}
+        if link := self.proxies.links.get(f"{role}_redis"):
+            more["GATEWAY_REDIS_URL"] = f"redis://127.0.0.1:{link.port}/0"
         if role == "gateway":
             more["GATEWAY_PORT"] = str(self.machine.ports[name])
         if crash_points:
@@ -132,12 +147,11 @@ def world(folder: Path, seed: int) -> Iterator[World]:
     try:
         preloaded = power.environment if power else None
         with Nursery() as nursery, machine(folder, nursery, preloaded=preloaded) as scratch:
+            redis = unquote(urlsplit(scratch.url).path)
+            for name in ("gateway_redis", "workers_redis"):
+                proxies.open(name, redis)
             made = World(scratch, subscriber, proxies, power)
-            scratch.start_sandbox(task_seconds="0.4", fsync="", public_url=scratch.sandbox)
-            for name in (*GATEWAYS, *WORKERS):
-                made.start(name)
-            made.wait_until_up()
-            made.register_endpoints()
+            made.begin()
             yield made
     finally:
         proxies.close()
