@@ -46,8 +46,9 @@ class Servers:
         self._spawn(port, [server_program(), *own, *_DURABLE, *options])
         return port
 
-    def start_sentinel(self, name: str, primary: int, quorum: int = 1) -> int:
-        """Starts a sentinel that watches this primary, and fails over half a second after it dies."""
+    def start_sentinel(self, name: str, primary: int, quorum: int = 1, more: str = "") -> int:
+        """Starts a sentinel that watches this primary, and fails over half a second after it dies. `more`:
+        lines of its configuration."""
         port = free_port()
         data = self.folder / str(port)
         data.mkdir()
@@ -55,7 +56,7 @@ class Servers:
         settings.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {data}\n"
             f"sentinel monitor {name} 127.0.0.1 {primary} {quorum}\n"
-            f"sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 3000\n"
+            f"sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 3000\n{more}"
         )
         self._spawn(port, [server_program(), str(settings), "--sentinel"])
         return port

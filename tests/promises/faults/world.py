@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.delivery.secrets import tenant_secret
 from gateway.tenants import Scope
+from tests.least_rights import as_gateway
 from tests.nursery import Nursery
 from tests.processes import Machine, free_port, machine
 from tests.promises.faults.asking import ask
@@ -80,7 +81,7 @@ class World:
         redis = self.proxies.links[f"{role}_redis"].port
         log = self.machine.folder / f"{name}.log"
         self._since[name] = log.stat().st_size if log.exists() else 0
-        more = {**self._shared, "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{redis}/0"}
+        more = {**self._shared, "GATEWAY_REDIS_URL": as_gateway(f"redis://127.0.0.1:{redis}/0")}
         if role == "gateway":
             more["GATEWAY_PORT"] = str(self.machine.ports[name])
         if crash_points:
@@ -131,7 +132,7 @@ def world(folder: Path, seed: int) -> Iterator[World]:
     subscriber, proxies = Subscriber(folder / "subscriber.jsonl", seed), Proxies()
     try:
         preloaded = power.environment if power else None
-        with Nursery() as nursery, machine(folder, nursery, preloaded=preloaded) as scratch:
+        with Nursery() as nursery, machine(folder, nursery, preloaded=preloaded, restricted=True) as scratch:
             made = World(scratch, subscriber, proxies, power)
             scratch.start_sandbox(task_seconds="0.4", fsync="", public_url=scratch.sandbox)
             for name in (*GATEWAYS, *WORKERS):
