@@ -85,7 +85,7 @@ def main() -> int:
         telemetry.configure(loaded.log_level, loaded.log_format)
         tracing.check_installed(on=loaded.otel)
         open_store(loaded.media_location())
-        asyncio.run(durability.check(loaded.redis_url, loaded.durability))
+        asyncio.run(durability.check(loaded.redis_url, loaded.durability_demand()))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())
         processes = chosen.processes or loaded.processes

@@ -64,6 +64,19 @@ class AccountLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class FailoverLimits:
+    """`hold_ms`: how long nothing is submitted after a failover of the store. `acknowledged`: replicas must
+    acknowledge what is written, so a failover loses nothing."""
+
+    hold_ms: int = 60_000
+    acknowledged: bool = False
+
+    def document(self) -> dict[str, object]:
+        """The `failover` of scripts/lib/primary.lua."""
+        return {"hold_ms": self.hold_ms, "acknowledged": self.acknowledged}
+
+
+@dataclass(frozen=True, slots=True)
 class RoleLimits:
     """Limits of a role.
 
@@ -72,7 +85,7 @@ class RoleLimits:
     limit). `probe_ms`: between probes while the account is paused. `retry_share`: the share of all slots, and
     of a lane's slots, that retries may hold; new work may hold all. At 1, retries go first instead.
     Deliver role: `tenant_slots`, per tenant over its lanes (0: no limit), and `health` of its lanes.
-    Submit role: `accounts`, whose slots add up to the role's; if empty, `main` has them all.
+    Submit role: `accounts`, whose slots add up to the role's; if empty, `main` has them all; and `failover`.
     """
 
     slots: int
@@ -84,6 +97,7 @@ class RoleLimits:
     tenant_slots: int = 0
     health: HealthLimits = HealthLimits()
     accounts: tuple[AccountLimits, ...] = ()
+    failover: FailoverLimits = FailoverLimits()
 
     @property
     def all_accounts(self) -> tuple[AccountLimits, ...]:

@@ -113,7 +113,11 @@ async def open_resources(
     because it must answer 503 soon; a worker retries more, because no client waits for it. `shared`: with the
     other processes of this gateway. `makes_marker`: of the media store; false in workers."""
     pool = connection_pool(
-        settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, retries=retries, connections=256
+        settings.redis_url,
+        timeout_seconds=settings.redis_timeout_seconds,
+        retries=retries,
+        connections=256,
+        acknowledgements=settings.durability_demand().acknowledgements,
     )
     try:
         media = open_store(settings.media_location(), settings.disk_watermark, makes_marker=makes_marker)

@@ -115,6 +115,13 @@ def info(client: redis.Redis) -> Any:
     return client.info("replication")
 
 
+def role(client: redis.Redis) -> str:
+    """`master` or `slave`; empty at the moment when a sentinel changes it and closes all connections."""
+    with contextlib.suppress(redis.ConnectionError):
+        return str(info(client)["role"])
+    return ""
+
+
 def cluster(made: Servers, nodes: int) -> list[int]:
     """A cluster of so many primaries, each with an equal share of the slots; its ports."""
     buses = [free_port() for _ in range(nodes)]

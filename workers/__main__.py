@@ -76,7 +76,7 @@ async def _run(settings: Settings, roles: list[Role], alive: AliveFile | None, o
     if orders is not None:
         on_order(orders, stop.set)
     async with alive.kept() if alive else contextlib.nullcontext():
-        await durability.check_when_there(settings.redis_url, settings.durability, stop)
+        await durability.check_when_there(settings.redis_url, settings.durability_demand(), stop)
         if not stop.is_set():
             await runner.serve(settings, roles, stop)
 

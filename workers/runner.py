@@ -70,6 +70,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             timeout_seconds=_BLOCKED_SECONDS,
             retries=_RETRIES,
             connections=512,
+            acknowledgements=settings.durability_demand().acknowledgements,
         )
         r = resources
         sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, settings)

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.callbacks import tokens
+from gateway.callbacks import return_address, tokens
+from gateway.callbacks.return_address import ReturnAddress
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
 from gateway.errors import Fenced, MediaStoreUnavailable, NotFound, StoreUnavailable
@@ -110,16 +111,25 @@ class Submitter:
         if upstream is None:  # a process with other settings dispatched it
             raise Fenced(f"this worker knows no account {job.account}")
         token = tokens.make(self.keyring, job.tenant, job.id, job.epoch, job.account)
-        public = self.settings.public_url
         gate = ReleaseGate(self.jobs, self.environment, job)
         sending = upstream.submit(
             params,
             model=job.model,
-            callback_url=f"{public}/callbacks/{token}" if public else None,
+            callback_url=self._callback_url(job, token),
             reference=token,
             gate=gate,
         )
         return await self._sent(sending, gate)
+
+    def _callback_url(self, job: Job, token: str) -> str | None:
+        """Where the upstream reports on this submission; None without callbacks."""
+        if not self.settings.public_url:
+            return None
+        url = f"{self.settings.public_url}/callbacks/{token}"
+        if job.callback_url is None:
+            return url
+        to = return_address.seal(self.keyring, job.id, ReturnAddress(job.callback_url, job.door))
+        return url if to is None else f"{url}?{return_address.PARAMETER}={to}"
 
     async def _let_go(self, ticket: Ticket) -> None:
         """Gives back the slot only if the job no longer needs it: another run of this ticket may hold it."""

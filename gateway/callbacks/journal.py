@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
+import time
 from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -31,6 +33,7 @@ from gateway.telemetry import Outage
 MAX_BYTES: Final = 256 * 2**20
 RETRY_SECONDS: Final = 5
 _PAUSE_SECONDS: Final = 1.0
+_REPORT_SECONDS: Final = 5.0
 #: If the disk hangs longer, the upstream gets an error and sends the callback again.
 _DISK_SECONDS: Final = 5.0
 #: A file of this size is followed by a new one, so that a second outage does not replay everything again.
@@ -38,7 +41,7 @@ _FILE_BYTES: Final = 4 * 2**20
 
 
 class Journal:
-    """The appends of one process. Callbacks that arrive while the disk is busy share the next write."""
+    """The appends of one `process`. Callbacks that arrive while the disk is busy share the next write."""
 
     def __init__(self, folder: Path, environment: Environment, *, max_bytes: int = MAX_BYTES) -> None:
         """Creates the folder. ConfigurationError if it cannot be written."""
@@ -46,6 +49,7 @@ class Journal:
         self.replay_outage = Outage("callback_journal_unreadable", "callback_journal_readable")
         self._write_outage = Outage("callback_journal_failed", "callback_journal_works")
         self._space_outage = Outage("callback_journal_full", "callback_journal_has_room")
+        self.process = environment.new_ulid()
         self._environment = environment
         self._max_bytes = max_bytes
         self._path = folder
@@ -154,25 +158,37 @@ class CallbackStore(Protocol):
     async def callback(self, callback: Callback) -> CallbackOutcome:
         """Stores a genuine callback in one durable step."""
 
+    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
+        """Says that this process has replayed its journal: after a failover, submissions wait for that."""
+
 
 async def replay(journal: Journal, jobs: CallbackStore) -> None:
-    """Gives the callbacks in the folder to the store. Runs as long as the gateway does."""
+    """Gives the callbacks in the folder to the store, and reports when none is left. Runs as long as the
+    gateway does."""
+    reported = -math.inf
     while True:
-        await replay_once(journal, jobs)
+        replayed = await replay_once(journal, jobs)
+        if replayed and time.monotonic() - reported >= _REPORT_SECONDS:
+            with contextlib.suppress(StoreUnavailable):
+                await jobs.report_journal(journal.process)
+                reported = time.monotonic()
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def replay_once(journal: Journal, jobs: CallbackStore) -> None:
-    """Replays the files that nobody holds, oldest first, and then our own file.
+async def replay_once(journal: Journal, jobs: CallbackStore) -> bool:
+    """Replays the files that nobody holds, oldest first, and then our own file. Returns whether Redis took
+    all of them.
 
     Our own file is closed only if Redis took the others: otherwise a long outage would create a new file at
     each attempt.
     """
     try:
-        if await _replay_all(journal, jobs) and await journal.seal():
-            await _replay_all(journal, jobs)
+        if not await _replay_all(journal, jobs):
+            return False
+        return not await journal.seal() or await _replay_all(journal, jobs)
     except OSError as error:
         journal.replay_outage.failed(str(error.strerror))
+        return False
 
 
 async def _replay_all(journal: Journal, jobs: CallbackStore) -> bool:

@@ -34,12 +34,17 @@ _TYPES: Final = _REQUIRED | {
     "raw": (str,),
     "nonce": (str, type(None)),
     "account": (str,),
+    "callback_url": (str, type(None)),
+    "door": (str, type(None)),
 }
+#: A process of an older version does not know them, and may replay what this one wrote.
+_NEWER: Final = ("callback_url", "door")
 
 
 def to_line(callback: Callback) -> bytes:
     """One line of JSON with its newline; `raw` is in Base64."""
     fields = {**asdict(callback), "raw": base64.b64encode(callback.raw).decode()}
+    fields = {name: value for name, value in fields.items() if value is not None or name not in _NEWER}
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -143,7 +143,7 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
         gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
-        for fault in await durability.faults(redis):
+        for fault in await durability.faults(redis, loaded.durability_demand()):
             what, _, fix = fault.partition("; ")
             yield Finding("redis", Level.ERROR, what, fix or "fix it before accepting jobs")
         if lacking := await function_loader.fault(redis):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from gateway import crash_points, variables
-from gateway.dispatch import CallbackLimits, HealthLimits, Role, RoleLimits
+from gateway.dispatch import CallbackLimits, FailoverLimits, HealthLimits, Role, RoleLimits
 from gateway.errors import ConfigurationError
 from gateway.generation import Limits
 from gateway.jobs import Deadlines
@@ -92,6 +92,9 @@ class Settings(
                 lease,
                 probe_ms=int(self.account_retry_seconds * 1000),
                 accounts=accounts,
+                failover=FailoverLimits(
+                    int(self.failover_hold_seconds * 1000), self.durability in ("replicated", "managed")
+                ),
             ),
             Role.CONFIRM: RoleLimits(self.confirm_slots, self.confirm_slots, poll, self.queries_per_second),
             Role.DELIVER: RoleLimits(

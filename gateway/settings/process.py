@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings
 
 from gateway.local.forked import MAX_PROCESSES
 from gateway.media.location import Bucket, location_of
-from gateway.settings.types import BaseUrl, MediaUrl, RedisUrl, Seconds
+from gateway.settings.redis_url import read_redis_url
+from gateway.settings.types import BaseUrl, Demand, DurabilityMode, MediaUrl, RedisUrl, Seconds
 
 _BLOBS = Path("blobs")
 
@@ -63,8 +64,18 @@ class ProcessSettings(BaseSettings):
     secret_keys: SecretStr = Field(
         description="Keyring `kid:base64,...`, active first: callback tokens, webhook secrets."
     )
-    durability: Literal["require", "assume"] = Field(
-        "require", description="`assume`: start even if Redis could lose writes. Never in production."
+    durability: DurabilityMode = Field(
+        "require",
+        description="How writes survive: `require`, `replicated`, `managed`, or `assume` (see below).",
+    )
+    replicas_ack: int = Field(
+        1, ge=1, le=5, description="With `replicated`: replicas that must acknowledge each write."
+    )
+    failover_hold_seconds: float = Field(
+        60,
+        ge=0,
+        le=3600,
+        description="After a failover of the store, nothing is submitted for this long.",
     )
 
     lease_seconds: Seconds = Field(
@@ -86,6 +97,11 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         "json", description="`json`: one object per line. `console`: easier to read in a terminal."
     )
+
+    def durability_demand(self) -> Demand:
+        """What the store must do before a write counts."""
+        acks = self.replicas_ack if self.durability == "replicated" else 0
+        return Demand(self.durability, acks, bool(read_redis_url(self.redis_url).mode))
 
     def media_location(self) -> Path | Bucket:
         """Where the media store is. ValueError if two settings name different places."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -49,3 +49,13 @@ MediaUrl = Annotated[str, AfterValidator(_media_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+DurabilityMode = Literal["require", "replicated", "managed", "assume"]
+
+
+class Demand(NamedTuple):
+    """What the store must do before a write counts. `acknowledgements`: of that many replicas. `replicated`:
+    the store is known to have replicas, because its URL names sentinels or a cluster."""
+
+    mode: DurabilityMode
+    acknowledgements: int = 0
+    replicated: bool = False

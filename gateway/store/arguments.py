@@ -171,6 +171,8 @@ def callback_args(callback: Callback, roles: Roles, limits: CallbackLimits) -> d
         created_at=born_at(job.id),
         epoch=callback.epoch,
         account=None if callback.account == ACCOUNT else callback.account,
+        callback_url=callback.callback_url,
+        door=callback.door,
         released_at=born_at(job.id),
         submitting_at=born_at(job.id),
     )

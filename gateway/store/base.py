@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     STALE = "stale"  #: a newer dispatch holds the ticket
     LATE = "late"  #: we gave the job up and watch it: the late result or task was stored beside its state
     OVER_BUDGET = "over_budget"  #: the tenant's resubmissions for today are used up
+    ON_HOLD = "on_hold"  #: the store failed over: nothing may be submitted now
     MISSING = "missing"
 
 
@@ -110,7 +111,7 @@ class Callback:
     it reports that work began. `distrusted`: its signature is missing, wrong or too old, so it only makes a
     poll due. `claimed`: the result in its body, stored when bodies are trusted. `raw`: the start of an
     unreadable body, for the quarantine. `nonce`: of its signature, valid once. `label`: for the metrics.
-    `account`: that of the submission.
+    `account`: that of the submission. `callback_url`, `door`: of the job, in case that it must be rebuilt.
     """
 
     job_id: str
@@ -125,6 +126,8 @@ class Callback:
     raw: bytes = b""
     nonce: str | None = None
     account: str = ACCOUNT
+    callback_url: str | None = None
+    door: str | None = None
 
 
 class AccountState(StrEnum):
@@ -241,6 +244,10 @@ class JobStore(Protocol):
 
     async def witness(self) -> Witness:
         """Since when callbacks provably can reach us."""
+
+    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
+        """Says that this process has replayed all callbacks of its journal. `leaves`: it stops, and keeps
+        none any more."""
 
     async def note_callback_path(self) -> None:
         """Records that a probe arrived by the callback route."""

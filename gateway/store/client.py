@@ -25,17 +25,19 @@ from redis.exceptions import (
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings.redis_url import read_redis_url
 from gateway.store.located import Locator, locator_of
-from gateway.store.replies import NotHereError, check_served, not_here
+from gateway.store.replies import NotHereError, TooFewReplicasError, check_served, not_here
 
 #: Error codes of a server that runs but cannot serve now: full, unable to persist, starting, or without
 #: enough replicas.
 _PASSING = ("OOM", "MISCONF", "LOADING", "BUSY", "NOREPLICAS")
 
 
-def connection_pool(url: str, *, timeout_seconds: float, retries: int, connections: int) -> ConnectionPool:
+def connection_pool(
+    url: str, *, timeout_seconds: float, retries: int, connections: int, acknowledgements: int = 0
+) -> ConnectionPool:
     """A pool for one process. `timeout_seconds`: for each command. `retries`: how often a command is sent
-    again after its connection broke; this is safe because every script is idempotent. Raises
-    ConfigurationError."""
+    again after its connection broke; this is safe because every script is idempotent. `acknowledgements`:
+    replicas that must have what a script wrote before it counts. Raises ConfigurationError."""
     try:
         locator, parsed = locator_of(url), read_redis_url(url)
         pool = ConnectionPool.from_url(
@@ -48,13 +50,15 @@ def connection_pool(url: str, *, timeout_seconds: float, retries: int, connectio
             retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if retries else [],
             health_check_interval=0,
         )
-        pool.connection_class = _located(pool.connection_class, locator)
+        pool.connection_class = _located(pool.connection_class, locator, acknowledgements)
         return pool
     except ValueError:
         raise ConfigurationError("GATEWAY_REDIS_URL: is not a URL of Redis") from None
 
 
-def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
+def _located(
+    of: type[AbstractConnection], locator: Locator, acknowledged_by: int
+) -> type[AbstractConnection]:
     """A connection class that asks where the primary is each time it connects.
 
     It raises ConnectionError, which redis-py retries: where uvloop raises RuntimeError, when a connection is
@@ -62,6 +66,8 @@ def _located(of: type[AbstractConnection], locator: Locator) -> type[AbstractCon
     too, so that it does not go back to the pool."""
 
     class LocatedConnection(of):  # type: ignore[misc, valid-type]
+        acknowledgements = acknowledged_by  # for PipelinedConnection
+
         async def _connect(self) -> None:
             place = await locator.primary()
             if place is not None:
@@ -114,6 +120,8 @@ class _StoreErrors:
                 return
             case OutOfMemoryError():  # redis-py removes the error code from its text
                 raise StoreUnavailable("Redis cannot serve: OutOfMemoryError") from error
+            case TooFewReplicasError():
+                raise StoreUnavailable(f"too few replicas of Redis acknowledged a write: {error}") from error
             case NotHereError():
                 raise StoreUnavailable(f"Redis does not serve our keys here: {error}") from error
             case ResponseError():

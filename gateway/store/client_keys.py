@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
 from gateway.store.effects import AuditEntry
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.exchange import Word
+from gateway.store.script_runner import Scripts
 from gateway.tenants import Key, Scope
 
 #: How long a key is cached, in seconds. A key that ended may still work for this long.

@@ -4,98 +4,145 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.settings.types import Demand
 from gateway.store import function_loader, keys
 from gateway.store.client import connection_pool, store_errors
 
 _OLDEST: Final = (7, 0)
 _TIMEOUT_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 1.0
-_SETTINGS: Final = {
-    "appendfsync": ("always", "a power cut loses up to a second of accepted jobs and of paid submissions"),
-    "maxmemory-policy": ("noeviction", "a full Redis would silently drop jobs"),
-}
-_SNAPSHOT: Final = ("save", "stop-writes-on-bgsave-error")
+_APPENDFSYNC: Final = "a power cut loses up to a second of accepted jobs and of paid submissions"
+_NO_CONFIG: Final = (
+    "its settings cannot be read (CONFIG is forbidden); if its service guarantees that acknowledged writes "
+    "survive, set GATEWAY_DURABILITY=managed"
+)
+_FAILOVER: Final = (
+    "its replicas get writes a moment later, so a failover loses acknowledged ones; "
+    "set GATEWAY_DURABILITY=replicated"
+)
+_SETTINGS: Final = ("appendfsync", "maxmemory-policy", "save", "stop-writes-on-bgsave-error")
 
 
-async def faults(redis: Redis) -> list[str]:
+class _Fault(NamedTuple):
+    """`always`: no demand makes it acceptable. `passing`: waiting may mend it."""
+
+    text: str
+    always: bool = False
+    passing: bool = False
+
+
+async def faults(redis: Redis, demand: Demand) -> list[str]:
     """What could make Redis lose acknowledged writes, in sentences; empty if nothing. Raises
     StoreUnavailable."""
+    return [fault.text for fault in await _faults(redis, demand)]
+
+
+async def _faults(redis: Redis, demand: Demand) -> list[_Fault]:
     with store_errors():
         try:
             info = await redis.info()
         except NoPermissionError:
-            return ["its state cannot be read (INFO is forbidden)"]
+            return [_Fault("its state cannot be read (INFO is forbidden)")]
     if info.get("loading"):  # its facts about the append-only file are not right yet
         raise StoreUnavailable("Redis is loading its data")
-    with store_errors():
-        try:
-            names: list[str] = [*_SETTINGS, *_SNAPSHOT]
-            settings: dict[str, str] = await redis.config_get(*names)  # type: ignore[arg-type]
-        except ResponseError:
-            settings = {}
-    return [*_of_server(info), *_of_settings(settings), *_of_snapshots(info, settings)]
+    settings: dict[str, str] = {}
+    if demand.mode != "managed":  # such services forbid CONFIG, and keep writes in their own way
+        with store_errors(), contextlib.suppress(ResponseError):
+            settings = await redis.config_get(*_SETTINGS)  # type: ignore[arg-type]
+    found = [*_of_server(info), *_of_eviction(info, settings)]
+    if demand.mode != "managed":
+        found += [*_of_disk(info), *_of_settings(settings), *_of_snapshots(info, settings)]
+    return found + _of_replicas(info, demand)
 
 
-def _of_server(info: dict[str, Any]) -> list[str]:
+def _of_server(info: dict[str, Any]) -> list[_Fault]:
     found = []
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     if version < _OLDEST:
-        found.append(f"Redis {info['redis_version']} is too old; 7.0 is the oldest supported version")
+        text = f"Redis {info['redis_version']} is too old; 7.0 is the oldest supported version"
+        found.append(_Fault(text))
     if info.get("role") != "master":
-        found.append("it is a replica, and takes no writes")
-    if not info.get("aof_enabled"):
-        found.append("appendonly is no: a restart loses everything; set appendonly yes")
-    elif info.get("aof_last_write_status") != "ok":
-        found.append("its last write to the append-only file failed: is the disk full?")
-    if info.get("maxmemory") == 0:
-        found.append(
-            "maxmemory is 0: Redis grows until the kernel kills it; set maxmemory to half of its memory"
-        )
+        found.append(_Fault("it is a replica, and takes no writes", always=True))
     return found
 
 
-def _of_settings(settings: dict[str, str]) -> list[str]:
+def _of_eviction(info: dict[str, Any], settings: dict[str, str]) -> list[_Fault]:
+    policy = info.get("maxmemory_policy", settings.get("maxmemory-policy"))
+    if policy is None:
+        return [
+            _Fault("it does not say what it does when it is full; its maxmemory-policy must be noeviction")
+        ]
+    if policy != "noeviction":
+        text = f"maxmemory-policy is {policy}: a full Redis would silently drop jobs"
+        return [_Fault(f"{text}; set maxmemory-policy noeviction", always=True)]
+    return []
+
+
+def _of_disk(info: dict[str, Any]) -> list[_Fault]:
+    found = []
+    if not info.get("aof_enabled"):
+        found.append(_Fault("appendonly is no: a restart loses everything; set appendonly yes"))
+    elif info.get("aof_last_write_status") != "ok":
+        found.append(_Fault("its last write to the append-only file failed: is the disk full?"))
+    if info.get("maxmemory") == 0:
+        text = "maxmemory is 0: Redis grows until the kernel kills it; set maxmemory to half of its memory"
+        found.append(_Fault(text))
+    return found
+
+
+def _of_settings(settings: dict[str, str]) -> list[_Fault]:
     if not settings:
-        return ["its settings cannot be read (CONFIG is forbidden)"]
-    return [
-        f"{name} is {settings.get(name)}: {harm}; set {name} {wanted}"
-        for name, (wanted, harm) in _SETTINGS.items()
-        if settings.get(name) != wanted
-    ]
+        return [_Fault(_NO_CONFIG)]
+    if (value := settings.get("appendfsync")) != "always":
+        return [_Fault(f"appendfsync is {value}: {_APPENDFSYNC}; set appendfsync always")]
+    return []
 
 
-def _of_snapshots(info: dict[str, Any], settings: dict[str, str]) -> list[str]:
+def _of_snapshots(info: dict[str, Any], settings: dict[str, str]) -> list[_Fault]:
     if info.get("rdb_last_bgsave_status") == "ok" or not settings.get("save"):
         return []
     if settings.get("stop-writes-on-bgsave-error") != "yes":
         return []
-    return ["its last snapshot failed, and it takes no writes until one succeeds: is the disk full?"]
+    text = "its last snapshot failed, and it takes no writes until one succeeds: is the disk full?"
+    return [_Fault(text)]
 
 
-async def check(url: str, durability: str) -> None:
-    """Checks once, before the gateway starts. Raises ConfigurationError when Redis could lose writes (unless
-    `durability` is "assume"), cannot run our functions, or refuses us. A Redis that does not answer is left
-    to /readyz."""
+def _of_replicas(info: dict[str, Any], demand: Demand) -> list[_Fault]:
+    connected = int(info.get("connected_slaves", 0))
+    if demand.mode == "replicated" and connected < demand.acknowledgements:
+        text = (
+            f"{connected} replicas are connected, and {demand.acknowledgements} must acknowledge each write"
+        )
+        return [_Fault(f"{text}; start them, or lower GATEWAY_REPLICAS_ACK", passing=True)]
+    if demand.mode == "require" and demand.replicated:
+        return [_Fault(_FAILOVER)]
+    return []
+
+
+async def check(url: str, demand: Demand) -> None:
+    """Checks once, before the gateway starts. Raises ConfigurationError when Redis could lose writes (if only
+    a failure could, "assume" accepts it), cannot run our functions, or refuses us. A Redis that does not
+    answer, or whose replicas do not, is left to /readyz."""
     try:
-        await _judge(url, durability)
+        await _judge(url, demand)
     except StoreUnavailable as error:
         structlog.get_logger().warning("store_away_at_start", reason=str(error))
 
 
-async def check_when_there(url: str, durability: str, stop: asyncio.Event) -> None:
+async def check_when_there(url: str, demand: Demand, stop: asyncio.Event) -> None:
     """The same for a process that can do nothing without Redis: waits for Redis until `stop` is set."""
     log = structlog.get_logger()
     waited = False
     while not stop.is_set():
         try:
-            await _judge(url, durability)
+            await _judge(url, demand)
         except StoreUnavailable as error:
             if not waited:
                 log.warning("store_away_at_start", reason=str(error))
@@ -109,26 +156,29 @@ async def check_when_there(url: str, durability: str, stop: asyncio.Event) -> No
         return
 
 
-async def _judge(url: str, durability: str) -> None:
-    lacking, found = await _faults_at(url)
-    if lacking:
-        raise ConfigurationError(f"GATEWAY_REDIS_URL: {lacking}")
-    if found and durability == "require":
-        sentences = "\n".join(f"  - {fault}" for fault in found)
+async def _judge(url: str, demand: Demand) -> None:
+    unable, found = await _faults_at(url, demand)
+    if unable:
+        raise ConfigurationError(f"GATEWAY_REDIS_URL: {unable}")
+    if found and all(fault.passing for fault in found):
+        raise StoreUnavailable(f"this Redis takes no write yet: {'; '.join(fault.text for fault in found)}")
+    assumed = [] if demand.mode != "assume" else [fault.text for fault in found if not fault.always]
+    if fatal := [fault.text for fault in found if fault.text not in assumed]:
+        sentences = "\n".join(f"  - {text}" for text in fatal)
+        way_out = "" if demand.mode == "assume" else ", or set GATEWAY_DURABILITY=assume to run anyway"
         raise ConfigurationError(
-            f"GATEWAY_REDIS_URL: this Redis could lose accepted jobs:\n{sentences}\n"
-            "  Fix it, or set GATEWAY_DURABILITY=assume to run anyway."
+            f"GATEWAY_REDIS_URL: this Redis could lose accepted jobs:\n{sentences}\n  Fix it{way_out}."
         )
-    if found:
-        structlog.get_logger().warning("durability_assumed", faults=found)
+    if assumed:
+        structlog.get_logger().warning("durability_assumed", faults=assumed)
 
 
-async def _faults_at(url: str) -> tuple[str | None, list[str]]:
+async def _faults_at(url: str, demand: Demand) -> tuple[str | None, list[_Fault]]:
     """Why the server cannot run our functions, if it cannot; and how it could lose writes."""
     pool = connection_pool(url, timeout_seconds=_TIMEOUT_SECONDS, retries=0, connections=1)
     try:
         redis = Redis(connection_pool=pool)
-        found = await faults(redis)
+        found = await _faults(redis, demand)
         await _touch(redis)
         try:
             with store_errors():

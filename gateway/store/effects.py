@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 from gateway.context import REQUEST
-from gateway.dispatch import ACCOUNT, Role, Ticket
+from gateway.dispatch import ACCOUNT, FailoverLimits, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
 from gateway.store.asset_effects import CopyAssets
@@ -20,13 +20,15 @@ from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owe
 
 @dataclass(frozen=True, slots=True)
 class Claim(Effect):
-    """`run`: a unique id of the claim. Repeating the same claim changes nothing."""
+    """`run`: a unique id of the claim. Repeating the same claim changes nothing. Right after a failover of
+    the store, nothing of the transition is applied."""
 
     name: ClassVar = "claim"
     run: str
+    failover: FailoverLimits = field(default_factory=FailoverLimits)
 
-    def document(self, of: Subject) -> dict[str, str]:
-        return {"run": self.run}
+    def document(self, of: Subject) -> dict[str, Any]:
+        return {"run": self.run, "failover": self.failover.document()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,12 @@ class RedisJobStore(Admissions):
             return from_fields(ticket.name, arguments.pairs(flat)) if outcome == Outcome.MOVED else None
         placeholder = Job(ticket.name, ticket.lane, JobState.QUEUED, "", {}, 0)
         claiming = self._claiming(ticket)
-        transition = claiming if run is None else claiming.also(Claim(run))
+        transition = claiming if run is None else claiming.also(self._claim(run))
         result, job = await self._apply(placeholder, transition, read=True)
         return job if result.outcome is Outcome.MOVED else None
+
+    def _claim(self, run: str) -> Claim:
+        return Claim(run, self._roles[Role.SUBMIT].failover)
 
     def _claiming(self, ticket: Ticket) -> Transition:
         return Transition(
@@ -146,7 +149,7 @@ class RedisJobStore(Admissions):
     def terms(self) -> dict[Role, bytes]:
         """How claim_arq_jobs.lua begins the work of the roles that work on jobs."""
         nobody = Job("", "", JobState.QUEUED, "", {}, 0)
-        claiming = self._claiming(Ticket(Role.SUBMIT, "", "")).also(Claim(""))
+        claiming = self._claiming(Ticket(Role.SUBMIT, "", "")).also(self._claim(""))
         confirm = {
             "role": Role.CONFIRM,
             "record": "job:",
@@ -213,6 +216,9 @@ class RedisJobStore(Admissions):
         records = [keys.job(job.id), keys.UNANSWERED]
         args = [job.task_id or "", "1" if marked else "0"]
         return bool(await self._scripts.run("trust_claim", records, args))
+
+    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
+        await self._scripts.run("report_journal", [keys.JOURNALS], [process, "1" if leaves else "0"])
 
     async def note_callback_path(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])

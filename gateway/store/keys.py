@@ -12,6 +12,10 @@ KEYS = f"{PREFIX}keys"
 PAUSED = f"{PREFIX}paused"
 TENANTS = f"{PREFIX}tenants"
 LIBRARIES = f"{PREFIX}libraries"
+#: Of scripts/lib/primary.lua.
+PRIMARY, JOURNALS = f"{PREFIX}primary", f"{PREFIX}journals"
+#: Written after each batch of calls that replicas must acknowledge.
+MARK = f"{PREFIX}mark"
 WORKERS = f"{PREFIX}workers"
 SWEEP = f"{PREFIX}sweep"
 SWEPT = f"{PREFIX}swept"

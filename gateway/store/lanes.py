@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from gateway.context import REQUEST
-from gateway.dispatch import PREFIX, Role, Ticket
+from gateway.dispatch import PREFIX, FailoverLimits, Role, Ticket
 from gateway.store import arguments, keys
 from gateway.store.effects import AuditEntry
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.exchange import Word
+from gateway.store.script_runner import Scripts
 
 _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100
@@ -64,6 +66,8 @@ class Lanes:
     def __init__(self, scripts: Scripts, roles: arguments.Roles) -> None:
         self._scripts = scripts
         self._roles = roles
+        self._failovers: int | None = None
+        self._failover = roles[Role.SUBMIT].failover if Role.SUBMIT in roles else FailoverLimits()
         self._all = arguments.dump(arguments.limits_of(roles, *roles))
 
     async def dispatch(self) -> int:
@@ -149,8 +153,15 @@ class Lanes:
 
     async def note_sweep(self, unanswered_seconds: float = 7200.0) -> None:
         """Stores when the last sweep ended, in ms of Redis' clock. `unanswered_seconds`: how long a task may
-        still call back whose submission was never answered."""
-        await self._scripts.run("note_sweep", [keys.SWEPT], [int(unanswered_seconds * 1000)])
+        still call back whose submission was never answered. Logs a failover of the store."""
+        args: list[Word] = [int(unanswered_seconds * 1000), arguments.dump(self._failover.document())]
+        failovers = int(await self._scripts.run("note_sweep", [keys.SWEPT], args))
+        if self._failovers is not None and failovers > self._failovers:
+            lost = "none" if self._failover.acknowledged else "acknowledged writes may be gone"
+            structlog.get_logger().error(
+                "store_failed_over", lost=lost, hold_seconds=self._failover.hold_ms / 1000
+            )
+        self._failovers = failovers
 
 
 def _pause(reason: str, asked: str, audit: AuditEntry) -> bytes:

@@ -14,6 +14,7 @@ import structlog
 from redis.exceptions import (
     ConnectionError,  # noqa: A004
     ReadOnlyError,
+    RedisError,
 )
 
 _CODES: Final = (
@@ -33,6 +34,10 @@ _FUNCTION: Final = re.compile(r" script: ([a-z_]+)_\d+_[0-9a-f]{16}, on ")
 
 class NotHereError(ConnectionError):
     """Another server serves our keys, or will do so soon. redis-py retries it as a lost connection."""
+
+
+class TooFewReplicasError(RedisError):
+    """What was written may be lost if the primary fails now. Sending it again would not help."""
 
 
 def not_here(reply: Exception) -> str | None:

@@ -20,13 +20,15 @@ _FOLDER: Final = resources.files("gateway.store") / "scripts"
 PARTS: Final = (
     *("call", "record", "counters", "log", "role_facts", "ranks", "account_slots", "lane_tenants", "lanes"),
     *("lane_pauses", "account_health", "queue_position", "turns", "dispatching", "circuit_breaker", "quotas"),
-    *("records", "tasks", "assets", "uploads", "transitions", "effects"),
+    *("primary", "records", "tasks", "assets", "uploads", "transitions", "effects"),
 )
 STEM: Final = "vidu_gateway_"
 #: What every part and verb may use besides the parts: the prefix of our keys.
 _HEAD: Final = "local P = '{gw}:'\n"
 #: A full Redis accepts no new job or upload, but must finish those it has: all other verbs may write then.
 _REFUSED_WHEN_FULL: Final = frozenset({"accept", "add_upload"})
+#: Redis lets them write nothing, so no replica needs to acknowledge them.
+READ_ONLY: Final = frozenset({"lane_state", "list_paused_lanes", "queue_positions"})
 
 
 class Library(NamedTuple):
@@ -79,6 +81,8 @@ def as_script(verb: str) -> bytes:
 
 
 def _flags(verb: str) -> str:
+    if verb in READ_ONLY:
+        return "'no-writes'"
     return "" if verb in _REFUSED_WHEN_FULL else "'allow-oom'"
 
 

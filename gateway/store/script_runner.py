@@ -14,11 +14,10 @@ from redis.exceptions import ResponseError
 
 from gateway.environment import no_crash_point
 from gateway.store.client import store_errors
+from gateway.store.exchange import Word
 from gateway.store.function_loader import FunctionLoader, is_missing
 from gateway.store.pipelined_connection import PipelinedConnections
-from gateway.store.script_library import as_script
-
-Word = str | bytes | int | float
+from gateway.store.script_library import READ_ONLY, as_script
 
 
 class Scripts:
@@ -51,7 +50,7 @@ class Scripts:
         """The reply to one command that only reads, over the same connections: a burst of them opens no
         others. Raises StoreUnavailable when Redis does not answer."""
         with store_errors():
-            return await self._connections.call(*command)
+            return await self._connections.call(*command, writes=False)
 
     async def passed(self, effect: str) -> None:
         """The crash points of a step that was taken together with another."""
@@ -59,13 +58,14 @@ class Scripts:
         await self._reach(f"{effect}.after")
 
     async def _call(self, verb: str, arguments: Sequence[Word]) -> Any:
+        writes = verb not in READ_ONLY
         for _ in range(2):
             try:
-                return await self._connections.call("FCALL", self._functions[verb], *arguments)
+                return await self._connections.call("FCALL", self._functions[verb], *arguments, writes=writes)
             except ResponseError as error:
                 if not is_missing(error):
                     raise
             if not await self.loader.load():
                 break
         # a full Redis takes no library, and must finish its jobs all the same
-        return await self._connections.call("EVAL", as_script(verb), *arguments)
+        return await self._connections.call("EVAL", as_script(verb), *arguments, writes=writes)

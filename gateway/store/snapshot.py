@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,16 +11,14 @@ from redis.asyncio.client import Pipeline
 
 from gateway.dispatch import PREFIX, Role, RoleLimits
 from gateway.store import keys
-from gateway.store.accounts import slots_left, slots_taken
+from gateway.store.account_gauges import ACCOUNT_FIELDS, AccountGauges, account_gauges
 from gateway.store.asset_gauges import AssetGauges, asset_gauges
-from gateway.store.base import AccountState
 from gateway.store.client import store_errors
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
 from gateway.store.workers import GONE_MS, SILENT_MS
 
 _MOST_WORKERS: Final = 1000
-_ACCOUNT_FIELDS: Final = ["parked_at", "slots", "cut_at", "hold_until", "parked_by", "reason"]
 _DELIVERIES_READ: Final = 200  # of the longest waiting deliveries, to find one in a lane that is not paused
 
 
@@ -40,31 +38,6 @@ class RoleGauges:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountGauges:
-    """State of one upstream account. `slots`: tasks that it may hold now, of `limit`; `in_flight`: tasks that
-    it holds; `held`: nothing is sent until the time that a 429 named, `hold_seconds` from now; `paused`,
-    `paused_seconds`: whether and for how long it has been paused. `by`: the operator who paused it, None if
-    the upstream refused it; `reason`: theirs."""
-
-    name: str
-    paused: bool
-    held: bool
-    slots: int
-    limit: int
-    in_flight: int
-    paused_seconds: float = 0.0
-    hold_seconds: float = 0.0
-    by: str | None = None
-    reason: str | None = None
-
-    def state(self, *, stopped: bool) -> AccountState:
-        """`stopped`: whether the service is paused."""
-        return AccountState.of(
-            paused=self.paused, stopped=stopped, held=self.held, slowed=self.slots < self.limit
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Gauges:
     """`counts`: {"job:queued": n, "delivery:pending": n, ...}; `tally`: {"name|label": n, ...};
     `sweep_age_seconds`: since the last sweep; `callback_path_age_seconds`: since the last proof that
@@ -76,7 +49,8 @@ class Gauges:
     heartbeat; `silent_workers`: those without, in the last minute; `failing_subscribers`: those whose last
     attempt failed; `paused`: an operator paused the service; `read_seconds`: how long this reading took;
     `now`: Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows:
-    seconds since it was last seen}."""
+    seconds since it was last seen}. `unsafe_failover_seconds`: since the last failover of the store, if it
+    may have lost acknowledged writes; None if there was none. `on_hold`: nothing is submitted after it."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -99,6 +73,8 @@ class Gauges:
     timings: dict[str, Timing] = field(default_factory=dict)
     due_seconds: float = 0.0
     unknown_statuses: dict[str, float] = field(default_factory=dict)
+    unsafe_failover_seconds: float | None = None
+    on_hold: bool = False
     assets: AssetGauges = field(default_factory=AssetGauges)
 
 
@@ -140,8 +116,9 @@ class RedisGauges:
         pipe.zrange(keys.waiting(Role.DELIVER), 0, _DELIVERIES_READ - 1, withscores=True)
         pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
         pipe.zcard(keys.FAILING)
+        pipe.hmget(keys.PRIMARY, ["failed_over_at", "acknowledged", "on_hold"])
         for account in self._submit.all_accounts:
-            pipe.hmget(keys.account(account.name), _ACCOUNT_FIELDS)
+            pipe.hmget(keys.account(account.name), ACCOUNT_FIELDS)
         for role in Role:
             for index in (keys.waiting(role), keys.due(role), keys.slots(role)):
                 pipe.zcard(index)
@@ -171,6 +148,7 @@ class RedisGauges:
             longest,
             words,
             failing,
+            (failed_over_at, acknowledged, on_hold),
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
@@ -182,7 +160,9 @@ class RedisGauges:
             tally=_numbers(tally),
             roles=roles,
             sweep_age_seconds=_since(now, swept),
-            accounts=self._accounts(now, others[: len(accounts)], roles[Role.SUBMIT].slots, taken),
+            accounts=account_gauges(
+                self._submit, now, others[: len(accounts)], roles[Role.SUBMIT].slots, taken
+            ),
             callback_path_age_seconds=_since(now, path[0]),
             callback_path_unproven_seconds=None if path[0] else _since(now, path[1]),
             unknown_oldest_seconds=_age(now, unknown),
@@ -191,6 +171,8 @@ class RedisGauges:
             workers=sum(now - at < SILENT_MS for _, at in workers),
             silent_workers=sum(SILENT_MS <= now - at < GONE_MS for _, at in workers),
             failing_subscribers=failing,
+            unsafe_failover_seconds=None if acknowledged == "1" else _since(now, failed_over_at),
+            on_hold=on_hold == "1",
             paused=bool(paused),
             read_seconds=took,
             now=now / 1000,
@@ -240,28 +222,6 @@ class RedisGauges:
         with store_errors():
             until = await self._redis.zmscore(keys.paused_lanes(Role.DELIVER), lanes)
         return [one for one, paused_until in zip(longest, until, strict=True) if paused_until is None]
-
-    def _accounts(
-        self, now: float, found: Sequence[Any], held: int, taken: Mapping[str, str]
-    ) -> tuple[AccountGauges, ...]:
-        probe_ms, accounts = self._submit.probe_ms, self._submit.all_accounts
-        return tuple(
-            AccountGauges(
-                limits.name,
-                paused=paused_at is not None,
-                held=float(hold or 0) > now,
-                slots=slots_left(
-                    limits.slots, probe_ms, int(slots) if slots else None, now - float(cut or now)
-                ),
-                limit=limits.slots,
-                in_flight=slots_taken(limits.name, held, taken),
-                paused_seconds=0.0 if paused_at is None else _age(now, [("", float(paused_at))]),
-                hold_seconds=max(0.0, float(hold or 0) - now) / 1000,
-                by=by if paused_at is not None else None,
-                reason=reason if paused_at is not None else None,
-            )
-            for limits, (paused_at, slots, cut, hold, by, reason) in zip(accounts, found, strict=True)
-        )
 
     async def ping(self) -> None:
         """Raises StoreUnavailable when Redis does not answer or accepts no writes."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
-from gateway.store.snapshot import AccountGauges
 
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
@@ -25,6 +25,7 @@ MEMORY_RATIO: Final = 0.75
 DISK_HEADROOM: Final = 1.5
 SKEW_SECONDS: Final = 2
 STATUS_SECONDS: Final = 900
+FAILOVER_SECONDS: Final = 3600
 #: How many failing subscribers get an alarm of their own.
 MOST_SUBSCRIBERS: Final = 5
 _MAX_WORDS: Final = 3
@@ -55,6 +56,7 @@ class Alert:
 
 ALERTS: Final = {
     "RedisCouldForget": Alert(Severity.PAGE, Fault.US),
+    "StoreFailedOver": Alert(Severity.PAGE, Fault.US, "/ops/log?of=events"),
     "NoWorker": Alert(Severity.PAGE, Fault.US, "/ops#workers"),
     "WorkerHangs": Alert(Severity.PAGE, Fault.US, "/ops#workers"),
     "AccountParked": Alert(Severity.PAGE, Fault.UPSTREAM, "/ops/upstream"),
@@ -64,6 +66,7 @@ ALERTS: Final = {
     "StatusUnknown": Alert(Severity.PAGE, Fault.UPSTREAM, "/ops/log?of=events"),
     "SlotsCut": Alert(Severity.TICKET, Fault.UPSTREAM, "/ops/upstream"),
     "AccountHeld": Alert(Severity.TICKET, Fault.UPSTREAM, "/ops/upstream"),
+    "SubmissionsHeld": Alert(Severity.TICKET, Fault.US),
     "ServicePaused": Alert(Severity.TICKET, Fault.US, "/ops/upstream"),
     "QueueOld": Alert(Severity.TICKET, Fault.LOAD, "/ops/queue"),
     "SubscriberFails": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/endpoints"),
@@ -87,7 +90,8 @@ class Figures:
     subscribers that have failed longest, of `failing_total`. `unknown_statuses`: words for a task's state
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of files,
     divided by those that must stay free; None if unknown. `media_up`: whether files can be stored; None if
-    unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead."""
+    unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead.
+    `unsafe_failover_seconds`, `on_hold`: as of `Gauges`."""
 
     durable: bool | None
     paused: bool
@@ -113,6 +117,8 @@ class Figures:
     disk_headroom: float | None = None
     media_up: bool | None = None
     dying: int = 0
+    unsafe_failover_seconds: float | None = None
+    on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,12 @@ def _alarm(
 def _processes(now: Figures) -> Iterator[Alarm]:
     if now.durable is False:
         yield _alarm("RedisCouldForget", "Redis writes are not durable")
+    if now.unsafe_failover_seconds is not None and now.unsafe_failover_seconds < FAILOVER_SECONDS:
+        ago = _time(now.unsafe_failover_seconds)
+        text = f"another server became the primary of Redis {ago} ago: acknowledged writes may be gone"
+        yield _alarm("StoreFailedOver", text)
+    if now.on_hold:
+        yield _alarm("SubmissionsHeld", "nothing is submitted for a while, because Redis failed over")
     if now.workers == 0 or (now.sweep_seconds or 0) > SWEEP_SECONDS:
         yield _alarm("NoWorker", f"{_no_worker(now)}: nothing is sent, confirmed or delivered")
     elif now.lease_seconds > LEASE_SECONDS:

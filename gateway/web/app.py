@@ -16,13 +16,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from gateway.background import cancel_all
-from gateway.callbacks.journal import Journal, replay
+from gateway.callbacks.journal import Journal, replay, replay_once
 from gateway.delivery.guard import SystemResolver, open_guard
 from gateway.delivery.http import Deliverer
 from gateway.delivery.names import NameService
 from gateway.doors import JOBS
 from gateway.environment import Environment
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.local.shared_memory import Shared
 from gateway.media.opening import MediaHealth, tend
 from gateway.resources import Resources, open_resources
@@ -184,6 +184,9 @@ async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Jo
     finally:
         await cancel_all(replaying)
         await journal.close()
+        if await replay_once(journal, resources.jobs):
+            with contextlib.suppress(StoreUnavailable):
+                await resources.jobs.report_journal(journal.process, leaves=True)
 
 
 def _route(path: str, **handlers: Handler) -> Route:

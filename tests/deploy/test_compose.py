@@ -21,7 +21,7 @@ from gateway.local.valkey import server_program
 from gateway.settings.redis_url import read_redis_url
 from tests.deploy.kustomize import KUBERNETES
 from tests.processes import free_port
-from tests.replicated import ask, info, wait_until
+from tests.replicated import ask, info, role, wait_until
 
 DEPLOY = KUBERNETES.parent
 PASSWORD, PEERS = "a1-b2_c3", "peers"
@@ -169,7 +169,7 @@ def test_members_and_sentinels_know_each_other_and_a_role_outlives_a_restart(con
         containers.stop("redis")
         wait_until(lambda: primary() == second)
     with containers.client("redis-2") as client:
-        wait_until(lambda: info(client)["role"] == "master")
+        wait_until(lambda: role(client) == "master")
         with pytest.raises(redis.RedisError, match="NOREPLICAS"):
             client.set("{gw}:name", "1")
         containers.start("redis", "member", "127.0.0.1")
@@ -177,12 +177,12 @@ def test_members_and_sentinels_know_each_other_and_a_role_outlives_a_restart(con
         wait_until(lambda: info(client)["min_slaves_good_slaves"] == 1)
         client.set("{gw}:name", "1")
     with containers.client("redis") as client:
-        wait_until(lambda: info(client)["role"] == "slave")
+        wait_until(lambda: role(client) == "slave")
     containers.stop("redis")
     containers.start("redis", "member", "127.0.0.1")
     containers.ready("redis")
     with containers.client("redis") as client:
-        assert info(client)["role"] == "slave"
+        assert role(client) == "slave"
 
 
 def compose(name: str) -> dict[str, Any]:

@@ -38,9 +38,6 @@ SCHEMAS = {
     "PrometheusRule": "prometheusrule",
 }
 ROOT = Path(__file__).parents[2]
-#: Of the replicated store; remove both when the service has them.
-COMING = {"GATEWAY_REPLICAS_ACK"}
-REPLICATED = ("GATEWAY_DURABILITY", "replicated")
 # It reads megabytes of schemas anew for each manifest.
 validation.schema_contents = cache(validation.schema_contents)
 WORKERS = [f"workers-{role}" for role in Role]
@@ -244,7 +241,7 @@ def test_a_pod_gets_the_time_to_finish_what_it_is_paying_for() -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_settings_exist_and_secrets_are_files_of_the_secret(overlay: str) -> None:
     found = of(overlay, "ConfigMap")["settings"]["data"]
-    known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields} | COMING
+    known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
     secret = {f"GATEWAY_{name.upper()}" for name in SECRETS}
     files = {name: value for name, value in found.items() if name.endswith("_FILE")}
     assert {name.removesuffix("_FILE") for name in files} <= secret
@@ -261,9 +258,8 @@ def test_settings_exist_and_secrets_are_files_of_the_secret(overlay: str) -> Non
 def test_settings_have_values_that_the_service_takes(
     overlay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
     for name, value in of(overlay, "ConfigMap")["settings"]["data"].items():
-        if not name.endswith("_FILE") and (known >= COMING or (name, value) != REPLICATED):
+        if not name.endswith("_FILE"):
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("GATEWAY_SECRET_KEYS", "set")
     monkeypatch.setenv("GATEWAY_UPSTREAM_KEY", "set")

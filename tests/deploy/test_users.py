@@ -17,7 +17,7 @@ from gateway.store import script_library
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.script_runner import Scripts
 from tests import least_rights
-from tests.replicated import Servers, ask, info, replicate, servers, wait_until
+from tests.replicated import Servers, ask, replicate, role, servers, wait_until
 
 #: What is called from Python alone, and by whom.
 OUTSIDE_SCRIPTS = {
@@ -130,7 +130,7 @@ async def test_sentinels_and_replicas_fail_over_as_their_users(made: Servers, tm
     await pool.disconnect()
     made.start(*own, port=first)  # it comes back as what it was, and the sentinels make it a replica
     with made.at(first) as old:
-        await asyncio.to_thread(wait_until, lambda: info(old)["role"] == "slave")
+        await asyncio.to_thread(wait_until, lambda: role(old) == "slave")
         await asyncio.to_thread(wait_until, lambda: old.get(SAMPLE) == "2")
     for port in (first, second, *asked):
         with made.at(port) as client:

@@ -28,8 +28,8 @@ from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
+from gateway.store.exchange import Word
 from gateway.store.jobs import RedisJobStore
-from gateway.store.script_runner import Word
 from gateway.upstream.base import Accepted, Busy
 from tests.gateway.store.conftest import fill, new_job
 from tests.workers.conftest import Rig, end, eventually
@@ -204,7 +204,7 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
     async with worker(rig, submits) as made:
         with monkeypatch.context() as broken:
 
-            async def break_down(*_: object) -> None:
+            async def break_down(*_: object, **__: object) -> None:
                 raise RedisConnectionError("gone")
 
             broken.setattr(made.scripts._connections, "call", break_down)

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from gateway.callbacks import tokens
+from gateway.callbacks import return_address, tokens
 from gateway.cancellation import cancel
 from gateway.dispatch import Role
 from gateway.events import EventType
@@ -49,6 +49,17 @@ async def test_the_upstream_gets_the_params_and_a_callback_url_that_names_the_at
     ref = tokens.verify(rig.resources.keyring, token)
     assert ref is not None
     assert (ref.tenant, ref.job_id, ref.epoch) == ("acme", job.id, 1)
+
+
+async def test_the_callback_url_says_whom_the_result_is_for(rig: Rig) -> None:
+    hook = "https://client.example.com/hook?key=secret"
+    job = await rig.submit(await rig.accept(callback_url=hook), Accepted("task_1"))
+    [sent] = rig.upstream.released
+    token, _, sealed = (sent.callback_url or "").rpartition("/")[2].partition("?to=")
+    ref = tokens.verify(rig.resources.keyring, token)
+    assert ref is not None
+    assert return_address.unseal(rig.resources.keyring, ref.kid, job.id, sealed) == (hook, None)
+    assert "client" not in (sent.callback_url or "")
 
 
 async def test_without_a_public_url_there_is_no_callback_but_still_a_reference(rig: Rig) -> None:

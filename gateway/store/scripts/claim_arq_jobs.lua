@@ -23,10 +23,17 @@ local function report_after_gap(process)
   redis.call('HSET', P .. 'worker:' .. process, 'steady_since', now)
 end
 
+-- Jobs stay in the queue while nothing may be submitted.
+local function is_held()
+  local claiming = terms and terms.transition and terms.transition.effects.claim
+  return claiming and primary.is_held(claiming.failover, now)
+end
+
 local function take()
   local last = redis.call('HMGET', memory, 'claim', 'found')
   if last[1] == claim then return cjson.decode(last[2]) end
   local found, taken, names = {}, {}, redis.call('ZRANGE', queue, 0, most - 1)
+  if #names > 0 and is_held() then return found end
   if #names > 0 then
     local keys = {}
     for at, name in ipairs(names) do keys[at] = 'arq:job:' .. name end

@@ -14,8 +14,9 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.callbacks import claims, records, tokens
+from gateway.callbacks import claims, records, return_address, tokens
 from gateway.callbacks import signature as callback_signature
+from gateway.callbacks.return_address import ReturnAddress
 from gateway.callbacks.signature import Signature, SignatureStatus
 from gateway.callbacks.tokens import CallbackRef
 from gateway.errors import NotFound, StoreUnavailable, Unauthenticated
@@ -60,7 +61,8 @@ async def receive(request: Request) -> Response:
     trace = await state.resources.jobs.trace_of(ref.job_id) if tracer.on else None
     with tracer.span("callback", trace, {"job": ref.job_id, "tenant": ref.tenant}):
         if distrust is None:
-            await _keep(state, _read(state, ref, body, raw, signature))
+            to = _return_address(state, request, ref)
+            await _keep(state, _read(state, ref, body, raw, signature, to))
         else:
             await _keep_distrusted(state, ref, raw[:_MAX_DISTRUSTED_BYTES], distrust)
     strict = state.resources.settings.callback_signature == "required"
@@ -97,7 +99,7 @@ def _signature(state: State, request: Request, token: str, ref: CallbackRef) -> 
         key.get_secret_value().encode(),
         request.method,
         f"{urlsplit(settings.public_url).path}/callbacks/{token}",
-        "",
+        request.scope["query_string"].decode("latin-1"),
         request.scope["headers"],
         state.resources.environment.clock(),
     )
@@ -112,7 +114,19 @@ def _distrust(settings: Settings, signature: Signature | None) -> SignatureStatu
     return signature.status
 
 
-def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Signature | None) -> Callback:
+def _return_address(state: State, request: Request, ref: CallbackRef) -> ReturnAddress | None:
+    sealed = request.query_params.get(return_address.PARAMETER)
+    return return_address.unseal(state.resources.keyring, ref.kid, ref.job_id, sealed) if sealed else None
+
+
+def _read(
+    state: State,
+    ref: CallbackRef,
+    body: bytes,
+    raw: bytes,
+    signature: Signature | None,
+    to: ReturnAddress | None,
+) -> Callback:
     hint = state.dialect.read_callback(body)
     # An incomplete body may be sent again with the same nonce, and must then be accepted.
     unread = hint == Hint()
@@ -128,6 +142,8 @@ def _read(state: State, ref: CallbackRef, body: bytes, raw: bytes, signature: Si
         raw=raw if unread else b"",
         nonce=signature.nonce if signature and not unread else None,
         account=ref.account,
+        callback_url=to.callback_url if to else None,
+        door=to.door if to else None,
     )
 
 

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
-from gateway.store import durability
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
@@ -27,9 +26,9 @@ async def ready(request: Request) -> Response:
     and Unavailable while draining."""
     if request.app.state.drain.begun:
         raise Unavailable("this process is about to stop; use another one")
-    resources = state_of(request).resources
-    await resources.gauges.ping()
-    if resources.settings.durability == "require" and (found := await durability.faults(resources.redis)):
+    state = state_of(request)
+    await state.resources.gauges.ping()
+    if state.resources.settings.durability != "assume" and (found := await overview.faults_of(state)):
         raise StoreUnavailable(f"Redis writes are not durable: {'; '.join(found)}")
     return json_answer({"status": "ok"})
 
@@ -45,7 +44,7 @@ async def show_metrics(request: Request) -> Response:
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
         failing = await overview.failing_subscribers(state, gauges)
-        durable = not await durability.faults(state.resources.redis)
+        durable = not await overview.faults_of(state)
     text = metrics.render(
         gauges,
         failing,

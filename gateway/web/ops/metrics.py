@@ -41,12 +41,14 @@ _BY_OUTCOME: Final = {
     "copies": "Attempts to copy a file of a result, by outcome",
     "copies_given_up": "Files of results that were given up, by the reason of the last attempt",
     "resubmissions": "Jobs sent again after an unknown outcome, by who decided: they may be paid for twice",
+    "store_failovers": "Times another server became Redis' primary; unacknowledged: writes may be gone",
     "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
 }
 #: Rare and severe outcomes. Exported from the start, so that the first one is visible as an increase.
 _SEEDED: Final = {
     "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
     "rollback_seen": ("ahead", "orphan"),
+    "store_failovers": ("acknowledged", "unacknowledged"),
 }
 #: Counters without an outcome, with their help texts. Also exported from the start.
 _WHOLE: Final = {
@@ -174,6 +176,10 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
         "gateway_paused": (
             "1 while an operator keeps the service paused",
             int(gauges.paused),
+        ),
+        "gateway_submissions_held": (
+            "1 while nothing is submitted because Redis failed over",
+            int(gauges.on_hold),
         ),
         "gateway_redis_memory_bytes": ("Memory that Redis uses", gauges.memory_bytes),
         "gateway_redis_memory_ratio": (

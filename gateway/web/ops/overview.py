@@ -13,8 +13,9 @@ from gateway.dispatch import Role
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState, JobState
 from gateway.store import durability
+from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
-from gateway.store.snapshot import AccountGauges, Gauges, RoleGauges
+from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.tenants import Key
 from gateway.web.alarms import Alarm, Figures, alarms_of
 from gateway.web.http.answers import json_answer
@@ -42,7 +43,13 @@ async def read(state: State) -> schemas.Overview:
     """The overview of the whole service."""
     gauges = await state.resources.gauges.read()
     failing = await failing_subscribers(state, gauges)
-    return _view(state, gauges, failing, not await durability.faults(state.resources.redis))
+    return _view(state, gauges, failing, not await faults_of(state))
+
+
+async def faults_of(state: State) -> list[str]:
+    """How Redis could lose acknowledged writes."""
+    resources = state.resources
+    return await durability.faults(resources.redis, resources.settings.durability_demand())
 
 
 async def failing_subscribers(state: State, gauges: Gauges) -> list[FailingSubscriber]:
@@ -187,4 +194,6 @@ def _figures(
         skew_seconds=now_ms / 1000 - gauges.now,
         unknown_statuses=gauges.unknown_statuses,
         dying=gauges.assets.dying,
+        unsafe_failover_seconds=gauges.unsafe_failover_seconds,
+        on_hold=gauges.on_hold,
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
-from gateway.store.snapshot import AccountGauges, Gauges
+from gateway.store.snapshot import Gauges
 from gateway.urls import origin_of
 
 

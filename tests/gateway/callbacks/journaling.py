@@ -26,6 +26,7 @@ class Store:
     away_after: int | None = None
     poison: frozenset[str] = frozenset()
     effect: CallbackOutcome = CallbackOutcome.MOVED
+    reported: list[str] = field(default_factory=list)
 
     async def callback(self, callback: Callback) -> CallbackOutcome:
         self.asked += 1
@@ -35,6 +36,11 @@ class Store:
             raise RuntimeError("never seen before")
         self.kept.append(callback)
         return self.effect
+
+    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
+        if self.away:
+            raise StoreUnavailable("Redis does not answer")
+        self.reported.append(process)
 
 
 def journals(folder: Path) -> list[Path]:

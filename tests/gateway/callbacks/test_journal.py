@@ -191,6 +191,27 @@ async def test_the_loop_replays_when_redis_is_back(journal: Journal, monkeypatch
         await running
 
 
+async def test_the_process_reports_its_journal_when_all_of_it_is_replayed_and_not_before(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback_journal, "_PAUSE_SECONDS", 0.001)
+    store = Store(away=True)
+    await journal.append(callback())
+    running = asyncio.create_task(replay(journal, store))
+    await until(lambda: store.asked >= 3)
+    assert store.reported == []
+    store.away = False
+    await until(lambda: bool(store.reported))
+    assert store.kept
+    assert store.reported == [journal.process]
+    await journal.append(callback())
+    await until(lambda: len(store.kept) == 2)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert store.reported == [journal.process]  # not again within some seconds
+
+
 async def test_the_real_store_takes_a_replay_twice(
     journal: Journal, folder: Path, resources: Resources
 ) -> None:

@@ -20,6 +20,8 @@ FULL = Callback(
     claimed={"status": "completed", "output": [{"content": [{"type": "video", "url": "https://x/y"}]}]},
     raw=bytes(range(256)),
     nonce="n-1",
+    callback_url="https://client.example.com/hook",
+    door="vtrix",
 )
 
 
@@ -29,6 +31,11 @@ def test_a_callback_is_the_same_after_a_round_trip(given: Callback) -> None:
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert from_line(line) == given
+
+
+def test_a_process_of_an_older_version_can_read_what_has_no_return_address() -> None:
+    assert b"callback_url" not in to_line(callback())
+    assert b"door" not in to_line(callback())
 
 
 def test_every_field_of_a_callback_has_its_type_in_a_line() -> None:

@@ -27,7 +27,14 @@ ENVIRONMENT: Final = Environment()
 HOUR_MS: Final = 3_600_000
 FINISHED: Final = "{gw}:finished"
 #: What counts, and what operators are told, is not of one job.
-_LASTING: Final = {"{gw}:counts", "{gw}:tally", "{gw}:ops:events", "{gw}:durations", "{gw}:account:main"}
+_LASTING: Final = {
+    "{gw}:counts",
+    "{gw}:tally",
+    "{gw}:ops:events",
+    "{gw}:durations",
+    "{gw}:account:main",
+    "{gw}:primary",
+}
 
 
 @dataclass(frozen=True, slots=True)

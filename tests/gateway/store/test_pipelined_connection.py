@@ -22,11 +22,11 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
-from gateway.store import pipelined_connection
+from gateway.store import exchange
 from gateway.store.client import connection_pool
+from gateway.store.exchange import IN_FLIGHT
 from gateway.store.pipelined_connection import (
     FULL_BYTES,
-    IN_FLIGHT,
     PipelinedConnection,
     PipelinedConnections,
 )
@@ -256,7 +256,7 @@ async def test_bytes_in_flight_are_bounded_but_a_call_of_any_size_is_sent(redis_
 
 
 async def test_more_calls_than_may_wait_fail_at_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelined_connection, "_WAITING", 2)
+    monkeypatch.setattr(exchange, "_WAITING", 2)
     async with relayed(redis_url) as (connection, _):
         replies = await asyncio.gather(*echoes(connection, "a", "b", "c"), return_exceptions=True)
         assert replies[:2] == ["a", "b"]
@@ -415,7 +415,8 @@ async def test_calls_that_reach_a_replica_are_sent_again_on_a_new_connection(ref
         sent = [connection.call("FCALL", "f", 0) for _ in range(3)]
         assert await asyncio.gather(*sent) == ["OK"] * 3
         assert await connection.call("FCALL", "f", 0) == "OK"
-        assert calls == [3, 3, 4]
+        assert (calls[0], calls[2]) == (3, 4)
+        assert 1 <= calls[1] <= 3  # those that are sent before the refusal comes
 
 
 async def test_a_server_that_stays_a_replica_fails_the_call_after_as_many_attempts_as_the_pool_says() -> None:

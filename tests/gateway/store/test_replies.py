@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.settings.types import Demand
 from gateway.store import durability
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.script_library import library
@@ -120,4 +121,4 @@ async def test_a_node_of_a_cluster_without_our_keys_is_refused_at_the_start(
 
     monkeypatch.setattr(durability, "_touch", moved)
     with pytest.raises(ConfigurationError, match="another node of its cluster"):
-        await durability.check(redis_url, "require")
+        await durability.check(redis_url, Demand("require"))

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from gateway.dispatch import CallbackLimits, Role
 from gateway.errors import StoreUnavailable
+from gateway.settings.types import Demand
 from gateway.store import durability, function_loader, keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.function_loader import remove_unused
@@ -244,7 +245,7 @@ async def test_the_user_of_the_shipped_file_may_do_what_we_need(redis: Redis, re
         await store.accept(new_job(), None, "fingerprint", AdmissionLimits(queue_max=10))
         await remove_unused(client)
         assert await function_loader.fault(client) is None
-        assert "functions" not in " ".join(await durability.faults(client))
+        assert "functions" not in " ".join(await durability.faults(client, Demand("require")))
         await redis.function_flush()  # type: ignore[misc]
         await client.eval(as_script("queue_positions").decode(), 0, "[]")
     await redis.acl_deluser("gateway")

@@ -12,12 +12,13 @@ from gateway.dispatch import ACCOUNT, AccountLimits, Role
 from gateway.errors import StoreUnavailable
 from gateway.lifecycle import JobEvent
 from gateway.store import keys
+from gateway.store.account_gauges import AccountGauges
 from gateway.store.client import connection_pool
 from gateway.store.effects import Tally
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.memory_watermark import ratio_of
-from gateway.store.snapshot import AccountGauges, Gauges, RedisGauges, RoleGauges
+from gateway.store.snapshot import Gauges, RedisGauges, RoleGauges
 from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import ROLES, Accept, held
 

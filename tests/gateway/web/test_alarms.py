@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
-from gateway.store.snapshot import AccountGauges
 from gateway.web import alarms
 from gateway.web.alarms import Fault, Figures, Severity, alarms_of
 
@@ -56,6 +56,8 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"unknown": 5}, "UnknownsHoldSlots"),
     ({"failing": [FAILING], "failing_total": 1}, "SubscriberFails"),
     ({"paused": True}, "ServicePaused"),
+    ({"unsafe_failover_seconds": 3599.0}, "StoreFailedOver"),
+    ({"on_hold": True}, "SubmissionsHeld"),
     ({"unknown_statuses": {"frozen": 899.0}}, "StatusUnknown"),
     ({"callback_path_seconds": 301}, "CallbackPathDead"),
     ({"unknown_seconds": 2401}, "UnknownOld"),

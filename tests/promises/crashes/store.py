@@ -17,8 +17,9 @@ from redis import Redis
 from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
+from gateway.store.exchange import Word
 from gateway.store.script_library import build, parts, verbs
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.script_runner import Scripts
 from tests.promises.crashes.faults import EPOCH, SimulatedProcess
 from tests.promises.crashes.loop import VirtualLoop
 

@@ -397,12 +397,12 @@ SUBMISSION: Final = (
     ),
     Mutant(
         "the_reply_to_a_cancelled_call_is_the_next_one_s",
-        "gateway/store/pipelined_connection.py",
-        "_Exchange.data_received",
-        "                self._settle(self._in_flight.popleft(), reply)\n",
+        "gateway/store/exchange.py",
+        "Exchange.data_received",
+        "                self._take(self._in_flight.popleft(), reply)\n",
         "                while self._in_flight[0].reply.done():\n"
         "                    self._in_flight.popleft()\n"
-        "                self._settle(self._in_flight.popleft(), reply)\n",
+        "                self._take(self._in_flight.popleft(), reply)\n",
         "a submission takes another script's reply for its release, and pays without a record",
         (
             named(

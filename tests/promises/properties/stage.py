@@ -27,10 +27,11 @@ from gateway.settlement import Settlement
 from gateway.store.base import Callback, CallbackOutcome, TransitionResult
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
+from gateway.store.exchange import Word
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.retention import RedisRetention
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.upstream.base import (

@@ -19,7 +19,7 @@ from tests.promises.properties.tours import TOURS
 
 #: Every outcome and effect, and every branch that is easily missed.
 MUST_HAPPEN = (
-    {f"outcome {outcome}" for outcome in Outcome}
+    {f"outcome {outcome}" for outcome in Outcome if outcome is not Outcome.ON_HOLD}  # needs two servers
     | {f"effect {effect}" for effect in CallbackOutcome}
     | {f"answer {kind}" for kind in ("accepted", "busy", "busy, later", "refused", "rejected", "unknown")}
     | {

@@ -95,7 +95,7 @@ local function add_to_tally(names)
 end
 
 -- Checks before the move. Returns the result if nothing more must be done, else nil.
-local function settled_already(key, guard, wanted)
+local function settled_already(key, guard, wanted, now)
   local holder = guard.holder
   if holder and not lanes.is_newest_dispatch(holder.role, holder.ticket, holder.number) then
     return { outcome = 'stale', before = '', after = '' }
@@ -104,6 +104,9 @@ local function settled_already(key, guard, wanted)
     local state = record.get(key, 'state')
     return { outcome = 'moved', before = state, after = state }
   end
+  if wanted.claim and primary.is_held(wanted.claim.failover, now) then
+    return { outcome = 'on_hold', before = '', after = '' }
+  end
   if wanted.spend_budget and budget_is_spent(wanted.spend_budget) then
     return { outcome = 'over_budget', before = '', after = '' }
   end
@@ -111,10 +114,10 @@ end
 
 -- The move and all its effects, but no dispatch. `body`: of the event. Returns the result of
 -- `transitions.change_state`; outcome also "stale": not the holder | "late": stored beside a final record |
--- "over_budget".
+-- "over_budget" | "on_hold": nothing may be submitted now.
 function effects.apply(key, transition, body, now)
   local wanted = transition.effects
-  local result = settled_already(key, transition.guard, wanted)
+  local result = settled_already(key, transition.guard, wanted, now)
   if result then return result end
   result = transitions.change_state(key, transition, now)
   local outcome = result.outcome

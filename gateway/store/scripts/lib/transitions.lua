@@ -43,7 +43,7 @@ end
 -- The effects that write fields of the record. What they add counts for the job, also if the record is a delivery's.
 -- WriteLog: {log, newest, or nil: the same, bytes_max, or nil}: the log of a delivery's attempts; only its newest entry
 -- is written if the tenant has no room for more.
-local function write_fields(key, transition)
+local function write_fields(key, transition, now)
   local effects = transition.effects
   local fields, attempts = effects.set_fields or {}, effects.write_log
   local numbers, gone = effects.add_to_fields or {}, effects.unset_fields or {}
@@ -56,7 +56,10 @@ local function write_fields(key, transition)
     local job = transition.kind == 'job' and key or P .. 'job:' .. (record.get(key, 'job_id') or '')
     quotas.count_bytes(job, grown)
   end
-  if effects.claim then fields.run = effects.claim.run end
+  if effects.claim then
+    fields.run = effects.claim.run
+    primary.skip_lost_submissions(key, effects.claim.failover, now)
+  end
   record.set(key, fields)
   for field, by in pairs(numbers) do record.add(key, field, by) end
   if #gone > 0 then record.unset(key, unpack(gone)) end
@@ -119,7 +122,7 @@ function transitions.change_state(key, transition, now)
   else
     return { outcome = 'missing', before = '', after = '' }
   end
-  write_fields(key, transition)
+  write_fields(key, transition, now)
   if after ~= before then enter_state(key, transition, before, after, now) end
   if transition.kind == 'job' then record_history(key, transition, after, now) end
   return { outcome = after == before and 'repeated' or 'moved', before = before or '', after = after }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 from structlog.testing import capture_logs
 
-from gateway.callbacks import tokens
+from gateway.callbacks import return_address, tokens
+from gateway.callbacks.return_address import ReturnAddress
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
 from gateway.store.base import CallbackOutcome
@@ -40,6 +42,32 @@ async def test_a_callback_for_a_job_that_is_not_there_is_200_and_warned_of(
         assert (await nobody.post(f"/callbacks/{token}", json=COMPLETED)).status_code == 200
     assert (strange(logged), state.request_counts.callbacks[CallbackOutcome.ORPHAN]) == (["orphan"], 1)
     assert token not in repr(logged)
+
+
+async def test_a_job_that_is_rebuilt_from_a_callback_tells_its_callback_url(
+    nobody: httpx.AsyncClient, resources: Resources
+) -> None:
+    lost = resources.environment.new_job_id()
+    token = tokens.make(resources.keyring, "acme", lost, 1)
+    to = return_address.seal(
+        resources.keyring, lost, ReturnAddress("https://client.example.com/hook", "vtrix")
+    )
+    assert (await nobody.post(f"/callbacks/{token}?to={to}", json=COMPLETED)).status_code == 200
+    rebuilt = await resources.jobs.read(lost)
+    assert rebuilt
+    assert (rebuilt.callback_url, rebuilt.door) == ("https://client.example.com/hook", "vtrix")
+
+
+@pytest.mark.parametrize("to", ["", "forged", "%00", "a" * 3000])
+async def test_a_forged_return_address_is_ignored(
+    to: str, nobody: httpx.AsyncClient, resources: Resources
+) -> None:
+    lost = resources.environment.new_job_id()
+    token = tokens.make(resources.keyring, "acme", lost, 1)
+    assert (await nobody.post(f"/callbacks/{token}?to={to}", json=COMPLETED)).status_code == 200
+    rebuilt = await resources.jobs.read(lost)
+    assert rebuilt
+    assert rebuilt.callback_url is None
 
 
 async def test_a_callback_of_a_submission_that_the_record_does_not_know_is_warned_of(

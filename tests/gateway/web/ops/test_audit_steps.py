@@ -18,7 +18,8 @@ from gateway.lifecycle import JobEvent
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.effects import HoldSlot, PollAfter
-from gateway.store.script_runner import Scripts, Word
+from gateway.store.exchange import Word
+from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.tenants import Scope
 from tests.gateway.web.conftest import BODY, MakeKey, connected
