@@ -118,7 +118,7 @@ async def test_sentinels_and_replicas_fail_over_as_their_users(made: Servers, tm
     scripts = Scripts(redis)
     assert await scripts.run("expired_leases", ["{gw}:lanes"], ["submit", 10]) == []
     made.kill(first)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             try:
                 with store_errors():
