@@ -24,7 +24,7 @@ $(READY): requirements-dev.lock pyproject.toml
 
 setup: $(READY) ## install everything into .venv
 
-extras: ## fetch what some tests and checks need: Chromium, promtool, luacheck, libraries of the examples
+extras: ## fetch what some tests and checks need: Chromium, promtool, haproxy, luacheck, libraries of the examples
 	@sh tests/install_extras.sh
 
 demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
-from gateway import settings, telemetry, tracing
+from gateway import settings
 from gateway.callbacks.journal import Journal
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
@@ -26,6 +26,7 @@ from gateway.local.shared_memory import Shared
 from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability
+from gateway.telemetry import logs, tracing
 from gateway.web.app import create_app
 from gateway.web.server.protocol import HardenedProtocol
 from gateway.web.state import State
@@ -82,7 +83,7 @@ def main() -> int:
     chosen = arguments.parse_args()
     try:
         loaded = settings.load()
-        telemetry.configure(loaded.log_level, loaded.log_format)
+        logs.configure(loaded.log_level, loaded.log_format)
         tracing.check_installed(on=loaded.otel)
         open_store(loaded.media_location())
         asyncio.run(durability.check(loaded.redis_url, loaded.durability_demand()))

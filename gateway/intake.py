@@ -1,7 +1,7 @@
 """Accepts a job: everything is checked before anything is stored, and one durable step stores it.
 
 Data flow: raw body -> `check` (all problems at once) -> `accept`: stores inline media in the blob store, then
-one script claims the idempotency key, writes the job, queues it, and dispatches it if a slot is free.
+one script takes the idempotency key, writes the job, queues it, and dispatches it if a slot is free.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from gateway.media.inline import InlineFiles
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.strict_json import long_base64
 from gateway.uploads import Upload
-from gateway.use_of_uploads import UsesOfUploads
+from gateway.uploads.use import UsesOfUploads
 
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024

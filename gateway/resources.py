@@ -10,7 +10,7 @@ from typing import Final
 
 from redis.asyncio import ConnectionPool, Redis
 
-from gateway import crash_points, tracing
+from gateway import crash_points
 from gateway.dispatch import Role
 from gateway.doors.base import Link, ResultLinks
 from gateway.environment import Environment
@@ -51,9 +51,10 @@ from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.store.uploads import RedisUploads
 from gateway.store.workers import RedisWorkers
-from gateway.tracing import Tracer
+from gateway.telemetry import tracing
+from gateway.telemetry.tracing import Tracer
 from gateway.uploads import UploadLimits
-from gateway.use_of_uploads import UsesOfUploads
+from gateway.uploads.use import UsesOfUploads
 
 #: The thresholds of Python's garbage collector. A request makes hundreds of short-lived objects; with the
 #: default of 700 the collector would run several times for each request.

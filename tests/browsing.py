@@ -40,7 +40,7 @@ def chromium() -> Iterator[Browser]:
 
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        missing("Chromium, with which pages are looked at")
+        missing("Chromium, which shows the pages")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(_QUIET))
         yield browser

@@ -1,9 +1,10 @@
 #!/bin/sh
-# install_extras.sh [chromium] [promtool] [luacheck] [javascript] [go] [kustomize]: fetches what some tests and checks
-# need beside Python's packages, when it is missing and this machine lets us; without a name, all of it. Debian's Chromium is for the
-# tests of the pages, the promtool of its package prometheus for the alerts, its package lua-check for the scripts. The
-# libraries of the examples in JavaScript and Go go into .extras. What cannot be had is named here, and its tests are
-# skipped; where CI is set they fail.
+# install_extras.sh [chromium] [promtool] [haproxy] [luacheck] [javascript] [go] [kustomize]: fetches what some tests and
+# checks need beside Python's packages, when it is missing and this machine lets us; without a name, all of it. Debian's
+# Chromium is for the tests of the pages, the promtool of its package prometheus for the alerts, its haproxy for
+# deploy/haproxy.cfg, its package lua-check for the scripts. The libraries of the examples in JavaScript and Go, and
+# kustomize, go into .extras. What cannot be had is named here, and its tests are skipped; where CI is set they fail,
+# except for kustomize.
 extras=$PWD/.extras
 examples=docs/examples
 updated=
@@ -35,6 +36,22 @@ fetch_promtool() {
     scratch=$(mktemp -d)
     (cd "$scratch" && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb unpacked) || return 1
     mkdir -p "$extras" && cp "$scratch/unpacked/usr/bin/promtool" "$extras/" && rm -rf "$scratch"
+}
+
+# Unpacked with the libraries that are missing here, for the same reason.
+fetch_haproxy() {
+    if command -v haproxy >/dev/null 2>&1 || [ -x "$extras/haproxy" ]; then return 0; fi
+    may_install || return 1
+    echo "Fetching haproxy for the test of its configuration"
+    scratch=$(mktemp -d) && mkdir "$scratch/partial" || return 1
+    apt-get install -y -qq --no-install-recommends --download-only -o "Dir::Cache::archives=$scratch" haproxy \
+        >/dev/null 2>&1 || return 1
+    mkdir -p "$extras" || return 1
+    for package in "$scratch"/*.deb; do dpkg -x "$package" "$extras/unpacked-haproxy" || return 1; done
+    rm -rf "$scratch"
+    libraries=$(find "$extras/unpacked-haproxy" -name '*.so*' -exec dirname {} + | sort -u | paste -sd:)
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$extras/unpacked-haproxy/usr/sbin/haproxy" \
+        >"$extras/haproxy" && chmod +x "$extras/haproxy"
 }
 
 fetch_luacheck() {
@@ -78,12 +95,13 @@ fetch_kustomize() {
 
 missed_chromium="no Chromium on this machine and none could be installed: the tests of the pages will be SKIPPED"
 missed_promtool="no promtool on this machine and none could be fetched: the tests of the alerts will be SKIPPED"
+missed_haproxy="no haproxy on this machine and none could be fetched: the test of its configuration will be SKIPPED"
 missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
 missed_javascript="no node with npm, or no libraries of the example: the JavaScript example will be SKIPPED"
 missed_go="no Go, or no libraries of the example: the Go example will be SKIPPED"
 missed_kustomize="no kustomize, and no Go that compiles it: it will NOT BE COMPARED with the tests' own merging"
 
-[ $# -gt 0 ] || set -- chromium promtool luacheck javascript go kustomize
+[ $# -gt 0 ] || set -- chromium promtool haproxy luacheck javascript go kustomize
 for extra in "$@"; do
     "fetch_$extra" || eval "echo \"NOTE: \$missed_$extra\""
 done

@@ -159,7 +159,7 @@ def _become(wish: dict[str, Any]) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # as the interpreter would: told, and not raised into the loop
+    except BaseException:  # as the interpreter would: printed, and not raised into the loop
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

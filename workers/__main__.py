@@ -12,7 +12,6 @@ from pathlib import Path
 import uvloop
 
 from gateway import settings as settings_module
-from gateway import telemetry, tracing
 from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError
@@ -21,6 +20,7 @@ from gateway.local.shared_memory import Shared
 from gateway.media.opening import open_store
 from gateway.settings import Settings
 from gateway.store import durability
+from gateway.telemetry import logs, tracing
 from workers import runner
 from workers.alive import AliveFile
 
@@ -53,7 +53,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # no log yet
         return 2
-    telemetry.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
     settings_module.warn_of_unknown_variables()
 
     def serve(_: int = 0, orders: int | None = None) -> int:

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.background import cancel_all
 from gateway.errors import ConfigurationError
 from gateway.local.shared_memory import Shared
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 TOUCH_SECONDS: Final = 1.0
 #: A process whose loop was silent for this long hangs: its brothers touch the file no more either.

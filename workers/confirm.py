@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from gateway.callbacks import claims
+from gateway.callbacks import reports
 from gateway.dispatch import Ticket
 from gateway.environment import Environment
 from gateway.jobs import Job, submit_ticket
@@ -22,7 +22,7 @@ from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effects import Finish, HoldSlot, SetFields, Tally
 from gateway.store.transitions import Guard, Transition
-from gateway.tracing import NO_TRACER, Tracer
+from gateway.telemetry.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import (
     CancelDone,
     CancelRefused,
@@ -87,10 +87,10 @@ class Confirmer:
         elif job.state is JobState.QUEUED:  # the next submission schedules its own poll
             await self.jobs.drop(ticket)
         elif job.tasks:
-            await self._poll_unless_claimed(job, ticket)
+            await self._poll_unless_reported(job, ticket)
         elif job.state is JobState.SUBMITTING:  # the callback arrived before the answer to our own request
             await self.jobs.postpone(ticket, _AGAIN_MS, {})
-        elif (snapshot := claims.believed(self.settings, job)) is not None:
+        elif (snapshot := reports.believed(self.settings, job)) is not None:
             await self._believe(job, snapshot, ticket)
         else:  # unknown; or accepted, but its task turned out to belong to another job
             await self._seeker().seek(job, ticket)
@@ -105,8 +105,8 @@ class Confirmer:
     def _seeker(self) -> EvidenceSeeker:
         return EvidenceSeeker(self.jobs, self.settlement, self.upstreams, self.environment, self.settings)
 
-    async def _poll_unless_claimed(self, job: Job, ticket: Ticket) -> None:
-        if left := await self._seeker().claim_left_ms(job):
+    async def _poll_unless_reported(self, job: Job, ticket: Ticket) -> None:
+        if left := await self._seeker().report_wait_ms(job):
             await self.jobs.postpone(ticket, left, {})
         else:
             await self._poll(job, ticket)
@@ -143,7 +143,7 @@ class Confirmer:
                 young = self._seconds_since(job.submitted_at or job.created_at) <= _NOT_VISIBLE_SECONDS
                 if young or any(is_working(poll) for poll in polls):
                     await self._wait(job, ticket, {}, soon=True)
-                elif (snapshot := claims.believed(self.settings, job)) is not None:
+                elif (snapshot := reports.believed(self.settings, job)) is not None:
                     await self._believe(job, snapshot, ticket)
                 else:
                     await self._give_up(job, ticket, _LOST)
@@ -201,7 +201,7 @@ class Confirmer:
         if job.watch_until is None or now >= job.watch_until or job.late or not job.tasks:
             await self._end_watch(job, ticket)
             return
-        if left := await self._seeker().claim_left_ms(job):
+        if left := await self._seeker().report_wait_ms(job):
             await self.jobs.postpone(ticket, left, {})
             return
         polls = [await self._query(job, task) for task in job.tasks]

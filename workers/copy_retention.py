@@ -19,7 +19,7 @@ from gateway.jobs import JOB_ID
 from gateway.media.base import MediaStore
 from gateway.store.assets import RedisAssets
 from gateway.store.base import JobStore
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 60.0
 BATCH: Final = 100

@@ -25,7 +25,7 @@ from gateway.lifecycle import DeliveryEvent
 from gateway.settings import Settings
 from gateway.store.base import TransitionResult
 from gateway.store.delivery_base import DeliveryStore, EndpointStore
-from gateway.tracing import NO_TRACER, Tracer
+from gateway.telemetry.tracing import NO_TRACER, Tracer
 from workers.store_retry import persist
 
 KEPT_ATTEMPTS: Final = 20

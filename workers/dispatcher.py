@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import StoreUnavailable
 from gateway.store.lanes import Lanes
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 #: Another process may schedule work without notice, so the store is asked at least this often.
 IDLE_SECONDS: Final = 1.0

@@ -37,7 +37,7 @@ _LIST_MARGIN_MS: Final = 60_000
 _CANDIDATES: Final = 20  # tasks without a mark that are polled, at most
 _LIST_SECONDS: Final = 60.0
 _MANUAL_SECONDS: Final = 3600.0
-_TRUST_AGAIN_MS: Final = 1000  # at first, between checks whether a claim can be trusted
+_TRUST_AGAIN_MS: Final = 1000  # at first, between checks whether a report can be trusted
 
 
 def grace_seconds(job: Job, settings: Settings) -> float:
@@ -92,7 +92,7 @@ class EvidenceSeeker:
             return math.inf
         return max(_FIRST_LIST_SECONDS, 2 * since)
 
-    async def claim_left_ms(self, job: Job) -> int:
+    async def report_wait_ms(self, job: Job) -> int:
         """How long to wait before believing a task that only a callback named. Callbacks can be mixed up:
         until then a submission's answer, or another job's callback, may show that the task belongs to another
         job. No wait is needed if it can be nobody else's. Answers still arrive meanwhile, so that is checked
@@ -101,7 +101,7 @@ class EvidenceSeeker:
             return 0
         since = self.environment.now_ms() - job.claimed_at
         left = int(self.settings.claim_wait_seconds * 1000) - since
-        if left <= 0 or await self.jobs.trust_claim(job) or await self._shows_a_mark(job):
+        if left <= 0 or await self.jobs.trust_report(job) or await self._shows_a_mark(job):
             return 0
         return min(left, max(since, _TRUST_AGAIN_MS))
 
@@ -113,7 +113,7 @@ class EvidenceSeeker:
         found = await upstream.query(job.tasks[0])
         if not isinstance(found, Found) or found.snapshot.reference is None:
             return False
-        return not is_of(job, found.snapshot) or await self.jobs.trust_claim(job, marked=True)
+        return not is_of(job, found.snapshot) or await self.jobs.trust_report(job, marked=True)
 
     async def _wait(self, job: Job, ticket: Ticket, seconds: float) -> None:
         """Wait beyond the window. Gives back the slot: by now no task can be running for the job, and other

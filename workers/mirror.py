@@ -31,7 +31,7 @@ from gateway.media.base import MediaStore
 from gateway.settings import Settings
 from gateway.store.assets import Recorded, RedisAssets
 from gateway.store.base import JobStore
-from gateway.tracing import NO_TRACER, Tracer
+from gateway.telemetry.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import Found, Inconclusive, QueryOutcome, Upstream
 from workers.leases import renewed
 from workers.store_retry import persist

@@ -15,7 +15,7 @@ from gateway.environment import Environment
 from gateway.errors import StoreUnavailable
 from gateway.keyring import Keyring
 from gateway.store.base import JobStore
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 from gateway.upstream.base import Upstream
 
 _PROBES_A_GAP: Final = 3

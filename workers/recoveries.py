@@ -14,7 +14,7 @@ import structlog
 
 from gateway.errors import StoreUnavailable
 from gateway.store.recoveries import RedisRecoveries
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 1.0
 #: While a recovery runs. Steps are small, because a burst delays all other deliveries.

@@ -13,7 +13,7 @@ import structlog
 
 from gateway.errors import StoreUnavailable
 from gateway.store.retention import RedisRetention
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 60.0
 BATCH: Final = 100

@@ -26,7 +26,7 @@ from gateway.settings import Settings
 from gateway.settings.accounts import UpstreamAccount
 from gateway.store.client import connection_pool, store_errors
 from gateway.store.located import locator_of
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 from gateway.upstream import dialects
 from gateway.upstream.http import HttpUpstream
 from workers.arq_worker import WakeWorker

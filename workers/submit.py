@@ -31,7 +31,7 @@ from gateway.media.inline import InlineFiles
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore
-from gateway.tracing import NO_TRACER, Attributes, Tracer
+from gateway.telemetry.tracing import NO_TRACER, Attributes, Tracer
 from gateway.upstream.base import Rejected, SubmitOutcome, Upstream, UpstreamError, reason_of
 from workers.leases import renewed
 from workers.media import JobMedia, UploadUnreachable

@@ -25,7 +25,7 @@ from gateway.store.base import JobStore
 from gateway.store.effects import AddToFields, Finish, GiveBackSlot, Tally
 from gateway.store.lanes import Lanes
 from gateway.store.transitions import Guard, Transition
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 from gateway.upstream.base import UpstreamError
 from workers.evidence import grace_seconds, outcome_lost
 

@@ -16,7 +16,7 @@ from gateway.environment import Environment
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.media.base import MediaStore
 from gateway.store.uploads import RedisUploads
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 from gateway.uploads import FILE, FOLDER, remove
 
 PAUSE_SECONDS: Final = 60.0

@@ -27,7 +27,7 @@ from gateway.callbacks.records import from_line, to_line
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, StoreUnavailable, Unavailable
 from gateway.store.base import Callback, CallbackOutcome
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 #: The limit of all files in the folder together, of all processes.
 MAX_BYTES: Final = 256 * 2**20

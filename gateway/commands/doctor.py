@@ -25,8 +25,9 @@ from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailab
 from gateway.media.base import MediaStore, Space, Unmarked
 from gateway.media.opening import open_store
 from gateway.settings import Settings
-from gateway.store import durability, function_loader
+from gateway.store import durability, failover, function_loader, replication
 from gateway.store.client import redis_at
+from gateway.store.located import locator_of
 from gateway.store.script_runner import Scripts
 from gateway.store.snapshot import RedisGauges
 from gateway.store.workers import RedisWorkers
@@ -143,7 +144,19 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
         gauges = await RedisGauges(redis, Environment().monotonic, loaded.roles()[Role.SUBMIT]).read()
         text = f"version {gauges.redis_version}, {gauges.memory_bytes / 1e6:.0f} MB used, answers in "
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
-        for fault in await durability.faults(redis, loaded.durability_demand()):
+        locator = locator_of(loaded.redis_url)
+        found = await replication.read(redis, locator)
+        yield Finding("redis", Level.OK, failover.summary(found))
+        for doubt in await failover.doubts(redis, locator, found):
+            what, _, fix = doubt.partition("; ")
+            yield Finding("redis", Level.WARNING, what, fix)
+        demand = loaded.durability_demand()
+        if demand.mode == "require" and found.replicas and not demand.replicated:
+            yield Finding(
+                *("redis", Level.WARNING, "it has replicas, and a failover loses acknowledged writes"),
+                "set GATEWAY_DURABILITY=replicated, unless nothing ever fails over to them",
+            )
+        for fault in await durability.faults(redis, demand):
             what, _, fix = fault.partition("; ")
             yield Finding("redis", Level.ERROR, what, fix or "fix it before accepting jobs")
         if lacking := await function_loader.fault(redis):

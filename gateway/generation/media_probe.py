@@ -214,7 +214,7 @@ def _iso_headers(file: memoryview) -> tuple[Lengths, bool]:
 
 
 def _boxes(file: memoryview, at: int, end: int, tracks: Iterator[int], track: int) -> Iterator[Box]:
-    """All boxes inside `at` to `end`, and those inside them. The last one may claim to end beyond."""
+    """All boxes inside `at` to `end`, and those inside them. The last one may say that it ends beyond."""
     while at + 8 <= end:
         size, name = struct.unpack_from(">I4s", file, at)
         content = at + 8

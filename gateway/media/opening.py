@@ -15,7 +15,7 @@ from gateway.media.base import MediaStore, Unmarked
 from gateway.media.folder import WATERMARK, FolderStore
 from gateway.media.location import Bucket
 from gateway.media.scratch import keep_swept
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 _PAUSE_SECONDS: Final = 30.0
 #: What takes longer hangs. Nothing else is begun until it ends, because it may hold a thread.

@@ -119,7 +119,7 @@ def _while_running(task: Task) -> Task:
 
 
 def _forgeries(task: Task, make_body: MakeBody) -> list[PlannedCallback]:
-    """Forged callbacks. They claim a success with the forger's own film, so a test can see if one was
+    """Forged callbacks. They report a success with the forger's own film, so a test can see if one was
     believed."""
     forged = replace(
         task, status="completed", failure=None, files=Files("forged.mp4"), base_url="http://forged.invalid"

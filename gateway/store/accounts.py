@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, AccountLimits, Role
 from gateway.errors import NotFound
 from gateway.store import arguments, keys
 from gateway.store.base import Account, AccountState
 from gateway.store.client import store_errors
 from gateway.store.script_runner import Scripts
+from gateway.telemetry.context import REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ def callback_args(callback: Callback, roles: Roles, limits: CallbackLimits) -> d
         "terminal": callback.terminal,
         "working": callback.working,
         "distrusted": callback.distrusted,
-        "claimed": None if callback.claimed is None else orjson.dumps(callback.claimed).decode(),
+        "reported": None if callback.claimed is None else orjson.dumps(callback.claimed).decode(),
         "nonce": callback.nonce,
         "tally": [f"callbacks|{callback.label}"],
         "hint": callback.label,

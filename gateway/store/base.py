@@ -238,7 +238,7 @@ class JobStore(Protocol):
     async def callback(self, callback: Callback) -> CallbackOutcome:
         """Applies a genuine callback in one durable step."""
 
-    async def trust_claim(self, job: Job, *, marked: bool = False) -> bool:
+    async def trust_report(self, job: Job, *, marked: bool = False) -> bool:
         """Whether the job's only task, which only a callback named, can be no other job's: because a poll of
         it shows the job's mark (`marked`), or because no other submission lacked an answer by then."""
 

@@ -25,7 +25,9 @@ from redis.exceptions import (
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings.redis_url import read_redis_url
 from gateway.store.located import Locator, locator_of
+from gateway.store.refusals import name_of
 from gateway.store.replies import NotHereError, TooFewReplicasError, check_served, not_here
+from gateway.store.tls import use_tls
 
 #: Error codes of a server that runs but cannot serve now: full, unable to persist, starting, or without
 #: enough replicas.
@@ -50,6 +52,7 @@ def connection_pool(
             retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if retries else [],
             health_check_interval=0,
         )
+        use_tls(pool)
         pool.connection_class = _located(pool.connection_class, locator, acknowledgements)
         return pool
     except ValueError:
@@ -132,7 +135,7 @@ class _StoreErrors:
             case RedisError() | OSError():
                 if isinstance(error.__cause__, NotHereError):  # redis-py wraps what happened as it connected
                     raise StoreUnavailable(f"Redis is not found: {error.__cause__}") from error
-                raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+                raise StoreUnavailable(f"Redis does not answer: {name_of(error)}") from error
             case _:
                 return
 

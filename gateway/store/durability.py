@@ -8,12 +8,13 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 from gateway.settings.types import Demand
 from gateway.store import function_loader, keys
 from gateway.store.client import connection_pool, store_errors
+from gateway.store.refusals import explained, refusal
 
 _OLDEST: Final = (7, 0)
 _TIMEOUT_SECONDS: Final = 2.0
@@ -188,8 +189,8 @@ async def _faults_at(url: str, demand: Demand) -> tuple[str | None, list[_Fault]
                 return None, found
             raise
     except StoreUnavailable as error:
-        if refusal := _refusal(error):
-            raise ConfigurationError(f"GATEWAY_REDIS_URL: {refusal}") from None
+        if reason := refusal(await explained(error, pool)):
+            raise ConfigurationError(f"GATEWAY_REDIS_URL: {reason}") from None
         raise
     finally:
         await pool.disconnect()
@@ -199,18 +200,3 @@ async def _touch(redis: Redis) -> None:
     """Reads one of our keys: in a cluster, only the node that has them answers."""
     with store_errors():
         await redis.exists(keys.LIBRARIES)
-
-
-def _refusal(error: BaseException) -> str | None:
-    """The cause if waiting cannot fix it. redis-py wraps errors while connecting, so this checks the
-    chain."""
-    cause = error.__cause__
-    while cause is not None:
-        if isinstance(cause, AuthenticationError):
-            return "Redis wants another user name or password"
-        if isinstance(cause, ResponseError) and "DB index" in str(cause):
-            return "Redis has no database with this number"
-        if (reply := str(cause)).startswith("MOVED"):
-            return f"another node of its cluster has our keys ({reply}); name the node that has them"
-        cause = cause.__cause__
-    return None

@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
-from gateway.context import REQUEST
 from gateway.dispatch import ACCOUNT, FailoverLimits, Role, Ticket
 from gateway.events import Event
 from gateway.jobs import confirm_ticket
 from gateway.store.asset_effects import CopyAssets
 from gateway.store.delivery_effects import JudgeLane, WriteLog
 from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
+from gateway.telemetry.context import REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,15 +32,15 @@ class RedisEndpointStore:
 
     async def create(self, endpoint: Endpoint, most: int) -> Endpoint | None:
         outcome = await self._write(endpoint, {"most": most})
-        if outcome == "claimed" and endpoint.idempotency is not None:
+        if outcome == "replayed" and endpoint.idempotency is not None:
             earlier = await self.created_with(endpoint.tenant, endpoint.idempotency.key)
             return earlier or await self.create(endpoint, most)  # it was deleted in the meantime
         return endpoint if outcome == "written" else None
 
     async def created_with(self, tenant: str, key_digest: str) -> Endpoint | None:
         with store_errors():
-            claims = keys.tenant_endpoint_keys(tenant)
-            name: str | None = await self._redis.hget(claims, key_digest)  # type: ignore[misc]
+            stored = keys.tenant_endpoint_keys(tenant)
+            name: str | None = await self._redis.hget(stored, key_digest)  # type: ignore[misc]
         return await self.read(tenant, name) if name else None
 
     async def change(self, endpoint: Endpoint, before: Endpoint, *, heal: bool = False) -> Written:
@@ -62,11 +62,11 @@ class RedisEndpointStore:
             "unset": [name for name, value in fields.items() if not value],
             "wish": _wish(endpoint, disabled=endpoint.disabled_at is not None).decode(),
             "wanted": keys.tenant_wanted(endpoint.tenant),
-            "claims": keys.tenant_endpoint_keys(endpoint.tenant),
+            "idempotency_keys": keys.tenant_endpoint_keys(endpoint.tenant),
             **terms,
         }
         if endpoint.idempotency is not None:
-            order["claim"] = endpoint.idempotency.key
+            order["idempotency_key"] = endpoint.idempotency.key
         if endpoint.slots is not None:
             order["slots"] = endpoint.slots
         if self._bytes_max is not None:
@@ -153,7 +153,7 @@ def _previous(secret: PreviousSecret) -> dict[str, object]:
 
 def endpoint_from(fields: Mapping[str, str]) -> Endpoint:
     disabled, slots = fields.get("disabled_at"), fields.get("slots")
-    sealed, claim = fields.get("sealed_headers"), fields.get("idempotency")
+    sealed, idempotency = fields.get("sealed_headers"), fields.get("idempotency")
     return Endpoint(
         id=fields["id"],
         tenant=fields["tenant"],
@@ -170,5 +170,5 @@ def endpoint_from(fields: Mapping[str, str]) -> Endpoint:
         previous=tuple(PreviousSecret(**one) for one in orjson.loads(fields.get("previous", "[]"))),
         disabled_at=int(disabled) if disabled else None,
         disabled_reason=fields.get("disabled_reason"),
-        idempotency=Idempotency(**orjson.loads(claim)) if claim else None,
+        idempotency=Idempotency(**orjson.loads(idempotency)) if idempotency else None,
     )

@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError, Re
 from gateway.background import cancel_all
 from gateway.store import keys
 from gateway.store.script_library import Library, library
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 #: How often a process says which version it uses, and how long a version is kept without that.
 NAMED_EVERY_SECONDS: Final = 60.0

@@ -212,10 +212,10 @@ class RedisJobStore(Admissions):
         )
         return CallbackOutcome(found)
 
-    async def trust_claim(self, job: Job, *, marked: bool = False) -> bool:
+    async def trust_report(self, job: Job, *, marked: bool = False) -> bool:
         records = [keys.job(job.id), keys.UNANSWERED]
         args = [job.task_id or "", "1" if marked else "0"]
-        return bool(await self._scripts.run("trust_claim", records, args))
+        return bool(await self._scripts.run("trust_report", records, args))
 
     async def report_journal(self, process: str, *, leaves: bool = False) -> None:
         await self._scripts.run("report_journal", [keys.JOURNALS], [process, "1" if leaves else "0"])

@@ -10,12 +10,12 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from gateway.context import REQUEST
 from gateway.dispatch import PREFIX, FailoverLimits, Role, Ticket
 from gateway.store import arguments, keys
 from gateway.store.effects import AuditEntry
 from gateway.store.exchange import Word
 from gateway.store.script_runner import Scripts
+from gateway.telemetry.context import REQUEST
 
 _ANY: Final = f"{PREFIX}lanes"
 _PASS: Final = 100

@@ -7,7 +7,7 @@ slot of our keys (they all carry one hash tag). Any other URL names the server i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -17,7 +17,9 @@ from redis.exceptions import RedisError
 
 from gateway.dispatch import PREFIX
 from gateway.settings.redis_url import RedisUrl, read_redis_url
-from gateway.store.replies import NotHereError
+from gateway.store.refusals import explained, name_of, refusal
+from gateway.store.replies import NobodyKnowsError
+from gateway.store.tls import use_tls
 
 Place = tuple[str, int]
 #: How long one sentinel or node may take to answer. The next one is asked after that.
@@ -32,7 +34,7 @@ class Locator(Protocol):
     must_be_primary: bool
 
     async def primary(self) -> Place | None:
-        """Where to connect; None: where the URL says. Raises NotHereError if nobody knows."""
+        """Where to connect; None: where the URL says. Raises NobodyKnowsError if nobody knows."""
         ...
 
     def places(self) -> Sequence[Place]:
@@ -57,45 +59,57 @@ class Fixed:
 
 
 class Sentinels:
-    """The sentinel that answered first is asked first the next time."""
+    """The sentinel that answered first is asked first the next time. `sentinels`: those of the URL."""
 
     mode = "sentinel"
     must_be_primary = True  # a sentinel may not have noticed yet
 
     def __init__(self, url: RedisUrl) -> None:
-        self._url = url
+        self._url, self.name = url, url.name
+        self.sentinels = url.hosts
         self._sentinels = list(url.hosts)
-        self._servers: list[Place] = []
+        self._others: list[Place] = []  # servers, and sentinels that the URL does not name
 
     async def primary(self) -> Place:
-        reasons: list[str] = []
+        failures: list[BaseException | str] = []
         for place in list(self._sentinels):
-            async with _asking(self._url.of_sentinel(place)) as sentinel:
+            async with self.asking(place) as sentinel:
                 try:
-                    found = await self._ask(sentinel, "GET-MASTER-ADDR-BY-NAME")
+                    found = await self.named_by(sentinel)
                 except (RedisError, OSError) as error:
-                    reasons.append(type(error).__name__)
+                    failures.append(await explained(error, sentinel.connection_pool))
                     continue
-                if not found:
-                    reasons.append("unknown name")
+                if found is None:
+                    failures.append("unknown name")
                     continue
                 self._sentinels.remove(place)
                 self._sentinels.insert(0, place)
-                self._learn([_place(found)])
-                with contextlib.suppress(RedisError, OSError):  # it may not be allowed, and is not needed
-                    self._learn([_place_of_replica(one) for one in await self._ask(sentinel, "REPLICAS")])
-            return _place(found)
-        raise NotHereError(f"no sentinel knows the primary of {self._url.name} ({_listed(reasons)})")
+                self._learn([found])
+                for others in ("REPLICAS", "SENTINELS"):
+                    with contextlib.suppress(RedisError, OSError):  # it may not be allowed, nor is it needed
+                        self._learn(map(_place_of, await self._ask(sentinel, others)))
+            return found
+        raise _nobody_knows(f"no sentinel knows the primary of {self.name}", failures)
+
+    def asking(self, sentinel: Place) -> contextlib.AbstractAsyncContextManager[Redis]:
+        """A client of one sentinel, for a moment."""
+        return _asking(self._url.of_sentinel(sentinel))
+
+    async def named_by(self, sentinel: Redis) -> Place | None:
+        """Which primary this sentinel names; None: it does not know our name. Raises redis-py's errors."""
+        found = await self._ask(sentinel, "GET-MASTER-ADDR-BY-NAME")
+        return _place(found) if found else None
 
     async def _ask(self, sentinel: Redis, what: str) -> Any:
-        return await sentinel.execute_command("SENTINEL", what, self._url.name)  # type: ignore[no-untyped-call]
+        return await sentinel.execute_command("SENTINEL", what, self.name)  # type: ignore[no-untyped-call]
 
     def places(self) -> Sequence[Place]:
-        return [*self._sentinels, *self._servers]
+        return [*self._sentinels, *self._others]
 
-    def _learn(self, servers: Sequence[Place]) -> None:
+    def _learn(self, others: Iterable[Place]) -> None:
         """A server that was the primary once may be it again: none is forgotten."""
-        self._servers += [place for place in servers if place not in self._servers]
+        known = self.places()
+        self._others += [place for place in others if place not in known]
 
 
 class OwnerOfSlot:
@@ -107,28 +121,32 @@ class OwnerOfSlot:
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
         self._nodes = list(url.hosts)
-        self._slot = key_slot(PREFIX.encode())
+        self.slot = key_slot(PREFIX.encode())
 
     async def primary(self) -> Place:
-        reasons: list[str] = []
+        failures: list[BaseException | str] = []
         for asked in list(self._nodes):
-            async with _asking(self._url.of_server(asked)) as node:
+            async with self.asking(asked) as node:
                 try:
                     ranges: Any = await node.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
                 except (RedisError, OSError) as error:
-                    reasons.append(type(error).__name__)
+                    failures.append(await explained(error, node.connection_pool))
                     continue
             owner = None
             for first, last, *servers in ranges:
                 # a node that does not know its own name leaves it out: it is the one that was asked
                 places = [(str(server[0] or asked[0]), int(server[1])) for server in servers]
                 self._nodes += [place for place in places if place not in self._nodes]
-                if first <= self._slot <= last:
+                if first <= self.slot <= last:
                     owner = places[0]
             if owner is not None:
                 return owner
-            reasons.append("unknown slot")
-        raise NotHereError(f"no node of the cluster knows which one has our keys ({_listed(reasons)})")
+            failures.append("unknown slot")
+        raise _nobody_knows("no node of the cluster knows which one has our keys", failures)
+
+    def asking(self, node: Place) -> contextlib.AbstractAsyncContextManager[Redis]:
+        """A client of one node, for a moment."""
+        return _asking(self._url.of_server(node))
 
     def places(self) -> Sequence[Place]:
         return self._nodes
@@ -144,22 +162,31 @@ def locator_of(text: str) -> Locator:
     return OwnerOfSlot(url) if url.mode == "cluster" else Fixed(url.hosts)
 
 
-def _asking(url: str) -> Redis:
+@contextlib.asynccontextmanager
+async def _asking(url: str) -> AsyncIterator[Redis]:
     client: Redis = Redis.from_url(
         url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS, decode_responses=True, protocol=2
     )
-    return client
+    use_tls(client.connection_pool)
+    async with client:
+        yield client
 
 
-def _listed(reasons: Sequence[str]) -> str:
-    """Each reason once: the class of an error, never its text, which may hold what was sent."""
-    return ", ".join(dict.fromkeys(reasons))
+def _nobody_knows(what: str, failures: Sequence[BaseException | str]) -> NobodyKnowsError:
+    """Names each reason once. Its cause is one that waiting cannot fix, if nobody gave another reason."""
+    reasons = [one if isinstance(one, str) else name_of(one) for one in failures]
+    error = NobodyKnowsError(f"{what} ({', '.join(dict.fromkeys(reasons))})")
+    causes = [one for one in failures if not isinstance(one, str) and refusal(one)]
+    if len(causes) == len(failures):
+        error.__cause__ = causes[0]
+    return error
 
 
 def _place(pair: Sequence[Any]) -> Place:
     return str(pair[0]), int(pair[1])
 
 
-def _place_of_replica(listed: Any) -> Place:
+def _place_of(listed: Any) -> Place:
+    """Of a replica or sentinel."""
     fields = listed if isinstance(listed, dict) else dict(zip(listed[::2], listed[1::2], strict=True))
     return str(fields["ip"]), int(fields["port"])

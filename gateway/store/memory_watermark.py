@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from gateway.background import cancel_all
 from gateway.errors import StoreFull
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 _PAUSE_SECONDS: Final = 1.0
 _HYSTERESIS: Final = 0.02

@@ -21,7 +21,7 @@ from gateway.background import cancel_all
 from gateway.events import FINAL_TYPES
 from gateway.lifecycle import FINAL
 from gateway.store import keys
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 _RECONNECT_SECONDS: Final = 0.5
 _SILENCE_SECONDS: Final = 15.0

@@ -40,6 +40,10 @@ class TooFewReplicasError(RedisError):
     """What was written may be lost if the primary fails now. Sending it again would not help."""
 
 
+class NobodyKnowsError(NotHereError):
+    """Nobody who should know where the primary is says so."""
+
+
 def not_here(reply: Exception) -> str | None:
     """Why the server that sent this error reply does not serve our keys; None if it does."""
     if isinstance(reply, ReadOnlyError):  # redis-py removes the code from its text

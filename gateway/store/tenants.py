@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.context import REQUEST
 from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.lifecycle import OnUnknown
 from gateway.store import arguments, keys
 from gateway.store.client import redis_at, store_errors
 from gateway.store.script_runner import Scripts
+from gateway.telemetry.context import REQUEST
 from gateway.tenants import Tenant
 
 Network = IPv4Network | IPv6Network

@@ -185,7 +185,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a callback's body claims. The body is not signed, so it is never more than a hint.
+    """What a callback's body reports. The body is not signed, so it is never more than a hint.
 
     Every field may be absent. `foreign`: True if the body has another system's format; its task id is then
     not one that we can poll. `snapshot`: the task, if the body shows one in a final state.
@@ -232,7 +232,7 @@ class Dialect(Protocol):
         """The outcome of a poll whose answer arrived complete."""
 
     def read_callback(self, body: bytes) -> Hint:
-        """What the callback claims; an empty `Hint` if it cannot be read. Never raises."""
+        """What the callback reports; an empty `Hint` if it cannot be read. Never raises."""
 
     def cancel_request(self, task_id: str) -> tuple[str, bytes]:
         """Path and body of the POST that stops a task. Only with `capabilities.cancel`."""

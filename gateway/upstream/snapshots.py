@@ -187,7 +187,7 @@ def inconclusive(status: int, headers: Mapping[str, str], document: object) -> I
 
 
 def read_callback(native: BodyFormat, body: bytes) -> Hint:
-    """What a callback claims. A body that fits both formats counts as `native`."""
+    """What a callback reports. A body that fits both formats counts as `native`."""
     document = decode_paid(body)
     if not isinstance(document, dict):
         return Hint()

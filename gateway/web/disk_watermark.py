@@ -9,7 +9,7 @@ from typing import Final
 from gateway.background import cancel_all
 from gateway.errors import DiskFull, MediaStoreUnavailable
 from gateway.media.base import MediaStore, Space
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 _PAUSE_SECONDS: Final = 1.0
 #: Intake opens again when this share of the needed room is free beyond it.

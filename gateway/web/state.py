@@ -14,7 +14,7 @@ from gateway.local.shared_memory import Held, Shared
 from gateway.media.opening import MediaHealth
 from gateway.resources import Resources
 from gateway.store.memory_watermark import MemoryGauge
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 from gateway.upstream.base import Dialect
 from gateway.web.disk_watermark import DiskGauge
 from gateway.web.http.bodies import ByteBudget

@@ -1,4 +1,4 @@
-"""The fan-out: how soon subscribers are told, also beside some that hang, fail or catch up.
+"""The fan-out: how soon subscribers are notified, also beside some that hang, fail or catch up.
 
 Events come from jobs that are canceled while they wait, at a constant rate, whatever became of those before.
 What is measured is the time from just before the script that ends the job to the head of its first POST.
@@ -79,7 +79,7 @@ class Ground:
         """The same, of processes that are warm and have nothing else to do."""
         times = await self.live()
         if quantile(times, 0.5) > SATURATED_SECONDS:
-            # Where more is published than can be sent, times tell how long it went on, and nothing else.
+            # Where more is published than can be sent, times show how long it went on, and nothing else.
             raise SystemExit(f"{PER_SECOND:g} events/s are more than this machine sends: they wait and wait")
         return times
 

@@ -112,8 +112,8 @@ async def _held(told: Publisher) -> Ticket:
     """One of the tickets that hold a slot."""
     redis = told.resources.redis
     [name] = await redis.zrange(keys.slots(Role.SUBMIT), 0, 0)
-    ring = await redis.hget("{gw}:submit:holders", name)  # type: ignore[misc]
-    return Ticket.parse(Role.SUBMIT, name, int(ring))
+    number = await redis.hget("{gw}:submit:holders", name)  # type: ignore[misc]
+    return Ticket.parse(Role.SUBMIT, name, int(number))
 
 
 async def _used(told: Publisher) -> int:

@@ -54,7 +54,7 @@ def measure() -> Found:
 
 
 class Run:
-    """The service and its floor, and what the subscriber was told."""
+    """The service and its floor, and what the subscriber received."""
 
     def __init__(self, scratch: Machine, log: Path, subscriber: str, floor: int) -> None:
         self.scratch, self.subscriber, self.floor = scratch, subscriber, floor

@@ -1,4 +1,4 @@
-"""A subscriber that answers as its paths say, and notes when it was told of what.
+"""A subscriber that answers as its paths say, and notes when it received what.
 
 `python -m tests.benchmarks.sink FILE COUNT` listens on so many ports, each a host of its own for whoever
 sends, and names them in a file beside. A path `/hang/...` is never answered, `/status/500/...` with that

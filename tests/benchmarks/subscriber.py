@@ -1,4 +1,4 @@
-"""A subscriber that answers 204 and notes when it was told of which job.
+"""A subscriber that answers 204 and notes when it was notified of which job.
 
 `python -m tests.benchmarks.subscriber PORT FILE`; one line a webhook: the job, seconds since the epoch.
 """

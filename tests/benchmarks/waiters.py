@@ -1,4 +1,4 @@
-"""Those who wait: what thousands of waits and streams cost a gateway, and how soon they are told."""
+"""Those who wait: what thousands of waits and streams cost a gateway, and how soon they are notified."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def _measure(scratch: Machine, tenants: dict[str, str]) -> Found:
             await asyncio.sleep(_SETTLE_SECONDS)  # the last waits were asked for a moment ago
             grown = bench.resident_mb(gateway) - before
             some = jobs[:TOLD_JOBS]
-            times = await _tell(told, crowds, some)
+            times = await _publish(told, crowds, some)
         finally:
             for crowd in crowds:
                 crowd.end()
@@ -66,7 +66,7 @@ async def _measure(scratch: Machine, tenants: dict[str, str]) -> Found:
     )
 
 
-async def _tell(told: Publisher, crowds: Sequence[_Crowd], jobs: Sequence[Job]) -> list[float]:
+async def _publish(told: Publisher, crowds: Sequence[_Crowd], jobs: Sequence[Job]) -> list[float]:
     """Seconds from a job's end to the last byte for each who waited for it."""
     published = await told.publish_at(jobs, PER_SECOND)
     at = dict(zip((job.id for job in jobs), published.values(), strict=True))

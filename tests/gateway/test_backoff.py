@@ -42,7 +42,7 @@ def test_a_delivery_has_eleven_attempts_in_three_days() -> None:
     assert sum(DELIVERY_SCHEDULE) / 3600 == pytest.approx(68.71, abs=0.01)
 
 
-def test_the_schedule_is_followed_and_then_the_delivery_is_given_up() -> None:
+def test_the_schedule_is_followed_and_then_the_delivery_is_dead() -> None:
     waits = [delivery_delay(DELIVERY_SCHEDULE, made, "http_5xx", None, middle) for made in range(1, 13)]
     assert waits == [*map(pytest.approx, DELIVERY_SCHEDULE), None, None]
 
@@ -56,7 +56,7 @@ def test_the_jitter_is_a_fifth_in_both_directions(made: int, roll: float) -> Non
 
 @pytest.mark.parametrize("outcome", sorted(OVERLOADED))
 @given(made=st.integers(1, 10), roll=dice)
-def test_an_overloaded_subscriber_is_left_alone_for_a_minute(outcome: str, made: int, roll: float) -> None:
+def test_an_overloaded_subscriber_gets_no_attempt_for_a_minute(outcome: str, made: int, roll: float) -> None:
     delay = delivery_delay(DELIVERY_SCHEDULE, made, outcome, None, lambda: roll)
     assert delay is not None
     assert delay >= 60

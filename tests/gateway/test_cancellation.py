@@ -14,7 +14,7 @@ from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.effects import GiveBackSlot
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import held, new_job, rung
+from tests.gateway.store.conftest import dispatched, held, new_job
 
 
 async def accept(resources: Resources, **fields: object) -> Job:
@@ -50,9 +50,9 @@ async def test_a_job_that_was_dispatched_but_not_begun_gives_its_slot_to_the_nex
     resources: Resources,
 ) -> None:
     jobs = [await accept(resources) for _ in range(6)]
-    assert jobs[5].id not in await rung(resources.redis, Role.SUBMIT)
+    assert jobs[5].id not in await dispatched(resources.redis, Role.SUBMIT)
     await canceled(resources, jobs[0])
-    assert (await rung(resources.redis, Role.SUBMIT))[-1] == jobs[5].id
+    assert (await dispatched(resources.redis, Role.SUBMIT))[-1] == jobs[5].id
     assert await resources.redis.zcard(keys.slots(Role.SUBMIT)) == 5
 
 
@@ -69,7 +69,7 @@ async def test_a_job_that_waits_for_a_busy_upstream_is_canceled_and_never_due_ag
     assert await resources.redis.zcard(keys.due(Role.SUBMIT)) == 0
 
 
-async def test_cancel_again_is_no_error_and_tells_nobody_twice(resources: Resources) -> None:
+async def test_cancel_again_is_no_error_and_notifies_nobody_twice(resources: Resources) -> None:
     job = await accept(resources, callback_url="https://client.example.com/hook")
     first = await canceled(resources, job)
     assert await canceled(resources, first) == first
@@ -91,18 +91,18 @@ async def test_a_job_that_was_handed_over_is_not_canceled_where_the_upstream_can
 
 
 @pytest.mark.parametrize("state", HANDED_OVER)
-async def test_where_the_upstream_can_the_wish_is_noted_and_a_look_is_due(
+async def test_where_the_upstream_can_the_wish_is_stored_and_a_poll_is_due(
     resources: Resources, state: JobState
 ) -> None:
     job = await put_into(resources, state, released_at=1)
     first = await canceled(resources, job, upstream_can=True)
     assert (first.state, first.cancel_wished_at is not None) == (state, True)
-    assert await rung(resources.redis, Role.CONFIRM) == [job.id]
+    assert await dispatched(resources.redis, Role.CONFIRM) == [job.id]
     assert await canceled(resources, first, upstream_can=True) == first
 
 
 @pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED])
-async def test_a_job_that_ended_is_not_canceled(resources: Resources, state: JobState) -> None:
+async def test_a_finished_job_is_not_canceled(resources: Resources, state: JobState) -> None:
     job = await put_into(resources, state)
     with pytest.raises(Conflict, match=f"already {state}"):
         await canceled(resources, job)

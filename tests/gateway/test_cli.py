@@ -101,7 +101,7 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
-def test_a_port_in_use_is_told_with_its_option(
+def test_a_port_in_use_is_named_with_its_option(
     option: str, taken: int, free: list[int], tmp_path: Path, run: Run
 ) -> None:
     other = "--sandbox-port" if option == "--port" else "--port"
@@ -113,7 +113,7 @@ def test_a_port_in_use_is_told_with_its_option(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_data_directory_that_is_a_file_is_told_in_a_sentence(
+def test_a_data_directory_that_is_a_file_is_refused_in_a_sentence(
     free: list[int], tmp_path: Path, run: Run
 ) -> None:
     (tmp_path / "data").write_text("")
@@ -177,7 +177,7 @@ def test_the_real_upstream_needs_a_key(run: Run) -> None:
     assert "--upstream-key" in refused.stderr
 
 
-def test_a_folder_that_is_not_there_is_told_before_anything_starts(tmp_path: Path, run: Run) -> None:
+def test_a_folder_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path, run: Run) -> None:
     refused = run("demo", "--output", str(tmp_path / "none" / "demo.mp4"), TMPDIR=str(tmp_path))
     assert refused.returncode == 1
     assert "there is no folder" in refused.stderr
@@ -200,7 +200,7 @@ def test_the_demo_ends_with_a_video_and_a_verified_webhook(tmp_path: Path) -> No
 
 
 @pytest.mark.processes
-def test_the_demo_tells_what_was_refused_and_keeps_the_logs(tmp_path: Path) -> None:
+def test_the_demo_shows_what_was_refused_and_keeps_the_logs(tmp_path: Path) -> None:
     shown = vidu_gateway(
         "demo", "--duration", "11", "--output", str(tmp_path / "v.mp4"), TMPDIR=str(tmp_path)
     )

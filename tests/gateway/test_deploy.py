@@ -60,7 +60,7 @@ def test_compose_sets_only_variables_that_exist(name: str) -> None:
     assert used <= known
 
 
-def test_compose_gives_both_processes_the_same_image_blobs_and_time_to_stop() -> None:
+def test_compose_gives_both_processes_the_same_image_media_store_and_time_to_stop() -> None:
     services = compose("compose.yaml")["services"]
     for name in ("gateway", "workers"):
         assert services[name]["image"] == "vidu-gateway"

@@ -18,7 +18,7 @@ from tests.gateway.store.conftest import new_job
 JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, finished_at=1_795_334_400_007)
 
 
-def test_every_final_state_is_told_and_no_other() -> None:
+def test_every_final_state_has_an_event_and_no_other() -> None:
     assert set(EVENT_OF) == FINAL
     steps = {EventType.QUEUED, EventType.SUBMITTED, EventType.MIRRORED}
     assert set(EVENT_OF.values()) == set(EventType) - {EventType.LATE_RESULT} - steps

@@ -36,7 +36,7 @@ from gateway.store.base import Admission, AdmissionLimits
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.generation.bodies import IMAGE, encoded
 from tests.gateway.generation.media_samples import clip, data_uri, image
-from tests.gateway.store.conftest import rung, store_parts
+from tests.gateway.store.conftest import dispatched, store_parts
 
 INLINE = data_uri("image/png", image("png"))
 
@@ -59,7 +59,7 @@ async def test_an_accepted_job_is_stored_as_it_was_answered_and_dispatched(resou
     assert await resources.jobs.read(job.id) == job
     assert (job.state, job.tenant, job.callback_url) == (JobState.QUEUED, "acme", "https://c.example.com/x")
     assert await resources.jobs.payload(job) == "order 7"
-    assert await rung(resources.redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(resources.redis, Role.SUBMIT) == [job.id]
 
 
 async def test_the_client_s_payload_and_callback_url_are_not_sent_to_the_upstream(

@@ -31,7 +31,7 @@ def test_every_state_has_a_row() -> None:
     assert set(DELIVERY_TRANSITIONS) == set(DeliveryState)
 
 
-def test_every_event_starts_moves_or_repeats_something() -> None:
+def test_every_event_starts_changes_or_repeats_something() -> None:
     moving = {event for rows in JOB_TRANSITIONS.values() for event in rows}
     assert moving | set(JOB_STARTS) == set(JobEvent)
     assert moving.isdisjoint(JOB_STARTS)

@@ -16,7 +16,7 @@ from gateway.store import keys
 from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.effects import HoldSlot, PollAfter, RecordHistory, SpendBudget, Tally
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import held, new_job, rung
+from tests.gateway.store.conftest import dispatched, held, new_job
 
 NEW_YEAR = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
@@ -74,7 +74,7 @@ def test_an_operator_has_no_budget_and_is_named() -> None:
     assert again.find(Tally) == Tally(["resubmissions|operator"])
 
 
-async def test_a_job_that_is_sent_again_is_first_in_its_lane_and_no_longer_looked_at(
+async def test_a_job_that_is_sent_again_is_first_in_its_lane_and_no_longer_polled(
     resources: Resources,
 ) -> None:
     job = await unknown(resources)
@@ -82,7 +82,7 @@ async def test_a_job_that_is_sent_again_is_first_in_its_lane_and_no_longer_looke
     after = await fresh(resources, job)
     assert (after.state, after.resubmits, after.unknown_at) == (JobState.QUEUED, 1, None)
     assert after.spend is Spend.POSSIBLE
-    assert (await rung(resources.redis, Role.SUBMIT))[-1] == job.id
+    assert (await dispatched(resources.redis, Role.SUBMIT))[-1] == job.id
     assert await resources.redis.zscore(keys.due(Role.CONFIRM), str(confirm_ticket(job))) is None
     assert await resources.redis.zcard("{gw}:unknowns") == 0
 
@@ -110,7 +110,7 @@ async def test_a_newer_submission_fences_it(resources: Resources) -> None:
     assert await resubmit(resources, job, 5) is Outcome.FENCED
 
 
-async def test_the_audit_names_the_operator(resources: Resources) -> None:
+async def test_the_job_history_names_the_operator(resources: Resources) -> None:
     job = await unknown(resources)
     await resubmit(resources, job, None, "key1")
     *_, last = await resources.job_history.read(job)

@@ -87,7 +87,7 @@ async def test_the_event_of_a_cancel_is_what_a_get_shows(resources: Resources) -
     assert (event["type"], event["data"]) == ("job.canceled", shown(await fresh(resources, job), None))
 
 
-async def test_a_job_that_is_settled_twice_is_told_and_counted_once(resources: Resources) -> None:
+async def test_a_job_that_is_settled_twice_is_published_and_counted_once(resources: Resources) -> None:
     job = await submitted(resources)
     await resources.settlement.succeed(job, DONE, [])
     before = await resources.redis.hgetall(keys.job(job.id))  # type: ignore[misc]
@@ -109,7 +109,9 @@ async def test_a_completed_job_never_fails_afterwards(resources: Resources) -> N
     assert await fresh(resources, job) == done
 
 
-async def test_a_job_that_moved_since_it_was_read_is_left_alone_with_its_slot(resources: Resources) -> None:
+async def test_a_job_that_changed_since_it_was_read_stays_as_it_is_with_its_slot(
+    resources: Resources,
+) -> None:
     job = await submitted(resources)
     await resources.jobs.apply(job, Transition(JobEvent.CALLBACK_SEEN, effects=[AddToFields({"epoch": 1})]))
     answer = await resources.settlement.succeed(job, DONE, [submit_ticket(job)])
@@ -119,7 +121,7 @@ async def test_a_job_that_moved_since_it_was_read_is_left_alone_with_its_slot(re
     assert await resources.deliveries.of_job(job.id) == []
 
 
-async def test_a_settled_job_takes_its_waiting_look_along(resources: Resources) -> None:
+async def test_a_settled_job_takes_its_waiting_poll_along(resources: Resources) -> None:
     job = await submitted(resources)
     await resources.jobs.apply(job, Transition(JobEvent.CALLBACK_SEEN, effects=[PollAfter(3_600_000)]))
     await resources.settlement.succeed(job, DONE, [submit_ticket(job), confirm_ticket(job)])
@@ -169,7 +171,7 @@ async def test_a_job_that_we_gave_up_is_watched_and_one_that_the_upstream_failed
     assert (await fresh(resources, failed)).watch_until is None
 
 
-async def test_a_job_that_was_sent_twice_is_watched_however_the_second_ended(resources: Resources) -> None:
+async def test_a_job_that_was_sent_twice_is_watched_however_the_second_finished(resources: Resources) -> None:
     job = await submitted(resources)
     await resources.redis.hset(keys.job(job.id), "resubmits", "1")  # type: ignore[misc]
     await resources.settlement.fail(await fresh(resources, job), JobEvent.UPSTREAM_FAILED, ERROR, [])
@@ -214,9 +216,9 @@ async def test_a_rejected_submission_was_not_paid_for(resources: Resources) -> N
 @pytest.mark.parametrize(
     ("fields", "seconds"),
     [
-        ({"called_back_at": 100_000}, 100),  # not when we looked, but when it was told
+        ({"called_back_at": 100_000}, 100),  # not when we polled, but when it was reported
         ({"polls": 2}, 160),
-        ({"polls": 0}, 144),  # found at the first look: it took no longer than that
+        ({"polls": 0}, 144),  # found at the first poll: it took no longer than that
     ],
 )
 async def test_how_long_the_upstream_took_is_learned(

@@ -73,7 +73,7 @@ async def test_the_callback_url_hears_what_a_poll_shows_and_an_endpoint_the_even
     assert len(heard) == 2
 
 
-async def test_settling_it_again_tells_nobody_anything(resources: Resources) -> None:
+async def test_settling_it_again_publishes_nothing(resources: Resources) -> None:
     job = await submitted(resources)
     await settle(resources, job, JobEvent.UPSTREAM_SUCCEEDED)
     before = await owed(resources, job)
@@ -93,7 +93,7 @@ async def test_a_payload_that_is_too_long_for_an_event_is_left_out(
     assert ("payload" in (await owed(resources, job))["callback"][1]) is carried
 
 
-async def test_a_late_result_is_told_to_endpoints_and_not_in_words_that_have_none_for_it(
+async def test_a_late_result_goes_to_endpoints_and_not_in_words_that_have_none_for_it(
     resources: Resources,
 ) -> None:
     job = await submitted(resources)

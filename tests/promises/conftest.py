@@ -61,7 +61,7 @@ class Subscriber:
 
 @pytest.fixture
 def configured() -> dict[str, str]:
-    """What a module's processes are told besides; it is there to be overridden."""
+    """What a module's processes are given besides; it is there to be overridden."""
     return {}
 
 
@@ -145,7 +145,7 @@ def eventually(fact: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> 
         time.sleep(0.02)
 
 
-def assert_told_once_under_one_id(subscriber: Subscriber, job_id: str, kind: str) -> None:
+def assert_delivered_once_under_one_id(subscriber: Subscriber, job_id: str, kind: str) -> None:
     """At least once, always under the same id and with the same bytes."""
     eventually(lambda: bool(subscriber.events_of(job_id)))
     told = subscriber.events_of(job_id)

@@ -41,7 +41,7 @@ class Arrival:
 
 
 class Hooks:
-    """Every path answers 204 until it is told otherwise."""
+    """Every path answers 204 until that is changed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,7 +77,7 @@ class Hooks:
         with self._lock:
             return [one for one in self._arrivals if one.path == path]
 
-    def told(self, path: str) -> list[str]:
+    def received(self, path: str) -> list[str]:
         """The ids of the events that it took there, in order."""
         return [one.event_id for one in self.at(path) if one.answer == 204]
 
@@ -125,7 +125,7 @@ def _server(taker: Hooks) -> http.server.ThreadingHTTPServer:
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             body = self.rfile.read(length)
-            if len(body) < length:  # the sender broke off: nobody was told anything
+            if len(body) < length:  # the sender broke off: nothing was delivered
                 self.close_connection = True
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}

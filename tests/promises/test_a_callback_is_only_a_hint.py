@@ -10,7 +10,7 @@ import redis
 from gateway.callbacks import tokens
 from gateway.keyring import Keyring
 from tests.processes import Machine, call
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
 
@@ -25,7 +25,7 @@ def test_the_job_ends_once_all_the_same(service: Machine, subscriber: Subscriber
     service.start_sandbox(task_seconds="0.3")
     job = post(service, subscriber, prompt=f"a fox [[fault:{fault}]]")
     assert job_of(service, job, wait=30)["status"] == "completed"
-    assert_told_once_under_one_id(subscriber, job, "job.completed")
+    assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert service.charges() == {job: 1}
 
 
@@ -51,9 +51,7 @@ def test_a_forged_token_is_a_404_and_reads_nothing(service: Machine, subscriber:
         assert client.hgetall(f"{{gw}}:job:{job}") == before
 
 
-def test_a_callback_that_lies_about_the_result_is_looked_into(
-    service: Machine, subscriber: Subscriber
-) -> None:
+def test_a_callback_that_lies_about_the_result_is_checked(service: Machine, subscriber: Subscriber) -> None:
     service.start_sandbox(task_seconds="1.5")
     job = post(service, subscriber)
     eventually(lambda: job_of(service, job)["phase"] == "submitted")

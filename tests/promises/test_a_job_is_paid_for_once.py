@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.processes import Machine
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
 
@@ -22,7 +22,7 @@ def test_a_worker_killed_in_mid_job_costs_nothing(service: Machine, subscriber: 
     service.start_workers()
     for job in jobs:
         assert job_of(service, job, wait=30)["status"] == "completed"
-        assert_told_once_under_one_id(subscriber, job, "job.completed")
+        assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert service.charges() == dict.fromkeys(jobs, 1)
 
 
@@ -43,10 +43,10 @@ def test_workers_killed_again_and_again_while_they_submit(service: Machine, subs
     for job, found in ended.items():
         if found["status"] == "completed":
             assert charges[job] == 1
-            assert_told_once_under_one_id(subscriber, job, "job.completed")
+            assert_delivered_once_under_one_id(subscriber, job, "job.completed")
         else:  # killed between the release and the last byte: it may have been paid, so it was not sent again
             assert found["error"]["code"] == "submission_unknown"
-            assert_told_once_under_one_id(subscriber, job, "job.failed")
+            assert_delivered_once_under_one_id(subscriber, job, "job.failed")
     assert sum(found["status"] == "completed" for found in ended.values()) > len(jobs) * 0.7
 
 
@@ -70,7 +70,7 @@ def test_redis_killed_and_started_again_forgets_nothing(service: Machine, subscr
     service.start_valkey()
     for job in jobs:
         eventually(lambda job=job: job_of(service, job)["status"] == "completed")  # type: ignore[misc]
-        assert_told_once_under_one_id(subscriber, job, "job.completed")
+        assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert set(service.charges().values()) == {1}
 
 

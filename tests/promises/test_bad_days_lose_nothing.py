@@ -9,7 +9,7 @@ import pytest
 
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
 
@@ -68,16 +68,16 @@ def test_a_task_that_fails_fails_the_job_with_the_upstream_s_own_words(
     assert found["status"] == "failed"
     assert found["error"]["code"]
     assert found["error"]["error_message"]
-    assert_told_once_under_one_id(subscriber, job, "job.failed")
+    assert_delivered_once_under_one_id(subscriber, job, "job.failed")
 
 
-def test_a_subscriber_that_is_away_is_told_later_under_the_same_id(
+def test_a_subscriber_that_is_away_gets_it_later_under_the_same_id(
     service: Machine, subscriber: Subscriber
 ) -> None:
     subscriber.answers = [500, 503, 302]
     service.start_sandbox()
     job = post(service, subscriber)
-    assert_told_once_under_one_id(subscriber, job, "job.completed")
+    assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert subscriber.refused == 3
     _, found, _ = call("GET", f"{service.gateway}/v1/jobs/{job}/deliveries", service.key)
     [delivery] = found["data"]

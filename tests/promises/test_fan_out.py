@@ -1,4 +1,4 @@
-"""P4, P5: each subscriber is told, under one id, whatever becomes of workers, Redis and other subscribers."""
+"""P4, P5: each subscriber is notified, under one id, whatever hits workers, Redis and other subscribers."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def test_one_that_hangs_and_one_that_is_not_there_hold_up_nobody(service: Machin
     eventually(lambda: bool(hooks.at("/hangs")))
     events = {publish(service) for _ in range(20)}
     for path in healthy:
-        eventually(lambda path=path: events <= set(hooks.told(path)))  # type: ignore[misc]
+        eventually(lambda path=path: events <= set(hooks.received(path)))  # type: ignore[misc]
     # Not one attempt at it has come to its end, and it holds what one endpoint may hold.
     assert {one.answer for one in hooks.at("/hangs")} == {HANG}
     assert len(hooks.at("/hangs")) == 4
     eventually(lambda: any(one["attempts"] for one in owed(service, absent)))
     assert {one["state"] for one in owed(service, absent)} == {"pending"}
     for path in healthy:
-        assert max(Counter(hooks.told(path)).values()) == 1
+        assert max(Counter(hooks.received(path)).values()) == 1
 
 
 def test_retries_come_in_the_order_in_which_they_became_due(service: Machine, hooks: Hooks) -> None:
@@ -139,9 +139,9 @@ def test_retries_come_in_the_order_in_which_they_became_due(service: Machine, ho
     assert set(due) == set(failed)
     eventually(lambda: datetime.now(UTC) > max(due.values()) + timedelta(seconds=0.2))
     hooks.release()
-    eventually(lambda: set(failed) <= set(hooks.told("/one")))
-    order = [event for event in hooks.told("/one") if event in due]
-    # The store's clock and the worker's may tell two that are due within some milliseconds otherwise.
+    eventually(lambda: set(failed) <= set(hooks.received("/one")))
+    order = [event for event in hooks.received("/one") if event in due]
+    # The store's clock and the worker's may order two that are due within some milliseconds otherwise.
     slack = timedelta(seconds=0.05)
     assert all(due[one] <= due[other] + slack for one, other in itertools.pairwise(order))
 
@@ -174,12 +174,12 @@ def test_what_was_held_while_it_was_gone_is_recovered_once_it_is_back(service: M
     eventually(lambda: len(owed(service, endpoint, "held")) == 4)
     ask(service, "PATCH", path, {"disabled": False})
     live = publish(service)
-    eventually(lambda: hooks.told("/gone") == [live])
+    eventually(lambda: hooks.received("/gone") == [live])
     assert len(owed(service, endpoint, "held")) == 4
     since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     recovery = ask(service, "POST", f"{path}/recover", {"since": since})
     eventually(lambda: len(owed(service, endpoint, "delivered")) == 5)
-    assert sorted(hooks.told("/gone")) == sorted([*held, live])
+    assert sorted(hooks.received("/gone")) == sorted([*held, live])
     eventually(lambda: ask(service, "GET", f"/v1/recoveries/{recovery['id']}")["state"] == "done")
     assert ask(service, "GET", f"/v1/recoveries/{recovery['id']}")["done"] == 4
 
@@ -203,7 +203,9 @@ def test_while_two_secrets_are_valid_webhooks_verify_with_both(service: Machine,
             arrival.verified(secret)
 
 
-def test_a_worker_that_is_killed_in_mid_attempt_leaves_nothing_untold(service: Machine, hooks: Hooks) -> None:
+def test_a_worker_that_is_killed_in_mid_attempt_leaves_nothing_undelivered(
+    service: Machine, hooks: Hooks
+) -> None:
     start(service, GATEWAY_LEASE_SECONDS="1")
     hooks.always("/slow", HANG)
     endpoint = register(service, hooks.url("/slow"))
@@ -213,7 +215,7 @@ def test_a_worker_that_is_killed_in_mid_attempt_leaves_nothing_untold(service: M
     hooks.release()
     start_deliverers(service)
     eventually(lambda: len(owed(service, endpoint, "delivered")) == 3)
-    assert sorted(hooks.told("/slow")) == sorted(events)
+    assert sorted(hooks.received("/slow")) == sorted(events)
     for event in events:
         again = [one for one in hooks.at("/slow") if one.event_id == event]
         assert len(again) == 2
@@ -222,7 +224,7 @@ def test_a_worker_that_is_killed_in_mid_attempt_leaves_nothing_untold(service: M
 
 @pytest.mark.timeout(400)  # it has much to do, on a machine that may have more to do
 def test_of_hundreds_that_are_owed_a_restart_of_redis_loses_none(service: Machine, hooks: Hooks) -> None:
-    endpoints, each = scaled(100), 4  # few for each: none fails so often that its lane is parked
+    endpoints, each = scaled(100), 4  # few for each: none fails so often that its lane is paused
     start(service, GATEWAY_DELIVERY_SCHEDULE_SECONDS=",".join(["5"] * 9))
     hooks.everywhere(500)
 

@@ -1,4 +1,4 @@
-"""A job is one trace, from the client's own span to the webhook that tells of it."""
+"""A job is one trace, from the client's own span to its webhook."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Ear:
             self.ask("GET", path, "")
 
 
-def test_no_secret_is_told_to_anybody(service: Machine) -> None:
+def test_no_secret_is_shown_to_anybody(service: Machine) -> None:
     ops_key = service.make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE])
     ear = Ear(service, ops_key)
     nobody = f"http://127.0.0.1:{free_port()}/hook"

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.tenants import Scope
 from tests.processes import UPSTREAM_KEY, Machine, call
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
 
@@ -42,8 +42,8 @@ def payers(machine: Machine) -> dict[str, str]:
     }
 
 
-def looks(machine: Machine) -> dict[str, set[str]]:
-    """{task: the accounts whose keys looked at it}"""
+def polls(machine: Machine) -> dict[str, set[str]]:
+    """{task: the accounts whose keys polled it}"""
     found: dict[str, set[str]] = {}
     for fact in machine.ledger("get"):
         found.setdefault(fact["task_id"], set()).add(fact["account"])
@@ -51,9 +51,9 @@ def looks(machine: Machine) -> dict[str, set[str]]:
 
 
 def assert_each_task_is_its_own_account_s(machine: Machine) -> None:
-    paid, looked = payers(machine), looks(machine)
-    assert looked
-    assert looked == {task: {paid[task]} for task in looked}
+    paid, polled = payers(machine), polls(machine)
+    assert polled
+    assert polled == {task: {paid[task]} for task in polled}
 
 
 def paused(machine: Machine) -> dict[str, bool]:
@@ -70,7 +70,7 @@ def test_with_one_account_out_of_credit_all_jobs_end_by_the_other(
     jobs = [post(two, subscriber) for _ in range(12)]
     for job in jobs:
         assert job_of(two, job, wait=30)["status"] == "completed"
-        assert_told_once_under_one_id(subscriber, job, "job.completed")
+        assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert two.charges() == dict.fromkeys(jobs, 1)
     assert set(payers(two).values()) == {"second"}
     assert any(fact["account"] == "main" and fact["reply"] == 402 for fact in two.ledger("post"))
@@ -85,13 +85,13 @@ def test_with_one_account_out_of_credit_all_jobs_end_by_the_other(
     assert_each_task_is_its_own_account_s(two)
 
 
-def test_jobs_are_shared_and_each_task_is_looked_at_with_its_own_key(
+def test_jobs_are_shared_and_each_task_is_polled_with_its_own_key(
     two: Machine, subscriber: Subscriber
 ) -> None:
     two.start_sandbox(account=f"second={KEY}", task_seconds="0.5", callback_style="none")
     jobs = [post(two, subscriber) for _ in range(12)]
     eventually(lambda: len(payers(two)) == len(jobs))
-    refuse(two, "second", "401")  # what it has made goes on, and is looked at with its key
+    refuse(two, "second", "401")  # what it has made goes on, and is polled with its key
     for job in jobs:
         assert job_of(two, job, wait=30)["status"] == "completed"
     assert two.charges() == dict.fromkeys(jobs, 1)

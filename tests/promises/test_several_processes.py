@@ -14,7 +14,7 @@ import pytest
 
 from gateway.tenants import Scope
 from tests.processes import ORDER, Machine, call
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of
 
 pytestmark = pytest.mark.processes
 
@@ -79,7 +79,7 @@ def test_jobs_end_and_are_paid_once_although_a_process_of_each_kind_is_killed_un
             unknown.add(job)
         else:
             assert found["status"] == "completed", found
-        assert_told_once_under_one_id(subscriber, job, f"job.{found['status']}")
+        assert_delivered_once_under_one_id(subscriber, job, f"job.{found['status']}")
     assert unknown <= submissions_of_dead_workers(service)
     assert service.charges() == dict.fromkeys(set(jobs) - unknown, 1)
     for name, victim in victims.items():

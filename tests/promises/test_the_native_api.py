@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.processes import UPSTREAM_KEY, Machine, call
-from tests.promises.conftest import Subscriber, assert_told_once_under_one_id, eventually, job_of, post
+from tests.promises.conftest import Subscriber, assert_delivered_once_under_one_id, eventually, job_of, post
 
 pytestmark = pytest.mark.processes
 
@@ -30,7 +30,7 @@ def test_a_job_ends_with_the_task_that_was_paid_for_it(native: Machine, subscrib
     job = post(native, subscriber)
     found = job_of(native, job, wait=30)
     assert (found["status"], found["spend"]) == ("completed", "certain")
-    assert_told_once_under_one_id(subscriber, job, "job.completed")
+    assert_delivered_once_under_one_id(subscriber, job, "job.completed")
     assert native.charges() == {job: 1}
     ends = [fact for fact in native.ledger("callback") if fact["status"] == "completed"]
     assert {fact["reply"] for fact in ends} == {200}
@@ -54,7 +54,7 @@ def test_a_job_that_waits_upstream_is_canceled_and_refunded(native: Machine, sub
     assert (status, asked["status"]) == (202, "in_progress")
     assert asked["cancel"]["requested_at"]
     assert job_of(native, job, wait=30)["status"] == "canceled"
-    assert_told_once_under_one_id(subscriber, job, "job.canceled")
+    assert_delivered_once_under_one_id(subscriber, job, "job.canceled")
     assert len(native.ledger("refund")) == 1
 
 

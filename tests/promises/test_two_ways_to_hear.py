@@ -1,4 +1,4 @@
-"""P4: a stream and a webhook tell the same events of a job, in the same bytes."""
+"""P4: a stream and a webhook carry the same events of a job, in the same bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Message:
 
 
 def messages(stream: Iterator[bytes]) -> Iterator[Message]:
-    """Those that tell of an event; comments and the like are passed over."""
+    """Those that carry an event; comments and the like are passed over."""
     fields: dict[bytes, bytes] = {}
     for line in stream:
         name, _, value = line.rstrip(b"\n").partition(b": ")
@@ -73,7 +73,7 @@ def until(kind: str, heard: Iterator[Message]) -> list[Message]:
     return found
 
 
-def test_streams_and_webhooks_tell_the_same(service: Machine, hooks: Hooks) -> None:
+def test_streams_and_webhooks_carry_the_same(service: Machine, hooks: Hooks) -> None:
     url = f"{service.gateway}/v1/endpoints"
     status, _, _ = call("POST", url, service.key, {"url": hooks.url("/all"), "events": ["*"]})
     assert status == 201
@@ -82,7 +82,7 @@ def test_streams_and_webhooks_tell_the_same(service: Machine, hooks: Hooks) -> N
     status, job, _ = call("POST", f"{service.gateway}/v1/jobs", service.key, {**ORDER, "payload": "视频 ✓"})
     assert status == 202
     streamed = until("job.completed", of_all)
-    eventually(lambda: len(hooks.told("/all")) == len(LIFE))
+    eventually(lambda: len(hooks.received("/all")) == len(LIFE))
     posted = {one.event["type"]: one for one in hooks.at("/all")}
 
     assert [one.type for one in streamed] == LIFE
@@ -90,5 +90,5 @@ def test_streams_and_webhooks_tell_the_same(service: Machine, hooks: Hooks) -> N
     for one in streamed:
         assert posted[one.type].event_id == f"evt_{stem}_{one.type.removeprefix('job.')}"
         assert posted[one.type].body == one.data
-    # Whoever comes later is told the same, under the same ids, and that this was all.
+    # Whoever comes later gets the same, under the same ids, and that this was all.
     assert list(hear(service, f"/v1/jobs/{job['id']}/events")) == streamed

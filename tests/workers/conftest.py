@@ -103,18 +103,18 @@ class Rig:
     async def ticket(self, role: Role, name: str) -> Ticket:
         return await held(self.redis, role, name)
 
-    async def submit(self, job: Job, verdict: SubmitOutcome) -> Job:
-        """What the job is after a worker's submission with this verdict."""
-        self.upstream.verdicts.append(verdict)
+    async def submit(self, job: Job, outcome: SubmitOutcome) -> Job:
+        """What the job is after a worker's submission with this outcome."""
+        self.upstream.outcomes.append(outcome)
         await self.submitter.submit(await self.ticket(Role.SUBMIT, job.id))
         return await self.read(job)
 
     async def submitted(self, **fields: Any) -> Job:
         return await self.submit(await self.accept(**fields), Accepted(f"task_{next(self.tasks)}"))
 
-    async def confirm(self, job: Job, *looks: QueryOutcome) -> Job:
-        """What the job is after the upstream was looked at, which is made due now."""
-        self.upstream.looks.extend(looks)
+    async def confirm(self, job: Job, *polls: QueryOutcome) -> Job:
+        """What the job is after a poll, which is made due now."""
+        self.upstream.polls.extend(polls)
         await self.make_due(Role.CONFIRM, str(confirm_ticket(job)))
         await self.confirmer.confirm(await self.ticket(Role.CONFIRM, job.id))
         return await self.read(job)
@@ -124,7 +124,7 @@ class Rig:
         return await self.confirm(job, Found(completed(task_id=job.task_id)))
 
     async def callback(self, job: Job, task_id: str | None, epoch: int = 1, **more: Any) -> CallbackOutcome:
-        """The upstream calls back to tell of an end, as the gateway records it."""
+        """The upstream calls back to report an end, as the gateway records it."""
         values = {"label": "completed", "terminal": True, **more}
         called = Callback(job.id, job.tenant, epoch, task_id=task_id, **values)
         return await self.resources.jobs.callback(called)

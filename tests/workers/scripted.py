@@ -41,12 +41,12 @@ async def nothing() -> None:
 
 @dataclass(slots=True)
 class ScriptedUpstream:
-    """`verdicts`, `looks`, `cancels`, `listings` and `probes` are used up in order. `before_gate` runs when
+    """`outcomes`, `polls`, `cancels`, `listings` and `probes` are used up in order. `before_gate` runs when
     all but the last byte was sent, `after_gate` when the last byte was; `begun`, `released`, `queried`,
     `canceled`, `listed` (since and until) and `probed` are what came so far."""
 
-    verdicts: deque[SubmitOutcome] = field(default_factory=deque)
-    looks: deque[QueryOutcome] = field(default_factory=deque)
+    outcomes: deque[SubmitOutcome] = field(default_factory=deque)
+    polls: deque[QueryOutcome] = field(default_factory=deque)
     cancels: deque[CancelOutcome] = field(default_factory=deque)
     listings: deque[Listing | Inconclusive] = field(default_factory=deque)
     probes: deque[bool] = field(default_factory=deque)
@@ -80,16 +80,16 @@ class ScriptedUpstream:
         submission = Submission(params, model, callback_url, reference)
         self.begun.append(submission)
         await self.before_gate()
-        if self.verdicts and isinstance(self.verdicts[0], Busy) and not self.verdicts[0].reached:
-            return self.verdicts.popleft()
+        if self.outcomes and isinstance(self.outcomes[0], Busy) and not self.outcomes[0].reached:
+            return self.outcomes.popleft()
         await gate()
         self.released.append(submission)
         await self.after_gate()
-        return self.verdicts.popleft()
+        return self.outcomes.popleft()
 
     async def query(self, task_id: str) -> QueryOutcome:
         self.queried.append(task_id)
-        return self.looks.popleft()
+        return self.polls.popleft()
 
     async def cancel(self, task_id: str) -> CancelOutcome:
         self.canceled.append(task_id)

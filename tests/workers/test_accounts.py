@@ -72,7 +72,7 @@ async def of_second(two: Two) -> Job:
     """A job that was sent with the second account, task_1."""
     await two.rig.accept()
     job = await two.rig.accept()
-    two.second.verdicts.append(Accepted("task_1"))
+    two.second.outcomes.append(Accepted("task_1"))
     await two.rig.submitter.submit(await two.rig.ticket(Role.SUBMIT, job.id))
     return await two.rig.read(job)
 
@@ -87,9 +87,9 @@ async def test_the_token_says_which_account_was_sent_with(two: Two) -> None:
     assert two.main.begun == []
 
 
-async def test_a_task_is_looked_at_with_its_own_key_alone(two: Two) -> None:
+async def test_a_task_is_polled_with_its_own_key_alone(two: Two) -> None:
     job = await of_second(two)
-    two.second.looks.append(Found(completed()))
+    two.second.polls.append(Found(completed()))
     await two.rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     await two.rig.confirmer.confirm(await two.rig.ticket(Role.CONFIRM, job.id))
     assert (await two.rig.read(job)).state is JobState.COMPLETED
@@ -100,17 +100,17 @@ async def test_a_task_is_canceled_with_its_own_key_alone(two: Two) -> None:
     job = await of_second(two)
     two.second.capabilities = two.main.capabilities = Capabilities(cancel=True)
     two.second.cancels.append(CancelDone())
-    two.second.looks.append(Found(working()))
+    two.second.polls.append(Found(working()))
     await two.rig.redis.hset(keys.job(job.id), "cancel_wished_at", "1")  # type: ignore[misc]
     await two.rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     await two.rig.confirmer.confirm(await two.rig.ticket(Role.CONFIRM, job.id))
     assert (two.second.canceled, two.main.canceled) == (["task_1"], [])
 
 
-async def test_an_unknown_submission_is_looked_for_in_the_list_of_its_account(two: Two) -> None:
+async def test_an_unknown_submission_is_searched_in_the_list_of_its_account(two: Two) -> None:
     await two.rig.accept()
     job = await two.rig.accept()
-    two.second.verdicts.append(Unknown("the connection broke"))
+    two.second.outcomes.append(Unknown("the connection broke"))
     await two.rig.submitter.submit(await two.rig.ticket(Role.SUBMIT, job.id))
     two.second.capabilities = two.main.capabilities = Capabilities(listing=True)
     [sent] = two.second.released
@@ -126,7 +126,7 @@ async def test_a_job_that_an_account_refuses_soon_goes_to_the_other(two: Two) ->
     assert (job.state, job.account, job.refusals) == (JobState.QUEUED, "main", 1)
     assert await two.rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(1, abs=0.9)
     await two.rig.make_due(Role.SUBMIT, str(submit_ticket(job)))
-    two.second.verdicts.append(Accepted("task_1"))
+    two.second.outcomes.append(Accepted("task_1"))
     await two.rig.submitter.submit(await two.rig.ticket(Role.SUBMIT, job.id))
     found = await two.rig.read(job)
     assert (found.state, found.account, found.epoch) == (JobState.SUBMITTED, "second", 2)
@@ -136,7 +136,7 @@ async def test_a_job_that_an_account_refuses_soon_goes_to_the_other(two: Two) ->
 async def test_a_job_that_both_refuse_waits_for_longer_so_that_others_are_the_probes(two: Two) -> None:
     job = await two.rig.submit(await two.rig.accept(), NO_CREDIT)
     await two.rig.make_due(Role.SUBMIT, str(submit_ticket(job)))
-    two.second.verdicts.append(NO_CREDIT)
+    two.second.outcomes.append(NO_CREDIT)
     await two.rig.submitter.submit(await two.rig.ticket(Role.SUBMIT, job.id))
     assert await two.rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(90, abs=5)
 
@@ -147,7 +147,7 @@ async def test_a_busy_account_is_spared_for_as_long_as_it_said_and_its_job_is_no
     account, _ = await two.rig.resources.accounts.read("main")
     assert account.hold_until is not None
     await two.rig.make_due(Role.SUBMIT, str(submit_ticket(job)))
-    two.second.verdicts.append(Accepted("task_1"))
+    two.second.outcomes.append(Accepted("task_1"))
     await two.rig.submitter.submit(await two.rig.ticket(Role.SUBMIT, job.id))
     assert (await two.rig.read(job)).account == "second"
 
@@ -162,7 +162,7 @@ async def test_a_worker_that_does_not_know_the_account_puts_the_job_back_unpaid(
     assert (two.main.begun, two.second.begun) == ([], [])
 
 
-async def test_a_worker_that_does_not_know_the_account_looks_at_nothing(two: Two) -> None:
+async def test_a_worker_that_does_not_know_the_account_polls_nothing(two: Two) -> None:
     job = await of_second(two)
     await two.rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     old = replace(two.rig.confirmer, upstreams={"main": two.main})

@@ -1,4 +1,4 @@
-"""Dispatched work in the hands of the real arq: begun by the bell, run once, nothing left behind."""
+"""Dispatched work in the hands of the real arq: begun when woken, run once, nothing left behind."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Submits:
 async def worker(
     rig: Rig, submitter: Any, settings: Settings | None = None, left: list[Ticket] | None = None
 ) -> AsyncIterator[WakeWorker]:
-    """The submit role's worker, not running yet, made as the crew makes it. `left`: what it left undone."""
+    """The submit role's worker, not running yet, made as the runner makes it. `left`: what it left undone."""
     settings = settings or rig.submitter.settings
     pool = connection_pool(settings.redis_url, timeout_seconds=10, retries=1, connections=16)
     try:
@@ -93,7 +93,7 @@ async def nothing(_: Ticket) -> None:
 async def test_a_worker_that_waits_is_woken_by_the_dispatch(rig: Rig) -> None:
     submits = Submits(nothing)
     async with worker(rig, submits) as made:
-        made.poll_delay_s = 60  # so that nothing but the bell can wake it
+        made.poll_delay_s = 60  # so that nothing but the wake list can wake it
         made.pool.connection_pool.connection_kwargs["socket_timeout"] = 90
         async with running(made):
             await asyncio.sleep(0.05)
@@ -102,7 +102,7 @@ async def test_a_worker_that_waits_is_woken_by_the_dispatch(rig: Rig) -> None:
 
 
 async def test_a_dispatched_job_is_submitted_and_arq_keeps_nothing_of_it(rig: Rig) -> None:
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     async with worker(rig, rig.submitter) as made, running(made):
         job = await rig.accept()
         await ended(made, 1)
@@ -121,7 +121,7 @@ async def test_work_that_fails_is_not_kept_by_arq_either(rig: Rig) -> None:
         await submits.begun.get()
         await ended(made, 1)
     assert await rig.redis.keys("arq:*") == []
-    assert await rig.lease(job) is not None  # so that the sweep rings for it again
+    assert await rig.lease(job) is not None  # so that the sweep dispatches it again
 
 
 async def test_redis_being_away_is_no_failure_of_the_work(rig: Rig) -> None:
@@ -164,7 +164,7 @@ async def test_a_worker_takes_up_no_more_than_the_role_has_slots(rig: Rig) -> No
 
 
 async def test_a_job_sent_back_to_its_lane_is_run_again_by_the_same_worker(rig: Rig) -> None:
-    rig.upstream.verdicts.extend([Busy("429"), Accepted("task_1")])
+    rig.upstream.outcomes.extend([Busy("429"), Accepted("task_1")])
     async with worker(rig, rig.submitter) as made, running(made):
         job = await rig.accept()
         await ended(made, 1)
@@ -222,7 +222,7 @@ async def test_a_worker_keeps_its_places_however_often_redis_broke_while_it_took
 
 
 class Counted:
-    """How much room each claim of a worker was for, and what happens before its answer is looked at."""
+    """How much room each claim of a worker was for, and what happens before its answer is read."""
 
     def __init__(self, made: WakeWorker, before: Callable[[], Awaitable[None]] | None = None) -> None:
         self.rooms: list[int] = []
@@ -246,7 +246,7 @@ def wide(rig: Rig, slots: int) -> tuple[Settings, RedisJobStore]:
     return settings, store
 
 
-async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(rig: Rig) -> None:
+async def test_all_that_waits_is_claimed_in_one_step_and_one_wake_up_is_one_claim(rig: Rig) -> None:
     settings, store = wide(rig, 10)
     release = asyncio.Event()
 
@@ -270,7 +270,7 @@ async def test_all_that_waits_is_claimed_in_one_step_and_one_bell_is_one_claim(r
     assert counted.rooms == [10, 4]
 
 
-async def test_bells_that_no_room_was_left_for_ring_on_for_others(rig: Rig) -> None:
+async def test_wake_ups_that_no_room_was_left_for_are_passed_on_to_others(rig: Rig) -> None:
     settings, store = wide(rig, 10)
     release = asyncio.Event()
 
@@ -340,7 +340,7 @@ async def test_work_that_was_dispatched_again_is_not_begun_by_an_old_claim(rig: 
 
 
 async def test_a_job_is_submitted_with_what_its_claim_read(rig: Rig) -> None:
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     jobs = rig.resources.jobs
     async with worker(rig, rig.submitter) as made:
         made._terms = jobs.terms()[Role.SUBMIT]
@@ -369,7 +369,7 @@ async def damage(rig: Rig, job: Job, damaged: str) -> None:
 )
 async def test_one_damaged_job_of_a_claim_does_not_stop_the_others(rig: Rig, damaged: str) -> None:
     settings, store = wide(rig, 10)
-    rig.upstream.verdicts += [Accepted("task_1"), Accepted("task_2"), Accepted("task_3")]
+    rig.upstream.outcomes += [Accepted("task_1"), Accepted("task_2"), Accepted("task_3")]
     first, odd, last = jobs = [new_job() for _ in range(3)]
     for job in jobs:
         await store.accept(job, None, "fingerprint", AdmissionLimits(queue_max=100))
@@ -412,7 +412,7 @@ async def test_what_a_process_took_is_known(rig: Rig) -> None:
     assert await rig.redis.smembers(keys.held_by("tester")) == {ticket.arq_name}  # type: ignore[misc]
 
 
-async def test_work_that_was_left_undone_because_redis_was_away_is_told(rig: Rig) -> None:
+async def test_work_that_was_left_undone_because_redis_was_away_is_logged(rig: Rig) -> None:
     async def fail(_: Ticket) -> None:
         raise StoreUnavailable("Redis does not answer")
 
@@ -437,7 +437,7 @@ async def test_a_job_whose_record_ran_out_is_no_work(rig: Rig) -> None:
 
 
 async def test_what_was_claimed_while_the_worker_was_asked_to_stop_is_finished(rig: Rig) -> None:
-    """It was begun in the same step, so nobody else would look at it before its lease runs out."""
+    """It was begun in the same step, so nobody else would take it before its lease runs out."""
     job = await rig.accept()
     submits = Submits(nothing)
     async with worker(rig, submits) as made:
@@ -460,7 +460,7 @@ async def test_work_that_goes_on_for_too_long_is_cut_off(rig: Rig) -> None:
         job = await rig.accept()
         await ended(made, 1)
         assert made.jobs_failed == 1
-    assert await rig.lease(job) is not None  # so that the sweep rings for it again
+    assert await rig.lease(job) is not None  # so that the sweep dispatches it again
 
 
 async def test_what_was_handed_over_before_redis_was_full_is_run(tmp_path: Path) -> None:

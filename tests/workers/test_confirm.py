@@ -19,12 +19,12 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Found, Snapshot, TaskStatus, UpstreamError
 from gateway.views.job import public
-from tests.gateway.store.conftest import rung, store_parts, stored_body
+from tests.gateway.store.conftest import dispatched, store_parts, stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import VIDEO, completed, working
 
 
-async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_told(rig: Rig) -> None:
+async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_said(rig: Rig) -> None:
     job = await rig.confirm(await rig.submitted(), Found(completed()))
     assert (job.state, job.status) == (JobState.COMPLETED, Status.COMPLETED)
     assert (job.output, job.metadata) == (VIDEO, {"seed": 7})
@@ -61,9 +61,9 @@ async def test_a_completed_job_leaves_no_place_behind_and_the_next_one_goes_in_t
     first = await rig.submitted()
     await rig.submitted()
     third = await rig.accept()
-    assert third.id not in await rung(rig.redis, Role.SUBMIT)
+    assert third.id not in await dispatched(rig.redis, Role.SUBMIT)
     job = await rig.confirm(first, Found(completed()))
-    assert third.id in await rung(rig.redis, Role.SUBMIT)
+    assert third.id in await dispatched(rig.redis, Role.SUBMIT)
     assert await rig.lease(job) is None
     for ticket in (submit_ticket(job), confirm_ticket(job)):
         assert await rig.redis.zscore(keys.slots(ticket.role), str(ticket)) is None
@@ -85,7 +85,7 @@ async def test_a_completed_job_is_owed_to_each_endpoint_that_wants_it_and_to_its
         (None, "https://client.example.com/hook"),
     }
     assert {one.event_type for one in owed} == {EventType.COMPLETED}
-    assert sorted(await rung(rig.redis, Role.DELIVER)) == sorted(one.id for one in owed)
+    assert sorted(await dispatched(rig.redis, Role.DELIVER)) == sorted(one.id for one in owed)
 
 
 async def test_a_failed_task_fails_the_job_with_the_upstream_s_own_words(rig: Rig) -> None:
@@ -100,7 +100,7 @@ async def test_a_failed_task_fails_the_job_with_the_upstream_s_own_words(rig: Ri
     assert delivery.event_type is EventType.FAILED
 
 
-async def test_the_log_tells_a_failed_job_by_its_level_and_code(rig: Rig) -> None:
+async def test_the_log_shows_a_failed_job_by_its_level_and_code(rig: Rig) -> None:
     with capture_logs() as logged:
         await rig.confirm(await rig.submitted(), Found(completed()))
         error = UpstreamError("internal_error", "oops")
@@ -118,11 +118,11 @@ async def test_a_failed_task_without_a_reason_still_has_an_error(rig: Rig) -> No
     assert job.error == {"code": "upstream_error", "error_message": "the upstream gave no reason"}
 
 
-async def test_a_second_look_at_a_settled_job_changes_nothing(rig: Rig) -> None:
+async def test_a_second_poll_of_a_settled_job_changes_nothing(rig: Rig) -> None:
     job = await rig.submitted(callback_url="https://client.example.com/hook")
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     ticket = await rig.ticket(Role.CONFIRM, job.id)
-    rig.upstream.looks.extend([Found(completed()), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))])
+    rig.upstream.polls.extend([Found(completed()), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))])
     await rig.confirmer.confirm(ticket)
     settled, tally, owed = await rig.read(job), await rig.tally(), await rig.deliveries(job)
     await rig.confirmer.confirm(ticket)
@@ -137,15 +137,17 @@ async def test_a_callback_after_the_end_changes_nothing_and_leaves_nothing_due_f
     await rig.callback(job, "task_9")
     assert await rig.read(job) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]  # the one that settled it, which arq never ran
+    assert await dispatched(rig.redis, Role.CONFIRM) == [
+        job.id
+    ]  # the one that settled it, which arq never ran
 
 
-async def test_a_callback_that_asks_to_look_while_a_look_is_under_way_is_not_forgotten(rig: Rig) -> None:
+async def test_a_callback_that_asks_for_a_poll_while_a_poll_is_under_way_is_not_forgotten(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     ticket = await rig.ticket(Role.CONFIRM, job.id)
     await rig.callback(job, "task_1")
-    rig.upstream.looks.append(Found(working(0.9)))
+    rig.upstream.polls.append(Found(working(0.9)))
     await rig.confirmer.confirm(ticket)
     assert (await rig.ticket(Role.CONFIRM, job.id)).dispatch_number > ticket.dispatch_number
 
@@ -163,14 +165,14 @@ class MovingJobStore(RedisJobStore):
         return await super().payload(job)
 
 
-async def test_a_job_that_moved_while_it_was_settled_is_looked_at_again(rig: Rig) -> None:
+async def test_a_job_that_changed_while_it_was_settled_is_polled_again(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     racing = MovingJobStore(
         rig.resources, Transition(JobEvent.CALLBACK_SEEN, effects=[AddToFields({"epoch": 1})])
     )
     settlement = replace(rig.resources.settlement, jobs=racing)
-    rig.upstream.looks.extend([Found(completed()), Found(completed())])
+    rig.upstream.polls.extend([Found(completed()), Found(completed())])
     first = await rig.ticket(Role.CONFIRM, job.id)
     await replace(rig.confirmer, settlement=settlement).confirm(first)
     assert (await rig.read(job)).state is JobState.SUBMITTED

@@ -28,7 +28,7 @@ from gateway.upstream.base import (
     TaskStatus,
     Unknown,
 )
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
 
@@ -49,23 +49,23 @@ async def wish(rig: Rig, job: Job) -> Job:
     return await cancel(await rig.read(job), r.jobs, r.settlement, r.environment, upstream_can=can)
 
 
-async def look(rig: Rig, job: Job, *answers: CancelOutcome, then: Any) -> Job:
-    """What the job is after the look that asks the upstream to cancel."""
+async def poll(rig: Rig, job: Job, *answers: CancelOutcome, then: Any) -> Job:
+    """What the job is after the poll that asks the upstream to cancel."""
     rig.upstream.cancels.extend(answers)
     return await rig.confirm(job, then)
 
 
-async def test_a_wish_makes_a_look_due_at_once(able: Rig) -> None:
+async def test_a_wish_makes_a_poll_due_at_once(able: Rig) -> None:
     job = await able.submitted()
     after = await wish(able, job)
     assert (after.state, after.cancel_wished_at is not None) == (JobState.SUBMITTED, True)
-    assert await rung(able.redis, Role.CONFIRM) == [job.id]
+    assert await dispatched(able.redis, Role.CONFIRM) == [job.id]
 
 
 async def test_a_task_that_the_upstream_stopped_cancels_the_job(able: Rig) -> None:
     job = await able.submitted(callback_url=HOOK)
     await wish(able, job)
-    after = await look(able, job, CancelDone(), then=STOPPED)
+    after = await poll(able, job, CancelDone(), then=STOPPED)
     assert (after.state, after.usage, after.error) == (JobState.CANCELED, {"cost": "0"}, None)
     assert able.upstream.canceled == ["task_1"]
     assert await able.lease(job) is None
@@ -75,17 +75,17 @@ async def test_a_task_that_the_upstream_stopped_cancels_the_job(able: Rig) -> No
     assert await wish(able, job) == after
 
 
-async def test_a_cancel_that_was_heard_is_over_only_when_a_look_shows_it(able: Rig) -> None:
+async def test_a_cancel_that_was_heard_is_done_only_when_a_poll_shows_it(able: Rig) -> None:
     job = await able.submitted()
     await wish(able, job)
-    assert (await look(able, job, CancelDone(), then=Found(working()))).state is JobState.SUBMITTED
-    assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
+    assert (await poll(able, job, CancelDone(), then=Found(working()))).state is JobState.SUBMITTED
+    assert (await poll(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 
 
-async def test_a_refused_cancel_is_told_and_the_job_goes_on(able: Rig) -> None:
+async def test_a_refused_cancel_is_shown_and_the_job_goes_on(able: Rig) -> None:
     job = await able.submitted()
     await wish(able, job)
-    after = await look(able, job, CancelRefused("it is under way"), then=Found(working()))
+    after = await poll(able, job, CancelRefused("it is under way"), then=Found(working()))
     assert (after.state, after.cancel_refused) == (JobState.SUBMITTED, "it is under way")
     assert (await able.tally())["cancels|refused"] == "1"
     done = await able.confirm(job, Found(completed()))  # nobody is asked again
@@ -94,20 +94,20 @@ async def test_a_refused_cancel_is_told_and_the_job_goes_on(able: Rig) -> None:
 
 
 @pytest.mark.parametrize("answer", [Inconclusive("503"), Missing()], ids=["later", "missing"])
-async def test_a_cancel_without_an_answer_is_asked_again_at_the_next_look(
+async def test_a_cancel_without_an_answer_is_asked_again_at_the_next_poll(
     able: Rig, answer: CancelOutcome
 ) -> None:
     job = await able.submitted()
     await wish(able, job)
-    after = await look(able, job, answer, then=Found(working()))
+    after = await poll(able, job, answer, then=Found(working()))
     assert (after.state, after.cancel_refused) == (JobState.SUBMITTED, None)
-    assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
+    assert (await poll(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 
 
 async def test_a_video_that_was_quicker_than_the_cancel_is_the_client_s(able: Rig) -> None:
     job = await able.submitted()
     await wish(able, job)
-    assert (await look(able, job, CancelDone(), then=Found(completed()))).state is JobState.COMPLETED
+    assert (await poll(able, job, CancelDone(), then=Found(completed()))).state is JobState.COMPLETED
     with pytest.raises(Conflict):
         await wish(able, job)
 
@@ -127,7 +127,7 @@ async def test_a_wish_during_a_submission_is_carried_out_when_the_task_is_known(
 
     able.upstream.after_gate = change_your_mind
     await able.submit(job, Accepted("task_1"))
-    assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
+    assert (await poll(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 
 
 async def test_a_wish_during_a_submission_that_was_turned_away_cancels_the_job_for_free(able: Rig) -> None:
@@ -153,7 +153,7 @@ async def test_a_wish_for_an_unknown_job_is_carried_out_when_its_task_is_found(a
     assert (await wish(able, job)).state is JobState.UNKNOWN
     assert await able.callback(job, "task_1", terminal=False) is CallbackOutcome.MOVED
     able.nobody_gainsays()
-    assert (await look(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
+    assert (await poll(able, job, CancelDone(), then=STOPPED)).state is JobState.CANCELED
 
 
 async def test_before_the_last_byte_a_cancel_is_free_and_immediate(able: Rig) -> None:
@@ -169,9 +169,9 @@ async def test_before_the_last_byte_a_cancel_is_free_and_immediate(able: Rig) ->
     assert able.upstream.canceled == []
 
 
-@pytest.mark.parametrize("verdict", [Accepted("task_1"), Unknown("reset")], ids=["submitted", "unknown"])
-async def test_an_upstream_that_cannot_is_never_asked(rig: Rig, verdict: Accepted | Unknown) -> None:
-    job = await rig.submit(await rig.accept(), verdict)
+@pytest.mark.parametrize("outcome", [Accepted("task_1"), Unknown("reset")], ids=["submitted", "unknown"])
+async def test_an_upstream_that_cannot_is_never_asked(rig: Rig, outcome: Accepted | Unknown) -> None:
+    job = await rig.submit(await rig.accept(), outcome)
     with pytest.raises(CannotCancel):
         await wish(rig, job)
     assert await rig.read(job) == job

@@ -52,7 +52,7 @@ def done(task: str) -> Found:
 
 
 @pytest.mark.parametrize(
-    ("looks", "winner"),
+    ("polls", "winner"),
     [
         ([done("task_2"), WORKING], "task_2"),
         ([WORKING, done("task_1")], "task_1"),
@@ -63,10 +63,10 @@ def done(task: str) -> Found:
     ],
 )
 async def test_the_first_task_that_is_finished_ends_the_job(
-    rig: Rig, looks: list[QueryOutcome], winner: str
+    rig: Rig, polls: list[QueryOutcome], winner: str
 ) -> None:
     job = await twice_paid(rig, callback_url="https://client.example.com/hook")
-    after = await rig.confirm(job, *looks)
+    after = await rig.confirm(job, *polls)
     assert (after.state, after.task_id) == (JobState.COMPLETED, winner)
     assert rig.upstream.queried == ["task_2", "task_1"]
     assert rig.upstream.canceled == []
@@ -128,14 +128,14 @@ async def test_a_job_with_one_task_was_not_paid_for_twice(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "looks",
+    "polls",
     [[FAILED, WORKING], [WORKING, FAILED], [Missing(), WORKING], [FAILED, Inconclusive("503")]],
     ids=["newest failed", "earlier failed", "newest lost", "earlier silent"],
 )
-async def test_a_job_goes_on_while_any_of_its_tasks_is_at_work(rig: Rig, looks: list[QueryOutcome]) -> None:
+async def test_a_job_goes_on_while_any_of_its_tasks_is_at_work(rig: Rig, polls: list[QueryOutcome]) -> None:
     job = await twice_paid(rig)
     rig.clock.ahead = 100
-    assert (await rig.confirm(job, *looks)).state is JobState.SUBMITTED
+    assert (await rig.confirm(job, *polls)).state is JobState.SUBMITTED
     assert (await rig.confirm(job, FAILED, done("task_1"))).state is JobState.COMPLETED
 
 
@@ -146,7 +146,7 @@ async def test_a_job_fails_when_all_its_tasks_did(rig: Rig) -> None:
     assert await rig.lease(job) is None
 
 
-async def test_a_task_that_two_sources_name_is_looked_at_once(rig: Rig) -> None:
+async def test_a_task_that_two_sources_name_is_polled_once(rig: Rig) -> None:
     job = await rig.accept()
 
     async def call_back() -> None:
@@ -173,10 +173,10 @@ async def test_a_job_with_one_task_teaches_how_long_its_kind_takes(rig: Rig) -> 
     assert int(mean or 0) == pytest.approx(200_000, abs=5_000)
 
 
-# -- looks that are asked for meanwhile
+# -- polls that are asked for meanwhile
 
 
-async def test_a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made(rig: Rig) -> None:
+async def test_a_poll_that_is_asked_for_while_the_last_one_is_dropped_is_made(rig: Rig) -> None:
     job = await rig.accept()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.resources.lanes.dispatch()
@@ -200,7 +200,7 @@ async def test_a_poll_that_is_due_later_is_not_lost_with_the_last_one(rig: Rig) 
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(30, abs=5)
 
 
-async def test_a_look_that_nobody_asked_for_meanwhile_is_dropped_for_good(rig: Rig) -> None:
+async def test_a_poll_that_nobody_asked_for_meanwhile_is_dropped_for_good(rig: Rig) -> None:
     job = await rig.accept()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.resources.lanes.dispatch()

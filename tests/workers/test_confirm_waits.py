@@ -54,7 +54,7 @@ async def test_polls_are_spread_by_a_fifth_either_way(rig: Rig, chance: float, s
     assert await due(rig, job) == pytest.approx(seconds, abs=3)
 
 
-async def test_a_look_that_is_put_off_gives_its_slot_back(rig: Rig) -> None:
+async def test_a_poll_that_is_put_off_gives_its_slot_back(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.confirm(job, Found(working()))
     assert await rig.redis.zcard(keys.slots(Role.CONFIRM)) == 0
@@ -110,7 +110,7 @@ async def test_a_task_that_is_not_visible_after_a_minute_is_lost(rig: Rig) -> No
     assert await rig.lease(job) is None
 
 
-async def test_a_completed_task_without_a_video_is_looked_at_three_times(rig: Rig) -> None:
+async def test_a_completed_task_without_a_video_is_polled_three_times(rig: Rig) -> None:
     job = await rig.submitted()
     assert (await rig.confirm(job, Found(EMPTY))).state is JobState.SUBMITTED
     assert (await rig.confirm(job, Found(completed(output=[])))).state is JobState.SUBMITTED
@@ -125,18 +125,18 @@ async def test_a_video_that_shows_late_still_completes_the_job(rig: Rig) -> None
     assert (await rig.confirm(job, Found(completed()))).state is JobState.COMPLETED
 
 
-@pytest.mark.parametrize("look", [Found(working(0.99)), Inconclusive("503")], ids=["working", "silent"])
-async def test_a_task_that_does_not_end_fails_at_the_deadline(rig: Rig, look: Found | Inconclusive) -> None:
+@pytest.mark.parametrize("poll", [Found(working(0.99)), Inconclusive("503")], ids=["working", "silent"])
+async def test_a_task_that_does_not_end_fails_at_the_deadline(rig: Rig, poll: Found | Inconclusive) -> None:
     job = await rig.submitted()
     rig.clock.ahead = 7100
-    assert (await rig.confirm(job, look)).state is JobState.SUBMITTED
+    assert (await rig.confirm(job, poll)).state is JobState.SUBMITTED
     rig.clock.ahead = 7300
-    after = await rig.confirm(job, look)
+    after = await rig.confirm(job, poll)
     assert (after.state, code(after)) == (JobState.FAILED, "upstream_timeout")
     assert await rig.lease(job) is None
 
 
-async def test_a_task_that_ended_is_believed_even_after_the_deadline(rig: Rig) -> None:
+async def test_a_task_that_finished_is_believed_even_after_the_deadline(rig: Rig) -> None:
     job = await rig.submitted()
     rig.clock.ahead = 7300
     assert (await rig.confirm(job, Found(completed()))).state is JobState.COMPLETED
@@ -164,7 +164,7 @@ async def test_an_unknown_job_fails_after_its_grace_and_is_never_sent_again(rig:
     assert delivery.event_type is EventType.FAILED
 
 
-async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_told_beside_it(rig: Rig) -> None:
+async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_shown_beside_it(rig: Rig) -> None:
     await rig.callbacks_can_come()
     hook = "https://c.example.com/x"
     job = await rig.submit(await rig.accept(callback_url=hook), Unknown("reset"))
@@ -182,15 +182,15 @@ async def test_evidence_that_comes_after_a_job_failed_as_unknown_is_told_beside_
     assert types == [EventType.FAILED, EventType.LATE_RESULT]
 
 
-async def test_a_callback_brings_the_first_look_forward(rig: Rig) -> None:
+async def test_a_callback_brings_the_first_poll_forward(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.callback(job, "task_1")
-    rig.upstream.looks.append(Found(completed()))
+    rig.upstream.polls.append(Found(completed()))
     await rig.confirmer.confirm(await rig.ticket(Role.CONFIRM, job.id))
     assert (await rig.read(job)).state is JobState.COMPLETED
 
 
-async def test_a_look_before_the_answer_to_our_own_request_waits_a_moment(rig: Rig) -> None:
+async def test_a_poll_before_the_answer_to_our_own_request_waits_a_moment(rig: Rig) -> None:
     job = await rig.accept()
 
     async def call_back() -> None:

@@ -12,7 +12,7 @@ from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, Busy, Capabilities, Found, ListedTask, Listing, Unknown
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed
 from tests.workers.test_confirm_tasks import done
@@ -26,7 +26,7 @@ async def test_a_task_with_another_job_s_mark_is_never_this_job_s(rig: Rig) -> N
     assert (await rig.confirm(job, own)).state is JobState.COMPLETED
 
 
-async def test_of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video(
+async def test_of_two_jobs_with_one_task_each_is_polled_and_only_the_owner_gets_the_video(
     rig: Rig,
 ) -> None:
     first = await rig.submitted()
@@ -37,7 +37,7 @@ async def test_of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_ge
 
     rig.upstream.after_gate = cross
     second = await rig.submit(second, Accepted("task_2"))
-    assert set(await rung(rig.redis, Role.CONFIRM)) == {first.id, second.id}
+    assert set(await dispatched(rig.redis, Role.CONFIRM)) == {first.id, second.id}
     assert (await rig.confirm(first, Found(completed()))).state is JobState.COMPLETED
     after = await rig.confirm(second, Found(completed(task_id="task_2")))
     assert (after.state, after.task_id, after.earlier) == (JobState.COMPLETED, "task_2", [])
@@ -57,7 +57,7 @@ async def test_a_job_whose_task_was_given_to_its_rightful_owner_waits_for_its_ow
     assert (await rig.read(rightful)).task_id == "task_1"
 
 
-async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_looks_at_its_others(rig: Rig) -> None:
+async def test_a_job_that_lost_one_task_to_its_rightful_owner_still_polls_its_others(rig: Rig) -> None:
     job = await rig.accept()
     claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id), "run")
     assert claimed
@@ -222,8 +222,8 @@ async def test_an_answer_that_names_it_too_ends_the_wait_at_once(rig: Rig) -> No
     rig.upstream.after_gate = call_back
     after = await rig.submit(job, Accepted("task_1"))
     assert after.claimed_at is None
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]
-    rig.upstream.looks.append(done("task_1"))
+    assert await dispatched(rig.redis, Role.CONFIRM) == [job.id]
+    rig.upstream.polls.append(done("task_1"))
     await rig.confirmer.confirm(await rig.ticket(Role.CONFIRM, job.id))
     assert (await rig.read(job)).state is JobState.COMPLETED
 
@@ -254,7 +254,7 @@ async def test_a_task_that_callbacks_name_for_two_jobs_is_given_to_neither(rig: 
     assert rig.upstream.queried == []
 
 
-async def test_the_list_tells_the_task_of_a_job_whose_own_was_found_to_be_another_s(rig: Rig) -> None:
+async def test_the_list_names_the_task_of_a_job_whose_own_was_found_to_be_another_s(rig: Rig) -> None:
     rig.upstream.capabilities = Capabilities(listing=True)
     thief, rightful = [await rig.submit(await rig.accept(), Unknown("reset")) for _ in range(2)]
     await rig.callback(thief, "task_2")
@@ -266,7 +266,7 @@ async def test_the_list_tells_the_task_of_a_job_whose_own_was_found_to_be_anothe
     assert (await rig.confirm(rightful)).task_id == "task_2"
 
 
-async def test_the_list_tells_the_task_of_a_job_whose_only_one_carries_another_s_mark(rig: Rig) -> None:
+async def test_the_list_names_the_task_of_a_job_whose_only_one_carries_another_s_mark(rig: Rig) -> None:
     rig.upstream.capabilities = Capabilities(listing=True)
     job, other = await rig.submit(await rig.accept(), Unknown("reset")), await rig.accept()
     await rig.callback(job, "task_2")

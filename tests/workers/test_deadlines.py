@@ -82,7 +82,7 @@ async def test_a_worker_that_has_not_let_go_of_the_last_byte_is_fenced_by_the_st
     assert await places(rig, job) == []
 
 
-async def test_a_job_that_waits_for_a_parked_account_still_has_its_start_deadline(rig: Rig) -> None:
+async def test_a_job_that_waits_for_a_paused_account_still_has_its_start_deadline(rig: Rig) -> None:
     job = await rig.submit(await accept(rig), AccountRefused(UpstreamError("NoCredit", "top up"), 402))
     after = await pass_deadline(rig, job, 1.1)
     assert (code(after), after.spend) == ("start_deadline_passed", Spend.NONE)
@@ -167,7 +167,7 @@ async def test_a_submission_that_is_under_way_is_awaited_before_the_deadline_jud
     assert (await pass_deadline(rig, job, 2.1)).state is JobState.FAILED
 
 
-async def test_a_look_that_was_under_way_at_the_deadline_changes_nothing_of_the_end(rig: Rig) -> None:
+async def test_a_poll_that_was_under_way_at_the_deadline_changes_nothing_of_the_end(rig: Rig) -> None:
     job = await rig.submit(await accept(rig), Accepted("task_1"))
     await rig.make_due(Role.CONFIRM, str(confirm_ticket(job)))
     looking = await rig.ticket(Role.CONFIRM, job.id)
@@ -177,7 +177,7 @@ async def test_a_look_that_was_under_way_at_the_deadline_changes_nothing_of_the_
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None
 
 
-async def test_a_job_that_ended_has_no_deadline_left(rig: Rig) -> None:
+async def test_a_finished_job_has_no_deadline_left(rig: Rig) -> None:
     job = await rig.submit(await accept(rig), Accepted("task_1"))
     assert await deadline(rig, job) is not None
     await rig.confirm(job, Found(completed()))

@@ -16,7 +16,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import DeliveryState
 from gateway.store import keys
 from tests.gateway.delivery.subscriber import Script, Subscriber, reply, subscriber
-from tests.gateway.store.conftest import rung, stored_body
+from tests.gateway.store.conftest import dispatched, stored_body
 from tests.workers.conftest import Rig
 
 
@@ -90,7 +90,7 @@ async def test_an_endpoint_and_a_callback_url_are_called_with_the_bytes_that_wer
     assert lines == [b"POST /hook/%28x%29?sig=a%2Bb%2F HTTP/1.1"] * 2
 
 
-async def test_two_endpoints_and_a_callback_url_are_all_told_the_same_event(rig: Rig) -> None:
+async def test_two_endpoints_and_a_callback_url_all_get_the_same_event(rig: Rig) -> None:
     async with subscriber(reply(200)) as one, subscriber(reply(200)) as two, subscriber(reply(200)) as own:
         await rig.endpoint(one.url)
         await rig.endpoint(two.url, EventType.COMPLETED)
@@ -156,7 +156,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_what_it_is_owed_is_held(
     assert (told.state, told.attempts) == (DeliveryState.HELD, 1)
     assert (spared.state, spared.attempts) == (DeliveryState.HELD, 0)
     assert later.state is DeliveryState.HELD
-    assert later.id not in await rung(rig.redis, Role.DELIVER)
+    assert later.id not in await dispatched(rig.redis, Role.DELIVER)
     assert len(served.requests) == 1
     found = await rig.resources.endpoints.read("acme", endpoint.id)
     assert found is not None
@@ -212,7 +212,7 @@ async def test_a_slow_endpoint_takes_no_more_than_its_own_slots(rig: Rig) -> Non
         running = [
             asyncio.create_task(rig.delivery_worker.deliver(await rig.ticket(Role.DELIVER, delivery.id)))
             for delivery in waiting
-            if delivery.id in await rung(rig.redis, Role.DELIVER)
+            if delivery.id in await dispatched(rig.redis, Role.DELIVER)
         ]
         for delivery in owed:
             if delivery.endpoint_id == brisk.id:

@@ -145,14 +145,14 @@ async def test_an_endpoint_that_asks_for_it_is_disabled(rig: Rig, status: int, s
     assert after.disabled_reason == "answered with the header webhook-delivery: disable"
 
 
-async def test_a_callback_url_that_asks_for_no_more_is_given_up_and_says_so(rig: Rig) -> None:
+async def test_a_delivery_to_a_callback_url_that_asks_for_no_more_is_dead_and_says_so(rig: Rig) -> None:
     async with subscriber(reply(500, b"", "webhook-delivery: disable")) as served:
         delivery = await rig.deliver(await only(rig, await rig.completed(callback_url=served.url)))
     assert delivery.state is DeliveryState.DEAD
     assert delivery.log[0]["gave_up"].endswith("answered with the header webhook-delivery: disable")
 
 
-async def test_an_entry_of_the_log_tells_all_that_helps(rig: Rig) -> None:
+async def test_an_entry_of_the_log_has_all_that_helps(rig: Rig) -> None:
     async with subscriber(reply(302, b"<a>", "Location: http://new.test/")) as served:
         delivery = await rig.deliver(await only(rig, await rig.completed(callback_url=served.url)))
     [entry] = delivery.log
@@ -193,9 +193,7 @@ async def test_what_is_held_for_a_disabled_endpoint_has_no_next_attempt(rig: Rig
 
 
 @pytest.mark.parametrize(("status", "health"), [(200, True), (500, False), (302, False), (410, False)])
-async def test_every_answer_says_something_of_the_endpoint_s_health(
-    rig: Rig, status: int, health: bool
-) -> None:
+async def test_every_answer_counts_for_the_endpoint_s_breaker(rig: Rig, status: int, health: bool) -> None:
     rig, store = noting(rig)
     async with subscriber(reply(status)) as served:
         await rig.endpoint(served.url)
@@ -203,7 +201,9 @@ async def test_every_answer_says_something_of_the_endpoint_s_health(
     assert store.health == [health]
 
 
-async def test_what_is_owed_to_a_deleted_or_disabled_endpoint_says_nothing_of_its_health(rig: Rig) -> None:
+async def test_what_is_owed_to_a_deleted_or_disabled_endpoint_does_not_count_for_its_breaker(
+    rig: Rig,
+) -> None:
     rig, store = noting(rig)
     deleted, disabled = await rig.endpoint(ENDPOINT_GONE), await rig.endpoint(ENDPOINT_GONE)
     owed = await rig.deliveries(await rig.completed())
@@ -252,7 +252,7 @@ async def test_a_worker_that_lost_its_lease_in_mid_attempt_records_nothing(rig: 
 
 
 @pytest.mark.parametrize(("seconds", "woken"), [(0.8, 1), (5.0, 0)])
-async def test_who_hands_out_is_woken_for_a_retry_within_a_second(
+async def test_the_dispatcher_is_woken_for_a_retry_within_a_second(
     rig: Rig, seconds: float, woken: int
 ) -> None:
     calls: list[None] = []

@@ -74,7 +74,7 @@ def test_no_reply_makes_the_log_too_large(texts: list[str]) -> None:
     logged(*(entry(number, DeliveryOutcome.HTTP_5XX, text) for number, text in enumerate(texts)))
 
 
-def test_what_was_not_sent_is_noted_once() -> None:
+def test_what_was_not_sent_is_logged_once() -> None:
     missing = [entry(1, DeliveryOutcome.SECRET_MISSING, text) for text in ("first", "again", "and again")]
     log = logged(
         entry(1, DeliveryOutcome.HTTP_5XX), *missing, entry(2, DeliveryOutcome.SUCCEEDED), missing[0]

@@ -67,7 +67,7 @@ async def test_a_new_round_begins_the_schedule_anew_and_counts_attempts_on(rig: 
     assert [entry["trigger"] for entry in delivery.log] == ["auto", "auto", "manual", "manual"]
 
 
-async def test_what_would_be_tried_too_late_is_given_up_with_the_reason(rig: Rig) -> None:
+async def test_a_delivery_whose_next_attempt_would_be_too_late_is_dead_with_the_reason(rig: Rig) -> None:
     async with subscriber(reply(500)) as served:
         delivery = await only(rig, await rig.completed(callback_url=served.url))
         rig.clock.ahead = 259_190

@@ -14,7 +14,7 @@ from gateway.dispatch import Role
 from gateway.errors import StoreUnavailable
 from gateway.store import keys
 from gateway.store.lanes import Dispatched, Lanes
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig, end, eventually
 from workers import dispatcher, runner
 from workers.dispatcher import Dispatcher
@@ -63,20 +63,20 @@ async def test_a_process_sleeps_until_the_next_is_due_and_no_longer_than_a_secon
     assert 0.005 <= await Dispatcher(rig.resources.lanes).dispatch() <= 0.9
 
 
-async def test_more_than_one_batch_is_handed_out_almost_without_a_pause(rig: Rig) -> None:
+async def test_more_than_one_batch_is_dispatched_almost_without_a_pause(rig: Rig) -> None:
     for n in range(150):
         await schedule(rig, f"dlv_{n}", -1)
     assert await Dispatcher(rig.resources.lanes).dispatch() == 0.005
 
 
-async def test_what_is_due_is_handed_out_then_and_not_at_the_next_tick(
+async def test_what_is_due_is_dispatched_then_and_not_at_the_next_tick(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "IDLE_SECONDS", _LONG)
     await schedule(rig, "dlv_1", 100)
 
     async def handed() -> bool:
-        return await rung(rig.redis, Role.DELIVER) == ["dlv_1"]
+        return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
     async with running(Dispatcher(rig.resources.lanes)):
         await eventually(handed)
@@ -93,7 +93,7 @@ async def test_who_schedules_something_soon_wakes_the_process(
         return lanes.asked == 1
 
     async def handed() -> bool:
-        return await rung(rig.redis, Role.DELIVER) == ["dlv_1"]
+        return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
     async with running(waiting):
         await eventually(asked)

@@ -79,7 +79,7 @@ async def test_an_answer_that_comes_after_it_was_sent_again_is_a_task_of_the_job
         await rig.sweep()
         rig.clock.ahead = AFTER_GRACE
         await rig.confirm(job)
-        rig.upstream.verdicts.appendleft(Accepted("task_2"))
+        rig.upstream.outcomes.appendleft(Accepted("task_2"))
         await rig.submitter.submit(await rig.ticket(Role.SUBMIT, job.id))
 
     rig.upstream.after_gate = be_sent_again
@@ -90,7 +90,9 @@ async def test_an_answer_that_comes_after_it_was_sent_again_is_a_task_of_the_job
 
 
 @pytest.mark.usefixtures("open_way")
-async def test_a_result_of_the_first_submission_is_told_although_the_second_was_rejected(rig: Rig) -> None:
+async def test_a_result_of_the_first_submission_is_published_although_the_second_was_rejected(
+    rig: Rig,
+) -> None:
     job = await unknown(rig, on_unknown=OnUnknown.RESUBMIT)
     rig.clock.ahead = AFTER_GRACE
     await rig.confirm(job)

@@ -18,7 +18,7 @@ from gateway.upstream.base import (
     Listing,
     Missing,
 )
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
 from tests.workers.test_evidence import AFTER_GRACE, code, due_in, under, unknown
@@ -60,7 +60,7 @@ async def test_a_row_with_the_job_s_mark_is_its_task(listing: Rig) -> None:
     listing.upstream.listings.append(Listing(rows))
     after = await listing.confirm(job)
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
-    assert await rung(listing.redis, Role.CONFIRM) == [job.id] * 2  # the look that listed, and the next
+    assert await dispatched(listing.redis, Role.CONFIRM) == [job.id] * 2  # the poll that listed, and the next
     assert (await listing.tally())["submissions|found_listed"] == "1"
     assert after.released_at is not None
     [(since, until)] = listing.upstream.listed
@@ -68,7 +68,7 @@ async def test_a_row_with_the_job_s_mark_is_its_task(listing: Rig) -> None:
     assert until >= after.released_at
 
 
-async def test_a_mark_that_only_a_look_shows_counts_too(listing: Rig) -> None:
+async def test_a_mark_that_only_a_poll_shows_counts_too(listing: Rig) -> None:
     job = await unknown(listing)
     rows = [
         ListedTask("task_7", prompt="a fox"),
@@ -76,8 +76,8 @@ async def test_a_mark_that_only_a_look_shows_counts_too(listing: Rig) -> None:
         ListedTask("task_9", prompt="a dog"),
     ]
     listing.upstream.listings.append(Listing(rows))
-    looks = [Found(working()), Found(replace(working(), reference=mark(job)))]
-    after = await listing.confirm(job, *looks)
+    polls = [Found(working()), Found(replace(working(), reference=mark(job)))]
+    after = await listing.confirm(job, *polls)
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_8")
     assert listing.upstream.queried == ["task_7", "task_8"]
 
@@ -107,7 +107,7 @@ async def test_the_same_prompt_alone_is_no_proof(listing: Rig) -> None:
 
 
 @pytest.mark.usefixtures("open_way")
-async def test_the_list_is_looked_at_once_more_at_the_end_of_the_window(listing: Rig) -> None:
+async def test_the_list_is_read_once_more_at_the_end_of_the_window(listing: Rig) -> None:
     job = await unknown(listing, on_unknown=OnUnknown.RESUBMIT)
     listing.upstream.listings.extend([Listing([]), Listing([ListedTask("task_1", reference=mark(job))])])
     await listing.confirm(job)
@@ -132,8 +132,8 @@ async def test_a_list_that_cannot_be_read_is_no_reason_to_pay_again(listing: Rig
 async def test_a_believed_body_settles_a_job_whose_task_was_never_named(rig: Rig) -> None:
     rig = under(rig, callback_trust="body")
     job = await unknown(rig)
-    claimed = {"status": "completed", "output": completed().output, "usage": {"cost": "1"}}
-    await rig.callback(job, None, claimed=claimed)
+    reported = {"status": "completed", "output": completed().output, "usage": {"cost": "1"}}
+    await rig.callback(job, None, claimed=reported)
     assert (await rig.confirm(job)).state is JobState.SUBMITTED
     after = await rig.confirm(job)
     assert (after.state, after.output, after.usage) == (
@@ -154,7 +154,7 @@ async def test_a_believed_failure_fails_it(rig: Rig) -> None:
     assert (after.state, after.error) == (JobState.FAILED, {"code": "nsfw", "error_message": "no"})
 
 
-async def test_a_task_that_can_be_looked_at_outranks_the_body(rig: Rig) -> None:
+async def test_a_task_that_can_be_polled_outranks_the_body(rig: Rig) -> None:
     rig = under(rig, callback_trust="body")
     job = await rig.submitted()
     await rig.callback(job, "task_1", claimed={"status": "failed"})

@@ -38,7 +38,7 @@ async def event_types(rig: Rig, job: Job) -> list[str]:
     return sorted(delivery.event_type for delivery in await rig.deliveries(job))
 
 
-async def test_a_late_result_is_told_once_beside_a_state_that_stays(rig: Rig) -> None:
+async def test_a_late_result_is_published_once_beside_a_state_that_stays(rig: Rig) -> None:
     job = await given_up(rig)
     after = await rig.confirm(job, Found(completed()))
     assert (after.state, after.status, after.error) == (JobState.FAILED, Status.FAILED, job.error)
@@ -76,7 +76,7 @@ async def test_the_watch_ends_with_the_result(rig: Rig) -> None:
     assert len(await rig.deliveries(job)) == 2
 
 
-async def test_two_that_find_the_result_at_once_tell_it_once(rig: Rig) -> None:
+async def test_two_that_find_the_result_at_once_publish_it_once(rig: Rig) -> None:
     job = await given_up(rig)
     settlement = rig.resources.settlement
     outcomes = [(await settlement.late(job, completed())).outcome for _ in range(2)]
@@ -94,11 +94,11 @@ async def test_a_task_at_work_is_watched_on_and_after_an_hour_with_long_waits(ri
 
 
 @pytest.mark.parametrize(
-    "look", [Missing(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))], ids=["missing", "failed"]
+    "poll", [Missing(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))], ids=["missing", "failed"]
 )
-async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, look: Missing | Found) -> None:
+async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, poll: Missing | Found) -> None:
     job = await given_up(rig)
-    assert await rig.confirm(job, look) == job
+    assert await rig.confirm(job, poll) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
     assert await event_types(rig, job) == [EventType.FAILED]
 

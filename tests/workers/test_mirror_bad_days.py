@@ -181,7 +181,7 @@ async def test_a_dead_address_is_replaced_by_the_one_that_the_task_names_now(mir
     job = await mirror.completed()
     mirror.rig.clock.ahead = 1000
     fresh = mirror.results.output(url="/new.mp4")
-    mirror.rig.upstream.looks.append(Found(completed(task_id=job.task_id, output=fresh)))
+    mirror.rig.upstream.polls.append(Found(completed(task_id=job.task_id, output=fresh)))
     asset = await mirror.copy(job)
     assert (asset.state, asset.url) == (AssetState.STORED, f"{mirror.results.url}/new.mp4")
     before = job.assets[Variant.VIDEO].dies_at
@@ -196,7 +196,7 @@ async def test_an_address_that_stays_dead_is_given_up_after_three_attempts(mirro
     mirror.results.handlers["/v.mp4"] = sends(b"", 404)
     job = await mirror.completed()
     same = Found(completed(task_id=job.task_id, output=job.output))
-    mirror.rig.upstream.looks.extend([same, Missing(), same])
+    mirror.rig.upstream.polls.extend([same, Missing(), same])
     states = [(await mirror.copy(job)).state for _ in range(3)]
     assert states == [AssetState.PENDING, AssetState.PENDING, AssetState.FAILED]
     assert (await mirror.rig.read(job)).assets[Variant.VIDEO].reason == Reason.GONE
@@ -208,7 +208,7 @@ async def test_other_failures_do_not_count_towards_an_address_that_is_gone(mirro
     mirror.results.handlers["/v.mp4"] = sends(movie())
     job = await mirror.completed()
     same = Found(completed(task_id=job.task_id, output=job.output))
-    mirror.rig.upstream.looks.extend([same] * 4)
+    mirror.rig.upstream.polls.extend([same] * 4)
     store.broken = MediaStoreUnavailable("the bucket is away")
     for _ in range(4):
         await mirror.copy(job)
@@ -222,7 +222,7 @@ async def test_a_task_that_always_names_another_dead_address_is_given_up_too(mir
     job = await mirror.completed()
     for number in range(3):
         output = mirror.results.output(url=f"/v.mp4?signature={number}")
-        mirror.rig.upstream.looks.append(Found(completed(task_id=job.task_id, output=output)))
+        mirror.rig.upstream.polls.append(Found(completed(task_id=job.task_id, output=output)))
     states = [(await mirror.copy(job)).state for _ in range(3)]
     assert states == [AssetState.PENDING, AssetState.PENDING, AssetState.FAILED]
 
@@ -230,12 +230,12 @@ async def test_a_task_that_always_names_another_dead_address_is_given_up_too(mir
 async def test_a_dead_address_is_not_given_up_while_the_upstream_does_not_answer(mirror: MirrorRig) -> None:
     mirror.results.handlers["/v.mp4"] = sends(b"", 404)
     job = await mirror.completed()
-    mirror.rig.upstream.looks.extend([Inconclusive("it is down")] * 5)
+    mirror.rig.upstream.polls.extend([Inconclusive("it is down")] * 5)
     assert {(await mirror.copy(job)).state for _ in range(5)} == {AssetState.PENDING}
 
 
 class BrokenStore(FolderStore):
-    """`broken`: what `put_file` raises; `room`: what `space` tells."""
+    """`broken`: what `put_file` raises; `room`: what `space` returns."""
 
     broken: Exception | None = None
     room: Space | None = None

@@ -36,7 +36,7 @@ async def test_a_probe_is_no_callback_of_any_job(rig: Rig) -> None:
     assert tokens.verify(rig.resources.keyring, token) is None
 
 
-async def test_a_probe_that_is_not_answered_is_told_of(rig: Rig) -> None:
+async def test_a_probe_that_is_not_answered_is_logged(rig: Rig) -> None:
     rig.upstream.probes.append(False)
     assert not await prober(rig).probe()
 

@@ -1,4 +1,4 @@
-"""What the gate and the record of a verdict compare, beyond the epoch."""
+"""What the gate and the record of a outcome compare, beyond the epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All the workers of a process together: from queued to told, and an orderly end."""
+"""All the workers of a process together: from queued to delivered, and an orderly end."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ async def serving(
         await end(task)
 
 
-async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_told(rig: Rig) -> None:
-    rig.upstream.verdicts.append(Accepted("task_1", completed()))
-    rig.upstream.looks.append(Found(completed()))
+async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_notified(rig: Rig) -> None:
+    rig.upstream.outcomes.append(Accepted("task_1", completed()))
+    rig.upstream.polls.append(Found(completed()))
     async with subscriber(reply(200)) as served, serving(rig):
         job = await rig.accept(callback_url=served.url)
 
@@ -85,8 +85,8 @@ async def test_workers_never_say_which_place_is_that_of_the_files(
         await media.mark()
 
 
-async def test_a_crew_of_one_role_leaves_the_others_work_alone(rig: Rig) -> None:
-    rig.upstream.verdicts.append(Accepted("task_1", completed()))
+async def test_a_runner_of_one_role_does_not_take_the_others_work(rig: Rig) -> None:
+    rig.upstream.outcomes.append(Accepted("task_1", completed()))
     async with serving(rig, [Role.SUBMIT]):
         job = await rig.accept()
 
@@ -98,7 +98,7 @@ async def test_a_crew_of_one_role_leaves_the_others_work_alone(rig: Rig) -> None
     assert rig.upstream.queried == []
 
 
-async def test_a_crew_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> None:
+async def test_a_runner_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> None:
     sent, answer = asyncio.Event(), asyncio.Event()
 
     async def answer_late() -> None:
@@ -106,7 +106,7 @@ async def test_a_crew_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> No
         await answer.wait()
 
     rig.upstream.after_gate = answer_late
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     async with serving(rig) as (task, stop):
         job = await rig.accept()
         await asyncio.wait_for(sent.wait(), 10)
@@ -121,7 +121,7 @@ async def test_a_crew_that_is_stopped_finishes_what_is_under_way(rig: Rig) -> No
 
 
 class Queue(WakeWorker):
-    """One that Redis leaves alone for as many looks as it is told."""
+    """One that Redis leaves alone for as many reads as asked."""
 
     def __init__(self, redis: ArqRedis, away: int) -> None:
         super().__init__([func(_nothing, name="nothing")], queue_name="q", redis_pool=redis, process="one")
@@ -158,7 +158,7 @@ async def test_no_work_is_taken_before_redis_knows_of_the_process(rig: Rig) -> N
     await end(running)
 
 
-async def test_an_outage_of_the_queue_is_told_when_it_begins_and_when_it_ends(
+async def test_an_outage_of_the_queue_is_logged_when_it_begins_and_when_it_ends(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_PAUSE_SECONDS", 0.01)
@@ -207,7 +207,7 @@ async def told(logged: Sequence[Mapping[str, Any]], event: str) -> bool:
     return any(line["event"] == event for line in logged)
 
 
-async def test_an_idle_crew_stops_at_once(rig: Rig) -> None:
+async def test_an_idle_runner_stops_at_once(rig: Rig) -> None:
     async with serving(rig) as (task, stop):
         await asyncio.sleep(0.05)
         stop.set()
@@ -215,7 +215,7 @@ async def test_an_idle_crew_stops_at_once(rig: Rig) -> None:
         assert task.done()
 
 
-async def test_a_crew_that_ends_says_so_and_what_it_held_is_taken_back_at_once(
+async def test_a_runner_that_ends_says_so_and_what_it_held_is_taken_back_at_once(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = asyncio.Event()
@@ -240,7 +240,7 @@ async def test_a_crew_that_ends_says_so_and_what_it_held_is_taken_back_at_once(
     assert (await rig.read(job)).state is JobState.UNKNOWN
 
 
-async def test_a_part_that_ends_by_itself_ends_the_crew_with_its_fault(
+async def test_a_part_that_ends_by_itself_ends_the_runner_with_its_fault(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def break_down(_: Sweeper) -> None:
@@ -251,7 +251,7 @@ async def test_a_part_that_ends_by_itself_ends_the_crew_with_its_fault(
         await asyncio.wait_for(runner.serve(rig.submitter.settings, [Role.SUBMIT], asyncio.Event()), 10)
 
 
-async def test_a_crew_stops_although_a_part_of_it_did_not_hear_the_first_cancel(
+async def test_a_runner_stops_although_a_part_of_it_did_not_hear_the_first_cancel(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def be_deaf_once(_: Sweeper) -> None:  # as asyncio.wait_for of Python 3.11 is now and then

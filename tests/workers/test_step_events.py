@@ -18,7 +18,7 @@ from tests.workers.scripted import completed
 from workers.step_events import StepEventCreator
 
 
-async def tell(rig: Rig, job: Job, kind: EventType) -> None:
+async def publish(rig: Rig, job: Job, kind: EventType) -> None:
     ticket = await rig.ticket(Role.DELIVER, f"{job.id}:{kind}")
     assert ticket.lane == f"{EVENTS_LANES}{job.tenant}"
     await StepEventCreator(rig.resources.jobs, rig.resources.deliveries).create(ticket)
@@ -42,11 +42,11 @@ async def tickets(rig: Rig) -> int:
     return len(waiting) + sum(name.startswith(EVENTS_LANES) for name in running)
 
 
-async def test_a_job_that_was_accepted_is_told_to_those_who_want_it_only(rig: Rig) -> None:
+async def test_a_job_that_was_accepted_is_delivered_to_those_who_want_it_only(rig: Rig) -> None:
     wanting = await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
     await rig.endpoint("https://b.example.com/hook", EventType.COMPLETED)
     job = await rig.accept(callback_url="https://c.example.com/hook")
-    await tell(rig, job, EventType.QUEUED)
+    await publish(rig, job, EventType.QUEUED)
     [delivery] = await rig.deliveries(job)
     assert (delivery.endpoint_id, delivery.event_type) == (wanting.id, EventType.QUEUED)
     assert await tickets(rig) == 0
@@ -58,24 +58,24 @@ async def test_nothing_is_made_where_nobody_wants_it(rig: Rig) -> None:
     assert await tickets(rig) == 0
 
 
-async def test_a_submission_is_told_by_whatever_proved_it(rig: Rig) -> None:
+async def test_a_submission_is_published_by_whatever_proved_it(rig: Rig) -> None:
     await rig.endpoint("https://a.example.com/hook", EventType.SUBMITTED)
     answered = await rig.submit(await rig.accept(), Accepted("task_1"))
     called_back = await rig.submit(await rig.accept(), Unknown("reset"))
     await rig.callback(called_back, "task_2")
     for job in (answered, called_back):
-        await tell(rig, job, EventType.SUBMITTED)
+        await publish(rig, job, EventType.SUBMITTED)
         assert await types(rig, job) == [EventType.SUBMITTED]
 
 
-async def test_a_step_is_told_as_it_was_even_when_the_job_is_over_by_then(rig: Rig) -> None:
+async def test_a_step_is_published_as_it_was_even_when_the_job_is_finished_by_then(rig: Rig) -> None:
     rig_endpoint = await rig.endpoint("https://a.example.com/hook", EventType.QUEUED, EventType.SUBMITTED)
     assert rig_endpoint.wanted == (EventType.QUEUED, EventType.SUBMITTED)
     job = await rig.submit(await rig.accept(), Accepted("task_1"))
     job = await rig.confirm(job, Found(completed()))
     assert job.state is JobState.COMPLETED
     for kind, status in ((EventType.QUEUED, "queued"), (EventType.SUBMITTED, "in_progress")):
-        await tell(rig, job, kind)
+        await publish(rig, job, kind)
         told = await body(rig, job, kind)
         data = told["data"]
         assert isinstance(data, dict)
@@ -90,14 +90,14 @@ async def test_a_step_is_told_as_it_was_even_when_the_job_is_over_by_then(rig: R
     assert (queued["spend"], queued["submitted_at"], queued["started_at"]) == ("none", None, None)
 
 
-async def test_a_step_that_comes_again_is_told_once(rig: Rig) -> None:
+async def test_a_step_that_comes_again_is_published_once(rig: Rig) -> None:
     await rig.endpoint("https://a.example.com/hook", EventType.SUBMITTED)
     job = await rig.submit(await rig.accept(), Accepted("task_1"))
-    await tell(rig, job, EventType.SUBMITTED)
+    await publish(rig, job, EventType.SUBMITTED)
     frozen = await body(rig, job, EventType.SUBMITTED)
     await rig.redis.zadd(keys.due(Role.DELIVER), {f"{EVENTS_LANES}acme|{job.id}:job.submitted": 1})
     await rig.resources.lanes.dispatch()
-    await tell(rig, job, EventType.SUBMITTED)
+    await publish(rig, job, EventType.SUBMITTED)
     assert await types(rig, job) == [EventType.SUBMITTED]
     assert await body(rig, job, EventType.SUBMITTED) == frozen
     assert await tickets(rig) == 0
@@ -113,11 +113,11 @@ async def test_a_worker_that_lost_its_ticket_makes_nothing(rig: Rig) -> None:
     assert await tickets(rig) == 1
 
 
-async def test_of_a_job_that_is_gone_nothing_is_told_and_its_ticket_is_done_with(rig: Rig) -> None:
+async def test_of_a_job_that_is_gone_nothing_is_published_and_its_ticket_is_done_with(rig: Rig) -> None:
     await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
     job = await rig.accept()
     await rig.redis.delete(keys.job(job.id))
-    await tell(rig, job, EventType.QUEUED)
+    await publish(rig, job, EventType.QUEUED)
     assert await tickets(rig) == 0
 
 
@@ -126,12 +126,12 @@ async def test_a_wildcard_wants_every_step(rig: Rig, wildcard: str) -> None:
     await rig.endpoint("https://a.example.com/hook", wildcard)  # type: ignore[arg-type]
     job = await rig.submit(await rig.accept(), Accepted("task_1"))
     for kind in (EventType.QUEUED, EventType.SUBMITTED):
-        await tell(rig, job, kind)
+        await publish(rig, job, kind)
     await rig.confirm(job, Found(completed()))
     assert await types(rig, job) == ["job.completed", "job.queued", "job.submitted"]
 
 
-async def test_once_its_endpoint_is_forgotten_no_step_is_told(rig: Rig) -> None:
+async def test_once_its_endpoint_is_forgotten_no_step_is_published(rig: Rig) -> None:
     endpoint = await rig.endpoint("https://a.example.com/hook", EventType.QUEUED)
     await rig.resources.endpoints.delete(endpoint)
     await rig.accept()

@@ -14,7 +14,7 @@ from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.store.base import CallbackOutcome
 from gateway.upstream.base import Accepted, Found, Unknown
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, nothing
 
@@ -128,13 +128,13 @@ async def test_a_ticket_that_is_run_twice_leaves_the_first_run_its_slot_and_leas
     assert found is (JobState.UNKNOWN if released else JobState.QUEUED)
 
 
-@pytest.mark.parametrize("verdict", [Accepted("task_1"), Unknown("reset")], ids=["submitted", "unknown"])
+@pytest.mark.parametrize("outcome", [Accepted("task_1"), Unknown("reset")], ids=["submitted", "unknown"])
 async def test_a_ticket_that_is_run_again_after_its_end_keeps_the_task_s_slot(
-    rig: Rig, verdict: Accepted | Unknown
+    rig: Rig, outcome: Accepted | Unknown
 ) -> None:
     job = await rig.accept()
     ticket = await rig.ticket(Role.SUBMIT, job.id)
-    before = await rig.submit(job, verdict)
+    before = await rig.submit(job, outcome)
     await rig.submitter.submit(ticket)
     assert await rig.read(job) == before
     assert len(rig.upstream.begun) == 1
@@ -148,7 +148,7 @@ async def test_a_ticket_of_an_older_dispatch_does_nothing_at_all(rig: Rig) -> No
     await rig.submitter.submit(old)
     assert rig.upstream.begun == []
     assert (await rig.read(job)).state is JobState.QUEUED
-    assert await rung(rig.redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(rig.redis, Role.SUBMIT) == [job.id]
     assert await rig.ticket(Role.SUBMIT, job.id) == ticket
 
 

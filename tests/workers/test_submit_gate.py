@@ -18,7 +18,7 @@ from gateway.store.effects import HoldSlot
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Accepted, Busy, Rejected, Unknown, UpstreamError
-from tests.gateway.store.conftest import rung, store_parts
+from tests.gateway.store.conftest import dispatched, store_parts
 from tests.workers.conftest import Clock, Rig, end
 from tests.workers.failing import FailingGate, Outage
 from tests.workers.scripted import nothing
@@ -71,7 +71,7 @@ async def test_a_worker_that_lost_its_claim_never_sends_the_last_byte(rig: Rig) 
 
 async def test_a_worker_that_lost_its_claim_to_another_changes_nothing_of_the_other_s(rig: Rig) -> None:
     job = await rig.accept()
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
 
     async def be_overtaken() -> None:
         rig.upstream.before_gate = nothing
@@ -101,7 +101,7 @@ async def test_a_release_that_took_too_long_to_answer_is_not_acted_upon(rig: Rig
 
 async def test_a_release_within_its_time_is_acted_upon(rig: Rig) -> None:
     job = await rig.accept()
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     slow = replace(rig.submitter, jobs=SlowGate(rig.resources, rig.clock, seconds=1))
     await slow.submit(await rig.ticket(Role.SUBMIT, job.id))
     assert len(rig.upstream.released) == 1
@@ -157,7 +157,7 @@ def brisk(rig: Rig, jobs: RedisJobStore) -> Submitter:
 
 async def test_the_lease_is_kept_while_the_request_is_under_way(rig: Rig) -> None:
     job, jobs = await rig.accept(), RenewingStore(rig.resources)
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
 
     async def outlast_the_lease() -> None:
         await rig.let_lease_run_out(Role.SUBMIT, submit_ticket(job))
@@ -170,9 +170,9 @@ async def test_the_lease_is_kept_while_the_request_is_under_way(rig: Rig) -> Non
     assert len(rig.upstream.released) == 1
 
 
-async def test_a_verdict_is_recorded_although_the_end_of_a_renewal_was_not_heard(rig: Rig) -> None:
+async def test_an_outcome_is_recorded_although_the_end_of_a_renewal_was_not_heard(rig: Rig) -> None:
     job, jobs = await rig.accept(), DeafStore(rig.resources)
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
 
     async def meet_a_renewal() -> None:
         await asyncio.wait_for(jobs.renewing.wait(), 10)
@@ -197,7 +197,9 @@ async def test_a_callback_may_overtake_the_answer_to_our_own_request(rig: Rig) -
     assert (after.state, after.task_id, after.epoch) == (JobState.SUBMITTED, "task_1", 1)
     assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 1
     assert await rig.lease(job) == float("inf")
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]  # the callback's look is not put off by the answer
+    assert await dispatched(rig.redis, Role.CONFIRM) == [
+        job.id
+    ]  # the callback's look is not put off by the answer
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ async def test_a_late_answer_that_proves_a_submission_unpaid_queues_or_fails_it_
         assert await rig.redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) is None
 
 
-async def test_a_callback_without_a_task_changes_nothing_but_when_we_look(rig: Rig) -> None:
+async def test_a_callback_without_a_task_changes_nothing_but_when_we_poll(rig: Rig) -> None:
     job = await rig.accept()
 
     async def call_back() -> None:
@@ -254,4 +256,4 @@ async def test_a_callback_without_a_task_changes_nothing_but_when_we_look(rig: R
     rig.upstream.after_gate = call_back
     after = await rig.submit(job, Accepted("task_1"))
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]
+    assert await dispatched(rig.redis, Role.CONFIRM) == [job.id]

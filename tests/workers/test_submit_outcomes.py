@@ -1,4 +1,4 @@
-"""Every verdict on a submission, and what the record, the slot, the due times and the tally become."""
+"""Every outcome on a submission, and what the record, the slot, the due times and the tally become."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gateway.jobs import confirm_ticket, submit_ticket
 from gateway.lifecycle import JobState, Status
 from gateway.store import keys
 from gateway.upstream.base import Accepted, AccountRefused, Busy, Rejected, Unknown, UpstreamError
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
 
 NSFW = UpstreamError("content_rejected", "the prompt was refused")
 
 
-async def test_an_accepted_job_keeps_its_slot_and_is_looked_at_later(rig: Rig) -> None:
+async def test_an_accepted_job_keeps_its_slot_and_is_polled_later(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Accepted("task_1", working(0.1)))
     assert (job.state, job.task_id, job.epoch) == (JobState.SUBMITTED, "task_1", 1)
     assert job.submitted_at is not None
@@ -32,10 +32,10 @@ async def test_an_accepted_job_keeps_its_slot_and_is_looked_at_later(rig: Rig) -
     assert await rig.tally() == {"submissions|accepted": "1"}
 
 
-async def test_a_task_that_is_over_with_its_first_answer_is_looked_at_at_once(rig: Rig) -> None:
+async def test_a_task_that_is_finished_with_its_first_answer_is_polled_at_once(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Accepted("task_1", completed()))
     assert job.state is JobState.SUBMITTED
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]
+    assert await dispatched(rig.redis, Role.CONFIRM) == [job.id]
 
 
 async def test_the_upstream_gets_the_params_and_a_callback_url_that_names_the_attempt(
@@ -64,7 +64,7 @@ async def test_the_callback_url_says_whom_the_result_is_for(rig: Rig) -> None:
 
 async def test_without_a_public_url_there_is_no_callback_but_still_a_reference(rig: Rig) -> None:
     job = await rig.accept()
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     hidden = replace(rig.submitter, settings=rig.submitter.settings.model_copy(update={"public_url": ""}))
     await hidden.submit(await rig.ticket(Role.SUBMIT, job.id))
     [sent] = rig.upstream.released
@@ -84,7 +84,7 @@ async def test_a_busy_upstream_sends_the_job_back_to_its_lane_and_frees_the_slot
     assert await rig.tally() == {"submissions|busy": "1"}
 
 
-async def test_a_busy_upstream_that_names_a_time_is_left_alone_for_so_long(rig: Rig) -> None:
+async def test_a_busy_upstream_that_names_a_time_gets_no_request_for_so_long(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Busy("429: slow down", retry_after_seconds=600))
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(600, abs=5)
 
@@ -111,12 +111,12 @@ async def test_the_wait_for_a_busy_upstream_doubles_up_to_a_minute(
 
 async def test_a_job_sent_back_to_its_lane_lets_the_next_one_go_in_the_same_step(rig: Rig) -> None:
     first, _, third = [await rig.accept() for _ in range(3)]
-    assert third.id not in await rung(rig.redis, Role.SUBMIT)
+    assert third.id not in await dispatched(rig.redis, Role.SUBMIT)
     await rig.submit(first, Busy("no connection", reached=False))
-    assert third.id in await rung(rig.redis, Role.SUBMIT)
+    assert third.id in await dispatched(rig.redis, Role.SUBMIT)
 
 
-async def test_a_refused_account_is_parked_and_the_job_waits_in_its_lane(rig: Rig) -> None:
+async def test_a_refused_account_is_paused_and_the_job_waits_in_its_lane(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), AccountRefused(UpstreamError("no_credit", "top up"), 402))
     assert (job.state, job.error, job.released_at) == (JobState.QUEUED, None, None)
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) == pytest.approx(45, abs=5)
@@ -142,7 +142,7 @@ async def test_a_rejected_job_leaves_no_place_behind(rig: Rig) -> None:
     assert await rig.lease(job) is None
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) is None
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
-    assert (await rung(rig.redis, Role.SUBMIT))[-1] == third.id
+    assert (await dispatched(rig.redis, Role.SUBMIT))[-1] == third.id
 
 
 async def test_an_unknown_outcome_keeps_its_slot_and_waits_for_evidence(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""Inline media on their way to the upstream, and verdicts that Redis was away for."""
+"""Inline media on their way to the upstream, and outcomes that Redis was away for."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ async def test_the_upstream_gets_the_file_itself_in_its_place(rig: Rig) -> None:
     assert (await rig.read(job)).params["images"][1] == reference
 
 
-@pytest.mark.parametrize("verdict", [Busy("429"), Unknown("reset"), Accepted("task_1")])
+@pytest.mark.parametrize("outcome", [Busy("429"), Unknown("reset"), Accepted("task_1")])
 async def test_files_are_kept_while_the_job_is_not_final(
-    rig: Rig, verdict: Busy | Unknown | Accepted
+    rig: Rig, outcome: Busy | Unknown | Accepted
 ) -> None:
     job, reference = await with_an_image(rig)
-    await rig.submit(job, verdict)
+    await rig.submit(job, outcome)
     assert await rig.resources.blobs.read(reference) == image("png")
 
 
@@ -93,9 +93,9 @@ def recording_fails(rig: Rig, outage: Outage) -> Submitter:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-async def test_a_verdict_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -> None:
+async def test_an_outcome_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -> None:
     job, outage = await rig.accept(), Outage(3, acted=acted)
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     await recording_fails(rig, outage).submit(await rig.ticket(Role.SUBMIT, job.id))
     after = await rig.read(job)
     assert outage.met == 3
@@ -104,17 +104,17 @@ async def test_a_verdict_is_recorded_when_redis_is_back(rig: Rig, acted: bool) -
     assert await rig.redis.zcard(keys.slots(Role.SUBMIT)) == 1
 
 
-async def test_a_verdict_that_redis_was_away_for_is_counted_once(rig: Rig) -> None:
+async def test_an_outcome_that_redis_was_away_for_is_counted_once(rig: Rig) -> None:
     job = await rig.accept()
-    rig.upstream.verdicts.append(Accepted("task_1"))
+    rig.upstream.outcomes.append(Accepted("task_1"))
     await recording_fails(rig, Outage(2)).submit(await rig.ticket(Role.SUBMIT, job.id))
     assert await rig.tally() == {"submissions|accepted": "1"}
 
 
 @pytest.mark.parametrize("acted", [False, True])
-async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_told(rig: Rig, acted: bool) -> None:
+async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_asked(rig: Rig, acted: bool) -> None:
     job = await rig.accept()
-    rig.upstream.verdicts.append(Busy("429", retry_after_seconds=600))
+    rig.upstream.outcomes.append(Busy("429", retry_after_seconds=600))
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
     after = await rig.read(job)
     assert (after.state, after.epoch) == (JobState.QUEUED, 1)
@@ -122,9 +122,9 @@ async def test_a_job_goes_back_to_its_lane_once_however_often_redis_is_told(rig:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-async def test_a_rejection_is_told_once_however_often_redis_is_told(rig: Rig, acted: bool) -> None:
+async def test_a_rejection_is_published_once_however_often_redis_is_asked(rig: Rig, acted: bool) -> None:
     job = await rig.accept(callback_url="https://client.example.com/hook")
-    rig.upstream.verdicts.append(Rejected(UpstreamError("content_rejected", "no")))
+    rig.upstream.outcomes.append(Rejected(UpstreamError("content_rejected", "no")))
     await recording_fails(rig, Outage(2, acted=acted)).submit(await rig.ticket(Role.SUBMIT, job.id))
     assert (await rig.read(job)).state is JobState.FAILED
     assert len(await rig.deliveries(job)) == 1
@@ -140,7 +140,7 @@ async def test_recording_is_given_up_after_two_minutes(rig: Rig) -> None:
         await persist(record, rig.resources.environment)
 
 
-async def test_an_error_that_is_no_outage_is_not_tried_again(rig: Rig) -> None:
+async def test_an_error_that_is_no_outage_is_not_retried(rig: Rig) -> None:
     calls: list[int] = []
 
     async def record() -> None:

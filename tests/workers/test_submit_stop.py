@@ -45,13 +45,13 @@ async def test_an_armed_submission_is_let_go_and_another_worker_takes_it_at_once
     assert (again.state, again.epoch, again.lost) == (JobState.SUBMITTED, 2, 0)
 
 
-@pytest.mark.parametrize("verdict", [Accepted("task_1"), Unknown("reset")], ids=["accepted", "unknown"])
-async def test_a_released_submission_is_finished_and_its_verdict_recorded(
-    rig: Rig, verdict: Accepted | Unknown
+@pytest.mark.parametrize("outcome", [Accepted("task_1"), Unknown("reset")], ids=["accepted", "unknown"])
+async def test_a_released_submission_is_finished_and_its_outcome_recorded(
+    rig: Rig, outcome: Accepted | Unknown
 ) -> None:
     job, worker = await rig.accept(), stopping(rig)
     reply = asyncio.Event()
-    rig.upstream.verdicts.append(verdict)
+    rig.upstream.outcomes.append(outcome)
     rig.upstream.after_gate = reply.wait  # type: ignore[assignment]
     running = asyncio.create_task(worker.submit(await rig.ticket(Role.SUBMIT, job.id)))
 
@@ -65,7 +65,7 @@ async def test_a_released_submission_is_finished_and_its_verdict_recorded(
     reply.set()
     await asyncio.wait_for(running, 10)
     after = await rig.read(job)
-    expected = JobState.SUBMITTED if isinstance(verdict, Accepted) else JobState.UNKNOWN
+    expected = JobState.SUBMITTED if isinstance(outcome, Accepted) else JobState.UNKNOWN
     assert (after.state, after.epoch) == (expected, 1)
     assert await rig.lease(job) == float("inf")
 

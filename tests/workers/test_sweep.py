@@ -23,12 +23,12 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.transitions import Transition
 from gateway.upstream.base import Accepted, Busy
-from tests.gateway.store.conftest import new_job, rung, store_parts
+from tests.gateway.store.conftest import dispatched, new_job, store_parts
 from tests.workers.conftest import Rig, end, eventually
 from workers import sweep
 
 
-async def test_what_became_due_is_handed_out(rig: Rig) -> None:
+async def test_what_became_due_is_dispatched(rig: Rig) -> None:
     job = await rig.submit(await rig.accept(), Busy("no connection", 600, reached=False))
     await rig.sweep()
     assert await rig.due_in(Role.SUBMIT, submit_ticket(job)) is not None
@@ -37,16 +37,16 @@ async def test_what_became_due_is_handed_out(rig: Rig) -> None:
     assert (await rig.submit(job, Accepted("task_1"))).epoch == 2
 
 
-async def test_a_poll_and_a_delivery_that_became_due_are_handed_out_too(rig: Rig) -> None:
+async def test_a_poll_and_a_delivery_that_became_due_are_dispatched_too(rig: Rig) -> None:
     job = await rig.submitted()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.redis.zadd(keys.due(Role.DELIVER), {"ep_1|dlv_1": 1})
     await rig.sweep()
-    assert await rung(rig.redis, Role.CONFIRM) == [job.id]
-    assert await rung(rig.redis, Role.DELIVER) == ["dlv_1"]
+    assert await dispatched(rig.redis, Role.CONFIRM) == [job.id]
+    assert await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
 
-async def test_a_dispatch_that_no_worker_took_up_is_rung_again_and_leaves_one_bell(rig: Rig) -> None:
+async def test_a_dispatch_that_no_worker_took_up_is_repeated_and_leaves_one_wake_up(rig: Rig) -> None:
     job = await rig.accept()
     old = await rig.ticket(Role.SUBMIT, job.id)
     for _ in range(3):
@@ -54,13 +54,13 @@ async def test_a_dispatch_that_no_worker_took_up_is_rung_again_and_leaves_one_be
         await rig.sweep()
     new = await rig.ticket(Role.SUBMIT, job.id)
     assert new.dispatch_number == old.dispatch_number + 3
-    assert await rung(rig.redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(rig.redis, Role.SUBMIT) == [job.id]
     assert len(await rig.redis.keys("arq:job:*")) == 1
     assert (await rig.read(job)).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("role", [Role.CONFIRM, Role.DELIVER])
-async def test_a_look_or_an_attempt_whose_worker_died_is_rung_again(rig: Rig, role: Role) -> None:
+async def test_a_poll_or_an_attempt_whose_worker_died_is_dispatched_again(rig: Rig, role: Role) -> None:
     ticket = Ticket(role, "lane", "name")
     await rig.redis.zadd(keys.due(role), {str(ticket): 1})
     await rig.sweep()
@@ -87,7 +87,7 @@ async def test_a_submitted_job_is_never_called_lost_by_the_sweep(rig: Rig) -> No
 
 
 class LateRelease(RedisJobStore):
-    """Releases a submission just before the sweep's verdict on it arrives."""
+    """Releases a submission just before the sweep's outcome on it arrives."""
 
     def __init__(self, rig: Rig, claimed: Job) -> None:
         super().__init__(*store_parts(rig.resources))
@@ -98,7 +98,7 @@ class LateRelease(RedisJobStore):
         return await super().apply(job, move)
 
 
-async def test_a_submission_that_is_released_while_the_sweep_looks_is_not_called_free(rig: Rig) -> None:
+async def test_a_submission_that_is_released_while_the_sweep_reads_is_not_called_free(rig: Rig) -> None:
     job = await rig.accept()
     claimed = await rig.resources.jobs.claim(await rig.ticket(Role.SUBMIT, job.id))
     assert claimed
@@ -120,7 +120,7 @@ async def test_of_many_sweepers_one_makes_the_pass(rig: Rig) -> None:
     await rig.sweep()
     await rig.redis.zadd(keys.due(Role.CONFIRM), {str(confirm_ticket(job)): 1})
     await rig.sweeper.sweep()
-    assert await rung(rig.redis, Role.CONFIRM) == []
+    assert await dispatched(rig.redis, Role.CONFIRM) == []
     assert 0 < await rig.redis.pttl(keys.SWEEP) <= 1000
 
 

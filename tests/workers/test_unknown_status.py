@@ -53,7 +53,7 @@ async def test_operators_hear_of_a_strange_status_that_stays(rig: Rig, poll: Que
     assert list((await rig.resources.gauges.read()).unknown_statuses) == [word]
 
 
-async def test_a_strange_status_beside_an_error_is_told_at_once(rig: Rig) -> None:
+async def test_a_strange_status_beside_an_error_is_an_alarm_at_once(rig: Rig) -> None:
     after = await rig.confirm(await rig.submitted(), strange(error=UpstreamError("9", "moderation")))
     assert after.state is JobState.SUBMITTED
     [event] = await ops_events(rig)

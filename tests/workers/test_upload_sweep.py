@@ -89,6 +89,6 @@ async def test_files_without_a_record_go_after_a_quarter_of_an_hour(
     assert await resources.media.size("uploads/README") > 0
 
 
-async def test_one_of_many_sweepers_looks_at_a_time(resources: Resources) -> None:
+async def test_one_of_many_sweepers_works_at_a_time(resources: Resources) -> None:
     assert await resources.uploads.lead(60)
     assert not await resources.uploads.lead(60)

@@ -6,7 +6,7 @@
 --       type of its event, deliver = limits, dispatch = {role = limits}, uploads = {id, ...} or nil, check_only};
 --       payload: the client's own, or ""
 --
--- One durable step claims the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
+-- One durable step takes the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
 -- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`
 -- and `media` are what quotas.lua counts for it. `uploads`: those that it holds until it is finished. `check_only`:
@@ -18,11 +18,11 @@
 -- queue position: as of `queue_position.of`
 local job = KEYS[1]
 local args, payload = cjson.decode(ARGV[1]), ARGV[2]
-local claim
+local posted
 
 if args.idempotency then
-  claim = P .. 'tenant:' .. args.tenant .. ':idempotency:' .. args.idempotency
-  local prior = redis.call('HMGET', claim, 'job', 'fingerprint')
+  posted = P .. 'tenant:' .. args.tenant .. ':idempotency:' .. args.idempotency
+  local prior = redis.call('HMGET', posted, 'job', 'fingerprint')
   local prior_job, prior_fingerprint = prior[1], prior[2]
   if prior_job then
     return { prior_fingerprint == args.fingerprint and 'replayed' or 'mismatch', prior_job }
@@ -52,7 +52,7 @@ local rate, burst = own_rate or args.rate or 0, own_burst or args.burst or 1
 local passes, allowance = quotas.meter_rate(args.tenant, 'jobs', rate, burst, now, args.check_only)
 if not passes then return { 'limited', allowance } end
 if args.check_only then return { 'would_fit' } end
-if claim then redis.call('HSET', claim, 'job', args.name, 'fingerprint', args.fingerprint) end
+if posted then redis.call('HSET', posted, 'job', args.name, 'fingerprint', args.fingerprint) end
 record.create(job, fields)
 quotas.count_new_job(args.tenant, added, media)
 if args.uploads then uploads.pin(args.uploads) end

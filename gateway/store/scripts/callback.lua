@@ -8,8 +8,8 @@
 --
 -- args = {
 --   name, tenant, epoch: of the submission, account: with which it was made, submit_ticket,
---   task: that it names, or nil, terminal, working: whether it reports a final status, or that work began, claimed: the
---     result in its body, or nil, distrusted: it only makes a poll due, nonce: valid once, or nil, hint: for the
+--   task: that it names, or nil, terminal, working: whether it reports a final status, or that work began, reported:
+--     the result in its body, or nil, distrusted: it only makes a poll due, nonce: valid once, or nil, hint: for the
 --     history,
 --   tally = {name, ...}, gap_ms, first_poll_ms, born_at: of the job, retention_ms,
 --   armed = state of a submission, unknown = state, final = {state = true}, steps, publishes: as of transitions.lua,
@@ -119,13 +119,13 @@ local function take_in()
   if args.terminal and not crossed and not record.get(key, 'called_back_at') then
     fields.called_back_at = now
   end
-  if args.claimed and not crossed then fields.claimed = args.claimed end
+  if args.reported and not crossed then fields.claimed = args.reported end
   if not task then fields.evidence = 'callback' end
   local result = apply(what, fields)
   local late = result.outcome == 'absorbed'
   if late and not tasks.is_watched(key, now) then return outcome or 'absorbed' end
   if task then
-    local named = { task = task, claimed = true, epoch = args.epoch, account = args.account }
+    local named = { task = task, reported = true, epoch = args.epoch, account = args.account }
     tasks.bind(key, args.name, named, now)
   end
   if late then

@@ -57,8 +57,8 @@ for _, event in ipairs(args.events) do gone[#gone + 1] = P .. 'event:' .. event 
 
 local indexes = {}
 if idempotency then
-  local claim = P .. 'tenant:' .. tenant .. ':idempotency:' .. idempotency
-  if redis.call('HGET', claim, 'job') == name then gone[#gone + 1] = claim end
+  local posted = P .. 'tenant:' .. tenant .. ':idempotency:' .. idempotency
+  if redis.call('HGET', posted, 'job') == name then gone[#gone + 1] = posted end
 end
 for _, task in ipairs(cjson.decode(earlier or '[]')) do indexes[#indexes + 1] = P .. 'task:' .. task end
 if newest_task then indexes[#indexes + 1] = P .. 'task:' .. newest_task end

@@ -2,22 +2,22 @@
 --
 -- KEYS  endpoint: its record; endpoints: the tenant's index of them
 -- ARGV  args, JSON: {name, tenant, fields = {}, unset = {field, ...}, wish, wanted = key, steps = {type of an event
---       that is not final, ...}, slots, heal, bytes, bytes_max, claims = key, claim = digest of the Idempotency-Key, or
---       nil, most | expect = {field = value or ""}}
+--       that is not final, ...}, slots, heal, bytes, bytes_max, idempotency_keys = key, idempotency_key = digest,
+--       or nil, most | expect = {field = value or ""}}
 --
 -- `most`: given for a new endpoint: how many the tenant may have. An existing one is written if it is still as
 -- expected, or already as wanted. `wanted` stores the types that any of the tenant's endpoints wants, so that scripts
--- only create events with subscribers. `claims` stores which endpoint was created with which key. `heal`: resets its
--- circuit breaker. `bytes`: what it takes in Redis. Above `bytes_max`, nothing is written that is new or adds to what
--- future jobs cause; other changes repair an endpoint, and its own limits bound what they add.
+-- only create events with subscribers. `idempotency_keys` stores which endpoint was created with which key. `heal`:
+-- resets its circuit breaker. `bytes`: what it takes in Redis. Above `bytes_max`, nothing is written that is new or
+-- adds to what future jobs cause; other changes repair an endpoint, and its own limits bound what they add.
 --
--- Returns "written" | "full" | "heavy" | "claimed": another endpoint was created with the key | "changed" | "missing"
+-- Returns "written" | "full" | "heavy" | "replayed": another endpoint was created with the key | "changed" | "missing"
 local endpoint, endpoints = KEYS[1], KEYS[2]
 local args = cjson.decode(ARGV[1])
 local there = redis.call('EXISTS', endpoint) == 1
 if args.most then
-  local owner = args.claim and redis.call('HGET', args.claims, args.claim)
-  if owner and owner ~= args.name and redis.call('EXISTS', P .. 'endpoint:' .. owner) == 1 then return 'claimed' end
+  local owner = args.idempotency_key and redis.call('HGET', args.idempotency_keys, args.idempotency_key)
+  if owner and owner ~= args.name and redis.call('EXISTS', P .. 'endpoint:' .. owner) == 1 then return 'replayed' end
   if not there and redis.call('HLEN', endpoints) >= args.most then return 'full' end
 else
   if not there then return 'missing' end
@@ -48,7 +48,7 @@ end
 record.set(endpoint, args.fields)
 redis.call('HSET', endpoint, 'bytes', args.bytes)
 quotas.add_usage(args.tenant, 'bytes', grown)
-if args.claim then redis.call('HSET', args.claims, args.claim, args.name) end
+if args.idempotency_key then redis.call('HSET', args.idempotency_keys, args.idempotency_key, args.name) end
 for _, field in ipairs(args.unset) do redis.call('HDEL', endpoint, field) end
 redis.call('HSET', endpoints, args.name, args.wish)
 if args.slots then

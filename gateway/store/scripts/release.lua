@@ -7,7 +7,7 @@
 -- Redis that was rolled back may give an epoch twice. The start deadline must not have passed. Repeating a release
 -- (its answer was lost) succeeds again.
 --
--- {gw}:unanswered holds the submission until an answer names its task: see `trust_claim`.
+-- {gw}:unanswered holds the submission until an answer names its task: see `trust_report`.
 --
 -- Returns 1: send the last byte | 0: never send it
 local job = KEYS[1]

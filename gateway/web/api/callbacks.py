@@ -14,7 +14,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.callbacks import claims, records, return_address, tokens
+from gateway.callbacks import records, reports, return_address, tokens
 from gateway.callbacks import signature as callback_signature
 from gateway.callbacks.return_address import ReturnAddress
 from gateway.callbacks.signature import Signature, SignatureStatus
@@ -138,7 +138,7 @@ def _read(
         task_id=None if hint.foreign else hint.task_id,
         terminal=hint.status in _FINAL,
         working=hint.status is TaskStatus.IN_PROGRESS,
-        claimed=claims.read(state.resources.settings, hint.snapshot),
+        claimed=reports.read(state.resources.settings, hint.snapshot),
         raw=raw if unread else b"",
         nonce=signature.nonce if signature and not unread else None,
         account=ref.account,

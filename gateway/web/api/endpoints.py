@@ -20,7 +20,7 @@ from gateway.resources import Resources
 from gateway.tenants import Key
 from gateway.web.api.endpoint_problems import M, parse
 from gateway.web.api.endpoint_views import view, views, warnings_view
-from gateway.web.api.idempotency import REPLAYED, check_same, claim_of, key_param
+from gateway.web.api.idempotency import REPLAYED, check_same, key_param, to_store
 from gateway.web.api.webhook_urls import check_resolved_target
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
@@ -46,8 +46,9 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     wanted = await read(request, key, EndpointRequest)
     state = state_of(request)
     resources = state.resources
-    claim = claim_of(resources.keyring, params[IDEMPOTENCY_KEY], wanted)
-    if claim is not None and (earlier := await resources.endpoints.created_with(key.tenant, claim.key)):
+    idempotency = to_store(resources.keyring, params[IDEMPOTENCY_KEY], wanted)
+    known = resources.endpoints
+    if idempotency is not None and (earlier := await known.created_with(key.tenant, idempotency.key)):
         return await _replayed(resources, earlier, wanted)
     warnings = await resolved(state, key.tenant, wanted.url)
     endpoint = Endpoint(
@@ -60,7 +61,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         description=wanted.description,
         schedule=None if wanted.schedule is None else tuple(wanted.schedule),
         slots=wanted.slots,
-        idempotency=claim,
+        idempotency=idempotency,
     )
     endpoint = sealing.with_headers(resources.keyring, endpoint, wanted.headers)
     made = await resources.endpoints.create(endpoint, MAX_ENDPOINTS)

@@ -35,7 +35,7 @@ def _visible(text: str) -> str:
     raise InvalidValue("wrong_form", f"send 1 to {_MAX_CHARACTERS} visible ASCII characters")
 
 
-def claim_of(keyring: Keyring, key: str | None, body: BaseModel) -> Idempotency | None:
+def to_store(keyring: Keyring, key: str | None, body: BaseModel) -> Idempotency | None:
     """What an endpoint stores of the key and the body that create it; None without a key."""
     if key is None:
         return None

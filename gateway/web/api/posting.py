@@ -9,13 +9,14 @@ from typing import Final
 
 from starlette.requests import Request
 
-from gateway import generation, tracing
+from gateway import generation
 from gateway.delivery.guard import allowing
 from gateway.doors.base import Door
 from gateway.errors import StoreUnavailable
 from gateway.intake import Checked, JobOptions, Posted, Read
 from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown
+from gateway.telemetry import tracing
 from gateway.tenants import Key
 from gateway.web.api.idempotency import key_param
 from gateway.web.api.webhook_urls import check_target

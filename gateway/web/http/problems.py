@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import errors
-from gateway.context import REQUEST
 from gateway.doors.base import Door
 from gateway.doors.base import Refusal as RefusedByDoor
 from gateway.errors import GatewayError, Problem
 from gateway.store.base import Allowance
+from gateway.telemetry.context import REQUEST
 from gateway.web.http import problem_document
 from gateway.web.http.problem_document import MEDIA_TYPE, problem
 from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, URN, ProblemType

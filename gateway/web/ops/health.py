@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges
 from gateway.web.http.answers import json_answer
 from gateway.web.http.login_limits import network_of
@@ -30,7 +31,8 @@ async def ready(request: Request) -> Response:
     await state.resources.gauges.ping()
     if state.resources.settings.durability != "assume" and (found := await overview.faults_of(state)):
         raise StoreUnavailable(f"Redis writes are not durable: {'; '.join(found)}")
-    return json_answer({"status": "ok"})
+    store = await overview.replication_of(state.resources)
+    return json_answer({"status": "ok", "store": {"mode": store.mode, "primary": store.primary}})
 
 
 async def show_metrics(request: Request) -> Response:
@@ -40,15 +42,18 @@ async def show_metrics(request: Request) -> Response:
         raise RateLimited(f"too many requests for the metrics; send the next one in {wait} s", wait, None)
     gauges: Gauges | None = None
     durable: bool | None = None
+    replication: Replication | None = None
     failing: list[FailingSubscriber] = []
     with contextlib.suppress(StoreUnavailable):
         gauges = await state.resources.gauges.read()
         failing = await overview.failing_subscribers(state, gauges)
         durable = not await overview.faults_of(state)
+        replication = await overview.replication_of(state.resources)
     text = metrics.render(
         gauges,
         failing,
         durable,
+        replication,
         state.resources.settings.roles(),
         state.shared,
         state.request_counts,

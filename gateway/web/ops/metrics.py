@@ -23,9 +23,10 @@ from gateway.local.shared_memory import Shared
 from gateway.media.base import Space
 from gateway.store.histograms import BOUNDS
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.web.http.request_counts import RequestCounts
-from gateway.web.ops import partner_metrics, process_metrics
+from gateway.web.ops import partner_metrics, process_metrics, store_metrics
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -79,6 +80,7 @@ def render(
     gauges: Gauges | None,
     failing: Sequence[FailingSubscriber],
     durable: bool | None,
+    replication: Replication | None,
     limits: Mapping[Role, RoleLimits],
     shared: Shared,
     request_counts: RequestCounts,
@@ -88,13 +90,14 @@ def render(
     now: float,
     callbacks: bool,
 ) -> bytes:
-    """All metrics as text. `gauges`, `durable`: None without Redis. `failing`: the subscribers that have
-    failed longest. `shared`: by the processes of this gateway. `space`: of the disk of files; None if
-    unknown. `media_up`: whether files can be stored; None if unknown. `now`: this process' clock, seconds
+    """All metrics as text. `gauges`, `durable`, `replication`: None without Redis. `failing`: the subscribers
+    that have failed longest. `shared`: by the processes of this gateway. `space`: of the disk of files; None
+    if unknown. `media_up`: whether files can be stored; None if unknown. `now`: this process' clock, seconds
     since the epoch. `callbacks`: whether the upstream is asked to send callbacks."""
     registry = CollectorRegistry()
     families = [
         *_families(gauges, failing, durable, limits),
+        *(store_metrics.families(replication) if replication is not None else ()),
         *process_metrics.families(shared, request_counts, gauges, space, media_up, now, callbacks=callbacks),
     ]
     registry.register(_Collected(families))

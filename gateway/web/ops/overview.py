@@ -12,9 +12,12 @@ from starlette.responses import Response
 from gateway.dispatch import Role
 from gateway.jobs import rfc3339
 from gateway.lifecycle import DeliveryState, JobState
-from gateway.store import durability
+from gateway.resources import Resources
+from gateway.store import durability, replication
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.located import locator_of
+from gateway.store.replication import Lag, Replication
 from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.tenants import Key
 from gateway.web.alarms import Alarm, Figures, alarms_of
@@ -43,13 +46,19 @@ async def read(state: State) -> schemas.Overview:
     """The overview of the whole service."""
     gauges = await state.resources.gauges.read()
     failing = await failing_subscribers(state, gauges)
-    return _view(state, gauges, failing, not await faults_of(state))
+    durable = not await faults_of(state)
+    return _view(state, gauges, failing, durable, await replication_of(state.resources))
 
 
 async def faults_of(state: State) -> list[str]:
     """How Redis could lose acknowledged writes."""
     resources = state.resources
     return await durability.faults(resources.redis, resources.settings.durability_demand())
+
+
+async def replication_of(resources: Resources) -> Replication:
+    """The servers of the store, as the primary sees them. Raises StoreUnavailable."""
+    return await replication.read(resources.redis, locator_of(resources.settings.redis_url))
 
 
 async def failing_subscribers(state: State, gauges: Gauges) -> list[FailingSubscriber]:
@@ -81,7 +90,11 @@ async def worker_rows(state: State) -> list[schemas.Worker]:
 
 
 def _view(
-    state: State, gauges: Gauges, failing: Sequence[FailingSubscriber], durable: bool
+    state: State,
+    gauges: Gauges,
+    failing: Sequence[FailingSubscriber],
+    durable: bool,
+    found: Replication,
 ) -> schemas.Overview:
     settings, space = state.resources.settings, state.disk.space
     roles = settings.roles()
@@ -121,9 +134,27 @@ def _view(
             "memory_ratio": round(gauges.memory_ratio, 4),
             "version": gauges.redis_version,
             "read_ms": round(gauges.read_seconds * 1000, 2),
+            "replication": _replication(found),
         },
         "disk": None if space is None else {"free_bytes": space.free, "needed_bytes": space.needed},
     }
+
+
+def _replication(found: Replication) -> schemas.ReplicationOverview:
+    return {
+        "mode": found.mode,
+        "primary": found.primary,
+        "role": found.role,
+        "replicas": found.replicas,
+        "syncing_replicas": found.syncing,
+        "furthest": _lag(found.furthest),
+        "nearest": _lag(found.nearest),
+        "replid": found.replid,
+    }
+
+
+def _lag(lag: Lag) -> schemas.ReplicaLag:
+    return {"bytes": lag.bytes, "seconds": lag.seconds}
 
 
 def _alarm(alarm: Alarm) -> schemas.AlarmShown:

@@ -16,6 +16,7 @@ from gateway.web.schemas import ops as schemas
 from gateway.web.schemas import overview as overview_schemas
 from gateway.web.schemas import queues as queue_schemas
 from gateway.web.schemas.jobs import Health, Timeline
+from gateway.web.schemas.overview import Readiness
 
 _READ: Final = (Scope.OPS_READ,)
 _WRITE: Final = (Scope.OPS_WRITE,)
@@ -163,7 +164,7 @@ _HEALTH: Final = (
     ),
     Operation(
         "GET", "/readyz", "getReadiness", "Check whether jobs can be accepted", health.ready,
-        {200: Reply("Jobs can be accepted.", Health)},
+        {200: Reply("Jobs can be accepted.", Readiness)},
         PUBLIC, tag="operations", problems=(503,),
     ),
     Operation(

@@ -66,12 +66,57 @@ class CallbackOverview(TypedDict):
 
 
 @shape
+class ReplicaLag(TypedDict):
+    """How far a replica is behind. null: unknown, or there is none."""
+
+    bytes: Count | None
+    """Of the primary's writes that it has not acknowledged."""
+    seconds: Count | None
+    """Since it last acknowledged anything, which it does once a second."""
+
+
+@shape
+class ReplicationOverview(TypedDict):
+    """The servers of the store, as the primary sees them. null: unknown."""
+
+    mode: str
+    """How the primary is found: `one server`, `sentinel` or `cluster`."""
+    primary: str | None
+    """Its host and port."""
+    role: str | None
+    """Of the server that answered: `primary` or `replica`."""
+    replicas: Count | None
+    """Number of replicas that are connected."""
+    syncing_replicas: Count | None
+    """Number of those that still load their copy of the data."""
+    furthest: ReplicaLag
+    nearest: ReplicaLag
+    replid: str | None
+    """Names the history of writes; it changes at a failover."""
+
+
+@shape
+class StorePlace(TypedDict):
+    mode: str
+    """How the primary is found: `one server`, `sentinel` or `cluster`."""
+    primary: str | None
+    """Its host and port. null: unknown, such as behind a Unix socket."""
+
+
+@shape
+class Readiness(TypedDict):
+    status: Literal["ok"]
+    store: StorePlace
+
+
+@shape
 class RedisOverview(TypedDict):
     durable: bool
     memory_bytes: Count
     memory_ratio: Amount
     version: str
     read_ms: Amount
+    replication: ReplicationOverview
 
 
 @shape

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.context import REQUEST
+from gateway.telemetry.context import REQUEST
 from gateway.web.http import problems
 from gateway.web.http.headers import gather
 from gateway.web.http.request_counts import RequestCounts

@@ -19,7 +19,7 @@ from gateway.errors import LimitReached, StoreUnavailable
 from gateway.local.shared_memory import Held, Shared
 from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.notifications import Notifications, WakeSignal
-from gateway.telemetry import Outage
+from gateway.telemetry.logs import Outage
 
 #: Maximum number of messages queued for one client.
 QUEUE_MAX: Final = 1000

@@ -250,7 +250,7 @@ asyncio.run(main())
 
 
 def writing(folder: Path) -> subprocess.Popen[str]:
-    """Another process, which tells each callback that it has acknowledged."""
+    """Another process, which names each callback that it has acknowledged."""
     return subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
@@ -266,7 +266,7 @@ async def test_everything_acknowledged_before_a_sigkill_is_replayed(journal: Jou
     finally:
         process.send_signal(signal.SIGKILL)
         rest, _ = process.communicate()
-    acknowledged += told(rest)
+    acknowledged += whole_lines(rest)
     with journals(folder)[-1].open("ab") as file:
         file.write(to_line(callback())[:33])  # as a loss of power leaves it
     await replay_once(journal, store)
@@ -276,5 +276,5 @@ async def test_everything_acknowledged_before_a_sigkill_is_replayed(journal: Jou
     assert journals(folder) == []
 
 
-def told(output: str) -> Iterable[str]:
+def whole_lines(output: str) -> Iterable[str]:
     return [line.strip() for line in output.splitlines(keepends=True) if line.endswith("\n")]

@@ -17,6 +17,7 @@ from tests.buckets import S3Server
 from tests.gateway.local.test_valkey import eventually
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
+from tests.replicated import replicate, servers
 
 pytestmark = pytest.mark.processes
 
@@ -133,7 +134,36 @@ def test_a_redis_that_could_forget_is_named(service: Machine) -> None:
     assert (name, "allkeys-lru" in text, "noeviction" in fix) == ("redis", True, True)
 
 
-def test_the_status_is_one_look(service: Machine) -> None:
+def test_a_store_of_several_servers_is_described_and_each_sentinel_asked(
+    service: Machine, tmp_path: Path
+) -> None:
+    with servers(tmp_path) as made:
+        first = made.start()
+        replicate(made, first)
+        sentinel = made.start_sentinel("main", first)
+        url = f"redis+sentinel://gw:canary@127.0.0.1:{sentinel},127.0.0.1:1/main"
+        with made.at(first) as client:
+            client.acl_setuser("gw", enabled=True, passwords=["+canary"], keys=["*"], categories=["+@all"])
+        _, asked = examined(service, GATEWAY_REDIS_URL=url)
+        _, found = examined(service, GATEWAY_REDIS_URL=url, GATEWAY_DURABILITY="replicated")
+        plain = f"redis://127.0.0.1:{first}"
+        _, unsafe = examined(service, GATEWAY_REDIS_URL=plain)
+    assert [fix for _, _, fix in errors(asked | {"workers": []})] == ["set GATEWAY_DURABILITY=replicated"]
+    assert [one["fix"] for one in unsafe["redis"] if "a failover loses acknowledged" in one["text"]] == [
+        "set GATEWAY_DURABILITY=replicated, unless nothing ever fails over to them"
+    ]
+    shown = {one["text"]: one for one in found["redis"]}
+    assert any(
+        text.startswith(f"sentinel: primary 127.0.0.1:{first}, 1 replica; the furthest ") for text in shown
+    )
+    warned = [one for one in found["redis"] if one["level"] == "warning"]
+    for says in ("127.0.0.1:1 does not answer", "names 2 of the sentinels", "min-replicas-to-write is 0"):
+        assert [bool(one["fix"]) for one in warned if says in one["text"]] == [True]
+    assert errors(found | {"workers": []}) == []
+    assert "canary" not in json.dumps(found)
+
+
+def test_the_status_is_one_reading(service: Machine) -> None:
     key = service.make_key("ops", [Scope.OPS_READ])
     code, text = run(service, "status", "--url", service.gateway, VIDU_GATEWAY_OPS_KEY=key)
     assert code == 0
@@ -146,7 +176,7 @@ def test_the_status_is_one_look(service: Machine) -> None:
     assert (code, "ops:read" in text, "Traceback" in text) == (1, True, False)
 
 
-def test_operators_act_from_the_command_line(service: Machine) -> None:
+def test_operators_work_from_the_command_line(service: Machine) -> None:
     key = service.make_key("ops", [Scope.OPS_READ, Scope.OPS_WRITE])
     where = {"VIDU_GATEWAY_OPS_KEY": key, "VIDU_GATEWAY_URL": service.gateway}
     assert run(service, "accounts", "pause", "--reason", "a test", **where) == (

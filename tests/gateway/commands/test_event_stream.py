@@ -147,12 +147,12 @@ def test_a_wait_that_was_asked_for_ends_with_the_next_connection() -> None:
     assert stream.least_wait_seconds == 0
 
 
-def test_an_answer_that_is_no_problem_document_is_told_by_its_reason() -> None:
+def test_an_answer_that_is_no_problem_document_is_shown_by_its_reason() -> None:
     with gateway(Answer(status=502)) as served, pytest.raises(Unavailable, match=r"502 .*: Bad Gateway"):
         read(stream_of(served.url))
 
 
-def test_a_service_that_is_no_gateway_is_told_so() -> None:
+def test_a_service_that_is_no_gateway_is_named_so() -> None:
     with (
         gateway(Answer((b"<html>",), content_type="text/html")) as served,
         pytest.raises(Refused, match="is it a vidu-gateway"),
@@ -160,7 +160,7 @@ def test_a_service_that_is_no_gateway_is_told_so() -> None:
         read(stream_of(served.url))
 
 
-def test_a_gateway_that_is_away_is_told_with_its_address() -> None:
+def test_a_gateway_that_is_away_is_named_with_its_address() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -47,7 +47,7 @@ class Session:
             self.listener.run()
 
     @property
-    def told(self) -> str:
+    def shown(self) -> str:
         return "\n".join(self.lines)
 
 
@@ -103,16 +103,16 @@ def test_each_event_gets_a_line_with_its_answer_and_a_failure_stops_nothing() ->
     assert session.listener.summary == "stopped: 1 delivered, 1 failed"
 
 
-def test_a_service_that_is_not_there_is_told_and_stops_nothing() -> None:
+def test_a_service_that_is_not_there_is_shown_and_stops_nothing() -> None:
     with gateway(Answer((message("1-0", "job.completed"), message("2-0", "job.failed")))) as served:
         session = Session(plan(served, f"http://127.0.0.1:{closed_port()}/hook"))
         session.run()
-    assert session.told.count("connection_refused in ") == 2
-    assert "nothing is listening there" in session.told
+    assert session.shown.count("connection_refused in ") == 2
+    assert "nothing is listening there" in session.shown
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "told"),
+    ("status", "headers", "shown"),
     [
         (308, {"Location": "http://127.0.0.1:1/new"}, "redirects are not followed"),
         (410, {}, "an endpoint with this response would be disabled"),
@@ -122,7 +122,7 @@ def test_a_service_that_is_not_there_is_told_and_stops_nothing() -> None:
     ],
 )
 def test_an_answer_that_a_real_webhook_would_suffer_from_is_explained(
-    status: int, headers: dict[str, str], told: str
+    status: int, headers: dict[str, str], shown: str
 ) -> None:
     with (
         gateway(Answer((message("1-0", "job.completed"),))) as served,
@@ -130,8 +130,8 @@ def test_an_answer_that_a_real_webhook_would_suffer_from_is_explained(
     ):
         session = Session(plan(served, hearing.url))
         session.run()
-    assert f"{status} in " in session.told
-    assert told in session.told
+    assert f"{status} in " in session.shown
+    assert shown in session.shown
 
 
 def test_what_the_service_says_cannot_steer_the_terminal() -> None:
@@ -141,14 +141,14 @@ def test_what_the_service_says_cannot_steer_the_terminal() -> None:
     ):
         session = Session(plan(served, hearing.url))
         session.run()
-    assert "?[31mred?" in session.told
-    assert "\x1b" not in session.told
+    assert "?[31mred?" in session.shown
+    assert "\x1b" not in session.shown
 
 
-def test_a_gap_is_told_and_not_forwarded() -> None:
+def test_a_gap_is_shown_and_not_forwarded() -> None:
     gap = b'event: gap\ndata: {"after": "1-0"}\n\n'
     session, _, hearing = listened(Answer((gap, message("9-0", "job.completed"))))
-    assert "some events are missing" in session.told
+    assert "some events are missing" in session.shown
     assert len(hearing.got) == 1
 
 
@@ -163,9 +163,9 @@ def test_a_gap_is_told_and_not_forwarded() -> None:
         b'{"type": "\\u001b[31m", "data": {"id": "%s"}}' % JOB.encode(),
     ],
 )
-def test_what_is_no_event_of_a_job_is_told_and_passed_over(data: bytes) -> None:
+def test_what_is_no_event_of_a_job_is_shown_and_passed_over(data: bytes) -> None:
     session, _, hearing = listened(Answer((b"data: " + data + b"\n\n", message("2-0", "job.failed"))))
-    assert "skipped a message" in session.told
+    assert "skipped a message" in session.shown
     assert [headers["webhook-id"][-6:] for headers, _ in hearing.got] == ["failed"]
 
 
@@ -176,8 +176,8 @@ def test_a_stream_that_ends_is_opened_again_after_the_last_event() -> None:
     assert [headers.get("last-event-id") for _, headers in served.asked] == [None, "1-0", "2-0"]
     assert len(hearing.got) == 2
     assert session.waits == [0.5, 0.5]
-    assert "connected: waiting for events" in session.told
-    assert "reconnected" in session.told
+    assert "connected: waiting for events" in session.shown
+    assert "reconnected" in session.shown
 
 
 def test_a_stream_that_breaks_is_opened_again() -> None:
@@ -201,7 +201,7 @@ def test_a_wait_that_the_gateway_asks_for_is_kept() -> None:
     busy = Answer(status=429, problem={"title": "too many streams"}, headers={"Retry-After": "45"})
     session, _, _ = listened(Answer(), busy)
     assert session.waits == [2, 45]
-    assert "too many streams; reconnecting in 45 s" in session.told
+    assert "too many streams; reconnecting in 45 s" in session.shown
 
 
 def test_a_key_that_is_revoked_meanwhile_ends_it() -> None:
@@ -224,12 +224,12 @@ def test_a_secret_is_made_for_each_session_and_shown() -> None:
         second.run()
     (secret,) = (line for line in first.lines if line.startswith("whsec_"))
     assert Webhook(secret).verify(hearing.got[0][1], hearing.got[0][0])
-    assert secret not in second.told
+    assert secret not in second.shown
 
 
 def test_a_secret_that_is_given_is_not_shown() -> None:
     session, _, _ = listened(Answer())
-    assert SECRET not in session.told
+    assert SECRET not in session.shown
     assert SECRET not in repr(plan(Gateway(""), "x"))
 
 
@@ -250,7 +250,7 @@ def test_the_events_are_those_that_an_endpoint_with_the_same_filter_gets(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "shown"),
     [
         ({"forward": "127.0.0.1:3000"}, "--forward must start with http"),
         ({"filters": ("job.done",)}, "unknown: job.done; use job.queued"),
@@ -261,8 +261,8 @@ def test_the_events_are_those_that_an_endpoint_with_the_same_filter_gets(
     ],
 )
 def test_a_plan_that_cannot_work_is_refused_before_anything_is_asked(
-    changes: dict[str, object], told: str
+    changes: dict[str, object], shown: str
 ) -> None:
-    with gateway() as served, pytest.raises(ConfigurationError, match=told):
+    with gateway() as served, pytest.raises(ConfigurationError, match=shown):
         Listener(plan(served, "http://127.0.0.1:9/hook", **changes), Environment())
     assert served.asked == []

@@ -51,9 +51,9 @@ def test_a_refusal_is_a_sentence_and_not_a_traceback() -> None:
         process(*words, served.url, "--key", KEY) as listening,
     ):
         assert listening.wait() == 1
-        told = listening.errors()
-    assert "this key lacks the scope jobs:read" in told
-    assert "Traceback" not in told
+        shown = listening.errors()
+    assert "this key lacks the scope jobs:read" in shown
+    assert "Traceback" not in shown
 
 
 def test_a_key_is_needed() -> None:

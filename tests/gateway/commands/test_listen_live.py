@@ -39,7 +39,7 @@ def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path
         other = f"http://127.0.0.1:{free_port()}"
         port = other.rpartition(":")[2]
         made.start("other", "gateway", probe=f"{other}/livez", more={"GATEWAY_PORT": port})
-        canceled(made.gateway, made.key)  # before anybody listens: not told
+        canceled(made.gateway, made.key)  # before anybody listens: not shown
         words = ("--forward", hearing.url, "--url", made.gateway, "--key", made.key, "--secret", secret)
         with process(*words, "--events", "job.canceled") as listening:
             listening.line_with("connected")
@@ -62,7 +62,7 @@ def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path
 
 
 @pytest.mark.processes
-def test_a_key_that_is_not_known_is_told(tmp_path: Path, nursery: Nursery) -> None:
+def test_an_unknown_key_is_an_error(tmp_path: Path, nursery: Nursery) -> None:
     with machine(tmp_path, nursery) as made:
         made.start_gateway()
         words = ("--forward", "http://127.0.0.1:9", "--url", made.gateway)

@@ -1,4 +1,4 @@
-"""What the processes of one machine are told, without starting them."""
+"""How the processes of one machine are set up, without starting them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_webhooks_go_to_this_machine_only_when_nobody_else_can_post_jobs(
         assert stack._environment(chosen, "")["GATEWAY_DELIVERY_NETWORKS"] == "10.0.0.0/8"
 
 
-def test_the_address_for_clients_is_the_public_one_unless_told_otherwise(
+def test_the_address_for_clients_is_the_public_one_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = Plan(tmp_path, 8080, 8090, public_url="https://gateway.example")
@@ -95,7 +95,7 @@ def test_processes_start_so_that_the_gateway_stops_first(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("workers", "expected"), [(None, ["2", "2"]), (3, ["3", "2"])])
-def test_workers_are_as_many_processes_as_the_gateway_unless_told_otherwise(
+def test_workers_are_as_many_processes_as_the_gateway_by_default(
     tmp_path: Path, workers: int | None, expected: list[str]
 ) -> None:
     _, *children = stack._processes(Plan(tmp_path, 8080, 8090, processes=2, workers=workers), {})

@@ -19,7 +19,7 @@ def run(*words: str) -> tuple[int, str]:
 
 
 @pytest.mark.usefixtures("empty_redis")
-def test_what_is_set_is_kept_shown_and_told_to_operators(redis_url: str) -> None:
+def test_what_is_set_is_kept_shown_and_an_ops_event(redis_url: str) -> None:
     where = ("--redis-url", redis_url)
     assert "on_unknown  default of the service" in run("show", "acme", *where)[1]
     code, text = run("set", "acme", "--on-unknown", "manual", "--weight", "3", "--rate", "0.5", *where)

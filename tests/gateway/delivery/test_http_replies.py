@@ -1,4 +1,4 @@
-"""What a reply tells beyond its status."""
+"""What a reply says beyond its status."""
 
 from __future__ import annotations
 

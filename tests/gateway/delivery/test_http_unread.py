@@ -38,7 +38,7 @@ class Noting(Guard):
 
     async def all_closed(self) -> None:
         assert self.made
-        while any(raw.fileno() != -1 for raw in self.made):  # noqa: ASYNC110 - nothing tells
+        while any(raw.fileno() != -1 for raw in self.made):  # noqa: ASYNC110 - nothing shows it
             await asyncio.sleep(0.001)
 
 
@@ -127,7 +127,7 @@ def test_a_cancelled_attempt_leaves_no_connection(
         guard = Noting()
         async with deaf(b"") as url, Deliverer(guard, total_seconds=60.0) as deliverer:
             attempt = asyncio.create_task(deliverer.post(url, {}, b"x" * 8_000_000))
-            while not guard.made:  # noqa: ASYNC110 - nothing tells
+            while not guard.made:  # noqa: ASYNC110 - nothing shows it
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.1)
             attempt.cancel()

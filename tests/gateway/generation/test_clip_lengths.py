@@ -78,7 +78,7 @@ async def test_one_header_that_says_less_does_not_make_a_clip_shorter(name: byte
     assert "9.0 s" in problem.message
 
 
-async def test_packets_tell_the_length_if_every_header_says_less() -> None:
+async def test_packets_show_the_length_if_every_header_says_less() -> None:
     raw = clip(9.0)
     for name, at in LENGTHS.items():
         raw = patched(raw, name, at, struct.pack(">I", 1))
@@ -87,7 +87,7 @@ async def test_packets_tell_the_length_if_every_header_says_less() -> None:
 
 
 @pytest.mark.parametrize(("name", "at"), [(b"avih", 16), (b"strh", 32)])
-async def test_packets_tell_the_length_of_an_avi_whose_header_says_less(name: bytes, at: int) -> None:
+async def test_packets_show_the_length_of_an_avi_whose_header_says_less(name: bytes, at: int) -> None:
     (problem,) = await problems(
         patched(clip(9.0, container="avi"), name, 4 + at, struct.pack("<I", 1)), "avi"
     )

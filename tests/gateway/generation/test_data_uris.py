@@ -110,7 +110,7 @@ def test_a_clip_may_have_any_name_of_its_type(declared: str) -> None:
         ("video", "video/avi", clip(0.5), "declare the real type"),
     ],
 )
-def test_a_file_in_the_wrong_place_is_told_its_place(
+def test_a_file_in_the_wrong_field_is_refused_with_the_right_one(
     kind: Kind, declared: str, raw: bytes, message: str
 ) -> None:
     change: dict[str, object] = {f"{kind}s": [data_uri(declared, raw)]}

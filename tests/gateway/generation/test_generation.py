@@ -140,7 +140,7 @@ async def test_params_with_only_urls_are_stored_and_sent_unchanged() -> None:
     assert await attach_media(stored, none) == stored
 
 
-def test_a_client_cannot_name_a_blob_of_another_job() -> None:
+def test_a_client_cannot_name_inline_media_of_another_job() -> None:
     (problem,) = problems_of(encoded(images=[f"blob:job_2/{0:064}.png"]))
     assert problem.code == "url_scheme"
 

@@ -77,7 +77,7 @@ async def test_a_file_with_only_sound_is_not_a_clip() -> None:
     assert await only_code(inline(sound())) == "clip_without_video"
 
 
-async def test_another_demultiplexer_is_never_tried() -> None:
+async def test_another_demultiplexer_is_never_used() -> None:
     assert await only_code(inline(clip(1.0), "avi")) == "clip_unreadable"
 
 

@@ -18,7 +18,7 @@ def turns(**other: object) -> Turns:
 
 
 class Work:
-    """Requests that hold a place until they are told to end. `began`: in order."""
+    """Requests that hold a place until they are asked to end. `began`: in order."""
 
     def __init__(self, places: Turns) -> None:
         self.places = places
@@ -81,7 +81,7 @@ async def test_a_tenant_without_a_name_gets_its_turn_and_holds_up_nobody_behind_
     assert ended == ["a", "", "b"]
 
 
-async def test_too_many_of_one_tenant_are_told_to_come_back() -> None:
+async def test_too_many_of_one_tenant_are_asked_to_come_back() -> None:
     work = Work(turns())
     tasks = await work.start("a1", "a2", "a3", "a4", "a5", "b1")
     with pytest.raises(LimitReached, match="3 requests of this tenant wait for the work"):

@@ -117,7 +117,7 @@ def test_a_process_that_dies_is_started_again_and_the_other_goes_on(tmp_path: Pa
         assert len(found.said(up=True)) == 3
 
 
-def test_the_processes_are_told_when_their_parent_dies(tmp_path: Path) -> None:
+def test_the_processes_are_notified_when_their_parent_dies(tmp_path: Path) -> None:
     with family(tmp_path) as found:
         until(lambda: len(found.said(up=True)) == 2)
         os.kill(found.children()[0], signal.SIGKILL)  # its successor knows the pipe of the other, too
@@ -149,7 +149,7 @@ def test_a_setting_with_which_another_process_runs_ends_none(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("what", ["fork", "pipe"])
-def test_a_process_that_cannot_be_started_is_tried_again_and_the_other_goes_on(
+def test_a_process_that_cannot_be_started_is_started_again_and_the_other_goes_on(
     what: str, tmp_path: Path
 ) -> None:
     number = 2 if what == "fork" else 3  # the first pipe is the parent's own

@@ -182,7 +182,7 @@ def test_the_earliest_times_are_forgotten_when_there_are_too_many(monkeypatch: p
     assert [put(f"name {number}", number) for number in (3, 4, 5, 6)] == [3, 4, 5, 6]
 
 
-def test_long_names_are_told_apart() -> None:
+def test_long_names_are_distinguished() -> None:
     held = Shared().held
     assert held.take("a" * 500 + "b", 1)
     assert held.take("a" * 500 + "c", 1)

@@ -94,7 +94,7 @@ def test_what_a_dead_child_had_started_is_ended_too(supervisor: Supervisor, tmp_
 
 
 def past_every_back_off(said: list[str]) -> Callable[[], float]:
-    """A clock that stands still while a child lives and jumps past its back-off when its end was told."""
+    """A clock that stands still while a child lives and jumps past its back-off when its end was noticed."""
     return lambda: len(said) * 10.0
 
 
@@ -172,7 +172,7 @@ def test_they_stop_in_the_reverse_order(tmp_path: Path) -> None:
     assert order.read_text().split() == names[::-1]
 
 
-def test_a_child_that_does_not_stop_is_killed_and_told(
+def test_a_child_that_does_not_stop_is_killed_and_named(
     supervisor: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
     deaf = child(tmp_path, "deaf", DEAF, stop_seconds=0.1)

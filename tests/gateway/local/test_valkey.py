@@ -77,7 +77,7 @@ def test_options_win_over_what_is_set_for_durability(tmp_path: Path) -> None:
         assert connection.config_get("appendfsync") == {"appendfsync": "no"}
 
 
-def test_a_wrong_option_is_told_with_the_servers_own_words(tmp_path: Path) -> None:
+def test_a_wrong_option_is_shown_with_the_servers_own_words(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="no-such-option"), valkey(tmp_path, "--no-such-option", "1"):
         pass
 

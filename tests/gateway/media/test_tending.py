@@ -54,7 +54,7 @@ def away(_: object) -> Coroutine[Any, Any, str]:
     return probe()
 
 
-async def test_a_store_that_goes_away_and_comes_back_is_told_once_each(
+async def test_a_store_that_goes_away_and_comes_back_is_logged_once_each(
     store: MediaStore, place: Path | Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with tended(store, place) as (health, logged):
@@ -69,7 +69,7 @@ async def test_a_store_that_goes_away_and_comes_back_is_told_once_each(
     assert logged[-1]["place"] == (str(place) if isinstance(place, Path) else place.url)
 
 
-async def test_a_bucket_that_is_away_at_the_start_is_told(
+async def test_a_bucket_that_is_away_at_the_start_is_logged(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")

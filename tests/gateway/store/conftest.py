@@ -115,9 +115,9 @@ def accept(jobs: RedisJobStore) -> Accept:
 async def held(redis: Redis, role: Role, name: str) -> Ticket:
     """The ticket of a piece of work as its newest dispatch holds it."""
     holders = await redis.hgetall(f"{{gw}}:{role}:holders")  # type: ignore[misc]
-    for text, ring in holders.items():
+    for text, number in holders.items():
         if text.endswith(f"|{name}"):
-            return Ticket.parse(role, text, int(ring))
+            return Ticket.parse(role, text, int(number))
     raise AssertionError(f"nobody holds {name}")
 
 
@@ -127,7 +127,7 @@ async def stored_body(redis: Redis, event_id: str) -> str:
     return (event_bodies.load(event) or b"").decode()
 
 
-async def rung(redis: Redis, role: Role) -> list[str]:
+async def dispatched(redis: Redis, role: Role) -> list[str]:
     """The names of the work that arq may run now, in the order of dispatch."""
     ids = [text.split("|")[1] for text in await redis.zrange(f"{{gw}}:{role}:arq", 0, -1)]
     return [text.rpartition(":")[0] for text in sorted(ids, key=lambda text: int(text.rpartition(":")[2]))]

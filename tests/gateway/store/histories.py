@@ -26,7 +26,7 @@ from tests.gateway.store.conftest import held, new_job
 ENVIRONMENT: Final = Environment()
 HOUR_MS: Final = 3_600_000
 FINISHED: Final = "{gw}:finished"
-#: What counts, and what operators are told, is not of one job.
+#: What counts, and what operators see, is not of one job.
 _LASTING: Final = {
     "{gw}:counts",
     "{gw}:tally",
@@ -120,8 +120,8 @@ class Store:
             case _:
                 return await self.redis.get(key)
 
-    async def last_look(self, job: Job) -> float:
-        """How long, in ms, until the job is looked at again."""
+    async def next_poll(self, job: Job) -> float:
+        """How long, in ms, until the job is polled again."""
         seconds, microseconds = await self.redis.time()
         score = await self.redis.zscore(FINISHED, job.id)
         assert score

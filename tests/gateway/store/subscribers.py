@@ -41,7 +41,7 @@ class Subscriber:
         for _ in range(many):
             await self.call(JUDGE, arguments.dump(verdict), limits, self.at)
 
-    async def parked_for(self) -> int | None:
+    async def paused_for(self) -> int | None:
         until = await self.redis.zscore("{gw}:deliver:parked", self.lane)
         return None if until is None else int(until) - self.at
 
@@ -55,11 +55,11 @@ class Subscriber:
             await self.call(LEAVE, "deliver", ticket)
         return handed > 0
 
-    async def told(self) -> list[dict[str, Any]]:
+    async def ops_events(self) -> list[dict[str, Any]]:
         return [fields for _, fields in await self.redis.xrange(keys.OPS_EVENTS)]
 
     async def kinds(self) -> list[str]:
-        return [fields["kind"] for fields in await self.told()]
+        return [fields["kind"] for fields in await self.ops_events()]
 
 
 async def registered(redis: Redis, endpoints: RedisEndpointStore) -> Subscriber:

@@ -1,4 +1,4 @@
-"""The upstream's account: parked when it is refused, with fewer slots when the upstream is busy."""
+"""The upstream's account: paused when it is refused, with fewer slots when the upstream is busy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
-from tests.gateway.store.conftest import Accept, held, rung
+from tests.gateway.store.conftest import Accept, dispatched, held
 
 SLOTS = 4
 ROLES = {
@@ -100,7 +100,7 @@ async def test_a_refused_account_lets_nothing_more_out_and_says_why(
     assert (row["kind"], row["status"], row["code"]) == ("account_parked", "402", "CreditInsufficient")
 
 
-async def test_a_crowd_that_is_refused_parks_the_account_once(
+async def test_a_crowd_that_is_refused_pauses_the_account_once(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     crowd = [await begun(redis, jobs, await accept()) for _ in range(3)]
@@ -118,11 +118,11 @@ async def test_one_probe_goes_out_in_an_interval_and_it_is_the_job_that_was_refu
     assert await lanes.dispatch() == 0
     await make_probe_due(redis)
     assert [await lanes.dispatch() for _ in range(3)] == [1, 0, 0]
-    assert (await rung(redis, Role.SUBMIT))[-1] == first.id
-    assert not {job.id for job in later} & set(await rung(redis, Role.SUBMIT))
+    assert (await dispatched(redis, Role.SUBMIT))[-1] == first.id
+    assert not {job.id for job in later} & set(await dispatched(redis, Role.SUBMIT))
 
 
-async def test_a_probe_that_is_refused_leaves_the_account_parked_for_another_interval(
+async def test_a_probe_that_is_refused_leaves_the_account_paused_for_another_interval(
     redis: Redis, jobs: RedisJobStore, lanes: Lanes, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
@@ -145,11 +145,11 @@ async def test_an_accepted_probe_opens_the_account_and_what_waits_follows_in_the
     await lanes.dispatch()
     await accepted(jobs, await begun(redis, jobs, first))
     assert await accounts.read() == (Account(slots=SLOTS, in_flight=2), None)
-    assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
+    assert (await dispatched(redis, Role.SUBMIT))[-1] == waiting.id
     assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "probe")]
 
 
-async def test_an_answer_to_what_was_sent_before_the_parking_proves_nothing(
+async def test_an_answer_to_what_was_sent_before_the_pause_proves_nothing(
     redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
@@ -171,13 +171,13 @@ async def test_no_probe_goes_out_while_no_slot_is_free(
     assert await lanes.dispatch() == 0
 
 
-async def test_what_an_operator_resumes_is_handed_out_at_once(
+async def test_what_an_operator_resumes_is_dispatched_at_once(
     redis: Redis, jobs: RedisJobStore, accounts: RedisAccounts, accept: Accept
 ) -> None:
     first = await begun(redis, jobs, await accept())
     await refused(jobs, first)
     await accounts.resume("key1")
-    assert (await rung(redis, Role.SUBMIT))[-1] == first.id
+    assert (await dispatched(redis, Role.SUBMIT))[-1] == first.id
     assert await events(redis) == [("account_parked", "upstream"), ("account_resumed", "key1")]
 
 
@@ -219,7 +219,7 @@ async def test_slots_grow_by_one_each_time_as_many_were_accepted(
     assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
 
 
-async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
+async def test_nothing_is_dispatched_before_the_time_that_the_upstream_named(
     redis: Redis, jobs: RedisJobStore, lanes: Lanes, accounts: RedisAccounts, accept: Accept
 ) -> None:
     await busy(jobs, await begun(redis, jobs, await accept()), retry_after_ms=60_000)
@@ -228,7 +228,7 @@ async def test_nothing_is_handed_out_before_the_time_that_the_upstream_named(
     assert (await accounts.read())[0].hold_until is not None
     await redis.hset(keys.account(ACCOUNT), "hold_until", "1")  # type: ignore[misc]
     assert await lanes.dispatch() == 1
-    assert (await rung(redis, Role.SUBMIT))[-1] == waiting.id
+    assert (await dispatched(redis, Role.SUBMIT))[-1] == waiting.id
 
 
 async def test_a_shorter_time_does_not_undo_a_longer_one(
@@ -241,17 +241,17 @@ async def test_a_shorter_time_does_not_undo_a_longer_one(
     assert (await accounts.read())[0].hold_until == longer
 
 
-async def test_a_parked_account_changes_nothing_about_looks(
+async def test_a_paused_account_changes_nothing_about_polls(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first, second = [await begun(redis, jobs, await accept()) for _ in range(2)]
     await refused(jobs, first)
     move = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot(), PollAfter(0)])
     await jobs.apply(second, move)
-    assert await rung(redis, Role.CONFIRM) == [second.id]
+    assert await dispatched(redis, Role.CONFIRM) == [second.id]
 
 
-async def test_a_verdict_of_a_submission_that_was_overtaken_is_not_heard(
+async def test_an_outcome_of_a_submission_that_was_overtaken_is_ignored(
     jobs: RedisJobStore, redis: Redis, accounts: RedisAccounts, accept: Accept
 ) -> None:
     job = await begun(redis, jobs, await accept())
@@ -285,12 +285,12 @@ async def test_slots_that_a_busy_upstream_took_come_back_with_time_though_nothin
     waiting = await accept()
     await lanes.dispatch()
     assert (await accounts.read())[0].slots == 1
-    assert waiting.id not in await rung(redis, Role.SUBMIT)
+    assert waiting.id not in await dispatched(redis, Role.SUBMIT)
     seconds, _ = await redis.time()
     await redis.hset(keys.account(ACCOUNT), "cut_at", str((seconds - 31) * 1000))  # type: ignore[misc]
     await lanes.dispatch()
     assert (await accounts.read())[0].slots == 2
-    assert waiting.id in await rung(redis, Role.SUBMIT)
+    assert waiting.id in await dispatched(redis, Role.SUBMIT)
 
 
 async def put_off(jobs: RedisJobStore, job: Job) -> None:

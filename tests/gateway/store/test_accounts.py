@@ -28,7 +28,7 @@ from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, new_job, rung
+from tests.gateway.store.conftest import Accept, dispatched, held, new_job
 
 PINNED = "{gw}:submit:pinned"
 
@@ -139,11 +139,11 @@ async def test_no_account_has_more_than_its_slots(redis: Redis) -> None:
     both = desk(redis, main=1, second=2)
     jobs = [await both.accept() for _ in range(5)]
     assert await both.in_flight() == {"main": 1, "second": 2}
-    assert len(await rung(redis, Role.SUBMIT)) == 3
+    assert len(await dispatched(redis, Role.SUBMIT)) == 3
     assert await both.jobs.queue_positions(jobs[:3]) == [None, None, None]
 
 
-async def test_a_refused_account_is_parked_alone_and_its_job_goes_to_another(redis: Redis) -> None:
+async def test_a_refused_account_is_paused_alone_and_its_job_goes_to_another(redis: Redis) -> None:
     both = desk(redis)
     job = await both.accept()
     assert await both.accounts(job) == ["main"]
@@ -181,18 +181,18 @@ async def test_a_rate_is_each_account_s_own(redis: Redis) -> None:
     both = Desk(redis, AccountLimits("main", 50, per_second=0.01), AccountLimits("second", 50, per_second=3))
     jobs = [await both.accept() for _ in range(12)]
     assert await both.in_flight() == {"main": 1, "second": 3}
-    assert len(await rung(redis, Role.SUBMIT)) == 4
+    assert len(await dispatched(redis, Role.SUBMIT)) == 4
     assert (await both.read(jobs[-1])).state is JobState.QUEUED
 
 
-async def test_a_probe_of_a_parked_account_goes_before_what_the_others_may_have(redis: Redis) -> None:
+async def test_a_probe_of_a_paused_account_goes_before_what_the_others_may_have(redis: Redis) -> None:
     both = desk(redis)
     await redis.hset(keys.account("second"), mapping={"parked_at": 1, "probe_at": 1})  # type: ignore[misc]
     probe, other = [await both.accept() for _ in range(2)]
     assert await both.accounts(probe, other) == ["second", "main"]
 
 
-async def test_only_with_all_parked_or_held_nothing_is_promised(redis: Redis) -> None:
+async def test_only_with_all_paused_or_held_nothing_is_promised(redis: Redis) -> None:
     both = desk(redis, main=1, second=1)
     for _ in range(2):
         await both.accept()
@@ -251,7 +251,7 @@ async def test_what_waits_for_its_account_goes_before_new_work(redis: Redis) -> 
     new = await both.accept("other")
     await both.upstream.resume("key1", "main")
     assert (await both.claimed(bound)).account == "main"
-    assert new.id not in await rung(redis, Role.SUBMIT)
+    assert new.id not in await dispatched(redis, Role.SUBMIT)
 
 
 async def test_a_tenant_that_is_paused_or_full_is_so_for_what_is_bound_too(redis: Redis) -> None:
@@ -310,7 +310,7 @@ async def test_an_unpaid_job_of_an_account_that_is_gone_is_sent_with_another(red
     assert "account" not in await redis.hgetall(keys.job(job.id))  # type: ignore[misc]
 
 
-async def test_tasks_are_looked_at_in_the_lane_of_their_account(redis: Redis) -> None:
+async def test_tasks_are_polled_in_the_lane_of_their_account(redis: Redis) -> None:
     both = desk(redis)
     await both.accept()
     job = await both.released(await both.accept())

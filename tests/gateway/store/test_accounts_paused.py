@@ -15,7 +15,7 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.ops_log import RedisOpsLog
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, rung
+from tests.gateway.store.conftest import Accept, dispatched, held
 
 
 async def kinds(ops_log: RedisOpsLog) -> list[tuple[str, str]]:
@@ -25,7 +25,7 @@ async def kinds(ops_log: RedisOpsLog) -> list[tuple[str, str]]:
 
 
 async def long_ago(redis: Redis) -> None:
-    """The account was parked so long ago that a probe would be due."""
+    """The account was paused so long ago that a probe would be due."""
     await redis.hset(keys.account(ACCOUNT), "parked_at", "1000")  # type: ignore[misc]
 
 
@@ -33,18 +33,18 @@ async def test_an_account_of_which_nothing_is_known_has_all_its_slots(accounts: 
     assert await accounts.read() == (Account(slots=4), None)
 
 
-async def test_a_parked_account_tells_why_and_what_is_posted_then_waits(
+async def test_a_paused_account_shows_why_and_what_is_posted_then_waits(
     redis: Redis, accounts: RedisAccounts, ops_log: RedisOpsLog, accept: Accept
 ) -> None:
     await accounts.pause("the invoice is in dispute", "key1")
     found, _ = await accounts.read()
     assert (found.reason, found.paused_at is not None) == ("the invoice is in dispute", True)
     await accept()
-    assert await rung(redis, Role.SUBMIT) == []
+    assert await dispatched(redis, Role.SUBMIT) == []
     assert await kinds(ops_log) == [("account_parked", "key1")]
 
 
-async def test_what_an_operator_parked_is_not_probed(
+async def test_what_an_operator_paused_is_not_probed(
     redis: Redis, accounts: RedisAccounts, lanes: Lanes, accept: Accept
 ) -> None:
     await accounts.pause("maintenance", "key1")
@@ -72,7 +72,7 @@ async def test_an_operator_s_word_stands_above_the_upstream_s(
     assert await kinds(ops_log) == [("account_parked", "upstream"), ("account_parked", "key1")]
     await long_ago(redis)
     assert await lanes.dispatch() == 0
-    assert waiting.id in await rung(redis, Role.SUBMIT)  # it was handed out before
+    assert waiting.id in await dispatched(redis, Role.SUBMIT)  # it was dispatched before
 
 
 async def test_what_was_on_its_way_already_does_not_undo_an_operator_s_word(
@@ -98,12 +98,12 @@ async def test_a_resumed_account_sends_what_waited(
     job = await accept()
     await accounts.resume("key2")
     assert await accounts.read() == (Account(slots=4, in_flight=1), None)
-    assert await rung(redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(redis, Role.SUBMIT) == [job.id]
     assert await redis.hgetall(keys.account(ACCOUNT)) == {}  # type: ignore[misc]
     assert await kinds(ops_log) == [("account_parked", "key1"), ("account_resumed", "key2")]
 
 
-async def test_what_is_done_twice_is_told_once(accounts: RedisAccounts, ops_log: RedisOpsLog) -> None:
+async def test_what_is_done_twice_is_one_ops_event(accounts: RedisAccounts, ops_log: RedisOpsLog) -> None:
     for _ in range(2):
         await accounts.pause("maintenance", "key1")
     for _ in range(2):
@@ -111,12 +111,12 @@ async def test_what_is_done_twice_is_told_once(accounts: RedisAccounts, ops_log:
     assert await kinds(ops_log) == [("account_parked", "key1"), ("account_resumed", "key1")]
 
 
-async def test_fewer_slots_and_a_pause_are_told(redis: Redis, accounts: RedisAccounts) -> None:
+async def test_fewer_slots_and_a_pause_are_shown(redis: Redis, accounts: RedisAccounts) -> None:
     await redis.hset(keys.account(ACCOUNT), mapping={"slots": 2, "hold_until": 77})  # type: ignore[misc]
     assert await accounts.read() == (Account(slots=2, state=AccountState.SLOWED), None)
 
 
-async def test_a_time_to_wait_is_told_until_it_has_passed(redis: Redis, accounts: RedisAccounts) -> None:
+async def test_a_time_to_wait_is_shown_until_it_has_passed(redis: Redis, accounts: RedisAccounts) -> None:
     seconds, _ = await redis.time()
     later = (seconds + 600) * 1000
     await redis.hset(keys.account(ACCOUNT), "hold_until", later)  # type: ignore[misc]
@@ -134,16 +134,18 @@ async def test_while_the_service_is_paused_an_account_is_stopped(
     assert (await accounts.read())[0].state is AccountState.PAUSED
 
 
-async def test_more_slots_than_are_configured_now_are_not_told(redis: Redis, accounts: RedisAccounts) -> None:
+async def test_more_slots_than_are_configured_now_are_not_shown(
+    redis: Redis, accounts: RedisAccounts
+) -> None:
     await redis.hset(keys.account(ACCOUNT), "slots", "9")  # type: ignore[misc]
     assert (await accounts.read())[0].slots == 4
 
 
-async def test_an_account_that_is_not_parked_has_no_parking(accounts: RedisAccounts) -> None:
+async def test_an_account_that_is_not_paused_shows_no_pause(accounts: RedisAccounts) -> None:
     assert await accounts.read() == (Account(slots=4), None)
 
 
-async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
+async def test_what_the_upstream_refused_is_shown_with_the_time_of_the_next_probe(
     jobs: RedisJobStore, redis: Redis, accounts: RedisAccounts, accept: Accept
 ) -> None:
     job = await accept()
@@ -161,7 +163,7 @@ async def test_what_the_upstream_refused_is_told_with_the_time_of_the_next_try(
     assert pause == Pause("upstream", 402, "NoCredit", 77)
 
 
-async def test_what_an_operator_parked_is_told_with_the_key_and_without_a_next_try(
+async def test_what_an_operator_paused_is_shown_with_the_key_and_without_a_next_probe(
     accounts: RedisAccounts,
 ) -> None:
     await accounts.pause("maintenance", "key1")

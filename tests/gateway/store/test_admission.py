@@ -28,7 +28,7 @@ def counted(**more: object) -> str:
     return json.dumps(found | more)
 
 
-def test_a_job_that_does_not_wait_has_no_place() -> None:
+def test_a_job_that_does_not_wait_has_no_queue_position() -> None:
     assert queue_position_of("", SUBMIT) is None
 
 
@@ -75,7 +75,9 @@ def test_while_nothing_is_sent_no_time_is_promised() -> None:
     assert queue_position_of(counted(pace_ms=2000, stopped=True), SUBMIT) == QueuePosition(0, 0, None)
 
 
-async def test_a_job_learns_its_place_when_it_is_accepted_and_later(line: Line, redis: Redis) -> None:
+async def test_a_job_learns_its_queue_position_when_it_is_accepted_and_later(
+    line: Line, redis: Redis
+) -> None:
     first = await line.post("acme")
     await line.post("zeta")
     waiting = new_job("acme")
@@ -114,7 +116,7 @@ async def test_the_time_in_which_nothing_waited_or_all_was_paused_is_no_pace(
 # -- what a tenant may post
 
 
-async def test_a_tenant_that_posts_too_fast_is_told_when_the_next_may_come(
+async def test_a_tenant_that_posts_too_fast_hears_when_the_next_may_come(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
     left = []
@@ -170,7 +172,7 @@ async def test_what_a_tenant_was_given_goes_before_what_all_have(
         await jobs.accept(new_job(), None, "", AdmissionLimits(queue_max=100))
 
 
-def test_an_allowance_is_told_in_whole_seconds_upwards() -> None:
+def test_an_allowance_is_shown_in_whole_seconds_upwards() -> None:
     assert allowance_of("") is None
     known = {"rate": 0.3, "burst": 10, "left": 4, "reset_ms": 20_001, "wait_ms": 1}
     assert allowance_of(json.dumps(known)) == Allowance(10, math.ceil(10 / 0.3), 4, 21, 1)

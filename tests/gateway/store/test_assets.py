@@ -136,7 +136,7 @@ async def test_the_bytes_of_the_record_count_what_it_grows_by(resources: Resourc
     assert int(own or 0) == await used(resources.redis, "bytes")
 
 
-async def test_an_address_that_dies_soon_is_counted_and_its_age_is_told(resources: Resources) -> None:
+async def test_an_address_that_dies_soon_is_counted_and_its_age_is_shown(resources: Resources) -> None:
     job = await completed(resources)
     soon = RedisGauges(resources.redis, resources.environment.monotonic, resources.gauges._submit, LIFE_MS)
     found = (await soon.read()).assets

@@ -16,13 +16,13 @@ from gateway.store.effects import AddToFields, BindTask, Finish, GiveBackSlot, H
 from gateway.store.job_history import history_of
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, rung
+from tests.gateway.store.conftest import Accept, dispatched, held
 
 DAY = 86_400
 
 
-def told(job: Job, task: str | None = "task_1", epoch: int = 1, **changes: Any) -> Callback:
-    """A callback that tells of an end."""
+def report(job: Job, task: str | None = "task_1", epoch: int = 1, **changes: Any) -> Callback:
+    """A callback that reports an end."""
     values: dict[str, Any] = {"label": "completed", "terminal": True, **changes}
     return Callback(job.id, job.tenant, epoch, task_id=task, **values)
 
@@ -60,8 +60,8 @@ async def given_up(redis: Redis, jobs: RedisJobStore, accept: Accept, *, watch_m
 
 
 async def due(redis: Redis, job: Job) -> bool:
-    """Whether a look at the job's task was handed out."""
-    return job.id in await rung(redis, Role.CONFIRM)
+    """Whether a poll of the job's task was dispatched."""
+    return job.id in await dispatched(redis, Role.CONFIRM)
 
 
 async def quarantined(redis: Redis) -> list[tuple[str, str]]:
@@ -78,26 +78,26 @@ async def owner(redis: Redis, task: str) -> str | None:
     return found
 
 
-async def test_a_first_callback_moves_the_job_on_and_a_second_only_looks(
+async def test_a_first_callback_changes_the_state_and_a_second_only_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
-    assert await jobs.callback(told(job)) is CallbackOutcome.MOVED
+    assert await jobs.callback(report(job)) is CallbackOutcome.MOVED
     first = await read(jobs, job)
     assert (first.state, first.task_id, first.spend) == (JobState.SUBMITTED, "task_1", Spend.CERTAIN)
     assert first.called_back_at is not None
     assert await owner(redis, "task_1") == job.id
     assert await redis.zscore(keys.slots(Role.SUBMIT), str(submit_ticket(job))) == float("inf")
-    assert await jobs.callback(told(job)) is CallbackOutcome.REPEATED
+    assert await jobs.callback(report(job)) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == first
     assert await due(redis, job)
 
 
-async def test_a_callback_about_the_beginning_brings_no_look_forward(
+async def test_a_callback_about_the_beginning_brings_no_poll_forward(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
-    working = told(job, label="in_progress", terminal=False, working=True)
+    working = report(job, label="in_progress", terminal=False, working=True)
     assert [await jobs.callback(working) for _ in range(2)] == [
         CallbackOutcome.MOVED,
         CallbackOutcome.REPEATED,
@@ -112,7 +112,7 @@ async def test_a_callback_without_a_task_is_evidence_for_an_unknown_job(
 ) -> None:
     job = await sent(redis, jobs, accept)
     await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
-    assert [await jobs.callback(told(job, None)) for _ in range(2)] == [CallbackOutcome.REPEATED] * 2
+    assert [await jobs.callback(report(job, None)) for _ in range(2)] == [CallbackOutcome.REPEATED] * 2
     after = await read(jobs, job)
     assert (after.state, after.evidence, after.spend) == (JobState.UNKNOWN, "callback", Spend.CERTAIN)
     assert await due(redis, job)
@@ -127,19 +127,19 @@ async def test_a_callback_after_the_end_changes_nothing(
         Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=[Finish([submit_ticket(job), confirm_ticket(job)])]),
     )
     before = await read(jobs, job)
-    for callback in (told(job), told(job), told(job, None)):
+    for callback in (report(job), report(job), report(job, None)):
         assert await jobs.callback(callback) is CallbackOutcome.ABSORBED
-    assert await jobs.callback(told(job, "task_2")) is CallbackOutcome.CROSSED
+    assert await jobs.callback(report(job, "task_2")) is CallbackOutcome.CROSSED
     assert await read(jobs, job) == before
     assert await owner(redis, "task_2") is None
     assert not await due(redis, job)
 
 
-async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_looks(
+async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await given_up(redis, jobs, accept, watch_ms=60_000)
-    assert [await jobs.callback(told(job)) for _ in range(2)] == [CallbackOutcome.LATE] * 2
+    assert [await jobs.callback(report(job)) for _ in range(2)] == [CallbackOutcome.LATE] * 2
     after = await read(jobs, job)
     assert (after.state, after.task_id) == (JobState.FAILED, "task_1")
     assert await due(redis, job)
@@ -150,7 +150,7 @@ async def test_after_the_watch_a_callback_is_absorbed(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await given_up(redis, jobs, accept, watch_ms=-1)
-    assert await jobs.callback(told(job)) is CallbackOutcome.ABSORBED
+    assert await jobs.callback(report(job)) is CallbackOutcome.ABSORBED
     assert (await read(jobs, job)).task_id is None
 
 
@@ -169,7 +169,7 @@ async def test_a_callback_adopts_a_job_that_waits_to_be_sent_again(
 ) -> None:
     job = await resubmitted(redis, jobs, accept)
     ticket = await held(redis, Role.SUBMIT, job.id)
-    assert await jobs.callback(told(job)) is CallbackOutcome.MOVED
+    assert await jobs.callback(report(job)) is CallbackOutcome.MOVED
     assert await jobs.claim(ticket, "run 2") is None
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 1, "task_1")
@@ -181,7 +181,7 @@ async def test_a_callback_without_a_task_stops_a_job_that_waits_to_be_sent_again
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await resubmitted(redis, jobs, accept)
-    assert await jobs.callback(told(job, None)) is CallbackOutcome.MOVED
+    assert await jobs.callback(report(job, None)) is CallbackOutcome.MOVED
     after = await read(jobs, job)
     assert (after.state, after.evidence) == (JobState.UNKNOWN, "callback")
     assert await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2") is None
@@ -193,7 +193,7 @@ async def test_a_callback_of_the_submission_before_fences_the_newer_one_while_it
     job = await resubmitted(redis, jobs, accept)
     armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
     assert armed
-    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [CallbackOutcome.EARLIER] * 2
+    assert [await jobs.callback(report(job, "task_1", 1)) for _ in range(2)] == [CallbackOutcome.EARLIER] * 2
     assert not await jobs.release(armed)
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 2, "task_1")
@@ -205,7 +205,7 @@ async def test_a_callback_of_the_submission_before_that_names_no_task_fences_the
     job = await resubmitted(redis, jobs, accept)
     armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run 2")
     assert armed
-    assert await jobs.callback(told(job, None, 1)) is CallbackOutcome.EARLIER
+    assert await jobs.callback(report(job, None, 1)) is CallbackOutcome.EARLIER
     assert not await jobs.release(armed)
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.evidence) == (JobState.UNKNOWN, 2, "callback")
@@ -219,30 +219,30 @@ async def test_a_callback_of_the_submission_before_is_a_second_task_once_the_new
     assert again
     assert await jobs.release(again)
     await jobs.apply(again, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_2"), HoldSlot()]))
-    assert [await jobs.callback(told(job, "task_1", 1)) for _ in range(2)] == [CallbackOutcome.EARLIER] * 2
+    assert [await jobs.callback(report(job, "task_1", 1)) for _ in range(2)] == [CallbackOutcome.EARLIER] * 2
     after = await read(jobs, job)
     assert (after.task_id, after.earlier) == ("task_2", ["task_1"])
     assert await due(redis, job)
 
 
-async def test_a_nonce_that_was_seen_before_only_makes_a_look_due(
+async def test_a_nonce_that_was_seen_before_only_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first, second = [await sent(redis, jobs, accept) for _ in range(2)]
-    assert await jobs.callback(told(first, nonce="n1")) is CallbackOutcome.MOVED
-    assert await jobs.callback(told(second, "task_2", nonce="n1")) is CallbackOutcome.REPLAYED
+    assert await jobs.callback(report(first, nonce="n1")) is CallbackOutcome.MOVED
+    assert await jobs.callback(report(second, "task_2", nonce="n1")) is CallbackOutcome.REPLAYED
     assert (await read(jobs, second)).state is JobState.SUBMITTING
     assert await due(redis, second)
     assert await owner(redis, "task_2") is None
     assert 0 < await redis.ttl("{gw}:nonce:n1") <= 900
 
 
-async def test_a_distrusted_callback_only_makes_a_look_due_and_is_kept(
+async def test_a_distrusted_callback_only_makes_a_poll_due_and_is_kept(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await sent(redis, jobs, accept)
     before = await read(jobs, job)
-    bad = told(job, distrusted=True, raw=b"{}", label="distrusted")
+    bad = report(job, distrusted=True, raw=b"{}", label="distrusted")
     assert await jobs.callback(bad) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == before
     assert await due(redis, job)
@@ -255,20 +255,20 @@ async def test_what_could_not_be_read_is_kept_raw_and_is_evidence_all_the_same(
 ) -> None:
     job = await sent(redis, jobs, accept)
     await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
-    await jobs.callback(told(job, None, terminal=False, raw=b"<html>", label="unreadable"))
+    await jobs.callback(report(job, None, terminal=False, raw=b"<html>", label="unreadable"))
     assert (await read(jobs, job)).evidence == "callback"
     assert await quarantined(redis) == [("unreadable", "<html>")]
 
 
-async def test_what_a_body_claims_is_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+async def test_what_a_body_reports_is_kept(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await sent(redis, jobs, accept)
-    await jobs.callback(told(job, claimed={"status": "completed", "output": []}))
+    await jobs.callback(report(job, claimed={"status": "completed", "output": []}))
     assert (await read(jobs, job)).claimed == {"status": "completed", "output": []}
 
 
-async def test_the_audit_tells_of_the_callback(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
+async def test_the_job_history_has_the_callback(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await sent(redis, jobs, accept)
-    await jobs.callback(told(job))
+    await jobs.callback(report(job))
     noted = await redis.lrange(keys.job_audit(job.id), 0, -1)  # type: ignore[misc]
     entries = [entry["event"] for entry in history_of(job.created_at, noted)]
     assert entries == ["accepted", "claimed", "released", "upstream_accepted", "task_named", "callback"]
@@ -280,5 +280,5 @@ async def test_an_unknown_job_that_a_callback_moved_on_is_unknown_no_more(
     job = await sent(redis, jobs, accept)
     await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
     assert await redis.zrange("{gw}:unknowns", 0, -1) == [job.id]
-    assert await jobs.callback(told(job)) is CallbackOutcome.MOVED
+    assert await jobs.callback(report(job)) is CallbackOutcome.MOVED
     assert await redis.zrange("{gw}:unknowns", 0, -1) == []

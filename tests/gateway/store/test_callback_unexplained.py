@@ -17,7 +17,7 @@ from gateway.store.effects import BindTask, HoldSlot
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import Accept, held, new_job
-from tests.gateway.store.test_callback import accepted, due, noted, owner, quarantined, read, sent, told
+from tests.gateway.store.test_callback import accepted, due, noted, owner, quarantined, read, report, sent
 
 DAY = 86_400
 
@@ -26,7 +26,7 @@ async def test_a_callback_of_a_submission_yet_to_come_is_a_rollback_and_the_job_
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
-    assert await jobs.callback(told(job, "task_1", 3)) is CallbackOutcome.AHEAD
+    assert await jobs.callback(report(job, "task_1", 3)) is CallbackOutcome.AHEAD
     after = await read(jobs, job)
     assert (after.state, after.epoch, after.task_id) == (JobState.SUBMITTED, 3, "task_1")
     assert after.released_at is not None
@@ -34,7 +34,7 @@ async def test_a_callback_of_a_submission_yet_to_come_is_a_rollback_and_the_job_
     assert await noted(redis) == ["rollback_seen"]
     assert await quarantined(redis) == [("ahead", "")]
     assert await redis.hget(keys.TALLY, "rollback_seen|ahead") == "1"  # type: ignore[misc]
-    assert await jobs.callback(told(job, "task_1", 3)) is CallbackOutcome.REPEATED
+    assert await jobs.callback(report(job, "task_1", 3)) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == after
     assert await noted(redis) == ["rollback_seen"]
 
@@ -46,7 +46,7 @@ async def test_a_callback_of_a_submission_that_was_never_released_fences_it(
     job = await accept()
     armed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run")
     assert armed
-    effects = [await jobs.callback(told(job, task)) for _ in range(2)]
+    effects = [await jobs.callback(report(job, task)) for _ in range(2)]
     assert effects == [CallbackOutcome.AHEAD, CallbackOutcome.REPEATED]
     assert not await jobs.release(armed)
     after = await read(jobs, job)
@@ -57,14 +57,14 @@ async def test_a_callback_of_a_submission_that_was_never_released_fences_it(
 
 async def test_an_orphan_that_names_its_task_is_built_up_again(redis: Redis, jobs: RedisJobStore) -> None:
     job = new_job()
-    assert await jobs.callback(told(job, raw=b"raw")) is CallbackOutcome.ORPHAN
+    assert await jobs.callback(report(job, raw=b"raw")) is CallbackOutcome.ORPHAN
     after = await read(jobs, job)
     assert (after.state, after.tenant, after.task_id) == (JobState.SUBMITTED, "acme", "task_1")
     assert await quarantined(redis) == [("orphan", "raw")]
     assert await noted(redis) == ["rollback_seen"]
     assert await due(redis, job)
     assert await redis.hget(keys.COUNTS, "job:submitted") == "1"  # type: ignore[misc]
-    assert await jobs.callback(told(job)) is CallbackOutcome.REPEATED
+    assert await jobs.callback(report(job)) is CallbackOutcome.REPEATED
     assert await read(jobs, job) == after
 
 
@@ -73,7 +73,7 @@ async def test_an_orphan_that_proves_no_task_is_only_quarantined(
     redis: Redis, jobs: RedisJobStore, changes: dict[str, Any]
 ) -> None:
     job = new_job()
-    assert [await jobs.callback(told(job, **changes)) for _ in range(2)] == [CallbackOutcome.ORPHAN] * 2
+    assert [await jobs.callback(report(job, **changes)) for _ in range(2)] == [CallbackOutcome.ORPHAN] * 2
     assert await jobs.read(job.id) is None
     assert await quarantined(redis) == [("orphan", "")] * 2
 
@@ -83,7 +83,7 @@ async def test_an_orphan_that_names_another_job_s_task_is_not_built_up(
 ) -> None:
     await accepted(redis, jobs, accept)
     job = new_job()
-    assert await jobs.callback(told(job)) is CallbackOutcome.ORPHAN
+    assert await jobs.callback(report(job)) is CallbackOutcome.ORPHAN
     assert await jobs.read(job.id) is None
     assert "task_claimed_twice" in await noted(redis)
 
@@ -93,17 +93,17 @@ async def test_a_callback_for_a_job_that_was_forgotten_by_now_is_no_alarm(
 ) -> None:
     old = Environment(clock=lambda: Environment().clock() - 8 * DAY)
     job = new_job(id=old.new_job_id())
-    assert [await jobs.callback(told(job)) for _ in range(2)] == [CallbackOutcome.EXPIRED] * 2
+    assert [await jobs.callback(report(job)) for _ in range(2)] == [CallbackOutcome.EXPIRED] * 2
     assert await jobs.read(job.id) is None
     assert (await quarantined(redis), await noted(redis)) == ([], [])
 
 
-async def test_a_callback_that_names_another_job_s_task_makes_both_be_looked_at(
+async def test_a_callback_that_names_another_job_s_task_makes_polls_of_both_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     first = await accepted(redis, jobs, accept)
     second = await sent(redis, jobs, accept)
-    crossing = told(second, "task_1", claimed={"status": "completed"})
+    crossing = report(second, "task_1", claimed={"status": "completed"})
     assert [await jobs.callback(crossing) for _ in range(2)] == [CallbackOutcome.CROSSED] * 2
     after = await read(jobs, second)
     assert (after.task_id, after.claimed, after.called_back_at) == (None, None, None)
@@ -120,7 +120,7 @@ async def test_a_task_that_a_callback_took_goes_to_the_job_that_the_upstream_s_a
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     thief, rightful = [await sent(redis, jobs, accept) for _ in range(2)]
-    await jobs.callback(told(thief, "task_1"))
+    await jobs.callback(report(thief, "task_1"))
     await jobs.apply(
         rightful, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1"), HoldSlot()])
     )
@@ -134,22 +134,22 @@ async def test_a_job_whose_task_is_known_takes_no_other_task_even_if_nobody_has_
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accepted(redis, jobs, accept, "task_1")
-    assert await jobs.callback(told(job, "task_2")) is CallbackOutcome.CROSSED
+    assert await jobs.callback(report(job, "task_2")) is CallbackOutcome.CROSSED
     after = await read(jobs, job)
     assert (after.task_id, after.earlier) == ("task_1", [])
     assert await redis.get("{gw}:task:task_2") is None
 
 
-async def test_a_submission_that_redis_lost_keeps_the_claims_of_others_from_being_believed(
+async def test_a_submission_that_redis_lost_keeps_the_reports_of_others_from_being_believed(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     lost = await accept()
-    assert await jobs.callback(told(lost, None, 1)) is CallbackOutcome.AHEAD
+    assert await jobs.callback(report(lost, None, 1)) is CallbackOutcome.AHEAD
     other = await sent(redis, jobs, accept)
-    await jobs.callback(told(other, "task_2"))
-    assert not await jobs.trust_claim(await read(jobs, other))
-    await jobs.callback(told(lost, "task_1", 1))
-    assert not await jobs.trust_claim(await read(jobs, lost))  # it may have lost others too
+    await jobs.callback(report(other, "task_2"))
+    assert not await jobs.trust_report(await read(jobs, other))
+    await jobs.callback(report(lost, "task_1", 1))
+    assert not await jobs.trust_report(await read(jobs, lost))  # it may have lost others too
     bound = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("task_1")])
     await jobs.apply(await read(jobs, lost), bound)
-    assert await jobs.trust_claim(await read(jobs, other))
+    assert await jobs.trust_report(await read(jobs, other))

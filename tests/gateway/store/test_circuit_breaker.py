@@ -28,29 +28,29 @@ def callback_url(redis: Redis) -> Subscriber:
     return of_a_job(redis)
 
 
-async def test_nine_failures_park_nothing_and_the_tenth_does(subscriber: Subscriber) -> None:
+async def test_nine_failures_pause_nothing_and_the_tenth_does(subscriber: Subscriber) -> None:
     await subscriber.result(False, 9)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     await subscriber.result(False)
-    assert await subscriber.parked_for() == 30_000
+    assert await subscriber.paused_for() == 30_000
 
 
-async def test_a_lane_of_which_most_goes_well_is_not_parked(subscriber: Subscriber) -> None:
+async def test_a_lane_of_which_most_goes_well_is_not_paused(subscriber: Subscriber) -> None:
     await subscriber.result(True, 4)
     await subscriber.result(False, 9)  # 69 of a hundred
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     await subscriber.result(False)
-    assert await subscriber.parked_for() == 30_000
+    assert await subscriber.paused_for() == 30_000
 
 
 async def test_results_of_more_than_five_minutes_ago_do_not_count(subscriber: Subscriber) -> None:
     await subscriber.result(False, 9)
     await subscriber.result(False, after=5 * 60_000)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     await subscriber.result(False, 8, after=4 * 60_000)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     await subscriber.result(False)
-    assert await subscriber.parked_for() == 30_000
+    assert await subscriber.paused_for() == 30_000
 
 
 async def test_only_the_window_is_kept(subscriber: Subscriber) -> None:
@@ -62,17 +62,21 @@ async def test_only_the_window_is_kept(subscriber: Subscriber) -> None:
     assert len([name for name in kept if name.startswith("f:")]) == 10
 
 
-async def test_a_parked_lane_is_tried_when_its_time_has_come_and_not_before(subscriber: Subscriber) -> None:
+async def test_a_paused_lane_gets_an_attempt_when_its_time_has_come_and_not_before(
+    subscriber: Subscriber,
+) -> None:
     await subscriber.result(False, 10)
     assert not await subscriber.tried(after=29_999)
     assert await subscriber.tried(after=1)
 
 
-async def test_each_attempt_that_fails_again_parks_the_lane_for_twice_as_long(subscriber: Subscriber) -> None:
+async def test_each_attempt_that_fails_again_pauses_the_lane_for_twice_as_long(
+    subscriber: Subscriber,
+) -> None:
     await subscriber.result(False, 10)
     waits = []
     for _ in range(8):
-        wait = await subscriber.parked_for()
+        wait = await subscriber.paused_for()
         assert wait is not None
         waits.append(wait // 1000)
         assert await subscriber.tried(after=wait)
@@ -85,44 +89,44 @@ async def test_a_success_closes_the_breaker_and_forgets_the_failures(subscriber:
     assert await subscriber.tried(after=30_000)
     await subscriber.result(True)
     await subscriber.result(False, 9)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     assert await subscriber.redis.smembers("{gw}:deliver:probing") == set()  # type: ignore[misc]
     await subscriber.result(False)
-    assert await subscriber.parked_for() == 30_000  # 9 of 10 and more, and from the beginning
+    assert await subscriber.paused_for() == 30_000  # 9 of 10 and more, and from the beginning
 
 
-async def test_what_ends_while_the_lane_is_parked_changes_not_for_how_long(subscriber: Subscriber) -> None:
+async def test_what_ends_while_the_lane_is_paused_changes_not_for_how_long(subscriber: Subscriber) -> None:
     await subscriber.result(False, 10)
     await subscriber.result(False, 5, after=1_000)
     await subscriber.result(True, after=1_000)
-    assert await subscriber.parked_for() == 28_000
+    assert await subscriber.paused_for() == 28_000
     assert await subscriber.kinds() == ["endpoint_parked"]
 
 
-async def test_an_episode_is_told_of_at_its_beginning_and_at_its_end(subscriber: Subscriber) -> None:
+async def test_an_episode_is_an_ops_event_at_its_beginning_and_at_its_end(subscriber: Subscriber) -> None:
     await subscriber.result(True, 2)
     await subscriber.result(False, 8)
     for _ in range(3):
-        wait = await subscriber.parked_for()
+        wait = await subscriber.paused_for()
         assert wait
         await subscriber.tried(after=wait)
         await subscriber.result(False)
-    wait = await subscriber.parked_for()
+    wait = await subscriber.paused_for()
     assert wait
     await subscriber.tried(after=wait)
     await subscriber.result(True, 3)
     assert await subscriber.kinds() == ["endpoint_parked", "endpoint_recovered"]
-    parked, _ = await subscriber.told()
+    parked, _ = await subscriber.ops_events()
     about = {"lane": "ep_1", "endpoint": "ep_1", "tenant": "acme", "attempts": "10", "failed": "8"}
     assert about.items() <= parked.items()
     assert int(parked["until"]) == START + 30_000
 
 
-async def test_a_job_s_own_callback_url_has_a_breaker_and_its_health_is_not_kept_for_ever(
+async def test_a_job_s_own_callback_url_has_a_breaker_which_is_not_kept_for_ever(
     callback_url: Subscriber,
 ) -> None:
     await callback_url.result(False, 10)
-    assert await callback_url.parked_for() == 30_000
+    assert await callback_url.paused_for() == 30_000
     assert 0 < await callback_url.redis.pttl("{gw}:health:url-0a") <= 2 * HOUR
 
 
@@ -131,13 +135,13 @@ async def test_an_operator_who_resumes_a_lane_lets_it_begin_anew(
 ) -> None:
     await subscriber.result(False, 10)
     await lanes.resume(Role.DELIVER, "ep_1")
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     await subscriber.result(False, 9)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     assert (await lanes.health("ep_1")).failing_since == subscriber.at
 
 
-async def test_the_health_of_a_lane_is_told(redis: Redis, subscriber: Subscriber, lanes: Lanes) -> None:
+async def test_the_breaker_of_a_lane_is_shown(redis: Redis, subscriber: Subscriber, lanes: Lanes) -> None:
     seconds, _ = await redis.time()
     subscriber.at = seconds * 1000
     await subscriber.result(True, 2)
@@ -154,9 +158,9 @@ async def test_the_health_of_a_lane_is_told(redis: Redis, subscriber: Subscriber
 
 
 async def attempt(
-    redis: Redis, deliveries: RedisDeliveryStore, name: str, ok: bool | None, *, ring: int = 0
+    redis: Redis, deliveries: RedisDeliveryStore, name: str, ok: bool | None, *, number: int = 0
 ) -> str:
-    """What becomes of the record of an attempt at a delivery of ep_1. `ring`: of another dispatch."""
+    """What becomes of the record of an attempt at a delivery of ep_1. `number`: of another dispatch."""
     fields = {"state": "pending", "event_id": "evt_1", "event_type": "job.completed", "tenant": "acme"}
     fields |= {"job_id": "job_1", "lane": "ep_1", "created_at": "1", "endpoint_id": "ep_1"}
     await redis.hset(keys.delivery(name), mapping=fields)  # type: ignore[misc]
@@ -166,7 +170,7 @@ async def attempt(
     delivery = await deliveries.read("acme", name)
     assert delivery
     answer = await deliveries.finish(
-        replace(ticket, dispatch_number=ring or ticket.dispatch_number),
+        replace(ticket, dispatch_number=number or ticket.dispatch_number),
         delivery,
         DeliveryEvent.ATTEMPT_FAILED,
         retry_in_ms=3_600_000,
@@ -196,5 +200,5 @@ async def test_an_attempt_that_says_nothing_of_the_subscriber_is_not_judged(
 async def test_a_worker_that_lost_its_lease_has_no_say_in_how_a_subscriber_does(
     subscriber: Subscriber, redis: Redis, deliveries: RedisDeliveryStore, lanes: Lanes
 ) -> None:
-    assert await attempt(redis, deliveries, "dlv_1", False, ring=999) == "stale"
+    assert await attempt(redis, deliveries, "dlv_1", False, number=999) == "stale"
     assert (await lanes.health("ep_1")).total == 0

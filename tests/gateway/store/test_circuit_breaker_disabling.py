@@ -45,9 +45,9 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled_and_not_before(
     await subscriber.result(False, after=DAY // 100)
     reason = "no attempt has succeeded for 5 days"
     assert await disabled(subscriber) == {"disabled_at": str(subscriber.at), "disabled_reason": reason}
-    told = (await subscriber.told())[-1]
+    ops_events = (await subscriber.ops_events())[-1]
     expected = {"kind": "endpoint_disabled", "endpoint": "ep_1", "tenant": "acme", "reason": reason}
-    assert expected.items() <= told.items()
+    assert expected.items() <= ops_events.items()
 
 
 async def test_a_tenant_cannot_flood_the_ops_events_with_its_endpoints(
@@ -60,15 +60,15 @@ async def test_a_tenant_cannot_flood_the_ops_events_with_its_endpoints(
             one.at += DAY
             assert await one.tried(after=0)
             await one.result(True)
-    told = await subscriber.told()
+    ops_events = await subscriber.ops_events()
     for kind in ("endpoint_parked", "endpoint_recovered"):
-        mine = [event for event in told if event["kind"] == kind]
+        mine = [event for event in ops_events if event["kind"] == kind]
         assert len(mine) == 20
         assert [event for event in mine if "muted_ms" in event] == [mine[-1]]
         assert 0 < int(mine[-1]["muted_ms"]) <= HOUR
     other = replace(subscriber, tenant="zeta", lane="ep_2", endpoint="")
     await other.result(False, 10)
-    assert (await subscriber.told())[-1]["tenant"] == "zeta"
+    assert (await subscriber.ops_events())[-1]["tenant"] == "zeta"
 
 
 async def test_events_for_an_endpoint_that_was_disabled_are_held(subscriber: Subscriber) -> None:
@@ -83,7 +83,7 @@ async def test_the_lane_of_an_endpoint_that_is_disabled_goes_on_so_that_what_wai
     await subscriber.result(False, 10)
     await fail_for(subscriber, 6)
     assert await disabled(subscriber)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None
     assert not await subscriber.redis.exists("{gw}:health:ep_1")
 
 
@@ -105,7 +105,7 @@ async def test_two_failures_five_days_apart_and_none_between_disable_nothing(sub
 
 async def test_the_end_is_announced_at_half_of_the_time_and_twice_more(subscriber: Subscriber) -> None:
     await fail_for(subscriber, 6, every=HOUR)
-    about = [fields for fields in await subscriber.told() if fields["kind"] == "endpoint_failing"]
+    about = [fields for fields in await subscriber.ops_events() if fields["kind"] == "endpoint_failing"]
     assert [fields["percent"] for fields in about] == ["50", "70", "90"]
     assert {fields["since"] for fields in about} == {str(START)}
     assert [(int(fields["at"]) - START) / DAY for fields in about] == pytest.approx([2.5, 3.5, 4.5], abs=0.05)
@@ -115,7 +115,9 @@ async def test_an_announcement_that_was_passed_by_is_not_made_up_for(subscriber:
     await subscriber.result(False)
     for _ in range(3):
         await subscriber.result(False, after=int(1.55 * DAY))
-    about = [fields["percent"] for fields in await subscriber.told() if fields["kind"] == "endpoint_failing"]
+    about = [
+        fields["percent"] for fields in await subscriber.ops_events() if fields["kind"] == "endpoint_failing"
+    ]
     assert about == ["50", "90"]
 
 
@@ -123,7 +125,9 @@ async def test_after_a_success_the_end_is_announced_again(subscriber: Subscriber
     for _ in range(2):
         await fail_for(subscriber, 3)
         await subscriber.result(True)
-    about = [fields["percent"] for fields in await subscriber.told() if fields["kind"] == "endpoint_failing"]
+    about = [
+        fields["percent"] for fields in await subscriber.ops_events() if fields["kind"] == "endpoint_failing"
+    ]
     assert about == ["50", "50"]
 
 
@@ -132,7 +136,7 @@ async def test_a_job_s_own_callback_url_is_never_disabled(callback_url: Subscrib
     assert set(await callback_url.kinds()) <= {"endpoint_parked"}
 
 
-async def test_an_endpoint_that_was_deleted_meanwhile_leaves_no_health_behind(
+async def test_an_endpoint_that_was_deleted_meanwhile_leaves_no_breaker_behind(
     subscriber: Subscriber, endpoints: RedisEndpointStore
 ) -> None:
     endpoint = await endpoints.read("acme", "ep_1")
@@ -142,7 +146,7 @@ async def test_an_endpoint_that_was_deleted_meanwhile_leaves_no_health_behind(
     assert not await subscriber.redis.exists("{gw}:health:ep_1", "{gw}:deliver:parked")
 
 
-async def test_disabling_again_keeps_the_first_time_and_reason_and_tells_once(
+async def test_disabling_again_keeps_the_first_time_and_reason_and_is_one_ops_event(
     subscriber: Subscriber, endpoints: RedisEndpointStore
 ) -> None:
     endpoint = await endpoints.read("acme", "ep_1")
@@ -160,4 +164,4 @@ async def test_what_a_disabled_endpoint_answers_is_not_judged_any_more(
     assert endpoint
     await endpoints.disable(endpoint, "answered 410 Gone", 5)
     await subscriber.result(False, 20)
-    assert await subscriber.parked_for() is None
+    assert await subscriber.paused_for() is None

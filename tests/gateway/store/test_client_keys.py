@@ -74,7 +74,7 @@ async def test_an_unknown_key_is_none_and_is_not_remembered_as_such(store: Redis
     assert await store.find("0a0b0c") == MADE
 
 
-async def test_a_key_costs_one_look_at_redis_in_five_seconds(
+async def test_a_key_costs_one_read_of_redis_in_five_seconds(
     store: RedisKeyStore, redis: Redis, clock: Clock
 ) -> None:
     await store.add(MADE, by="test")

@@ -17,7 +17,7 @@ from gateway.store.effects import BindTask, Finish, GiveBackSlot, HoldSlot, Poll
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, new_job, rung
+from tests.gateway.store.conftest import Accept, dispatched, held, new_job
 
 
 async def mapping(redis: Redis, key: str) -> dict[str, str]:
@@ -34,7 +34,7 @@ async def finish(jobs: RedisJobStore, redis: Redis, job_id: str) -> None:
 
 async def test_accept_hands_a_job_to_arq_at_once_when_a_slot_is_free(redis: Redis, accept: Accept) -> None:
     job = await accept()
-    assert await rung(redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(redis, Role.SUBMIT) == [job.id]
     assert await redis.exists("{gw}:submit:arq:wake")
     [arq_id] = await redis.zrange("{gw}:submit:arq", 0, -1)
     record = deserialize((await redis.get(f"arq:job:{arq_id}")).encode())
@@ -43,9 +43,9 @@ async def test_accept_hands_a_job_to_arq_at_once_when_a_slot_is_free(redis: Redi
 
 async def test_a_tenant_holds_no_more_than_its_share_and_the_rest_waits(redis: Redis, accept: Accept) -> None:
     first = [await accept("acme") for _ in range(5)]
-    assert await rung(redis, Role.SUBMIT) == [job.id for job in first[:2]]
+    assert await dispatched(redis, Role.SUBMIT) == [job.id for job in first[:2]]
     other = await accept("zeta")
-    assert other.id in await rung(redis, Role.SUBMIT)
+    assert other.id in await dispatched(redis, Role.SUBMIT)
     assert await redis.zcard(keys.waiting(Role.SUBMIT)) == 3
 
 
@@ -57,7 +57,7 @@ async def test_a_damaged_record_does_not_stop_the_jobs_behind_it(
     await redis.delete(keys.PAUSED)
     await redis.set(keys.job(damaged.id), "damaged")
     assert await lanes.dispatch() == 2
-    assert other.id in await rung(redis, Role.SUBMIT)
+    assert other.id in await dispatched(redis, Role.SUBMIT)
 
 
 async def test_a_freed_slot_goes_to_the_next_job_of_the_lane(
@@ -65,7 +65,7 @@ async def test_a_freed_slot_goes_to_the_next_job_of_the_lane(
 ) -> None:
     first, _, third, _ = [await accept() for _ in range(4)]
     await finish(jobs, redis, first.id)
-    assert (await rung(redis, Role.SUBMIT))[-1] == third.id
+    assert (await dispatched(redis, Role.SUBMIT))[-1] == third.id
 
 
 async def test_twenty_jobs_ahead_of_another_tenant_do_not_hold_it_up(
@@ -90,12 +90,16 @@ async def test_a_busy_upstream_s_job_comes_back_before_newer_ones_when_it_is_due
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, first.id))
     assert claimed
     await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000)]))
-    assert await rung(redis, Role.SUBMIT) == [first.id, second.id, third.id]  # its slot went to the third
+    assert await dispatched(redis, Role.SUBMIT) == [
+        first.id,
+        second.id,
+        third.id,
+    ]  # its slot went to the third
     newest = await accept()
     await redis.zadd(keys.due(Role.SUBMIT), {str(submit_ticket(first)): 1})
     await finish(jobs, redis, second.id)
-    assert (await rung(redis, Role.SUBMIT))[-1] == first.id
-    assert newest.id not in await rung(redis, Role.SUBMIT)
+    assert (await dispatched(redis, Role.SUBMIT))[-1] == first.id
+    assert newest.id not in await dispatched(redis, Role.SUBMIT)
 
 
 async def test_giving_back_a_slot_twice_frees_one(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
@@ -120,12 +124,12 @@ async def test_a_confirmation_asked_for_while_one_runs_follows_it(
     running = await held(redis, Role.CONFIRM, job.id)
     assert await jobs.begin_confirm(running)
     await jobs.apply(claimed, Transition(JobEvent.CALLBACK_SEEN, effects=[PollAfter(0)]))
-    assert len(await rung(redis, Role.CONFIRM)) == 1
+    assert len(await dispatched(redis, Role.CONFIRM)) == 1
     await jobs.postpone(running, 3_600_000, {"polls": 1})
     assert (await held(redis, Role.CONFIRM, job.id)).dispatch_number > running.dispatch_number
 
 
-async def test_a_lease_that_ran_out_is_found_and_rung_again_for_a_new_holder(
+async def test_a_lease_that_ran_out_is_found_and_dispatched_again_to_a_new_holder(
     redis: Redis, jobs: RedisJobStore, accept: Accept, lanes: Lanes
 ) -> None:
     job = await accept()
@@ -137,7 +141,7 @@ async def test_a_lease_that_ran_out_is_found_and_rung_again_for_a_new_holder(
     assert await lanes.redispatch(expired)
     assert not await lanes.redispatch(expired)
     assert await jobs.claim(old) is None
-    assert await rung(redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(redis, Role.SUBMIT) == [job.id]
     assert await jobs.claim(await held(redis, Role.SUBMIT, job.id))
 
 
@@ -181,7 +185,7 @@ async def test_accepting_the_same_job_again_changes_nothing(redis: Redis, jobs: 
     again = await jobs.accept(job, "payload", "f", AdmissionLimits(queue_max=10))
     assert (again.job_id, again.replayed) == (job.id, False)
     assert await redis.hgetall(keys.COUNTS) == before  # type: ignore[misc]
-    assert await rung(redis, Role.SUBMIT) == [job.id]
+    assert await dispatched(redis, Role.SUBMIT) == [job.id]
 
 
 async def test_a_full_lane_is_refused_with_a_time_to_come_back(jobs: RedisJobStore, accept: Accept) -> None:

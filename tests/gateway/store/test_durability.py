@@ -28,7 +28,7 @@ async def weakened(redis: Redis) -> AsyncIterator[Redis]:
         await redis.config_set(name, before[name])
 
 
-async def test_every_weakness_is_told_at_once(weakened: Redis, redis_url: str) -> None:
+async def test_every_weakness_is_named_at_once(weakened: Redis, redis_url: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         await durability.check(redis_url, Demand("require"))
     assert "appendfsync is everysec" in str(refusal.value)
@@ -74,7 +74,7 @@ async def test_a_store_that_forbids_config_is_told_of_the_managed_mode(redis: Re
     await redis.acl_deluser("reader")
 
 
-async def test_snapshots_that_fail_and_stop_all_writes_are_told(tmp_path: Path) -> None:
+async def test_snapshots_that_fail_and_stop_all_writes_are_named(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with valkey(data, "--dbfilename", "dump.rdb") as server:
         pool = connection_pool(server.url, timeout_seconds=5, retries=0, connections=2)
@@ -141,7 +141,7 @@ async def test_a_redis_that_could_forget_is_refused_also_when_it_was_waited_for(
         await durability.check_when_there(redis_url, Demand("require"), asyncio.Event())
 
 
-async def test_who_is_told_to_stop_waits_no_longer() -> None:
+async def test_who_is_asked_to_stop_waits_no_longer() -> None:
     stop = asyncio.Event()
     waiting = asyncio.create_task(
         durability.check_when_there("redis://127.0.0.1:1/0", Demand("require"), stop)

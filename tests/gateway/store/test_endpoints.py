@@ -129,7 +129,7 @@ async def test_a_cap_of_its_own_is_known_to_dispatch_as_long_as_it_holds(
     assert await redis.hgetall("{gw}:deliver:caps") == {}  # type: ignore[misc]
 
 
-async def test_of_an_endpoint_that_is_forgotten_no_health_is_kept(
+async def test_of_an_endpoint_that_is_forgotten_no_breaker_is_kept(
     endpoints: RedisEndpointStore, redis: Redis, scripts: Scripts
 ) -> None:
     await endpoints.create(MADE, 50)

@@ -47,7 +47,7 @@ async def attempt(post: Post, entry: dict[str, object] | None, **fields: Any) ->
     return owed.lane
 
 
-async def test_a_host_of_callback_urls_is_told_without_what_may_be_secret(
+async def test_a_host_of_callback_urls_is_shown_without_what_may_be_secret(
     post: Post, views: RedisLaneViews
 ) -> None:
     lane = await attempt(post, ENTRY, callback_url=SECRET)
@@ -57,7 +57,7 @@ async def test_a_host_of_callback_urls_is_told_without_what_may_be_secret(
     )
 
 
-async def test_an_endpoint_is_told_by_its_url_and_an_error_without_a_status_by_its_name(
+async def test_an_endpoint_is_shown_by_its_url_and_an_error_without_a_status_by_its_name(
     post: Post, views: RedisLaneViews, endpoints: RedisEndpointStore
 ) -> None:
     await endpoints.create(replace(ENDPOINT, url="https://all.example.com/hook?token=s3cret"), 10)

@@ -39,8 +39,8 @@ class Line:
         """The next so many, in order, each done at once."""
         found = []
         for _ in range(count):
-            [(name, ring)] = (await self.redis.hgetall("{gw}:submit:holders")).items()  # type: ignore[misc]
-            ticket = Ticket.parse(Role.SUBMIT, name, int(ring))
+            [(name, number)] = (await self.redis.hgetall("{gw}:submit:holders")).items()  # type: ignore[misc]
+            ticket = Ticket.parse(Role.SUBMIT, name, int(number))
             found.append(ticket)
             await self.jobs.drop(ticket)
         return found
@@ -157,12 +157,12 @@ async def test_an_empty_lane_remembers_nothing(line: Line) -> None:
 async def test_what_comes_back_goes_before_every_priority(line: Line) -> None:
     first = await line.post("acme", Priority.LOW)
     urgent = await line.post("acme", Priority.HIGH)
-    [(name, ring)] = (await line.redis.hgetall("{gw}:submit:holders")).items()  # type: ignore[misc]
-    await line.jobs.postpone(Ticket.parse(Role.SUBMIT, name, int(ring)), 0, {})
+    [(name, number)] = (await line.redis.hgetall("{gw}:submit:holders")).items()  # type: ignore[misc]
+    await line.jobs.postpone(Ticket.parse(Role.SUBMIT, name, int(number)), 0, {})
     assert await line.names(2) == [first.id, urgent.id]
 
 
-async def test_a_tenant_that_is_parked_is_passed_over_and_keeps_its_jobs(line: Line) -> None:
+async def test_a_tenant_that_is_paused_is_passed_over_and_keeps_its_jobs(line: Line) -> None:
     await line.post("a")
     waiting = [await line.post("b") for _ in range(3)]
     await line.lanes.pause(Role.SUBMIT, "b", None)

@@ -1,4 +1,4 @@
-"""How long things take: counted in the scripts, told as histograms and as parts of all."""
+"""How long things take: counted in the scripts, shown as histograms and as parts of all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_scripts_count_by_the_same_bounds() -> None:
     assert [int(number) / 1000 for number in re.findall(r"\d+", listed[1])] == list(BOUNDS)
 
 
-async def test_the_wait_of_what_is_handed_out_is_counted(redis: Redis, accept: Accept) -> None:
+async def test_the_wait_of_what_is_dispatched_is_counted(redis: Redis, accept: Accept) -> None:
     for _ in range(3):  # two of them have a slot at once
         await accept()
     waits = timings_of(await redis.hgetall(keys.TIMINGS))[f"wait:{Role.SUBMIT}"]  # type: ignore[misc]
@@ -80,6 +80,6 @@ def test_a_part_of_all_is_over_within_so_many_seconds(
     assert quantile(ZERO, after, part) == (None if seconds is None else pytest.approx(seconds))
 
 
-def test_only_what_came_between_two_looks_counts() -> None:
+def test_only_what_came_between_two_readings_counts() -> None:
     assert quantile(counts(s5=100), counts(s5=100, s60=1), 0.5) == pytest.approx(45)
     assert quantile(counts(s5=1), counts(s5=1), 0.5) is None

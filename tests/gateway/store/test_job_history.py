@@ -18,7 +18,9 @@ from tests.gateway.store.conftest import Accept, held
 _MOST = 500
 
 
-async def test_a_job_that_waits_has_no_list_and_an_audit_all_the_same(redis: Redis, accept: Accept) -> None:
+async def test_a_job_that_waits_has_no_list_and_a_job_history_all_the_same(
+    redis: Redis, accept: Accept
+) -> None:
     job = await accept()
     assert not await redis.exists(keys.job_audit(job.id))
     assert history_of(job.created_at, []) == [
@@ -31,7 +33,7 @@ async def test_a_job_that_was_rebuilt_was_never_accepted() -> None:
     assert history_of(1, noted) == [{"at": "7", "event": "rebuilt", "to": "submitted", "epoch": "1"}]
 
 
-async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its_end(
+async def test_what_is_left_out_of_a_long_job_history_is_neither_its_beginning_nor_its_end(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -49,7 +51,7 @@ async def test_what_is_left_out_of_a_long_audit_is_neither_its_beginning_nor_its
     assert {"n": str(_MOST // 2 + 1)}.items() <= audit[_MOST // 2 + 1].items()
 
 
-async def test_the_audit_tells_what_happened_to_the_job_in_order(
+async def test_the_job_history_has_what_happened_to_the_job_in_order(
     jobs: RedisJobStore, redis: Redis, accept: Accept
 ) -> None:
     job = await accept()

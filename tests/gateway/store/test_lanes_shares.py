@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role, RoleLimits
 from gateway.store import arguments
 from gateway.store.lanes import Lanes
-from tests.gateway.store.conftest import rung
+from tests.gateway.store.conftest import dispatched
 from tests.gateway.store.lane_scripts import (
     DISPATCH,
     ENTER,
@@ -48,7 +48,7 @@ async def served(call: Call, redis: Redis, by: RoleLimits, times: int) -> list[s
         await dispatch(call, by)
         for ticket in await redis.hkeys("{gw}:deliver:holders"):  # type: ignore[misc]
             await call(LEAVE, "deliver", ticket)
-    return await rung(redis, Role.DELIVER)
+    return await dispatched(redis, Role.DELIVER)
 
 
 async def test_retries_of_a_lane_leave_the_rest_of_its_slots_to_first_attempts(
@@ -58,7 +58,7 @@ async def test_retries_of_a_lane_leave_the_rest_of_its_slots_to_first_attempts(
     assert await dispatch(call, limits(10, 4)) == 2
     await enter(call, "new", "ep|n1", "ep|n2", "ep|n3")
     assert await dispatch(call, limits(10, 4)) == 2
-    assert await rung(redis, Role.DELIVER) == ["r1", "r2", "n1", "n2"]
+    assert await dispatched(redis, Role.DELIVER) == ["r1", "r2", "n1", "n2"]
 
 
 async def test_first_attempts_may_hold_every_slot_of_their_lane(call: Call, redis: Redis) -> None:
@@ -71,7 +71,7 @@ async def test_retries_of_all_lanes_together_leave_slots_to_first_attempts(call:
     assert await dispatch(call, limits(4, 4)) == 2
     await enter(call, "new", "other|n1", "ep5|n2", "other|n3")
     assert await dispatch(call, limits(4, 4)) == 2
-    handed = await rung(redis, Role.DELIVER)
+    handed = await dispatched(redis, Role.DELIVER)
     assert (handed[:2], set(handed[2:])) == (["r0", "r1"], {"n1", "n2"})
 
 
@@ -80,7 +80,7 @@ async def test_a_retry_that_ends_makes_room_for_one_of_another_lane(call: Call, 
     await dispatch(call, limits(4, 4))
     await call(LEAVE, "deliver", "ep0|r0")
     assert await dispatch(call, limits(4, 4)) == 1
-    assert await rung(redis, Role.DELIVER) == ["r0", "r1", "r2"]
+    assert await dispatched(redis, Role.DELIVER) == ["r0", "r1", "r2"]
 
 
 async def test_a_share_is_never_less_than_one(call: Call, redis: Redis) -> None:
@@ -120,7 +120,7 @@ async def test_what_is_recovered_counts_in_the_share_of_retries(call: Call, redi
     assert await dispatch(call, limits(10, 4)) == 2
     await enter(call, "new", "ep|n1")
     assert await dispatch(call, limits(10, 4)) == 1
-    assert (await rung(redis, Role.DELIVER))[-1] == "n1"
+    assert (await dispatched(redis, Role.DELIVER))[-1] == "n1"
 
 
 async def test_a_recovered_delivery_that_fails_is_a_retry_like_any_other(call: Call, redis: Redis) -> None:
@@ -131,7 +131,7 @@ async def test_a_recovered_delivery_that_fails_is_a_retry_like_any_other(call: C
     await call(LEAVE, "deliver", "ep|c2")
     await enter(call, "recovered", "ep|c3")
     await dispatch(call, limits(10, 1), at=NOW + 2)
-    assert await rung(redis, Role.DELIVER) == ["c1", "c2", "c1"]
+    assert await dispatched(redis, Role.DELIVER) == ["c1", "c2", "c1"]
 
 
 @pytest.mark.parametrize("role", [Role.SUBMIT, Role.CONFIRM])
@@ -141,7 +141,7 @@ async def test_without_a_share_what_comes_again_goes_first_into_every_slot(
     await enter(call, "new", "acme|n1", role=role)
     await enter(call, "again", "acme|r1", "acme|r2", "acme|r3", role=role)
     assert await dispatch(call, limits(3, 3, share=1.0), role) == 3
-    assert await rung(redis, role) == ["r1", "r2", "r3"]
+    assert await dispatched(redis, role) == ["r1", "r2", "r3"]
 
 
 async def test_what_retries_hold_is_not_counted_twice_when_they_are_given_back_twice(
@@ -179,7 +179,7 @@ async def test_a_lane_that_waited_for_the_share_of_retries_is_served_once_and_th
     assert [name[0] for name in order] == ["a", "b"] * 4
 
 
-async def test_a_lane_that_waited_for_the_share_of_retries_and_is_parked_is_not_served(
+async def test_a_lane_that_waited_for_the_share_of_retries_and_is_paused_is_not_served(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
     await enter(call, "again", "a|a1", "b|b1", "c|c1")
@@ -190,7 +190,7 @@ async def test_a_lane_that_waited_for_the_share_of_retries_and_is_parked_is_not_
     assert await dispatch(call, limits(2, 1)) == 0
 
 
-async def test_a_cap_that_was_raised_holds_from_the_next_hand_out(call: Call, redis: Redis) -> None:
+async def test_a_cap_that_was_raised_holds_from_the_next_dispatch(call: Call, redis: Redis) -> None:
     await redis.hset("{gw}:deliver:caps", "ep", "1")  # type: ignore[misc]
     await enter(call, "new", *(f"ep|n{n}" for n in range(4)))
     assert await dispatch(call, limits(10, 4)) == 1

@@ -155,7 +155,7 @@ async def test_a_slot_that_one_waiting_lane_can_not_use_goes_to_the_next(
     assert await in_hand(redis) == ["url-a|a2", "url-b|b1", "url-c|c1"]
 
 
-async def test_a_lane_that_is_parked_after_its_turn_was_given_back_leaves_it_to_the_next(
+async def test_a_lane_that_is_paused_after_its_turn_was_given_back_leaves_it_to_the_next(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
     by = limits(3, 2, 2)
@@ -173,7 +173,7 @@ async def test_a_lane_that_is_parked_after_its_turn_was_given_back_leaves_it_to_
     assert "url-c|c1" in await in_hand(redis)
 
 
-async def test_a_parked_lane_of_a_full_tenant_waits_for_its_tenant_when_it_is_resumed(
+async def test_a_paused_lane_of_a_full_tenant_waits_for_its_tenant_when_it_is_resumed(
     call: Call, redis: Redis, lanes: Lanes
 ) -> None:
     by = limits(10, 1, 1)

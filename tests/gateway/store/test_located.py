@@ -50,7 +50,7 @@ async def test_after_a_failover_the_same_pool_and_scripts_go_on_with_the_new_pri
         assert {("127.0.0.1", sentinel), ("127.0.0.1", first), ("127.0.0.1", second)} <= known
 
 
-async def test_a_sentinel_that_names_a_replica_is_not_believed_and_no_client_is_told_where_it_is(
+async def test_a_sentinel_that_names_a_replica_is_not_believed_and_no_client_learns_where_it_is(
     tmp_path: Path,
 ) -> None:
     with servers(tmp_path) as made:
@@ -91,7 +91,7 @@ async def why_it_is_not_found(url: str) -> str:
     return str(told.value).partition("(")[2].removesuffix(")")
 
 
-async def test_what_keeps_the_sentinels_from_naming_it_is_told(tmp_path: Path) -> None:
+async def test_what_keeps_the_sentinels_from_naming_it_is_in_the_error(tmp_path: Path) -> None:
     with servers(tmp_path) as made, socket.create_server(("127.0.0.1", 0)) as silent:
         sentinel = made.start_sentinel("main", made.start())
         with made.at(sentinel) as client:
@@ -119,7 +119,7 @@ async def test_a_sentinel_that_keeps_its_replicas_to_itself_still_names_the_prim
             assert await redis.get(KEY) is None
 
 
-async def test_what_keeps_the_nodes_of_a_cluster_from_naming_it_is_told(tmp_path: Path) -> None:
+async def test_what_keeps_the_nodes_of_a_cluster_from_naming_it_is_in_the_error(tmp_path: Path) -> None:
     with servers(tmp_path) as made:
         single, empty = made.start(), made.start(*IN_CLUSTER, "--cluster-port", str(free_port()))
         with made.at(single) as client:

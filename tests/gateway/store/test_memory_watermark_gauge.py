@@ -67,7 +67,7 @@ async def used(redis: Redis) -> int:
     return int((await redis.info("memory"))["used_memory"])
 
 
-async def test_above_the_watermark_intake_is_closed_and_told_why(limited: Redis) -> None:
+async def test_above_the_watermark_intake_is_closed_and_says_why(limited: Redis) -> None:
     gauge = MemoryGauge(limited, 0.85, Clock())
     await limited.config_set("maxmemory", int(await used(limited) / 0.95))
     await gauge.read()
@@ -152,7 +152,7 @@ async def small(tmp_path: Path) -> AsyncIterator[Redis]:
         await pool.disconnect()
 
 
-async def test_it_tells_of_a_redis_that_fills_up_and_is_emptied(
+async def test_it_logs_a_redis_that_fills_up_and_is_emptied(
     small: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_watermark, "_PAUSE_SECONDS", 0.001)

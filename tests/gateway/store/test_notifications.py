@@ -44,7 +44,7 @@ async def heard(signal: WakeSignal) -> bool:
     return signal.was_notified()
 
 
-async def test_who_waits_for_a_job_is_told_when_it_is_final(
+async def test_who_waits_for_a_job_is_notified_when_it_is_final(
     notifications: Notifications, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -54,7 +54,7 @@ async def test_who_waits_for_a_job_is_told_when_it_is_final(
         assert await heard(second)
 
 
-async def test_nobody_is_told_of_another_s_job_or_of_a_move_that_is_not_final(
+async def test_nobody_is_notified_of_another_s_job_or_of_a_transition_that_is_not_final(
     notifications: Notifications, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job, other = await accept(), await accept()
@@ -72,7 +72,7 @@ async def test_who_stopped_waiting_is_forgotten(notifications: Notifications) ->
     assert notifications._watched == {}
 
 
-async def test_who_follows_a_tenant_is_told_of_its_events_and_of_no_other_s(
+async def test_who_follows_a_tenant_gets_its_events_and_no_other_s(
     notifications: Notifications, accept: Accept
 ) -> None:
     mine, theirs = WakeSignal(), WakeSignal()

@@ -21,7 +21,7 @@ from gateway.store.effects import OweEvent, SetFields
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, held, rung, stored_body
+from tests.gateway.store.conftest import Accept, dispatched, held, stored_body
 
 HOOK = "https://client.example.com/hook"
 
@@ -62,7 +62,7 @@ async def test_a_callback_url_is_owed_it_too_in_the_lane_of_its_host(
     await settle(jobs, job)
     [owed] = await deliveries.of_job(job.id)
     assert (owed.url, owed.endpoint_id, owed.lane) == (HOOK, None, callback_lane("acme", HOOK))
-    assert await rung(redis, Role.DELIVER) == [owed.id]
+    assert await dispatched(redis, Role.DELIVER) == [owed.id]
 
 
 async def test_a_job_that_nobody_asked_about_owes_nothing_but_keeps_its_event(
@@ -89,11 +89,11 @@ async def test_what_a_disabled_endpoint_is_owed_is_held_and_not_dispatched(
     await settle(jobs, job)
     [owed] = await deliveries.of_job(job.id)
     assert owed.state is DeliveryState.HELD
-    assert await rung(redis, Role.DELIVER) == []
+    assert await dispatched(redis, Role.DELIVER) == []
     assert await redis.zcard(keys.waiting(Role.DELIVER)) == 0
 
 
-async def test_a_move_that_did_not_happen_owes_nothing(
+async def test_a_transition_that_did_not_happen_owes_nothing(
     redis: Redis, jobs: RedisJobStore, deliveries: RedisDeliveryStore, accept: Accept
 ) -> None:
     job = await accept(callback_url=HOOK)
@@ -169,12 +169,12 @@ async def test_a_delivery_that_is_over_gives_its_slot_to_the_next_of_its_lane(
 ) -> None:
     for _ in range(3):
         await settle(jobs, await accept(callback_url=HOOK))
-    first, second = await rung(redis, Role.DELIVER)
+    first, second = await dispatched(redis, Role.DELIVER)
     ticket = await held(redis, Role.DELIVER, first)
     begun = await deliveries.begin(ticket)
     assert begun
     done = replace(begun[0], attempts=1, log=[{"number": 1}])
     await deliveries.finish(ticket, done, DeliveryEvent.ATTEMPT_SUCCEEDED, retry_in_ms=None, tally=[])
-    assert len(await rung(redis, Role.DELIVER)) == 3
+    assert len(await dispatched(redis, Role.DELIVER)) == 3
     assert await redis.hget(keys.COUNTS, "delivery:delivered") == "1"  # type: ignore[misc]
     assert await held(redis, Role.DELIVER, second) != ticket

@@ -1,4 +1,4 @@
-"""The rate of looks, and the typical duration that the first of them waits for."""
+"""The rate of polls, and the typical duration that the first of them waits for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def all_due(redis: Redis, count: int) -> None:
     await redis.zadd(keys.due(Role.CONFIRM), {f"main|job_{n}": 1 for n in range(count)})
 
 
-async def test_no_more_looks_are_handed_out_than_the_rate_allows(redis: Redis, scripts: Scripts) -> None:
+async def test_no_more_polls_are_dispatched_than_the_rate_allows(redis: Redis, scripts: Scripts) -> None:
     lanes = Lanes(scripts, limited(0.1))
     await all_due(redis, 10)
     assert [await lanes.dispatch() for _ in range(3)] == [1, 0, 0]
@@ -47,7 +47,7 @@ async def test_what_the_rate_held_back_goes_when_its_time_has_come(redis: Redis,
 
 
 @pytest.mark.parametrize("per_second", [0.5, 0.1])
-async def test_a_rate_of_less_than_one_a_second_still_lets_looks_out(
+async def test_a_rate_of_less_than_one_a_second_still_lets_polls_out(
     redis: Redis, scripts: Scripts, per_second: float
 ) -> None:
     lanes = Lanes(scripts, limited(per_second))
@@ -94,7 +94,7 @@ def jobs(redis: Redis, scripts: Scripts) -> RedisJobStore:
     return RedisJobStore(redis, scripts, limited(50), LIMITS)
 
 
-async def test_the_first_look_waits_as_long_as_was_said_until_something_is_learned(
+async def test_the_first_poll_waits_as_long_as_was_said_until_something_is_learned(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -103,7 +103,7 @@ async def test_the_first_look_waits_as_long_as_was_said_until_something_is_learn
 
 
 @pytest.mark.parametrize(("deviations", "seconds"), [(0, 200), (4, 600)])
-async def test_the_first_look_waits_for_what_is_typical_of_that_kind_of_video(
+async def test_the_first_poll_waits_for_what_is_typical_of_that_kind_of_video(
     redis: Redis, jobs: RedisJobStore, accept: Accept, deviations: int, seconds: float
 ) -> None:
     await took(redis, jobs, await accept(), 200_000)

@@ -1,4 +1,4 @@
-"""Recoveries: what an endpoint was not told in a stretch of time is pending again, bit by bit, once."""
+"""Recoveries: what an endpoint did not get in a time range is pending again, bit by bit, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.recoveries import KEPT, RedisRecoveries, Step
 from gateway.store.script_runner import Scripts
-from tests.gateway.store.conftest import ROLES, held, rung
+from tests.gateway.store.conftest import ROLES, dispatched, held
 from tests.gateway.store.redelivering import ENDPOINT, HOOK, Post
 
 AT = 1_795_334_400_000
@@ -91,7 +91,7 @@ async def test_a_recovery_that_runs_is_kept_whatever_others_there_are(
     assert await redis.zrange("{gw}:tenant:acme:recoveries", 0, -1) == ["rec_1"]
 
 
-async def test_what_was_not_told_is_pending_again_in_a_new_round(
+async def test_what_was_not_delivered_is_pending_again_in_a_new_round(
     store: RedisRecoveries, post: Post, redis: Redis
 ) -> None:
     [owed] = await dead(post, AT)
@@ -162,10 +162,10 @@ async def test_the_oldest_is_sent_again_first(make_store: MakeStore, post: Post,
     newer, oldest = await dead(post, AT + 2, AT)
     middle = await post.attempt(await post.owe(AT + 1), "held")
     await begun(store)
-    before = len(await rung(redis, Role.DELIVER))
+    before = len(await dispatched(redis, Role.DELIVER))
     await to_its_end(store)
     await post.attempt(await post.read(oldest), "delivered")
-    assert (await rung(redis, Role.DELIVER))[before:] == [oldest.id, middle.id, newer.id]
+    assert (await dispatched(redis, Role.DELIVER))[before:] == [oldest.id, middle.id, newer.id]
 
 
 async def test_a_batch_is_the_oldest_of_all_states_in_their_order(
@@ -175,11 +175,11 @@ async def test_a_batch_is_the_oldest_of_all_states_in_their_order(
     newest, newer = await dead(post, AT + 9, AT + 2)
     older, oldest = [await post.attempt(await post.owe(at), "held") for at in (AT + 1, AT)]
     await begun(store)
-    before = len(await rung(redis, Role.DELIVER))
+    before = len(await dispatched(redis, Role.DELIVER))
     assert (await store.advance("rec_1")).moved == 3
     assert (await post.read(newest)).state is DeliveryState.DEAD
     await post.attempt(await post.read(oldest), "delivered")
-    assert (await rung(redis, Role.DELIVER))[before:] == [oldest.id, older.id, newer.id]
+    assert (await dispatched(redis, Role.DELIVER))[before:] == [oldest.id, older.id, newer.id]
 
 
 async def test_what_a_fault_left_of_a_delivery_in_the_lanes_is_cleared_away(

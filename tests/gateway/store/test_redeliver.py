@@ -16,7 +16,7 @@ from gateway.store.delivery_base import Hindrance
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
-from tests.gateway.store.conftest import held, rung
+from tests.gateway.store.conftest import dispatched, held
 from tests.gateway.store.redelivering import ENDPOINT, ENDS, HOOK, Post
 
 
@@ -54,7 +54,7 @@ async def test_from_every_state_it_is_sent_now(post: Post, redis: Redis, before:
     seen = await again(post, owed)
     assert (seen.state, seen.next_attempt_at) == (DeliveryState.PENDING, None)
     assert await post.read(owed) == seen
-    assert (await rung(redis, Role.DELIVER))[-1] == owed.id
+    assert (await dispatched(redis, Role.DELIVER))[-1] == owed.id
     assert await redis.zcard(keys.due(Role.DELIVER)) == 0
     assert await indexed(redis, owed) == ["pending"]
     counts = await redis.hgetall(keys.COUNTS)  # type: ignore[misc]
@@ -86,7 +86,7 @@ async def test_the_same_wish_twice_is_one_round(post: Post, redis: Redis) -> Non
     ticket = await held(redis, Role.DELIVER, owed.id)
     assert await again(post, owed) == seen
     assert await held(redis, Role.DELIVER, owed.id) == ticket
-    assert (await rung(redis, Role.DELIVER)).count(owed.id) == 2  # its first attempt, and this one
+    assert (await dispatched(redis, Role.DELIVER)).count(owed.id) == 2  # its first attempt, and this one
 
 
 async def test_the_same_wish_after_its_attempt_makes_no_second_one(post: Post, redis: Redis) -> None:
@@ -115,7 +115,7 @@ async def test_what_waits_in_its_lane_goes_first_and_waits_there_once(post: Post
     assert await redis.zcard(keys.lane(Role.DELIVER, owed[0].lane)) == 2
     assert await redis.zcard(keys.waiting(Role.DELIVER)) == 2
     await post.attempt(owed[0], "delivered")
-    assert (await rung(redis, Role.DELIVER))[-1] == owed[3].id
+    assert (await dispatched(redis, Role.DELIVER))[-1] == owed[3].id
 
 
 async def test_a_ticket_that_a_fault_lost_is_found_again(post: Post, redis: Redis) -> None:
@@ -125,7 +125,9 @@ async def test_a_ticket_that_a_fault_lost_is_found_again(post: Post, redis: Redi
     assert (await held(redis, Role.DELIVER, owed.id)).name == owed.id
 
 
-async def test_a_parked_lane_is_tried_at_once_for_who_asks(post: Post, redis: Redis, lanes: Lanes) -> None:
+async def test_a_paused_lane_gets_an_attempt_at_once_for_who_asks(
+    post: Post, redis: Redis, lanes: Lanes
+) -> None:
     owed = await post.attempt(await post.owe(callback_url=HOOK), "dead")
     await lanes.pause(Role.DELIVER, owed.lane, 600_000)
     await again(post, owed)

@@ -94,13 +94,13 @@ async def test_a_job_is_kept_for_as_long_as_it_was_promised(
     assert await store.jobs.read(job.id) is None
 
 
-async def test_a_job_that_still_owes_a_delivery_is_kept_and_looked_at_again_in_an_hour(store: Store) -> None:
+async def test_a_job_that_still_owes_a_delivery_is_kept_and_checked_again_in_an_hour(store: Store) -> None:
     job = await canceled(store, await store.accept(**RICH))
     before = await store.dump()
     assert not await store.retention.forget(job.id)
     after = await store.dump()
     assert {**after, FINISHED: ""} == {**before, FINISHED: ""}
-    assert await store.last_look(job) == pytest.approx(HOUR_MS, abs=60_000)
+    assert await store.next_poll(job) == pytest.approx(HOUR_MS, abs=60_000)
     await store.deliver(job, DeliveryEvent.ATTEMPT_SUCCEEDED)
     assert await store.retention.forget(job.id)
 

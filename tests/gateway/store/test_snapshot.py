@@ -91,7 +91,7 @@ async def test_before_the_first_proof_the_callbacks_way_has_no_age(redis: Redis,
     assert (await read(redis)).callback_path_age_seconds == pytest.approx(ago, abs=5)
 
 
-async def test_the_account_is_parked_from_the_moment_that_it_is(redis: Redis) -> None:
+async def test_the_account_is_paused_from_the_moment_that_it_is(redis: Redis) -> None:
     assert await only(redis) == AccountGauges("main", paused=False, held=False, slots=4, limit=4, in_flight=0)
     seconds, _ = await redis.time()
     refused = {"parked_at": 1, "slots": 2, "cut_at": seconds * 1000}
@@ -103,7 +103,7 @@ async def test_the_account_is_parked_from_the_moment_that_it_is(redis: Redis) ->
     assert found.paused_seconds == pytest.approx(seconds, abs=5)
 
 
-async def test_each_account_is_told_with_what_is_held_of_it(redis: Redis) -> None:
+async def test_each_account_is_shown_with_what_is_held_of_it(redis: Redis) -> None:
     accounts = (AccountLimits("main", 3), AccountLimits("second", 2))
     submit = replace(ROLES[Role.SUBMIT], accounts=accounts)
     await redis.zadd(keys.slots(Role.SUBMIT), dict.fromkeys(("acme|job_1", "acme|job_2", "acme|job_3"), 1))
@@ -115,7 +115,7 @@ async def test_each_account_is_told_with_what_is_held_of_it(redis: Redis) -> Non
     ]
 
 
-async def test_the_age_of_the_longest_unknown_outcome_is_told(redis: Redis) -> None:
+async def test_the_age_of_the_longest_unknown_outcome_is_shown(redis: Redis) -> None:
     assert (await read(redis)).unknown_oldest_seconds == 0
     seconds, _ = await redis.time()
     await redis.zadd(keys.UNKNOWNS, {"job_2": seconds * 1000, "job_1": (seconds - 600) * 1000})
@@ -155,7 +155,7 @@ async def test_a_server_that_takes_writes_is_ready_and_keeps_nothing_of_the_ques
     assert await redis.keys("*") == []
 
 
-async def test_a_server_that_is_away_is_told_in_our_own_words() -> None:
+async def test_a_server_that_is_away_is_named_in_our_own_words() -> None:
     pool = connection_pool("redis://127.0.0.1:1/0", timeout_seconds=1, retries=0, connections=2)
     gauges = RedisGauges(Redis(connection_pool=pool), time.monotonic, ROLES[Role.SUBMIT])
     with pytest.raises(StoreUnavailable):
@@ -175,7 +175,7 @@ async def test_the_account_is_held_until_the_time_that_the_upstream_named(
     assert (await only(redis)).held is on
 
 
-async def test_lanes_of_subscribers_that_are_parked_are_counted(redis: Redis, lanes: Lanes) -> None:
+async def test_lanes_of_subscribers_that_are_paused_are_counted(redis: Redis, lanes: Lanes) -> None:
     assert (await read(redis)).paused_lanes == 0
     await lanes.pause(Role.DELIVER, "ep_1", 60_000)
     await lanes.pause(Role.DELIVER, "ep_2", None)

@@ -30,7 +30,7 @@ async def test_the_state_of_an_empty_store_is_all_zeros(gauges: RedisGauges) -> 
     assert {n for numbers in found.roles.values() for n in numbers.values()} == {0}
 
 
-async def test_the_state_tells_what_is_held_and_what_waits_and_goes_back_to_zero(
+async def test_the_state_shows_what_is_held_and_what_waits_and_goes_back_to_zero(
     jobs: RedisJobStore, redis: Redis, gauges: RedisGauges, accept: Accept
 ) -> None:
     accepted = [await accept() for _ in range(3)]

@@ -9,7 +9,7 @@ from gateway.store.tenants import RedisTenants
 from tests.gateway.store.conftest import Accept
 
 
-async def test_what_a_tenant_chose_is_kept_and_told(ops_log: RedisOpsLog, tenants: RedisTenants) -> None:
+async def test_what_a_tenant_chose_is_kept_and_shown(ops_log: RedisOpsLog, tenants: RedisTenants) -> None:
     assert (await tenants.read("acme")).on_unknown is None
     await tenants.change("acme", {"on_unknown": OnUnknown.RESUBMIT}, "key1")
     assert (await tenants.read("acme")).on_unknown is OnUnknown.RESUBMIT

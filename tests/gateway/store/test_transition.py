@@ -68,7 +68,7 @@ async def test_a_job_transitions_exactly_as_the_table_says(
 
 @pytest.mark.parametrize("event", list(DeliveryEvent))
 @pytest.mark.parametrize("state", list(DeliveryState))
-async def test_a_delivery_moves_exactly_as_the_table_says(
+async def test_a_delivery_changes_its_state_exactly_as_the_table_says(
     redis: Redis, deliveries: RedisDeliveryStore, state: DeliveryState, event: DeliveryEvent
 ) -> None:
     delivery = Delivery(
@@ -92,7 +92,7 @@ async def test_a_delivery_moves_exactly_as_the_table_says(
         assert await redis.zrange(index, 0, -1, withscores=True) == ([("dlv_1", 1.0)] if moved else [])
 
 
-async def test_a_move_of_a_job_that_does_not_exist_is_missing_and_writes_nothing(
+async def test_a_transition_of_a_job_that_does_not_exist_is_missing_and_writes_nothing(
     redis: Redis, jobs: RedisJobStore
 ) -> None:
     answer = await jobs.apply(new_job(), Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[BindTask("t")]))
@@ -110,7 +110,7 @@ async def test_an_older_epoch_is_fenced_and_frees_no_slot(
     assert await redis.zcard(keys.slots(Role.SUBMIT)) == 1
 
 
-async def test_a_job_is_claimed_once_however_many_try(
+async def test_a_job_is_claimed_once_however_many_ask(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()
@@ -154,7 +154,7 @@ async def test_the_gate_stays_shut_for_an_epoch_that_lost_its_claim(
     assert await jobs.release(again)
 
 
-async def test_every_move_is_an_entry_of_the_job_s_audit(
+async def test_every_transition_is_an_entry_of_the_job_history(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
     job = await accept()

@@ -46,7 +46,7 @@ async def test_a_page_goes_on_though_the_job_before_it_is_resolved(
     assert ([job.job_id for job in found], more) == ([second], False)
 
 
-async def test_an_unknown_job_tells_what_becomes_of_it_and_what_is_known(
+async def test_an_unknown_job_shows_what_becomes_of_it_and_what_is_known(
     redis: Redis, tenants: RedisTenants, unknown_jobs: RedisUnknownJobs, accept: Accept
 ) -> None:
     own, owner, neither = await accept(on_unknown=OnUnknown.MANUAL), await accept(), await accept("zeta")

@@ -166,7 +166,7 @@ async def test_a_slot_that_is_held_for_the_upstream_is_kept(
     assert await workers.beat("one", FIELDS, [ticket.arq_name]) == 0
 
 
-async def test_what_ended_is_forgotten_at_the_next_heartbeat(
+async def test_what_finished_is_forgotten_at_the_next_heartbeat(
     redis: Redis, scripts: Scripts, accept: Accept, workers: RedisWorkers, jobs: RedisJobStore
 ) -> None:
     _, first = await taken(redis, scripts, accept, "one")

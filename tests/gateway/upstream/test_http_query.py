@@ -1,4 +1,4 @@
-"""What a look at a task brings, against servers that fail in every way a network has."""
+"""What a poll of a task brings, against servers that fail in every way a network has."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def meeting(
             yield upstream, server
 
 
-async def look(script: Script, *, query_seconds: float = 20.0) -> QueryOutcome:
+async def poll(script: Script, *, query_seconds: float = 20.0) -> QueryOutcome:
     async with meeting(script, query_seconds=query_seconds) as (upstream, _):
         return await upstream.query("t1")
 
@@ -94,29 +94,29 @@ async def test_an_id_cannot_change_the_path() -> None:
 
 
 async def test_an_answer_without_a_task_id_is_about_the_polled_task() -> None:
-    outcome = await look(answers(200, b'{"status":"completed"}'))
+    outcome = await poll(answers(200, b'{"status":"completed"}'))
     assert isinstance(outcome, Found)
     assert outcome.snapshot.task_id == "t1"
 
 
 async def test_an_answer_about_another_task_is_inconclusive() -> None:
-    assert await look(answers(200, b'{"id":"t2","status":"completed"}')) == Inconclusive(
+    assert await poll(answers(200, b'{"id":"t2","status":"completed"}')) == Inconclusive(
         "answered for another task"
     )
 
 
 async def test_a_task_that_is_not_there_is_missing() -> None:
-    assert await look(answers(404, b'{"error":"no such task"}')) == Missing()
+    assert await poll(answers(404, b'{"error":"no such task"}')) == Missing()
 
 
 async def test_the_wait_that_the_upstream_asks_for_is_kept() -> None:
-    outcome = await look(answers(429, b'{"message":"slow down"}', retry_after="9"))
+    outcome = await poll(answers(429, b'{"message":"slow down"}', retry_after="9"))
     assert outcome == Inconclusive("429: slow down", 9.0)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
 async def test_a_refused_account_is_named_in_the_reason(status: int) -> None:
-    outcome = await look(answers(status, b'{"message":"no"}'))
+    outcome = await poll(answers(status, b'{"message":"no"}'))
     assert outcome == Inconclusive(f"the account was refused with {status}: no")
 
 
@@ -167,7 +167,7 @@ async def test_one_deadline_limits_the_whole_poll() -> None:
             await connection.send(b" ")
             await asyncio.sleep(0.01)
 
-    assert await look(drip, query_seconds=0.2) == Inconclusive("no answer: TimeoutError")
+    assert await poll(drip, query_seconds=0.2) == Inconclusive("no answer: TimeoutError")
 
 
 @pytest.mark.parametrize(
@@ -180,20 +180,20 @@ async def test_one_deadline_limits_the_whole_poll() -> None:
     ids=["too long", "gzip, cut", "deflate, cut"],  # gzip holds the time; workers must agree on the names
 )
 async def test_a_compressed_answer_that_is_too_long_or_cut_is_no_answer(body: bytes, reason: str) -> None:
-    outcome = await look(answers(200, body, content_encoding="gzip"))
+    outcome = await poll(answers(200, body, content_encoding="gzip"))
     assert outcome == Inconclusive(f"no answer: {reason}")
 
 
 async def test_a_compressed_answer_may_be_as_long_as_another() -> None:
     body = gzip.compress(ACCEPTED.ljust(MAX_ANSWER_BYTES))
-    assert isinstance(await look(answers(200, body, content_encoding="gzip")), Found)
+    assert isinstance(await poll(answers(200, body, content_encoding="gzip")), Found)
 
 
 async def test_a_failed_poll_does_not_affect_the_next() -> None:
-    looks = iter([half_an_answer, not_http, reset_after_the_head, answers(200, ACCEPTED)])
+    polls = iter([half_an_answer, not_http, reset_after_the_head, answers(200, ACCEPTED)])
 
     async def script(connection: Connection) -> None:
-        await next(looks)(connection)
+        await next(polls)(connection)
 
     async with meeting(script) as (upstream, _):
         outcomes = [await upstream.query("t1") for _ in range(4)]

@@ -1,4 +1,4 @@
-"""After the gate a paid POST ends in a verdict or as unknown, however the network fails."""
+"""After the gate a paid POST ends in an outcome or as unknown, however the network fails."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_cookies_and_proxies_from_the_environment_are_not_used(
     assert all("cookie" not in request.headers for request in server.requests)
 
 
-# ---- after the gate: a verdict or unknown ----
+# ---- after the gate: an outcome or unknown ----
 
 
 async def close_without_a_word(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from gateway.upstream.base import Dialect, Found, Snapshot, TaskStatus
 from gateway.upstream.results import read_output, shows_video
 from tests.gateway.upstream.scripted import ACCEPTED, answers
 from tests.gateway.upstream.submitting import CountingGate, meeting, submit
-from tests.gateway.upstream.test_http_query import look
+from tests.gateway.upstream.test_http_query import poll
 
 URL = "https://cdn.example.com/v.mp4"
 VIDEO = {"type": "video", "url": URL}
@@ -172,14 +172,14 @@ async def test_a_result_is_read_from_an_answer_in_poor_form(dialect: Dialect, bo
     assert isinstance(outcome, Found)
     assert (outcome.snapshot.status, video_of(outcome.snapshot)) == (TaskStatus.COMPLETED, URL)
     orjson.dumps([outcome.snapshot.output, outcome.snapshot.metadata])
-    polled = await look(answers(200, body % URL.encode()))
+    polled = await poll(answers(200, body % URL.encode()))
     assert isinstance(polled, Found)
     assert polled.snapshot.task_id == "t1"
 
 
 async def test_an_answer_that_is_compressed_all_the_same_is_read() -> None:
     done = orjson.dumps({"id": "t1", "status": "completed", "output": [URL]})
-    polled = await look(answers(200, gzip.compress(done), content_encoding="gzip"))
+    polled = await poll(answers(200, gzip.compress(done), content_encoding="gzip"))
     assert isinstance(polled, Found)
     assert shows_video(polled.snapshot.output)
     async with meeting(answers(200, gzip.compress(ACCEPTED), content_encoding="gzip")) as (upstream, _):

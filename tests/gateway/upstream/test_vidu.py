@@ -1,4 +1,4 @@
-"""What the dialect of Vidu's own API writes, and its verdict on every answer to a paid POST."""
+"""What the dialect of Vidu's own API writes, and its reading of every answer to a paid POST."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_id_cannot_change_the_path(task_id: str, segment: str) -> None:
     assert path == f"/ent/v2/tasks/{segment}/cancel"
 
 
-# ---- the verdict on a paid POST ----
+# ---- the reading of a paid POST ----
 
 
 def test_an_answer_with_an_id_is_accepted() -> None:
@@ -130,7 +130,7 @@ def test_success_that_cannot_be_read_is_unknown(body: bytes) -> None:
     assert isinstance(DIALECT.read_created(200, {}, body), Unknown)
 
 
-VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
+OUTCOMES: list[tuple[int, type[SubmitOutcome]]] = [
     *((status, Rejected) for status in (400, 404, 405, 413, 415, 422)),
     *((status, AccountRefused) for status in (401, 402, 403)),
     (429, Busy),
@@ -139,10 +139,10 @@ VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "verdict"), VERDICTS)
+@pytest.mark.parametrize(("status", "wanted"), OUTCOMES)
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"reason":"BadRequest"}', b'{"task_id":"1","state":"x"}'])
-def test_the_status_decides_the_outcome(status: int, verdict: type[SubmitOutcome], body: bytes) -> None:
-    assert type(DIALECT.read_created(status, {}, body)) is verdict
+def test_the_status_decides_the_outcome(status: int, wanted: type[SubmitOutcome], body: bytes) -> None:
+    assert type(DIALECT.read_created(status, {}, body)) is wanted
 
 
 REASONS: list[tuple[int, str, type[SubmitOutcome]]] = [
@@ -173,12 +173,12 @@ REASONS: list[tuple[int, str, type[SubmitOutcome]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "reason", "verdict"), REASONS)
+@pytest.mark.parametrize(("status", "reason", "wanted"), REASONS)
 def test_the_reason_decides_the_kind_of_refusal(
-    status: int, reason: str, verdict: type[SubmitOutcome]
+    status: int, reason: str, wanted: type[SubmitOutcome]
 ) -> None:
     outcome = refused(status, reason)
-    assert type(outcome) is verdict
+    assert type(outcome) is wanted
     if isinstance(outcome, AccountRefused | Rejected):
         assert outcome.error == UpstreamError(reason, "no")
 

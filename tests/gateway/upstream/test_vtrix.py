@@ -1,4 +1,4 @@
-"""What the dialect writes, and its verdict on every answer to a paid POST."""
+"""What the dialect writes, and its reading of every answer to a paid POST."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_paths_that_cannot_work_are_refused(paths: dict[str, str]) -> None:
         VtrixDialect(**paths)  # type: ignore[arg-type]
 
 
-# ---- the verdict on a paid POST ----
+# ---- the reading of a paid POST ----
 
 
 @pytest.mark.parametrize("task_id", ["d758n65e878c73cmdg20", "911088422699962368", "x" * 128])
@@ -163,7 +163,7 @@ def test_success_that_cannot_be_read_is_unknown(body: bytes) -> None:
     assert isinstance(DIALECT.read_created(200, {}, body), Unknown)
 
 
-VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
+OUTCOMES: list[tuple[int, type[SubmitOutcome]]] = [
     *((status, Rejected) for status in (400, 404, 405, 410, 413, 415, 418, 422, 451)),
     *((status, AccountRefused) for status in (401, 402, 403)),
     (429, Busy),
@@ -171,11 +171,11 @@ VERDICTS: list[tuple[int, type[SubmitOutcome]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "verdict"), VERDICTS)
+@pytest.mark.parametrize(("status", "wanted"), OUTCOMES)
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":"e"}', b'{"id":"t1","status":"in_progress"}'])
-def test_the_status_decides_the_outcome(status: int, verdict: type[SubmitOutcome], body: bytes) -> None:
+def test_the_status_decides_the_outcome(status: int, wanted: type[SubmitOutcome], body: bytes) -> None:
     outcome = DIALECT.read_created(status, {}, body)
-    assert type(outcome) is verdict
+    assert type(outcome) is wanted
     if isinstance(outcome, Busy):
         assert outcome.reached
 

@@ -53,7 +53,7 @@ def state(app: Starlette) -> State:
 
 
 async def add_key(resources: Resources, tenant: str, scopes: Iterable[Scope] = CLIENT_SCOPES) -> str:
-    """The text of a new key, which is no act of an operator."""
+    """The text of a new key, which is no audit entry."""
     key_id, secret, text = new_key(resources.environment.entropy)
     key = Key(key_id, tenant, frozenset(scopes), digest_of(secret), "test", 1_700_000_000_000)
     await resources.client_keys.add(key, by="test")

@@ -1,4 +1,4 @@
-"""What an operator should look at now."""
+"""What an operator should see to now."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_paused_account_is_named_and_by_whom_and_whether_another_sends() -> No
     assert own.fault is Fault.US
 
 
-def test_slots_that_a_429_cut_and_a_time_to_wait_are_told_with_their_numbers() -> None:
+def test_slots_that_a_429_cut_and_a_time_to_wait_are_shown_with_their_numbers() -> None:
     cut, held = replace(MAIN, slots=1), replace(SECOND, held=True, hold_seconds=200)
     found = alarms_of(replace(WELL, accounts=[cut, held], unknown=0))
     assert {alarm.code: alarm.text for alarm in found} == {
@@ -128,7 +128,7 @@ def test_a_few_slots_less_are_no_alarm_nor_is_an_account_with_one(slots: int) ->
     assert alarms_of(replace(WELL, accounts=[replace(MAIN, slots=slots), one])) == []
 
 
-def test_a_paused_account_is_not_told_to_be_held_or_cut_too() -> None:
+def test_a_paused_account_is_not_shown_as_held_or_cut_too() -> None:
     worst = replace(REFUSED, held=True, hold_seconds=9, slots=1)
     assert [alarm.code for alarm in alarms_of(replace(WELL, accounts=[worst, SECOND]))] == ["AccountParked"]
 
@@ -142,7 +142,7 @@ def test_unknown_outcomes_are_an_alarm_when_they_hold_most_slots() -> None:
     )
 
 
-def test_a_failing_subscriber_is_told_with_its_tenant_its_url_and_the_last_error() -> None:
+def test_a_failing_subscriber_is_shown_with_its_tenant_its_url_and_the_last_error() -> None:
     [failing] = alarms_of(replace(WELL, failing=[FAILING], failing_total=1))
     assert failing.text == ("https://client.example.com/hook of tenant acme has failed for 10 min: HTTP 500")
     assert failing.page == "/ops/endpoints/ep_1"

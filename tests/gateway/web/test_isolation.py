@@ -51,7 +51,7 @@ class Belongings:
 
 
 async def belongings(client: httpx.AsyncClient, resources: Resources) -> Belongings:
-    """A job that failed, the endpoint that was told of it, the delivery, a recovery of that endpoint, and an
+    """A job that failed, the endpoint that was notified, the delivery, a recovery of that endpoint, and an
     upload."""
     made = await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})
     assert made.status_code == 201, made.text

@@ -80,7 +80,7 @@ def test_an_id_names_one_operation() -> None:
     assert len({operation.id for operation in API}) == len(API)
 
 
-async def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(
+async def test_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await client.delete("/keyed")
@@ -116,5 +116,5 @@ async def test_the_handler_gets_the_key_and_the_parameters(app: Starlette, make_
         assert (await client.put("/keyed?limit=7")).status_code == 400
 
 
-async def test_a_key_is_needed_before_a_parameter_is_looked_at(client: httpx.AsyncClient) -> None:
+async def test_a_key_is_needed_before_a_parameter_is_read(client: httpx.AsyncClient) -> None:
     assert (await client.get("/keyed?limit=11")).status_code == 401

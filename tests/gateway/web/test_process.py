@@ -1,4 +1,4 @@
-"""`python -m gateway` as a process: refuses wrong settings, outlives an outage of Redis, stops when told."""
+"""`python -m gateway` as a process: refuses wrong settings, outlives an outage of Redis, stops when asked."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_it_stops_soon_although_somebody_waits_and_answers_them(
         answers: list[httpx.Response] = []
         waiting = threading.Thread(target=lambda: answers.append(client.get(f"{path}?wait=60", timeout=70)))
         waiting.start()
-        # Nothing tells from outside that a request has begun to wait.
+        # Nothing shows from outside that a request has begun to wait.
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         process.wait(30)

@@ -88,7 +88,7 @@ class Gateway:
 
 
 def stem_of(answer: httpx.Response) -> str:
-    """What tells the process that answered."""
+    """What identifies the process that answered."""
     found = _REQUEST_ID.match(answer.headers["x-request-id"])
     assert found is not None
     return found[1]
@@ -182,7 +182,7 @@ def test_a_stop_answers_those_who_wait_at_each_process(two: Gateway) -> None:
     clients = two.clients_of_each()
     with ThreadPoolExecutor(2) as pool:
         waits = [pool.submit(client.get, f"{path}?wait=60") for client in clients]
-        # Nothing tells from outside that a request has begun to wait.
+        # Nothing shows from outside that a request has begun to wait.
         time.sleep(0.2)
         two.process.terminate()
         assert [wait.result().json()["status"] for wait in waits] == ["queued"] * 2

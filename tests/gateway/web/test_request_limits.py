@@ -78,7 +78,7 @@ async def test_a_new_job_counts_only_when_it_is_refused_or_replayed(
         assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
 
 
-async def test_a_request_over_the_rate_is_told_what_is_allowed(
+async def test_a_request_over_the_rate_is_refused_with_what_is_allowed(
     app: Starlette, state: State, make_key: MakeKey
 ) -> None:
     use_up(state, "busy")

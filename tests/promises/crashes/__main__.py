@@ -1,4 +1,4 @@
-"""All pairs of faults, on as many servers as there are processors; or one run again, told whole.
+"""All pairs of faults, on as many servers as there are processors; or one run again, printed whole.
 
     python -m tests.promises.crashes [--pairs N] [--seed S] [--jobs J]
     python -m tests.promises.crashes replay SCENARIO FAULT,FAULT [--seed S]

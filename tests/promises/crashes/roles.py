@@ -118,7 +118,7 @@ class Machine:
     claiming: set[Role] = field(default_factory=set)
     scripts: Scripts = field(init=False)
     terms: dict[Role, bytes] = field(init=False)
-    crew: dict[str, Any] = field(init=False)
+    runner: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         settings, environment = self.settings, self.process.environment
@@ -146,7 +146,7 @@ class Machine:
         )
         self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
         self.workers = RedisWorkers(redis, scripts)
-        self.crew = {
+        self.runner = {
             "jobs": self.jobs,
             "leave": self.left.append,
             "submitter": Submitter(self.jobs, settlement, doors, blobs, keyring, environment, settings),
@@ -220,7 +220,7 @@ class Machine:
             self.server.changed()  # more may wait
         for _, record, begun in zip(found[::3], found[1::3], found[2::3], strict=True):
             ticket, number = deserialize(record.encode())["a"]
-            await FUNCTIONS[role](self.crew, ticket, number, begun)
+            await FUNCTIONS[role](self.runner, ticket, number, begun)
 
     async def _claim(self, role: Role) -> list[Any]:
         """One job, taken off the queue and begun in one step. Asked again while the store is away, under the

@@ -72,7 +72,7 @@ class Charge:
 
 @dataclass(slots=True)
 class SimulatedUpstream:
-    """`call`: brings a callback to the gateway, and tells whether it was answered 200. `audit`: the events of
+    """`call`: brings a callback to the gateway, and says whether it was answered 200. `audit`: the events of
     a job so far. `heard_of`: tasks whose callback was acknowledged; `calls`: callbacks still to come."""
 
     scenario: Scenario
@@ -196,7 +196,7 @@ class Door:
 
 
 class Subscriber:
-    """Who is told, of all processes: (event id, body) as they came in."""
+    """Who is notified, of all processes: (event id, body) as they came in."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, bytes]] = []

@@ -23,7 +23,7 @@ from tests.promises.crashes.upstream import Charge, Scenario, SimulatedUpstream,
 _LOOK_SECONDS: Final = 5.0
 _LOOKS: Final = 720  # an hour is long after every window of `settings_of`
 _RESTART_SECONDS: Final = 3.0
-_LOOK_AGAIN_SECONDS: Final = 2.0
+_READ_AGAIN_SECONDS: Final = 2.0
 _REQUEST_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 30.0
 _OURS: Final = frozenset(
@@ -68,7 +68,7 @@ class World:
     ours: list[str] = field(default_factory=list)
     machines: list[Machine] = field(default_factory=list)
     gateways: list[Machine] = field(default_factory=list)
-    crews: list[Machine] = field(default_factory=list)
+    runners: list[Machine] = field(default_factory=list)
     job_ids: list[str] = field(default_factory=list)
     subscriber: Subscriber = field(default_factory=Subscriber)
     upstream: SimulatedUpstream = field(init=False)
@@ -90,8 +90,8 @@ class World:
     async def live(self) -> None:
         self._spawn("gateway-a", self.gateways)
         self._spawn("gateway-b", self.gateways)
-        self._spawn("workers-a", self.crews)
-        self._spawn("workers-b", self.crews)
+        self._spawn("workers-a", self.runners)
+        self._spawn("workers-b", self.runners)
         self.loop.create_task(self._probe(), context=contextvars.Context())
         for number in range(self.scenario.jobs):
             self.job_ids.append(await self._post(f"key {number}"))
@@ -109,13 +109,13 @@ class World:
         )
         self.machines.append(machine)
         kind.append(machine)
-        if kind is self.crews:
+        if kind is self.runners:
             process.start(machine.sweep())
             process.start(machine.beat())
-            self.ring()
+            self.wake()
 
     def _died(self, process: SimulatedProcess) -> None:
-        kind = self.gateways if process.name.startswith("gateway") else self.crews
+        kind = self.gateways if process.name.startswith("gateway") else self.runners
         kind[:] = [machine for machine in kind if machine.process is not process]
         outside = contextvars.Context()
         self.loop.call_later(_RESTART_SECONDS, self._spawn, f"{process.name}+", kind, context=outside)
@@ -128,8 +128,8 @@ class World:
 
     # -- arq
 
-    def ring(self) -> None:
-        """The queues may hold something new: they are looked at as soon as who rings has paused."""
+    def wake(self) -> None:
+        """The queues may hold something new: they are read as soon as who wakes them has paused."""
         if not self._rung:
             self._rung = True
             self.loop.call_soon(self._hand_over, context=contextvars.Context())
@@ -140,11 +140,11 @@ class World:
         if self.server.over:
             return
         waiting = {role: self.server.client.zcard(queue_name(role)) for role in Role}
-        if any(waiting.values()):  # who claims may die or freeze: the others look again
-            self.loop.call_later(_LOOK_AGAIN_SECONDS, self.ring, context=contextvars.Context())
+        if any(waiting.values()):  # who claims may die or freeze: the others read again
+            self.loop.call_later(_READ_AGAIN_SECONDS, self.wake, context=contextvars.Context())
         for role, number in waiting.items():
             for _ in range(number):
-                machine = self._one_of(self.crews)
+                machine = self._one_of(self.runners)
                 if machine is not None and role not in machine.claiming:
                     machine.claiming.add(role)
                     self._in_hand.append((machine.process, machine.process.start(machine.work(role))))
@@ -266,7 +266,7 @@ def run(server: Server, scenario: Scenario, faults: Sequence[Fault] = (), seed: 
     loop.set_exception_handler(ignore_unawaited)
     plan = Plan(faults)
     world = World(server, scenario, plan, seed, loop)
-    server.begin(loop, world.ring)
+    server.begin(loop, world.wake)
 
     async def whole() -> Report:
         await world.live()

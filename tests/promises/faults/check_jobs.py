@@ -15,7 +15,7 @@ def check(found: Evidence) -> Iterator[Violation]:
     yield from _promises(found)
     yield from _keys(found)
     yield from _finality(found)
-    yield from _stories(found)
+    yield from _histories(found)
     yield from _answers(found)
 
 
@@ -30,8 +30,8 @@ def _promises(found: Evidence) -> Iterator[Violation]:
         if shown is None:
             yield Violation("I1", f"{job} was accepted and is gone", found.posts[key], "lost")
         elif shown["status"] not in FINAL:
-            story = [shown, *found.audit(job)[-6:]]
-            yield Violation("I18", f"{job} is {shown['phase']} long after the faults", story, "stuck")
+            history = [shown, *found.history(job)[-6:]]
+            yield Violation("I18", f"{job} is {shown['phase']} long after the faults", history, "stuck")
 
 
 def _keys(found: Evidence) -> Iterator[Violation]:
@@ -52,10 +52,10 @@ def _keys(found: Evidence) -> Iterator[Violation]:
 
 
 def _finality(found: Evidence) -> Iterator[Violation]:
-    """I2, from outside: the status never falls, and the first final verdict is the last."""
-    for job, looks in found.seen.items():
+    """I2, from outside: the status never falls, and the first final outcome is the last."""
+    for job, reads in found.seen.items():
         shown = found.jobs.get(job, {}).get("public")
-        views = [*looks, *([shown] if shown else [])]
+        views = [*reads, *([shown] if shown else [])]
         for before, after in pairwise(views):
             if _RANK[before["status"]] > _RANK[after["status"]]:
                 yield Violation("I2", f"the status of {job} went backwards", [before, after])
@@ -63,17 +63,17 @@ def _finality(found: Evidence) -> Iterator[Violation]:
                 yield Violation("I2", f"the final {job} changed", [before, after])
 
 
-def _stories(found: Evidence) -> Iterator[Violation]:
+def _histories(found: Evidence) -> Iterator[Violation]:
     """I2, from inside: one way into a final state and none out; I17: nothing was rolled back."""
     for job in found.jobs:
-        story = found.audit(job)
-        if not story:
-            yield Violation("I2", f"{job} has no story", [])
-        ends = [fact for fact in story if fact.get("to") in FINAL and fact.get("from") not in FINAL]
-        leaves = [fact for fact in story if fact.get("from") in FINAL and fact.get("to") not in FINAL]
+        history = found.history(job)
+        if not history:
+            yield Violation("I2", f"{job} has no history", [])
+        ends = [fact for fact in history if fact.get("to") in FINAL and fact.get("from") not in FINAL]
+        leaves = [fact for fact in history if fact.get("from") in FINAL and fact.get("to") not in FINAL]
         if len(ends) > 1 or leaves:
             yield Violation("I2", f"{job} ended {len(ends)} times", [*ends, *leaves])
-        rolled = [fact for fact in story if fact["event"] in ("rollback_seen", "rebuilt")]
+        rolled = [fact for fact in history if fact["event"] in ("rollback_seen", "rebuilt")]
         if rolled:
             yield Violation(
                 "I17", f"{job} saw a rollback, and nothing that was acknowledged was lost", rolled

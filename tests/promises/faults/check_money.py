@@ -32,8 +32,8 @@ def check(found: Evidence) -> Iterator[Violation]:
 def _charges(found: Evidence, job: str) -> Iterator[Violation]:
     """I3, I4: a second charge needs a recorded decision after a recorded unknown; `hold` never decides so."""
     charged, order = found.charged(job), found.order_of(job)
-    story = found.audit(job)
-    chosen = [fact for fact in story if fact["event"] == "resubmit_chosen"]
+    history = found.history(job)
+    chosen = [fact for fact in history if fact["event"] == "resubmit_chosen"]
     if order["policy"] == "hold" and chosen:
         yield Violation("I3", f"{job} holds, and was sent again", chosen, "paid_twice")
     for before, after in pairwise(charged):
@@ -44,18 +44,18 @@ def _charges(found: Evidence, job: str) -> Iterator[Violation]:
     if len(by_itself) > RESUBMIT_MAX:
         yield Violation("I4", f"{job} was sent again {len(by_itself)} times", by_itself, "paid_twice")
     for fact in by_itself:
-        if not _waited(story, fact):
-            yield Violation("I4", f"{job} was sent again without a grace window", story)
+        if not _waited(history, fact):
+            yield Violation("I4", f"{job} was sent again without a grace window", history)
     shown = found.jobs[job]["public"]
     if charged and shown and shown["spend"] == "none":
         yield Violation("I13", f"{job} was paid for, and says it was not", [*charged, shown])
 
 
-def _waited(story: list[Fact], chosen: Fact) -> bool:
+def _waited(history: list[Fact], chosen: Fact) -> bool:
     """The job had been unknown for the whole window when it was decided to send it again."""
     entered = [
         fact["at"]
-        for fact in story
+        for fact in history
         if fact.get("to") == "unknown" and fact.get("from") != "unknown" and fact["at"] <= chosen["at"]
     ]
     return bool(entered) and chosen["at"] - entered[-1] >= GRACE_SECONDS - _SLACK_SECONDS
@@ -63,13 +63,15 @@ def _waited(story: list[Fact], chosen: Fact) -> bool:
 
 def _gates(found: Evidence, job: str) -> Iterator[Violation]:
     """I5, I6: whatever arrived whole was released before, durably, by the newest submission of then, once."""
-    story, sent = found.audit(job), found.paid_requests.get(job, [])
+    history, sent = found.history(job), found.paid_requests.get(job, [])
     for fact in sent:
-        gates = [at for at, e in enumerate(story) if e["event"] == "released" and e["epoch"] == fact["epoch"]]
-        if not gates or story[gates[0]]["at"] > fact["at"] + _SLACK_SECONDS:
-            yield Violation("I5", f"{job} was sent before it was released", [fact, *story])
+        gates = [
+            at for at, e in enumerate(history) if e["event"] == "released" and e["epoch"] == fact["epoch"]
+        ]
+        if not gates or history[gates[0]]["at"] > fact["at"] + _SLACK_SECONDS:
+            yield Violation("I5", f"{job} was sent before it was released", [fact, *history])
             continue
-        newer = [e for e in story[: gates[0]] if e["event"] == "claimed" and e["epoch"] > fact["epoch"]]
+        newer = [e for e in history[: gates[0]] if e["event"] == "claimed" and e["epoch"] > fact["epoch"]]
         if newer:
             yield Violation("I6", f"{job} was released by an old submission", [fact, *newer])
     epochs = [fact["epoch"] for fact in sent]
@@ -108,7 +110,7 @@ def _result(found: Evidence, job: str) -> Iterator[Violation]:
 
 def _paid_results(found: Evidence, job: str) -> Iterator[Violation]:
     """I8: a task that was finished is not forgotten, unless nothing was ever heard of it, or two jobs'
-    callbacks claimed it."""
+    callbacks reported it."""
     shown = found.jobs[job]["public"]
     if shown is None or shown["status"] == "completed" or shown["late_result"]:
         return
@@ -116,7 +118,7 @@ def _paid_results(found: Evidence, job: str) -> Iterator[Violation]:
         if task["status"] != "completed" or not _content(task):
             continue
         heard = [fact for fact in crossed.honest(found, task["id"]) if not fact.get("mutation")]
-        sent_again = any(fact["event"] == "resubmit_chosen" for fact in found.audit(job))
+        sent_again = any(fact["event"] == "resubmit_chosen" for fact in found.history(job))
         code = str((shown["error"] or {}).get("code"))
         undecided = not heard or crossed.is_contested(found, job, task["id"])
         is_unheard = shown["status"] == "failed" and code in GIVEN_UP and undecided

@@ -1,4 +1,4 @@
-"""Was every subscriber told of every end, under one id, in the same signed bytes, or is it known dead?"""
+"""Was every subscriber notified of every end, under one id, in the same signed bytes, or is it known dead?"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def marks(found: Evidence) -> Counter[str]:
         is_long = fact.get("fault") == "freeze" and fact["seconds"] > _LEASE_SECONDS
         happened["zombie beyond its lease"] += is_long
     for job in found.jobs:
-        for event in found.audit(job):
+        for event in found.history(job):
             happened[f"event {event['event']}"] += 1
         shown = found.jobs[job]["public"] or {}
         happened["a late result"] += bool(shown.get("late_result"))

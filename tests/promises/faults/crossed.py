@@ -43,12 +43,12 @@ def is_misled(found: Evidence, job: str, task: Fact) -> bool:
 
 
 def is_contested(found: Evidence, job: str, task: str) -> bool:
-    """The job was never told by an answer that the task is its own, and another job's callback named it."""
+    """No answer ever showed the job that the task is its own, and another job's callback named it."""
     return bool(lies(found, task)) and not _answered(found, job)
 
 
 def honest(found: Evidence, task: str) -> list[Fact]:
-    """Callbacks of the task that were taken, and told of it to its own job."""
+    """Callbacks of the task that were taken, and named it for its own job."""
     return [
         fact
         for fact in found.sandbox
@@ -61,7 +61,7 @@ def honest(found: Evidence, task: str) -> list[Fact]:
 
 
 def _answered(found: Evidence, job: str, until: float = float("inf")) -> bool:
-    story = found.audit(job)
+    history = found.history(job)
     return any(
-        fact["event"] == "task_named" and fact["by"] == "answer" and fact["at"] <= until for fact in story
+        fact["event"] == "task_named" and fact["by"] == "answer" and fact["at"] <= until for fact in history
     )

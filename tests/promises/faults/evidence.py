@@ -59,7 +59,7 @@ class Evidence:
 
     @cached_property
     def promised(self) -> dict[str, str]:
-        """{job: key} of every job that the client was told of."""
+        """{job: key} of every job that the client was answered with."""
         return {fact["job"]: key for key, facts in self.posts.items() for fact in facts if fact["job"]}
 
     def order_of(self, job: str) -> Fact:
@@ -94,8 +94,8 @@ class Evidence:
         facts = [{**fact, "told": json.loads(fact["event"])} for fact in self.subscriber]
         return _grouped((fact["told"]["data"]["id"], fact) for fact in facts)
 
-    def audit(self, job: str) -> list[Fact]:
-        """The job's own story, oldest first, `at` in seconds. Empty when the gateway told none."""
+    def history(self, job: str) -> list[Fact]:
+        """The job's own history, oldest first, `at` in seconds. Empty when the gateway showed none."""
         ops = self.jobs.get(job, {}).get("ops") or {"audit": []}
         return [{**fact, "at": moment(fact["at"])} for fact in ops["audit"]]
 

@@ -20,7 +20,7 @@ def token(epoch: int = 1, job: str = JOB) -> str:
 
 
 def step(at: float, event: str, before: str = "", after: str = "", epoch: int = 1) -> Fact:
-    """One entry of a job's story."""
+    """One entry of a job's history."""
     when = datetime.fromtimestamp(at, UTC).isoformat()
     return {"at": when, "event": event, "from": before, "to": after, "epoch": epoch}
 
@@ -42,7 +42,7 @@ def delivery(path: str, state: str = "delivered", kind: str = "job.completed") -
 
 
 def good() -> Evidence:
-    """One job of the tenant acme under `hold`, completed, told to two endpoints and its own callback_url."""
+    """One job of the tenant acme under `hold`, completed; two endpoints and its callback_url got it."""
     shown = {
         "id": JOB,
         "status": "completed",
@@ -53,7 +53,7 @@ def good() -> Evidence:
         "spend": "certain",
         "late_result": None,
     }
-    story = [
+    history = [
         step(1000, "accepted", after="queued", epoch=0),
         step(1001, "claimed", "queued", "submitting"),
         step(1002, "released"),
@@ -94,7 +94,7 @@ def good() -> Evidence:
                 JOB: {
                     "public": shown,
                     "deliveries": [delivery(path) for path in paths],
-                    "ops": {"job": {"task_id": TASK}, "audit": story},
+                    "ops": {"job": {"task_id": TASK}, "audit": history},
                 }
             },
             "listed": [JOB],

@@ -1,7 +1,7 @@
 /* Notes how much of each append-only file is safe on disk, so that a harness can cut power under the server.
  *
  * Preloaded into Valkey or Redis. After every completed fsync or fdatasync of a *.incr.aof file it overwrites
- * $SYNCED_SIZES/<name of the file> with the size that the file had before the call: never too much is claimed.
+ * $SYNCED_SIZES/<name of the file> with the size that the file had before the call: never too much is promised.
  * SIGKILL alone is no power cut, for the kernel keeps what was written and not yet synced.
  * Not emulated: a rewrite's new base file, renames, torn sectors.
  */

@@ -59,7 +59,7 @@ class Subscriber:
     def receive(self, request: http.server.BaseHTTPRequestHandler) -> None:
         length = int(request.headers["Content-Length"])
         body = request.rfile.read(length)
-        if len(body) < length:  # the sender broke off: nobody was told anything
+        if len(body) < length:  # the sender broke off: nothing was delivered
             return
         headers = {name.lower(): value for name, value in request.headers.items()}
         answer = self._answer(headers["webhook-id"], request.path)

@@ -25,9 +25,9 @@ from tests.promises.faults.handmade import (
 Spoil = Callable[[Evidence], Any]
 
 
-def _story(found: Evidence) -> list[dict[str, Any]]:
-    story: list[dict[str, Any]] = found.jobs[JOB]["ops"]["audit"]
-    return story
+def _history(found: Evidence) -> list[dict[str, Any]]:
+    history: list[dict[str, Any]] = found.jobs[JOB]["ops"]["audit"]
+    return history
 
 
 def _shown(found: Evidence) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _is_given_up(found: Evidence, code: str = "submission_unknown") -> None:
     """The job failed, and everything else says so too."""
     _shown(found).update(status="failed", phase="failed", output=None, error={"code": code})
     found.client[-1].update(_shown(found), kind="seen", job=JOB)
-    _story(found)[-2:] = [
+    _history(found)[-2:] = [
         step(1003, "outcome_lost", "submitting", "unknown"),
         step(1009.5, "deadline_passed", "unknown", "failed"),
     ]
@@ -53,7 +53,7 @@ def _is_given_up(found: Evidence, code: str = "submission_unknown") -> None:
 def _is_sent_again(found: Evidence, waited: float) -> None:
     """Unknown, and after `waited` seconds sent and charged again, as its owner chose."""
     found.client[0]["policy"] = "resubmit"
-    _story(found)[3:] = [
+    _history(found)[3:] = [
         step(1003, "outcome_lost", "submitting", "unknown"),
         step(1003 + waited, "resubmit_chosen", "unknown", "queued"),
         step(1020, "claimed", "queued", "submitting", 2),
@@ -68,12 +68,12 @@ def _is_sent_again(found: Evidence, waited: float) -> None:
 
 def _is_sent_again_and_again(found: Evidence) -> None:
     _is_sent_again(found, 6.5)
-    _story(found).insert(5, step(1019, "resubmit_chosen", "unknown", "queued"))
+    _history(found).insert(5, step(1019, "resubmit_chosen", "unknown", "queued"))
 
 
 def _is_charged_twice(found: Evidence) -> None:
     found.sandbox.append(paid(1003, 2))
-    _story(found).insert(3, step(1002.9, "released", epoch=2))
+    _history(found).insert(3, step(1002.9, "released", epoch=2))
 
 
 def _is_canceled(found: Evidence) -> None:
@@ -109,7 +109,7 @@ def _has_another_s_result(found: Evidence) -> None:
     own.update(output=[])
     found.final["tasks"].append({**foreign, "callback_url": f"/callbacks/{token(job=OTHER)}"})
     found.jobs[JOB]["ops"]["job"]["task_id"] = "foreign"
-    _story(found).insert(4, step(1003.1, "task_named") | {"by": "callback", "task": "foreign"})
+    _history(found).insert(4, step(1003.1, "task_named") | {"by": "callback", "task": "foreign"})
     found.sandbox[1].update(
         mutation="crossed_callback", crossed_with="foreign", callback_token=token(), at=1003.1
     )
@@ -127,7 +127,7 @@ def test_a_wrong_result_is_not_excused_when_something_else_was_heard(what: str) 
     found = good()
     _has_another_s_result(found)
     if what == "own answer":
-        _story(found).insert(4, step(1003.2, "task_named") | {"by": "answer", "task": TASK})
+        _history(found).insert(4, step(1003.2, "task_named") | {"by": "answer", "task": TASK})
     elif what == "the other's callback":
         heard = {"kind": "callback", "task_id": "foreign", "reply": 200, "at": 1003.5, "mutation": None}
         found.sandbox.append({**heard, "callback_token": token(job=OTHER)})
@@ -137,13 +137,13 @@ def test_a_wrong_result_is_not_excused_when_something_else_was_heard(what: str) 
     assert crossed.excused(found) == []
 
 
-def test_a_paid_result_that_two_jobs_were_told_of_may_be_given_to_neither() -> None:
+def test_a_paid_result_that_was_reported_for_two_jobs_may_be_given_to_neither() -> None:
     found = good()
     _is_given_up(found)
     lie = {"kind": "callback", "task_id": "x", "crossed_with": TASK, "reply": 200}
     found.sandbox.append({**lie, "mutation": "crossed_callback", "callback_token": token(job=OTHER)})
     assert "I8" not in {violation.invariant for violation in checker.check(found)}
-    _story(found).insert(4, step(1003.2, "task_named") | {"by": "answer", "task": TASK})
+    _history(found).insert(4, step(1003.2, "task_named") | {"by": "answer", "task": TASK})
     assert "I8" in {violation.invariant for violation in checker.check(found)}
 
 
@@ -160,10 +160,10 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a job that is gone": ("I1", "lost", lambda f: f.jobs[JOB].update(public=None)),
     "a job that is never final": ("I18", "stuck", lambda f: _shown(f).update(status="queued")),
     "a status that went backwards": ("I2", "", lambda f: f.client.append({**f.client[2]})),
-    "a verdict that changed": ("I2", "", lambda f: _shown(f).update(error={"code": "1"})),
-    "two ends": ("I2", "", lambda f: _story(f).append(step(1005, "x", "submitted", "failed"))),
-    "a way out of the end": ("I2", "", lambda f: _story(f).append(step(1005, "x", "completed", "queued"))),
-    "no story": ("I2", "", lambda f: _story(f).clear()),
+    "a outcome that changed": ("I2", "", lambda f: _shown(f).update(error={"code": "1"})),
+    "two ends": ("I2", "", lambda f: _history(f).append(step(1005, "x", "submitted", "failed"))),
+    "a way out of the end": ("I2", "", lambda f: _history(f).append(step(1005, "x", "completed", "queued"))),
+    "no history": ("I2", "", lambda f: _history(f).clear()),
     "a charge twice": (
         "I3",
         "paid_twice",
@@ -172,16 +172,16 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a job on hold that was sent again": (
         "I3",
         "paid_twice",
-        lambda f: _story(f).insert(3, step(1002.9, "resubmit_chosen", "unknown", "queued")),
+        lambda f: _history(f).insert(3, step(1002.9, "resubmit_chosen", "unknown", "queued")),
     ),
     "a second charge too early": ("I4", "", lambda f: _is_sent_again(f, 2)),
     "a job that was sent again too often": ("I4", "paid_twice", _is_sent_again_and_again),
-    "a charge that was not released": ("I5", "", lambda f: _story(f).pop(2)),
+    "a charge that was not released": ("I5", "", lambda f: _history(f).pop(2)),
     "a charge before its release": ("I5", "", lambda f: f.sandbox[0].update(at=1001.5)),
     "a release by an old submission": (
         "I6",
         "",
-        lambda f: _story(f).insert(2, step(1001.5, "claimed", "queued", "submitting", 2)),
+        lambda f: _history(f).insert(2, step(1001.5, "claimed", "queued", "submitting", 2)),
     ),
     "one submission sent twice": ("I6", "paid_twice", lambda f: f.sandbox.append(paid(1003, charged=None))),
     "another task's result": ("I7", "", lambda f: f.final["tasks"][0].update(output=[])),
@@ -243,7 +243,7 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "a slot that was kept": ("I16", "", lambda f: f.final["state"]["roles"]["submit"].update(slots=1)),
     "a count that is wrong": ("I16", "", lambda f: f.final["state"]["counts"].update({"job:completed": 2})),
     "an account that stays paused": ("I16", "", lambda f: f.final["state"]["account"].update(paused=True)),
-    "a rollback that was none": ("I17", "", lambda f: _story(f).insert(3, step(1003, "rollback_seen"))),
+    "a rollback that was none": ("I17", "", lambda f: _history(f).insert(3, step(1003, "rollback_seen"))),
     "operators told of a rollback": (
         "I17",
         "",

@@ -40,7 +40,7 @@ DOORS: Final = (
         (
             named(
                 "gateway/settlement_doors",
-                "a_late_result_is_told_to_endpoints_and_not_in_words_that_have_none_for_it",
+                "a_late_result_goes_to_endpoints_and_not_in_words_that_have_none_for_it",
             ),
         ),
     ),

@@ -20,7 +20,7 @@ ENDS: Final = (
         "idempotency_key_not_kept",
         "gateway/store/scripts/accept.lua",
         "",
-        "if claim then redis.call('HSET', claim, 'job', args.name, 'fingerprint', args.fingerprint) end\n",
+        "if posted then redis.call('HSET', posted, 'job', args.name, 'fingerprint', args.fingerprint) end\n",
         "",
         "a client that did not hear our 202 and posts again pays twice",
         (
@@ -50,8 +50,8 @@ ENDS: Final = (
         "accepted_although_redis_is_away",
         "gateway/store/client.py",
         "_StoreErrors.__exit__",
-        'raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error',
-        'raise RuntimeError(f"Redis does not answer: {type(error).__name__}") from error',
+        'raise StoreUnavailable(f"Redis does not answer: {name_of(error)}") from error',
+        'raise RuntimeError(f"Redis does not answer: {name_of(error)}") from error',
         "an outage is taken for a bug of ours: nobody waits for its end",
         (named("gateway/store/client"),),
     ),
@@ -174,7 +174,8 @@ ENDS: Final = (
         (
             plan("plain", "submit.last_byte.before:1:coma"),
             named(
-                "workers/confirm_waits", "evidence_that_comes_after_a_job_failed_as_unknown_is_told_beside_it"
+                "workers/confirm_waits",
+                "evidence_that_comes_after_a_job_failed_as_unknown_is_shown_beside_it",
             ),
         ),
     ),
@@ -194,7 +195,7 @@ ENDS: Final = (
         "if redis.call('HSETNX', key, 'late_at', now) == 0 then return false end",
         "redis.call('HSET', key, 'late_at', now)",
         "each look tells the same result as a new one",
-        (named("workers/late_result", "two_that_find_the_result_at_once_tell_it_once"),),
+        (named("workers/late_result", "two_that_find_the_result_at_once_publish_it_once"),),
     ),
     Mutant(
         "deadlines_are_not_watched",
@@ -219,7 +220,7 @@ ENDS: Final = (
         (
             named(
                 "gateway/store/retention",
-                "a_job_that_still_owes_a_delivery_is_kept_and_looked_at_again_in_an_hour",
+                "a_job_that_still_owes_a_delivery_is_kept_and_checked_again_in_an_hour",
             ),
         ),
     ),

@@ -94,7 +94,7 @@ EVIDENCE: Final = (
         "a callback that is lost is a result that is lost",
         (
             plan("silent", "none"),
-            named("workers/submit_outcomes", "an_accepted_job_keeps_its_slot_and_is_looked_at_later"),
+            named("workers/submit_outcomes", "an_accepted_job_keeps_its_slot_and_is_polled_later"),
         ),
     ),
     Mutant(
@@ -104,7 +104,7 @@ EVIDENCE: Final = (
         "redis.call('SISMEMBER', P .. role .. ':again', ticket) == 0 then",
         "redis.call('SISMEMBER', P .. role .. ':again', ticket) >= 0 then",
         "a callback that came while a look was under way is forgotten with it",
-        (named("workers/confirm_tasks", "a_look_that_is_asked_for_while_the_last_one_is_dropped_is_made"),),
+        (named("workers/confirm_tasks", "a_poll_that_is_asked_for_while_the_last_one_is_dropped_is_made"),),
     ),
     Mutant(
         "callback_by_task_id_only",
@@ -135,7 +135,7 @@ EVIDENCE: Final = (
             ),
             named(
                 "workers/confirm_whose",
-                "of_two_jobs_with_one_task_each_is_looked_at_and_only_the_owner_gets_the_video",
+                "of_two_jobs_with_one_task_each_is_polled_and_only_the_owner_gets_the_video",
             ),
         ),
     ),
@@ -143,8 +143,8 @@ EVIDENCE: Final = (
         "callback_outranks_our_own_answer",
         "gateway/store/scripts/lib/tasks.lua",
         "bind",
-        "if known and claimed and not note_earlier(key, nil, task) then return false end",
-        "if known and not claimed then return note_earlier(key, nil, task) end",
+        "if known and reported and not note_earlier(key, nil, task) then return false end",
+        "if known and not reported then return note_earlier(key, nil, task) end",
         "who can write a body says which task is whose",
         (
             named(
@@ -153,7 +153,7 @@ EVIDENCE: Final = (
         ),
     ),
     Mutant(
-        "first_of_two_claims_wins",
+        "first_of_two_reports_wins",
         "gateway/store/scripts/callback.lua",
         "is_crossed",
         "if not answered then tasks.contest(",
@@ -164,7 +164,7 @@ EVIDENCE: Final = (
     Mutant(
         "callback_is_believed_at_once",
         "workers/evidence.py",
-        "EvidenceSeeker.claim_left_ms",
+        "EvidenceSeeker.report_wait_ms",
         "if left <= 0 or await",
         "if left >= 0 or await",
         "the answer that says whose the task is comes too late",
@@ -177,7 +177,7 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "trusts_beside_another_missing_answer",
-        "gateway/store/scripts/trust_claim.lua",
+        "gateway/store/scripts/trust_report.lua",
         "",
         "if string.sub(one, 1, #name + 1) ~= name .. '|' then return 0 end",
         "if string.sub(one, 1, #name + 1) ~= name .. '|' then break end",
@@ -191,7 +191,7 @@ EVIDENCE: Final = (
     ),
     Mutant(
         "trusts_what_redis_forgot",
-        "gateway/store/scripts/trust_claim.lua",
+        "gateway/store/scripts/trust_report.lua",
         "",
         "if not redis.call('ZSCORE', unanswered, own) then return 0 end",
         "",
@@ -260,20 +260,20 @@ EVIDENCE: Final = (
         "if again or args.distrusted then",
         "if args.distrusted then",
         "who has seen a signed callback can send it as often as they like",
-        (named("gateway/store/callback", "a_nonce_that_was_seen_before_only_makes_a_look_due"),),
+        (named("gateway/store/callback", "a_nonce_that_was_seen_before_only_makes_a_poll_due"),),
     ),
     Mutant(
-        "body_is_claimed_in_confirm_mode",
-        "gateway/callbacks/claims.py",
+        "body_is_reported_in_confirm_mode",
+        "gateway/callbacks/reports.py",
         "read",
         'settings.callback_trust != "body" or snapshot is None',
         "snapshot is None",
         "one of the two locks before a body that is believed",
-        (named("gateway/callbacks/claims", "nothing_is_claimed_when_bodies_are_hints"),),
+        (named("gateway/callbacks/reports", "nothing_is_reported_when_bodies_are_hints"),),
     ),
     Mutant(
         "body_is_believed_in_confirm_mode",
-        "gateway/callbacks/claims.py",
+        "gateway/callbacks/reports.py",
         "believed",
         'if settings.callback_trust != "body" or job.claimed is None:',
         "if job.claimed is None:",

@@ -65,7 +65,7 @@ FILES: Final = (
         "await asyncio.sleep(_PAUSE_SECONDS)",
         "await asyncio.Event().wait()",
         "the store goes away, jobs with files wait, and nobody is told",
-        (named("gateway/media/tending", "a_store_that_goes_away_and_comes_back_is_told_once_each"),),
+        (named("gateway/media/tending", "a_store_that_goes_away_and_comes_back_is_logged_once_each"),),
     ),
     Mutant(
         "what_the_bucket_said_is_shown",

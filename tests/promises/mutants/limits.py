@@ -82,7 +82,12 @@ LIMITS: Final = (
         "= 2.0",
         "= 30.0",
         "a key that leaked reads events for half a minute after it was revoked",
-        (named("gateway/web/api/key_ends", "a_key_that_ended_is_used_for_less_than_five_seconds"),),
+        (
+            named(
+                "gateway/web/api/key_ends",
+                "a_key_that_was_revoked_or_expired_is_used_for_less_than_five_seconds",
+            ),
+        ),
     ),
     Mutant(
         "clips_wait_in_one_line",
@@ -100,7 +105,7 @@ LIMITS: Final = (
         "if wait := state.requests.wait(key.tenant):",
         "if wait := 0:",
         "one tenant's GETs take all of a process",
-        (named("gateway/web/request_limits", "a_request_over_the_rate_is_told_what_is_allowed"),),
+        (named("gateway/web/request_limits", "a_request_over_the_rate_is_refused_with_what_is_allowed"),),
     ),
     Mutant(
         "strangers_share_a_table_with_tenants",
@@ -248,8 +253,8 @@ LIMITS: Final = (
         "endpoints_ignore_the_idempotency_key",
         "gateway/web/api/endpoints.py",
         "create",
-        "claim = claim_of(resources.keyring, params[IDEMPOTENCY_KEY], wanted)",
-        "claim = None",
+        "idempotency = to_store(resources.keyring, params[IDEMPOTENCY_KEY], wanted)",
+        "idempotency = None",
         "a client that repeats its request has two endpoints, and gets every event twice",
         (named("gateway/web/api/endpoint_idempotency", "the_same_key_and_body_get_the_same_answer"),),
     ),
@@ -361,7 +366,7 @@ LIMITS: Final = (
     ),
     Mutant(
         "records_of_uploads_go_before_their_files",
-        "gateway/uploads.py",
+        "gateway/uploads/__init__.py",
         "remove",
         "    await media.drop(key_of(upload_id, retired))\n    return await records.forget(upload_id)\n",
         "    gone = await records.forget(upload_id)\n"

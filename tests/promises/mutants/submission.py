@@ -247,7 +247,7 @@ SUBMISSION: Final = (
         "guard = Guard.same_release(job)",
         'guard = Guard({"state": job.state})',
         "a submission that is released while the sweep looks is queued again, and paid for twice",
-        (named("workers/sweep", "a_submission_that_is_released_while_the_sweep_looks_is_not_called_free"),),
+        (named("workers/sweep", "a_submission_that_is_released_while_the_sweep_reads_is_not_called_free"),),
     ),
     Mutant(
         "stop_cancels_what_is_paid",
@@ -348,7 +348,7 @@ SUBMISSION: Final = (
         "if answer.retry_after_ms > 0 then",
         "if answer.retry_after_ms < 0 then",
         "all other jobs run into the same 429",
-        (named("gateway/store/account", "nothing_is_handed_out_before_the_time_that_the_upstream_named"),),
+        (named("gateway/store/account", "nothing_is_dispatched_before_the_time_that_the_upstream_named"),),
     ),
     Mutant(
         "weights_are_ignored",

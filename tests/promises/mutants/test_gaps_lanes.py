@@ -36,5 +36,5 @@ async def test_one_slot_goes_to_two_waiting_tenants_by_turns(resources: Resource
 
 
 async def _held(redis: Redis) -> Ticket:
-    [(text, ring)] = (await redis.hgetall("{gw}:submit:holders")).items()  # type: ignore[misc]
-    return Ticket.parse(Role.SUBMIT, text, int(ring))
+    [(text, number)] = (await redis.hgetall("{gw}:submit:holders")).items()  # type: ignore[misc]
+    return Ticket.parse(Role.SUBMIT, text, int(number))

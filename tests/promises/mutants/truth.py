@@ -1,4 +1,4 @@
-"""Bugs in what operators and clients are told: stale figures, alarms, labels, the command line, settings."""
+"""Bugs in what operators and clients are shown: stale figures, alarms, labels, the command line, settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TRUTH: Final = (
         (
             named(
                 "gateway/web/alarms",
-                "a_failing_subscriber_is_told_with_its_tenant_its_url_and_the_last_error",
+                "a_failing_subscriber_is_shown_with_its_tenant_its_url_and_the_last_error",
             ),
         ),
     ),
@@ -60,7 +60,11 @@ TRUTH: Final = (
         "if one.limit > 1 and 2 * one.slots <= one.limit]",
         "if one.limit < 0]",
         "all is well while 429s have cut the slots from five to one",
-        (named("gateway/web/alarms", "slots_that_a_429_cut_and_a_time_to_wait_are_told_with_their_numbers"),),
+        (
+            named(
+                "gateway/web/alarms", "slots_that_a_429_cut_and_a_time_to_wait_are_shown_with_their_numbers"
+            ),
+        ),
     ),
     Mutant(
         "a_planned_time_never_passes",

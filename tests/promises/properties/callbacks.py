@@ -46,7 +46,7 @@ def _unknown_job(model: Model, callback: Callback, born: int, now: int) -> str:
         job.since["submitted"] = now
         model.jobs[job.name] = job
         model.bind(job, task, now)
-        job.claimed_at = None
+        job.reported_at = None
     return "orphan"
 
 
@@ -72,11 +72,11 @@ def _tell(
         if not job.watched(now):
             return effect or "absorbed"
         if task is not None:
-            model.bind(job, task, now, claimed_for=epoch)
+            model.bind(job, task, now, reported_for=epoch)
         return effect or "late"
     if task is not None:
         job.go("submitted", now)
-        model.bind(job, task, now, claimed_for=epoch)
+        model.bind(job, task, now, reported_for=epoch)
     else:
         if job.state == "queued":
             job.go("unknown", now)

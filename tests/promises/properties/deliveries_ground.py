@@ -77,7 +77,7 @@ class DeliveriesGround(RuleBasedStateMachine):
         return Endpoint(name, "acme", "https://s.example.com", (), "k1", 1)
 
     def lacking(self) -> list[str]:
-        """Endpoints that were not told of something."""
+        """Endpoints that did not get something."""
         return sorted({d.endpoint for d in self.deliveries.values() if d.state in ("dead", "held")})
 
     def hindrance(self, name: str) -> Hindrance | None:
@@ -88,9 +88,9 @@ class DeliveriesGround(RuleBasedStateMachine):
         return Hindrance.UNDER_WAY if in_hand else None
 
     def in_hand(self) -> list[Ticket]:
-        """The tickets that workers may have by now, each with its newest ring."""
+        """The tickets that workers may have by now, each with its newest number."""
         holders: dict[str, str] = self.server.client.hgetall("{gw}:deliver:holders")
-        return [Ticket.parse(Role.DELIVER, text, int(ring)) for text, ring in sorted(holders.items())]
+        return [Ticket.parse(Role.DELIVER, text, int(number)) for text, number in sorted(holders.items())]
 
     def newest(self, ticket: Ticket) -> bool:
         return ticket in self.in_hand()

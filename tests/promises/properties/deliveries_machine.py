@@ -1,4 +1,4 @@
-"""Deliveries: rings and stale holders, rounds and recoveries, against what the documents say of them."""
+"""Deliveries: dispatches and stale holders, rounds and recoveries, against what the documents say of them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DeliveriesMachine(DeliveriesGround):
 
     @rule()
     def sweep(self) -> None:
-        """Leases that ran out are rung again: whoever held them is stale from now on."""
+        """Leases that ran out are dispatched again: whoever held them is stale from now on."""
         self.stage.clock.advance(1.0)
         now(self.stage.sweeper.sweep())
 
@@ -99,7 +99,7 @@ class DeliveriesMachine(DeliveriesGround):
     @precondition(lambda self: self.look.role(Role.DELIVER).holders)
     @rule(number=NUMBER, end=st.sampled_from(sorted(ENDS)))
     def a_slow_worker(self, number: int, end: str) -> None:
-        """Its lease runs out, another is rung for, and then it comes with what it has."""
+        """Its lease runs out, another is dispatched for, and then it comes with what it has."""
         ticket, delivery = self._begin(pick(held(self.look, Role.DELIVER), number))
         self.stage.clock.advance(31.0)
         self.sweep()

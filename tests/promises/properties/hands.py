@@ -27,7 +27,7 @@ from tests.promises.properties.dump import Dump
 
 T = TypeVar("T")
 
-#: What may differ when a call was made twice: counters, the account's own arithmetic, and when to look next.
+#: What may differ when a call was made twice: counters, the account's own arithmetic, and when to poll next.
 _NOISE = (
     *(
         "tally",
@@ -65,13 +65,13 @@ def pick(things: Sequence[T], number: int) -> T:
 
 
 def held(dump: Dump, role: Role) -> list[Ticket]:
-    """The tickets that a worker may have been given, each with its newest ring."""
+    """The tickets that a worker may have been given, each with its newest number."""
     holders = dump.role(role).holders
-    return [Ticket.parse(role, text, int(ring)) for text, ring in sorted(holders.items())]
+    return [Ticket.parse(role, text, int(number)) for text, number in sorted(holders.items())]
 
 
 def without_noise(dump: Dump) -> dict[str, Any]:
-    """All but what only tells of what happened, and may tell of it twice, with the bytes that it takes."""
+    """All but what only records what happened, and may record it twice, with the bytes that it takes."""
     return {
         k: {name: text for name, text in value.items() if name != "bytes"}
         if isinstance(value, dict)

@@ -24,7 +24,7 @@ def check_lanes(
     assert set(lanes.waiting) == inside, f"{role}: waiting is not what the lanes hold"
     assert set(lanes.holders) <= held, f"{role}: holders of no slot"
     assert lanes.again <= held, f"{role}: again, but in no slot"
-    if role is not Role.CONFIRM and not asked_again:  # a look may be asked for while one waits, or is made
+    if role is not Role.CONFIRM and not asked_again:  # a poll may be asked for while one waits, or is made
         assert not due & (inside | held), f"{role}: due and elsewhere: {due & (inside | held)}"
     by_lane = Counter(ticket.partition("|")[0] for ticket in held)
     assert {lane: int(n) for lane, n in lanes.inflight.items()} == by_lane, f"{role}: inflight is miscounted"
@@ -71,7 +71,7 @@ def _check_shares(lanes: Lanes, role: Role, limits: RoleLimits) -> None:
         (lanes.blocked, lanes.parked),
     ):
         assert not set(one) & set(other), f"{role}: a lane waits in two ways: {set(one) & set(other)}"
-    assert not set(lanes.parked) & lanes.probing, f"{role}: tried while it is parked"
+    assert not set(lanes.parked) & lanes.probing, f"{role}: half-open while it is paused"
     for lane in lanes.blocked:
         assert not any(is_new(lanes.ranks[t]) for t in lanes.lanes.get(lane, ())), (
             f"{role}: {lane} has new work"
@@ -142,11 +142,11 @@ def _check_place(dump: Dump, job: ModelJob) -> None:
         confirm = dump.role(Role.CONFIRM)
         look = f"{dump.hash(f'job:{job.name}').get('account', 'main')}|{job.name}"
         waits = look in confirm.due or look in confirm.in_lanes or look in confirm.slots
-        assert waits, f"nobody will look at a job that is {job.state}"
+        assert waits, f"nobody will poll a job that is {job.state}"
 
 
 def _check_audit(audit: list[dict[str, str]], job: ModelJob) -> None:
-    """The states that it went through, as its own stream tells: by rows of the table, up, to one end."""
+    """The states that it went through, as its own stream shows: by rows of the table, up, to one end."""
     ends, state = 0, "queued"
     for entry in audit:
         if "to" not in entry:

@@ -1,4 +1,4 @@
-"""Rules: time passes, the sweep comes round, tasks are looked at, and people decide. All rules together."""
+"""Rules: time passes, the sweep comes round, tasks are polled, and operators decide. All rules together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.promises.properties import dump
 from tests.promises.properties.calling_back import CallingBack
 from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
-from tests.promises.properties.looks import Looker
+from tests.promises.properties.polls import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
 from workers.step_events import StepEventCreator
 
@@ -62,7 +62,7 @@ class JobsMachine(CallingBack):
             late = [t for t, until in after.role(role).slots.items() if until <= self.ms]
             assert not late, f"{role}: the sweep left what nobody holds: {late}"
 
-    # -- looks, ends, people
+    # -- polls, ends, operators
 
     @precondition(lambda self: self.look.role(Role.CONFIRM).holders)
     @rule(number=NUMBER, main=LOOKS, others=LOOKS, twice=TWICE)
@@ -94,11 +94,11 @@ class JobsMachine(CallingBack):
         for account, upstream in self.stage.upstreams.items():
             for task in upstream.queried:
                 owner = self.owners.get((ticket.name, task))
-                assert owner == account, f"{owner}'s {task} was looked at with the key of {account}"
-                self.seen[f"looked at with {account}"] += 1
+                assert owner == account, f"{owner}'s {task} was polled with the key of {account}"
+                self.seen[f"polled with {account}"] += 1
         if job is not None:
             Looker(self.model, show, self.ms).look(job)
-        self.seen[f"looked at {job.state if job else 'nothing'}"] += 1
+        self.seen[f"polled {job.state if job else 'nothing'}"] += 1
 
     @precondition(lambda self: self.model.jobs)
     @rule(number=NUMBER, can=st.booleans(), twice=TWICE)

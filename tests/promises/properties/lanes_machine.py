@@ -177,9 +177,9 @@ class LanesMachine(RuleBasedStateMachine):
     def after(self) -> None:
         """Compares the slots with what they were: who was served, and whether they might be."""
         old, new = self.look.role(Role.SUBMIT), dump.read(self.server, SUBMIT).role(Role.SUBMIT)
-        rung = [t for t, ring in new.holders.items() if old.holders.get(t) != ring]
-        assert len(rung) <= BATCH
-        sent = Counter(new.accounts.get(ticket, "main") for ticket in rung)
+        dispatched = [t for t, number in new.holders.items() if old.holders.get(t) != number]
+        assert len(dispatched) <= BATCH
+        sent = Counter(new.accounts.get(ticket, "main") for ticket in dispatched)
         held_now = Counter(new.accounts.get(ticket, "main") for ticket in new.slots)
         for name, many in sent.items():
             self.handed += [(self.ms, name)] * many
@@ -194,7 +194,7 @@ class LanesMachine(RuleBasedStateMachine):
             assert held_now <= account.slots(self.ms), "more than the account's"
             return
         account.probes.append(self.ms)
-        assert many == 1, "more than a probe while the account is parked"
+        assert many == 1, "more than a probe while the account is paused"
         last = account.probes[-2] if len(account.probes) > 1 else account.parked_at
         assert self.ms - last >= PROBE_MS, "probes too close to each other"
         self.seen["probe"] += 1

@@ -11,7 +11,7 @@ WATCH_MS = 1_800_000
 JOB_DEADLINE_MS = 900_000
 OFF_PEAK_DEADLINE_MS = 1_800_000
 GRACE_MS = 120_000
-MOST_CLAIMS = 8
+MOST_REPORTED = 8
 FINAL = ("completed", "failed", "canceled")
 RANK = {
     "queued": 0,
@@ -57,8 +57,8 @@ class ModelJob:
     earlier: list[str] = field(default_factory=list)
     answered: dict[int, str] = field(default_factory=dict)  # by the submission that the answer was to
     lost_at: int = 0  # when a task was found to be another job's
-    claimed_at: int | None = None  # a callback named a task, and no answer has come since
-    claimed_for: int = 0  # the submission that it was for
+    reported_at: int | None = None  # a callback named a task, and no answer has come since
+    reported_for: int = 0  # the submission that it was for
     released_at: int | None = None
     idle: bool = False  # it waits for people, and fills none of the upstream's slots
     kept_until: int | None = None  # over, but its task may be at work: so long it fills a slot
@@ -97,7 +97,7 @@ class ModelJob:
         return self.final and self.watch_until is not None and self.watch_until > now
 
     def go(self, state: str, now: int) -> None:
-        """Into a state; a final one is told once."""
+        """Into a state; a final one is published once."""
         assert not self.final, f"{self.state} is final"
         if state != self.state:
             self.state = state
@@ -107,7 +107,7 @@ class ModelJob:
                 self.told.append(f"job.{state}")
 
     def fail(self, now: int, *, ours: bool = False) -> None:
-        """Watched for a late result when the verdict is ours, or an earlier submission may be paid for."""
+        """Watched for a late result when the outcome is ours, or an earlier submission may be paid for."""
         self.go("failed", now)
         if ours or self.resubmits:
             self.watch_until = now + WATCH_MS
@@ -258,12 +258,12 @@ class Model:
     heard_last: int | None = None
 
     def bind(
-        self, job: ModelJob, task: str, now: int, *, answered_to: int | None = None, claimed_for: int = 0
+        self, job: ModelJob, task: str, now: int, *, answered_to: int | None = None, reported_for: int = 0
     ) -> bool:
-        """A task is one job's. What a callback claimed for a submission gives way to an answer to our own
-        request, to the submission `answered_to`. A job takes so many claims, and no more."""
+        """A task is one job's. What a callback reported for a submission gives way to an answer to our own
+        request, to the submission `answered_to`. A job takes so many reported tasks, and no more."""
         answered = answered_to is not None
-        if not answered and len(job.earlier) >= MOST_CLAIMS:
+        if not answered and len(job.earlier) >= MOST_REPORTED:
             return False
         owner = self.tasks.get(task, job)
         if owner is not job:
@@ -274,11 +274,11 @@ class Model:
         self.tasks[task] = job
         if answered_to is not None:
             job.answered[answered_to] = task
-            job.claimed_at = None
+            job.reported_at = None
             self.unanswered.pop((job.name, answered_to), None)
             self.lost.pop((job.name, answered_to), None)
         elif task not in job.tasks:
-            job.claimed_at, job.claimed_for = now, claimed_for
+            job.reported_at, job.reported_for = now, reported_for
         if job.main is None or answered:
             job.put_first(task)
         elif task not in job.tasks:
@@ -288,13 +288,13 @@ class Model:
     def trusts(self, job: ModelJob) -> bool:
         """Whether the only task of the job, which a callback named, can be no other job's: the tasks of all
         submissions that were released before are known. Then that of this one is known, too."""
-        own = (job.name, job.claimed_for)
-        if job.claimed_at is None or job.main is None or job.earlier or own not in self.unanswered:
+        own = (job.name, job.reported_for)
+        if job.reported_at is None or job.main is None or job.earlier or own not in self.unanswered:
             return False
         waiting = [*self.unanswered.items(), *self.lost.items()]
-        if any(name != job.name and at <= job.claimed_at for (name, _), at in waiting):
+        if any(name != job.name and at <= job.reported_at for (name, _), at in waiting):
             return False
-        job.claimed_at = None
+        job.reported_at = None
         del self.unanswered[own]
         self.lost.pop(own, None)
         return True
@@ -328,6 +328,6 @@ class Model:
     def forget(self, job: ModelJob) -> None:
         del self.jobs[job.name]
         self.tasks = {task: owner for task, owner in self.tasks.items() if owner is not job}
-        self.keys = {key: claim for key, claim in self.keys.items() if claim[0] != job.name}
+        self.keys = {key: used for key, used in self.keys.items() if used[0] != job.name}
         self.unanswered = {one: at for one, at in self.unanswered.items() if one[0] != job.name}
         self.lost = {one: at for one, at in self.lost.items() if one[0] != job.name}

@@ -1,4 +1,4 @@
-"""First attempts, retries and what is recovered, in tenants' lanes that are parked, tried and resumed."""
+"""First attempts, retries and what is recovered, in tenants' lanes that are paused, half-open and resumed."""
 
 from __future__ import annotations
 
@@ -154,11 +154,11 @@ class RetriesMachine(RuleBasedStateMachine):
 
     @rule()
     def worker_dies(self) -> None:
-        """With all that it holds: the leases run out, and the tickets are rung again."""
+        """With all that it holds: the leases run out, and the tickets are dispatched again."""
         self.stage.clock.advance(16.0)
         for ticket in now(self.stage.lanes.expired(Role.DELIVER)):
             assert now(self.stage.lanes.redispatch(ticket))
-            self.seen["rung again"] += 1
+            self.seen["dispatched again"] += 1
 
     @rule(really=RARELY)
     def all_is_served_in_the_end(self, really: bool) -> None:
@@ -191,14 +191,14 @@ class RetriesMachine(RuleBasedStateMachine):
         new = self.lanes()
         if freed is not None:
             self.retrying.discard(freed)
-        rung = sorted(
-            (t for t, ring in new.holders.items() if old.holders.get(t) != ring),
+        dispatched = sorted(
+            (t for t, number in new.holders.items() if old.holders.get(t) != number),
             key=lambda t: int(new.holders[t]),
         )
         fresh = Counter(t.partition("|")[0] for t, rank in old.ranks.items() if is_new(rank))
-        for ticket in rung:
+        for ticket in dispatched:
             self._taken(ticket, old, fresh)
-        for ticket in rung:
+        for ticket in dispatched:
             self._in_order(ticket, old, new)
         self._nothing_stands_idle(new)
 
@@ -218,9 +218,9 @@ class RetriesMachine(RuleBasedStateMachine):
             self.seen["taking turns"] += 1
 
     def _in_order(self, ticket: str, old: Lanes, new: Lanes) -> None:
-        """Of each kind the oldest first, what is recovered last of all, and none of a parked lane."""
+        """Of each kind the oldest first, what is recovered last of all, and none of a paused lane."""
         lane, rank = ticket.partition("|")[0], old.ranks.get(ticket)
-        assert lane not in new.parked, "handed out of a parked lane"
+        assert lane not in new.parked, "dispatched from a paused lane"
         in_lane = sum(t.startswith(f"{lane}|") for t in new.slots)
         assert in_lane <= new.cap(lane, LIMITS.lane_slots), "more than the lane's cap"
         assert _held_by(new, TENANTS[lane]) <= TENANT_SLOTS, "more than the tenant's slots"

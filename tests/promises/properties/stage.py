@@ -59,7 +59,7 @@ JOB_DEADLINE: Final = 900.0
 RETENTION: Final = 7200.0
 LEASE: Final = 15.0
 GAP: Final = 90.0
-CLAIM_WAIT: Final = 20.0
+REPORT_WAIT: Final = 20.0
 NOT_VISIBLE: Final = 60.0
 POISON_LIMIT: Final = 3
 RESUBMIT_MAX: Final = 1
@@ -214,7 +214,7 @@ def settings_of(folder: Path) -> Settings:
             "late_watch_seconds": WATCH_MS / 1000,
             "retention_seconds": RETENTION,
             "callback_gap_seconds": GAP,
-            "claim_wait_seconds": CLAIM_WAIT,
+            "claim_wait_seconds": REPORT_WAIT,
             "poison_limit": POISON_LIMIT,
             "resubmit_max": RESUBMIT_MAX,
             "resubmit_day_budget": DAY_BUDGET,

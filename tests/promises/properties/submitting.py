@@ -80,26 +80,26 @@ class Submitting(Ground):
         room = waiting if full else waiting + 1
         taken = int(self.look.hash(f"tenant:{tenant}:usage").get("bytes", 0))
         most = taken + (RECORD_BYTES if heavy else 1000 * RECORD_BYTES)
-        claim = self.model.keys.get((tenant, key)) if key else None
+        earlier = self.model.keys.get((tenant, key)) if key else None
 
         def call() -> Awaitable[Admission]:
             return self.stage.jobs.accept(job, None, body, AdmissionLimits(queue_max=room, bytes_max=most))
 
-        if claim is not None and claim[1] != body:
+        if earlier is not None and earlier[1] != body:
             with contextlib.suppress(IdempotencyMismatch):
                 self.again(call, False)
                 raise AssertionError("another body under the same key was taken")
             self.seen["mismatch"] += 1
             return
-        if claim is None and (full or heavy):
+        if earlier is None and (full or heavy):
             with contextlib.suppress(LimitReached):
                 self.again(call, False)
                 raise AssertionError("more was taken than there is room for")
             self.seen["full" if full else "heavy"] += 1
             return
         accepted = self.again(call, twice)
-        if claim is not None:
-            assert accepted == Admission(claim[0], replayed=True)
+        if earlier is not None:
+            assert accepted == Admission(earlier[0], replayed=True)
             self.seen["replayed key"] += 1
             return
         assert (accepted.job_id, accepted.replayed) == (job.id, False)

@@ -22,11 +22,8 @@ MUST_HAPPEN = (
     {f"outcome {outcome}" for outcome in Outcome if outcome is not Outcome.ON_HOLD}  # needs two servers
     | {f"effect {effect}" for effect in CallbackOutcome}
     | {f"answer {kind}" for kind in ("accepted", "busy", "busy, later", "refused", "rejected", "unknown")}
-    | {
-        f"looked at {state}"
-        for state in ("submitted", "completed", "failed", "unknown", "queued", "canceled")
-    }
-    | {"failover", *(f"{what} {name}" for what in ("bound to", "looked at with") for name in ACCOUNTS)}
+    | {f"polled {state}" for state in ("submitted", "completed", "failed", "unknown", "queued", "canceled")}
+    | {"failover", *(f"{what} {name}" for what in ("bound to", "polled with") for name in ACCOUNTS)}
     | {"forgotten", "full", "heavy", "let go moved", "mismatch", "replayed key", "sent again"}
 )
 

@@ -36,6 +36,6 @@ def test_retries_and_first_attempts_share_the_slots_and_none_is_kept_waiting(
     run_state_machine_as_test(machine, settings=effort(20, 50))
     server.close()
     full = {"share of all is full", "share of the lane is full", "tenant is full"}
-    wanted = {"new", "retry", "recovered", "taking turns", *full, "all served", "rung again"}
+    wanted = {"new", "retry", "recovered", "taking turns", *full, "all served", "dispatched again"}
     missing = wanted - set(seen)
     assert not missing, f"never happened: {missing}"

@@ -111,7 +111,7 @@ def test_each_answer_stands_against_callbacks_of_its_submission(machine: JobsMac
     machine._call_back(job.name, 1, "new", "working", None, False, False)  # asserts that it is crossed
 
 
-def test_a_callback_that_builds_a_job_up_again_notes_that_the_end_was_told(machine: JobsMachine) -> None:
+def test_a_callback_that_builds_a_job_up_again_notes_that_the_end_was_published(machine: JobsMachine) -> None:
     name = machine.stage.environment.new_job_id()
     machine._call_back(name, 1, "new", "terminal", None, False, False)
     assert "called_back_at" in dump.read(machine.server).hash(f"job:{name}")

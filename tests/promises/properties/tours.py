@@ -9,7 +9,7 @@ from gateway.dispatch import Role
 from gateway.resolution import Action
 from tests.promises.properties.hands import held
 from tests.promises.properties.jobs_machine import JobsMachine
-from tests.promises.properties.model import MOST_CLAIMS
+from tests.promises.properties.model import MOST_REPORTED
 from tests.promises.properties.stage import ACCOUNTS
 
 _ENDED: Final = ("completed", "completed", True)
@@ -139,7 +139,7 @@ def a_task_fills_its_slot_when_its_job_is_given_up(machine: JobsMachine) -> None
     assert first.kept_until is None
 
 
-def a_job_that_waits_for_people_gives_its_slot_back(machine: JobsMachine) -> None:
+def a_job_that_waits_for_an_operator_gives_its_slot_back(machine: JobsMachine) -> None:
     """And its task takes it again when it turns up."""
     _begin(machine, "manual", "manual")
     for _ in range(2):
@@ -165,10 +165,10 @@ def callbacks_name_tasks_without_end(machine: JobsMachine) -> None:
     machine.send(0, "silence")
     machine.holds()
     (job,) = machine.jobs("submitting")
-    for _ in range(MOST_CLAIMS + 4):
+    for _ in range(MOST_REPORTED + 4):
         machine._call_back(job.name, 1, "new", "terminal", None, False, True)
         machine.holds()
-    assert len(job.tasks) == MOST_CLAIMS + 1
+    assert len(job.tasks) == MOST_REPORTED + 1
     machine.answer(0, "accepted", False, True)
     machine.holds()
     machine._call_back(job.name, 1, "new", "terminal", None, False, True)
@@ -214,7 +214,7 @@ def a_worker_knows_late_that_nothing_was_sent(machine: JobsMachine) -> None:
     assert job.state == "queued"
 
 
-def an_epoch_is_handed_out_twice(machine: JobsMachine) -> None:
+def an_epoch_is_given_twice(machine: JobsMachine) -> None:
     """By a Redis that was rolled back: who claimed it first neither sends it nor says what became of it."""
     _begin(machine, None, None)
     for released in (False, True):
@@ -261,10 +261,10 @@ TOURS: Final[tuple[Callable[[JobsMachine], None], ...]] = (
     every_answer_comes_to_a_job_that_waits_for_it,
     a_callback_of_the_submission_before_the_newest_comes_first,
     a_task_fills_its_slot_when_its_job_is_given_up,
-    a_job_that_waits_for_people_gives_its_slot_back,
+    a_job_that_waits_for_an_operator_gives_its_slot_back,
     callbacks_name_tasks_without_end,
     no_answer_outweighs_a_proof,
     a_worker_knows_late_that_nothing_was_sent,
-    an_epoch_is_handed_out_twice,
+    an_epoch_is_given_twice,
     what_may_have_been_paid_is_sent_again_with_its_own_account,
 )

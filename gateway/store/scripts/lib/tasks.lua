@@ -1,7 +1,7 @@
 -- tasks.lua: a shared part. Which upstream task belongs to which job.
 local tasks = {}
 
-local CLAIMS = 8 -- tasks that callbacks may name for one job
+local MOST_REPORTED = 8 -- tasks that callbacks may name for one job
 tasks.NOBODY = '-' -- instead of a job's id: callbacks of two jobs named the task
 
 -- Updates the job's other tasks, in `earlier`: removes `gone`, adds `added`. Returns whether `added` is new.
@@ -21,7 +21,7 @@ local function note_earlier(key, gone, added)
 end
 
 -- {gw}:unanswered has an entry for each submission whose task no answer named, and one with this mark for a submission
--- that Redis lost: it counts against the claims of other jobs, but its own job's claim cannot rely on it.
+-- that Redis lost: it counts against reports for other jobs, but a report for its own job cannot rely on it.
 local LOST = '|lost'
 
 function tasks.note_lost_submission(name, epoch, now)
@@ -72,13 +72,13 @@ local function own(task, job)
   return owner
 end
 
--- A task belongs to one job, named by {gw}:task:<id>. `claimed`: only a callback says so, not the answer to a request
+-- A task belongs to one job, named by {gw}:task:<id>. `reported`: only a callback says so, not the answer to a request
 -- of ours; an answer overrides it. Returns whether the task is the job's, then its previous owner.
-function tasks.assign(job, task, claimed, now)
+function tasks.assign(job, task, reported, now)
   local owner = own(task, job)
   if owner and owner ~= job then
     local other = P .. 'job:' .. owner
-    if claimed or is_answer(other, task) then
+    if reported or is_answer(other, task) then
       log.ops_event(now, 'task_claimed_twice', 'task', task, 'job', job, 'owner', owner)
       return false, owner
     end
@@ -105,20 +105,20 @@ function tasks.contest(task, owner, final, keep_ms, now)
   log.ops_event(now, 'task_contested', 'task', task, 'owner', owner)
 end
 
--- BindTask. Stores the task with the job; a second one beside the first. named = {task, claimed: as of `tasks.assign`,
+-- BindTask. Stores the task with the job; a second one beside the first. named = {task, reported: as of `tasks.assign`,
 -- epoch: of its submission, account: that owns the task, by: the operator who names it, or nil}. `claimed_at` and
 -- `claimed_epoch` are set while only a callback named the newest task. Returns whether the task is new to the job, or
 -- nil if it belongs to another job.
 function tasks.bind(key, name, named, now)
-  local task, claimed, epoch = named.task, named.claimed, named.epoch
+  local task, reported, epoch = named.task, named.reported, named.epoch
   local known, earlier = record.get(key, 'task_id'), record.get(key, 'earlier')
   -- otherwise the holder of a token could name any number of tasks
-  if claimed and earlier and #cjson.decode(earlier) >= CLAIMS then return nil end
-  if not tasks.assign(name, task, claimed, now) then return nil end
-  if not claimed and record.get(key, 'answered:' .. epoch) ~= task then
+  if reported and earlier and #cjson.decode(earlier) >= MOST_REPORTED then return nil end
+  if not tasks.assign(name, task, reported, now) then return nil end
+  if not reported and record.get(key, 'answered:' .. epoch) ~= task then
     records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', named.by or 'answer')
   end
-  if not claimed then
+  if not reported then
     if named.account then account_slots.note_task(key, task, named.account) end
     record.set(key, { ['answered:' .. epoch] = task })
     record.unset(key, 'claimed_at')
@@ -126,8 +126,8 @@ function tasks.bind(key, name, named, now)
     tasks.note_answered(name, epoch)
   end
   if known == task then return false end
-  if known and claimed and not note_earlier(key, nil, task) then return false end
-  if claimed then
+  if known and reported and not note_earlier(key, nil, task) then return false end
+  if reported then
     if named.account then account_slots.note_task(key, task, named.account) end
     record.set(key, { claimed_at = now, claimed_epoch = epoch })
     records.note_history(key, now, 'event', 'task_named', 'task', task, 'epoch', epoch, 'by', 'callback')

@@ -1,4 +1,4 @@
-"""What tests of callbacks share: a job that waits for one, its address, and what the store is told."""
+"""What tests of callbacks share: a job that waits for one, its address, and what the store gets."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ async def is_to_be_confirmed(resources: Resources, job: Job) -> bool:
     return slot is not None
 
 
-def told_to_the_store(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
+def given_to_the_store(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
     """Every callback from now on, as the store gets it; the store acts on it all the same."""
-    told: list[Callback] = []
+    taken: list[Callback] = []
     real = state.resources.jobs.callback
 
     async def callback(given: Callback) -> CallbackOutcome:
-        told.append(given)
+        taken.append(given)
         return await real(given)
 
     monkeypatch.setattr(state.resources.jobs, "callback", callback)
-    return told
+    return taken

@@ -187,5 +187,5 @@ async def cancel(resources: Resources, job: Job) -> None:
     await resources.settlement.cancel(job, [])
 
 
-def told(blocks: list[Block]) -> list[tuple[str, str]]:
+def events_of(blocks: list[Block]) -> list[tuple[str, str]]:
     return [(block.event, block.data["data"]["id"]) for block in blocks]

@@ -22,11 +22,11 @@ from gateway.store.transitions import Transition
 from gateway.web.state import State
 from tests.gateway.web.api.calling_back import (
     COMPLETED,
+    given_to_the_store,
     is_to_be_confirmed,
     path,
     state_of,
     submitting,
-    told_to_the_store,
 )
 from tests.gateway.web.conftest import connected, serving
 
@@ -130,7 +130,7 @@ async def test_a_repeated_callback_changes_nothing(
         ({"id": "v", "state": "processing"}, {"label": "foreign", "working": True}),
     ],
 )
-async def test_the_store_is_told_what_the_body_hints_at(
+async def test_the_store_gets_what_the_body_hints_at(
     nobody: httpx.AsyncClient,
     resources: Resources,
     state: State,
@@ -138,11 +138,11 @@ async def test_the_store_is_told_what_the_body_hints_at(
     body: dict[str, Any],
     expected: dict[str, Any],
 ) -> None:
-    told = told_to_the_store(state, monkeypatch)
+    taken = given_to_the_store(state, monkeypatch)
     job_id = resources.environment.new_job_id()
     token = tokens.make(resources.keyring, "acme", job_id, 7)
     await nobody.post(f"/callbacks/{token}", json=body)
-    assert told == [Callback(job_id, "acme", 7, **expected)]
+    assert taken == [Callback(job_id, "acme", 7, **expected)]
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ async def test_a_body_that_cannot_be_read_is_kept_up_to_64_kib(
     monkeypatch: pytest.MonkeyPatch,
     body: bytes,
 ) -> None:
-    told = told_to_the_store(state, monkeypatch)
+    taken = given_to_the_store(state, monkeypatch)
     token = tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
     assert (await nobody.post(f"/callbacks/{token}", content=body)).status_code == 200
-    assert [(one.label, one.task_id, one.raw) for one in told] == [("unclear", None, body[: 64 * 1024])]
+    assert [(one.label, one.task_id, one.raw) for one in taken] == [("unclear", None, body[: 64 * 1024])]
 
 
 async def test_the_token_is_cut_out_of_what_is_kept(
     nobody: httpx.AsyncClient, resources: Resources, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = told_to_the_store(state, monkeypatch)
+    taken = given_to_the_store(state, monkeypatch)
     token = tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
     await nobody.post(f"/callbacks/{token}", content=b"?" * (64 * 1024 - 50) + token.encode())
-    assert b"[token]" in told[0].raw
-    assert token.rpartition(".")[2][:8].encode() not in told[0].raw
+    assert b"[token]" in taken[0].raw
+    assert token.rpartition(".")[2][:8].encode() not in taken[0].raw
 
 
 async def test_a_bad_token_is_a_uniform_404_without_redis_and_unread(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store.base import Callback
 from gateway.web.state import State
-from tests.gateway.web.api.calling_back import COMPLETED, told_to_the_store
+from tests.gateway.web.api.calling_back import COMPLETED, given_to_the_store
 
 SECOND_KEY = "second-key"
 
@@ -32,8 +32,8 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def told(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
-    return told_to_the_store(state, monkeypatch)
+def taken(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
+    return given_to_the_store(state, monkeypatch)
 
 
 def signed(where: str, key: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ def signed(where: str, key: str) -> dict[str, str]:
 
 
 async def test_it_is_verified_with_the_key_of_the_account_that_its_token_names(
-    nobody: httpx.AsyncClient, settings: Settings, resources: Resources, told: list[Callback]
+    nobody: httpx.AsyncClient, settings: Settings, resources: Resources, taken: list[Callback]
 ) -> None:
     name = resources.environment.new_job_id()
     where = f"/callbacks/{tokens.make(resources.keyring, 'acme', name, 1, 'second')}"
@@ -59,7 +59,7 @@ async def test_it_is_verified_with_the_key_of_the_account_that_its_token_names(
         await nobody.post(where, json=COMPLETED, headers=signed(where, key)) for key in (SECOND_KEY, main_key)
     ]
     assert [answer.status_code for answer in answers] == [200, 401]
-    assert [(one.job_id, one.account, one.distrusted) for one in told] == [
+    assert [(one.job_id, one.account, one.distrusted) for one in taken] == [
         (name, "second", False),
         (name, "second", True),
     ]

@@ -23,7 +23,7 @@ def strange(logged: list[Any]) -> list[str]:
     return [entry["reason"] for entry in logged if entry["event"] == "callback_out_of_place"]
 
 
-async def test_a_callback_of_an_earlier_submission_is_noted_and_warned_of(
+async def test_a_callback_of_an_earlier_submission_is_recorded_and_warned_of(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, state: State
 ) -> None:
     job = await submitting(client, resources)

@@ -1,4 +1,4 @@
-"""Callbacks that should be signed: a bad signature makes a look due, and nothing else of it counts."""
+"""Callbacks that should be signed: a bad signature makes a poll due, and nothing else of it counts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gateway.store.base import Callback, CallbackOutcome
 from gateway.web.state import State
 from tests.gateway.web.api.calling_back import (
     COMPLETED,
+    given_to_the_store,
     is_to_be_confirmed,
     path,
     state_of,
     submitting,
-    told_to_the_store,
 )
 
 PREFIX = "/behind/a/proxy"
@@ -37,7 +37,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(settings: Settings, mode: str) -> Settings:
-    """Signatures are looked at; the public URL has a path that a proxy takes away."""
+    """Signatures are checked; the public URL has a path that a proxy takes away."""
     return settings.model_copy(
         update={
             "callback_signature": mode,
@@ -48,8 +48,8 @@ def settings(settings: Settings, mode: str) -> Settings:
 
 
 @pytest.fixture
-def told(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
-    return told_to_the_store(state, monkeypatch)
+def taken(state: State, monkeypatch: pytest.MonkeyPatch) -> list[Callback]:
+    return given_to_the_store(state, monkeypatch)
 
 
 def signed(where: str, *, key: str = KEY, age: float = 0, nonce: str = "n-1") -> dict[str, str]:
@@ -67,20 +67,20 @@ def signed(where: str, *, key: str = KEY, age: float = 0, nonce: str = "n-1") ->
 
 
 async def test_a_signed_callback_counts(
-    client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, told: list[Callback]
+    client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, taken: list[Callback]
 ) -> None:
     job = await submitting(client, resources)
     where = path(resources, job)
     assert (await nobody.post(where, json=COMPLETED, headers=signed(where))).status_code == 200
-    assert [(one.distrusted, one.nonce, one.raw) for one in told] == [(False, "n-1", b"")]
+    assert [(one.distrusted, one.nonce, one.raw) for one in taken] == [(False, "n-1", b"")]
     assert (await state_of(resources, job)).task_id == "task-1"
 
 
-async def test_a_callback_with_a_wrong_signature_only_makes_a_look_due(
+async def test_a_callback_with_a_wrong_signature_only_makes_a_poll_due(
     client: httpx.AsyncClient,
     nobody: httpx.AsyncClient,
     resources: Resources,
-    told: list[Callback],
+    taken: list[Callback],
     mode: str,
 ) -> None:
     job = await submitting(client, resources)
@@ -88,23 +88,23 @@ async def test_a_callback_with_a_wrong_signature_only_makes_a_look_due(
     with capture_logs() as logged:
         answer = await nobody.post(where, json=COMPLETED, headers=signed(where, key="another"))
     assert answer.status_code == (401 if mode == "required" else 200)
-    assert [(one.label, one.distrusted, one.task_id, one.terminal) for one in told] == [
+    assert [(one.label, one.distrusted, one.task_id, one.terminal) for one in taken] == [
         ("distrusted", True, None, False)
     ]
-    assert b'"task-1"' in told[0].raw
+    assert b'"task-1"' in taken[0].raw
     assert [(entry["event"], entry["reason"]) for entry in logged] == [("callback_distrusted", "wrong")]
     assert (await state_of(resources, job)).task_id is None
     assert await is_to_be_confirmed(resources, job)
 
 
 async def test_of_a_callback_in_doubt_two_kib_are_kept(
-    nobody: httpx.AsyncClient, resources: Resources, told: list[Callback]
+    nobody: httpx.AsyncClient, resources: Resources, taken: list[Callback]
 ) -> None:
     token = tokens.make(resources.keyring, "acme", resources.environment.new_job_id(), 1)
     where = f"/callbacks/{token}"
     body = token.encode() + b"x" * 10_000
     await nobody.post(where, content=body, headers=signed(where, key="another"))
-    assert [one.raw for one in told] == [(b"[token]" + b"x" * 10_000)[:2048]]
+    assert [one.raw for one in taken] == [(b"[token]" + b"x" * 10_000)[:2048]]
 
 
 async def test_a_callback_that_is_not_signed_counts_unless_it_must_be(
@@ -118,7 +118,7 @@ async def test_a_callback_that_is_not_signed_counts_unless_it_must_be(
 
 
 @pytest.mark.parametrize("age", [400, -400])
-async def test_an_old_signature_is_200_and_only_makes_a_look_due(
+async def test_an_old_signature_is_200_and_only_makes_a_poll_due(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, age: int
 ) -> None:
     job = await submitting(client, resources)
@@ -159,11 +159,11 @@ async def test_a_body_that_did_not_get_through_may_be_sent_again(
 
 
 async def test_a_signature_of_another_jobs_address_is_wrong(
-    client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, told: list[Callback]
+    client: httpx.AsyncClient, nobody: httpx.AsyncClient, resources: Resources, taken: list[Callback]
 ) -> None:
     first, second = await submitting(client, resources), await submitting(client, resources)
     await nobody.post(path(resources, first), json=COMPLETED, headers=signed(path(resources, second)))
-    assert [one.distrusted for one in told] == [True]
+    assert [one.distrusted for one in taken] == [True]
 
 
 async def test_a_bad_token_is_404_however_well_it_is_signed(nobody: httpx.AsyncClient) -> None:

@@ -255,7 +255,7 @@ async def test_a_copy_that_is_lost_or_damaged_is_replaced_by_the_upstream_s_addr
     assert "content_missing" in capsys.readouterr().out
 
 
-async def test_a_file_that_vanishes_between_two_looks_is_replaced_too(
+async def test_a_file_that_vanishes_between_two_reads_is_replaced_too(
     client: httpx.AsyncClient, resources: Resources, settings_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await copied(resources, await completed(resources))
@@ -283,7 +283,7 @@ async def test_a_store_that_is_away_is_no_loss(
     assert (await client.get(f"/v1/jobs/{job.id}/content")).status_code == status
 
 
-async def test_an_outage_of_the_store_is_told_once_and_never_as_a_loss(
+async def test_an_outage_of_the_store_is_logged_once_and_never_as_a_loss(
     client: httpx.AsyncClient, resources: Resources, settings_folder: Path
 ) -> None:
     job = await copied(resources, await completed(resources))

@@ -178,7 +178,7 @@ async def test_the_way_out_of_a_disabled_endpoint_leads_out(client: httpx.AsyncC
     assert (await client.post(f"/v1/deliveries/{first.id}/redeliver")).status_code == 202
 
 
-async def test_who_reads_jobs_or_keeps_endpoints_may_look_and_only_the_latter_may_act(
+async def test_who_reads_jobs_or_keeps_endpoints_may_read_and_only_the_latter_may_change(
     client: httpx.AsyncClient, post: Post, make_key: MakeKey
 ) -> None:
     first, _ = await post.owe_all(AT)
@@ -203,7 +203,7 @@ async def test_an_id_of_another_form_is_404(client: httpx.AsyncClient, post: Pos
         assert (await client.post(f"/v1/deliveries/{name}/redeliver")).status_code == 404
 
 
-async def test_a_job_s_own_list_tells_the_same(client: httpx.AsyncClient, post: Post) -> None:
+async def test_a_job_s_own_list_shows_the_same(client: httpx.AsyncClient, post: Post) -> None:
     first, second = await post.owe_all(AT)
     await post.attempt(first, "dead")
     answer = await client.get(f"/v1/jobs/{first.job_id}/deliveries")

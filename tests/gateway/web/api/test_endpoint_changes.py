@@ -163,7 +163,7 @@ async def test_a_paused_endpoint_resumes_when_it_is_enabled_or_moved(
     assert (await client.patch(made["path"], json=changes)).json()["health"]["status"] == status
 
 
-async def test_what_waits_of_an_endpoint_that_is_disabled_is_not_left_parked(
+async def test_what_waits_of_an_endpoint_that_is_disabled_is_not_left_paused(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     made = await register(client)
@@ -172,7 +172,7 @@ async def test_what_waits_of_an_endpoint_that_is_disabled_is_not_left_parked(
     assert not (await resources.lanes.health(made["id"])).paused
 
 
-async def test_enabling_tells_what_is_held_and_how_to_get_it(
+async def test_enabling_shows_what_is_held_and_how_to_get_it(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     made = await register(client)
@@ -188,7 +188,7 @@ async def test_enabling_tells_what_is_held_and_how_to_get_it(
     assert (await client.patch(made["path"], json={"disabled": False})).json()["warnings"] == []
 
 
-async def test_nothing_is_told_of_held_deliveries_where_there_are_none(client: httpx.AsyncClient) -> None:
+async def test_nothing_is_said_of_held_deliveries_where_there_are_none(client: httpx.AsyncClient) -> None:
     made = await register(client)
     await client.patch(made["path"], json={"disabled": True})
     assert (await client.patch(made["path"], json={"disabled": False})).json()["warnings"] == []

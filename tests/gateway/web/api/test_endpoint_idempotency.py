@@ -95,8 +95,8 @@ async def test_the_key_of_a_deleted_endpoint_is_free(client: httpx.AsyncClient, 
 async def test_nothing_that_was_sent_is_in_redis(client: httpx.AsyncClient, resources: Resources) -> None:
     made = (await client.post("/v1/endpoints", json=BODY, headers=KEY)).json()
     record = repr(await resources.redis.hgetall(keys.endpoint(made["id"])))  # type: ignore[misc]
-    claims = repr(await resources.redis.hgetall(keys.tenant_endpoint_keys("acme")))  # type: ignore[misc]
-    assert not any(text in record + claims for text in ("hook-1", "canary", made["secret"]))
+    stored = repr(await resources.redis.hgetall(keys.tenant_endpoint_keys("acme")))  # type: ignore[misc]
+    assert not any(text in record + stored for text in ("hook-1", "canary", made["secret"]))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words"])

@@ -104,7 +104,9 @@ async def test_so_many_older_secrets_sign_and_no_more(
     await rotated(client, made, 0)
 
 
-async def test_secrets_that_have_ended_do_not_count(client: httpx.AsyncClient, resources: Resources) -> None:
+async def test_secrets_that_have_expired_do_not_count(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
     made = await register(client)
     for _ in range(MAX_OLDER_SECRETS):
         await rotated(client, made, 600)

@@ -116,7 +116,7 @@ async def test_an_answer_that_would_disable_does_not_but_says_so(
     assert (await client.get(made["path"])).json()["disabled_at"] is None
 
 
-async def test_a_redirect_is_told_with_the_way_out(client: httpx.AsyncClient) -> None:
+async def test_a_redirect_is_named_with_the_way_out(client: httpx.AsyncClient) -> None:
     async with subscriber(reply(301, b"", "Location: https://video.example.com/new")) as served:
         made = await register(client, url=served.url)
         result = (await client.post(f"{made['path']}/test")).json()
@@ -136,7 +136,7 @@ async def test_an_endpoint_where_nobody_listens_is_an_attempt_too(client: httpx.
     assert result["attempt"]["outcome"] == "connection_refused"
 
 
-async def test_a_disabled_endpoint_can_be_tried_before_it_is_enabled(client: httpx.AsyncClient) -> None:
+async def test_a_disabled_endpoint_can_be_tested_before_it_is_enabled(client: httpx.AsyncClient) -> None:
     async with subscriber(reply(200)) as served:
         made = await register(client, url=served.url)
         await client.patch(made["path"], json={"disabled": True})
@@ -166,7 +166,7 @@ async def test_one_test_of_an_endpoint_is_under_way_at_a_time(client: httpx.Asyn
         assert len(served.requests) == 2
 
 
-async def test_without_the_key_of_its_secret_nothing_is_sent_and_the_way_out_is_told(
+async def test_without_the_key_of_its_secret_nothing_is_sent_and_the_way_out_is_named(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     async with subscriber(reply(200)) as served:

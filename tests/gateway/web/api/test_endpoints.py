@@ -162,7 +162,7 @@ async def test_a_foreign_endpoint_is_404(
         ([], "", "not_an_object", "send one JSON object"),
     ],
 )
-async def test_a_wrong_endpoint_is_told_what_to_send_instead(
+async def test_a_wrong_endpoint_is_refused_with_what_to_send_instead(
     client: httpx.AsyncClient, body: object, param: str, code: str, message: str
 ) -> None:
     answer = await client.post("/v1/endpoints", json=body)
@@ -175,19 +175,19 @@ async def test_a_wrong_endpoint_is_told_what_to_send_instead(
     assert (await client.get("/v1/endpoints")).json()["data"] == []
 
 
-async def test_every_fault_of_an_endpoint_is_told_at_once(client: httpx.AsyncClient) -> None:
+async def test_every_fault_of_an_endpoint_is_named_at_once(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/endpoints", json={"events": ["x"], "description": 1, "uri": URL})
     assert [error["param"] for error in answer.json()["errors"]] == ["url", "events[0]", "description", "uri"]
 
 
-async def test_faults_of_the_url_and_of_headers_are_told_with_the_others(client: httpx.AsyncClient) -> None:
+async def test_faults_of_the_url_and_of_headers_are_named_with_the_others(client: httpx.AsyncClient) -> None:
     wanted = {"url": "http://10.0.0.1/", "slots": 99, "headers": {"Host": "x", "X-A": 1, "X-B": " "}}
     answer = await client.post("/v1/endpoints", json=wanted)
     found = {error["param"] for error in answer.json()["errors"]}
     assert found == {"url", "slots", "headers[Host]", "headers[X-A]", "headers[X-B]"}
 
 
-async def test_at_most_twenty_faults_are_told(client: httpx.AsyncClient) -> None:
+async def test_at_most_twenty_faults_are_named(client: httpx.AsyncClient) -> None:
     wanted = {"url": "ftp://x", "slots": 99, "headers": {f"X {n}": 1 for n in range(30)}}
     answer = await client.post("/v1/endpoints", json=wanted)
     assert len(answer.json()["errors"]) <= 20

@@ -21,7 +21,17 @@ from gateway.store.base import AdmissionLimits
 from gateway.web import key_watch
 from gateway.web.streams import hub, keepalive
 from tests.gateway.store.conftest import new_job
-from tests.gateway.web.api.hearing import SECONDS, Block, Ear, Serving, cancel, hearing, post, serving, told
+from tests.gateway.web.api.hearing import (
+    SECONDS,
+    Block,
+    Ear,
+    Serving,
+    cancel,
+    events_of,
+    hearing,
+    post,
+    serving,
+)
 from tests.gateway.web.conftest import BODY, MakeKey
 from tests.gateway.web.test_process import add_key, eventually, running, status
 from tests.nursery import Nursery
@@ -71,7 +81,7 @@ async def test_a_quiet_stream_says_that_it_lives(server: Serving, key: str) -> N
             assert (block.event, block.raw) == ("", "")
 
 
-async def test_a_heartbeat_tells_how_far_the_stream_is_though_nothing_was_for_its_client(
+async def test_a_heartbeat_shows_how_far_the_stream_is_though_nothing_was_for_its_client(
     server: Serving, resources: Resources, key: str
 ) -> None:
     async with hearing(server.url, key, "/v1/events?types=job.failed") as ear:
@@ -101,7 +111,7 @@ async def test_a_revoked_key_ends_its_streams_and_no_other(
         end = await mine.to_the_end()
         assert "revoked" in end[-1].comments[0]
         job = await post(resources)
-        assert told([await other.message()]) == [("job.queued", job.id)]
+        assert events_of([await other.message()]) == [("job.queued", job.id)]
 
 
 async def test_a_tenant_may_open_so_many_streams_and_no_more(
@@ -164,7 +174,7 @@ async def test_who_reads_too_slowly_is_sent_away_and_finds_the_rest_when_it_come
         for _ in range(500):
             job = await posted_with(resources, large)
             jobs.append(job)
-            assert told([await quick_one.message()]) == [("job.queued", job.id)]
+            assert events_of([await quick_one.message()]) == [("job.queued", job.id)]
     text = await read_to_the_end(client)
     assert "too slowly" in text.rpartition("\n: ")[2]
     blocks = [block for block in text.split("\n\n") if "\nevent: job" in block]
@@ -198,7 +208,7 @@ async def test_streams_and_waiting_clients_end_cleanly_with_the_process(
         waiting = asyncio.create_task(client.get(f"/v1/jobs/{job.id}?wait=60"))
         await become(lambda: job.id in server.state.resources.notifications._watched)
         seen = await post(resources)
-        assert told([await whole.message()]) == [("job.queued", seen.id)]
+        assert events_of([await whole.message()]) == [("job.queued", seen.id)]
         server.stop()
         for ear in (whole, one):
             end = (await ear.to_the_end())[-1]

@@ -1,4 +1,4 @@
-"""The event stream of one job: its story, what happens to it, and its end."""
+"""The event stream of one job: its past events, what happens to it, and its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.store import keys
-from tests.gateway.web.api.hearing import Serving, cancel, fail, hearing, post, serving, submit, told
+from tests.gateway.web.api.hearing import Serving, cancel, events_of, fail, hearing, post, serving, submit
 from tests.gateway.web.conftest import MakeKey
 
 
@@ -32,7 +32,7 @@ async def client(server: Serving, key: str) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def test_a_job_s_stream_tells_its_story_then_what_happens_and_ends_with_the_job(
+async def test_a_job_s_stream_has_its_past_events_then_what_happens_and_ends_with_the_job(
     server: Serving, resources: Resources, key: str
 ) -> None:
     job = await post(resources)
@@ -44,14 +44,14 @@ async def test_a_job_s_stream_tells_its_story_then_what_happens_and_ends_with_th
         await fail(resources, submitted)
         heard += await ear.to_the_end()
         seen = ear.last_id
-    assert told(heard) == [("job.queued", job.id), ("job.submitted", job.id), ("job.failed", job.id)]
+    assert events_of(heard) == [("job.queued", job.id), ("job.submitted", job.id), ("job.failed", job.id)]
     async with hearing(server.url, key, f"/v1/jobs/{job.id}/events", heard[1].id) as ear:
         rest = await ear.to_the_end()
-    assert told(rest) == [("job.failed", job.id)]
+    assert events_of(rest) == [("job.failed", job.id)]
     assert rest[0].id == seen
 
 
-async def test_who_heard_all_of_a_job_is_told_not_to_come_back(
+async def test_who_heard_all_of_a_job_is_asked_not_to_come_back(
     server: Serving, resources: Resources, key: str, client: httpx.AsyncClient
 ) -> None:
     job = await post(resources)
@@ -63,7 +63,9 @@ async def test_who_heard_all_of_a_job_is_told_not_to_come_back(
     assert answer.content == b""
 
 
-async def test_a_late_result_is_told_after_the_end(server: Serving, resources: Resources, key: str) -> None:
+async def test_a_late_result_is_published_after_the_end(
+    server: Serving, resources: Resources, key: str
+) -> None:
     job = await submit(resources, await post(resources))
     await fail(resources, job)
     async with hearing(server.url, key, f"/v1/jobs/{job.id}/events") as ear:
@@ -80,7 +82,7 @@ async def test_a_late_result_is_told_after_the_end(server: Serving, resources: R
         assert [block.event for block in await ear.to_the_end()] == ["job.late_result"]
 
 
-async def test_a_job_that_ended_before_anybody_was_told_of_events_tells_its_end(
+async def test_a_job_that_finished_before_events_existed_has_its_end_in_the_stream(
     server: Serving, resources: Resources, key: str
 ) -> None:
     job = await post(resources)
@@ -88,5 +90,5 @@ async def test_a_job_that_ended_before_anybody_was_told_of_events_tells_its_end(
     await resources.redis.delete(keys.tenant_events("acme"))
     await resources.redis.hdel(keys.job(job.id), "told:job.queued", "told:job.canceled")  # type: ignore[misc]
     async with hearing(server.url, key, f"/v1/jobs/{job.id}/events") as ear:
-        assert told([await ear.message()]) == [("job.canceled", job.id)]
+        assert events_of([await ear.message()]) == [("job.canceled", job.id)]
         assert await ear.to_the_end() == []

@@ -23,7 +23,7 @@ from gateway.store.event_log import Entry, RedisTenantEvents
 from gateway.store.transitions import Transition
 from gateway.web.state import State
 from tests.gateway.store.conftest import new_job
-from tests.gateway.web.api.hearing import SECONDS, Serving, hearing, post, serving, told
+from tests.gateway.web.api.hearing import SECONDS, Serving, events_of, hearing, post, serving
 from tests.gateway.web.conftest import MakeKey
 
 LARGE = "\x01" * EVENT_PAYLOAD_CHARACTERS  # six bytes each in JSON
@@ -37,7 +37,7 @@ async def post_large(resources: Resources) -> str:
 
 
 class Slow:
-    """A client of the application in this loop: reads one piece at a time, when it is told to.
+    """A client of the application in this loop: reads one piece at a time, when it is asked to.
     `waiting`: a piece that it has not read yet."""
 
     def __init__(self, app: Starlette, key: str, path: str = "/v1/events", last_id: str = "0") -> None:
@@ -122,7 +122,7 @@ async def test_while_a_client_is_slow_no_more_is_held_for_it_than_what_it_is_bei
     assert most < 600_000
 
 
-async def test_a_job_s_story_is_sent_in_pieces_too(
+async def test_a_job_s_events_are_sent_in_pieces_too(
     app: Starlette, state: State, slow: Callable[..., Slow]
 ) -> None:
     resources = state.resources
@@ -189,7 +189,7 @@ async def test_a_tenant_whose_streams_catch_up_by_the_dozen_holds_up_nobody_else
             assert held.most == PER_TENANT
             held.let.set()
             for ear in ears:
-                assert told([await ear.message()]) == [("job.queued", job.id)]
+                assert events_of([await ear.message()]) == [("job.queued", job.id)]
         assert held.most == PER_TENANT
     finally:
         held.let.set()

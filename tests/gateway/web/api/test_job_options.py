@@ -52,7 +52,7 @@ async def test_a_job_is_never_begun_after_its_end(client: httpx.AsyncClient) -> 
     assert (seconds(job, "start_deadline"), seconds(job, "total_deadline")) == (60, 60)
 
 
-async def test_the_sooner_deadline_is_the_first_to_be_looked_at(
+async def test_the_sooner_deadline_is_the_first_to_be_checked(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     job = (await post(client, **{START: "60", TOTAL: "120"})).json()
@@ -111,7 +111,7 @@ async def test_a_header_that_is_sent_twice_is_refused(
     assert (error["param"], error["code"]) == (name, "given_twice")
 
 
-async def test_everything_wrong_is_told_at_once(client: httpx.AsyncClient) -> None:
+async def test_everything_wrong_is_named_at_once(client: httpx.AsyncClient) -> None:
     headers = {START: "x", TOTAL: "0", POLICY: "no", "Idempotency-Key": "a b", "Prefer": "wait=900"}
     answer = await client.post("/v1/jobs?wait=7&x=1", json=BODY, headers=headers)
     assert answer.status_code == 400

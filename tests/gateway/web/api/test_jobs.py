@@ -78,7 +78,7 @@ async def test_answers_match_the_published_schema_exactly(
     parsed(schemas.JobList, (await client.get("/v1/jobs")).content)
 
 
-async def test_every_problem_is_told_at_once(client: httpx.AsyncClient) -> None:
+async def test_every_problem_is_named_at_once(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/jobs", json={"model": "x", "duration": 11, "promt": "x"})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -267,7 +267,7 @@ async def test_a_queued_job_can_be_canceled_twice(client: httpx.AsyncClient) -> 
         assert (answer.json()["status"], answer.json()["payload"]) == ("canceled", "mine")
 
 
-async def test_a_job_that_ended_cannot_be_canceled(client: httpx.AsyncClient, resources: Resources) -> None:
+async def test_a_finished_job_cannot_be_canceled(client: httpx.AsyncClient, resources: Resources) -> None:
     job = await post(client)
     await complete(resources, job["id"])
     answer = await client.post(f"/v1/jobs/{job['id']}/cancel")
@@ -326,7 +326,7 @@ async def test_a_post_that_waits_answers_200_with_the_final_job(
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
 
 
-async def test_inline_media_go_to_the_blob_store_and_a_replay_leaves_none_behind(
+async def test_inline_media_go_to_the_media_store_and_a_replay_leaves_none_behind(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     pixel = (

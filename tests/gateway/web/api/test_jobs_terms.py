@@ -41,14 +41,14 @@ async def test_a_callback_url_that_may_be_dialled_is_accepted(client: httpx.Asyn
     assert (await post(client, callback_url=url))["callback_url"] == url
 
 
-async def test_a_post_with_wait_in_its_query_is_told_of_the_header(client: httpx.AsyncClient) -> None:
+async def test_a_post_with_wait_in_its_query_is_referred_to_the_header(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/jobs?wait=5", json=BODY)
     assert answer.status_code == 400
     (error,) = answer.json()["errors"]
     assert error["message"] == "to wait, send the header Prefer: wait=N"
 
 
-async def test_only_a_completed_job_tells_when_its_video_may_be_gone(
+async def test_only_a_completed_job_shows_when_its_video_may_be_gone(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     job = await post(client)

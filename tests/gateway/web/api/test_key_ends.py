@@ -19,7 +19,7 @@ from gateway.store.notifications import WakeSignal
 from gateway.tenants import Key, Scope
 from gateway.web import key_watch
 from gateway.web.key_watch import KeyWatch
-from tests.gateway.web.api.hearing import SECONDS, Serving, hearing, post, serving, told
+from tests.gateway.web.api.hearing import SECONDS, Serving, events_of, hearing, post, serving
 from tests.gateway.web.api.test_events_life import become
 from tests.gateway.web.conftest import BODY, MakeKey
 
@@ -97,7 +97,7 @@ async def test_the_end_of_a_key_ends_its_streams_and_waits(
         assert await resources.jobs.read(accepted.json()["id"]) is not None
         assert (await client.get("/v1/jobs")).status_code == status
         newest = await post(resources)
-        heard = told([await untouched.message() for _ in range(2)])
+        heard = events_of([await untouched.message() for _ in range(2)])
         assert heard == [("job.queued", accepted.json()["id"]), ("job.queued", newest.id)]
     await become(lambda: not server.state.key_watch._watched and not server.state.key_watch._known)
 
@@ -114,7 +114,7 @@ async def test_a_stream_that_is_behind_ends_too(
     assert "revoked" in blocks[-1].comments[0]
 
 
-def test_a_key_that_ended_is_used_for_less_than_five_seconds() -> None:
+def test_a_key_that_was_revoked_or_expired_is_used_for_less_than_five_seconds() -> None:
     assert client_keys.REMEMBERED_SECONDS + key_watch.CHECK_SECONDS < 5
 
 

@@ -1,4 +1,4 @@
-"""An endpoint has sent again what it was not told, and sees how far that came."""
+"""An endpoint recovers what it did not get, and sees how far that came."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ago(resources: Resources, ms: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def test_what_was_not_told_is_sent_again_in_the_background(
+async def test_what_was_not_delivered_is_recovered_in_the_background(
     client: httpx.AsyncClient, post: Post, resources: Resources
 ) -> None:
     now = resources.environment.now_ms()
@@ -121,7 +121,7 @@ async def test_an_end_that_is_yet_to_come_is_now(
         ([], "", "not_an_object", "send one JSON object"),
     ],
 )
-async def test_a_wrong_wish_is_told_what_to_send_instead(
+async def test_a_wrong_wish_is_refused_with_what_to_send_instead(
     client: httpx.AsyncClient,
     post: Post,
     resources: Resources,
@@ -140,7 +140,7 @@ async def test_a_wrong_wish_is_told_what_to_send_instead(
     assert (await client.get(LIST)).json()["data"] == []
 
 
-async def test_every_fault_is_told_at_once(client: httpx.AsyncClient, post: Post) -> None:
+async def test_every_fault_is_named_at_once(client: httpx.AsyncClient, post: Post) -> None:
     answer = await client.post(PATH, json={"until": "x", "states": [], "sinse": 1})
     assert [error["param"] for error in answer.json()["errors"]] == ["since", "until", "states", "sinse"]
     answer = await client.post(PATH, json={"since": "1990-01-01T00:00:00Z", "until": "1989-01-01T00:00:00Z"})
@@ -210,7 +210,7 @@ async def test_another_tenant_s_are_404(
     assert (await client.post(PATH.replace("1", "2"), json=since)).status_code == 404
 
 
-async def test_who_may_look_and_who_may_act(
+async def test_who_may_read_and_who_may_recover(
     app: Starlette, post: Post, resources: Resources, make_key: MakeKey
 ) -> None:
     now = resources.environment.now_ms()

@@ -17,7 +17,7 @@ JOB = Job("job_1", "acme", JobState.COMPLETED, "m", {}, AT, polls=3)
 SCRIPTS = Path(__file__).parents[4] / "gateway" / "store" / "scripts"
 
 
-def audit() -> list[dict[str, str]]:
+def history() -> list[dict[str, str]]:
     return [
         {"at": f"{AT}", "event": "accepted", "to": "queued"},
         {"at": f"{AT + 5}", "event": "claimed", "from": "queued", "to": "submitting", "epoch": "1"},
@@ -53,14 +53,14 @@ def delivery(*attempts: int) -> Delivery:
 
 
 def test_everything_is_there_in_the_order_of_time() -> None:
-    told = timeline_of(JOB, audit(), [delivery(500, 204)], operator=True)
-    entries = [dict(entry) for entry in told["data"]]
+    shown = timeline_of(JOB, history(), [delivery(500, 204)], operator=True)
+    entries = [dict(entry) for entry in shown["data"]]
     assert [entry["kind"] for entry in entries] == [
         *("accepted", "claimed", "upstream_accepted", "task_named", "callback", "owed", "attempt", "attempt")
     ]
     times = [str(entry["at"]) for entry in entries]
     assert times == sorted(times)
-    assert (told["job"], told["status"], told["polls"]) == ("job_1", "completed", 3)
+    assert (shown["job"], shown["status"], shown["polls"]) == ("job_1", "completed", 3)
     assert entries[1]["phase_before"] == "queued"
     assert entries[-1]["status"] == 204
     assert "excerpt" not in entries[-1]
@@ -68,7 +68,7 @@ def test_everything_is_there_in_the_order_of_time() -> None:
 
 def test_operators_see_who_did_it_and_clients_only_that_an_operator_did() -> None:
     for operator, by, named in ((True, "0a0b0c", True), (False, "operator", False)):
-        entries = timeline_of(JOB, audit(), [], operator=operator)["data"]
+        entries = timeline_of(JOB, history(), [], operator=operator)["data"]
         assert dict(entries[2])["by"] == by
         assert ("task" in entries[3]) is named
 
@@ -78,8 +78,8 @@ def test_a_kind_that_is_new_is_shown_as_it_is() -> None:
     assert entry["text"] == "new_kind"
 
 
-def test_a_job_of_which_nothing_was_told_has_a_timeline_all_the_same() -> None:
-    [entry] = timeline_of(replace(JOB, polls=0), audit()[:1], [], operator=False)["data"]
+def test_a_job_of_which_nothing_was_delivered_has_a_timeline_all_the_same() -> None:
+    [entry] = timeline_of(replace(JOB, polls=0), history()[:1], [], operator=False)["data"]
     assert entry["kind"] == "accepted"
 
 

@@ -247,7 +247,7 @@ async def test_a_tenant_has_limits_that_repeats_do_not_count_for(
     assert len(stored(settings)) == 1
 
 
-async def test_a_full_disk_is_told_with_a_time_to_come_back(
+async def test_a_full_disk_is_named_with_a_time_to_come_back(
     client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:

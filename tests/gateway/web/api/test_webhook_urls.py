@@ -1,4 +1,4 @@
-"""Whether a URL is taken for webhooks: what is told to the client."""
+"""Whether a URL is taken for webhooks: what the client is answered."""
 
 from __future__ import annotations
 

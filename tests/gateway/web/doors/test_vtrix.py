@@ -141,7 +141,7 @@ async def test_every_problem_of_a_body_is_named_at_once(client: httpx.AsyncClien
         (b"{}", {"gateway-prioritty": "low"}, 400, "bad_request"),
     ],
 )
-async def test_whatever_is_wrong_is_told_in_the_door_s_form(
+async def test_whatever_is_wrong_is_answered_in_the_door_s_form(
     client: httpx.AsyncClient, content: bytes, headers: dict[str, str], status: int, word: str
 ) -> None:
     sent = {"content-type": "application/json", **headers}
@@ -149,7 +149,7 @@ async def test_whatever_is_wrong_is_told_in_the_door_s_form(
 
 
 @pytest.mark.parametrize("name", [MISSING, "x", "job_1", "%00", "d758n65e878c73cmdg20", "job_" + "Z" * 500])
-async def test_an_unknown_id_is_a_404_after_the_key_was_looked_at(
+async def test_an_unknown_id_is_a_404_after_the_key_was_checked(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient, name: str
 ) -> None:
     refused(await client.get(f"{CREATE}/task/{name}"), 404, "not_found")
@@ -173,7 +173,7 @@ async def test_a_key_is_needed_before_a_body_is_read(nobody: httpx.AsyncClient) 
     refused(await nobody.post(CREATE, json=NESTED, headers=key), 401, "unauthenticated")
 
 
-async def test_a_key_without_the_scope_is_told_so(app: Starlette, make_key: MakeKey) -> None:
+async def test_a_key_without_the_scope_is_refused_with_the_reason(app: Starlette, make_key: MakeKey) -> None:
     async with connected(app, await make_key(scopes=[Scope.JOBS_READ])) as reader:
         assert (
             "jobs:write" in refused(await reader.post(CREATE, json=NESTED), 403, "scope_missing")["message"]
@@ -187,7 +187,7 @@ async def test_a_method_that_a_route_does_not_have(client: httpx.AsyncClient, pa
     assert answer.headers["allow"]
 
 
-async def test_too_many_jobs_are_told_when_to_come_back(
+async def test_too_many_jobs_are_refused_with_the_time_to_come_back(
     settings: Settings, empty_redis: None, make_key: MakeKey
 ) -> None:
     slow = settings.model_copy(update={"tenant_rate": 0.01, "tenant_burst": 1})
@@ -222,7 +222,7 @@ async def test_a_full_store_says_that_nothing_was_accepted(
     assert answer.headers["retry-after"] == "30"
 
 
-async def test_a_fault_of_ours_has_the_door_s_form_and_tells_nothing(
+async def test_a_fault_of_ours_has_the_door_s_form_and_reveals_nothing(
     app: Starlette, client: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:

@@ -73,7 +73,7 @@ async def test_the_parameters_are_those_of_the_model(nobody: httpx.AsyncClient) 
     assert limits(found["videos"]) == {"max_items": 2}
 
 
-async def test_the_longest_prompt_is_told_in_bytes(nobody: httpx.AsyncClient) -> None:
+async def test_the_longest_prompt_is_given_in_bytes(nobody: httpx.AsyncClient) -> None:
     [prompt] = [one for one in (await spec(nobody)).parameters if one.name == "prompt"]
     assert limits(prompt) == {"min_length": 1, "max_length": 20_000}
 

@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Incoming:
-    """A request whose body comes as told; `read` counts the parts that were asked for."""
+    """A request whose body comes as planned; `read` counts the parts that were asked for."""
 
     def __init__(self, *parts: bytes | None, **headers: str) -> None:
         """None: nothing more ever comes."""

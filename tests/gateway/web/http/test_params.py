@@ -205,7 +205,7 @@ def test_all_faults_come_at_once_each_under_its_name() -> None:
     ]
 
 
-def test_no_request_is_told_more_than_twenty_faults() -> None:
+def test_no_request_is_answered_with_more_than_twenty_faults() -> None:
     assert len(faults("&".join(f"a{number}=1" for number in range(50)))) == 20
 
 

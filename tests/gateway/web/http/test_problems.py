@@ -58,7 +58,7 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client: htt
     assert parsed(jobs.Problem, answer.content)["detail"] == "use GET or POST"
 
 
-async def test_an_unforeseen_error_is_a_500_that_tells_nothing_and_is_logged(
+async def test_an_unforeseen_error_is_a_500_that_reveals_nothing_and_is_logged(
     client: httpx.AsyncClient,
     state: State,
     monkeypatch: pytest.MonkeyPatch,

@@ -58,7 +58,7 @@ def test_every_route_and_method_is_documented_once(app: Starlette) -> None:
     assert documented == served
 
 
-def test_every_operation_tells_its_problems_and_its_key() -> None:
+def test_every_operation_lists_its_problems_and_its_key() -> None:
     for item in document()["paths"].values():
         for method, operation in item.items():
             if method == "parameters":
@@ -181,7 +181,7 @@ def test_an_event_has_the_documented_shape(payload: str | None) -> None:
     assert shape["required"] == [name for name in shape["properties"] if name != "payload_omitted"]
 
 
-def test_the_terms_tell_the_schedule_that_is_kept() -> None:
+def test_the_terms_have_the_schedule_that_is_kept() -> None:
     text = document()["info"]["description"]
     assert "5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h, 24 h" in text
     for word in (*DeliveryState, "webhook-id", "410", "at least once"):

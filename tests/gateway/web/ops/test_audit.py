@@ -1,4 +1,4 @@
-"""Who did what, when, and by which request: looked at, exported, and forgotten in the end."""
+"""Who did what, when, and by which request: shown, exported, and forgotten in the end."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ACTS = [
 ]
 
 
-async def test_every_act_is_noted_with_who_did_it_and_by_which_request(
+async def test_every_action_is_audited_with_who_did_it_and_by_which_request(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
     await give_up(client, state.resources)
@@ -79,7 +79,7 @@ async def test_every_act_is_noted_with_who_did_it_and_by_which_request(
     ]
 
 
-async def test_what_changed_nothing_is_not_an_act(operator: httpx.AsyncClient) -> None:
+async def test_what_changed_nothing_is_no_audit_entry(operator: httpx.AsyncClient) -> None:
     for _ in range(2):
         await operator.post("/ops/api/pause", json={"reason": "x"})
     await operator.post("/ops/api/accounts/main/resume")
@@ -88,7 +88,7 @@ async def test_what_changed_nothing_is_not_an_act(operator: httpx.AsyncClient) -
     assert [act["act"] for act in (await operator.get("/ops/api/audit")).json()["data"]] == ["service_paused"]
 
 
-async def test_acts_are_turned_page_by_page(operator: httpx.AsyncClient, state: State) -> None:
+async def test_audit_entries_are_read_page_by_page(operator: httpx.AsyncClient, state: State) -> None:
     for at in range(5):
         await noted(state, number=str(at))
     page = (await operator.get("/ops/api/audit?limit=2")).json()
@@ -108,7 +108,9 @@ async def test_nothing_is_before_the_beginning(
     assert (await state.resources.ops_log.newest_events(before, 10)).rows == []
 
 
-async def test_acts_of_a_time_are_exported_line_by_line(operator: httpx.AsyncClient, state: State) -> None:
+async def test_audit_entries_of_a_time_are_exported_line_by_line(
+    operator: httpx.AsyncClient, state: State
+) -> None:
     for at in range(BATCH + 3):
         await noted(state, number=str(at))
     answer = await operator.get("/ops/api/audit.jsonl")
@@ -146,7 +148,9 @@ async def test_an_export_comes_as_bytes_for_who_asks_for_bytes(operator: httpx.A
 
 
 @pytest.mark.parametrize("crowd", [BATCH - 1, BATCH, BATCH + 1, 2 * BATCH + 5])
-async def test_no_job_is_left_out_or_told_twice_however_many_ended_together(state: State, crowd: int) -> None:
+async def test_no_job_is_left_out_or_exported_twice_however_many_finished_together(
+    state: State, crowd: int
+) -> None:
     redis, names = state.resources.redis, [f"job_{at:026}" for at in range(crowd)]
     for at, name in enumerate(names):
         await redis.hset(keys.job(name), mapping={"tenant": "acme", "created_at": "1"})  # type: ignore[misc]
@@ -170,7 +174,7 @@ async def test_a_time_that_is_none_is_refused(operator: httpx.AsyncClient, query
         assert (refused.status_code, refused.json()["errors"][0]["param"]) == (400, param)
 
 
-async def test_acts_are_forgotten_after_their_time_and_not_before(state: State) -> None:
+async def test_audit_entries_are_forgotten_after_their_time_and_not_before(state: State) -> None:
     resources = state.resources
     for at in range(300):  # what is trimmed is trimmed by the hundred
         await resources.redis.xadd(keys.AUDIT, {"act": "old", "by": "key1"}, id=f"{at + 1}-1")

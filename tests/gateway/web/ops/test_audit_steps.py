@@ -1,4 +1,4 @@
-"""An operator's act and its audit entry are one step: no crash can happen between them."""
+"""An operator's action and its audit entry are one step: no crash can happen between them."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ async def test_an_unknown_job_is_resolved_in_the_step_that_audits_it(
     await steps.are_whole()
 
 
-async def test_a_job_that_its_owner_cancels_is_no_act_of_an_operator(
+async def test_a_job_that_its_owner_cancels_is_no_audit_entry(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]

@@ -59,9 +59,11 @@ async def lost(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_it_is_alive_and_ready(nobody: httpx.AsyncClient) -> None:
-    for path in ("/livez", "/readyz"):
-        answer = await nobody.get(path)
-        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    answer = await nobody.get("/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    answer = await nobody.get("/readyz")
+    store = {"mode": "one server", "primary": None}  # behind a Unix socket
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "store": store})
 
 
 async def test_without_redis_it_is_alive_but_not_ready(lost: httpx.AsyncClient) -> None:
@@ -129,7 +131,7 @@ async def test_a_check_needs_no_redis_once_the_key_is_known(lost: httpx.AsyncCli
     assert (await lost.post("/v1/jobs/check", json=BODY)).status_code == 200
 
 
-async def test_metrics_tell_phases_queues_slots_and_traffic(
+async def test_metrics_show_phases_queues_slots_and_traffic(
     client: httpx.AsyncClient, nobody: httpx.AsyncClient
 ) -> None:
     for _ in range(7):
@@ -157,7 +159,7 @@ async def test_metrics_tell_phases_queues_slots_and_traffic(
     assert found["process_resident_memory_bytes",] > 0
 
 
-async def test_a_parked_account_shows_with_the_slots_that_a_busy_upstream_left(
+async def test_a_paused_account_shows_with_the_slots_that_a_busy_upstream_left(
     state: State, nobody: httpx.AsyncClient
 ) -> None:
     await state.resources.redis.hset(keys.account("main"), mapping={"parked_at": 1, "slots": 2})  # type: ignore[misc]
@@ -211,7 +213,7 @@ async def test_metrics_never_hold_a_path_that_somebody_made_up(nobody: httpx.Asy
     assert found["gateway_callback_requests_total", "forged"] == 1
 
 
-async def test_without_redis_metrics_still_tell_what_the_process_knows(lost: httpx.AsyncClient) -> None:
+async def test_without_redis_metrics_still_show_what_the_process_knows(lost: httpx.AsyncClient) -> None:
     await lost.get("/v1/jobs")
     answer = await lost.get("/metrics")
     assert answer.status_code == 200

@@ -42,7 +42,7 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
         yield opened
 
 
-async def told(operator: httpx.AsyncClient) -> list[tuple[str, ...]]:
+async def ops_events(operator: httpx.AsyncClient) -> list[tuple[str, ...]]:
     """Kinds of the operators' events, each with what it is about."""
     answer = await operator.get("/ops/api/events")
     parsed(ops.OpsEventList, answer.content)
@@ -92,7 +92,7 @@ async def test_a_paused_service_takes_jobs_and_sends_none_until_it_is_resumed(
     resumed = parsed(ops.ServiceState, (await operator.post("/ops/api/resume")).content)
     assert (resumed["paused"], resumed["roles"]["submit"]["slots"]) == (None, 1)
     assert (await client.get(posted.headers["location"])).json()["queue"] is None
-    assert [kind for kind, _ in await told(operator)][-2:] == ["service_paused", "service_resumed"]
+    assert [kind for kind, _ in await ops_events(operator)][-2:] == ["service_paused", "service_resumed"]
 
 
 async def test_an_operator_cancels_a_job_of_any_tenant(
@@ -102,7 +102,7 @@ async def test_an_operator_cancels_a_job_of_any_tenant(
     canceled = await operator.post(f"/ops/api/jobs/{posted['id']}/cancel")
     assert (canceled.status_code, canceled.json()["job"]["phase"]) == (200, "canceled")
     assert (await client.get(posted["links"]["self"])).json()["status"] == "canceled"
-    assert [kind for kind, _ in await told(operator)] == ["job_canceled"]
+    assert [kind for kind, _ in await ops_events(operator)] == ["job_canceled"]
 
 
 async def test_a_paused_account_sends_nothing_until_it_is_resumed(
@@ -118,10 +118,10 @@ async def test_a_paused_account_sends_nothing_until_it_is_resumed(
     assert {resumed.json()[name] for name in ("reason", "paused_at", "paused_by", "probe_at")} == {None}
     assert resumed.json()["paused"] is False
     assert (await operator.get("/ops/api/state")).json()["roles"]["submit"]["slots"] == 1
-    assert await told(operator) == [("account_parked", "the invoice"), ("account_resumed", "")]
+    assert await ops_events(operator) == [("account_parked", "the invoice"), ("account_resumed", "")]
 
 
-async def test_a_change_is_told_with_the_id_of_the_key(
+async def test_a_change_is_an_ops_event_with_the_id_of_the_key(
     app: Starlette, make_key: MakeKey, operator: httpx.AsyncClient
 ) -> None:
     key = await make_key("platform", [Scope.OPS_WRITE])
@@ -161,7 +161,7 @@ async def test_a_change_is_told_with_the_id_of_the_key(
         ("/ops/api/tenants/acme", {"on_unknown": True}, "on_unknown", "wrong_type", "not true"),
     ],
 )
-async def test_a_wrong_body_is_told_what_to_send_instead(
+async def test_a_wrong_body_is_refused_with_what_to_send_instead(
     operator: httpx.AsyncClient, path: str, body: object, param: str, code: str, message: str
 ) -> None:
     method = "PATCH" if path.endswith("/acme") else "POST"
@@ -171,7 +171,7 @@ async def test_a_wrong_body_is_told_what_to_send_instead(
     (error,) = answer.json()["errors"]
     assert (error["param"], error["code"]) == (param, code)
     assert message in error["message"]
-    assert await told(operator) == []
+    assert await ops_events(operator) == []
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ async def test_the_quarantine_is_read_page_by_page(operator: httpx.AsyncClient, 
     )
 
 
-async def test_a_refused_account_tells_how_it_was_refused_and_when_it_is_tried_again(
+async def test_a_refused_account_shows_how_it_was_refused_and_when_it_is_probed(
     operator: httpx.AsyncClient, resources: Resources
 ) -> None:
     refused = {"parked_at": 1000, "reason": "top up", "status": 402, "code": "NoCredit", "probe_at": 31_000}

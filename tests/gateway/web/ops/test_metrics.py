@@ -1,4 +1,4 @@
-"""What the metrics tell of deliveries that wait, and of processes that end."""
+"""What the metrics show of deliveries that wait, and of processes that end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.web.state import State
 from tests.gateway.web.ops.test_health import samples
 
 
-async def test_parked_subscribers_and_the_longest_due_delivery_show(
+async def test_paused_subscribers_and_the_longest_due_delivery_show(
     state: State, nobody: httpx.AsyncClient
 ) -> None:
     found = samples((await nobody.get("/metrics")).text)
@@ -34,7 +34,7 @@ async def test_parked_subscribers_and_the_longest_due_delivery_show(
     assert found["gateway_deliveries_oldest_due_seconds",] == pytest.approx(900, abs=10)
 
 
-def test_the_figures_of_the_processes_are_read_again_when_one_ended_meanwhile(
+def test_the_figures_of_the_processes_are_read_again_when_one_exited_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shared = Shared(2)

@@ -34,15 +34,15 @@ async def give_up(client: httpx.AsyncClient, resources: Resources) -> str:
     await resources.settlement.cancel(job, [submit_ticket(job), confirm_ticket(job)])
     [delivery] = await resources.deliveries.of_job(job.id)
     name = f"{delivery.lane}|{delivery.id}"
-    ring = int(await resources.redis.hget("{gw}:deliver:holders", name) or 0)  # type: ignore[misc]
-    ticket = Ticket(Role.DELIVER, delivery.lane, delivery.id, ring)
+    number = int(await resources.redis.hget("{gw}:deliver:holders", name) or 0)  # type: ignore[misc]
+    ticket = Ticket(Role.DELIVER, delivery.lane, delivery.id, number)
     await resources.deliveries.finish(
         ticket, delivery, DeliveryEvent.ATTEMPTS_EXHAUSTED, retry_in_ms=None, tally=[]
     )
     return delivery.id
 
 
-async def test_what_was_given_up_is_listed_over_all_tenants_and_sent_again(
+async def test_dead_letters_are_listed_over_all_tenants_and_redelivered(
     client: httpx.AsyncClient, stranger: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
     first = await give_up(client, state.resources)

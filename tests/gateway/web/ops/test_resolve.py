@@ -21,7 +21,7 @@ from gateway.store.transitions import Transition
 from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.test_jobs import told
+from tests.gateway.web.ops.test_jobs import ops_events
 from tests.gateway.web.parsing import parsed
 
 MakeUnknown = Callable[[], Awaitable[Job]]
@@ -36,12 +36,12 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
 
 @pytest.fixture
 def make_unknown(client: httpx.AsyncClient, resources: Resources) -> MakeUnknown:
-    """A job of acme's that was sent, and of which no verdict came back."""
+    """A job of acme's that was sent, and of which no outcome came back."""
 
     async def make() -> Job:
         name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
-        ring = await resources.redis.hget("{gw}:submit:holders", f"acme|{name}")  # type: ignore[misc]
-        job = await resources.jobs.claim(Ticket(Role.SUBMIT, "acme", name, int(ring or 0)), "run-1")
+        number = await resources.redis.hget("{gw}:submit:holders", f"acme|{name}")  # type: ignore[misc]
+        job = await resources.jobs.claim(Ticket(Role.SUBMIT, "acme", name, int(number or 0)), "run-1")
         assert job is not None
         assert await resources.jobs.release(job)
         await resources.jobs.apply(
@@ -54,7 +54,7 @@ def make_unknown(client: httpx.AsyncClient, resources: Resources) -> MakeUnknown
     return make
 
 
-async def test_an_operator_sees_the_job_of_any_tenant_and_its_whole_story(
+async def test_an_operator_sees_the_job_of_any_tenant_and_its_whole_history(
     operator: httpx.AsyncClient, make_unknown: MakeUnknown
 ) -> None:
     job = await make_unknown()
@@ -87,7 +87,7 @@ async def test_a_callback_that_cannot_be_read_is_shown_as_it_came(
     assert token not in answer.text
 
 
-async def test_a_task_found_by_hand_is_bound_and_looked_at(
+async def test_a_task_found_by_hand_is_bound_and_polled(
     operator: httpx.AsyncClient, resources: Resources, make_unknown: MakeUnknown
 ) -> None:
     job = await make_unknown()
@@ -101,7 +101,7 @@ async def test_a_task_found_by_hand_is_bound_and_looked_at(
         answer.json()["audit"][-1]["by"] == (await operator.get("/ops/api/events")).json()["data"][-1]["by"]
     )
     assert await resources.redis.zscore(keys.slots(Role.CONFIRM), f"main|{job.id}") is not None
-    assert await told(operator) == [("job_resolved", "bind")]
+    assert await ops_events(operator) == [("job_resolved", "bind")]
 
 
 async def test_the_task_of_another_job_is_not_bound(
@@ -124,7 +124,7 @@ async def test_a_job_is_sent_again_when_an_operator_says_so(
     assert answer.status_code == 200
     found = answer.json()["job"]
     assert (found["phase"], found["resubmissions"], found["spend"]) == ("queued", 1, "possible")
-    assert await told(operator) == [("job_resolved", "resubmit")]
+    assert await ops_events(operator) == [("job_resolved", "resubmit")]
 
 
 async def test_a_job_that_the_upstream_accepted_is_not_sent_again(
@@ -135,7 +135,7 @@ async def test_a_job_that_the_upstream_accepted_is_not_sent_again(
     answer = await operator.post(f"/ops/api/jobs/{job.id}/resolve", json={"action": "resubmit"})
     assert answer.status_code == 409
     assert "accepted" in answer.json()["detail"]
-    assert await told(operator) == []
+    assert await ops_events(operator) == []
 
 
 async def test_a_job_that_is_failed_by_hand_says_that_it_may_have_been_charged(
@@ -159,10 +159,10 @@ async def test_only_an_unknown_job_can_be_resolved(
     answer = await operator.post(f"/ops/api/jobs/{name}/resolve", json=wanted)
     assert answer.status_code == 409
     assert "the job is queued" in answer.json()["detail"]
-    assert await told(operator) == []
+    assert await ops_events(operator) == []
 
 
-async def test_a_job_that_moves_on_meanwhile_is_left_as_it_is_and_nothing_is_audited(
+async def test_a_job_that_changes_meanwhile_is_left_as_it_is_and_nothing_is_audited(
     operator: httpx.AsyncClient,
     make_unknown: MakeUnknown,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,4 +181,4 @@ async def test_a_job_that_moves_on_meanwhile_is_left_as_it_is_and_nothing_is_aud
     assert answer.status_code == 409
     assert "changed in the meantime" in answer.json()["detail"]
     assert (await operator.get(f"/ops/api/jobs/{job.id}")).json()["job"]["phase"] == "submitted"
-    assert await told(operator) == []
+    assert await ops_events(operator) == []

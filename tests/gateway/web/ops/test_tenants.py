@@ -28,7 +28,7 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
         yield opened
 
 
-async def told(operator: httpx.AsyncClient) -> list[dict[str, Any]]:
+async def ops_events(operator: httpx.AsyncClient) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await operator.get("/ops/api/events")).json()["data"]
     return found
 
@@ -47,7 +47,7 @@ async def test_a_tenant_is_made_changed_and_listed(operator: httpx.AsyncClient) 
     assert ([one["tenant"] for one in page["data"]], page["has_more"]) == (["acme"], True)
     rest = parsed(tenants.TenantList, (await operator.get(page["next"])).content)
     assert [one["tenant"] for one in rest["data"]] == ["platform"]  # by its key
-    assert [event["kind"] for event in await told(operator)] == ["tenant_changed", "tenant_changed"]
+    assert [event["kind"] for event in await ops_events(operator)] == ["tenant_changed", "tenant_changed"]
 
 
 async def test_what_a_tenant_chose_is_changed_and_taken_back(operator: httpx.AsyncClient) -> None:
@@ -58,9 +58,9 @@ async def test_what_a_tenant_chose_is_changed_and_taken_back(operator: httpx.Asy
         answer = await operator.patch(path, json={"on_unknown": chosen})
         assert answer.json()["on_unknown"] == chosen
         assert (await operator.get(path)).json() == answer.json()
-    assert [event["kind"] for event in await told(operator)] == ["tenant_changed"] * 3
+    assert [event["kind"] for event in await ops_events(operator)] == ["tenant_changed"] * 3
     await operator.patch(path, json={"on_unknown": None})
-    assert len(await told(operator)) == 3
+    assert len(await ops_events(operator)) == 3
 
 
 @pytest.mark.parametrize("name", ["ACME", "-acme", "a" * 33, "acme%0a"])
@@ -75,7 +75,7 @@ async def test_a_name_that_no_tenant_can_have_is_404(operator: httpx.AsyncClient
     ):
         answer = await operator.request(method, f"/ops/api/tenants/{name}{path}", json=body)
         assert answer.status_code == 404
-    assert await told(operator) == []
+    assert await ops_events(operator) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_a_setting_that_cannot_be_is_refused_by_its_name_and_changes_nothi
     [problem] = answer.json()["errors"]
     assert (problem["param"], problem["code"]) == (param, code)
     assert problem["message"]
-    assert await told(operator) == []
+    assert await ops_events(operator) == []
 
 
 async def test_a_paused_tenant_posts_jobs_that_wait_until_it_goes_on(
@@ -115,10 +115,10 @@ async def test_a_paused_tenant_posts_jobs_that_wait_until_it_goes_on(
     assert posted["queue"] == {"position": 0, "ahead_estimate": 0, "eta_seconds": None}
     assert (await operator.post("/ops/api/tenants/acme/resume")).json()["paused"] is None
     assert (await client.get(posted["links"]["self"])).json()["queue"] is None
-    assert [event["kind"] for event in await told(operator)] == ["tenant_paused", "tenant_resumed"]
+    assert [event["kind"] for event in await ops_events(operator)] == ["tenant_paused", "tenant_resumed"]
 
 
-async def test_limits_hold_from_the_next_request_on_and_are_told(
+async def test_limits_hold_from_the_next_request_on_and_are_shown(
     client: httpx.AsyncClient, operator: httpx.AsyncClient
 ) -> None:
     await operator.patch("/ops/api/tenants/acme", json={"rate": 0.01, "burst": 2})
@@ -165,7 +165,7 @@ async def test_a_key_is_made_used_and_revoked(
         revoked = await operator.post(f"/ops/api/keys/{key['id']}/revoke")
         assert revoked.json()["revoked_at"]
         assert (await client.get("/v1/jobs")).status_code == 401
-    events = await told(operator)
+    events = await ops_events(operator)
     assert [event["kind"] for event in events] == ["key_made", "key_revoked"]
     assert key["key"].split("_")[2] not in str(events)
 

@@ -27,7 +27,7 @@ async def sign_in(browser: httpx.AsyncClient, key: str, following: str = "/ops")
 
 @pytest.fixture
 async def browser(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
-    """Signed in as an operator who may act."""
+    """Signed in as an operator who may change things."""
     async with connected(app) as opened:
         await sign_in(opened, await make_key("platform", [Scope.OPS_READ, Scope.OPS_WRITE]))
         yield opened
@@ -35,7 +35,7 @@ async def browser(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asyn
 
 @pytest.fixture
 async def onlooker(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
-    """Signed in as one who may only look."""
+    """Signed in as one who may only read."""
     async with connected(app) as opened:
         await sign_in(opened, await make_key("platform", [Scope.OPS_READ]))
         yield opened

@@ -118,7 +118,7 @@ async def test_a_key_that_expired_is_not_shown_as_one_that_will(
     assert re.search(r"lastinglasting lasting jobs:read \w+ \d+, [\d:]+ never never", page)
 
 
-async def test_a_subscriber_that_an_operator_paused_is_told_with_the_operator_and_the_reason(
+async def test_a_subscriber_that_an_operator_paused_is_shown_with_the_operator_and_the_reason(
     browser: httpx.AsyncClient, client: httpx.AsyncClient, token: str
 ) -> None:
     made = (await client.post("/v1/endpoints", json={"url": "http://127.0.0.1:9000/hook"})).json()

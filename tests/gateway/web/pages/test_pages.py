@@ -56,7 +56,7 @@ async def test_what_is_not_there_is_a_page_that_says_so(browser: httpx.AsyncClie
     assert "Not found" in page.text
 
 
-async def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_it(
+async def test_a_fault_of_ours_is_a_page_that_reveals_nothing_of_it(
     browser: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
@@ -91,7 +91,7 @@ async def test_what_others_wrote_is_shown_as_text(
         assert "<img src=x" not in text
 
 
-async def test_a_job_s_page_tells_its_story_and_cancels_it(
+async def test_a_job_s_page_shows_its_timeline_and_cancels_it(
     browser: httpx.AsyncClient, client: httpx.AsyncClient, token: str
 ) -> None:
     name = (await client.post("/v1/jobs", json=BODY)).json()["id"]
@@ -260,7 +260,7 @@ async def test_who_waits_is_seen_lane_by_lane(
     assert "0 jobs ahead in its lane" in (await browser.get(f"/ops/jobs/{name}")).text
 
 
-async def test_those_who_may_only_look_are_shown_no_button(onlooker: httpx.AsyncClient) -> None:
+async def test_those_who_may_only_read_are_shown_no_button(onlooker: httpx.AsyncClient) -> None:
     page = (await onlooker.get("/ops/upstream")).text
     assert "Pause service" not in page
 

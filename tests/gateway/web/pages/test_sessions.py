@@ -1,4 +1,4 @@
-"""Who may look at the pages, and whose forms are believed."""
+"""Who may read the pages, and whose forms are believed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_whoever_is_not_signed_in_is_led_there_and_back(nobody: httpx.Asyn
 
 
 @pytest.mark.parametrize("path", ACTS)
-async def test_nobody_acts_without_being_signed_in(nobody: httpx.AsyncClient, path: str) -> None:
+async def test_nobody_changes_anything_without_being_signed_in(nobody: httpx.AsyncClient, path: str) -> None:
     away = await nobody.post(path, data={"reason": "x"})
     assert (away.status_code, away.headers["location"]) == (303, "/ops/login?next=/ops")
 
@@ -64,7 +64,7 @@ async def test_a_client_s_key_opens_no_page(client: httpx.AsyncClient, path: str
 
 
 @pytest.mark.parametrize("path", ACTS)
-async def test_who_may_only_look_cannot_act(onlooker: httpx.AsyncClient, path: str) -> None:
+async def test_who_may_only_read_cannot_change_anything(onlooker: httpx.AsyncClient, path: str) -> None:
     refused = await onlooker.post(path, data={"reason": "x"})
     assert refused.status_code == 403
     assert "ops:write" in refused.text
@@ -225,7 +225,7 @@ async def test_a_session_does_not_last(browser: httpx.AsyncClient, redis: Redis)
     assert (await browser.get("/ops")).status_code == 303
 
 
-async def test_a_wrong_key_is_told_and_not_shown(nobody: httpx.AsyncClient, make_key: MakeKey) -> None:
+async def test_a_wrong_key_is_refused_and_not_shown(nobody: httpx.AsyncClient, make_key: MakeKey) -> None:
     for key in ("", "vgw_nonsense", f"vgw_{'0' * 12}_{'1' * 48}"):
         refused = await sign_in(nobody, key)
         assert (refused.status_code, sessions.COOKIE in refused.cookies) == (401, False)

@@ -26,7 +26,7 @@ class QuickProtocol(HardenedProtocol):
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """200 with the length of the body; /early answers before the body; /slow takes twice the deadline;
-    /who tells the Authorization; /much answers more than a connection holds unread."""
+    /who shows the Authorization; /much answers more than a connection holds unread."""
     length, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()

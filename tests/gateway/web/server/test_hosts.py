@@ -1,4 +1,4 @@
-"""To whom a request is addressed, which proxies are believed, and what every answer tells a browser."""
+"""To whom a request is addressed, which proxies are believed, and what every answer asks of a browser."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_what_is_no_name_of_a_host_is_refused(settings: Settings, text: str) -> 
 @pytest.mark.parametrize(
     "path", ["/v1/jobs", "/nothing", "/livez", "/metrics", "/ops", "/docs", "/openapi.json"]
 )
-async def test_every_answer_tells_a_browser_to_make_nothing_of_it(
+async def test_every_answer_keeps_a_browser_from_making_anything_of_it(
     client: httpx.AsyncClient, path: str
 ) -> None:
     answer = await client.get(path)
@@ -102,7 +102,7 @@ async def test_every_answer_tells_a_browser_to_make_nothing_of_it(
     assert len(answer.headers.get_list("referrer-policy")) == 1
 
 
-async def test_https_is_asked_for_over_https_alone_and_only_if_we_were_told_to(
+async def test_https_is_asked_for_over_https_alone_and_only_if_that_is_configured(
     settings: Settings, empty_redis: None
 ) -> None:
     strict = settings.model_copy(update={"hsts_seconds": 600})

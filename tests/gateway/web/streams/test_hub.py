@@ -65,7 +65,7 @@ async def heard(listener: Listener, number: int) -> list[Message]:
     return found
 
 
-async def test_what_could_not_be_read_is_read_again_and_told_once(
+async def test_what_could_not_be_read_is_read_again_and_published_once(
     resources: Resources, events: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams_module, "_RETRY_SECONDS", 0.01)

@@ -1,10 +1,10 @@
--- trust_claim: ends the wait of a job whose task only a callback named, because the task can be no other job's.
+-- trust_report: ends the wait of a job whose task only a callback named, because the task can be no other job's.
 --
 -- KEYS  job: its record; unanswered: submissions whose task no answer named
 -- ARGV  task; marked: "1" if a poll of the task shows the job's mark, which is proof
 --
 -- Without a mark, the callback may have been crossed with that of a submission that was released before it came. The
--- tasks of all others are known, so the claim is right if the job's own is the only one without an answer. It is not
+-- tasks of all others are known, so the report is right if the job's own is the only one without an answer. It is not
 -- trusted if Redis does not know that submission: it may have lost others too.
 --
 -- Returns 1: the task is the job's | 0: wait

@@ -13,7 +13,7 @@ from gateway.media.links import MediaLinks, media_token
 from gateway.resources import Resources
 from gateway.store.base import Admission
 from gateway.uploads import Upload
-from gateway.use_of_uploads import UsesOfUploads
+from gateway.uploads.use import UsesOfUploads
 from tests.gateway.generation.bodies import CLIP, encoded
 from tests.gateway.generation.media_samples import data_uri, image
 from tests.gateway.store.test_uploads import end_life, new_upload
@@ -135,7 +135,7 @@ async def test_an_address_is_recognized_however_its_host_is_written(
     assert links.upload_of(reference.replace("TOKEN", token)) == "upl_" + "0" * 26
 
 
-async def test_a_file_in_the_wrong_place_is_told_where_it_belongs(resources: Resources) -> None:
+async def test_an_upload_in_the_wrong_field_is_refused_with_the_right_one(resources: Resources) -> None:
     clip, picture = (
         await stored(resources, extension="mp4", seconds=3.0),
         await stored(resources, content="b"),

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import structlog
 
-from gateway.context import REQUEST, TRACE
+from gateway.telemetry.context import REQUEST, TRACE
 
 
 def configure(log_level: str, log_format: str) -> None:

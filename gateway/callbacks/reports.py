@@ -1,4 +1,4 @@
-"""Reads the result that a callback's body claims, if the operator allows to trust it.
+"""Reads the result that a callback's body reports, if the operator allows to trust it.
 
 The token in the URL proves who was given the URL, not who wrote the body. So a result counts only if the
 operator allowed it (`callback_trust=body`), and only if all its URLs are at hosts that the operator named.
@@ -22,7 +22,7 @@ _MAX_URL_CHARACTERS: Final = 2048
 
 
 def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None:
-    """What a finished task's body claims: `{"status", "output", "usage", "metadata", "warnings", "error"}`;
+    """What a finished task's body reports: `{"status", "output", "usage", "metadata", "warnings", "error"}`;
     None if it does not count."""
     if settings.callback_trust != "body" or snapshot is None or snapshot.status is TaskStatus.IN_PROGRESS:
         return None
@@ -43,20 +43,20 @@ def read(settings: Settings, snapshot: Snapshot | None) -> dict[str, Any] | None
 
 
 def believed(settings: Settings, job: Job) -> Snapshot | None:
-    """The result that a callback's body claimed for the job, if the settings trust bodies."""
+    """The result that a callback's body reported for the job, if the settings trust bodies."""
     if settings.callback_trust != "body" or job.claimed is None:
         return None
-    claimed: dict[str, Any] = job.claimed
-    error = claimed.get("error")
+    reported: dict[str, Any] = job.claimed
+    error = reported.get("error")
     return Snapshot(
         task_id=job.task_id or "",
-        status=TaskStatus(claimed["status"]),
-        raw_status=claimed["status"],
-        output=claimed.get("output") or [],
-        usage=claimed.get("usage"),
-        metadata=claimed.get("metadata"),
+        status=TaskStatus(reported["status"]),
+        raw_status=reported["status"],
+        output=reported.get("output") or [],
+        usage=reported.get("usage"),
+        metadata=reported.get("metadata"),
         error=UpstreamError(error["code"], error["message"]) if error else None,
-        warnings=[Notice(**warning) for warning in claimed.get("warnings") or ()],
+        warnings=[Notice(**warning) for warning in reported.get("warnings") or ()],
     )
 
 

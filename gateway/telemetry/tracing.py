@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway.context import TRACE
 from gateway.errors import ConfigurationError
+from gateway.telemetry.context import TRACE
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

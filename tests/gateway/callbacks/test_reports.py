@@ -1,4 +1,4 @@
-"""What a callback's body claims is believed only of hosts that the operator named."""
+"""What a callback's body reports is believed only of hosts that the operator named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.callbacks.claims import read
+from gateway.callbacks.reports import read
 from gateway.settings import Settings
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
@@ -37,7 +37,7 @@ def with_video(**item: Any) -> Snapshot:
     return replace(DONE, output=[{"content": [{"type": "video", "url": GOOD, **item}]}])
 
 
-def test_a_result_at_a_named_host_is_claimed(trusting: Settings) -> None:
+def test_a_result_at_a_named_host_is_reported(trusting: Settings) -> None:
     assert read(trusting, DONE) == {
         "status": "completed",
         "output": DONE.output,
@@ -48,24 +48,24 @@ def test_a_result_at_a_named_host_is_claimed(trusting: Settings) -> None:
     }
 
 
-def test_a_failure_is_claimed_with_its_reason(trusting: Settings) -> None:
+def test_a_failure_is_reported_with_its_reason(trusting: Settings) -> None:
     failed = Snapshot("t", TaskStatus.FAILED, "failed", error=UpstreamError("1027", "no"))
-    claimed = read(trusting, failed)
-    assert claimed is not None
-    assert (claimed["status"], claimed["error"]) == ("failed", {"code": "1027", "message": "no"})
+    reported = read(trusting, failed)
+    assert reported is not None
+    assert (reported["status"], reported["error"]) == ("failed", {"code": "1027", "message": "no"})
 
 
-def test_nothing_is_claimed_when_bodies_are_hints(settings: Settings, trusting: Settings) -> None:
+def test_nothing_is_reported_when_bodies_are_hints(settings: Settings, trusting: Settings) -> None:
     assert read(settings, DONE) is None
     assert read(trusting.model_copy(update={"callback_trust": "confirm"}), DONE) is None
 
 
-def test_nothing_is_claimed_for_a_task_that_is_running_or_cannot_be_read(trusting: Settings) -> None:
+def test_nothing_is_reported_for_a_task_that_is_running_or_cannot_be_read(trusting: Settings) -> None:
     assert read(trusting, None) is None
     assert read(trusting, replace(DONE, status=TaskStatus.IN_PROGRESS)) is None
 
 
-def test_nothing_is_claimed_without_named_hosts_or_without_a_result(trusting: Settings) -> None:
+def test_nothing_is_reported_without_named_hosts_or_without_a_result(trusting: Settings) -> None:
     assert read(trusting.model_copy(update={"result_hosts": []}), DONE) is None
     assert read(trusting, replace(DONE, output=[])) is None
     covers: list[dict[str, object]] = [
@@ -91,7 +91,7 @@ def test_nothing_is_claimed_without_named_hosts_or_without_a_result(trusting: Se
         "https://cdn.example.com/" + "v" * 2048,
     ],
 )
-def test_one_url_at_another_host_voids_the_claim(trusting: Settings, url: str) -> None:
+def test_one_url_at_another_host_voids_the_report(trusting: Settings, url: str) -> None:
     assert read(trusting, with_video(url=url)) is None
     assert read(trusting, with_video(watermarked_url=url)) is None
     assert read(trusting, replace(DONE, metadata={"deep": [{"Preview_URL": url}]})) is None

@@ -1,4 +1,4 @@
-"""What the documents say of a look at a job: by a GET of its tasks, or for evidence when there is none."""
+"""What the documents say of a poll of a job: by a GET of its tasks, or for evidence when there is none."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from tests.promises.properties.model import Model, ModelJob
 from tests.promises.properties.stage import (
-    CLAIM_WAIT,
     DAY_BUDGET,
     GAP,
     GRACE,
     JOB_DEADLINE,
     NOT_VISIBLE,
+    REPORT_WAIT,
     RESUBMIT_MAX,
 )
 
@@ -30,21 +30,21 @@ class Looker:
         if job.final:
             self._watch(job)
         elif job.state == "submitted" and job.tasks:
-            if not self._only_claimed(job):
+            if not self._only_reported(job):
                 self._look_at_tasks(job)
         elif job.state in ("unknown", "submitted"):
             self._seek(job)
 
-    def _only_claimed(self, job: ModelJob) -> bool:
+    def _only_reported(self, job: ModelJob) -> bool:
         """Word may still come that the task which a callback named is another job's."""
-        waits = (job.claimed_at or 0) > self.now - CLAIM_WAIT * 1000
+        waits = (job.reported_at or 0) > self.now - REPORT_WAIT * 1000
         return waits and not self.model.trusts(job)
 
     def _watch(self, job: ModelJob) -> None:
-        """A late result is told once. What is not at work any more fills no slot."""
+        """A late result is published once. What is not at work any more fills no slot."""
         shown = set(map(self.show, job.tasks))
         watched = job.watched(self.now) and not job.late
-        if watched and job.tasks and self._only_claimed(job):
+        if watched and job.tasks and self._only_reported(job):
             return
         if watched and "completed" in shown:
             job.late = True

@@ -17,7 +17,7 @@ def service(shared: Machine) -> Machine:
     return shared
 
 
-def test_the_story_tells_every_submission_callback_and_attempt(
+def test_the_timeline_has_every_submission_callback_and_attempt(
     service: Machine, subscriber: Subscriber
 ) -> None:
     service.start_sandbox(task_seconds="0.3")

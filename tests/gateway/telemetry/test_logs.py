@@ -10,8 +10,8 @@ import pytest
 
 SCRIPT = """
 import logging, structlog
-from gateway import telemetry
-telemetry.configure("info", {form!r})
+from gateway.telemetry import logs
+logs.configure("info", {form!r})
 structlog.get_logger().info("ours", job="job_1")
 logging.getLogger("uvicorn.error").error("theirs %s", "too")
 logging.getLogger("arq.worker").warning("unheard")
