@@ -1,9 +1,10 @@
 #!/bin/sh
-# install_extras.sh [chromium] [promtool] [haproxy] [luacheck] [javascript] [go]: fetches what some tests and checks need
-# beside Python's packages, when it is missing and this machine lets us; without a name, all of it. Debian's Chromium is
-# for the tests of the pages, the promtool of its package prometheus for the alerts, its haproxy for deploy/haproxy.cfg,
-# its package lua-check for the scripts. The libraries of the examples in JavaScript and Go go into .extras. What cannot
-# be had is named here, and its tests are skipped; where CI is set they fail.
+# install_extras.sh [chromium] [promtool] [haproxy] [luacheck] [javascript] [go] [kustomize]: fetches what some tests and
+# checks need beside Python's packages, when it is missing and this machine lets us; without a name, all of it. Debian's
+# Chromium is for the tests of the pages, the promtool of its package prometheus for the alerts, its haproxy for
+# deploy/haproxy.cfg, its package lua-check for the scripts. The libraries of the examples in JavaScript and Go, and
+# kustomize, go into .extras. What cannot be had is named here, and its tests are skipped; where CI is set they fail,
+# except for kustomize.
 extras=$PWD/.extras
 examples=docs/examples
 updated=
@@ -83,14 +84,24 @@ fetch_go() {
     cp "$examples/go/go.sum" "$extras/go/fetched.sum"
 }
 
+# Its result is compared with that of the tests' own merging, which builds the overlays on every machine.
+fetch_kustomize() {
+    if command -v kustomize >/dev/null 2>&1 || [ -x "$extras/kustomize" ]; then return 0; fi
+    command -v go >/dev/null 2>&1 || return 1
+    echo "Compiling kustomize for the tests of the manifests, which takes some minutes"
+    export GOMODCACHE="$extras/go/modules" GOCACHE="$extras/go/built" GOTOOLCHAIN=local CGO_ENABLED=0
+    GOBIN=$extras GOFLAGS=-modcacherw go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 >/dev/null 2>&1
+}
+
 missed_chromium="no Chromium on this machine and none could be installed: the tests of the pages will be SKIPPED"
 missed_promtool="no promtool on this machine and none could be fetched: the tests of the alerts will be SKIPPED"
 missed_haproxy="no haproxy on this machine and none could be fetched: the test of its configuration will be SKIPPED"
 missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
 missed_javascript="no node with npm, or no libraries of the example: the JavaScript example will be SKIPPED"
 missed_go="no Go, or no libraries of the example: the Go example will be SKIPPED"
+missed_kustomize="no kustomize, and no Go that compiles it: it will NOT BE COMPARED with the tests' own merging"
 
-[ $# -gt 0 ] || set -- chromium promtool haproxy luacheck javascript go
+[ $# -gt 0 ] || set -- chromium promtool haproxy luacheck javascript go kustomize
 for extra in "$@"; do
     "fetch_$extra" || eval "echo \"NOTE: \$missed_$extra\""
 done

@@ -23,6 +23,7 @@ from gateway.keyring import Keyring
 from gateway.local.process import ManagedProcess
 from gateway.local.valkey import prepared
 from gateway.tenants import CLIENT_SCOPES, Scope
+from tests import least_rights
 from tests.nursery import MODULES, Hatchling, Nursery
 
 UPSTREAM_KEY = "sandbox-key"
@@ -173,16 +174,23 @@ class Machine:
 
 @contextlib.contextmanager
 def machine(
-    folder: Path, nursery: Nursery | None = None, *, preloaded: Mapping[str, str] | None = None
+    folder: Path,
+    nursery: Nursery | None = None,
+    *,
+    preloaded: Mapping[str, str] | None = None,
+    restricted: bool = False,
 ) -> Iterator[Machine]:
     """Durable as in production: appendfsync always. Everything started ends with the block.
 
     Processes are forked from the `nursery`, if there is one. `preloaded` is added to the environment of
-    Valkey alone.
+    Valkey alone. `restricted`: the service is the user of deploy/redis/users.acl, and nothing may be denied
+    to it.
     """
     data = folder / "valkey"
     data.mkdir()
-    with prepared(data, data / "valkey.log") as (child, url):
+    users = data / "users.acl"
+    users.write_text(least_rights.users())
+    with prepared(data, data / "valkey.log", "--aclfile", str(users)) as (child, url):
         if preloaded:
             child.environment = {**os.environ, **preloaded}
         made = Machine(folder, child, url)
@@ -190,7 +198,13 @@ def machine(
         try:
             made.start_valkey()
             made.key = made.make_key()
+            if restricted:
+                made.environment["GATEWAY_REDIS_URL"] = least_rights.as_gateway(url)
             yield made
+            made.close()
+            if child.exit_code() is None:
+                with redis.Redis.from_url(url) as client:
+                    least_rights.assert_nothing_was_denied(client)
         finally:
             made.close()
             child.stop()

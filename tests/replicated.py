@@ -15,7 +15,7 @@ import redis
 from gateway.local.valkey import server_program
 from tests.processes import free_port
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0  # no promise: sentinels of a busy machine wait half a minute before they act
 _DURABLE = (
     "--save",
     "",
@@ -46,8 +46,11 @@ class Servers:
         self._spawn(port, [server_program(), *own, *_DURABLE, *options])
         return port
 
-    def start_sentinel(self, name: str, primary: int, quorum: int = 1, down_after: float = 0.5) -> int:
-        """Starts a sentinel that watches this primary, and fails over so many seconds after it dies."""
+    def start_sentinel(
+        self, name: str, primary: int, quorum: int = 1, down_after: float = 0.5, more: str = ""
+    ) -> int:
+        """Starts a sentinel that watches this primary, and fails over so many seconds after it dies. `more`:
+        lines of its configuration."""
         port = free_port()
         data = self.folder / str(port)
         data.mkdir()
@@ -56,7 +59,7 @@ class Servers:
             f"port {port}\nbind 127.0.0.1\ndir {data}\n"
             f"sentinel monitor {name} 127.0.0.1 {primary} {quorum}\n"
             f"sentinel down-after-milliseconds {name} {down_after * 1000:.0f}\n"
-            f"sentinel failover-timeout {name} 3000\nsentinel parallel-syncs {name} 2\n"
+            f"sentinel failover-timeout {name} 3000\nsentinel parallel-syncs {name} 2\n{more}"
         )
         self._spawn(port, [server_program(), str(settings), "--sentinel"])
         return port
@@ -113,6 +116,13 @@ def replicate(made: Servers, primary: int, *options: str) -> int:
 
 def info(client: redis.Redis) -> Any:
     return client.info("replication")
+
+
+def role(client: redis.Redis) -> str:
+    """`master` or `slave`; empty at the moment when a sentinel changes it and closes all connections."""
+    with contextlib.suppress(redis.ConnectionError):
+        return str(info(client)["role"])
+    return ""
 
 
 def cluster(made: Servers, nodes: int) -> list[int]:

@@ -89,9 +89,11 @@ _HEAD = """\
 #VIDU_GATEWAY_BLOBS=/srv/vidu-gateway-blobs
 #VIDU_GATEWAY_REDIS=/srv/vidu-gateway-redis
 """
-#: Lines above a variable besides its description, and a value that differs from the default.
-_HINTS = {"secret_keys": 'python -c "from gateway.keyring import Keyring; print(Keyring.generate())"'}
-_VALUES = {"delivery_networks": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"}
+#: Lines above a variable besides its description.
+_HINTS = {
+    "secret_keys": 'python -c "from gateway.keyring import Keyring; print(Keyring.generate())"',
+    "delivery_networks": "Those of subscribers, such as 10.20.0.0/16, and not all that is private.",
+}
 
 
 def env_example() -> str:
@@ -113,8 +115,8 @@ def _assignment(name: str, field: FieldInfo) -> str:
     lines = [f"# {line}" for line in textwrap.wrap(text, MAX_LINE - 2)]
     lines += [f"#   {_HINTS[name]}"] if name in _HINTS else []
     default = _default(field)
-    optional = "#" if default is not None and name not in _VALUES else ""
-    return "\n".join([*lines, f"{optional}GATEWAY_{name.upper()}={_VALUES.get(name, default or '')}\n"])
+    optional = "#" if default is not None else ""
+    return "\n".join([*lines, f"{optional}GATEWAY_{name.upper()}={default or ''}\n"])
 
 
 def drawn(page: str) -> str:

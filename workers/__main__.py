@@ -1,16 +1,19 @@
-"""`python -m workers [--role submit|confirm|deliver|mirror]... [--processes N]`: what does the work."""
+"""`python -m workers [--role submit|confirm|deliver|mirror]... [--processes N] [--alive-file PATH]`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
 
 from gateway import settings as settings_module
 from gateway.dispatch import Role
+from gateway.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.local.forked import Parent, add_option, on_order
 from gateway.local.shared_memory import Shared
@@ -19,6 +22,7 @@ from gateway.settings import Settings
 from gateway.store import durability
 from gateway.telemetry import logs, tracing
 from workers import runner
+from workers.alive import AliveFile
 
 
 def main() -> int:
@@ -31,12 +35,21 @@ def main() -> int:
         help="play only this role (repeatable; default: all)",
     )
     add_option(parser)
+    parser.add_argument(
+        "--alive-file",
+        type=Path,
+        metavar="PATH",
+        help="touch this file every second while the loops of all processes run",
+    )
     chosen = parser.parse_args()
     roles = chosen.role or list(Role)
     try:
         settings = settings_module.load()
         tracing.check_installed(on=settings.otel)
         open_store(settings.media_location())
+        processes = chosen.processes or settings.processes
+        shared = Shared(processes)
+        alive = chosen.alive_file and AliveFile(chosen.alive_file, shared, Environment().monotonic)
     except ConfigurationError as error:
         print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # no log yet
         return 2
@@ -45,17 +58,16 @@ def main() -> int:
 
     def serve(_: int = 0, orders: int | None = None) -> int:
         try:
-            uvloop.run(_run(settings, roles, orders))
+            uvloop.run(_run(settings, roles, alive, orders))
         except ConfigurationError as error:
             print(f"workers cannot start:\n{error}", file=sys.stderr)  # noqa: T201
             return 2
         return 0
 
-    processes = chosen.processes or settings.processes
-    return serve() if processes == 1 else Parent(Shared(processes), serve).run()
+    return serve() if processes == 1 else Parent(shared, serve).run()
 
 
-async def _run(settings: Settings, roles: list[Role], orders: int | None) -> None:
+async def _run(settings: Settings, roles: list[Role], alive: AliveFile | None, orders: int | None) -> None:
     """`orders`: where those of the parent come from, if there is one."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -63,9 +75,10 @@ async def _run(settings: Settings, roles: list[Role], orders: int | None) -> Non
         loop.add_signal_handler(number, stop.set)
     if orders is not None:
         on_order(orders, stop.set)
-    await durability.check_when_there(settings.redis_url, settings.durability_demand(), stop)
-    if not stop.is_set():
-        await runner.serve(settings, roles, stop)
+    async with alive.kept() if alive else contextlib.nullcontext():
+        await durability.check_when_there(settings.redis_url, settings.durability_demand(), stop)
+        if not stop.is_set():
+            await runner.serve(settings, roles, stop)
 
 
 if __name__ == "__main__":

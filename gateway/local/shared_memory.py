@@ -49,6 +49,7 @@ class Shared:
         self.parent = os.getpid()
         # The pids by slot, and then the CPU seconds of the processes that ended.
         self._cells = _numbers(processes + 1)
+        self._turns = _numbers(processes)
         if processes == 1:
             self.began(0, self.parent)
 
@@ -64,7 +65,17 @@ class Shared:
         with self.lock:
             return self.pids(), self.ended_cpu_seconds()
 
+    def turned(self, now: float) -> None:
+        """The loop of this process turns."""
+        self._turns[self.slot] = now
+
+    def last_turn_of_all(self) -> float:
+        """Until when the loops of all running processes have turned; 0 while one has yet to begin."""
+        turns = [self._turns[slot] for slot in range(self.processes) if self._cells[slot]]
+        return min(turns, default=0.0)
+
     def began(self, slot: int, pid: int) -> None:
+        self._turns[slot] = 0
         self._cells[slot] = pid
 
     def ended(self, slot: int, cpu_seconds: float) -> None:

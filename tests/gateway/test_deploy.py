@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 
 from gateway.local import valkey
 from gateway.local.process import ManagedProcess
-from gateway.settings import Settings
+from gateway.settings import SECRETS, Settings
 from tests.gateway.local.test_valkey import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -39,14 +39,21 @@ def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("GATEWAY_UPSTREAM_KEY", "set")
     default = Settings()
     for name, value in assignments((DEPLOY / "env.example").read_text()).items():
-        if value and name != "GATEWAY_DELIVERY_NETWORKS":
+        if value:
             monkeypatch.setenv(name, value)
     assert Settings() == default
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "compose.sandbox.yaml"])
+COMPOSE = ("compose.yaml", "compose.sandbox.yaml", "compose.s3.yaml", "compose.sentinel.yaml")
+
+
+@pytest.mark.parametrize("name", COMPOSE)
 def test_compose_sets_only_variables_that_exist(name: str) -> None:
-    known = {f"GATEWAY_{field.upper()}" for field in Settings.model_fields}
+    known = {f"GATEWAY_{field.upper()}" for field in Settings.model_fields} | {
+        "TMPDIR",
+        "GATEWAY_REPLICAS_ACK",
+    }
+    known |= {f"GATEWAY_{field.upper()}_FILE" for field in SECRETS}
     services = compose(name)["services"]
     used = {variable for service in services.values() for variable in service.get("environment", {})}
     assert used
@@ -60,7 +67,8 @@ def test_compose_gives_both_processes_the_same_image_media_store_and_time_to_sto
         assert services[name]["stop_grace_period"] == "90s"
         assert services[name]["volumes"] == ["${VIDU_GATEWAY_BLOBS:-blobs}:/var/lib/vidu-gateway/blobs"]
         assert services[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
-    assert services["workers"]["command"] == ["python", "-m", "workers"]
+        assert services[name]["secrets"] == ["redis_url"]
+    assert services["workers"]["command"] == ["python", "-m", "workers", "--alive-file", "/tmp/alive"]
 
 
 def test_media_and_the_append_only_file_can_be_put_on_filesystems_of_their_own() -> None:
@@ -103,10 +111,11 @@ def test_what_is_linked_to_can_be_opened_by_the_published_ports() -> None:
 
 
 def test_no_secret_and_no_port_open_to_the_network_is_in_the_compose_files() -> None:
-    for name in ("compose.yaml", "compose.sandbox.yaml"):
+    secret = {f"GATEWAY_{field.upper()}" for field in SECRETS} - {"GATEWAY_UPSTREAM_KEY"}  # the sandbox's
+    for name in COMPOSE:
         for service in compose(name)["services"].values():
             assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
-            assert "GATEWAY_SECRET_KEYS" not in service.get("environment", {})
+            assert not secret & set(service.get("environment", {}))
 
 
 def test_the_server_starts_with_the_shipped_configuration(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def configured() -> dict[str, str]:
 @pytest.fixture
 def service(tmp_path: Path, nursery: Nursery, configured: dict[str, str]) -> Iterator[Machine]:
     """Processes of the test's own, which it may kill. Each test starts the sandbox as it needs it."""
-    with machine(tmp_path, nursery) as made:
+    with machine(tmp_path, nursery, restricted=True) as made:
         made.environment |= SHORT | configured
         made.start_gateway()
         made.start_workers()
@@ -77,7 +77,7 @@ def service(tmp_path: Path, nursery: Nursery, configured: dict[str, str]) -> Ite
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Machine]:
-    with machine(tmp_path_factory.mktemp("kept"), nursery) as made:
+    with machine(tmp_path_factory.mktemp("kept"), nursery, restricted=True) as made:
         made.environment |= SHORT
         made.start_gateway()
         made.start_workers()

@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.1
 
 @pytest.fixture
 def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
-    with machine(tmp_path, nursery) as made:
+    with machine(tmp_path, nursery, restricted=True) as made:
         yield made
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """It may send webhooks nowhere by itself."""
-    with machine(tmp_path, nursery) as made:
+    with machine(tmp_path, nursery, restricted=True) as made:
         made.environment |= SHORT | {"GATEWAY_DELIVERY_NETWORKS": ""}
         tenants.change(made.url, "acme", {"networks": ["127.0.0.0/8"]})
         made.start_sandbox()

@@ -48,7 +48,7 @@ process.exit(found ? 0 : 1);
 @pytest.fixture
 def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
     """Nothing is started yet; no test here needs an upstream."""
-    with machine(tmp_path, nursery) as made:
+    with machine(tmp_path, nursery, restricted=True) as made:
         made.environment |= SHORT
         yield made
 

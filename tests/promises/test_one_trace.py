@@ -75,7 +75,7 @@ def ears() -> Iterator[Ears]:
 
 @pytest.fixture
 def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
-    with machine(tmp_path, nursery) as made:
+    with machine(tmp_path, nursery, restricted=True) as made:
         made.environment |= SHORT
         made.start_sandbox(task_seconds="0.3")
         yield made

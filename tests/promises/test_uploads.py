@@ -22,7 +22,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def service(tmp_path: Path, nursery: Nursery) -> Iterator[Machine]:
-    with machine(tmp_path, nursery) as made:
+    with machine(tmp_path, nursery, restricted=True) as made:
         made.environment |= SHORT
         made.start_sandbox(render="full", task_seconds="0.1")
         made.start_gateway(GATEWAY_LOG_LEVEL="debug")

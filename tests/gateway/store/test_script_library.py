@@ -25,6 +25,7 @@ from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
 from gateway.store.script_library import STEM, as_script, build, library, parts, verbs
 from gateway.store.script_runner import Scripts
+from tests import least_rights
 from tests.gateway.store.conftest import ROLES, fill, new_job
 from tests.processes import machine
 
@@ -232,14 +233,11 @@ async def test_what_the_server_lacks_is_said_in_words(redis: Redis, redis_url: s
     await redis.acl_deluser("reader")
 
 
-async def test_the_user_of_the_settings_file_may_do_what_we_need(redis: Redis, redis_url: str) -> None:
-    text = (Path(__file__).parents[3] / "deploy" / "redis.conf").read_text()
-    [rules] = re.findall(r"^#   user gateway (.*)$", text, re.MULTILINE)
+async def test_the_user_of_the_shipped_file_may_do_what_we_need(redis: Redis, redis_url: str) -> None:
+    [rules] = re.findall(r"^user gateway (.*)$", least_rights.users(), re.MULTILINE)
     execute: Any = redis.execute_command
     await execute("ACL", "SETUSER", "gateway", *rules.split())
-    host = redis_url.replace("redis://", "redis://gateway:PASSWORD@").replace(
-        "unix://", "unix://gateway:PASSWORD@"
-    )
+    host = least_rights.as_gateway(redis_url)
     async with Redis.from_url(host, decode_responses=True) as client:
         await redis.function_flush()  # type: ignore[misc]
         await load(redis, 1)

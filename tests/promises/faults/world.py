@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.delivery.secrets import tenant_secret
 from gateway.tenants import Scope
+from tests.least_rights import as_gateway
 from tests.nursery import Nursery
 from tests.processes import Machine, free_port, machine
 from tests.promises.faults.asking import ask
@@ -95,7 +96,7 @@ class World:
         self._since[name] = log.stat().st_size if log.exists() else 0
         more = {**self._shared, **self._own(name)}
         if link := self.proxies.links.get(f"{role}_redis"):
-            more["GATEWAY_REDIS_URL"] = f"redis://127.0.0.1:{link.port}/0"
+            more["GATEWAY_REDIS_URL"] = as_gateway(f"redis://127.0.0.1:{link.port}/0")
         if role == "gateway":
             more["GATEWAY_PORT"] = str(self.machine.ports[name])
         if crash_points:
@@ -146,7 +147,10 @@ def world(folder: Path, seed: int) -> Iterator[World]:
     subscriber, proxies = Subscriber(folder / "subscriber.jsonl", seed), Proxies()
     try:
         preloaded = power.environment if power else None
-        with Nursery() as nursery, machine(folder, nursery, preloaded=preloaded) as scratch:
+        with (
+            Nursery() as nursery,
+            machine(folder, nursery, preloaded=preloaded, restricted=True) as scratch,
+        ):
             redis = unquote(urlsplit(scratch.url).path)
             for name in ("gateway_redis", "workers_redis"):
                 proxies.open(name, redis)

@@ -479,4 +479,13 @@ ENDS: Final = (
             ),
         ),
     ),
+    Mutant(
+        "alive_while_another_process_hangs",
+        "workers/alive.py",
+        "AliveFile._run",
+        "if now - self._shared.last_turn_of_all() <= HANGS_SECONDS:",
+        "if True:",
+        "a worker with several processes is never restarted, whichever of them hangs",
+        (named("workers/alive", "nobody_touches_the_file_while_one_of_the_processes_hangs"),),
+    ),
 )
