@@ -36,6 +36,17 @@ def secret(name: str, given: str = "") -> str:
     return found
 
 
+def acknowledgements() -> int:
+    """How many replicas must have what a command of the command line writes, by the settings of the service.
+    Raises ConfigurationError."""
+    if os.environ.get("GATEWAY_DURABILITY") != "replicated":
+        return 0
+    count = os.environ.get("GATEWAY_REPLICAS_ACK", "1")
+    if not count.isdecimal():
+        raise ConfigurationError("GATEWAY_REPLICAS_ACK: must be a number")
+    return int(count)
+
+
 def meant(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` probably misspells: one or two letters differ, or its unit does."""
     stem = _without_unit(name)

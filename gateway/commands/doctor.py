@@ -151,11 +151,9 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
             what, _, fix = doubt.partition("; ")
             yield Finding("redis", Level.WARNING, what, fix)
         demand = loaded.durability_demand()
-        if demand.mode == "require" and found.replicas and not demand.replicated:
-            yield Finding(
-                *("redis", Level.WARNING, "it has replicas, and a failover loses acknowledged writes"),
-                "set GATEWAY_DURABILITY=replicated, unless nothing ever fails over to them",
-            )
+        for doubt in failover.doubts_of_demand(demand, locator, found):
+            what, _, fix = doubt.partition("; ")
+            yield Finding("redis", Level.WARNING, what, fix)
         for fault in await durability.faults(redis, demand):
             what, _, fix = fault.partition("; ")
             yield Finding("redis", Level.ERROR, what, fix or "fix it before accepting jobs")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from gateway import variables
 from gateway.delivery.secrets import tenant_secret
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, NotFound
@@ -100,7 +101,7 @@ def revoke(redis_url: str, key_id: str) -> None:
 
 def _with_store(redis_url: str, call: Callable[[RedisKeyStore], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with redis_at(redis_url, _TIMEOUT_SECONDS) as redis:
+        async with redis_at(redis_url, _TIMEOUT_SECONDS, variables.acknowledgements()) as redis:
             return await call(RedisKeyStore(redis, Scripts(redis), Environment().monotonic))
 
     return asyncio.run(run())

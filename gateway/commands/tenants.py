@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
+from gateway import variables
 from gateway.commands.keys import COMMAND_LINE, check_tenant
 from gateway.store.tenants import RedisTenants, tenants_at
 from gateway.tenants import Tenant
@@ -53,7 +54,7 @@ def all_tenants(redis_url: str) -> list[Tenant]:
 
 def _run(redis_url: str, call: Callable[[RedisTenants], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with tenants_at(redis_url) as tenants:
+        async with tenants_at(redis_url, variables.acknowledgements()) as tenants:
             return await call(tenants)
 
     return asyncio.run(run())

@@ -144,9 +144,15 @@ _STORE_ERRORS = _StoreErrors()
 
 
 @contextlib.asynccontextmanager
-async def redis_at(url: str, timeout_seconds: float) -> AsyncIterator[Redis]:
-    """A client for a process that runs one command."""
-    pool = connection_pool(url, timeout_seconds=timeout_seconds, retries=1, connections=2)
+async def redis_at(url: str, timeout_seconds: float, acknowledgements: int = 0) -> AsyncIterator[Redis]:
+    """A client for a process that runs one command. `acknowledgements`: as of `connection_pool`."""
+    pool = connection_pool(
+        url,
+        timeout_seconds=timeout_seconds,
+        retries=1,
+        connections=2,
+        acknowledgements=acknowledgements,
+    )
     try:
         yield Redis(connection_pool=pool)
     finally:

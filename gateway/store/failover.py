@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.settings.types import Demand
 from gateway.store.client import store_errors
 from gateway.store.located import Locator, OwnerOfSlot, Place, Sentinels
 from gateway.store.refusals import name_of
@@ -42,6 +43,23 @@ async def doubts(redis: Redis, locator: Locator, found: Replication) -> list[str
     elif isinstance(locator, OwnerOfSlot):
         said += await _of_nodes(locator)
     return said
+
+
+def doubts_of_demand(demand: Demand, locator: Locator, found: Replication) -> list[str]:
+    """Sentences about what the settings ask of replicas."""
+    replicas = found.replicas or 0
+    if demand.mode == "require" and replicas and not demand.replicated:
+        return [
+            "it has replicas, and a failover loses acknowledged writes; set GATEWAY_DURABILITY=replicated,"
+            " unless nothing ever fails over to them"
+        ]
+    if demand.mode == "replicated" and isinstance(locator, Sentinels) and demand.acknowledgements < replicas:
+        return [
+            f"{demand.acknowledgements} of {replicas} replicas must acknowledge a write: a failover that an"
+            " operator orders without COORDINATED may lose some; order it with COORDINATED (Valkey 9), or set"
+            f" GATEWAY_REPLICAS_ACK={replicas}"
+        ]
+    return []
 
 
 async def _of_server(redis: Redis, found: Replication) -> list[str]:

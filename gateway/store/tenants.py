@@ -134,7 +134,7 @@ def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
 
 
 @contextlib.asynccontextmanager
-async def tenants_at(redis_url: str) -> AsyncIterator[RedisTenants]:
-    """A store for a process that runs one command."""
-    async with redis_at(redis_url, _TIMEOUT_SECONDS) as redis:
+async def tenants_at(redis_url: str, acknowledgements: int = 0) -> AsyncIterator[RedisTenants]:
+    """A store for a process that runs one command. `acknowledgements`: as of `connection_pool`."""
+    async with redis_at(redis_url, _TIMEOUT_SECONDS, acknowledgements) as redis:
         yield RedisTenants(redis, Scripts(redis), {})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings.types import Demand
 from gateway.store import failover, replication
 from gateway.store.client import redis_at
 from gateway.store.located import OwnerOfSlot, locator_of
@@ -32,6 +33,26 @@ def has(doubts: list[str], *words: str) -> bool:
     found = [doubt for doubt in doubts if all(word in doubt for word in words)]
     assert all("; " in doubt for doubt in found)
     return len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("demand", "url", "replicas", "fix"),
+    [
+        (Demand("require"), "redis://127.0.0.1:1", 1, "set GATEWAY_DURABILITY=replicated"),
+        (Demand("require"), "redis://127.0.0.1:1", 0, None),
+        (Demand("replicated", 1), "redis://127.0.0.1:1", 2, None),
+        (Demand("replicated", 1, True), "redis+sentinel://127.0.0.1:1/main", 2, "GATEWAY_REPLICAS_ACK=2"),
+        (Demand("replicated", 2, True), "redis+sentinel://127.0.0.1:1/main", 2, None),
+        (Demand("replicated", 1, True), "redis+cluster://127.0.0.1:1", 2, None),
+        (Demand("assume"), "redis://127.0.0.1:1", 1, None),
+    ],
+)
+def test_what_the_settings_ask_of_replicas_is_doubted(
+    demand: Demand, url: str, replicas: int, fix: str | None
+) -> None:
+    found = replication.Replication("", replicas=replicas)
+    doubts = failover.doubts_of_demand(demand, locator_of(url), found)
+    assert [fix in doubt.partition("; ")[2] for doubt in doubts] == ([True] if fix else [])
 
 
 async def test_nothing_is_doubted_of_one_server(made: Servers) -> None:
