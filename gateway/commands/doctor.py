@@ -25,7 +25,7 @@ from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailab
 from gateway.media.base import MediaStore, Space, Unmarked
 from gateway.media.opening import open_store
 from gateway.settings import Settings
-from gateway.store import durability, failover, function_loader, replication
+from gateway.store import durability, function_loader, replication, replication_check
 from gateway.store.client import redis_at
 from gateway.store.located import locator_of
 from gateway.store.script_runner import Scripts
@@ -146,12 +146,12 @@ async def _redis(loaded: Settings) -> AsyncIterator[Finding]:
         yield Finding("redis", Level.OK, f"{text}{gauges.read_seconds * 1000:.1f} ms")
         locator = locator_of(loaded.redis_url)
         found = await replication.read(redis, locator)
-        yield Finding("redis", Level.OK, failover.summary(found))
-        for doubt in await failover.doubts(redis, locator, found):
+        yield Finding("redis", Level.OK, replication_check.summary(found))
+        for doubt in await replication_check.warnings(redis, locator, found):
             what, _, fix = doubt.partition("; ")
             yield Finding("redis", Level.WARNING, what, fix)
         demand = loaded.durability_demand()
-        for doubt in failover.doubts_of_demand(demand, locator, found):
+        for doubt in replication_check.warnings_of_demand(demand, locator, found):
             what, _, fix = doubt.partition("; ")
             yield Finding("redis", Level.WARNING, what, fix)
         for fault in await durability.faults(redis, demand):

@@ -45,6 +45,15 @@ async def faults(redis: Redis, demand: Demand) -> list[str]:
     return [fault.text for fault in await _faults(redis, demand)]
 
 
+async def refusals(redis: Redis, demand: Demand) -> list[str]:
+    """Those that the demand does not accept."""
+    return [fault.text for fault in await _faults(redis, demand) if _is_refused(fault, demand)]
+
+
+def _is_refused(fault: _Fault, demand: Demand) -> bool:
+    return demand.mode != "assume" or fault.always
+
+
 async def _faults(redis: Redis, demand: Demand) -> list[_Fault]:
     with store_errors():
         try:
@@ -163,15 +172,14 @@ async def _judge(url: str, demand: Demand) -> None:
         raise ConfigurationError(f"GATEWAY_REDIS_URL: {unable}")
     if found and all(fault.passing for fault in found):
         raise StoreUnavailable(f"this Redis takes no write yet: {'; '.join(fault.text for fault in found)}")
-    assumed = [] if demand.mode != "assume" else [fault.text for fault in found if not fault.always]
-    if fatal := [fault.text for fault in found if fault.text not in assumed]:
+    if fatal := [fault.text for fault in found if _is_refused(fault, demand)]:
         sentences = "\n".join(f"  - {text}" for text in fatal)
         way_out = "" if demand.mode == "assume" else ", or set GATEWAY_DURABILITY=assume to run anyway"
         raise ConfigurationError(
             f"GATEWAY_REDIS_URL: this Redis could lose accepted jobs:\n{sentences}\n  Fix it{way_out}."
         )
-    if assumed:
-        structlog.get_logger().warning("durability_assumed", faults=assumed)
+    if found:
+        structlog.get_logger().warning("durability_assumed", faults=[fault.text for fault in found])
 
 
 async def _faults_at(url: str, demand: Demand) -> tuple[str | None, list[_Fault]]:

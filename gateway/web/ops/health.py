@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
+from gateway.store import durability
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges
@@ -29,7 +30,8 @@ async def ready(request: Request) -> Response:
         raise Unavailable("this process is about to stop; use another one")
     state = state_of(request)
     await state.resources.gauges.ping()
-    if state.resources.settings.durability != "assume" and (found := await overview.faults_of(state)):
+    demand = state.resources.settings.durability_demand()
+    if found := await durability.refusals(state.resources.redis, demand):
         raise StoreUnavailable(f"Redis writes are not durable: {'; '.join(found)}")
     store = await overview.replication_of(state.resources)
     return json_answer({"status": "ok", "store": {"mode": store.mode, "primary": store.primary}})

@@ -1,144 +1,257 @@
-"""What `doctor` doubts about a store of several servers."""
+"""After a failover nothing is submitted for a while, and no number of a lost submission is used again."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
-from gateway.settings.types import Demand
-from gateway.store import failover, replication
-from gateway.store.client import redis_at
-from gateway.store.located import OwnerOfSlot, locator_of
-from tests.replicated import Servers, ask, cluster, replicate, servers, wait_until
+from gateway.dispatch import PREFIX, CallbackLimits, FailoverLimits, Role, Ticket
+from gateway.jobs import Job
+from gateway.lifecycle import JobState
+from gateway.store import keys
+from gateway.store.base import AdmissionLimits, Callback, CallbackOutcome
+from gateway.store.client import connection_pool
+from gateway.store.jobs import RedisJobStore
+from gateway.store.lanes import Lanes
+from gateway.store.ops_log import RedisOpsLog
+from gateway.store.script_runner import Scripts
+from tests.gateway.store.conftest import ROLES, held, new_job
+from tests.replicated import Servers, ask, replicate, servers, wait_until
+
+HOLD_MS = 3_600_000
+
+
+@dataclass
+class Store:
+    redis: Redis
+    jobs: RedisJobStore
+    lanes: Lanes
+    scripts: Scripts
+
+    async def accept(self) -> Job:
+        job = new_job()
+        await self.jobs.accept(job, None, "fingerprint", AdmissionLimits(queue_max=10))
+        return job
+
+    async def claim(self, job: Job) -> Job | None:
+        return await self.jobs.claim(await held(self.redis, Role.SUBMIT, job.id), "a run")
+
+    async def claim_from_arq(self) -> list[str]:
+        """The states after the claims of a worker."""
+        names = [f"{PREFIX}submit:arq", "{gw}:memory", "{gw}:worker:w:held"]
+        terms = self.jobs.terms()[Role.SUBMIT]
+        found = await self.scripts.run("claim_arq_jobs", names, [str(id(object())), 10, 60_000, terms])
+        return [begun[0] for begun in found[2::3]]
+
+    async def end_hold(self) -> None:
+        await self.redis.hset(keys.PRIMARY, "held_until", "0")  # type: ignore[misc]
+
+
+@dataclass
+class Pair:
+    """A primary with a replica; `fail_over` leaves the store of the replica, which lacks what came after
+    `cut`."""
+
+    made: Servers
+    first: int
+    second: int
+    store: Store
+    limits: FailoverLimits
+
+    async def cut(self) -> None:
+        """From now on, the replica gets nothing more."""
+        marker = f"{PREFIX}synced"
+        await self.store.redis.set(marker, "1")
+        with self.made.at(self.second) as replica:
+            await asyncio.to_thread(wait_until, lambda: replica.get(marker) == "1")
+            ask(replica, "REPLICAOF", "NO", "ONE")
+
+    async def fail_over(self) -> Store:
+        await self.store.redis.connection_pool.disconnect()
+        self.made.kill(self.first)
+        self.store = store_at(self.second, self.limits)
+        return self.store
+
+
+def store_at(port: int, limits: FailoverLimits) -> Store:
+    roles = ROLES | {Role.SUBMIT: replace(ROLES[Role.SUBMIT], failover=limits)}
+    pool = connection_pool(f"redis://127.0.0.1:{port}", timeout_seconds=30, retries=0, connections=16)
+    redis = Redis(connection_pool=pool)
+    scripts = Scripts(redis)
+    jobs = RedisJobStore(redis, scripts, roles, CallbackLimits(90_000, 30_000, 604_800_000))
+    return Store(redis, jobs, Lanes(scripts, roles), scripts)
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Servers]:
-    with servers(tmp_path) as opened:
-        yield opened
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    limits = FailoverLimits(HOLD_MS)
+    with servers(tmp_path) as made:
+        first = made.start()
+        second = replicate(made, first)
+        pair = Pair(made, first, second, store_at(first, limits), limits)
+        yield pair
+        await pair.store.redis.connection_pool.disconnect()
 
 
-async def doubted(url: str) -> list[str]:
-    async with redis_at(url, 2) as redis:
-        locator = locator_of(url)
-        return await failover.doubts(redis, locator, await replication.read(redis, locator))
+async def test_a_job_whose_submission_was_lost_is_not_claimed_before_the_hold_is_over(pair: Pair) -> None:
+    job = await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    await pair.cut()
+    paid = await pair.store.claim(job)
+    assert paid
+    assert await pair.store.jobs.release(paid)
+    store = await pair.fail_over()
+    read = await store.jobs.read(job.id)
+    assert read
+    assert read.state is JobState.QUEUED  # the trap: it looks unpaid
+    assert await store.claim(job) is None
+    assert await store.claim_from_arq() == []
+    again = await store.jobs.read(job.id)
+    assert again
+    assert again.state is JobState.QUEUED
+    await store.end_hold()
+    claimed = await store.claim(job)
+    assert claimed
+    assert claimed.epoch > paid.epoch
 
 
-def has(doubts: list[str], *words: str) -> bool:
-    """Whether exactly one of them has all of these words; it says how to fix it, too."""
-    found = [doubt for doubt in doubts if all(word in doubt for word in words)]
-    assert all("; " in doubt for doubt in found)
-    return len(found) == 1
+async def test_the_task_of_a_lost_submission_may_call_back_during_the_hold(pair: Pair) -> None:
+    job = await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    await pair.cut()
+    paid = await pair.store.claim(job)
+    assert paid
+    assert await pair.store.jobs.release(paid)
+    store = await pair.fail_over()
+    assert await store.claim(job) is None
+    told = Callback(job.id, job.tenant, paid.epoch, "completed", task_id="task-1", terminal=True)
+    assert await store.jobs.callback(told) is CallbackOutcome.AHEAD
+    await store.end_hold()
+    assert await store.claim(job) is None
+    read = await store.jobs.read(job.id)
+    assert read
+    assert read.task_id == "task-1"
 
 
-@pytest.mark.parametrize(
-    ("demand", "url", "replicas", "fix"),
-    [
-        (Demand("require"), "redis://127.0.0.1:1", 1, "set GATEWAY_DURABILITY=replicated"),
-        (Demand("require"), "redis://127.0.0.1:1", 0, None),
-        (Demand("replicated", 1), "redis://127.0.0.1:1", 2, None),
-        (Demand("replicated", 1, True), "redis+sentinel://127.0.0.1:1/main", 2, "GATEWAY_REPLICAS_ACK=2"),
-        (Demand("replicated", 2, True), "redis+sentinel://127.0.0.1:1/main", 2, None),
-        (Demand("replicated", 1, True), "redis+cluster://127.0.0.1:1", 2, None),
-        (Demand("assume"), "redis://127.0.0.1:1", 1, None),
-    ],
-)
-def test_what_the_settings_ask_of_replicas_is_doubted(
-    demand: Demand, url: str, replicas: int, fix: str | None
+async def test_the_task_of_a_lost_submission_that_calls_back_too_late_belongs_to_an_earlier_one(
+    pair: Pair,
 ) -> None:
-    found = replication.Replication("", replicas=replicas)
-    doubts = failover.doubts_of_demand(demand, locator_of(url), found)
-    assert [(fix or "nothing") in doubt.partition("; ")[2] for doubt in doubts] == ([True] if fix else [])
+    job = await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    await pair.cut()
+    paid = await pair.store.claim(job)
+    assert paid
+    store = await pair.fail_over()
+    assert await store.claim(job) is None
+    await store.end_hold()
+    second = await store.claim(job)
+    assert second
+    assert await store.jobs.release(second)
+    told = Callback(job.id, job.tenant, paid.epoch, "completed", task_id="task-1", terminal=True)
+    assert await store.jobs.callback(told) is CallbackOutcome.EARLIER
 
 
-async def test_nothing_is_doubted_of_one_server(made: Servers) -> None:
-    assert await doubted(f"redis://127.0.0.1:{made.start()}/0") == []
+async def test_work_waits_in_its_queue_and_goes_on_after_the_hold(pair: Pair) -> None:
+    await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    await pair.cut()
+    store = await pair.fail_over()
+    assert await store.claim_from_arq() == []
+    await store.end_hold()
+    assert await store.claim_from_arq() == ["moved"]
 
 
-async def test_replicas_that_no_write_waits_for_are_doubted(made: Servers) -> None:
-    first = made.start()
-    replicate(made, first)
-    url = f"redis://127.0.0.1:{first}/0"
-    assert has(await doubted(url), "min-replicas-to-write is 0")
-    with made.at(first) as client:
-        client.config_set("min-replicas-to-write", 1)
-    assert await doubted(url) == []
+async def test_jobs_accepted_after_the_failover_count_their_submissions_from_one(pair: Pair) -> None:
+    await pair.store.lanes.note_sweep()
+    await pair.cut()
+    store = await pair.fail_over()
+    await store.lanes.note_sweep()
+    await store.end_hold()
+    await asyncio.sleep(0.01)
+    claimed = await store.claim(await store.accept())
+    assert claimed
+    assert claimed.epoch == 1
 
 
-async def test_evicted_keys_are_doubted(made: Servers) -> None:
-    port = made.start("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru")
-    with made.at(port) as client:
-        for number in range(400):
-            client.set(str(number), "x" * 20_000)
-    assert has(await doubted(f"redis://127.0.0.1:{port}/0"), "evicted", "noeviction")
+async def test_a_failover_is_logged_and_counted_once(pair: Pair) -> None:
+    await pair.store.lanes.note_sweep()
+    await pair.cut()
+    before = pair.store.lanes._failovers
+    store = await pair.fail_over()
+    store.lanes._failovers = before
+    with capture_logs() as logged:
+        await store.lanes.note_sweep()
+        await store.lanes.note_sweep()
+    [line] = logged
+    assert (line["event"], line["log_level"]) == ("store_failed_over", "error")
+    assert line["lost"] == "acknowledged writes may be gone"
+    found = await RedisOpsLog(store.redis).events(None, 10)
+    assert [row["kind"] for row in found.rows] == ["store_failed_over"]
+    assert await store.redis.hget(keys.TALLY, "store_failovers|unacknowledged") == "1"  # type: ignore[misc]
 
 
-async def test_what_the_server_forbids_is_not_doubted(made: Servers) -> None:
-    first = made.start()
-    replicate(made, first)
-    with made.at(first) as client:
-        ask(client, "ACL", "SETUSER", "gw", "on", ">pw", "+client", "+info")
-    assert await doubted(f"redis://gw:pw@127.0.0.1:{first}/0") == []
+async def test_a_primary_that_restarts_or_gets_a_replica_has_not_failed_over(tmp_path: Path) -> None:
+    with servers(tmp_path) as made:
+        port = made.start()
+        store = store_at(port, FailoverLimits(HOLD_MS))
+        job = await store.accept()
+        await store.lanes.note_sweep()
+        await asyncio.to_thread(replicate, made, port)
+        await store.lanes.note_sweep()
+        await store.redis.connection_pool.disconnect()
+        made.kill(port)
+        made.start(port=port)
+        store = store_at(port, FailoverLimits(HOLD_MS))
+        await store.lanes.note_sweep()
+        assert await store.claim(job)
+        assert await store.redis.hget(keys.PRIMARY, "failovers") is None  # type: ignore[misc]
+        await store.redis.connection_pool.disconnect()
 
 
-async def test_each_sentinel_is_asked_by_itself(made: Servers) -> None:
-    first = made.start()
-    good = made.start_sentinel("main", first)
-    stranger = made.start_sentinel("another", first)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        hangs = silent.getsockname()[1]
-        doubts = await doubted(f"redis+sentinel://127.0.0.1:{good},127.0.0.1:1,127.0.0.1:{stranger}/main")
-        assert has(doubts, "127.0.0.1:1 does not answer (ConnectionError)")
-        assert has(doubts, f"127.0.0.1:{stranger} does not know the name main")
-        assert len(doubts) == 2
-        doubts = await doubted(f"redis+sentinel://127.0.0.1:{good},127.0.0.1:{hangs}/main")
-        assert has(doubts, f"127.0.0.1:{hangs} does not answer (TimeoutError)")
-        assert has(doubts, "names 2 of the sentinels", "at least three")
-        assert len(doubts) == 2
+async def test_the_hold_lasts_until_every_journal_is_replayed(pair: Pair) -> None:
+    job = await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    for process in ("gateway-1", "gateway-2", "gateway-3"):
+        await pair.store.jobs.report_journal(process)
+    await pair.store.jobs.report_journal("gateway-3", leaves=True)
+    await pair.cut()
+    store = await pair.fail_over()
+    assert await store.claim(job) is None
+    await store.end_hold()
+    assert await store.claim(job) is None
+    await store.jobs.report_journal("gateway-1")
+    assert await store.claim(job) is None
+    await store.jobs.report_journal("gateway-2")
+    assert await store.claim(job)
 
 
-async def test_sentinels_that_name_different_primaries_are_doubted(made: Servers) -> None:
-    first, other = made.start(), made.start()
-    names = [made.start_sentinel("main", primary) for primary in (first, first, other)]
-    hosts = ",".join(f"127.0.0.1:{port}" for port in names)
-    doubts = await doubted(f"redis+sentinel://{hosts}/main")
-    assert has(doubts, "different primaries", f"{first} by 127.0.0.1:{names[0]} and", f"{other} by")
+async def test_a_gateway_that_does_not_come_back_is_not_waited_for_for_ever(pair: Pair) -> None:
+    job = await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    await pair.store.jobs.report_journal("gateway-1")
+    await pair.cut()
+    store = await pair.fail_over()
+    assert await store.claim(job) is None
+    await store.end_hold()
+    failed_over_at = int(await store.redis.hget(keys.PRIMARY, "failed_over_at") or 0)  # type: ignore[misc]
+    await store.redis.hset(keys.PRIMARY, "failed_over_at", str(failed_over_at - 300_001))  # type: ignore[misc]
+    assert await store.claim(job)
 
 
-async def test_a_slot_of_ours_that_is_moved_is_doubted_at_both_nodes(made: Servers) -> None:
-    ports = cluster(made, 3)
-    url = f"redis+cluster://127.0.0.1:{ports[0]}"
-    locator = locator_of(url)
-    assert isinstance(locator, OwnerOfSlot)
-    assert await doubted(url) == []
-    place = await locator.primary()
-    other = next(port for port in ports if port != place[1])
-    with made.at(place[1]) as owner, made.at(other) as target:
-        ids = {port: str(ask(client, "CLUSTER", "MYID")) for port, client in ((0, owner), (1, target))}
-        ask(target, "CLUSTER", "SETSLOT", locator.slot, "IMPORTING", ids[0])
-        ask(owner, "CLUSTER", "SETSLOT", locator.slot, "MIGRATING", ids[1])
-        ask(owner, "CLUSTER", "SETSLOT", locator.slot - 1, "MIGRATING", ids[1])
-    doubts = await doubted(url)
-    assert has(doubts, f":{place[1]} is migrating slot {locator.slot}")
-    assert has(doubts, f":{other} is importing slot {locator.slot}")
-    assert len(doubts) == 2
-
-
-async def test_a_node_that_is_away_is_doubted(made: Servers) -> None:
-    ports = cluster(made, 3)
-    url = f"redis+cluster://127.0.0.1:{ports[0]}"
-    locator = locator_of(url)
-    place = await locator.primary()
-    assert place is not None
-    away = next(port for port in ports if port != place[1])
-    for port in ports:
-        with made.at(port) as client:
-            client.config_set("cluster-require-full-coverage", "no")
-    made.kill(away)
-    with made.at(place[1]) as owner:
-        await asyncio.to_thread(wait_until, lambda: "fail" in str(ask(owner, "CLUSTER", "NODES")))
-    assert has(await doubted(url), f":{away} does not answer")
+async def test_a_claim_that_is_repeated_during_the_hold_is_still_the_same(pair: Pair) -> None:
+    job = await pair.store.accept()
+    await pair.store.lanes.note_sweep()
+    ticket = await held(pair.store.redis, Role.SUBMIT, job.id)
+    assert await pair.store.jobs.claim(ticket, "a run")
+    await pair.cut()
+    store = await pair.fail_over()
+    repeated = await store.jobs.claim(Ticket.parse(Role.SUBMIT, str(ticket), ticket.dispatch_number), "a run")
+    assert repeated
+    assert repeated.epoch == 1
+    assert await store.jobs.release(repeated)

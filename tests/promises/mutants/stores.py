@@ -8,7 +8,7 @@ from tests.promises.mutants.mutant import Mutant, named
 
 
 def _failover(name: str) -> str:
-    return named("gateway/store/failover_hold", name)
+    return named("gateway/store/failover", name)
 
 
 STORES: Final = (

@@ -34,7 +34,7 @@ def _behind(lag: Lag) -> str:
     return f"{' and '.join(figures)} behind" if figures else "unknown"
 
 
-async def doubts(redis: Redis, locator: Locator, found: Replication) -> list[str]:
+async def warnings(redis: Redis, locator: Locator, found: Replication) -> list[str]:
     """Sentences with "what; how to fix it". Asks every sentinel and node by itself. Raises
     StoreUnavailable."""
     said = await _of_server(redis, found)
@@ -45,7 +45,7 @@ async def doubts(redis: Redis, locator: Locator, found: Replication) -> list[str
     return said
 
 
-def doubts_of_demand(demand: Demand, locator: Locator, found: Replication) -> list[str]:
+def warnings_of_demand(demand: Demand, locator: Locator, found: Replication) -> list[str]:
     """Sentences about what the settings ask of replicas."""
     replicas = found.replicas or 0
     if demand.mode == "require" and replicas and not demand.replicated:
