@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from gateway.errors import NotFound
 from gateway.store import keys
 from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
@@ -71,7 +72,7 @@ class RedisAudit:
         lines: list[dict[str, str]] = []
         for at, (name, document) in enumerate(zip(names, documents, strict=True)):
             (tenant, created, _), noted = found[2 * at : 2 * at + 2]
-            if tenant is not None:
+            if tenant is not None and not isinstance(document, NotFound):
                 history = [*(document.history if document else ()), *noted]
                 lines += [
                     {"job": name, "tenant": tenant, **entry} for entry in history_of(int(created), history)
