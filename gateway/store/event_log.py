@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from gateway import events
+from gateway.errors import ArchiveLost
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import event_bodies, keys
@@ -115,7 +116,7 @@ class RedisTenantEvents:
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         """Each event's bytes; for a final event the same bytes that subscribers get. None: its job was
-        removed."""
+        removed, or its archive is lost."""
         frozen = await self._frozen([entry for entry in entries if entry.type in FINAL_TYPES])
         rest = [entry for entry in entries if frozen.get(entry) is None]
         made = dict(zip(rest, await self._built(rest), strict=True))
@@ -147,14 +148,18 @@ class RedisTenantEvents:
             [(entry.job_id, fields) for entry, fields in zip(entries, records, strict=True)]
         )
         jobs = [
-            _job(entry, {**document.job, **fields} if document else fields)
+            None
+            if isinstance(document, ArchiveLost)
+            else _job(entry, {**document.job, **fields} if document else fields)
             for entry, fields, document in zip(entries, records, documents, strict=True)
         ]
         payloads = await self._payloads([job for job in jobs if job is not None and job.archived is None])
         if None in payloads.values() and not again:  # a job was archived just now
             return await self._built(entries, again=True)
         return [
-            None if job is None else self._of(job, entry, document, payloads)
+            None
+            if job is None or isinstance(document, ArchiveLost)
+            else self._of(job, entry, document, payloads)
             for entry, job, document in zip(entries, jobs, documents, strict=True)
         ]
 

@@ -40,7 +40,7 @@ ARCHIVING: Final = (
         "lost_archive_is_a_404",
         "gateway/store/archived.py",
         "Archived.document",
-        'raise ArchiveLost("the archive of this job cannot be read") from None',
+        'raise ArchiveLost(f"the archive of {job_id} cannot be read; tell the operator") from None',
         "raise",
         "clients take a job that a backup still has for removed",
         (named(_STORE, "an_archived_job_whose_object_cannot_be_read_is_an_outage_and_not_missing"),),
