@@ -1,7 +1,8 @@
 """Reads archived jobs: what Redis still has of them, completed by their objects in the media store.
 
-An object that is away or damaged is an outage (MediaStoreUnavailable), never a missing job. Clients choose
-most of what is in it: what is read at once, and what is held, is bounded by what it unpacks to.
+An object that is away or damaged is an outage (MediaStoreUnavailable), never a missing job. Reading many
+jobs goes on without one whose object is lost. Clients choose most of what is in an object: what is read at
+once, and what is held, is bounded by what it unpacks to.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _HELD_BYTES: Final = 8_388_608
 _MOST_HELD_BYTES: Final = 1_048_576  # of one
 _BYTES_PER_BYTE: Final = 4  # of a text in Python: if one of its characters needs four, all do
 _BYTES_PER_DOCUMENT: Final = 4096  # its objects in Python, without their texts
+_REPORTED: Final = 10_000  # lost objects that are remembered, so that each is logged once
 
 _T = TypeVar("_T")
 
@@ -57,6 +59,7 @@ class Archived:
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._held_bytes = 0
         self._places = asyncio.Semaphore(_AT_ONCE)
+        self._reported: set[str] = set()
 
     async def document(self, job_id: str, digest: str) -> Document:
         """The object of the job. Raises MediaStoreUnavailable, ArchiveLost, NotFound."""
@@ -89,12 +92,14 @@ class Archived:
                 raw = await self._media.read(key)
                 size = unpacked_bytes(raw)
                 small = max(size, len(raw)) <= _SMALL_BYTES
-                return load(raw) if small else await asyncio.to_thread(load, raw), size
+                found = load(raw) if small else await asyncio.to_thread(load, raw)
         except (NotFound, Damaged) as error:
             if isinstance(error, NotFound) and await self._is_forgotten(job_id):
                 raise NotFound("job", job_id, expires=True) from None
-            structlog.get_logger().error("archive_unreadable", job=job_id, key=key, reason=str(error))
-            raise ArchiveLost("the archive of this job cannot be read") from None
+            self._report(job_id, key, str(error))
+            raise ArchiveLost(f"the archive of {job_id} cannot be read; tell the operator") from None
+        self._reported.discard(key)
+        return found, size
 
     async def _is_forgotten(self, job_id: str) -> bool:
         """Whether the job has gone since its record was read: its objects go after it."""
@@ -111,6 +116,13 @@ class Archived:
         while self._held_bytes > _HELD_BYTES:
             self._held_bytes -= self._held.popitem(last=False)[1].cost
 
+    def _report(self, job_id: str, key: str, reason: str) -> None:
+        """Logs a lost object, once for this process: clients ask for their lists again and again."""
+        if key not in self._reported:
+            structlog.get_logger().error("archive_unreadable", job=job_id, key=key, reason=reason)
+            if len(self._reported) < _REPORTED:
+                self._reported.add(key)
+
     async def of(self, job_id: str, fields: Mapping[str, str]) -> Document | None:
         """The same for the job with these fields of its record; None if it is not archived."""
         digest = fields.get(FIELD)
@@ -125,16 +137,19 @@ class Archived:
             return {}
         return fields if document is None else {**document.job, **fields}
 
-    async def all_of(self, jobs: Sequence[tuple[str, Mapping[str, str]]]) -> list[Document | NotFound | None]:
-        """`of` for several jobs. One that was forgotten has the error instead."""
+    async def all_of(
+        self, jobs: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> list[Document | ArchiveLost | NotFound | None]:
+        """`of` for several jobs. One whose object is lost, or that was forgotten, does not keep the others
+        from being read: it has the error instead. Raises MediaStoreUnavailable."""
         places = asyncio.Semaphore(_AT_ONCE_OF_LIST)
 
-        async def one(job_id: str, fields: Mapping[str, str]) -> Document | NotFound | None:
+        async def one(job_id: str, fields: Mapping[str, str]) -> Document | ArchiveLost | NotFound | None:
             async with places:
                 try:
                     return await self.of(job_id, fields)
-                except NotFound as gone:
-                    return gone
+                except (ArchiveLost, NotFound) as absent:
+                    return absent
 
         if not any(FIELD in fields for _, fields in jobs):
             return [None] * len(jobs)

@@ -9,7 +9,6 @@ import structlog
 from redis.asyncio import Redis
 
 from gateway import events
-from gateway.errors import NotFound
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import event_bodies, keys
@@ -117,7 +116,7 @@ class RedisTenantEvents:
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         """Each event's bytes; for a final event the same bytes that subscribers get. None: its job was
-        removed."""
+        removed, or its archive is lost."""
         frozen = await self._frozen([entry for entry in entries if entry.type in FINAL_TYPES])
         rest = [entry for entry in entries if frozen.get(entry) is None]
         made = dict(zip(rest, await self._built(rest), strict=True))
@@ -150,7 +149,7 @@ class RedisTenantEvents:
         )
         jobs = [
             None
-            if isinstance(document, NotFound)
+            if isinstance(document, Exception)
             else _job(entry, {**document.job, **fields} if document else fields)
             for entry, fields, document in zip(entries, records, documents, strict=True)
         ]
@@ -159,7 +158,7 @@ class RedisTenantEvents:
             return await self._built(entries, again=True)
         return [
             None
-            if job is None or isinstance(document, NotFound)
+            if job is None or isinstance(document, Exception)
             else self._of(job, entry, document, payloads)
             for entry, job, document in zip(entries, jobs, documents, strict=True)
         ]

@@ -9,7 +9,6 @@ import structlog
 from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, CallbackLimits, Role, Ticket
-from gateway.errors import NotFound
 from gateway.jobs import Job, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, event_bodies, keys
@@ -112,9 +111,9 @@ class RedisJobStore(Admissions):
         jobs = [
             from_fields(name, {**document.job, **fields} if document else fields)
             for (name, fields), document in zip(kept, documents, strict=True)
-            if not isinstance(document, NotFound)
+            if not isinstance(document, Exception)
         ]
-        return Page(jobs, more=len(names) > limit)
+        return Page(jobs, names[limit - 1] if len(names) > limit else None)
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""
