@@ -69,7 +69,8 @@ class FinishedWalk:
             start = "-inf" if reached is None else f"({reached}"
             found = await self._redis.zrangebyscore(keys.FINISHED, start, "+inf", 0, 1, withscores=True)
         due_ms = float(found[0][1]) + self._after_ms if found else inf
-        return max(0.0, seconds * 1000 + microseconds / 1000 - due_ms) / 1000
+        now_ms: float = seconds * 1000 + microseconds / 1000
+        return max(0.0, now_ms - due_ms) / 1000
 
     async def passed(self, stretch: Stretch, again: Sequence[str]) -> None:
         """The jobs of the stretch were handled, but for `again`: those are due again in ten minutes."""
