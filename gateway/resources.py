@@ -159,6 +159,14 @@ def build(
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     archived = Archived(blobs.store, redis)
+    archive = RedisArchive(
+        redis,
+        scripts,
+        blobs.store,
+        environment,
+        settings.archive_after_seconds,
+        settings.retention_seconds,
+    )
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
@@ -180,7 +188,13 @@ def build(
         rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
-        gauges=RedisGauges(redis, environment.monotonic, roles[Role.SUBMIT], dying_ms_of(settings)),
+        gauges=RedisGauges(
+            redis,
+            environment.monotonic,
+            roles[Role.SUBMIT],
+            dying_ms_of(settings),
+            archive.walk if settings.archive_after_seconds else None,
+        ),
         samples=RedisSamples(redis, scripts),
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
@@ -217,14 +231,7 @@ def build(
             deliveries_seconds=settings.deliveries_kept_seconds,
             claims_seconds=settings.claims_kept_seconds,
         ),
-        archive=RedisArchive(
-            redis,
-            scripts,
-            blobs.store,
-            environment,
-            settings.archive_after_seconds,
-            settings.retention_seconds,
-        ),
+        archive=archive,
     )
 
 

@@ -7,7 +7,7 @@ deleted after its job is gone. While the media store is away, everything waits a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -25,30 +25,35 @@ _HOURS_SECONDS: Final = 1800.0  # between two looks for what crashes left behind
 
 @dataclass(frozen=True, slots=True)
 class Archiver:
-    """`on`: whether jobs are moved. Those that were are deleted in any case."""
+    """`on`: whether jobs are moved. The objects of forgotten jobs, and of none, are deleted in any case."""
 
     archive: RedisArchive
     on: bool
+    waiting: Outage = field(default_factory=lambda: Outage("archive_waits", "archive_goes_on"))
 
     async def run(self) -> None:
         """Runs for ever. A failure of Redis or of the media store ends one pass, not the loop."""
         outage = Outage("archive_cut_short", "archive_back")
         while True:
+            await asyncio.sleep(PAUSE_SECONDS)  # also at first: until it is known which versions run
             try:
                 await self.once()
                 outage.recovered()
             except Unavailable as error:
                 outage.failed(str(error))
-            await asyncio.sleep(PAUSE_SECONDS)
 
     async def once(self) -> int:
         """One pass: each step, unless another process has just begun it. Returns the number of moved jobs."""
         if await self.archive.lead("delete", PAUSE_SECONDS * 0.9):
             await self.delete_forgotten()
-        if not self.on or not self.archive.readable_by_all:
-            return 0
         if await self.archive.lead("hours", _HOURS_SECONDS):
             await self.sweep()
+        if not self.on:
+            return 0
+        if not self.archive.readable_by_all:
+            self.waiting.failed("a process of another version uses this Redis, or did ten minutes ago")
+            return 0
+        self.waiting.recovered()
         if not await self.archive.lead("move", PAUSE_SECONDS * 0.9):
             return 0
         return await self.move()

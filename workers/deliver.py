@@ -75,7 +75,7 @@ class DeliveryWorker:
             await self._give_up(ticket, delivery, "endpoint_deleted", "its endpoint was deleted")
             return
         if body is None:
-            await self._give_up(ticket, delivery, "event_lost", "its event cannot be read from the archive")
+            await self._give_up(ticket, delivery, "event_lost", "its event is lost")
             return
         begun_at = self.environment.now_ms()
         about = {"job": delivery.job_id, "tenant": delivery.tenant, "delivery": delivery.id}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from math import inf
+from typing import Final
+
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from gateway.settings.types import Seconds
+
+_DAY_SECONDS: Final = 86_400
 
 
 class IntakeSettings(BaseSettings):
@@ -82,18 +87,32 @@ class IntakeSettings(BaseSettings):
         0,
         ge=0,
         allow_inf_nan=False,
-        description="How long its idempotency key is kept. 0: as long as the job.",
+        description="How long its key works; a repeat is then paid again. 0: as the job.",
     )
     archive_after_seconds: float = Field(
         0,
         ge=0,
         allow_inf_nan=False,
-        description="When most of a finished job moves from Redis into the media store. 0: never.",
+        description="How long after its end most of a job moves into the media store. 0: never.",
     )
     audit_days: float = Field(365, gt=0, description="How many days audit entries are kept.")
     prompt_max_characters: int = Field(5000, ge=1, le=5000, description="Longest prompt.")
     payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="Longest payload.")
     allow_private_media_urls: bool = Field(False, description="Accept media URLs on private addresses.")
+
+    @field_validator("idempotency_retention_seconds")
+    @classmethod
+    def _outlives_retries(cls, value: float) -> float:
+        if 0 < value < _DAY_SECONDS:  # a client that still repeats its request would pay twice
+            raise ValueError(f"must be 0 or at least {_DAY_SECONDS}: a client's retries must be over")
+        return value
+
+    @field_validator("archive_after_seconds")
+    @classmethod
+    def _archives_something(cls, value: float, info: ValidationInfo) -> float:
+        if value >= info.data.get("retention_seconds", inf):
+            raise ValueError("must be less than GATEWAY_RETENTION_SECONDS, or 0: a job is removed after that")
+        return value
 
     @property
     def deliveries_kept_seconds(self) -> float:

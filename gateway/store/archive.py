@@ -91,8 +91,8 @@ class RedisArchive:
         document, deliveries = await self._read(job_id)
         if document is None:
             return Moved.GONE
-        small = _is_small(document)
-        raw, payload = dump(document) if small else await asyncio.to_thread(dump, document)
+        small, both = _is_small(document), (document, deliveries)
+        raw, payload, seen = _packed(*both) if small else await asyncio.to_thread(_packed, *both)
         digest = digest_of(raw)
         await self._environment.reach("archive_put.before")
         if payload is not None:
@@ -102,7 +102,7 @@ class RedisArchive:
         order = {
             "name": job_id,
             "digest": digest,
-            "seen": _seen(document, deliveries),
+            "seen": seen,
             "fields": list(document.job),
             "deliveries": deliveries,
             "events": list(document.events),
@@ -199,6 +199,11 @@ class RedisArchive:
 def _is_small(document: Document) -> bool:
     """Whether packing it takes less time than handing it to a thread."""
     return sum(map(len, document.job.values())) + len(document.payload or "") < _SMALL_CHARACTERS
+
+
+def _packed(document: Document, deliveries: Sequence[str]) -> tuple[bytes, bytes | None, str]:
+    """What `dump` and `_seen` return."""
+    return *dump(document), _seen(document, deliveries)
 
 
 def _seen(document: Document, deliveries: Sequence[str]) -> str:

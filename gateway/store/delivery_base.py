@@ -65,7 +65,8 @@ class DeliveryStore(Protocol):
         count."""
 
     async def read(self, tenant: str, delivery_id: str) -> Delivery | None:
-        """The delivery, if it is this tenant's."""
+        """The delivery, if it is this tenant's. Raises MediaStoreUnavailable: its job is archived, and the
+        earlier attempts cannot be read now."""
 
     async def page(self, query: DeliveryQuery) -> DeliveryPage:
         """A tenant's deliveries, newest first."""

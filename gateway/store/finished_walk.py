@@ -7,6 +7,7 @@ look at again: it never reads what it has handled, and needs nothing of what fin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 from redis.asyncio import Redis
@@ -57,6 +58,19 @@ class FinishedWalk:
             if until is not None and len(found) == limit:  # jobs of one millisecond stay together
                 names += await self._redis.zrangebyscore(keys.FINISHED, until, until)
         return Stretch(list(dict.fromkeys([*later, *names])), until, limit in (len(later), len(found)))
+
+    async def lag_seconds(self) -> float:
+        """How long ago the first job that the walk has not passed became due; 0 if none is due."""
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.get(self._walk)
+                (seconds, microseconds), reached = await pipe.execute()
+            start = "-inf" if reached is None else f"({reached}"
+            found = await self._redis.zrangebyscore(keys.FINISHED, start, "+inf", 0, 1, withscores=True)
+        due_ms = float(found[0][1]) + self._after_ms if found else inf
+        now_ms: float = seconds * 1000 + microseconds / 1000
+        return max(0.0, now_ms - due_ms) / 1000
 
     async def passed(self, stretch: Stretch, again: Sequence[str]) -> None:
         """The jobs of the stretch were handled, but for `again`: those are due again in ten minutes."""

@@ -14,6 +14,7 @@ from gateway.store import keys
 from gateway.store.account_gauges import ACCOUNT_FIELDS, AccountGauges, account_gauges
 from gateway.store.asset_gauges import AssetGauges, asset_gauges
 from gateway.store.client import store_errors
+from gateway.store.finished_walk import FinishedWalk
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
 from gateway.store.workers import GONE_MS, SILENT_MS
@@ -50,7 +51,8 @@ class Gauges:
     attempt failed; `paused`: an operator paused the service; `read_seconds`: how long this reading took;
     `now`: Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows:
     seconds since it was last seen}. `unsafe_failover_seconds`: since the last failover of the store, if it
-    may have lost acknowledged writes; None if there was none. `on_hold`: nothing is submitted after it."""
+    may have lost acknowledged writes; None if there was none. `on_hold`: nothing is submitted after it.
+    `archive_lag_seconds`: how long the oldest job that is to be archived is due; None if none are."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -75,6 +77,7 @@ class Gauges:
     unknown_statuses: dict[str, float] = field(default_factory=dict)
     unsafe_failover_seconds: float | None = None
     on_hold: bool = False
+    archive_lag_seconds: float | None = None
     assets: AssetGauges = field(default_factory=AssetGauges)
 
 
@@ -93,10 +96,16 @@ class WorkInProgress:
 
 class RedisGauges:
     def __init__(
-        self, redis: Redis, monotonic: Callable[[], float], submit: RoleLimits, dying_ms: int = 900_000
+        self,
+        redis: Redis,
+        monotonic: Callable[[], float],
+        submit: RoleLimits,
+        dying_ms: int = 900_000,
+        archiving: FinishedWalk | None = None,
     ) -> None:
         self._redis, self._dying_ms = redis, dying_ms  # as of `asset_gauges`
         self._monotonic, self._submit = monotonic, submit
+        self._archiving = archiving  # None: jobs are not archived
 
     def _ask(self, pipe: Pipeline) -> None:
         """Puts the commands into the pipeline, in the order in which `read` names their replies."""
@@ -180,6 +189,7 @@ class RedisGauges:
             timings=timings_of(timings),
             due_seconds=_age(now, longest),
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
+            archive_lag_seconds=await self._archiving.lag_seconds() if self._archiving else None,
             assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )

@@ -394,9 +394,29 @@ def test_nothing_of_a_job_is_kept_longer_than_the_job(monkeypatch: pytest.Monkey
     settings = load()
     assert (settings.deliveries_kept_seconds, settings.claims_kept_seconds) == (100, 100)
     monkeypatch.setenv("GATEWAY_DELIVERY_RETENTION_SECONDS", "50")
-    monkeypatch.setenv("GATEWAY_IDEMPOTENCY_RETENTION_SECONDS", "200")
+    monkeypatch.setenv("GATEWAY_IDEMPOTENCY_RETENTION_SECONDS", "86400")
     settings = load()
     assert (settings.deliveries_kept_seconds, settings.claims_kept_seconds) == (50, 100)
     monkeypatch.setenv("GATEWAY_ARCHIVE_AFTER_SECONDS", "-1")
     with pytest.raises(ConfigurationError, match="GATEWAY_ARCHIVE_AFTER_SECONDS"):
         load()
+
+
+def test_an_idempotency_key_outlives_every_retry_of_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for refused in ("1", "0.5", "86399"):
+        monkeypatch.setenv("GATEWAY_IDEMPOTENCY_RETENTION_SECONDS", refused)
+        with pytest.raises(ConfigurationError, match=r"GATEWAY_IDEMPOTENCY_RETENTION_SECONDS: .* 86400"):
+            load()
+    for taken in ("0", "86400"):
+        monkeypatch.setenv("GATEWAY_IDEMPOTENCY_RETENTION_SECONDS", taken)
+        assert load().idempotency_retention_seconds == float(taken)
+
+
+def test_archiving_that_would_do_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_RETENTION_SECONDS", "100")
+    for refused in ("100", "101"):
+        monkeypatch.setenv("GATEWAY_ARCHIVE_AFTER_SECONDS", refused)
+        with pytest.raises(ConfigurationError, match=r"ARCHIVE_AFTER_SECONDS: .* GATEWAY_RETENTION_SECONDS"):
+            load()
+    monkeypatch.setenv("GATEWAY_ARCHIVE_AFTER_SECONDS", "99")
+    assert load().archive_after_seconds == 99

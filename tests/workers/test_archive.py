@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 
 from gateway.dispatch import Role
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable
-from gateway.jobs import Job
+from gateway.jobs import Job, born_at
 from gateway.lifecycle import DeliveryState
 from gateway.media.folder import FolderStore
 from gateway.store import keys
 from gateway.store.archive import RedisArchive
+from gateway.store.archive_document import HOUR_MS, key_of
 from gateway.store.archived import Archived
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.retention import RedisRetention
@@ -81,12 +82,29 @@ async def test_nothing_is_moved_unless_that_is_wanted_and_every_process_can_read
     rig: Rig, archiver: Archiver
 ) -> None:
     job = await rig.completed()
-    assert await Archiver(archiver.archive, on=False).once() == 0
-    rig.resources.scripts.loader.alone = False
-    assert await archiver.once() == 0
-    assert not await is_archived(rig, job)
-    rig.resources.scripts.loader.alone = True
-    assert await archiver.once() == 1
+    with capture_logs() as logged:
+        assert await Archiver(archiver.archive, on=False).once() == 0
+        assert said(logged) == []
+        rig.resources.scripts.loader.alone = False
+        assert [await archiver.once() for _ in range(2)] == [0, 0]
+        assert not await is_archived(rig, job)
+        assert said(logged) == ["archive_waits"]
+        assert "another version" in logged[-1]["reason"]
+        rig.resources.scripts.loader.alone = True
+        assert await archiver.once() == 1
+    assert said(logged) == ["archive_waits", "archive_goes_on", "jobs_archived"]
+
+
+async def test_what_a_crash_left_behind_is_swept_also_when_archiving_is_off(
+    rig: Rig, archiver: Archiver, media: Media
+) -> None:
+    r = rig.resources
+    orphan = r.environment.new_job_id()
+    await media.put(key_of(orphan, "0" * 32), b"x")
+    await rig.redis.set(keys.ARCHIVE_SWEPT, born_at(orphan) // HOUR_MS - 1)
+    already_due = RedisArchive(r.redis, r.scripts, media, r.environment, 0, -9 * 86_400)
+    await Archiver(already_due, on=False).once()
+    assert list(media.folder.rglob("*.gz")) == []
 
 
 async def test_while_the_media_store_is_away_everything_waits_and_the_loop_goes_on(
@@ -182,6 +200,7 @@ async def test_a_webhook_whose_event_is_lost_becomes_a_dead_letter(rig: Rig, arc
         path.write_bytes(raw)
         [dead] = await rig.deliveries(job)
         assert (dead.state, dead.log[-1]["outcome"]) == (DeliveryState.DEAD, "event_lost")
+        assert dead.log[-1]["gave_up"] == "its event is lost"
         assert not isinstance(await r.deliveries.redeliver(owed, "again"), str)
         await rig.delivery_worker.deliver(await rig.ticket(Role.DELIVER, owed.id))
     assert len(target.requests) == 2

@@ -175,6 +175,10 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
             "Files that are not copied and whose address is soon taken to be dead",
             gauges.assets.dying,
         ),
+        "gateway_archive_lag_seconds": (
+            "How long the oldest finished job that is not archived yet is due; absent without archiving",
+            gauges.archive_lag_seconds,
+        ),
         "gateway_workers": ("Worker processes that reported in the last 10 s", gauges.workers),
         "gateway_paused": (
             "1 while an operator keeps the service paused",

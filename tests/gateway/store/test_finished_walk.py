@@ -68,3 +68,18 @@ async def test_a_job_is_not_seen_before_it_is_due(redis: Redis, scripts: Scripts
     await redis.zadd(keys.FINISHED, {"old": seconds * 1000 - 60_000, "new": seconds * 1000})
     assert await walked(FinishedWalk(redis, scripts, "archive", 30_000), 10) == ["old"]
     assert await walked(FinishedWalk(redis, scripts, "other", 0), 1) == ["old", "new"]
+
+
+async def test_the_lag_is_how_long_the_first_job_that_was_not_passed_is_due(
+    redis: Redis, scripts: Scripts
+) -> None:
+    walk = FinishedWalk(redis, scripts, "archive", 30_000)
+    assert await walk.lag_seconds() == 0
+    seconds, _ = await redis.time()
+    await redis.zadd(keys.FINISHED, {"a": (seconds - 90) * 1000, "b": (seconds - 60) * 1000})
+    assert 60 <= await walk.lag_seconds() < 90
+    await walk.passed(await walk.due(1), [])
+    assert 30 <= await walk.lag_seconds() < 60
+    await walk.passed(await walk.due(1), [])
+    await redis.zadd(keys.FINISHED, {"new": seconds * 1000})
+    assert await walk.lag_seconds() == 0
