@@ -268,7 +268,7 @@ def test_the_callbacks_in_the_journals_of_both_processes_reach_redis_although_on
             token = tokens.make(Keyring.parse(KEYRING), "acme", name, 1)
             told = COMPLETED | {"id": f"task-{number}"}
             assert clients[number % 2].post(f"/callbacks/{token}", json=told).status_code == 200
-        # A process begins another file after it has tried in vain to replay its first, which it does each second.
+        # After each attempt to replay its first file, one a second, a process begins another.
         assert {int(path.stem.rpartition("-")[2]) for path in journal.glob("*.jsonl")} == set(two.pids())
         os.kill(two.pids()[0], signal.SIGKILL)
         with valkey(folder) as server, Redis.from_url(server.url, decode_responses=True) as redis:
