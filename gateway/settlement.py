@@ -214,10 +214,8 @@ class Settlement:
         try:
             async with asyncio.timeout(_DROP_SECONDS):  # a disk that hangs must not stop the sweep
                 await self.blobs.drop(job.id)
-        except (
-            MediaStoreUnavailable,
-            TimeoutError,
-        ) as error:  # the job is settled anyway; the sweep removes the files
+        except (MediaStoreUnavailable, TimeoutError) as error:
+            # the job is settled anyway, and the sweep removes the files
             structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
 
     def _took_ms(self, job: Job) -> int | None:
