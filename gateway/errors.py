@@ -207,6 +207,8 @@ class MediaStoreUnavailable(Unavailable):
 class ArchiveLost(MediaStoreUnavailable):
     """The media store answers, but the object of an archived job is missing or damaged."""
 
+    retry_after_seconds = 3600  # until an operator has restored it
+
 
 class DiskFull(Unavailable):
     """The disk of files is used up to the watermark. `inline`: only for jobs and uploads that bring files."""

@@ -158,7 +158,7 @@ def build(
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
-    archived = Archived(blobs.store)
+    archived = Archived(blobs.store, redis)
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of

@@ -32,6 +32,7 @@ from gateway.store.archive_document import (
     hour_folder,
     is_kept,
     key_of,
+    payload_key_of,
 )
 from gateway.store.archived import FIELD
 from gateway.store.client import store_errors
@@ -90,9 +91,12 @@ class RedisArchive:
         document, deliveries = await self._read(job_id)
         if document is None:
             return Moved.GONE
-        raw = dump(document) if _is_small(document) else await asyncio.to_thread(dump, document)
+        small = _is_small(document)
+        raw, payload = dump(document) if small else await asyncio.to_thread(dump, document)
         digest = digest_of(raw)
         await self._environment.reach("archive_put.before")
+        if payload is not None:
+            await self._write(payload_key_of(job_id, digest_of(payload)), payload)
         await self._write(key_of(job_id, digest), raw)
         await self._environment.reach("archive_put.after")
         order = {

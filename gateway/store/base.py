@@ -177,10 +177,15 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Jobs, newest first; `more` when older ones follow."""
+    """Jobs, newest first. `last`: the next page is after this id; None if there is none. It may be that of a
+    job that is not shown, because it was just removed or its archive is lost."""
 
     jobs: list[Job]
-    more: bool
+    last: str | None
+
+    @property
+    def more(self) -> bool:
+        return self.last is not None
 
 
 class JobStore(Protocol):
@@ -212,8 +217,8 @@ class JobStore(Protocol):
         """The queue position of each job, None for one that does not wait."""
 
     async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
-        """The tenant's jobs in these states, older than `after`. Raises MediaStoreUnavailable if one of them
-        is archived, and its object cannot be read."""
+        """The tenant's jobs in these states, older than `after`, without those whose archive is lost. Raises
+        MediaStoreUnavailable if one of them is archived, and the media store is away."""
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""

@@ -111,11 +111,12 @@ class RedisTenantEvents:
             if name.startswith(_ENTRY_FIELD)
         ]
         entries.sort(key=lambda entry: event_position(entry.id))
-        return JobEvents(from_fields(job_id, await self._archived.whole(job_id, fields)), entries)
+        whole = await self._archived.whole(job_id, fields)
+        return JobEvents(from_fields(job_id, whole), entries) if whole else None
 
     async def bodies(self, entries: Sequence[Entry]) -> list[bytes | None]:
         """Each event's bytes; for a final event the same bytes that subscribers get. None: its job was
-        removed."""
+        removed, or its archive is lost."""
         frozen = await self._frozen([entry for entry in entries if entry.type in FINAL_TYPES])
         rest = [entry for entry in entries if frozen.get(entry) is None]
         made = dict(zip(rest, await self._built(rest), strict=True))
@@ -147,14 +148,18 @@ class RedisTenantEvents:
             [(entry.job_id, fields) for entry, fields in zip(entries, records, strict=True)]
         )
         jobs = [
-            _job(entry, {**document.job, **fields} if document else fields)
+            None
+            if isinstance(document, Exception)
+            else _job(entry, {**document.job, **fields} if document else fields)
             for entry, fields, document in zip(entries, records, documents, strict=True)
         ]
         payloads = await self._payloads([job for job in jobs if job is not None and job.archived is None])
         if None in payloads.values() and not again:  # a job was archived just now
             return await self._built(entries, again=True)
         return [
-            None if job is None else self._of(job, entry, document, payloads)
+            None
+            if job is None or isinstance(document, Exception)
+            else self._of(job, entry, document, payloads)
             for entry, job, document in zip(entries, jobs, documents, strict=True)
         ]
 
@@ -166,7 +171,7 @@ class RedisTenantEvents:
         stored = document.events.get(event_id(job.id, entry.type))
         if stored is not None and entry.type in FINAL_TYPES:
             return event_bodies.load(stored)
-        return self._build(job, entry, document.payload)
+        return self._build(job, entry, _OMITTED if document.long_payload else document.payload)
 
     async def _payloads(self, jobs: Sequence[Job]) -> dict[str, str | None]:
         """{job id: payload, or None if it is not there} of jobs with one. Payloads too long for an event are

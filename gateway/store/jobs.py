@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from redis.asyncio import Redis
@@ -51,13 +51,14 @@ class RedisJobStore(Admissions):
 
     async def read(self, job_id: str) -> Job | None:
         fields = await self._fields(job_id)
-        return from_fields(job_id, await self._archived.whole(job_id, fields)) if fields else None
+        fields = await self._archived.whole(job_id, fields)
+        return from_fields(job_id, fields) if fields else None
 
     async def read_kept(self, job_id: str) -> Job | None:
         fields = await self._fields(job_id)
         return from_fields(job_id, fields) if fields else None
 
-    async def _fields(self, job_id: str) -> dict[str, str]:
+    async def _fields(self, job_id: str) -> Mapping[str, str]:
         with store_errors():
             found: dict[str, str] = await self._redis.hgetall(keys.job(job_id))  # type: ignore[misc]
         return found
@@ -76,7 +77,7 @@ class RedisJobStore(Admissions):
             if found is not None:
                 return found
             digest = await self._redis.hget(keys.job(job.id), FIELD)  # type: ignore[misc]
-        return None if digest is None else (await self._archived.document(job.id, digest)).payload
+        return None if digest is None else await self._archived.payload(job.id, digest)
 
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         waiting = [job for job in jobs if job.state is JobState.QUEUED]
@@ -110,8 +111,9 @@ class RedisJobStore(Admissions):
         jobs = [
             from_fields(name, {**document.job, **fields} if document else fields)
             for (name, fields), document in zip(kept, documents, strict=True)
+            if not isinstance(document, Exception)
         ]
-        return Page(jobs, more=len(names) > limit)
+        return Page(jobs, names[limit - 1] if len(names) > limit else None)
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from gateway.errors import ArchiveLost, NotFound
 from gateway.store import keys
 from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
@@ -42,7 +43,8 @@ class RedisAudit:
             first = f"({found[-1][0]}"
 
     async def of_jobs(self, since: int, until: int) -> AsyncIterator[list[dict[str, str]]]:
-        """Batches of history entries of the jobs that became final in that time, job by job, oldest first."""
+        """Batches of history entries of the jobs that became final in that time, job by job, oldest first. Of
+        a job whose archive is lost, only those that Redis has."""
         skip, start = 0, since
         while True:
             with store_errors():
@@ -71,8 +73,9 @@ class RedisAudit:
         lines: list[dict[str, str]] = []
         for at, (name, document) in enumerate(zip(names, documents, strict=True)):
             (tenant, created, _), noted = found[2 * at : 2 * at + 2]
-            if tenant is not None:
-                history = [*(document.history if document else ()), *noted]
+            if tenant is not None and not isinstance(document, NotFound):
+                earlier = () if document is None or isinstance(document, ArchiveLost) else document.history
+                history = [*earlier, *noted]
                 lines += [
                     {"job": name, "tenant": tenant, **entry} for entry in history_of(int(created), history)
                 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from redis.asyncio import Redis
 
-from gateway.errors import ArchiveLost
+from gateway.errors import ArchiveLost, NotFound
 from gateway.store import delivery_log, keys
 from gateway.store.archived import FIELD, Archived
 from gateway.store.client import store_errors
@@ -30,7 +30,10 @@ class PastDeliveries:
                 digest, *found = await pipe.execute()
         logs: Mapping[str, str] = {}
         if digest is not None:
-            logs = (await self._archived.document(job_id, digest)).logs
+            try:
+                logs = (await self._archived.document(job_id, digest)).logs
+            except NotFound:  # forgotten, with its deliveries
+                return []
         return [
             (name, {**fields, "log": delivery_log.joined(logs[name], fields.get("log"))})
             if name in logs
@@ -47,5 +50,5 @@ class PastDeliveries:
             return {}
         try:
             return (await self._archived.document(job_id, digest)).events.get(event_id, {})
-        except ArchiveLost:  # its log says so
+        except (ArchiveLost, NotFound):  # the log says so, or it was forgotten
             return {}

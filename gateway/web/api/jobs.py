@@ -108,9 +108,9 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     found = await store.page(key.tenant, states, params[AFTER], limit)
     positions = await store.queue_positions(found.jobs)
     following = None
-    if found.more and found.jobs:
+    if found.more:
         shown = f"&status={status}" if status else ""
-        following = f"/v1/jobs?after={found.jobs[-1].id}&limit={limit}{shown}"
+        following = f"/v1/jobs?after={found.last}&limit={limit}{shown}"
     listed: schemas.JobList = {
         "object": "list",
         "data": [

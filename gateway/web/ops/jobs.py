@@ -44,9 +44,9 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     found = await state.resources.jobs.page(tenant, states, params[AFTER], limit)
     data = [view(state, job) for job in found.jobs]
     following = None
-    if found.more and data:
+    if found.more:
         shown = f"&phase={phase}" if phase else ""
-        following = f"/ops/api/jobs?tenant={tenant}&after={data[-1]['id']}&limit={limit}{shown}"
+        following = f"/ops/api/jobs?tenant={tenant}&after={found.last}&limit={limit}{shown}"
     return json_answer(schemas.OpsJobList(object="list", data=data, has_more=found.more, next=following))
 
 

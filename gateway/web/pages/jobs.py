@@ -47,8 +47,8 @@ async def find(request: Request) -> Response:
         states = [phase] if phase else list(JobState)
         found = await state.resources.jobs.page(tenant, states, query[AFTER], PAGE)
         jobs = [view(state, job) for job in found.jobs]
-        if found.more and jobs:
-            following = address("/ops/jobs", tenant=tenant, phase=phase, after=jobs[-1]["id"])
+        if found.more:
+            following = address("/ops/jobs", tenant=tenant, phase=phase, after=found.last)
     unknown, _ = ([], False) if tenant else await unknown_rows(state, None, _MAX_UNKNOWN)
     return render(
         request,

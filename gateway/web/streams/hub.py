@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from gateway.background import cancel_all
-from gateway.errors import LimitReached, StoreUnavailable
+from gateway.errors import LimitReached, Unavailable
 from gateway.local.shared_memory import Held, Shared
 from gateway.store.event_log import START, Entry, RedisTenantEvents, event_position
 from gateway.store.notifications import Notifications, WakeSignal
@@ -171,7 +171,7 @@ class Streams:
 
     @contextlib.asynccontextmanager
     async def feed(self, tenant: str) -> AsyncIterator[Feed]:
-        """The tenant's feed, which is read while it has users. Raises LimitReached or StoreUnavailable."""
+        """The tenant's feed, which is read while it has users. Raises LimitReached or Unavailable."""
         detail = f"{self._limit} event streams of this tenant are open; close one, or use one for all jobs"
         too_many = LimitReached(detail, _FULL_RETRY_SECONDS, limit="open_streams")
         with self._held.one(f"streams {tenant}", self._limit, too_many):
@@ -224,7 +224,7 @@ class Streams:
                 try:
                     await self._advance_all(feeds)
                     outage.recovered()
-                except StoreUnavailable as error:
+                except Unavailable as error:
                     outage.failed(str(error))
                     self._updated.update(dict.fromkeys(names))
                     await asyncio.sleep(_RETRY_SECONDS)
@@ -233,7 +233,7 @@ class Streams:
         """Read new events. If that fails unexpectedly for a tenant, close the streams of that tenant."""
         try:
             await self._advance(feeds)
-        except StoreUnavailable:
+        except Unavailable:
             raise
         except Exception:  # noqa: BLE001  # no client may wait silently for events that never come
             if len(feeds) > 1:  # find the one that fails, so that the others are not affected
@@ -265,7 +265,7 @@ class Streams:
         except Exception as error:
             # Read these again later. But skip entries that cannot be read: they would close every stream of
             # their tenant.
-            if isinstance(error, StoreUnavailable) or len(feeds) > 1:
+            if isinstance(error, Unavailable) or len(feeds) > 1:
                 for feed, (_, last) in zip(feeds, before, strict=True):
                     feed.read = last
             raise

@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from gateway.dispatch import CallbackLimits, Role
 from gateway.endpoints import Endpoint
-from gateway.errors import MediaStoreUnavailable
+from gateway.errors import ArchiveLost, MediaStoreUnavailable
 from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.media.folder import MARKER, FolderStore
@@ -333,6 +334,46 @@ async def test_an_archived_job_whose_object_cannot_be_read_is_an_outage_and_not_
     kept = await fresh.read_kept(job.id)
     assert kept
     assert (kept.state, kept.tenant, kept.task_id) == (JobState.COMPLETED, "acme", "task_a")
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+async def test_a_lost_archive_keeps_no_list_no_replay_and_no_export_from_all_other_jobs(
+    store: Store, archive: RedisArchive, media: FolderStore, redis: Redis, scripts: Scripts, how: str
+) -> None:
+    oldest, lost, newest = [await archived_job(store, archive) for _ in range(3)]
+    path = media.folder / key_of(lost.id, lost.archived or "")
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1])
+    if how == "missing":
+        path.unlink()
+    archived = Archived(media)
+    jobs = RedisJobStore(redis, scripts, ROLES, CallbackLimits(1, 1, 1), archived)
+    log = RedisTenantEvents(redis, archived=archived)
+    [entries] = await log.after([("acme", "0-0")], 100)
+    with capture_logs() as logged:
+        seen: list[list[str]] = []
+        after = None
+        while not seen or after:
+            page = await jobs.page("acme", list(JobState), after, 1)
+            seen.append([job.id for job in page.jobs])
+            after = page.last
+        bodies = await log.bodies(entries)
+        exported = [
+            line["job"] async for lines in RedisAudit(redis, archived).of_jobs(0, 2**60) for line in lines
+        ]
+        with pytest.raises(ArchiveLost, match=f"the archive of {lost.id} cannot be read") as told:
+            await jobs.read(lost.id)
+    assert seen == [[newest.id], [], [oldest.id]]
+    assert {entry.job_id for entry, body in zip(entries, bodies, strict=True) if body is None} == {lost.id}
+    assert {entry.job_id for entry, body in zip(entries, bodies, strict=True) if body} == {
+        oldest.id,
+        newest.id,
+    }
+    assert {oldest.id, newest.id} <= set(exported)
+    assert told.value.retry_after_seconds == 3600
+    assert [(line["event"], line["job"]) for line in logged] == [("archive_unreadable", lost.id)]
+    path.write_bytes(raw)
+    assert len((await jobs.page("acme", list(JobState), None, 10)).jobs) == 3
 
 
 async def test_an_object_that_does_not_read_back_is_no_archive(

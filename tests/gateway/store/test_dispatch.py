@@ -210,7 +210,7 @@ async def test_pages_are_newest_first_and_meet_without_gap(jobs: RedisJobStore, 
     while True:
         page = await jobs.page("acme", list(JobState), after, 3)
         seen += [job.id for job in page.jobs]
-        after = seen[-1]
+        after = page.last
         if not page.more:
             break
     assert seen == made[::-1]

@@ -7,6 +7,7 @@ from typing import Final
 from tests.promises.mutants.mutant import Mutant, named
 
 _STORE: Final = "gateway/store/archive"
+_READ: Final = "gateway/store/archived"
 
 ARCHIVING: Final = (
     Mutant(
@@ -39,11 +40,38 @@ ARCHIVING: Final = (
     Mutant(
         "lost_archive_is_a_404",
         "gateway/store/archived.py",
-        "Archived.document",
-        'raise ArchiveLost("the archive of this job cannot be read") from None',
+        "Archived._read",
+        'raise ArchiveLost(f"the archive of {job_id} cannot be read; tell the operator") from None',
         "raise",
         "clients take a job that a backup still has for removed",
         (named(_STORE, "an_archived_job_whose_object_cannot_be_read_is_an_outage_and_not_missing"),),
+    ),
+    Mutant(
+        "long_payload_in_the_document",
+        "gateway/store/archive_document.py",
+        "dump",
+        "len(document.payload) > EVENT_PAYLOAD_CHARACTERS",
+        "False",
+        "one list of archived jobs takes 400 MiB, and a tenant ends the gateway with canceled jobs",
+        (named(_READ, "payloads_around_the_limit_of_events_read_as_before"),),
+    ),
+    Mutant(
+        "held_documents_without_bound",
+        "gateway/store/archived.py",
+        "Archived._hold",
+        "while self._held_bytes > _HELD_BYTES:",
+        "while False:",
+        "each archived job that is read once stays in memory for ever",
+        (named(_READ, "the_bytes_that_are_held_are_bounded_whatever_the_documents_say"),),
+    ),
+    Mutant(
+        "forgotten_job_is_lost",
+        "gateway/store/archived.py",
+        "Archived._read",
+        "if isinstance(error, NotFound) and await self._is_forgotten(job_id):",
+        "if False:",
+        "a job that is forgotten while it is read is an outage, and alarms the operator",
+        (named(_READ, "a_job_that_is_forgotten_while_it_is_read_is_gone_and_not_lost"),),
     ),
     Mutant(
         "epoch_of_archived_jobs_dropped",

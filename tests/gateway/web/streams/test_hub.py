@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.errors import LimitReached, StoreUnavailable
+from gateway.errors import LimitReached, MediaStoreUnavailable, StoreUnavailable
+from gateway.jobs import submit_ticket
 from gateway.resources import Resources
 from gateway.store import keys
+from gateway.store.archive import Moved
+from gateway.store.archived import Archived
 from gateway.store.event_log import Entry, RedisTenantEvents
 from gateway.web.schemas import jobs
 from gateway.web.streams import hub as streams_module
@@ -22,12 +25,13 @@ from tests.gateway.web.parsing import parsed
 
 class Failing(RedisTenantEvents):
     """`errors`: what the next readings end with, the last one first. `broken`: a job of which nothing can be
-    told. `no_crash_point`: set, or nothing is read."""
+    told. `no_crash_point`: set, or nothing is read. `stalled`: set when the media store was away."""
 
     def __init__(self, resources: Resources) -> None:
-        super().__init__(resources.redis)
+        super().__init__(resources.redis, archived=Archived(resources.media))
         self.errors: list[Exception] = []
         self.broken = ""
+        self.stalled = asyncio.Event()
         self.no_crash_point = asyncio.Event()
         self.no_crash_point.set()
 
@@ -40,7 +44,11 @@ class Failing(RedisTenantEvents):
             raise self.errors.pop()
         if any(entry.job_id == self.broken for entry in entries):
             raise RuntimeError("a bug")
-        return await super().bodies(entries)
+        try:
+            return await super().bodies(entries)
+        except MediaStoreUnavailable:
+            self.stalled.set()
+            raise
 
 
 @pytest.fixture
@@ -81,6 +89,34 @@ async def test_what_could_not_be_read_is_read_again_and_published_once(
     assert [message.type for message in found] == ["job.queued"] * 3
     assert all(job.id.encode() in one.block for job, one in zip(jobs, found, strict=True))
     assert [one["event"] for one in logged] == ["event_streams_stalled", "event_streams_go_on"]
+
+
+async def test_a_feed_waits_for_the_media_store_of_an_archived_job_and_skips_nothing(
+    resources: Resources, events: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "_RETRY_SECONDS", 0.01)
+    folder = resources.settings.blob_dir
+    with capture_logs() as logged:
+        async with reading(resources, events) as streams, streams.feed("acme") as feed:
+            listener = Listener()
+            with feed.joined(listener):
+                events.no_crash_point.clear()
+                job = await post(resources)
+                await resources.settlement.cancel(job, [submit_ticket(job)])
+                assert await resources.archive.move(job.id) is Moved.ARCHIVED
+                after = await post(resources)
+                folder.rename(folder.with_name("away"))
+                events.no_crash_point.set()
+                async with asyncio.timeout(SECONDS):
+                    await events.stalled.wait()
+                assert (listener.take(), listener.closed) == ([], None)
+                folder.with_name("away").rename(folder)
+                found = await heard(listener, 3)
+    assert [message.type for message in found] == ["job.queued", "job.canceled", "job.queued"]
+    told = [job.id, job.id, after.id]
+    assert all(name.encode() in one.block for name, one in zip(told, found, strict=True))
+    seen = [line["event"] for line in logged if line["event"].startswith("event_streams")]
+    assert seen == ["event_streams_stalled", "event_streams_go_on"]
 
 
 async def test_a_fault_of_ours_ends_the_streams_that_it_strikes_instead_of_silencing_them(
