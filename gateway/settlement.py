@@ -7,9 +7,10 @@ separate event, and the state stays.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -41,6 +42,8 @@ from gateway.store.effects import (
 )
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
+
+_DROP_SECONDS: Final = 2.0
 
 
 def unpaid(job: Job) -> bool:
@@ -209,8 +212,10 @@ class Settlement:
     async def _drop_media(self, job: Job) -> None:
         await self.environment.reach("blob_drop.before")
         try:
-            await self.blobs.drop(job.id)
-        except MediaStoreUnavailable as error:  # the job is settled anyway; the sweep removes the files
+            async with asyncio.timeout(_DROP_SECONDS):  # a disk that hangs must not stop the sweep
+                await self.blobs.drop(job.id)
+        except (MediaStoreUnavailable, TimeoutError) as error:
+            # the job is settled anyway, and the sweep removes the files
             structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))
 
     def _took_ms(self, job: Job) -> int | None:

@@ -26,6 +26,9 @@ _DURABLE = (
     "--maxmemory-policy",
     "noeviction",
 )
+# A replica is in step at once. By default a primary waits five seconds for more replicas to serve with the
+# same copy, and a replica looks only once a second whether its copy has come.
+_PROMPT = ("--repl-diskless-sync", "no", "--repl-diskless-load", "swapdb")
 
 IN_CLUSTER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 
@@ -43,7 +46,7 @@ class Servers:
         data = self.folder / str(port)
         data.mkdir(exist_ok=True)
         own = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), "--maxmemory", "1gb")
-        self._spawn(port, [server_program(), *own, *_DURABLE, *options])
+        self._spawn(port, [server_program(), *own, *_DURABLE, *_PROMPT, *options])
         return port
 
     def start_sentinel(
@@ -94,7 +97,7 @@ def wait_until(fact: Any) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not fact():
         assert time.monotonic() < deadline, "it did not become true"
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
 @contextlib.contextmanager
@@ -109,9 +112,16 @@ def servers(folder: Path) -> Iterator[Servers]:
 def replicate(made: Servers, primary: int, *options: str) -> int:
     """Starts a replica of the primary; returns its port when it is in step."""
     port = made.start("--replicaof", f"127.0.0.1 {primary}", *options)
-    with made.at(port) as client:
-        wait_until(lambda: info(client)["master_link_status"] == "up")
+    with made.at(port) as replica, made.at(primary) as client:
+        wait_until(lambda: info(replica)["master_link_status"] == "up")
+        wait_until(lambda: _streams_to(client, port))
     return port
+
+
+def _streams_to(primary: redis.Redis, port: int) -> bool:
+    """Whether the primary sends its writes to the replica at this port, which can acknowledge them then."""
+    replicas = [known for known in info(primary).values() if isinstance(known, dict)]
+    return any((known["port"], known["state"]) == (port, "online") for known in replicas)
 
 
 def info(client: redis.Redis) -> Any:

@@ -41,7 +41,8 @@ _FILE_BYTES: Final = 4 * 2**20
 
 
 class Journal:
-    """The appends of one `process`. Callbacks that arrive while the disk is busy share the next write."""
+    """The appends of one `process`. Callbacks that arrive while the disk is busy share the next write.
+    `failovers`: of the store, that the process knows of."""
 
     def __init__(self, folder: Path, environment: Environment, *, max_bytes: int = MAX_BYTES) -> None:
         """Creates the folder. ConfigurationError if it cannot be written."""
@@ -49,7 +50,7 @@ class Journal:
         self.replay_outage = Outage("callback_journal_unreadable", "callback_journal_readable")
         self._write_outage = Outage("callback_journal_failed", "callback_journal_works")
         self._space_outage = Outage("callback_journal_full", "callback_journal_has_room")
-        self.process = environment.new_ulid()
+        self.process, self.failovers = environment.new_ulid(), 0
         self._environment = environment
         self._max_bytes = max_bytes
         self._path = folder
@@ -158,8 +159,9 @@ class CallbackStore(Protocol):
     async def callback(self, callback: Callback) -> CallbackOutcome:
         """Stores a genuine callback in one durable step."""
 
-    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
-        """Says that this process has replayed its journal: after a failover, submissions wait for that."""
+    async def report_journal(self, process: str, failovers: int, *, leaves: bool = False) -> int:
+        """Says that this process has replayed its journal: after a failover, submissions wait for that.
+        Returns how many failovers there were; if not `failovers`, the report does not count."""
 
 
 async def replay(journal: Journal, jobs: CallbackStore) -> None:
@@ -167,11 +169,16 @@ async def replay(journal: Journal, jobs: CallbackStore) -> None:
     gateway does."""
     reported = -math.inf
     while True:
-        replayed = await replay_once(journal, jobs)
-        if replayed and time.monotonic() - reported >= _REPORT_SECONDS:
-            with contextlib.suppress(StoreUnavailable):
-                await jobs.report_journal(journal.process)
-                reported = time.monotonic()
+        try:
+            if await replay_once(journal, jobs) and time.monotonic() - reported >= _REPORT_SECONDS:
+                failovers = await jobs.report_journal(journal.process, journal.failovers)
+                if failovers == journal.failovers:
+                    reported = time.monotonic()
+                journal.failovers = failovers
+        except StoreUnavailable:
+            pass  # callbacks go to disk meanwhile, and others log it
+        except Exception:  # noqa: BLE001  # a fault of ours must not end the replay of all that is to come
+            structlog.get_logger().exception("callback_replay_cut_short")
         await asyncio.sleep(_PAUSE_SECONDS)
 
 

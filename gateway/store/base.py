@@ -255,9 +255,10 @@ class JobStore(Protocol):
     async def witness(self) -> Witness:
         """Since when callbacks provably can reach us."""
 
-    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
-        """Says that this process has replayed all callbacks of its journal. `leaves`: it stops, and keeps
-        none any more."""
+    async def report_journal(self, process: str, failovers: int, *, leaves: bool = False) -> int:
+        """Says that this process has replayed all callbacks of its journal. `failovers` of the store: that it
+        knew of before; if there are more, the report does not count. `leaves`: it stops, and keeps no journal
+        any more. Returns how many failovers there were."""
 
     async def note_callback_path(self) -> None:
         """Records that a probe arrived by the callback route."""

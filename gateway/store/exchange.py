@@ -166,10 +166,12 @@ class Exchange(asyncio.Protocol):
 
     def _begin_wait(self) -> bytes:
         self.waits_for_replicas = True
+        left = self._in_flight[0].deadline - self._loop.time()  # a call may have waited for its turn
         deadline = self._in_flight[-1].deadline
         self._in_flight.append(_Sent(b"", None, deadline, writes=True))
         self._in_flight.append(_Sent(b"", None, deadline))
-        patience = int((self._timeout or 1) * _WAIT_SHARE * 1000)
+        whole = self._timeout or 1
+        patience = max(1, int(min(_WAIT_SHARE * whole, left - (1 - _WAIT_SHARE) / 2 * whole) * 1000))
         return packed_words("EVAL", _MARK, 1, keys.MARK) + packed_words(
             "WAIT", self._acknowledgements, patience
         )

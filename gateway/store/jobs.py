@@ -240,8 +240,9 @@ class RedisJobStore(Admissions):
         args = [job.task_id or "", "1" if marked else "0"]
         return bool(await self._scripts.run("trust_report", records, args))
 
-    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
-        await self._scripts.run("report_journal", [keys.JOURNALS], [process, "1" if leaves else "0"])
+    async def report_journal(self, process: str, failovers: int, *, leaves: bool = False) -> int:
+        args: list[str | int] = [process, "1" if leaves else "0", failovers]
+        return int(await self._scripts.run("report_journal", [keys.JOURNALS], args))
 
     async def note_callback_path(self) -> None:
         await self._scripts.run("note_callback_path", [keys.CALLBACK_PATH], [self._callbacks.gap_ms])

@@ -157,7 +157,9 @@ class Lanes:
         args: list[Word] = [int(unanswered_seconds * 1000), arguments.dump(self._failover.document())]
         failovers = int(await self._scripts.run("note_sweep", [keys.SWEPT], args))
         if self._failovers is not None and failovers > self._failovers:
-            lost = "none" if self._failover.acknowledged else "acknowledged writes may be gone"
+            lost = (
+                "nothing acknowledged" if self._failover.acknowledged else "acknowledged writes may be gone"
+            )
             structlog.get_logger().error(
                 "store_failed_over", lost=lost, hold_seconds=self._failover.hold_ms / 1000
             )

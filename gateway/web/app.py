@@ -186,7 +186,7 @@ async def _journal(settings: Settings, resources: Resources) -> AsyncIterator[Jo
         await journal.close()
         if await replay_once(journal, resources.jobs):
             with contextlib.suppress(StoreUnavailable):
-                await resources.jobs.report_journal(journal.process, leaves=True)
+                await resources.jobs.report_journal(journal.process, journal.failovers, leaves=True)
 
 
 def _route(path: str, **handlers: Handler) -> Route:

@@ -103,4 +103,4 @@ def _merge_list(into: list[Manifest], change: list[Manifest], key: str) -> None:
 def _rename(one: Manifest, image: dict[str, str]) -> None:
     for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
         if container["image"] == image["name"]:
-            container["image"] = f"{image['newName']}:{image['newTag']}"
+            container["image"] = f"{image.get('newName', image['name'])}:{image['newTag']}"

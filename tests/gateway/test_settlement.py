@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
+from gateway import settlement
 from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.jobs import Job, Spend, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
+from gateway.media.inline import InlineFiles
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.base import AdmissionLimits, Outcome
@@ -228,3 +232,20 @@ async def test_how_long_the_upstream_took_is_learned(
     now = Environment(clock=lambda: 160.0)
     await replace(resources.settlement, environment=now).succeed(replace(job, created_at=0), DONE, [])
     assert await resources.redis.hget("{gw}:durations", "720p:0:mean") == str(seconds * 1000)  # type: ignore[misc]
+
+
+async def test_a_disk_that_hangs_does_not_stop_who_settles_a_job(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(self: InlineFiles, job_id: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(settlement, "_DROP_SECONDS", 0.01)
+    monkeypatch.setattr(InlineFiles, "drop", hang)
+    job = await submitted(resources)
+    kept = replace(job, params=job.params | {"images": ["blob:abc"]})
+    assert kept.keeps_media
+    with capture_logs() as logged:
+        result = await resources.settlement.fail(kept, JobEvent.UPSTREAM_FAILED, ERROR, [])
+    assert result.outcome is Outcome.MOVED
+    assert [line["event"] for line in logged] == ["media_left_behind"]

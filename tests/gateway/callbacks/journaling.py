@@ -27,6 +27,9 @@ class Store:
     poison: frozenset[str] = frozenset()
     effect: CallbackOutcome = CallbackOutcome.MOVED
     reported: list[str] = field(default_factory=list)
+    failovers: int = 0
+    refused: int = 0
+    faulty: int = 0
 
     async def callback(self, callback: Callback) -> CallbackOutcome:
         self.asked += 1
@@ -37,10 +40,17 @@ class Store:
         self.kept.append(callback)
         return self.effect
 
-    async def report_journal(self, process: str, *, leaves: bool = False) -> None:
+    async def report_journal(self, process: str, failovers: int, *, leaves: bool = False) -> int:
         if self.away:
             raise StoreUnavailable("Redis does not answer")
-        self.reported.append(process)
+        if self.faulty:
+            self.faulty -= 1
+            raise RuntimeError("never seen before")
+        if failovers == self.failovers:
+            self.reported.append(process)
+        else:
+            self.refused += 1
+        return self.failovers
 
 
 def journals(folder: Path) -> list[Path]:

@@ -212,6 +212,33 @@ async def test_the_process_reports_its_journal_when_all_of_it_is_replayed_and_no
     assert store.reported == [journal.process]  # not again within some seconds
 
 
+async def test_a_report_that_a_failover_overtook_is_made_again_after_another_look(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback_journal, "_PAUSE_SECONDS", 0.001)
+    store = Store(failovers=2)
+    running = asyncio.create_task(replay(journal, store))
+    await until(lambda: bool(store.reported))
+    assert store.refused == 1
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_fault_of_ours_does_not_end_the_replay(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback_journal, "_PAUSE_SECONDS", 0.001)
+    store = Store(faulty=1)
+    with capture_logs() as logged:
+        running = asyncio.create_task(replay(journal, store))
+        await until(lambda: bool(store.reported))
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert [line["event"] for line in logged] == ["callback_replay_cut_short"]
+
+
 async def test_the_real_store_takes_a_replay_twice(
     journal: Journal, folder: Path, resources: Resources
 ) -> None:

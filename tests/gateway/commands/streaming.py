@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
+
+from tests.nursery import Hatchling, Nursery
 
 JOB = "job_01KA3J8Z6Q0000000000000000"
 OTHER = "job_01KA3J8Z6Q0000000000000001"
@@ -128,35 +130,43 @@ def subscriber(*statuses: int, reply: bytes = b"", **headers: str) -> Iterator[S
 class Listening:
     """`vidu-gateway listen` as a process of its own."""
 
-    running: subprocess.Popen[str]
+    running: Hatchling
+    printed: TextIO
+    errors_at: Path
 
     def line_with(self, *words: str) -> str:
         """Reads what it prints until a line holds all of these."""
-        assert self.running.stdout is not None
-        for line in self.running.stdout:
-            if all(word in line for word in words):
-                return line
-        raise AssertionError(f"it ended without a line that holds {words}: {self.errors()}")
+        line = ""
+        while True:
+            ended = self.running.poll() is not None  # asked first: what it printed last is read too
+            while piece := self.printed.readline():
+                line += piece
+                if line.endswith("\n"):
+                    if all(word in line for word in words):
+                        return line
+                    line = ""
+            assert not ended, f"it ended without a line that holds {words}: {self.errors()}"
+            time.sleep(0.005)
 
     def wait(self) -> int:
         return self.running.wait(30)
 
     def errors(self) -> str:
-        assert self.running.stderr is not None
-        return self.running.stderr.read()
+        return self.errors_at.read_text("utf-8")
 
 
 @contextlib.contextmanager
-def process(*words: str, **environment: str) -> Iterator[Listening]:
-    command = [sys.executable, "-m", "gateway.cli", "listen", *words]
+def process(nursery: Nursery, folder: Path, *words: str, **environment: str) -> Iterator[Listening]:
+    """`vidu-gateway listen` with these words; it prints into the folder."""
     environment = {**os.environ, "COLUMNS": "200", **environment}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as running:
-        try:
-            yield Listening(running)
-        finally:
-            running.kill()
+    printed, errors = folder / "listen.log", folder / "listen-errors.log"
+    running = nursery.spawn(["gateway.cli", "listen", *words], environment, printed, errors)
+    try:
+        with printed.open(encoding="utf-8") as lines:
+            yield Listening(running, lines, errors)
+    finally:
+        running.kill()
+        running.wait()
 
 
 @contextlib.contextmanager

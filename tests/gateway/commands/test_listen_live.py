@@ -41,7 +41,7 @@ def test_what_happens_while_its_gateway_is_away_is_forwarded_once(tmp_path: Path
         made.start("other", "gateway", probe=f"{other}/livez", more={"GATEWAY_PORT": port})
         canceled(made.gateway, made.key)  # before anybody listens: not shown
         words = ("--forward", hearing.url, "--url", made.gateway, "--key", made.key, "--secret", secret)
-        with process(*words, "--events", "job.canceled") as listening:
+        with process(nursery, tmp_path, *words, "--events", "job.canceled") as listening:
             listening.line_with("connected")
             jobs = [canceled(made.gateway, made.key)]
             listening.line_with(jobs[0], "204")
@@ -66,6 +66,6 @@ def test_an_unknown_key_is_an_error(tmp_path: Path, nursery: Nursery) -> None:
     with machine(tmp_path, nursery) as made:
         made.start_gateway()
         words = ("--forward", "http://127.0.0.1:9", "--url", made.gateway)
-        with process(*words, "--key", f"vgw_{'0' * 12}_{'0' * 48}") as listening:
+        with process(nursery, tmp_path, *words, "--key", f"vgw_{'0' * 12}_{'0' * 48}") as listening:
             assert listening.wait() == 1
             assert "answered 401" in listening.errors()

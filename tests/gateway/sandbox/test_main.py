@@ -14,31 +14,18 @@ import pytest
 
 from gateway.sandbox.__main__ import _arguments
 from tests.gateway.sandbox.running import CREATE, VIDU_CREATE, VIDU_TASKS, flat, nested
+from tests.nursery import Hatchling, Nursery
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def sandbox(nursery: Nursery, tmp_path: Path) -> Iterator[tuple[Hatchling, httpx.Client]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "gateway.sandbox",
-        "--port",
-        str(port),
-        "--data-dir",
-        str(tmp_path),
-        "--key",
-        "k",
-        "--fsync",
-        "--list-payload",
-        "--concurrency",
-        "0",
-    ]
-    process = subprocess.Popen(command)
+    words = ("--port", str(port), "--data-dir", str(tmp_path), "--key", "k", "--fsync", "--list-payload")
+    process = nursery.spawn(["gateway.sandbox", *words, "--concurrency", "0"], os.environ, tmp_path / "log")
     headers = {"Authorization": "Bearer k"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
         until(lambda: answers(client))
@@ -76,7 +63,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_render_process_outlives_the_sandbox(
-    sandbox: tuple[subprocess.Popen[bytes], httpx.Client], how: signal.Signals
+    sandbox: tuple[Hatchling, httpx.Client], how: signal.Signals
 ) -> None:
     process, client = sandbox
     params = {"images": [client.get("/samples").json()["images"][0]], "duration": 8}
@@ -90,7 +77,7 @@ def test_no_render_process_outlives_the_sandbox(
 
 
 def test_the_options_of_the_vidu_dialect_work(
-    sandbox: tuple[subprocess.Popen[bytes], httpx.Client],
+    sandbox: tuple[Hatchling, httpx.Client],
 ) -> None:
     _, client = sandbox
     headers = {"Authorization": "Token k"}
@@ -102,7 +89,7 @@ def test_the_options_of_the_vidu_dialect_work(
 
 
 def test_the_event_loop_of_a_real_process_ends_connections_as_asked(
-    sandbox: tuple[subprocess.Popen[bytes], httpx.Client],
+    sandbox: tuple[Hatchling, httpx.Client],
 ) -> None:
     process, client = sandbox
     broken: dict[str, type[httpx.TransportError]] = {

@@ -218,23 +218,25 @@ async def test_the_hold_lasts_until_every_journal_is_replayed(pair: Pair) -> Non
     job = await pair.store.accept()
     await pair.store.lanes.note_sweep()
     for process in ("gateway-1", "gateway-2", "gateway-3"):
-        await pair.store.jobs.report_journal(process)
-    await pair.store.jobs.report_journal("gateway-3", leaves=True)
+        await pair.store.jobs.report_journal(process, 0)
+    await pair.store.jobs.report_journal("gateway-3", 0, leaves=True)
     await pair.cut()
     store = await pair.fail_over()
     assert await store.claim(job) is None
     await store.end_hold()
     assert await store.claim(job) is None
-    await store.jobs.report_journal("gateway-1")
+    assert await store.jobs.report_journal("gateway-1", 1) == 1
     assert await store.claim(job) is None
-    await store.jobs.report_journal("gateway-2")
+    assert await store.jobs.report_journal("gateway-2", 0) == 1  # sent before the failover, it came after
+    assert await store.claim(job) is None
+    assert await store.jobs.report_journal("gateway-2", 1) == 1
     assert await store.claim(job)
 
 
 async def test_a_gateway_that_does_not_come_back_is_not_waited_for_for_ever(pair: Pair) -> None:
     job = await pair.store.accept()
     await pair.store.lanes.note_sweep()
-    await pair.store.jobs.report_journal("gateway-1")
+    await pair.store.jobs.report_journal("gateway-1", 0)
     await pair.cut()
     store = await pair.fail_over()
     assert await store.claim(job) is None

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.gateway.web.test_process import environment, free_port
+from tests.gateway.web.test_process import environment, eventually, free_port
 from tests.nursery import Nursery
 
 pytestmark = pytest.mark.processes
@@ -29,17 +27,16 @@ def test_a_port_in_use_is_a_wrong_setting(nursery: Nursery, redis_url: str, tmp_
 
 
 @pytest.mark.parametrize("proxies", ["", "127.0.0.0/8"])
-def test_it_says_where_it_listens_and_that_it_stopped(redis_url: str, tmp_path: Path, proxies: str) -> None:
-    port = free_port()
+def test_it_says_where_it_listens_and_that_it_stopped(
+    nursery: Nursery, redis_url: str, tmp_path: Path, proxies: str
+) -> None:
+    port, log = free_port(), tmp_path / "log"
     chosen = environment(redis_url, port, tmp_path) | {"GATEWAY_TRUSTED_PROXIES": proxies}
-    command = [sys.executable, "-m", "gateway"]
-    with subprocess.Popen(command, env=chosen, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        lines = []
-        for text in process.stderr:
-            lines.append(json.loads(text))
-            if lines[-1]["event"] == "gateway_ready":
-                process.send_signal(signal.SIGTERM)
+    process = nursery.spawn(["gateway"], chosen, log)
+    eventually(lambda: "gateway_ready" in log.read_text())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    lines = [json.loads(text) for text in log.read_text().splitlines()]
     ready = next(line for line in lines if line["event"] == "gateway_ready")
     assert (ready["host"], ready["port"]) == ("127.0.0.1", port)
     assert ready["version"] == version("vidu-gateway")

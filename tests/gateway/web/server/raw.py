@@ -87,9 +87,18 @@ async def exchange(port: int, *parts: bytes, patience: float = 1.5) -> tuple[byt
     return bytes(answer), hung_up
 
 
+async def served(port: int, *parts: bytes) -> bytes:
+    """Sends the parts, and then a request to be the last: all that came before its answer. Of a server that
+    hangs up before, all that came."""
+    answer, hung_up = await exchange(port, *parts, GOODBYE, patience=30)
+    assert hung_up
+    return answer.rpartition(b"HTTP/1.1 ")[0] if answer.endswith(b"/goodbye 0") else answer
+
+
 def statuses(answer: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", answer)]
 
 
+GOODBYE = b"GET /goodbye HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: x\r\n"

@@ -17,7 +17,7 @@ from gateway.web.server.protocol import HardenedProtocol
 from tests.gateway.web.conftest import BODY, MakeKey, connected, serving
 from tests.gateway.web.live import listening
 from tests.gateway.web.server import raw
-from tests.gateway.web.server.raw import GET, POST, exchange, statuses
+from tests.gateway.web.server.raw import GET, GOODBYE, POST, exchange, served, statuses
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 SIZED = POST + H2C + b"Content-Length: 4\r\n\r\nbody"
@@ -51,7 +51,7 @@ async def test_an_offered_upgrade_is_ignored_and_the_body_is_read(
     parts: tuple[bytes, ...], answers: list[bytes]
 ) -> None:
     async with raw.serving(HardenedProtocol) as port:
-        answer, _ = await exchange(port, *parts, patience=0.3)
+        answer = await served(port, *parts)
     assert statuses(answer) == [200] * len(answers)
     assert re.findall(rb"/a [0-9]", answer) == answers
 
@@ -82,8 +82,9 @@ async def test_a_job_whose_client_offers_http2_is_accepted(settings: Settings, m
     with listening(settings) as url:
         for path, status in ((b"/v1/jobs", 202), (b"/v1/jobs/check", 200)):
             sized = head % (path, key.encode()) + H2C + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-            answer, _ = await exchange(urlsplit(url).port or 0, sized, patience=1)
-            assert statuses(answer) == [status]
+            last = GOODBYE.replace(b"/goodbye", b"/livez")
+            answer, _ = await exchange(urlsplit(url).port or 0, sized, last, patience=30)
+            assert statuses(answer) == [status, 200]
 
 
 async def test_a_websocket_is_refused_with_the_way_out(settings: Settings, make_key: MakeKey) -> None:
@@ -152,8 +153,8 @@ async def test_the_host_in_the_target_counts_and_not_the_header(
 ) -> None:
     guarded = settings.model_copy(update={"allowed_hosts": ["gateway.example.com"]})
     with listening(guarded) as url:
-        request = b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (target, host)
-        answer, _ = await exchange(urlsplit(url).port or 0, request, patience=0.5)
+        request = b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (target, host)
+        answer, _ = await exchange(urlsplit(url).port or 0, request, patience=30)
     assert statuses(answer) == [status]
     assert document(answer)["status"] == status
 

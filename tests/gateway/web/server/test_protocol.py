@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.web.server.protocol import HardenedProtocol
-from tests.gateway.web.server.raw import GET, POST, QuickProtocol, exchange, serving, statuses
+from tests.gateway.web.server.raw import GET, POST, QuickProtocol, exchange, served, serving, statuses
 
 SLOW_HEAD = b"POST /a HTTP/1.1\r\nHos"
 
@@ -32,20 +32,20 @@ SLOW_HEAD = b"POST /a HTTP/1.1\r\nHos"
 )
 async def test_an_ordinary_request_is_served(parts: tuple[bytes, ...], answers: list[int]) -> None:
     async with serving() as port:
-        answer, _ = await exchange(port, *parts, patience=0.2)
+        answer = await served(port, *parts)
     assert statuses(answer) == answers
 
 
 async def test_a_request_may_take_longer_than_its_head() -> None:
     async with serving() as port:
-        answer, _ = await exchange(port, GET.replace(b"/a", b"/slow"))
+        answer = await served(port, GET.replace(b"/a", b"/slow"))
     assert statuses(answer) == [200]
 
 
 async def test_a_body_may_take_longer_than_its_head() -> None:
     async with serving() as port:
         drips = [b"b"] * 10
-        answer, _ = await exchange(port, POST + b"Content-Length: 10\r\n\r\n", *drips, patience=0.2)
+        answer = await served(port, POST + b"Content-Length: 10\r\n\r\n", *drips)
     assert statuses(answer) == [200]
 
 
@@ -147,8 +147,8 @@ CHUNKED = POST.replace(b"/a", b"/who") + b"Transfer-Encoding: chunked\r\n"
 async def test_what_follows_a_body_is_no_header_of_the_request() -> None:
     trailer = b"0\r\nAuthorization: Bearer x\r\n\r\n"
     async with serving() as port:
-        answer, _ = await exchange(port, CHUNKED + b"\r\n1\r\na\r\n" + trailer, GET, patience=0.2)
-        headed, _ = await exchange(port, CHUNKED + b"Authorization: y\r\n\r\n" + trailer, patience=0.2)
+        answer = await served(port, CHUNKED + b"\r\n1\r\na\r\n" + trailer, GET)
+        headed = await served(port, CHUNKED + b"Authorization: y\r\n\r\n" + trailer)
     assert statuses(answer) == [200, 200]
     assert b"nobody" in answer
     assert headed.endswith(b"\r\n\r\ny")
@@ -187,13 +187,13 @@ async def test_a_client_that_reads_slowly_is_served() -> None:
     """It takes longer over the whole answer than it may pause."""
 
     class Patient(HardenedProtocol):
-        UNREAD_SECONDS = 4.0
+        UNREAD_SECONDS = 2.0
 
     async with serving(Patient) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2_500_000)
         writer.write(GET.replace(b"/a", b"/much"))
         length = 0
         while length < 50_000_000:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.125)
             length += len(await reader.readexactly(2_500_000))  # raises when it was cut off
         writer.transport.abort()
