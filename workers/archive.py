@@ -13,7 +13,8 @@ from typing import Final
 import structlog
 
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable, Unavailable
-from gateway.store.archive import Moved, RedisArchive
+from gateway.store.archive_cleanup import ArchiveCleanup
+from gateway.store.archive_writer import Moved, RedisArchive
 from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 5.0
@@ -28,6 +29,7 @@ class Archiver:
     """`on`: whether jobs are moved. The objects of forgotten jobs, and of none, are deleted in any case."""
 
     archive: RedisArchive
+    cleanup: ArchiveCleanup
     on: bool
     waiting: Outage = field(default_factory=lambda: Outage("archive_waits", "archive_goes_on"))
 
@@ -62,7 +64,7 @@ class Archiver:
         """Deletes objects of jobs that were forgotten. Returns of how many jobs."""
         deleted = 0
         for _ in range(_STRETCHES):
-            deleted += (found := await self.archive.delete_forgotten(BATCH))
+            deleted += (found := await self.cleanup.delete_forgotten(BATCH))
             if found < BATCH:
                 break
         if deleted:
@@ -104,7 +106,7 @@ class Archiver:
     async def sweep(self) -> int:
         """Deletes what crashes left behind, of every hour that is due. Returns of how many jobs."""
         dropped = 0
-        while (found := await self.archive.sweep_hour()) is not None:
+        while (found := await self.cleanup.sweep_hour()) is not None:
             dropped += found
         if dropped:
             structlog.get_logger().info("orphaned_archives_dropped", jobs=dropped)

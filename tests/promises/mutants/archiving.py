@@ -29,7 +29,7 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "archive_not_read_again",
-        "gateway/store/archive.py",
+        "gateway/store/archive_writer.py",
         "RedisArchive._write",
         "        if kept != raw:\n",
         "        if False:\n",
@@ -38,7 +38,7 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "lost_archive_is_a_404",
-        "gateway/store/archived.py",
+        "gateway/store/archive_reader.py",
         "Archived.document",
         'raise ArchiveLost(f"the archive of {job_id} cannot be read; tell the operator") from None',
         "raise",
@@ -74,8 +74,8 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "objects_of_live_jobs_swept",
-        "gateway/store/archive.py",
-        "RedisArchive._drop_unknown",
+        "gateway/store/archive_cleanup.py",
+        "ArchiveCleanup._drop_unknown",
         "if not exists]",
         "]",
         "the sweep deletes the only copy of a job that exists",
