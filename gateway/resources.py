@@ -26,8 +26,9 @@ from gateway.settings import Settings
 from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
 from gateway.store.admission import RateMeter
-from gateway.store.archive import RedisArchive
-from gateway.store.archived import Archived
+from gateway.store.archive_cleanup import ArchiveCleanup
+from gateway.store.archive_reader import Archived
+from gateway.store.archive_writer import RedisArchive
 from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
@@ -102,6 +103,7 @@ class Resources:
     audit: RedisAudit
     retention: RedisRetention
     archive: RedisArchive
+    archive_cleanup: ArchiveCleanup
 
 
 @contextlib.asynccontextmanager
@@ -159,14 +161,7 @@ def build(
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
     archived = Archived(blobs.store, redis)
-    archive = RedisArchive(
-        redis,
-        scripts,
-        blobs.store,
-        environment,
-        settings.archive_after_seconds,
-        settings.retention_seconds,
-    )
+    archive = RedisArchive(redis, scripts, blobs.store, environment, settings.archive_after_seconds)
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
@@ -232,6 +227,7 @@ def build(
             claims_seconds=settings.claims_kept_seconds,
         ),
         archive=archive,
+        archive_cleanup=ArchiveCleanup(redis, scripts, blobs.store, environment, settings.retention_seconds),
     )
 
 

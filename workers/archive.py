@@ -13,7 +13,8 @@ from typing import Final
 import structlog
 
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable, Unavailable
-from gateway.store.archive import Moved, RedisArchive
+from gateway.store.archive_cleanup import ArchiveCleanup
+from gateway.store.archive_writer import Moved, RedisArchive
 from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 5.0
@@ -28,6 +29,7 @@ class Archiver:
     """`on`: whether jobs are moved. The objects of forgotten jobs, and of none, are deleted in any case."""
 
     archive: RedisArchive
+    cleanup: ArchiveCleanup
     on: bool
     waiting: Outage = field(default_factory=lambda: Outage("archive_waits", "archive_goes_on"))
 
@@ -44,25 +46,30 @@ class Archiver:
 
     async def once(self) -> int:
         """One pass: each step, unless another process has just begun it. Returns the number of moved jobs."""
+        moved = 0
+        if self.on and await self._may_move() and await self.archive.lead("move", PAUSE_SECONDS * 0.9):
+            moved = await self.move()
         if await self.archive.lead("delete", PAUSE_SECONDS * 0.9):
             await self.delete_forgotten()
         if await self.archive.lead("hours", _HOURS_SECONDS):
             await self.sweep()
-        if not self.on:
-            return 0
+        return moved
+
+    async def _may_move(self) -> bool:
         if not self.archive.readable_by_all:
             self.waiting.failed("a process of another version uses this Redis, or did ten minutes ago")
-            return 0
+            return False
+        if not await self.archive.has_room():
+            self.waiting.failed("the disk of files is above GATEWAY_DISK_WATERMARK")
+            return False
         self.waiting.recovered()
-        if not await self.archive.lead("move", PAUSE_SECONDS * 0.9):
-            return 0
-        return await self.move()
+        return True
 
     async def delete_forgotten(self) -> int:
         """Deletes objects of jobs that were forgotten. Returns of how many jobs."""
         deleted = 0
         for _ in range(_STRETCHES):
-            deleted += (found := await self.archive.delete_forgotten(BATCH))
+            deleted += (found := await self.cleanup.delete_forgotten(BATCH))
             if found < BATCH:
                 break
         if deleted:
@@ -104,7 +111,7 @@ class Archiver:
     async def sweep(self) -> int:
         """Deletes what crashes left behind, of every hour that is due. Returns of how many jobs."""
         dropped = 0
-        while (found := await self.archive.sweep_hour()) is not None:
+        while (found := await self.cleanup.sweep_hour()) is not None:
             dropped += found
         if dropped:
             structlog.get_logger().info("orphaned_archives_dropped", jobs=dropped)

@@ -141,7 +141,8 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         ),
         asyncio.create_task(Retention(r.retention).run(), name="retention"),
         asyncio.create_task(
-            Archiver(r.archive, on=r.settings.archive_after_seconds > 0).run(), name="archive"
+            Archiver(r.archive, r.archive_cleanup, on=r.settings.archive_after_seconds > 0).run(),
+            name="archive",
         ),
         asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
         asyncio.create_task(

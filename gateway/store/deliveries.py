@@ -12,7 +12,8 @@ from gateway.endpoints import Delivery, Endpoint, shortened
 from gateway.events import Event, EventType
 from gateway.lifecycle import DeliveryEvent, DeliveryState
 from gateway.store import arguments, delivery_log, event_bodies, keys
-from gateway.store.archived import NO_ARCHIVE, Archived
+from gateway.store.archive_reader import NO_ARCHIVE, Archived
+from gateway.store.archived_deliveries import ArchivedDeliveries
 from gateway.store.base import Outcome, TransitionResult
 from gateway.store.client import store_errors
 from gateway.store.delivery_base import DeliveryPage, DeliveryQuery, Hindrance
@@ -20,7 +21,6 @@ from gateway.store.delivery_effects import JudgeLane, WriteLog
 from gateway.store.effect_base import Effect, given, owed
 from gateway.store.effects import AuditEntry, Finish, GiveBackSlot, SetFields, Tally, UnsetFields
 from gateway.store.endpoints import endpoint_from
-from gateway.store.past_deliveries import PastDeliveries
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 
@@ -60,7 +60,7 @@ class RedisDeliveryStore:
         archived: Archived = NO_ARCHIVE,
     ) -> None:
         self._redis = redis
-        self._past = PastDeliveries(redis, archived)
+        self._past = ArchivedDeliveries(redis, archived)
         self._bytes_max = bytes_max
         self._scripts = scripts
         self._roles = roles

@@ -13,7 +13,7 @@ from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
 from gateway.store import event_bodies, keys
 from gateway.store.archive_document import Document
-from gateway.store.archived import NO_ARCHIVE, Archived
+from gateway.store.archive_reader import NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 
 #: An id before every entry of a stream.

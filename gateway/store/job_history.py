@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from gateway.jobs import Job
 from gateway.lifecycle import JOB_STARTS, JobEvent
 from gateway.store import keys
-from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
+from gateway.store.archive_reader import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 
 

@@ -13,7 +13,7 @@ from gateway.jobs import Job, from_fields, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, event_bodies, keys
 from gateway.store.admission import Admissions, queue_position_of
-from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
+from gateway.store.archive_reader import FIELD, NO_ARCHIVE, Archived
 from gateway.store.base import (
     Callback,
     CallbackOutcome,

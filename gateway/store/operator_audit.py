@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.errors import ArchiveLost, NotFound
 from gateway.store import keys
-from gateway.store.archived import FIELD, NO_ARCHIVE, Archived
+from gateway.store.archive_reader import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 from gateway.store.job_history import history_of
 from gateway.store.ops_log import Entries, newest

@@ -13,11 +13,13 @@ from gateway.dispatch import Role
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.jobs import Job, born_at
 from gateway.lifecycle import DeliveryState
+from gateway.media.base import Space
 from gateway.media.folder import FolderStore
 from gateway.store import keys
-from gateway.store.archive import RedisArchive
+from gateway.store.archive_cleanup import ArchiveCleanup
 from gateway.store.archive_document import HOUR_MS, key_of
-from gateway.store.archived import Archived
+from gateway.store.archive_reader import Archived
+from gateway.store.archive_writer import RedisArchive
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.retention import RedisRetention
 from tests.gateway.delivery.subscriber import reply, subscriber
@@ -31,6 +33,10 @@ class Media(FolderStore):
     """Is away for as many first writes as a test wants."""
 
     away = 0
+    full = False
+
+    async def space(self) -> Space:
+        return Space(1, 2) if self.full else await super().space()
 
     async def put(self, key: str, raw: bytes) -> None:
         if self.away:
@@ -48,7 +54,11 @@ def media(rig: Rig) -> Media:
 def archiver(rig: Rig, media: Media) -> Archiver:
     r = rig.resources
     r.scripts.loader.alone = True
-    return Archiver(RedisArchive(r.redis, r.scripts, media, r.environment, 0, 3600), on=True)
+    return Archiver(
+        RedisArchive(r.redis, r.scripts, media, r.environment, 0),
+        ArchiveCleanup(r.redis, r.scripts, media, r.environment, 3600),
+        on=True,
+    )
 
 
 def said(logged: Sequence[MutableMapping[str, Any]]) -> list[str]:
@@ -83,7 +93,7 @@ async def test_nothing_is_moved_unless_that_is_wanted_and_every_process_can_read
 ) -> None:
     job = await rig.completed()
     with capture_logs() as logged:
-        assert await Archiver(archiver.archive, on=False).once() == 0
+        assert await Archiver(archiver.archive, archiver.cleanup, on=False).once() == 0
         assert said(logged) == []
         rig.resources.scripts.loader.alone = False
         assert [await archiver.once() for _ in range(2)] == [0, 0]
@@ -102,8 +112,8 @@ async def test_what_a_crash_left_behind_is_swept_also_when_archiving_is_off(
     orphan = r.environment.new_job_id()
     await media.put(key_of(orphan, "0" * 32), b"x")
     await rig.redis.set(keys.ARCHIVE_SWEPT, born_at(orphan) // HOUR_MS - 1)
-    already_due = RedisArchive(r.redis, r.scripts, media, r.environment, 0, -9 * 86_400)
-    await Archiver(already_due, on=False).once()
+    already_due = ArchiveCleanup(r.redis, r.scripts, media, r.environment, -9 * 86_400)
+    await Archiver(archiver.archive, already_due, on=False).once()
     assert list(media.folder.rglob("*.gz")) == []
 
 
@@ -161,7 +171,7 @@ async def test_the_object_of_a_forgotten_job_is_deleted_also_when_archiving_is_o
     assert await archiver.once() == 1
     assert await RedisRetention(rig.redis, rig.resources.scripts, 0).forget(job.id)
     await rig.redis.delete("{gw}:archive:delete")
-    await Archiver(archiver.archive, on=False).once()
+    await Archiver(archiver.archive, archiver.cleanup, on=False).once()
     assert list(media.folder.rglob("*.gz")) == []
 
 
@@ -252,3 +262,15 @@ async def test_redis_being_away_is_an_outage_of_the_archiver(
         running = asyncio.create_task(archiver.run())
         await eventually(lambda: _has(logged, "archive_cut_short"))
         await end(running)
+
+
+async def test_a_disk_that_is_nearly_full_gets_no_archives(
+    rig: Rig, archiver: Archiver, media: Media
+) -> None:
+    await rig.completed()
+    media.full = True
+    with capture_logs() as logged:
+        assert await archiver.once() == 0
+    assert said(logged) == ["archive_waits"]
+    media.full = False
+    assert await archiver.once() == 1

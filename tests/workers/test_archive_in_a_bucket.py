@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings
-from gateway.store.archive import RedisArchive
+from gateway.store.archive_cleanup import ArchiveCleanup
+from gateway.store.archive_writer import RedisArchive
 from gateway.store.retention import RedisRetention
 from tests.buckets import S3Server
 from tests.gateway.web.conftest import add_key, connected, serving
@@ -33,13 +34,14 @@ async def test_a_job_is_archived_read_and_deleted_with_its_retention(rig: Rig, s
     async with serving(settings) as app, connected(app, key) as client:
         job = await rig.completed()
         before = (await client.get(f"/v1/jobs/{job.id}")).json()
-        archive = RedisArchive(r.redis, r.scripts, r.media, r.environment, 0, 3600)
-        assert await Archiver(archive, on=True).once() == 1
+        archive = RedisArchive(r.redis, r.scripts, r.media, r.environment, 0)
+        cleanup = ArchiveCleanup(r.redis, r.scripts, r.media, r.environment, 3600)
+        assert await Archiver(archive, cleanup, on=True).once() == 1
         [hour] = await r.media.entries("archive")
         assert [entry.name for entry in await r.media.entries(f"archive/{hour.name}")] == [job.id]
         answer = await client.get(f"/v1/jobs/{job.id}")
         assert (answer.status_code, answer.json()) == (200, before)
         assert await RedisRetention(r.redis, r.scripts, 0).forget(job.id)
-        assert await archive.delete_forgotten(10) == 1
+        assert await cleanup.delete_forgotten(10) == 1
         assert await r.media.entries("archive") == []
         assert (await client.get(f"/v1/jobs/{job.id}")).status_code == 404

@@ -20,9 +20,10 @@ from gateway.jobs import Job
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.media.folder import MARKER, FolderStore
 from gateway.store import keys
-from gateway.store.archive import Moved, RedisArchive
+from gateway.store.archive_cleanup import ArchiveCleanup
 from gateway.store.archive_document import key_of
-from gateway.store.archived import Archived
+from gateway.store.archive_reader import Archived
+from gateway.store.archive_writer import Moved, RedisArchive
 from gateway.store.base import Callback, CallbackOutcome
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
@@ -69,7 +70,7 @@ def store(redis: Redis, scripts: Scripts, archived: Archived) -> Store:
 
 @pytest.fixture
 def archive(redis: Redis, scripts: Scripts, media: FolderStore) -> RedisArchive:
-    return RedisArchive(redis, scripts, media, ENVIRONMENT, 0, 0)
+    return RedisArchive(redis, scripts, media, ENVIRONMENT, 0)
 
 
 async def finished(store: Store, history: History = completed, **fields: Any) -> Job:
@@ -266,7 +267,7 @@ async def test_a_job_that_may_still_change_stays_whole(
     await redis.zadd(keys.due(Role.CONFIRM), {f"main|{polled.id}": 2**50})
     assert await archive.move(polled.id) is Moved.LATER
     await redis.delete(keys.due(Role.CONFIRM))
-    early = RedisArchive(redis, scripts, media, ENVIRONMENT, 3600, 3600)
+    early = RedisArchive(redis, scripts, media, ENVIRONMENT, 3600)
     assert await early.move(polled.id) is Moved.LATER
     assert await archive.move(polled.id) is Moved.ARCHIVED
 
@@ -298,7 +299,7 @@ async def test_what_changes_while_it_is_archived_is_not_lost(
     media = Meanwhile(tmp_path / "media")
     media.happens = changes[what]
     before_change = await store.dump()
-    moved = await RedisArchive(redis, scripts, media, ENVIRONMENT, 0, 0).move(job.id)
+    moved = await RedisArchive(redis, scripts, media, ENVIRONMENT, 0).move(job.id)
     assert moved is Moved.CHANGED
     assert (await store.dump()).keys() == before_change.keys()
     assert len(list((tmp_path / "media").rglob("*.gz"))) == 1
@@ -389,7 +390,7 @@ async def test_an_object_that_does_not_read_back_is_no_archive(
     media.happens = spoil
     before = await store.dump()
     with pytest.raises(MediaStoreUnavailable):
-        await RedisArchive(redis, scripts, media, ENVIRONMENT, 0, 0).move(job.id)
+        await RedisArchive(redis, scripts, media, ENVIRONMENT, 0).move(job.id)
     assert await store.dump() == before
 
 
@@ -405,13 +406,14 @@ async def test_the_object_goes_after_its_job_and_waits_for_the_media_store(
     assert await store.retention.forget(job.id)
     left, trace = await store.dump(), job.id.removeprefix("job_")
     assert [name for name, text in left.items() if trace in text] == [keys.ARCHIVE_GONE]
-    away = RedisArchive(redis, scripts, Away(media.folder), ENVIRONMENT, 0, 0)
+    away = ArchiveCleanup(redis, scripts, Away(media.folder), ENVIRONMENT, 0)
     with pytest.raises(MediaStoreUnavailable):
         await away.delete_forgotten(10)
     assert len(list(media.folder.rglob("*.gz"))) == 1
-    assert await archive.delete_forgotten(10) == 1
+    cleanup = ArchiveCleanup(redis, scripts, media, ENVIRONMENT, 0)
+    assert await cleanup.delete_forgotten(10) == 1
     assert list((media.folder / "archive").iterdir()) == []
-    assert await archive.delete_forgotten(10) == 0
+    assert await cleanup.delete_forgotten(10) == 0
 
 
 async def test_an_archived_job_counts_less_for_its_tenant_and_in_the_end_nothing(
@@ -429,7 +431,7 @@ async def test_an_archived_job_counts_less_for_its_tenant_and_in_the_end_nothing
 
 
 async def test_only_objects_without_a_job_are_swept_and_only_after_every_job_must_be_gone(
-    store: Store, redis: Redis, scripts: Scripts, media: FolderStore
+    store: Store, archive: RedisArchive, redis: Redis, scripts: Scripts, media: FolderStore
 ) -> None:
     days = 86_400_000
     clock = [0]
@@ -438,15 +440,15 @@ async def test_only_objects_without_a_job_are_swept_and_only_after_every_job_mus
         def now_ms(self) -> int:
             return int(ENVIRONMENT.now_ms()) + clock[0]
 
-    archive = RedisArchive(redis, scripts, media, Later(), 0, 86_400)
+    cleanup = ArchiveCleanup(redis, scripts, media, Later(), 86_400)
     kept = await archived_job(store, archive)
     orphan = ENVIRONMENT.new_job_id()
     await media.put(key_of(orphan, "0" * 32), b"x")
-    assert await archive.sweep_hour() == 0
-    assert await archive.sweep_hour() is None
+    assert await cleanup.sweep_hour() == 0
+    assert await cleanup.sweep_hour() is None
     clock[0] = 10 * days
     dropped = 0
-    while (found := await archive.sweep_hour()) is not None:
+    while (found := await cleanup.sweep_hour()) is not None:
         dropped += found
     assert dropped == 1
     assert [path.parent.name for path in media.folder.rglob("*.gz")] == [kept.id]

@@ -7,7 +7,7 @@ from typing import Final
 from tests.promises.mutants.mutant import Mutant, named
 
 _STORE: Final = "gateway/store/archive"
-_READ: Final = "gateway/store/archived"
+_READ: Final = "gateway/store/archive_reader"
 
 ARCHIVING: Final = (
     Mutant(
@@ -30,7 +30,7 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "archive_not_read_again",
-        "gateway/store/archive.py",
+        "gateway/store/archive_writer.py",
         "RedisArchive._write",
         "        if kept != raw:\n",
         "        if False:\n",
@@ -39,7 +39,7 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "lost_archive_is_a_404",
-        "gateway/store/archived.py",
+        "gateway/store/archive_reader.py",
         "Archived._read",
         'raise ArchiveLost(f"the archive of {job_id} cannot be read; tell the operator") from None',
         "raise",
@@ -57,7 +57,7 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "held_documents_without_bound",
-        "gateway/store/archived.py",
+        "gateway/store/archive_reader.py",
         "Archived._hold",
         "while self._held_bytes > _HELD_BYTES:",
         "while False:",
@@ -66,7 +66,7 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "forgotten_job_is_lost",
-        "gateway/store/archived.py",
+        "gateway/store/archive_reader.py",
         "Archived._read",
         "if isinstance(error, NotFound) and await self._is_forgotten(job_id):",
         "if False:",
@@ -102,8 +102,8 @@ ARCHIVING: Final = (
     ),
     Mutant(
         "objects_of_live_jobs_swept",
-        "gateway/store/archive.py",
-        "RedisArchive._drop_unknown",
+        "gateway/store/archive_cleanup.py",
+        "ArchiveCleanup._drop_unknown",
         "if not exists]",
         "]",
         "the sweep deletes the only copy of a job that exists",
@@ -112,7 +112,7 @@ ARCHIVING: Final = (
     Mutant(
         "archived_for_old_versions_too",
         "workers/archive.py",
-        "Archiver.once",
+        "Archiver._may_move",
         "if not self.archive.readable_by_all:",
         "if False:",
         "during a rolling update old processes answer 500 for archived jobs",

@@ -125,8 +125,8 @@ STORES: Final = (
         "a_journal_is_reported_before_it_is_replayed",
         "gateway/callbacks/journal.py",
         "replay",
-        "if replayed and time",
-        "if time",
+        "if await replay_once(journal, jobs) and time",
+        "if (await replay_once(journal, jobs) or True) and time",
         "the hold ends while a gateway still has callbacks on disk",
         (
             named(

@@ -13,8 +13,8 @@ from gateway.errors import LimitReached, MediaStoreUnavailable, StoreUnavailable
 from gateway.jobs import submit_ticket
 from gateway.resources import Resources
 from gateway.store import keys
-from gateway.store.archive import Moved
-from gateway.store.archived import Archived
+from gateway.store.archive_reader import Archived
+from gateway.store.archive_writer import Moved
 from gateway.store.event_log import Entry, RedisTenantEvents
 from gateway.web.schemas import jobs
 from gateway.web.streams import hub as streams_module

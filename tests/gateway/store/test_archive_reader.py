@@ -19,9 +19,10 @@ from gateway.errors import NotFound
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
 from gateway.lifecycle import DeliveryEvent, JobState
 from gateway.media.folder import FolderStore
-from gateway.store.archive import Moved, RedisArchive
+from gateway.store.archive_cleanup import ArchiveCleanup
 from gateway.store.archive_document import Document, digest_of, dump, key_of, load
-from gateway.store.archived import Archived
+from gateway.store.archive_reader import Archived
+from gateway.store.archive_writer import Moved, RedisArchive
 from gateway.store.base import AdmissionLimits
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
@@ -63,7 +64,7 @@ def store(redis: Redis, scripts: Scripts, media: FolderStore) -> Store:
 
 @pytest.fixture
 def archive(redis: Redis, scripts: Scripts, media: FolderStore) -> RedisArchive:
-    return RedisArchive(redis, scripts, media, ENVIRONMENT, 0, 0)
+    return RedisArchive(redis, scripts, media, ENVIRONMENT, 0)
 
 
 async def archived_job(store: Store, archive: RedisArchive, payload: str | None = None, **fields: Any) -> Job:
@@ -110,7 +111,7 @@ async def test_payloads_around_the_limit_of_events_read_as_before(
     assert await log.bodies(told.entries) == before
     assert len(list(media.folder.rglob("*.gz"))) == 1 + more
     assert await store.retention.forget(job.id)
-    assert await archive.delete_forgotten(10) == 1
+    assert await ArchiveCleanup(redis, archive._scripts, media, ENVIRONMENT, 0).delete_forgotten(10) == 1
     assert list(media.folder.rglob("*.gz")) == []
 
 
@@ -147,7 +148,7 @@ async def test_what_unpacks_to_much_is_unpacked_in_a_thread(
         where.append(threading.current_thread() is threading.main_thread())
         return load(raw, digest)
 
-    monkeypatch.setattr("gateway.store.archived.load", watched)
+    monkeypatch.setattr("gateway.store.archive_reader.load", watched)
     noise = random.Random(7).randbytes(20_000).hex()
     for text in ("a fox", "a" * _MIB, noise):
         raw = dump(Document({"params": text}))[0]
@@ -228,12 +229,13 @@ async def test_a_job_that_is_forgotten_while_it_is_read_is_gone_and_not_lost(
 ) -> None:
     media = Forgetting(tmp_path / "media")
     store = store_with(redis, scripts, media)
-    archive = RedisArchive(redis, scripts, FolderStore(media.folder), ENVIRONMENT, 0, 0)
+    archive = RedisArchive(redis, scripts, FolderStore(media.folder), ENVIRONMENT, 0)
+    cleanup = ArchiveCleanup(redis, scripts, FolderStore(media.folder), ENVIRONMENT, 0)
     job = await archived_job(store, archive, "p" * 20, callback_url="https://client.example.com/hook")
 
     async def forget() -> None:
         await store.retention.forget(job.id)
-        await archive.delete_forgotten(10)
+        await cleanup.delete_forgotten(10)
 
     media.forget = forget
     assert not await READERS[reader](store, Archived(media, redis), job)
@@ -244,7 +246,7 @@ async def test_the_history_of_a_job_that_is_forgotten_while_it_is_read_is_not_fo
 ) -> None:
     media = Forgetting(tmp_path / "media")
     store = store_with(redis, scripts, media)
-    archive = RedisArchive(redis, scripts, FolderStore(media.folder), ENVIRONMENT, 0, 0)
+    archive = RedisArchive(redis, scripts, FolderStore(media.folder), ENVIRONMENT, 0)
     job = await archived_job(store, archive)
     media.forget = lambda: store.retention.forget(job.id)
     [path] = media.folder.rglob("*.gz")

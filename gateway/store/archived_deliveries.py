@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 
 from gateway.errors import ArchiveLost, NotFound
 from gateway.store import delivery_log, keys
-from gateway.store.archived import FIELD, Archived
+from gateway.store.archive_reader import FIELD, Archived
 from gateway.store.client import store_errors
 
 
-class PastDeliveries:
+class ArchivedDeliveries:
     """Every call may raise StoreUnavailable and MediaStoreUnavailable."""
 
     def __init__(self, redis: Redis, archived: Archived) -> None:

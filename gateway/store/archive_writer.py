@@ -1,4 +1,4 @@
-"""Moves finished jobs from Redis into the media store, and deletes their objects when they are forgotten.
+"""Moves finished jobs from Redis into the media store.
 
 The object is written first, and read again; then one script drops what it holds from the record, if the job
 is still as it was read. Whatever a crash leaves is a readable job: at worst with an object that nothing
@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
@@ -24,17 +24,14 @@ from gateway.lifecycle import FINAL, DeliveryState
 from gateway.media.base import MediaStore
 from gateway.store import arguments, keys
 from gateway.store.archive_document import (
-    HOUR_MS,
     Document,
     digest_of,
     dump,
-    folder_of,
-    hour_folder,
     is_kept,
     key_of,
     payload_key_of,
 )
-from gateway.store.archived import FIELD
+from gateway.store.archive_reader import FIELD
 from gateway.store.client import store_errors
 from gateway.store.finished_walk import FinishedWalk
 from gateway.store.script_runner import Scripts
@@ -42,9 +39,6 @@ from gateway.store.script_runner import Scripts
 _LEAD: Final = f"{PREFIX}archive"
 _FINAL: Final = {state.value: True for state in FINAL}
 _EVENT_FIELDS: Final = ("packed", "body", "trace")
-#: Longer than any job takes until it is finished. Only then an hour's folder is looked through.
-_UNFINISHED_MS: Final = 8 * 86_400_000
-_BATCH: Final = 100
 _SMALL_CHARACTERS: Final = 16_384
 
 
@@ -66,15 +60,18 @@ class RedisArchive:
         media: MediaStore,
         environment: Environment,
         after_seconds: float,
-        retention_seconds: float,
     ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._media = media
         self._environment = environment
         self._after_ms = int(after_seconds * 1000)
-        self._kept_ms = int(retention_seconds * 1000) + _UNFINISHED_MS
         self.walk = FinishedWalk(redis, scripts, "archive", self._after_ms)
+
+    async def has_room(self) -> bool:
+        """Whether the media store takes more: what a job leaves in Redis is bounded, a disk is not."""
+        space = await self._media.space()
+        return space is None or space.headroom >= 1
 
     @property
     def readable_by_all(self) -> bool:
@@ -156,44 +153,6 @@ class RedisArchive:
             for name, values in zip(names, found, strict=True)
             if any(values)
         }
-
-    async def delete_forgotten(self, limit: int) -> int:
-        """Deletes objects of jobs that were forgotten, and returns of how many jobs."""
-        with store_errors():
-            names: list[str] = await self._redis.zrange(keys.ARCHIVE_GONE, 0, limit - 1)
-        for name in names:
-            await self._media.drop(folder_of(name))
-            with store_errors():
-                await self._redis.zrem(keys.ARCHIVE_GONE, name)
-        return len(names)
-
-    async def sweep_hour(self) -> int | None:
-        """Deletes the objects without a job of the next hour whose jobs must all have been forgotten: what
-        crashes left behind. Returns of how many jobs; None if no hour is due."""
-        with store_errors():
-            swept = await self._redis.get(keys.ARCHIVE_SWEPT)
-        due = (self._environment.now_ms() - self._kept_ms) // HOUR_MS - 1
-        hour = due if swept is None else int(swept) + 1
-        if hour > due:
-            return None
-        folder, dropped = hour_folder(hour * HOUR_MS), 0
-        names = [entry.name for entry in await self._media.entries(folder)]
-        for at in range(0, len(names), _BATCH):
-            dropped += await self._drop_unknown(names[at : at + _BATCH])
-        args: list[Any] = [hour, 0, b"[]", b"[]"]
-        await self._scripts.run("note_walk", [keys.ARCHIVE_SWEPT, keys.ARCHIVE_SWEPT], args)
-        return dropped
-
-    async def _drop_unknown(self, job_ids: Sequence[str]) -> int:
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in job_ids:
-                    pipe.exists(keys.job(job_id))
-                found: list[int] = await pipe.execute()
-        unknown = [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
-        for job_id in unknown:
-            await self._media.drop(folder_of(job_id))
-        return len(unknown)
 
 
 def _is_small(document: Document) -> bool:
