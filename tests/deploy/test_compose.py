@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from gateway.local.valkey import server_program
 from gateway.settings.redis_url import read_redis_url
@@ -88,7 +90,15 @@ class Containers:
         self.running[name].wait()
 
     def client(self, name: str, user: str = "gateway", password: str = PASSWORD) -> redis.Redis:
-        return redis.Redis(port=self.port(name), username=user, password=password, decode_responses=True)
+        """One that outlives the promotion of its server, which cuts all connections."""
+        return redis.Redis(
+            port=self.port(name),
+            username=user,
+            password=password,
+            decode_responses=True,
+            retry=Retry(ConstantBackoff(0.05), 20),
+            retry_on_error=[redis.ConnectionError],
+        )
 
     def refused(self, *words: str) -> str:
         self.start("refused", *words)
