@@ -26,6 +26,12 @@ Place = tuple[str, int]
 ASK_SECONDS: Final = 0.3
 
 
+def written(place: Place) -> str:
+    """`host:port`, with an IPv6 address in brackets."""
+    host, port = place
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Locator(Protocol):
     """`mode`: how the store is found, for people. `must_be_primary`: whether a new connection checks its
     server's role."""

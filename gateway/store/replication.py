@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from gateway.store.client import store_errors
-from gateway.store.located import Locator
+from gateway.store.located import Locator, written
 
 _ROLES: Final = {"master": "primary", "slave": "replica"}
 
@@ -88,4 +88,4 @@ def _number(value: Any) -> int | None:
 def _written(host: Any, port: Any) -> str | None:
     if host is None or port is None:
         return None
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return written((str(host), int(port)))

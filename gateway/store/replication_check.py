@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from gateway.settings.types import Demand
 from gateway.store.client import store_errors
-from gateway.store.located import Locator, OwnerOfSlot, Place, Sentinels
+from gateway.store.located import Locator, OwnerOfSlot, Place, Sentinels, written
 from gateway.store.refusals import name_of
 from gateway.store.replication import Lag, Replication
 
@@ -98,11 +98,11 @@ async def _of_sentinels(locator: Sentinels) -> list[str]:
     answers = await asyncio.gather(*(_named_by(locator, place) for place in locator.sentinels))
     for place, answer in zip(locator.sentinels, answers, strict=True):
         if isinstance(answer, str):
-            said.append(f"the sentinel {_written(place)} {answer}")
+            said.append(f"the sentinel {written(place)} {answer}")
         else:
-            named.setdefault(answer, []).append(_written(place))
+            named.setdefault(answer, []).append(written(place))
     if len(named) > 1:
-        each = ", ".join(f"{_written(one)} by {' and '.join(by)}" for one, by in named.items())
+        each = ", ".join(f"{written(one)} by {' and '.join(by)}" for one, by in named.items())
         said.append(
             f"the sentinels name different primaries: {each}; wait for the end of a failover, or find out"
             " which of them is cut off"
@@ -127,9 +127,7 @@ async def _of_nodes(locator: OwnerOfSlot) -> list[str]:
     places = tuple(locator.places())
     answers = await asyncio.gather(*(_moving_at(locator, place) for place in places))
     return [
-        f"the node {_written(place)} {answer}"
-        for place, answer in zip(places, answers, strict=True)
-        if answer
+        f"the node {written(place)} {answer}" for place, answer in zip(places, answers, strict=True) if answer
     ]
 
 
@@ -154,7 +152,3 @@ async def _moving_at(locator: OwnerOfSlot, place: Place) -> str | None:
         f"is {migrations[0]['state']} slot {locator.slot}, which has all our keys: scripts may stop half way;"
         " stop workers and gateways until the slot has moved (docs/operations.md, script_cut_off)"
     )
-
-
-def _written(place: Place) -> str:
-    return f"[{place[0]}]:{place[1]}" if ":" in place[0] else f"{place[0]}:{place[1]}"

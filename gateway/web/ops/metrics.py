@@ -127,6 +127,8 @@ def _families(
     yield _labelled("gateway_slots", "Configured slots", "role", slots)
     if gauges is not None:
         yield from _single(gauges)
+        held = "1 while nothing is submitted because Redis failed over"
+        yield GaugeMetricFamily("gateway_submissions_held", held, value=int(gauges.on_hold))
         yield from partner_metrics.accounts(gauges)
         yield from partner_metrics.subscribers(gauges, failing)
         yield from _counts(gauges)
@@ -183,10 +185,6 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
         "gateway_paused": (
             "1 while an operator keeps the service paused",
             int(gauges.paused),
-        ),
-        "gateway_submissions_held": (
-            "1 while nothing is submitted because Redis failed over",
-            int(gauges.on_hold),
         ),
         "gateway_redis_memory_bytes": ("Memory that Redis uses", gauges.memory_bytes),
         "gateway_redis_memory_ratio": (

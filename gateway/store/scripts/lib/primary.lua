@@ -3,7 +3,7 @@
 -- back first, and until every gateway has replayed the callbacks that it kept on disk meanwhile.
 --
 -- {gw}:primary   replication: id of the primary's history; failovers: how many; of the last: failed_over_at,
---                held_until, acknowledged: "1" if it lost nothing; on_hold: "1" while nothing is submitted
+--                held_until, acknowledged: "1" if replicas had to; on_hold: "1" while nothing is submitted
 -- {gw}:journals  when each process that keeps a journal of callbacks last said that all of it is replayed
 --
 -- failover = {hold_ms, acknowledged: whether replicas must acknowledge what is written}
