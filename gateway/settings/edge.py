@@ -1,10 +1,11 @@
-"""Settings of host names, proxies and https."""
+"""Settings of host names, proxies, single sign-on and https."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from gateway.doors import NAMES
@@ -27,6 +28,18 @@ def _doors(found: list[str]) -> list[str]:
     return found
 
 
+def _header(found: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", found):
+        raise ValueError(f"{found!r} is not the name of a header; use one such as X-Forwarded-User")
+    return found.lower()
+
+
+def _page(found: str) -> str:
+    if found and not found.startswith(("/", "https://", "http://")):
+        raise ValueError("must start with /, https:// or http://")
+    return found
+
+
 class EdgeSettings(BaseSettings):
     doors: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_doors)] = Field(
         default_factory=lambda: list(NAMES),
@@ -40,6 +53,27 @@ class EdgeSettings(BaseSettings):
         default_factory=list,
         description="Networks (CIDR) of proxies whose X-Forwarded-Proto and -For we trust.",
     )
+    sso_proxies: Annotated[list[str], NoDecode, BeforeValidator(networks)] = Field(
+        default_factory=list,
+        description="Networks (CIDR) of proxies that sign operators in at `/ops`. None: keys only.",
+    )
+    sso_user_header: Annotated[str, AfterValidator(_header)] = Field(
+        "x-forwarded-user", description="Header in which such a proxy names the person."
+    )
+    sso_groups_header: Annotated[str, AfterValidator(_header)] = Field(
+        "x-forwarded-groups", description="Header with the groups of the person, separated by commas."
+    )
+    sso_read_groups: Annotated[list[str], NoDecode, BeforeValidator(words)] = Field(
+        default_factory=list, description="Groups that may look (`ops:read`). `*`: everybody."
+    )
+    sso_write_groups: Annotated[list[str], NoDecode, BeforeValidator(words)] = Field(
+        default_factory=list,
+        description="Groups that may look and act (`ops:read`, `ops:write`). `*`: everybody.",
+        validate_default=True,
+    )
+    sso_sign_out_url: Annotated[str, AfterValidator(_page)] = Field(
+        "", description="Where the proxy signs a person out, such as `/oauth2/sign_out`. Empty: no link."
+    )
     keep_alive_seconds: int = Field(
         75,
         ge=1,
@@ -49,3 +83,13 @@ class EdgeSettings(BaseSettings):
     hsts_seconds: int = Field(
         0, ge=0, description="max-age of Strict-Transport-Security on https answers. 0: no header."
     )
+
+    @field_validator("sso_write_groups")
+    @classmethod
+    def _somebody_may_look(cls, found: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("sso_proxies") and not found and not info.data.get("sso_read_groups"):
+            raise ValueError(
+                "GATEWAY_SSO_PROXIES is set, but no group may do anything; name groups here or in "
+                "GATEWAY_SSO_READ_GROUPS"
+            )
+        return found

@@ -30,9 +30,9 @@ async def require(request: Request, *scopes: Scope, schemes: Collection[bytes] =
     return key
 
 
-def limit_requests(state: State, key: Key) -> None:
-    """Counts a request of the key's tenant. Raises RateLimited if it sends too many."""
-    if wait := state.requests.wait(key.tenant):
+def limit_requests(state: State, tenant: str) -> None:
+    """Counts a request of the tenant. Raises RateLimited if it sends too many."""
+    if wait := state.requests.wait(tenant):
         settings = state.resources.settings
         raise RateLimited(
             f"this tenant may send {settings.tenant_request_burst} requests at once, then "

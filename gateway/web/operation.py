@@ -147,15 +147,15 @@ def _handler_of(operation: Operation) -> _Endpoint:
             return await cast(LinkedHandler, operation.handler)(request, None, read(request))
         key = await auth.require(request, *scopes, schemes=schemes)
         if operation.counted:
-            auth.limit_requests(state_of(request), key)
+            auth.limit_requests(state_of(request), key.tenant)
             return await answer(request, key)
         try:
             response = await answer(request, key)
         except (GatewayError, HTTPException):
-            auth.limit_requests(state_of(request), key)
+            auth.limit_requests(state_of(request), key.tenant)
             raise
         if "idempotent-replayed" in response.headers:
-            auth.limit_requests(state_of(request), key)
+            auth.limit_requests(state_of(request), key.tenant)
         return response
 
     async def answer(request: Request, key: Key) -> Response:

@@ -67,7 +67,7 @@ async def show(request: Request) -> Response:
 async def pause(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     wanted = forms.parse(PauseSubscriber, form)
-    state, by = state_of(request), viewer.key.id
+    state, by = state_of(request), viewer.by
     await actions.pause_subscriber(state, wanted.subscriber, wanted.seconds, wanted.reason, by)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_paused"), 303)
 
@@ -77,7 +77,7 @@ async def resume(request: Request) -> Response:
     wanted = forms.parse(ResumeSubscribers, form)
     if wanted.subscriber is None:
         raise Conflict("no subscriber was chosen; go back and choose one")
-    await actions.resume_subscribers(state_of(request), [wanted.subscriber], viewer.key.id)
+    await actions.resume_subscribers(state_of(request), [wanted.subscriber], viewer.by)
     return RedirectResponse(_back(wanted.subscriber, "subscriber_resumed"), 303)
 
 
@@ -88,7 +88,7 @@ async def recover(request: Request) -> Response:
     endpoint = await state.resources.endpoints.find(_id(request))
     if endpoint is None:
         raise NotFound("endpoint", _id(request))
-    await actions.recover(state, endpoint, _HOURS, viewer.key.id)
+    await actions.recover(state, endpoint, _HOURS, viewer.by)
     return RedirectResponse(f"/ops/endpoints/{endpoint.id}?said=recovering", 303)
 
 

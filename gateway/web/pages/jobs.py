@@ -91,7 +91,7 @@ async def show(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
-    job = await actions.cancel(state_of(request), await job_of(request), viewer.key.id)
+    job = await actions.cancel(state_of(request), await job_of(request), viewer.by)
     said = "canceled" if job.final else "cancel_wished"
     return RedirectResponse(f"/ops/jobs/{job.id}?said={said}", 303)
 
@@ -101,7 +101,7 @@ async def resolve(request: Request) -> Response:
     wanted = forms.parse(ResolveRequest, form)
     check_task(wanted)
     state, job = state_of(request), await job_of(request)
-    await actions.resolve(state, job, wanted.action, wanted.task_id, viewer.key.id)
+    await actions.resolve(state, job, wanted.action, wanted.task_id, viewer.by)
     return RedirectResponse(f"/ops/jobs/{job.id}?said=resolved", 303)
 
 

@@ -1,4 +1,5 @@
-"""Identifies the viewer of a page by an operator's key, from `Authorization` or from the cookie of a login.
+"""Identifies the viewer of a page: by an operator's key, from `Authorization` or from the cookie of a login,
+or by a proxy that has signed the person in (`single_sign_on`).
 
 The cookie is random and names a session in Redis. It grants what its key grants, until the operator signs
 out, the session ends, or the key does. A form also needs its token, so that another site cannot make a
@@ -21,6 +22,7 @@ from gateway.store.sessions import Session
 from gateway.tenants import Key, Scope, digest_of
 from gateway.web import auth
 from gateway.web.http.headers import headers_of
+from gateway.web.pages import single_sign_on
 from gateway.web.state import State, state_of
 
 COOKIE: Final = "vgw_ops"
@@ -31,15 +33,20 @@ _COOKIE_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """`token`: must be in every form; None for a key from `Authorization`, which browsers do not send by
-    themselves."""
+    """`by`: for the audit: the id of the key, or `sso:` and the name of the person. `limited_as`: whose rate
+    of requests it counts for. `token`: must be in every form; None for a key from `Authorization`, which
+    browsers do not send by themselves. `sign_out`: where to sign out; "": at our own login, None: not here.
+    """
 
-    key: Key
-    token: str | None
+    by: str
+    scopes: frozenset[Scope]
+    limited_as: str
+    token: str | None = None
+    sign_out: str | None = ""
 
     @property
     def may_act(self) -> bool:
-        return Scope.OPS_WRITE in self.key.scopes
+        return Scope.OPS_WRITE in self.scopes
 
 
 class FormRefused(Exception):
@@ -58,22 +65,30 @@ async def viewer_of(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
     """The viewer, whose request counts. Raises SignIn if there is no session and no key, ScopeMissing, or
     RateLimited."""
     viewer = await identify(request, scope)
-    auth.limit_requests(state_of(request), viewer.key)
+    auth.limit_requests(state_of(request), viewer.limited_as)
     return viewer
 
 
 async def identify(request: Request, scope: Scope = Scope.OPS_READ) -> Viewer:
-    """The viewer, without counting a request. Raises SignIn or ScopeMissing."""
-    if b"authorization" in headers_of(request):
-        return Viewer(await auth.require(request, scope), None)
-    cookie = request.cookies.get(COOKIE, "")
-    found = await _key_of(state_of(request), cookie)
-    if found is None:
+    """The viewer, without counting a request. Whoever signed in with a key is that key, also behind a proxy.
+    Raises SignIn, ScopeMissing, or Unauthenticated."""
+    state, cookie = state_of(request), request.cookies.get(COOKIE, "")
+    found = await _key_of(state, cookie)
+    if found is not None:
+        viewer = Viewer(found.id, found.scopes, found.tenant, _token(state, cookie))
+    elif (person := single_sign_on.person_of(request)) is not None:
+        by = f"sso:{person.name}"
+        away = state.resources.settings.sso_sign_out_url or None
+        viewer = Viewer(by, person.scopes, by, _token(state, by), away)
+    elif b"authorization" in headers_of(request):
+        key = await auth.require(request, scope)
+        viewer = Viewer(key.id, key.scopes, key.tenant)
+    else:
         query = f"?{request.url.query}" if request.url.query else ""
         raise SignIn(f"{request.url.path}{query}" if request.method == "GET" else "/ops")
-    if scope not in found.scopes:
+    if scope not in viewer.scopes:
         raise ScopeMissing(scope)
-    return Viewer(found, _token(state_of(request), cookie))
+    return viewer
 
 
 async def actor_of(request: Request, token: str | None) -> Viewer:
@@ -140,6 +155,7 @@ async def _key_of(state: State, cookie: str) -> Key | None:
     return None if key is None or key.revoked_at is not None or key.expired(now) else key
 
 
-def _token(state: State, cookie: str) -> str:
+def _token(state: State, of: str) -> str:
+    """`of`: the cookie, or the person."""
     keyring = state.resources.keyring
-    return keyring.derive(keyring.active_kid, "operator form", cookie).hex()
+    return keyring.derive(keyring.active_kid, "operator form", of).hex()

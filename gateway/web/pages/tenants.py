@@ -77,14 +77,14 @@ async def pause(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     wanted = forms.parse(PauseRequest, form)
     store = state_of(request).resources.tenants
-    await store.pause(name_of(request), wanted.reason, viewer.key.id)
+    await store.pause(name_of(request), wanted.reason, viewer.by)
     return RedirectResponse(f"/ops/tenants/{name_of(request)}?said=tenant_paused", 303)
 
 
 async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
     store = state_of(request).resources.tenants
-    await store.resume(name_of(request), viewer.key.id)
+    await store.resume(name_of(request), viewer.by)
     return RedirectResponse(f"/ops/tenants/{name_of(request)}?said=tenant_resumed", 303)
 
 

@@ -53,25 +53,25 @@ async def pause(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     state = state_of(request)
     name = accounts.name_of(request, state)
-    await state.resources.accounts.pause(forms.parse(PauseRequest, form).reason, viewer.key.id, name)
+    await state.resources.accounts.pause(forms.parse(PauseRequest, form).reason, viewer.by, name)
     return RedirectResponse("/ops/upstream?said=account_paused", 303)
 
 
 async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
     state = state_of(request)
-    await state.resources.accounts.resume(viewer.key.id, accounts.name_of(request, state))
+    await state.resources.accounts.resume(viewer.by, accounts.name_of(request, state))
     return RedirectResponse("/ops/upstream?said=account_resumed", 303)
 
 
 async def pause_all(request: Request) -> Response:
     viewer, form = await forms.acting(request)
     wanted = forms.parse(PauseRequest, form)
-    await state_of(request).resources.lanes.pause_all(wanted.reason, viewer.key.id)
+    await state_of(request).resources.lanes.pause_all(wanted.reason, viewer.by)
     return RedirectResponse("/ops/upstream?said=paused", 303)
 
 
 async def resume_all(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
-    await state_of(request).resources.lanes.resume_all(viewer.key.id)
+    await state_of(request).resources.lanes.resume_all(viewer.by)
     return RedirectResponse("/ops/upstream?said=resumed", 303)

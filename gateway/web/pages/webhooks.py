@@ -70,7 +70,7 @@ async def show(request: Request) -> Response:
 
 async def redeliver(request: Request) -> Response:
     viewer, form = await forms.acting(request)
-    delivery = await actions.redeliver(state_of(request), await delivery_of(request), viewer.key.id)
+    delivery = await actions.redeliver(state_of(request), await delivery_of(request), viewer.by)
     back = f"/ops/jobs/{delivery.job_id}" if form.get("back") == "job" else f"/ops/deliveries/{delivery.id}"
     return RedirectResponse(f"{back}?said=sent_again", 303)
 
@@ -80,7 +80,7 @@ async def redeliver_dead(request: Request) -> Response:
     wanted = forms.parse(RedeliverDead, form)
     state = state_of(request)
     found, _ = await state.resources.deliveries.dead(0, wanted.number)
-    done = await actions.redeliver_all(state, found, viewer.key.id)
+    done = await actions.redeliver_all(state, found, viewer.by)
     return RedirectResponse(f"/ops/deliveries?said=all_sent_again&number={done['sent']}", 303)
 
 

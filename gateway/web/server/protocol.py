@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, Final, cast
 
 import httptools
 import orjson
@@ -37,6 +37,9 @@ from gateway.web.server.heads import (
     origin_form,
     without_upgrade,
 )
+
+#: In the scope of a request: the address of its connection, whatever a proxy says about its client.
+PEER: Final = "gateway.peer"
 
 
 class HardenedProtocol(HttpToolsProtocol):
@@ -124,6 +127,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[PEER] = self.client[0] if self.client else None  # type: ignore[typeddict-unknown-key]
         self._in_head = True
         self._received = self._parsed = 0
 

@@ -12,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.web.server.protocol import HardenedProtocol
+from gateway.web.server.protocol import PEER, HardenedProtocol
 
 HEAD_SECONDS = 0.3
 
@@ -26,7 +26,8 @@ class QuickProtocol(HardenedProtocol):
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """200 with the length of the body; /early answers before the body; /slow takes twice the deadline;
-    /who shows the Authorization; /much answers more than a connection holds unread."""
+    /who shows the Authorization; /peer where the connection and its client come from; /much answers more than
+    a connection holds unread."""
     length, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
@@ -38,6 +39,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     text = f"{scope['path']} {length}".encode()
     if scope["path"] == "/who":
         text = dict(scope["headers"]).get(b"authorization", b"nobody")
+    if scope["path"] == "/peer":
+        text = f"{scope[PEER]} {scope['client'][0]}".encode()
     if scope["path"] == "/much":
         text = b"a" * 50_000_000
     headers = [(b"content-length", str(len(text)).encode())]

@@ -36,6 +36,13 @@ async def test_an_ordinary_request_is_served(parts: tuple[bytes, ...], answers: 
     assert statuses(answer) == answers
 
 
+async def test_no_header_changes_where_a_connection_comes_from() -> None:
+    claimed = b"GET /peer HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+    async with serving() as port:
+        answer = await served(port, claimed)
+    assert answer.endswith(b"127.0.0.1 203.0.113.9")
+
+
 async def test_a_request_may_take_longer_than_its_head() -> None:
     async with serving() as port:
         answer = await served(port, GET.replace(b"/a", b"/slow"))
