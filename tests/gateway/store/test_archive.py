@@ -430,6 +430,37 @@ async def test_an_archived_job_counts_less_for_its_tenant_and_in_the_end_nothing
     assert int(await redis.hget(keys.tenant_usage("acme"), "bytes") or 0) == empty + endpoint  # type: ignore[misc]
 
 
+async def test_what_an_archived_job_takes_in_the_media_store_counts_until_it_is_forgotten(
+    store: Store, archive: RedisArchive, media: FolderStore
+) -> None:
+    jobs = [await finished(store, payload_characters=n) for n in (20, 20_000)]
+    for job in jobs:
+        assert await archive.move(job.id) is Moved.ARCHIVED
+        assert await archive.move(job.id) is Moved.GONE
+    sizes = [path.stat().st_size for path in media.folder.rglob("*.gz")]
+    assert len(sizes) == 3
+    assert await archived_bytes(store) == sum(sizes)
+    for job in jobs:
+        assert await store.retention.forget(job.id)
+    assert await archived_bytes(store) is None
+
+
+async def test_a_job_whose_archived_bytes_were_not_counted_gives_none_back(
+    store: Store, archive: RedisArchive
+) -> None:
+    job = await finished(store)
+    assert await archive.move(job.id) is Moved.ARCHIVED
+    await store.redis.hdel(keys.job(job.id), "archived_bytes")  # type: ignore[misc]
+    await store.redis.hdel(keys.tenant_usage("acme"), "archived")  # type: ignore[misc]
+    assert await store.retention.forget(job.id)
+    assert await archived_bytes(store) is None
+
+
+async def archived_bytes(store: Store) -> int | None:
+    found = await store.redis.hget(keys.tenant_usage("acme"), "archived")  # type: ignore[misc]
+    return None if found is None else int(found)
+
+
 async def test_only_objects_without_a_job_are_swept_and_only_after_every_job_must_be_gone(
     store: Store, archive: RedisArchive, redis: Redis, scripts: Scripts, media: FolderStore
 ) -> None:
