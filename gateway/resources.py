@@ -216,8 +216,8 @@ def build(
         tenants=RedisTenants(redis, scripts, roles),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
-        job_history=RedisJobHistory(redis, archived),
-        audit=RedisAudit(redis, archived),
+        job_history=RedisJobHistory(scripts, archived),
+        audit=RedisAudit(redis, scripts, archived),
         retention=RedisRetention(
             redis,
             scripts,

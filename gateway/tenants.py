@@ -25,7 +25,8 @@ class Tenant:
     per second that it may post; `burst`: jobs that it may post at once; `networks`: CIDRs that its webhooks
     may go to in addition. `paused_at` (ms): since when nothing of it is sent; `paused_by`: the operator.
     `stored`: bytes that count for it in Redis; `media`: bytes of inline media of its unfinished jobs;
-    `uploads`: bytes of its `upload_count` uploads; `results`: bytes of the copies of its results.
+    `uploads`: bytes of its `upload_count` uploads; `results`: bytes of the copies of its results;
+    `archived`: bytes of its archived jobs in the media store.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Tenant:
     uploads: int = 0
     upload_count: int = 0
     results: int = 0
+    archived: int = 0
 
 
 class Scope(StrEnum):

@@ -37,8 +37,9 @@ def slots_left(slots: int, probe_ms: int, stored: int | None, cut_ms_ago: float)
 
 
 def slots_taken(name: str, held: int, taken: Mapping[str, str]) -> int:
-    """How many slots of an account are taken. `held`: of all accounts; `taken`: of each except `main`."""
-    return held - sum(map(int, taken.values())) if name == ACCOUNT else int(taken.get(name, 0))
+    """How many slots of an account are taken. `held`: of all accounts; `taken`: of each except `main`, read a
+    moment later."""
+    return max(0, held - sum(map(int, taken.values()))) if name == ACCOUNT else int(taken.get(name, 0))
 
 
 class RedisAccounts:
@@ -61,7 +62,7 @@ class RedisAccounts:
     async def all(self) -> list[tuple[Account, Pause | None]]:
         """All accounts in the order of `limits`, each with why it is paused (None: it is not)."""
         with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
+            async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.zcard(keys.slots(Role.SUBMIT))
                 pipe.hgetall(keys.ACCOUNT_INFLIGHT)

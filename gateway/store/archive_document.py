@@ -32,7 +32,7 @@ _KEPT: Final = frozenset(
         *("state", "tenant", "created_at", "finished_at", "idempotency", "bytes", "archived"),
         *("epoch", "task_id", "earlier", "account", "elsewhere", "released_at", "evidence", "uploads"),
         *("claimed_at", "claimed_epoch", "task_lost_at", "called_back_at", "late_at"),
-        *("completed_at", "failed_at", "canceled_at"),
+        *("completed_at", "failed_at", "canceled_at", "archived_bytes"),
     )
 )
 _KEPT_STEMS: Final = ("told:", "answered:", assets.FIELD)

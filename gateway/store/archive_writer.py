@@ -99,6 +99,7 @@ class RedisArchive:
         order = {
             "name": job_id,
             "digest": digest,
+            "bytes": len(raw) + len(payload or b""),
             "seen": seen,
             "fields": list(document.job),
             "deliveries": deliveries,

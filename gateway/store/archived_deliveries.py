@@ -7,27 +7,24 @@ from collections.abc import Mapping, Sequence
 from redis.asyncio import Redis
 
 from gateway.errors import ArchiveLost, NotFound
-from gateway.store import delivery_log, keys
+from gateway.store import arguments, delivery_log, keys
 from gateway.store.archive_reader import FIELD, Archived
 from gateway.store.client import store_errors
+from gateway.store.script_runner import Scripts
 
 
 class ArchivedDeliveries:
     """Every call may raise StoreUnavailable and MediaStoreUnavailable."""
 
-    def __init__(self, redis: Redis, archived: Archived) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, archived: Archived) -> None:
         self._redis = redis
+        self._scripts = scripts
         self._archived = archived
 
     async def completed(self, job_id: str, names: Sequence[str]) -> list[tuple[str, Mapping[str, str]]]:
         """Those of these deliveries of the job that exist, with all attempts in their logs: the archived ones
         before those that are stored."""
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hget(keys.job(job_id), FIELD)
-                for name in names:
-                    pipe.hgetall(keys.delivery(name))
-                digest, *found = await pipe.execute()
+        digest, *found = await self._scripts.run("job_deliveries", [keys.job(job_id)], names)
         logs: Mapping[str, str] = {}
         if digest is not None:
             try:
@@ -38,7 +35,7 @@ class ArchivedDeliveries:
             (name, {**fields, "log": delivery_log.joined(logs[name], fields.get("log"))})
             if name in logs
             else (name, fields)
-            for name, fields in zip(names, found, strict=True)
+            for name, fields in zip(names, map(arguments.pairs, found), strict=True)
             if fields
         ]
 

@@ -60,7 +60,7 @@ class RedisDeliveryStore:
         archived: Archived = NO_ARCHIVE,
     ) -> None:
         self._redis = redis
-        self._past = ArchivedDeliveries(redis, archived)
+        self._past = ArchivedDeliveries(redis, scripts, archived)
         self._bytes_max = bytes_max
         self._scripts = scripts
         self._roles = roles

@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from redis.asyncio import Redis
 
 from gateway.jobs import Job
 from gateway.lifecycle import JOB_STARTS, JobEvent
 from gateway.store import keys
-from gateway.store.archive_reader import FIELD, NO_ARCHIVE, Archived
-from gateway.store.client import store_errors
+from gateway.store.archive_reader import NO_ARCHIVE, Archived
+from gateway.store.script_runner import Scripts
 
 
 class RedisJobHistory:
-    def __init__(self, redis: Redis, archived: Archived = NO_ARCHIVE) -> None:
-        self._redis = redis
+    def __init__(self, scripts: Scripts, archived: Archived = NO_ARCHIVE) -> None:
+        self._scripts = scripts
         self._archived = archived
 
     async def read(self, job: Job) -> list[dict[str, str]]:
         """Everything that happened to the job, oldest first: at (ms), event, from, to, epoch, ... Raises
         MediaStoreUnavailable."""
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hget(keys.job(job.id), FIELD)
-                pipe.lrange(keys.job_audit(job.id), 0, -1)
-                digest, found = await pipe.execute()
+        [(_, _, digest, found)] = await self._scripts.run("job_histories", [keys.job(job.id)], [])
         if digest is not None:
             found = [*(await self._archived.document(job.id, digest)).history, *found]
         return history_of(job.created_at, found)

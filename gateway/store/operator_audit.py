@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
@@ -13,6 +13,7 @@ from gateway.store.archive_reader import FIELD, NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
 from gateway.store.job_history import history_of
 from gateway.store.ops_log import Entries, newest
+from gateway.store.script_runner import Scripts
 
 #: Entries that an export reads at once and holds in memory.
 BATCH: Final = 200
@@ -21,8 +22,9 @@ BATCH: Final = 200
 class RedisAudit:
     """Every call may raise StoreUnavailable, and that of the jobs MediaStoreUnavailable. Times: ms."""
 
-    def __init__(self, redis: Redis, archived: Archived = NO_ARCHIVE) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, archived: Archived = NO_ARCHIVE) -> None:
         self._redis = redis
+        self._scripts = scripts
         self._archived = archived
 
     async def page(self, before: str | None, limit: int) -> Entries:
@@ -60,19 +62,12 @@ class RedisAudit:
             skip, start = (skip + same, last) if last == start else (same, last)
 
     async def _histories(self, names: Sequence[str]) -> list[dict[str, str]]:
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for name in names:
-                    pipe.hmget(keys.job(name), ["tenant", "created_at", FIELD])
-                    pipe.lrange(keys.job_audit(name), 0, -1)
-                found: list[Any] = await pipe.execute()
-        digests = [record[2] for record in found[::2]]
+        found = await self._scripts.run("job_histories", [keys.job(name) for name in names], [])
         documents = await self._archived.all_of(
-            [(name, {FIELD: digest} if digest else {}) for name, digest in zip(names, digests, strict=True)]
+            [(name, {FIELD: one[2]} if one[2] else {}) for name, one in zip(names, found, strict=True)]
         )
         lines: list[dict[str, str]] = []
-        for at, (name, document) in enumerate(zip(names, documents, strict=True)):
-            (tenant, created, _), noted = found[2 * at : 2 * at + 2]
+        for name, (tenant, created, _, noted), document in zip(names, found, documents, strict=True):
             if tenant is not None and not isinstance(document, NotFound):
                 earlier = () if document is None or isinstance(document, ArchiveLost) else document.history
                 history = [*earlier, *noted]

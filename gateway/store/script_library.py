@@ -28,7 +28,9 @@ _HEAD: Final = "local P = '{gw}:'\n"
 #: A full Redis accepts no new job or upload, but must finish those it has: all other verbs may write then.
 _REFUSED_WHEN_FULL: Final = frozenset({"accept", "add_upload"})
 #: Redis lets them write nothing, so no replica needs to acknowledge them.
-READ_ONLY: Final = frozenset({"lane_state", "list_paused_lanes", "queue_positions"})
+READ_ONLY: Final = frozenset(
+    {"job_deliveries", "job_histories", "lane_state", "list_paused_lanes", "queue_positions"}
+)
 
 
 class Library(NamedTuple):

@@ -195,9 +195,9 @@ class RedisGauges:
         )
 
     async def work_in_progress(self) -> WorkInProgress:
-        """The work in progress of all processes, read in one transaction."""
+        """The work in progress of all processes, each figure as it is when it is read."""
         with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
+            async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hgetall(keys.COUNTS)
                 pipe.zcard(keys.UNKNOWNS)
                 pipe.zcard(keys.DEADLINES)

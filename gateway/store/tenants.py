@@ -31,6 +31,7 @@ _USAGE: Final = {
     "uploads": "uploads",
     "upload_count": "upload_count",
     "results": "results",
+    "archived": "archived",
 }
 
 

@@ -26,7 +26,6 @@ OUTSIDE_SCRIPTS = {
     "gateway/store/durability.py, to check the store": {"info", "config|get"},
     "GATEWAY_DURABILITY=replicated": {"wait"},
     "gateway/store/located.py and client.py": {"role", "cluster|slots", "select", "client|setinfo"},
-    "pipelines": {"multi", "exec"},
     "workers/arq_worker.py": {"blpop"},
     "gateway/store/notifications.py": {"subscribe", "ping"},
     "lists and event streams": {

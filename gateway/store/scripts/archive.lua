@@ -1,9 +1,10 @@
 -- archive: drops what the archived object has of a finished job, if the job is still as it was read.
 --
 -- KEYS  job: its record
--- ARGV  args, JSON: {name, digest: of the object, seen: SHA-1 of what is dropped, fields = {name of a field, ...},
---       deliveries = {id, ...}, events = {id, ...}, after_ms: since it became final, final = {state = true},
---       pending = state of a delivery, variants = {of its result, ...}, steps = {type of an event of a step, ...}}
+-- ARGV  args, JSON: {name, digest: of the object, bytes: of it and of that of the payload, seen: SHA-1 of what is
+--       dropped, fields = {name of a field, ...}, deliveries = {id, ...}, events = {id, ...}, after_ms: since it became
+--       final, final = {state = true}, pending = state of a delivery, variants = {of its result, ...}, steps = {type of
+--       an event of a step, ...}}
 --
 -- The object is in the media store already. Dropped are these fields of the record, its payload and history, the logs
 -- of its deliveries, and its events. What stays is what lists of deliveries, idempotency keys, and callbacks that come
@@ -45,5 +46,6 @@ local gone = { key .. ':payload', key .. ':audit' }
 for _, id in ipairs(args.events) do gone[#gone + 1] = P .. 'event:' .. id end
 redis.call('DEL', unpack(gone))
 record.unset(key, unpack(args.fields))
-record.set(key, { archived = args.digest })
+record.set(key, { archived = args.digest, archived_bytes = args.bytes })
+quotas.add_usage(record.get(key, 'tenant'), 'archived', args.bytes)
 return 'archived'

@@ -34,9 +34,9 @@ if redis.call('EXISTS', key) == 0 then
 end
 
 local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes',
-  'archived')
+  'archived', 'archived_bytes')
 local state, tenant, idempotency, newest_task = found[1], found[2], found[3], found[4]
-local earlier, bytes, archived = found[5], tonumber(found[6]), found[7]
+local earlier, bytes, archived, archived_bytes = found[5], tonumber(found[6]), found[7], tonumber(found[8])
 if not args.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + args.retention_ms > now then return not_yet(final_at) end
@@ -77,6 +77,7 @@ uploads.unpin(key, now) -- those of a job that a version without uploads finishe
 redis.call('DEL', unpack(gone))
 if #published > 0 then redis.call('XDEL', P .. 'tenant:' .. tenant .. ':events', unpack(published)) end
 quotas.add_usage(tenant, 'bytes', -(bytes or 0))
+quotas.add_usage(tenant, 'archived', -(archived_bytes or 0)) -- nil: an earlier version archived it
 assets.forget(tenant, name, copies)
 leave_indexes()
 if archived then redis.call('ZADD', finished.GONE, now, name) end

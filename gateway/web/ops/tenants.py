@@ -111,6 +111,7 @@ def view(state: State, tenant: Tenant) -> schemas.TenantSettings:
             "upload_bytes": tenant.uploads,
             "upload_count": tenant.upload_count,
             "result_bytes": tenant.results,
+            "archived_bytes": tenant.archived,
         },
         "paused": paused,
     }

@@ -125,6 +125,8 @@ class TenantStored(TypedDict):
     upload_count: int
     result_bytes: int
     """In the media store: copies of its results."""
+    archived_bytes: int
+    """In the media store: its archived jobs, compressed."""
 
 
 @shape

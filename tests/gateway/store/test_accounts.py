@@ -11,7 +11,7 @@ from gateway.dispatch import AccountLimits, CallbackLimits, Role, RoleLimits
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import JobEvent, JobState
 from gateway.store import keys
-from gateway.store.accounts import RedisAccounts
+from gateway.store.accounts import RedisAccounts, slots_taken
 from gateway.store.base import AdmissionLimits, Callback
 from gateway.store.effects import (
     AddToFields,
@@ -389,3 +389,8 @@ async def test_one_account_needs_nothing_that_it_did_not_need(
     found = {key.removeprefix("{gw}:") for key in await redis.keys("{gw}:*")}
     assert not {name for name in found if "account" in name or "pinned" in name}
     assert "account" not in await redis.hgetall(keys.job(job.id))  # type: ignore[misc]
+
+
+def test_a_slot_that_is_taken_between_two_readings_makes_no_figure_negative() -> None:
+    assert slots_taken("main", 1, {"second": "2"}) == 0
+    assert slots_taken("second", 1, {"second": "2"}) == 2

@@ -88,9 +88,9 @@ async def finished(store: Store, history: History = completed, **fields: Any) ->
 async def test_an_archived_job_reads_as_before(
     store: Store, archive: RedisArchive, archived: Archived, history: History, fields: dict[str, Any]
 ) -> None:
-    redis = store.redis
+    redis, scripts = store.redis, Scripts(store.redis)
     job = await finished(store, history, **fields)
-    log, story = RedisTenantEvents(redis, archived=archived), RedisJobHistory(redis, archived)
+    log, story = RedisTenantEvents(redis, archived=archived), RedisJobHistory(scripts, archived)
 
     async def seen() -> list[Any]:
         found = await store.jobs.read(job.id)
@@ -99,7 +99,7 @@ async def test_an_archived_job_reads_as_before(
         assert told
         page = await store.jobs.page("acme", list(JobState), None, 10)
         whole = [replace(one, archived=None) for one in (found, told.job, *page.jobs)]
-        audit = [entry async for entry in RedisAudit(redis, archived).of_jobs(0, 2**60)]
+        audit = [entry async for entry in RedisAudit(redis, scripts, archived).of_jobs(0, 2**60)]
         of_job = await store.deliveries.of_job(job.id)
         alone = [await store.deliveries.find(one.id) for one in of_job]
         return [
@@ -117,7 +117,7 @@ async def test_what_was_read_just_before_it_was_archived_can_be_completed(
     store: Store, archive: RedisArchive, archived: Archived
 ) -> None:
     job = await finished(store, **RICH)
-    story = RedisJobHistory(store.redis, archived)
+    story = RedisJobHistory(Scripts(store.redis), archived)
     before = await store.jobs.payload(job), await story.read(job)
     assert before[0]
     assert await archive.move(job.id) is Moved.ARCHIVED
@@ -196,7 +196,8 @@ async def test_a_late_callback_of_an_archived_job_is_taken_as_if_it_were_not_arc
         after = await store.jobs.read(job.id)
         assert after
         assert replace(after, archived=None) == job
-        story = [entry.get("effect") for entry in await RedisJobHistory(redis, archived).read(after)]
+        history_of_it = await RedisJobHistory(Scripts(redis), archived).read(after)
+        story = [entry.get("effect") for entry in history_of_it]
         alarms = [fields["kind"] for _, fields in await redis.xrange(keys.OPS_EVENTS)]
         tasks = {name: await redis.get(name) == job.id for name in await redis.keys("{gw}:task:*")}
         waiting = [await redis.zcard(keys.waiting(role)) for role in (Role.SUBMIT, Role.CONFIRM)]
@@ -359,9 +360,8 @@ async def test_a_lost_archive_keeps_no_list_no_replay_and_no_export_from_all_oth
             seen.append([job.id for job in page.jobs])
             after = page.last
         bodies = await log.bodies(entries)
-        exported = [
-            line["job"] async for lines in RedisAudit(redis, archived).of_jobs(0, 2**60) for line in lines
-        ]
+        audit = RedisAudit(redis, scripts, archived)
+        exported = [line["job"] async for lines in audit.of_jobs(0, 2**60) for line in lines]
         with pytest.raises(ArchiveLost, match=f"the archive of {lost.id} cannot be read") as told:
             await jobs.read(lost.id)
     assert seen == [[newest.id], [], [oldest.id]]
@@ -428,6 +428,37 @@ async def test_an_archived_job_counts_less_for_its_tenant_and_in_the_end_nothing
     assert await store.retention.forget(job.id)
     endpoint = int(await redis.hget(keys.endpoint("ep_1"), "bytes") or 0)  # type: ignore[misc]
     assert int(await redis.hget(keys.tenant_usage("acme"), "bytes") or 0) == empty + endpoint  # type: ignore[misc]
+
+
+async def test_what_an_archived_job_takes_in_the_media_store_counts_until_it_is_forgotten(
+    store: Store, archive: RedisArchive, media: FolderStore
+) -> None:
+    jobs = [await finished(store, payload_characters=n) for n in (20, 20_000)]
+    for job in jobs:
+        assert await archive.move(job.id) is Moved.ARCHIVED
+        assert await archive.move(job.id) is Moved.GONE
+    sizes = [path.stat().st_size for path in media.folder.rglob("*.gz")]
+    assert len(sizes) == 3
+    assert await archived_bytes(store) == sum(sizes)
+    for job in jobs:
+        assert await store.retention.forget(job.id)
+    assert await archived_bytes(store) is None
+
+
+async def test_a_job_whose_archived_bytes_were_not_counted_gives_none_back(
+    store: Store, archive: RedisArchive
+) -> None:
+    job = await finished(store)
+    assert await archive.move(job.id) is Moved.ARCHIVED
+    await store.redis.hdel(keys.job(job.id), "archived_bytes")  # type: ignore[misc]
+    await store.redis.hdel(keys.tenant_usage("acme"), "archived")  # type: ignore[misc]
+    assert await store.retention.forget(job.id)
+    assert await archived_bytes(store) is None
+
+
+async def archived_bytes(store: Store) -> int | None:
+    found = await store.redis.hget(keys.tenant_usage("acme"), "archived")  # type: ignore[misc]
+    return None if found is None else int(found)
 
 
 async def test_only_objects_without_a_job_are_swept_and_only_after_every_job_must_be_gone(

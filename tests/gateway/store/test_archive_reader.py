@@ -220,7 +220,8 @@ async def _bodies(store: Store, archived: Archived) -> list[bytes]:
 
 
 async def _export(store: Store, archived: Archived) -> list[Any]:
-    return [line async for lines in RedisAudit(store.redis, archived).of_jobs(0, 2**60) for line in lines]
+    audit = RedisAudit(store.redis, Scripts(store.redis), archived)
+    return [line async for lines in audit.of_jobs(0, 2**60) for line in lines]
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -252,4 +253,4 @@ async def test_the_history_of_a_job_that_is_forgotten_while_it_is_read_is_not_fo
     [path] = media.folder.rglob("*.gz")
     path.unlink()
     with pytest.raises(NotFound):
-        await RedisJobHistory(redis, Archived(media, redis)).read(job)
+        await RedisJobHistory(scripts, Archived(media, redis)).read(job)

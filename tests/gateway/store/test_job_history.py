@@ -11,6 +11,7 @@ from gateway.store import keys
 from gateway.store.effects import BindTask, HoldSlot, RecordHistory
 from gateway.store.job_history import RedisJobHistory, history_of
 from gateway.store.jobs import RedisJobStore
+from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from tests.gateway.store.conftest import Accept, held
@@ -52,7 +53,7 @@ async def test_what_is_left_out_of_a_long_job_history_is_neither_its_beginning_n
 
 
 async def test_the_job_history_has_what_happened_to_the_job_in_order(
-    jobs: RedisJobStore, redis: Redis, accept: Accept
+    jobs: RedisJobStore, redis: Redis, scripts: Scripts, accept: Accept
 ) -> None:
     job = await accept()
     claimed = await jobs.claim(await held(redis, Role.SUBMIT, job.id), "run-1")
@@ -60,7 +61,7 @@ async def test_the_job_history_has_what_happened_to_the_job_in_order(
     await jobs.release(claimed)
     effects = [BindTask("task-1", "key1"), HoldSlot(), RecordHistory(by="key1")]
     await jobs.apply(claimed, Transition(JobEvent.UPSTREAM_ACCEPTED, effects=effects))
-    audit = await RedisJobHistory(redis).read(job)
+    audit = await RedisJobHistory(scripts).read(job)
     named = [(entry["event"], entry.get("from"), entry.get("to")) for entry in audit]
     assert ("claimed", "queued", "submitting") in named
     assert named[-3:] == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +18,21 @@ from gateway.errors import StoreUnavailable
 from gateway.jobs import Job, confirm_ticket, submit_ticket
 from gateway.lifecycle import DeliveryEvent, DeliveryState, JobEvent, JobState
 from gateway.local.valkey import valkey
+from gateway.store.accounts import RedisAccounts
 from gateway.store.base import AdmissionLimits, Outcome
 from gateway.store.client import connection_pool
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.effects import BindTask, Finish, HoldSlot, OweEvent, PollAfter, SetFields
+from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lanes import Lanes
+from gateway.store.operator_audit import RedisAudit
+from gateway.store.script_runner import Scripts
+from gateway.store.snapshot import RedisGauges
 from gateway.store.transitions import Transition
-from tests.gateway.store.conftest import Accept, fill, held, new_job
+from tests.gateway.store.conftest import ROLES, Accept, fill, held, new_job
 
+ROOT = Path(__file__).parents[3]
 HOOK = "https://client.example.com/hook"
 
 
@@ -91,3 +99,29 @@ async def test_it_accepts_again_when_there_is_room(redis: Redis, jobs: RedisJobS
     job = new_job()
     await jobs.accept(job, None, "f", AdmissionLimits(queue_max=10))
     assert await jobs.read(job.id)
+
+
+async def test_a_full_redis_shows_what_it_holds(
+    redis: Redis, scripts: Scripts, jobs: RedisJobStore, accounts: RedisAccounts, inside: Job
+) -> None:
+    canceled = Transition(JobEvent.CANCEL_REQUESTED, effects=[Finish([submit_ticket(inside)])])
+    assert (await jobs.apply(inside, canceled)).outcome is Outcome.MOVED
+    story = await RedisJobHistory(scripts).read(inside)
+    assert [entry["event"] for entry in story] == ["accepted", "cancel_requested"]
+    assert [rows async for rows in RedisAudit(redis, scripts).of_jobs(0, 2**60)] == [
+        [{"job": inside.id, "tenant": "acme", **entry} for entry in story]
+    ]
+    gauges = RedisGauges(redis, time.monotonic, ROLES[Role.SUBMIT])
+    assert (await gauges.work_in_progress()).counts == {"job:queued": 0, "job:canceled": 1}
+    assert [account.in_flight for account, _ in await accounts.all()] == [0]
+
+
+def test_nothing_is_read_in_a_transaction_which_a_full_redis_before_7_4_refuses() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{text[: found.start()].count(chr(10)) + 1}"
+        for folder in ("gateway", "workers")
+        for path in (ROOT / folder).rglob("*.py")
+        for text in [path.read_text()]
+        for found in re.finditer(r"\.pipeline\((?!transaction=False\))", text)
+    ]
+    assert wrong == []

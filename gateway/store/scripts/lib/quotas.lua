@@ -6,6 +6,7 @@
 --   media                   bytes of inline media on disk, of its unfinished jobs
 --   uploads, upload_count   bytes and number of its uploads: uploads.lua
 --   results                 bytes of the copies of its results
+--   archived                bytes of its archived jobs in the media store
 --   unfinished              how many of its jobs are not finished
 --   event_bytes             what one event of each of those may take
 --   events_per_job, deliveries_per_job   how many one job causes because of the endpoints, beyond its final event

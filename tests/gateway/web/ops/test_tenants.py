@@ -280,8 +280,8 @@ async def test_an_operator_sees_what_each_tenant_has_stored(
 async def test_an_operator_sees_what_each_tenant_has_in_the_media_store(
     operator: httpx.AsyncClient, state: State
 ) -> None:
-    usage = {"media": 1, "uploads": 20, "upload_count": 2, "results": 300}
+    usage = {"media": 1, "uploads": 20, "upload_count": 2, "results": 300, "archived": 4000}
     await state.resources.redis.hset(keys.tenant_usage("acme"), mapping=usage)  # type: ignore[misc]
     stored = (await operator.get("/ops/api/tenants/acme")).json()["stored"]
-    names = ("media_bytes", "upload_bytes", "upload_count", "result_bytes")
-    assert [stored[name] for name in names] == [1, 20, 2, 300]
+    names = ("media_bytes", "upload_bytes", "upload_count", "result_bytes", "archived_bytes")
+    assert [stored[name] for name in names] == [1, 20, 2, 300, 4000]

@@ -168,11 +168,19 @@ async def test_a_copy_in_a_bucket_is_played_from_there(
 
 
 async def test_the_pages_of_tenants_show_their_files(browser: httpx.AsyncClient, state: State) -> None:
-    usage = {"media": 1024, "uploads": 2048, "upload_count": 2, "results": 3 << 20}
+    usage = {"media": 1024, "uploads": 2048, "upload_count": 2, "results": 3 << 20, "archived": 5 << 20}
     await state.resources.redis.hset(keys.tenant_usage("platform"), mapping=usage)  # type: ignore[misc]
-    assert "inline media 1.0 KB, uploads 2.0 KB, results 3.0 MB" in (await browser.get("/ops/tenants")).text
+    listed = (await browser.get("/ops/tenants")).text
+    assert "inline media 1.0 KB, uploads 2.0 KB, results 3.0 MB, archived jobs 5.0 MB" in listed
+    assert ">8.0 MB<" in listed
     page = (await browser.get("/ops/tenants/platform")).text
-    for shown in ("2.0 KB", "of 10.0 GB, 2 of 1,000 files", "3.0 MB", "of 50.0 GB, copies of videos"):
+    for shown in (
+        "2.0 KB",
+        "of 10.0 GB, 2 of 1,000 files",
+        "3.0 MB",
+        "of 50.0 GB, copies of videos",
+        "5.0 MB",
+    ):
         assert shown in page
 
 
