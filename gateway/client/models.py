@@ -273,9 +273,12 @@ class Recovery(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Usage(Record):
-    """What your tenant used, and what it cost. `data`: one entry for each group."""
+    """What your jobs cost. `data`: a line for each group. `sum`: of all. Amounts are decimal texts."""
 
+    currency: str = ""
     data: tuple[Mapping[str, Any], ...] = ()
+    sum: Mapping[str, Any] = field(default_factory=dict)
+    budgets: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

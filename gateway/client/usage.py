@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from .models import Usage
 from .requests import Request, record
@@ -16,17 +16,21 @@ class UsageOfTenant(Resource[Net]):
     @Method
     def get(
         self,
-        since: date | datetime | str | None = None,
-        until: date | datetime | str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
         *,
         group_by: str | None = None,
         more: Mapping[str, str] | None = None,
     ) -> Call[Usage]:
-        """The usage of a time range. `group_by`: one entry for each, such as `day`. `more`: other filters,
-        by name. The whole answer is in `raw`."""
-        query = {"from": _text(since), "to": _text(until), "group_by": group_by, **(more or {})}
+        """What the jobs of these days (UTC, both included) cost, and what is left of your budgets.
+
+        `group_by`: one line for each, such as `day` or `key`. `more`: other parameters of `GET /v1/usage`.
+        """
+        query = {"from": _day(since), "to": _day(until), "group_by": group_by, **(more or {})}
         return record(Usage, Request("GET", "/v1/usage", query))
 
 
-def _text(given: date | datetime | str | None) -> str | None:
-    return given if given is None or isinstance(given, str) else given.isoformat()
+def _day(given: date | str | None) -> str | None:
+    if isinstance(given, datetime):
+        given = given.astimezone(UTC).date()
+    return given.isoformat() if isinstance(given, date) else given
