@@ -45,10 +45,10 @@ def export(
 ) -> None:
     """Print the audit entries of a time range as JSON Lines."""
     gateway = operator(url, key)
-    from gateway.commands.api import lines
+    from gateway.commands.calls import calling
 
     what = "jobs" if jobs else "audit"
-    given = {name: value for name, value in (("since", since), ("until", until)) if value}
-    for piece in lines(f"{gateway.url}/ops/api/{what}.jsonl", gateway.key, given):
-        sys.stdout.buffer.write(piece)
+    with calling(gateway.url, gateway.key, seconds=60.0) as asked:
+        for piece in asked.stream(f"/ops/api/{what}.jsonl", query={"since": since, "until": until}):
+            sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 import socket
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
-from gateway.commands import api, printing, stack
+from gateway.client import Client, Job
+from gateway.commands import calls, printing, stack
 from gateway.commands.progress import Progress
 from gateway.commands.receiver import Receiver, Webhook, receiving
 from gateway.commands.up import sample_names
@@ -112,74 +111,69 @@ class _Demo:
             ):
                 if key is None:
                     raise GatewayError("interrupted before the service was ready")
-                return self._through(key, receiver)
+                with calls.calling(self._plan.url, key.key, retries=2) as client:
+                    return self._through(client, key, receiver)
 
-    def _through(self, key: stack.DemoKey, receiver: Receiver) -> Result:
+    def _through(self, client: Client, key: stack.DemoKey, receiver: Receiver) -> Result:
         up = self._elapsed()
-        job = self._completed(
-            api.ask("POST", f"{self._plan.url}/v1/jobs", key.key, self._body(receiver)), key
-        )
+        job = self._completed(client, self._submitted(client, receiver))
         webhook = self._webhook(receiver)
         if not webhook.is_signed_with(key.signing_secret):
             raise GatewayError("the webhook was received, but its signature is wrong")
         self._progress.reach("delivered")
         saving = self._elapsed()
-        job = self._copied(job, key)
-        api.save(job["output"][0]["content"][0]["stable_url"], self._output, key.key)
+        job = self._copied(client, job)
+        client.jobs.download(job, self._output)
         width, height, seconds = measure(self._output)
         timings = {"up": up, **_phases(job, webhook), "saving": self._elapsed() - saving}
-        link = api.ask("POST", f"{self._plan.url}/v1/jobs/{job['id']}/links", key.key, {})["url"]
-        outlived = self._outlives(job, link)
+        link = client.jobs.link(job).url
+        outlived = self._outlives(client, job, link)
         timings["total"] = self._elapsed()
         rounded = {name: round(value, 3) for name, value in timings.items()}
-        return Result(job, str(self._output), width, height, seconds, True, link, outlived, rounded)
+        return Result(dict(job.raw), str(self._output), width, height, seconds, True, link, outlived, rounded)
 
-    def _body(self, receiver: Receiver) -> dict[str, Any]:
+    def _submitted(self, client: Client, receiver: Receiver) -> Job:
         folder = resources.files("gateway.sandbox") / "samples"
-        pictures = [(folder / name).read_bytes() for name in sample_names()[:IMAGES]]
-        return {
-            "model": stack.MODEL,
-            "prompt": self._order.prompt,
-            "images": [f"data:image/jpeg;base64,{base64.b64encode(one).decode()}" for one in pictures],
-            "duration": self._order.duration,
-            "resolution": self._order.resolution,
-            "aspect_ratio": self._order.aspect_ratio,
-            "callback_url": receiver.url,
-        }
+        return client.jobs.submit(
+            self._order.prompt,
+            [(folder / name).read_bytes() for name in sample_names()[:IMAGES]],
+            duration=self._order.duration,
+            # As they came from the command line: the gateway says what is wrong with them.
+            extra={"resolution": self._order.resolution, "aspect_ratio": self._order.aspect_ratio},
+            callback_url=receiver.url,
+        )
 
-    def _completed(self, job: dict[str, Any], key: stack.DemoKey) -> dict[str, Any]:
+    def _completed(self, client: Client, job: Job) -> Job:
         deadline = self._elapsed() + _JOB_SECONDS
-        while job["status"] in ("queued", "in_progress"):
-            self._progress.reach(_STEP_OF_PHASE[job["phase"]])
-            self._progress.render(job["progress"] or 0.0)
-            self._wait(deadline, f"the job was still {job['phase']}")
-            job = api.ask("GET", f"{self._plan.url}/v1/jobs/{job['id']}", key.key)
-        if job["status"] != "completed":
-            error = job["error"] or {}
-            said = f"{error.get('code')}: {error.get('error_message')}"
-            raise GatewayError(f"the job ended as {job['status']} ({said})")
+        while not job.final:
+            self._progress.reach(_STEP_OF_PHASE[job.phase])
+            self._progress.render(job.progress or 0.0)
+            self._wait(deadline, f"the job was still {job.phase}")
+            job = client.jobs.get(job)
+        if job.status != "completed":
+            said = f"{job.error.code}: {job.error.error_message}" if job.error else "no reason"
+            raise GatewayError(f"the job ended as {job.status} ({said})")
         self._progress.render(1.0)
         self._progress.reach("completed")
         return job
 
-    def _copied(self, job: dict[str, Any], key: stack.DemoKey) -> dict[str, Any]:
+    def _copied(self, client: Client, job: Job) -> Job:
         """The job when our copy of its video is stored. Without copies, as it is."""
         deadline = self._elapsed() + _COPY_SECONDS
-        while job["assets"] and job["assets"]["video"]["state"] == "pending":
+        while job.assets and job.assets["video"].state == "pending":
             self._wait(deadline, "the video was not copied")
-            job = api.ask("GET", f"{self._plan.url}/v1/jobs/{job['id']}", key.key)
+            job = client.jobs.get(job)
         return job
 
-    def _outlives(self, job: dict[str, Any], link: str) -> bool | None:
+    def _outlives(self, client: Client, job: Job, link: str) -> bool | None:
         """Whether the link still serves the video when the upstream does not; None without copies."""
-        if not job["assets"]:
+        if not job.assets:
             return None
         deadline = self._elapsed() + _COPY_SECONDS
-        while api.status(job["output"][0]["content"][0]["url"]) == 200:
+        assert job.output is not None
+        while calls.status(self._plan.url, str(job.output[0].content[0].url)) == 200:
             self._wait(deadline, "the upstream still served its video")
-        by_link = self._plan.data_dir / "by-link.mp4"
-        api.save(link, by_link)
-        if by_link.read_bytes() != self._output.read_bytes():
+        if b"".join(client.stream(link)) != self._output.read_bytes():
             raise GatewayError("the link served another video")
         return True
 
@@ -210,11 +204,11 @@ def measure(path: Path) -> tuple[int, int, float]:
         return picture.width, picture.height, round((container.duration or 0) / av.time_base, 3)
 
 
-def _phases(job: dict[str, Any], webhook: Webhook) -> dict[str, float]:
+def _phases(job: Job, webhook: Webhook) -> dict[str, float]:
     """Seconds of each phase by the gateway's clock. "delivering" ends when the subscriber gets the
     webhook."""
-    names = ("created_at", "started_at", "submitted_at", "finished_at")
-    times = [datetime.fromisoformat(job[name]).timestamp() for name in names]
+    steps = (job.created_at, job.started_at, job.submitted_at, job.finished_at)
+    times = [at.timestamp() for at in steps if at is not None]
     phases = ("queued", "submitting", "rendering", "delivering")
     return {
         phase: end - begin for phase, begin, end in zip(phases, times, [*times[1:], webhook.at], strict=True)

@@ -18,7 +18,7 @@ from typing import Final
 
 from gateway import settings
 from gateway.callbacks import tokens
-from gateway.commands import api
+from gateway.commands import calls
 from gateway.dispatch import ACCOUNT, Role
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, GatewayError, MediaStoreUnavailable, NotFound
@@ -197,9 +197,9 @@ async def _callbacks(loaded: Settings) -> AsyncIterator[Finding]:
         )
         return
     token = tokens.make_probe(loaded.keyring(), Environment().now_ms() // 60_000)
-    url = f"{loaded.public_url}/callbacks/probe/{token}"
-    status = await asyncio.to_thread(api.status, url, None, 5.0)
-    if 200 <= status < 300:
+    path = f"/callbacks/probe/{token}"
+    status = await asyncio.to_thread(calls.status, loaded.public_url, path, "", 5.0)
+    if status == 200:
         yield Finding("callbacks", Level.OK, f"the callback route answers at {loaded.public_url}")
         return
     text = "nothing answers there" if status == 0 else f"something else answers there ({status})"

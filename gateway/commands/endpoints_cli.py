@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
-from urllib.parse import quote
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.commands.options import AsJson, ClientKey, Url, client
 from gateway.commands.printing import rows, show_result
+
+if TYPE_CHECKING:
+    from gateway.client.endpoints import Endpoints
+    from gateway.client.steps import Blocks
 
 app = typer.Typer(
     help="A tenant's endpoints: show, switch, test and recover them.",
@@ -22,15 +26,17 @@ Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Id of the endpoin
 @app.command("list")
 def show_all(url: Url = "", key: ClientKey = "", as_json: AsJson = False) -> None:
     """List endpoints with their health."""
-    found = _call("GET", "endpoints", url, key)
-    show_result(found, as_json, lambda found: rows([_row(one) for one in found["data"]], _COLUMNS))
+    with _endpoints(url, key) as endpoints:
+        found = [dict(one.raw) for one in endpoints.list()]
+    _show({"object": "list", "data": found}, as_json, found)
 
 
 @app.command("show")
 def show(endpoint: Name, url: Url = "", key: ClientKey = "", as_json: AsJson = False) -> None:
     """Show an endpoint with its health."""
-    found = _call("GET", f"endpoints/{quote(endpoint, safe='')}", url, key)
-    show_result(found, as_json, lambda found: rows([_row(found)], _COLUMNS))
+    with _endpoints(url, key) as endpoints:
+        found = dict(endpoints.get(endpoint).raw)
+    _show(found, as_json, [found])
 
 
 @app.command("enable")
@@ -48,7 +54,8 @@ def disable(endpoint: Name, url: Url = "", key: ClientKey = "", as_json: AsJson 
 @app.command("test")
 def send_test(endpoint: Name, url: Url = "", key: ClientKey = "", as_json: AsJson = False) -> None:
     """Send a signed test event, and show the outcome."""
-    found = _call("POST", f"endpoints/{quote(endpoint, safe='')}/test", url, key)
+    with _endpoints(url, key) as endpoints:
+        found = dict(endpoints.test(endpoint).raw)
     show_result(found, as_json, lambda found: rows([found["attempt"]], ("outcome", "status", "duration_ms")))
 
 
@@ -62,22 +69,30 @@ def recover(
     as_json: AsJson = False,
 ) -> None:
     """Redeliver the events of a time range."""
-    body = {"since": since} | ({"until": until} if until else {})
-    found = _call("POST", f"endpoints/{quote(endpoint, safe='')}/recover", url, key, body)
+    with _endpoints(url, key) as endpoints:
+        found = dict(endpoints.recover(endpoint, since, until=until or None).raw)
     show_result(found, as_json, lambda found: rows([found], ("id", "state", "total", "done")))
 
 
 _COLUMNS = ("id", "url", "status", "waiting", "failed", "held", "dead")
 
 
-def _row(endpoint: Mapping[str, Any]) -> dict[str, Any]:
-    return {**endpoint["health"], "id": endpoint["id"], "url": endpoint["url"]}
-
-
 def _switch(endpoint: str, url: str, key: str, as_json: bool, *, disabled: bool) -> None:
-    found = _call("PATCH", f"endpoints/{quote(endpoint, safe='')}", url, key, {"disabled": disabled})
-    show_result(found, as_json, lambda found: rows([_row(found)], _COLUMNS))
+    with _endpoints(url, key) as endpoints:
+        found = dict(endpoints.update(endpoint, disabled=disabled).raw)
+    _show(found, as_json, [found])
 
 
-def _call(method: str, path: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
-    return client(url, key).ask(method, f"/v1/{path}", body)
+def _show(found: dict[str, Any], as_json: bool, endpoints: Sequence[Mapping[str, Any]]) -> None:
+    shown = [{**one["health"], "id": one["id"], "url": one["url"]} for one in endpoints]
+    show_result(found, as_json, lambda _: rows(shown, _COLUMNS))
+
+
+@contextlib.contextmanager
+def _endpoints(url: str, key: str) -> Iterator[Endpoints[Blocks]]:
+    """The endpoints of the named gateway. GatewayError if it refuses something."""
+    gateway = client(url, key)
+    from gateway.commands.calls import calling  # it loads httpx
+
+    with calling(gateway.url, gateway.key, retries=2) as made:
+        yield made.endpoints

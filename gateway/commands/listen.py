@@ -11,21 +11,21 @@ import base64
 import json
 import re
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from gateway import events
+from gateway.client import Event
 from gateway.commands import printing
-from gateway.commands.event_stream import EventStream, Message
+from gateway.commands.calls import calling
 from gateway.delivery import signing
 from gateway.delivery.attempts import AttemptResult, DeliveryOutcome
 from gateway.delivery.guard import MAX_WEBHOOK_URL_CHARACTERS, Guard
 from gateway.delivery.http import Deliverer
 from gateway.environment import Environment
-from gateway.errors import ConfigurationError, Unavailable
+from gateway.errors import ConfigurationError
 from gateway.jobs import JOB_ID
 from gateway.urls import url_fault
 
@@ -33,8 +33,6 @@ from gateway.urls import url_fault
 Say = Callable[[str, str], None]
 
 _SECRET_BYTES: Final = 32
-_LONGEST_WAIT_SECONDS: Final = 30.0
-_MAX_DOUBLINGS: Final = 10
 _EXCERPT_CHARACTERS: Final = 120
 _KIND: Final = re.compile(r"[a-z0-9_]{1,32}(\.[a-z0-9_]{1,32}){1,4}")
 # The user chose the address, so only link-local and metadata addresses are forbidden.
@@ -64,8 +62,8 @@ class Plan:
 def listen(plan: Plan) -> None:
     """Forward events until Ctrl-C.
 
-    Raises ConfigurationError for an invalid plan, Refused if the gateway refuses the key, Unavailable if the
-    first connection to the gateway fails.
+    Raises ConfigurationError for an invalid plan, GatewayError if the gateway refuses the key, Unavailable if
+    the first connection to the gateway fails.
     """
     listener = Listener(plan, Environment())
     try:
@@ -75,26 +73,23 @@ def listen(plan: Plan) -> None:
 
 
 class Listener:
-    """One session. Tests replace `say`, which prints a line, and `sleep`."""
+    """One session. Tests replace `say`, which prints a line."""
 
     def __init__(
         self,
         plan: Plan,
         environment: Environment,
         say: Say = printing.say,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         _check(plan)
         self._plan = plan
         self._environment = environment
         self._say = say
-        self._sleep = sleep
         self._types = _types(plan.filters)
         self._secret = plan.secret or _new_secret(environment)
-        self._stream = EventStream(plan.url, plan.key, self._types)
         self._guard = Guard(_ANYWHERE)
         self._ssl = ssl.create_default_context()
-        self._failures = 0  # consecutive failures to connect
+        self._connections = 0
         self._delivered = 0
         self._failed = 0
 
@@ -105,19 +100,11 @@ class Listener:
     def run(self) -> None:
         """Run until interrupted. Raises if the first connection fails, or if the gateway refuses it."""
         self._introduce()
-        while True:
-            try:
-                for message in self._stream.messages(self._connected):
-                    self._forward_event(message)
-                reason, least = "the gateway ended the stream", 0.0
-            except Unavailable as error:
-                if not self._stream.opens:
-                    raise
-                reason, least = str(error), self._stream.least_wait_seconds
-            wait = max(least, min(self._stream.retry_seconds * 2**self._failures, _LONGEST_WAIT_SECONDS))
-            self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
-            self._note(f"{reason}; reconnecting in {wait:g} s")
-            self._sleep(wait)
+        with calling(self._plan.url, self._plan.key) as client:
+            for event in client.events(
+                types=self._types, connected=self._connected, reconnecting=self._reconnecting
+            ):
+                self._forward_event(event)
 
     def _introduce(self) -> None:
         self._say(f"listening to {self._plan.url} for {', '.join(self._types)}", "")
@@ -128,19 +115,22 @@ class Listener:
         self._say("press Ctrl-C to stop", "dim")
 
     def _connected(self) -> None:
-        self._failures = 0
-        self._note("connected: waiting for events" if self._stream.opens == 1 else "reconnected")
+        self._connections += 1
+        self._note("connected: waiting for events" if self._connections == 1 else "reconnected")
 
-    def _forward_event(self, message: Message) -> None:
-        if message.event == "gap":
+    def _reconnecting(self, reason: str, wait: float) -> None:
+        self._note(f"{reason}; reconnecting in {wait:.2g} s")
+
+    def _forward_event(self, event: Event) -> None:
+        if event.type == "gap":
             self._note("some events are missing: the gateway no longer keeps them", "yellow")
             return
-        named = _named(message.data)
+        named = _named(event.body)
         if named is None:
-            self._note(f"skipped a message that is not an event of a job ({message.event!r})", "yellow")
+            self._note(f"skipped a message that is not an event of a job ({event.type!r})", "yellow")
             return
         kind, job_id = named
-        result = asyncio.run(self._post(events.event_id(job_id, kind), message.data))
+        result = asyncio.run(self._post(events.event_id(job_id, kind), event.body))
         good = result.outcome is DeliveryOutcome.SUCCEEDED
         self._delivered += good
         self._failed += not good

@@ -40,9 +40,9 @@ class Gateway:
 
     def ask(self, method: str, path: str, body: Any = None, seconds: float = 15.0) -> dict[str, Any]:
         """The JSON object of the response. Raises GatewayError with the gateway's message if it refuses."""
-        from gateway.commands import api
+        from gateway.commands import calls  # it loads httpx
 
-        return api.ask(method, self.url + path, self.key, body, seconds)
+        return calls.ask(method, self.url, path, self.key, body, seconds)
 
 
 def client(url: str, key: str) -> Gateway:

@@ -21,7 +21,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-from gateway.commands import api
+from gateway.commands import calls
 from gateway.environment import Environment
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.keyring import Keyring
@@ -142,7 +142,7 @@ def _processes(plan: Plan, environment: Mapping[str, str]) -> list[ManagedProces
         (sys.executable, "-m", "gateway", "--processes", str(plan.processes)),
         plan.logs / "gateway.log",
         environment,
-        ready=functools.partial(_is_ready, f"{plan.url}/readyz"),
+        ready=functools.partial(_is_ready, plan.url, "/readyz"),
         orphan_signal=signal.SIGKILL,
     )
     return [*processes, workers, gateway]
@@ -161,7 +161,7 @@ def _sandbox(plan: Plan, url: str, environment: Mapping[str, str]) -> ManagedPro
         options["result-seconds"] = f"{plan.result_seconds:g}"
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     command = (sys.executable, "-m", "gateway.sandbox", *arguments)
-    ready = functools.partial(_is_ready, f"{url}/healthz")
+    ready = functools.partial(_is_ready, url, "/healthz")
     keyed = {**environment, "SANDBOX_KEY": _upstream_key(plan)}
     return ManagedProcess("sandbox", command, plan.logs / "sandbox.log", keyed, ready)
 
@@ -172,7 +172,7 @@ def _wait_for_workers(plan: Plan, supervisor: Supervisor, key: DemoKey, began: i
     monotonic = Environment().monotonic
     deadline, wanted = monotonic() + _WORKERS_SECONDS, plan.workers or plan.processes
     while not supervisor.interrupts:
-        found = api.ask("GET", f"{plan.url}/ops/api/workers", key.key)["data"]
+        found = calls.ask("GET", plan.url, "/ops/api/workers", key.key)["data"]
         starts = [datetime.fromisoformat(one["started_at"]).timestamp() * 1000 for one in found]
         if sum(start >= began for start in starts) >= wanted:
             return True
@@ -183,8 +183,8 @@ def _wait_for_workers(plan: Plan, supervisor: Supervisor, key: DemoKey, began: i
     return False
 
 
-def _is_ready(url: str) -> bool:
-    return api.status(url) == 200
+def _is_ready(url: str, path: str) -> bool:
+    return calls.status(url, path) == 200
 
 
 def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
@@ -280,7 +280,7 @@ def _demo_key(plan: Plan, environment: Mapping[str, str], *, renew: bool = False
 
 def _accepted_key(plan: Plan, environment: Mapping[str, str], key: DemoKey) -> DemoKey:
     """The stored key, or a new one if the store does not know it: its files may have been deleted."""
-    if api.status(f"{plan.url}/v1/jobs?limit=1", key.key) != 401:
+    if calls.status(plan.url, "/v1/jobs?limit=1", key.key) != 401:
         return key
     return _demo_key(plan, environment, renew=True)
 

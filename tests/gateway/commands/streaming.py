@@ -68,6 +68,7 @@ def gateway(*answers: Answer) -> Iterator[Gateway]:
             self.send_response(200)
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Connection", "close")
             self.end_headers()
             for piece in answer.pieces:
                 self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
@@ -82,6 +83,7 @@ def gateway(*answers: Answer) -> Iterator[Gateway]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from standardwebhooks import Webhook
 
-from gateway.commands.event_stream import Refused
+from gateway.client.network import Blocking
 from gateway.commands.listen import Listener, Plan
 from gateway.environment import Environment
-from gateway.errors import ConfigurationError, Unavailable
+from gateway.errors import ConfigurationError, GatewayError, Unavailable
 from gateway.events import EVENT_OF, EventType, make, make_late, make_step
 from gateway.lifecycle import JobState
 from tests.gateway.commands.streaming import (
@@ -38,12 +38,16 @@ class Session:
     def __init__(self, plan: Plan) -> None:
         self.lines: list[str] = []
         self.waits: list[float] = []
-        self.listener = Listener(
-            plan, Environment(), lambda line, _: self.lines.append(line), self.waits.append
-        )
+        self.listener = Listener(plan, Environment(), lambda line, _: self.lines.append(line))
 
     def run(self) -> None:
-        with pytest.raises(Refused):
+        with pytest.raises(GatewayError, match="401"):
+            self.listen()
+
+    def listen(self) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Blocking, "sleep", staticmethod(self.waits.append))
+            patched.setattr("gateway.client.requests.random.random", lambda: 0.0)
             self.listener.run()
 
     @property
@@ -207,14 +211,14 @@ def test_a_wait_that_the_gateway_asks_for_is_kept() -> None:
 def test_a_key_that_is_revoked_meanwhile_ends_it() -> None:
     with gateway(Answer(), Answer(status=401, problem={"detail": "no such key"})) as served:
         session = Session(plan(served, "http://127.0.0.1:9/hook"))
-        with pytest.raises(Refused, match="no such key"):
-            session.listener.run()
+        with pytest.raises(GatewayError, match="no such key"):
+            session.listen()
 
 
 def test_a_gateway_that_is_away_at_the_start_ends_it() -> None:
     away = Plan("http://127.0.0.1:9/hook", f"http://127.0.0.1:{closed_port()}", KEY)
     with pytest.raises(Unavailable, match="cannot be reached"):
-        Session(away).listener.run()
+        Session(away).listen()
 
 
 def test_a_secret_is_made_for_each_session_and_shown() -> None:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from standardwebhooks import Webhook
 
-from gateway.commands import api
+from gateway.commands import calls
 from gateway.store import event_bodies, keys
 from tests.gateway.commands.streaming import process, subscriber
 from tests.nursery import Nursery
@@ -18,8 +18,8 @@ from tests.processes import ORDER, Machine, free_port, machine
 
 def canceled(url: str, key: str) -> str:
     """A job that has come to its end, with no upstream and no worker."""
-    job: dict[str, Any] = api.ask("POST", f"{url}/v1/jobs", key, ORDER)
-    assert api.ask("POST", f"{url}/v1/jobs/{job['id']}/cancel", key)["status"] == "canceled"
+    job: dict[str, Any] = calls.ask("POST", url, "/v1/jobs", key, ORDER)
+    assert calls.ask("POST", url, f"/v1/jobs/{job['id']}/cancel", key)["status"] == "canceled"
     return str(job["id"])
 
 

@@ -1,0 +1,51 @@
+"""The Python client of vidu-gateway.
+
+```python
+from pathlib import Path
+from gateway.client import Client
+
+client = Client("http://gateway.example.com:8080", key="vgw_...")  # or VIDU_GATEWAY_URL, VIDU_GATEWAY_KEY
+job = client.jobs.submit("The fox looks up at the moon", [Path("fox.png")], duration=5)
+job = client.jobs.wait(job)  # raises JobFailed, JobCanceled, WaitTimeout
+client.jobs.download(job, "fox.mp4")
+```
+
+`AsyncClient` is the same for asyncio. `errors` has all errors, `webhooks.verify` checks what your endpoints
+get. It imports nothing of the service, and needs only httpx.
+"""
+
+from . import errors, webhooks
+from .client import AsyncClient, Client
+from .models import (
+    Asset,
+    Delivery,
+    Endpoint,
+    Event,
+    Job,
+    JobCheck,
+    Link,
+    Recovery,
+    TestResult,
+    Timeline,
+    Upload,
+    Usage,
+)
+
+__all__ = [
+    "Asset",
+    "AsyncClient",
+    "Client",
+    "Delivery",
+    "Endpoint",
+    "Event",
+    "Job",
+    "JobCheck",
+    "Link",
+    "Recovery",
+    "TestResult",
+    "Timeline",
+    "Upload",
+    "Usage",
+    "errors",
+    "webhooks",
+]

@@ -1,0 +1,232 @@
+"""Jobs: submit, wait for, watch, fetch, list and cancel them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Literal, TypedDict, Unpack
+from urllib.parse import quote
+
+from . import downloading, streaming, uploads, waiting
+from .files import INLINE_BYTES, File, Progress, Source
+from .models import Delivery, Event, Job, JobCheck, Link, Status, Timeline, Upload, Variant
+from .pages import Listing, listed
+from .requests import Request, record, send
+from .steps import Call, Method, Net, Resource, Stream
+
+MODEL: Final = "viduq2_pro_reference"
+#: A picture or clip: its URL or data URI, the id of an upload, an upload, or a file.
+Media = str | Upload | File
+
+_OPTIONS: Final = ("start_deadline", "total_deadline", "on_unknown", "priority")
+
+
+class JobParams(TypedDict, total=False):
+    """More of a job. What you leave out has the gateway's default."""
+
+    model: str
+    duration: int  # seconds: 0 to 10
+    resolution: Literal["540p", "720p", "1080p"]
+    aspect_ratio: Literal["16:9", "9:16", "4:3", "3:4", "1:1"]
+    seed: int
+    bgm: bool  # background music
+    payload: str  # your own text; it comes back with the job
+    callback_url: str  # hears how the job finished
+    off_peak: bool
+    watermark: bool
+    wm_position: int
+    wm_url: str
+    meta_data: str
+    start_deadline: int  # seconds: fails at no cost if it was not sent by then
+    total_deadline: int  # seconds: fails if it is not finished by then
+    on_unknown: Literal["hold", "resubmit", "manual"]
+    priority: Literal["low", "normal", "high"]
+    traceparent: str  # W3C trace context: the gateway's spans join your trace
+    extra: dict[str, Any]  # parameters that this version of the client does not know
+
+
+class Jobs(Resource[Net]):
+    """`client.jobs`. Where a job is wanted, pass a Job or its id."""
+
+    @Method
+    def submit(
+        self,
+        prompt: str,
+        images: Sequence[Media],
+        *,
+        videos: Sequence[Media] = (),
+        idempotency_key: str | None = None,
+        wait: int = 0,
+        progress: Progress | None = None,
+        **params: Unpack[JobParams],
+    ) -> Call[Job]:
+        """Order a video. The job is not lost once this returns.
+
+        `images`: 1 to 7 pictures; `videos`: up to two clips. Each is a URL, a `Path`, bytes, an open binary
+        file, or an upload. Files above 1 MB are uploaded first (`progress(sent, size)` tells how far);
+        smaller ones go inside the request. `wait`: up to so many seconds (60 at most) for the video.
+        `params`: `duration`, `resolution`, `aspect_ratio`, `seed`, `bgm`, `payload`, `callback_url`,
+        `priority`, ...: see `JobParams`.
+
+        Retries never make a second job: an idempotency key is made and kept over them. Give your own
+        `idempotency_key`, such as the number of an order, and the same call returns the same job even after
+        your program was restarted. Raises InvalidRequest (with every problem; nothing is paid),
+        BudgetExceeded, RateLimited.
+        """
+        body = yield from _body(prompt, images, videos, params, progress)
+        headers = _options(params)
+        headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers |= {"Prefer": f"wait={wait}"} if wait else {}
+        seconds = wait + 60.0
+        return (
+            yield from record(Job, Request("POST", "/v1/jobs", headers=headers, body=body, seconds=seconds))
+        )
+
+    @Method
+    def check(
+        self,
+        prompt: str,
+        images: Sequence[Media],
+        *,
+        videos: Sequence[Media] = (),
+        **params: Unpack[JobParams],
+    ) -> Call[JobCheck]:
+        """Check a job as `submit` would, without making it. Nothing is paid. Files are uploaded as by
+        `submit`."""
+        body = yield from _body(prompt, images, videos, params, None)
+        return (
+            yield from record(
+                JobCheck, Request("POST", "/v1/jobs/check", headers=_options(params), body=body)
+            )
+        )
+
+    @Method
+    def get(self, job: Job | str, *, wait: int = 0) -> Call[Job]:
+        """The job now; with `wait`, when it is finished, after so many seconds (60 at most) at the latest."""
+        return waiting.get(_path(job), wait)
+
+    @Method
+    def wait(
+        self,
+        job: Job | str,
+        *,
+        timeout: float | None = 900.0,
+        progress: waiting.JobProgress | None = None,
+    ) -> Call[Job]:
+        """The completed job. Outages of the gateway are waited out.
+
+        `timeout`: seconds; None: for ever. `progress(job)` is called every few seconds. Raises JobFailed or
+        JobCanceled, whose `job` says why, and WaitTimeout: the job goes on, and you may wait again.
+        """
+        return waiting.wait(_path(job), job if isinstance(job, Job) else None, timeout, progress)
+
+    def events(self, job: Job | str, *, after: str | None = None) -> Stream[Net, Event]:
+        """What happens to the job, from its beginning (or after the event `after`) until it is finished.
+
+        `for event in client.jobs.events(job): print(event.type, event.job.progress)`. When the connection
+        breaks, it goes on after the last event. Pass over types that you do not know.
+        """
+        path = f"{_path(job)}/events"
+        return Stream(self._network, lambda: streaming.stream(path, {}, after, None, None))
+
+    @Method
+    def download(
+        self,
+        job: Job | str,
+        to: str | PathLike[str],
+        *,
+        variant: Variant = "video",
+        progress: Progress | None = None,
+    ) -> Call[Path]:
+        """Fetch a file of the result to the path `to`, which appears only when the file is complete.
+
+        `variant`: `video`, `watermarked` or `cover`. A download that breaks goes on where it was, and the
+        SHA-256 is checked if the gateway has a copy. Raises NotFound while there is no such file, and
+        BadDownload.
+        """
+        if not isinstance(job, Job) or variant not in job.assets:
+            job = yield from waiting.get(_path(job))
+        asset = job.assets.get(variant)
+        sha256 = asset.sha256 if asset else None
+        query = {"variant": variant}
+        return (yield from downloading.download(f"{_path(job)}/content", query, Path(to), sha256, progress))
+
+    def list(
+        self, *, status: Status | None = None, page_size: int = 100, **filters: str
+    ) -> Listing[Net, Job]:
+        """Your jobs, newest first, without their payloads: `for job in client.jobs.list(status="failed")`.
+
+        Pages are fetched when the loop comes to them; `.pages()` gives whole pages. `filters`: more filters
+        of `GET /v1/jobs`, by name.
+        """
+        return Listing(self._network, Job, "/v1/jobs", {"status": status, "limit": page_size, **filters})
+
+    @Method
+    def cancel(self, job: Job | str) -> Call[Job]:
+        """Cancel the job. Conflict if it is already finished, or was sent to an upstream that cannot
+        cancel."""
+        return record(Job, Request("POST", f"{_path(job)}/cancel"))
+
+    @Method
+    def timeline(self, job: Job | str) -> Call[Timeline]:
+        """Everything that happened to the job, oldest first."""
+        return record(Timeline, Request("GET", f"{_path(job)}/timeline"))
+
+    @Method
+    def deliveries(self, job: Job | str) -> Call[tuple[Delivery, ...]]:
+        """The webhooks of the job, with their attempts."""
+        return listed(Delivery, f"{_path(job)}/deliveries")
+
+    @Method
+    def link(self, job: Job | str, *, variant: Variant = "video", seconds: int = 3600) -> Call[Link]:
+        """An address that opens one file to anybody, for so many seconds (7 days at most)."""
+        body = {"variant": variant, "seconds": seconds}
+        return record(Link, Request("POST", f"{_path(job)}/links", body=body))
+
+    @Method
+    def delete_content(self, job: Job | str) -> Call[None]:
+        """Delete the gateway's copies of all files of the job. The job stays. This cannot be undone."""
+        yield from send(Request("DELETE", f"{_path(job)}/content"))
+
+
+def _path(job: Job | str) -> str:
+    return f"/v1/jobs/{quote(job.id if isinstance(job, Job) else job, safe='')}"
+
+
+def _options(params: JobParams) -> dict[str, str]:
+    """The parameters that travel as headers."""
+    given: dict[str, Any] = {**params}
+    headers = {
+        f"Gateway-{name.replace('_', '-').title()}": str(given[name]) for name in _OPTIONS if name in given
+    }
+    return headers | ({"traceparent": params["traceparent"]} if "traceparent" in params else {})
+
+
+def _body(
+    prompt: str,
+    images: Sequence[Media],
+    videos: Sequence[Media],
+    params: JobParams,
+    progress: Progress | None,
+) -> Call[dict[str, Any]]:
+    body: dict[str, Any] = {"model": MODEL, "prompt": prompt, **params, **params.get("extra", {})}
+    for name in (*_OPTIONS, "traceparent", "extra"):
+        body.pop(name, None)
+    for name, media in (("images", images), ("videos", videos)):
+        if media:
+            body[name] = []
+            for one in media:
+                body[name].append((yield from _reference(one, progress)))
+    return body
+
+
+def _reference(media: Media, progress: Progress | None) -> Call[str]:
+    if isinstance(media, str):
+        return media
+    if isinstance(media, Upload):
+        return media.id
+    source = Source(media)
+    if source.size <= INLINE_BYTES:
+        return source.data_uri()
+    return (yield from uploads.create(media, progress)).id

@@ -1,0 +1,64 @@
+"""Verifies webhooks (Standard Webhooks 1.0). It needs no client and no network."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from .errors import BadSignature, InvalidWebhook, TooOld
+from .models import Event
+from .streaming import event
+
+_TOLERANCE_SECONDS: Final = 300
+
+
+def verify(
+    headers: Mapping[str, str],
+    raw_body: bytes,
+    *,
+    secrets: Sequence[str],
+    tolerance: float = _TOLERANCE_SECONDS,
+) -> Event:
+    """The event in a request that the gateway sent you.
+
+    `headers`: of the request, in any case. `raw_body`: its bytes as they came, before any JSON parser.
+    `secrets`: `whsec_...` of the endpoint (or of the tenant, for a job's `callback_url`); during a
+    rotation, the new and the old one. `tolerance`: seconds that the clocks may differ. Raises BadSignature
+    or TooOld: answer 400 and do nothing. Events may come twice: remember `event.id`.
+    """
+    keys = [_key(secret) for secret in secrets]
+    if not keys:
+        raise ValueError("there is no secret: anybody could sign")
+    given = {str(name).lower(): value for name, value in headers.items()}
+    try:
+        event_id, sent, signatures = (given[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
+    except KeyError as missing:
+        raise BadSignature(f"the header {missing} is missing") from None
+    signed = f"{event_id}.{sent}.".encode() + raw_body
+    offered = [part.removeprefix("v1,").encode() for part in signatures.split() if part.startswith("v1,")]
+    right = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    if not any(hmac.compare_digest(one, other) for one in right for other in offered):
+        raise BadSignature(
+            "no signature matches: is it the secret of this endpoint, and the body as it came?"
+        )
+    if not sent.isdecimal() or abs(time.time() - int(sent)) > tolerance:
+        raise TooOld(f"it was signed at {sent}, which is more than {tolerance:g} s from now")
+    try:
+        kind = json.loads(raw_body)["type"]
+    except (ValueError, KeyError, TypeError):
+        raise InvalidWebhook("the body is signed, but is no event of a vidu-gateway") from None
+    return event(event_id, str(kind), raw_body)
+
+
+def _key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ValueError("a secret must be whsec_ and Base64")
+    return key
