@@ -42,13 +42,14 @@ faults: $(READY) ## kill, freeze, cut off, cut power and fail over under load (S
 mutants: $(READY) ## plant bugs in copies of the tree; each must be caught
 	@$(BIN)/python -m tests.promises.mutants $(ARGS)
 
-check: $(READY) ## format, lint, types, import contracts, Lua, lock files
+check: $(READY) ## format, lint, types, import contracts, Lua, sizes, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@sh tests/install_extras.sh luacheck
 	@$(BIN)/python -m tests.check_lua
+	@$(BIN)/python tests/check_sizes.py
 	@$(BIN)/python tests/check_locks.py
 
 fix: $(READY) ## format, and mend what ruff can

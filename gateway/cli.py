@@ -75,9 +75,7 @@ def up(
             help="API key of the real upstream. Prefer the variable: it is not shown in the process list.",
         ),
     ] = None,
-    public_url: Annotated[
-        str | None, typer.Option(help="Public base URL of the API, for callbacks of the real upstream.")
-    ] = None,
+    public_url: Annotated[str | None, typer.Option(help="Public base URL, for the callbacks.")] = None,
     processes: Annotated[
         int | None,
         typer.Option(help="Processes of the gateway, and of the workers (default: by cores).", min=1, max=64),

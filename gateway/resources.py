@@ -183,13 +183,7 @@ def build(
         rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
-        gauges=RedisGauges(
-            redis,
-            environment.monotonic,
-            roles[Role.SUBMIT],
-            dying_ms_of(settings),
-            archive.walk if settings.archive_after_seconds else None,
-        ),
+        gauges=_gauges(settings, redis, environment, archive),
         samples=RedisSamples(redis, scripts),
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
@@ -200,16 +194,7 @@ def build(
         uploads=uploads,
         media_links=settings.media_links(),
         assets=RedisAssets(redis, scripts, roles, settings.tenant_results_bytes_max),
-        intake=Intake(
-            jobs,
-            blobs,
-            settings.limits(),
-            environment,
-            _admission_limits(settings),
-            settings.deadlines(),
-            inspections(shared.held),
-            uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
-        ),
+        intake=_intake(settings, jobs, blobs, environment, uploads, shared),
         settlement=_settlement(settings, jobs, blobs, environment, link),
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
@@ -218,16 +203,50 @@ def build(
         unknown_jobs=RedisUnknownJobs(redis),
         job_history=RedisJobHistory(scripts, archived),
         audit=RedisAudit(redis, scripts, archived),
-        retention=RedisRetention(
-            redis,
-            scripts,
-            settings.retention_seconds,
-            settings.audit_days,
-            deliveries_seconds=settings.deliveries_kept_seconds,
-            claims_seconds=settings.claims_kept_seconds,
-        ),
+        retention=_retention(settings, redis, scripts),
         archive=archive,
         archive_cleanup=ArchiveCleanup(redis, scripts, blobs.store, environment, settings.retention_seconds),
+    )
+
+
+def _gauges(settings: Settings, redis: Redis, environment: Environment, archive: RedisArchive) -> RedisGauges:
+    return RedisGauges(
+        redis,
+        environment.monotonic,
+        settings.roles()[Role.SUBMIT],
+        dying_ms_of(settings),
+        archive.walk if settings.archive_after_seconds else None,
+    )
+
+
+def _intake(
+    settings: Settings,
+    jobs: RedisJobStore,
+    blobs: InlineFiles,
+    environment: Environment,
+    uploads: RedisUploads,
+    shared: Shared,
+) -> Intake:
+    return Intake(
+        jobs,
+        blobs,
+        settings.limits(),
+        environment,
+        _admission_limits(settings),
+        settings.deadlines(),
+        inspections(shared.held),
+        uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
+    )
+
+
+def _retention(settings: Settings, redis: Redis, scripts: Scripts) -> RedisRetention:
+    return RedisRetention(
+        redis,
+        scripts,
+        settings.retention_seconds,
+        settings.audit_days,
+        deliveries_seconds=settings.deliveries_kept_seconds,
+        claims_seconds=settings.claims_kept_seconds,
     )
 
 

@@ -13,8 +13,10 @@ from typing import Final
 import structlog
 
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable, Unavailable
+from gateway.store import keys
 from gateway.store.archive_cleanup import ArchiveCleanup
 from gateway.store.archive_writer import Moved, RedisArchive
+from gateway.store.script_runner import Scripts
 from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 5.0
@@ -30,6 +32,7 @@ class Archiver:
 
     archive: RedisArchive
     cleanup: ArchiveCleanup
+    scripts: Scripts
     on: bool
     waiting: Outage = field(default_factory=lambda: Outage("archive_waits", "archive_goes_on"))
 
@@ -47,11 +50,15 @@ class Archiver:
     async def once(self) -> int:
         """One pass: each step, unless another process has just begun it. Returns the number of moved jobs."""
         moved = 0
-        if self.on and await self._may_move() and await self.archive.lead("move", PAUSE_SECONDS * 0.9):
+        if (
+            self.on
+            and await self._may_move()
+            and await self.scripts.acquire_leadership(keys.ARCHIVE_MOVE, PAUSE_SECONDS * 0.9)
+        ):
             moved = await self.move()
-        if await self.archive.lead("delete", PAUSE_SECONDS * 0.9):
+        if await self.scripts.acquire_leadership(keys.ARCHIVE_DELETE, PAUSE_SECONDS * 0.9):
             await self.delete_forgotten()
-        if await self.archive.lead("hours", _HOURS_SECONDS):
+        if await self.scripts.acquire_leadership(keys.ARCHIVE_HOURS, _HOURS_SECONDS):
             await self.sweep()
         return moved
 

@@ -17,8 +17,10 @@ from gateway.environment import Environment
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.jobs import JOB_ID
 from gateway.media.base import MediaStore
+from gateway.store import keys
 from gateway.store.assets import RedisAssets
 from gateway.store.base import JobStore
+from gateway.store.script_runner import Scripts
 from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 60.0
@@ -33,6 +35,7 @@ _MOST_LOGGED: Final = 10  # of the failures of one step
 class CopyRetention:
     jobs: JobStore
     assets: RedisAssets
+    scripts: Scripts
     media: MediaStore
     environment: Environment
 
@@ -49,12 +52,12 @@ class CopyRetention:
     async def once(self) -> list[str]:
         """Both steps, each if it is the turn of this process. Returns why those that failed did."""
         reasons = []
-        for task, seconds, step in (
-            ("expiry", PAUSE_SECONDS * 0.9, self.expire),
-            ("orphans", _ORPHANS_SECONDS, self.drop_orphans),
+        for lock, seconds, step in (
+            (keys.COPY_EXPIRY, PAUSE_SECONDS * 0.9, self.expire),
+            (keys.COPY_ORPHANS, _ORPHANS_SECONDS, self.drop_orphans),
         ):
             try:
-                if await self.assets.lead(task, seconds):
+                if await self.scripts.acquire_leadership(lock, seconds):
                     await step()
             except (StoreUnavailable, MediaStoreUnavailable) as error:
                 reasons.append(str(error))

@@ -12,7 +12,9 @@ from typing import Final
 import structlog
 
 from gateway.errors import StoreUnavailable
+from gateway.store import keys
 from gateway.store.retention import Early, RedisRetention
+from gateway.store.script_runner import Scripts
 from gateway.telemetry.logs import Outage
 
 PAUSE_SECONDS: Final = 60.0
@@ -23,6 +25,7 @@ _STRETCHES: Final = 100  # of one walk in one pass
 @dataclass(frozen=True, slots=True)
 class Retention:
     store: RedisRetention
+    scripts: Scripts
 
     async def run(self) -> None:
         """Runs for ever. A Redis failure ends one pass, not the loop."""
@@ -38,7 +41,7 @@ class Retention:
     async def sweep(self) -> int:
         """One pass over all expired jobs, unless another process has just begun one. Returns the number of
         removed jobs. Each job of a batch is removed or postponed, so that the next read finds other jobs."""
-        if not await self.store.lead(PAUSE_SECONDS * 0.9):
+        if not await self.scripts.acquire_leadership(keys.RETENTION, PAUSE_SECONDS * 0.9):
             return 0
         await self.store.trim_audit()
         forgotten = 0

@@ -75,7 +75,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             acknowledgements=settings.durability_demand().acknowledgements,
         )
         r = resources
-        sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, r.environment, settings)
+        sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.scripts, r.blobs, r.environment, settings)
         dispatcher = Dispatcher(r.lanes)
 
         def wake() -> None:
@@ -139,14 +139,16 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(
             tend(r.media, r.settings.media_location(), r.environment.clock), name="media store"
         ),
-        asyncio.create_task(Retention(r.retention).run(), name="retention"),
+        asyncio.create_task(Retention(r.retention, r.scripts).run(), name="retention"),
         asyncio.create_task(
-            Archiver(r.archive, r.archive_cleanup, on=r.settings.archive_after_seconds > 0).run(),
+            Archiver(r.archive, r.archive_cleanup, r.scripts, on=r.settings.archive_after_seconds > 0).run(),
             name="archive",
         ),
-        asyncio.create_task(UploadSweeper(r.uploads, r.media, r.environment).run(), name="uploads"),
         asyncio.create_task(
-            CopyRetention(r.jobs, r.assets, r.media, r.environment).run(), name="copy retention"
+            UploadSweeper(r.uploads, r.scripts, r.media, r.environment).run(), name="uploads"
+        ),
+        asyncio.create_task(
+            CopyRetention(r.jobs, r.assets, r.scripts, r.media, r.environment).run(), name="copy retention"
         ),
     ]
     if r.settings.public_url:

@@ -22,9 +22,11 @@ from gateway.media.inline import InlineFiles
 from gateway.resolution import unknown_error
 from gateway.settings import Settings
 from gateway.settlement import Settlement, unpaid
+from gateway.store import keys
 from gateway.store.base import JobStore
 from gateway.store.effects import AddToFields, Finish, GiveBackSlot, Tally
 from gateway.store.lanes import Lanes
+from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 from gateway.telemetry.logs import Outage
 from gateway.upstream.base import UpstreamError
@@ -57,6 +59,7 @@ class Sweeper:
     jobs: JobStore
     settlement: Settlement
     lanes: Lanes
+    scripts: Scripts
     blobs: InlineFiles
     environment: Environment
     settings: Settings
@@ -91,7 +94,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One pass, unless another sweeper has just made one."""
-        if not await self.lanes.acquire_leadership(TICK_SECONDS * 0.9):
+        if not await self.scripts.acquire_leadership(keys.SWEEP, TICK_SECONDS * 0.9):
             return
         await self.lanes.dispatch()
         for role in Role:

@@ -15,6 +15,8 @@ import structlog
 from gateway.environment import Environment
 from gateway.errors import MediaStoreUnavailable, StoreUnavailable
 from gateway.media.base import MediaStore
+from gateway.store import keys
+from gateway.store.script_runner import Scripts
 from gateway.store.uploads import RedisUploads
 from gateway.telemetry.logs import Outage
 from gateway.uploads import FILE, FOLDER, remove
@@ -30,6 +32,7 @@ _PASSES: Final = 5
 @dataclass(slots=True)
 class UploadSweeper:
     uploads: RedisUploads
+    scripts: Scripts
     media: MediaStore
     environment: Environment
 
@@ -39,7 +42,7 @@ class UploadSweeper:
         passes = 0
         while True:
             try:
-                if await self.uploads.lead(PAUSE_SECONDS * 0.9):
+                if await self.scripts.acquire_leadership(keys.UPLOAD_SWEEP, PAUSE_SECONDS * 0.9):
                     await self.sweep()
                     if passes % _PASSES == 0:
                         await self.sweep_orphans()

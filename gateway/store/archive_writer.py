@@ -16,7 +16,6 @@ from typing import Final
 from redis.asyncio import Redis
 
 from gateway.assets import Variant
-from gateway.dispatch import PREFIX
 from gateway.environment import Environment
 from gateway.errors import MediaStoreUnavailable, NotFound
 from gateway.events import EventType, event_id
@@ -36,7 +35,6 @@ from gateway.store.client import store_errors
 from gateway.store.finished_walk import FinishedWalk
 from gateway.store.script_runner import Scripts
 
-_LEAD: Final = f"{PREFIX}archive"
 _FINAL: Final = {state.value: True for state in FINAL}
 _EVENT_FIELDS: Final = ("packed", "body", "trace")
 _SMALL_CHARACTERS: Final = 16_384
@@ -77,11 +75,6 @@ class RedisArchive:
     def readable_by_all(self) -> bool:
         """Whether every process that uses this Redis can read an archived job, as far as is known."""
         return self._scripts.alone
-
-    async def lead(self, task: str, seconds: float) -> bool:
-        """True for only one caller in this many seconds, for each task."""
-        lock = f"{_LEAD}:{task}"
-        return bool(await self._scripts.run("acquire_leadership", [lock], [int(seconds * 1000)]))
 
     async def move(self, job_id: str) -> Moved:
         """Moves the job into the media store."""

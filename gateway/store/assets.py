@@ -91,11 +91,6 @@ class RedisAssets:
         )
         return Recorded(await self._scripts.run("record_copy", [keys.job(job.id)], [arguments.dump(order)]))
 
-    async def lead(self, task: str, seconds: float) -> bool:
-        """True for only one caller in this many seconds, for each task."""
-        lock = f"{keys.ASSETS}:{task}"
-        return bool(await self._scripts.run("acquire_leadership", [lock], [int(seconds * 1000)]))
-
     async def expired(self, limit: int, skip: int = 0) -> list[tuple[str, Variant]]:
         """Job and variant of copies whose time has passed, oldest first, without the first `skip`."""
         with store_errors():

@@ -41,7 +41,11 @@ ASSETS_PENDING = f"{PREFIX}assets:pending"
 ASSETS_DYING = f"{PREFIX}assets:dying"
 ACCOUNT_INFLIGHT = f"{PREFIX}submit:account_inflight"
 UPLOAD_EXPIRY = f"{PREFIX}uploads:expiry"
-UPLOAD_SWEEP = f"{PREFIX}uploads:sweep"
+#: Locks of `acquire_leadership`, as SWEEP is.
+COPY_EXPIRY, COPY_ORPHANS = f"{PREFIX}assets:expiry", f"{PREFIX}assets:orphans"
+RETENTION, UPLOAD_SWEEP = f"{PREFIX}retention", f"{PREFIX}uploads:sweep"
+ARCHIVE_MOVE, ARCHIVE_DELETE = f"{PREFIX}archive:move", f"{PREFIX}archive:delete"
+ARCHIVE_HOURS = f"{PREFIX}archive:hours"
 ARCHIVE_GONE = f"{PREFIX}archive:gone"
 ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
 

@@ -147,10 +147,6 @@ class Lanes:
         args: list[str | int] = [ticket.role, str(ticket), ticket.dispatch_number, lease]
         return bool(await self._scripts.run("redispatch", [_ANY], args))
 
-    async def acquire_leadership(self, seconds: float) -> bool:
-        """True for only one caller in this many seconds."""
-        return bool(await self._scripts.run("acquire_leadership", [keys.SWEEP], [int(seconds * 1000)]))
-
     async def note_sweep(self, unanswered_seconds: float = 7200.0) -> None:
         """Stores when the last sweep ended, in ms of Redis' clock. `unanswered_seconds`: how long a task may
         still call back whose submission was never answered. Logs a failover of the store."""

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 from redis.asyncio import Redis
 
 from gateway.assets import Variant
-from gateway.dispatch import PREFIX
 from gateway.events import EventType, event_id
 from gateway.lifecycle import FINAL, DeliveryState
 from gateway.store import arguments, keys
@@ -17,7 +16,6 @@ from gateway.store.client import store_errors
 from gateway.store.finished_walk import FinishedWalk
 from gateway.store.script_runner import Scripts
 
-_LEAD: Final = f"{PREFIX}retention"
 _AGAIN_MS: Final = 3_600_000
 _FINAL: Final = {state.value: True for state in FINAL}
 
@@ -56,10 +54,6 @@ class RedisRetention:
         self._scripts = scripts
         self._retention_ms = int(retention_seconds * 1000)
         self._audit_ms = int(audit_days * 86_400_000)
-
-    async def lead(self, seconds: float) -> bool:
-        """True for only one caller in this many seconds."""
-        return bool(await self._scripts.run("acquire_leadership", [_LEAD], [int(seconds * 1000)]))
 
     async def expired(self, limit: int) -> list[str]:
         """Ids of jobs that have been final for longer than the retention, oldest first."""

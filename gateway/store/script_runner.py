@@ -52,6 +52,10 @@ class Scripts:
         with store_errors():
             return await self._connections.call(*command, writes=False)
 
+    async def acquire_leadership(self, lock: str, seconds: float) -> bool:
+        """True for only one caller in this many seconds. `lock`: the key of what it then does for all."""
+        return bool(await self.run("acquire_leadership", [lock], [int(seconds * 1000)]))
+
     async def passed(self, effect: str) -> None:
         """The crash points of a step that was taken together with another."""
         await self._reach(f"{effect}.before")

@@ -161,8 +161,7 @@ class RedisGauges:
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
-        if paused_lanes and longest:
-            longest = await self._sendable(longest)
+        longest = await self._sendable(longest) if paused_lanes and longest else longest
         roles = _roles(now, others[len(accounts) :])
         return Gauges(
             counts=_numbers(counts),

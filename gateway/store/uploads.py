@@ -128,11 +128,6 @@ class RedisUploads:
             found: list[str] = await self._redis.zrangebyscore(keys.UPLOAD_EXPIRY, "-inf", now, 0, limit)
         return found
 
-    async def lead(self, seconds: float) -> bool:
-        """True for only one caller in this many seconds."""
-        ms = int(seconds * 1000)
-        return bool(await self._scripts.run("acquire_leadership", [keys.UPLOAD_SWEEP], [ms]))
-
 
 def _fields(upload: Upload) -> dict[str, str]:
     values = {

@@ -232,5 +232,5 @@ async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
             Submitter(r.jobs, r.settlement, {ACCOUNT: upstream}, r.blobs, r.keyring, environment, settings),
             Confirmer(r.jobs, r.settlement, {ACCOUNT: upstream}, environment, settings),
             DeliveryWorker(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
-            Sweeper(r.jobs, r.settlement, r.lanes, r.blobs, environment, settings),
+            Sweeper(r.jobs, r.settlement, r.lanes, r.scripts, r.blobs, environment, settings),
         )

@@ -57,6 +57,7 @@ def archiver(rig: Rig, media: Media) -> Archiver:
     return Archiver(
         RedisArchive(r.redis, r.scripts, media, r.environment, 0),
         ArchiveCleanup(r.redis, r.scripts, media, r.environment, 3600),
+        r.scripts,
         on=True,
     )
 
@@ -93,7 +94,7 @@ async def test_nothing_is_moved_unless_that_is_wanted_and_every_process_can_read
 ) -> None:
     job = await rig.completed()
     with capture_logs() as logged:
-        assert await Archiver(archiver.archive, archiver.cleanup, on=False).once() == 0
+        assert await Archiver(archiver.archive, archiver.cleanup, archiver.scripts, on=False).once() == 0
         assert said(logged) == []
         rig.resources.scripts.loader.alone = False
         assert [await archiver.once() for _ in range(2)] == [0, 0]
@@ -113,7 +114,7 @@ async def test_what_a_crash_left_behind_is_swept_also_when_archiving_is_off(
     await media.put(key_of(orphan, "0" * 32), b"x")
     await rig.redis.set(keys.ARCHIVE_SWEPT, born_at(orphan) // HOUR_MS - 1)
     already_due = ArchiveCleanup(r.redis, r.scripts, media, r.environment, -9 * 86_400)
-    await Archiver(archiver.archive, already_due, on=False).once()
+    await Archiver(archiver.archive, already_due, archiver.scripts, on=False).once()
     assert list(media.folder.rglob("*.gz")) == []
 
 
@@ -171,7 +172,7 @@ async def test_the_object_of_a_forgotten_job_is_deleted_also_when_archiving_is_o
     assert await archiver.once() == 1
     assert await RedisRetention(rig.redis, rig.resources.scripts, 0).forget(job.id)
     await rig.redis.delete("{gw}:archive:delete")
-    await Archiver(archiver.archive, archiver.cleanup, on=False).once()
+    await Archiver(archiver.archive, archiver.cleanup, archiver.scripts, on=False).once()
     assert list(media.folder.rglob("*.gz")) == []
 
 
@@ -182,13 +183,13 @@ async def test_parts_of_jobs_go_early_in_the_pass_of_the_retention(rig: Rig, arc
         job = await rig.completed(idempotency="key")
         [owed] = await rig.deliveries(job)
         retention = RedisRetention(r.redis, r.scripts, 3600, deliveries_seconds=0, claims_seconds=0)
-        await Retention(retention).sweep()
+        await Retention(retention, r.scripts).sweep()
         assert await rig.redis.exists(keys.delivery(owed.id)) == 1  # it is pending
         await rig.deliver(owed)
     assert await archiver.once() == 1
     await rig.redis.delete("{gw}:retention")
     await rig.redis.zadd(keys.walk_later("deliveries"), {job.id: 1})
-    await Retention(retention).sweep()
+    await Retention(retention, r.scripts).sweep()
     assert await rig.deliveries(job) == []
     assert await rig.redis.keys("{gw}:tenant:acme:idempotency:*") == []
     assert (await rig.read(job)).output
@@ -257,7 +258,7 @@ async def test_redis_being_away_is_an_outage_of_the_archiver(
     async def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("Redis does not answer")
 
-    monkeypatch.setattr(type(archiver.archive), "lead", away)
+    monkeypatch.setattr(type(archiver.scripts), "acquire_leadership", away)
     with capture_logs() as logged:
         running = asyncio.create_task(archiver.run())
         await eventually(lambda: _has(logged, "archive_cut_short"))

@@ -36,7 +36,7 @@ async def test_a_job_is_archived_read_and_deleted_with_its_retention(rig: Rig, s
         before = (await client.get(f"/v1/jobs/{job.id}")).json()
         archive = RedisArchive(r.redis, r.scripts, r.media, r.environment, 0)
         cleanup = ArchiveCleanup(r.redis, r.scripts, r.media, r.environment, 3600)
-        assert await Archiver(archive, cleanup, on=True).once() == 1
+        assert await Archiver(archive, cleanup, r.scripts, on=True).once() == 1
         [hour] = await r.media.entries("archive")
         assert [entry.name for entry in await r.media.entries(f"archive/{hour.name}")] == [job.id]
         answer = await client.get(f"/v1/jobs/{job.id}")

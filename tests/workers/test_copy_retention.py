@@ -33,7 +33,7 @@ async def mirror(rig: Rig) -> AsyncIterator[MirrorRig]:
 
 def retention(mirror: MirrorRig) -> CopyRetention:
     r = mirror.rig.resources
-    return CopyRetention(r.jobs, r.assets, r.media, r.environment)
+    return CopyRetention(r.jobs, r.assets, r.scripts, r.media, r.environment)
 
 
 async def copied(mirror: MirrorRig, *, kept_seconds: float = DAY) -> Job:

@@ -74,7 +74,7 @@ async def test_one_pass_forgets_all_that_is_due_however_much_it_is(
     waiting = new_job()
     await resources.jobs.accept(waiting, None, "", AdmissionLimits(queue_max=1000))
     with capture_logs() as logged:
-        assert await Retention(Store(resources)).sweep() == 10
+        assert await Retention(Store(resources), resources.scripts).sweep() == 10
     assert await resources.redis.keys(keys.event("*")) == []
     assert await resources.jobs.read(waiting.id)
     assert [(line["event"], line["jobs"]) for line in logged] == [("jobs_forgotten", 10)]
@@ -82,9 +82,9 @@ async def test_one_pass_forgets_all_that_is_due_however_much_it_is(
 
 async def test_of_many_processes_one_makes_the_pass(resources: Resources) -> None:
     job = await finished(resources)
-    await Retention(Store(resources)).sweep()
+    await Retention(Store(resources), resources.scripts).sweep()
     other = await finished(resources)
-    assert await Retention(Store(resources)).sweep() == 0
+    assert await Retention(Store(resources), resources.scripts).sweep() == 0
     assert await resources.jobs.read(job.id) is None
     assert await resources.jobs.read(other.id)
     assert 0 < await resources.redis.pttl(_LOCK) <= 60_000
@@ -101,7 +101,7 @@ async def test_an_unreadable_record_is_kept_and_does_not_stop_the_others(
         await resources.redis.delete(keys.job(broken.id))
         await resources.redis.set(keys.job(broken.id), "garbage")
     with capture_logs() as logged:
-        assert await Retention(Store(resources)).sweep() == 1
+        assert await Retention(Store(resources), resources.scripts).sweep() == 1
     assert await resources.jobs.read(job.id) is None
     assert await resources.redis.exists(keys.job(broken.id))
     [line] = [line for line in logged if line["event"] == "forgetting_failed"]
@@ -110,7 +110,7 @@ async def test_an_unreadable_record_is_kept_and_does_not_stop_the_others(
 
 async def test_it_passes_again_and_again(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0.01)
-    running = asyncio.create_task(Retention(Store(resources)).run())
+    running = asyncio.create_task(Retention(Store(resources), resources.scripts).run())
     for _ in range(2):
         await until_gone(resources, await finished(resources))
     await end(running)
@@ -122,7 +122,7 @@ async def test_redis_being_away_ends_a_pass_and_never_the_loop(
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0.01)
     job = await finished(resources)
     with capture_logs() as logged:
-        running = asyncio.create_task(Retention(Store(resources, away=3)).run())
+        running = asyncio.create_task(Retention(Store(resources, away=3), resources.scripts).run())
         await until_gone(resources, job)
         async with asyncio.timeout(10):
             while logged[-1]["event"] != "retention_back":  # noqa: ASYNC110
@@ -136,7 +136,7 @@ async def test_jobs_are_forgotten_when_redis_is_full(resources: Resources) -> No
     before = (await resources.redis.config_get("maxmemory"))["maxmemory"]
     await resources.redis.config_set("maxmemory", 1)
     try:
-        assert await Retention(Store(resources)).sweep() == 1
+        assert await Retention(Store(resources), resources.scripts).sweep() == 1
     finally:
         await resources.redis.config_set("maxmemory", before)
     assert await resources.jobs.read(job.id) is None

@@ -17,7 +17,7 @@ from workers.upload_sweep import UploadSweeper
 
 @pytest.fixture
 def sweeper(resources: Resources) -> UploadSweeper:
-    return UploadSweeper(resources.uploads, resources.media, resources.environment)
+    return UploadSweeper(resources.uploads, resources.scripts, resources.media, resources.environment)
 
 
 async def stored(resources: Resources, content: str = "a") -> Upload:
@@ -87,8 +87,3 @@ async def test_files_without_a_record_go_after_a_quarter_of_an_hour(
     assert await there(resources, known) == (True, True)
     assert await there(resources, orphan) == (False, False)
     assert await resources.media.size("uploads/README") > 0
-
-
-async def test_one_of_many_sweepers_works_at_a_time(resources: Resources) -> None:
-    assert await resources.uploads.lead(60)
-    assert not await resources.uploads.lead(60)

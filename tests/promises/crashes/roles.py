@@ -144,7 +144,7 @@ class Machine:
             AdmissionLimits(settings.tenant_queue_max, settings.tenant_bytes_max),
             Deadlines(settings.start_deadline_seconds, settings.total_deadline_seconds),
         )
-        self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
+        self.sweeper = Sweeper(self.jobs, settlement, self.lanes, scripts, blobs, environment, settings)
         self.workers = RedisWorkers(redis, scripts)
         self.runner = {
             "jobs": self.jobs,

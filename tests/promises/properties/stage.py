@@ -186,7 +186,13 @@ class Stage:
         )
         self.confirmer = Confirmer(self.jobs, self.settlement, upstreams, self.environment, self.settings)
         self.sweeper = Sweeper(
-            self.jobs, self.settlement, self.lanes, self.blobs, self.environment, self.settings
+            self.jobs,
+            self.settlement,
+            self.lanes,
+            scripts,
+            self.blobs,
+            self.environment,
+            self.settings,
         )
         self.resolver = Resolver(
             self.jobs,
