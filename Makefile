@@ -33,8 +33,12 @@ demo: $(READY) ## one job, from a POST to a rendered mp4 and a verified webhook
 up: $(READY) ## the whole service on this machine
 	@$(BIN)/vidu-gateway up $(ARGS)
 
+# Twice as many processes as a small machine has cores: a third of a test's time is waiting.
 test: $(READY) extras ## all tests
-	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations 10 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --durations 10 $(ARGS)
+
+crashes: $(READY) ## simulate: one process fails at each point, and then another (SEED=n)
+	@$(BIN)/python -m tests.promises.crashes --pairs 40 $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 faults: $(READY) ## kill, freeze, cut off, cut power and fail over under load (SCALE=1 SEED=n)
 	@$(BIN)/python -m tests.promises.faults --scale $(or $(SCALE),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -66,4 +70,4 @@ lock: $(READY) ## resolve the dependencies anew into the lock files
 clean: ## remove what make made
 	@rm -rf $(VENV) .extras .bench .mypy_cache .ruff_cache .hypothesis dist
 
-.PHONY: help setup extras demo up test faults mutants check fix bench lock clean
+.PHONY: help setup extras demo up test crashes faults mutants check fix bench lock clean

@@ -102,7 +102,7 @@ def _large_bodies() -> Turns:
 @dataclass(frozen=True, slots=True)
 class Intake:
     jobs: JobStore
-    blobs: InlineFiles
+    inline_files: InlineFiles
     limits: Limits
     environment: Environment
     admission: AdmissionLimits
@@ -233,7 +233,7 @@ class Intake:
 
         async def put(raw: bytes, extension: str) -> str:
             await self.environment.reach("blob_put.before")
-            name = await self.blobs.put(job_id, raw, extension)
+            name = await self.inline_files.put(job_id, raw, extension)
             await self.environment.reach("blob_put.after")
             return name
 
@@ -241,7 +241,7 @@ class Intake:
             return await generation.detach_media(checked.request, put, checked.references)
         except BaseException:  # also a client that went away: the first of two files must not stay
             with contextlib.suppress(MediaStoreUnavailable):
-                await self.blobs.drop(job_id)
+                await self.inline_files.drop(job_id)
             raise
 
     async def _drop_media(self, job_id: str, checked: Checked) -> None:
@@ -249,7 +249,7 @@ class Intake:
         removed by the sweep: it must not change the answer."""
         if checked.media:
             with contextlib.suppress(MediaStoreUnavailable):
-                await self.blobs.drop(job_id)
+                await self.inline_files.drop(job_id)
 
 
 def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.as_it_is) -> Checked:

@@ -88,7 +88,7 @@ class Resources:
     notifications: Notifications
     tenant_events: RedisTenantEvents
     media: MediaStore
-    blobs: InlineFiles
+    inline_files: InlineFiles
     uploads: RedisUploads
     media_links: MediaLinks
     assets: RedisAssets
@@ -154,14 +154,14 @@ def dying_ms_of(settings: Settings) -> int:
 
 
 def build(
-    settings: Settings, pool: ConnectionPool, service: str, shared: Shared, blobs: InlineFiles
+    settings: Settings, pool: ConnectionPool, service: str, shared: Shared, inline_files: InlineFiles
 ) -> Resources:
     environment = Environment(reach=crash_points.make_reach(settings.crash_points))
     redis = Redis(connection_pool=pool)
     scripts = Scripts(redis, environment.reach)
     roles = settings.roles()
-    archived = Archived(blobs.store, redis)
-    archive = RedisArchive(redis, scripts, blobs.store, environment, settings.archive_after_seconds)
+    archived = Archived(inline_files.store, redis)
+    archive = RedisArchive(redis, scripts, inline_files.store, environment, settings.archive_after_seconds)
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
@@ -189,13 +189,13 @@ def build(
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
         tenant_events=RedisTenantEvents(redis, settings.client_url, archived),
-        media=blobs.store,
-        blobs=blobs,
+        media=inline_files.store,
+        inline_files=inline_files,
         uploads=uploads,
         media_links=settings.media_links(),
         assets=RedisAssets(redis, scripts, roles, settings.tenant_results_bytes_max),
-        intake=_intake(settings, jobs, blobs, environment, uploads, shared),
-        settlement=_settlement(settings, jobs, blobs, environment, link),
+        intake=_intake(settings, jobs, inline_files, environment, uploads, shared),
+        settlement=_settlement(settings, jobs, inline_files, environment, link),
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
@@ -205,7 +205,9 @@ def build(
         audit=RedisAudit(redis, scripts, archived),
         retention=_retention(settings, redis, scripts),
         archive=archive,
-        archive_cleanup=ArchiveCleanup(redis, scripts, blobs.store, environment, settings.retention_seconds),
+        archive_cleanup=ArchiveCleanup(
+            redis, scripts, inline_files.store, environment, settings.retention_seconds
+        ),
     )
 
 
@@ -222,14 +224,14 @@ def _gauges(settings: Settings, redis: Redis, environment: Environment, archive:
 def _intake(
     settings: Settings,
     jobs: RedisJobStore,
-    blobs: InlineFiles,
+    inline_files: InlineFiles,
     environment: Environment,
     uploads: RedisUploads,
     shared: Shared,
 ) -> Intake:
     return Intake(
         jobs,
-        blobs,
+        inline_files,
         settings.limits(),
         environment,
         _admission_limits(settings),
@@ -269,10 +271,10 @@ def _admission_limits(settings: Settings) -> AdmissionLimits:
 
 
 def _settlement(
-    settings: Settings, jobs: RedisJobStore, blobs: InlineFiles, environment: Environment, link: Link
+    settings: Settings, jobs: RedisJobStore, inline_files: InlineFiles, environment: Environment, link: Link
 ) -> Settlement:
     late_watch_ms = int(settings.late_watch_seconds * 1000)
     base, mirroring = settings.client_url, mirroring_of(settings)
     return Settlement(
-        jobs, blobs, environment, late_watch_ms, link=link, client_url=base, mirroring=mirroring
+        jobs, inline_files, environment, late_watch_ms, link=link, client_url=base, mirroring=mirroring
     )

@@ -68,7 +68,7 @@ class Settlement:
     the gateway for clients, for the addresses in events. `mirroring`: None if results are not copied."""
 
     jobs: JobStore
-    blobs: InlineFiles
+    inline_files: InlineFiles
     environment: Environment
     late_watch_ms: int = 86_400_000
     link: Link = no_link
@@ -213,7 +213,7 @@ class Settlement:
         await self.environment.reach("blob_drop.before")
         try:
             async with asyncio.timeout(_DROP_SECONDS):  # a disk that hangs must not stop the sweep
-                await self.blobs.drop(job.id)
+                await self.inline_files.drop(job.id)
         except (MediaStoreUnavailable, TimeoutError) as error:
             # the job is settled anyway, and the sweep removes the files
             structlog.get_logger().warning("media_left_behind", job=job.id, reason=str(error))

@@ -148,11 +148,11 @@ def cluster(made: Servers, nodes: int) -> list[int]:
                 ask(client, "CLUSTER", "MEET", "127.0.0.1", ports[0], buses[0])
     for port in ports:
         with made.at(port) as client:
-            wait_until(lambda client=client: "cluster_state:ok" in told(client))
+            wait_until(lambda client=client: "cluster_state:ok" in cluster_info(client))
     return ports
 
 
-def told(client: redis.Redis) -> str:
+def cluster_info(client: redis.Redis) -> str:
     """CLUSTER INFO as text."""
     return str(ask(client, "CLUSTER", "INFO"))
 

@@ -26,7 +26,7 @@ class UploadUnreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JobMedia:
-    blobs: InlineFiles
+    inline_files: InlineFiles
     links: MediaLinks
     environment: Environment
     settings: Settings
@@ -43,15 +43,15 @@ class JobMedia:
             assert found is not None, "the intake wrote it"
             upload_id, extension = found
             key = key_of(upload_id, extension)
-            size = await self.blobs.store.size(key)  # before money is spent
+            size = await self.inline_files.store.size(key)  # before money is spent
             if self.settings.public_url:
                 return self.links.address(self.settings.public_url, upload_id, until)
             room -= data_uris.written_bytes(extension, size)
             if room < 0:
                 raise UploadUnreachable
-            return data_uris.write(extension, await self.blobs.store.read(key))
+            return data_uris.write(extension, await self.inline_files.store.read(key))
 
-        return await generation.attach_media(job.params, self.blobs.read, upload)
+        return await generation.attach_media(job.params, self.inline_files.read, upload)
 
     def _until(self, job: Job) -> int:
         """Seconds since the epoch: until when the upstream may fetch the files."""

@@ -75,7 +75,7 @@ async def serve(settings: Settings, roles: Sequence[Role], stop: asyncio.Event) 
             acknowledgements=settings.durability_demand().acknowledgements,
         )
         r = resources
-        sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.scripts, r.blobs, r.environment, settings)
+        sweeper = Sweeper(r.jobs, r.settlement, r.lanes, r.scripts, r.inline_files, r.environment, settings)
         dispatcher = Dispatcher(r.lanes)
 
         def wake() -> None:
@@ -135,7 +135,7 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
     if some processes cannot reach the files or our public address."""
     r = resources
     tasks = [
-        asyncio.create_task(sweeper.run_blobs(), name="sweep blobs"),
+        asyncio.create_task(sweeper.run_inline_files(), name="sweep inline files"),
         asyncio.create_task(
             tend(r.media, r.settings.media_location(), r.environment.clock), name="media store"
         ),
@@ -200,7 +200,14 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             "jobs": r.jobs,
             "upstream": upstreams[ACCOUNT],
             "submitter": Submitter(
-                r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
+                r.jobs,
+                r.settlement,
+                upstreams,
+                r.inline_files,
+                r.keyring,
+                r.environment,
+                settings,
+                tracer=r.tracer,
             ),
             "step_events": StepEventCreator(r.jobs, r.deliveries, r.settings.client_url),
             "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),

@@ -48,7 +48,7 @@ class Submitter:
     jobs: JobStore
     settlement: Settlement
     upstreams: Mapping[str, Upstream]
-    blobs: InlineFiles
+    inline_files: InlineFiles
     keyring: Keyring
     environment: Environment
     settings: Settings
@@ -155,7 +155,7 @@ class Submitter:
 
     @property
     def _media(self) -> JobMedia:
-        return JobMedia(self.blobs, self.settings.media_links(), self.environment, self.settings)
+        return JobMedia(self.inline_files, self.settings.media_links(), self.environment, self.settings)
 
     @property
     def recorder(self) -> OutcomeRecorder:

@@ -34,8 +34,8 @@ from workers.evidence import grace_seconds, outcome_lost
 
 TICK_SECONDS: Final = 1.0
 _AGAIN_SECONDS: Final = 0.2  # while Redis is away
-_BLOB_SWEEP_SECONDS: Final = 300.0
-_BLOB_AGE_SECONDS: Final = 900.0  # far longer than a job takes from its first file to its acceptance
+_FILES_SWEEP_SECONDS: Final = 300.0
+_FILES_AGE_SECONDS: Final = 900.0  # far longer than a job takes from its first file to its acceptance
 _OVERDUE: Final = 100  # jobs past a deadline that one pass handles
 _CHECK_AGAIN_MS: Final = 5000
 _AFTER_FAULT_MS: Final = 600_000
@@ -60,7 +60,7 @@ class Sweeper:
     settlement: Settlement
     lanes: Lanes
     scripts: Scripts
-    blobs: InlineFiles
+    inline_files: InlineFiles
     environment: Environment
     settings: Settings
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,15 +82,15 @@ class Sweeper:
                 async with asyncio.timeout(again):
                     await self.woken.wait()
 
-    async def run_blobs(self) -> None:
+    async def run_inline_files(self) -> None:
         """Runs for ever, removing files that a crash left behind. Separate, so that a slow disk cannot stop
         `run`."""
         while True:
             try:
-                await self.blobs.sweep(self.jobs.unfinished, _BLOB_AGE_SECONDS)
+                await self.inline_files.sweep(self.jobs.unfinished, _FILES_AGE_SECONDS)
             except (StoreUnavailable, MediaStoreUnavailable) as error:
                 structlog.get_logger().warning("blob_sweep_cut_short", reason=str(error))
-            await asyncio.sleep(_BLOB_SWEEP_SECONDS)
+            await asyncio.sleep(_FILES_SWEEP_SECONDS)
 
     async def sweep(self) -> None:
         """One pass, unless another sweeper has just made one."""

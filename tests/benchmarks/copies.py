@@ -102,7 +102,7 @@ async def _copied(scratch: Machine, url: str) -> float:
         before = await _stored(resources)
         jobs = [await _submitted(resources) for _ in range(FILES)]
         settlement = Settlement(
-            resources.jobs, resources.blobs, resources.environment, mirroring=Mirroring(3_600_000)
+            resources.jobs, resources.inline_files, resources.environment, mirroring=Mirroring(3_600_000)
         )
         output: list[dict[str, Any]] = [{"content": [{"type": "video", "url": url}]}]
         began = time.perf_counter()

@@ -188,7 +188,7 @@ async def test_an_inline_file_is_stored_outside_redis_under_a_reference(resource
     first, second = job.params["images"]
     assert first == IMAGE
     assert second.startswith(f"blob:{job.id}/")
-    assert await resources.blobs.read(second) == image("png")
+    assert await resources.inline_files.read(second) == image("png")
     assert job.keeps_media
     assert "base64" not in str(await resources.redis.hgetall("{gw}:job:" + job.id))  # type: ignore[misc]
 
@@ -258,7 +258,7 @@ async def test_files_stay_if_it_is_unknown_whether_the_job_was_accepted(resource
         await intake.accept(await intake.check(raw, "acme"), "acme", "key-1")
     job, replayed = await accept(resources, raw, "key-1")
     assert replayed
-    assert await resources.blobs.read(job.params["images"][0]) == image("png")
+    assert await resources.inline_files.read(job.params["images"][0]) == image("png")
 
 
 async def test_a_bad_body_stores_nothing(resources: Resources) -> None:
@@ -344,7 +344,7 @@ async def test_a_job_with_media_that_is_refused_writes_no_file(
 
     raw = encoded(images=[INLINE])
     first, _ = await accept(resources, raw, "k")
-    monkeypatch.setattr(type(resources.blobs), "put", put)
+    monkeypatch.setattr(type(resources.inline_files), "put", put)
     assert (await accept(resources, raw, "k"))[0].id == first.id
     for small in ({"queue_max": 0}, {"media_max": 10}, {"bytes_max": 10}, {"rate": 0.001, "burst": 0}):
         intake = replace(resources.intake, admission=AdmissionLimits(**{"queue_max": 10} | small))
@@ -368,14 +368,14 @@ async def test_media_count_for_their_tenant_until_the_job_is_finished(resources:
 async def test_of_two_files_none_stays_when_the_second_cannot_be_written(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = type(resources.blobs).put
+    put = type(resources.inline_files).put
 
     async def full_at_the_second(self: Any, job_id: str, raw: bytes, extension: str) -> str:
         if files(resources):
             raise MediaStoreUnavailable("no space left on the device")
         return await put(self, job_id, raw, extension)
 
-    monkeypatch.setattr(type(resources.blobs), "put", full_at_the_second)
+    monkeypatch.setattr(type(resources.inline_files), "put", full_at_the_second)
     with pytest.raises(MediaStoreUnavailable):
         await accept(resources, encoded(images=[INLINE, data_uri("image/jpeg", image("jpeg"))]))
     assert files(resources) == []
@@ -398,7 +398,7 @@ async def test_a_replay_is_answered_although_its_second_copy_of_the_files_cannot
         raise MediaStoreUnavailable("no connection")
 
     monkeypatch.setattr(type(resources.jobs), "accept", not_there)
-    monkeypatch.setattr(type(resources.blobs), "drop", away)
+    monkeypatch.setattr(type(resources.inline_files), "drop", away)
     again = await resources.intake.accept(checked, "acme", "order-1")
     assert (again.job.id, again.replayed) == (first.job.id, True)
 

@@ -39,7 +39,7 @@ class Balancer:
         self.served: dict[int, int] = dict.fromkeys(ports, 0)
         self._kept: dict[int, http.client.HTTPConnection] = {}
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._look), threading.Thread(target=self._send)]
+        self._threads = [threading.Thread(target=self._poll), threading.Thread(target=self._send)]
 
     def __enter__(self) -> Balancer:
         for thread in self._threads:
@@ -53,7 +53,7 @@ class Balancer:
         for connection in self._kept.values():
             connection.close()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
             for port in self.ports:
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)

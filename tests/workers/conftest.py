@@ -221,7 +221,7 @@ async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
     r = replace(
         resources,
         environment=environment,
-        settlement=Settlement(resources.jobs, resources.blobs, environment),
+        settlement=Settlement(resources.jobs, resources.inline_files, environment),
     )
     async with Deliverer(LOOPBACK, total_seconds=5) as deliverer:
         yield Rig(
@@ -229,8 +229,10 @@ async def rig(resources: Resources, settings: Settings) -> AsyncIterator[Rig]:
             clock,
             chance,
             upstream,
-            Submitter(r.jobs, r.settlement, {ACCOUNT: upstream}, r.blobs, r.keyring, environment, settings),
+            Submitter(
+                r.jobs, r.settlement, {ACCOUNT: upstream}, r.inline_files, r.keyring, environment, settings
+            ),
             Confirmer(r.jobs, r.settlement, {ACCOUNT: upstream}, environment, settings),
             DeliveryWorker(r.deliveries, r.endpoints, deliverer, r.keyring, environment, settings),
-            Sweeper(r.jobs, r.settlement, r.lanes, r.scripts, r.blobs, environment, settings),
+            Sweeper(r.jobs, r.settlement, r.lanes, r.scripts, r.inline_files, environment, settings),
         )

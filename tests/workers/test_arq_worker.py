@@ -445,10 +445,10 @@ async def test_work_that_was_left_undone_because_redis_was_away_is_logged(rig: R
     left: list[Ticket] = []
     async with worker(rig, Submits(fail), left=left) as made, running(made):
 
-        async def told() -> bool:
+        async def was_notified() -> bool:
             return bool(left)
 
-        await eventually(told)
+        await eventually(was_notified)
     assert [ticket.name for ticket in left] == [job.id]
 
 

@@ -1,4 +1,4 @@
-"""What is due is handed out when it is due, whoever scheduled it, and only the process that leads asks."""
+"""What is due is dispatched when it is due, whoever scheduled it, and only the process that leads asks."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ async def test_what_is_due_is_dispatched_then_and_not_at_the_next_tick(
     monkeypatch.setattr(dispatcher, "IDLE_SECONDS", _LONG)
     await schedule(rig, "dlv_1", 100)
 
-    async def handed() -> bool:
+    async def was_dispatched() -> bool:
         return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
     async with running(Dispatcher(rig.resources.lanes)):
-        await eventually(handed)
+        await eventually(was_dispatched)
 
 
 async def test_whoever_schedules_something_within_the_second_wakes_the_process_that_leads(
@@ -124,10 +124,10 @@ async def test_whoever_schedules_something_within_the_second_wakes_the_process_t
         await eventually(asked)
         job = await postpone(rig, 100)
 
-        async def handed() -> bool:
+        async def was_dispatched() -> bool:
             return await dispatched(rig.redis, Role.CONFIRM) == [job]
 
-        await eventually(handed)
+        await eventually(was_dispatched)
 
 
 async def tokens(rig: Rig) -> int:
@@ -179,10 +179,10 @@ async def test_who_took_a_token_and_leads_no_more_still_dispatches_what_it_was_f
         await schedule(rig, "dlv_1", 300)
         follower.soon()
 
-        async def handed() -> bool:
+        async def was_dispatched() -> bool:
             return await dispatched(rig.redis, Role.DELIVER) == ["dlv_1"]
 
-        await eventually(handed)
+        await eventually(was_dispatched)
 
 
 async def test_however_often_it_is_woken_the_store_is_asked_at_intervals(rig: Rig) -> None:

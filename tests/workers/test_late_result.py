@@ -25,7 +25,7 @@ HOOK = "https://client.example.com/hook"
 DAY = 86_400
 
 
-async def given_up(rig: Rig, **fields: Any) -> Job:
+async def failed_as_unknown(rig: Rig, **fields: Any) -> Job:
     """A job whose task did not end in time, and is watched."""
     job = await rig.submitted(callback_url=HOOK, **fields)
     rig.clock.ahead = 7300
@@ -39,7 +39,7 @@ async def event_types(rig: Rig, job: Job) -> list[str]:
 
 
 async def test_a_late_result_is_published_once_beside_a_state_that_stays(rig: Rig) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     after = await rig.confirm(job, Found(completed()))
     assert (after.state, after.status, after.error) == (JobState.FAILED, Status.FAILED, job.error)
     assert (after.output, after.finished_at) == (None, job.finished_at)
@@ -51,7 +51,7 @@ async def test_a_late_result_is_published_once_beside_a_state_that_stays(rig: Ri
 
 
 async def test_the_event_shows_the_job_with_its_late_result(rig: Rig) -> None:
-    job = await given_up(rig, payload="order 7")
+    job = await failed_as_unknown(rig, payload="order 7")
     about = Notice("output[0].content[0].url", "output_url_unusual", "is kept as the upstream sent it")
     after = await rig.confirm(job, Found(completed(warnings=(about,))))
     assert [warning["code"] for warning in after.warnings] == ["output_url_unusual"]
@@ -64,7 +64,7 @@ async def test_the_event_shows_the_job_with_its_late_result(rig: Rig) -> None:
 
 
 async def test_the_watch_ends_with_the_result(rig: Rig) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     after = await rig.confirm(job, Found(completed()))
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
     assert await rig.redis.zcard(keys.slots(Role.CONFIRM)) == 0
@@ -77,7 +77,7 @@ async def test_the_watch_ends_with_the_result(rig: Rig) -> None:
 
 
 async def test_two_that_find_the_result_at_once_publish_it_once(rig: Rig) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     settlement = rig.resources.settlement
     outcomes = [(await settlement.late(job, completed())).outcome for _ in range(2)]
     assert outcomes == ["late", "absorbed"]
@@ -85,7 +85,7 @@ async def test_two_that_find_the_result_at_once_publish_it_once(rig: Rig) -> Non
 
 
 async def test_a_task_at_work_is_watched_on_and_after_an_hour_with_long_waits(rig: Rig) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     assert await rig.confirm(job, Found(working(0.9))) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) == pytest.approx(60, abs=5)
     rig.clock.ahead += 3700
@@ -97,14 +97,14 @@ async def test_a_task_at_work_is_watched_on_and_after_an_hour_with_long_waits(ri
     "poll", [Missing(), Found(Snapshot("task_1", TaskStatus.FAILED, "failed"))], ids=["missing", "failed"]
 )
 async def test_a_task_that_will_bring_nothing_ends_the_watch(rig: Rig, poll: Missing | Found) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     assert await rig.confirm(job, poll) == job
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is None
     assert await event_types(rig, job) == [EventType.FAILED]
 
 
 async def test_after_its_time_the_watch_asks_the_upstream_nothing_more(rig: Rig) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     rig.clock.ahead += DAY + 1
     assert await rig.confirm(job) == job
     assert rig.upstream.queried == ["task_1"]
@@ -121,7 +121,7 @@ async def test_where_nothing_is_watched_a_callback_is_absorbed(rig: Rig) -> None
 
 
 async def test_a_video_under_an_unknown_status_is_a_late_result(rig: Rig) -> None:
-    job = await given_up(rig)
+    job = await failed_as_unknown(rig)
     frozen = replace(working(), raw_status="frozen", understood=False)
     await rig.confirm(job, Found(frozen))
     assert await rig.due_in(Role.CONFIRM, confirm_ticket(job)) is not None

@@ -121,8 +121,8 @@ async def test_redis_being_away_ends_a_pass_and_never_the_loop(
         running = asyncio.create_task(Recoverer(resources.recoveries).run(leading()))
         await eventually(done)
         await end(running)
-    told = [line["event"] for line in logged if line["event"].startswith("recoveries_")]
-    assert told == ["recoveries_cut_short", "recoveries_back"]
+    was_logged = [line["event"] for line in logged if line["event"].startswith("recoveries_")]
+    assert was_logged == ["recoveries_cut_short", "recoveries_back"]
 
 
 async def test_a_worker_process_sends_again_what_is_recovered(
@@ -138,11 +138,11 @@ async def test_a_worker_process_sends_again_what_is_recovered(
         stop = asyncio.Event()
         serving = asyncio.create_task(runner.serve(r.settings, [Role.DELIVER], stop))
 
-        async def told() -> bool:
+        async def was_logged() -> bool:
             return (await made.read(owed)).state is DeliveryState.DELIVERED
 
         try:
-            await eventually(told)
+            await eventually(was_logged)
         finally:
             stop.set()
             await asyncio.wait([serving], timeout=5)

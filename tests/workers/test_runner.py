@@ -59,10 +59,10 @@ async def test_a_job_goes_from_queued_to_completed_and_its_subscriber_is_notifie
     async with subscriber(reply(200)) as served, serving(rig):
         job = await rig.accept(callback_url=served.url)
 
-        async def told() -> bool:
+        async def was_logged() -> bool:
             return [one.state for one in await rig.deliveries(job)] == [DeliveryState.DELIVERED]
 
-        await eventually(told)
+        await eventually(was_logged)
     assert len(served.requests) == 1
     assert (await rig.read(job)).state is JobState.COMPLETED
     assert len(rig.upstream.released) == 1
@@ -196,14 +196,14 @@ async def test_a_failover_that_wakes_a_blocked_worker_by_an_error_is_an_outage(r
         await eventually(is_blocked)
         [blocked] = [client["id"] for client in await rig.redis.client_list() if client["cmd"] == "blpop"]
         await rig.redis.client_unblock(blocked, error=True)
-        await eventually(lambda: told(logged, "queue_back"))
+        await eventually(lambda: was_logged(logged, "queue_back"))
         assert not running.done()
         await end(running)
     assert [line["event"] for line in logged] == ["queue_away", "queue_back"]
     await pool.disconnect()
 
 
-async def told(logged: Sequence[Mapping[str, Any]], event: str) -> bool:
+async def was_logged(logged: Sequence[Mapping[str, Any]], event: str) -> bool:
     return any(line["event"] == event for line in logged)
 
 

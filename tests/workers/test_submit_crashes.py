@@ -102,12 +102,12 @@ async def test_a_task_of_an_earlier_attempt_ends_the_wait_for_the_newest(rig: Ri
 async def test_an_answer_that_comes_after_the_job_was_called_unknown_still_counts(rig: Rig) -> None:
     job = await rig.accept()
 
-    async def be_given_up() -> None:
+    async def be_failed() -> None:
         await rig.let_lease_run_out(Role.SUBMIT, submit_ticket(job))
         await rig.sweep()
         assert (await rig.read(job)).state is JobState.UNKNOWN
 
-    rig.upstream.after_gate = be_given_up
+    rig.upstream.after_gate = be_failed
     after = await rig.submit(job, Accepted("task_1"))
     assert (after.state, after.task_id) == (JobState.SUBMITTED, "task_1")
 

@@ -42,10 +42,10 @@ async def test_the_release_is_on_record_before_the_last_byte_goes_out(rig: Rig) 
     job = await rig.accept()
     seen: list[Job] = []
 
-    async def look() -> None:
+    async def poll() -> None:
         seen.append(await rig.read(job))
 
-    rig.upstream.before_gate = rig.upstream.after_gate = look
+    rig.upstream.before_gate = rig.upstream.after_gate = poll
     await rig.submit(job, Accepted("task_1"))
     before, after = seen
     assert (before.state, before.released_at) == (JobState.SUBMITTING, None)
@@ -199,7 +199,7 @@ async def test_a_callback_may_overtake_the_answer_to_our_own_request(rig: Rig) -
     assert await rig.lease(job) == float("inf")
     assert await dispatched(rig.redis, Role.CONFIRM) == [
         job.id
-    ]  # the callback's look is not put off by the answer
+    ]  # the callback's poll is not put off by the answer
 
 
 @pytest.mark.parametrize(

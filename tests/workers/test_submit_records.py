@@ -25,7 +25,7 @@ from workers.submit import Submitter
 async def with_an_image(rig: Rig) -> tuple[Job, str]:
     """A job one of whose images came inside the request, and that image's reference."""
     job_id = new_job().id
-    reference = await rig.resources.blobs.put(job_id, image("png"), "png")
+    reference = await rig.resources.inline_files.put(job_id, image("png"), "png")
     params = {"prompt": "a fox", "images": ["https://cdn.example.com/a.png", reference]}
     return await rig.accept(id=job_id, params=params), reference
 
@@ -44,14 +44,14 @@ async def test_files_are_kept_while_the_job_is_not_final(
 ) -> None:
     job, reference = await with_an_image(rig)
     await rig.submit(job, outcome)
-    assert await rig.resources.blobs.read(reference) == image("png")
+    assert await rig.resources.inline_files.read(reference) == image("png")
 
 
 async def test_files_of_a_rejected_job_are_forgotten(rig: Rig) -> None:
     job, reference = await with_an_image(rig)
     await rig.submit(job, Rejected(UpstreamError("content_rejected", "no")))
     with pytest.raises(NotFound):
-        await rig.resources.blobs.read(reference)
+        await rig.resources.inline_files.read(reference)
 
 
 async def test_files_of_a_completed_job_are_forgotten(rig: Rig) -> None:
@@ -59,12 +59,12 @@ async def test_files_of_a_completed_job_are_forgotten(rig: Rig) -> None:
     await rig.submit(job, Accepted("task_1"))
     await rig.confirm(job, Found(completed()))
     with pytest.raises(NotFound):
-        await rig.resources.blobs.read(reference)
+        await rig.resources.inline_files.read(reference)
 
 
 async def test_a_job_whose_file_is_lost_has_failed_unpaid(rig: Rig) -> None:
     job, _ = await with_an_image(rig)
-    await rig.resources.blobs.drop(job.id)
+    await rig.resources.inline_files.drop(job.id)
     await rig.submitter.submit(await rig.ticket(Role.SUBMIT, job.id))
     after = await rig.read(job)
     assert (after.state, after.error and after.error["code"]) == (JobState.FAILED, "media_lost")

@@ -145,7 +145,7 @@ async def test_files_of_jobs_that_were_never_accepted_are_forgotten_after_a_quar
     kept = await blobs.put(live.id, b"kept", "png")
     orphan = await blobs.put(new_job().id, b"orphan", "png")
     rig.clock.ahead = 1000
-    running = asyncio.create_task(replace(rig.sweeper, blobs=blobs).run_blobs())
+    running = asyncio.create_task(replace(rig.sweeper, inline_files=blobs).run_inline_files())
     await asyncio.wait_for(blobs.swept.wait(), 60)
     await end(running)
     with pytest.raises(NotFound):

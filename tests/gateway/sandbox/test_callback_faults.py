@@ -11,7 +11,7 @@ from tests.gateway.sandbox.running import Listener, Running, listening, running
 TOKEN = "k1.acme.job_1.3.Abcdef"
 
 
-async def told(up: Running, listener: Listener, fault: str, *, vidu: bool = False) -> str:
+async def reported(up: Running, listener: Listener, fault: str, *, vidu: bool = False) -> str:
     """Everything that a struck task had to say has been said: its id."""
     url = listener.url.replace("token-1", TOKEN)
     prompt = f"[[fault:{fault}]] fox"
@@ -30,11 +30,11 @@ async def mutations(up: Running, task_id: str) -> list[str | None]:
 
 async def test_a_reordered_callback_sends_the_start_after_the_end(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
-        task_id = await told(up, listener, "reordered_callback")
+        task_id = await reported(up, listener, "reordered_callback")
         assert [body["status"] for body in listener.bodies] == ["completed", "in_progress"]
         assert await mutations(up, task_id) == [None, "reordered_callback"]
         assert "output" not in listener.bodies[1]
-        await told(up, listener, "reordered_callback", vidu=True)
+        await reported(up, listener, "reordered_callback", vidu=True)
         assert [body["state"] for body in listener.bodies[2:]] == ["success", "processing"]
 
 
@@ -42,7 +42,7 @@ async def test_a_crossed_callback_shows_the_newest_other_task(tmp_path: Path) ->
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
         other = (await up.create()).json()["id"]
         await up.vidu_made()
-        task_id = await told(up, listener, "crossed_callback")
+        task_id = await reported(up, listener, "crossed_callback")
         assert [body["id"] for body in listener.bodies] == [other]
         assert listener.tokens == [TOKEN]
         assert await mutations(up, task_id) == ["crossed_callback"]
@@ -53,7 +53,7 @@ async def test_a_crossed_callback_shows_the_newest_other_task(tmp_path: Path) ->
 
 async def test_a_single_task_cannot_be_crossed(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
-        task_id = await told(up, listener, "crossed_callback")
+        task_id = await reported(up, listener, "crossed_callback")
         assert [body["id"] for body in listener.bodies] == [task_id]
         assert (await mutations(up, task_id), await up.ledger("fault")) == ([None], [])
 
@@ -64,7 +64,7 @@ async def test_forged_callbacks_are_sent_before_the_genuine_one_and_recorded(
 ) -> None:
     replies = [200, 404, 404, 404] if vidu else [404, 404, 404]
     async with listening(*replies) as listener, running(tmp_path, style="vtrix", task_seconds=0.1) as up:
-        task_id = await told(up, listener, "forged_callback", vidu=vidu)
+        task_id = await reported(up, listener, "forged_callback", vidu=vidu)
         lines = [line for line in await up.ledger("callback", task_id) if line["status"] == "completed"]
         assert {(line["forgery"], line["reply"]) for line in lines[:3]} == {
             ("broken_mac", 404),
@@ -88,7 +88,7 @@ def test_a_forged_token_differs_in_one_part_only() -> None:
 
 async def test_an_oversize_callback_replaces_the_genuine_one(tmp_path: Path) -> None:
     async with listening(*[413] * 4) as listener, running(tmp_path, style="vtrix") as up:
-        task_id = await told(up, listener, "oversize_callback")
+        task_id = await reported(up, listener, "oversize_callback")
         assert all(len(body) > 300_000 for _, body in listener.calls)
         lines = await up.ledger("callback", task_id)
         assert [(line["mutation"], line["reply"]) for line in lines] == [("oversize_callback", 413)] * 4
@@ -97,7 +97,7 @@ async def test_an_oversize_callback_replaces_the_genuine_one(tmp_path: Path) -> 
 
 async def test_a_garbled_callback_is_not_json(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
-        task_id = await told(up, listener, "garbled_callback")
+        task_id = await reported(up, listener, "garbled_callback")
         with pytest.raises(orjson.JSONDecodeError):
             orjson.loads(listener.calls[0][1])
         assert await mutations(up, task_id) == ["garbled_callback"]
@@ -106,7 +106,7 @@ async def test_a_garbled_callback_is_not_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize("vidu", [False, True])
 async def test_a_callback_without_an_id_has_all_other_fields(tmp_path: Path, vidu: bool) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
-        await told(up, listener, "callback_without_id", vidu=vidu)
+        await reported(up, listener, "callback_without_id", vidu=vidu)
         body = listener.bodies[-1]
         assert "id" not in body
         assert ("creations" if vidu else "output") in body
@@ -121,7 +121,7 @@ async def test_a_callback_fault_is_recorded_only_when_it_applies(tmp_path: Path)
 
 async def test_forged_and_duplicate_callbacks_can_be_combined(tmp_path: Path) -> None:
     async with listening() as listener, running(tmp_path, style="vtrix") as up:
-        task_id = await told(up, listener, "forged_callback]] [[fault:duplicate_callback")
+        task_id = await reported(up, listener, "forged_callback]] [[fault:duplicate_callback")
         assert len(listener.calls) == 5
         applied = {line["fault"] for line in await up.ledger("fault", task_id)}
         assert applied == {"forged_callback", "duplicate_callback"}

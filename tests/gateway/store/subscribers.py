@@ -36,24 +36,24 @@ class Subscriber:
     async def result(self, ok: bool, many: int = 1, *, after: int = 0) -> None:
         self.at += after
         limits = arguments.dump(arguments.health_limits(self.limits))
-        verdict = {"lane": self.lane, "endpoint": self.endpoint, "tenant": self.tenant, "ok": ok}
-        verdict |= {"error": "HTTP 500", "url": "https://client.example.com"}
+        attempt = {"lane": self.lane, "endpoint": self.endpoint, "tenant": self.tenant, "ok": ok}
+        attempt |= {"error": "HTTP 500", "url": "https://client.example.com"}
         for _ in range(many):
-            await self.call(JUDGE, arguments.dump(verdict), limits, self.at)
+            await self.call(JUDGE, arguments.dump(attempt), limits, self.at)
 
     async def paused_for(self) -> int | None:
         until = await self.redis.zscore("{gw}:deliver:parked", self.lane)
         return None if until is None else int(until) - self.at
 
     async def tried(self, *, after: int) -> bool:
-        """Whether a delivery is handed out then."""
+        """Whether a delivery is dispatched then."""
         self.at += after
         await self.call(ENTER, "deliver", f"{self.lane}|dlv_{self.at}", "new", self.at)
         limits = arguments.dump(arguments.limits_of(ROLES, Role.DELIVER))
-        handed: int = await self.call(DISPATCH, limits, self.at)
+        dispatched: int = await self.call(DISPATCH, limits, self.at)
         for ticket in await self.redis.hkeys("{gw}:deliver:holders"):  # type: ignore[misc]
             await self.call(LEAVE, "deliver", ticket)
-        return handed > 0
+        return dispatched > 0
 
     async def ops_events(self) -> list[dict[str, Any]]:
         return [fields for _, fields in await self.redis.xrange(keys.OPS_EVENTS)]

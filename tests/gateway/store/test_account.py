@@ -49,15 +49,15 @@ async def begun(redis: Redis, jobs: RedisJobStore, job: Job) -> Job:
     return claimed
 
 
-async def refused(jobs: RedisJobStore, job: Job, verdict: JudgeAccount = REFUSED) -> None:
+async def refused(jobs: RedisJobStore, job: Job, judged: JudgeAccount = REFUSED) -> None:
     await jobs.apply(
-        job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(0, verdict.account), verdict])
+        job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(0, judged.account), judged])
     )
 
 
 async def busy(jobs: RedisJobStore, job: Job, retry_after_ms: int = 0) -> None:
-    verdict = JudgeAccount("busy", retry_after_ms)
-    await jobs.apply(job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000), verdict]))
+    judged = JudgeAccount("busy", retry_after_ms)
+    await jobs.apply(job, Transition(JobEvent.UPSTREAM_BUSY, effects=[GiveBackSlot(3_600_000), judged]))
 
 
 async def accepted(jobs: RedisJobStore, job: Job) -> None:

@@ -72,13 +72,13 @@ class Desk:
         return await self.read(job)
 
     async def refuse(self, job: Job, kind: str = "refused", retry_after_ms: int = 0) -> None:
-        verdict = JudgeAccount(
+        judged = JudgeAccount(
             "busy" if kind == "busy" else "refused", retry_after_ms, 402, "NoCredit", "x", job.account
         )
         refused_by = job.account if kind == "refused" else None
         move = Transition(
             JobEvent.UPSTREAM_BUSY,
-            effects=[UnsetFields(["released_at"]), GiveBackSlot(0, refused_by), verdict],
+            effects=[UnsetFields(["released_at"]), GiveBackSlot(0, refused_by), judged],
         )
         await self.jobs.apply(job, move)
 

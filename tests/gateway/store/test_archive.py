@@ -90,7 +90,7 @@ async def test_an_archived_job_reads_as_before(
 ) -> None:
     redis, scripts = store.redis, Scripts(store.redis)
     job = await finished(store, history, **fields)
-    log, story = RedisTenantEvents(redis, archived=archived), RedisJobHistory(scripts, archived)
+    log, job_history = RedisTenantEvents(redis, archived=archived), RedisJobHistory(scripts, archived)
 
     async def seen() -> list[Any]:
         found = await store.jobs.read(job.id)
@@ -104,7 +104,7 @@ async def test_an_archived_job_reads_as_before(
         alone = [await store.deliveries.find(one.id) for one in of_job]
         return [
             whole, told.entries, await log.bodies(told.entries), await store.jobs.payload(found),
-            await story.read(found), audit, of_job, alone,
+            await job_history.read(found), audit, of_job, alone,
         ]  # fmt: skip
 
     before = await seen()
@@ -117,12 +117,12 @@ async def test_what_was_read_just_before_it_was_archived_can_be_completed(
     store: Store, archive: RedisArchive, archived: Archived
 ) -> None:
     job = await finished(store, **RICH)
-    story = RedisJobHistory(Scripts(store.redis), archived)
-    before = await store.jobs.payload(job), await story.read(job)
+    job_history = RedisJobHistory(Scripts(store.redis), archived)
+    before = await store.jobs.payload(job), await job_history.read(job)
     assert before[0]
     assert await archive.move(job.id) is Moved.ARCHIVED
     assert job.archived is None
-    assert (await store.jobs.payload(job), await story.read(job)) == before
+    assert (await store.jobs.payload(job), await job_history.read(job)) == before
 
 
 class Slow(RedisTenantEvents):
@@ -197,12 +197,12 @@ async def test_a_late_callback_of_an_archived_job_is_taken_as_if_it_were_not_arc
         assert after
         assert replace(after, archived=None) == job
         history_of_it = await RedisJobHistory(Scripts(redis), archived).read(after)
-        story = [entry.get("effect") for entry in history_of_it]
+        job_history = [entry.get("effect") for entry in history_of_it]
         alarms = [fields["kind"] for _, fields in await redis.xrange(keys.OPS_EVENTS)]
         tasks = {name: await redis.get(name) == job.id for name in await redis.keys("{gw}:task:*")}
         waiting = [await redis.zcard(keys.waiting(role)) for role in (Role.SUBMIT, Role.CONFIRM)]
         quarantined = await redis.xlen(keys.QUARANTINE)
-        seen.append((outcomes, story, alarms, tasks, waiting, quarantined, await store.counts()))
+        seen.append((outcomes, job_history, alarms, tasks, waiting, quarantined, await store.counts()))
     assert seen[0] == seen[1]
     assert seen[0][4][0] == 0  # nothing is sent again
 

@@ -48,7 +48,7 @@ async def accepted(redis: Redis, jobs: RedisJobStore, accept: Accept, task: str 
     return job
 
 
-async def given_up(redis: Redis, jobs: RedisJobStore, accept: Accept, *, watch_ms: int) -> Job:
+async def failed_as_unknown(redis: Redis, jobs: RedisJobStore, accept: Accept, *, watch_ms: int) -> Job:
     job = await sent(redis, jobs, accept)
     await jobs.apply(job, Transition(JobEvent.OUTCOME_LOST, effects=[HoldSlot()]))
     until = Environment().now_ms() + watch_ms
@@ -138,7 +138,7 @@ async def test_a_callback_after_the_end_changes_nothing(
 async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_makes_a_poll_due(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
-    job = await given_up(redis, jobs, accept, watch_ms=60_000)
+    job = await failed_as_unknown(redis, jobs, accept, watch_ms=60_000)
     assert [await jobs.callback(report(job)) for _ in range(2)] == [CallbackOutcome.LATE] * 2
     after = await read(jobs, job)
     assert (after.state, after.task_id) == (JobState.FAILED, "task_1")
@@ -149,7 +149,7 @@ async def test_a_callback_for_a_job_that_we_gave_up_binds_its_task_and_makes_a_p
 async def test_after_the_watch_a_callback_is_absorbed(
     redis: Redis, jobs: RedisJobStore, accept: Accept
 ) -> None:
-    job = await given_up(redis, jobs, accept, watch_ms=-1)
+    job = await failed_as_unknown(redis, jobs, accept, watch_ms=-1)
     assert await jobs.callback(report(job)) is CallbackOutcome.ABSORBED
     assert (await read(jobs, job)).task_id is None
 

@@ -16,7 +16,7 @@ from tests.gateway.store.conftest import Accept
 from tests.gateway.store.test_callback import (
     accepted,
     due,
-    given_up,
+    failed_as_unknown,
     noted,
     owner,
     quarantined,
@@ -123,7 +123,7 @@ async def test_a_result_that_was_published_stays_its_job_s(
 
 
 async def test_a_job_that_is_only_watched_loses_it(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
-    watched = await given_up(redis, jobs, accept, watch_ms=60_000)
+    watched = await failed_as_unknown(redis, jobs, accept, watch_ms=60_000)
     assert await jobs.callback(report(watched)) is CallbackOutcome.LATE
     await jobs.callback(report(await sent(redis, jobs, accept)))
     assert (await read(jobs, watched)).task_id is None

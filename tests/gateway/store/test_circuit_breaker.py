@@ -116,10 +116,10 @@ async def test_an_episode_is_an_ops_event_at_its_beginning_and_at_its_end(subscr
     await subscriber.tried(after=wait)
     await subscriber.result(True, 3)
     assert await subscriber.kinds() == ["endpoint_parked", "endpoint_recovered"]
-    parked, _ = await subscriber.ops_events()
+    opened, _ = await subscriber.ops_events()
     about = {"lane": "ep_1", "endpoint": "ep_1", "tenant": "acme", "attempts": "10", "failed": "8"}
-    assert about.items() <= parked.items()
-    assert int(parked["until"]) == START + 30_000
+    assert about.items() <= opened.items()
+    assert int(opened["until"]) == START + 30_000
 
 
 async def test_a_job_s_own_callback_url_has_a_breaker_which_is_not_kept_for_ever(

@@ -15,7 +15,7 @@ from gateway.store import durability
 from gateway.store.client import connection_pool, redis_at, store_errors
 from gateway.store.located import locator_of
 from tests.processes import free_port
-from tests.replicated import IN_CLUSTER, Servers, ask, servers, told, wait_until
+from tests.replicated import IN_CLUSTER, Servers, ask, cluster_info, servers, wait_until
 from tests.tls import Authority, Certificate, behind_tls
 
 KEY = "{gw}:name"
@@ -187,7 +187,7 @@ async def test_a_cluster_behind_tls_is_found_and_its_untrusted_certificate_is_to
     )
     with made.at(node) as client:
         ask(client, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        await asyncio.to_thread(wait_until, lambda: "cluster_state:ok" in told(client))
+        await asyncio.to_thread(wait_until, lambda: "cluster_state:ok" in cluster_info(client))
     with behind_tls(node, certificate, port=outside):
         url = f"rediss+cluster://localhost:{outside}"
         said = await refused(url)

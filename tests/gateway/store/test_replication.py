@@ -18,7 +18,7 @@ from gateway.store.client import redis_at
 from gateway.store.located import locator_of
 from gateway.store.replication import Lag, Replication
 from tests.processes import free_port
-from tests.replicated import IN_CLUSTER, Servers, ask, info, replicate, servers, told, wait_until
+from tests.replicated import IN_CLUSTER, Servers, ask, cluster_info, info, replicate, servers, wait_until
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_in_a_cluster_it_is_the_node_that_has_our_keys(made: Servers) -> N
     port = made.start(*IN_CLUSTER, "--cluster-port", str(free_port()))
     with made.at(port) as client:
         ask(client, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        await asyncio.to_thread(wait_until, lambda: "cluster_state:ok" in told(client))
+        await asyncio.to_thread(wait_until, lambda: "cluster_state:ok" in cluster_info(client))
     found = await found_at(f"redis+cluster://localhost:{port}")
     assert (found.mode, found.primary) == ("cluster", f"localhost:{port}")
 

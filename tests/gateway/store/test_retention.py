@@ -47,9 +47,9 @@ def store(
 
 @pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("fields", [{}, RICH], ids=["plain", "rich"])
-@pytest.mark.parametrize("verdict", [DeliveryEvent.ATTEMPT_SUCCEEDED, DeliveryEvent.ATTEMPTS_EXHAUSTED])
+@pytest.mark.parametrize("ended", [DeliveryEvent.ATTEMPT_SUCCEEDED, DeliveryEvent.ATTEMPTS_EXHAUSTED])
 async def test_of_a_forgotten_job_nothing_is_left_and_of_others_everything(
-    store: Store, history: History, fields: dict[str, Any], verdict: DeliveryEvent
+    store: Store, history: History, fields: dict[str, Any], ended: DeliveryEvent
 ) -> None:
     if fields:
         for name in ("one", "two"):
@@ -59,7 +59,7 @@ async def test_of_a_forgotten_job_nothing_is_left_and_of_others_everything(
     other = await store.accept(**fields | {"idempotency": "other"})
     counts = await store.counts()
     job = await history(store, await store.accept(**fields))
-    await store.deliver(job, verdict)
+    await store.deliver(job, ended)
     assert await store.retention.forget(job.id)
     left = await store.dump()
     for trace in (job.id.removeprefix("job_"), "a1b2c3", "task_a", "task_b"):

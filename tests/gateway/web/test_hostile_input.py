@@ -32,7 +32,7 @@ from tests.gateway.web.live import listening
 from tests.gateway.web.pages.conftest import sign_in
 
 FORM = (b"Content-Type", b"application/x-www-form-urlencoded")
-CHOSEN = scaled(3)
+CHOSEN = scaled(2)
 
 
 def judged(url: str, requests: Iterable[Sent], *, html: bool = False) -> list[str]:

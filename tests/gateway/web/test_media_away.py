@@ -55,7 +55,7 @@ async def test_inline_media_go_to_the_bucket(client: httpx.AsyncClient, resource
     assert answer.status_code == 202
     job = await resources.jobs.read(answer.json()["id"])
     assert job is not None
-    assert await resources.blobs.read(job.params["images"][0]) == image("png")
+    assert await resources.inline_files.read(job.params["images"][0]) == image("png")
 
 
 async def test_with_the_bucket_away_only_jobs_without_files_are_taken(

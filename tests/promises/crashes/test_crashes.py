@@ -1,6 +1,6 @@
 """Whatever one process does at whatever point, and another after it: no promise is broken.
 
-Here it is a slice of all; `python -m tests.promises.crashes` tries every fault and every pair.
+Here it is a slice of all; `make crashes` tries every fault, and more of the pairs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.promises.crashes.world import run
 
 pytestmark = pytest.mark.timeout(600)  # a test is hundreds of runs, and the machine may be busy
 
-_SLICE = scaled(10)
+_SLICE = scaled(6)
 
 #: Effects around which something must have gone wrong, or the runs prove nothing.
 _EFFECTS = {

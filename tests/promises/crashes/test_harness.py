@@ -101,8 +101,9 @@ def test_the_second_fault_waits_for_the_first() -> None:
 def broken_by(server: Server, name: str, points: Sequence[str]) -> set[str]:
     """What single faults at these points break, in the first words of each sentence."""
     calm = run(server, SCENARIOS[name])
-    plans: list[tuple[Fault, ...]] = [(), *((fault,) for fault in singles(calm) if fault.point in points)]
-    return {found for plan in plans for found in violations(run(server, SCENARIOS[name], plan))}
+    plans = [(fault,) for fault in singles(calm) if fault.point in points]
+    reports = [calm, *(run(server, SCENARIOS[name], plan) for plan in plans)]
+    return {found for report in reports for found in violations(report)}
 
 
 Change = Callable[[str, str], str]

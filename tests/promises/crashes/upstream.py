@@ -107,7 +107,7 @@ class SimulatedUpstream:
             calling.add_done_callback(self.calls.discard, context=outside)
         return Accepted(charge.task_id)
 
-    def look(self, task_id: str) -> Snapshot | None:
+    def poll(self, task_id: str) -> Snapshot | None:
         for charge in self.charges:
             if charge.task_id == task_id:
                 return self._snapshot(charge)
@@ -179,7 +179,7 @@ class Door:
         try:
             await self._process.reach("query.before")
             await asyncio.sleep(0.1)
-            found = self._upstream.look(task_id)
+            found = self._upstream.poll(task_id)
             await self._process.reach("query.after")
         except LostReply as error:
             return Inconclusive(str(error))

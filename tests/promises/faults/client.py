@@ -50,7 +50,7 @@ class Client:
 
     def begin(self, per_second: float, gone_for: float) -> None:
         """Post at this pace until `finish`; for `gone_for` seconds some webhooks go to nobody."""
-        for run in (lambda: self._pace(per_second, gone_for), self._look):
+        for run in (lambda: self._pace(per_second, gone_for), self._poll):
             thread = threading.Thread(target=run, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -141,7 +141,7 @@ class Client:
         )
         return answer
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """At one job after the other, more often at those that are not final; also at final ones."""
         chance = random.Random(f"looks {self._seed}")
         while not self._stop.wait(0.08):

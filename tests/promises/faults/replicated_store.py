@@ -18,7 +18,7 @@ from redis.crc import key_slot
 
 from tests.promises.faults.lagging import LaggingProxy, open_lagging
 from tests.promises.faults.proxy import Proxies, Weather
-from tests.replicated import IN_CLUSTER, Servers, ask, info, told, wait_until
+from tests.replicated import IN_CLUSTER, Servers, ask, cluster_info, info, wait_until
 
 SENTINELS: Final = 3
 SLOT: Final = key_slot(b"{gw}")
@@ -233,7 +233,7 @@ class Cluster(ReplicatedStore):
     def _members(self, asked: int) -> list[int]:
         """The same as one node knows it; empty if it is in no cluster that is whole."""
         with self.at(asked) as node:
-            if "cluster_state:ok" not in told(node):
+            if "cluster_state:ok" not in cluster_info(node):
                 return []
             for first, last, *members in _ranges(node):
                 if first <= SLOT <= last:
@@ -251,7 +251,7 @@ class Cluster(ReplicatedStore):
 
     def _knows(self, port: int, nodes: int) -> bool:
         with self.at(port) as client:
-            found = told(client)
+            found = cluster_info(client)
             return "cluster_state:ok" in found and f"cluster_known_nodes:{nodes}" in found
 
     def _id(self, port: int) -> str:

@@ -42,7 +42,7 @@ def _is_assumed(found: Evidence) -> None:
     found.nemesis.extend(failover())
 
 
-def _is_given_up(found: Evidence, code: str = "submission_unknown") -> None:
+def _is_failed(found: Evidence, code: str = "submission_unknown") -> None:
     """The job failed, and everything else says so too."""
     _shown(found).update(status="failed", phase="failed", output=None, error={"code": code})
     found.client[-1].update(_shown(found), kind="seen", job=JOB)
@@ -84,7 +84,7 @@ def _is_charged_twice(found: Evidence) -> None:
 
 
 def _is_canceled(found: Evidence) -> None:
-    _is_given_up(found)
+    _is_failed(found)
     found.sandbox.pop()
     _shown(found).update(status="canceled", error=None)
 
@@ -95,7 +95,7 @@ def test_a_good_run_is_good() -> None:
 
 def test_a_job_that_was_given_up_and_never_heard_of_is_no_loss() -> None:
     found = good()
-    _is_given_up(found)
+    _is_failed(found)
     found.sandbox.pop()
     [vacuous] = checker.check(found)
     assert vacuous.text == "this never happened: a job completed"
@@ -146,7 +146,7 @@ def test_a_wrong_result_is_not_excused_when_something_else_was_heard(what: str) 
 
 def test_a_paid_result_that_was_reported_for_two_jobs_may_be_given_to_neither() -> None:
     found = good()
-    _is_given_up(found)
+    _is_failed(found)
     lie = {"kind": "callback", "task_id": "x", "crossed_with": TASK, "reply": 200}
     found.sandbox.append({**lie, "mutation": "crossed_callback", "callback_token": token(job=OTHER)})
     assert "I8" not in {violation.invariant for violation in checker.check(found)}
@@ -194,7 +194,7 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
     "one submission sent twice": ("I6", "paid_twice", lambda f: f.sandbox.append(paid(1003, charged=None))),
     "another task's result": ("I7", "", lambda f: f.final["tasks"][0].update(output=[])),
     "another job's task": ("I7", "", lambda f: f.jobs[JOB]["ops"]["job"].update(task_id="other")),
-    "a paid result that was heard of": ("I8", "lost", _is_given_up),
+    "a paid result that was heard of": ("I8", "lost", _is_failed),
     "a paid result of a canceled job": (
         "I8",
         "lost",

@@ -30,7 +30,7 @@ LIMITS: Final = (
     Mutant(
         "orphans_stay_for_an_hour",
         "workers/sweep.py",
-        "_BLOB_AGE_SECONDS",
+        "_FILES_AGE_SECONDS",
         "= 900.0",
         "= 3600.0",
         "files of jobs that were never stored keep the disk full for over an hour",

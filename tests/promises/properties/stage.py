@@ -170,15 +170,15 @@ class Stage:
         self.deliveries = RedisDeliveryStore(redis, scripts, self.roles)
         self.endpoints = RedisEndpointStore(redis, scripts)
         self.retention = RedisRetention(redis, scripts, self.settings.retention_seconds)
-        self.blobs = InlineFiles(FolderStore(self.settings.blob_dir))
-        self.settlement = Settlement(self.jobs, self.blobs, self.environment, WATCH_MS)
+        self.inline_files = InlineFiles(FolderStore(self.settings.blob_dir))
+        self.settlement = Settlement(self.jobs, self.inline_files, self.environment, WATCH_MS)
         self.upstreams = {name: ScriptedUpstream() for name in ACCOUNTS}
         upstreams: dict[str, Upstream] = dict(self.upstreams)
         self.submitter = Submitter(
             self.jobs,
             self.settlement,
             upstreams,
-            self.blobs,
+            self.inline_files,
             self.settings.keyring(),
             self.environment,
             self.settings,
@@ -190,7 +190,7 @@ class Stage:
             self.settlement,
             self.lanes,
             scripts,
-            self.blobs,
+            self.inline_files,
             self.environment,
             self.settings,
         )

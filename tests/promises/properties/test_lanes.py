@@ -33,7 +33,7 @@ def test_retries_and_first_attempts_share_the_slots_and_none_is_kept_waiting(
 ) -> None:
     server, seen = Server(redis_url), Counter[str]()
     machine: Any = lambda: RetriesMachine(server, tmp_path, seen)  # noqa: E731
-    run_state_machine_as_test(machine, settings=effort(20, 50))
+    run_state_machine_as_test(machine, settings=effort(12, 50))
     server.close()
     full = {"share of all is full", "share of the lane is full", "tenant is full"}
     wanted = {"new", "retry", "recovered", "taking turns", *full, "all served", "dispatched again"}

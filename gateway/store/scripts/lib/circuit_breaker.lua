@@ -10,7 +10,7 @@
 -- {gw}:deliver:failing, a zset: lane whose last attempt failed -> failing_since
 -- {gw}:deliver:failing_urls, a zset: those of callback URLs -> their last failure
 -- limits = {window_ms, bucket_ms, least, percent, pause_ms, max_pause_ms, disable_ms, apart_ms}: HealthLimits of
--- gateway/dispatch.py, with the same names. verdict = {lane, endpoint or "", tenant, ok, error, url}: the result of an
+-- gateway/dispatch.py, with the same names. attempt = {lane, endpoint or "", tenant, ok, error, url}: the result of an
 -- attempt.
 local circuit_breaker = {}
 
@@ -96,24 +96,24 @@ function circuit_breaker.disable_endpoint(id, reason, at, now)
 end
 
 -- Opens the breaker, for longer each time in a row.
-local function open_breaker(verdict, key, parks, limits, now)
+local function open_breaker(attempt, key, parks, limits, now)
   local till = now + math.min(limits.max_pause_ms, limits.pause_ms * 2 ^ math.min(parks, 30))
-  lane_pauses.pause('deliver', verdict.lane, till)
+  lane_pauses.pause('deliver', attempt.lane, till)
   log.tally('subscribers_parked')
   redis.call('HSET', key, 'parks', parks + 1)
   if parks == 0 then
     local total, failed = circuit_breaker.window_of(key, limits, now)
-    log.tenant_ops_event(now, 'endpoint_parked', verdict.tenant, 'lane', verdict.lane, 'endpoint', verdict.endpoint,
+    log.tenant_ops_event(now, 'endpoint_parked', attempt.tenant, 'lane', attempt.lane, 'endpoint', attempt.endpoint,
       'until', string.format('%d', till), 'attempts', total, 'failed', failed)
   end
 end
 
 -- Disables an endpoint that fails for too long, with warnings before. `since`: of the failures, ms.
-local function judge_endpoint(verdict, key, since, confirmed, warned, limits, now)
+local function judge_endpoint(attempt, key, since, confirmed, warned, limits, now)
   local elapsed = now - since
   if elapsed >= limits.disable_ms and confirmed then
     local days = string.format('%.4g', limits.disable_ms / 86400000)
-    circuit_breaker.disable_endpoint(verdict.endpoint, 'no attempt has succeeded for ' .. days .. ' days', now, now)
+    circuit_breaker.disable_endpoint(attempt.endpoint, 'no attempt has succeeded for ' .. days .. ' days', now, now)
     return
   end
   if elapsed >= limits.apart_ms then redis.call('HSET', key, 'confirmed', 1) end
@@ -121,7 +121,7 @@ local function judge_endpoint(verdict, key, since, confirmed, warned, limits, no
     if elapsed * 100 >= percent * limits.disable_ms then
       if warned < percent then
         redis.call('HSET', key, 'warned', percent)
-        log.tenant_ops_event(now, 'endpoint_failing', verdict.tenant, 'endpoint', verdict.endpoint, 'percent', percent,
+        log.tenant_ops_event(now, 'endpoint_failing', attempt.tenant, 'endpoint', attempt.endpoint, 'percent', percent,
           'since', since)
       end
       return
@@ -131,8 +131,8 @@ end
 
 -- JudgeLane. Applies the result of an attempt to its lane. An attempt that ends while the lane is paused began before,
 -- so it does not change when to try again.
-function circuit_breaker.judge(verdict, limits, now)
-  local lane, endpoint, ok = verdict.lane, verdict.endpoint, verdict.ok
+function circuit_breaker.judge(attempt, limits, now)
+  local lane, endpoint, ok = attempt.lane, attempt.endpoint, attempt.ok
   if endpoint ~= '' then
     local found = redis.call('HMGET', P .. 'endpoint:' .. endpoint, 'id', 'disabled_at')
     local id, disabled_at = found[1], found[2]
@@ -155,22 +155,22 @@ function circuit_breaker.judge(verdict, limits, now)
       redis.call('HDEL', key, 'parks')
       clear_window(key)
       lane_pauses.resume('deliver', lane)
-      log.tenant_ops_event(now, 'endpoint_recovered', verdict.tenant, 'lane', lane, 'endpoint', endpoint)
+      log.tenant_ops_event(now, 'endpoint_recovered', attempt.tenant, 'lane', lane, 'endpoint', endpoint)
     end
   else
     if not failing_since then redis.call('HSET', key, 'failing_since', now) end
-    redis.call('HSET', key, 'error', verdict.error, 'url', verdict.url, 'tenant', verdict.tenant)
+    redis.call('HSET', key, 'error', attempt.error, 'url', attempt.url, 'tenant', attempt.tenant)
     redis.call('ZADD', FAILING, 'NX', failing_since or now, lane)
     if probing then
-      open_breaker(verdict, key, parks, limits, now)
+      open_breaker(attempt, key, parks, limits, now)
     elseif not paused then
       local total, failed = circuit_breaker.window_of(key, limits, now)
       if total >= limits.least and failed * 100 >= limits.percent * total then
-        open_breaker(verdict, key, parks, limits, now)
+        open_breaker(attempt, key, parks, limits, now)
       end
     end
     if endpoint ~= '' then
-      judge_endpoint(verdict, key, failing_since or now, confirmed, warned, limits, now)
+      judge_endpoint(attempt, key, failing_since or now, confirmed, warned, limits, now)
     end
   end
   if endpoint == '' then

@@ -41,7 +41,7 @@ from tests.gateway.web.parsing import document
 
 #: For each operation its boundary values and these.
 _EFFORT: Final = settings(
-    max_examples=scaled(10),
+    max_examples=scaled(5),
     derandomize=not SCALE,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

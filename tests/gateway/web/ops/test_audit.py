@@ -20,7 +20,7 @@ from gateway.tenants import Scope
 from gateway.web.schemas import ops
 from gateway.web.state import State
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.test_queues import give_up
+from tests.gateway.web.ops.test_queues import make_dead_letter
 from tests.gateway.web.parsing import parsed
 
 
@@ -48,7 +48,7 @@ async def end(client: httpx.AsyncClient, resources: Resources) -> str:
     return str(posted)
 
 
-ACTS = [
+AUDITED = [
     ("/ops/api/pause", {"reason": "x"}, "service_paused"),
     ("/ops/api/resume", None, "service_resumed"),
     ("/ops/api/accounts/main/pause", {"reason": "x"}, "account_parked"),
@@ -67,15 +67,15 @@ ACTS = [
 async def test_every_action_is_audited_with_who_did_it_and_by_which_request(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
-    await give_up(client, state.resources)
+    await make_dead_letter(client, state.resources)
     by = operator.headers["authorization"].split("_")[1]
-    for at, (path, body, _) in enumerate(ACTS):
+    for at, (path, body, _) in enumerate(AUDITED):
         done = await operator.post(path, json=body, headers={"X-Request-Id": f"night-{at}"})
         assert done.is_success, done.text
     answer = await operator.get("/ops/api/audit")
     found = parsed(ops.AuditList, answer.content)["data"][::-1]
     assert [(entry["act"], entry["by"], entry["request"]) for entry in found] == [
-        (name, by, f"night-{at}") for at, (_, _, name) in enumerate(ACTS)
+        (name, by, f"night-{at}") for at, (_, _, name) in enumerate(AUDITED)
     ]
 
 

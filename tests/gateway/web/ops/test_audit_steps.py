@@ -23,7 +23,7 @@ from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Transition
 from gateway.tenants import Scope
 from tests.gateway.web.conftest import BODY, MakeKey, connected
-from tests.gateway.web.ops.test_queues import give_up
+from tests.gateway.web.ops.test_queues import make_dead_letter
 from tests.gateway.web.pages.conftest import TOKEN, sign_in
 
 Send = Callable[..., Awaitable[httpx.Response]]
@@ -116,7 +116,7 @@ async def unknown(client: httpx.AsyncClient, resources: Resources) -> Job:
     return job
 
 
-ACTS = [
+AUDITED = [
     [("/ops/api/pause", {"reason": "x"}), ("/ops/api/resume", None)],
     [("/ops/api/accounts/main/pause", {"reason": "x"}), ("/ops/api/accounts/main/resume", None)],
     [("/ops/api/tenants", {"tenant": "acme", "weight": 3})],
@@ -132,7 +132,7 @@ ACTS = [
 ]
 
 
-@pytest.mark.parametrize("acts", ACTS, ids=lambda acts: acts[0][0])
+@pytest.mark.parametrize("acts", AUDITED, ids=lambda acts: acts[0][0])
 async def test_what_an_operator_pauses_resumes_or_sets_is_audited_in_the_same_step(
     operator: httpx.AsyncClient, steps: Steps, acts: list[tuple[str, Any]]
 ) -> None:
@@ -177,8 +177,8 @@ async def test_the_command_line_audits_the_keys_that_it_makes_rotates_and_revoke
 async def test_dead_letters_are_redelivered_in_the_step_that_audits_it(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, steps: Steps, resources: Resources
 ) -> None:
-    one = await give_up(client, resources)
-    await give_up(client, resources)
+    one = await make_dead_letter(client, resources)
+    await make_dead_letter(client, resources)
     for path, body in ((f"deliveries/{one}/redeliver", None), ("dead-letters/redeliver", {"number": 9})):
         await steps.begin()
         done = await operator.post(f"/ops/api/{path}", json=body)

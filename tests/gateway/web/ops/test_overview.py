@@ -27,7 +27,7 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
         yield opened
 
 
-async def look(operator: httpx.AsyncClient) -> Any:
+async def read_overview(operator: httpx.AsyncClient) -> Any:
     return parsed(overview.Overview, (await operator.get("/ops/api/overview")).content)
 
 
@@ -43,21 +43,21 @@ async def beat(state: State, heartbeat: Heartbeat) -> None:
 async def test_depth_slots_and_counts_are_there_and_what_is_wrong(
     client: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
-    assert codes(await look(operator)) == ["NoWorker"]
+    assert codes(await read_overview(operator)) == ["NoWorker"]
     await beat(state, Heartbeat(state.resources.workers, list(Role), Environment(), lambda: 0))
-    assert codes(await look(operator)) == []
+    assert codes(await read_overview(operator)) == []
     await state.resources.lanes.note_sweep()
     await state.resources.jobs.note_callback_path()
     for _ in range(8):
         await client.post("/v1/jobs", json=BODY)
-    found = await look(operator)
+    found = await read_overview(operator)
     assert codes(found) == []
     submit = found["roles"]["submit"]
     assert (submit["waiting"], submit["slots_in_use"], submit["slots"]) == (3, 5, 5)
     assert (found["jobs"]["queued"], found["workers"], found["paused"]) == (8, 1, False)
     await operator.post("/ops/api/accounts/main/pause", json={"reason": "the invoice"})
     await operator.post("/ops/api/pause", json={"reason": "a while"})
-    assert codes(await look(operator)) == ["AccountParked", "ServicePaused"]
+    assert codes(await read_overview(operator)) == ["AccountParked", "ServicePaused"]
 
 
 async def test_unknown_outcomes_that_hold_the_slots_and_what_the_upstream_cut_are_alarms(
@@ -68,13 +68,13 @@ async def test_unknown_outcomes_that_hold_the_slots_and_what_the_upstream_cut_ar
     for _ in range(2):
         await unknown(client, resources)
     await client.post("/v1/jobs", json=BODY)
-    assert codes(await look(operator)) == []
+    assert codes(await read_overview(operator)) == []
     await unknown(client, resources)
-    assert codes(await look(operator)) == ["UnknownsHoldSlots"]
+    assert codes(await read_overview(operator)) == ["UnknownsHoldSlots"]
     seconds, _ = await resources.redis.time()
     cut = {"slots": 1, "cut_at": seconds * 1000, "hold_until": (seconds + 60) * 1000}
     await resources.redis.hset(keys.account("main"), mapping=cut)  # type: ignore[misc]
-    found = [one for one in (await look(operator))["alarms"] if one["code"] != "RedisCouldForget"]
+    found = [one for one in (await read_overview(operator))["alarms"] if one["code"] != "RedisCouldForget"]
     assert [(alarm["code"], alarm["fault"], alarm["page"]) for alarm in found] == [
         ("UnknownsHoldSlots", "upstream", "/ops/jobs"),
         ("AccountHeld", "upstream", "/ops/upstream"),
@@ -95,12 +95,12 @@ async def test_worker_processes_are_known_until_they_leave_or_fall_silent(
         (("submit", "deliver"), 3),
         (("submit", "confirm", "deliver", "mirror"), 0),
     }
-    assert (await look(operator))["workers"] == 2
+    assert (await read_overview(operator))["workers"] == 2
     await other.end()
-    assert (await look(operator))["workers"] == 1
+    assert (await read_overview(operator))["workers"] == 1
     redis = state.resources.redis
     await redis.zincrby(keys.WORKERS, -20_000, one.id)
-    assert (await look(operator))["workers"] == 0
+    assert (await read_overview(operator))["workers"] == 0
     assert len((await operator.get("/ops/api/workers")).json()["data"]) == 1
     await redis.zincrby(keys.WORKERS, -60_000, one.id)
     await workers.leave("nobody")

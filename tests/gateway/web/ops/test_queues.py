@@ -26,7 +26,7 @@ async def operator(app: Starlette, make_key: MakeKey) -> AsyncIterator[httpx.Asy
         yield opened
 
 
-async def give_up(client: httpx.AsyncClient, resources: Resources) -> str:
+async def make_dead_letter(client: httpx.AsyncClient, resources: Resources) -> str:
     """The id of a delivery of a new job that was given up."""
     posted = (await client.post("/v1/jobs", json={**BODY, "callback_url": "http://127.0.0.1:9000/x"})).json()
     job = await resources.jobs.read(posted["id"])
@@ -45,8 +45,8 @@ async def give_up(client: httpx.AsyncClient, resources: Resources) -> str:
 async def test_dead_letters_are_listed_over_all_tenants_and_redelivered(
     client: httpx.AsyncClient, stranger: httpx.AsyncClient, operator: httpx.AsyncClient, state: State
 ) -> None:
-    first = await give_up(client, state.resources)
-    second = await give_up(stranger, state.resources)
+    first = await make_dead_letter(client, state.resources)
+    second = await make_dead_letter(stranger, state.resources)
     page = parsed(queues.DeadLetters, (await operator.get("/ops/api/dead-letters")).content)
     assert {(one["id"], one["tenant"]) for one in page["data"]} == {(first, "acme"), (second, "other")}
     short = (await operator.get("/ops/api/dead-letters?limit=1")).json()

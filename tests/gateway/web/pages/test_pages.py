@@ -18,7 +18,7 @@ from gateway.web.pages.rendering import number, size, span
 from gateway.web.state import State
 from tests.gateway.web.api.copying import VIDEO, completed, copied, put_asset
 from tests.gateway.web.conftest import BODY
-from tests.gateway.web.ops.test_queues import give_up
+from tests.gateway.web.ops.test_queues import make_dead_letter
 from tests.gateway.web.pages.test_sessions import LOOKS, filled
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -218,7 +218,10 @@ async def test_a_tenant_is_paused_and_resumed(
 async def test_dead_letters_are_sent_again_one_or_all(
     browser: httpx.AsyncClient, client: httpx.AsyncClient, token: str, state: State
 ) -> None:
-    first, second = await give_up(client, state.resources), await give_up(client, state.resources)
+    first, second = (
+        await make_dead_letter(client, state.resources),
+        await make_dead_letter(client, state.resources),
+    )
     page = (await browser.get("/ops/deliveries")).text
     assert first in page
     assert second in page

@@ -43,7 +43,7 @@ def filled(path: str) -> str:
 
 
 LOOKS = [filled(path) for path, methods in PAGES.items() if "GET" in methods and path not in OPEN]
-ACTS = [filled(path) for path, methods in PAGES.items() if "POST" in methods and path not in OPEN]
+POSTED = [filled(path) for path, methods in PAGES.items() if "POST" in methods and path not in OPEN]
 
 
 @pytest.mark.parametrize("path", LOOKS)
@@ -52,7 +52,7 @@ async def test_whoever_is_not_signed_in_is_led_there_and_back(nobody: httpx.Asyn
     assert (away.status_code, away.headers["location"]) == (303, f"/ops/login?next={path}")
 
 
-@pytest.mark.parametrize("path", ACTS)
+@pytest.mark.parametrize("path", POSTED)
 async def test_nobody_changes_anything_without_being_signed_in(nobody: httpx.AsyncClient, path: str) -> None:
     away = await nobody.post(path, data={"reason": "x"})
     assert (away.status_code, away.headers["location"]) == (303, "/ops/login?next=/ops")
@@ -63,14 +63,14 @@ async def test_a_client_s_key_opens_no_page(client: httpx.AsyncClient, path: str
     assert (await client.get(path)).status_code == 403
 
 
-@pytest.mark.parametrize("path", ACTS)
+@pytest.mark.parametrize("path", POSTED)
 async def test_who_may_only_read_cannot_change_anything(onlooker: httpx.AsyncClient, path: str) -> None:
     refused = await onlooker.post(path, data={"reason": "x"})
     assert refused.status_code == 403
     assert "ops:write" in refused.text
 
 
-@pytest.mark.parametrize("path", ACTS)
+@pytest.mark.parametrize("path", POSTED)
 async def test_a_form_without_the_session_s_token_changes_nothing(
     browser: httpx.AsyncClient, path: str
 ) -> None:
