@@ -214,6 +214,8 @@ def _body(
     for name in (*_OPTIONS, "traceparent", "extra"):
         body.pop(name, None)
     for name, media in (("images", images), ("videos", videos)):
+        if isinstance(media, str | bytes | Path | Upload):
+            raise TypeError(f"{name}: pass a list, also for one file")
         if media:
             body[name] = []
             for one in media:
