@@ -70,7 +70,8 @@ class Target:
             headers["Content-Length"] = str(request.content.size)
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        timeout = httpx.Timeout(request.seconds or self.seconds, connect=_CONNECT_SECONDS)
+        seconds = request.seconds or self.seconds
+        timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
         return {"method": request.method, "url": self.url_of(request), "headers": headers, "timeout": timeout}
 
 
