@@ -11,8 +11,9 @@ CLIENTS: Final = (
         "a_new_key_for_each_attempt",
         "gateway/client/requests.py",
         "opened",
-        "head: Head = yield lambda session: session.open(request)",
-        "head: Head = yield lambda session: session.open(_with_key(request))",
+        "for attempt in range(retries + 1):\n",
+        "for attempt in range(retries + 1):\n"
+        "        request = replace(request, headers={**request.headers, 'Idempotency-Key': str(attempt)})\n",
         "an order whose answer was lost is paid for twice",
         (named("gateway/client/requests", "a_post_that_failed_is_sent_again_with_the_same_key"),),
     ),
