@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from . import downloading, streaming, uploads, waiting
 from .files import INLINE_BYTES, File, Progress, Source
-from .models import Delivery, Event, Job, JobCheck, Link, Status, Timeline, Upload, Variant
+from .models import Event, Job, JobCheck, Link, Status, Timeline, Upload, Variant
 from .pages import Listing, listed
 from .requests import Request, record, send
 from .steps import Call, Method, Net, Resource, Stream
+from .webhook_models import Delivery
 
 MODEL: Final = "viduq2_pro_reference"
 #: A picture or clip: its URL or data URI, the id of an upload, an upload, or a file.
