@@ -60,3 +60,15 @@ def test_every_recipe_works_in_the_order_of_the_page(tmp_path: Path, nursery: Nu
     videos = {path.name for path in folder.glob("*.mp4")}
     assert videos == {"fox.mp4", "scene-0.mp4", "scene-1.mp4", "scene-2.mp4"}
     assert all(b"ftyp" in (folder / name).read_bytes()[:16] for name in videos)
+
+
+def test_the_types_of_the_recipes_hold_for_those_who_install_it(tmp_path: Path) -> None:
+    def checked(program: str) -> str:
+        (tmp_path / "program.py").write_text(program)
+        command = [sys.executable, "-m", "mypy", "--strict", "program.py"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    assert "Success" in checked(recipes())
+    assert 'incompatible type "str"; expected "int"' in checked(
+        recipes().replace("duration=4", 'duration="4"')
+    )

@@ -18,23 +18,22 @@ from . import errors, webhooks
 from .client import AsyncClient, Client
 from .models import (
     Asset,
-    Delivery,
-    Endpoint,
+    Cost,
     Event,
     Job,
     JobCheck,
     Link,
-    Recovery,
-    TestResult,
     Timeline,
     Upload,
     Usage,
 )
+from .webhook_models import Delivery, Endpoint, Recovery, TestResult
 
 __all__ = [
     "Asset",
     "AsyncClient",
     "Client",
+    "Cost",
     "Delivery",
     "Endpoint",
     "Event",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import quote
 
-from .models import Delivery
 from .pages import Listing
 from .requests import Request, record
 from .steps import Call, Method, Net, Resource
+from .webhook_models import Delivery
 
 
 class Deliveries(Resource[Net]):

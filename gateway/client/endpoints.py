@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
-from .models import Endpoint, Filter, Recovery, TestResult
 from .pages import listed
 from .requests import Request, record, send
 from .steps import Call, Method, Net, Resource
+from .webhook_models import Endpoint, Filter, Recovery, TestResult
 
 
 class EndpointChanges(TypedDict, total=False):

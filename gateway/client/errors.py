@@ -20,9 +20,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .models import Job
@@ -39,8 +39,9 @@ class Problem:
 
 class GatewayError(Exception):
     """`status`: of HTTP, None without an answer. `code`: a stable word, such as `invalid-request`.
-    `problems`: what is wrong with the request. `request_id`: quote it when you report a fault.
-    `retry_after`: seconds after which the gateway wants to be asked again, or None."""
+    `problems`: what is wrong with the request. `document`: the whole problem document. `request_id`: quote
+    it when you report a fault. `retry_after`: seconds after which the gateway wants to be asked again, or
+    None."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class GatewayError(Exception):
         status: int | None = None,
         code: str = "",
         problems: Sequence[Problem] = (),
+        document: Mapping[str, Any] | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class GatewayError(Exception):
         self.status = status
         self.code = code
         self.problems = tuple(problems)
+        self.document = document or {}
         self.request_id = request_id
         self.retry_after = retry_after
 
@@ -69,7 +72,11 @@ class Unauthenticated(GatewayError):
 
 
 class BudgetExceeded(GatewayError):
-    """The budget of your tenant is used up. Nothing was accepted."""
+    """A budget does not allow the job. Nothing was accepted. `budget`: its name."""
+
+    @property
+    def budget(self) -> str | None:
+        return self.document.get("budget")
 
 
 class Forbidden(GatewayError):
@@ -87,7 +94,9 @@ class Conflict(GatewayError):
 class RateLimited(GatewayError):
     """A limit of your tenant is reached. Nothing was accepted. `limit`: its name."""
 
-    limit: str | None = None
+    @property
+    def limit(self) -> str | None:
+        return self.document.get("limit")
 
 
 class Unavailable(GatewayError):

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from . import downloading, streaming, uploads, waiting
 from .files import INLINE_BYTES, File, Progress, Source
-from .models import Delivery, Event, Job, JobCheck, Link, Status, Timeline, Upload, Variant
+from .models import Event, Job, JobCheck, Link, Status, Timeline, Upload, Variant
 from .pages import Listing, listed
 from .requests import Request, record, send
 from .steps import Call, Method, Net, Resource, Stream
+from .webhook_models import Delivery
 
 MODEL: Final = "viduq2_pro_reference"
 #: A picture or clip: its URL or data URI, the id of an upload, an upload, or a file.
@@ -61,13 +62,18 @@ class Jobs(Resource[Net]):
         progress: Progress | None = None,
         **params: Unpack[JobParams],
     ) -> Call[Job]:
-        """Order a video. The job is not lost once this returns.
+        """Order a video. The job is not lost once this returns; `wait` and `download` bring the video.
 
-        `images`: 1 to 7 pictures; `videos`: up to two clips. Each is a URL, a `Path`, bytes, an open binary
-        file, or an upload. Files above 1 MB are uploaded first (`progress(sent, size)` tells how far);
-        smaller ones go inside the request. `wait`: up to so many seconds (60 at most) for the video.
-        `params`: `duration`, `resolution`, `aspect_ratio`, `seed`, `bgm`, `payload`, `callback_url`,
-        `priority`, ...: see `JobParams`.
+        `prompt`: what the video shows. `images`: 1 to 7 pictures; `videos`: up to two clips. Each is a URL, a
+        `Path`, bytes, an open binary file, or an upload. Files above 1 MB are uploaded first (`progress(sent,
+        size)` tells how far); smaller ones go inside the request. `wait`: up to so many seconds (60 at most)
+        for the video.
+
+        `params`: `duration` (seconds, 0 to 10), `resolution` ("540p", "720p", "1080p"), `aspect_ratio`
+        ("16:9", "9:16", "4:3", "3:4", "1:1"), `seed`, `bgm` (music), `payload` (your own text, which comes
+        back), `callback_url` (hears how the job ended), `priority` ("low", "normal", "high"),
+        `start_deadline` and `total_deadline` (seconds), and all others of `JobParams`. What you leave out
+        has the gateway's default.
 
         Retries never make a second job: an idempotency key is made and kept over them. Give your own
         `idempotency_key`, such as the number of an order, and the same call returns the same job even after
@@ -114,7 +120,8 @@ class Jobs(Resource[Net]):
         timeout: float | None = 900.0,
         progress: waiting.JobProgress | None = None,
     ) -> Call[Job]:
-        """The completed job. Outages of the gateway are waited out.
+        """The completed job. Outages of the gateway are waited out, unless you pass an id and it never
+        answered.
 
         `timeout`: seconds; None: for ever. `progress(job)` is called every few seconds. Raises JobFailed or
         JobCanceled, whose `job` says why, and WaitTimeout: the job goes on, and you may wait again.
@@ -214,6 +221,8 @@ def _body(
     for name in (*_OPTIONS, "traceparent", "extra"):
         body.pop(name, None)
     for name, media in (("images", images), ("videos", videos)):
+        if isinstance(media, str | bytes | Path | Upload):
+            raise TypeError(f"{name}: pass a list, also for one file")
         if media:
             body[name] = []
             for one in media:

@@ -13,10 +13,6 @@ FINAL: Final = frozenset({"completed", "failed", "canceled"})
 
 Variant = Literal["video", "watermarked", "cover"]
 Status = Literal["queued", "in_progress", "completed", "failed", "canceled"]
-_Step = Literal["job.queued", "job.submitted", "job.mirrored"]
-_End = Literal["job.completed", "job.failed", "job.canceled", "job.late_result"]
-#: Event types that an endpoint may want. `*` and `job.*`: all.
-Filter = _Step | _End | Literal["job.*", "*"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +72,29 @@ class Queue(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost(Record):
+    """What a job costs, as decimal texts. `estimate`: of one submission, by the operator's prices
+    (`upper_bound`: at most). `reserved`: held of your budgets. `charged`: so far; `basis`: how that is
+    known."""
+
+    estimate: str | None = None
+    upper_bound: bool = False
+    currency: str = ""
+    reserved: str | None = None
+    charged: str | None = None
+    basis: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job(Record):
     """A request for a video, and its progress.
 
     `status`: `queued`, `in_progress`, `completed`, `failed` or `canceled`; it never goes backwards.
     `progress`: 0 to 1, or None. `output`: the videos of a completed job; `video_url` is the first one.
-    `assets`: the gateway's copies by variant. `usage`: the price (`cost` in USD, as a text). `error`: why
-    there is no video. `spend`: whether the upstream was paid: `none`, `possible` or `certain`. `payload`:
-    your own text (lists leave it out). `queue`: while it waits.
+    `assets`: the gateway's copies by variant. `usage`: the price as the upstream says it. `cost`: by your
+    gateway, if it knows prices. `request`: what you ordered. `error`: why there is no video. `spend`:
+    whether the upstream was paid: `none`, `possible` or `certain`. `payload`: your own text (lists leave it
+    out). `queue`: while it waits.
     """
 
     id: str
@@ -99,9 +110,11 @@ class Job(Record):
     output: tuple[OutputGroup, ...] | None = None
     assets: Mapping[str, Asset] = field(default_factory=dict)
     usage: Mapping[str, Any] | None = None
+    cost: Cost | None = None
     metadata: Mapping[str, Any] | None = None
     error: JobError | None = None
     payload: str | None = None
+    request: Mapping[str, Any] | None = None
     payload_omitted: bool = False
     callback_url: str | None = None
     warnings: tuple[Warning, ...] = ()
@@ -132,9 +145,10 @@ class Job(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class JobCheck(Record):
-    """A check that passed. `upstream_params`: what would be sent to the upstream."""
+    """A check that passed. `upstream_params`: what would be sent to the upstream. `cost`: the estimate."""
 
     valid: bool = True
+    cost: Cost | None = None
     warnings: tuple[Warning, ...] = ()
     upstream_params: Mapping[str, Any] = field(default_factory=dict)
 
@@ -184,91 +198,6 @@ class Upload(Record):
     url: str | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health(Record):
-    """`status`: `ok`, `failing`, `paused`, `probing` or `disabled`. `held`, `dead`: deliveries that a
-    recovery sends again."""
-
-    status: str = ""
-    attempts: int = 0
-    failed: int = 0
-    failing_since: datetime | None = None
-    paused_until: datetime | None = None
-    waiting: int = 0
-    in_flight: int = 0
-    held: int = 0
-    dead: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint(Record):
-    """A URL that hears about your jobs. `secret`: only in the answer to `create` and `rotate`; store it,
-    and give it to `webhooks.verify`. `headers`: their values are masked but in the answer that sets
-    them."""
-
-    id: str
-    url: str
-    events: tuple[str, ...] = ()
-    description: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    schedule: tuple[float, ...] | None = None
-    slots: int | None = None
-    created_at: datetime | None = None
-    disabled_at: datetime | None = None
-    disabled_reason: str | None = None
-    health: Health = field(default_factory=Health)
-    warnings: tuple[Warning, ...] = ()
-    secret: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestResult(Record):
-    """The outcome of a test event. `delivered`: whether the endpoint answered 2xx. `attempt`: the details."""
-
-    __test__ = False  # pytest would take it for a test
-
-    delivered: bool
-    event: str = ""
-    attempt: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery(Record):
-    """One event owed to one endpoint, or to the job's `callback_url` (then `endpoint` is None). `state`:
-    `pending`, `delivered`, `dead` or `held`. `log`: the newest attempts, newest last; lists leave it out."""
-
-    id: str
-    state: str
-    event: Mapping[str, str] = field(default_factory=dict)
-    job: str = ""
-    endpoint: str | None = None
-    url: str | None = None
-    created_at: datetime | None = None
-    attempts: int = 0
-    attempts_before: int = 0
-    trigger: str = ""
-    next_attempt_at: datetime | None = None
-    log: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recovery(Record):
-    """Redelivers what an endpoint missed. `state`: `running`, `done` or `canceled`. `done` of `total`
-    deliveries are pending again."""
-
-    id: str
-    state: str
-    endpoint: str = ""
-    reason: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    states: tuple[str, ...] = ()
-    total: int = 0
-    done: int = 0
-    created_at: datetime | None = None
-    finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

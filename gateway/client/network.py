@@ -70,7 +70,8 @@ class Target:
             headers["Content-Length"] = str(request.content.size)
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        timeout = httpx.Timeout(request.seconds or self.seconds, connect=_CONNECT_SECONDS)
+        seconds = request.seconds or self.seconds
+        timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
         return {"method": request.method, "url": self.url_of(request), "headers": headers, "timeout": timeout}
 
 
@@ -90,12 +91,12 @@ def _failures(request: Request, target: Target) -> Iterator[None]:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
         split = urlsplit(target.url_of(request))
-        reason = "it does not respond" if isinstance(error, httpx.TimeoutException) else str(error)
-        text = (
-            f"{split.scheme}://{split.netloc} cannot be reached ({reason or type(error).__name__}): {request}"
-        )
+        sent = not isinstance(error, _NOT_SENT)
+        what = "did not answer" if sent else "cannot be reached"
+        reason = str(error) or type(error).__name__
+        text = f"{request}: {split.scheme}://{split.netloc} {what} ({reason})"
         # Without the cause, which holds the request, and so the key.
-        raise ConnectionFailed(text, sent=not isinstance(error, _NOT_SENT)) from None
+        raise ConnectionFailed(text, sent=sent) from None
 
 
 class _Session:
@@ -112,9 +113,9 @@ class _Session:
     def open(self, request: Request) -> Head:
         self.close()
         self._request = request
-        pool = self._network.pool(urlsplit(self._target.url_of(request)).scheme)
         content = _json(request) if request.content is None else request.content.chunks()
         with _failures(request, self._target):
+            pool = self._network.pool(urlsplit(self._target.url_of(request)).scheme)
             made = pool.build_request(content=content, **self._target.parts(request))
             self._response = pool.send(made, stream=True)
         self._chunks = self._response.iter_bytes()
@@ -207,9 +208,9 @@ class _AsyncSession:
     async def open(self, request: Request) -> Head:
         await self.close()
         self._request = request
-        pool = self._network.pool(urlsplit(self._target.url_of(request)).scheme)
         content = _json(request) if request.content is None else _asynchronous(request.content.chunks())
         with _failures(request, self._target):
+            pool = self._network.pool(urlsplit(self._target.url_of(request)).scheme)
             made = pool.build_request(content=content, **self._target.parts(request))
             self._response = await pool.send(made, stream=True)
         self._chunks = self._response.aiter_bytes()

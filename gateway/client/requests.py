@@ -170,17 +170,15 @@ def error_of(request: Request, answer: Answer) -> errors.GatewayError:
     reason = "; ".join(f"{one.param}: {one.message}" if one.param else one.message for one in problems)
     reason = reason or str(document.get("detail") or document.get("title") or "")
     reason = reason or answer.body.decode(errors="replace")[:_MAX_SHOWN_CHARACTERS] or "without a reason"
-    error = kind(
+    return kind(
         f"{request} answered {status}: {reason}",
         status=status,
         code=str(document.get("type", "")).rpartition(":")[2],
         problems=problems,
+        document=document,
         request_id=headers.get("x-request-id"),
         retry_after=_seconds(headers.get("retry-after")),
     )
-    if isinstance(error, errors.RateLimited):
-        error.limit = document.get("limit")
-    return error
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -38,11 +38,11 @@ def wait(path: str, seen: Job | None, timeout: float | None, progress: JobProgre
         try:
             seen = yield from get(path, seconds)
         except PASSING as error:
+            if seen is None:  # it may be the wrong address
+                raise
             delay = max(error.retry_after or 0.0, backoff(failures, _LONGEST_PAUSE_SECONDS))
             failures += 1
             if time.monotonic() + delay > deadline:
-                if seen is None:
-                    raise
                 raise _late(seen, timeout) from error
             yield from pause(delay)
             continue

@@ -43,8 +43,10 @@ def sleeping(client: Client, sleep: Callable[[float], None]) -> None:
 def paused(service: Service) -> Iterator[None]:
     with Client(service.url, service.operator) as operator:
         operator.request("POST", "/ops/api/pause", {"reason": "so that jobs wait"})
-        yield
-        operator.request("POST", "/ops/api/resume")
+        try:
+            yield
+        finally:
+            operator.request("POST", "/ops/api/resume")
 
 
 def test_a_video_is_ordered_awaited_and_fetched(client: Client, tmp_path: Path) -> None:

@@ -155,7 +155,21 @@ def test_a_refusal_is_an_error_of_its_kind_and_is_not_repeated(
     assert raised.value.code == "invalid-request"
     assert raised.value.request_id == "req_7"
     assert raised.value.problems[0] == errors.Problem("duration", "out_of_range", "too long")
+    assert raised.value.document["title"] == "no"
     assert len(server.asked) == 1
+
+
+def test_a_budget_that_does_not_allow_it_is_named() -> None:
+    problem = {
+        "title": "no",
+        "detail": "the tenant day budget is 5.0000",
+        "budget": "tenant day",
+        "spent": "4.9",
+    }
+    with scripted(Reply(402, problem)) as server, pytest.raises(errors.BudgetExceeded) as raised:
+        submit(server)
+    assert raised.value.budget == "tenant day"
+    assert raised.value.document["spent"] == "4.9"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b'{"status": "queued"}'])

@@ -147,7 +147,7 @@ def test_a_gateway_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
     reasons: list[str] = []
     with gateway(Answer((message("1-0", "job.completed"),), then="stay")) as served:
         drained(served.url, reconnecting=lambda reason, _: reasons.append(reason))
-    assert "does not respond" in reasons[0]
+    assert "did not answer (timed out)" in reasons[0]
 
 
 def test_the_stream_of_a_job_ends_with_the_job() -> None:

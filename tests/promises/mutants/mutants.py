@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.promises.mutants.archiving import ARCHIVING
+from tests.promises.mutants.clients import CLIENTS
 from tests.promises.mutants.content import CONTENT
 from tests.promises.mutants.copies import COPIES
 from tests.promises.mutants.doors import DOORS
@@ -19,7 +20,7 @@ from tests.promises.mutants.truth import TRUTH
 
 PLANTED: Final = (
     *(*SUBMISSION, *EVIDENCE, *ENDS, *READING, *LIMITS, *TRUTH, *STORES),
-    *(*DOORS, *FILES, *CONTENT, *COPIES, *ARCHIVING),
+    *(*DOORS, *FILES, *CONTENT, *COPIES, *ARCHIVING, *CLIENTS),
 )
 #: By name.
 MUTANTS: Final = {mutant.name: mutant for mutant in PLANTED}
