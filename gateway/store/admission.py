@@ -136,14 +136,15 @@ def _fields(job: Job) -> dict[str, str]:
         on_unknown=job.on_unknown,
         trace=job.trace,
         door=job.door,
+        callback_events=job.callback_events or None,
         priority=None if job.priority is Priority.NORMAL else job.priority,
         uploads=job.uploads or None,
     )
 
 
 def _event_bytes(job: Job, size: int, payload: bytes) -> int:
-    """What one event of the job may take, with the delivery to its own callback URL. `size`: bytes of its
-    fields."""
+    """What one event of the job may take, with the delivery to its own callback URL, and what the events of
+    steps may take that only that URL hears. `size`: bytes of its fields."""
     found = _EVENT_BYTES + size
     if (job.payload_characters or 0) <= EVENT_PAYLOAD_CHARACTERS:
         found += len(payload)
@@ -151,7 +152,7 @@ def _event_bytes(job: Job, size: int, payload: bytes) -> int:
         found += _DELIVERY_BYTES + 2 * len(job.callback_url)
         if job.door is not None:  # the URL gets an event of its own
             found += found
-    return found
+    return found * (1 + len(set(job.callback_events).intersection(arguments.STEP_TYPES)))
 
 
 def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:
