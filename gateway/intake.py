@@ -201,6 +201,7 @@ class Intake:
             ],
             idempotency=_key_digest(idempotency_key),
             payload_characters=None if payload is None else len(payload),
+            inline_bytes={file.param: len(file.raw) for file in checked.media},
             uploads=list(dict.fromkeys(upload.id for upload in checked.uploads.values())),
         )
 

@@ -101,7 +101,8 @@ class Job:
     `door`: the API through which it came, if not `/v1/jobs`. `callback_events`: the types of events that its
     callback URL hears; empty: those of its end. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
-    `uploads`: the uploads that it holds, until it is final.
+    `uploads`: the uploads that it holds, until it is final. `inline_bytes`: of each file that was inside the
+    request, by its place such as `images[2]`.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -154,6 +155,7 @@ class Job:
     door: str | None = None
     callback_events: list[str] = field(default_factory=list)
     uploads: list[str] = field(default_factory=list)
+    inline_bytes: dict[str, int] = field(default_factory=dict)
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
     archived: str | None = None
@@ -210,7 +212,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads", "callback_events"),
+    *("elsewhere", "uploads", "callback_events", "inline_bytes"),
 )
 _INTEGERS = (
     "created_at",

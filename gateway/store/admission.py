@@ -139,6 +139,7 @@ def _fields(job: Job) -> dict[str, str]:
         callback_events=job.callback_events or None,
         priority=None if job.priority is Priority.NORMAL else job.priority,
         uploads=job.uploads or None,
+        inline_bytes=job.inline_bytes or None,
     )
 
 

@@ -11,6 +11,7 @@ from gateway import jobs
 from gateway.assets import RESULT_LIFE_MS
 from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
+from gateway.views.request import JobRequest, request_of
 from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
 from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
 
@@ -154,6 +155,8 @@ class Job(JobSummary):
 
     payload: str | None
     """Your own text, unchanged."""
+    request: NotRequired[JobRequest | None]
+    """The parameters as you posted them. Events leave it out. null: the record was lost and made again."""
 
 
 @shape
@@ -205,11 +208,19 @@ def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue:
     }
 
 
+def whole(job: jobs.Job, *, client_url: str, payload: str | None, queue: Queue | None) -> Job:
+    """The job with its request, as answers about one job show it."""
+    return {
+        **public(job, client_url=client_url, payload=payload, queue=queue),
+        "request": request_of(job),
+    }
+
+
 def summary(job: jobs.Job, *, client_url: str, queue: Queue | None = None) -> JobSummary:
     """The job without its payload."""
-    whole: dict[str, Any] = {**public(job, client_url=client_url, queue=queue)}
-    del whole["payload"]
-    return cast(JobSummary, whole)
+    found: dict[str, Any] = {**public(job, client_url=client_url, queue=queue)}
+    del found["payload"]
+    return cast(JobSummary, found)
 
 
 def _cancel(job: jobs.Job) -> Cancel | None:
