@@ -145,7 +145,7 @@ def short_enough(payload: str | None) -> str | None:
 
 
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:
-    data: job_view.Job | job_view.EventJob
+    data: job_view.JobWithPayload | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
         data = {**job_view.public(job, client_url=client_url), "payload_omitted": True}
     else:

@@ -95,8 +95,8 @@ class Admissions:
 
 
 class RateMeter:
-    """Meters requests of tenants that do not create a job. `rate`: per second (0: no limit), with `burst` at
-    once; the tenant's own settings override both."""
+    """Meters requests of tenants, but for those that create a job. `rate`: per second (0: no limit), with
+    `burst` at once; the tenant's own settings override both."""
 
     def __init__(self, scripts: Scripts, rate: float, burst: int) -> None:
         self._scripts = scripts
@@ -106,11 +106,20 @@ class RateMeter:
     async def count(self, tenant: str, kind: str) -> Allowance | None:
         """Counts one request; each kind is counted apart. Returns the rest of the allowance, None without a
         limit. Raises RateLimited, StoreUnavailable."""
-        args: list[str | float] = [tenant, kind, self._rate, self._burst]
-        passes, allowance = await self._scripts.run("meter", [keys.tenant_settings(tenant)], args)
+        passes, allowance = await self._run(tenant, kind, look=False)
         if not passes:
             raise refusal_of("limited", [allowance], None)
         return allowance_of(allowance)
+
+    async def look(self, tenant: str, kind: str) -> Allowance | None:
+        """The rest of the allowance, without a request that counts. Raises StoreUnavailable."""
+        _, allowance = await self._run(tenant, kind, look=True)
+        return allowance_of(allowance)
+
+    async def _run(self, tenant: str, kind: str, *, look: bool) -> tuple[int, str]:
+        args: list[str | float] = [tenant, kind, self._rate, self._burst, "1" if look else "0"]
+        passes, allowance = await self._scripts.run("meter", [keys.tenant_settings(tenant)], args)
+        return passes, allowance
 
 
 @lru_cache

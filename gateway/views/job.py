@@ -150,24 +150,30 @@ class JobSummary(TypedDict):
 
 
 @shape
-class Job(JobSummary):
-    """A request for a video, and its progress."""
-
+class JobWithPayload(JobSummary):
     payload: str | None
     """Your own text, unchanged."""
-    request: NotRequired[JobRequest | None]
-    """The parameters as you posted them. Events leave it out. null: the record was lost and made again."""
 
 
 @shape
-class EventJob(Job):
+class Job(JobWithPayload):
+    """A request for a video, and its progress."""
+
+    request: JobRequest | None
+    """The parameters as you posted them. null: the record was lost and made again."""
+
+
+@shape
+class EventJob(JobWithPayload):
     """The job as an event carries it."""
 
     payload_omitted: NotRequired[Literal[True]]
     """The payload is too long for an event: get the job to read it."""
 
 
-def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue: Queue | None = None) -> Job:
+def public(
+    job: jobs.Job, *, client_url: str, payload: str | None = None, queue: Queue | None = None
+) -> JobWithPayload:
     """The job as its owner sees it: the published response's fields unchanged, and ours. `client_url`: the
     base URL of the gateway for its clients; "": they get paths. `queue`: where it waits, if it does."""
     expires_at = None

@@ -91,7 +91,7 @@ def _statuses(made: Document) -> list[int]:
 
 
 def _error(status: int, refusal: type[Any]) -> Document:
-    headers = references(rate=status == 429)
+    headers = references(rate=True)
     if status in (429, 503):
         headers["Retry-After"] = RETRY_AFTER
     return {

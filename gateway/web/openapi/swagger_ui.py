@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 
 from gateway.web.http.assets import Assets
+from gateway.web.openapi import error_pages
 
 _PAGE: Final = Path(__file__).with_name("docs.html").read_text("utf-8")
 _ASSETS: Final = Path(__file__).parents[1] / "static"
@@ -29,4 +30,8 @@ async def show_page(_: Request) -> Response:
     return HTMLResponse(_PAGE, headers=_HEADERS)
 
 
-ROUTES: Final = [Route("/docs", show_page), Mount("/docs", Assets(directory=_ASSETS))]
+ROUTES: Final = [
+    Route("/docs", show_page),
+    *error_pages.ROUTES,
+    Mount("/docs", Assets(directory=_ASSETS)),
+]

@@ -49,7 +49,15 @@ def client(app: Starlette) -> httpx.AsyncClient:
 
 
 def test_every_route_is_made_from_an_operation(app: Starlette) -> None:
-    apart = ("/docs", "/openapi.json", *map(door_documents.path_of, OF_DOORS), *PAGES)
+    apart = (
+        "/",
+        "/docs",
+        "/docs/errors",
+        "/docs/errors/{name}",
+        "/openapi.json",
+        *map(door_documents.path_of, OF_DOORS),
+        *PAGES,
+    )
     served = {
         (method, route.path)
         for route in app.routes

@@ -279,4 +279,4 @@ async def closed(
 async def test_a_closed_door_is_no_path(closed: httpx.AsyncClient) -> None:
     for method, path in (("POST", CREATE), ("GET", f"{TASKS}/0/creations"), ("GET", TASKS)):
         answer = await closed.request(method, path, json=ORDER)
-        assert (answer.status_code, answer.json()["type"]) == (404, "urn:vidu-gateway:problem:not-found")
+        assert (answer.status_code, answer.json()["type"]) == (404, "/docs/errors/not-found")
