@@ -109,16 +109,28 @@ def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> E
 
 
 def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
-    """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then.
-    That of the copies shows the job as it is."""
+    """The event of a step. `job`: as it is now, maybe in a later state."""
+    at = job.created_at
     if kind is EventType.MIRRORED:
-        return _frozen(job, kind, payload, job.mirrored_at or job.created_at, client_url)
+        at = job.mirrored_at or at
+    elif kind is EventType.SUBMITTED:
+        at = job.submitted_at or at
+    return _frozen(as_of(job, kind), kind, payload, at, client_url)
+
+
+def as_of(job: Job, kind: EventType) -> Job:
+    """The job as it was when the step happened; for that of the copies, the job as it is."""
+    if kind is EventType.MIRRORED:
+        return job
     changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
-    at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
-        at = job.created_at
-    return _frozen(replace(job, **changes), kind, payload, at, client_url)
+    return replace(job, **changes)
+
+
+def callback_url_for(job: Job, kind: EventType) -> str | None:
+    """The job's own callback URL, if it hears this event."""
+    return job.callback_url if kind in (job.callback_events or FINAL_TYPES) else None
 
 
 def in_words_of(door: str, event: Event, body: bytes) -> Event:
@@ -133,7 +145,7 @@ def short_enough(payload: str | None) -> str | None:
 
 
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:
-    data: job_view.Job | job_view.EventJob
+    data: job_view.JobWithPayload | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
         data = {**job_view.public(job, client_url=client_url), "payload_omitted": True}
     else:

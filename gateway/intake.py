@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
 from gateway import generation
+from gateway.doors import HEARD
 from gateway.environment import Environment
 from gateway.errors import (
     BodyTooLarge,
@@ -24,11 +25,12 @@ from gateway.errors import (
     Notice,
     Problem,
 )
+from gateway.events import EventType
 from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.media import InlineMedia, unknown_upload
 from gateway.generation.turns import Turns
 from gateway.generation.upstream_body import ENVELOPE_BYTES, UPSTREAM_BODY_BYTES, bytes_of
-from gateway.jobs import Deadlines, Job, Priority
+from gateway.jobs import Deadlines, Job, Priority, born_at
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
@@ -67,7 +69,8 @@ class JobOptions:
     """What a client can set beside the request itself, with Gateway-* headers.
 
     Seconds count from acceptance; None: the default of the service. `trace`: the client's traceparent.
-    `door`: the API through which the job comes, if not `/v1/jobs`.
+    `door`: the API through which the job comes, if not `/v1/jobs`. `callback_events`: what its callback URL
+    hears; empty: as usual for the door.
     """
 
     start_seconds: int | None = None
@@ -76,6 +79,7 @@ class JobOptions:
     priority: Priority = Priority.NORMAL
     trace: str | None = None
     door: str | None = None
+    callback_events: tuple[EventType, ...] = ()
 
 
 class Posted(NamedTuple):
@@ -173,10 +177,11 @@ class Intake:
         self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
     ) -> Job:
         """The job as it will be stored, but for its inline media."""
-        now, payload = self.environment.now_ms(), checked.request.payload
+        job_id, payload = self.environment.new_job_id(), checked.request.payload
+        now = born_at(job_id)  # exactly: lists are ordered by the id, and filtered by time
         start_by, end_by = self._deadlines(checked.request, options)
         return Job(
-            id=self.environment.new_job_id(),
+            id=job_id,
             tenant=tenant,
             state=JOB_STARTS[JobEvent.ACCEPTED],
             model=checked.request.model,
@@ -189,12 +194,14 @@ class Intake:
             trace=options.trace,
             door=options.door,
             callback_url=checked.request.callback_url,
+            callback_events=_heard(checked.request, options),
             warnings=[
                 {"param": notice.param, "code": notice.code, "message": notice.message}
                 for notice in checked.notices
             ],
             idempotency=_key_digest(idempotency_key),
             payload_characters=None if payload is None else len(payload),
+            inline_bytes={file.param: len(file.raw) for file in checked.media},
             uploads=list(dict.fromkeys(upload.id for upload in checked.uploads.values())),
         )
 
@@ -285,12 +292,21 @@ def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
     asked = asdict(options)
     del asked["trace"]  # a repeated request has another span
     del asked["door"]  # a client that moves to another door still finds its job
+    if not asked["callback_events"]:  # keys from before there was this option
+        del asked["callback_events"]
     if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
         given["options"] = asked
     digest = hashlib.sha256()
     for piece in long_base64.dump(given):
         digest.update(piece)
     return digest.hexdigest()
+
+
+def _heard(request: GenerationRequest, options: JobOptions) -> list[str]:
+    """The types of events that the job's callback URL hears, as they are stored."""
+    if request.callback_url is None:
+        return []
+    return [*(options.callback_events or HEARD.get(options.door or "", ()))]
 
 
 def _key_digest(key: str | None) -> str | None:

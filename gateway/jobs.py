@@ -32,6 +32,12 @@ def born_at(job_id: str) -> int:
     return value
 
 
+def first_id_at(ms: int) -> str:
+    """What sorts before the ids of all jobs that were made at that time or later, and after all others."""
+    digits = "".join(ULID_DIGITS[max(ms, 0) >> shift & 31] for shift in range(45, -1, -5))
+    return f"job_{digits}"
+
+
 @overload
 def rfc3339(ms: int) -> str: ...
 @overload
@@ -92,9 +98,11 @@ class Job:
     `trace`: the traceparent of the request that posted it, if any.
     `refusals`: submissions for which the upstream refused the account. `account`: that of the last dispatch;
     fixed once money may have been spent. `elsewhere`: {task: account} for tasks of other accounts.
-    `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
+    `door`: the API through which it came, if not `/v1/jobs`. `callback_events`: the types of events that its
+    callback URL hears; empty: those of its end. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
-    `uploads`: the uploads that it holds, until it is final.
+    `uploads`: the uploads that it holds, until it is final. `inline_bytes`: of each file that was inside the
+    request, by its place such as `images[2]`.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -145,7 +153,9 @@ class Job:
     account: str = ACCOUNT
     elsewhere: dict[str, str] = field(default_factory=dict)
     door: str | None = None
+    callback_events: list[str] = field(default_factory=list)
     uploads: list[str] = field(default_factory=list)
+    inline_bytes: dict[str, int] = field(default_factory=dict)
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
     archived: str | None = None
@@ -202,7 +212,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads"),
+    *("elsewhere", "uploads", "callback_events", "inline_bytes"),
 )
 _INTEGERS = (
     "created_at",

@@ -156,7 +156,7 @@ class Settlement:
         copies = self._copies(snapshot)
         after = replace(job, **_present(fields), assets=copies)
         event = events.make_late(after, await self.jobs.payload(job), now, self.client_url)
-        callback_url = None if job.door in DOORS else job.callback_url
+        callback_url = None if job.door in DOORS else events.callback_url_for(job, event.type)
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
         effects += [CopyAssets(copies)] if copies else []
         late = Transition(JobEvent.LATE_SUCCESS, effects=[*effects, Tally(["late_results|told"])])
@@ -190,7 +190,8 @@ class Settlement:
             after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
             payload = await self.jobs.payload(job)
             event = events.make(after, payload, self.client_url)
-            effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
+            told = in_words_of_its_door(after, event, payload, self.link)
+            effects.append(OweEvent(event, events.callback_url_for(job, event.type), told))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.
         guard = ending.guard & Guard.same_state(job)
@@ -201,13 +202,6 @@ class Settlement:
         if result.outcome is Outcome.MOVED and job.keeps_media:
             await self._drop_media(job)
         return result
-
-    def _told(self, job: Job, event: events.Event, payload: str | None) -> events.Event | None:
-        """The event for the job's own callback URL, in the words of its door; None: as everybody gets it."""
-        if job.callback_url is None or job.door is None or job.door not in DOORS:
-            return None
-        body = DOORS[job.door].event(job, events.short_enough(payload), self.link)
-        return events.in_words_of(job.door, event, orjson.dumps(body))
 
     async def _drop_media(self, job: Job) -> None:
         await self.environment.reach("blob_drop.before")
@@ -228,6 +222,17 @@ class Settlement:
         # fall.
         share = 1.0 if job.polls else 0.9
         return max(int((self.environment.now_ms() - job.submitted_at) * share), 1)
+
+
+def in_words_of_its_door(
+    job: Job, event: events.Event, payload: str | None, link: Link
+) -> events.Event | None:
+    """The event for the job's own callback URL, in the words of its door; None: as everybody gets it. `job`:
+    as the event shows it."""
+    if events.callback_url_for(job, event.type) is None or job.door is None or job.door not in DOORS:
+        return None
+    body = DOORS[job.door].event(job, events.short_enough(payload), link)
+    return events.in_words_of(job.door, event, orjson.dumps(body))
 
 
 def _warnings(job: Job, snapshot: Snapshot) -> list[dict[str, str]] | None:

@@ -1,7 +1,8 @@
-"""Every command of docs/api.md is run as it stands there, in one shell, against the real service."""
+"""Every command of docs/api.md, and those of Vidu's API in docs/clients.md, are run as they stand there."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.nursery import Nursery
 from tests.processes import Machine, follow, machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+CLIENTS = PAGE.with_name("clients.md")
 # A refusal fails the script.
 _PRELUDE = """set -e
 curl() { command curl --fail-with-body --max-time 60 "$@"; }
@@ -20,7 +22,9 @@ curl() { command curl --fail-with-body --max-time 60 "$@"; }
 
 
 def script(made: Machine) -> str:
-    whole = _PRELUDE + "".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    vidu = re.search(r"^## Vidu's own API$.*?(?=^## |\Z)", CLIENTS.read_text(), re.DOTALL | re.MULTILINE)
+    assert vidu
+    whole = _PRELUDE + "".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text() + vidu[0], re.DOTALL))
     values = {
         "KEY=vgw_...": f"KEY={made.key}",
         "127.0.0.1:8080": f"127.0.0.1:{made.ports['gateway']}",
@@ -51,3 +55,4 @@ def test_every_command_works_in_the_order_of_the_page(tmp_path: Path, nursery: N
     assert b"ftyp" in video[:16]
     assert start == video[:100]
     assert shared == video
+    assert json.loads((folder / "task.json").read_text())["state"] == "created"

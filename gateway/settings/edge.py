@@ -43,7 +43,7 @@ def _page(found: str) -> str:
 class EdgeSettings(BaseSettings):
     doors: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_doors)] = Field(
         default_factory=lambda: list(NAMES),
-        description="APIs that clients may use: `jobs` is `/v1/jobs`, `vtrix` the upstream's own.",
+        description="APIs that clients may use; `jobs` is our own, `/v1/jobs`.",
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
         default_factory=list,

@@ -95,8 +95,8 @@ class Admissions:
 
 
 class RateMeter:
-    """Meters requests of tenants that do not create a job. `rate`: per second (0: no limit), with `burst` at
-    once; the tenant's own settings override both."""
+    """Meters requests of tenants, but for those that create a job. `rate`: per second (0: no limit), with
+    `burst` at once; the tenant's own settings override both."""
 
     def __init__(self, scripts: Scripts, rate: float, burst: int) -> None:
         self._scripts = scripts
@@ -106,11 +106,20 @@ class RateMeter:
     async def count(self, tenant: str, kind: str) -> Allowance | None:
         """Counts one request; each kind is counted apart. Returns the rest of the allowance, None without a
         limit. Raises RateLimited, StoreUnavailable."""
-        args: list[str | float] = [tenant, kind, self._rate, self._burst]
-        passes, allowance = await self._scripts.run("meter", [keys.tenant_settings(tenant)], args)
+        passes, allowance = await self._run(tenant, kind, look=False)
         if not passes:
             raise refusal_of("limited", [allowance], None)
         return allowance_of(allowance)
+
+    async def look(self, tenant: str, kind: str) -> Allowance | None:
+        """The rest of the allowance, without a request that counts. Raises StoreUnavailable."""
+        _, allowance = await self._run(tenant, kind, look=True)
+        return allowance_of(allowance)
+
+    async def _run(self, tenant: str, kind: str, *, look: bool) -> tuple[int, str]:
+        args: list[str | float] = [tenant, kind, self._rate, self._burst, "1" if look else "0"]
+        passes, allowance = await self._scripts.run("meter", [keys.tenant_settings(tenant)], args)
+        return passes, allowance
 
 
 @lru_cache
@@ -136,14 +145,16 @@ def _fields(job: Job) -> dict[str, str]:
         on_unknown=job.on_unknown,
         trace=job.trace,
         door=job.door,
+        callback_events=job.callback_events or None,
         priority=None if job.priority is Priority.NORMAL else job.priority,
         uploads=job.uploads or None,
+        inline_bytes=job.inline_bytes or None,
     )
 
 
 def _event_bytes(job: Job, size: int, payload: bytes) -> int:
-    """What one event of the job may take, with the delivery to its own callback URL. `size`: bytes of its
-    fields."""
+    """What one event of the job may take, with the delivery to its own callback URL, and what the events of
+    steps may take that only that URL hears. `size`: bytes of its fields."""
     found = _EVENT_BYTES + size
     if (job.payload_characters or 0) <= EVENT_PAYLOAD_CHARACTERS:
         found += len(payload)
@@ -151,7 +162,7 @@ def _event_bytes(job: Job, size: int, payload: bytes) -> int:
         found += _DELIVERY_BYTES + 2 * len(job.callback_url)
         if job.door is not None:  # the URL gets an event of its own
             found += found
-    return found
+    return found * (1 + len(set(job.callback_events).intersection(arguments.STEP_TYPES)))
 
 
 def queue_position_of(found: str, submit: RoleLimits) -> QueuePosition | None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from gateway.dispatch import ACCOUNT, Ticket
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
+from gateway.store.paging import EVER, Made, Page
 from gateway.store.transitions import Transition
 
 
@@ -175,19 +176,6 @@ class Witness:
     last: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Jobs, newest first. `last`: the next page is after this id; None if there is none. It may be that of a
-    job that is not shown, because it was just removed or its archive is lost."""
-
-    jobs: list[Job]
-    last: str | None
-
-    @property
-    def more(self) -> bool:
-        return self.last is not None
-
-
 class JobStore(Protocol):
     async def accept(
         self,
@@ -216,8 +204,17 @@ class JobStore(Protocol):
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         """The queue position of each job, None for one that does not wait."""
 
-    async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
-        """The tenant's jobs in these states, older than `after`, without those whose archive is lost. Raises
+    async def page(
+        self,
+        tenant: str,
+        states: Sequence[JobState],
+        after: str | None,
+        limit: int,
+        made: Made = EVER,
+        *,
+        oldest_first: bool = False,
+    ) -> Page:
+        """The tenant's jobs in these states, beyond `after`, without those whose archive is lost. Raises
         MediaStoreUnavailable if one of them is archived, and the media store is away."""
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:

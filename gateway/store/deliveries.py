@@ -241,13 +241,19 @@ class RedisDeliveryStore:
         hindrances = [None if outcome == "begun" else Hindrance(outcome) for outcome in outcomes]
         return hindrances, arguments.pairs(record)
 
-    async def make(self, ticket: Ticket, event: Event | None) -> None:
+    async def make(
+        self,
+        ticket: Ticket,
+        event: Event | None,
+        callback_url: str | None = None,
+        told: Event | None = None,
+    ) -> None:
         order: dict[str, Any] = {
             "holder": arguments.holder(ticket),
             "dispatch": arguments.limits_of(self._roles, Role.DELIVER),
         }
         if event is not None:
-            order["owed"] = owed(event)
+            order["owed"] = owed(event, callback_url, told)
         name, body = "none", b""
         if event is not None:
             name, body = event.id, event_bodies.dump(event.body, packed=self._scripts.alone)

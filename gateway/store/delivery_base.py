@@ -77,9 +77,16 @@ class DeliveryStore(Protocol):
         """Begins a new round of attempts now. `asked`: a unique id of this request, so that it can be
         repeated when the answer was lost. `audit`: if an operator asks."""
 
-    async def make(self, ticket: Ticket, event: Event | None) -> None:
+    async def make(
+        self,
+        ticket: Ticket,
+        event: Event | None,
+        callback_url: str | None = None,
+        told: Event | None = None,
+    ) -> None:
         """Creates the event of a job's step and its deliveries, once, and finishes the ticket in the events
-        lane. `event`: None if the job is gone; then only the ticket is finished."""
+        lane. `event`: None if the job is gone; then only the ticket is finished. `callback_url`, `told`: as
+        of `OweEvent`."""
 
 
 class Written(StrEnum):

@@ -11,6 +11,7 @@ from gateway import jobs
 from gateway.assets import RESULT_LIFE_MS
 from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
+from gateway.views.request import JobRequest, request_of
 from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
 from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
 
@@ -149,22 +150,30 @@ class JobSummary(TypedDict):
 
 
 @shape
-class Job(JobSummary):
-    """A request for a video, and its progress."""
-
+class JobWithPayload(JobSummary):
     payload: str | None
     """Your own text, unchanged."""
 
 
 @shape
-class EventJob(Job):
+class Job(JobWithPayload):
+    """A request for a video, and its progress."""
+
+    request: JobRequest | None
+    """The parameters as you posted them. null: the record was lost and made again."""
+
+
+@shape
+class EventJob(JobWithPayload):
     """The job as an event carries it."""
 
     payload_omitted: NotRequired[Literal[True]]
     """The payload is too long for an event: get the job to read it."""
 
 
-def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue: Queue | None = None) -> Job:
+def public(
+    job: jobs.Job, *, client_url: str, payload: str | None = None, queue: Queue | None = None
+) -> JobWithPayload:
     """The job as its owner sees it: the published response's fields unchanged, and ours. `client_url`: the
     base URL of the gateway for its clients; "": they get paths. `queue`: where it waits, if it does."""
     expires_at = None
@@ -205,11 +214,19 @@ def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue:
     }
 
 
+def whole(job: jobs.Job, *, client_url: str, payload: str | None, queue: Queue | None) -> Job:
+    """The job with its request, as answers about one job show it."""
+    return {
+        **public(job, client_url=client_url, payload=payload, queue=queue),
+        "request": request_of(job),
+    }
+
+
 def summary(job: jobs.Job, *, client_url: str, queue: Queue | None = None) -> JobSummary:
     """The job without its payload."""
-    whole: dict[str, Any] = {**public(job, client_url=client_url, queue=queue)}
-    del whole["payload"]
-    return cast(JobSummary, whole)
+    found: dict[str, Any] = {**public(job, client_url=client_url, queue=queue)}
+    del found["payload"]
+    return cast(JobSummary, found)
 
 
 def _cancel(job: jobs.Job) -> Cancel | None:

@@ -41,7 +41,7 @@ from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_usage import KeyUsageRecorder
 from gateway.web.key_watch import KeyWatch
-from gateway.web.openapi import document, door_documents, swagger_ui
+from gateway.web.openapi import document, door_documents, front_page, swagger_ui
 from gateway.web.operation import Operation, routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
@@ -74,6 +74,7 @@ def create_app(settings: Settings, shared: Shared | None = None) -> Starlette:
         *operations,
         _route("/openapi.json", GET=document.show_document),
         *(_route(door_documents.path_of(door), GET=door_documents.show(door)) for door in _others(settings)),
+        front_page.ROUTE,
         *swagger_ui.ROUTES,
         *(_route(path, **handlers) for path, handlers in PAGES.items()),
         Mount("/ops/static", Assets(directory=ASSETS)),

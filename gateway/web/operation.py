@@ -14,11 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from gateway.doors.base import Door
-from gateway.errors import GatewayError, StoreUnavailable
+from gateway.errors import GatewayError, RateLimited, StoreUnavailable
+from gateway.store.base import Allowance
 from gateway.tenants import Key, Scope
 from gateway.web import auth
 from gateway.web.http.params import Param, Params, Reader
-from gateway.web.http.problems import DOOR
+from gateway.web.http.problems import ALLOWANCE, DOOR
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.state import state_of
 
@@ -151,11 +152,14 @@ def _handler_of(operation: Operation) -> _Endpoint:
             return await answer(request, key)
         try:
             response = await answer(request, key)
-        except (GatewayError, HTTPException):
+        except (GatewayError, HTTPException) as error:
             auth.limit_requests(state_of(request), key.tenant)
+            if not isinstance(error, StoreUnavailable | RateLimited):
+                request.scope[ALLOWANCE] = await _left(request, key)
             raise
         if "idempotent-replayed" in response.headers:
             auth.limit_requests(state_of(request), key.tenant)
+            response.headers.update(rate_headers(await _left(request, key)))
         return response
 
     async def answer(request: Request, key: Key) -> Response:
@@ -165,8 +169,16 @@ def _handler_of(operation: Operation) -> _Endpoint:
         allowance = None
         with contextlib.suppress(StoreUnavailable):  # a handler that needs the store says so itself
             allowance = await state_of(request).resources.rate_meter.count(key.tenant, operation.metered)
+            request.scope[ALLOWANCE] = allowance
         response = await handler(request, key, params)
         response.headers.update(rate_headers(allowance))
         return response
 
     return serve
+
+
+async def _left(request: Request, key: Key) -> Allowance | None:
+    """What the tenant may still send of jobs, after a request that sent none; None if nobody can say."""
+    with contextlib.suppress(StoreUnavailable):
+        return await state_of(request).resources.rate_meter.look(key.tenant, "jobs")
+    return None

@@ -42,6 +42,8 @@ FULL = new_job(
     cancel_refused="too late",
     watch_until=1_795_350_000_099,
     door="vtrix",
+    callback_events=["job.completed"],
+    inline_bytes={"images[0]": 70},
     assets={Variant.VIDEO: Asset(AssetState.PENDING, "https://upstream/v.mp4", tries=1)},
 )
 

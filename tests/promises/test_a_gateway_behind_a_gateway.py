@@ -1,4 +1,4 @@
-"""P1, P2, P3, P6 through the Vtrix door: the upstream of one gateway is the door of another.
+"""P1, P2, P3, P6 through doors: the upstream of one gateway is the door of another.
 
 The outer gateway speaks the upstream's protocol as to any upstream, so both sides of it are judged at once.
 The sandbox behind the inner one keeps the ledger. Between the two gateways stand proxies that lose answers
@@ -9,91 +9,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.gateway.doors import vidu_wire
 from tests.gateway.doors.wire import HttpError, Task
 from tests.nursery import Nursery
-from tests.processes import ORDER, Machine, call, machine
-from tests.promises.conftest import SHORT, Subscriber, eventually, job_of
-from tests.promises.faults.proxy import Proxies, Proxy, Weather
+from tests.processes import Machine, call
+from tests.promises.conftest import Subscriber, eventually, job_of
+from tests.promises.faults.proxy import Weather
+from tests.promises.pairs import CREATE, Pair, ViduClient, behind, paired
 
 pytestmark = pytest.mark.processes
-
-_CREATE = "/model/v1/generation"
-
-
-@dataclass
-class Pair:
-    """`requests`: from the outer gateway to the inner one; `callbacks`: the other way."""
-
-    outer: Machine
-    inner: Machine
-    requests: Proxy
-    callbacks: Proxy
-
-    def post(self, **fields: object) -> str:
-        """The id of a job that the outer gateway accepted, through its own door."""
-        params = {name: value for name, value in (ORDER | fields).items() if name != "model"}
-        body = {"model": ORDER["model"], "input": [{"params": params}]}
-        status, task, _ = call("POST", f"{self.outer.gateway}{_CREATE}", self.outer.key, body)
-        assert status == 200, task
-        return Task.model_validate(task).id
-
-    def inner_jobs(self) -> dict[str, list[str]]:
-        """{job of the outer gateway: jobs that the inner one accepted for it}"""
-        found: dict[str, list[str]] = {}
-        after = ""
-        while True:
-            status, page, _ = call("GET", f"{self.inner.gateway}/v1/jobs?limit=100{after}", self.inner.key)
-            assert status == 200, page
-            for job in page["data"]:
-                found.setdefault(job["callback_url"].split("/")[-1].split(".")[2], []).append(job["id"])
-            if not page["has_more"]:
-                return found
-            after = f"&after={page['data'][-1]['id']}"
-
-    def charges(self, job: str) -> Counter[str]:
-        """How often each of its jobs at the inner gateway was paid for."""
-        paid = self.inner.charges()
-        return Counter({inner: paid.get(inner, 0) for inner in self.inner_jobs().get(job, ())})
-
-    def task_of(self, job: str) -> Task:
-        """The job as the outer gateway's door shows it."""
-        status, task, _ = call("GET", f"{self.outer.gateway}{_CREATE}/task/{job}", self.outer.key)
-        assert status == 200, task
-        return Task.model_validate(task)
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Pair]:
-    folder = tmp_path_factory.mktemp("pair")
-    (folder / "inner").mkdir()
-    (folder / "outer").mkdir()
-    proxies = Proxies()
-    with machine(folder / "inner", nursery) as inner, machine(folder / "outer", nursery) as outer:
-        requests = proxies.open("requests", ("127.0.0.1", inner.ports["gateway"]))
-        callbacks = proxies.open("callbacks", ("127.0.0.1", outer.ports["gateway"]))
-        inner.environment |= SHORT | {
-            "GATEWAY_PROMPT_MAX_CHARACTERS": "200",
-            "GATEWAY_CLIENT_URL": "https://inner.example.com",
-        }
-        outer.environment |= SHORT | {
-            "GATEWAY_UPSTREAM_URL": f"http://127.0.0.1:{requests.port}",
-            "GATEWAY_UPSTREAM_KEY": inner.key,  # its client key, as it is
-            "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{callbacks.port}",
-            "GATEWAY_UNKNOWN_GRACE_SECONDS": "4",
-            "GATEWAY_OFF_PEAK": "1",
-            "GATEWAY_ALLOW_PRIVATE_MEDIA_URLS": "1",
-        }
-        for one in (inner, outer):
-            one.start_gateway()
-            one.start_workers()
-        inner.start_sandbox(task_seconds="0.3")
-        yield Pair(outer, inner, requests, callbacks)
-    proxies.close()
+    with paired(tmp_path_factory.mktemp("pair"), nursery) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def vidu_pair(both: Pair, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Pair]:
+    """Another outer gateway before the same inner one. It speaks Vidu's protocol."""
+    with behind(
+        both.inner, tmp_path_factory.mktemp("vidu"), nursery, GATEWAY_UPSTREAM_DIALECT="vidu"
+    ) as made:
+        yield made
 
 
 @pytest.fixture
@@ -104,9 +47,10 @@ def pair(both: Pair) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def service(pair: Pair) -> Machine:
+def service(request: pytest.FixtureRequest, pair: Pair) -> Machine:
     """Whose webhooks the subscriber believes."""
-    return pair.outer
+    asked: Pair = request.getfixturevalue("vidu_pair") if "vidu_pair" in request.fixturenames else pair
+    return asked.outer
 
 
 @pytest.mark.parametrize("callbacks", [Weather.PASS, Weather.REFUSE])
@@ -160,7 +104,7 @@ def test_a_callback_url_hears_once_what_a_poll_shows(pair: Pair, subscriber: Sub
         name, body = told[job]
         kind = "failed" if fault else "completed"
         assert name == f"evt_{job.removeprefix('job_')}_{kind}_vtrix"
-        task = f"{pair.outer.gateway}{_CREATE}/task/{job}"
+        task = f"{pair.outer.gateway}{CREATE}/task/{job}"
         assert body == call("GET", task, pair.outer.key)[1]
         assert (Task.model_validate(body).status, body["payload"]) == (kind, "mine")
     assert len(subscriber.heard) == len(jobs)
@@ -207,7 +151,88 @@ def test_a_body_that_the_outer_one_refuses_costs_nothing_and_names_every_problem
     before = len(pair.inner_jobs())
     params: dict[str, Any] = {"images": [], "prompt": " ", "duration": 11}
     body = {"model": "viduq3", "input": [{"params": params}]}
-    status, refusal, _ = call("POST", f"{pair.outer.gateway}{_CREATE}", pair.outer.key, body)
+    status, refusal, _ = call("POST", f"{pair.outer.gateway}{CREATE}", pair.outer.key, body)
     HttpError.model_validate(refusal)
     assert (status, {one["param"] for one in refusal["errors"]}) == (400, {"model", *params})
     assert len(pair.inner_jobs()) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "err_code"),
+    [
+        ("", "success", ""),
+        ("[[fault:drop_after_accept]]", "success", ""),
+        ("[[fault:lost_callback]]", "success", ""),
+        ("[[fault:429*1]]", "success", ""),
+        ("[[fault:failed_task=1027]]", "failed", "1027"),
+        ("[[fault:400]]", "failed", "90000"),
+    ],
+)
+def test_a_client_of_vidu_gets_its_video_and_each_task_is_paid_for_once(
+    vidu_pair: Pair, fault: str, state: str, err_code: str
+) -> None:
+    client = ViduClient(vidu_pair.outer)
+    job = client.create(prompt=f"a fox {fault}", payload="order 7")
+    task = client.until_final(job)
+    found = job_of(vidu_pair.outer, job)
+    expected = err_code if fault != "[[fault:400]]" else found["error"]["code"]
+    assert (task.state, task.err_code, task.payload) == (state, expected, "order 7")
+    assert list(vidu_pair.charges(job).values()) == [0 if "fault:400" in fault else 1]
+    if state == "success":
+        [inner] = vidu_pair.charges(job).elements()
+        assert task.urls[0].startswith(f"https://inner.example.com/v1/jobs/{inner}/content?variant=video&")
+        status, shown, _ = call("GET", f"{vidu_pair.inner.gateway}/v1/jobs/{inner}", vidu_pair.inner.key)
+        assert status == 200
+        assert task.credits == round(float(shown["usage"]["cost"]) / 0.005)
+
+
+def test_an_answer_of_vidu_s_door_that_was_lost_is_found_in_its_list(vidu_pair: Pair) -> None:
+    vidu_pair.callbacks.set(Weather.REFUSE)
+    job, inner = lost_answer(vidu_pair)
+    found = job_of(vidu_pair.outer, job, wait=30)
+    vidu_pair.callbacks.set(Weather.PASS)
+    assert (found["status"], found["spend"]) == ("completed", "certain")
+    assert vidu_pair.charges(job) == Counter([inner])
+
+
+def test_a_callback_url_of_vidu_s_door_hears_each_change(vidu_pair: Pair, subscriber: Subscriber) -> None:
+    client = ViduClient(vidu_pair.outer)
+    job = client.create(prompt="a fox", payload="mine", callback_url=subscriber.url)
+    client.until_final(job)
+    eventually(lambda: len(subscriber.heard) >= 2)
+    told = {body["state"]: (name, body) for name, body in subscriber.heard}
+    stem = f"evt_{job.removeprefix('job_')}"
+    assert {state: name for state, (name, _) in told.items()} == {
+        "processing": f"{stem}_submitted_vidu",
+        "success": f"{stem}_completed_vidu",
+    }
+    for _, body in told.values():
+        vidu_wire.Task.model_validate(body)
+    assert told["success"][1] == client.get(f"/tasks/{job}/creations")
+
+
+def test_a_task_that_waits_is_canceled_through_both_and_costs_nothing(vidu_pair: Pair) -> None:
+    client = ViduClient(vidu_pair.outer)
+    job = client.create(prompt="a fox [[fault:429=20*1]]")
+    eventually(lambda: bool(vidu_pair.inner_jobs().get(job)))
+    [inner] = vidu_pair.inner_jobs()[job]
+
+    def waits_after_a_refusal() -> bool:
+        found = job_of(vidu_pair.inner, inner)
+        return found["phase"] == "queued" and found["started_at"] is not None
+
+    eventually(waits_after_a_refusal)
+    client.cancel(job)
+    task = client.until_final(job)
+    assert (task.state, task.err_code) == ("failed", "UserCancelled")
+    assert job_of(vidu_pair.outer, job)["status"] == job_of(vidu_pair.inner, inner)["status"] == "canceled"
+    assert vidu_pair.charges(job) == Counter({inner: 0})
+
+
+def test_a_cancel_that_the_inner_one_refuses_is_refused_with_its_reason(vidu_pair: Pair) -> None:
+    client = ViduClient(vidu_pair.outer)
+    job = client.create(prompt="a fox [[fault:slow=2]]")
+    eventually(lambda: vidu_pair.inner.charges().get(next(iter(vidu_pair.charges(job)), ""), 0) == 1)
+    client.cancel(job)
+    assert client.until_final(job).state == "success"
+    assert "offers no cancel" in job_of(vidu_pair.outer, job)["cancel"]["refused"]

@@ -6,12 +6,14 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role, Ticket
+from gateway.doors.vidu import HEARD, VIDU
 from gateway.endpoints import EVENTS_LANES
 from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.store import keys
 from gateway.upstream.base import Accepted, Found, Unknown
+from tests.gateway.doors.vidu_wire import Task
 from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed
@@ -136,3 +138,42 @@ async def test_once_its_endpoint_is_forgotten_no_step_is_published(rig: Rig) -> 
     await rig.resources.endpoints.delete(endpoint)
     await rig.accept()
     assert await tickets(rig) == 0
+
+
+async def heard(rig: Rig, job: Job) -> dict[EventType, dict[str, object]]:
+    """What the job's own callback URL hears, by the event."""
+    found = {}
+    for delivery in await rig.deliveries(job):
+        assert delivery.url == "https://c.example.com/hook"
+        found[delivery.event_type] = orjson.loads(await stored_body(rig.redis, delivery.event_id) or "null")
+    return found
+
+
+async def test_a_callback_url_hears_the_steps_that_its_job_names(rig: Rig) -> None:
+    wanted = [EventType.QUEUED, EventType.FAILED]
+    job = await rig.accept(callback_url="https://c.example.com/hook", callback_events=wanted)
+    await publish(rig, job, EventType.QUEUED)
+    await rig.submit(job, Accepted("task_1"))
+    assert await tickets(rig) == 0
+    await rig.confirm(await rig.read(job), Found(completed()))
+    [(kind, sent)] = (await heard(rig, job)).items()
+    assert (kind, sent["type"]) == (EventType.QUEUED, EventType.QUEUED)
+
+
+async def test_vidu_s_door_tells_each_change_in_its_words(rig: Rig) -> None:
+    job = await rig.accept(
+        callback_url="https://c.example.com/hook", door="vidu", callback_events=list(HEARD)
+    )
+    await rig.submit(job, Accepted("task_1"))
+    await rig.confirm(await rig.read(job), Found(completed()))
+    # late, as after a crash: the body is still that of the step
+    await publish(rig, job, EventType.SUBMITTED)
+    sent = await heard(rig, job)
+    assert {kind: body["state"] for kind, body in sent.items()} == {
+        EventType.SUBMITTED: "processing",
+        EventType.COMPLETED: "success",
+    }
+    for body in sent.values():
+        Task.model_validate(body)
+    after = await rig.read(job)
+    assert sent[EventType.COMPLETED] == VIDU.shown(after, None, rig.resources.result_link)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,10 +16,11 @@ from gateway import cancellation, generation
 from gateway.errors import LimitReached, ScopeMissing, Unauthenticated
 from gateway.intake import Checked
 from gateway.jobs import Job
-from gateway.lifecycle import JobState, Status, states_of
+from gateway.lifecycle import Status, states_of
 from gateway.store.base import QueuePosition
+from gateway.store.paging import Made
 from gateway.tenants import Key, Scope
-from gateway.views.job import public, summary
+from gateway.views.job import summary, whole
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.long_poll import until_final
@@ -25,7 +28,7 @@ from gateway.web.api.owned import owned_job
 from gateway.web.api.posting import IDEMPOTENCY_KEY, accept, checking, saying_doubt
 from gateway.web.api.timeline import timeline_of
 from gateway.web.http.answers import json_answer
-from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, integer, text
+from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, integer, moment, several, text
 from gateway.web.http.rate_headers import rate_headers
 from gateway.web.schemas import jobs as schemas
 from gateway.web.state import State, state_of
@@ -62,9 +65,25 @@ PREFER: Final[Param[int | None]] = Param(
 WAIT: Final = integer(
     "wait", "Maximum number of seconds to wait for the job to finish.", 0, MAX_WAIT_SECONDS, 0
 )
-STATUS: Final = choice("status", "Only jobs with this status.", Status)
-AFTER: Final = text("after", "Only jobs older than this one.", schemas.JOB_ID, "the id of a job")
+
+
+class Order(StrEnum):
+    """Of a list."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+STATUS: Final = several("status", "Only jobs with one of these.", {str(word): word for word in Status})
+CREATED_AFTER: Final = moment("created_after", "Only jobs that were created later than this time.")
+CREATED_BEFORE: Final = moment("created_before", "Only jobs that were created earlier than this time.")
+ORDER: Final = choice("order", "`asc`: oldest first.", Order, Order.DESC)
+AFTER: Final = text("after", "Only jobs that come after this one.", schemas.JOB_ID, "the id of a job")
 LIMIT: Final = integer("limit", "Maximum number of items to return.", 1, PAGE_MAX, PAGE_DEFAULT)
+
+
+_FILTERS: Final = frozenset(one.name for one in (STATUS, CREATED_AFTER, CREATED_BEFORE, ORDER))
+LISTED: Final = (STATUS, CREATED_AFTER, CREATED_BEFORE, ORDER, AFTER, LIMIT)
 
 
 async def create(request: Request, key: Key, params: Params) -> Response:
@@ -76,7 +95,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
         headers |= REPLAYED
     if wait is None:
         client_url = state_of(request).resources.settings.client_url
-        document = public(job, client_url=client_url, payload=payload, queue=queue_of(posted.position))
+        document = whole(job, client_url=client_url, payload=payload, queue=queue_of(posted.position))
         return json_answer(document, 202, headers | _retry_after(posted.position))
     del payload  # free its memory, possibly a megabyte, while the client waits
     with contextlib.suppress(LimitReached, Unauthenticated, ScopeMissing):  # it was accepted: answer with it
@@ -100,17 +119,20 @@ async def show(request: Request, key: Key, params: Params) -> Response:
 
 
 async def page(request: Request, key: Key, params: Params) -> Response:
-    """The tenant's jobs, newest first, without their payloads."""
-    status, limit = params[STATUS], params[LIMIT]
-    states = states_of(status) if status else list(JobState)
+    """The tenant's jobs, newest first unless asked otherwise, without their payloads."""
+    wanted, limit = params[STATUS] or tuple(Status), params[LIMIT]
+    states = [state for word in wanted for state in states_of(word)]
+    since, before = params[CREATED_AFTER], params[CREATED_BEFORE]
+    made = Made(None if since is None else since // 1000 + 1, None if before is None else -(-before // 1000))
     resources = state_of(request).resources
     store, client_url = resources.jobs, resources.settings.client_url
-    found = await store.page(key.tenant, states, params[AFTER], limit)
+    oldest_first = params[ORDER] is Order.ASC
+    found = await store.page(key.tenant, states, params[AFTER], limit, made, oldest_first=oldest_first)
     positions = await store.queue_positions(found.jobs)
     following = None
     if found.more:
-        shown = f"&status={status}" if status else ""
-        following = f"/v1/jobs?after={found.last}&limit={limit}{shown}"
+        rest = [(name, value) for name, value in request.query_params.multi_items() if name in _FILTERS]
+        following = f"/v1/jobs?{urlencode([('after', found.last), ('limit', limit), *rest])}"
     listed: schemas.JobList = {
         "object": "list",
         "data": [
@@ -169,7 +191,7 @@ async def _shown(
     store = state.resources.jobs
     payload, [position] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
     client_url = state.resources.settings.client_url
-    document = public(job, client_url=client_url, payload=payload, queue=queue_of(position))
+    document = whole(job, client_url=client_url, payload=payload, queue=queue_of(position))
     if job.final:
         return json_answer(document, 200, headers)
     return json_answer(document, pending_status, {**(headers or {}), **_retry_after(position)})

@@ -13,6 +13,7 @@ from gateway import generation
 from gateway.delivery.guard import allowing
 from gateway.doors.base import Door
 from gateway.errors import StoreUnavailable
+from gateway.events import EventType
 from gateway.intake import Checked, JobOptions, Posted, Read
 from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown
@@ -22,7 +23,7 @@ from gateway.web.api.idempotency import key_param
 from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.headers import headers_of
-from gateway.web.http.params import Params, choice, seconds
+from gateway.web.http.params import Params, choice, seconds, several
 from gateway.web.state import State, state_of
 
 _MAX_DEADLINE_SECONDS: Final = 604_800
@@ -59,8 +60,15 @@ PRIORITY: Final = choice(
     Priority,
     Priority.NORMAL,
 )
+CALLBACK_EVENTS: Final = several(
+    "Gateway-Callback-Events",
+    "What the job's own `callback_url` hears, such as `completed,failed`. Default: `completed`, `failed`, "
+    "`canceled` and `late_result`. Endpoints have events of their own.",
+    {kind.removeprefix("job."): kind for kind in EventType} | {str(kind): kind for kind in EventType},
+    style="simple",
+)
 #: Options of a new job, sent as headers.
-OPTIONS: Final = (START_DEADLINE, TOTAL_DEADLINE, ON_UNKNOWN, PRIORITY)
+OPTIONS: Final = (START_DEADLINE, TOTAL_DEADLINE, ON_UNKNOWN, PRIORITY, CALLBACK_EVENTS)
 
 
 async def accept(
@@ -75,6 +83,7 @@ async def accept(
         params[PRIORITY],
         tracing.read_traceparent(headers_of(request).get(b"traceparent")),
         door.name if door else None,
+        params[CALLBACK_EVENTS],
     )
     state, idempotency_key = state_of(request), params[IDEMPOTENCY_KEY]
     keyed = options if idempotency_key else None

@@ -69,7 +69,7 @@ JOBS: Final = (
     Operation(
         "GET", "/v1/jobs", "listJobs", "List jobs, newest first", jobs.page,
         {200: Reply("A page of jobs.", schemas.JobList)},
-        _READ, query=(jobs.STATUS, jobs.AFTER, jobs.LIMIT),
+        _READ, query=jobs.LISTED,
     ),
     Operation(
         "GET", "/v1/jobs/{job_id}", "getJob", "Get a job, or wait until it is finished", jobs.show,

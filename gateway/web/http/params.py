@@ -10,12 +10,13 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar, overload
 
 from starlette.requests import Request
 
-from gateway.errors import Problem
+from gateway.errors import Problem, not_one_of
 from gateway.web.http.headers import Headers, headers_of, occurrences
 from gateway.web.http.problems import Refusal, detail_of
 
@@ -28,6 +29,8 @@ WHOLE: Final = re.compile(r"[0-9]{1,9}\Z")
 _MAX_PROBLEMS: Final = 20
 _MAX_NAME_CHARACTERS: Final = 64
 _OPTIONS: Final = "gateway-"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class InvalidValue(Exception):
@@ -44,7 +47,7 @@ class Param(Generic[T]):
 
     `schema`: its JSON schema. `read`: parses its text, or raises InvalidValue. `default`: the value when it
     is absent. `missing`: the error message when a required parameter is absent; None: it is optional.
-    `repeatable`: a header that may be repeated; its values are joined with commas. `serialization`: OpenAPI's
+    `repeatable`: it may be repeated; its values are joined with commas. `serialization`: OpenAPI's
     `style` and `explode`, if not the default.
     """
 
@@ -127,9 +130,13 @@ class Reader:
 
     def _of_query(self, request: Request, problems: list[Problem]) -> Iterator[tuple[Param[Any], str]]:
         seen: set[str] = set()
-        for name, value in request.query_params.multi_items():
+        given = request.query_params
+        for name, value in given.multi_items():
             if name not in self._query:
                 problems.append(Problem(name[:_MAX_NAME_CHARACTERS], "unknown_parameter", self._hint(name)))
+            elif self._query[name].repeatable:
+                if name not in seen:
+                    yield self._query[name], ",".join(given.getlist(name))
             elif name in seen:
                 problems.append(Problem(name, "given_twice", "is given twice; send it once"))
             elif value or not self._blank_is_absent:
@@ -192,6 +199,37 @@ def _whole(low: int, high: int, what: str) -> Callable[[str], int]:
         raise InvalidValue("out_of_range", f"send {what} from {low} to {high}")
 
     return read
+
+
+def moment(name: str, description: str) -> Param[int | None]:
+    """A time with its zone, in microseconds since the epoch; None when absent."""
+
+    def read(text: str) -> int:
+        try:
+            at = datetime.fromisoformat(text)
+            if at.tzinfo is not None:
+                return (at - _EPOCH) // _MICROSECOND
+        except (ValueError, OverflowError):
+            pass
+        message = "is no time with its zone; send one as 2026-12-01T08:00:00Z, and + as %2B"
+        raise InvalidValue("wrong_form", message)
+
+    return Param(name, description, {"type": "string", "format": "date-time"}, read, None)
+
+
+def several(name: str, description: str, known: Mapping[str, T], style: str = "form") -> Param[tuple[T, ...]]:
+    """Some of these words, repeated or separated by commas; empty when absent. `style`: OpenAPI's; "simple"
+    for a header."""
+    schema = {"type": "array", "items": {"type": "string", "enum": [*known]}, "uniqueItems": True}
+
+    def read(text: str) -> tuple[T, ...]:
+        given = [word.strip() for word in text.split(",")]
+        if wrong := [word for word in given if word not in known]:
+            raise InvalidValue("not_one_of", not_one_of(wrong[0], str([*known])[1:-1]))
+        return tuple(dict.fromkeys(known[word] for word in given))
+
+    form = {"style": style, "explode": style == "form"}
+    return Param(name, description, schema, read, (), repeatable=True, serialization=form)
 
 
 @overload

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
+from gateway.web.http.problem_types import ERROR_TYPES, PREFIX, STATUS_TYPES
 
 PROBLEM_TYPES: Final = sorted(
-    {URN + problem_type.name for problem_type in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
+    {PREFIX + problem_type.name for problem_type in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
 )
 
 #: `errors[].code`, in the order in which a request is checked.

@@ -9,9 +9,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import errors
+from gateway.telemetry.context import REQUEST
 from gateway.views.shapes import extensible, shape
 from gateway.web.http.problem_codes import FAULTS, LIMITS, PROBLEM_TYPES
-from gateway.web.http.problem_types import URN, ProblemType
+from gateway.web.http.problem_types import PREFIX, ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -32,7 +33,7 @@ class Problem(TypedDict):
     type: Annotated[
         str,
         Field(
-            examples=["urn:vidu-gateway:problem:invalid-request"],
+            examples=["/docs/errors/invalid-request"],
             json_schema_extra={"enum": list(PROBLEM_TYPES)},
         ),
     ]
@@ -41,6 +42,8 @@ class Problem(TypedDict):
     detail: str
     errors: list[Fault]
     """Empty if no single parameter is at fault."""
+    request_id: NotRequired[str]
+    """Of the request, as in `X-Request-Id`. Absent if its head was refused before it had one."""
     limit: NotRequired[Annotated[str, extensible(LIMITS)]]
     """Only with 429: the limit that was reached."""
 
@@ -52,12 +55,14 @@ def problem(
     limit: str | None = None,
 ) -> Problem:
     document: Problem = {
-        "type": URN + problem_type.name,
+        "type": PREFIX + problem_type.name,
         "title": problem_type.title,
         "status": problem_type.status,
         "detail": detail,
         "errors": [{"param": one.param, "code": one.code, "message": one.message} for one in faults],
     }
+    if request_id := REQUEST.get():
+        document["request_id"] = request_id
     if limit is not None:
         document["limit"] = limit
     return document

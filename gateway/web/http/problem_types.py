@@ -1,6 +1,7 @@
 """Problem types: one table for our exceptions, one for refused HTTP requests.
 
-`type` is a stable URN, `urn:vidu-gateway:problem:<name>`; the names are in the two tables.
+`type` is a stable path, `/docs/errors/<name>`, where a page says what it means (`problem_catalogue`). The
+names are in the two tables.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final, NamedTuple
 from gateway import errors
 from gateway.errors import GatewayError
 
-URN: Final = "urn:vidu-gateway:problem:"
+PREFIX: Final = "/docs/errors/"
 
 
 class ProblemType(NamedTuple):

@@ -19,12 +19,14 @@ from gateway.store.base import Allowance
 from gateway.telemetry.context import REQUEST
 from gateway.web.http import problem_document
 from gateway.web.http.problem_document import MEDIA_TYPE, problem
-from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, STATUS_TYPES, URN, ProblemType
+from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, PREFIX, STATUS_TYPES, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
 _INTERNAL: Final = "this is our fault and was logged; no accepted job is lost"
 #: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
+#: Key in a request's scope: what is left of the rate that it counts for, also if it is refused.
+ALLOWANCE: Final = "gateway.allowance"
 #: Key in a request's scope: the door to which its route belongs, which words the error.
 DOOR: Final = "gateway.door"
 
@@ -103,7 +105,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if (seconds := _retry_after(error)) is not None:
         headers["retry-after"] = str(seconds)
     if isinstance(error, errors.RateLimited) and isinstance(error.allowance, Allowance):
-        headers |= rate_headers(error.allowance)
+        request.scope[ALLOWANCE] = error.allowance
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="vidu-gateway"'
     in_doubt = isinstance(error, errors.StoreUnavailable)
@@ -148,6 +150,7 @@ def _answer(
     if scope["method"] not in ("GET", "HEAD") and BODY_READ not in scope:
         # The rest of the body, which may be long, will not be read, so the connection must be closed.
         headers["connection"] = "close"
+    headers |= rate_headers(scope.get(ALLOWANCE))
     door: Door | None = scope.get(DOOR)
     if door is not None:
         status, body = door.refused(_refusal(document, in_doubt))
@@ -158,7 +161,7 @@ def _answer(
 def _refusal(document: problem_document.Problem, in_doubt: bool) -> RefusedByDoor:
     return RefusedByDoor(
         document["status"],
-        document["type"].removeprefix(URN),
+        document["type"].removeprefix(PREFIX),
         document["detail"],
         [Problem(one["param"], one["code"], one["message"]) for one in document["errors"]],
         REQUEST.get(),

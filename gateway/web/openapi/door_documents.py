@@ -13,16 +13,20 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.doors.vidu import VIDU
 from gateway.doors.vtrix import VTRIX
 from gateway.web.doors.routes import OF_DOORS
 from gateway.web.openapi.document import SECURITY
 from gateway.web.openapi.headers import HEADERS, references
 from gateway.web.openapi.paths import REFERENCE, models, paths, reference
 from gateway.web.operation import RETRY_AFTER, Document
-from gateway.web.schemas import vtrix
+from gateway.web.schemas import vidu, vtrix
 
 #: The shape of every error of a door.
-_REFUSALS: Final[Mapping[str, type[Any]]] = {VTRIX.name: vtrix.VtrixRefusal}
+_REFUSALS: Final[Mapping[str, type[Any]]] = {
+    VTRIX.name: vtrix.VtrixRefusal,
+    VIDU.name: vidu.ViduRefusal,
+}
 _DESCRIPTION: Final = """\
 The same service in the words of another API. A job that is made here is a job of `/v1/jobs`, with the same
 id, limits and promises. The main document is `/openapi.json`.
@@ -87,7 +91,7 @@ def _statuses(made: Document) -> list[int]:
 
 
 def _error(status: int, refusal: type[Any]) -> Document:
-    headers = references(rate=status == 429)
+    headers = references(rate=True)
     if status in (429, 503):
         headers["Retry-After"] = RETRY_AFTER
     return {

@@ -34,7 +34,7 @@ from gateway.web.http import bodies
 from gateway.web.http.headers import gather
 from gateway.web.http.params import Reader
 from gateway.web.http.problem_document import MEDIA_TYPE
-from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
+from gateway.web.http.problem_types import ERROR_TYPES, PREFIX, STATUS_TYPES
 from gateway.web.http.problems import Refusal, document_of
 from gateway.web.http.ranges import wanted_part
 from gateway.web.openapi.headers import references
@@ -104,20 +104,23 @@ def _errors() -> list[GatewayError | HTTPException]:
 def problems() -> Document:
     """{"Problem404": response}"""
     statuses = {kind.status for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())}
-    documents = [document_of(error) for error in _errors()]
+    # made in the first request for the document, whose id must not be in it
+    documents: list[jobs.Problem] = [
+        {**document_of(error), "request_id": "req_7f3a9c0d5e1b42"} for error in _errors()
+    ]
     return {f"Problem{status}": _response(status, documents) for status in sorted(statuses)}
 
 
 def _response(status: int, documents: list[jobs.Problem]) -> Document:
     titles = {kind.title for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values()) if kind.status == status}
     examples = {
-        document["type"].removeprefix(URN): {"value": document}
+        document["type"].removeprefix(PREFIX): {"value": document}
         for document in documents
         if document["status"] == status
     }
     made: Document = {
         "description": "; ".join(sorted(titles)) + ".",
-        "headers": references(rate=status == 429),
+        "headers": references(rate=True),
         "content": {MEDIA_TYPE: {"schema": reference(jobs.Problem), "examples": examples}},
     }
     if status in (429, 503):

@@ -9,7 +9,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 
+from gateway.web.doors.routes import OF_DOORS
 from gateway.web.http.assets import Assets
+from gateway.web.openapi import error_pages
+from gateway.web.state import state_of
 
 _PAGE: Final = Path(__file__).with_name("docs.html").read_text("utf-8")
 _ASSETS: Final = Path(__file__).parents[1] / "static"
@@ -25,8 +28,15 @@ _HEADERS: Final = {
 }
 
 
-async def show_page(_: Request) -> Response:
-    return HTMLResponse(_PAGE, headers=_HEADERS)
+async def show_page(request: Request) -> Response:
+    """The page, with a link for each door that is open."""
+    opened = state_of(request).resources.settings.doors
+    links = "".join(f'<a href="/docs?api={door}">{door}</a>\n' for door in OF_DOORS if door in opened)
+    return HTMLResponse(_PAGE.replace("<!-- doors -->", links), headers=_HEADERS)
 
 
-ROUTES: Final = [Route("/docs", show_page), Mount("/docs", Assets(directory=_ASSETS))]
+ROUTES: Final = [
+    Route("/docs", show_page),
+    *error_pages.ROUTES,
+    Mount("/docs", Assets(directory=_ASSETS)),
+]

@@ -14,6 +14,7 @@ from gateway.telemetry.context import REQUEST
 from gateway.web.http import problems
 from gateway.web.http.headers import gather
 from gateway.web.http.request_counts import RequestCounts
+from gateway.web.server import pretty
 from gateway.web.server.drain import Drain
 from gateway.web.server.hosts import SecurityPolicy
 
@@ -52,6 +53,8 @@ class RequestMiddleware:
         request_id = self._request_id(scope)
         REQUEST.set(request_id.decode())
         started = False
+        if pretty.asked(scope) and scope["method"] != "HEAD":
+            send = pretty.PrettyJson(send)
 
         async def sender(message: Message) -> None:
             nonlocal started

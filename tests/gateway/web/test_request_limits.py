@@ -86,7 +86,7 @@ async def test_a_request_over_the_rate_is_refused_with_what_is_allowed(
         answer = await client.get("/v1/jobs")
     assert answer.status_code == 429
     refused = answer.json()
-    assert (refused["type"].rpartition(":")[2], refused["limit"]) == ("rate-limited", "requests")
+    assert (refused["type"].rpartition("/")[2], refused["limit"]) == ("rate-limited", "requests")
     assert "20 requests at once, then 0.01 per second" in refused["detail"]
 
 

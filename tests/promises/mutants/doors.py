@@ -17,10 +17,28 @@ DOORS: Final = (
         (named("gateway/doors/vtrix", "the_price_is_a_text"),),
     ),
     Mutant(
+        "credits_are_rounded_down",
+        "gateway/doors/vidu.py",
+        "credits_of",
+        "to_integral_value(ROUND_CEILING)",
+        'to_integral_value("ROUND_FLOOR")',
+        "a client bills less than the task cost",
+        (named("gateway/doors/vidu", "credits_are_a_whole_number_and_absent_until_they_are_known"),),
+    ),
+    Mutant(
+        "an_unknown_price_is_no_price",
+        "gateway/doors/vidu.py",
+        "credits_of",
+        "return 0 if job.spend is Spend.NONE else None",
+        "return 0",
+        "a client believes that a task which was paid for was free",
+        (named("gateway/doors/vidu", "credits_are_a_whole_number_and_absent_until_they_are_known"),),
+    ),
+    Mutant(
         "a_door_s_callback_gets_our_event",
         "gateway/settlement.py",
-        "Settlement._told",
-        "if job.callback_url is None or job.door is None or job.door not in DOORS:",
+        "in_words_of_its_door",
+        "if events.callback_url_for(job, event.type) is None or job.door is None or job.door not in DOORS:",
         "if True:",
         "a client of a door cannot read the callback of its job",
         (
@@ -34,8 +52,8 @@ DOORS: Final = (
         "a_late_result_is_told_through_a_door",
         "gateway/settlement.py",
         "Settlement.late",
-        "None if job.door in DOORS else job.callback_url",
-        "job.callback_url",
+        "None if job.door in DOORS else events.callback_url_for(job, event.type)",
+        "events.callback_url_for(job, event.type)",
         "a task that failed is completed later, or told in words that the client does not know",
         (
             named(

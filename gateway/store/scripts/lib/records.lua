@@ -108,11 +108,18 @@ function records.typical_duration(kind, deviations, otherwise)
   return mean and mean + deviations * deviation or otherwise
 end
 
--- Queues a ticket so that a worker creates the event of a job's step, if an endpoint wants it. Returns true if it did.
+-- Whether the job's own callback URL hears this event of a step: its field is a JSON list of types, or absent.
+local function callback_hears(name, type)
+  local heard = record.get(P .. 'job:' .. name, 'callback_events')
+  return heard and string.find(heard, '"' .. type .. '"', 1, true)
+end
+
+-- Queues a ticket so that a worker creates the event of a job's step, if an endpoint or the job's own callback URL
+-- wants it. Returns true if it did.
 function records.queue_step_event(name, tenant, type, now)
   local wanted = P .. 'tenant:' .. tenant .. ':wanted'
   local found = redis.call('SMISMEMBER', wanted, type, '*')
-  if found[1] + found[2] > 0 then
+  if found[1] + found[2] > 0 or callback_hears(name, type) then
     lanes.enter('deliver', 'events-' .. tenant .. '|' .. name .. ':' .. type, now)
     return true
   end

@@ -29,7 +29,7 @@ def code(answer: httpx.Response) -> tuple[int, str, str]:
     """Status, type and code of a problem that names exactly one fault."""
     problem = answer.json()
     [fault] = problem["errors"]
-    return answer.status_code, problem["type"].rpartition(":")[2], fault["code"]
+    return answer.status_code, problem["type"].rpartition("/")[2], fault["code"]
 
 
 async def test_a_copy_is_served_whole(client: httpx.AsyncClient, resources: Resources) -> None:
@@ -87,7 +87,7 @@ async def test_a_range_beyond_the_end_is_refused_with_the_size(
     job = await copied(resources, await completed(resources))
     answer = await client.get(f"/v1/jobs/{job.id}/content", headers={"Range": wanted})
     assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */256000")
-    assert answer.json()["type"] == "urn:vidu-gateway:problem:range-not-satisfiable"
+    assert answer.json()["type"] == "/docs/errors/range-not-satisfiable"
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ from datetime import datetime
 import httpx
 import pytest
 
+from gateway.events import EventType
 from gateway.lifecycle import OnUnknown
 from gateway.resources import Resources
 from gateway.store import keys
 from tests.gateway.web.conftest import BODY
 
 START, TOTAL, POLICY = "Gateway-Start-Deadline", "Gateway-Total-Deadline", "Gateway-On-Unknown"
+EVENTS = "Gateway-Callback-Events"
 
 
 async def post(client: httpx.AsyncClient, **headers: str) -> httpx.Response:
@@ -144,3 +146,33 @@ async def test_a_mistyped_option_is_not_ignored_in_silence(client: httpx.AsyncCl
         "gateway-on-unknwon",
         "is not an option here; did you mean Gateway-On-Unknown?",
     )
+
+
+async def test_a_job_names_what_its_callback_url_hears(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    body = BODY | {"callback_url": "http://127.0.0.1:9000/hook"}
+    for given, stored in (
+        ({}, []),
+        ({EVENTS: "completed,failed"}, [EventType.COMPLETED, EventType.FAILED]),
+        ({EVENTS: "job.submitted, completed,submitted"}, [EventType.SUBMITTED, EventType.COMPLETED]),
+    ):
+        answer = await client.post("/v1/jobs", json=body, headers=given)
+        job = await resources.jobs.read(answer.json()["id"])
+        assert job
+        assert job.callback_events == stored
+
+
+async def test_a_word_that_is_no_event_is_refused_with_those_that_are(client: httpx.AsyncClient) -> None:
+    for wrong in ("complete", "", "completed,,failed", "*"):
+        answer = await post(client, **{EVENTS: wrong})
+        assert answer.status_code == 400
+        [fault] = answer.json()["errors"]
+        assert (fault["param"], fault["code"]) == (EVENTS, "not_one_of")
+        assert "completed, failed" in fault["message"]
+
+
+async def test_other_events_are_another_request_for_the_same_key(client: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "order-7"}
+    assert (await post(client, **key)).status_code == 202
+    assert (await post(client, **key, **{EVENTS: "completed"})).status_code == 422

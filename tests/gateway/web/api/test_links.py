@@ -100,7 +100,7 @@ async def test_an_altered_link_opens_nothing(
         answer = await nobody.request(method, changed(url, **change))
         assert answer.status_code == 403
     problem = (await nobody.get(changed(url, **change))).json()
-    assert problem["type"] == "urn:vidu-gateway:problem:link-refused"
+    assert problem["type"] == "/docs/errors/link-refused"
     assert problem["errors"][0]["code"] == "link_refused"
 
 

@@ -267,7 +267,7 @@ async def test_a_closed_door_is_no_path(closed: httpx.AsyncClient) -> None:
         ("GET", "/openapi-vtrix.json"),
     ):
         answer = await closed.request(method, path, json=NESTED)
-        assert (answer.status_code, answer.json()["type"]) == (404, "urn:vidu-gateway:problem:not-found")
+        assert (answer.status_code, answer.json()["type"]) == (404, "/docs/errors/not-found")
     assert (await closed.post("/v1/jobs", json=BODY)).status_code == 202
 
 

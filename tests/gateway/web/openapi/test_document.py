@@ -19,7 +19,7 @@ from gateway.lifecycle import DeliveryState, JobState
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.routes import API
 from gateway.web.doors.routes import OF_DOORS
-from gateway.web.http.problem_types import ERROR_TYPES, STATUS_TYPES, URN
+from gateway.web.http.problem_types import ERROR_TYPES, PREFIX, STATUS_TYPES
 from gateway.web.openapi import door_documents
 from gateway.web.pages.routes import PAGES
 from gateway.web.schemas import jobs
@@ -40,7 +40,15 @@ async def test_a_door_has_a_document_of_its_own(door: str, nobody: httpx.AsyncCl
 
 
 def test_every_route_and_method_is_documented_once(app: Starlette) -> None:
-    apart = ("/docs", "/openapi.json", "/openapi-vtrix.json", *PAGES)
+    apart = (
+        "/",
+        "/docs",
+        "/docs/errors",
+        "/docs/errors/{name}",
+        "/openapi.json",
+        *map(door_documents.path_of, OF_DOORS),
+        *PAGES,
+    )
     served = sorted(
         (route.path, method.lower())
         for route in app.routes
@@ -193,10 +201,10 @@ def test_every_type_of_problem_has_an_example_at_its_status() -> None:
     for name, response in document()["components"]["responses"].items():
         for kind, example in response["content"]["application/problem+json"]["examples"].items():
             problem = parsed(jobs.Problem, orjson.dumps(example["value"]))
-            assert (problem["type"], f"Problem{problem['status']}") == (URN + kind, name)
+            assert (problem["type"], f"Problem{problem['status']}") == (PREFIX + kind, name)
             assert problem["title"] in response["description"]
             assert ("limit" in problem) == (problem["status"] == 429)
             shown.add((problem["type"], problem["status"]))
     assert shown == {
-        (URN + kind.name, kind.status) for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())
+        (PREFIX + kind.name, kind.status) for kind in (*ERROR_TYPES.values(), *STATUS_TYPES.values())
     }
