@@ -78,9 +78,21 @@ class AdmissionLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request of a client that sends none of our idempotency keys, but says how often it sent the request
+    before: `number`. An attempt after the first finds the job that an earlier one made, if its answer was
+    lost. `digest`: of what the request means. `for_ms`: how long its job can be found."""
+
+    digest: str
+    number: int
+    for_ms: int = 900_000
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body; `job_id` is
-    that job. `queue_position`: if the job waits; `allowance`: if the tenant has a rate limit."""
+    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body, or an
+    earlier attempt made the job; `job_id` is that job. `queue_position`: if the job waits; `allowance`: if
+    the tenant has a rate limit."""
 
     job_id: str
     replayed: bool
@@ -198,10 +210,11 @@ class JobStore(Protocol):
         *,
         media: int = 0,
         check_only: bool = False,
+        attempt: Attempt | None = None,
     ) -> Admission:
         """Stores a new job and puts it into its tenant's lane. `media`: bytes of its inline media;
-        `check_only`: checks everything and stores nothing. Raises IdempotencyMismatch, LimitReached,
-        RateLimited; NotFound if it may not use one of its uploads."""
+        `check_only`: checks everything and stores no job. `attempt`: only without an idempotency key. Raises
+        IdempotencyMismatch, LimitReached, RateLimited; NotFound if it may not use one of its uploads."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None. Raises MediaStoreUnavailable if it is archived, and its object cannot be read."""
