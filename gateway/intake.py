@@ -37,8 +37,8 @@ from gateway.uploads.use import UsesOfUploads
 
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024
-#: Turns a JSON document of another API into one of ours.
-Read = Callable[[object], object]
+#: Turns a body of another API into a document of ours.
+Read = Callable[[bytes], generation.Incoming]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Intake:
     uploads: UsesOfUploads = UsesOfUploads()  # noqa: RUF009  # frozen
 
     async def check(
-        self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.as_it_is
+        self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.from_json
     ) -> Checked:
         """Checks a body of `tenant` and stores nothing. `keyed`: the options of a job that will be accepted
         with an idempotency key; its fingerprint is made here, where a large body has its turn. `read`: turns
-        the JSON document of another API into one of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+        a body of another API into a document of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         LimitReached, Unavailable."""
         if len(raw) <= _LARGE_BYTES:
             checked = _check(raw, self.limits, keyed, read)
@@ -273,7 +273,9 @@ class Intake:
                 await self.blobs.drop(job_id)
 
 
-def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.as_it_is) -> Checked:
+def _check(
+    raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.from_json
+) -> Checked:
     request, notices = _parse(raw, limits, read)
     fingerprint = None if keyed is None else repeats.fingerprint(request, keyed.meaning)
     return Checked(request, request.inline_media, notices, fingerprint)
@@ -281,7 +283,7 @@ def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = ge
 
 def _parse(raw: bytes, limits: Limits, read: Read) -> tuple[GenerationRequest, Sequence[Notice]]:
     request, notices = generation.parse(raw, limits, read)
-    if len(raw) > UPSTREAM_BODY_BYTES - ENVELOPE_BYTES:
+    if len(raw) > (UPSTREAM_BODY_BYTES - ENVELOPE_BYTES) // 4 * 3:  # files may not be in Base64 yet
         _check_upstream_size(request)
     return request, notices
 
