@@ -31,7 +31,8 @@ from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
-from gateway.store.base import Admission, AdmissionLimits, Allowance, Attempt, JobStore, QueuePosition
+from gateway.store.attempt import Attempt
+from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.uploads import Upload
 from gateway.uploads.use import UsesOfUploads
 

@@ -95,6 +95,7 @@ class Job:
     `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
     `uploads`: the uploads that it holds, until it is final.
+    `deleted_at`: when its owner deleted it, for APIs that can: they show it no more.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -148,6 +149,7 @@ class Job:
     uploads: list[str] = field(default_factory=list)
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
+    deleted_at: int | None = None
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -227,6 +229,7 @@ _INTEGERS = (
     "cancel_wished_at",
     "watch_until",
     "mirrored_at",
+    "deleted_at",
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),

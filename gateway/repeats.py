@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from gateway.generation import GenerationRequest
-from gateway.store.base import Attempt
+from gateway.store.attempt import Attempt
 from gateway.strict_json import long_base64
 
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.doors.base import Door
+from gateway.doors.openai.words import OPENAI
 from gateway.doors.vtrix import VTRIX
 
 #: Our own API.
 JOBS: Final = "jobs"
 #: All others by name. Settings may close some, but a job that came through one of them still reports in its
 #: words.
-DOORS: Final[Mapping[str, Door]] = {door.name: door for door in (VTRIX,)}
+DOORS: Final[Mapping[str, Door]] = {door.name: door for door in (VTRIX, OPENAI)}
 #: Every door that can be opened.
 NAMES: Final = (JOBS, *DOORS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from gateway.doors import NAMES
+from gateway.doors.openai.request import MODELS
 from gateway.settings.types import networks, words
 
 
@@ -27,10 +28,26 @@ def _doors(found: list[str]) -> list[str]:
     return found
 
 
+def _openai_models(value: Any) -> Any:
+    return dict(_named_model(part) for part in words(value)) if isinstance(value, str) else value
+
+
+def _named_model(part: str) -> tuple[str, str]:
+    name, _, model = (one.strip() for one in part.partition("="))
+    if not name or model not in MODELS:
+        raise ValueError(f"{part} names no model of ours; use NAME=MODEL with {' or '.join(MODELS)}")
+    return name, MODELS[model]
+
+
 class EdgeSettings(BaseSettings):
     doors: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_doors)] = Field(
         default_factory=lambda: list(NAMES),
-        description="APIs that clients may use: `jobs` is `/v1/jobs`, `vtrix` the upstream's own.",
+        description="APIs that clients may use: `jobs` is `/v1/jobs`, `vtrix` the upstream's own, `openai` "
+        "OpenAI's videos.",
+    )
+    openai_models: Annotated[dict[str, str], NoDecode, BeforeValidator(_openai_models)] = Field(
+        default_factory=dict,
+        description="More names of models at the `openai` door: `sora-2=viduq2-pro,...`. Any other is a 404.",
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
         default_factory=list,

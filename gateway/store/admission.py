@@ -15,7 +15,8 @@ from gateway.dispatch import Role, RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, NotFound, RateLimited
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.store import arguments, keys
-from gateway.store.base import Admission, AdmissionLimits, Allowance, Attempt, QueuePosition
+from gateway.store.attempt import Attempt
+from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
 from gateway.store.effect_base import given, kind_of_video, texts
 from gateway.store.script_runner import Scripts
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from gateway.dispatch import ACCOUNT, Ticket
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
+from gateway.store.attempt import Attempt
 from gateway.store.transitions import Transition
 
 
@@ -75,17 +76,6 @@ class AdmissionLimits:
     media_max: int | None = None
     rate: float = 0
     burst: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A request of a client that sends none of our idempotency keys, but says how often it sent the request
-    before: `number`. An attempt after the first finds the job that an earlier one made, if its answer was
-    lost. `digest`: of what the request means. `for_ms`: how long its job can be found."""
-
-    digest: str
-    number: int
-    for_ms: int = 900_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +179,8 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Jobs, newest first. `last`: the next page is after this id; None if there is none. It may be that of a
-    job that is not shown, because it was just removed or its archive is lost."""
+    """Jobs, in the order that was asked for. `last`: the next page is after this id; None if there is none.
+    It may be that of a job that is not shown, because it was just removed or its archive is lost."""
 
     jobs: list[Job]
     last: str | None
@@ -229,9 +219,16 @@ class JobStore(Protocol):
     async def queue_positions(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
         """The queue position of each job, None for one that does not wait."""
 
-    async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
-        """The tenant's jobs in these states, older than `after`, without those whose archive is lost. Raises
-        MediaStoreUnavailable if one of them is archived, and the media store is away."""
+    async def page(
+        self,
+        tenant: str,
+        states: Sequence[JobState],
+        after: str | None,
+        limit: int,
+        oldest_first: bool = False,
+    ) -> Page:
+        """The tenant's jobs in these states after `after`, newest first, without those whose archive is lost.
+        Raises MediaStoreUnavailable if one of them is archived, and the media store is away."""
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""

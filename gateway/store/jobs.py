@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -26,6 +25,7 @@ from gateway.store.base import (
 from gateway.store.client import store_errors
 from gateway.store.effect_base import kind_of_video, texts
 from gateway.store.effects import AddLateResult, AddToFields, Claim, HoldSlot, OweEvent, UnsetFields
+from gateway.store.job_pages import Wanted, read_page
 from gateway.store.script_runner import Scripts
 from gateway.store.transitions import Guard, Transition
 
@@ -94,26 +94,16 @@ class RedisJobStore(Admissions):
         }
         return [positions.get(job.id) for job in jobs]
 
-    async def page(self, tenant: str, states: Sequence[JobState], after: str | None, limit: int) -> Page:
-        top = f"({after}" if after else "+"
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for state in states:
-                    pipe.zrevrangebylex(keys.tenant_jobs(tenant, state), top, "-", 0, limit + 1)
-                lists: list[list[str]] = await pipe.execute()
-            names = list(heapq.merge(*lists, reverse=True))[: limit + 1]
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for name in names[:limit]:
-                    pipe.hgetall(keys.job(name))
-                found: list[dict[str, str]] = await pipe.execute()
-        kept = [(name, fields) for name, fields in zip(names[:limit], found, strict=True) if fields]
-        documents = await self._archived.all_of(kept)
-        jobs = [
-            from_fields(name, {**document.job, **fields} if document else fields)
-            for (name, fields), document in zip(kept, documents, strict=True)
-            if not isinstance(document, Exception)
-        ]
-        return Page(jobs, names[limit - 1] if len(names) > limit else None)
+    async def page(
+        self,
+        tenant: str,
+        states: Sequence[JobState],
+        after: str | None,
+        limit: int,
+        oldest_first: bool = False,
+    ) -> Page:
+        wanted = Wanted(tenant, states, after, limit, oldest_first)
+        return await read_page(self._redis, self._archived, wanted)
 
     async def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that exist and are not final."""

@@ -41,6 +41,7 @@ FULL = new_job(
     cancel_wished_at=1_795_350_000_045,
     cancel_refused="too late",
     watch_until=1_795_350_000_099,
+    deleted_at=1_795_350_000_098,
     door="vtrix",
     assets={Variant.VIDEO: Asset(AssetState.PENDING, "https://upstream/v.mp4", tries=1)},
 )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.doors.openai.words import OPENAI
 from gateway.doors.vtrix import VTRIX
-from gateway.web.doors import vtrix
+from gateway.web.doors import openai_routes, vtrix
 from gateway.web.operation import Operation
 
-OF_DOORS: Final[Mapping[str, tuple[Operation, ...]]] = {VTRIX.name: vtrix.OPERATIONS}
+OF_DOORS: Final[Mapping[str, tuple[Operation, ...]]] = {
+    VTRIX.name: vtrix.OPERATIONS,
+    OPENAI.name: openai_routes.OPERATIONS,
+}

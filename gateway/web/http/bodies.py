@@ -177,6 +177,12 @@ def check_form(request: Request) -> None:
     if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
         message = "send the body as JSON, with Content-Type: application/json"
         raise Refusal(415, message, [Problem("Content-Type", "not_json", message)])
+    check_encoding(request)
+
+
+def check_encoding(request: Request) -> None:
+    """Raises Refusal (415) if the body is compressed by its headers."""
+    headers = headers_of(request)
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         message = "send the body as it is, without Content-Encoding"
         raise Refusal(415, message, [Problem("Content-Encoding", "encoded", message)])

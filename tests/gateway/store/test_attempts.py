@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from gateway.errors import LimitReached
 from gateway.jobs import Job
-from gateway.store.base import Admission, AdmissionLimits, Attempt
+from gateway.store.attempt import Attempt
+from gateway.store.base import Admission, AdmissionLimits
 from gateway.store.jobs import RedisJobStore
 from tests.gateway.store.conftest import new_job
 
