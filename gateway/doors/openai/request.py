@@ -38,6 +38,7 @@ _FLAGS: Final = frozenset({"bgm", "watermark", "off_peak"})
 _WHOLE: Final = re.compile(r"[0-9]{1,18}\Z")
 _INDEXED: Final = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]\Z")
 _MAX_UNKNOWN: Final = 20
+_MAX_USER_CHARACTERS: Final = 64
 _HINTS: Final = {
     "duration": "is not a parameter here; send seconds",
     "metadata": "is not kept here; send your own text as payload",
@@ -109,28 +110,15 @@ def of_form(parts: Sequence[Part], models: Mapping[str, str] = MODELS) -> Transl
     document: dict[str, Any] = {}
     problems: list[Problem] = []
     for part in parts:
-        name, value = part.name, _of_text(part)
-        inside = _INDEXED.match(name)
-        if inside is None:
-            key: str | None = None
-        else:
-            name, key = inside[1], inside[2]
-        if key is not None and key and not key.isdecimal():
-            held = document.setdefault(name, {})
-            if isinstance(held, dict) and key not in held:
-                held[key] = value
-                continue
-        elif name in _REFERENCES:
-            held = document.setdefault(name, [])
-            if isinstance(held, list):
-                held.append(value)
-                continue
-        elif name not in document:
-            document[name] = value if key is None else [value]
-            continue
-        problems.append(
-            Problem(part.name[:MAX_SHOWN_CHARACTERS], "given_twice", "is given twice; send it once")
-        )
+        inside = _INDEXED.match(part.name)
+        name, key = (inside[1], inside[2]) if inside else (part.name, None)
+        fault = None
+        if isinstance(part.value, File) and name not in _REFERENCES:
+            fault = "wrong_type", "is a file; send a text"
+        elif not _put(document, name, key, _of_text(part)):
+            fault = "given_twice", "is given twice; send it once"
+        if fault is not None:
+            problems.append(Problem(part.name[:MAX_SHOWN_CHARACTERS], *fault))
     found = of_json(document, models)
     found.problems[:0] = problems
     return found
@@ -150,7 +138,7 @@ def of_json(document: Mapping[str, Any], models: Mapping[str, str] = MODELS) -> 
         _reference(found, "videos" if name in _CLIPS else "images", item, param)
     if (user := document.get("user")) is not None:
         if isinstance(user, str):
-            found.user = user[:MAX_SHOWN_CHARACTERS]
+            found.user = user[:_MAX_USER_CHARACTERS]
         else:
             found.refuse("user", "wrong_type", f"send a string, not {shown(user)}")
     if document.get("n") not in (None, 1) or isinstance(document.get("n"), bool):

@@ -81,7 +81,7 @@ class OpenAIDoor:
         """A webhook event of OpenAI's, with the whole video in `data`."""
         kind = "completed" if job.state is JobState.COMPLETED else "failed"
         return {
-            "id": f"evt_{job.id.removeprefix('job_')}_video_{kind}",
+            "id": f"evt_{job.id.removeprefix('job_')}_{job.state}_{self.name}",  # as its webhook-id
             "object": "event",
             "created_at": _seconds(job.finished_at or job.created_at),
             "type": f"video.{kind}",

@@ -92,4 +92,4 @@ class _Reader:
 
 
 def _malformed(message: str) -> MalformedBody:
-    return MalformedBody([Problem("", "malformed_form", message)])
+    return MalformedBody([Problem("", "wrong_form", message)])

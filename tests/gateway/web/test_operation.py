@@ -13,7 +13,9 @@ from gateway.doors import NAMES
 from gateway.tenants import Key, Scope
 from gateway.web.api.routes import API
 from gateway.web.app import opened
+from gateway.web.doors.routes import OF_DOORS
 from gateway.web.http.params import Params, integer
+from gateway.web.openapi import door_documents
 from gateway.web.operation import PUBLIC, Operation, routes
 from gateway.web.pages.routes import PAGES
 from tests.gateway.web.conftest import MakeKey, connected
@@ -47,7 +49,7 @@ def client(app: Starlette) -> httpx.AsyncClient:
 
 
 def test_every_route_is_made_from_an_operation(app: Starlette) -> None:
-    apart = ("/docs", "/openapi.json", "/openapi-vtrix.json", *PAGES)
+    apart = ("/docs", "/openapi.json", *map(door_documents.path_of, OF_DOORS), *PAGES)
     served = {
         (method, route.path)
         for route in app.routes
