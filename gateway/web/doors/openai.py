@@ -71,7 +71,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     try:
         posted, _ = await posting.accept(request, key, params, words.OPENAI, body)
     except InvalidRequest as error:
-        if body.translation is None:
+        if body.translation is None or type(error) is not InvalidRequest:
             raise
         raise InvalidRequest(body.translation.reworded(error.problems)) from None
     except ModelNotFound as error:
