@@ -7,12 +7,14 @@ clients refuse anything else. Names that OpenAI does not have are additions: `ph
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from gateway.assets import AssetState, Variant
 from gateway.doors.base import Document, Link, Refusal
 from gateway.doors.openai import request
 from gateway.doors.openai.sizes import SIZES, Shape
+from gateway.errors import Problem
 from gateway.generation.model import GenerationRequest
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, Status
@@ -62,16 +64,19 @@ class OpenAIDoor:
         status = _STATUSES_OF_ERRORS.get(refusal.status, refusal.status)
         if refusal.name == "invalid-request":
             status = 400
-        first = next(iter(refusal.problems), None)
-        word = first.code if first else refusal.name.replace("-", "_")
+        problems = [
+            Problem(_PARAMS.get(one.param, one.param), _CODES.get(one.code, one.code), one.message)
+            for one in refusal.problems
+        ]
+        first = next(iter(problems), None)
         return status, {
             "error": {
-                "message": refusal.message,
+                "message": replace(refusal, problems=problems).message,
                 "type": _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
-                "param": (_PARAMS.get(first.param, first.param) or None) if first else None,
-                "code": _CODES.get(word, word),
+                "param": (first.param or None) if first else None,
+                "code": first.code if first else refusal.name.replace("-", "_"),
                 "errors": [
-                    {"param": one.param, "code": one.code, "message": one.message} for one in refusal.problems
+                    {"param": one.param, "code": one.code, "message": one.message} for one in problems
                 ],
                 "request_id": refusal.request_id,
             }
