@@ -42,12 +42,11 @@ def _named_model(part: str) -> tuple[str, str]:
 class EdgeSettings(BaseSettings):
     doors: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_doors)] = Field(
         default_factory=lambda: list(NAMES),
-        description="APIs that clients may use: `jobs` is `/v1/jobs`, `vtrix` the upstream's own, `openai` "
-        "OpenAI's videos.",
+        description="APIs that clients may use: `jobs` is `/v1/jobs`, the others are not ours.",
     )
     openai_models: Annotated[dict[str, str], NoDecode, BeforeValidator(_openai_models)] = Field(
         default_factory=dict,
-        description="More names of models at the `openai` door: `sora-2=viduq2-pro,...`. Any other is a 404.",
+        description="More models of the door `openai`: `sora-2=viduq2-pro,...`. Others are a 404.",
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
         default_factory=list,

@@ -18,7 +18,12 @@ HERE = Path(__file__).parent
 PYTHON = extras.FOLDER / "clients" / "bin" / "python"
 NODE = extras.FOLDER / "clients-javascript"
 #: Libraries must not ask the internet for anything.
-_QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "DO_NOT_TRACK": "1"}
+ENVIRONMENT = {
+    **os.environ,
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_TELEMETRY": "False",
+    "PYTHONWARNINGS": "ignore::DeprecationWarning",
+}
 
 
 class Refused(Exception):
@@ -56,19 +61,15 @@ class Client:
 @contextlib.contextmanager
 def running(name: str, base: str, key: str) -> Iterator[Client]:
     """`name`: of a library in the lock files, else the test is skipped."""
-    environment = {**os.environ, **_QUIET}
+    command = interpreter(name, NODE)
     if name == "openai-node":
-        if not _same(NODE / "fetched.json", HERE / "javascript" / "package-lock.json"):
-            extras.missing("node with OpenAI's library")
         shutil.copy(HERE / "programs" / "node.mjs", NODE / "node.mjs")
-        command = ["node", str(NODE / "node.mjs")]
+        command.append(str(NODE / "node.mjs"))
     else:
-        if not _same(PYTHON.parents[1] / "fetched.lock", HERE / "requirements.lock"):
-            extras.missing("environment with OpenAI's library and litellm")
         program = HERE / "programs" / "python.py"
-        command = [str(PYTHON), str(program), "openai" if name == "openai-python" else name]
+        command += [str(program), "openai" if name == "openai-python" else name]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
         try:
             client = Client(process, base, key)
@@ -76,6 +77,19 @@ def running(name: str, base: str, key: str) -> Iterator[Client]:
             yield client
         finally:
             process.kill()
+
+
+def interpreter(name: str, folder: Path) -> list[str]:
+    """What runs a program in this folder that uses the library; else the test is skipped."""
+    if name == "openai-node":
+        if not _same(NODE / "fetched.json", HERE / "javascript" / "package-lock.json"):
+            extras.missing("node with OpenAI's library")
+        if not (folder / "node_modules").exists():
+            (folder / "node_modules").symlink_to(NODE / "node_modules")
+        return ["node"]
+    if not _same(PYTHON.parents[1] / "fetched.lock", HERE / "requirements.lock"):
+        extras.missing("environment with OpenAI's library and litellm")
+    return [str(PYTHON)]
 
 
 def _same(fetched: Path, lock: Path) -> bool:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import redis
 
 from gateway.delivery.secrets import tenant_secret
-from tests.clients.running import Client, Refused, running
+from tests.clients.running import ENVIRONMENT, Client, Refused, interpreter, running
 from tests.clients.stack import Receiver, Refusing, Stack, stack
+from tests.clients.test_page import PAGE
 from tests.clients.works import ABSENT, OPENAI, OPENAI_CLIENTS, YES
 from tests.nursery import Nursery
 from tests.processes import call
@@ -293,3 +297,21 @@ def test_a_client_can_do_what_the_table_says(shared: Stack, client: str) -> None
             for operation, act in OPERATIONS.items()
         }
     assert found == said
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "file"), [("python", "openai-python", "make.py"), ("js", "openai-node", "make.mjs")]
+)
+def test_the_examples_of_the_page_make_a_video(
+    shared: Stack, tmp_path: Path, language: str, name: str, file: str
+) -> None:
+    [example] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    for text, value in {"http://127.0.0.1:8080": shared.base, "vgw_...": shared.machine.key}.items():
+        assert text in example
+        example = example.replace(text, value)
+    (tmp_path / file).write_text(example)
+    (tmp_path / "fox.png").write_bytes(Path(shared.file).read_bytes())
+    subprocess.run(
+        [*interpreter(name, tmp_path), file], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=120
+    )
+    assert (tmp_path / "fox.mp4").stat().st_size > 10_000

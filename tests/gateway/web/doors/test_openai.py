@@ -10,7 +10,8 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
-from gateway.errors import StoreUnavailable
+from gateway.assets import Variant
+from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job
 from gateway.resources import Resources
 from gateway.settings import Settings
@@ -20,6 +21,7 @@ from gateway.web.schemas import openai as schemas
 from gateway.web.state import State
 from tests.gateway.doors.openai.wire import HttpError, Video
 from tests.gateway.generation.media_samples import image
+from tests.gateway.web.api.copying import VIDEO, completed, copied
 from tests.gateway.web.api.test_jobs import complete
 from tests.gateway.web.conftest import BODY, MakeKey, connected, serving
 
@@ -416,3 +418,33 @@ async def test_content_that_is_not_ready_or_not_there_is_a_404(
     assert (found.status_code, found.headers["location"]) == (302, "https://cdn.example.com/v.mp4")
     for variant in ("thumbnail", "spritesheet", "x"):
         refused(await client.get(path, params={"variant": variant}), 404, "variant_unavailable", "variant")
+
+
+async def test_our_copy_is_served_with_ranges_and_goes_with_the_video(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    job = await copied(resources, await completed(resources))
+    asset, path = job.assets[Variant.VIDEO], f"{VIDEOS}/{job.id}"
+    assert asset.key is not None
+    assert asset.expires_at is not None
+    assert video(await client.get(path)).expires_at == asset.expires_at // 1000
+    whole = await client.get(f"{path}/content")
+    assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, VIDEO, "video/mp4")
+    part = await client.get(f"{path}/content?variant=video", headers={"range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, VIDEO[10:20])
+    assert (await client.head(f"{path}/content")).headers["content-length"] == str(len(VIDEO))
+    refused(
+        await client.get(f"{path}/content", headers={"range": "bytes=999999-"}), 416, "range_not_satisfiable"
+    )
+    assert (await client.delete(path)).status_code == 200
+    refused(await client.get(f"{path}/content"), 404, "not_found")
+    with pytest.raises(NotFound):
+        await resources.media.size(asset.key)
+    gone = await client.get(f"/v1/jobs/{job.id}/content")
+    assert (gone.status_code, gone.json()["errors"][0]["code"]) == (410, "result_gone")
+
+
+async def test_a_cover_is_the_thumbnail(client: httpx.AsyncClient, resources: Resources) -> None:
+    job = await copied(resources, await completed(resources), Variant.COVER, b"\xff\xd8\xffcover")
+    answer = await client.get(f"{VIDEOS}/{job.id}/content?variant=thumbnail")
+    assert (answer.content, answer.headers["content-type"]) == (b"\xff\xd8\xffcover", "image/jpeg")
