@@ -75,17 +75,6 @@ class VideoDeleted(TypedDict):
 
 
 @shape
-class VideoEvent(TypedDict):
-    """What the job's `callback_url` gets when it is finished."""
-
-    id: str
-    object: Literal["event"]
-    created_at: EpochSeconds
-    type: Literal["video.completed", "video.failed"]
-    data: Video
-
-
-@shape
 class Model(TypedDict):
     id: str
     object: Literal["model"]

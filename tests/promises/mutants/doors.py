@@ -71,4 +71,36 @@ DOORS: Final = (
         "the store's answer to a retry is lost, and the job is made and paid for twice",
         (named("gateway/store/attempts", "an_attempt_that_is_asked_again_has_the_same_answer"),),
     ),
+    Mutant(
+        "progress_is_a_fraction",
+        "gateway/doors/openai/words.py",
+        "_progress",
+        "int(100 * (job.progress or 0))",
+        "100 * (job.progress or 0)",
+        "litellm cannot read a video that is being made",
+        (named("gateway/doors/openai/words", "times_are_whole_seconds_and_progress_is_whole_per_cent"),),
+    ),
+    Mutant(
+        "a_first_attempt_counts_as_a_retry",
+        "gateway/web/doors/openai_body.py",
+        "VideoBody.__init__",
+        "min(_MOST_RETRIES, int(count)) if",
+        "min(_MOST_RETRIES, int(count)) + 1 if",
+        "a client that wants two videos of one prompt gets one",
+        (
+            named(
+                "gateway/web/doors/openai",
+                "two_equal_requests_side_by_side_are_two_jobs_and_so_are_their_retries",
+            ),
+        ),
+    ),
+    Mutant(
+        "who_is_gone_gets_a_job",
+        "gateway/web/api/posting.py",
+        "accept",
+        "await request.is_disconnected()",
+        "False",
+        "a client that gave up and sends the request again pays twice",
+        (named("gateway/web/doors/openai", "a_client_that_is_gone_by_then_gets_no_job"),),
+    ),
 )

@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 from pydantic import TypeAdapter
+from starlette.applications import Starlette
 
 from gateway.assets import Variant
 from gateway.errors import NotFound, StoreUnavailable
@@ -301,6 +302,30 @@ async def test_a_retry_finds_the_job_of_the_first_attempt(client: httpx.AsyncCli
         assert (video(again).id, again.headers["idempotent-replayed"]) == (first.id, "true")
     assert video(await post(0)).id != first.id
     assert "idempotent-replayed" not in (await post(1, payload="another")).headers
+
+
+async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client: httpx.AsyncClient) -> None:
+    """Its next attempt may have come already, and found nothing."""
+    told = [
+        {"type": "http.request", "body": orjson.dumps(SENT), "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    headers = {**client.headers, **attempt(0), "content-type": "application/json"}
+    scope = {
+        "type": "http", "method": "POST", "path": VIDEOS, "query_string": b"", "scheme": "http",
+        "headers": [(name.lower().encode(), text.encode()) for name, text in headers.items()],
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return told.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert (await listed(client))["data"] == []
 
 
 async def test_requests_that_do_not_count_are_never_folded(client: httpx.AsyncClient) -> None:
